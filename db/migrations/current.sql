@@ -1,0 +1,1 @@
+-- The next migration: see CONTRIBUTING.md.

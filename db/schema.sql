@@ -1,0 +1,17 @@
+--!include schemas.sql
+--!include helpers.sql
+--!include context.sql
+--!include permissions.sql
+--!include users.sql
+--!include organizations.sql
+--!include memberships.sql
+--!include sessions.sql
+--!include mails.sql
+--!include deletions.sql
+--!include organization_commands.sql
+--!include invitations.sql
+--!include accounts.sql
+--!include idempotency.sql
+--!include venues.sql
+--!include shows.sql
+--!include show_commands.sql

@@ -1,0 +1,250 @@
+-- Passwords and proofs. The API computes argon2id, the database compares, and a password's hash
+-- never leaves it: `app.password_recipe` gives salt and cost, the API answers with the raw
+-- argon2id output (the proof), and only its SHA-256 is stored. So even SQL injected as the
+-- API's login can neither read something to crack nor sign in as somebody.
+
+create table if not exists app_private.credentials (
+  user_id uuid primary key references app.users (id) on delete cascade,
+  recipe text not null,
+  verifier bytea not null,
+  changed_at timestamptz not null default now()
+);
+alter table app_private.credentials enable row level security;
+alter table app_private.credentials force row level security;
+drop policy if exists all_definer on app_private.credentials;
+create policy all_definer on app_private.credentials for all to callboard_definer using (true);
+grant select, insert, update on app_private.credentials to callboard_definer;
+comment on table app_private.credentials is 'Of each password: how to derive its proof, and the SHA-256 of the proof.';
+
+create table if not exists app_private.email_tokens (
+  token_hash bytea primary key,
+  user_id uuid not null references app.users (id) on delete cascade,
+  purpose text not null constraint email_tokens_purpose_known check (purpose in ('verify_email', 'reset_password')),
+  expires_at timestamptz not null,
+  used_at timestamptz
+);
+create index if not exists email_tokens_user_id_idx on app_private.email_tokens (user_id);
+alter table app_private.email_tokens enable row level security;
+alter table app_private.email_tokens force row level security;
+drop policy if exists all_definer on app_private.email_tokens;
+create policy all_definer on app_private.email_tokens for all to callboard_definer using (true);
+grant select, insert, update on app_private.email_tokens to callboard_definer;
+comment on table app_private.email_tokens is 'Hashes of the secrets in mailed links.';
+
+create or replace function app.password_recipe(address text default null) returns text
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  -- An unknown address gets a salt too, always the same one, so that it looks like a known one.
+  return coalesce(
+    (select c.recipe from app_private.credentials c join app.users u on u.id = c.user_id where u.email = lower(address)),
+    'argon2id$m=19456,t=2,p=1$' || encode(substring(case
+      when address is null then uuid_send(gen_random_uuid())
+      else app_private.keyed_hash(convert_to('salt:' || lower(address), 'UTF8')) end from 1 for 16), 'base64'));
+end
+$$;
+comment on function app.password_recipe(text) is
+  'How to derive the proof of a password: argon2id$m=<KiB>,t=<passes>,p=<lanes>$<salt, base64>. With null, a fresh recipe for a new password. The cost is OWASP''s minimum for argon2id.';
+alter function app.password_recipe(text) owner to callboard_definer;
+revoke execute on function app.password_recipe(text) from public;
+grant execute on function app.password_recipe(text) to callboard_api;
+
+create or replace function app_private.set_password(of_user uuid, recipe text, proof bytea) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  if length(proof) is distinct from 32 or recipe !~ '^argon2id\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]{22}==$' then
+    perform app.refuse(400, 'invalid_value', 'The proof of the password is malformed.');
+  end if;
+  insert into app_private.credentials as c (user_id, recipe, verifier) values (of_user, recipe, sha256(proof))
+  on conflict (user_id) do update set recipe = excluded.recipe, verifier = excluded.verifier, changed_at = now();
+end
+$$;
+comment on function app_private.set_password(uuid, text, bytea) is 'Stores what is kept of a password.';
+alter function app_private.set_password(uuid, text, bytea) owner to callboard_definer;
+revoke execute on function app_private.set_password(uuid, text, bytea) from public;
+
+create or replace function app_private.is_password(of_user uuid, proof bytea) returns boolean
+language sql stable
+set search_path = ''
+begin atomic
+  select exists (select from app_private.credentials c where c.user_id = of_user and c.verifier = sha256(proof));
+end;
+comment on function app_private.is_password(uuid, bytea) is 'Whether this proves the user''s password. Comparing hashes of a secret leaks nothing by its timing.';
+alter function app_private.is_password(uuid, bytea) owner to callboard_definer;
+revoke execute on function app_private.is_password(uuid, bytea) from public;
+
+create or replace function app_private.mail_token(of_user uuid, for_purpose text, lifetime interval) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  token text := app_private.random_token();
+begin
+  -- Only the newest link works.
+  update app_private.email_tokens t set used_at = now()
+  where t.user_id = of_user and t.purpose = for_purpose and t.used_at is null;
+  insert into app_private.email_tokens (token_hash, user_id, purpose, expires_at)
+  values (app_private.digest(token), of_user, for_purpose, now() + lifetime);
+  perform app_private.queue_mail(for_purpose, u.email, jsonb_build_object('token', token, 'display_name', u.display_name))
+  from app.users u where u.id = of_user;
+end
+$$;
+comment on function app_private.mail_token(uuid, text, interval) is 'Mails a link that proves the address belongs to the user.';
+alter function app_private.mail_token(uuid, text, interval) owner to callboard_definer;
+revoke execute on function app_private.mail_token(uuid, text, interval) from public;
+
+create or replace function app_private.spend_token(token text, for_purpose text) returns uuid
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  whose uuid;
+begin
+  update app_private.email_tokens t set used_at = now()
+  where t.token_hash = app_private.digest(token) and t.purpose = for_purpose and t.used_at is null and t.expires_at > now()
+  returning t.user_id into whose;
+  if whose is null then
+    perform app.refuse(400, 'invalid_token', 'This link has been used, has expired or never was: ask for a new one.');
+  end if;
+  -- Whoever holds the link reads the mailbox.
+  update app.users u set email_verified_at = now() where u.id = whose and u.email_verified_at is null;
+  return whose;
+end
+$$;
+comment on function app_private.spend_token(text, text) is 'The user of a mailed link, which works once. PT400 invalid_token.';
+alter function app_private.spend_token(text, text) owner to callboard_definer;
+revoke execute on function app_private.spend_token(text, text) from public;
+
+create or replace function app.register(
+  address text, display_name text, recipe text, proof bytea, organization_name text default null, invitation_token text default null
+) returns void
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  new_user uuid := app.uuid_v7();
+begin
+  insert into app.users (id, email, display_name) values (new_user, lower(address), display_name);
+  perform app_private.set_password(new_user, recipe, proof);
+  if invitation_token is not null then
+    perform app_private.accept_invitation(new_user, invitation_token);
+  else
+    perform app_private.found_organization(new_user, jsonb_build_object('name', organization_name));
+    perform app_private.mail_token(new_user, 'verify_email', interval '3 days');
+  end if;
+end
+$$;
+comment on function app.register(text, text, text, bytea, text, text) is
+  'Creates a user with a first organization, or as the member that an invitation says. email_taken, PT409 slug_reserved, PT400 invalid_token, PT403 invitation_for_another_address.';
+alter function app.register(text, text, text, bytea, text, text) owner to callboard_definer;
+revoke execute on function app.register(text, text, text, bytea, text, text) from public;
+grant execute on function app.register(text, text, text, bytea, text, text) to callboard_api;
+
+create or replace function app.sign_in(
+  address text, proof bytea, session_hash bytea, refresh_hash bytea, client jsonb, organization uuid default null
+) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  who uuid;
+begin
+  select u.id into who from app.users u where u.email = lower(address);
+  if not app_private.is_password(who, proof) then
+    perform app.refuse(401, 'invalid_credentials', 'The address or the password is wrong.');
+  end if;
+  if organization is not null and organization is distinct from app_private.usual_organization(who, organization) then
+    perform app.refuse(403, 'membership_revoked', 'You do not belong to this organization (any more): refresh your token for another one.');
+  end if;
+  return (200, app_private.start_session(who, session_hash, refresh_hash, organization, client), null, null)::app.answer;
+end
+$$;
+comment on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) is
+  'Starts a session for whoever proves the password. PT401 invalid_credentials (also for an unknown address), PT403 membership_revoked.';
+alter function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) owner to callboard_definer;
+revoke execute on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) from public;
+grant execute on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) to callboard_api;
+
+create or replace function app.change_password(proof bytea, new_recipe text, new_proof bytea) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  me uuid := app.current_user_id();
+begin
+  if not app_private.is_password(me, proof) then
+    perform app.refuse(403, 'wrong_password', 'The current password is wrong.');
+  end if;
+  perform app_private.set_password(me, new_recipe, new_proof);
+  perform app_private.end_sessions(me, 'password_changed', app.current_session_id());
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.change_password(bytea, text, bytea) is
+  'Changes the signed-in user''s password and ends their other sessions. PT403 wrong_password.';
+alter function app.change_password(bytea, text, bytea) owner to callboard_definer;
+revoke execute on function app.change_password(bytea, text, bytea) from public;
+grant execute on function app.change_password(bytea, text, bytea) to callboard_api;
+
+create or replace function app.forget_password(address text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  perform app_private.mail_token(u.id, 'reset_password', interval '1 hour') from app.users u where u.email = lower(address);
+  return (202, null, null, null)::app.answer;
+end
+$$;
+comment on function app.forget_password(text) is 'Mails a link for a new password if the address is known; the answer does not say whether it is.';
+alter function app.forget_password(text) owner to callboard_definer;
+revoke execute on function app.forget_password(text) from public;
+grant execute on function app.forget_password(text) to callboard_api;
+
+create or replace function app.reset_password(token text, recipe text, proof bytea) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  who uuid := app_private.spend_token(token, 'reset_password');
+begin
+  perform app_private.set_password(who, recipe, proof);
+  perform app_private.end_sessions(who, 'password_reset');
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.reset_password(text, text, bytea) is 'Sets a new password by a mailed link and ends all sessions. PT400 invalid_token.';
+alter function app.reset_password(text, text, bytea) owner to callboard_definer;
+revoke execute on function app.reset_password(text, text, bytea) from public;
+grant execute on function app.reset_password(text, text, bytea) to callboard_api;
+
+create or replace function app.verify_email(token text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  perform app_private.spend_token(token, 'verify_email');
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.verify_email(text) is 'Marks an address as verified by a mailed link. PT400 invalid_token.';
+alter function app.verify_email(text) owner to callboard_definer;
+revoke execute on function app.verify_email(text) from public;
+grant execute on function app.verify_email(text) to callboard_api;
+
+create or replace function app.request_verification() returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  perform app_private.mail_token(u.id, 'verify_email', interval '3 days')
+  from app.users u where u.id = app.current_user_id() and u.email_verified_at is null;
+  return (202, null, null, null)::app.answer;
+end
+$$;
+comment on function app.request_verification() is 'Mails the link that verifies the signed-in user''s address again, unless it is verified.';
+alter function app.request_verification() owner to callboard_definer;
+revoke execute on function app.request_verification() from public;
+grant execute on function app.request_verification() to callboard_api;

@@ -1,0 +1,148 @@
+-- Deleting is marking. A deletion has an id; it marks a row and, through the foreign keys that
+-- say ON DELETE CASCADE, everything that belongs to it. Restoring clears exactly the marks with
+-- that id. A foreign key that does not cascade protects its parent, as it would in PostgreSQL.
+--
+-- Both work on every table that has `deletion_id`, found in the catalogue: a new table takes
+-- part by having the columns, its definer policies, and grants for the three columns.
+
+create or replace view app_private.deletion_edges as
+  select c.confrelid::regclass as parent, c.conrelid::regclass as child, c.conname as name, c.confdeltype = 'c' as cascades,
+    (select string_agg(format('c.%I = p.%I', a.attname, b.attname), ' and ')
+     from unnest(c.conkey, c.confkey) as k (child_column, parent_column)
+     join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.child_column
+     join pg_catalog.pg_attribute b on b.attrelid = c.confrelid and b.attnum = k.parent_column) as condition
+  from pg_catalog.pg_constraint c
+  where c.contype = 'f'
+    and exists (select from pg_catalog.pg_attribute a where a.attrelid = c.conrelid and a.attname = 'deletion_id' and not a.attisdropped)
+    and exists (select from pg_catalog.pg_attribute a where a.attrelid = c.confrelid and a.attname = 'deletion_id' and not a.attisdropped);
+comment on view app_private.deletion_edges is 'Foreign keys between tables with soft delete: what a deletion follows, and what forbids it.';
+grant select on app_private.deletion_edges to callboard_definer;
+
+create or replace function app_private.spread_deletion(from_table regclass, deletion uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  edge record;
+  marked bigint;
+begin
+  for edge in select * from app_private.deletion_edges e where e.parent = from_table order by e.child::text, e.name loop
+    if edge.cascades then
+      execute format(
+        'update %s c set deleted_at = p.deleted_at, deleted_by = p.deleted_by, deletion_id = p.deletion_id
+         from %s p where %s and p.deletion_id = $1 and c.deleted_at is null', edge.child, from_table, edge.condition)
+      using deletion;
+      get diagnostics marked = row_count;
+      -- Only a table that got new marks is followed, so a cycle comes to an end.
+      if marked > 0 then
+        perform app_private.spread_deletion(edge.child, deletion);
+      end if;
+    end if;
+  end loop;
+end
+$$;
+comment on function app_private.spread_deletion(regclass, uuid) is 'Marks what belongs to the rows of a table that a deletion has marked.';
+alter function app_private.spread_deletion(regclass, uuid) owner to callboard_definer;
+revoke execute on function app_private.spread_deletion(regclass, uuid) from public;
+
+create or replace function app_private.soft_delete(target regclass, condition text, id uuid) returns uuid
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  deletion uuid := app.uuid_v7();
+  edge record;
+  in_use boolean;
+begin
+  execute format('update %s set deleted_at = statement_timestamp(), deleted_by = app.current_user_id(), deletion_id = $2
+                  where %s and deleted_at is null', target, condition) using id, deletion;
+  for edge in select * from app_private.deletion_edges e where e.parent = target and not e.cascades loop
+    execute format('select exists (select from %s c, %s p where %s and p.deletion_id = $1 and c.deleted_at is null)',
+      edge.child, target, edge.condition) into in_use using deletion;
+    if in_use then
+      perform app.refuse(409, edge.name, 'Something else still refers to it.');
+    end if;
+  end loop;
+  perform app_private.spread_deletion(target, deletion);
+  return deletion;
+end
+$$;
+comment on function app_private.soft_delete(regclass, text, uuid) is
+  'Marks the row of a table for which the condition on $1 (the id) holds, and what belongs to it. Returns the deletion''s id. PT409 with the name of a foreign key that protects the row.';
+alter function app_private.soft_delete(regclass, text, uuid) owner to callboard_definer;
+revoke execute on function app_private.soft_delete(regclass, text, uuid) from public;
+
+create or replace function app_private.restore_deletion(deletion uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  marked regclass;
+begin
+  for marked in
+    select a.attrelid::regclass from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
+    where a.attname = 'deletion_id' and not a.attisdropped and c.relkind in ('r', 'p') and not c.relispartition
+    order by c.relname
+  loop
+    execute format('update %s set deleted_at = null, deleted_by = null, deletion_id = null where deletion_id = $1 and %s',
+      marked, case when marked = 'app.organizations'::regclass then 'id' else 'organization_id' end || ' = app.current_org()')
+    using deletion;
+  end loop;
+end
+$$;
+comment on function app_private.restore_deletion(uuid) is 'Clears every mark of a deletion in the current organization.';
+alter function app_private.restore_deletion(uuid) owner to callboard_definer;
+revoke execute on function app_private.restore_deletion(uuid) from public;
+
+create or replace function app_private.delete_row(
+  target regclass, id uuid, permission_to_see text, permission_to_delete text, if_match text default null
+) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  present integer;
+begin
+  execute format('select version from %s where organization_id = app.org_if($2) and id = $1 and deleted_at is null for no key update', target)
+  into present using id, permission_to_see;
+  perform app.check_version(present, if_match);
+  perform app.require(permission_to_delete);
+  perform app_private.soft_delete(target, 'organization_id = app.current_org() and id = $1', id);
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app_private.delete_row(regclass, uuid, text, text, text) is
+  'The command behind every DELETE of one row of the current organization. PT404, PT403, PT412, PT409.';
+alter function app_private.delete_row(regclass, uuid, text, text, text) owner to callboard_definer;
+revoke execute on function app_private.delete_row(regclass, uuid, text, text, text) from public;
+
+create or replace function app_private.restore_row(target regclass, id uuid, permission_to_see text, permission_to_delete text) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  deletion uuid;
+  edge record;
+  missing boolean;
+begin
+  execute format('select deletion_id from %s where organization_id = app.org_if($2) and id = $1 and deleted_at is not null for no key update', target)
+  into deletion using id, permission_to_see;
+  if deletion is null then
+    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+  end if;
+  perform app.require(permission_to_delete);
+  perform app_private.restore_deletion(deletion);
+  -- A row whose parent went in another deletion would come back to nowhere.
+  for edge in select * from app_private.deletion_edges e where e.child = target loop
+    execute format('select exists (select from %s c, %s p where %s and c.organization_id = app.current_org() and c.id = $1 and p.deleted_at is not null)',
+      target, edge.parent, edge.condition) into missing using id;
+    if missing then
+      perform app.refuse(409, 'parent_deleted', 'What it belongs to is deleted: restore that first.');
+    end if;
+  end loop;
+end
+$$;
+comment on function app_private.restore_row(regclass, uuid, text, text) is
+  'The command behind every restore: brings back all that was deleted together with this row. PT404, PT403, PT409 parent_deleted.';
+alter function app_private.restore_row(regclass, uuid, text, text) owner to callboard_definer;
+revoke execute on function app_private.restore_row(regclass, uuid, text, text) from public;

@@ -1,0 +1,121 @@
+-- Small functions that know nothing of tenants.
+
+create or replace function app.uuid_v7() returns uuid
+language sql volatile parallel safe
+set search_path = ''
+return encode(
+  set_bit(set_bit(
+    overlay(uuid_send(gen_random_uuid())
+      placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6),
+    52, 1), 53, 1),
+  'hex')::uuid;
+comment on function app.uuid_v7() is
+  'A new UUID version 7 (RFC 9562): 48 bits of Unix milliseconds, then random bits. Keys made together lie together in the index.';
+revoke execute on function app.uuid_v7() from public;
+grant execute on function app.uuid_v7() to callboard_api, callboard_definer;
+
+create or replace function app_private.random_token() returns text
+language sql volatile parallel safe
+set search_path = ''
+return replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+comment on function app_private.random_token() is
+  'A secret of 64 hexadecimal digits (244 random bits) for a link in a mail.';
+revoke execute on function app_private.random_token() from public;
+grant execute on function app_private.random_token() to callboard_definer;
+
+create or replace function app_private.digest(secret text) returns bytea
+language sql immutable strict parallel safe
+set search_path = ''
+return sha256(convert_to(secret, 'UTF8'));
+comment on function app_private.digest(text) is
+  'What is stored of a random secret: its SHA-256. Enough for 200 random bits; never used for passwords.';
+revoke execute on function app_private.digest(text) from public;
+grant execute on function app_private.digest(text) to callboard_definer;
+
+create or replace function app.is_time_zone(name text) returns boolean
+language plpgsql stable strict parallel safe
+set search_path = ''
+as $$
+begin
+  -- Only names of the time zone database: PostgreSQL itself would also take 'XYZ+3'.
+  return name ~ '^(UTC|[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+)+)$'
+    and (now() at time zone name) is not null;
+exception when invalid_parameter_value then
+  return false;
+end
+$$;
+comment on function app.is_time_zone(text) is 'True for a name of the IANA time zone database, such as Europe/Berlin.';
+revoke execute on function app.is_time_zone(text) from public;
+grant execute on function app.is_time_zone(text) to callboard_api, callboard_definer;
+
+create or replace function app_private.tg__100_timestamps() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  new.updated_at := statement_timestamp();
+  new.version := old.version + 1;
+  return new;
+end
+$$;
+comment on function app_private.tg__100_timestamps() is
+  'Before update: moves updated_at and counts version, which is the ETag.';
+revoke execute on function app_private.tg__100_timestamps() from public;
+
+create or replace function app.refuse(status integer, problem text, detail text default null) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  raise exception using errcode = 'PT' || status, message = problem, detail = coalesce(detail, '');
+end
+$$;
+comment on function app.refuse(integer, text, text) is
+  'Raises a problem: HTTP status, the problem''s name and a sentence for the reader. For use inside SQL functions.';
+revoke execute on function app.refuse(integer, text, text) from public;
+grant execute on function app.refuse(integer, text, text) to callboard_api, callboard_definer;
+
+-- What a function for a route returns; the API sends `body` as it is.
+do $$
+begin
+  if to_regtype('app.answer') is null then
+    create type app.answer as (status integer, body json, etag text, location text);
+  end if;
+end
+$$;
+comment on type app.answer is
+  'An HTTP answer: status (null = 200), body, the row''s version as ETag, the path of what was created.';
+
+create or replace function app.etag(version integer) returns text
+language sql immutable parallel safe
+set search_path = ''
+return '"' || version || '"';
+comment on function app.etag(integer) is 'The ETag of a row version (RFC 9110, strong).';
+revoke execute on function app.etag(integer) from public;
+grant execute on function app.etag(integer) to callboard_api, callboard_definer;
+
+create or replace function app.matches(version integer, if_match text) returns boolean
+language sql immutable parallel safe
+set search_path = ''
+return if_match is null or if_match = '*'
+  or app.etag(version) = any (string_to_array(replace(if_match, ' ', ''), ','));
+comment on function app.matches(integer, text) is 'Whether an If-Match header (a list of ETags, * or null) allows this version.';
+revoke execute on function app.matches(integer, text) from public;
+grant execute on function app.matches(integer, text) to callboard_api, callboard_definer;
+
+create or replace function app.check_version(version integer, if_match text) returns void
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  if version is null then
+    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+  elsif not app.matches(version, if_match) then
+    perform app.refuse(412, 'version_mismatch', 'The resource has changed since it was read: read it again and repeat the change.');
+  end if;
+end
+$$;
+comment on function app.check_version(integer, text) is
+  'PT404 not_found if there is no version (the row is not visible), PT412 version_mismatch if If-Match does not allow it.';
+revoke execute on function app.check_version(integer, text) from public;
+grant execute on function app.check_version(integer, text) to callboard_api, callboard_definer;

@@ -1,0 +1,60 @@
+-- Answers to POST requests that carried an Idempotency-Key, kept for a day, so that a client
+-- that lost the answer can ask again without doing the thing twice.
+
+create table if not exists app.idempotency_keys (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  user_id uuid not null default app.current_user_id() references app.users (id) on delete cascade,
+  key text not null constraint idempotency_keys_length check (length(key) between 1 and 200),
+  request_hash bytea not null,
+  answer app.answer,
+  created_at timestamptz not null default now(),
+  primary key (organization_id, user_id, key)
+);
+create index if not exists idempotency_keys_created_at_idx on app.idempotency_keys (created_at);
+
+alter table app.idempotency_keys enable row level security;
+alter table app.idempotency_keys force row level security;
+
+-- The API has no grant: it goes through the two functions, which see one user's keys in one organization.
+drop policy if exists all_definer on app.idempotency_keys;
+create policy all_definer on app.idempotency_keys for all to callboard_definer
+  using (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
+grant select, insert, update, delete on app.idempotency_keys to callboard_definer;
+comment on table app.idempotency_keys is 'What was answered to a POST with an Idempotency-Key.';
+
+create or replace function app.claim_key(the_key text, hash bytea) returns setof app.answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  known app.idempotency_keys;
+begin
+  delete from app.idempotency_keys k where k.key = the_key and k.created_at < now() - interval '24 hours';
+  -- A request with the same key that is under way holds the row: this waits for its end.
+  insert into app.idempotency_keys (key, request_hash) values (the_key, hash) on conflict do nothing;
+  if found then
+    return;
+  end if;
+  select * into known from app.idempotency_keys k where k.key = the_key;
+  if known.request_hash is distinct from hash then
+    perform app.refuse(409, 'idempotency_key_reused', 'This Idempotency-Key was used for another request.');
+  end if;
+  return next known.answer;
+end
+$$;
+comment on function app.claim_key(text, bytea) is
+  'Takes an Idempotency-Key for this transaction, or returns the answer it was used for. PT409 idempotency_key_reused when the request differs.';
+alter function app.claim_key(text, bytea) owner to callboard_definer;
+revoke execute on function app.claim_key(text, bytea) from public;
+grant execute on function app.claim_key(text, bytea) to callboard_api;
+
+create or replace function app.keep_answer(the_key text, status integer, body json, etag text, location text) returns void
+language sql volatile security definer
+set search_path = ''
+begin atomic
+  update app.idempotency_keys k set answer = (status, body, etag, location)::app.answer where k.key = the_key and k.answer is null;
+end;
+comment on function app.keep_answer(text, integer, json, text, text) is 'Keeps the answer to the request that claimed the key, in the same transaction.';
+alter function app.keep_answer(text, integer, json, text, text) owner to callboard_definer;
+revoke execute on function app.keep_answer(text, integer, json, text, text) from public;
+grant execute on function app.keep_answer(text, integer, json, text, text) to callboard_api;

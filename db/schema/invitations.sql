@@ -1,0 +1,197 @@
+-- Invitations by mail. The link's secret is made and mailed by the database; whoever presents
+-- it has read that mailbox. It works once, until it expires, is revoked or is sent anew.
+
+create table if not exists app.invitations (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  email text not null constraint invitations_email_format check (
+    email = lower(email) and length(email) <= 254 and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+\.[^@[:space:][:cntrl:].]+$'),
+  role text not null constraint invitations_role_exists references app.roles (name),
+  token_hash bytea not null,
+  invited_by uuid not null references app.users (id),
+  expires_at timestamptz not null,
+  accepted_at timestamptz,
+  accepted_by uuid references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id)
+);
+-- The secret is 244 random bits, so a key without the organization tells nobody anything.
+create unique index if not exists invitations_token_hash_idx on app.invitations (token_hash);
+create unique index if not exists invitation_pending on app.invitations (organization_id, email)
+  where accepted_at is null and deleted_at is null;
+
+alter table app.invitations enable row level security;
+alter table app.invitations force row level security;
+
+drop policy if exists select_member on app.invitations;
+create policy select_member on app.invitations for select to callboard_api
+  using (organization_id = (select app.org_if('members.manage')));
+
+-- Accepting happens before one belongs, so the definer looks in all organizations, and writes in one.
+drop policy if exists select_definer on app.invitations;
+create policy select_definer on app.invitations for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.invitations;
+create policy insert_definer on app.invitations for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists update_definer on app.invitations;
+create policy update_definer on app.invitations for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select (organization_id, id, email, role, invited_by, expires_at, accepted_at, accepted_by, created_at, updated_at, version, deleted_at, deleted_by, deletion_id)
+  on app.invitations to callboard_api;
+grant select, insert, update on app.invitations to callboard_definer;
+
+comment on table app.invitations is 'Invitations to join an organization; deleted_at marks revoked ones.';
+
+drop trigger if exists _100_timestamps on app.invitations;
+create trigger _100_timestamps before update on app.invitations
+  for each row execute function app_private.tg__100_timestamps();
+
+create or replace view app.invitation_list with (security_invoker = true) as
+  select i.organization_id, i.id, i.email, i.version, i.created_at,
+    json_build_object('id', i.id, 'email', i.email, 'role', i.role, 'invited_by', i.invited_by,
+      'status', case when i.accepted_at is not null then 'accepted' when i.expires_at <= now() then 'expired' else 'pending' end,
+      'expires_at', i.expires_at, 'accepted_at', i.accepted_at, 'created_at', i.created_at, 'updated_at', i.updated_at) as body
+  from app.invitations i
+  where i.deleted_at is null;
+comment on view app.invitation_list is 'The organization''s invitations that were not revoked.';
+grant select on app.invitation_list to callboard_api, callboard_definer;
+
+create or replace function app_private.send_invitation(invitation uuid) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  token text := app_private.random_token();
+  i app.invitations;
+begin
+  update app.invitations x set token_hash = app_private.digest(token), expires_at = now() + interval '7 days'
+  where x.organization_id = app.current_org() and x.id = invitation and x.accepted_at is null and x.deleted_at is null
+  returning * into i;
+  if i.id is null then
+    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+  end if;
+  perform app_private.queue_mail('invitation', i.email,
+    jsonb_build_object('token', token, 'organization', o.name, 'role', i.role, 'invited_by', u.display_name))
+  from app.organizations o, app.users u where o.id = i.organization_id and u.id = i.invited_by;
+  return (200, l.body, app.etag(l.version), '/api/invitations/' || l.id)::app.answer
+    from app.invitation_list l where l.organization_id = i.organization_id and l.id = i.id;
+end
+$$;
+comment on function app_private.send_invitation(uuid) is 'Gives an invitation a new secret and seven days, and mails it. PT404 unless it is open.';
+alter function app_private.send_invitation(uuid) owner to callboard_definer;
+revoke execute on function app_private.send_invitation(uuid) from public;
+
+create or replace function app.create_invitation(address text, new_role text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  organization uuid := app.require('members.manage');
+  invitation uuid := app.uuid_v7();
+  answer app.answer;
+begin
+  if exists (select from app.memberships m join app.users u on u.id = m.user_id
+             where m.organization_id = organization and u.email = lower(address) and m.deleted_at is null) then
+    perform app.refuse(409, 'already_member', 'This person belongs to the organization already.');
+  end if;
+  insert into app.invitations (organization_id, id, email, role, token_hash, invited_by, expires_at)
+  values (organization, invitation, lower(address), new_role, app_private.digest(app_private.random_token()), app.current_user_id(), now());
+  answer := app_private.send_invitation(invitation);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_invitation(text, text) is 'Invites an address. PT403, PT409 already_member, invitation_pending.';
+alter function app.create_invitation(text, text) owner to callboard_definer;
+revoke execute on function app.create_invitation(text, text) from public;
+grant execute on function app.create_invitation(text, text) to callboard_api;
+
+create or replace function app.resend_invitation(invitation uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  perform app.require('members.manage');
+  return app_private.send_invitation(invitation);
+end
+$$;
+comment on function app.resend_invitation(uuid) is 'Mails a new link; the old one stops working. PT403, PT404.';
+alter function app.resend_invitation(uuid) owner to callboard_definer;
+revoke execute on function app.resend_invitation(uuid) from public;
+grant execute on function app.resend_invitation(uuid) to callboard_api;
+
+create or replace function app.revoke_invitation(invitation uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  organization uuid := app.require('members.manage');
+begin
+  update app.invitations i
+  set deleted_at = statement_timestamp(), deleted_by = app.current_user_id(), deletion_id = app.uuid_v7()
+  where i.organization_id = organization and i.id = invitation and i.accepted_at is null and i.deleted_at is null;
+  if not found then
+    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+  end if;
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.revoke_invitation(uuid) is 'Makes an open invitation worthless. PT403, PT404.';
+alter function app.revoke_invitation(uuid) owner to callboard_definer;
+revoke execute on function app.revoke_invitation(uuid) from public;
+grant execute on function app.revoke_invitation(uuid) to callboard_api;
+
+create or replace function app_private.accept_invitation(who uuid, token text) returns uuid
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  i app.invitations;
+begin
+  select * into i from app.invitations x
+  where x.token_hash = app_private.digest(token) and x.accepted_at is null and x.deleted_at is null and x.expires_at > now();
+  if i.id is null then
+    perform app.refuse(400, 'invalid_token', 'This link has been used, has expired or never was: ask for a new one.');
+  elsif i.email is distinct from (select u.email from app.users u where u.id = who) then
+    perform app.refuse(403, 'invitation_for_another_address', 'This invitation was sent to another address than that of your account.');
+  end if;
+  -- In the context of the organization that invited; it holds no permission.
+  perform app_private.set_context(who, coalesce(app.current_session_id(), app.uuid_v7()), i.organization_id);
+  update app.invitations x set accepted_at = now(), accepted_by = who
+  where x.organization_id = i.organization_id and x.id = i.id and x.accepted_at is null;
+  if not found then
+    perform app.refuse(400, 'invalid_token', 'This link has been used, has expired or never was: ask for a new one.');
+  end if;
+  perform app_private.join_organization(who, i.organization_id, i.role);
+  update app.users u set email_verified_at = now() where u.id = who and u.email_verified_at is null;
+  return i.organization_id;
+end
+$$;
+comment on function app_private.accept_invitation(uuid, text) is 'Makes a user the member that an invitation says. PT400 invalid_token, PT403 invitation_for_another_address, PT409 already_member.';
+alter function app_private.accept_invitation(uuid, text) owner to callboard_definer;
+revoke execute on function app_private.accept_invitation(uuid, text) from public;
+
+create or replace function app.accept_invitation(token text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  me uuid := app.current_user_id();
+  organization uuid := app_private.accept_invitation(me, token);
+begin
+  return (200, json_build_object('id', o.id, 'name', o.name, 'slug', o.slug, 'role', m.role, 'deleted_at', o.deleted_at),
+    null, '/api/organizations/' || o.id)::app.answer
+    from app.organizations o join app.memberships m on m.organization_id = o.id
+    where o.id = organization and m.user_id = me;
+end
+$$;
+comment on function app.accept_invitation(text) is 'Accepts an invitation as the signed-in user and returns the organization. PT400, PT403, PT409.';
+alter function app.accept_invitation(text) owner to callboard_definer;
+revoke execute on function app.accept_invitation(text) from public;
+grant execute on function app.accept_invitation(text) to callboard_api;

@@ -1,0 +1,171 @@
+-- What can be done with an organization; the table is in organizations.sql.
+
+create or replace view app.organization_list with (security_invoker = true) as
+  select o.id, o.slug, o.version,
+    json_build_object('id', o.id, 'name', o.name, 'slug', o.slug, 'currency', o.currency, 'time_zone', o.time_zone,
+      'created_at', o.created_at, 'updated_at', o.updated_at) as body
+  from app.organizations o
+  where o.deleted_at is null;
+comment on view app.organization_list is 'The organization of this transaction.';
+grant select on app.organization_list to callboard_api, callboard_definer;
+
+create or replace function app_private.found_organization(founder uuid, body jsonb) returns uuid
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  organization uuid := app.uuid_v7();
+begin
+  insert into app.organizations (id, name, currency, time_zone)
+  values (organization, body ->> 'name', coalesce(body ->> 'currency', 'USD'), coalesce(body ->> 'time_zone', 'UTC'));
+  -- The first member cannot be let in by anybody: for this one row the context is the founder's own.
+  perform app_private.set_context(founder, coalesce(app.current_session_id(), app.uuid_v7()), organization);
+  perform app_private.join_organization(founder, organization, 'owner');
+  return organization;
+end
+$$;
+comment on function app_private.found_organization(uuid, jsonb) is 'Creates an organization with its owner and leaves the transaction in its context, without permissions.';
+alter function app_private.found_organization(uuid, jsonb) owner to callboard_definer;
+revoke execute on function app_private.found_organization(uuid, jsonb) from public;
+
+create or replace function app.create_organization(body jsonb) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  organization uuid;
+begin
+  if app.current_user_id() is null then
+    perform app.refuse(401, 'session_unknown', 'There is no such session: sign in again.');
+  end if;
+  organization := app_private.found_organization(app.current_user_id(), body);
+  return (201, o.body, app.etag(o.version), '/api/organizations/' || o.id)::app.answer
+    from app.organization_list o where o.id = organization;
+end
+$$;
+comment on function app.create_organization(jsonb) is 'A new organization whose owner is the signed-in user: name, currency, time_zone. PT409 slug_reserved.';
+alter function app.create_organization(jsonb) owner to callboard_definer;
+revoke execute on function app.create_organization(jsonb) from public;
+grant execute on function app.create_organization(jsonb) to callboard_api;
+
+create or replace function app.list_my_organizations(only_deleted boolean default false) returns app.answer
+language sql stable security definer
+set search_path = ''
+begin atomic
+  select 200, json_build_object('items', coalesce(json_agg(json_build_object(
+      'id', o.id, 'name', o.name, 'slug', o.slug, 'role', m.role, 'deleted_at', o.deleted_at) order by o.name, o.id), '[]'),
+    'next_cursor', null), null::text, null::text
+  from app.memberships m join app.organizations o on o.id = m.organization_id
+  where m.user_id = app.current_user_id()
+    and case when only_deleted
+      -- The bin is for those who may restore.
+      then o.deleted_at is not null and m.deletion_id = o.deletion_id
+        and 'organization.delete' = any (app_private.permissions_of_role(m.role))
+      else o.deleted_at is null and m.deleted_at is null end;
+end;
+comment on function app.list_my_organizations(boolean) is 'The organizations that the signed-in user belongs to, or the deleted ones they may restore.';
+alter function app.list_my_organizations(boolean) owner to callboard_definer;
+revoke execute on function app.list_my_organizations(boolean) from public;
+grant execute on function app.list_my_organizations(boolean) to callboard_api;
+
+create or replace function app_private.slug_organization(of_slug text) returns uuid
+language sql stable security definer
+set search_path = ''
+begin atomic
+  select s.organization_id from app_private.slugs s where s.slug = of_slug;
+end;
+alter function app_private.slug_organization(text) owner to callboard_definer;
+comment on function app_private.slug_organization(text) is 'The organization that a slug, also a former one, leads to.';
+revoke execute on function app_private.slug_organization(text) from public;
+
+create or replace function app.read_organization(id_or_slug text) returns app.answer
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  organization uuid := app.require('organization.read');
+  answer app.answer;
+begin
+  select 200, o.body, app.etag(o.version), '/api/organizations/' || o.id into answer
+  from app.organization_list o
+  where o.id = organization and (id_or_slug = o.id::text or app_private.slug_organization(id_or_slug) = o.id);
+  if not found then
+    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_organization(text) is 'The organization of the token, by its id or any slug it ever had. PT404 for every other.';
+alter function app.read_organization(text) owner to callboard_definer;
+revoke execute on function app.read_organization(text) from public;
+grant execute on function app.read_organization(text) to callboard_api;
+
+create or replace function app.replace_organization(organization uuid, body jsonb, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  present integer;
+begin
+  select o.version into present from app.organization_list o where o.id = organization;
+  perform app.check_version(present, if_match);
+  perform app.require('organization.update');
+  select o.version into present from app.organizations o where o.id = organization for no key update;
+  perform app.check_version(present, if_match);
+  update app.organizations o
+  set name = body ->> 'name', currency = coalesce(body ->> 'currency', 'USD'), time_zone = coalesce(body ->> 'time_zone', 'UTC')
+  where o.id = organization;
+  return app.read_organization(organization::text);
+end
+$$;
+comment on function app.replace_organization(uuid, jsonb, text) is 'Replaces name, currency and time_zone; the slug follows the name. PT403, PT404, PT409 slug_reserved, PT412.';
+revoke execute on function app.replace_organization(uuid, jsonb, text) from public;
+grant execute on function app.replace_organization(uuid, jsonb, text) to callboard_api;
+
+create or replace function app.delete_organization(organization uuid, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  present integer;
+begin
+  select o.version into present from app.organizations o
+  where o.id = organization and o.id = app.org_if('organization.read') for no key update;
+  perform app.check_version(present, if_match);
+  perform app.require('organization.delete');
+  perform app_private.soft_delete('app.organizations', 'id = $1', organization);
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.delete_organization(uuid, text) is 'Deletes the organization of the token and all it has, until it is restored. PT403, PT404, PT412.';
+alter function app.delete_organization(uuid, text) owner to callboard_definer;
+revoke execute on function app.delete_organization(uuid, text) from public;
+grant execute on function app.delete_organization(uuid, text) to callboard_api;
+
+create or replace function app.restore_organization(organization uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  me uuid := app.current_user_id();
+  bin record;
+begin
+  -- A deleted organization cannot be entered, so its rule is checked here: whoever belonged to
+  -- it when it was deleted, and could have deleted it, may restore it.
+  select o.deletion_id, m.role into bin
+  from app.organizations o join app.memberships m on m.organization_id = o.id
+  where o.id = organization and m.user_id = me and m.deletion_id = o.deletion_id;
+  if not found then
+    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+  elsif not 'organization.delete' = any (app_private.permissions_of_role(bin.role)) then
+    perform app.refuse(403, 'permission_denied', 'This needs the permission organization.delete.');
+  end if;
+  perform app_private.set_context(me, app.current_session_id(), organization, bin.role, app_private.permissions_of_role(bin.role));
+  perform app_private.restore_deletion(bin.deletion_id);
+  return app.read_organization(organization::text);
+end
+$$;
+comment on function app.restore_organization(uuid) is 'Brings back a deleted organization with exactly what was deleted with it. PT403, PT404.';
+alter function app.restore_organization(uuid) owner to callboard_definer;
+revoke execute on function app.restore_organization(uuid) from public;
+grant execute on function app.restore_organization(uuid) to callboard_api;

@@ -1,0 +1,108 @@
+-- Companies: the tenants. The row's own id is the organization_id of everything else.
+
+create table if not exists app.organizations (
+  id uuid primary key default app.uuid_v7(),
+  name text not null constraint organizations_name_length check (
+    length(name) between 1 and 200 and name !~ '[[:cntrl:]]' and btrim(name) <> ''),
+  slug text not null constraint organizations_slug_unique unique,
+  currency char(3) not null default 'USD' constraint organizations_currency_format check (currency ~ '^[A-Z]{3}$'),
+  time_zone text not null default 'UTC' constraint organizations_time_zone_exists check (app.is_time_zone(time_zone)),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid
+);
+
+alter table app.organizations enable row level security;
+alter table app.organizations force row level security;
+
+drop policy if exists select_member on app.organizations;
+create policy select_member on app.organizations for select to callboard_api
+  using (id = (select app.org_if('organization.read')));
+
+drop policy if exists update_member on app.organizations;
+create policy update_member on app.organizations for update to callboard_api
+  using (id = (select app.org_if('organization.update')));
+
+-- app.enter and sign-in ask for organizations before there is a context.
+drop policy if exists select_definer on app.organizations;
+create policy select_definer on app.organizations for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.organizations;
+create policy insert_definer on app.organizations for insert to callboard_definer with check (true);
+drop policy if exists update_definer on app.organizations;
+create policy update_definer on app.organizations for update to callboard_definer
+  using (id = (select app.current_org()));
+
+grant select on app.organizations to callboard_api, callboard_definer;
+grant update (name, currency, time_zone) on app.organizations to callboard_api;
+grant insert (id, name, currency, time_zone), update (deleted_at, deleted_by, deletion_id) on app.organizations to callboard_definer;
+
+comment on table app.organizations is 'Companies that put on shows; each is a tenant.';
+comment on column app.organizations.slug is 'Derived from the name by the database, unique; earlier ones stay in app_private.slugs.';
+comment on column app.organizations.currency is 'ISO 4217 code of the currency that the organization keeps its books in.';
+
+-- Every slug that was ever given, so that an old link still leads to its organization
+-- and never to somebody else's.
+create table if not exists app_private.slugs (
+  slug text primary key constraint slugs_format check (slug ~ '^[a-z0-9]+(-[a-z0-9]+)*$' and length(slug) <= 80),
+  organization_id uuid not null references app.organizations (id) on delete cascade deferrable initially deferred,
+  created_at timestamptz not null default now()
+);
+create index if not exists slugs_organization_id_idx on app_private.slugs (organization_id);
+alter table app_private.slugs enable row level security;
+alter table app_private.slugs force row level security;
+drop policy if exists all_definer on app_private.slugs;
+create policy all_definer on app_private.slugs for all to callboard_definer using (true);
+grant select, insert on app_private.slugs to callboard_definer;
+comment on table app_private.slugs is 'Every slug ever given and the organization it leads to.';
+
+create or replace function app_private.slug_base(name text) returns text
+language sql immutable strict parallel safe
+set search_path = ''
+-- NFKD takes letters and their accents apart; the accents then fall out with all that is not a-z, 0-9.
+return coalesce(nullif(btrim(left(regexp_replace(regexp_replace(
+    translate(lower(normalize(name, NFKD)), 'ßøłđæœ', 'soldao'),
+    U&'[\0300-\036F''\2019]', '', 'g'), '[^a-z0-9]+', '-', 'g'), 60), '-'), ''), 'organization');
+comment on function app_private.slug_base(text) is 'The slug that a name gives: ''Broadway Co.'' is broadway-co.';
+alter function app_private.slug_base(text) owner to callboard_definer;
+revoke execute on function app_private.slug_base(text) from public;
+
+create or replace function app_private.tg_organizations__200_slug() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  base text := app_private.slug_base(new.name);
+  candidate text := base;
+  n integer := 1;
+begin
+  if base = any ('{admin,api,app,auth,billing,callboard,docs,help,livez,login,logout,me,metrics,new,openapi,problems,readyz,register,root,settings,sign-in,sign-out,status,support,system,www}') then
+    perform app.refuse(409, 'slug_reserved', format('The name gives the address "%s", which is reserved.', base));
+  end if;
+  loop
+    -- An organization gets a slug back that it once had.
+    exit when exists (select from app_private.slugs s where s.slug = candidate and s.organization_id = new.id);
+    insert into app_private.slugs (slug, organization_id) values (candidate, new.id) on conflict (slug) do nothing;
+    exit when found;
+    n := n + 1;
+    candidate := base || '-' || n;
+  end loop;
+  new.slug := candidate;
+  return new;
+end
+$$;
+comment on function app_private.tg_organizations__200_slug() is 'Gives an organization the slug of its name, with a number where that is taken.';
+alter function app_private.tg_organizations__200_slug() owner to callboard_definer;
+revoke execute on function app_private.tg_organizations__200_slug() from public;
+
+drop trigger if exists _100_timestamps on app.organizations;
+create trigger _100_timestamps before update on app.organizations
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _200_slug_insert on app.organizations;
+create trigger _200_slug_insert before insert on app.organizations
+  for each row execute function app_private.tg_organizations__200_slug();
+drop trigger if exists _200_slug_rename on app.organizations;
+create trigger _200_slug_rename before update on app.organizations
+  for each row when (new.name is distinct from old.name) execute function app_private.tg_organizations__200_slug();

@@ -1,0 +1,75 @@
+-- Who may do what: permissions, roles, and which role holds which permission. These are
+-- rows, the same for every organization; a member's role is in app.memberships.
+
+create table if not exists app.permissions (
+  name text primary key constraint permissions_name_format check (name ~ '^[a-z_]+\.[a-z_]+$'),
+  description text not null
+);
+create table if not exists app.roles (
+  name text primary key,
+  description text not null
+);
+create table if not exists app.role_permissions (
+  role text not null references app.roles (name),
+  permission text not null references app.permissions (name),
+  primary key (role, permission)
+);
+comment on table app.permissions is 'Reference: everything that can be permitted, as <resource>.<verb>.';
+comment on table app.roles is 'Reference: what a member of an organization can be.';
+comment on table app.role_permissions is 'Reference: the permissions that a role holds.';
+
+do $$
+declare
+  reference regclass;
+begin
+  foreach reference in array array['app.permissions', 'app.roles', 'app.role_permissions']::regclass[] loop
+    execute format('alter table %s enable row level security', reference);
+    execute format('alter table %s force row level security', reference);
+    execute format('drop policy if exists select_all on %s', reference);
+    execute format('create policy select_all on %s for select to callboard_api, callboard_definer using (true)', reference);
+    execute format('drop policy if exists all_owner on %s', reference);
+    execute format('create policy all_owner on %s for all to callboard_owner using (true)', reference);
+    execute format('grant select on %s to callboard_api, callboard_definer', reference);
+  end loop;
+end
+$$;
+
+insert into app.permissions (name, description) values
+  ('shows.read',          'See shows and venues'),
+  ('shows.write',         'Enter and change shows and venues'),
+  ('shows.delete',        'Delete and restore shows and venues'),
+  ('members.read',        'See who belongs to the organization'),
+  ('members.manage',      'Invite, add and remove people and change their roles'),
+  ('organization.read',   'See the organization'),
+  ('organization.update', 'Change the organization''s name and settings'),
+  ('organization.delete', 'Delete and restore the organization, hand it over')
+on conflict (name) do update set description = excluded.description;
+
+insert into app.roles (name, description) values
+  ('owner',   'Everything, including people and the organization itself'),
+  ('admin',   'All daily work, including deleting'),
+  ('manager', 'Enters and changes, does not delete'),
+  ('viewer',  'Reads')
+on conflict (name) do update set description = excluded.description;
+
+insert into app.role_permissions (role, permission)
+select r.role, p.permission
+from (values
+  ('owner',   array['organization.read', 'organization.update', 'organization.delete', 'members.read', 'members.manage', 'shows.read', 'shows.write', 'shows.delete']),
+  ('admin',   array['organization.read', 'organization.update', 'members.read', 'shows.read', 'shows.write', 'shows.delete']),
+  ('manager', array['organization.read', 'members.read', 'shows.read', 'shows.write']),
+  ('viewer',  array['organization.read', 'members.read', 'shows.read'])
+) as r (role, held), unnest(r.held) as p (permission)
+on conflict do nothing;
+
+create or replace function app_private.permissions_of_role(of_role text) returns text[]
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return coalesce((select array_agg(rp.permission order by rp.permission) from app.role_permissions rp where rp.role = of_role), '{}');
+end
+$$;
+comment on function app_private.permissions_of_role(text) is 'The permissions that a role holds, sorted.';
+alter function app_private.permissions_of_role(text) owner to callboard_definer;
+revoke execute on function app_private.permissions_of_role(text) from public;

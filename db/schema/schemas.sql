@@ -1,0 +1,21 @@
+-- Two schemas. `app` is what the API works with, always under row-level security.
+-- `app_private` holds keys, secrets and the helpers that need them; the API has no way in.
+
+create schema if not exists app;
+create schema if not exists app_private;
+
+comment on schema app is 'What the API works with; every table is under row-level security.';
+comment on schema app_private is 'Keys, secrets and helpers; never granted to a login.';
+
+-- PostgreSQL lets everybody execute a new function. Here nobody may until it is granted.
+alter default privileges for role callboard_owner revoke execute on functions from public;
+alter default privileges for role callboard_definer revoke execute on functions from public;
+alter default privileges for role callboard_rollup revoke execute on functions from public;
+
+grant usage on schema app to callboard_api, callboard_worker;
+-- CREATE is what lets the owner hand a function over to the definer; the definer never logs in.
+grant usage, create on schema app, app_private to callboard_definer;
+
+-- Trigram search for show titles, with the organization in the same index.
+create extension if not exists pg_trgm with schema app_private;
+create extension if not exists btree_gin with schema app_private;

@@ -1,0 +1,253 @@
+-- Sign-ins. A session is a pair of random secrets that only the client holds: one travels in
+-- every access token, the other renews it and is spent by that. Of both only a hash is kept.
+
+create table if not exists app.sessions (
+  id uuid primary key default app.uuid_v7(),
+  user_id uuid not null references app.users (id) on delete cascade,
+  secret_hash bytea not null constraint sessions_secret_hash_unique unique,
+  -- Where the user last worked; the next token is for there.
+  organization_id uuid references app.organizations (id) on delete set null,
+  ip inet,
+  user_agent text constraint sessions_user_agent_length check (length(user_agent) <= 400),
+  created_at timestamptz not null default now(),
+  refreshed_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  revoked_at timestamptz,
+  revoked_because text constraint sessions_revoked_because_known check (
+    revoked_because in ('signed_out', 'revoked', 'password_changed', 'password_reset', 'refresh_token_reused')),
+  constraint sessions_revoked_with_reason check ((revoked_at is null) = (revoked_because is null))
+);
+create index if not exists sessions_user_id_idx on app.sessions (user_id, id);
+create index if not exists sessions_organization_id_idx on app.sessions (organization_id);
+
+alter table app.sessions enable row level security;
+alter table app.sessions force row level security;
+
+drop policy if exists select_self on app.sessions;
+create policy select_self on app.sessions for select to callboard_api
+  using (user_id = (select app.current_user_id()));
+drop policy if exists all_definer on app.sessions;
+create policy all_definer on app.sessions for all to callboard_definer using (true);
+
+grant select (id, user_id, organization_id, ip, user_agent, created_at, refreshed_at, expires_at, revoked_at, revoked_because)
+  on app.sessions to callboard_api;
+grant select, insert, update on app.sessions to callboard_definer;
+
+comment on table app.sessions is 'Sign-ins, live and ended; each user sees their own.';
+comment on column app.sessions.secret_hash is 'SHA-256 of the secret in the access token; granted to no login.';
+
+-- Every refresh token of a session, spent or not: a spent one that comes back was stolen.
+create table if not exists app_private.refresh_tokens (
+  token_hash bytea primary key,
+  session_id uuid not null references app.sessions (id) on delete cascade,
+  created_at timestamptz not null default now(),
+  used_at timestamptz
+);
+create index if not exists refresh_tokens_session_id_idx on app_private.refresh_tokens (session_id);
+alter table app_private.refresh_tokens enable row level security;
+alter table app_private.refresh_tokens force row level security;
+drop policy if exists all_definer on app_private.refresh_tokens;
+create policy all_definer on app_private.refresh_tokens for all to callboard_definer using (true);
+grant select, insert, update, delete on app_private.refresh_tokens to callboard_definer;
+comment on table app_private.refresh_tokens is 'Hashes of refresh tokens; a token is spent by its first use.';
+
+create or replace function app_private.session_lifetime() returns interval
+language sql immutable parallel safe
+set search_path = ''
+return interval '30 days';
+comment on function app_private.session_lifetime() is 'How long a session lives after its last refresh.';
+revoke execute on function app_private.session_lifetime() from public;
+grant execute on function app_private.session_lifetime() to callboard_definer;
+
+-- The door. Every transaction for a signed-in user starts here.
+create or replace function app.enter(session_secret text, organization uuid default null) returns void
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  s record;
+  o record;
+  member_role text;
+begin
+  select x.id, x.user_id, x.revoked_because, x.expires_at <= now() as expired into s
+  from app.sessions x where x.secret_hash = app_private.digest(session_secret);
+  if not found then
+    perform app.refuse(401, 'session_unknown', 'There is no such session: sign in again.');
+  elsif s.revoked_because is not null then
+    perform app.refuse(401, 'session_revoked', 'This session has ended: sign in again.');
+  elsif s.expired then
+    perform app.refuse(401, 'session_expired', 'This session was not used for too long: sign in again.');
+  end if;
+  if organization is null then
+    perform app_private.set_context(s.user_id, s.id);
+    return;
+  end if;
+
+  select x.deleted_at, m.role, m.deleted_at as left_at into o
+  from app.organizations x left join app.memberships m on m.organization_id = x.id and m.user_id = s.user_id
+  where x.id = organization;
+  -- Somebody who never belonged learns nothing about an organization, not even that it is gone.
+  if o.role is null or (o.left_at is not null and o.deleted_at is null) then
+    perform app.refuse(403, 'membership_revoked', 'You do not belong to this organization (any more): refresh your token for another one.');
+  elsif o.deleted_at is not null then
+    perform app.refuse(403, 'organization_deleted', 'This organization has been deleted: refresh your token for another one.');
+  end if;
+  perform app_private.set_context(s.user_id, s.id, organization, o.role, app_private.permissions_of_role(o.role));
+end
+$$;
+comment on function app.enter(text, uuid) is
+  'Opens this transaction for the session with this secret, in one of its user''s organizations or, with null, in none. PT401 session_unknown, session_revoked, session_expired; PT403 membership_revoked, organization_deleted.';
+alter function app.enter(text, uuid) owner to callboard_definer;
+revoke execute on function app.enter(text, uuid) from public;
+grant execute on function app.enter(text, uuid) to callboard_api;
+
+create or replace function app_private.grant_of(of_user uuid, of_organization uuid) returns json
+language sql stable
+set search_path = ''
+begin atomic
+  select json_build_object('user_id', of_user, 'organization_id', m.organization_id, 'role', m.role,
+    'permissions', coalesce(to_json(app_private.permissions_of_role(m.role)), '[]'))
+  from (select of_user as id) u
+  left join app.memberships m on m.user_id = u.id and m.organization_id = of_organization and m.deleted_at is null;
+end;
+comment on function app_private.grant_of(uuid, uuid) is 'What an access token says of its user; the database never reads it back.';
+alter function app_private.grant_of(uuid, uuid) owner to callboard_definer;
+revoke execute on function app_private.grant_of(uuid, uuid) from public;
+
+create or replace function app_private.usual_organization(of_user uuid, preferred uuid default null) returns uuid
+language sql stable
+set search_path = ''
+begin atomic
+  select m.organization_id from app.memberships m
+  where m.user_id = of_user and m.deleted_at is null
+  order by m.organization_id = preferred desc nulls last,
+    (select max(s.refreshed_at) from app.sessions s where s.user_id = of_user and s.organization_id = m.organization_id) desc nulls last,
+    m.created_at, m.organization_id
+  limit 1;
+end;
+comment on function app_private.usual_organization(uuid, uuid) is 'The organization a user''s next token is for: the preferred one, else where they last worked, else their first.';
+alter function app_private.usual_organization(uuid, uuid) owner to callboard_definer;
+revoke execute on function app_private.usual_organization(uuid, uuid) from public;
+
+create or replace function app_private.start_session(
+  of_user uuid, session_hash bytea, refresh_hash bytea, preferred uuid, client jsonb
+) returns json
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  session app.sessions;
+begin
+  insert into app.sessions (user_id, secret_hash, organization_id, ip, user_agent, expires_at)
+  values (of_user, session_hash, app_private.usual_organization(of_user, preferred), (client ->> 'ip')::inet,
+    left(client ->> 'user_agent', 400), now() + app_private.session_lifetime())
+  returning * into session;
+  insert into app_private.refresh_tokens (token_hash, session_id) values (refresh_hash, session.id);
+  return app_private.grant_of(of_user, session.organization_id);
+end
+$$;
+comment on function app_private.start_session(uuid, bytea, bytea, uuid, jsonb) is 'A new session for a user whose identity has been proved.';
+alter function app_private.start_session(uuid, bytea, bytea, uuid, jsonb) owner to callboard_definer;
+revoke execute on function app_private.start_session(uuid, bytea, bytea, uuid, jsonb) from public;
+
+create or replace function app.refresh_session(
+  session_secret text, refresh_secret text, new_refresh_hash bytea, preferred uuid default null
+) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  t app_private.refresh_tokens;
+  s app.sessions;
+begin
+  select * into s from app.sessions x where x.secret_hash = app_private.digest(session_secret) for update;
+  select * into t from app_private.refresh_tokens x
+  where x.session_id = s.id and x.token_hash = app_private.digest(refresh_secret);
+  if t.token_hash is null then
+    perform app.refuse(401, 'invalid_refresh_token', 'This refresh token is not valid: sign in again.');
+  elsif s.revoked_at is not null then
+    perform app.refuse(401, 'session_revoked', 'This session has ended: sign in again.');
+  elsif s.expires_at <= now() then
+    perform app.refuse(401, 'session_expired', 'This session was not used for too long: sign in again.');
+  elsif t.used_at < statement_timestamp() - interval '10 seconds' then
+    -- Two parties hold it, and nobody can tell which is the thief: both are out. The refusal is
+    -- returned, not raised, because raising would undo the revocation.
+    update app.sessions x set revoked_at = statement_timestamp(), revoked_because = 'refresh_token_reused' where x.id = s.id;
+    return (401, json_build_object('problem', 'refresh_token_reused',
+      'detail', 'This refresh token was used before; the session has been ended: sign in again.'), null, null)::app.answer;
+  end if;
+  if preferred is not null and preferred is distinct from app_private.usual_organization(s.user_id, preferred) then
+    perform app.refuse(403, 'membership_revoked', 'You do not belong to this organization (any more): refresh your token for another one.');
+  end if;
+  update app_private.refresh_tokens x set used_at = coalesce(x.used_at, statement_timestamp()) where x.token_hash = t.token_hash;
+  -- Those spent more than a lifetime ago could not renew anything any more.
+  delete from app_private.refresh_tokens x where x.session_id = s.id and x.used_at < now() - app_private.session_lifetime();
+  insert into app_private.refresh_tokens (token_hash, session_id) values (new_refresh_hash, s.id);
+  update app.sessions x
+  set refreshed_at = statement_timestamp(), expires_at = now() + app_private.session_lifetime(),
+      organization_id = app_private.usual_organization(s.user_id, coalesce(preferred, s.organization_id))
+  where x.id = s.id returning * into s;
+  return (200, app_private.grant_of(s.user_id, s.organization_id), null, null)::app.answer;
+end
+$$;
+comment on function app.refresh_session(text, text, bytea, uuid) is
+  'Spends a refresh token and stores the next one. PT401 invalid_refresh_token, session_revoked, session_expired; a token spent more than 10 seconds ago ends the session (answer 401 refresh_token_reused).';
+alter function app.refresh_session(text, text, bytea, uuid) owner to callboard_definer;
+revoke execute on function app.refresh_session(text, text, bytea, uuid) from public;
+grant execute on function app.refresh_session(text, text, bytea, uuid) to callboard_api;
+
+create or replace function app.switch_organization(organization uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  me uuid := app.current_user_id();
+begin
+  if organization is distinct from app_private.usual_organization(me, organization) then
+    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+  end if;
+  update app.sessions s set organization_id = organization where s.id = app.current_session_id();
+  return (200, app_private.grant_of(me, organization), null, null)::app.answer;
+end
+$$;
+comment on function app.switch_organization(uuid) is 'What the token for another of the user''s organizations says. PT404.';
+alter function app.switch_organization(uuid) owner to callboard_definer;
+revoke execute on function app.switch_organization(uuid) from public;
+grant execute on function app.switch_organization(uuid) to callboard_api;
+
+create or replace function app_private.end_sessions(of_user uuid, because text, except_session uuid default null) returns void
+language sql volatile
+set search_path = ''
+begin atomic
+  update app.sessions s set revoked_at = statement_timestamp(), revoked_because = because
+  where s.user_id = of_user and s.revoked_at is null and s.id is distinct from except_session;
+end;
+comment on function app_private.end_sessions(uuid, text, uuid) is 'Revokes all of a user''s sessions, or all but one.';
+alter function app_private.end_sessions(uuid, text, uuid) owner to callboard_definer;
+revoke execute on function app_private.end_sessions(uuid, text, uuid) from public;
+
+create or replace function app.end_session(session uuid, because text default 'revoked') returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  update app.sessions s set revoked_at = statement_timestamp(), revoked_because = because
+  where s.id = session and s.user_id = app.current_user_id() and s.revoked_at is null;
+  if not found then
+    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+  end if;
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.end_session(uuid, text) is 'Revokes one of the signed-in user''s own sessions. PT404.';
+alter function app.end_session(uuid, text) owner to callboard_definer;
+revoke execute on function app.end_session(uuid, text) from public;
+grant execute on function app.end_session(uuid, text) to callboard_api;
+
+create or replace view app.session_list with (security_invoker = true) as
+  select s.user_id, s.id, json_build_object('id', s.id, 'is_current', s.id = app.current_session_id(), 'ip', host(s.ip),
+      'user_agent', s.user_agent, 'created_at', s.created_at, 'refreshed_at', s.refreshed_at, 'expires_at', s.expires_at) as body
+  from app.sessions s
+  where s.revoked_at is null and s.expires_at > now();
+comment on view app.session_list is 'The live sessions of the signed-in user.';
+grant select on app.session_list to callboard_api;

@@ -1,0 +1,135 @@
+-- What can be done with a show; the table is in shows.sql.
+
+create or replace view app.show_list with (security_invoker = true) as
+  select s.organization_id, s.id, s.title, s.artist, s.venue_id, s.show_on, s.status, s.created_at, s.version,
+    json_build_object(
+      'id', s.id, 'title', s.title, 'artist', s.artist,
+      'venue_id', s.venue_id, 'venue_name', v.name, 'venue_city', v.city, 'time_zone', v.time_zone,
+      'show_on', s.show_on,
+      'doors_time', to_char(s.doors_time, 'HH24:MI'), 'start_time', to_char(s.start_time, 'HH24:MI'),
+      'curfew_time', to_char(s.curfew_time, 'HH24:MI'),
+      'starts_at', (s.show_on + s.start_time) at time zone v.time_zone,
+      'status', s.status, 'capacity', s.capacity, 'tickets_sold', s.tickets_sold,
+      'fee_minor', s.fee_minor, 'currency', s.currency, 'notes', s.notes,
+      'created_by', s.created_by, 'created_at', s.created_at, 'updated_at', s.updated_at) as body
+  from app.shows s
+  left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id
+  where s.deleted_at is null;
+comment on view app.show_list is 'The organization''s shows that are not deleted, with their JSON.';
+grant select on app.show_list to callboard_api, callboard_definer;
+
+create or replace function app.search_shows(q text) returns setof uuid
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  -- The organization is compared as a value, not through a policy: under one the index is no use.
+  organization uuid := app.org_if('shows.read');
+  pattern text := '%' || regexp_replace(q, '([\\%_])', '\\\1', 'g') || '%';
+begin
+  return query
+    select s.id from app.shows s where s.organization_id = organization and (s.title || ' ' || s.artist) ilike pattern
+    union
+    select s.id from app.shows s join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id
+    where s.organization_id = organization and v.organization_id = organization and (v.name || ' ' || v.city) ilike pattern;
+end
+$$;
+comment on function app.search_shows(text) is 'Ids of the organization''s shows whose title and artist, or venue and city, contain the text in any case.';
+alter function app.search_shows(text) owner to callboard_definer;
+revoke execute on function app.search_shows(text) from public;
+grant execute on function app.search_shows(text) to callboard_api;
+
+create or replace function app.read_show(show uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  select 200, s.body, app.etag(s.version), '/api/shows/' || s.id into answer from app.show_list s
+  where s.organization_id = app.current_org() and s.id = show;
+  if not found then
+    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_show(uuid) is 'A show. PT404.';
+revoke execute on function app.read_show(uuid) from public;
+grant execute on function app.read_show(uuid) to callboard_api, callboard_definer;
+
+create or replace function app.create_show(body jsonb) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  n app.shows := jsonb_populate_record(null::app.shows, body);
+  answer app.answer;
+begin
+  insert into app.shows (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes)
+  values (n.title, n.artist, n.venue_id, n.show_on, n.doors_time, n.start_time, n.curfew_time, coalesce(n.status, 'inquiry'),
+    n.capacity, coalesce(n.tickets_sold, 0), n.fee_minor, n.currency, n.notes)
+  returning id into n.id;
+  answer := app.read_show(n.id);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_show(jsonb) is 'A new show. PT403 without shows.write, PT409 shows_venue_exists.';
+revoke execute on function app.create_show(jsonb) from public;
+grant execute on function app.create_show(jsonb) to callboard_api;
+
+create or replace function app.write_show(show uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  n app.shows;
+begin
+  select * into n from app.shows s where s.organization_id = app.current_org() and s.id = show and s.deleted_at is null;
+  perform app.check_version(n.version, if_match);
+  perform app.require('shows.write');
+  -- Now that it may be locked, look again.
+  select * into n from app.shows s
+  where s.organization_id = app.current_org() and s.id = show and s.deleted_at is null for no key update;
+  perform app.check_version(n.version, if_match);
+  n := jsonb_populate_record(case when replaces then null::app.shows else n end, body);
+  update app.shows s
+  set (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes)
+    = row (n.title, n.artist, n.venue_id, n.show_on, n.doors_time, n.start_time, n.curfew_time, coalesce(n.status, 'inquiry'),
+      n.capacity, coalesce(n.tickets_sold, 0), n.fee_minor, n.currency, n.notes)
+  where s.organization_id = app.current_org() and s.id = show;
+  return app.read_show(show);
+end
+$$;
+comment on function app.write_show(uuid, jsonb, boolean, text) is
+  'Changes a show: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409, PT412.';
+revoke execute on function app.write_show(uuid, jsonb, boolean, text) from public;
+grant execute on function app.write_show(uuid, jsonb, boolean, text) to callboard_api;
+
+create or replace function app.delete_show(show uuid, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  return app_private.delete_row('app.shows', show, 'shows.read', 'shows.delete', if_match);
+end
+$$;
+comment on function app.delete_show(uuid, text) is 'Deletes a show until it is restored. PT403, PT404, PT412.';
+alter function app.delete_show(uuid, text) owner to callboard_definer;
+revoke execute on function app.delete_show(uuid, text) from public;
+grant execute on function app.delete_show(uuid, text) to callboard_api;
+
+create or replace function app.restore_show(show uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  perform app_private.restore_row('app.shows', show, 'shows.read', 'shows.delete');
+  return app.read_show(show);
+end
+$$;
+comment on function app.restore_show(uuid) is 'Brings a deleted show back. PT403, PT404, PT409 parent_deleted.';
+alter function app.restore_show(uuid) owner to callboard_definer;
+revoke execute on function app.restore_show(uuid) from public;
+grant execute on function app.restore_show(uuid) to callboard_api;

@@ -1,0 +1,142 @@
+-- Shows: one performance of one bill on one day at one venue.
+
+create table if not exists app.show_status_transitions (
+  from_status text not null,
+  to_status text not null,
+  primary key (from_status, to_status)
+);
+alter table app.show_status_transitions enable row level security;
+alter table app.show_status_transitions force row level security;
+drop policy if exists select_all on app.show_status_transitions;
+create policy select_all on app.show_status_transitions for select to callboard_api, callboard_definer using (true);
+drop policy if exists all_owner on app.show_status_transitions;
+create policy all_owner on app.show_status_transitions for all to callboard_owner using (true);
+grant select on app.show_status_transitions to callboard_api, callboard_definer;
+comment on table app.show_status_transitions is 'Reference: from which status a show may go to which.';
+
+insert into app.show_status_transitions (from_status, to_status) values
+  ('inquiry', 'hold'), ('inquiry', 'offer'), ('inquiry', 'cancelled'),
+  ('hold', 'inquiry'), ('hold', 'offer'), ('hold', 'confirmed'), ('hold', 'cancelled'),
+  ('offer', 'hold'), ('offer', 'confirmed'), ('offer', 'cancelled'),
+  ('confirmed', 'played'), ('confirmed', 'cancelled'), ('confirmed', 'postponed'),
+  ('postponed', 'hold'), ('postponed', 'confirmed'), ('postponed', 'cancelled'),
+  ('cancelled', 'inquiry'),
+  ('played', 'settled')
+on conflict do nothing;
+
+create table if not exists app.shows (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  title text not null constraint shows_title_length check (length(title) between 1 and 200 and title !~ '[[:cntrl:]]' and btrim(title) <> ''),
+  artist text not null constraint shows_artist_length check (length(artist) between 1 and 200 and artist !~ '[[:cntrl:]]' and btrim(artist) <> ''),
+  venue_id uuid,
+  show_on date not null constraint shows_show_on_range check (show_on between date '1900-01-01' and date '2199-12-31'),
+  doors_time time(0),
+  start_time time(0),
+  curfew_time time(0),
+  status text not null default 'inquiry' constraint shows_status_known check (
+    status in ('inquiry', 'hold', 'offer', 'confirmed', 'played', 'settled', 'cancelled', 'postponed')),
+  capacity integer constraint shows_capacity_positive check (capacity > 0),
+  tickets_sold integer not null default 0 constraint shows_tickets_sold_positive check (tickets_sold >= 0),
+  -- In the smallest unit of the currency; JSON numbers are exact up to 2^53 - 1.
+  fee_minor bigint constraint shows_fee_range check (fee_minor between 0 and 9007199254740991),
+  currency char(3) constraint shows_currency_format check (currency ~ '^[A-Z]{3}$'),
+  notes text constraint shows_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint shows_venue_exists foreign key (organization_id, venue_id) references app.venues (organization_id, id),
+  constraint shows_doors_before_start check (doors_time <= start_time),
+  constraint shows_tickets_within_capacity check (tickets_sold <= capacity),
+  constraint shows_fee_with_currency check ((fee_minor is null) = (currency is null))
+);
+create index if not exists shows_organization_id_show_on_idx on app.shows (organization_id, show_on, id) where deleted_at is null;
+create index if not exists shows_organization_id_created_at_idx on app.shows (organization_id, created_at, id) where deleted_at is null;
+create index if not exists shows_organization_id_title_idx on app.shows (organization_id, title, id) where deleted_at is null;
+create index if not exists shows_organization_id_venue_id_idx on app.shows (organization_id, venue_id, show_on) where deleted_at is null;
+create index if not exists shows_search_idx on app.shows using gin (organization_id, (title || ' ' || artist) app_private.gin_trgm_ops);
+create index if not exists shows_deletion_id_idx on app.shows (organization_id, deletion_id) where deletion_id is not null;
+
+alter table app.shows enable row level security;
+alter table app.shows force row level security;
+
+drop policy if exists select_member on app.shows;
+create policy select_member on app.shows for select to callboard_api
+  using (organization_id = (select app.org_if('shows.read')));
+drop policy if exists insert_member on app.shows;
+create policy insert_member on app.shows for insert to callboard_api
+  with check (organization_id = (select app.org_if('shows.write')));
+drop policy if exists update_member on app.shows;
+create policy update_member on app.shows for update to callboard_api
+  using (organization_id = (select app.org_if('shows.write')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it searches,
+-- because a text match under a filtering policy cannot use an index (it is not leakproof).
+drop policy if exists select_definer on app.shows;
+create policy select_definer on app.shows for select to callboard_definer using (true);
+drop policy if exists update_definer on app.shows;
+create policy update_definer on app.shows for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.shows to callboard_api, callboard_definer;
+grant insert (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes),
+  update (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes)
+  on app.shows to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.shows to callboard_definer;
+
+comment on table app.shows is 'Performances, from the first inquiry to the settlement.';
+comment on column app.shows.start_time is 'Local time at the venue; a curfew at or before the start is on the next day.';
+comment on column app.shows.fee_minor is 'What the artist is paid, in the smallest unit of the currency.';
+
+create or replace function app_private.tg_shows__200_status() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if not exists (select from app.show_status_transitions t where t.from_status = old.status and t.to_status = new.status) then
+    perform app.refuse(409, 'show_status_transition', format('A show cannot go from %s to %s.', old.status, new.status));
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg_shows__200_status() is 'PT409 show_status_transition for a change that app.show_status_transitions does not list.';
+revoke execute on function app_private.tg_shows__200_status() from public;
+
+drop trigger if exists _100_timestamps on app.shows;
+create trigger _100_timestamps before update on app.shows
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _200_status on app.shows;
+create trigger _200_status before update on app.shows
+  for each row when (new.status is distinct from old.status) execute function app_private.tg_shows__200_status();
+
+-- A show may not be booked into a venue that is deleted; locking the venue's row makes a
+-- deletion at the same moment wait and then see the show.
+create or replace function app_private.tg_shows__300_venue() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  perform from app.venues v
+  where v.organization_id = new.organization_id and v.id = new.venue_id and v.deleted_at is null for share;
+  if not found then
+    perform app.refuse(409, 'shows_venue_exists', 'There is no such venue.');
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg_shows__300_venue() is 'PT409 shows_venue_exists for a venue that is not there, is deleted or is another organization''s.';
+alter function app_private.tg_shows__300_venue() owner to callboard_definer;
+revoke execute on function app_private.tg_shows__300_venue() from public;
+
+drop trigger if exists _300_venue_insert on app.shows;
+create trigger _300_venue_insert before insert on app.shows
+  for each row when (new.venue_id is not null) execute function app_private.tg_shows__300_venue();
+drop trigger if exists _300_venue_change on app.shows;
+create trigger _300_venue_change before update on app.shows
+  for each row when (new.venue_id is not null and new.venue_id is distinct from old.venue_id)
+  execute function app_private.tg_shows__300_venue();

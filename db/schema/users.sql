@@ -1,0 +1,80 @@
+-- People. A user exists once, whatever number of organizations they work for, so this table
+-- has no organization_id: a member sees themselves and their present colleagues.
+
+create table if not exists app.users (
+  id uuid primary key default app.uuid_v7(),
+  email text not null constraint users_email_format check (
+    email = lower(email) and length(email) <= 254 and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+\.[^@[:space:][:cntrl:].]+$'),
+  display_name text not null constraint users_display_name_length check (
+    length(display_name) between 1 and 200 and display_name !~ '[[:cntrl:]]' and btrim(display_name) <> ''),
+  email_verified_at timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  constraint email_taken unique (email)
+);
+
+alter table app.users enable row level security;
+alter table app.users force row level security;
+
+drop policy if exists select_self on app.users;
+create policy select_self on app.users for select to callboard_api
+  using (id = (select app.current_user_id()));
+
+-- Colleagues see each other too: that policy needs app.memberships and stands in memberships.sql.
+
+drop policy if exists update_self on app.users;
+create policy update_self on app.users for update to callboard_api
+  using (id = (select app.current_user_id()));
+
+-- Sign-in and invitations look people up before there is a context.
+drop policy if exists select_definer on app.users;
+create policy select_definer on app.users for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.users;
+create policy insert_definer on app.users for insert to callboard_definer with check (true);
+drop policy if exists update_definer on app.users;
+create policy update_definer on app.users for update to callboard_definer using (true);
+
+grant select on app.users to callboard_api, callboard_definer;
+grant update (display_name) on app.users to callboard_api;
+grant insert (id, email, display_name, email_verified_at), update (email_verified_at, display_name) on app.users to callboard_definer;
+
+drop trigger if exists _100_timestamps on app.users;
+create trigger _100_timestamps before update on app.users
+  for each row execute function app_private.tg__100_timestamps();
+
+comment on table app.users is 'People who can sign in; shared by all organizations, seen by themselves and by colleagues.';
+comment on column app.users.email is 'Lower-cased address, unique; it is the sign-in name.';
+
+create or replace function app.read_me() returns app.answer
+language sql stable
+set search_path = ''
+begin atomic
+  select null::integer, json_build_object(
+      'id', u.id, 'email', u.email, 'display_name', u.display_name, 'email_verified_at', u.email_verified_at,
+      'created_at', u.created_at, 'updated_at', u.updated_at),
+    app.etag(u.version), null::text
+  from app.users u
+  where u.id = app.current_user_id();
+end;
+comment on function app.read_me() is 'The signed-in user''s own profile.';
+revoke execute on function app.read_me() from public;
+grant execute on function app.read_me() to callboard_api;
+
+create or replace function app.update_me(body jsonb, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  me uuid := app.current_user_id();
+  present integer;
+begin
+  select u.version into present from app.users u where u.id = me for update;
+  perform app.check_version(present, if_match);
+  update app.users u set display_name = coalesce(body ->> 'display_name', u.display_name) where u.id = me;
+  return app.read_me();
+end
+$$;
+comment on function app.update_me(jsonb, text) is 'Changes the signed-in user''s own profile (display_name).';
+revoke execute on function app.update_me(jsonb, text) from public;
+grant execute on function app.update_me(jsonb, text) to callboard_api;

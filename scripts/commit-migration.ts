@@ -1,0 +1,43 @@
+// `npm run migration:commit -- "what it does"` turns db/migrations/current.sql into the next
+// committed migration. It needs no database of yours: it runs on an embedded one of its own.
+import { rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { commit } from 'graphile-migrate'
+import { startEmbedded } from '../src/database/embedded.ts'
+import { migrationSettings } from '../src/database/migrate.ts'
+import { createDatabase, createRoles, withUrl } from '../src/database/provision.ts'
+
+const message = process.argv[2]
+if (message === undefined)
+  throw new Error('Say what the migration does: npm run migration:commit -- "add tours"')
+
+const root = fileURLToPath(new URL('../.data/commit', import.meta.url))
+const embedded = await startEmbedded({ root, port: 0, settings: { fsync: 'off' } })
+const { adminUrl, dataDir } = embedded
+try {
+  await createRoles(adminUrl, { callboard_migrator: 'only on this machine, for a moment' })
+  const as = (database: string) =>
+    withUrl(adminUrl, {
+      database,
+      user: 'callboard_migrator',
+      password: 'only on this machine, for a moment',
+    })
+  await createDatabase(adminUrl, 'current')
+  await commit(
+    {
+      ...migrationSettings(as('current'), line => {
+        console.log(line)
+      }),
+      shadowConnectionString: as('shadow'),
+      rootConnectionString: adminUrl,
+    },
+    message,
+  )
+  // graphile-migrate keeps a connection for a moment and ends the process when that is cut.
+  await setTimeout(400)
+} finally {
+  await embedded.stop()
+  for (const folder of [root, dirname(dataDir)]) await rm(folder, { recursive: true, force: true })
+}

@@ -1,0 +1,173 @@
+// `npm run db:check`: do the schema files and the committed migrations make the same database?
+// It builds one from each and prints what only one of them has.
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import postgres from 'postgres'
+import { startEmbedded } from '../src/database/embedded.ts'
+import { migrate } from '../src/database/migrate.ts'
+import { createDatabase, createRoles, dropDatabase, withUrl } from '../src/database/provision.ts'
+import { describe, newline } from './describe.ts'
+
+const include = /^--![ \t]*include[ \t]+(.*\.sql)[ \t]*$/
+// graphile-migrate takes these for comments and says nothing.
+const almostInclude = /^\s*--\s*!\s*include\b|--\s*!\s*include\s+\S*\.sql\b/i
+
+/** The text of a schema file with the files it includes, found where graphile-migrate finds them. */
+export function readSchema(file: string, fixtures = join(dirname(file), 'migrations/fixtures')): string {
+  return expand(file, fixtures, [])
+}
+
+function expand(file: string, fixtures: string, within: string[]): string {
+  const path = realpathSync(file)
+  const lines = readFileSync(path, 'utf8').trim().split(/\r?\n/)
+  const expanded = lines.map((line, index) => {
+    const where = `${file}:${index + 1}`
+    const name = include.exec(line)?.[1]
+    if (name === undefined) {
+      if (!almostInclude.test(line)) return line
+      throw new Error(`${where}: an include starts its line and has nothing after the name: ${line.trim()}`)
+    }
+    const target = join(fixtures, name)
+    if (!existsSync(target)) throw new Error(`${where}: there is no file ${target}`)
+    if ([...within, path].includes(realpathSync(target))) throw new Error(`${where}: ${name} includes itself`)
+    return [
+      `--! Included ${name}`,
+      expand(target, fixtures, [...within, path]),
+      `--! EndIncluded ${name}`,
+    ].join('\n')
+  })
+  return expanded.join('\n')
+}
+
+/** What only one of two descriptions says, the two versions of a thing one below the other. */
+export function compare(schema: string[], migrations: string[]): string[] {
+  const left = missing(schema, migrations)
+  const right = missing(migrations, schema)
+  return [
+    ...left.map(fact => ({ fact, line: `only in schema files: ${shorten(fact, right)}` })),
+    ...right.map(fact => ({ fact, line: `only in migrations: ${shorten(fact, left)}` })),
+  ]
+    .sort((a, b) => (subject(a.fact) < subject(b.fact) ? -1 : subject(a.fact) > subject(b.fact) ? 1 : 0))
+    .map(({ line }) => line)
+}
+
+function missing(from: string[], others: string[]) {
+  const known = new Set(others)
+  return from.filter(fact => !known.has(fact))
+}
+
+function subject(fact: string) {
+  return fact.slice(0, fact.indexOf(': '))
+}
+
+/** Of a fact of several lines, such as a function, those lines that the other side has otherwise. */
+function shorten(fact: string, others: string[]) {
+  const counterpart = others.find(other => subject(other) === subject(fact))
+  const lines = fact.split(newline)
+  if (counterpart === undefined || lines.length === 1) return fact
+  const theirs = counterpart.split(newline)
+  const least = Math.min(lines.length, theirs.length)
+  let first = 0
+  while (first < least && lines[first] === theirs[first]) first++
+  let same = 0
+  while (same < least - first && lines.at(-1 - same) === theirs.at(-1 - same)) same++
+  const differing = lines.slice(first, lines.length - same)
+  if (first === 0) return differing.join(newline)
+  return `${subject(fact)}, line ${first + 1}: ${differing.join(newline).trim() || '(no such line)'}`
+}
+
+/** Makes both databases on the server of a superuser's URL, compares them and drops them. */
+export async function checkDatabases({ adminUrl, schemaFile }: { adminUrl: string; schemaFile: string }) {
+  const text = readSchema(schemaFile)
+  const fromSchema = await built('schema', url => run(text, url))
+  const fromMigrations = await built('migrations', migrateAndWait)
+  return { facts: fromSchema.length, differences: compare(fromSchema, fromMigrations) }
+
+  async function built(source: string, build: (url: string) => Promise<void>) {
+    const database = `callboard_check_${source}_${process.pid}`
+    await createDatabase(adminUrl, database)
+    try {
+      await build(asOwner(withUrl(adminUrl, { database })))
+      const sql = postgres(withUrl(adminUrl, { database }), { max: 1 })
+      return await sql.begin('read only', describe).finally(() => sql.end())
+    } finally {
+      await dropDatabase(adminUrl, database)
+    }
+  }
+}
+
+// graphile-migrate keeps its connection for 0.2 s and ends the whole process, silently, when
+// that connection is cut, as it would be by dropping the database.
+async function migrateAndWait(url: string) {
+  await migrate(url).finally(() => setTimeout(400))
+}
+
+/** The owner has no login: a migrator becomes it when it connects, and so does this superuser. */
+function asOwner(url: string) {
+  const changed = new URL(url)
+  changed.searchParams.set('options', '-c role=callboard_owner')
+  return changed.href
+}
+
+// File by file, because most errors in a definition do not say where they are.
+async function run(text: string, url: string) {
+  const sql = postgres(url, { max: 1, onnotice: () => undefined })
+  const files = ['the schema file']
+  try {
+    await sql.begin(async tx => {
+      for (const part of text.split(/^(?=--! (?:End)?Included )/m)) {
+        const [, end, name] = /^--! (End)?Included (.*)/.exec(part) ?? []
+        if (end !== undefined) files.pop()
+        else if (name !== undefined) files.push(name)
+        await tx.unsafe(part)
+      }
+    })
+  } catch (error) {
+    throw new Error(`${files.at(-1)}: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    })
+  } finally {
+    await sql.end()
+  }
+}
+
+/** The server of ADMIN_DATABASE_URL, else an embedded one that lives as long as the check. */
+async function onServer<T>(work: (adminUrl: string) => Promise<T>): Promise<T> {
+  const given = process.env.ADMIN_DATABASE_URL
+  if (given !== undefined) return work(given)
+  // Always the same folder: should this process be killed, the next check clears up after it.
+  const root = fileURLToPath(new URL('../.data/check', import.meta.url))
+  const embedded = await startEmbedded({ root, port: 0, settings: { fsync: 'off' } })
+  try {
+    return await work(embedded.adminUrl)
+  } finally {
+    await embedded.stop()
+    // Started as root, the data may lie outside the folder.
+    for (const folder of [root, dirname(embedded.dataDir)]) await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function main() {
+  const schemaFile = fileURLToPath(new URL('../db/schema.sql', import.meta.url))
+  const { facts, differences } = await onServer(async adminUrl => {
+    await createRoles(adminUrl)
+    return checkDatabases({ adminUrl, schemaFile })
+  })
+  if (differences.length === 0) {
+    console.log(`the schema files and the migrations agree: ${facts} facts`)
+    return
+  }
+  console.error(differences.join('\n'))
+  console.error(`the schema files and the migrations differ in ${differences.length} facts`)
+  process.exitCode = 1
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await main().catch((error: unknown) => {
+    console.error(error instanceof Error ? error.message : error)
+    process.exitCode = 1
+  })
+}

@@ -1,0 +1,18 @@
+// `npm run seed` loads the demo into the database of MIGRATOR_DATABASE_URL and DATABASE_URL.
+import { demoEmail, demoPassword, seedDemo } from '../src/demo.ts'
+
+const { MIGRATOR_DATABASE_URL: migratorUrl, DATABASE_URL: apiUrl, NODE_ENV } = process.env
+if (NODE_ENV === 'production') {
+  console.error("The demo's password is public: it is not loaded in production.")
+  process.exit(1)
+}
+if (!migratorUrl || !apiUrl) {
+  console.error(
+    'Set MIGRATOR_DATABASE_URL and DATABASE_URL. (npm start loads the demo into the embedded database by itself.)',
+  )
+  process.exit(1)
+}
+const loaded = await seedDemo({ migratorUrl, apiUrl })
+console.log(
+  loaded ? `Loaded. Sign in as ${demoEmail} with "${demoPassword}".` : 'The demo is loaded already.',
+)

@@ -1,0 +1,112 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import cors from '@fastify/cors'
+import helmet from '@fastify/helmet'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  LogController,
+  type RawServerDefault,
+} from 'fastify'
+import { type Config, list } from './config.ts'
+import type { Pool } from './database/pool.ts'
+import { limits } from './limits.ts'
+import { loggerOptions, logging, requestId } from './logging.ts'
+import { methods } from './methods.ts'
+import { openapi } from './openapi.ts'
+import { malformed, problemDetails } from './problem.ts'
+import { authRoutes } from './routes/auth.ts'
+import { healthRoutes } from './routes/health.ts'
+import { acceptInvitationRoutes, invitationRoutes } from './routes/invitations.ts'
+import { meRoutes } from './routes/me.ts'
+import { myOrganizationRoutes, organizationRoutes } from './routes/organizations.ts'
+import { mailedLinkRoutes, passwordRoutes } from './routes/passwords.ts'
+import { problemRoutes } from './routes/problems.ts'
+import { showRoutes } from './routes/shows.ts'
+import { userRoutes } from './routes/users.ts'
+import { venueRoutes } from './routes/venues.ts'
+import { tenant } from './tenant.ts'
+import { tokens } from './tokens.ts'
+import { validation } from './validation.ts'
+import { version } from './version.ts'
+
+export type App = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>
+export interface AppOptions {
+  config: Config
+  pool: Pool
+  jwtSecret: string
+}
+
+/** Builds the server: plugins in the order in which they act, then the routes. It does not listen yet. */
+export async function buildApp({ config, pool, jwtSecret }: AppOptions): Promise<App> {
+  const app = Fastify({
+    logger: loggerOptions(config),
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: requestId,
+    requestTimeout: config.REQUEST_TIMEOUT * 1000,
+    connectionTimeout: config.REQUEST_TIMEOUT * 1000 * 2,
+    bodyLimit: config.BODY_LIMIT,
+    trustProxy: config.TRUST_PROXY === '' ? false : list(config.TRUST_PROXY),
+    // Refused while stopping, instead of cut off.
+    return503OnClosing: true,
+    ...malformed,
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  app.removeContentTypeParser('text/plain')
+
+  await app.register(logging)
+  await app.register(problemDetails)
+  await app.register(helmet, {
+    contentSecurityPolicy: { directives: { defaultSrc: ["'none'"] } },
+    hsts: config.NODE_ENV === 'production',
+  })
+  await app.register(cors, {
+    origin: list(config.CORS_ORIGINS),
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    exposedHeaders: [
+      'etag',
+      'location',
+      'link',
+      'retry-after',
+      'x-request-id',
+      'ratelimit-limit',
+      'ratelimit-remaining',
+      'ratelimit-reset',
+    ],
+    maxAge: 600,
+  })
+  await app.register(validation)
+  await app.register(tokens, { config, secret: jwtSecret })
+  await app.register(tenant, { pool })
+  await app.register(limits, { config })
+  await app.register(methods)
+  await app.register(openapi, { url: config.PUBLIC_URL ?? '/', version })
+
+  // Who may enter is this list: nobody has a token here …
+  await app.register(async (open: App) => {
+    await open.register(healthRoutes)
+    await open.register(problemRoutes)
+    await open.register(authRoutes)
+    await open.register(mailedLinkRoutes)
+  })
+  // … and everybody has one here.
+  await app.register(async (signedIn: App) => {
+    signedIn.addHook('onRequest', app.authenticate)
+    await signedIn.register(meRoutes)
+    await signedIn.register(passwordRoutes)
+    await signedIn.register(myOrganizationRoutes)
+    await signedIn.register(acceptInvitationRoutes)
+    await signedIn.register(organizationRoutes)
+    await signedIn.register(userRoutes)
+    await signedIn.register(invitationRoutes)
+    await signedIn.register(venueRoutes)
+    await signedIn.register(showRoutes)
+  })
+  app.refuseOtherMethods()
+  return app
+}

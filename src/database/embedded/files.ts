@@ -1,0 +1,45 @@
+import { closeSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { codeOf } from './run.ts'
+
+/** The text of a file that may disappear at any moment. */
+export function textOf(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return undefined
+  }
+}
+
+/** Runs `change` while no other process changes the same file. */
+export function locked<T>(file: string, change: () => T): T {
+  const lock = `${file}.lock`
+  while (!take(lock)) {
+    // The lock is held for a millisecond; an old one belongs to a process that was killed.
+    const age = Date.now() - (statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Date.now())
+    if (age > 5000) rmSync(lock, { force: true })
+    else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+  }
+  try {
+    return change()
+  } finally {
+    rmSync(lock, { force: true })
+  }
+}
+
+/** Writes a file that nobody else may read, and that nobody ever sees half written. */
+export function replace(file: string, text: string): void {
+  const draft = `${file}.new`
+  rmSync(draft, { force: true })
+  writeFileSync(draft, text, { mode: 0o600, flag: 'wx', flush: true })
+  renameSync(draft, file)
+}
+
+function take(lock: string): boolean {
+  try {
+    closeSync(openSync(lock, 'wx'))
+    return true
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false
+    throw error
+  }
+}

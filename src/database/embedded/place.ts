@@ -1,0 +1,85 @@
+import { createHash } from 'node:crypto'
+import { chmodSync, existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { copyPrograms, findPrograms, type Programs, versionOf } from './programs.ts'
+import { EmbeddedError, type OsUser } from './run.ts'
+import { canEnter, osUser, ownerOf } from './user.ts'
+
+/** Where the database is, which programs run it, and as whom (undefined: as ourselves). */
+export interface Place {
+  programs: Programs
+  major: string
+  user: OsUser | undefined
+  folder: string
+  data: string
+  log: string
+  notes: string[]
+}
+
+/** Finds a folder and programs that the user who will run PostgreSQL can reach. */
+export async function findPlace(root: string): Promise<Place> {
+  const notes: string[] = []
+  let user = await osUser('postgres', notes)
+  let folder = root
+  // Only root gets here with a user, so /var/lib is writable.
+  const hash = createHash('sha256').update(root).digest('hex').slice(0, 12)
+  const elsewhere = `/var/lib/callboard/${hash}`
+
+  if (user !== undefined) {
+    const isHere = existsSync(join(root, 'postgres/PG_VERSION'))
+    const isThere = !isHere && existsSync(join(elsewhere, 'postgres/PG_VERSION'))
+    if (isHere || isThere) user = ownerOf(join(isHere ? root : elsewhere, 'postgres'), user)
+    const canReach = !isThere && (await canEnter(root, user))
+    if (isHere && !canReach) {
+      throw new EmbeddedError(
+        `the database in ${root} belongs to the OS user ${user.name}, who cannot enter that folder; allow it (chmod o+x, on each folder above too), or set DATA_DIR to another folder`,
+      )
+    }
+    if (!canReach) {
+      folder = openFolder(elsewhere)
+      notes.push(
+        `The database is in ${folder}, because PostgreSQL does not run as root and the OS user ${user.name} could not enter ${root}`,
+      )
+    }
+  }
+
+  let programs = await findPrograms()
+  let version = await versionOf(programs, user)
+  if (version === undefined && user !== undefined) {
+    programs = await copyPrograms(programs, openFolder(elsewhere))
+    version = await versionOf(programs, user)
+    notes.push(
+      `The PostgreSQL programs run from a copy in ${elsewhere}, because the OS user ${user.name} cannot reach the original`,
+    )
+  }
+  if (version === undefined) {
+    throw new EmbeddedError(
+      `${programs.postgres} may not be executed; allow it (chmod +x), or set DATABASE_URL`,
+    )
+  }
+
+  for (const path of [folder, programs.postgres]) {
+    // pg_ctl passes these paths through a shell, inside double quotes.
+    if (process.platform !== 'win32' && /["$`\\]/.test(path)) {
+      throw new EmbeddedError(
+        `the path ${path} contains one of " $ \` \\, which PostgreSQL's start program cannot take; move it to another folder, or set DATABASE_URL`,
+      )
+    }
+  }
+  const major = /\(PostgreSQL\) (\d+)/.exec(version)?.[1] ?? version
+  return {
+    programs,
+    major,
+    user,
+    folder,
+    data: join(folder, 'postgres'),
+    log: join(folder, 'postgres.log'),
+    notes,
+  }
+}
+
+function openFolder(folder: string): string {
+  mkdirSync(folder, { recursive: true })
+  for (const path of [join(folder, '..'), folder]) chmodSync(path, 0o755)
+  return folder
+}

@@ -1,0 +1,43 @@
+import { execFile } from 'node:child_process'
+
+/** The embedded database cannot run; the message says what is wrong and what to do. */
+export class EmbeddedError extends Error {
+  override name = 'EmbeddedError'
+}
+
+/** The account of the operating system that PostgreSQL runs as. */
+export interface OsUser {
+  name: string
+  uid: number
+  gid: number
+}
+
+/** Runs a program to its end, as `user` if given. Rejects with what the program wrote to stderr. */
+export function run(
+  file: string,
+  args: string[],
+  { user, seconds = 120, input = '' }: { user?: OsUser | undefined; seconds?: number; input?: string } = {},
+): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const identity = user && { uid: user.uid, gid: user.gid }
+    // The current folder may be closed to that user, and PostgreSQL wants one it can read.
+    const options = { ...identity, cwd: '/', env: environment(), timeout: seconds * 1000 }
+    const child = execFile(file, args, options, (error, stdout, stderr) => {
+      if (error === null) resolve(stdout)
+      else reject(Object.assign(new Error(stderr.trim() || error.message), { code: error.code }))
+    })
+    // A program that ends before it reads its input is not a failure of ours.
+    child.stdin?.on('error', () => undefined).end(input)
+  })
+}
+
+/** The value of `code` of a system error. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
+
+// PGDATA, PGPORT and the like are meant for other servers, and the log is searched for English text.
+function environment(): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(([name]) => !/^(PG|LC_|LANG)/.test(name))
+  return { ...Object.fromEntries(kept), LC_ALL: 'C' }
+}

@@ -1,0 +1,48 @@
+import type { Config } from '../config.ts'
+import { seedDemo } from '../demo.ts'
+import { type Embedded, secret, startEmbedded } from './embedded.ts'
+import { migrate } from './migrate.ts'
+import { createDatabase, createRoles, databaseExists, withUrl } from './provision.ts'
+
+export interface LocalDatabase {
+  apiUrl: string
+  migratorUrl: string
+  workerUrl: string
+  jwtSecret: string
+  embedded: Embedded
+}
+
+const database = 'callboard'
+
+/** The whole database of a fresh machine: an embedded server with roles, schema and demo. `say` hears of the steps that take time. */
+export async function startLocalDatabase(
+  config: Config,
+  say: (line: string) => void,
+): Promise<LocalDatabase> {
+  const root = config.DATA_DIR
+  const embedded = await startEmbedded({ root, port: config.EMBEDDED_PORT })
+  try {
+    for (const note of embedded.notes) say(note)
+    const passwords = Object.fromEntries(
+      ['callboard_api', 'callboard_migrator', 'callboard_worker'].map(role => [role, secret(root, role)]),
+    )
+    const as = (user: string) =>
+      withUrl(embedded.adminUrl, { database, user, password: passwords[user] ?? '' })
+    const urls = {
+      apiUrl: as('callboard_api'),
+      migratorUrl: as('callboard_migrator'),
+      workerUrl: as('callboard_worker'),
+    }
+    await createRoles(embedded.adminUrl, passwords)
+    if (!(await databaseExists(embedded.adminUrl, database))) {
+      say('Creating the database …')
+      await createDatabase(embedded.adminUrl, database)
+    }
+    await migrate(urls.migratorUrl)
+    if (await seedDemo(urls)) say('Loaded the demo: two companies and their season.')
+    return { ...urls, jwtSecret: secret(root, 'jwt'), embedded }
+  } catch (error) {
+    await embedded.stop()
+    throw error
+  }
+}

@@ -1,0 +1,63 @@
+import rateLimit from '@fastify/rate-limit'
+import type { FastifyInstance, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Config } from './config.ts'
+import { Problem } from './problem.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** A stricter limit, per account and per address, for routes where a secret can be guessed. */
+    signInLimit: preHandlerAsyncHookHandler
+  }
+}
+
+const tooMany = (seconds: number) =>
+  new Problem(429, 'rate_limited', `Too many requests: try again in ${seconds} seconds.`)
+
+/** Limits per organization, or per address where there is none yet. */
+export const limits = fp(
+  async (app: FastifyInstance, { config }: { config: Config }) => {
+    await app.register(rateLimit, {
+      // After authentication, so that the organization is known.
+      hook: 'preHandler',
+      max: config.RATE_LIMIT,
+      timeWindow: 60_000,
+      cache: 100_000,
+      enableDraftSpec: true,
+      keyGenerator: request => keyOf(request),
+      errorResponseBuilder: (_request, context) => tooMany(Math.ceil(context.ttl / 1000)),
+    })
+
+    const perAddress = app.createRateLimit({
+      max: config.SIGN_IN_LIMIT,
+      timeWindow: 60_000,
+      keyGenerator: r => `address ${r.ip}`,
+    })
+    const perAccount = app.createRateLimit({
+      max: config.SIGN_IN_LIMIT,
+      timeWindow: 60_000,
+      keyGenerator: r => `account ${accountOf(r)}`,
+    })
+    app.decorate('signInLimit', async (request, reply) => {
+      for (const limit of [perAddress, perAccount]) {
+        const result = await limit(request)
+        if (!result.isAllowed && result.isExceeded) {
+          void reply.header('retry-after', result.ttlInSeconds)
+          throw tooMany(result.ttlInSeconds)
+        }
+      }
+    })
+  },
+  { name: 'limits' },
+)
+
+function keyOf(request: FastifyRequest): string {
+  // Undefined until a token was verified, whatever its type says.
+  const user = request.user as FastifyRequest['user'] | undefined
+  return user ? (user.org ?? user.sub) : request.ip
+}
+
+function accountOf(request: FastifyRequest): string {
+  const { email, token } = (request.body ?? {}) as { email?: string; token?: string }
+  return email?.toLowerCase() ?? token ?? keyOf(request)
+}

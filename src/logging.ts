@@ -1,0 +1,52 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Config } from './config.ts'
+
+/** How the server logs: JSON lines that never hold a header, a body, a query string or a parameter of SQL. */
+export function loggerOptions(config: Config): NonNullable<FastifyServerOptions['logger']> {
+  return {
+    level: config.LOG_LEVEL,
+    serializers: {
+      req: (request: FastifyRequest) => ({ method: request.method, path: request.url.split('?', 1)[0] }),
+      // postgres.js puts the statement and its parameters, secrets included, on the error.
+      err: (error: Error & { code?: string; constraint_name?: string; where?: string }) => ({
+        type: error.name,
+        message: error.message,
+        code: error.code,
+        constraint: error.constraint_name,
+        stack: error.stack ?? '',
+      }),
+    },
+  }
+}
+
+/** A client's own request id is kept when it is harmless, so that its log and ours can be laid side by side. */
+export function requestId(request: { headers: Record<string, string | string[] | undefined> }): string {
+  const given = request.headers['x-request-id']
+  return typeof given === 'string' && /^[\w-]{8,100}$/.test(given) ? given : randomUUID()
+}
+
+/** One line for every answer, with the request's id and organization. */
+export const logging = fp(
+  async (app: FastifyInstance) => {
+    app.addHook('onRequest', async (request, reply) => {
+      void reply.header('x-request-id', request.id)
+    })
+    app.addHook('onResponse', async (request, reply) => {
+      const user = request.user as FastifyRequest['user'] | undefined
+      request.log.info(
+        {
+          method: request.method,
+          route: request.routeOptions.url ?? null,
+          status: reply.statusCode,
+          ms: Math.round(reply.elapsedTime * 10) / 10,
+          organization_id: user?.org,
+          user_id: user?.sub,
+        },
+        'answered',
+      )
+    })
+  },
+  { name: 'logging' },
+)

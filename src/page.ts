@@ -1,0 +1,78 @@
+import type { Fragment } from 'postgres'
+import type { Client } from './database/pool.ts'
+import { Problem } from './problem.ts'
+import type { Answer } from './tenant.ts'
+
+/** A column that a list can be sorted by, and the type its values have in a cursor. */
+export interface SortColumn {
+  column: string
+  type: 'date' | 'text' | 'timestamptz'
+}
+
+export interface PageOptions {
+  /** A view in `app` with `organization_id`, `id`, `body` (JSON) and the sort columns. */
+  from: string
+  /** Without it the list is refused; an empty list would be a lie. */
+  permission: string
+  /** Columns by the name they have in `?sort=`; a minus before the name turns the order round. */
+  sorts: Record<string, SortColumn>
+  sort: string
+  limit: number | undefined
+  cursor: string | undefined
+  /** Conditions; undefined ones are left out. */
+  where: (Fragment | undefined)[]
+}
+
+/** A cursor is the sort it was made for and the last row's value and id. */
+function decode(cursor: string, sort: string): [string, string] {
+  try {
+    const [madeFor, value, id] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as unknown[]
+    if (madeFor === sort && typeof value === 'string' && typeof id === 'string' && /^[0-9a-f-]{36}$/.test(id))
+      return [value, id]
+  } catch {
+    // Falls through to the refusal.
+  }
+  throw new Problem(
+    400,
+    'invalid_cursor',
+    'Take the cursor from next_cursor of the page before, with the same sort.',
+  )
+}
+
+/** One page of a list by keyset: the cost of a page does not grow with its distance from the first. */
+export function page(sql: Client, options: PageOptions) {
+  const descending = options.sort.startsWith('-')
+  const sort = options.sorts[options.sort.replace(/^-/, '')]
+  if (!sort) throw new Problem(400, 'validation', 'The list cannot be sorted by this.')
+  const limit = options.limit ?? 50
+  const key = sql(sort.column)
+  const [value, id] = options.cursor === undefined ? [] : decode(options.cursor, options.sort)
+  const conditions: Fragment[] = options.where.filter(condition => condition !== undefined)
+  if (value !== undefined && id !== undefined) {
+    const compared = descending ? sql`<` : sql`>`
+    const typed = {
+      date: sql`${value}::text::date`,
+      text: sql`${value}::text`,
+      timestamptz: sql`${value}::text::timestamptz`,
+    }[sort.type]
+    conditions.push(sql`(${key}, id) ${compared} (${typed}, ${id}::text::uuid)`)
+  }
+  const direction = descending ? sql`desc` : sql`asc`
+  return sql<Answer[]>`
+    with page as materialized (
+      select body, ${key}::text as key, id, row_number() over (order by ${key} ${direction}, id ${direction}) as n
+      from app.${sql(options.from)}
+      where organization_id = (select app.require(${options.permission})) ${conditions.reduce((all, condition) => sql`${all} and ${condition}`, sql``)}
+      order by ${key} ${direction}, id ${direction}
+      limit ${limit + 1}
+    )
+    , cut as (
+      select coalesce(json_agg(body order by n) filter (where n <= ${limit}), '[]') as items,
+        case when count(*) > ${limit} then
+          translate(encode(convert_to(
+            json_build_array(${options.sort}::text, max(key) filter (where n = ${limit}), max(id::text) filter (where n = ${limit}))::text,
+            'UTF8'), 'base64'), E'+/=\n', '-_') end as next_cursor
+      from page
+    )
+    select json_build_object('items', items, 'next_cursor', next_cursor) as body, next_cursor from cut`
+}

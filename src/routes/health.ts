@@ -1,0 +1,66 @@
+import { Type } from '@sinclair/typebox'
+import type { App } from '../app.ts'
+import { answer } from '../openapi.ts'
+import { Strict } from '../schemas.ts'
+
+const Part = Type.String({ enum: ['ok', 'failing'] })
+
+/** Whether the process lives, and whether it can work. */
+export async function healthRoutes(app: App) {
+  const schema = { tags: ['health'], security: [] }
+  const config = { rateLimit: false } as const
+
+  app.get(
+    '/livez',
+    {
+      config,
+      logLevel: 'warn',
+      schema: {
+        ...schema,
+        operationId: 'readLiveness',
+        summary: 'Whether the process lives',
+        response: { 200: answer('It does', Strict({ status: Type.Literal('ok') })) },
+      },
+    },
+    () => ({ status: 'ok' as const }),
+  )
+
+  app.get(
+    '/readyz',
+    {
+      config,
+      logLevel: 'warn',
+      schema: {
+        ...schema,
+        operationId: 'readReadiness',
+        summary: 'Whether requests can be served, part by part',
+        response: {
+          200: answer(
+            'They can',
+            Strict({ status: Part, parts: Strict({ database: Part, migrations: Part }) }),
+          ),
+          503: answer(
+            'They cannot',
+            Strict({ status: Part, parts: Strict({ database: Part, migrations: Part }) }),
+          ),
+        },
+      },
+    },
+    async (request, reply) => {
+      const parts = await request
+        .anonymous(
+          sql =>
+            sql<
+              [{ migrated: boolean }]
+            >`select to_regprocedure('app.enter(text,uuid)') is not null as migrated`,
+        )
+        .then(([row]) => ({ database: 'ok', migrations: row.migrated ? 'ok' : 'failing' }))
+        .catch((error: unknown) => {
+          request.log.warn({ err: error }, 'not ready')
+          return { database: 'failing', migrations: 'failing' }
+        })
+      const status = Object.values(parts).includes('failing') ? 'failing' : 'ok'
+      return reply.code(status === 'ok' ? 200 : 503).send({ status, parts })
+    },
+  )
+}

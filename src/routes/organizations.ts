@@ -1,0 +1,217 @@
+import { Type } from '@sinclair/typebox'
+import type { App } from '../app.ts'
+import { answer, IfMatch } from '../openapi.ts'
+import {
+  Currency,
+  Id,
+  IdParams,
+  Line,
+  Nullable,
+  Role,
+  ShortList,
+  Strict,
+  Timestamp,
+  TimeZone,
+} from '../schemas.ts'
+import type { Answer } from '../tenant.ts'
+import { Member } from './users.ts'
+
+const Slug = Type.String({
+  maxLength: 80,
+  pattern: '^[a-z0-9]+(-[a-z0-9]+)*$',
+  examples: ['northlight-touring'],
+})
+const Organization = Strict({
+  id: Id,
+  name: Line('Northlight Touring'),
+  slug: Slug,
+  currency: Currency,
+  time_zone: TimeZone,
+  created_at: Timestamp,
+  updated_at: Timestamp,
+})
+export const MyOrganization = Strict({
+  id: Id,
+  name: Line('Northlight Touring'),
+  slug: Slug,
+  role: Role,
+  deleted_at: Nullable(Timestamp),
+})
+const NewOrganization = Strict({
+  name: Line('Northlight Touring'),
+  currency: Type.Optional(Currency),
+  time_zone: Type.Optional(TimeZone),
+})
+const tags = ['organizations']
+
+/** Organizations as their members see them from outside: which are mine, a new one, one from the bin. */
+export async function myOrganizationRoutes(app: App) {
+  app.get(
+    '/api/organizations',
+    {
+      schema: {
+        tags,
+        operationId: 'listOrganizations',
+        summary: 'List the organizations you belong to, or with deleted=only those you may restore',
+        querystring: Strict({ deleted: Type.Optional(Type.Literal('only')) }),
+        response: { 200: answer('Your organizations', ShortList(MyOrganization)) },
+      },
+    },
+    (request, reply) =>
+      request
+        .account(
+          sql =>
+            sql<
+              Answer[]
+            >`select status, body from app.list_my_organizations(${request.query.deleted === 'only'})`,
+        )
+        .then(reply.json),
+  )
+
+  app.post(
+    '/api/organizations',
+    {
+      schema: {
+        tags,
+        operationId: 'createOrganization',
+        summary: 'Create an organization and own it',
+        body: NewOrganization,
+        response: { 201: answer('Created', Organization, 'etag', 'location') },
+      },
+    },
+    (request, reply) =>
+      request
+        .account(
+          sql =>
+            sql<
+              Answer[]
+            >`select status, body, etag, location from app.create_organization(${sql.json(request.body)})`,
+        )
+        .then(reply.json),
+  )
+
+  app.post(
+    '/api/organizations/:id/restore',
+    {
+      schema: {
+        tags,
+        operationId: 'restoreOrganization',
+        summary: 'Bring back a deleted organization and all that was deleted with it',
+        'x-permission': 'organization.delete',
+        params: IdParams,
+        response: { 200: answer('Restored', Organization, 'etag') },
+      },
+    },
+    (request, reply) =>
+      request
+        .account(
+          sql =>
+            sql<
+              Answer[]
+            >`select status, body, etag, location from app.restore_organization(${request.params.id})`,
+        )
+        .then(reply.json),
+  )
+}
+
+/** The organization of the token. */
+export async function organizationRoutes(app: App) {
+  app.get(
+    '/api/organizations/:id',
+    {
+      schema: {
+        tags,
+        operationId: 'readOrganization',
+        summary: "Read the token's organization, by id or by any slug it ever had",
+        'x-permission': 'organization.read',
+        params: Strict({
+          id: Type.String({
+            minLength: 1,
+            maxLength: 80,
+            pattern: '^[a-z0-9-]+$',
+            description: 'Id or slug',
+            examples: ['northlight-touring'],
+          }),
+        }),
+        response: { 200: answer('The organization', Organization, 'etag') },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(
+          sql => sql<Answer[]>`select status, body, etag from app.read_organization(${request.params.id})`,
+        )
+        .then(reply.json),
+  )
+
+  app.put(
+    '/api/organizations/:id',
+    {
+      schema: {
+        tags,
+        operationId: 'replaceOrganization',
+        summary: "Replace the organization's name and settings; the slug follows the name",
+        'x-permission': 'organization.update',
+        params: IdParams,
+        headers: IfMatch,
+        body: NewOrganization,
+        response: { 200: answer('The organization', Organization, 'etag') },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(
+          sql => sql<Answer[]>`
+          select status, body, etag from app.replace_organization(${request.params.id}, ${sql.json(request.body)}, ${request.headers['if-match'] ?? null})`,
+        )
+        .then(reply.json),
+  )
+
+  app.delete(
+    '/api/organizations/:id',
+    {
+      schema: {
+        tags,
+        operationId: 'deleteOrganization',
+        summary: 'Delete the organization and all it has, until it is restored',
+        'x-permission': 'organization.delete',
+        params: IdParams,
+        headers: IfMatch,
+        response: { 204: answer('Deleted') },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(
+          sql =>
+            sql<
+              Answer[]
+            >`select status, body from app.delete_organization(${request.params.id}, ${request.headers['if-match'] ?? null})`,
+        )
+        .then(reply.json),
+  )
+
+  app.post(
+    '/api/organizations/:id/transfer',
+    {
+      schema: {
+        tags,
+        operationId: 'transferOwnership',
+        summary: 'Make another member the owner and yourself admin',
+        'x-permission': 'organization.delete',
+        params: IdParams,
+        body: Strict({ user_id: Id }),
+        response: { 200: answer('The new owner', Member, 'etag') },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(
+          sql =>
+            sql<
+              Answer[]
+            >`select status, body, etag from app.transfer_ownership(${request.params.id}, ${request.body.user_id})`,
+        )
+        .then(reply.json),
+  )
+}

@@ -1,0 +1,233 @@
+import { Type } from '@sinclair/typebox'
+import type { App } from '../app.ts'
+import { answer, IdempotencyKey, IfMatch } from '../openapi.ts'
+import { page } from '../page.ts'
+import {
+  Count,
+  Currency,
+  DateOnly,
+  Id,
+  IdParams,
+  Line,
+  ListQuery,
+  LocalTime,
+  MinorUnits,
+  Nullable,
+  Page,
+  Patch,
+  Strict,
+  Timestamp,
+} from '../schemas.ts'
+import type { Answer } from '../tenant.ts'
+
+const Status = Type.String({
+  enum: ['inquiry', 'hold', 'offer', 'confirmed', 'played', 'settled', 'cancelled', 'postponed'],
+  description:
+    'Which one may follow which is in app.show_status_transitions; another change is 409 show_status_transition',
+  examples: ['hold'],
+})
+const required = { title: Line('Spring Tour'), artist: Line('The Gaslights'), show_on: DateOnly }
+const optional = {
+  venue_id: Nullable(Id),
+  doors_time: Nullable(LocalTime),
+  start_time: Nullable(LocalTime),
+  curfew_time: Nullable(LocalTime),
+  capacity: Nullable(Count(1, 1500)),
+  tickets_sold: Count(0, 820),
+  fee_minor: Nullable(MinorUnits),
+  currency: Nullable(Currency),
+  notes: Nullable(Type.String({ maxLength: 10_000, examples: ['Load-in through the canal side.'] })),
+}
+const mayBeLeftOut = Type.Partial(Type.Object(optional)).properties
+const NewShow = Strict({ ...required, status: Type.Optional(Status), ...mayBeLeftOut })
+const WholeShow = Strict({ ...required, status: Status, ...mayBeLeftOut })
+const Show = Strict({
+  id: Id,
+  ...required,
+  status: Status,
+  ...optional,
+  venue_name: Nullable(Type.String({ maxLength: 200 })),
+  venue_city: Nullable(Type.String({ maxLength: 200 })),
+  time_zone: Nullable(Type.String({ maxLength: 60, description: "The venue's" })),
+  starts_at: Nullable(Type.String({ ...Timestamp, description: 'show_on and start_time as an instant' })),
+  created_by: Nullable(Id),
+  created_at: Timestamp,
+  updated_at: Timestamp,
+})
+const sorts = {
+  show_on: { column: 'show_on', type: 'date' },
+  created_at: { column: 'created_at', type: 'timestamptz' },
+  title: { column: 'title', type: 'text' },
+} as const
+const ShowQuery = Strict({
+  ...ListQuery,
+  status: Type.Optional(Status),
+  from: Type.Optional(Type.String({ ...DateOnly, description: 'Shows on this day and later' })),
+  to: Type.Optional(Type.String({ ...DateOnly, description: 'Shows on this day and earlier' })),
+  venue_id: Type.Optional(Id),
+  q: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 100, description: 'Text in the title, artist, venue or city' }),
+  ),
+  sort: Type.Optional(Type.String({ enum: Object.keys(sorts).flatMap(name => [name, `-${name}`]) })),
+})
+const tags = ['shows']
+
+/** Shows, from the first inquiry to the settlement. */
+export async function showRoutes(app: App) {
+  app.get(
+    '/api/shows',
+    {
+      schema: {
+        tags,
+        operationId: 'listShows',
+        summary: 'List shows',
+        'x-permission': 'shows.read',
+        querystring: ShowQuery,
+        response: { 200: answer('Shows', Page(Show), 'link') },
+      },
+    },
+    (request, reply) => {
+      const { limit, cursor, status, from, to, venue_id, q, sort = 'show_on' } = request.query
+      return request
+        .tenant(sql => {
+          const where = [
+            status === undefined ? undefined : sql`status = ${status}`,
+            from === undefined ? undefined : sql`show_on >= ${from}::text::date`,
+            to === undefined ? undefined : sql`show_on <= ${to}::text::date`,
+            venue_id === undefined ? undefined : sql`venue_id = ${venue_id}`,
+            q === undefined ? undefined : sql`id in (select app.search_shows(${q}))`,
+          ]
+          return page(sql, { from: 'show_list', permission: 'shows.read', sorts, sort, limit, cursor, where })
+        })
+        .then(reply.json)
+    },
+  )
+
+  app.post(
+    '/api/shows',
+    {
+      schema: {
+        tags,
+        operationId: 'createShow',
+        summary: 'Enter a show',
+        'x-permission': 'shows.write',
+        headers: IdempotencyKey,
+        body: NewShow,
+        response: { 201: answer('Created', Show, 'etag', 'location') },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(
+          sql =>
+            sql<
+              Answer[]
+            >`select status, body, etag, location from app.create_show(${sql.json(request.body)})`,
+        )
+        .then(reply.json),
+  )
+
+  app.get(
+    '/api/shows/:id',
+    {
+      schema: {
+        tags,
+        operationId: 'readShow',
+        summary: 'Read a show',
+        'x-permission': 'shows.read',
+        params: IdParams,
+        response: { 200: answer('The show', Show, 'etag') },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(sql => sql<Answer[]>`select status, body, etag from app.read_show(${request.params.id})`)
+        .then(reply.json),
+  )
+
+  const write = {
+    tags,
+    'x-permission': 'shows.write',
+    params: IdParams,
+    headers: IfMatch,
+    response: { 200: answer('The show', Show, 'etag') },
+  }
+  app.put(
+    '/api/shows/:id',
+    {
+      schema: {
+        ...write,
+        operationId: 'replaceShow',
+        summary: 'Replace a show; what is left out becomes empty',
+        body: WholeShow,
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(
+          sql => sql<Answer[]>`
+          select status, body, etag from app.write_show(${request.params.id}, ${sql.json(request.body)}, true, ${request.headers['if-match'] ?? null})`,
+        )
+        .then(reply.json),
+  )
+  app.patch(
+    '/api/shows/:id',
+    {
+      schema: {
+        ...write,
+        operationId: 'updateShow',
+        summary: 'Change some fields of a show',
+        body: Patch(WholeShow),
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(
+          sql => sql<Answer[]>`
+          select status, body, etag from app.write_show(${request.params.id}, ${sql.json(request.body)}, false, ${request.headers['if-match'] ?? null})`,
+        )
+        .then(reply.json),
+  )
+
+  app.delete(
+    '/api/shows/:id',
+    {
+      schema: {
+        tags,
+        operationId: 'deleteShow',
+        summary: 'Delete a show until it is restored',
+        'x-permission': 'shows.delete',
+        params: IdParams,
+        headers: IfMatch,
+        response: { 204: answer('Deleted') },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(
+          sql =>
+            sql<
+              Answer[]
+            >`select status, body from app.delete_show(${request.params.id}, ${request.headers['if-match'] ?? null})`,
+        )
+        .then(reply.json),
+  )
+
+  app.post(
+    '/api/shows/:id/restore',
+    {
+      schema: {
+        tags,
+        operationId: 'restoreShow',
+        summary: 'Bring back a deleted show',
+        'x-permission': 'shows.delete',
+        params: IdParams,
+        response: { 200: answer('The show', Show, 'etag') },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(sql => sql<Answer[]>`select status, body, etag from app.restore_show(${request.params.id})`)
+        .then(reply.json),
+  )
+}

@@ -1,0 +1,128 @@
+import { type Static, type TObject, type TProperties, type TSchema, Type } from '@sinclair/typebox'
+
+/** A value or null. */
+export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
+
+/** An object that refuses fields it does not know. */
+export const Strict = <T extends TProperties>(properties: T, options: object = {}) =>
+  Type.Object(properties, { additionalProperties: false, ...options })
+
+/** The same object with every field optional, for PATCH; an empty body is refused. */
+export const Patch = <T extends TProperties>(schema: TObject<T>) =>
+  Type.Partial(schema, { additionalProperties: false, minProperties: 1 })
+
+export const Id = Type.String({
+  format: 'uuid',
+  pattern: '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$',
+  maxLength: 36,
+  examples: ['01980c5e-8c5e-7b4a-9d59-3f1de6a3c111'],
+})
+export const Email = Type.String({
+  format: 'email',
+  minLength: 3,
+  maxLength: 254,
+  description: 'Upper and lower case are the same',
+  examples: ['ana@northlight.example'],
+})
+export const Timestamp = Type.String({
+  format: 'date-time',
+  maxLength: 40,
+  examples: ['2026-11-23T18:30:00.123456+00:00'],
+})
+export const DateOnly = Type.String({ format: 'date', maxLength: 10, examples: ['2027-03-14'] })
+export const LocalTime = Type.String({
+  pattern: '^([01][0-9]|2[0-3]):[0-5][0-9]$',
+  maxLength: 5,
+  description: 'HH:MM in the time zone of the venue',
+  examples: ['19:30'],
+})
+export const Currency = Type.String({
+  pattern: '^[A-Z]{3}$',
+  maxLength: 3,
+  description: 'ISO 4217',
+  examples: ['EUR'],
+})
+export const TimeZone = Type.String({
+  minLength: 1,
+  maxLength: 60,
+  pattern: '^[A-Za-z0-9_+/-]+$',
+  description: 'Name in the IANA time zone database',
+  examples: ['Europe/Berlin'],
+})
+/** A line of text: something visible, and no control characters. */
+export const Line = (example: string) =>
+  Type.String({
+    minLength: 1,
+    maxLength: 200,
+    pattern: '^[^\\S\\u0000-\\u001f\\u007f]*[^\\s\\u0000-\\u001f\\u007f][^\\u0000-\\u001f\\u007f]*$',
+    examples: [example],
+  })
+export const Count = (minimum: number, example: number) =>
+  Type.Integer({ minimum, maximum: 2_147_483_647, format: 'int32', examples: [example] })
+export const MinorUnits = Type.Integer({
+  minimum: 0,
+  maximum: Number.MAX_SAFE_INTEGER,
+  format: 'int64',
+  description: 'Amount in the smallest unit of the currency: 1250 EUR is 12.50 euros',
+  examples: [1250000],
+})
+export const Role = Type.String({
+  enum: ['owner', 'admin', 'manager', 'viewer'],
+  description: 'owner, admin, manager or viewer',
+  examples: ['manager'],
+})
+export const Secret = (description: string) =>
+  Type.String({ minLength: 1, maxLength: 400, pattern: '^[A-Za-z0-9._-]+$', description })
+
+export const IdParams = Strict({ id: Id })
+export type IdParams = Static<typeof IdParams>
+
+export const ListQuery = {
+  limit: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 200,
+      format: 'int32',
+      description: 'How many items at most; 50 if not given',
+      examples: [50],
+    }),
+  ),
+  cursor: Type.Optional(
+    Type.String({
+      maxLength: 600,
+      pattern: '^[A-Za-z0-9_-]+$',
+      description: 'next_cursor of the page before this one',
+    }),
+  ),
+}
+
+/** A page of a list. */
+export const Page = (item: TSchema) =>
+  Strict({
+    items: Type.Array(item, { maxItems: 200 }),
+    next_cursor: Nullable(
+      Type.String({ maxLength: 600, description: 'cursor of the next page; null on the last' }),
+    ),
+  })
+
+/** A list that is never long enough for pages. */
+export const ShortList = (item: TSchema) =>
+  Strict({ items: Type.Array(item, { maxItems: 10_000 }), next_cursor: Type.Null() })
+
+/** RFC 9457. */
+export const ProblemDetails = Type.Object(
+  {
+    type: Type.String({ format: 'uri-reference', maxLength: 200, examples: ['/problems/not_found'] }),
+    title: Type.String({ maxLength: 200 }),
+    status: Type.Integer({ minimum: 400, maximum: 599, format: 'int32' }),
+    detail: Type.String({ maxLength: 2000 }),
+    instance: Type.String({ maxLength: 200, description: 'The id of the request, also in x-request-id' }),
+    errors: Type.Optional(
+      Type.Array(
+        Strict({ path: Type.String({ maxLength: 500 }), message: Type.String({ maxLength: 2000 }) }),
+        { maxItems: 100 },
+      ),
+    ),
+  },
+  { additionalProperties: false },
+)

@@ -1,0 +1,170 @@
+import { createHash } from 'node:crypto'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import type { PendingQuery, Row } from 'postgres'
+import type { Client, Pool } from './database/pool.ts'
+import { Problem } from './problem.ts'
+
+/** What SQL answers to a request: see app.answer in db/schema/helpers.sql. `body` is JSON text. */
+export interface Answer {
+  status?: number | null
+  body: string | null
+  etag?: string | null
+  location?: string | null
+  /** Of a list: where the next page begins. */
+  next_cursor?: string | null
+}
+type Work<T> = (sql: Client) => PromiseLike<T>
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    pool: Pool
+  }
+  interface FastifyRequest {
+    /** Runs SQL as the token's user in the token's organization. GET and HEAD cannot write. */
+    tenant: <T>(work: Work<T>) => Promise<T>
+    /** Runs SQL as the token's user, in no organization. */
+    account: <T>(work: Work<T>) => Promise<T>
+    /** Runs SQL for somebody who has not signed in. */
+    anonymous: <T>(work: Work<T>) => Promise<T>
+  }
+  interface FastifyReply {
+    /** Sends the first row of a result as the answer; to be passed to `.then`. */
+    json: (rows: readonly Answer[]) => FastifyReply
+  }
+}
+
+/** Codes after which PostgreSQL asks to run the transaction again: stale plans, deadlock, serialization. */
+const transient = new Set(['0A000', '26000', '40001', '40P01'])
+
+/**
+ * Sends BEGIN, the entrance, the work and COMMIT without waiting in between, so that work of one
+ * statement costs one round trip. The first of them to fail is the error of the whole.
+ */
+async function transact<T>(
+  sql: Client,
+  readOnly: boolean,
+  enter: PendingQuery<Row[]> | undefined,
+  work: Work<T>,
+): Promise<T> {
+  const errors: unknown[] = []
+  const send = (query: PromiseLike<unknown>) => {
+    // postgres.js sends a query when it is awaited or executed; awaiting would cost a trip each.
+    if ('execute' in query) void (query as PendingQuery<Row[]>).execute()
+    return Promise.resolve(query).catch((error: unknown) => void errors.push(error)) as Promise<T | undefined>
+  }
+  const before = [send(readOnly ? sql`begin read only` : sql`begin`)]
+  if (enter) before.push(send(enter))
+  const result = work(sql)
+  const pending = send(result)
+  // Work that awaits has more statements to send: only then COMMIT waits for it.
+  if (!('execute' in result)) await pending
+  const end = (errors.length > 0 ? sql`rollback` : sql`commit`).execute()
+  const [value, ended] = await Promise.all([
+    pending,
+    end.catch((error: unknown) => void errors.push(error)),
+    ...before,
+  ])
+  if (errors.length > 0) throw errors[0]
+  // COMMIT of a transaction that failed succeeds, as a ROLLBACK: a statement went wrong that
+  // postgres.js has then repeated on its own, outside the transaction and so without a context.
+  if (ended?.command !== 'COMMIT')
+    throw Object.assign(new Error('the transaction was rolled back'), { code: '26000' })
+  return value as T
+}
+
+async function run<T>(
+  pool: Pool,
+  readOnly: boolean,
+  enter: ((sql: Client) => PendingQuery<Row[]>) | undefined,
+  work: Work<T>,
+): Promise<T> {
+  return pool.use(async sql => {
+    try {
+      return await transact(sql, readOnly, enter?.(sql), work)
+    } catch (error) {
+      if (!transient.has((error as { code?: string }).code ?? '')) throw error
+      return transact(sql, readOnly, enter?.(sql), work)
+    }
+  })
+}
+
+/** The one row that every statement for a route returns. Throws where it is a refusal that had to be committed. */
+export function only(rows: readonly Answer[]): Answer {
+  const [answer] = rows
+  if (!answer) throw new Error('The statement returned no row')
+  if ((answer.status ?? 200) >= 400) {
+    // See app.refresh_session.
+    const { problem, detail } = JSON.parse(answer.body ?? '{}') as { problem: string; detail: string }
+    throw new Problem(answer.status ?? 500, problem, detail)
+  }
+  return answer
+}
+
+function json(reply: FastifyReply, rows: readonly Answer[]): FastifyReply {
+  const answer = only(rows)
+  const status = answer.status ?? 200
+  if (answer.etag != null) void reply.header('etag', answer.etag)
+  if (answer.location != null && status === 201) void reply.header('location', answer.location)
+  if (answer.next_cursor != null) {
+    const url = new URL(reply.request.url, 'http://localhost')
+    url.searchParams.set('cursor', answer.next_cursor)
+    void reply.header('link', `<${url.pathname}${url.search}>; rel="next"`)
+  }
+  if (answer.body == null) return reply.code(status).send()
+  return reply.code(status).type('application/json; charset=utf-8').send(answer.body)
+}
+
+/** Same key, same request: replays the kept answer; new key: keeps the answer in the same transaction. */
+function once(request: FastifyRequest, key: string, work: Work<Answer[]>): Work<Answer[]> {
+  const hash = createHash('sha256')
+    .update(JSON.stringify([request.method, request.url, request.body ?? null]))
+    .digest()
+  return async sql => {
+    const kept = await sql<Answer[]>`select status, body, etag, location from app.claim_key(${key}, ${hash})`
+    if (kept.length > 0) return kept
+    const rows = await work(sql)
+    const [a] = rows
+    if (a)
+      await sql`select app.keep_answer(${key}, ${a.status ?? 200}, ${a.body}::text::json, ${a.etag ?? null}, ${a.location ?? null})`
+    return rows
+  }
+}
+
+/** The only door to the database. The token must have been verified: see tokens.ts. */
+export const tenant = fp(
+  async (app: FastifyInstance, { pool }: { pool: Pool }) => {
+    app.decorate('pool', pool)
+    const readOnly = (request: FastifyRequest) => request.method === 'GET' || request.method === 'HEAD'
+
+    app.decorateRequest('tenant', function <T>(this: FastifyRequest, work: Work<T>) {
+      const { sid, org } = this.user
+      if (org === null) {
+        throw new Problem(
+          403,
+          'no_organization',
+          'You belong to no organization yet: create one or accept an invitation, then refresh your token.',
+        )
+      }
+      const key = this.headers['idempotency-key']
+      const guarded =
+        this.method === 'POST' && typeof key === 'string'
+          ? (once(this, key, work as unknown as Work<Answer[]>) as unknown as Work<T>)
+          : work
+      return run(pool, readOnly(this), sql => sql`select app.enter(${sid}, ${org})`, guarded)
+    })
+    app.decorateRequest('account', function <T>(this: FastifyRequest, work: Work<T>) {
+      const { sid } = this.user
+      return run(pool, readOnly(this), sql => sql`select app.enter(${sid})`, work)
+    })
+    app.decorateRequest('anonymous', function <T>(this: FastifyRequest, work: Work<T>) {
+      return run(pool, readOnly(this), undefined, work)
+    })
+    app.decorateReply('json', {
+      getter(this: FastifyReply) {
+        return (rows: readonly Answer[]) => json(this, rows)
+      },
+    })
+  },
+  { name: 'tenant', dependencies: ['tokens'] },
+)

@@ -1,0 +1,6 @@
+import { readFileSync } from 'node:fs'
+
+const file = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
+
+/** The version of this program, as package.json says it. */
+export const { version } = JSON.parse(file) as { version: string }
