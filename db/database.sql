@@ -33,4 +33,9 @@ begin
 end
 $$;
 
+-- A driver's prepared statements outlive its transactions. Whoever could read their names could
+-- replace one by PREPARE, and the next tenant on that connection would run it.
+revoke all on pg_catalog.pg_prepared_statements, pg_catalog.pg_cursors from public;
+revoke execute on function pg_catalog.pg_prepared_statement(), pg_catalog.pg_cursor() from public;
+
 revoke all on schema public from public;

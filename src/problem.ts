@@ -3,31 +3,70 @@ import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 
-/** Every problem that has a name: the status it comes with and its title. SQL raises these names too. */
-export const problems: Record<string, { status: number; title: string }> = {
+/**
+ * Every problem that has a name: the status it comes with, its title and, where there is no more
+ * to say in the single case, its detail. SQL raises these names too.
+ */
+export const problems: Record<string, { status: number; title: string; detail?: string }> = {
   bad_request: { status: 400, title: 'The request is malformed' },
   validation: { status: 400, title: 'The request does not have the expected form' },
   invalid_value: { status: 400, title: 'A value cannot be stored' },
   invalid_cursor: { status: 400, title: 'The cursor is not one of this list' },
-  invalid_token: { status: 400, title: 'The link is no longer valid' },
-  unauthorized: { status: 401, title: 'A valid access token is needed' },
+  invalid_token: {
+    status: 400,
+    title: 'The link is no longer valid',
+    detail: 'This link has been used, has expired or never was: ask for a new one.',
+  },
+  unauthorized: {
+    status: 401,
+    title: 'A valid access token is needed',
+    detail: 'Send a valid access token as Authorization: Bearer …',
+  },
   invalid_credentials: { status: 401, title: 'The address or the password is wrong' },
   invalid_refresh_token: { status: 401, title: 'The refresh token is not valid' },
   refresh_token_reused: { status: 401, title: 'The refresh token was used before' },
-  session_unknown: { status: 401, title: 'There is no such session' },
-  session_revoked: { status: 401, title: 'The session has ended' },
-  session_expired: { status: 401, title: 'The session has expired' },
+  session_unknown: {
+    status: 401,
+    title: 'There is no such session',
+    detail: 'There is no such session: sign in again.',
+  },
+  session_revoked: {
+    status: 401,
+    title: 'The session has ended',
+    detail: 'This session has ended: sign in again.',
+  },
+  session_expired: {
+    status: 401,
+    title: 'The session has expired',
+    detail: 'This session was not used for too long: sign in again.',
+  },
   permission_denied: { status: 403, title: 'You do not have the permission' },
-  membership_revoked: { status: 403, title: 'You do not belong to this organization' },
-  organization_deleted: { status: 403, title: 'The organization has been deleted' },
+  membership_revoked: {
+    status: 403,
+    title: 'You do not belong to this organization',
+    detail: 'You do not belong to this organization (any more): refresh your token for another one.',
+  },
+  organization_deleted: {
+    status: 403,
+    title: 'The organization has been deleted',
+    detail: 'This organization has been deleted: refresh your token for another one.',
+  },
   no_organization: { status: 403, title: 'You belong to no organization' },
   wrong_password: { status: 403, title: 'The current password is wrong' },
   invitation_for_another_address: { status: 403, title: 'The invitation is for another address' },
-  not_found: { status: 404, title: 'There is no such resource' },
+  not_found: {
+    status: 404,
+    title: 'There is no such resource',
+    detail: 'There is no such resource, or it is not yours to see.',
+  },
   method_not_allowed: { status: 405, title: 'The resource does not have this method' },
   request_timeout: { status: 408, title: 'The request took too long to arrive' },
   email_taken: { status: 409, title: 'There is an account with this address' },
-  already_member: { status: 409, title: 'The person belongs to the organization already' },
+  already_member: {
+    status: 409,
+    title: 'The person belongs to the organization already',
+    detail: 'This person belongs to the organization already.',
+  },
   already_owner: { status: 409, title: 'You are the owner already' },
   invitation_pending: { status: 409, title: 'The address has an open invitation' },
   last_owner: { status: 409, title: 'An organization needs an owner' },
@@ -37,7 +76,11 @@ export const problems: Record<string, { status: number; title: string }> = {
   show_status_transition: { status: 409, title: 'The show cannot take this status now' },
   shows_venue_exists: { status: 409, title: 'The show and the venue do not go together' },
   conflict: { status: 409, title: 'The request contradicts what is stored' },
-  version_mismatch: { status: 412, title: 'The resource has changed since it was read' },
+  version_mismatch: {
+    status: 412,
+    title: 'The resource has changed since it was read',
+    detail: 'The resource has changed since it was read: read it again and repeat the change.',
+  },
   payload_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'The body is not JSON' },
   unprocessable: { status: 422, title: 'The values contradict a rule' },
@@ -81,8 +124,10 @@ export class Problem extends Error {
   readonly status: number
   readonly problem: string
   readonly errors: FieldError[] | undefined
-  constructor(status: number, problem: string, detail: string, errors?: FieldError[]) {
-    super(detail)
+  constructor(status: number, problem: string, detail?: string, errors?: FieldError[]) {
+    const known = problems[problem]
+    // SQL sends an empty detail for none.
+    super(detail || (known?.detail ?? `${known?.title ?? problem}.`))
     this.status = status
     this.problem = problem
     this.errors = errors
@@ -112,7 +157,7 @@ function fromSql({
     return known && new Problem(known.status, name, `${text}: ${known.title}.`)
   }
   // A code that starts with PT is ours: three digits of status, and the message is the problem's name.
-  if (/^PT[45]\d\d$/.test(code)) return new Problem(Number(code.slice(2)), message, detail ?? '')
+  if (/^PT[45]\d\d$/.test(code)) return new Problem(Number(code.slice(2)), message, detail)
   switch (code) {
     case '42501':
       // Refused by a policy, that is; a missing GRANT is our own mistake and stays a 500.

@@ -53,7 +53,16 @@ async function transact<T>(
     if ('execute' in query) void (query as PendingQuery<Row[]>).execute()
     return Promise.resolve(query).catch((error: unknown) => void errors.push(error)) as Promise<T | undefined>
   }
-  const before = [send(readOnly ? sql`begin read only` : sql`begin`)]
+  // What injected SQL may have left on this connection (a time zone, a setting that carries
+  // somebody's data) ends here: every transaction starts from the settings of its login.
+  const before = [
+    send(sql`reset all`),
+    send(
+      readOnly
+        ? sql`begin isolation level read committed read only`
+        : sql`begin isolation level read committed read write`,
+    ),
+  ]
   if (enter) before.push(send(enter))
   const result = work(sql)
   const pending = send(result)

@@ -82,11 +82,11 @@ export const tokens = fp(
         await request.jwtVerify()
       } catch {
         // Which check failed is nobody's business but the log's.
-        throw new Problem(401, 'unauthorized', 'Send a valid access token as Authorization: Bearer …')
+        throw new Problem(401, 'unauthorized')
       }
       const { sub, org, sid } = request.user as Partial<AccessToken>
       if (typeof sub !== 'string' || typeof sid !== 'string' || (org !== null && typeof org !== 'string')) {
-        throw new Problem(401, 'unauthorized', 'Send a valid access token as Authorization: Bearer …')
+        throw new Problem(401, 'unauthorized')
       }
     })
 

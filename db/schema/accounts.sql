@@ -107,7 +107,7 @@ begin
   where t.token_hash = app_private.digest(token) and t.purpose = for_purpose and t.used_at is null and t.expires_at > now()
   returning t.user_id into whose;
   if whose is null then
-    perform app.refuse(400, 'invalid_token', 'This link has been used, has expired or never was: ask for a new one.');
+    perform app.refuse(400, 'invalid_token');
   end if;
   -- Whoever holds the link reads the mailbox.
   update app.users u set email_verified_at = now() where u.id = whose and u.email_verified_at is null;
@@ -157,7 +157,7 @@ begin
     perform app.refuse(401, 'invalid_credentials', 'The address or the password is wrong.');
   end if;
   if organization is not null and organization is distinct from app_private.usual_organization(who, organization) then
-    perform app.refuse(403, 'membership_revoked', 'You do not belong to this organization (any more): refresh your token for another one.');
+    perform app.refuse(403, 'membership_revoked');
   end if;
   return (200, app_private.start_session(who, session_hash, refresh_hash, organization, client), null, null)::app.answer;
 end

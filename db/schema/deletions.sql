@@ -128,7 +128,7 @@ begin
   execute format('select deletion_id from %s where organization_id = app.org_if($2) and id = $1 and deleted_at is not null for no key update', target)
   into deletion using id, permission_to_see;
   if deletion is null then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   perform app.require(permission_to_delete);
   perform app_private.restore_deletion(deletion);

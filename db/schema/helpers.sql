@@ -71,7 +71,7 @@ begin
 end
 $$;
 comment on function app.refuse(integer, text, text) is
-  'Raises a problem: HTTP status, the problem''s name and a sentence for the reader. For use inside SQL functions.';
+  'Raises a problem: HTTP status, its name (see src/problem.ts, which has a sentence for each) and what more there is to say in this case.';
 revoke execute on function app.refuse(integer, text, text) from public;
 grant execute on function app.refuse(integer, text, text) to callboard_api, callboard_definer;
 
@@ -109,9 +109,9 @@ set search_path = ''
 as $$
 begin
   if version is null then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   elsif not app.matches(version, if_match) then
-    perform app.refuse(412, 'version_mismatch', 'The resource has changed since it was read: read it again and repeat the change.');
+    perform app.refuse(412, 'version_mismatch');
   end if;
 end
 $$;

@@ -74,7 +74,7 @@ begin
   where x.organization_id = app.current_org() and x.id = invitation and x.accepted_at is null and x.deleted_at is null
   returning * into i;
   if i.id is null then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   perform app_private.queue_mail('invitation', i.email,
     jsonb_build_object('token', token, 'organization', o.name, 'role', i.role, 'invited_by', u.display_name))
@@ -98,7 +98,7 @@ declare
 begin
   if exists (select from app.memberships m join app.users u on u.id = m.user_id
              where m.organization_id = organization and u.email = lower(address) and m.deleted_at is null) then
-    perform app.refuse(409, 'already_member', 'This person belongs to the organization already.');
+    perform app.refuse(409, 'already_member');
   end if;
   insert into app.invitations (organization_id, id, email, role, token_hash, invited_by, expires_at)
   values (organization, invitation, lower(address), new_role, app_private.digest(app_private.random_token()), app.current_user_id(), now());
@@ -137,7 +137,7 @@ begin
   set deleted_at = statement_timestamp(), deleted_by = app.current_user_id(), deletion_id = app.uuid_v7()
   where i.organization_id = organization and i.id = invitation and i.accepted_at is null and i.deleted_at is null;
   if not found then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   return (204, null, null, null)::app.answer;
 end
@@ -157,7 +157,7 @@ begin
   select * into i from app.invitations x
   where x.token_hash = app_private.digest(token) and x.accepted_at is null and x.deleted_at is null and x.expires_at > now();
   if i.id is null then
-    perform app.refuse(400, 'invalid_token', 'This link has been used, has expired or never was: ask for a new one.');
+    perform app.refuse(400, 'invalid_token');
   elsif i.email is distinct from (select u.email from app.users u where u.id = who) then
     perform app.refuse(403, 'invitation_for_another_address', 'This invitation was sent to another address than that of your account.');
   end if;
@@ -166,7 +166,7 @@ begin
   update app.invitations x set accepted_at = now(), accepted_by = who
   where x.organization_id = i.organization_id and x.id = i.id and x.accepted_at is null;
   if not found then
-    perform app.refuse(400, 'invalid_token', 'This link has been used, has expired or never was: ask for a new one.');
+    perform app.refuse(400, 'invalid_token');
   end if;
   perform app_private.join_organization(who, i.organization_id, i.role);
   update app.users u set email_verified_at = now() where u.id = who and u.email_verified_at is null;

@@ -97,7 +97,7 @@ begin
   select null, m.body, app.etag(m.version), '/api/users/' || m.id into answer
   from app.member_list m where m.id = member and m.organization_id = app.org_if('members.read');
   if not found then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   return answer;
 end
@@ -141,7 +141,7 @@ declare
   organization uuid := app.current_org();
 begin
   if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = member and m.deleted_at is null) then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   -- Leaving needs no permission; making somebody leave does.
   if member is distinct from me then
@@ -196,7 +196,7 @@ begin
     set role = excluded.role, created_at = now(), deleted_at = null, deleted_by = null, deletion_id = null
     where m.deleted_at is not null;
   if not found then
-    perform app.refuse(409, 'already_member', 'This person belongs to the organization already.');
+    perform app.refuse(409, 'already_member');
   end if;
 end
 $$;
@@ -218,7 +218,7 @@ begin
   update app.memberships m set role = 'owner'
   where m.organization_id = organization and m.user_id = new_owner and m.deleted_at is null;
   if not found then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   update app.memberships m set role = 'admin' where m.organization_id = organization and m.user_id = me;
   return app.read_member(new_owner);

@@ -36,7 +36,7 @@ declare
   organization uuid;
 begin
   if app.current_user_id() is null then
-    perform app.refuse(401, 'session_unknown', 'There is no such session: sign in again.');
+    perform app.refuse(401, 'session_unknown');
   end if;
   organization := app_private.found_organization(app.current_user_id(), body);
   return (201, o.body, app.etag(o.version), '/api/organizations/' || o.id)::app.answer
@@ -90,7 +90,7 @@ begin
   from app.organization_list o
   where o.id = organization and (id_or_slug = o.id::text or app_private.slug_organization(id_or_slug) = o.id);
   if not found then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   return answer;
 end
@@ -156,7 +156,7 @@ begin
   from app.organizations o join app.memberships m on m.organization_id = o.id
   where o.id = organization and m.user_id = me and m.deletion_id = o.deletion_id;
   if not found then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   elsif not 'organization.delete' = any (app_private.permissions_of_role(bin.role)) then
     perform app.refuse(403, 'permission_denied', 'This needs the permission organization.delete.');
   end if;

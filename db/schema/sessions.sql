@@ -72,11 +72,11 @@ begin
   select x.id, x.user_id, x.revoked_because, x.expires_at <= now() as expired into s
   from app.sessions x where x.secret_hash = app_private.digest(session_secret);
   if not found then
-    perform app.refuse(401, 'session_unknown', 'There is no such session: sign in again.');
+    perform app.refuse(401, 'session_unknown');
   elsif s.revoked_because is not null then
-    perform app.refuse(401, 'session_revoked', 'This session has ended: sign in again.');
+    perform app.refuse(401, 'session_revoked');
   elsif s.expired then
-    perform app.refuse(401, 'session_expired', 'This session was not used for too long: sign in again.');
+    perform app.refuse(401, 'session_expired');
   end if;
   if organization is null then
     perform app_private.set_context(s.user_id, s.id);
@@ -88,9 +88,9 @@ begin
   where x.id = organization;
   -- Somebody who never belonged learns nothing about an organization, not even that it is gone.
   if o.role is null or (o.left_at is not null and o.deleted_at is null) then
-    perform app.refuse(403, 'membership_revoked', 'You do not belong to this organization (any more): refresh your token for another one.');
+    perform app.refuse(403, 'membership_revoked');
   elsif o.deleted_at is not null then
-    perform app.refuse(403, 'organization_deleted', 'This organization has been deleted: refresh your token for another one.');
+    perform app.refuse(403, 'organization_deleted');
   end if;
   perform app_private.set_context(s.user_id, s.id, organization, o.role, app_private.permissions_of_role(o.role));
 end
@@ -166,9 +166,9 @@ begin
   if t.token_hash is null then
     perform app.refuse(401, 'invalid_refresh_token', 'This refresh token is not valid: sign in again.');
   elsif s.revoked_at is not null then
-    perform app.refuse(401, 'session_revoked', 'This session has ended: sign in again.');
+    perform app.refuse(401, 'session_revoked');
   elsif s.expires_at <= now() then
-    perform app.refuse(401, 'session_expired', 'This session was not used for too long: sign in again.');
+    perform app.refuse(401, 'session_expired');
   elsif t.used_at < statement_timestamp() - interval '10 seconds' then
     -- Two parties hold it, and nobody can tell which is the thief: both are out. The refusal is
     -- returned, not raised, because raising would undo the revocation.
@@ -177,7 +177,7 @@ begin
       'detail', 'This refresh token was used before; the session has been ended: sign in again.'), null, null)::app.answer;
   end if;
   if preferred is not null and preferred is distinct from app_private.usual_organization(s.user_id, preferred) then
-    perform app.refuse(403, 'membership_revoked', 'You do not belong to this organization (any more): refresh your token for another one.');
+    perform app.refuse(403, 'membership_revoked');
   end if;
   update app_private.refresh_tokens x set used_at = coalesce(x.used_at, statement_timestamp()) where x.token_hash = t.token_hash;
   -- Those spent more than a lifetime ago could not renew anything any more.
@@ -204,7 +204,7 @@ declare
   me uuid := app.current_user_id();
 begin
   if organization is distinct from app_private.usual_organization(me, organization) then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   update app.sessions s set organization_id = organization where s.id = app.current_session_id();
   return (200, app_private.grant_of(me, organization), null, null)::app.answer;
@@ -234,7 +234,7 @@ begin
   update app.sessions s set revoked_at = statement_timestamp(), revoked_because = because
   where s.id = session and s.user_id = app.current_user_id() and s.revoked_at is null;
   if not found then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   return (204, null, null, null)::app.answer;
 end

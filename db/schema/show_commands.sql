@@ -49,7 +49,7 @@ begin
   select 200, s.body, app.etag(s.version), '/api/shows/' || s.id into answer from app.show_list s
   where s.organization_id = app.current_org() and s.id = show;
   if not found then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   return answer;
 end

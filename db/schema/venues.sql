@@ -68,7 +68,7 @@ begin
   select 200, v.body, app.etag(v.version), '/api/venues/' || v.id into answer from app.venue_list v
   where v.organization_id = app.current_org() and v.id = venue;
   if not found then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   return answer;
 end

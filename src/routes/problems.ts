@@ -28,7 +28,7 @@ export async function problemRoutes(app: App) {
     request => {
       const known = problems[request.params.name]
       if (!known) throw new Problem(404, 'not_found', 'There is no such type of problem.')
-      return { type: `/problems/${request.params.name}`, ...known }
+      return { type: `/problems/${request.params.name}`, status: known.status, title: known.title }
     },
   )
 }

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:4a7235783f6c9f3e9b254dcdad2b7f7ff43b28a8
+--! Hash: sha1:13fc13e44295c30586d7399259722143ba19bef3
 --! Message: the foundation
 
 --! Included schemas.sql
@@ -99,7 +99,7 @@ begin
 end
 $$;
 comment on function app.refuse(integer, text, text) is
-  'Raises a problem: HTTP status, the problem''s name and a sentence for the reader. For use inside SQL functions.';
+  'Raises a problem: HTTP status, its name (see src/problem.ts, which has a sentence for each) and what more there is to say in this case.';
 revoke execute on function app.refuse(integer, text, text) from public;
 grant execute on function app.refuse(integer, text, text) to callboard_api, callboard_definer;
 
@@ -137,9 +137,9 @@ set search_path = ''
 as $$
 begin
   if version is null then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   elsif not app.matches(version, if_match) then
-    perform app.refuse(412, 'version_mismatch', 'The resource has changed since it was read: read it again and repeat the change.');
+    perform app.refuse(412, 'version_mismatch');
   end if;
 end
 $$;
@@ -695,7 +695,7 @@ begin
   select null, m.body, app.etag(m.version), '/api/users/' || m.id into answer
   from app.member_list m where m.id = member and m.organization_id = app.org_if('members.read');
   if not found then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   return answer;
 end
@@ -739,7 +739,7 @@ declare
   organization uuid := app.current_org();
 begin
   if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = member and m.deleted_at is null) then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   -- Leaving needs no permission; making somebody leave does.
   if member is distinct from me then
@@ -794,7 +794,7 @@ begin
     set role = excluded.role, created_at = now(), deleted_at = null, deleted_by = null, deletion_id = null
     where m.deleted_at is not null;
   if not found then
-    perform app.refuse(409, 'already_member', 'This person belongs to the organization already.');
+    perform app.refuse(409, 'already_member');
   end if;
 end
 $$;
@@ -816,7 +816,7 @@ begin
   update app.memberships m set role = 'owner'
   where m.organization_id = organization and m.user_id = new_owner and m.deleted_at is null;
   if not found then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   update app.memberships m set role = 'admin' where m.organization_id = organization and m.user_id = me;
   return app.read_member(new_owner);
@@ -902,11 +902,11 @@ begin
   select x.id, x.user_id, x.revoked_because, x.expires_at <= now() as expired into s
   from app.sessions x where x.secret_hash = app_private.digest(session_secret);
   if not found then
-    perform app.refuse(401, 'session_unknown', 'There is no such session: sign in again.');
+    perform app.refuse(401, 'session_unknown');
   elsif s.revoked_because is not null then
-    perform app.refuse(401, 'session_revoked', 'This session has ended: sign in again.');
+    perform app.refuse(401, 'session_revoked');
   elsif s.expired then
-    perform app.refuse(401, 'session_expired', 'This session was not used for too long: sign in again.');
+    perform app.refuse(401, 'session_expired');
   end if;
   if organization is null then
     perform app_private.set_context(s.user_id, s.id);
@@ -918,9 +918,9 @@ begin
   where x.id = organization;
   -- Somebody who never belonged learns nothing about an organization, not even that it is gone.
   if o.role is null or (o.left_at is not null and o.deleted_at is null) then
-    perform app.refuse(403, 'membership_revoked', 'You do not belong to this organization (any more): refresh your token for another one.');
+    perform app.refuse(403, 'membership_revoked');
   elsif o.deleted_at is not null then
-    perform app.refuse(403, 'organization_deleted', 'This organization has been deleted: refresh your token for another one.');
+    perform app.refuse(403, 'organization_deleted');
   end if;
   perform app_private.set_context(s.user_id, s.id, organization, o.role, app_private.permissions_of_role(o.role));
 end
@@ -996,9 +996,9 @@ begin
   if t.token_hash is null then
     perform app.refuse(401, 'invalid_refresh_token', 'This refresh token is not valid: sign in again.');
   elsif s.revoked_at is not null then
-    perform app.refuse(401, 'session_revoked', 'This session has ended: sign in again.');
+    perform app.refuse(401, 'session_revoked');
   elsif s.expires_at <= now() then
-    perform app.refuse(401, 'session_expired', 'This session was not used for too long: sign in again.');
+    perform app.refuse(401, 'session_expired');
   elsif t.used_at < statement_timestamp() - interval '10 seconds' then
     -- Two parties hold it, and nobody can tell which is the thief: both are out. The refusal is
     -- returned, not raised, because raising would undo the revocation.
@@ -1007,7 +1007,7 @@ begin
       'detail', 'This refresh token was used before; the session has been ended: sign in again.'), null, null)::app.answer;
   end if;
   if preferred is not null and preferred is distinct from app_private.usual_organization(s.user_id, preferred) then
-    perform app.refuse(403, 'membership_revoked', 'You do not belong to this organization (any more): refresh your token for another one.');
+    perform app.refuse(403, 'membership_revoked');
   end if;
   update app_private.refresh_tokens x set used_at = coalesce(x.used_at, statement_timestamp()) where x.token_hash = t.token_hash;
   -- Those spent more than a lifetime ago could not renew anything any more.
@@ -1034,7 +1034,7 @@ declare
   me uuid := app.current_user_id();
 begin
   if organization is distinct from app_private.usual_organization(me, organization) then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   update app.sessions s set organization_id = organization where s.id = app.current_session_id();
   return (200, app_private.grant_of(me, organization), null, null)::app.answer;
@@ -1064,7 +1064,7 @@ begin
   update app.sessions s set revoked_at = statement_timestamp(), revoked_because = because
   where s.id = session and s.user_id = app.current_user_id() and s.revoked_at is null;
   if not found then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   return (204, null, null, null)::app.answer;
 end
@@ -1287,7 +1287,7 @@ begin
   execute format('select deletion_id from %s where organization_id = app.org_if($2) and id = $1 and deleted_at is not null for no key update', target)
   into deletion using id, permission_to_see;
   if deletion is null then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   perform app.require(permission_to_delete);
   perform app_private.restore_deletion(deletion);
@@ -1345,7 +1345,7 @@ declare
   organization uuid;
 begin
   if app.current_user_id() is null then
-    perform app.refuse(401, 'session_unknown', 'There is no such session: sign in again.');
+    perform app.refuse(401, 'session_unknown');
   end if;
   organization := app_private.found_organization(app.current_user_id(), body);
   return (201, o.body, app.etag(o.version), '/api/organizations/' || o.id)::app.answer
@@ -1399,7 +1399,7 @@ begin
   from app.organization_list o
   where o.id = organization and (id_or_slug = o.id::text or app_private.slug_organization(id_or_slug) = o.id);
   if not found then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   return answer;
 end
@@ -1465,7 +1465,7 @@ begin
   from app.organizations o join app.memberships m on m.organization_id = o.id
   where o.id = organization and m.user_id = me and m.deletion_id = o.deletion_id;
   if not found then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   elsif not 'organization.delete' = any (app_private.permissions_of_role(bin.role)) then
     perform app.refuse(403, 'permission_denied', 'This needs the permission organization.delete.');
   end if;
@@ -1556,7 +1556,7 @@ begin
   where x.organization_id = app.current_org() and x.id = invitation and x.accepted_at is null and x.deleted_at is null
   returning * into i;
   if i.id is null then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   perform app_private.queue_mail('invitation', i.email,
     jsonb_build_object('token', token, 'organization', o.name, 'role', i.role, 'invited_by', u.display_name))
@@ -1580,7 +1580,7 @@ declare
 begin
   if exists (select from app.memberships m join app.users u on u.id = m.user_id
              where m.organization_id = organization and u.email = lower(address) and m.deleted_at is null) then
-    perform app.refuse(409, 'already_member', 'This person belongs to the organization already.');
+    perform app.refuse(409, 'already_member');
   end if;
   insert into app.invitations (organization_id, id, email, role, token_hash, invited_by, expires_at)
   values (organization, invitation, lower(address), new_role, app_private.digest(app_private.random_token()), app.current_user_id(), now());
@@ -1619,7 +1619,7 @@ begin
   set deleted_at = statement_timestamp(), deleted_by = app.current_user_id(), deletion_id = app.uuid_v7()
   where i.organization_id = organization and i.id = invitation and i.accepted_at is null and i.deleted_at is null;
   if not found then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   return (204, null, null, null)::app.answer;
 end
@@ -1639,7 +1639,7 @@ begin
   select * into i from app.invitations x
   where x.token_hash = app_private.digest(token) and x.accepted_at is null and x.deleted_at is null and x.expires_at > now();
   if i.id is null then
-    perform app.refuse(400, 'invalid_token', 'This link has been used, has expired or never was: ask for a new one.');
+    perform app.refuse(400, 'invalid_token');
   elsif i.email is distinct from (select u.email from app.users u where u.id = who) then
     perform app.refuse(403, 'invitation_for_another_address', 'This invitation was sent to another address than that of your account.');
   end if;
@@ -1648,7 +1648,7 @@ begin
   update app.invitations x set accepted_at = now(), accepted_by = who
   where x.organization_id = i.organization_id and x.id = i.id and x.accepted_at is null;
   if not found then
-    perform app.refuse(400, 'invalid_token', 'This link has been used, has expired or never was: ask for a new one.');
+    perform app.refuse(400, 'invalid_token');
   end if;
   perform app_private.join_organization(who, i.organization_id, i.role);
   update app.users u set email_verified_at = now() where u.id = who and u.email_verified_at is null;
@@ -1788,7 +1788,7 @@ begin
   where t.token_hash = app_private.digest(token) and t.purpose = for_purpose and t.used_at is null and t.expires_at > now()
   returning t.user_id into whose;
   if whose is null then
-    perform app.refuse(400, 'invalid_token', 'This link has been used, has expired or never was: ask for a new one.');
+    perform app.refuse(400, 'invalid_token');
   end if;
   -- Whoever holds the link reads the mailbox.
   update app.users u set email_verified_at = now() where u.id = whose and u.email_verified_at is null;
@@ -1838,7 +1838,7 @@ begin
     perform app.refuse(401, 'invalid_credentials', 'The address or the password is wrong.');
   end if;
   if organization is not null and organization is distinct from app_private.usual_organization(who, organization) then
-    perform app.refuse(403, 'membership_revoked', 'You do not belong to this organization (any more): refresh your token for another one.');
+    perform app.refuse(403, 'membership_revoked');
   end if;
   return (200, app_private.start_session(who, session_hash, refresh_hash, organization, client), null, null)::app.answer;
 end
@@ -1962,7 +1962,8 @@ as $$
 declare
   known app.idempotency_keys;
 begin
-  delete from app.idempotency_keys k where k.key = the_key and k.created_at < now() - interval '24 hours';
+  -- The policy shows this user's own: nobody else has to tidy up after them.
+  delete from app.idempotency_keys k where k.created_at < now() - interval '24 hours';
   -- A request with the same key that is under way holds the row: this waits for its end.
   insert into app.idempotency_keys (key, request_hash) values (the_key, hash) on conflict do nothing;
   if found then
@@ -2063,7 +2064,7 @@ begin
   select 200, v.body, app.etag(v.version), '/api/venues/' || v.id into answer from app.venue_list v
   where v.organization_id = app.current_org() and v.id = venue;
   if not found then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   return answer;
 end
@@ -2341,7 +2342,7 @@ begin
   select 200, s.body, app.etag(s.version), '/api/shows/' || s.id into answer from app.show_list s
   where s.organization_id = app.current_org() and s.id = show;
   if not found then
-    perform app.refuse(404, 'not_found', 'There is no such resource, or it is not yours to see.');
+    perform app.refuse(404, 'not_found');
   end if;
   return answer;
 end
