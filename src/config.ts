@@ -10,7 +10,9 @@ const seconds = (value: number, description: string) =>
   })
 const port = (value: number, description: string) =>
   Type.Integer({ default: value, minimum: 0, maximum: 65_535, description })
-const text = (description: string) => Type.Optional(Type.String({ minLength: 1, description }))
+const url = (schemes: string, description: string) =>
+  Type.Optional(Type.String({ pattern: `^(${schemes})://`, description }))
+const database = (description: string) => url('postgres|postgresql', description)
 
 /** Every setting there is. The names are environment variables; README.md lists them from here. */
 export const Config = Type.Object({
@@ -20,7 +22,8 @@ export const Config = Type.Object({
   }),
   HOST: Type.String({ default: '127.0.0.1', description: 'address to listen on' }),
   PORT: port(3000, 'port to listen on'),
-  PUBLIC_URL: text(
+  PUBLIC_URL: url(
+    'http|https',
     'where users reach the API; links in mails start with it (default: the listening address)',
   ),
   LOG_LEVEL: Type.String({
@@ -28,10 +31,10 @@ export const Config = Type.Object({
     pattern: '^(fatal|error|warn|info|debug|trace|silent)$',
     description: 'fatal, error, warn, info, debug, trace or silent',
   }),
-  DATABASE_URL: text('connection of callboard_api; without it an embedded PostgreSQL is started'),
-  MIGRATOR_DATABASE_URL: text('connection of callboard_migrator, for npm run migrate'),
-  WORKER_DATABASE_URL: text('connection of callboard_worker, which sends mail'),
-  EMBEDDED_PORT: port(54320, 'port of the embedded PostgreSQL'),
+  DATABASE_URL: database('connection of callboard_api; without it an embedded PostgreSQL is started'),
+  MIGRATOR_DATABASE_URL: database('connection of callboard_migrator, for npm run migrate'),
+  WORKER_DATABASE_URL: database('connection of callboard_worker, which sends mail'),
+  EMBEDDED_PORT: port(15432, 'port of the embedded PostgreSQL'),
   DATA_DIR: Type.String({
     default: '.data',
     minLength: 1,
@@ -54,7 +57,10 @@ export const Config = Type.Object({
     description: 'largest request body (bytes)',
   }),
   JWT_SECRET: Type.Optional(
-    Type.String({ minLength: 32, description: 'key of the access tokens; the embedded default makes one' }),
+    Type.String({
+      minLength: 32,
+      description: 'key of the access tokens, 32 characters or more; with the embedded PostgreSQL one is made',
+    }),
   ),
   JWT_ISSUER: Type.String({ default: 'callboard', minLength: 1, description: 'iss of the access tokens' }),
   JWT_AUDIENCE: Type.String({
@@ -62,7 +68,13 @@ export const Config = Type.Object({
     minLength: 1,
     description: 'aud of the access tokens',
   }),
-  ACCESS_TOKEN_LIFETIME: seconds(900, 'life of an access token'),
+  // Whole seconds, as in the token itself.
+  ACCESS_TOKEN_LIFETIME: Type.Integer({
+    default: 900,
+    minimum: 1,
+    maximum: 86_400,
+    description: 'life of an access token (seconds)',
+  }),
   CORS_ORIGINS: Type.String({
     default: '',
     description: 'origins that browsers may call from, separated by commas',
@@ -81,7 +93,10 @@ export const Config = Type.Object({
     minimum: 1,
     description: 'sign-in attempts of an account, and of an address, in 60 seconds',
   }),
-  SMTP_URL: text('server that mail is sent through; without it mails become files in DATA_DIR/mail'),
+  SMTP_URL: url(
+    'smtp|smtps',
+    'server that mail is sent through; without it mails become files in DATA_DIR/mail',
+  ),
   MAIL_FROM: Type.String({
     default: 'Callboard <callboard@localhost>',
     minLength: 3,

@@ -14,10 +14,13 @@ export function textOf(file: string): string | undefined {
 export function locked<T>(file: string, change: () => T): T {
   const lock = `${file}.lock`
   while (!take(lock)) {
-    // The lock is held for a millisecond; an old one belongs to a process that was killed.
-    const age = Date.now() - (statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Date.now())
-    if (age > 5000) rmSync(lock, { force: true })
-    else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+    // The lock is held for a millisecond; an old one belongs to a process that was killed. It is removed under a
+    // lock of its own: otherwise a second process that found it old removes what the first one then took.
+    if (isOld(lock)) {
+      locked(lock, () => {
+        if (isOld(lock)) rmSync(lock, { force: true })
+      })
+    } else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
   }
   try {
     return change()
@@ -42,4 +45,9 @@ function take(lock: string): boolean {
     if (codeOf(error) === 'EEXIST') return false
     throw error
   }
+}
+
+function isOld(lock: string): boolean {
+  const made = statSync(lock, { throwIfNoEntry: false })?.mtimeMs
+  return made !== undefined && Date.now() - made > 5000
 }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readlinkSync, realpathSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readlinkSync, realpathSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { locked, replace, textOf } from './files.ts'
 import { codeOf, EmbeddedError } from './run.ts'
@@ -39,8 +39,11 @@ export function serversOf(dataDir: string): number[] {
     return (ps(pid, 'command=') ?? 'postgres').includes('postgres') ? [pid] : []
   }
   // Each of them works in the data folder, and a shell that someone left there is not called postgres.
-  const folder = realpathSync(dataDir)
-  const isServer = (pid: string) => textOf(`/proc/${pid}/comm`) === 'postgres\n' && folderOf(pid) === folder
+  // One whose folder was removed runs on for a while, and holds the port.
+  const folder = existsSync(dataDir) ? realpathSync(dataDir) : dataDir
+  const folders = [folder, `${folder} (deleted)`]
+  const isServer = (pid: string) =>
+    textOf(`/proc/${pid}/comm`) === 'postgres\n' && folders.includes(folderOf(pid) ?? '')
   return readdirSync('/proc')
     .filter(name => /^\d+$/.test(name) && isServer(name))
     .map(Number)
