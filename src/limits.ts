@@ -18,8 +18,9 @@ const tooMany = (seconds: number) =>
 export const limits = fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
     await app.register(rateLimit, {
-      // After authentication, so that the organization is known.
-      hook: 'preHandler',
+      // A route's own hook: it runs after the scope's authentication, so the organization is known,
+      // and before a body is read, so a refused one is counted too.
+      hook: 'onRequest',
       max: config.RATE_LIMIT,
       timeWindow: 60_000,
       cache: 100_000,
@@ -41,10 +42,14 @@ export const limits = fp(
     app.decorate('signInLimit', async (request, reply) => {
       for (const limit of [perAddress, perAccount]) {
         const result = await limit(request)
-        if (!result.isAllowed && result.isExceeded) {
-          void reply.header('retry-after', result.ttlInSeconds)
-          throw tooMany(result.ttlInSeconds)
-        }
+        if (result.isAllowed) continue
+        // The account's, being the last, stays in the answer: it is the one that a person runs into.
+        void reply.header('ratelimit-limit', result.max)
+        void reply.header('ratelimit-remaining', result.remaining)
+        void reply.header('ratelimit-reset', result.ttlInSeconds)
+        if (!result.isExceeded) continue
+        void reply.header('retry-after', result.ttlInSeconds)
+        throw tooMany(result.ttlInSeconds)
       }
     })
   },

@@ -1,40 +1,39 @@
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import { type TSchema, Type } from '@sinclair/typebox'
-import type { FastifyInstance, RouteOptions } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { problems } from './problem.ts'
-import { ProblemDetails } from './schemas.ts'
+import { complete, type Document } from './openapi/document.ts'
+import type { HeaderName } from './openapi/headers.ts'
 
 declare module 'fastify' {
   interface FastifySchema {
     /** The permission that the operation needs in the organization; absent where being signed in is enough. */
     'x-permission'?: string
+    /** Names of the problems that are this operation's own: see openapi/refusals.ts. */
+    'x-problems'?: string[]
   }
 }
 
-const headers = {
-  etag: { description: 'Version of the row, for If-Match', schema: { type: 'string', maxLength: 40 } },
-  location: { description: 'Path of what was created', schema: { type: 'string', maxLength: 200 } },
-  link: {
-    description: 'The next page (rel="next"), where there is one',
-    schema: { type: 'string', maxLength: 2000 },
-  },
-}
-
 /** A successful answer: its JSON and which headers come with it. */
-export function answer(description: string, schema?: TSchema, ...named: (keyof typeof headers)[]) {
+export function answer(description: string, schema?: TSchema, ...headers: HeaderName[]) {
   return {
     description,
-    ...(schema && { content: { 'application/json': { schema } } }),
-    headers: Object.fromEntries(named.map(name => [name, headers[name]])),
+    // Without a schema there is no body, which @fastify/swagger wants to be told like this.
+    ...(schema ? { content: { 'application/json': { schema } } } : { type: 'null' }),
+    headers: Object.fromEntries(headers.map(name => [name, {}])),
   }
 }
 
 /** Request headers of an operation that changes a row. */
 export const IfMatch = Type.Object({
   'if-match': Type.Optional(
-    Type.String({ maxLength: 400, description: 'ETag that the row must still have', examples: ['"3"'] }),
+    Type.String({
+      maxLength: 400,
+      pattern: '^[ -~]+$',
+      description: 'ETag that the row must still have',
+      examples: ['"3"'],
+    }),
   ),
 })
 
@@ -46,43 +45,32 @@ export const IdempotencyKey = Type.Object({
       maxLength: 200,
       pattern: '^[!-~]+$',
       description: 'Repeating the request with the same key within 24 hours gives the first answer again',
+      examples: ['6f1c2a34-create-winter-tour'],
     }),
   ),
 })
 
-/** Every error status that an operation can answer with, besides those it declares. */
-function errorStatuses(route: RouteOptions): number[] {
-  const { security, params, body, headers: h } = route.schema ?? {}
-  const isPublic = Array.isArray(security) && security.length === 0
-  const properties = (h as { properties?: object } | undefined)?.properties ?? {}
-  return [
-    400,
-    ...(isPublic ? [] : [401, 403]),
-    ...(params ? [404] : []),
-    ...(body ? [409, 413, 415, 422] : []),
-    ...('if-match' in properties ? [409, 412] : []),
-    429,
-    500,
-    503,
-  ]
+const tags = {
+  auth: 'Registering, signing in and out, passwords and addresses',
+  me: 'Your own profile',
+  sessions: 'Where you are signed in',
+  organizations: 'The companies that you belong to',
+  users: 'The members of the organization',
+  invitations: 'Asking people to join the organization',
+  venues: 'The places where shows happen',
+  shows: 'Performances, from the first inquiry to the settlement',
+  problems: 'What the `type` of an error leads to',
+  health: 'For probes and load balancers',
 }
 
 /** The OpenAPI 3.1 document at /openapi.json, made from the routes' own schemas, and a page at /docs. */
 export const openapi = fp(
   async (app: FastifyInstance, { url, version }: { url: string; version: string }) => {
-    // Every route gets its error answers here, so that none can forget one.
-    app.addHook('onRoute', route => {
-      if (route.schema?.hide || !route.schema?.operationId) return
-      const declared = (route.schema.response ?? {}) as Record<string, unknown>
-      const errors = errorStatuses(route).map(status => [
-        status,
-        {
-          description: Object.values(problems).find(p => p.status === status)?.title ?? 'Error',
-          content: { 'application/problem+json': { schema: ProblemDetails } },
-        },
-      ])
-      route.schema = { ...route.schema, response: { ...Object.fromEntries(errors), ...declared } }
-    })
+    const server = {
+      url,
+      description: 'Where this document is from: production, staging or local',
+      'x-internal': false,
+    }
     await app.register(swagger, {
       openapi: {
         openapi: '3.1.0',
@@ -94,10 +82,30 @@ export const openapi = fp(
           license: { name: 'MIT', identifier: 'MIT' },
           contact: { name: 'The developers of Callboard' },
         },
-        servers: [{ url }],
+        servers: [server],
+        tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
         security: [{ token: [] }],
-        components: { securitySchemes: { token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } },
+        components: {
+          securitySchemes: {
+            token: {
+              type: 'http',
+              scheme: 'bearer',
+              bearerFormat: 'JWT',
+              description:
+                'access_token of the answer to a sign-in. Signed and checked as RFC8725 recommends: one algorithm, issuer, audience and expiry; the session behind it is looked up at every request.',
+            },
+          },
+        },
       },
+      transform: ({ schema, url, route }) => {
+        const limited =
+          (route.config as { rateLimit?: false } | undefined)?.rateLimit === false ? [] : ['rate_limited']
+        return { url, schema: { ...schema, 'x-problems': [...(schema['x-problems'] ?? []), ...limited] } }
+      },
+      transformObject: document =>
+        complete(
+          ('openapiObject' in document ? document.openapiObject : {}) as unknown as Document,
+        ) as object,
     })
     await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true })
     app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())

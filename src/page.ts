@@ -23,11 +23,11 @@ export interface PageOptions {
   where: (Fragment | undefined)[]
 }
 
-/** A cursor is the sort it was made for and the last row's value and id. */
-function decode(cursor: string, sort: string): [string, string] {
+/** A cursor is the list and the sort it was made for, and the last row's value and id. */
+function decode(cursor: string, list: string): [string, string] {
   try {
     const [madeFor, value, id] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as unknown[]
-    if (madeFor === sort && typeof value === 'string' && typeof id === 'string' && /^[0-9a-f-]{36}$/.test(id))
+    if (madeFor === list && typeof value === 'string' && typeof id === 'string' && /^[0-9a-f-]{36}$/.test(id))
       return [value, id]
   } catch {
     // Falls through to the refusal.
@@ -46,7 +46,8 @@ export function page(sql: Client, options: PageOptions) {
   if (!sort) throw new Problem(400, 'validation', 'The list cannot be sorted by this.')
   const limit = options.limit ?? 50
   const key = sql(sort.column)
-  const [value, id] = options.cursor === undefined ? [] : decode(options.cursor, options.sort)
+  const list = `${options.from} ${options.sort}`
+  const [value, id] = options.cursor === undefined ? [] : decode(options.cursor, list)
   const conditions: Fragment[] = options.where.filter(condition => condition !== undefined)
   if (value !== undefined && id !== undefined) {
     const compared = descending ? sql`<` : sql`>`
@@ -70,7 +71,7 @@ export function page(sql: Client, options: PageOptions) {
       select coalesce(json_agg(body order by n) filter (where n <= ${limit}), '[]') as items,
         case when count(*) > ${limit} then
           translate(encode(convert_to(
-            json_build_array(${options.sort}::text, max(key) filter (where n = ${limit}), max(id::text) filter (where n = ${limit}))::text,
+            json_build_array(${list}::text, max(key) filter (where n = ${limit}), max(id::text) filter (where n = ${limit}))::text,
             'UTF8'), 'base64'), E'+/=\n', '-_') end as next_cursor
       from page
     )

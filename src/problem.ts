@@ -206,11 +206,12 @@ const byStatus: Record<number, string> = {
 
 function fromFastify(error: FastifyError): Problem | undefined {
   if (error.validation) {
-    const errors = error.validation.map(({ instancePath, message, params }) => ({
+    // What is wrong is the client's to choose, so the answer's size is not.
+    const errors = error.validation.slice(0, 100).map(({ instancePath, message, params }) => ({
       path: `/${error.validationContext ?? 'body'}${instancePath}`,
       message:
         'additionalProperty' in params
-          ? `${message ?? ''}: ${String(params['additionalProperty'])}`
+          ? `${message ?? ''}: ${String(params['additionalProperty']).slice(0, 200).replace(/\p{Cc}/gu, ' ')}`
           : (message ?? ''),
     }))
     return new Problem(400, 'validation', 'See errors for what is wrong where.', errors)
@@ -235,7 +236,8 @@ const body = (problem: Problem, instance: string) => ({
   type: `/problems/${problem.problem}`,
   title: problems[problem.problem]?.title ?? STATUS_CODES[problem.status] ?? 'Error',
   status: problem.status,
-  detail: problem.message,
+  // It may quote the request, which may be long.
+  detail: problem.message.slice(0, 500),
   instance,
   ...(problem.errors && { errors: problem.errors }),
 })

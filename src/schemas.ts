@@ -8,8 +8,8 @@ export const Strict = <T extends TProperties>(properties: T, options: object = {
   Type.Object(properties, { additionalProperties: false, ...options })
 
 /** The same object with every field optional, for PATCH; an empty body is refused. */
-export const Patch = <T extends TProperties>(schema: TObject<T>) =>
-  Type.Partial(schema, { additionalProperties: false, minProperties: 1 })
+export const Patch = <T extends TProperties>(schema: TObject<T>, title: string) =>
+  Type.Partial(schema, { additionalProperties: false, minProperties: 1, title })
 
 export const Id = Type.String({
   format: 'uuid',
@@ -49,6 +49,8 @@ export const TimeZone = Type.String({
   description: 'Name in the IANA time zone database',
   examples: ['Europe/Berlin'],
 })
+/** Any text of one line. */
+export const noControls = '^[^\\u0000-\\u001f\\u007f]*$'
 /** A line of text: something visible, and no control characters. */
 export const Line = (example: string) =>
   Type.String({
@@ -67,16 +69,27 @@ export const MinorUnits = Type.Integer({
   examples: [1250000],
 })
 export const Role = Type.String({
+  title: 'Role',
   enum: ['owner', 'admin', 'manager', 'viewer'],
-  description: 'owner, admin, manager or viewer',
+  description: 'What a member may do, from everything to reading',
   examples: ['manager'],
 })
 export const Secret = (description: string) =>
-  Type.String({ minLength: 1, maxLength: 400, pattern: '^[A-Za-z0-9._-]+$', description })
+  Type.String({
+    minLength: 1,
+    maxLength: 400,
+    pattern: '^[A-Za-z0-9._-]+$',
+    description,
+    examples: ['5f0c3b9e5f0c4b9e9f0c3b9e5f0c4b9e9f0c3b9e5f0c4b9e9f0c3b9e5f0c4b9e'],
+  })
 
 export const IdParams = Strict({ id: Id })
 export type IdParams = Static<typeof IdParams>
 
+/** The longest holds a title of 200 characters of four bytes each, in base64. */
+const cursorLength = 1500
+
+const cursor = 'WyJzaG93X29uIiwiMjAyNy0wMy0xNCJd'
 export const ListQuery = {
   limit: Type.Optional(
     Type.Integer({
@@ -89,40 +102,78 @@ export const ListQuery = {
   ),
   cursor: Type.Optional(
     Type.String({
-      maxLength: 600,
+      maxLength: cursorLength,
       pattern: '^[A-Za-z0-9_-]+$',
       description: 'next_cursor of the page before this one',
+      examples: [cursor],
     }),
   ),
 }
 
+/** `?sort=` of a list: the names of its columns, and with a minus the other way round. */
+export const sortBy = (columns: object) => {
+  const names = Object.keys(columns)
+  return Type.String({
+    enum: names.flatMap(name => [name, `-${name}`]),
+    description: 'A minus turns the order round',
+    examples: [`-${names[0] ?? ''}`],
+  })
+}
+
 /** A page of a list. */
 export const Page = (item: TSchema) =>
-  Strict({
-    items: Type.Array(item, { maxItems: 200 }),
-    next_cursor: Nullable(
-      Type.String({ maxLength: 600, description: 'cursor of the next page; null on the last' }),
-    ),
-  })
+  Strict(
+    {
+      items: Type.Array(item, { maxItems: 200 }),
+      next_cursor: Nullable(
+        Type.String({
+          maxLength: cursorLength,
+          pattern: '^[A-Za-z0-9_-]+$',
+          description: 'cursor of the next page; null on the last',
+          examples: [cursor],
+        }),
+      ),
+    },
+    { title: `${item.title ?? ''}Page` },
+  )
 
 /** A list that is never long enough for pages. */
 export const ShortList = (item: TSchema) =>
-  Strict({ items: Type.Array(item, { maxItems: 10_000 }), next_cursor: Type.Null() })
+  Strict(
+    { items: Type.Array(item, { maxItems: 10_000 }), next_cursor: Type.Null() },
+    { title: `${item.title ?? ''}List` },
+  )
 
 /** RFC 9457. */
-export const ProblemDetails = Type.Object(
+export const ProblemDetails = Strict(
   {
     type: Type.String({ format: 'uri-reference', maxLength: 200, examples: ['/problems/not_found'] }),
-    title: Type.String({ maxLength: 200 }),
-    status: Type.Integer({ minimum: 400, maximum: 599, format: 'int32' }),
-    detail: Type.String({ maxLength: 2000 }),
-    instance: Type.String({ maxLength: 200, description: 'The id of the request, also in x-request-id' }),
+    title: Type.String({ maxLength: 200, pattern: '^[ -~]+$', examples: ['There is no such resource'] }),
+    status: Type.Integer({ minimum: 400, maximum: 599, format: 'int32', examples: [404] }),
+    detail: Type.String({
+      maxLength: 2000,
+      pattern: noControls,
+      description: 'What went wrong this time, for people',
+      examples: ['There is no such resource, or it is not yours to see.'],
+    }),
+    instance: Type.String({
+      maxLength: 100,
+      pattern: '^[0-9A-Za-z_-]*$',
+      description: 'The id of the request, also in X-Request-Id',
+      examples: ['1c7dd2d5-5c7b-4c0f-9d0c-3e2f4b6f7a10'],
+    }),
     errors: Type.Optional(
       Type.Array(
-        Strict({ path: Type.String({ maxLength: 500 }), message: Type.String({ maxLength: 2000 }) }),
-        { maxItems: 100 },
+        Strict({
+          path: Type.String({ maxLength: 500, pattern: '^/[ -~]+$', examples: ['/body/title'] }),
+          message: Type.String({ maxLength: 2000, pattern: noControls, examples: ['must be string'] }),
+        }),
+        {
+          maxItems: 100,
+          description: 'Of a request that does not have the expected form: what is wrong where',
+        },
       ),
     ),
   },
-  { additionalProperties: false },
+  { title: 'Problem' },
 )

@@ -79,7 +79,7 @@ function advice(error: unknown, config?: Config): string | undefined {
     return `Not allowed to listen on port ${config?.PORT ?? ''}: set PORT to 1024 or higher.`
   if (code === 'EADDRNOTAVAIL')
     return `This machine does not have the address ${config?.HOST ?? ''}: set HOST.`
-  if (/^(ECONN|ENOTFOUND|EAI_AGAIN|CONNECT_TIMEOUT|28|3D000|57P)/.test(code ?? ''))
+  if (/^(ECONN|ENOTFOUND|EAI_AGAIN|CONNECT_TIMEOUT|28|3D000|42501|57P)/.test(code ?? ''))
     return `DATABASE_URL: cannot connect: ${message}`
   return undefined
 }

@@ -34,8 +34,17 @@ declare module 'fastify' {
   }
 }
 
-/** Codes after which PostgreSQL asks to run the transaction again: stale plans, deadlock, serialization. */
+/** The transaction met a change of the schema, and has been rolled back. */
+class Stale extends Problem {
+  readonly code = '26000'
+  constructor() {
+    super(503, 'database_unavailable', 'The database is being changed: try again shortly.')
+  }
+}
+
+/** Codes after which the same transaction may succeed: stale plans, serialization, deadlock. */
 const transient = new Set(['0A000', '26000', '40001', '40P01'])
+const attempts = 3
 
 /**
  * Sends BEGIN, the entrance, the work and COMMIT without waiting in between, so that work of one
@@ -48,9 +57,11 @@ async function transact<T>(
   work: Work<T>,
 ): Promise<T> {
   const errors: unknown[] = []
+  const sent: PromiseLike<unknown>[] = []
   const send = (query: PromiseLike<unknown>) => {
     // postgres.js sends a query when it is awaited or executed; awaiting would cost a trip each.
     if ('execute' in query) void (query as PendingQuery<Row[]>).execute()
+    sent.push(query)
     return Promise.resolve(query).catch((error: unknown) => void errors.push(error)) as Promise<T | undefined>
   }
   // What injected SQL may have left on this connection (a time zone, a setting that carries
@@ -64,21 +75,32 @@ async function transact<T>(
     ),
   ]
   if (enter) before.push(send(enter))
-  const result = work(sql)
-  const pending = send(result)
+  let result: PromiseLike<T> | undefined
+  try {
+    result = work(sql)
+  } catch (error) {
+    // BEGIN is on its way already: the transaction must end before anybody else gets the connection.
+    await Promise.all(before)
+    errors.push(error)
+  }
+  const pending = result && send(result)
   // Work that awaits has more statements to send: only then COMMIT waits for it.
-  if (!('execute' in result)) await pending
+  if (result && !('execute' in result)) await pending
   const end = (errors.length > 0 ? sql`rollback` : sql`commit`).execute()
   const [value, ended] = await Promise.all([
     pending,
     end.catch((error: unknown) => void errors.push(error)),
     ...before,
   ])
+  // postgres.js repeats a statement whose plan has become stale, by then behind the COMMIT that was
+  // sent along, so outside the transaction and without a context: what it then says is not so.
+  // `retried` is its mark for that. And COMMIT of a transaction that failed succeeds, as a ROLLBACK.
+  if (sent.some(query => 'retried' in query) || (errors.length === 0 && ended?.command !== 'COMMIT')) {
+    // A BEGIN that was repeated behind the COMMIT has no end yet.
+    await sql`rollback`.catch(() => {})
+    throw new Stale()
+  }
   if (errors.length > 0) throw errors[0]
-  // COMMIT of a transaction that failed succeeds, as a ROLLBACK: a statement went wrong that
-  // postgres.js has then repeated on its own, outside the transaction and so without a context.
-  if (ended?.command !== 'COMMIT')
-    throw Object.assign(new Error('the transaction was rolled back'), { code: '26000' })
   return value as T
 }
 
@@ -89,11 +111,12 @@ async function run<T>(
   work: Work<T>,
 ): Promise<T> {
   return pool.use(async sql => {
-    try {
-      return await transact(sql, readOnly, enter?.(sql), work)
-    } catch (error) {
-      if (!transient.has((error as { code?: string }).code ?? '')) throw error
-      return transact(sql, readOnly, enter?.(sql), work)
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await transact(sql, readOnly, enter?.(sql), work)
+      } catch (error) {
+        if (attempt === attempts || !transient.has((error as { code?: string }).code ?? '')) throw error
+      }
     }
   })
 }

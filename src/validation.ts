@@ -2,6 +2,7 @@ import { Ajv, type Options } from 'ajv'
 import addFormats from 'ajv-formats'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { Strict } from './schemas.ts'
 
 /**
  * Checks requests against the routes' schemas. Query strings and paths are text, so "5" is a number
@@ -17,6 +18,11 @@ export const validation = fp(
     app.setValidatorCompiler(({ schema, httpPart }) =>
       (httpPart === 'body' ? exact : converting).compile(schema as object),
     )
+    // A parameter that is misspelt, or another operation's, is refused and not silently without effect.
+    app.addHook('onRoute', route => {
+      if (route.url.startsWith('/api/') && route.schema && !route.schema.hide)
+        route.schema = { querystring: Strict({}), ...route.schema }
+    })
   },
   { name: 'validation' },
 )

@@ -34,14 +34,15 @@ comment on table app_private.email_tokens is 'Hashes of the secrets in mailed li
 create or replace function app.password_recipe(address text default null) returns text
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
   -- An unknown address gets a salt too, always the same one, so that it looks like a known one.
   return coalesce(
-    (select c.recipe from app_private.credentials c join app.users u on u.id = c.user_id where u.email = lower(address)),
-    'argon2id$m=19456,t=2,p=1$' || encode(substring(case
-      when address is null then uuid_send(gen_random_uuid())
-      else app_private.keyed_hash(convert_to('salt:' || lower(address), 'UTF8')) end from 1 for 16), 'base64'));
+    (select c.recipe from app_private.credentials c join app.users u on u.id = c.user_id where lower(u.email) = lower(address)),
+    -- All 128 bits from the same hash: the fixed bits of a UUID would tell the one from the other.
+    'argon2id$m=19456,t=2,p=1$' || encode(substring(app_private.keyed_hash(
+      convert_to('salt:' || coalesce(lower(address), gen_random_uuid()::text), 'UTF8')) from 1 for 16), 'base64'));
 end
 $$;
 comment on function app.password_recipe(text) is
@@ -60,9 +61,12 @@ begin
   end if;
   insert into app_private.credentials as c (user_id, recipe, verifier) values (of_user, recipe, sha256(proof))
   on conflict (user_id) do update set recipe = excluded.recipe, verifier = excluded.verifier, changed_at = now();
+  -- A link that was asked for before must not undo this.
+  update app_private.email_tokens t set used_at = now()
+  where t.user_id = of_user and t.purpose = 'reset_password' and t.used_at is null;
 end
 $$;
-comment on function app_private.set_password(uuid, text, bytea) is 'Stores what is kept of a password.';
+comment on function app_private.set_password(uuid, text, bytea) is 'Stores what is kept of a password; open links for a new one end.';
 alter function app_private.set_password(uuid, text, bytea) owner to callboard_definer;
 revoke execute on function app_private.set_password(uuid, text, bytea) from public;
 
@@ -123,6 +127,7 @@ create or replace function app.register(
 ) returns void
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   new_user uuid := app.uuid_v7();
@@ -148,11 +153,12 @@ create or replace function app.sign_in(
 ) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   who uuid;
 begin
-  select u.id into who from app.users u where u.email = lower(address);
+  select u.id into who from app.users u where lower(u.email) = lower(address);
   if not app_private.is_password(who, proof) then
     perform app.refuse(401, 'invalid_credentials', 'The address or the password is wrong.');
   end if;
@@ -171,6 +177,7 @@ grant execute on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) to
 create or replace function app.change_password(proof bytea, new_recipe text, new_proof bytea) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   me uuid := app.current_user_id();
@@ -192,9 +199,10 @@ grant execute on function app.change_password(bytea, text, bytea) to callboard_a
 create or replace function app.forget_password(address text) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
-  perform app_private.mail_token(u.id, 'reset_password', interval '1 hour') from app.users u where u.email = lower(address);
+  perform app_private.mail_token(u.id, 'reset_password', interval '1 hour') from app.users u where lower(u.email) = lower(address);
   return (202, null, null, null)::app.answer;
 end
 $$;
@@ -206,6 +214,7 @@ grant execute on function app.forget_password(text) to callboard_api;
 create or replace function app.reset_password(token text, recipe text, proof bytea) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   who uuid := app_private.spend_token(token, 'reset_password');
@@ -223,6 +232,7 @@ grant execute on function app.reset_password(text, text, bytea) to callboard_api
 create or replace function app.verify_email(token text) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
   perform app_private.spend_token(token, 'verify_email');
@@ -237,6 +247,7 @@ grant execute on function app.verify_email(text) to callboard_api;
 create or replace function app.request_verification() returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
   perform app_private.mail_token(u.id, 'verify_email', interval '3 days')

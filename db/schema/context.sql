@@ -41,8 +41,10 @@ comment on function app_private.keyed_hash(bytea) is 'A message authentication c
 alter function app_private.keyed_hash(bytea) owner to callboard_definer;
 revoke execute on function app_private.keyed_hash(bytea) from public;
 
+-- A parallel worker is another backend, where no signature is right. So what asks for the context is
+-- PARALLEL RESTRICTED: the leader finds it once, and (select …) hands the value to the workers.
 create or replace function app_private.context_signature() returns text
-language plpgsql stable parallel safe
+language plpgsql stable parallel restricted
 set search_path = ''
 as $$
 begin
@@ -84,7 +86,7 @@ revoke execute on function app_private.set_context(uuid, uuid, uuid, text, text[
 
 -- After a transaction that set it, a setting is '' and not NULL, hence nullif everywhere.
 create or replace function app.current_org() returns uuid
-language plpgsql stable parallel safe security definer
+language plpgsql stable parallel restricted security definer
 set search_path = ''
 as $$
 declare
@@ -102,7 +104,7 @@ revoke execute on function app.current_org() from public;
 grant execute on function app.current_org() to callboard_api;
 
 create or replace function app.current_user_id() returns uuid
-language plpgsql stable parallel safe security definer
+language plpgsql stable parallel restricted security definer
 set search_path = ''
 as $$
 declare
@@ -120,7 +122,7 @@ revoke execute on function app.current_user_id() from public;
 grant execute on function app.current_user_id() to callboard_api;
 
 create or replace function app.current_session_id() returns uuid
-language plpgsql stable parallel safe security definer
+language plpgsql stable parallel restricted security definer
 set search_path = ''
 as $$
 begin
@@ -133,7 +135,7 @@ revoke execute on function app.current_session_id() from public;
 grant execute on function app.current_session_id() to callboard_api;
 
 create or replace function app.org_if(permission text) returns uuid
-language plpgsql stable parallel safe security definer
+language plpgsql stable parallel restricted security definer
 set search_path = ''
 as $$
 begin
@@ -150,7 +152,7 @@ revoke execute on function app.org_if(text) from public;
 grant execute on function app.org_if(text) to callboard_api;
 
 create or replace function app.has_permission(permission text) returns boolean
-language sql stable parallel safe
+language sql stable parallel restricted
 set search_path = ''
 return app.org_if(permission) is not null;
 comment on function app.has_permission(text) is 'Whether the member of this transaction holds the permission.';
@@ -158,7 +160,7 @@ revoke execute on function app.has_permission(text) from public;
 grant execute on function app.has_permission(text) to callboard_api, callboard_definer;
 
 create or replace function app.require(permission text) returns uuid
-language plpgsql stable
+language plpgsql stable parallel restricted
 set search_path = ''
 as $$
 declare

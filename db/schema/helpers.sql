@@ -37,8 +37,8 @@ language plpgsql stable strict parallel safe
 set search_path = ''
 as $$
 begin
-  -- Only names of the time zone database: PostgreSQL itself would also take 'XYZ+3'.
-  return name ~ '^(UTC|[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+)+)$'
+  -- Only names of the time zone database: PostgreSQL itself would also take 'XYZ+3' and 'Any/Thing+3'.
+  return name ~ '^(UTC|[A-Z][A-Za-z_]+(/[A-Za-z_-]+)+|Etc/GMT([+-]?0|\+([1-9]|1[0-2])|-([1-9]|1[0-4])))$'
     and (now() at time zone name) is not null;
 exception when invalid_parameter_value then
   return false;

@@ -25,6 +25,7 @@ comment on table app.idempotency_keys is 'What was answered to a POST with an Id
 create or replace function app.claim_key(the_key text, hash bytea) returns setof app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   known app.idempotency_keys;
@@ -52,6 +53,7 @@ grant execute on function app.claim_key(text, bytea) to callboard_api;
 create or replace function app.keep_answer(the_key text, status integer, body json, etag text, location text) returns void
 language sql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 begin atomic
   update app.idempotency_keys k set answer = (status, body, etag, location)::app.answer where k.key = the_key and k.answer is null;
 end;

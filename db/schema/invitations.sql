@@ -24,6 +24,7 @@ create table if not exists app.invitations (
 create unique index if not exists invitations_token_hash_idx on app.invitations (token_hash);
 create unique index if not exists invitation_pending on app.invitations (organization_id, email)
   where accepted_at is null and deleted_at is null;
+alter table app.invitations alter column email set statistics 0;
 
 alter table app.invitations enable row level security;
 alter table app.invitations force row level security;
@@ -87,9 +88,43 @@ comment on function app_private.send_invitation(uuid) is 'Gives an invitation a 
 alter function app_private.send_invitation(uuid) owner to callboard_definer;
 revoke execute on function app_private.send_invitation(uuid) from public;
 
+create or replace function app_private.withdraw_invitations(of_organization uuid, address text, expiring_until timestamptz) returns void
+language sql volatile
+set search_path = ''
+begin atomic
+  update app.invitations i
+  set deleted_at = statement_timestamp(), deleted_by = app.current_user_id(), deletion_id = app.uuid_v7()
+  where i.organization_id = of_organization and i.email = lower(address) and i.expires_at <= expiring_until
+    and i.accepted_at is null and i.deleted_at is null;
+end;
+comment on function app_private.withdraw_invitations(uuid, text, timestamptz) is 'Revokes the open invitations of an address that expire until then.';
+alter function app_private.withdraw_invitations(uuid, text, timestamptz) owner to callboard_definer;
+revoke execute on function app_private.withdraw_invitations(uuid, text, timestamptz) from public;
+
+create or replace function app.read_invitation(invitation uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  perform app.require('members.manage');
+  select 200, l.body, app.etag(l.version), '/api/invitations/' || l.id into answer
+  from app.invitation_list l where l.organization_id = app.current_org() and l.id = invitation;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_invitation(uuid) is 'An invitation that was not revoked. PT403, PT404.';
+revoke execute on function app.read_invitation(uuid) from public;
+grant execute on function app.read_invitation(uuid) to callboard_api;
+
 create or replace function app.create_invitation(address text, new_role text) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   organization uuid := app.require('members.manage');
@@ -97,9 +132,10 @@ declare
   answer app.answer;
 begin
   if exists (select from app.memberships m join app.users u on u.id = m.user_id
-             where m.organization_id = organization and u.email = lower(address) and m.deleted_at is null) then
+             where m.organization_id = organization and lower(u.email) = lower(address) and m.deleted_at is null) then
     perform app.refuse(409, 'already_member');
   end if;
+  perform app_private.withdraw_invitations(organization, address, now());
   insert into app.invitations (organization_id, id, email, role, token_hash, invited_by, expires_at)
   values (organization, invitation, lower(address), new_role, app_private.digest(app_private.random_token()), app.current_user_id(), now());
   answer := app_private.send_invitation(invitation);
@@ -115,6 +151,7 @@ grant execute on function app.create_invitation(text, text) to callboard_api;
 create or replace function app.resend_invitation(invitation uuid) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
   perform app.require('members.manage');
@@ -126,26 +163,28 @@ alter function app.resend_invitation(uuid) owner to callboard_definer;
 revoke execute on function app.resend_invitation(uuid) from public;
 grant execute on function app.resend_invitation(uuid) to callboard_api;
 
-create or replace function app.revoke_invitation(invitation uuid) returns app.answer
+create or replace function app.revoke_invitation(invitation uuid, if_match text default null) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   organization uuid := app.require('members.manage');
+  present integer;
 begin
+  select i.version into present from app.invitations i
+  where i.organization_id = organization and i.id = invitation and i.accepted_at is null and i.deleted_at is null for no key update;
+  perform app.check_version(present, if_match);
   update app.invitations i
   set deleted_at = statement_timestamp(), deleted_by = app.current_user_id(), deletion_id = app.uuid_v7()
-  where i.organization_id = organization and i.id = invitation and i.accepted_at is null and i.deleted_at is null;
-  if not found then
-    perform app.refuse(404, 'not_found');
-  end if;
+  where i.organization_id = organization and i.id = invitation;
   return (204, null, null, null)::app.answer;
 end
 $$;
-comment on function app.revoke_invitation(uuid) is 'Makes an open invitation worthless. PT403, PT404.';
-alter function app.revoke_invitation(uuid) owner to callboard_definer;
-revoke execute on function app.revoke_invitation(uuid) from public;
-grant execute on function app.revoke_invitation(uuid) to callboard_api;
+comment on function app.revoke_invitation(uuid, text) is 'Makes an open invitation worthless. PT403, PT404, PT412.';
+alter function app.revoke_invitation(uuid, text) owner to callboard_definer;
+revoke execute on function app.revoke_invitation(uuid, text) from public;
+grant execute on function app.revoke_invitation(uuid, text) to callboard_api;
 
 create or replace function app_private.accept_invitation(who uuid, token text) returns uuid
 language plpgsql volatile
@@ -163,8 +202,10 @@ begin
   end if;
   -- In the context of the organization that invited; it holds no permission.
   perform app_private.set_context(who, coalesce(app.current_session_id(), app.uuid_v7()), i.organization_id);
+  -- It may have been used, revoked or sent anew since it was read.
   update app.invitations x set accepted_at = now(), accepted_by = who
-  where x.organization_id = i.organization_id and x.id = i.id and x.accepted_at is null;
+  where x.organization_id = i.organization_id and x.id = i.id and x.token_hash = i.token_hash
+    and x.accepted_at is null and x.deleted_at is null;
   if not found then
     perform app.refuse(400, 'invalid_token');
   end if;
@@ -180,6 +221,7 @@ revoke execute on function app_private.accept_invitation(uuid, text) from public
 create or replace function app.accept_invitation(token text) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   me uuid := app.current_user_id();

@@ -39,6 +39,7 @@ revoke execute on function app_private.queue_mail(text, text, jsonb) from public
 create or replace function app.take_mail() returns table (id uuid, kind text, to_address text, data jsonb, attempts integer)
 language sql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 begin atomic
   update app_private.mails m
   -- The next attempt is set before this one: a worker that dies leaves the mail for later.
@@ -57,6 +58,7 @@ grant execute on function app.take_mail() to callboard_worker;
 create or replace function app.settle_mail(mail uuid, error text default null) returns timestamptz
 language sql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 begin atomic
   update app_private.mails m
   set sent_at = case when error is null then now() end,
@@ -66,7 +68,7 @@ begin atomic
   where m.id = mail
   returning m.failed_at;
 end;
-comment on function app.settle_mail(uuid, text) is 'Marks a mail as sent or, with an error, as to be tried again; after 12 attempts (about a day) it has failed, and the time is returned.';
+comment on function app.settle_mail(uuid, text) is 'Marks a mail as sent or, with an error, as to be tried again; after 12 attempts (about six hours) it has failed, and the time is returned.';
 alter function app.settle_mail(uuid, text) owner to callboard_definer;
 revoke execute on function app.settle_mail(uuid, text) from public;
 grant execute on function app.settle_mail(uuid, text) to callboard_worker;

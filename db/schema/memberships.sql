@@ -41,9 +41,9 @@ grant insert (organization_id, user_id, role), update (role, created_at, deleted
 
 drop policy if exists select_colleague on app.users;
 create policy select_colleague on app.users for select to callboard_api
-  using (id in (
+  using (id = any (array(
     select m.user_id from app.memberships m
-    where m.organization_id = (select app.org_if('members.read')) and m.deleted_at is null));
+    where m.organization_id = (select app.org_if('members.read')) and m.deleted_at is null)));
 
 comment on table app.memberships is 'Who belongs to which organization and in which role; deleted_at marks those who left.';
 
@@ -121,8 +121,9 @@ begin
   where m.organization_id = app.current_org() and m.user_id = member and m.deleted_at is null
     and app.matches(m.version, if_match);
   if not found then
-    perform app.check_version(m.version, coalesce(if_match, '""')) from app.memberships m
-    where m.organization_id = app.current_org() and m.user_id = member;
+    -- Changed since it was read above; or gone, which is the 404 of read_member.
+    perform app.check_version(m.version, if_match) from app.member_list m
+    where m.id = member and m.organization_id = app.current_org();
   end if;
   return app.read_member(member);
 end
@@ -132,48 +133,59 @@ comment on function app.change_member_role(uuid, text, text) is
 revoke execute on function app.change_member_role(uuid, text, text) from public;
 grant execute on function app.change_member_role(uuid, text, text) to callboard_api;
 
-create or replace function app.remove_member(member uuid) returns app.answer
+create or replace function app.remove_member(member uuid, if_match text default null) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   me uuid := app.current_user_id();
   organization uuid := app.current_org();
+  present integer;
 begin
-  if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = member and m.deleted_at is null) then
-    perform app.refuse(404, 'not_found');
-  end if;
+  select m.version into present from app.memberships m
+  where m.organization_id = organization and m.user_id = member and m.deleted_at is null;
+  perform app.check_version(present, if_match);
   -- Leaving needs no permission; making somebody leave does.
   if member is distinct from me then
     perform app.require('members.manage');
   end if;
   update app.memberships m
   set deleted_at = statement_timestamp(), deleted_by = me, deletion_id = app.uuid_v7()
-  where m.organization_id = organization and m.user_id = member and m.deleted_at is null;
+  where m.organization_id = organization and m.user_id = member and m.deleted_at is null and app.matches(m.version, if_match);
+  if not found then
+    -- Somebody else was faster: it has changed or is gone.
+    select m.version into present from app.memberships m
+    where m.organization_id = organization and m.user_id = member and m.deleted_at is null;
+    perform app.check_version(present, if_match);
+  end if;
   return (204, null, null, null)::app.answer;
 end
 $$;
-comment on function app.remove_member(uuid) is
-  'Removes a member, or lets oneself leave. PT403 without members.manage, PT404, PT409 last_owner.';
-alter function app.remove_member(uuid) owner to callboard_definer;
-revoke execute on function app.remove_member(uuid) from public;
-grant execute on function app.remove_member(uuid) to callboard_api;
+comment on function app.remove_member(uuid, text) is
+  'Removes a member, or lets oneself leave. PT403 without members.manage, PT404, PT409 last_owner, PT412.';
+alter function app.remove_member(uuid, text) owner to callboard_definer;
+revoke execute on function app.remove_member(uuid, text) from public;
+grant execute on function app.remove_member(uuid, text) to callboard_api;
 
 create or replace function app.add_member(address text, person_name text, new_role text) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   organization uuid := app.require('members.manage');
   who uuid;
 begin
-  insert into app.users (email, display_name) values (lower(address), person_name) on conflict (email) do nothing returning id into who;
+  insert into app.users (email, display_name) values (lower(address), person_name) on conflict (lower(email)) do nothing returning id into who;
   if who is not null then
     perform app_private.mail_token(who, 'reset_password', interval '7 days');
   else
-    select u.id into who from app.users u where u.email = lower(address);
+    select u.id into who from app.users u where lower(u.email) = lower(address);
   end if;
   perform app_private.join_organization(who, organization, new_role);
+  -- An invitation that is still open would let them in again after they were removed.
+  perform app_private.withdraw_invitations(organization, address, 'infinity');
   perform app_private.queue_mail('added', lower(address), jsonb_build_object('organization', o.name, 'role', new_role))
   from app.organizations o where o.id = organization;
   return (201, r.body, r.etag, r.location)::app.answer from app.read_member(who) r;
@@ -204,14 +216,18 @@ comment on function app_private.join_organization(uuid, uuid, text) is 'Writes a
 alter function app_private.join_organization(uuid, uuid, text) owner to callboard_definer;
 revoke execute on function app_private.join_organization(uuid, uuid, text) from public;
 
-create or replace function app.transfer_ownership(new_owner uuid) returns app.answer
+create or replace function app.transfer_ownership(organization uuid, new_owner uuid) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
-  organization uuid := app.require('organization.delete');
   me uuid := app.current_user_id();
 begin
+  if organization is distinct from app.org_if('organization.read') then
+    perform app.refuse(404, 'not_found');
+  end if;
+  perform app.require('organization.delete');
   if new_owner = me then
     perform app.refuse(409, 'already_owner', 'You are the owner already.');
   end if;
@@ -224,7 +240,7 @@ begin
   return app.read_member(new_owner);
 end
 $$;
-comment on function app.transfer_ownership(uuid) is 'Makes another member owner and oneself admin. PT403, PT404, PT409 already_owner.';
-alter function app.transfer_ownership(uuid) owner to callboard_definer;
-revoke execute on function app.transfer_ownership(uuid) from public;
-grant execute on function app.transfer_ownership(uuid) to callboard_api;
+comment on function app.transfer_ownership(uuid, uuid) is 'Makes another member owner and oneself admin. PT403, PT404, PT409 already_owner.';
+alter function app.transfer_ownership(uuid, uuid) owner to callboard_definer;
+revoke execute on function app.transfer_ownership(uuid, uuid) from public;
+grant execute on function app.transfer_ownership(uuid, uuid) to callboard_api;

@@ -31,6 +31,7 @@ revoke execute on function app_private.found_organization(uuid, jsonb) from publ
 create or replace function app.create_organization(body jsonb) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   organization uuid;
@@ -51,6 +52,7 @@ grant execute on function app.create_organization(jsonb) to callboard_api;
 create or replace function app.list_my_organizations(only_deleted boolean default false) returns app.answer
 language sql stable security definer
 set search_path = ''
+set client_min_messages = 'error'
 begin atomic
   select 200, json_build_object('items', coalesce(json_agg(json_build_object(
       'id', o.id, 'name', o.name, 'slug', o.slug, 'role', m.role, 'deleted_at', o.deleted_at) order by o.name, o.id), '[]'),
@@ -81,6 +83,7 @@ revoke execute on function app_private.slug_organization(text) from public;
 create or replace function app.read_organization(id_or_slug text) returns app.answer
 language plpgsql stable security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   organization uuid := app.require('organization.read');
@@ -125,6 +128,7 @@ grant execute on function app.replace_organization(uuid, jsonb, text) to callboa
 create or replace function app.delete_organization(organization uuid, if_match text default null) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   present integer;
@@ -145,6 +149,7 @@ grant execute on function app.delete_organization(uuid, text) to callboard_api;
 create or replace function app.restore_organization(organization uuid) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   me uuid := app.current_user_id();
@@ -161,6 +166,11 @@ begin
     perform app.refuse(403, 'permission_denied', 'This needs the permission organization.delete.');
   end if;
   perform app_private.set_context(me, app.current_session_id(), organization, bin.role, app_private.permissions_of_role(bin.role));
+  -- Now that it may be locked, look again: somebody else may have restored it.
+  perform from app.organizations o where o.id = organization and o.deletion_id = bin.deletion_id for no key update;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
   perform app_private.restore_deletion(bin.deletion_id);
   return app.read_organization(organization::text);
 end

@@ -12,6 +12,10 @@ alter default privileges for role callboard_owner revoke execute on functions fr
 alter default privileges for role callboard_definer revoke execute on functions from public;
 alter default privileges for role callboard_rollup revoke execute on functions from public;
 
+-- A definer function that a login may call is silent (client_min_messages = 'error'): with
+-- debug_print_plan the caller would be sent the plans of its statements, with the values in them,
+-- and so the secret that it is about to mail. Those that only read the caller's own context are not.
+
 grant usage on schema app to callboard_api, callboard_worker;
 -- CREATE is what lets the owner hand a function over to the definer; the definer never logs in.
 grant usage, create on schema app, app_private to callboard_definer;

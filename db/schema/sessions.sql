@@ -19,6 +19,7 @@ create table if not exists app.sessions (
 );
 create index if not exists sessions_user_id_idx on app.sessions (user_id, id);
 create index if not exists sessions_organization_id_idx on app.sessions (organization_id);
+alter table app.sessions alter column ip set statistics 0, alter column user_agent set statistics 0;
 
 alter table app.sessions enable row level security;
 alter table app.sessions force row level security;
@@ -118,8 +119,8 @@ create or replace function app_private.usual_organization(of_user uuid, preferre
 language sql stable
 set search_path = ''
 begin atomic
-  select m.organization_id from app.memberships m
-  where m.user_id = of_user and m.deleted_at is null
+  select m.organization_id from app.memberships m join app.organizations o on o.id = m.organization_id
+  where m.user_id = of_user and m.deleted_at is null and o.deleted_at is null
   order by m.organization_id = preferred desc nulls last,
     (select max(s.refreshed_at) from app.sessions s where s.user_id = of_user and s.organization_id = m.organization_id) desc nulls last,
     m.created_at, m.organization_id
@@ -155,6 +156,7 @@ create or replace function app.refresh_session(
 ) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   t app_private.refresh_tokens;
@@ -199,6 +201,7 @@ grant execute on function app.refresh_session(text, text, bytea, uuid) to callbo
 create or replace function app.switch_organization(organization uuid) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   me uuid := app.current_user_id();
@@ -229,6 +232,7 @@ revoke execute on function app_private.end_sessions(uuid, text, uuid) from publi
 create or replace function app.end_session(session uuid, because text default 'revoked') returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
   update app.sessions s set revoked_at = statement_timestamp(), revoked_because = because

@@ -21,6 +21,7 @@ grant select on app.show_list to callboard_api, callboard_definer;
 create or replace function app.search_shows(q text) returns setof uuid
 language plpgsql stable security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   -- The organization is compared as a value, not through a policy: under one the index is no use.
@@ -110,6 +111,7 @@ grant execute on function app.write_show(uuid, jsonb, boolean, text) to callboar
 create or replace function app.delete_show(show uuid, if_match text default null) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
   return app_private.delete_row('app.shows', show, 'shows.read', 'shows.delete', if_match);
@@ -123,6 +125,7 @@ grant execute on function app.delete_show(uuid, text) to callboard_api;
 create or replace function app.restore_show(show uuid) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
   perform app_private.restore_row('app.shows', show, 'shows.read', 'shows.delete');

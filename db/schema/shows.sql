@@ -27,8 +27,8 @@ on conflict do nothing;
 create table if not exists app.shows (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  title text not null constraint shows_title_length check (length(title) between 1 and 200 and title !~ '[[:cntrl:]]' and btrim(title) <> ''),
-  artist text not null constraint shows_artist_length check (length(artist) between 1 and 200 and artist !~ '[[:cntrl:]]' and btrim(artist) <> ''),
+  title text not null constraint shows_title_length check (length(title) between 1 and 200 and title !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(title) <> ''),
+  artist text not null constraint shows_artist_length check (length(artist) between 1 and 200 and artist !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(artist) <> ''),
   venue_id uuid,
   show_on date not null constraint shows_show_on_range check (show_on between date '1900-01-01' and date '2199-12-31'),
   doors_time time(0),
@@ -60,6 +60,9 @@ create index if not exists shows_organization_id_created_at_idx on app.shows (or
 create index if not exists shows_organization_id_title_idx on app.shows (organization_id, title, id) where deleted_at is null;
 create index if not exists shows_organization_id_venue_id_idx on app.shows (organization_id, venue_id, show_on) where deleted_at is null;
 create index if not exists shows_search_idx on app.shows using gin (organization_id, (title || ' ' || artist) app_private.gin_trgm_ops);
+alter index app.shows_search_idx alter column 2 set statistics 0;
+alter table app.shows alter column title set statistics 0, alter column artist set statistics 0, alter column notes set statistics 0,
+  alter column capacity set statistics 0, alter column tickets_sold set statistics 0, alter column fee_minor set statistics 0;
 create index if not exists shows_deletion_id_idx on app.shows (organization_id, deletion_id) where deletion_id is not null;
 
 alter table app.shows enable row level security;

@@ -3,8 +3,8 @@
 create table if not exists app.venues (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  name text not null constraint venues_name_length check (length(name) between 1 and 200 and name !~ '[[:cntrl:]]' and btrim(name) <> ''),
-  city text not null constraint venues_city_length check (length(city) between 1 and 200 and city !~ '[[:cntrl:]]'),
+  name text not null constraint venues_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  city text not null constraint venues_city_length check (length(city) between 1 and 200 and city !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(city) <> ''),
   country char(2) not null constraint venues_country_format check (country ~ '^[A-Z]{2}$'),
   time_zone text not null constraint venues_time_zone_exists check (app.is_time_zone(time_zone)),
   capacity integer constraint venues_capacity_positive check (capacity > 0),
@@ -17,6 +17,7 @@ create table if not exists app.venues (
   primary key (organization_id, id)
 );
 create index if not exists venues_organization_id_name_idx on app.venues (organization_id, name, id) where deleted_at is null;
+alter table app.venues alter column name set statistics 0, alter column city set statistics 0, alter column capacity set statistics 0;
 
 alter table app.venues enable row level security;
 alter table app.venues force row level security;
@@ -126,6 +127,7 @@ grant execute on function app.write_venue(uuid, jsonb, boolean, text) to callboa
 create or replace function app.delete_venue(venue uuid, if_match text default null) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
   return app_private.delete_row('app.venues', venue, 'shows.read', 'shows.delete', if_match);
@@ -139,6 +141,7 @@ grant execute on function app.delete_venue(uuid, text) to callboard_api;
 create or replace function app.restore_venue(venue uuid) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
   perform app_private.restore_row('app.venues', venue, 'shows.read', 'shows.delete');

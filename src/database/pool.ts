@@ -1,38 +1,23 @@
-import postgres from 'postgres'
 import { Problem } from '../problem.ts'
+import { type Client, type Connection, type ConnectionOptions, openConnection } from './connection.ts'
 
-/** One connection, used by one transaction at a time. */
-export type Client = postgres.Sql
+export type { Client } from './connection.ts'
 
-export interface PoolOptions {
-  url: string
+/** The deadline is the longest wait for a free connection plus the work on it. */
+export interface PoolOptions extends ConnectionOptions {
   size: number
-  /** Longest wait for a free connection plus the work on it, in milliseconds. */
-  deadline: number
-  prepare: boolean
-  applicationName: string
 }
 
 export interface Pool {
   /** Runs `work` alone on a connection. Rejects with a 503 Problem when the deadline passes. */
-  use: <T>(work: (client: Client) => Promise<T>) => Promise<T>
+  use: <T>(work: (client: Client) => PromiseLike<T>) => Promise<T>
   /** How many connections are open, and how many callers wait for one. */
   stats: () => { size: number; open: number; busy: number; waiting: number }
   close: () => Promise<void>
 }
 
-/** Errors after which a connection cannot be trusted: the socket, the server's shutdown, our own deadline. */
-function isFatal(error: unknown): boolean {
-  const { code, severity } = error as { code?: string; severity?: string }
-  return (
-    severity === 'FATAL' ||
-    /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|ENOTFOUND|EPIPE|ETIMEDOUT|EHOSTUNREACH|EAI_AGAIN|ENOENT|08)/.test(
-      code ?? '',
-    )
-  )
-}
-
-const unavailable = (detail: string) => new Problem(503, 'database_unavailable', detail)
+const unavailable = (detail: string, cause?: unknown) =>
+  Object.assign(new Problem(503, 'database_unavailable', detail), { cause })
 
 /**
  * A pool of exclusive connections.
@@ -41,57 +26,23 @@ const unavailable = (detail: string) => new Problem(503, 'database_unavailable',
  * connection has failed, or is late, is thrown away and replaced on the next use.
  */
 export function createPool(options: PoolOptions): Pool {
-  const idle: Client[] = []
-  const waiting: ((client: Client) => void)[] = []
+  const idle: Connection[] = []
+  const waiting: ((connection: Connection) => void)[] = []
   let open = 0
   let closed = false
 
-  const connect = () =>
-    postgres(options.url, {
-      max: 1,
-      prepare: options.prepare,
-      connect_timeout: Math.max(1, options.deadline / 1000),
-      // The caller hears of a failed connection at once; waiting is not our business.
-      backoff: false,
-      idle_timeout: 0,
-      max_lifetime: null,
-      fetch_types: false,
-      onnotice: () => {},
-      // PostgreSQL has made the JSON: it goes out as it came.
-      types: {
-        json: { to: 114, from: [114], serialize: JSON.stringify, parse: (text: string) => text },
-        jsonb: {
-          to: 3802,
-          from: [3802],
-          serialize: JSON.stringify,
-          parse: (text: string) => JSON.parse(text) as unknown,
-        },
-      },
-      connection: {
-        application_name: options.applicationName,
-        TimeZone: 'UTC',
-        // The server gives up when we do, so that a late query does not go on for nobody.
-        statement_timeout: options.deadline,
-        idle_in_transaction_session_timeout: options.deadline,
-      },
+  function connect(): Connection {
+    const connection = openConnection(options, () => {
+      const place = idle.indexOf(connection)
+      // A busy one is given back by whoever uses it.
+      if (place < 0) return
+      idle.splice(place, 1)
+      open -= 1
     })
-
-  function release(client: Client) {
-    const next = waiting.shift()
-    if (next) next(client)
-    else idle.push(client)
+    return connection
   }
 
-  function discard(client: Client) {
-    open -= 1
-    void client.end({ timeout: 0 }).catch(() => {})
-    if (waiting.length > 0 && !closed) {
-      open += 1
-      waiting.shift()?.(connect())
-    }
-  }
-
-  async function checkout(deadline: number): Promise<Client> {
+  async function checkout(deadline: number): Promise<Connection> {
     const free = idle.pop()
     if (free) return free
     if (open < options.size) {
@@ -99,43 +50,56 @@ export function createPool(options: PoolOptions): Pool {
       return connect()
     }
     return new Promise((resolve, reject) => {
-      const take = (client: Client) => {
+      const take = (connection: Connection) => {
         clearTimeout(timer)
-        resolve(client)
+        resolve(connection)
       }
-      const timer = setTimeout(() => {
-        waiting.splice(waiting.indexOf(take), 1)
-        reject(unavailable('All database connections are busy: try again shortly.'))
-      }, deadline - Date.now())
+      const timer = setTimeout(
+        () => {
+          waiting.splice(waiting.indexOf(take), 1)
+          reject(unavailable('All database connections are busy: try again shortly.'))
+        },
+        // Some time must be left for the work: a statement that is cut off costs its connection,
+        // and under a load that never lets up each of them would be.
+        (deadline - Date.now()) * 0.75,
+      )
       waiting.push(take)
     })
   }
 
-  async function use<T>(work: (client: Client) => Promise<T>): Promise<T> {
+  function giveBack(connection: Connection) {
+    if (closed) connection.destroy()
+    if (!connection.isClosed()) {
+      const next = waiting.shift()
+      if (next) next(connection)
+      else idle.push(connection)
+      return
+    }
+    const next = closed ? undefined : waiting.shift()
+    if (next) next(connect())
+    else open -= 1
+  }
+
+  async function use<T>(work: (client: Client) => PromiseLike<T>): Promise<T> {
     if (closed) throw unavailable('The server is stopping.')
     const deadline = Date.now() + options.deadline
-    const client = await checkout(deadline)
+    const connection = await checkout(deadline)
     let timer: NodeJS.Timeout | undefined
-    let isLate = false
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        isLate = true
+        connection.destroy()
         reject(unavailable('The database did not answer in time: try again shortly.'))
       }, deadline - Date.now())
     })
-    const running = work(client)
     try {
-      const result = await Promise.race([running, late])
-      release(client)
-      return result
+      return await Promise.race([work(connection.client), late])
     } catch (error) {
-      // Its rejection comes when the connection is torn down, and has been reported already.
-      if (isLate) running.catch(() => {})
-      if (isLate || isFatal(error)) discard(client)
-      else release(client)
-      throw isFatal(error) ? unavailable('The database cannot be reached: try again shortly.') : error
+      if (!connection.isLost(error)) throw error
+      connection.destroy()
+      throw unavailable('The database cannot be reached: try again shortly.', error)
     } finally {
       clearTimeout(timer)
+      giveBack(connection)
     }
   }
 
@@ -144,7 +108,8 @@ export function createPool(options: PoolOptions): Pool {
     stats: () => ({ size: options.size, open, busy: open - idle.length, waiting: waiting.length }),
     close: async () => {
       closed = true
-      await Promise.all(idle.splice(0).map(client => client.end({ timeout: 1 })))
+      open -= idle.length
+      await Promise.all(idle.splice(0).map(connection => connection.end()))
     },
   }
 }

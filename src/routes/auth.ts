@@ -3,9 +3,10 @@ import type { FastifyRequest } from 'fastify'
 import type { App } from '../app.ts'
 import type { Client } from '../database/pool.ts'
 import { answer } from '../openapi.ts'
+import { constraintsOf } from '../openapi/refusals.ts'
 import { prove } from '../password.ts'
 import { Problem } from '../problem.ts'
-import { Email, Id, Line, Nullable, Secret, Strict } from '../schemas.ts'
+import { Email, Id, Line, Nullable, Role, Secret, Strict } from '../schemas.ts'
 import { type Answer, only } from '../tenant.ts'
 import { newSecret, splitRefreshToken } from '../tokens.ts'
 
@@ -15,41 +16,81 @@ export const NewPassword = Type.String({
   format: 'password',
   examples: ['seven black umbrellas'],
 })
-const Password = Type.String({
+export const Password = Type.String({
   minLength: 1,
   maxLength: 200,
   format: 'password',
   examples: ['seven black umbrellas'],
 })
-export const Grant = Strict({
-  access_token: Type.String({ maxLength: 4000, description: 'Send it as Authorization: Bearer …' }),
-  token_type: Type.Literal('Bearer'),
-  expires_in: Type.Integer({
-    minimum: 1,
-    maximum: 86_400,
-    format: 'int32',
-    description: 'Seconds until access_token expires',
-  }),
-  refresh_token: Type.Optional(
-    Type.String({ maxLength: 400, description: 'Renews access_token once, at /api/auth/refresh' }),
-  ),
-  user_id: Id,
-  organization_id: Nullable(Id),
-  role: Nullable(Type.String({ maxLength: 60 })),
-  permissions: Type.Array(Type.String({ maxLength: 100 }), { maxItems: 500 }),
-})
-const Registration = Strict({
-  email: Email,
-  password: NewPassword,
-  display_name: Line('Ana Lima'),
-  organization_name: Type.Optional(Line('Northlight Touring')),
-  invitation_token: Type.Optional(Secret('From the link of an invitation; instead of organization_name')),
-})
-const SignIn = Strict({ email: Email, password: Password, organization_id: Type.Optional(Id) })
-const Refresh = Strict({
-  refresh_token: Secret('refresh_token of the last answer'),
-  organization_id: Type.Optional(Id),
-})
+// Both parts of a refresh token, and each of an access token, are base64url.
+const RefreshToken = {
+  pattern: '^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$',
+  maxLength: 400,
+  examples: ['hLkz7o0YyPvFvXqFj0a3o1bYFkI3pZ1mQ0oT2m5o3zY.Q1mQ0oT2m5o3zYhLkz7o0YyPvFvXqFj0a3o1bYFkI3p'],
+}
+export const Grant = Strict(
+  {
+    access_token: Type.String({
+      maxLength: 4000,
+      pattern: '^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$',
+      description: 'Send it as Authorization: Bearer …',
+      examples: ['eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIwMTk4MGM1ZSJ9.Zk1mQ0oT2m5o3zYhLkz7o0YyPvFvXqFj0a3o1bYFkI3'],
+    }),
+    token_type: Type.Literal('Bearer'),
+    expires_in: Type.Integer({
+      minimum: 1,
+      maximum: 86_400,
+      format: 'int32',
+      description: 'Seconds until access_token expires',
+      examples: [900],
+    }),
+    refresh_token: Type.Optional(
+      Type.String({ ...RefreshToken, description: 'Renews access_token once, at /api/auth/refresh' }),
+    ),
+    user_id: Id,
+    organization_id: Nullable(Id),
+    role: Nullable(Role),
+    permissions: Type.Array(
+      Type.String({ maxLength: 100, pattern: '^[a-z_]+\\.[a-z_]+$', examples: ['shows.read'] }),
+      { maxItems: 500 },
+    ),
+  },
+  { title: 'Grant' },
+)
+const Registration = Strict(
+  {
+    email: Email,
+    password: NewPassword,
+    display_name: Line('Ana Lima'),
+    organization_name: Type.Optional(Line('Northlight Touring')),
+    invitation_token: Type.Optional(Secret('From the link of an invitation; instead of organization_name')),
+  },
+  {
+    title: 'Registration',
+    examples: [
+      {
+        email: 'ana@northlight.example',
+        password: 'seven black umbrellas',
+        display_name: 'Ana Lima',
+        organization_name: 'Northlight Touring',
+      },
+    ],
+  },
+)
+const SignIn = Strict(
+  { email: Email, password: Password, organization_id: Type.Optional(Id) },
+  { title: 'SignIn' },
+)
+const Refresh = Strict(
+  {
+    refresh_token: Type.String({
+      ...Secret('refresh_token of the last answer'),
+      examples: RefreshToken.examples,
+    }),
+    organization_id: Type.Optional(Id),
+  },
+  { title: 'Refresh' },
+)
 
 /** The recipe for a password's proof: that of an address, or a fresh one. */
 export async function recipeFor(request: FastifyRequest, email: string | null = null): Promise<string> {
@@ -89,6 +130,17 @@ export async function authRoutes(app: App) {
         ...schema,
         operationId: 'register',
         summary: 'Create an account and its first organization, and sign in',
+        description:
+          'Send either `organization_name`, and you own the new organization, or `invitation_token`, and you join the one that invited you. Without an invitation a link is mailed that verifies the address.',
+        'x-problems': [
+          'invalid_token',
+          'invitation_for_another_address',
+          'email_taken',
+          'already_member',
+          'slug_reserved',
+          ...constraintsOf('users'),
+          ...constraintsOf('organizations'),
+        ],
         body: Registration,
         response: { 201: answer('Signed in', Grant) },
       },
@@ -126,6 +178,9 @@ export async function authRoutes(app: App) {
         ...schema,
         operationId: 'signIn',
         summary: 'Sign in with address and password',
+        description:
+          'Without `organization_id` the token is for the organization that you last worked in. An unknown address gets the same answer as a wrong password, and takes as long.',
+        'x-problems': ['invalid_credentials', 'membership_revoked'],
         body: SignIn,
         response: { 200: answer('Signed in', Grant) },
       },
@@ -144,6 +199,15 @@ export async function authRoutes(app: App) {
         ...schema,
         operationId: 'refresh',
         summary: 'Renew the access token; the refresh token is spent and replaced',
+        description:
+          'Without `organization_id` the new token is for the same organization. Sending a spent token again after ten seconds ends the session: two parties hold it, and one of them has stolen it.',
+        'x-problems': [
+          'invalid_refresh_token',
+          'refresh_token_reused',
+          'session_revoked',
+          'session_expired',
+          'membership_revoked',
+        ],
         body: Refresh,
         response: { 200: answer('Renewed', Grant) },
       },

@@ -4,6 +4,10 @@ import { answer } from '../openapi.ts'
 import { Strict } from '../schemas.ts'
 
 const Part = Type.String({ enum: ['ok', 'failing'] })
+const Readiness = Strict(
+  { status: Part, parts: Strict({ database: Part, migrations: Part }) },
+  { title: 'Readiness' },
+)
 
 /** Whether the process lives, and whether it can work. */
 export async function healthRoutes(app: App) {
@@ -19,7 +23,8 @@ export async function healthRoutes(app: App) {
         ...schema,
         operationId: 'readLiveness',
         summary: 'Whether the process lives',
-        response: { 200: answer('It does', Strict({ status: Type.Literal('ok') })) },
+        description: 'Answers as long as the process can, whatever becomes of the database.',
+        response: { 200: answer('It does', Strict({ status: Type.Literal('ok') }, { title: 'Liveness' })) },
       },
     },
     () => ({ status: 'ok' as const }),
@@ -34,15 +39,10 @@ export async function healthRoutes(app: App) {
         ...schema,
         operationId: 'readReadiness',
         summary: 'Whether requests can be served, part by part',
+        description: 'Asks the database whether it is there and migrated; 503 says which part is not ready.',
         response: {
-          200: answer(
-            'They can',
-            Strict({ status: Part, parts: Strict({ database: Part, migrations: Part }) }),
-          ),
-          503: answer(
-            'They cannot',
-            Strict({ status: Part, parts: Strict({ database: Part, migrations: Part }) }),
-          ),
+          200: answer('They can', Readiness),
+          503: answer('They cannot', Readiness),
         },
       },
     },
@@ -60,6 +60,7 @@ export async function healthRoutes(app: App) {
           return { database: 'failing', migrations: 'failing' }
         })
       const status = Object.values(parts).includes('failing') ? 'failing' : 'ok'
+      if (status !== 'ok') void reply.header('retry-after', '1')
       return reply.code(status === 'ok' ? 200 : 503).send({ status, parts })
     },
   )

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { App } from '../app.ts'
-import { answer, IdempotencyKey } from '../openapi.ts'
+import { answer, IdempotencyKey, IfMatch } from '../openapi.ts'
+import { constraintsOf } from '../openapi/refusals.ts'
 import { page } from '../page.ts'
 import {
   Email,
@@ -11,23 +12,27 @@ import {
   Page,
   Role,
   Secret,
+  sortBy,
   Strict,
   Timestamp,
 } from '../schemas.ts'
 import type { Answer } from '../tenant.ts'
 import { MyOrganization } from './organizations.ts'
 
-const Invitation = Strict({
-  id: Id,
-  email: Email,
-  role: Role,
-  invited_by: Id,
-  status: Type.String({ enum: ['pending', 'accepted', 'expired'] }),
-  expires_at: Timestamp,
-  accepted_at: Nullable(Timestamp),
-  created_at: Timestamp,
-  updated_at: Timestamp,
-})
+const Invitation = Strict(
+  {
+    id: Id,
+    email: Email,
+    role: Role,
+    invited_by: Id,
+    status: Type.String({ enum: ['pending', 'accepted', 'expired'] }),
+    expires_at: Timestamp,
+    accepted_at: Nullable(Timestamp),
+    created_at: Timestamp,
+    updated_at: Timestamp,
+  },
+  { title: 'Invitation' },
+)
 const sorts = {
   created_at: { column: 'created_at', type: 'timestamptz' },
   email: { column: 'email', type: 'text' },
@@ -43,7 +48,10 @@ export async function acceptInvitationRoutes(app: App) {
         tags,
         operationId: 'acceptInvitation',
         summary: 'Join the organization that invited you',
-        body: Strict({ token: Secret('From the link') }),
+        description:
+          'The invitation must be for your own address. Your token stays as it is: switch to work there.',
+        'x-problems': ['invalid_token', 'invitation_for_another_address', 'already_member'],
+        body: Strict({ token: Secret('From the link') }, { title: 'MailedToken' }),
         response: { 200: answer('You belong to it now', MyOrganization) },
       },
     },
@@ -63,12 +71,13 @@ export async function invitationRoutes(app: App) {
         tags,
         operationId: 'listInvitations',
         summary: 'List invitations that were not revoked',
+        description: 'Pending, accepted and expired ones.',
         'x-permission': 'members.manage',
         querystring: Strict({
           ...ListQuery,
-          sort: Type.Optional(Type.String({ enum: ['created_at', '-created_at', 'email', '-email'] })),
+          sort: Type.Optional(sortBy(sorts)),
         }),
-        response: { 200: answer('Invitations', Page(Invitation), 'link') },
+        response: { 200: answer('Invitations', Page(Invitation), 'Link') },
       },
     },
     (request, reply) => {
@@ -96,11 +105,13 @@ export async function invitationRoutes(app: App) {
         tags,
         operationId: 'createInvitation',
         summary: 'Invite somebody by mail',
+        description: 'An address can have one open invitation; `resendInvitation` sends it again.',
+        'x-problems': ['already_member', 'invitation_pending', ...constraintsOf('invitations')],
         'x-permission': 'members.manage',
         headers: IdempotencyKey,
-        body: Strict({ email: Email, role: Role }),
+        body: Strict({ email: Email, role: Role }, { title: 'NewInvitation' }),
         response: {
-          201: answer('Invited; the link is valid for seven days', Invitation, 'etag', 'location'),
+          201: answer('Invited; the link is valid for seven days', Invitation, 'ETag', 'Location'),
         },
       },
     },
@@ -115,6 +126,27 @@ export async function invitationRoutes(app: App) {
         .then(reply.json),
   )
 
+  app.get(
+    '/api/invitations/:id',
+    {
+      schema: {
+        tags,
+        operationId: 'readInvitation',
+        summary: 'Read an invitation',
+        description: 'Its link is in the mail only.',
+        'x-permission': 'members.manage',
+        params: IdParams,
+        response: { 200: answer('The invitation', Invitation, 'ETag') },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(
+          sql => sql<Answer[]>`select status, body, etag from app.read_invitation(${request.params.id})`,
+        )
+        .then(reply.json),
+  )
+
   app.post(
     '/api/invitations/:id/resend',
     {
@@ -122,10 +154,11 @@ export async function invitationRoutes(app: App) {
         tags,
         operationId: 'resendInvitation',
         summary: 'Mail a new link; the old one stops working',
+        description: 'Also for an expired invitation: the new link is valid for seven days.',
         'x-permission': 'members.manage',
         params: IdParams,
         headers: IdempotencyKey,
-        response: { 200: answer('Sent again', Invitation, 'etag') },
+        response: { 200: answer('Sent again', Invitation, 'ETag') },
       },
     },
     (request, reply) =>
@@ -143,14 +176,21 @@ export async function invitationRoutes(app: App) {
         tags,
         operationId: 'revokeInvitation',
         summary: 'Revoke an open invitation',
+        description: 'Its link stops working. One that was accepted is 404: remove the member instead.',
         'x-permission': 'members.manage',
         params: IdParams,
+        headers: IfMatch,
         response: { 204: answer('Revoked') },
       },
     },
     (request, reply) =>
       request
-        .tenant(sql => sql<Answer[]>`select status, body from app.revoke_invitation(${request.params.id})`)
+        .tenant(
+          sql =>
+            sql<
+              Answer[]
+            >`select status, body from app.revoke_invitation(${request.params.id}, ${request.headers['if-match'] ?? null})`,
+        )
         .then(reply.json),
   )
 }

@@ -1,27 +1,36 @@
 import { Type } from '@sinclair/typebox'
 import type { App } from '../app.ts'
 import { answer, IfMatch } from '../openapi.ts'
+import { constraintsOf } from '../openapi/refusals.ts'
 import { Email, Id, IdParams, Line, Nullable, ShortList, Strict, Timestamp } from '../schemas.ts'
 import { type Answer, only } from '../tenant.ts'
 import { Grant } from './auth.ts'
 
-const Me = Strict({
-  id: Id,
-  email: Email,
-  display_name: Line('Ana Lima'),
-  email_verified_at: Nullable(Timestamp),
-  created_at: Timestamp,
-  updated_at: Timestamp,
-})
-const Session = Strict({
-  id: Id,
-  is_current: Type.Boolean(),
-  ip: Nullable(Type.String({ maxLength: 45 })),
-  user_agent: Nullable(Type.String({ maxLength: 400 })),
-  created_at: Timestamp,
-  refreshed_at: Timestamp,
-  expires_at: Timestamp,
-})
+const Me = Strict(
+  {
+    id: Id,
+    email: Email,
+    display_name: Line('Ana Lima'),
+    email_verified_at: Nullable(Timestamp),
+    created_at: Timestamp,
+    updated_at: Timestamp,
+  },
+  { title: 'Profile' },
+)
+const Session = Strict(
+  {
+    id: Id,
+    is_current: Type.Boolean(),
+    ip: Nullable(Type.String({ maxLength: 45, pattern: '^[0-9a-fA-F.:]+$', examples: ['192.0.2.7'] })),
+    user_agent: Nullable(
+      Type.String({ maxLength: 400, pattern: '^[\\t -~\\u0080-\\u00ff]*$', examples: ['curl/8.15.0'] }),
+    ),
+    created_at: Timestamp,
+    refreshed_at: Timestamp,
+    expires_at: Timestamp,
+  },
+  { title: 'Session' },
+)
 
 /** The signed-in user: profile, sessions, and the token for another of their organizations. */
 export async function meRoutes(app: App) {
@@ -32,7 +41,8 @@ export async function meRoutes(app: App) {
         tags: ['me'],
         operationId: 'readMe',
         summary: 'Read your profile',
-        response: { 200: answer('Your profile', Me, 'etag') },
+        description: 'What your colleagues see of you, and whether your address is verified.',
+        response: { 200: answer('Your profile', Me, 'ETag') },
       },
     },
     (request, reply) =>
@@ -46,9 +56,11 @@ export async function meRoutes(app: App) {
         tags: ['me'],
         operationId: 'updateMe',
         summary: 'Change your profile',
+        description: 'The address is the name you sign in with, and stays.',
+        'x-problems': [...constraintsOf('users')],
         headers: IfMatch,
-        body: Strict({ display_name: Line('Ana Lima') }),
-        response: { 200: answer('Your profile', Me, 'etag') },
+        body: Strict({ display_name: Line('Ana Lima') }, { title: 'ProfileChange' }),
+        response: { 200: answer('Your profile', Me, 'ETag') },
       },
     },
     (request, reply) =>
@@ -69,6 +81,7 @@ export async function meRoutes(app: App) {
         tags: ['sessions'],
         operationId: 'listSessions',
         summary: 'List your live sessions',
+        description: 'Each is one sign-in; `is_current` marks the one that asks.',
         response: { 200: answer('Your sessions, newest first', ShortList(Session)) },
       },
     },
@@ -88,6 +101,7 @@ export async function meRoutes(app: App) {
         tags: ['sessions'],
         operationId: 'revokeSession',
         summary: 'End one of your sessions',
+        description: 'Its next request is refused, even while its access token has not expired.',
         params: IdParams,
         response: { 204: answer('Ended') },
       },
@@ -105,6 +119,7 @@ export async function meRoutes(app: App) {
         tags: ['auth'],
         operationId: 'signOut',
         summary: 'End this session',
+        description: 'Both tokens of the session stop working at once.',
         response: { 204: answer('Signed out') },
       },
     },
@@ -124,7 +139,9 @@ export async function meRoutes(app: App) {
         tags: ['auth'],
         operationId: 'switchOrganization',
         summary: 'Get an access token for another of your organizations',
-        body: Strict({ organization_id: Id }),
+        description: 'The session and its refresh token stay the same, so the answer has no `refresh_token`.',
+        'x-problems': ['not_found'],
+        body: Strict({ organization_id: Id }, { title: 'OrganizationChoice' }),
         response: { 200: answer('A token for that organization', Grant) },
       },
     },

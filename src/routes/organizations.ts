@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { App } from '../app.ts'
-import { answer, IfMatch } from '../openapi.ts'
+import { answer, IdempotencyKey, IfMatch } from '../openapi.ts'
+import { constraintsOf } from '../openapi/refusals.ts'
 import {
   Currency,
   Id,
@@ -21,27 +22,36 @@ const Slug = Type.String({
   pattern: '^[a-z0-9]+(-[a-z0-9]+)*$',
   examples: ['northlight-touring'],
 })
-const Organization = Strict({
-  id: Id,
-  name: Line('Northlight Touring'),
-  slug: Slug,
-  currency: Currency,
-  time_zone: TimeZone,
-  created_at: Timestamp,
-  updated_at: Timestamp,
-})
-export const MyOrganization = Strict({
-  id: Id,
-  name: Line('Northlight Touring'),
-  slug: Slug,
-  role: Role,
-  deleted_at: Nullable(Timestamp),
-})
-const NewOrganization = Strict({
-  name: Line('Northlight Touring'),
-  currency: Type.Optional(Currency),
-  time_zone: Type.Optional(TimeZone),
-})
+const Organization = Strict(
+  {
+    id: Id,
+    name: Line('Northlight Touring'),
+    slug: Slug,
+    currency: Currency,
+    time_zone: TimeZone,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+  },
+  { title: 'Organization' },
+)
+export const MyOrganization = Strict(
+  {
+    id: Id,
+    name: Line('Northlight Touring'),
+    slug: Slug,
+    role: Role,
+    deleted_at: Nullable(Timestamp),
+  },
+  { title: 'MyOrganization' },
+)
+const NewOrganization = Strict(
+  {
+    name: Line('Northlight Touring'),
+    currency: Type.Optional(Currency),
+    time_zone: Type.Optional(TimeZone),
+  },
+  { title: 'NewOrganization' },
+)
 const tags = ['organizations']
 
 /** Organizations as their members see them from outside: which are mine, a new one, one from the bin. */
@@ -53,6 +63,8 @@ export async function myOrganizationRoutes(app: App) {
         tags,
         operationId: 'listOrganizations',
         summary: 'List the organizations you belong to, or with deleted=only those you may restore',
+        description:
+          'With your role in each. Your token is for one of them; `switchOrganization` gives one for another.',
         querystring: Strict({ deleted: Type.Optional(Type.Literal('only')) }),
         response: { 200: answer('Your organizations', ShortList(MyOrganization)) },
       },
@@ -75,8 +87,11 @@ export async function myOrganizationRoutes(app: App) {
         tags,
         operationId: 'createOrganization',
         summary: 'Create an organization and own it',
+        description:
+          'Its slug is made from the name, with a number where that is taken. Your token stays as it is: switch to work in the new one.',
+        'x-problems': ['slug_reserved', ...constraintsOf('organizations')],
         body: NewOrganization,
-        response: { 201: answer('Created', Organization, 'etag', 'location') },
+        response: { 201: answer('Created', Organization, 'ETag', 'Location') },
       },
     },
     (request, reply) =>
@@ -97,9 +112,11 @@ export async function myOrganizationRoutes(app: App) {
         tags,
         operationId: 'restoreOrganization',
         summary: 'Bring back a deleted organization and all that was deleted with it',
+        description:
+          'Also its members come back, in the roles they had. Your token may be for any organization.',
         'x-permission': 'organization.delete',
         params: IdParams,
-        response: { 200: answer('Restored', Organization, 'etag') },
+        response: { 200: answer('Restored', Organization, 'ETag') },
       },
     },
     (request, reply) =>
@@ -123,6 +140,7 @@ export async function organizationRoutes(app: App) {
         tags,
         operationId: 'readOrganization',
         summary: "Read the token's organization, by id or by any slug it ever had",
+        description: 'Every other id and slug is 404, whether or not there is such an organization.',
         'x-permission': 'organization.read',
         params: Strict({
           id: Type.String({
@@ -133,7 +151,7 @@ export async function organizationRoutes(app: App) {
             examples: ['northlight-touring'],
           }),
         }),
-        response: { 200: answer('The organization', Organization, 'etag') },
+        response: { 200: answer('The organization', Organization, 'ETag') },
       },
     },
     (request, reply) =>
@@ -151,11 +169,14 @@ export async function organizationRoutes(app: App) {
         tags,
         operationId: 'replaceOrganization',
         summary: "Replace the organization's name and settings; the slug follows the name",
+        description:
+          'A currency or time zone that is left out becomes USD or UTC. Earlier slugs still lead here.',
+        'x-problems': ['slug_reserved', ...constraintsOf('organizations')],
         'x-permission': 'organization.update',
         params: IdParams,
         headers: IfMatch,
         body: NewOrganization,
-        response: { 200: answer('The organization', Organization, 'etag') },
+        response: { 200: answer('The organization', Organization, 'ETag') },
       },
     },
     (request, reply) =>
@@ -174,6 +195,7 @@ export async function organizationRoutes(app: App) {
         tags,
         operationId: 'deleteOrganization',
         summary: 'Delete the organization and all it has, until it is restored',
+        description: 'Tokens for it are refused from now on. Whoever could delete it can restore it.',
         'x-permission': 'organization.delete',
         params: IdParams,
         headers: IfMatch,
@@ -198,10 +220,13 @@ export async function organizationRoutes(app: App) {
         tags,
         operationId: 'transferOwnership',
         summary: 'Make another member the owner and yourself admin',
+        description: 'Both happen at once, so the organization is never without an owner.',
+        'x-problems': ['already_owner', 'last_owner'],
         'x-permission': 'organization.delete',
         params: IdParams,
-        body: Strict({ user_id: Id }),
-        response: { 200: answer('The new owner', Member, 'etag') },
+        headers: IdempotencyKey,
+        body: Strict({ user_id: Id }, { title: 'OwnershipTransfer' }),
+        response: { 200: answer('The new owner', Member, 'ETag') },
       },
     },
     (request, reply) =>

@@ -1,10 +1,9 @@
-import { Type } from '@sinclair/typebox'
 import type { App } from '../app.ts'
 import { answer } from '../openapi.ts'
 import { prove } from '../password.ts'
 import { Email, Secret, Strict } from '../schemas.ts'
 import type { Answer } from '../tenant.ts'
-import { NewPassword, recipeFor } from './auth.ts'
+import { NewPassword, Password, recipeFor } from './auth.ts'
 
 const tags = ['auth']
 
@@ -21,7 +20,8 @@ export async function mailedLinkRoutes(app: App) {
         ...schema,
         operationId: 'forgotPassword',
         summary: 'Mail a link for a new password, if the address is known',
-        body: Strict({ email: Email }),
+        description: 'The link works once, for an hour.',
+        body: Strict({ email: Email }, { title: 'Address' }),
         response: { 202: answer('Accepted; the answer does not say whether the address is known') },
       },
     },
@@ -39,7 +39,10 @@ export async function mailedLinkRoutes(app: App) {
         ...schema,
         operationId: 'resetPassword',
         summary: 'Choose a new password with a mailed link; ends all sessions',
-        body: Strict({ token: Secret('From the link'), password: NewPassword }),
+        description:
+          'Signs you out everywhere and verifies the address, because whoever has the link reads the mailbox.',
+        'x-problems': ['invalid_token'],
+        body: Strict({ token: Secret('From the link'), password: NewPassword }, { title: 'PasswordReset' }),
         response: { 204: answer('Changed') },
       },
     },
@@ -65,7 +68,10 @@ export async function mailedLinkRoutes(app: App) {
         ...schema,
         operationId: 'verifyEmail',
         summary: 'Verify an address with a mailed link',
-        body: Strict({ token: Secret('From the link') }),
+        description:
+          'Takes the token of the link that was mailed when you registered, or asked for a new one.',
+        'x-problems': ['invalid_token'],
+        body: Strict({ token: Secret('From the link') }, { title: 'MailedToken' }),
         response: { 204: answer('Verified') },
       },
     },
@@ -86,10 +92,9 @@ export async function passwordRoutes(app: App) {
         tags,
         operationId: 'changePassword',
         summary: 'Change the password; ends all other sessions',
-        body: Strict({
-          current_password: Type.String({ minLength: 1, maxLength: 200, format: 'password' }),
-          new_password: NewPassword,
-        }),
+        description: 'This session goes on; everybody else who is signed in as you is out.',
+        'x-problems': ['wrong_password'],
+        body: Strict({ current_password: Password, new_password: NewPassword }, { title: 'PasswordChange' }),
         response: { 204: answer('Changed') },
       },
     },
@@ -115,6 +120,7 @@ export async function passwordRoutes(app: App) {
         tags,
         operationId: 'requestVerification',
         summary: 'Mail the link that verifies the address again',
+        description: 'Only the newest link works.',
         response: { 202: answer('Accepted; nothing is mailed if the address is verified') },
       },
     },

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { App } from '../app.ts'
 import { answer, IdempotencyKey, IfMatch } from '../openapi.ts'
+import { constraintsOf } from '../openapi/refusals.ts'
 import { page } from '../page.ts'
 import {
   Count,
@@ -12,15 +13,19 @@ import {
   ListQuery,
   LocalTime,
   MinorUnits,
+  noControls,
   Nullable,
   Page,
   Patch,
+  sortBy,
   Strict,
   Timestamp,
+  TimeZone,
 } from '../schemas.ts'
 import type { Answer } from '../tenant.ts'
 
 const Status = Type.String({
+  title: 'ShowStatus',
   enum: ['inquiry', 'hold', 'offer', 'confirmed', 'played', 'settled', 'cancelled', 'postponed'],
   description:
     'Which one may follow which is in app.show_status_transitions; another change is 409 show_status_transition',
@@ -36,24 +41,42 @@ const optional = {
   tickets_sold: Count(0, 820),
   fee_minor: Nullable(MinorUnits),
   currency: Nullable(Currency),
-  notes: Nullable(Type.String({ maxLength: 10_000, examples: ['Load-in through the canal side.'] })),
+  notes: Nullable(
+    Type.String({
+      maxLength: 10_000,
+      // PostgreSQL's text holds every character but this one.
+      pattern: '^[^\\u0000]*$',
+      examples: ['Load-in through the canal side.'],
+    }),
+  ),
 }
 const mayBeLeftOut = Type.Partial(Type.Object(optional)).properties
-const NewShow = Strict({ ...required, status: Type.Optional(Status), ...mayBeLeftOut })
-const WholeShow = Strict({ ...required, status: Status, ...mayBeLeftOut })
-const Show = Strict({
-  id: Id,
-  ...required,
-  status: Status,
-  ...optional,
-  venue_name: Nullable(Type.String({ maxLength: 200 })),
-  venue_city: Nullable(Type.String({ maxLength: 200 })),
-  time_zone: Nullable(Type.String({ maxLength: 60, description: "The venue's" })),
-  starts_at: Nullable(Type.String({ ...Timestamp, description: 'show_on and start_time as an instant' })),
-  created_by: Nullable(Id),
-  created_at: Timestamp,
-  updated_at: Timestamp,
-})
+const NewShow = Strict({ ...required, status: Type.Optional(Status), ...mayBeLeftOut }, { title: 'NewShow' })
+const WholeShow = Strict({ ...required, status: Status, ...mayBeLeftOut }, { title: 'ShowReplacement' })
+const Show = Strict(
+  {
+    id: Id,
+    ...required,
+    status: Status,
+    ...optional,
+    venue_name: Nullable(Line('Paradiso')),
+    venue_city: Nullable(Line('Amsterdam')),
+    time_zone: Nullable(
+      Type.String({ ...TimeZone, description: "The venue's", examples: ['Europe/Amsterdam'] }),
+    ),
+    starts_at: Nullable(
+      Type.String({
+        ...Timestamp,
+        description: 'show_on and start_time as an instant',
+        examples: ['2027-03-14T18:30:00+00:00'],
+      }),
+    ),
+    created_by: Nullable(Id),
+    created_at: Timestamp,
+    updated_at: Timestamp,
+  },
+  { title: 'Show' },
+)
 const sorts = {
   show_on: { column: 'show_on', type: 'date' },
   created_at: { column: 'created_at', type: 'timestamptz' },
@@ -66,9 +89,15 @@ const ShowQuery = Strict({
   to: Type.Optional(Type.String({ ...DateOnly, description: 'Shows on this day and earlier' })),
   venue_id: Type.Optional(Id),
   q: Type.Optional(
-    Type.String({ minLength: 1, maxLength: 100, description: 'Text in the title, artist, venue or city' }),
+    Type.String({
+      minLength: 1,
+      maxLength: 100,
+      pattern: noControls,
+      description: 'Text in the title, artist, venue or city',
+      examples: ['gaslights'],
+    }),
   ),
-  sort: Type.Optional(Type.String({ enum: Object.keys(sorts).flatMap(name => [name, `-${name}`]) })),
+  sort: Type.Optional(sortBy(sorts)),
 })
 const tags = ['shows']
 
@@ -81,9 +110,10 @@ export async function showRoutes(app: App) {
         tags,
         operationId: 'listShows',
         summary: 'List shows',
+        description: 'By date, unless `sort` says otherwise. Filters that are given together must all hold.',
         'x-permission': 'shows.read',
         querystring: ShowQuery,
-        response: { 200: answer('Shows', Page(Show), 'link') },
+        response: { 200: answer('Shows', Page(Show), 'Link') },
       },
     },
     (request, reply) => {
@@ -110,10 +140,12 @@ export async function showRoutes(app: App) {
         tags,
         operationId: 'createShow',
         summary: 'Enter a show',
+        description: 'Times are local to the venue, so without one there is no `starts_at`.',
+        'x-problems': [...constraintsOf('shows')],
         'x-permission': 'shows.write',
         headers: IdempotencyKey,
         body: NewShow,
-        response: { 201: answer('Created', Show, 'etag', 'location') },
+        response: { 201: answer('Created', Show, 'ETag', 'Location') },
       },
     },
     (request, reply) =>
@@ -134,9 +166,10 @@ export async function showRoutes(app: App) {
         tags,
         operationId: 'readShow',
         summary: 'Read a show',
+        description: 'With the name, city and time zone of its venue.',
         'x-permission': 'shows.read',
         params: IdParams,
-        response: { 200: answer('The show', Show, 'etag') },
+        response: { 200: answer('The show', Show, 'ETag') },
       },
     },
     (request, reply) =>
@@ -150,7 +183,7 @@ export async function showRoutes(app: App) {
     'x-permission': 'shows.write',
     params: IdParams,
     headers: IfMatch,
-    response: { 200: answer('The show', Show, 'etag') },
+    response: { 200: answer('The show', Show, 'ETag') },
   }
   app.put(
     '/api/shows/:id',
@@ -158,7 +191,9 @@ export async function showRoutes(app: App) {
       schema: {
         ...write,
         operationId: 'replaceShow',
-        summary: 'Replace a show; what is left out becomes empty',
+        summary: 'Replace a show',
+        description: 'What is left out becomes empty, and `tickets_sold` 0.',
+        'x-problems': [...constraintsOf('shows'), 'show_status_transition'],
         body: WholeShow,
       },
     },
@@ -177,7 +212,9 @@ export async function showRoutes(app: App) {
         ...write,
         operationId: 'updateShow',
         summary: 'Change some fields of a show',
-        body: Patch(WholeShow),
+        description: 'What the body does not name stays as it is.',
+        'x-problems': [...constraintsOf('shows'), 'show_status_transition'],
+        body: Patch(WholeShow, 'ShowChange'),
       },
     },
     (request, reply) =>
@@ -196,6 +233,7 @@ export async function showRoutes(app: App) {
         tags,
         operationId: 'deleteShow',
         summary: 'Delete a show until it is restored',
+        description: 'It can be restored, and no list has it until then.',
         'x-permission': 'shows.delete',
         params: IdParams,
         headers: IfMatch,
@@ -220,9 +258,13 @@ export async function showRoutes(app: App) {
         tags,
         operationId: 'restoreShow',
         summary: 'Bring back a deleted show',
+        description:
+          'As it was when it was deleted. If its venue has been deleted since, restore that first.',
+        'x-problems': ['parent_deleted'],
         'x-permission': 'shows.delete',
         params: IdParams,
-        response: { 200: answer('The show', Show, 'etag') },
+        headers: IdempotencyKey,
+        response: { 200: answer('The show', Show, 'ETag') },
       },
     },
     (request, reply) =>

@@ -1,18 +1,22 @@
 import { type Static, Type } from '@sinclair/typebox'
 import type { App } from '../app.ts'
 import { answer, IdempotencyKey, IfMatch } from '../openapi.ts'
+import { constraintsOf } from '../openapi/refusals.ts'
 import { page } from '../page.ts'
-import { Email, Id, IdParams, Line, ListQuery, Page, Role, Strict, Timestamp } from '../schemas.ts'
+import { Email, Id, IdParams, Line, ListQuery, Page, Role, sortBy, Strict, Timestamp } from '../schemas.ts'
 import type { Answer } from '../tenant.ts'
 
-export const Member = Strict({
-  id: Id,
-  email: Email,
-  display_name: Line('Ana Lima'),
-  role: Role,
-  joined_at: Timestamp,
-  updated_at: Timestamp,
-})
+export const Member = Strict(
+  {
+    id: Id,
+    email: Email,
+    display_name: Line('Ana Lima'),
+    role: Role,
+    joined_at: Timestamp,
+    updated_at: Timestamp,
+  },
+  { title: 'Member' },
+)
 export type Member = Static<typeof Member>
 
 const sorts = {
@@ -22,7 +26,7 @@ const sorts = {
 const MemberQuery = Strict({
   ...ListQuery,
   role: Type.Optional(Role),
-  sort: Type.Optional(Type.String({ enum: ['display_name', '-display_name', 'joined_at', '-joined_at'] })),
+  sort: Type.Optional(sortBy(sorts)),
 })
 const tags = ['users']
 
@@ -35,9 +39,10 @@ export async function userRoutes(app: App) {
         tags,
         operationId: 'listUsers',
         summary: 'List the members',
+        description: 'Those who have left are not in it.',
         'x-permission': 'members.read',
         querystring: MemberQuery,
-        response: { 200: answer('Members', Page(Member), 'link') },
+        response: { 200: answer('Members', Page(Member), 'Link') },
       },
     },
     (request, reply) => {
@@ -65,10 +70,12 @@ export async function userRoutes(app: App) {
         tags,
         operationId: 'addUser',
         summary: 'Add somebody at once; an unknown address gets an account and a mail to choose a password',
+        description: 'Somebody who was a member before gets their membership back, in the new role.',
+        'x-problems': ['already_member', ...constraintsOf('users'), ...constraintsOf('memberships')],
         'x-permission': 'members.manage',
         headers: IdempotencyKey,
-        body: Strict({ email: Email, display_name: Line('Ben Okafor'), role: Role }),
-        response: { 201: answer('Added', Member, 'etag', 'location') },
+        body: Strict({ email: Email, display_name: Line('Ben Okafor'), role: Role }, { title: 'NewMember' }),
+        response: { 201: answer('Added', Member, 'ETag', 'Location') },
       },
     },
     (request, reply) => {
@@ -91,9 +98,10 @@ export async function userRoutes(app: App) {
         tags,
         operationId: 'readUser',
         summary: 'Read a member',
+        description: 'By the id of the user, which is the same in all organizations.',
         'x-permission': 'members.read',
         params: IdParams,
-        response: { 200: answer('The member', Member, 'etag') },
+        response: { 200: answer('The member', Member, 'ETag') },
       },
     },
     (request, reply) =>
@@ -109,11 +117,13 @@ export async function userRoutes(app: App) {
         tags,
         operationId: 'changeUserRole',
         summary: "Change a member's role",
+        description: 'It holds from their next request on. The last owner stays owner.',
+        'x-problems': ['last_owner', ...constraintsOf('memberships')],
         'x-permission': 'members.manage',
         params: IdParams,
         headers: IfMatch,
-        body: Strict({ role: Role }),
-        response: { 200: answer('The member', Member, 'etag') },
+        body: Strict({ role: Role }, { title: 'RoleChange' }),
+        response: { 200: answer('The member', Member, 'ETag') },
       },
     },
     (request, reply) =>
@@ -132,14 +142,22 @@ export async function userRoutes(app: App) {
         tags,
         operationId: 'removeUser',
         summary: 'Remove a member, or leave yourself (which needs no permission)',
+        description: 'Their next request is refused. The last owner cannot go.',
+        'x-problems': ['last_owner'],
         'x-permission': 'members.manage',
         params: IdParams,
+        headers: IfMatch,
         response: { 204: answer('Removed') },
       },
     },
     (request, reply) =>
       request
-        .tenant(sql => sql<Answer[]>`select status, body from app.remove_member(${request.params.id})`)
+        .tenant(
+          sql =>
+            sql<
+              Answer[]
+            >`select status, body from app.remove_member(${request.params.id}, ${request.headers['if-match'] ?? null})`,
+        )
         .then(reply.json),
   )
 }

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { App } from '../app.ts'
 import { answer, IdempotencyKey, IfMatch } from '../openapi.ts'
+import { constraintsOf } from '../openapi/refusals.ts'
 import { page } from '../page.ts'
 import {
   Count,
@@ -12,6 +13,7 @@ import {
   Page,
   Patch,
   Strict,
+  sortBy,
   Timestamp,
   TimeZone,
 } from '../schemas.ts'
@@ -26,11 +28,14 @@ const fields = {
     description: 'ISO 3166-1 alpha-2',
     examples: ['NL'],
   }),
-  time_zone: TimeZone,
+  time_zone: Type.String({ ...TimeZone, examples: ['Europe/Amsterdam'] }),
 }
 const capacity = Nullable(Count(1, 1500))
-const NewVenue = Strict({ ...fields, capacity: Type.Optional(capacity) })
-const Venue = Strict({ id: Id, ...fields, capacity, created_at: Timestamp, updated_at: Timestamp })
+const NewVenue = Strict({ ...fields, capacity: Type.Optional(capacity) }, { title: 'NewVenue' })
+const Venue = Strict(
+  { id: Id, ...fields, capacity, created_at: Timestamp, updated_at: Timestamp },
+  { title: 'Venue' },
+)
 const sorts = {
   name: { column: 'name', type: 'text' },
   created_at: { column: 'created_at', type: 'timestamptz' },
@@ -46,14 +51,15 @@ export async function venueRoutes(app: App) {
         tags,
         operationId: 'listVenues',
         summary: 'List venues',
+        description: 'By name, unless `sort` says otherwise.',
         'x-permission': 'shows.read',
         querystring: Strict({
           ...ListQuery,
           city: Type.Optional(Line('Amsterdam')),
           country: Type.Optional(fields.country),
-          sort: Type.Optional(Type.String({ enum: ['name', '-name', 'created_at', '-created_at'] })),
+          sort: Type.Optional(sortBy(sorts)),
         }),
-        response: { 200: answer('Venues', Page(Venue), 'link') },
+        response: { 200: answer('Venues', Page(Venue), 'Link') },
       },
     },
     (request, reply) => {
@@ -85,10 +91,12 @@ export async function venueRoutes(app: App) {
         tags,
         operationId: 'createVenue',
         summary: 'Enter a venue',
+        description: 'The time zone is that of all local times of its shows.',
+        'x-problems': [...constraintsOf('venues')],
         'x-permission': 'shows.write',
         headers: IdempotencyKey,
         body: NewVenue,
-        response: { 201: answer('Created', Venue, 'etag', 'location') },
+        response: { 201: answer('Created', Venue, 'ETag', 'Location') },
       },
     },
     (request, reply) =>
@@ -109,9 +117,10 @@ export async function venueRoutes(app: App) {
         tags,
         operationId: 'readVenue',
         summary: 'Read a venue',
+        description: 'A deleted venue is 404.',
         'x-permission': 'shows.read',
         params: IdParams,
-        response: { 200: answer('The venue', Venue, 'etag') },
+        response: { 200: answer('The venue', Venue, 'ETag') },
       },
     },
     (request, reply) =>
@@ -125,11 +134,20 @@ export async function venueRoutes(app: App) {
     'x-permission': 'shows.write',
     params: IdParams,
     headers: IfMatch,
-    response: { 200: answer('The venue', Venue, 'etag') },
+    response: { 200: answer('The venue', Venue, 'ETag') },
   }
   app.put(
     '/api/venues/:id',
-    { schema: { ...write, operationId: 'replaceVenue', summary: 'Replace a venue', body: NewVenue } },
+    {
+      schema: {
+        ...write,
+        operationId: 'replaceVenue',
+        summary: 'Replace a venue',
+        description: 'A capacity that is left out becomes null.',
+        'x-problems': [...constraintsOf('venues')],
+        body: NewVenue,
+      },
+    },
     (request, reply) =>
       request
         .tenant(
@@ -145,7 +163,9 @@ export async function venueRoutes(app: App) {
         ...write,
         operationId: 'updateVenue',
         summary: 'Change some fields of a venue',
-        body: Patch(NewVenue),
+        description: 'What the body does not name stays as it is.',
+        'x-problems': [...constraintsOf('venues')],
+        body: Patch(NewVenue, 'VenueChange'),
       },
     },
     (request, reply) =>
@@ -164,6 +184,8 @@ export async function venueRoutes(app: App) {
         tags,
         operationId: 'deleteVenue',
         summary: 'Delete a venue that no show uses',
+        description: 'It can be restored. Deleted shows do not hold it.',
+        'x-problems': ['shows_venue_exists'],
         'x-permission': 'shows.delete',
         params: IdParams,
         headers: IfMatch,
@@ -188,9 +210,12 @@ export async function venueRoutes(app: App) {
         tags,
         operationId: 'restoreVenue',
         summary: 'Bring back a deleted venue',
+        description: 'As it was when it was deleted.',
+        'x-problems': ['parent_deleted'],
         'x-permission': 'shows.delete',
         params: IdParams,
-        response: { 200: answer('The venue', Venue, 'etag') },
+        headers: IdempotencyKey,
+        response: { 200: answer('The venue', Venue, 'ETag') },
       },
     },
     (request, reply) =>

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:13fc13e44295c30586d7399259722143ba19bef3
+--! Hash: sha1:91e7c63f63d575246755e72d872377af39f4bfa5
 --! Message: the foundation
 
 --! Included schemas.sql
@@ -16,6 +16,10 @@ comment on schema app_private is 'Keys, secrets and helpers; never granted to a 
 alter default privileges for role callboard_owner revoke execute on functions from public;
 alter default privileges for role callboard_definer revoke execute on functions from public;
 alter default privileges for role callboard_rollup revoke execute on functions from public;
+
+-- A definer function that a login may call is silent (client_min_messages = 'error'): with
+-- debug_print_plan the caller would be sent the plans of its statements, with the values in them,
+-- and so the secret that it is about to mail. Those that only read the caller's own context are not.
 
 grant usage on schema app to callboard_api, callboard_worker;
 -- CREATE is what lets the owner hand a function over to the definer; the definer never logs in.
@@ -65,8 +69,8 @@ language plpgsql stable strict parallel safe
 set search_path = ''
 as $$
 begin
-  -- Only names of the time zone database: PostgreSQL itself would also take 'XYZ+3'.
-  return name ~ '^(UTC|[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+)+)$'
+  -- Only names of the time zone database: PostgreSQL itself would also take 'XYZ+3' and 'Any/Thing+3'.
+  return name ~ '^(UTC|[A-Z][A-Za-z_]+(/[A-Za-z_-]+)+|Etc/GMT([+-]?0|\+([1-9]|1[0-2])|-([1-9]|1[0-4])))$'
     and (now() at time zone name) is not null;
 exception when invalid_parameter_value then
   return false;
@@ -192,8 +196,10 @@ comment on function app_private.keyed_hash(bytea) is 'A message authentication c
 alter function app_private.keyed_hash(bytea) owner to callboard_definer;
 revoke execute on function app_private.keyed_hash(bytea) from public;
 
+-- A parallel worker is another backend, where no signature is right. So what asks for the context is
+-- PARALLEL RESTRICTED: the leader finds it once, and (select …) hands the value to the workers.
 create or replace function app_private.context_signature() returns text
-language plpgsql stable parallel safe
+language plpgsql stable parallel restricted
 set search_path = ''
 as $$
 begin
@@ -235,7 +241,7 @@ revoke execute on function app_private.set_context(uuid, uuid, uuid, text, text[
 
 -- After a transaction that set it, a setting is '' and not NULL, hence nullif everywhere.
 create or replace function app.current_org() returns uuid
-language plpgsql stable parallel safe security definer
+language plpgsql stable parallel restricted security definer
 set search_path = ''
 as $$
 declare
@@ -253,7 +259,7 @@ revoke execute on function app.current_org() from public;
 grant execute on function app.current_org() to callboard_api;
 
 create or replace function app.current_user_id() returns uuid
-language plpgsql stable parallel safe security definer
+language plpgsql stable parallel restricted security definer
 set search_path = ''
 as $$
 declare
@@ -271,7 +277,7 @@ revoke execute on function app.current_user_id() from public;
 grant execute on function app.current_user_id() to callboard_api;
 
 create or replace function app.current_session_id() returns uuid
-language plpgsql stable parallel safe security definer
+language plpgsql stable parallel restricted security definer
 set search_path = ''
 as $$
 begin
@@ -284,7 +290,7 @@ revoke execute on function app.current_session_id() from public;
 grant execute on function app.current_session_id() to callboard_api;
 
 create or replace function app.org_if(permission text) returns uuid
-language plpgsql stable parallel safe security definer
+language plpgsql stable parallel restricted security definer
 set search_path = ''
 as $$
 begin
@@ -301,7 +307,7 @@ revoke execute on function app.org_if(text) from public;
 grant execute on function app.org_if(text) to callboard_api;
 
 create or replace function app.has_permission(permission text) returns boolean
-language sql stable parallel safe
+language sql stable parallel restricted
 set search_path = ''
 return app.org_if(permission) is not null;
 comment on function app.has_permission(text) is 'Whether the member of this transaction holds the permission.';
@@ -309,7 +315,7 @@ revoke execute on function app.has_permission(text) from public;
 grant execute on function app.has_permission(text) to callboard_api, callboard_definer;
 
 create or replace function app.require(permission text) returns uuid
-language plpgsql stable
+language plpgsql stable parallel restricted
 set search_path = ''
 as $$
 declare
@@ -412,13 +418,17 @@ create table if not exists app.users (
   email text not null constraint users_email_format check (
     email = lower(email) and length(email) <= 254 and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+\.[^@[:space:][:cntrl:].]+$'),
   display_name text not null constraint users_display_name_length check (
-    length(display_name) between 1 and 200 and display_name !~ '[[:cntrl:]]' and btrim(display_name) <> ''),
+    length(display_name) between 1 and 200 and display_name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(display_name) <> ''),
   email_verified_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
-  version integer not null default 1,
-  constraint email_taken unique (email)
+  version integer not null default 1
 );
+-- Of the expression, because comparing a plain column is leakproof: PostgreSQL would look anybody's
+-- address up in the index first and ask the policy afterwards, and EXPLAIN ANALYZE would tell.
+create unique index if not exists email_taken on app.users (lower(email));
+alter index app.email_taken alter column 1 set statistics 0;
+alter table app.users alter column email set statistics 0, alter column display_name set statistics 0;
 
 alter table app.users enable row level security;
 alter table app.users force row level security;
@@ -491,8 +501,8 @@ grant execute on function app.update_me(jsonb, text) to callboard_api;
 create table if not exists app.organizations (
   id uuid primary key default app.uuid_v7(),
   name text not null constraint organizations_name_length check (
-    length(name) between 1 and 200 and name !~ '[[:cntrl:]]' and btrim(name) <> ''),
-  slug text not null constraint organizations_slug_unique unique,
+    length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  slug text not null,
   currency char(3) not null default 'USD' constraint organizations_currency_format check (currency ~ '^[A-Z]{3}$'),
   time_zone text not null default 'UTC' constraint organizations_time_zone_exists check (app.is_time_zone(time_zone)),
   created_at timestamptz not null default now(),
@@ -502,6 +512,10 @@ create table if not exists app.organizations (
   deleted_by uuid references app.users (id),
   deletion_id uuid
 );
+
+-- EXPLAIN estimates from what ANALYZE saw in all organizations, whoever asks: of what only one
+-- of them should know, nothing is kept. The other tables do the same.
+alter table app.organizations alter column name set statistics 0, alter column slug set statistics 0;
 
 alter table app.organizations enable row level security;
 alter table app.organizations force row level security;
@@ -528,7 +542,7 @@ grant update (name, currency, time_zone) on app.organizations to callboard_api;
 grant insert (id, name, currency, time_zone), update (deleted_at, deleted_by, deletion_id) on app.organizations to callboard_definer;
 
 comment on table app.organizations is 'Companies that put on shows; each is a tenant.';
-comment on column app.organizations.slug is 'Derived from the name by the database, unique; earlier ones stay in app_private.slugs.';
+comment on column app.organizations.slug is 'Derived from the name by the database; app_private.slugs keeps it unique, and the earlier ones.';
 comment on column app.organizations.currency is 'ISO 4217 code of the currency that the organization keeps its books in.';
 
 -- Every slug that was ever given, so that an old link still leads to its organization
@@ -550,8 +564,11 @@ create or replace function app_private.slug_base(name text) returns text
 language sql immutable strict parallel safe
 set search_path = ''
 -- NFKD takes letters and their accents apart; the accents then fall out with all that is not a-z, 0-9.
+-- It leaves whole the letters that are no accented ones, so these are spelled out, in both cases
+-- because lower() knows beyond ASCII only what the database's locale knows.
 return coalesce(nullif(btrim(left(regexp_replace(regexp_replace(
-    translate(lower(normalize(name, NFKD)), 'ßøłđæœ', 'soldao'),
+    replace(replace(replace(replace(translate(lower(normalize(name, NFKD)),
+      'ẞØøŁłĐđÐðıÆŒÞ', 'ßoollddddiæœþ'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th'),
     U&'[\0300-\036F''\2019]', '', 'g'), '[^a-z0-9]+', '-', 'g'), 60), '-'), ''), 'organization');
 comment on function app_private.slug_base(text) is 'The slug that a name gives: ''Broadway Co.'' is broadway-co.';
 alter function app_private.slug_base(text) owner to callboard_definer;
@@ -639,9 +656,9 @@ grant insert (organization_id, user_id, role), update (role, created_at, deleted
 
 drop policy if exists select_colleague on app.users;
 create policy select_colleague on app.users for select to callboard_api
-  using (id in (
+  using (id = any (array(
     select m.user_id from app.memberships m
-    where m.organization_id = (select app.org_if('members.read')) and m.deleted_at is null));
+    where m.organization_id = (select app.org_if('members.read')) and m.deleted_at is null)));
 
 comment on table app.memberships is 'Who belongs to which organization and in which role; deleted_at marks those who left.';
 
@@ -719,8 +736,9 @@ begin
   where m.organization_id = app.current_org() and m.user_id = member and m.deleted_at is null
     and app.matches(m.version, if_match);
   if not found then
-    perform app.check_version(m.version, coalesce(if_match, '""')) from app.memberships m
-    where m.organization_id = app.current_org() and m.user_id = member;
+    -- Changed since it was read above; or gone, which is the 404 of read_member.
+    perform app.check_version(m.version, if_match) from app.member_list m
+    where m.id = member and m.organization_id = app.current_org();
   end if;
   return app.read_member(member);
 end
@@ -730,48 +748,59 @@ comment on function app.change_member_role(uuid, text, text) is
 revoke execute on function app.change_member_role(uuid, text, text) from public;
 grant execute on function app.change_member_role(uuid, text, text) to callboard_api;
 
-create or replace function app.remove_member(member uuid) returns app.answer
+create or replace function app.remove_member(member uuid, if_match text default null) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   me uuid := app.current_user_id();
   organization uuid := app.current_org();
+  present integer;
 begin
-  if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = member and m.deleted_at is null) then
-    perform app.refuse(404, 'not_found');
-  end if;
+  select m.version into present from app.memberships m
+  where m.organization_id = organization and m.user_id = member and m.deleted_at is null;
+  perform app.check_version(present, if_match);
   -- Leaving needs no permission; making somebody leave does.
   if member is distinct from me then
     perform app.require('members.manage');
   end if;
   update app.memberships m
   set deleted_at = statement_timestamp(), deleted_by = me, deletion_id = app.uuid_v7()
-  where m.organization_id = organization and m.user_id = member and m.deleted_at is null;
+  where m.organization_id = organization and m.user_id = member and m.deleted_at is null and app.matches(m.version, if_match);
+  if not found then
+    -- Somebody else was faster: it has changed or is gone.
+    select m.version into present from app.memberships m
+    where m.organization_id = organization and m.user_id = member and m.deleted_at is null;
+    perform app.check_version(present, if_match);
+  end if;
   return (204, null, null, null)::app.answer;
 end
 $$;
-comment on function app.remove_member(uuid) is
-  'Removes a member, or lets oneself leave. PT403 without members.manage, PT404, PT409 last_owner.';
-alter function app.remove_member(uuid) owner to callboard_definer;
-revoke execute on function app.remove_member(uuid) from public;
-grant execute on function app.remove_member(uuid) to callboard_api;
+comment on function app.remove_member(uuid, text) is
+  'Removes a member, or lets oneself leave. PT403 without members.manage, PT404, PT409 last_owner, PT412.';
+alter function app.remove_member(uuid, text) owner to callboard_definer;
+revoke execute on function app.remove_member(uuid, text) from public;
+grant execute on function app.remove_member(uuid, text) to callboard_api;
 
 create or replace function app.add_member(address text, person_name text, new_role text) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   organization uuid := app.require('members.manage');
   who uuid;
 begin
-  insert into app.users (email, display_name) values (lower(address), person_name) on conflict (email) do nothing returning id into who;
+  insert into app.users (email, display_name) values (lower(address), person_name) on conflict (lower(email)) do nothing returning id into who;
   if who is not null then
     perform app_private.mail_token(who, 'reset_password', interval '7 days');
   else
-    select u.id into who from app.users u where u.email = lower(address);
+    select u.id into who from app.users u where lower(u.email) = lower(address);
   end if;
   perform app_private.join_organization(who, organization, new_role);
+  -- An invitation that is still open would let them in again after they were removed.
+  perform app_private.withdraw_invitations(organization, address, 'infinity');
   perform app_private.queue_mail('added', lower(address), jsonb_build_object('organization', o.name, 'role', new_role))
   from app.organizations o where o.id = organization;
   return (201, r.body, r.etag, r.location)::app.answer from app.read_member(who) r;
@@ -802,14 +831,18 @@ comment on function app_private.join_organization(uuid, uuid, text) is 'Writes a
 alter function app_private.join_organization(uuid, uuid, text) owner to callboard_definer;
 revoke execute on function app_private.join_organization(uuid, uuid, text) from public;
 
-create or replace function app.transfer_ownership(new_owner uuid) returns app.answer
+create or replace function app.transfer_ownership(organization uuid, new_owner uuid) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
-  organization uuid := app.require('organization.delete');
   me uuid := app.current_user_id();
 begin
+  if organization is distinct from app.org_if('organization.read') then
+    perform app.refuse(404, 'not_found');
+  end if;
+  perform app.require('organization.delete');
   if new_owner = me then
     perform app.refuse(409, 'already_owner', 'You are the owner already.');
   end if;
@@ -822,10 +855,10 @@ begin
   return app.read_member(new_owner);
 end
 $$;
-comment on function app.transfer_ownership(uuid) is 'Makes another member owner and oneself admin. PT403, PT404, PT409 already_owner.';
-alter function app.transfer_ownership(uuid) owner to callboard_definer;
-revoke execute on function app.transfer_ownership(uuid) from public;
-grant execute on function app.transfer_ownership(uuid) to callboard_api;
+comment on function app.transfer_ownership(uuid, uuid) is 'Makes another member owner and oneself admin. PT403, PT404, PT409 already_owner.';
+alter function app.transfer_ownership(uuid, uuid) owner to callboard_definer;
+revoke execute on function app.transfer_ownership(uuid, uuid) from public;
+grant execute on function app.transfer_ownership(uuid, uuid) to callboard_api;
 --! EndIncluded memberships.sql
 --! Included sessions.sql
 -- Sign-ins. A session is a pair of random secrets that only the client holds: one travels in
@@ -849,6 +882,7 @@ create table if not exists app.sessions (
 );
 create index if not exists sessions_user_id_idx on app.sessions (user_id, id);
 create index if not exists sessions_organization_id_idx on app.sessions (organization_id);
+alter table app.sessions alter column ip set statistics 0, alter column user_agent set statistics 0;
 
 alter table app.sessions enable row level security;
 alter table app.sessions force row level security;
@@ -948,8 +982,8 @@ create or replace function app_private.usual_organization(of_user uuid, preferre
 language sql stable
 set search_path = ''
 begin atomic
-  select m.organization_id from app.memberships m
-  where m.user_id = of_user and m.deleted_at is null
+  select m.organization_id from app.memberships m join app.organizations o on o.id = m.organization_id
+  where m.user_id = of_user and m.deleted_at is null and o.deleted_at is null
   order by m.organization_id = preferred desc nulls last,
     (select max(s.refreshed_at) from app.sessions s where s.user_id = of_user and s.organization_id = m.organization_id) desc nulls last,
     m.created_at, m.organization_id
@@ -985,6 +1019,7 @@ create or replace function app.refresh_session(
 ) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   t app_private.refresh_tokens;
@@ -1029,6 +1064,7 @@ grant execute on function app.refresh_session(text, text, bytea, uuid) to callbo
 create or replace function app.switch_organization(organization uuid) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   me uuid := app.current_user_id();
@@ -1059,6 +1095,7 @@ revoke execute on function app_private.end_sessions(uuid, text, uuid) from publi
 create or replace function app.end_session(session uuid, because text default 'revoked') returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
   update app.sessions s set revoked_at = statement_timestamp(), revoked_because = because
@@ -1124,6 +1161,7 @@ revoke execute on function app_private.queue_mail(text, text, jsonb) from public
 create or replace function app.take_mail() returns table (id uuid, kind text, to_address text, data jsonb, attempts integer)
 language sql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 begin atomic
   update app_private.mails m
   -- The next attempt is set before this one: a worker that dies leaves the mail for later.
@@ -1142,6 +1180,7 @@ grant execute on function app.take_mail() to callboard_worker;
 create or replace function app.settle_mail(mail uuid, error text default null) returns timestamptz
 language sql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 begin atomic
   update app_private.mails m
   set sent_at = case when error is null then now() end,
@@ -1151,7 +1190,7 @@ begin atomic
   where m.id = mail
   returning m.failed_at;
 end;
-comment on function app.settle_mail(uuid, text) is 'Marks a mail as sent or, with an error, as to be tried again; after 12 attempts (about a day) it has failed, and the time is returned.';
+comment on function app.settle_mail(uuid, text) is 'Marks a mail as sent or, with an error, as to be tried again; after 12 attempts (about six hours) it has failed, and the time is returned.';
 alter function app.settle_mail(uuid, text) owner to callboard_definer;
 revoke execute on function app.settle_mail(uuid, text) from public;
 grant execute on function app.settle_mail(uuid, text) to callboard_worker;
@@ -1340,6 +1379,7 @@ revoke execute on function app_private.found_organization(uuid, jsonb) from publ
 create or replace function app.create_organization(body jsonb) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   organization uuid;
@@ -1360,6 +1400,7 @@ grant execute on function app.create_organization(jsonb) to callboard_api;
 create or replace function app.list_my_organizations(only_deleted boolean default false) returns app.answer
 language sql stable security definer
 set search_path = ''
+set client_min_messages = 'error'
 begin atomic
   select 200, json_build_object('items', coalesce(json_agg(json_build_object(
       'id', o.id, 'name', o.name, 'slug', o.slug, 'role', m.role, 'deleted_at', o.deleted_at) order by o.name, o.id), '[]'),
@@ -1390,6 +1431,7 @@ revoke execute on function app_private.slug_organization(text) from public;
 create or replace function app.read_organization(id_or_slug text) returns app.answer
 language plpgsql stable security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   organization uuid := app.require('organization.read');
@@ -1434,6 +1476,7 @@ grant execute on function app.replace_organization(uuid, jsonb, text) to callboa
 create or replace function app.delete_organization(organization uuid, if_match text default null) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   present integer;
@@ -1454,6 +1497,7 @@ grant execute on function app.delete_organization(uuid, text) to callboard_api;
 create or replace function app.restore_organization(organization uuid) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   me uuid := app.current_user_id();
@@ -1470,6 +1514,11 @@ begin
     perform app.refuse(403, 'permission_denied', 'This needs the permission organization.delete.');
   end if;
   perform app_private.set_context(me, app.current_session_id(), organization, bin.role, app_private.permissions_of_role(bin.role));
+  -- Now that it may be locked, look again: somebody else may have restored it.
+  perform from app.organizations o where o.id = organization and o.deletion_id = bin.deletion_id for no key update;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
   perform app_private.restore_deletion(bin.deletion_id);
   return app.read_organization(organization::text);
 end
@@ -1506,6 +1555,7 @@ create table if not exists app.invitations (
 create unique index if not exists invitations_token_hash_idx on app.invitations (token_hash);
 create unique index if not exists invitation_pending on app.invitations (organization_id, email)
   where accepted_at is null and deleted_at is null;
+alter table app.invitations alter column email set statistics 0;
 
 alter table app.invitations enable row level security;
 alter table app.invitations force row level security;
@@ -1569,9 +1619,43 @@ comment on function app_private.send_invitation(uuid) is 'Gives an invitation a 
 alter function app_private.send_invitation(uuid) owner to callboard_definer;
 revoke execute on function app_private.send_invitation(uuid) from public;
 
+create or replace function app_private.withdraw_invitations(of_organization uuid, address text, expiring_until timestamptz) returns void
+language sql volatile
+set search_path = ''
+begin atomic
+  update app.invitations i
+  set deleted_at = statement_timestamp(), deleted_by = app.current_user_id(), deletion_id = app.uuid_v7()
+  where i.organization_id = of_organization and i.email = lower(address) and i.expires_at <= expiring_until
+    and i.accepted_at is null and i.deleted_at is null;
+end;
+comment on function app_private.withdraw_invitations(uuid, text, timestamptz) is 'Revokes the open invitations of an address that expire until then.';
+alter function app_private.withdraw_invitations(uuid, text, timestamptz) owner to callboard_definer;
+revoke execute on function app_private.withdraw_invitations(uuid, text, timestamptz) from public;
+
+create or replace function app.read_invitation(invitation uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  perform app.require('members.manage');
+  select 200, l.body, app.etag(l.version), '/api/invitations/' || l.id into answer
+  from app.invitation_list l where l.organization_id = app.current_org() and l.id = invitation;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_invitation(uuid) is 'An invitation that was not revoked. PT403, PT404.';
+revoke execute on function app.read_invitation(uuid) from public;
+grant execute on function app.read_invitation(uuid) to callboard_api;
+
 create or replace function app.create_invitation(address text, new_role text) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   organization uuid := app.require('members.manage');
@@ -1579,9 +1663,10 @@ declare
   answer app.answer;
 begin
   if exists (select from app.memberships m join app.users u on u.id = m.user_id
-             where m.organization_id = organization and u.email = lower(address) and m.deleted_at is null) then
+             where m.organization_id = organization and lower(u.email) = lower(address) and m.deleted_at is null) then
     perform app.refuse(409, 'already_member');
   end if;
+  perform app_private.withdraw_invitations(organization, address, now());
   insert into app.invitations (organization_id, id, email, role, token_hash, invited_by, expires_at)
   values (organization, invitation, lower(address), new_role, app_private.digest(app_private.random_token()), app.current_user_id(), now());
   answer := app_private.send_invitation(invitation);
@@ -1597,6 +1682,7 @@ grant execute on function app.create_invitation(text, text) to callboard_api;
 create or replace function app.resend_invitation(invitation uuid) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
   perform app.require('members.manage');
@@ -1608,26 +1694,28 @@ alter function app.resend_invitation(uuid) owner to callboard_definer;
 revoke execute on function app.resend_invitation(uuid) from public;
 grant execute on function app.resend_invitation(uuid) to callboard_api;
 
-create or replace function app.revoke_invitation(invitation uuid) returns app.answer
+create or replace function app.revoke_invitation(invitation uuid, if_match text default null) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   organization uuid := app.require('members.manage');
+  present integer;
 begin
+  select i.version into present from app.invitations i
+  where i.organization_id = organization and i.id = invitation and i.accepted_at is null and i.deleted_at is null for no key update;
+  perform app.check_version(present, if_match);
   update app.invitations i
   set deleted_at = statement_timestamp(), deleted_by = app.current_user_id(), deletion_id = app.uuid_v7()
-  where i.organization_id = organization and i.id = invitation and i.accepted_at is null and i.deleted_at is null;
-  if not found then
-    perform app.refuse(404, 'not_found');
-  end if;
+  where i.organization_id = organization and i.id = invitation;
   return (204, null, null, null)::app.answer;
 end
 $$;
-comment on function app.revoke_invitation(uuid) is 'Makes an open invitation worthless. PT403, PT404.';
-alter function app.revoke_invitation(uuid) owner to callboard_definer;
-revoke execute on function app.revoke_invitation(uuid) from public;
-grant execute on function app.revoke_invitation(uuid) to callboard_api;
+comment on function app.revoke_invitation(uuid, text) is 'Makes an open invitation worthless. PT403, PT404, PT412.';
+alter function app.revoke_invitation(uuid, text) owner to callboard_definer;
+revoke execute on function app.revoke_invitation(uuid, text) from public;
+grant execute on function app.revoke_invitation(uuid, text) to callboard_api;
 
 create or replace function app_private.accept_invitation(who uuid, token text) returns uuid
 language plpgsql volatile
@@ -1645,8 +1733,10 @@ begin
   end if;
   -- In the context of the organization that invited; it holds no permission.
   perform app_private.set_context(who, coalesce(app.current_session_id(), app.uuid_v7()), i.organization_id);
+  -- It may have been used, revoked or sent anew since it was read.
   update app.invitations x set accepted_at = now(), accepted_by = who
-  where x.organization_id = i.organization_id and x.id = i.id and x.accepted_at is null;
+  where x.organization_id = i.organization_id and x.id = i.id and x.token_hash = i.token_hash
+    and x.accepted_at is null and x.deleted_at is null;
   if not found then
     perform app.refuse(400, 'invalid_token');
   end if;
@@ -1662,6 +1752,7 @@ revoke execute on function app_private.accept_invitation(uuid, text) from public
 create or replace function app.accept_invitation(token text) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   me uuid := app.current_user_id();
@@ -1715,14 +1806,15 @@ comment on table app_private.email_tokens is 'Hashes of the secrets in mailed li
 create or replace function app.password_recipe(address text default null) returns text
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
   -- An unknown address gets a salt too, always the same one, so that it looks like a known one.
   return coalesce(
-    (select c.recipe from app_private.credentials c join app.users u on u.id = c.user_id where u.email = lower(address)),
-    'argon2id$m=19456,t=2,p=1$' || encode(substring(case
-      when address is null then uuid_send(gen_random_uuid())
-      else app_private.keyed_hash(convert_to('salt:' || lower(address), 'UTF8')) end from 1 for 16), 'base64'));
+    (select c.recipe from app_private.credentials c join app.users u on u.id = c.user_id where lower(u.email) = lower(address)),
+    -- All 128 bits from the same hash: the fixed bits of a UUID would tell the one from the other.
+    'argon2id$m=19456,t=2,p=1$' || encode(substring(app_private.keyed_hash(
+      convert_to('salt:' || coalesce(lower(address), gen_random_uuid()::text), 'UTF8')) from 1 for 16), 'base64'));
 end
 $$;
 comment on function app.password_recipe(text) is
@@ -1741,9 +1833,12 @@ begin
   end if;
   insert into app_private.credentials as c (user_id, recipe, verifier) values (of_user, recipe, sha256(proof))
   on conflict (user_id) do update set recipe = excluded.recipe, verifier = excluded.verifier, changed_at = now();
+  -- A link that was asked for before must not undo this.
+  update app_private.email_tokens t set used_at = now()
+  where t.user_id = of_user and t.purpose = 'reset_password' and t.used_at is null;
 end
 $$;
-comment on function app_private.set_password(uuid, text, bytea) is 'Stores what is kept of a password.';
+comment on function app_private.set_password(uuid, text, bytea) is 'Stores what is kept of a password; open links for a new one end.';
 alter function app_private.set_password(uuid, text, bytea) owner to callboard_definer;
 revoke execute on function app_private.set_password(uuid, text, bytea) from public;
 
@@ -1804,6 +1899,7 @@ create or replace function app.register(
 ) returns void
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   new_user uuid := app.uuid_v7();
@@ -1829,11 +1925,12 @@ create or replace function app.sign_in(
 ) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   who uuid;
 begin
-  select u.id into who from app.users u where u.email = lower(address);
+  select u.id into who from app.users u where lower(u.email) = lower(address);
   if not app_private.is_password(who, proof) then
     perform app.refuse(401, 'invalid_credentials', 'The address or the password is wrong.');
   end if;
@@ -1852,6 +1949,7 @@ grant execute on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) to
 create or replace function app.change_password(proof bytea, new_recipe text, new_proof bytea) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   me uuid := app.current_user_id();
@@ -1873,9 +1971,10 @@ grant execute on function app.change_password(bytea, text, bytea) to callboard_a
 create or replace function app.forget_password(address text) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
-  perform app_private.mail_token(u.id, 'reset_password', interval '1 hour') from app.users u where u.email = lower(address);
+  perform app_private.mail_token(u.id, 'reset_password', interval '1 hour') from app.users u where lower(u.email) = lower(address);
   return (202, null, null, null)::app.answer;
 end
 $$;
@@ -1887,6 +1986,7 @@ grant execute on function app.forget_password(text) to callboard_api;
 create or replace function app.reset_password(token text, recipe text, proof bytea) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   who uuid := app_private.spend_token(token, 'reset_password');
@@ -1904,6 +2004,7 @@ grant execute on function app.reset_password(text, text, bytea) to callboard_api
 create or replace function app.verify_email(token text) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
   perform app_private.spend_token(token, 'verify_email');
@@ -1918,6 +2019,7 @@ grant execute on function app.verify_email(text) to callboard_api;
 create or replace function app.request_verification() returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
   perform app_private.mail_token(u.id, 'verify_email', interval '3 days')
@@ -1958,6 +2060,7 @@ comment on table app.idempotency_keys is 'What was answered to a POST with an Id
 create or replace function app.claim_key(the_key text, hash bytea) returns setof app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   known app.idempotency_keys;
@@ -1985,6 +2088,7 @@ grant execute on function app.claim_key(text, bytea) to callboard_api;
 create or replace function app.keep_answer(the_key text, status integer, body json, etag text, location text) returns void
 language sql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 begin atomic
   update app.idempotency_keys k set answer = (status, body, etag, location)::app.answer where k.key = the_key and k.answer is null;
 end;
@@ -1999,8 +2103,8 @@ grant execute on function app.keep_answer(text, integer, json, text, text) to ca
 create table if not exists app.venues (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  name text not null constraint venues_name_length check (length(name) between 1 and 200 and name !~ '[[:cntrl:]]' and btrim(name) <> ''),
-  city text not null constraint venues_city_length check (length(city) between 1 and 200 and city !~ '[[:cntrl:]]'),
+  name text not null constraint venues_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  city text not null constraint venues_city_length check (length(city) between 1 and 200 and city !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(city) <> ''),
   country char(2) not null constraint venues_country_format check (country ~ '^[A-Z]{2}$'),
   time_zone text not null constraint venues_time_zone_exists check (app.is_time_zone(time_zone)),
   capacity integer constraint venues_capacity_positive check (capacity > 0),
@@ -2013,6 +2117,7 @@ create table if not exists app.venues (
   primary key (organization_id, id)
 );
 create index if not exists venues_organization_id_name_idx on app.venues (organization_id, name, id) where deleted_at is null;
+alter table app.venues alter column name set statistics 0, alter column city set statistics 0, alter column capacity set statistics 0;
 
 alter table app.venues enable row level security;
 alter table app.venues force row level security;
@@ -2122,6 +2227,7 @@ grant execute on function app.write_venue(uuid, jsonb, boolean, text) to callboa
 create or replace function app.delete_venue(venue uuid, if_match text default null) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
   return app_private.delete_row('app.venues', venue, 'shows.read', 'shows.delete', if_match);
@@ -2135,6 +2241,7 @@ grant execute on function app.delete_venue(uuid, text) to callboard_api;
 create or replace function app.restore_venue(venue uuid) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
   perform app_private.restore_row('app.venues', venue, 'shows.read', 'shows.delete');
@@ -2176,8 +2283,8 @@ on conflict do nothing;
 create table if not exists app.shows (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  title text not null constraint shows_title_length check (length(title) between 1 and 200 and title !~ '[[:cntrl:]]' and btrim(title) <> ''),
-  artist text not null constraint shows_artist_length check (length(artist) between 1 and 200 and artist !~ '[[:cntrl:]]' and btrim(artist) <> ''),
+  title text not null constraint shows_title_length check (length(title) between 1 and 200 and title !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(title) <> ''),
+  artist text not null constraint shows_artist_length check (length(artist) between 1 and 200 and artist !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(artist) <> ''),
   venue_id uuid,
   show_on date not null constraint shows_show_on_range check (show_on between date '1900-01-01' and date '2199-12-31'),
   doors_time time(0),
@@ -2209,6 +2316,9 @@ create index if not exists shows_organization_id_created_at_idx on app.shows (or
 create index if not exists shows_organization_id_title_idx on app.shows (organization_id, title, id) where deleted_at is null;
 create index if not exists shows_organization_id_venue_id_idx on app.shows (organization_id, venue_id, show_on) where deleted_at is null;
 create index if not exists shows_search_idx on app.shows using gin (organization_id, (title || ' ' || artist) app_private.gin_trgm_ops);
+alter index app.shows_search_idx alter column 2 set statistics 0;
+alter table app.shows alter column title set statistics 0, alter column artist set statistics 0, alter column notes set statistics 0,
+  alter column capacity set statistics 0, alter column tickets_sold set statistics 0, alter column fee_minor set statistics 0;
 create index if not exists shows_deletion_id_idx on app.shows (organization_id, deletion_id) where deletion_id is not null;
 
 alter table app.shows enable row level security;
@@ -2314,6 +2424,7 @@ grant select on app.show_list to callboard_api, callboard_definer;
 create or replace function app.search_shows(q text) returns setof uuid
 language plpgsql stable security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 declare
   -- The organization is compared as a value, not through a policy: under one the index is no use.
@@ -2403,6 +2514,7 @@ grant execute on function app.write_show(uuid, jsonb, boolean, text) to callboar
 create or replace function app.delete_show(show uuid, if_match text default null) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
   return app_private.delete_row('app.shows', show, 'shows.read', 'shows.delete', if_match);
@@ -2416,6 +2528,7 @@ grant execute on function app.delete_show(uuid, text) to callboard_api;
 create or replace function app.restore_show(show uuid) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
+set client_min_messages = 'error'
 as $$
 begin
   perform app_private.restore_row('app.shows', show, 'shows.read', 'shows.delete');

@@ -1,0 +1,97 @@
+import { problems } from '../problem.ts'
+import { ProblemDetails } from '../schemas.ts'
+import { referAll, shareErrors, shareSchemas } from './components.ts'
+import { exampleOf, type Schema } from './examples.ts'
+import { commonHeaders, headers } from './headers.ts'
+import { refusalsOf } from './refusals.ts'
+
+export interface Reference {
+  $ref: string
+}
+interface Media {
+  schema: Schema
+  example?: unknown
+  examples?: Record<string, Reference>
+}
+export interface Response {
+  description: string
+  headers?: Record<string, unknown>
+  content?: Record<string, Media>
+}
+export interface Operation {
+  operationId: string
+  security?: object[]
+  parameters?: { in: string; name: string; schema: Schema; example?: unknown }[]
+  requestBody?: { content: Record<string, Media> }
+  responses: Record<string, Response | Reference>
+  'x-permission'?: string
+  'x-problems'?: string[]
+}
+/** An OpenAPI document, as far as this program makes use of it. */
+export interface Document {
+  paths: Record<string, Record<string, Operation>>
+  components: Record<string, Record<string, unknown>>
+}
+
+/**
+ * Completes the document that the routes' schemas give: error answers, headers and examples of
+ * every operation. What is used in many places becomes a component.
+ */
+export function complete(document: Document): Document {
+  const used = new Set<string>()
+  for (const operations of Object.values(document.paths)) {
+    for (const [method, operation] of Object.entries(operations)) {
+      const refusals = refusalsOf(operation, method)
+      for (const name of [...refusals.values()].flat()) used.add(name)
+      completeOperation(operation, refusals)
+    }
+  }
+  const schemas: Record<string, Schema> = {}
+  const paths = shareSchemas(document.paths, schemas) as Document['paths']
+  const responses = shareErrors(paths)
+  const examples = Object.fromEntries(Array.from(used, name => [name, problemExample(name)]))
+  return { ...document, paths, components: { ...document.components, schemas, responses, headers, examples } }
+}
+
+function completeOperation(operation: Operation, refusals: Map<string, string[]>) {
+  const { operationId, parameters = [], requestBody } = operation
+  // Only references are missing from what a route declares.
+  const responses = operation.responses as Record<string, Response>
+  for (const { content = {} } of [requestBody ?? {}, ...Object.values(responses)]) {
+    for (const media of Object.values(content)) media.example ??= exampleOf(media.schema, operationId)
+  }
+  for (const parameter of parameters) {
+    parameter.example ??= exampleOf(parameter.schema, `${operationId} ${parameter.name}`)
+    // @fastify/swagger has taken description and example out of the schema: it is no longer the shared one.
+    delete parameter.schema.title
+  }
+  for (const [status, names] of refusals) responses[status] = refusal(names, responses[status])
+  for (const [status, response] of Object.entries(responses)) {
+    const own = Object.keys(response.headers ?? {})
+    response.headers = referAll('headers', [...own, ...commonHeaders(status, refusals.has('429'))])
+  }
+  // The answers name them now.
+  delete operation['x-problems']
+}
+
+function refusal(names: string[], own?: Response): Response {
+  const titles = names.map(name => `\`${name}\`: ${problems[name]?.title ?? ''}`)
+  const media = { schema: ProblemDetails, examples: referAll('examples', names) }
+  return {
+    description: [...(own ? [own.description] : []), ...titles].join('; '),
+    content: { ...own?.content, 'application/problem+json': media },
+  }
+}
+
+function problemExample(name: string) {
+  const { status, title } = problems[name] ?? { status: 500, title: '' }
+  const value = {
+    type: `/problems/${name}`,
+    title,
+    status,
+    detail: `${title}.`,
+    instance: headers['X-Request-Id'].example,
+    ...(name === 'validation' && { errors: [{ path: '/body/title', message: 'must be string' }] }),
+  }
+  return { summary: title, value }
+}

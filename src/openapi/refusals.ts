@@ -1,0 +1,48 @@
+import { problems } from '../problem.ts'
+import type { Operation } from './document.ts'
+
+const has = (operation: Operation, place: string, name?: string) =>
+  (operation.parameters ?? []).some(p => p.in === place && (name === undefined || p.name === name))
+const needsToken = ({ security }: Operation) => security === undefined || security.length > 0
+
+/**
+ * What can go wrong follows mostly from what an operation takes; a route names only what is its
+ * own, as `x-problems`. Nothing else decides which errors the document declares.
+ */
+const rules: [(operation: Operation, method: string) => boolean, string[]][] = [
+  [() => true, ['bad_request', 'internal']],
+  // What neither writes nor needs a token does not ask the database either.
+  [(o, method) => needsToken(o) || method !== 'get', ['database_unavailable']],
+  // Under /api even an operation without parameters refuses those it does not have: see validation.ts.
+  [o => needsToken(o) || o.parameters !== undefined || o.requestBody !== undefined, ['validation']],
+  [o => has(o, 'query') || o.requestBody !== undefined, ['invalid_value']],
+  [o => has(o, 'query', 'cursor'), ['invalid_cursor']],
+  [needsToken, ['unauthorized', 'session_unknown', 'session_revoked', 'session_expired']],
+  [
+    o => o['x-permission'] !== undefined,
+    ['no_organization', 'membership_revoked', 'organization_deleted', 'permission_denied'],
+  ],
+  [o => has(o, 'path'), ['not_found']],
+  // A body is read whether or not the operation has a use for it.
+  [(_, method) => method !== 'get', ['request_timeout', 'payload_too_large', 'unsupported_media_type']],
+  [o => has(o, 'header', 'if-match'), ['version_mismatch']],
+  [o => has(o, 'header', 'idempotency-key'), ['idempotency_key_reused']],
+]
+
+/** The names of all problems that an operation can answer with, by status. */
+export function refusalsOf(operation: Operation, method: string): Map<string, string[]> {
+  const names = new Set(rules.flatMap(([applies, given]) => (applies(operation, method) ? given : [])))
+  for (const name of operation['x-problems'] ?? []) names.add(name)
+  const byStatus = new Map<string, string[]>()
+  for (const name of names) {
+    const status = problems[name]?.status
+    if (status === undefined) throw new Error(`${operation.operationId} names an unknown problem: ${name}`)
+    byStatus.set(String(status), [...(byStatus.get(String(status)) ?? []), name])
+  }
+  return byStatus
+}
+
+/** The problems that the constraints of a table are named for. */
+export function constraintsOf(table: string): string[] {
+  return Object.keys(problems).filter(name => name.startsWith(`${table}_`))
+}
