@@ -1,65 +1,124 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
-import type { LightMyRequestResponse } from 'fastify'
 
+interface Media {
+  schema: object
+  examples?: Record<string, unknown>
+}
+interface Response {
+  headers?: Record<string, { $ref: string }>
+  content?: Record<string, Media>
+}
 interface Operation {
-  responses: Record<string, { content?: Record<string, { schema: object }> } | undefined>
+  responses: Record<string, Response | { $ref: string } | undefined>
 }
-interface Document {
+/** An OpenAPI document, as far as an answer is held against it. */
+interface Contract {
   paths?: Record<string, Record<string, Operation> | undefined>
+  components?: { headers?: Record<string, { required?: boolean }>; responses?: Record<string, Response> }
+}
+/** An answer, as `app.inject` returns it. */
+interface Answered {
+  statusCode: number
+  headers: Record<string, string | number | string[] | undefined>
+  body: string
 }
 
-const ajv = new Ajv2020({ strict: false, allErrors: true })
-addFormats.default(ajv)
-const validators = new WeakMap<object, ValidateFunction>()
+// Not with every answer: the first two have a reason, and what comes before a request can be read has no id.
+const sometimes = ['Link', 'Access-Control-Allow-Origin', 'X-Request-Id']
 
-/** The operation of a path in the document, with {parameters} taken for one segment each; the fewest parameters win. */
-export function findOperation(document: Document, method: string, url: string): Operation | undefined {
+/** A schema of the document, compiled once; its references are the document's. */
+const compiled = new WeakMap<object, { ajv: Ajv2020; validators: Map<object, ValidateFunction> }>()
+function validator(document: object, schema: object): ValidateFunction {
+  let known = compiled.get(document)
+  if (!known) {
+    const ajv = new Ajv2020({ strict: false, allErrors: true, validateSchema: false })
+    addFormats.default(ajv)
+    ajv.addSchema({ ...document, $id: 'https://callboard.example/openapi.json' })
+    compiled.set(document, (known = { ajv, validators: new Map() }))
+  }
+  const { ajv, validators } = known
+  let validate = validators.get(schema)
+  if (!validate) {
+    const absolute = JSON.stringify(schema).replaceAll('"#/', '"https://callboard.example/openapi.json#/')
+    validators.set(schema, (validate = ajv.compile(JSON.parse(absolute) as object)))
+  }
+  return validate
+}
+
+/** Throws unless the value has the form of the schema, which is a part of the document. */
+export function checkValue(document: object, schema: object, value: unknown, where: string): void {
+  const validate = validator(document, schema)
+  if (validate(value)) return
+  const errors = validate.errors?.map(e => `${e.instancePath} ${e.message ?? ''} ${JSON.stringify(e.params)}`)
+  throw new Error(
+    `${where}, and the OpenAPI document has another form: ${errors?.join('; ') ?? ''}\n${JSON.stringify(value)}`,
+  )
+}
+
+/** The operation of a path in the document, with {parameters} taken for one segment each; the path with the fewest wins. */
+export function findOperation(document: object, method: string, url: string): Operation | undefined {
+  const { paths = {} } = document as Contract
   const path = url.split('?', 1)[0] ?? ''
-  const candidates = Object.entries(document.paths ?? {})
-    .filter(
-      ([pattern, operations]) =>
-        operations?.[method.toLowerCase()] &&
-        new RegExp(`^${pattern.replace(/\{\w+\}/g, '[^/]+')}$`).test(path),
-    )
-    .sort(([a], [b]) => a.split('{').length - b.split('{').length)
-  return candidates[0]?.[1]?.[method.toLowerCase()]
+  const [found] = Object.keys(paths)
+    .filter(pattern => new RegExp(`^${pattern.replace(/\{\w+\}/g, '[^/]+')}$`).test(path))
+    .sort((a, b) => a.split('{').length - b.split('{').length)
+  return paths[found ?? '']?.[method.toLowerCase()]
+}
+
+/** What the operation declares of a status. */
+export function findResponse(document: object, operation: Operation, status: number): Response | undefined {
+  const found = operation.responses[String(status)]
+  if (!found || !('$ref' in found)) return found
+  return (document as Contract).components?.responses?.[found.$ref.replace('#/components/responses/', '')]
 }
 
 /**
  * PostgreSQL makes most of the JSON, so no serializer drops what the document does not know.
- * Instead every answer in every test comes through here: an undeclared status, content type or
- * field throws.
+ * Instead every answer in every test comes through here: an undeclared status, content type,
+ * field, header or problem throws.
  */
-export function checkAnswer(
-  document: object,
-  method: string,
-  url: string,
-  response: LightMyRequestResponse,
-): void {
+export function checkAnswer(document: object, method: string, url: string, response: Answered): void {
   const where = `${method} ${url.split('?', 1)[0] ?? ''} answered ${response.statusCode}`
-  const operation = findOperation(document, method, url)
+  // HEAD is GET without the body.
+  const operation = findOperation(document, method === 'HEAD' ? 'GET' : method, url)
   if (!operation) {
     if ([400, 404, 405].includes(response.statusCode)) return
     throw new Error(`${where}, and the OpenAPI document does not have this operation`)
   }
-  const declared = operation.responses[String(response.statusCode)]
+  const declared = findResponse(document, operation, response.statusCode)
   if (!declared)
     throw new Error(`${where}, a status that the OpenAPI document does not have: ${response.body}`)
-  const type = String(response.headers['content-type'] ?? '').split(';', 1)[0] ?? ''
+  checkHeaders(document, declared, response, where)
+  if (method === 'HEAD' && response.body === '') return
+  const { 'content-type': contentType } = response.headers
+  const type = String(contentType ?? '').split(';', 1)[0] || 'nothing'
   if (!declared.content) {
     if (response.body !== '') throw new Error(`${where} with a body, and the OpenAPI document has none`)
     return
   }
-  const schema = declared.content[type]?.schema
-  if (!schema)
+  const media = declared.content[type]
+  if (!media)
     throw new Error(
       `${where} as ${type}, and the OpenAPI document has ${Object.keys(declared.content).join(', ')}`,
     )
-  const validate = validators.get(schema) ?? ajv.compile(schema)
-  validators.set(schema, validate)
-  if (!validate(response.json()))
-    throw new Error(
-      `${where}, and the OpenAPI document has another form: ${ajv.errorsText(validate.errors)}\n${response.body}`,
-    )
+  const body = JSON.parse(response.body) as { type?: string }
+  checkValue(document, media.schema, body, where)
+  // The problems that an operation can answer with are the examples of its errors.
+  const problem = body.type?.replace('/problems/', '') ?? ''
+  if (type === 'application/problem+json' && !(problem in (media.examples ?? {})))
+    throw new Error(`${where} with the problem ${problem}, and the OpenAPI document does not have it`)
+}
+
+function checkHeaders(document: object, declared: Response, response: Answered, where: string) {
+  const { components = {} } = document as Contract
+  for (const [name, { required }] of Object.entries(components.headers ?? {})) {
+    const isSent = response.headers[name.toLowerCase()] !== undefined
+    const isDeclared = name in (declared.headers ?? {})
+    if (isSent && !isDeclared)
+      throw new Error(`${where} with the header ${name}, and the OpenAPI document does not have it`)
+    const isExpected = required === true || (response.statusCode < 400 && !sometimes.includes(name))
+    if (isDeclared && !isSent && isExpected)
+      throw new Error(`${where} without the header ${name}, which the OpenAPI document promises`)
+  }
 }

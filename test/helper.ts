@@ -65,7 +65,10 @@ export interface TestServer {
 }
 
 /** The server on a database of its own, with limits out of the way unless the test sets them. */
-export async function startServer(t: Test, overrides: Record<string, string> = {}): Promise<TestServer> {
+export async function startServer(
+  t: Test,
+  overrides: Record<string, string> | ((db: Database) => Promise<Record<string, string>>) = {},
+): Promise<TestServer> {
   const db = await startDatabase(t)
   const config = readConfig({
     NODE_ENV: 'test',
@@ -75,7 +78,7 @@ export async function startServer(t: Test, overrides: Record<string, string> = {
     RATE_LIMIT: '1000000',
     SIGN_IN_LIMIT: '1000000',
     POOL_SIZE: '4',
-    ...overrides,
+    ...(typeof overrides === 'function' ? await overrides(db) : overrides),
   })
   const pool = createPool({
     url: config.DATABASE_URL ?? '',

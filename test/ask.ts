@@ -1,0 +1,44 @@
+import { randomUUID } from 'node:crypto'
+import type { Answer, Person, TestServer } from './helper.ts'
+import { type Operation, pathOf } from './operations.ts'
+
+/** Marks of what runs behind the API: none of them may be in an answer. */
+const insides =
+  /FST_|ERR_|node_modules|\.[jt]s:\d|\n +at |postgres|pg_|sqlstate|syntax error|app_private|undefined/i
+
+export interface Validation {
+  errors?: { path: string; message: string }[]
+}
+
+export interface Request {
+  body?: unknown
+  query?: string
+  headers?: Record<string, string>
+  /** In the path; without it, one of nothing that exists. */
+  id?: string
+  /** Another than the person's own. */
+  token?: string
+}
+
+/** Asks as a person, where an operation needs one. Throws at an accident, or a look inside. */
+export function asker({ call }: TestServer, { token: own }: Person) {
+  const nothing = randomUUID()
+  return async (
+    operation: Operation,
+    { query = '', id = nothing, token = own, ...request }: Request = {},
+  ): Promise<Answer<Validation>> => {
+    const path = pathOf(operation, () => id)
+    const answer = await call<Validation>(`${operation.method} ${path}${query}`, {
+      token: operation.isOpen ? undefined : token,
+      ...request,
+    })
+    if (answer.status >= 500 || insides.test(answer.text))
+      throw new Error(
+        `${operation.id} ${path.slice(0, 100)}${query.slice(0, 100)}: ${answer.status} ${answer.text}`,
+      )
+    return answer
+  }
+}
+
+/** What is wrong where, as the answer says. */
+export const places = ({ body }: Answer<Validation>) => [...new Set(body.errors?.map(({ path }) => path))]

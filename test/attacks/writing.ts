@@ -1,0 +1,134 @@
+import { type Attack, each, q } from './attack.ts'
+
+const newShow = `insert into app.shows (title, artist, show_on, venue_id)`
+
+/** Changing what is somebody else's, by rows. What changes the schema is in escalation.ts. */
+export const writing: Attack[] = [
+  ...each('nothing', [
+    ['an UPDATE by id', k => `update app.shows set title = 'x' where id = ${q(k.b.show)}`],
+    [
+      'an UPDATE that returns',
+      k => `update app.shows set notes = notes where organization_id = ${q(k.b.organization)} returning *`,
+    ],
+    [
+      'an UPDATE of all but the own',
+      k => `update app.venues set name = 'x' where organization_id <> ${q(k.a.organization)} returning *`,
+    ],
+    [
+      'an UPDATE through a join',
+      k =>
+        `update app.shows s set title = v.name from app.venues v where s.organization_id = v.organization_id and v.id = ${q(k.b.venue)} returning *`,
+    ],
+    [
+      "an UPDATE of the organization's name",
+      k => `update app.organizations set name = 'x' where id = ${q(k.b.organization)}`,
+    ],
+    [
+      "an UPDATE of somebody's role",
+      k => `update app.memberships set role = 'viewer' where user_id = ${q(k.b.owner.id)}`,
+    ],
+    [
+      "an UPDATE of somebody's name",
+      k => `update app.users set display_name = 'x' where id = ${q(k.b.owner.id)}`,
+    ],
+    [
+      'MERGE that updates',
+      k =>
+        `merge into app.shows s using (values (${q(k.b.show)}::uuid)) v(id) on s.id = v.id when matched then update set title = 'x'`,
+    ],
+    [
+      'MERGE that does nothing where it finds nothing',
+      k => `merge into app.venues t using (values (${q(k.b.venue)}::uuid)) v(id) on t.id = v.id
+        when matched and t.name like '%' then update set name = 'x' when not matched then do nothing`,
+    ],
+    [
+      'an UPDATE in a CTE',
+      k =>
+        `with loot as (update app.shows set title = title where id = ${q(k.b.show)} returning *) select * from loot`,
+    ],
+    [
+      'an INSERT of what SELECT finds',
+      k =>
+        `${newShow} select title, artist, show_on, null from app.shows where organization_id = ${q(k.b.organization)} returning *`,
+    ],
+  ]),
+  ...each('own', [
+    [
+      'an INSERT that returns',
+      k => `${newShow} values ('Own ' || ${q(k.a.marker)}, 'x', '2027-01-01', null) returning *`,
+    ],
+    [
+      'ON CONFLICT that updates whatever is there',
+      k =>
+        `${newShow} values ('Own ' || ${q(k.a.marker)}, 'x', '2027-01-01', null) on conflict (organization_id, id) do update set title = 'x' returning *`,
+    ],
+  ]),
+  ...each({ error: 'PT409' }, [
+    ["an INSERT with the victim's venue", k => `${newShow} values ('x', 'x', '2027-01-01', ${q(k.b.venue)})`],
+    ["an UPDATE to the victim's venue", k => `update app.shows set venue_id = ${q(k.b.venue)}`],
+    [
+      "MERGE that inserts with the victim's venue",
+      k => `merge into app.shows s using (values (${q(k.b.venue)}::uuid)) v(id) on s.id = v.id
+        when not matched then insert (title, artist, show_on, venue_id) values ('x', 'x', '2027-01-01', v.id)`,
+    ],
+  ]),
+  ...each({ error: '42501' }, [
+    [
+      'an INSERT for the victim',
+      k =>
+        `insert into app.shows (organization_id, title, artist, show_on) values (${q(k.b.organization)}, 'x', 'x', '2027-01-01')`,
+    ],
+    [
+      "an INSERT with the victim's id",
+      k =>
+        `insert into app.shows (id, title, artist, show_on) values (${q(k.b.show)}, 'x', 'x', '2027-01-01') on conflict do nothing`,
+    ],
+    ['an INSERT through a view', `insert into app.venue_list (name) values ('x')`],
+    ['an UPDATE that hands a row over', k => `update app.shows set organization_id = ${q(k.b.organization)}`],
+    ['an UPDATE of the author', k => `update app.shows set created_by = ${q(k.b.owner.id)}`],
+    ['an UPDATE that deletes', 'update app.shows set deleted_at = now()'],
+    ['an UPDATE through a view', `update app.show_list set title = 'x'`],
+    ['a DELETE', k => `delete from app.shows where id = ${q(k.b.show)}`],
+    [
+      'MERGE that deletes',
+      k =>
+        `merge into app.shows s using (values (${q(k.b.show)}::uuid)) v(id) on s.id = v.id when matched then delete`,
+    ],
+    ['TRUNCATE', 'truncate app.shows cascade'],
+    [
+      'a membership for oneself',
+      k =>
+        `insert into app.memberships (organization_id, user_id, role) values (${q(k.b.organization)}, ${q(k.a.owner.id)}, 'owner')`,
+    ],
+    [
+      'a membership that changes its organization',
+      k => `update app.memberships set organization_id = ${q(k.b.organization)}`,
+    ],
+    [
+      'a session for somebody else',
+      k =>
+        `insert into app.sessions (user_id, secret_hash, expires_at) values (${q(k.b.owner.id)}, sha256('x'), now() + interval '1 day')`,
+    ],
+    ["somebody else's address", k => `update app.users set email = ${q(`x${k.a.owner.email}`)}`],
+    ['a verified address', 'update app.users set email_verified_at = now()'],
+    [
+      'a password',
+      k => `update app_private.credentials set verifier = sha256('x') where user_id = ${q(k.b.owner.id)}`,
+    ],
+    [
+      'an invitation',
+      k =>
+        `insert into app.invitations (organization_id, email, role, token_hash, invited_by, expires_at) values (${q(k.b.organization)}, 'x@example.com', 'owner', sha256('x'), ${q(k.a.owner.id)}, now())`,
+    ],
+    [
+      'more permissions for a role',
+      `insert into app.role_permissions values ('viewer', 'organization.delete')`,
+    ],
+    ['another meaning of a permission', `update app.permissions set name = 'shows.read'`],
+    ['other transitions of a status', 'delete from app.show_status_transitions'],
+    ['the slug of the victim', k => `update app.organizations set slug = ${q(k.slug)}`],
+    ['other keys', `update app_private.context_keys set inner_key = 'x'`],
+    ['COPY into a table', 'copy app.shows from stdin'],
+    ['a row for the update of a sequence of planner statistics', `delete from pg_statistic`],
+  ]),
+]

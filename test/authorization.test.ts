@@ -1,0 +1,80 @@
+import t from 'tap'
+import { join, startServer } from './helper.ts'
+import { operationsOf } from './operations.ts'
+import { actors, newWorld, roles, table, type World } from './permissions.ts'
+import { outcome } from './tokens.ts'
+
+/** All that an organization has, in one number that any change moves. */
+async function fingerprint({ server: { db }, owner: { organization } }: World): Promise<string> {
+  const [row] = await db.admin<[{ fingerprint: string }]>`
+    select md5(string_agg(line, ' ' order by line)) as fingerprint from (
+      select x::text from app.organizations x where x.id = ${organization}
+      union all select x::text from app.memberships x where x.organization_id = ${organization}
+      union all select x::text from app.invitations x where x.organization_id = ${organization}
+      union all select x::text from app.venues x where x.organization_id = ${organization}
+      union all select x::text from app.shows x where x.organization_id = ${organization}) all_rows (line)`
+  return row.fingerprint
+}
+
+t.test('authorization', async t => {
+  const server = await startServer(t)
+  const { call, db, app } = server
+  const operations = operationsOf(app)
+
+  await t.test('every operation has its line, and every line an operation', async t => {
+    t.strictSame(operations.map(({ id }) => id).sort(), Object.keys(table).sort())
+  })
+
+  await t.test('the document says of every operation who may', async t => {
+    const held = await db.admin<{ role: string; permission: string }[]>`
+      select role, permission from app.role_permissions`
+    for (const { id, isOpen, permission } of operations) {
+      const [statuses = []] = table[id] ?? []
+      t.equal((statuses[0] ?? 0) < 300, isOpen, `${id} without a token`)
+      const may = roles.filter(
+        role => permission === undefined || held.some(h => h.role === role && h.permission === permission),
+      )
+      t.strictSame(
+        roles.filter(role => (statuses[actors.indexOf(role)] ?? 0) < 300),
+        may,
+        `${id}: ${permission ?? 'no permission'}`,
+      )
+    }
+  })
+
+  const shared = await newWorld(server)
+  for (const { id, path: pattern, method } of operations) {
+    const [expected = [], arrange, needs] = table[id] ?? []
+    await t.test(`${id} answers each actor as it should`, async t => {
+      const world = needs === undefined ? shared : await newWorld(server)
+      // Who may comes last, because afterwards it may be gone.
+      const order = [...actors].sort(
+        (a, b) => (expected[actors.indexOf(b)] ?? 0) - (expected[actors.indexOf(a)] ?? 0),
+      )
+      for (const actor of order) {
+        const person = actor === 'anonymous' ? undefined : world[actor]
+        const { path = pattern, body } = (await arrange?.(world, person ?? world.owner)) ?? {}
+        const before = await fingerprint(world)
+        const answer = await call(`${method} ${path}`, { token: person?.token, ...(body && { body }) })
+        t.equal(answer.status, expected[actors.indexOf(actor)], `${actor}: ${outcome(answer)}`)
+        if (answer.status >= 400) t.equal(await fingerprint(world), before, 'and nothing has changed')
+        if (answer.status === 403) t.equal(outcome(answer), '403 permission_denied')
+        if (actor === 'stranger') {
+          const theirs = [world.owner, world.viewer, world.manager, world.admin].flatMap(p => [
+            p.organization,
+            p.email,
+          ])
+          const isAboutOwner = id === 'signIn' || id === 'refresh'
+          t.notOk(!isAboutOwner && theirs.some(text => answer.text.includes(text)), 'and learns nothing')
+        }
+      }
+    })
+  }
+
+  await t.test('leaving needs no permission', async t => {
+    for (const role of ['viewer', 'manager', 'admin']) {
+      const member = await join(server, shared.owner, role)
+      t.equal((await call(`DELETE /api/users/${member.id}`, { token: member.token })).status, 204, role)
+    }
+  })
+})

@@ -1,0 +1,180 @@
+/** What must be true of the catalogue, whatever tables and functions there will be. */
+export interface Rule {
+  rule: string
+  /** Selects what breaks the rule. `ours` and `logins` are there: see below. */
+  offenders: string
+  /** A statement of a superuser that breaks it: how it is known that the rule would notice. */
+  broken: string
+}
+
+/** Definitions that every rule begins with. */
+export const definitions = `
+  with ours as (
+    select oid, nspname from pg_namespace
+    where nspname !~ '^pg_' and nspname not in ('information_schema', 'public', 'graphile_migrate', 'graphile_worker')
+  ),
+  -- Whoever can connect and is not the one who migrates, with all the rights of the owner.
+  logins as (
+    select oid, rolname from pg_roles
+    where rolname ~ '^callboard_' and rolname not in ('callboard_owner', 'callboard_definer', 'callboard_rollup', 'callboard_migrator')
+  ),
+  -- What CREATE EXTENSION made: only functions of types, in a schema that no login may use.
+  of_extensions as (select classid, objid from pg_depend where deptype = 'e'),
+  tables as (
+    select c.*, c.oid::regclass::text as name,
+      (select attnum from pg_attribute a where a.attrelid = c.oid and a.attname = 'organization_id') as organization
+    from pg_class c join ours on ours.oid = c.relnamespace where c.relkind in ('r', 'p')
+  ),
+  -- Belong to an organization. The exceptions only mention one: a session where its user works, a
+  -- slug whose it is; both are looked up before there is an organization, by secrets and by text.
+  tenant_tables as (
+    select * from tables where organization is not null and name not in ('app.sessions', 'app_private.slugs')
+  ),
+  -- The same for everybody.
+  reference_tables as (
+    select * from tables
+    where name in ('app.permissions', 'app.roles', 'app.role_permissions', 'app.show_status_transitions')
+  ),
+  functions as (
+    select p.*, p.oid::regprocedure::text as name, n.nspname, pg_get_functiondef(p.oid) as definition
+    from pg_proc p join ours n on n.oid = p.pronamespace
+    where p.prokind in ('f', 'p') and ('pg_proc'::regclass, p.oid) not in (select * from of_extensions)
+  ),
+  policies as (
+    select p.*, t.name as on_table, p.polname || ' on ' || t.name as name, t.oid as reloid,
+      concat_ws(' ', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)) as condition
+    from pg_policy p join tables t on t.oid = p.polrelid
+  )`
+
+const commands = `(values ('r', 'select'), ('a', 'insert'), ('w', 'update'), ('d', 'delete')) as c (letter, command)`
+
+export const rules: Rule[] = [
+  {
+    rule: 'row-level security is enabled and forced on every table',
+    offenders: `select name from tables where not relrowsecurity or not relforcerowsecurity`,
+    broken: `alter table app.shows no force row level security`,
+  },
+  {
+    rule: 'what a role is granted on a table, a policy of that role and command limits',
+    offenders: `
+      select format('%s for %s of %s', t.name, c.command, r.rolname) as name
+      from tables t, ${commands}, pg_roles r
+      where (r.oid in (select oid from logins) or r.rolname in ('callboard_definer', 'callboard_rollup'))
+        and case when c.letter = 'd' then has_table_privilege(r.oid, t.oid, c.command) else has_any_column_privilege(r.oid, t.oid, c.command) end
+        and not exists (select from policies p
+          where p.reloid = t.oid and p.polpermissive and r.oid = any (p.polroles) and p.polcmd in ('*', c.letter::"char"))`,
+    broken: `drop policy update_member on app.venues`,
+  },
+  {
+    rule: 'no policy is for everybody, and none of a login is for all rows, except of reference tables',
+    offenders: `
+      select name from policies p
+      where 0 = any (polroles)
+        or polroles && (select array_agg(oid) from logins) and condition !~ 'app\\.(org_if|current_user_id|current_org)\\('
+          and reloid not in (select oid from reference_tables)`,
+    broken: `create policy select_everybody on app.shows for select to callboard_api using (status = 'confirmed')`,
+  },
+  {
+    rule: 'no policy reads a setting itself',
+    offenders: `select name from policies where condition ~ 'current_setting'`,
+    broken: `create policy select_setting on app.shows for select to callboard_api using (organization_id::text = current_setting('app.current_org'))`,
+  },
+  {
+    rule: 'no policy that limits reading mentions deleted_at of its own table',
+    offenders: `
+      select p.name from policies p
+      join pg_depend d on d.classid = 'pg_policy'::regclass and d.objid = p.oid and d.refclassid = 'pg_class'::regclass and d.refobjid = p.reloid
+      join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+      where a.attname = 'deleted_at' and p.polcmd in ('r', '*')`,
+    broken: `create policy select_living on app.shows for select to callboard_api
+      using (organization_id = (select app.org_if('shows.read')) and deleted_at is null)`,
+  },
+  {
+    rule: 'a function in a policy stands in a (select …), so that it is called once and not for each row',
+    offenders: `
+      select name from policies
+      where regexp_count(condition, '\\mapp(_private)?\\.\\w+\\(') <> regexp_count(condition, '\\( SELECT app(_private)?\\.\\w+\\(')`,
+    broken: `create policy select_slowly on app.shows for select to callboard_api using (organization_id = app.org_if('shows.read'))`,
+  },
+  {
+    rule: 'a function in a policy is stable, and does not forbid a parallel plan',
+    offenders: `
+      select distinct f.name from functions f
+      join pg_depend d on d.refclassid = 'pg_proc'::regclass and d.refobjid = f.oid and d.classid = 'pg_policy'::regclass
+      where f.provolatile <> 's' or f.proparallel = 'u'`,
+    broken: `alter function app.org_if(text) volatile`,
+  },
+  {
+    rule: 'what reads the context is not left to a parallel worker, which is another backend than the one that signed',
+    offenders: `
+      select name from functions
+      where proparallel = 's' and definition ~ '(context_signature|pg_backend_pid|app\\.(current_\\w+|org_if|has_permission|require))\\('`,
+    broken: `alter function app.current_user_id() parallel safe`,
+  },
+  {
+    rule: 'the condition of a policy is the cheapest that there is, so that it is tested first',
+    offenders: `select oid::regprocedure::text as name from pg_proc where proname = 'uuid_eq' and procost > 0.001`,
+    broken: `alter function pg_catalog.uuid_eq(uuid, uuid) cost 1`,
+  },
+  {
+    rule: 'keys of an organization begin with it, so that they tell nobody else what exists',
+    offenders: `
+      select c.conname as name from tenant_tables t join pg_constraint c on c.conrelid = t.oid
+      where c.contype in ('p', 'u', 'x') and c.conkey[1] <> t.organization
+      union all
+      select i.indexrelid::regclass::text from tenant_tables t join pg_index i on i.indrelid = t.oid
+      where i.indisunique and i.indkey[0] <> t.organization
+        -- The hash of 244 random bits: nobody can ask for one that exists.
+        and i.indexrelid <> 'app.invitations_token_hash_idx'::regclass`,
+    broken: `create unique index on app.venues (name)`,
+  },
+  {
+    rule: 'a reference between tables of an organization includes the organization',
+    offenders: `
+      select c.conname as name from tenant_tables t join pg_constraint c on c.conrelid = t.oid
+      join tables parent on parent.oid = c.confrelid
+      where c.contype = 'f'
+        and (parent.oid in (select oid from tenant_tables) and (c.conkey[1] <> t.organization or c.confkey[1] <> parent.organization)
+          or parent.name = 'app.organizations' and c.conkey <> array[t.organization])`,
+    broken: `create unique index ids on app.venues (id); alter table app.shows add foreign key (venue_id) references app.venues (id)`,
+  },
+  {
+    rule: 'no login chooses the organization of a row',
+    offenders: `
+      select format('%s of %s by %s', command, t.name, rolname) as name from tables t, logins, unnest(array['insert', 'update']) as command
+      where t.organization is not null and has_column_privilege(logins.oid, t.oid, t.organization, command)`,
+    broken: `grant insert (organization_id) on app.shows to callboard_api`,
+  },
+  {
+    rule: 'no login may truncate a table, refer to it, or put triggers on it',
+    offenders: `
+      select format('%s of %s by %s', command, t.name, rolname) as name from tables t, logins, unnest(array['truncate', 'references', 'trigger']) as command
+      where has_table_privilege(logins.oid, t.oid, command)`,
+    broken: `grant truncate on app.shows to callboard_api`,
+  },
+  // EXPLAIN ANALYZE counts the rows that an index found and the policy then refused.
+  {
+    rule: 'no index of what a login may read begins with something that can be guessed: text, numbers, times',
+    offenders: `
+      select i.indexrelid::regclass::text as name
+      from pg_index i join tables t on t.oid = i.indrelid join pg_attribute a on a.attrelid = t.oid and a.attnum = i.indkey[0]
+      where a.atttypid <> 'uuid'::regtype and t.oid not in (select oid from reference_tables)
+        and exists (select from logins where has_column_privilege(logins.oid, t.oid, a.attnum, 'select'))`,
+    broken: `create index on app.users (email)`,
+  },
+  {
+    rule: 'the planner keeps no statistics of text and numbers that only one organization knows, because EXPLAIN shows what it makes of them',
+    offenders: `
+      select format('%s.%s', t.name, a.attname) as name from tables t join pg_attribute a on a.attrelid = t.oid
+      where a.attnum > 0 and not a.attisdropped and coalesce(a.attstattarget, -1) <> 0 and t.oid not in (select oid from reference_tables)
+        and a.atttypid not in ('uuid'::regtype, 'boolean'::regtype, 'date'::regtype, 'time'::regtype, 'timestamptz'::regtype)
+        and exists (select from logins where has_column_privilege(logins.oid, t.oid, a.attnum, 'select'))
+        -- One of a few values that everybody knows.
+        and a.attname not in ('status', 'role', 'country', 'currency', 'time_zone', 'revoked_because', 'version')
+      union all
+      select format('column %s of %s', a.attnum, i.indexrelid::regclass) from tables t join pg_index i on i.indrelid = t.oid
+      join pg_attribute a on a.attrelid = i.indexrelid and coalesce(a.attstattarget, -1) <> 0
+      where i.indkey[a.attnum - 1] = 0 and has_any_column_privilege('callboard_api', t.oid, 'select')`,
+    broken: `alter table app.shows alter column notes set statistics 100`,
+  },
+]

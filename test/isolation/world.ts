@@ -1,0 +1,191 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import postgres from 'postgres'
+import type { Test } from 'tap'
+import { type Database, join, type Person, register, signIn, type TestServer } from '../helper.ts'
+import { claimsOf } from '../tokens.ts'
+
+/** An organization that has been worked with, so that it has rows in every table. */
+export interface Tenant {
+  organization: string
+  /** Stands in every name, title, note and address of the organization, and nowhere else. */
+  marker: string
+  owner: Person
+  viewer: Person
+  venue: string
+  show: string
+  invitation: string
+  /** An amount that nobody else has. */
+  fee: number
+}
+
+export interface World {
+  server: TestServer
+  attacker: Tenant
+  victim: Tenant
+  /** An organization that has been deleted; its rows are still there. */
+  deleted: Tenant
+  /** Belonged to the victim until they were removed. */
+  removed: Person
+  /** Belongs to the victim, but this session of theirs has ended. */
+  revoked: Person
+}
+
+/** The secret that a person's access token carries for the database. */
+export const secretOf = ({ token }: Person) => String(claimsOf(token)['sid'])
+
+/** One connection as the role, so that everything on it runs in the same backend; closed after the test. */
+export function openLogin(t: Test, url: string, onnotice: (notice: postgres.Notice) => void = () => {}) {
+  const sql = postgres(url, { max: 1, idle_timeout: 0, fetch_types: false, onnotice })
+  t.teardown(() => sql.end({ timeout: 1 }))
+  return sql
+}
+
+/** Makes an organization as its people would, through the API. */
+export async function makeTenant(server: TestServer, marker: string): Promise<Tenant> {
+  const { call } = server
+  const owner = await register(server, `Vera ${marker}`, `Company ${marker}`)
+  const viewer = await join(server, owner, 'viewer', `Viktor ${marker}`)
+  const make = async (path: string, body: object) => {
+    const answer = await call<{ id: string }>(`POST ${path}`, {
+      token: owner.token,
+      body,
+      headers: { 'idempotency-key': `${marker}.${randomUUID()}` },
+    })
+    if (answer.status !== 201) throw new Error(`cannot make one of ${path}: ${answer.text}`)
+    return answer.body.id
+  }
+  const fee = Number(`77${randomBytes(6).readUIntBE(0, 6)}`.padEnd(16, '7').slice(0, 15))
+  const venue = await make('/api/venues', {
+    name: `Hall ${marker}`,
+    city: `City ${marker}`,
+    country: 'BE',
+    time_zone: 'Europe/Brussels',
+    capacity: 900,
+  })
+  const show = await make('/api/shows', {
+    title: `Title ${marker}`,
+    artist: `Artist ${marker}`,
+    show_on: '2027-02-03',
+    notes: `Notes ${marker}`,
+    venue_id: venue,
+    fee_minor: fee,
+    currency: 'EUR',
+  })
+  const invitation = await make('/api/invitations', {
+    email: `invited.${marker}@example.com`,
+    role: 'manager',
+  })
+  await call('POST /api/auth/password/forgot', { body: { email: owner.email } })
+  return { organization: owner.organization, marker, owner, viewer, venue, show, invitation, fee }
+}
+
+/** The attacker's organization, the victim's, and people who once could see the victim's. */
+export async function makeWorld(server: TestServer): Promise<World> {
+  const { call } = server
+  const marker = (letter: string) => `zq${letter}${randomBytes(5).toString('hex')}`
+  const [attacker, victim, deleted] = [
+    await makeTenant(server, marker('a')),
+    await makeTenant(server, marker('v')),
+    await makeTenant(server, marker('d')),
+  ]
+  const removed = await join(server, victim.owner, 'manager', 'Rita')
+  const revoked = await signIn(server, victim.viewer.email, victim.organization)
+  const done = await Promise.all([
+    call(`DELETE /api/users/${removed.id}`, { token: victim.owner.token }),
+    call('POST /api/auth/sign-out', { token: revoked.token }),
+    call(`DELETE /api/organizations/${deleted.organization}`, { token: deleted.owner.token }),
+  ])
+  for (const { status, text } of done)
+    if (status !== 204) throw new Error(`cannot arrange the world: ${text}`)
+  return { server, attacker, victim, deleted, removed, revoked }
+}
+
+/** Tables whose rows belong to nobody in particular: everybody may read some, nobody may change any. */
+export const shared = [
+  'app.permissions',
+  'app.roles',
+  'app.role_permissions',
+  'app.show_status_transitions',
+  'app_private.context_keys',
+]
+
+// Of those who were removed one at a time nothing belongs to the organization any more.
+const people = `select m.user_id from app.memberships m join app.organizations o on o.id = m.organization_id
+  where o.id = $1 and m.deletion_id is not distinct from o.deletion_id`
+/** Where a table does not say by an organization_id whose its rows are. */
+const whose: Record<string, string> = {
+  'app.organizations': 'id = $1',
+  'app.users': `id in (${people})`,
+  'app.sessions': `user_id in (${people})`,
+  'app_private.credentials': `user_id in (${people})`,
+  'app_private.email_tokens': `user_id in (${people})`,
+  'app_private.refresh_tokens': `session_id in (select s.id from app.sessions s where s.user_id in (${people}))`,
+  'app_private.mails': `to_address in (select u.email from app.users u where u.id in (${people})
+    union select i.email from app.invitations i where i.organization_id = $1)`,
+}
+
+/** A table, and the condition on $1 (an organization) that picks that organization's rows. */
+export interface Table {
+  name: string
+  rows: string
+  isPartition: boolean
+}
+
+/**
+ * Every table that can hold rows, partitions too, except those that a tool keeps for itself: to them
+ * the API's login has no way in, which is a rule of its own. Throws for a table of which nobody has
+ * said whose its rows are.
+ */
+export async function findTables({ admin }: Database): Promise<Table[]> {
+  const found = await admin<{ name: string; has_organization: boolean; isPartition: boolean }[]>`
+    select c.oid::regclass::text as name, c.relispartition as "isPartition",
+      exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'organization_id') as has_organization
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p', 'm', 'f')
+      and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'graphile_migrate', 'graphile_worker')
+    order by 1`
+  return found.map(({ name, has_organization, isPartition }) => {
+    const rows = whose[name] ?? (has_organization ? 'organization_id = $1' : undefined)
+    if (rows !== undefined) return { name, rows, isPartition }
+    if (shared.includes(name)) return { name, rows: '$1::uuid is not null', isPartition }
+    throw new Error(
+      `${name} has no organization_id: say in test/isolation/world.ts which of its rows are an organization's (whose), or that they are nobody's (shared).`,
+    )
+  })
+}
+
+/** What the tables lack for a test of isolation: a table in which the organization has no row shows nothing. */
+export async function emptyTables(db: Database, { organization }: Tenant): Promise<string[]> {
+  const empty: string[] = []
+  for (const { name, rows, isPartition } of await findTables(db)) {
+    if (isPartition) continue
+    const found = await db.admin.unsafe(`select from ${name} where ${rows} limit 1`, [organization])
+    if (found.count === 0)
+      empty.push(`${name} has no row of the organization: make one in makeTenant (test/isolation/world.ts).`)
+  }
+  return empty
+}
+
+/** Of each table a fingerprint of the organization's rows; any UPDATE changes it, even one that changes no value. */
+export async function snapshot(
+  { admin }: Database,
+  tables: Table[],
+  { organization }: Tenant,
+): Promise<Record<string, string>> {
+  const prints = tables.map(
+    ({ name, rows }) => `select '${name}' as name,
+      count(*) || ' rows ' || coalesce(md5(string_agg(concat(t.xmin, t.ctid, t), '' order by t.ctid)), '') as print
+      from ${name} t where ${rows}`,
+  )
+  const found = await admin.unsafe<{ name: string; print: string }[]>(prints.join(' union all '), [
+    organization,
+  ])
+  return Object.fromEntries(found.map(({ name, print }) => [name, print]))
+}
+
+/** The tables that two snapshots see differently. */
+export function changed(before: Record<string, string>, after: Record<string, string>): string[] {
+  return [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(
+    name => before[name] !== after[name],
+  )
+}

@@ -1,0 +1,206 @@
+import {
+  aShow,
+  join,
+  mailedToken,
+  password,
+  type Person,
+  register,
+  signIn,
+  type TestServer,
+} from './helper.ts'
+
+/** Who asks: a stranger is the owner of another organization. */
+export const actors = ['anonymous', 'viewer', 'manager', 'admin', 'owner', 'stranger'] as const
+export type Actor = (typeof actors)[number]
+export const roles = ['viewer', 'manager', 'admin', 'owner'] as const
+
+interface Target {
+  path?: string
+  body?: object
+}
+export interface World extends Record<Exclude<Actor, 'anonymous'>, Person> {
+  server: TestServer
+}
+/** Makes what the request is about, anew for each actor, and says where it is. */
+type Arrange = (world: World, actor: Person) => Promise<Target> | Target
+
+let serial = 0
+const anAddress = () => `person${serial++}@example.com`
+const aVenue = { name: 'Vera', city: 'Groningen', country: 'NL', time_zone: 'Europe/Amsterdam' }
+
+async function make({ server, owner }: World, path: string, body: object): Promise<string> {
+  const answer = await server.call<{ id: string }>(`POST ${path}`, { token: owner.token, body })
+  if (answer.status !== 201) throw new Error(`${path}: ${answer.text}`)
+  return `${path}/${answer.body.id}`
+}
+async function deleted(world: World, path: string, body: object): Promise<string> {
+  const made = await make(world, path, body)
+  await world.server.call(`DELETE ${made}`, { token: world.owner.token })
+  return `${made}/restore`
+}
+const aShowOf: Arrange = async world => ({ path: await make(world, '/api/shows', aShow) })
+const aVenueOf: Arrange = async world => ({ path: await make(world, '/api/venues', aVenue) })
+const aMemberOf: Arrange = async world => ({
+  path: await make(world, '/api/users', { email: anAddress(), display_name: 'Mia', role: 'viewer' }),
+})
+const anInvitationOf: Arrange = async world => ({
+  path: await make(world, '/api/invitations', { email: anAddress(), role: 'viewer' }),
+})
+const theOrganization: Arrange = ({ owner }) => ({ path: `/api/organizations/${owner.organization}` })
+const withBody =
+  (arrange: Arrange, body: object): Arrange =>
+  async (world, actor) => ({ ...(await arrange(world, actor)), body })
+const only =
+  (body: () => object): Arrange =>
+  () => ({ body: body() })
+
+// Columns: anonymous, viewer, manager, admin, owner, stranger. Where the stranger gets more than
+// a 404, it is about the stranger's own organization or person.
+const everybody = [200, 200, 200, 200, 200, 200]
+const readers = [401, 200, 200, 200, 200, 404]
+export const table: Record<
+  string,
+  [statuses: number[], arrange?: Arrange | undefined, needs?: 'fresh world']
+> = {
+  readLiveness: [everybody],
+  readReadiness: [everybody],
+  readProblemType: [everybody, () => ({ path: '/problems/not_found' })],
+
+  register: [
+    [201, 201, 201, 201, 201, 201],
+    only(() => ({ email: anAddress(), password, display_name: 'New', organization_name: 'Company' })),
+  ],
+  signIn: [everybody, ({ owner }) => ({ body: { email: owner.email, password } })],
+  refresh: [
+    everybody,
+    async ({ server, owner }) => ({
+      body: { refresh_token: (await signIn(server, owner.email)).refreshToken },
+    }),
+  ],
+  forgotPassword: [[202, 202, 202, 202, 202, 202], only(() => ({ email: anAddress() }))],
+  resetPassword: [
+    [204, 204, 204, 204, 204, 204],
+    async ({ server }) => {
+      const { email } = await register(server, 'Forgetful')
+      await server.call('POST /api/auth/password/forgot', { body: { email } })
+      return { body: { token: await mailedToken(server, 'reset_password', email), password } }
+    },
+  ],
+  verifyEmail: [
+    [204, 204, 204, 204, 204, 204],
+    async ({ server }) => {
+      const { email } = await register(server, 'Verified')
+      return { body: { token: await mailedToken(server, 'verify_email', email) } }
+    },
+  ],
+
+  readMe: [[401, 200, 200, 200, 200, 200]],
+  updateMe: [[401, 200, 200, 200, 200, 200], only(() => ({ display_name: 'Renamed' }))],
+  listSessions: [[401, 200, 200, 200, 200, 200]],
+  revokeSession: [
+    [401, 204, 204, 204, 204, 204],
+    async ({ server }, { email, token }) => {
+      await signIn(server, email)
+      const { body } = await server.call<{ items: { id: string; is_current: boolean }[] }>(
+        'GET /api/sessions',
+        { token },
+      )
+      return { path: `/api/sessions/${body.items.find(session => !session.is_current)?.id ?? ''}` }
+    },
+  ],
+  signOut: [[401, 204, 204, 204, 204, 204], undefined, 'fresh world'],
+  switchOrganization: [
+    [401, 200, 200, 200, 200, 200],
+    (_, { organization }) => ({ body: { organization_id: organization } }),
+  ],
+  changePassword: [
+    [401, 204, 204, 204, 204, 204],
+    only(() => ({ current_password: password, new_password: 'another horse and battery' })),
+    'fresh world',
+  ],
+  requestVerification: [[401, 202, 202, 202, 202, 202]],
+
+  listOrganizations: [[401, 200, 200, 200, 200, 200]],
+  createOrganization: [[401, 201, 201, 201, 201, 201], only(() => ({ name: 'Another' }))],
+  acceptInvitation: [
+    [401, 200, 200, 200, 200, 200],
+    async ({ server }, { email }) => {
+      const host = await register(server, 'Host')
+      await server.call('POST /api/invitations', { token: host.token, body: { email, role: 'viewer' } })
+      return { body: { token: await mailedToken(server, 'invitation', email) } }
+    },
+  ],
+  readOrganization: [readers, theOrganization],
+  replaceOrganization: [[401, 403, 403, 200, 200, 404], withBody(theOrganization, { name: 'Renamed' })],
+  deleteOrganization: [[401, 403, 403, 403, 204, 404], theOrganization, 'fresh world'],
+  restoreOrganization: [
+    [401, 403, 403, 403, 200, 404],
+    async ({ server, owner }) => {
+      const path = `/api/organizations/${owner.organization}`
+      await server.call(`DELETE ${path}`, { token: owner.token })
+      return { path: `${path}/restore` }
+    },
+    'fresh world',
+  ],
+  transferOwnership: [
+    [401, 403, 403, 403, 200, 404],
+    ({ owner, admin }) => ({
+      path: `/api/organizations/${owner.organization}/transfer`,
+      body: { user_id: admin.id },
+    }),
+    'fresh world',
+  ],
+
+  listUsers: [[401, 200, 200, 200, 200, 200]],
+  addUser: [
+    [401, 403, 403, 403, 201, 201],
+    only(() => ({ email: anAddress(), display_name: 'Added', role: 'viewer' })),
+  ],
+  readUser: [readers, aMemberOf],
+  changeUserRole: [[401, 403, 403, 403, 200, 404], withBody(aMemberOf, { role: 'manager' })],
+  removeUser: [[401, 403, 403, 403, 204, 404], aMemberOf],
+
+  listInvitations: [[401, 403, 403, 403, 200, 200]],
+  createInvitation: [[401, 403, 403, 403, 201, 201], only(() => ({ email: anAddress(), role: 'viewer' }))],
+  readInvitation: [[401, 403, 403, 403, 200, 404], anInvitationOf],
+  resendInvitation: [
+    [401, 403, 403, 403, 200, 404],
+    async (world, actor) => ({ path: `${(await anInvitationOf(world, actor)).path ?? ''}/resend` }),
+  ],
+  revokeInvitation: [[401, 403, 403, 403, 204, 404], anInvitationOf],
+
+  listVenues: [[401, 200, 200, 200, 200, 200]],
+  createVenue: [[401, 403, 201, 201, 201, 201], only(() => aVenue)],
+  readVenue: [readers, aVenueOf],
+  replaceVenue: [[401, 403, 200, 200, 200, 404], withBody(aVenueOf, aVenue)],
+  updateVenue: [[401, 403, 200, 200, 200, 404], withBody(aVenueOf, { name: 'Renamed' })],
+  deleteVenue: [[401, 403, 403, 204, 204, 404], aVenueOf],
+  restoreVenue: [
+    [401, 403, 403, 200, 200, 404],
+    async world => ({ path: await deleted(world, '/api/venues', aVenue) }),
+  ],
+
+  listShows: [[401, 200, 200, 200, 200, 200]],
+  createShow: [[401, 403, 201, 201, 201, 201], only(() => aShow)],
+  readShow: [readers, aShowOf],
+  replaceShow: [[401, 403, 200, 200, 200, 404], withBody(aShowOf, { ...aShow, status: 'hold' })],
+  updateShow: [[401, 403, 200, 200, 200, 404], withBody(aShowOf, { title: 'Renamed' })],
+  deleteShow: [[401, 403, 403, 204, 204, 404], aShowOf],
+  restoreShow: [
+    [401, 403, 403, 200, 200, 404],
+    async world => ({ path: await deleted(world, '/api/shows', aShow) }),
+  ],
+}
+
+/** An organization with one member in each role, and another one's owner. */
+export async function newWorld(server: TestServer): Promise<World> {
+  const owner = await register(server, 'Owner')
+  return {
+    server,
+    owner,
+    viewer: await join(server, owner, 'viewer'),
+    manager: await join(server, owner, 'manager'),
+    admin: await join(server, owner, 'admin'),
+    stranger: await register(server, 'Stranger'),
+  }
+}

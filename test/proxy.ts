@@ -1,0 +1,140 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import type { Test } from 'tap'
+
+/** A network between the API and PostgreSQL that can fail like a real one, and that counts. */
+export interface Proxy {
+  /** The same connection URL, through the proxy. */
+  through: (url: string) => string
+  /** The server is gone: connections are cut and new ones refused. */
+  stop: () => Promise<void>
+  start: () => Promise<void>
+  /** The server hangs: connections stay and are accepted, and no byte moves. */
+  freeze: () => void
+  thaw: () => void
+  /** How many connections there are. */
+  connections: () => number
+  /** How many connections were ever made. */
+  accepted: () => number
+  /**
+   * What goes over the wire during `work`: one element for every time the client waited for the
+   * server, which is how many statements it had sent until then.
+   */
+  flights: (work: () => Promise<unknown>) => Promise<number[]>
+}
+
+/** How long a client has to be silent to be waiting. */
+const silence = 50
+
+export async function startProxy(t: Test, targetUrl: string): Promise<Proxy> {
+  const target = new URL(targetUrl)
+  const clients = new Set<Socket>()
+  const frozen: (() => void)[] = []
+  let server: Server | undefined
+  let port = 0
+  let accepted = 0
+  let isFrozen = false
+  let watch: ((from: 'client' | 'server', data: Buffer, send: () => void) => void) | undefined
+
+  function pipe(from: Socket, to: Socket, side: 'client' | 'server') {
+    const pass = (action: () => void) => {
+      if (isFrozen) frozen.push(action)
+      else action()
+    }
+    from.on('data', data => {
+      const send = () => to.write(data)
+      pass(() => {
+        if (watch) watch(side, data, send)
+        else send()
+      })
+    })
+    from.on('error', () => {})
+    from.on('close', () => {
+      clients.delete(from)
+      pass(() => to.destroy())
+    })
+  }
+
+  const start = async () => {
+    server = createServer(client => {
+      accepted += 1
+      clients.add(client)
+      const upstream = connect(Number(target.port), target.hostname)
+      pipe(client, upstream, 'client')
+      pipe(upstream, client, 'server')
+    })
+    server.listen(port, '127.0.0.1')
+    await once(server, 'listening')
+    port = (server.address() as AddressInfo).port
+  }
+  const thaw = () => {
+    isFrozen = false
+    for (const action of frozen.splice(0)) action()
+  }
+  const stop = async () => {
+    thaw()
+    const closed = server && once(server, 'close')
+    server?.close()
+    for (const client of clients) client.destroy()
+    await closed
+    server = undefined
+  }
+
+  async function flights(work: () => Promise<unknown>): Promise<number[]> {
+    const counts: number[] = []
+    let statements = 0
+    let held: (() => void)[] = []
+    let timer: NodeJS.Timeout | undefined
+    const release = () => {
+      if (held.length === 0) return
+      counts.push(statements)
+      statements = 0
+      for (const send of held.splice(0)) send()
+    }
+    watch = (from, data, send) => {
+      if (from === 'client') {
+        statements += statementsIn(data)
+        send()
+      } else held.push(send)
+      clearTimeout(timer)
+      timer = setTimeout(release, silence)
+    }
+    try {
+      await work()
+    } finally {
+      clearTimeout(timer)
+      watch = undefined
+      for (const send of held) send()
+      held = []
+    }
+    return counts
+  }
+
+  await start()
+  t.teardown(() => (server ? stop() : undefined))
+  return {
+    through: url => {
+      const changed = new URL(url)
+      changed.hostname = '127.0.0.1'
+      changed.port = String(port)
+      return changed.href
+    },
+    start,
+    stop,
+    freeze: () => {
+      isFrozen = true
+    },
+    thaw,
+    connections: () => clients.size,
+    accepted: () => accepted,
+    flights,
+  }
+}
+
+/** The Sync messages in a piece of the frontend protocol; each ends one statement. */
+function statementsIn(data: Buffer): number {
+  let count = 0
+  for (let at = 0; at + 5 <= data.length; at += 1 + data.readUInt32BE(at + 1))
+    if (data[at] === 'S'.charCodeAt(0)) count += 1
+  return count
+}

@@ -1,0 +1,31 @@
+import { randomUUID } from 'node:crypto'
+import { aShow, type Person, type TestServer } from './helper.ts'
+import type { Operation } from './operations.ts'
+
+/** The id of the session that a person's token is of. */
+export async function sessionOf({ call }: TestServer, { token }: Person): Promise<string> {
+  const { body } = await call<{ items: { id: string; is_current: boolean }[] }>('GET /api/sessions', {
+    token,
+  })
+  return body.items.find(session => session.is_current)?.id ?? ''
+}
+
+/** The id of one thing of each kind that a person has, by the first part of its path. */
+export async function thingsOf(server: TestServer, person: Person): Promise<Record<string, string>> {
+  const make = async (path: string, body: object) => {
+    const answer = await server.call<{ id: string }>(`POST ${path}`, { token: person.token, body })
+    if (answer.status !== 201) throw new Error(answer.text)
+    return answer.body.id
+  }
+  const venue = { name: 'Vera', city: 'Groningen', country: 'NL', time_zone: 'Europe/Amsterdam' }
+  return {
+    organizations: person.organization,
+    users: person.id,
+    sessions: await sessionOf(server, person),
+    invitations: await make('/api/invitations', { email: `${randomUUID()}@example.com`, role: 'viewer' }),
+    venues: await make('/api/venues', venue),
+    shows: await make('/api/shows', aShow),
+  }
+}
+/** What an operation is about: the first part of its path. */
+export const kindOf = ({ path }: Operation) => path.split('/')[2] ?? ''
