@@ -13,4 +13,8 @@ if (url === undefined) {
 }
 await migrate(url, line => {
   console.log(line)
+}).catch((error: unknown) => {
+  // A migration that fails has been reported in detail; what is left is a connection that fails.
+  console.error(`MIGRATOR_DATABASE_URL: ${error instanceof Error ? error.message : String(error)}`)
+  process.exit(1)
 })

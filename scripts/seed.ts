@@ -12,7 +12,10 @@ if (!migratorUrl || !apiUrl) {
   )
   process.exit(1)
 }
-const loaded = await seedDemo({ migratorUrl, apiUrl })
+const loaded = await seedDemo({ migratorUrl, apiUrl }).catch((error: unknown) => {
+  console.error(`The demo cannot be loaded: ${error instanceof Error ? error.message : String(error)}`)
+  process.exit(1)
+})
 console.log(
   loaded ? `Loaded. Sign in as ${demoEmail} with "${demoPassword}".` : 'The demo is loaded already.',
 )

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 
@@ -59,7 +60,8 @@ export const Config = Type.Object({
   JWT_SECRET: Type.Optional(
     Type.String({
       minLength: 32,
-      description: 'key of the access tokens, 32 characters or more; with the embedded PostgreSQL one is made',
+      description:
+        'key of the access tokens, 32 characters or more; with the embedded PostgreSQL one is made',
     }),
   ),
   JWT_ISSUER: Type.String({ default: 'callboard', minLength: 1, description: 'iss of the access tokens' }),
@@ -110,6 +112,34 @@ export class ConfigError extends Error {
   override name = 'ConfigError'
 }
 
+const isUrl =
+  (...protocols: string[]) =>
+  (value: string) =>
+    URL.canParse(value) && protocols.includes(new URL(value).protocol) && !new URL(value).hostname.includes(',')
+const every = (test: (item: string) => boolean) => (value: string) => list(value).every(test)
+const isOrigin = (item: string) => URL.canParse(item) && new URL(item).origin === item
+const isNetwork = (item: string) => {
+  const [address = '', bits] = item.split('/')
+  const size = { 4: 32, 6: 128 }[isIP(address)]
+  if (size === undefined) return ['loopback', 'linklocal', 'uniquelocal'].includes(item)
+  return bits === undefined || (/^\d+$/.test(bits) && Number(bits) <= size)
+}
+const database = [
+  isUrl('postgres:', 'postgresql:'),
+  'must be the URL of one server: postgres://user:password@host:5432/database',
+] as const
+
+/** What the types above cannot say. */
+const forms: [keyof Config, test: (value: string) => boolean, what: string][] = [
+  ['DATABASE_URL', ...database],
+  ['MIGRATOR_DATABASE_URL', ...database],
+  ['WORKER_DATABASE_URL', ...database],
+  ['SMTP_URL', isUrl('smtp:', 'smtps:'), 'must be a URL: smtp://user:password@host:587'],
+  ['PUBLIC_URL', isUrl('http:', 'https:'), 'must be a URL: https://callboard.example'],
+  ['CORS_ORIGINS', every(isOrigin), 'must be origins, without a path: https://app.example,https://b.example'],
+  ['TRUST_PROXY', every(isNetwork), 'must be addresses or networks: 10.0.0.7,192.168.0.0/16,loopback'],
+]
+
 /** Reads the settings from the environment. Throws a ConfigError that names every bad one. */
 export function readConfig(env: NodeJS.ProcessEnv): Config {
   const given: Record<string, unknown> = {}
@@ -118,8 +148,14 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     if (env[name] !== undefined && env[name] !== '') given[name] = env[name]
   }
   const value = Value.Convert(Config, Value.Default(Config, given))
-  const problems = [...Value.Errors(Config, value)].map(e => `${e.path.slice(1)}: ${e.message}`)
+  const problems = [...Value.Errors(Config, value)].map(
+    e => `${e.path.slice(1)}: ${e.message} (${e.schema.description ?? ''})`,
+  )
   const config = value as Config
+  for (const [name, test, what] of forms) {
+    const setting = config[name]
+    if (typeof setting === 'string' && !test(setting)) problems.push(`${name}: ${what}`)
+  }
   if (problems.length === 0 && config.NODE_ENV === 'production') {
     for (const name of ['DATABASE_URL', 'JWT_SECRET', 'PUBLIC_URL'] as const) {
       if (config[name] === undefined) problems.push(`${name}: must be set in production`)

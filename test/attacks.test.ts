@@ -1,126 +1,194 @@
-import type postgres from 'postgres'
 import t from 'tap'
-import type { Attack, Knowledge } from './attacks/attack.ts'
+import type { Attack } from './attacks/attack.ts'
 import { commands } from './attacks/commands.ts'
 import { escalation } from './attacks/escalation.ts'
 import { forgedContext } from './attacks/forged-context.ts'
 import { oracles } from './attacks/oracles.ts'
 import { reading } from './attacks/reading.ts'
-import { carryOut, comeBack, spellings, transcript, unexpected } from './attacks/run.ts'
+import { makeScene } from './attacks/scene.ts'
 import { sessions } from './attacks/sessions.ts'
 import { writing } from './attacks/writing.ts'
-import { startServer } from './helper.ts'
-import { endedContext, readSettings } from './isolation/contexts.ts'
-import { changed, findTables, makeWorld, openLogin, secretOf, snapshot } from './isolation/world.ts'
 
-const attacks = { forgedContext, sessions, reading, writing, commands, oracles, escalation }
+const attacks = {
+  'pretending to be somebody else': forgedContext,
+  'what outlives a transaction': sessions,
+  'reading rows, files and the system': reading,
+  'writing rows': writing,
+  'calling functions': commands,
+  'asking without seeing': oracles,
+  'becoming more than a login': escalation,
+}
+const all = Object.values(attacks).flat()
 
-t.test('with any SQL as the API’s login', async t => {
-  // One connection for everybody: what an attack leaves on it, the victim's next request finds.
-  const server = await startServer(t, { POOL_SIZE: '1' })
-  const { call, db, pool } = server
-  const world = await makeWorld(server)
-  const { attacker: a, victim: b } = world
-  await db.admin`analyze`
-
-  const notices: unknown[] = []
-  const direct = openLogin(t, db.url('callboard_api'), notice => notices.push(notice))
-  // The victim is at work meanwhile, on a connection of their own.
-  const elsewhere = openLogin(t, db.url('callboard_api'))
-  await elsewhere`begin`
-  await elsewhere`select app.enter(${secretOf(b.owner)}, ${b.organization})`
-  await elsewhere`select title from app.shows where title = ${`Title ${b.marker}`} for update`
-  const [known] = await elsewhere<{ session: string; slug: string; pid: number }[]>`
-    select (select id from app.sessions where organization_id = ${b.organization} limit 1) as session,
-      (select slug from app.organizations) as slug, pg_backend_pid() as pid`
-  if (!known) throw new Error('the victim sees nothing')
-  const knowledge = async (sql: postgres.Sql): Promise<Knowledge> => ({
-    ...known,
-    a,
-    b,
-    secret: secretOf(a.owner),
-    earlier: await endedContext(sql, b),
-    elsewhere: await readSettings(elsewhere),
-  })
-
-  const tables = await findTables(db)
-  const look = () => snapshot(db, tables, b)
-  const secrets = async () => {
-    const [row] = await db.admin<{ bytes: Uint8Array[]; tokens: string[] }[]>`
-      select array(select inner_key from app_private.context_keys union select outer_key from app_private.context_keys
-        union select verifier from app_private.credentials union select token_hash from app_private.refresh_tokens
-        union select secret_hash from app.sessions union select token_hash from app.invitations) as bytes,
-        array(select data ->> 'token' from app_private.mails where data ? 'token') as tokens`
-    const mine = (await elsewhere<{ s: string }[]>`select current_setting('app.signature') as s`).map(
-      x => x.s,
-    )
-    return [
-      b.marker,
-      String(b.fee),
-      secretOf(b.owner),
-      ...mine,
-      ...(row?.tokens ?? []),
-      ...(row?.bytes ?? []),
-    ].flatMap(spellings)
-  }
-  const answers = async () => {
-    const list = await call('GET /api/shows', { token: b.owner.token })
-    const edit = await call(`PATCH /api/venues/${world.attacker.venue}`, {
-      token: a.owner.token,
-      body: { capacity: 900 },
-    })
-    return [list.status, list.text, edit.status]
-  }
+t.test('any SQL as the login of the API', async t => {
+  const { server, direct, assess, loot, answers } = await makeScene(t)
+  const { pool } = server
   const usual = await answers()
-  /** Carries the attack out and says all that is wrong with it. */
-  async function assess(attack: Attack, sql: postgres.Sql): Promise<string[]> {
-    const wrong: string[] = []
-    const k = await knowledge(sql)
-    const guesses =
-      typeof attack.expects === 'object' && 'guess' in attack.expects
-        ? Object.values(attack.expects.guess(k))
-        : ['']
-    const transcripts: string[] = []
-    for (const guess of guesses) {
-      const before = await look()
-      notices.length = 0
-      const replies = await carryOut(sql, attack, k, guess)
-      const surprise = unexpected(attack, replies, k)
-      if (surprise !== undefined) wrong.push(surprise)
-      // What the attacker sent is no news.
-      const heard = transcript([replies.map(({ sql: _, ...reply }) => reply), notices])
-      const news =
-        guess === '' ? heard : spellings(guess).reduce((said, own) => said.replaceAll(own, '…'), heard)
-      wrong.push(
-        ...(await secrets()).filter(secret => news.includes(secret)).map(secret => `it shows ${secret}`),
-      )
-      for (const table of changed(before, await look()))
-        if (!attack.mayChange?.includes(table)) wrong.push(`it changes ${table}`)
-      transcripts.push(news.replaceAll(/0x[0-9a-f]+|"line":"\d+"/g, ''))
-    }
-    if (new Set(transcripts).size > 1) wrong.push(`it tells the guesses apart: ${transcripts.join('\n')}`)
-    return wrong
-  }
 
+  t.equal(new Set(all.map(({ name }) => name)).size, all.length, 'no two attacks have the same name')
   for (const [kind, list] of Object.entries(attacks))
     await t.test(kind, async t => {
       for (const attack of list)
         await t.test(attack.name, async t => {
-          t.strictSame(await assess(attack, direct), [], 'on a connection of its own')
-          await comeBack(direct, attack)
+          t.strictSame(await assess(attack, direct), [], 'gets nowhere')
           await direct.unsafe('discard all')
-          t.strictSame(await pool.use(sql => assess(attack, sql)), [], 'on the connection of everybody')
-          t.strictSame(await answers(), usual, 'the next requests get what they always get')
-          const loot = transcript(await pool.use(sql => comeBack(sql, attack)))
-          t.strictSame(
-            (await secrets()).filter(secret => loot.includes(secret)),
-            [],
-            'and leave nothing there',
-          )
+          t.strictSame(await pool.use(sql => assess(attack, sql)), [], 'nor on the connection of everybody')
+          t.strictSame(await answers(), usual, 'whose next requests get the usual answers')
+          t.strictSame(await pool.use(sql => loot(attack, sql)), [], 'and leave nothing behind')
         })
     })
+})
 
-  t.test('there are enough of them', async t => {
-    t.ok(Object.values(attacks).flat().length >= 60)
+t.test('every function with the ids of another organization', async t => {
+  const { server, direct, assess, knowledge, answers } = await makeScene(t)
+  const usual = await answers()
+  const { b, session } = await knowledge(direct)
+  const functions = await server.db.admin<{ name: string; types: string[] }[]>`
+    select p.oid::regproc::text as name, array(select format_type(x, null) from unnest(p.proargtypes) x) as types
+    from pg_proc p where has_function_privilege('callboard_api', p.oid, 'execute') and p.pronamespace = 'app'::regnamespace`
+  const values: Record<string, string> = {
+    text: `'viewer'`,
+    jsonb: `'{"title": "x", "name": "x", "artist": "x", "show_on": "2027-01-01"}'`,
+    json: `'{}'`,
+    bytea: `sha256('x')`,
+    integer: '400',
+    boolean: 'true',
+    'timestamp with time zone': 'now()',
+  }
+  t.ok(functions.length > 40, 'there are many')
+  for (const { name, types } of functions) {
+    const unknown = types.filter(type => type !== 'uuid' && !(type in values))
+    t.strictSame(unknown, [], `${name} takes types that this test has a value for`)
+    for (const id of [b.organization, b.show, b.venue, b.invitation, b.owner.id, b.viewer.id, session]) {
+      const arguments_ = types.map(type => (type === 'uuid' ? `'${id}'` : values[type])).join(', ')
+      const attack: Attack = {
+        name,
+        steps: () => [`select * from ${name}(${arguments_})`],
+        expects: 'anything',
+      }
+      t.strictSame(await assess(attack, direct), [], `${name} shows and changes nothing`)
+      if (!types.includes('uuid')) break
+    }
+  }
+  t.strictSame(await answers(), usual)
+})
+
+t.test('the recipe of a password', async t => {
+  const { direct } = await makeScene(t)
+  const salts = async (of: (i: number) => string | null) => {
+    const recipes = await direct<{ recipe: string }[]>`
+      select app.password_recipe(address) as recipe from unnest(${Array.from({ length: 64 }, (_, i) => of(i))}::text[]) as address`
+    return recipes.map(({ recipe }) =>
+      BigInt(`0x${Buffer.from(recipe.split('$').at(-1) ?? '', 'base64').toString('hex')}`),
+    )
+  }
+  const all = 2n ** 128n - 1n
+  for (const [whose, of] of [
+    ['of an account', () => null],
+    ['that is made up for an unknown address', (i: number) => `nobody${i}@example.com`],
+  ] as const)
+    await t.test(`${whose} has no fixed bit by which to know it`, async t => {
+      const found = await salts(of)
+      t.equal(
+        found.reduce((one, other) => one | other),
+        all,
+        'each bit is set in some',
+      )
+      t.equal(
+        found.reduce((one, other) => one & other),
+        0n,
+        'and unset in some',
+      )
+    })
+  await t.test('is the same for an unknown address every time', async t => {
+    t.strictSame(await salts(() => 'nobody@example.com'), await salts(() => 'Nobody@Example.com'))
   })
+})
+
+interface Guard {
+  /** How a superuser takes it away … */
+  without: string
+  /** … and gives it back. */
+  again: string
+  /** Attacks that get through meanwhile. */
+  through: string[]
+}
+const database = (privilege: string) =>
+  `do $$ begin execute format('${privilege}', current_database()); end $$`
+const guards: Guard[] = [
+  {
+    without: 'alter table app.shows disable row level security',
+    again: 'alter table app.shows enable row level security',
+    through: [
+      'all but the own',
+      'COPY of a query',
+      'an UPDATE that returns',
+      'a cast to a number, in the condition',
+      'a query after COMMIT',
+    ],
+  },
+  {
+    without: 'alter function pg_catalog.uuid_eq(uuid, uuid) cost 1',
+    again: 'alter function pg_catalog.uuid_eq(uuid, uuid) cost 0.0001',
+    through: [
+      'what is executed for a title',
+      'what is executed for a fee',
+      'what is executed for the notes of one row',
+      'what is executed for an address',
+    ],
+  },
+  {
+    without: 'create index loot on app.users (email)',
+    again: 'drop index app.loot',
+    through: ['what an index finds for an address', 'what counters say of an address'],
+  },
+  {
+    without:
+      'alter table app.shows alter title set statistics 100, alter notes set statistics 100; analyze app.shows',
+    again: 'alter table app.shows alter title set statistics 0, alter notes set statistics 0',
+    through: ['the estimate for a title', 'the estimate for notes'],
+  },
+  {
+    without: 'alter function app.forget_password(text) reset client_min_messages',
+    again: `alter function app.forget_password(text) set client_min_messages = 'error'`,
+    through: ['the plans of functions that know an address, and mail a secret to it'],
+  },
+  {
+    without: database('grant temporary on database %I to public'),
+    again: database('revoke temporary on database %I from public'),
+    through: ['a temporary table', 'a temporary type that shadows text'],
+  },
+  {
+    without:
+      'grant select on pg_prepared_statements to public; grant execute on function pg_prepared_statement() to public',
+    again:
+      'revoke select on pg_prepared_statements from public; revoke execute on function pg_prepared_statement() from public',
+    through: ['the names of prepared statements'],
+  },
+  {
+    without: `create or replace function app_private.context_signature() returns text language sql set search_path = ''
+      return coalesce(current_setting('app.signature', true), '')`,
+    again: '',
+    through: [
+      'set_config of the organization alone',
+      'all settings of the victim without the signature',
+      'a signature copied from an earlier transaction of the same backend',
+      'permissions widened under the own signature',
+    ],
+  },
+]
+
+t.test('without a guard', async t => {
+  const { server, direct, assess } = await makeScene(t)
+  for (const { without, again, through } of guards)
+    await t.test(without, async t => {
+      await server.db.admin.unsafe(without)
+      for (const name of through) {
+        const attack = all.find(a => a.name === name)
+        if (!attack) throw new Error(`there is no attack ${name}`)
+        t.not((await assess(attack, direct)).length, 0, `${name} gets through, and that is noticed`)
+        await direct.unsafe('discard all')
+      }
+      await server.db.admin.unsafe(again)
+    })
 })

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { LightMyRequestResponse } from 'fastify'
 import postgres from 'postgres'
 import type { Test } from 'tap'
@@ -194,3 +195,12 @@ export async function mailedToken({ db }: TestServer, kind: string, email: strin
 }
 
 export const aShow = { title: 'Winter Tour', artist: 'The Gaslights', show_on: '2027-02-03' }
+
+/** Waits for something to become true, for five seconds at most. */
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  for (let round = 0; round < 250; round += 1) {
+    if (await condition()) return
+    await sleep(20)
+  }
+  throw new Error(`it did not happen: ${condition.toString()}`)
+}

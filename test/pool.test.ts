@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { createPool, type Pool, type PoolOptions } from '../src/database/pool.ts'
 import { Problem } from '../src/problem.ts'
-import { type Database, startDatabase } from './helper.ts'
+import { type Database, startDatabase, until } from './helper.ts'
 import { startProxy } from './proxy.ts'
 
 t.test('the pool', async t => {
@@ -330,11 +330,3 @@ function hold() {
 const backends = ({ admin, name }: Database) =>
   admin<{ pid: number; application_name: string; query: string }[]>`
     select pid, application_name, query from pg_stat_activity where usename = 'callboard_api' and datname = ${name}`
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (let round = 0; round < 250; round += 1) {
-    if (await condition()) return
-    await sleep(20)
-  }
-  throw new Error(`it did not happen: ${condition.toString()}`)
-}

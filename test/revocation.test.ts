@@ -88,6 +88,13 @@ const cases: Record<string, Case> = {
       expectDone(call(`DELETE /api/organizations/${owner.organization}`, { token: owner.token })),
     then: { read: '403 organization_deleted', write: '403 organization_deleted', own: '200' },
   },
+  'removed, and the organization deleted later': {
+    event: async ({ server: { call }, owner, member }) => {
+      await expectDone(call(`DELETE /api/users/${member.id}`, { token: owner.token }))
+      await expectDone(call(`DELETE /api/organizations/${owner.organization}`, { token: owner.token }))
+    },
+    then: { read: '403 membership_revoked', write: '403 membership_revoked', own: '200' },
+  },
   'the session is revoked from another device': {
     event: async ({ server, member }) => {
       const other = await signIn(server, member.email)

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { aShow, register, startServer } from './helper.ts'
+import { aShow, type Database, register, startServer } from './helper.ts'
 
 t.test('while the schema is changed, no answer is wrong or empty', async t => {
   const server = await startServer(t)
@@ -59,9 +59,9 @@ t.test('while the schema is changed, no answer is wrong or empty', async t => {
     }
   })
   try {
-    for (let round = 0; round < 8; round += 1) {
+    for (let round = 0; round < 4; round += 1) {
       for (const change of changes) {
-        await db.admin.unsafe(change)
+        await apply(db, change)
         await sleep(10)
       }
     }
@@ -71,6 +71,18 @@ t.test('while the schema is changed, no answer is wrong or empty', async t => {
   }
   t.comment(Object.fromEntries(counts))
   const all = [...counts.values()].reduce((sum, n) => sum + n, 0)
-  t.ok(all > 200)
+  t.ok(all > 100)
   t.ok((counts.get(503) ?? 0) < all / 20, 'and few have to be repeated')
 })
+
+/** Runs a change until it gets its locks: of a deadlock between it and a request either may be the victim. */
+async function apply({ admin }: Database, change: string): Promise<void> {
+  for (;;) {
+    try {
+      await admin.unsafe(change)
+      return
+    } catch (error) {
+      if ((error as { code?: string }).code !== '40P01') throw error
+    }
+  }
+}

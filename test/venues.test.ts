@@ -92,13 +92,36 @@ t.test('venues', async t => {
         call('POST /api/shows', { token, body: { ...aShow, venue_id } }),
         call(`DELETE /api/venues/${venue_id}`, { token }),
       ])
-      t.ok(
-        ['201 and 409 shows_venue_exists', '409 shows_venue_exists and 204'].includes(
-          `${outcome(shown)} and ${outcome(deleted)}`,
-        ),
-        `${outcome(shown)} and ${outcome(deleted)}`,
-      )
+      const outcomes = `${outcome(shown)} and ${outcome(deleted)}`
+      t.ok(['201 and 409 shows_venue_exists', '409 shows_venue_exists and 204'].includes(outcomes), outcomes)
     }
+  })
+
+  await t.test('a show that comes back and the deletion of its venue do not pass each other', async t => {
+    const venue_id = (await create()).body.id
+    const show = await call<Venue>('POST /api/shows', { token, body: { ...aShow, venue_id } })
+    await call(`DELETE /api/shows/${show.body.id}`, { token })
+    // A restore stops before its COMMIT, when all its checks are done, until the gate opens.
+    await db.admin.unsafe(`
+      create function app_private.tg_gate() returns trigger language plpgsql security definer as
+        $$ begin perform pg_advisory_xact_lock(1); return null; end $$;
+      create constraint trigger gate after update on app.shows deferrable initially deferred
+        for each row execute function app_private.tg_gate()`)
+    const waiting = async (backends: number) => {
+      const count = () => db.admin`
+        select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+      while ((await count()).length < backends);
+    }
+    const gate = await db.admin.reserve()
+    await gate`select pg_advisory_lock(1)`
+    const restored = call(`POST /api/shows/${show.body.id}/restore`, { token })
+    await waiting(1)
+    const deleted = call(`DELETE /api/venues/${venue_id}`, { token })
+    await Promise.race([deleted, waiting(2)])
+    await gate`select pg_advisory_unlock(1)`
+    gate.release()
+    t.strictSame([await restored, await deleted].map(outcome), ['200', '409 shows_venue_exists'])
+    await db.admin`drop function app_private.tg_gate cascade`
   })
 
   const refusals: [problem: string, body: object][] = [

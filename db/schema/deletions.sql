@@ -132,9 +132,10 @@ begin
   end if;
   perform app.require(permission_to_delete);
   perform app_private.restore_deletion(deletion);
-  -- A row whose parent went in another deletion would come back to nowhere.
+  -- A row whose parent went in another deletion would come back to nowhere; locking the parent
+  -- makes its deletion at the same moment wait and then see the row.
   for edge in select * from app_private.deletion_edges e where e.child = target loop
-    execute format('select exists (select from %s c, %s p where %s and c.organization_id = app.current_org() and c.id = $1 and p.deleted_at is not null)',
+    execute format('select p.deleted_at is not null from %s c, %s p where %s and c.organization_id = app.current_org() and c.id = $1 for share of p',
       target, edge.parent, edge.condition) into missing using id;
     if missing then
       perform app.refuse(409, 'parent_deleted', 'What it belongs to is deleted: restore that first.');

@@ -84,11 +84,11 @@ begin
     return;
   end if;
 
-  select x.deleted_at, m.role, m.deleted_at as left_at into o
+  select x.deleted_at, m.role, m.deletion_id is distinct from x.deletion_id as has_left into o
   from app.organizations x left join app.memberships m on m.organization_id = x.id and m.user_id = s.user_id
   where x.id = organization;
-  -- Somebody who never belonged learns nothing about an organization, not even that it is gone.
-  if o.role is null or (o.left_at is not null and o.deleted_at is null) then
+  -- Somebody who did not belong to the end learns nothing about an organization, not even that it is gone.
+  if o.role is null or o.has_left then
     perform app.refuse(403, 'membership_revoked');
   elsif o.deleted_at is not null then
     perform app.refuse(403, 'organization_deleted');

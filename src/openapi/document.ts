@@ -1,9 +1,8 @@
-import { problems } from '../problem.ts'
 import { ProblemDetails } from '../schemas.ts'
 import { referAll, shareErrors, shareSchemas } from './components.ts'
 import { exampleOf, type Schema } from './examples.ts'
 import { commonHeaders, headers } from './headers.ts'
-import { refusalsOf } from './refusals.ts'
+import { problemNamed, refusalsOf } from './refusals.ts'
 
 export interface Reference {
   $ref: string
@@ -75,7 +74,7 @@ function completeOperation(operation: Operation, refusals: Map<string, string[]>
 }
 
 function refusal(names: string[], own?: Response): Response {
-  const titles = names.map(name => `\`${name}\`: ${problems[name]?.title ?? ''}`)
+  const titles = names.map(name => `\`${name}\`: ${problemNamed(name).title}`)
   const media = { schema: ProblemDetails, examples: referAll('examples', names) }
   return {
     description: [...(own ? [own.description] : []), ...titles].join('; '),
@@ -84,7 +83,7 @@ function refusal(names: string[], own?: Response): Response {
 }
 
 function problemExample(name: string) {
-  const { status, title } = problems[name] ?? { status: 500, title: '' }
+  const { status, title } = problemNamed(name)
   const value = {
     type: `/problems/${name}`,
     title,

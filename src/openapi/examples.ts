@@ -12,15 +12,15 @@ export interface Schema {
 
 /** A value of the schema, put together from the examples of its parts. Throws where a part has none. */
 export function exampleOf(schema: Schema, where: string): unknown {
-  if (schema.examples) return schema.examples[0]
+  const { anyOf, examples = schema.enum, items, properties, type } = schema
+  if (examples) return examples[0]
   if ('const' in schema) return schema.const
-  if (schema.enum) return schema.enum[0]
-  if (schema.anyOf?.[0]) return exampleOf(schema.anyOf[0], where)
-  if (schema.type === 'null') return null
-  if (schema.type === 'boolean') return true
-  if (schema.type === 'array') return [exampleOf(schema.items ?? {}, `${where}[]`)]
-  if (schema.type === 'object') {
-    const fields = Object.entries(schema.properties ?? {})
+  if (anyOf) return exampleOf({ ...anyOf[0] }, where)
+  if (type === 'null') return null
+  if (type === 'boolean') return true
+  if (items) return [exampleOf(items, `${where}[]`)]
+  if (properties) {
+    const fields = Object.entries(properties)
     return Object.fromEntries(fields.map(([name, field]) => [name, exampleOf(field, `${where}.${name}`)]))
   }
   throw new Error(`${where} has no example`)

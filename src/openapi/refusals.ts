@@ -35,11 +35,17 @@ export function refusalsOf(operation: Operation, method: string): Map<string, st
   for (const name of operation['x-problems'] ?? []) names.add(name)
   const byStatus = new Map<string, string[]>()
   for (const name of names) {
-    const status = problems[name]?.status
-    if (status === undefined) throw new Error(`${operation.operationId} names an unknown problem: ${name}`)
-    byStatus.set(String(status), [...(byStatus.get(String(status)) ?? []), name])
+    const status = String(problemNamed(name).status)
+    byStatus.set(status, [...(byStatus.get(status) ?? []), name])
   }
   return byStatus
+}
+
+/** What is known of a problem. */
+export function problemNamed(name: string) {
+  const known = problems[name]
+  if (!known) throw new Error(`There is no problem ${name}`)
+  return known
 }
 
 /** The problems that the constraints of a table are named for. */

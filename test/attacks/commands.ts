@@ -90,17 +90,16 @@ export const commands: Attack[] = [
       k => `select app.register(upper(${q(k.b.owner.email)}), 'x', ${recipe}, ${proof}, 'x')`,
     ],
   ]),
-  ...each('nothing', [
+  ...each({ value: '0' }, [
     [
-      'the answer to a request of somebody else',
-      k =>
-        `select k.body from (select key from (values (${q(k.b.marker)})) v(key)) x, app.claim_key(x.key, sha256('x')) k`,
+      "the answer to somebody else's request",
+      k => `select count(*) from app.claim_key(${q(k.b.key)}, sha256('x')) a where a.body is not null`,
     ],
   ]),
   ...each('own', [
     [
       'a new organization, which leaves its context behind',
-      `select app.create_organization('{"name": "New"}')`,
+      `select app.create_organization('{"name": "Another"}')`,
       'select body from app.list_my_organizations()',
     ],
   ]),

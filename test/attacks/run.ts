@@ -9,35 +9,26 @@ export interface Reply {
   error?: { code: string; text: string }
 }
 
-// What PostgreSQL says of an error in all its fields, without what the driver adds.
-const fields = ['message', 'detail', 'hint', 'where', 'constraint_name', 'table_name', 'column_name']
+// What PostgreSQL says of an error, without what the driver adds to it.
+const fields = ['message', 'detail', 'hint', 'where', 'constraint_name', 'table_name', 'column_name'] as const
 
 async function send(sql: postgres.Sql, text: string): Promise<Reply> {
   try {
-    if (/^copy .* to stdout$/.test(text)) {
+    if (/^copy .* to stdout$/s.test(text)) {
       const chunks: Buffer[] = []
       for await (const chunk of await sql.unsafe(text).readable()) chunks.push(chunk as Buffer)
       const rows = Buffer.concat(chunks).toString().split('\n').filter(Boolean)
       return { sql: text, rows, count: rows.length }
     }
-    const results = (await sql.unsafe(text)) as unknown as postgres.RowList<postgres.Row[]>
-    const last = (Array.isArray(results[0]) ? results.at(-1) : results) as postgres.RowList<postgres.Row[]>
-    const rows = [...results].flat()
-    return { sql: text, rows: Array.isArray(results[0]) ? rows : [...results], count: last.count ?? 0 }
+    // One result, or one of each statement of the message.
+    const results = (await sql.unsafe(text)) as unknown as postgres.RowList<postgres.Row[]>[]
+    const all = [results].flat().every(Array.isArray) ? results : [results as unknown as (typeof results)[0]]
+    return { sql: text, rows: all.flat(), count: all.at(-1)?.count ?? 0 }
   } catch (error) {
-    const { code = '', ...said } = error as Record<string, string> & Error
+    const said = error as Record<string, unknown>
     return {
       sql: text,
-      error: {
-        code: String(code),
-        text: fields
-          .map(field =>
-            String(
-              (said as Record<string, unknown>)[field] ?? (error as Record<string, unknown>)[field] ?? '',
-            ),
-          )
-          .join('\n'),
-      },
+      error: { code: String(said['code']), text: fields.map(name => said[name]).join('\n') },
     }
   }
 }
@@ -72,19 +63,21 @@ export async function comeBack(sql: postgres.Sql, { afterwards = [] }: Attack): 
 }
 
 /** What is wrong with the outcome of an attack, if anything. */
-export function unexpected({ expects }: Attack, replies: Reply[], { a }: Knowledge): string | undefined {
-  if (expects === 'anything' || (typeof expects === 'object' && 'guess' in expects)) return undefined
+export function unexpected({ expects }: Attack, replies: Reply[], { a }: Knowledge): string[] {
+  if (expects === 'anything' || (typeof expects === 'object' && 'guess' in expects)) return []
   const outcome = replies.find(({ error }) => error) ?? replies.at(-1)
-  if (!outcome) return 'it has no steps'
-  const { error, rows = [], count = 0, sql } = outcome
-  const what = `${sql} came to ${JSON.stringify({ error, rows: rows.slice(0, 3), count })}`
-  if (typeof expects === 'object' && 'error' in expects)
-    return error?.code === expects.error ? undefined : what
-  if (error) return what
-  if (expects === 'nothing') return rows.length === 0 && count === 0 ? undefined : what
-  if (expects === 'own') return JSON.stringify(rows).toLowerCase().includes(a.marker) ? undefined : what
-  const values = rows.flatMap(row => Object.values(row as object))
-  return values.length === 1 && values[0] === expects.value ? undefined : what
+  const { error, rows = [], count = 0, sql } = outcome ?? { sql: 'nothing was tried and so nothing' }
+  const values = rows.flatMap(row => Object.values(row as object) as unknown[])
+  const isExpected =
+    typeof expects === 'object' && 'error' in expects
+      ? error?.code === expects.error
+      : error === undefined &&
+        (expects === 'nothing'
+          ? rows.length === 0 && count === 0
+          : expects === 'own'
+            ? JSON.stringify(rows).includes(a.marker)
+            : values.length === 1 && values[0] === expects.value)
+  return isExpected ? [] : [`${sql} came to ${JSON.stringify({ error, rows: rows.slice(0, 3), count })}`]
 }
 
 /** The replies as one text, in which a secret is found however it was printed: PostgreSQL breaks lines anywhere. */

@@ -87,7 +87,7 @@ export const writing: Attack[] = [
     ['an UPDATE that hands a row over', k => `update app.shows set organization_id = ${q(k.b.organization)}`],
     ['an UPDATE of the author', k => `update app.shows set created_by = ${q(k.b.owner.id)}`],
     ['an UPDATE that deletes', 'update app.shows set deleted_at = now()'],
-    ['an UPDATE through a view', `update app.show_list set title = 'x'`],
+    ['an UPDATE through a view', `update app.venue_list set name = 'x'`],
     ['a DELETE', k => `delete from app.shows where id = ${q(k.b.show)}`],
     [
       'MERGE that deletes',
@@ -129,6 +129,5 @@ export const writing: Attack[] = [
     ['the slug of the victim', k => `update app.organizations set slug = ${q(k.slug)}`],
     ['other keys', `update app_private.context_keys set inner_key = 'x'`],
     ['COPY into a table', 'copy app.shows from stdin'],
-    ['a row for the update of a sequence of planner statistics', `delete from pg_statistic`],
   ]),
 ]

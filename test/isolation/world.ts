@@ -14,6 +14,8 @@ export interface Tenant {
   venue: string
   show: string
   invitation: string
+  /** The Idempotency-Key of one of their requests. */
+  key: string
   /** An amount that nobody else has. */
   fee: number
 }
@@ -45,11 +47,12 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
   const { call } = server
   const owner = await register(server, `Vera ${marker}`, `Company ${marker}`)
   const viewer = await join(server, owner, 'viewer', `Viktor ${marker}`)
-  const make = async (path: string, body: object) => {
+  const key = `${marker}.${randomUUID()}`
+  const make = async (path: string, body: object, headers = {}) => {
     const answer = await call<{ id: string }>(`POST ${path}`, {
       token: owner.token,
       body,
-      headers: { 'idempotency-key': `${marker}.${randomUUID()}` },
+      headers,
     })
     if (answer.status !== 201) throw new Error(`cannot make one of ${path}: ${answer.text}`)
     return answer.body.id
@@ -62,21 +65,25 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     time_zone: 'Europe/Brussels',
     capacity: 900,
   })
-  const show = await make('/api/shows', {
-    title: `Title ${marker}`,
-    artist: `Artist ${marker}`,
-    show_on: '2027-02-03',
-    notes: `Notes ${marker}`,
-    venue_id: venue,
-    fee_minor: fee,
-    currency: 'EUR',
-  })
+  const show = await make(
+    '/api/shows',
+    {
+      title: `Title ${marker}`,
+      artist: `Artist ${marker}`,
+      show_on: '2027-02-03',
+      notes: `Notes ${marker}`,
+      venue_id: venue,
+      fee_minor: fee,
+      currency: 'EUR',
+    },
+    { 'idempotency-key': key },
+  )
   const invitation = await make('/api/invitations', {
     email: `invited.${marker}@example.com`,
     role: 'manager',
   })
   await call('POST /api/auth/password/forgot', { body: { email: owner.email } })
-  return { organization: owner.organization, marker, owner, viewer, venue, show, invitation, fee }
+  return { organization: owner.organization, marker, owner, viewer, venue, show, invitation, key, fee }
 }
 
 /** The attacker's organization, the victim's, and people who once could see the victim's. */

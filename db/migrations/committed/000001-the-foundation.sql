@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:91e7c63f63d575246755e72d872377af39f4bfa5
+--! Hash: sha1:915aa5b927ebc11a32fd6d5f1c16bb98980eae6e
 --! Message: the foundation
 
 --! Included schemas.sql
@@ -947,11 +947,11 @@ begin
     return;
   end if;
 
-  select x.deleted_at, m.role, m.deleted_at as left_at into o
+  select x.deleted_at, m.role, m.deletion_id is distinct from x.deletion_id as has_left into o
   from app.organizations x left join app.memberships m on m.organization_id = x.id and m.user_id = s.user_id
   where x.id = organization;
-  -- Somebody who never belonged learns nothing about an organization, not even that it is gone.
-  if o.role is null or (o.left_at is not null and o.deleted_at is null) then
+  -- Somebody who did not belong to the end learns nothing about an organization, not even that it is gone.
+  if o.role is null or o.has_left then
     perform app.refuse(403, 'membership_revoked');
   elsif o.deleted_at is not null then
     perform app.refuse(403, 'organization_deleted');
@@ -1330,9 +1330,10 @@ begin
   end if;
   perform app.require(permission_to_delete);
   perform app_private.restore_deletion(deletion);
-  -- A row whose parent went in another deletion would come back to nowhere.
+  -- A row whose parent went in another deletion would come back to nowhere; locking the parent
+  -- makes its deletion at the same moment wait and then see the row.
   for edge in select * from app_private.deletion_edges e where e.child = target loop
-    execute format('select exists (select from %s c, %s p where %s and c.organization_id = app.current_org() and c.id = $1 and p.deleted_at is not null)',
+    execute format('select p.deleted_at is not null from %s c, %s p where %s and c.organization_id = app.current_org() and c.id = $1 for share of p',
       target, edge.parent, edge.condition) into missing using id;
     if missing then
       perform app.refuse(409, 'parent_deleted', 'What it belongs to is deleted: restore that first.');

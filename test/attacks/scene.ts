@@ -1,0 +1,112 @@
+import type postgres from 'postgres'
+import type { Test } from 'tap'
+import { startServer, type TestServer } from '../helper.ts'
+import { endedContext, readSettings } from '../isolation/contexts.ts'
+import { changed, findTables, makeWorld, openLogin, secretOf, snapshot } from '../isolation/world.ts'
+import type { Attack, Knowledge } from './attack.ts'
+import { carryOut, comeBack, spellings, transcript, unexpected } from './run.ts'
+
+/** Where attacks are carried out, and what can be asked of it. */
+export interface Scene {
+  server: TestServer
+  knowledge: (sql: postgres.Sql) => Promise<Knowledge>
+  /** A connection of the API's login that the attacker has alone, and whose notices are heard. */
+  direct: postgres.Sql
+  /** Carries an attack out and says all that is wrong: another outcome than expected, something shown or changed. */
+  assess: (attack: Attack, sql: postgres.Sql) => Promise<string[]>
+  /** What the attacker finds on a connection that others have used since. */
+  loot: (attack: Attack, sql: postgres.Sql) => Promise<string[]>
+  /** The answers to the next requests, of the victim and of the attacker's own colleagues. */
+  answers: () => Promise<unknown[]>
+}
+
+/** A server with one connection for everybody, an attacker who may send it any SQL, and a victim at work. */
+export async function makeScene(t: Test): Promise<Scene> {
+  const server = await startServer(t, { POOL_SIZE: '1' })
+  const { call, db } = server
+  const { attacker: a, victim: b } = await makeWorld(server)
+
+  const notices: unknown[] = []
+  const direct = openLogin(t, db.url('callboard_api'), notice => notices.push(notice))
+  const elsewhere = openLogin(t, db.url('callboard_api'))
+  const enter = () => elsewhere`select app.enter(${secretOf(b.owner)}, ${b.organization})`
+  await elsewhere`begin`
+  await enter()
+  // So many that they are what the planner knows of the table.
+  await elsewhere`
+    insert into app.shows (title, artist, show_on, notes, fee_minor, currency)
+    select title, artist, show_on + i, notes, fee_minor, currency from app.shows, generate_series(1, 2000) i`
+  await elsewhere`commit`
+  await db.admin`analyze`
+  // The victim is at work meanwhile, on a connection of their own.
+  await elsewhere`begin`
+  await enter()
+  await elsewhere`select title from app.shows where title = ${`Title ${b.marker}`} for update`
+  const [known] = await elsewhere<{ session: string; slug: string; pid: number }[]>`
+    select (select id from app.sessions where organization_id = ${b.organization} limit 1) as session,
+      (select slug from app.organizations) as slug, pg_backend_pid() as pid`
+  if (!known) throw new Error('the victim sees nothing')
+  const live = await readSettings(elsewhere)
+  const tables = await findTables(db)
+
+  /** Everything that only the victim or the database may know, as it could be printed. */
+  async function secrets(): Promise<string[]> {
+    const [row] = await db.admin<{ bytes: Uint8Array[]; tokens: string[] }[]>`
+      select array(select inner_key from app_private.context_keys union select outer_key from app_private.context_keys
+        union select verifier from app_private.credentials union select token_hash from app_private.refresh_tokens
+        union select secret_hash from app.sessions union select token_hash from app.invitations) as bytes,
+        array(select data ->> 'token' from app_private.mails where data ? 'token') as tokens`
+    const { bytes = [], tokens = [] } = row ?? {}
+    const texts = [b.marker, String(b.fee), secretOf(b.owner), live['app.signature'] ?? '', ...tokens]
+    return [...texts, ...bytes].flatMap(spellings)
+  }
+  const shown = async (heard: string) => (await secrets()).filter(secret => heard.includes(secret))
+
+  const knowledge = async (sql: postgres.Sql): Promise<Knowledge> => ({
+    ...known,
+    a,
+    b,
+    secret: secretOf(a.owner),
+    earlier: await endedContext(sql, b),
+    elsewhere: live,
+  })
+
+  async function assess(attack: Attack, sql: postgres.Sql): Promise<string[]> {
+    const wrong: string[] = []
+    const k = await knowledge(sql)
+    const { expects, mayChange = [] } = attack
+    const guesses = typeof expects === 'object' && 'guess' in expects ? Object.values(expects.guess(k)) : ['']
+    const heard = new Set<string>()
+    for (const guess of guesses) {
+      const before = await snapshot(db, tables, b)
+      notices.length = 0
+      const replies = await carryOut(sql, attack, k, guess)
+      wrong.push(...unexpected(attack, replies, k))
+      // What the attacker has sent is no news.
+      let news = transcript([replies.map(({ rows, count, error }) => ({ rows, count, error })), notices])
+      if (guess !== '') for (const own of spellings(guess)) news = news.replaceAll(own, '…')
+      heard.add(news)
+      wrong.push(...(await shown(news)).map(secret => `it shows ${secret}`))
+      for (const table of changed(before, await snapshot(db, tables, b)))
+        if (!mayChange.includes(table)) wrong.push(`it changes ${table}`)
+    }
+    if (heard.size > 1) wrong.push(`it tells the guesses apart: ${[...heard].join('\n')}`)
+    return wrong
+  }
+
+  return {
+    server,
+    knowledge,
+    direct,
+    assess,
+    loot: async (attack, sql) => shown(transcript(await comeBack(sql, attack))),
+    answers: async () => {
+      const list = await call('GET /api/shows', { token: b.owner.token })
+      const edit = await call(`PATCH /api/venues/${a.venue}`, {
+        token: a.owner.token,
+        body: { capacity: 900 },
+      })
+      return [list.status, list.text, edit.status]
+    },
+  }
+}
