@@ -14,7 +14,9 @@ if (url === undefined) {
 await migrate(url, line => {
   console.log(line)
 }).catch((error: unknown) => {
-  // A migration that fails has been reported in detail; what is left is a connection that fails.
-  console.error(`MIGRATOR_DATABASE_URL: ${error instanceof Error ? error.message : String(error)}`)
+  const { code = '', message } = error as NodeJS.ErrnoException
+  // Whatever a migration does wrong is shown in full; a server that does not let us in, in a line.
+  if (!/^(28|3D|57P|E[A-Z])/.test(code)) throw error
+  console.error(`MIGRATOR_DATABASE_URL: cannot connect: ${message}`)
   process.exit(1)
 })

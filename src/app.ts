@@ -1,15 +1,10 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import Fastify, {
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  LogController,
-  type RawServerDefault,
-} from 'fastify'
+import Fastify, { LogController } from 'fastify'
 import { type Config, list } from './config.ts'
 import type { Pool } from './database/pool.ts'
+import type { App } from './fastify.ts'
 import { limits } from './limits.ts'
 import { loggerOptions, logging, requestId } from './logging.ts'
 import { methods } from './methods.ts'
@@ -30,13 +25,6 @@ import { tokens } from './tokens.ts'
 import { validation } from './validation.ts'
 import { version } from './version.ts'
 
-export type App = FastifyInstance<
-  RawServerDefault,
-  IncomingMessage,
-  ServerResponse,
-  FastifyBaseLogger,
-  TypeBoxTypeProvider
->
 export interface AppOptions {
   config: Config
   pool: Pool

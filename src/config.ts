@@ -11,9 +11,7 @@ const seconds = (value: number, description: string) =>
   })
 const port = (value: number, description: string) =>
   Type.Integer({ default: value, minimum: 0, maximum: 65_535, description })
-const url = (schemes: string, description: string) =>
-  Type.Optional(Type.String({ pattern: `^(${schemes})://`, description }))
-const database = (description: string) => url('postgres|postgresql', description)
+const text = (description: string) => Type.Optional(Type.String({ description }))
 
 /** Every setting there is. The names are environment variables; README.md lists them from here. */
 export const Config = Type.Object({
@@ -23,8 +21,7 @@ export const Config = Type.Object({
   }),
   HOST: Type.String({ default: '127.0.0.1', description: 'address to listen on' }),
   PORT: port(3000, 'port to listen on'),
-  PUBLIC_URL: url(
-    'http|https',
+  PUBLIC_URL: text(
     'where users reach the API; links in mails start with it (default: the listening address)',
   ),
   LOG_LEVEL: Type.String({
@@ -32,9 +29,9 @@ export const Config = Type.Object({
     pattern: '^(fatal|error|warn|info|debug|trace|silent)$',
     description: 'fatal, error, warn, info, debug, trace or silent',
   }),
-  DATABASE_URL: database('connection of callboard_api; without it an embedded PostgreSQL is started'),
-  MIGRATOR_DATABASE_URL: database('connection of callboard_migrator, for npm run migrate'),
-  WORKER_DATABASE_URL: database('connection of callboard_worker, which sends mail'),
+  DATABASE_URL: text('connection of callboard_api; without it an embedded PostgreSQL is started'),
+  MIGRATOR_DATABASE_URL: text('connection of callboard_migrator, for npm run migrate'),
+  WORKER_DATABASE_URL: text('connection of callboard_worker, which sends mail'),
   EMBEDDED_PORT: port(15432, 'port of the embedded PostgreSQL'),
   DATA_DIR: Type.String({
     default: '.data',
@@ -95,10 +92,7 @@ export const Config = Type.Object({
     minimum: 1,
     description: 'sign-in attempts of an account, and of an address, in 60 seconds',
   }),
-  SMTP_URL: url(
-    'smtp|smtps',
-    'server that mail is sent through; without it mails become files in DATA_DIR/mail',
-  ),
+  SMTP_URL: text('server that mail is sent through; without it mails become files in DATA_DIR/mail'),
   MAIL_FROM: Type.String({
     default: 'Callboard <callboard@localhost>',
     minLength: 3,
@@ -115,7 +109,9 @@ export class ConfigError extends Error {
 const isUrl =
   (...protocols: string[]) =>
   (value: string) =>
-    URL.canParse(value) && protocols.includes(new URL(value).protocol) && !new URL(value).hostname.includes(',')
+    URL.canParse(value) &&
+    protocols.includes(new URL(value).protocol) &&
+    !new URL(value).hostname.includes(',')
 const every = (test: (item: string) => boolean) => (value: string) => list(value).every(test)
 const isOrigin = (item: string) => URL.canParse(item) && new URL(item).origin === item
 const isNetwork = (item: string) => {
@@ -124,16 +120,16 @@ const isNetwork = (item: string) => {
   if (size === undefined) return ['loopback', 'linklocal', 'uniquelocal'].includes(item)
   return bits === undefined || (/^\d+$/.test(bits) && Number(bits) <= size)
 }
-const database = [
+const databaseUrl = [
   isUrl('postgres:', 'postgresql:'),
   'must be the URL of one server: postgres://user:password@host:5432/database',
 ] as const
 
 /** What the types above cannot say. */
 const forms: [keyof Config, test: (value: string) => boolean, what: string][] = [
-  ['DATABASE_URL', ...database],
-  ['MIGRATOR_DATABASE_URL', ...database],
-  ['WORKER_DATABASE_URL', ...database],
+  ['DATABASE_URL', ...databaseUrl],
+  ['MIGRATOR_DATABASE_URL', ...databaseUrl],
+  ['WORKER_DATABASE_URL', ...databaseUrl],
   ['SMTP_URL', isUrl('smtp:', 'smtps:'), 'must be a URL: smtp://user:password@host:587'],
   ['PUBLIC_URL', isUrl('http:', 'https:'), 'must be a URL: https://callboard.example'],
   ['CORS_ORIGINS', every(isOrigin), 'must be origins, without a path: https://app.example,https://b.example'],
@@ -142,16 +138,23 @@ const forms: [keyof Config, test: (value: string) => boolean, what: string][] = 
 
 /** Reads the settings from the environment. Throws a ConfigError that names every bad one. */
 export function readConfig(env: NodeJS.ProcessEnv): Config {
-  const given: Record<string, unknown> = {}
+  const given: Record<string, string> = {}
   for (const name of Object.keys(Config.properties)) {
     // An empty variable is what a compose file passes for one that is not set.
-    if (env[name] !== undefined && env[name] !== '') given[name] = env[name]
+    const text = env[name]
+    if (text !== undefined && text !== '') given[name] = text
   }
   const value = Value.Convert(Config, Value.Default(Config, given))
   const problems = [...Value.Errors(Config, value)].map(
     e => `${e.path.slice(1)}: ${e.message} (${e.schema.description ?? ''})`,
   )
   const config = value as Config
+  for (const [name, text] of Object.entries(given)) {
+    const setting = config[name as keyof Config]
+    // The conversion cuts off whatever it does not understand: 1e9 would be 1.
+    if (typeof setting === 'number' && setting !== Number(text))
+      problems.push(`${name}: must be a whole number`)
+  }
   for (const [name, test, what] of forms) {
     const setting = config[name]
     if (typeof setting === 'string' && !test(setting)) problems.push(`${name}: ${what}`)

@@ -2,117 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-
-/**
- * Every problem that has a name: the status it comes with, its title and, where there is no more
- * to say in the single case, its detail. SQL raises these names too.
- */
-export const problems: Record<string, { status: number; title: string; detail?: string }> = {
-  bad_request: { status: 400, title: 'The request is malformed' },
-  validation: { status: 400, title: 'The request does not have the expected form' },
-  invalid_value: { status: 400, title: 'A value cannot be stored' },
-  invalid_cursor: { status: 400, title: 'The cursor is not one of this list' },
-  invalid_token: {
-    status: 400,
-    title: 'The link is no longer valid',
-    detail: 'This link has been used, has expired or never was: ask for a new one.',
-  },
-  unauthorized: {
-    status: 401,
-    title: 'A valid access token is needed',
-    detail: 'Send a valid access token as Authorization: Bearer …',
-  },
-  invalid_credentials: { status: 401, title: 'The address or the password is wrong' },
-  invalid_refresh_token: { status: 401, title: 'The refresh token is not valid' },
-  refresh_token_reused: { status: 401, title: 'The refresh token was used before' },
-  session_unknown: {
-    status: 401,
-    title: 'There is no such session',
-    detail: 'There is no such session: sign in again.',
-  },
-  session_revoked: {
-    status: 401,
-    title: 'The session has ended',
-    detail: 'This session has ended: sign in again.',
-  },
-  session_expired: {
-    status: 401,
-    title: 'The session has expired',
-    detail: 'This session was not used for too long: sign in again.',
-  },
-  permission_denied: { status: 403, title: 'You do not have the permission' },
-  membership_revoked: {
-    status: 403,
-    title: 'You do not belong to this organization',
-    detail: 'You do not belong to this organization (any more): refresh your token for another one.',
-  },
-  organization_deleted: {
-    status: 403,
-    title: 'The organization has been deleted',
-    detail: 'This organization has been deleted: refresh your token for another one.',
-  },
-  no_organization: { status: 403, title: 'You belong to no organization' },
-  wrong_password: { status: 403, title: 'The current password is wrong' },
-  invitation_for_another_address: { status: 403, title: 'The invitation is for another address' },
-  not_found: {
-    status: 404,
-    title: 'There is no such resource',
-    detail: 'There is no such resource, or it is not yours to see.',
-  },
-  method_not_allowed: { status: 405, title: 'The resource does not have this method' },
-  request_timeout: { status: 408, title: 'The request took too long to arrive' },
-  email_taken: { status: 409, title: 'There is an account with this address' },
-  already_member: {
-    status: 409,
-    title: 'The person belongs to the organization already',
-    detail: 'This person belongs to the organization already.',
-  },
-  already_owner: { status: 409, title: 'You are the owner already' },
-  invitation_pending: { status: 409, title: 'The address has an open invitation' },
-  last_owner: { status: 409, title: 'An organization needs an owner' },
-  slug_reserved: { status: 409, title: 'The name gives a reserved address' },
-  idempotency_key_reused: { status: 409, title: 'The Idempotency-Key was used for another request' },
-  parent_deleted: { status: 409, title: 'What it belongs to is deleted' },
-  show_status_transition: { status: 409, title: 'The show cannot take this status now' },
-  shows_venue_exists: { status: 409, title: 'The show and the venue do not go together' },
-  conflict: { status: 409, title: 'The request contradicts what is stored' },
-  version_mismatch: {
-    status: 412,
-    title: 'The resource has changed since it was read',
-    detail: 'The resource has changed since it was read: read it again and repeat the change.',
-  },
-  payload_too_large: { status: 413, title: 'The body is too large' },
-  unsupported_media_type: { status: 415, title: 'The body is not JSON' },
-  unprocessable: { status: 422, title: 'The values contradict a rule' },
-  users_email_format: { status: 422, title: 'The e-mail address is malformed' },
-  users_display_name_length: { status: 422, title: 'The name is empty, too long or has control characters' },
-  organizations_name_length: { status: 422, title: 'The name is empty, too long or has control characters' },
-  organizations_currency_format: { status: 422, title: 'The currency is not an ISO 4217 code' },
-  organizations_time_zone_exists: { status: 422, title: 'There is no such time zone' },
-  memberships_role_exists: { status: 422, title: 'There is no such role' },
-  invitations_role_exists: { status: 422, title: 'There is no such role' },
-  invitations_email_format: { status: 422, title: 'The e-mail address is malformed' },
-  venues_name_length: { status: 422, title: 'The name is empty, too long or has control characters' },
-  venues_city_length: { status: 422, title: 'The city is empty, too long or has control characters' },
-  venues_country_format: { status: 422, title: 'The country is not an ISO 3166-1 code' },
-  venues_time_zone_exists: { status: 422, title: 'There is no such time zone' },
-  venues_capacity_positive: { status: 422, title: 'The capacity must be positive' },
-  shows_title_length: { status: 422, title: 'The title is empty, too long or has control characters' },
-  shows_artist_length: { status: 422, title: 'The artist is empty, too long or has control characters' },
-  shows_show_on_range: { status: 422, title: 'The date is not between 1900 and 2199' },
-  shows_status_known: { status: 422, title: 'There is no such status' },
-  shows_capacity_positive: { status: 422, title: 'The capacity must be positive' },
-  shows_tickets_sold_positive: { status: 422, title: 'The number of tickets sold cannot be negative' },
-  shows_fee_range: { status: 422, title: 'The fee is negative or too large' },
-  shows_currency_format: { status: 422, title: 'The currency is not an ISO 4217 code' },
-  shows_notes_length: { status: 422, title: 'The notes are too long' },
-  shows_doors_before_start: { status: 422, title: 'Doors cannot open after the start' },
-  shows_tickets_within_capacity: { status: 422, title: 'More tickets are sold than there are places' },
-  shows_fee_with_currency: { status: 422, title: 'A fee needs a currency, and a currency a fee' },
-  rate_limited: { status: 429, title: 'Too many requests' },
-  internal: { status: 500, title: 'Something went wrong on our side' },
-  database_unavailable: { status: 503, title: 'The database is not available' },
-}
+import { problems } from './problems.ts'
 
 export interface FieldError {
   path: string
@@ -211,7 +101,9 @@ function fromFastify(error: FastifyError): Problem | undefined {
       path: `/${error.validationContext ?? 'body'}${instancePath}`,
       message:
         'additionalProperty' in params
-          ? `${message ?? ''}: ${String(params['additionalProperty']).slice(0, 200).replace(/\p{Cc}/gu, ' ')}`
+          ? `${message ?? ''}: ${String(params['additionalProperty'])
+              .slice(0, 200)
+              .replace(/\p{Cc}/gu, ' ')}`
           : (message ?? ''),
     }))
     return new Problem(400, 'validation', 'See errors for what is wrong where.', errors)

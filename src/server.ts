@@ -1,11 +1,12 @@
 import { type AddressInfo } from 'node:net'
-import { type App, buildApp } from './app.ts'
+import { buildApp } from './app.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { EmbeddedError } from './database/embedded.ts'
 import { type LocalDatabase, startLocalDatabase } from './database/local.ts'
 import { createPool } from './database/pool.ts'
 import { checkDatabase, UnsafeDatabase } from './database/safety.ts'
 import { demoEmail, demoPassword } from './demo.ts'
+import type { App } from './fastify.ts'
 import { type MailWorker, startMailWorker } from './mail.ts'
 
 const say = (line: string) => process.stdout.write(`${line}\n`)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import t from 'tap'
-import { problems } from '../src/problem.ts'
+import { problems } from '../src/problems.ts'
 import { checkValue } from './contract.ts'
 import { register, signIn, startServer } from './helper.ts'
 

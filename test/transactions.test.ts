@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { type App, buildApp } from '../src/app.ts'
+import { buildApp } from '../src/app.ts'
+import type { App } from '../src/fastify.ts'
 import { createPool, type Pool } from '../src/database/pool.ts'
 import { Problem } from '../src/problem.ts'
 import type { Answer } from '../src/tenant.ts'

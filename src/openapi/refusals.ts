@@ -1,4 +1,4 @@
-import { problems } from '../problem.ts'
+import { problems } from '../problems.ts'
 import type { Operation } from './document.ts'
 
 const has = (operation: Operation, place: string, name?: string) =>

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
-import type { App } from '../app.ts'
+import type { App } from '../fastify.ts'
 import type { Client } from '../database/pool.ts'
 import { answer } from '../openapi.ts'
 import { constraintsOf } from '../openapi/refusals.ts'

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import type { App } from '../app.ts'
+import type { App } from '../fastify.ts'
 import { answer } from '../openapi.ts'
 import { Strict } from '../schemas.ts'
 

@@ -1,4 +1,4 @@
-import type { App } from '../app.ts'
+import type { App } from '../fastify.ts'
 import { answer } from '../openapi.ts'
 import { prove } from '../password.ts'
 import { Email, Secret, Strict } from '../schemas.ts'

@@ -1,7 +1,8 @@
 import { Type } from '@sinclair/typebox'
-import type { App } from '../app.ts'
+import type { App } from '../fastify.ts'
 import { answer } from '../openapi.ts'
-import { Problem, problems } from '../problem.ts'
+import { Problem } from '../problem.ts'
+import { problems } from '../problems.ts'
 import { Strict } from '../schemas.ts'
 
 const Name = Type.String({ maxLength: 100, pattern: '^[a-z0-9_]+$', examples: ['last_owner'] })

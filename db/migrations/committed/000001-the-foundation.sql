@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:915aa5b927ebc11a32fd6d5f1c16bb98980eae6e
+--! Hash: sha1:f76b371a0ec82ec429f210809eb744df1764b294
 --! Message: the foundation
 
 --! Included schemas.sql
@@ -103,7 +103,7 @@ begin
 end
 $$;
 comment on function app.refuse(integer, text, text) is
-  'Raises a problem: HTTP status, its name (see src/problem.ts, which has a sentence for each) and what more there is to say in this case.';
+  'Raises a problem: HTTP status, its name (see src/problems.ts, which has a sentence for each) and what more there is to say in this case.';
 revoke execute on function app.refuse(integer, text, text) from public;
 grant execute on function app.refuse(integer, text, text) to callboard_api, callboard_definer;
 
