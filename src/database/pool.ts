@@ -94,7 +94,11 @@ export function createPool(options: PoolOptions): Pool {
     try {
       return await Promise.race([work(connection.client), late])
     } catch (error) {
-      if (!connection.isLost(error)) throw error
+      if (!connection.isLost(error)) {
+        // Neither the server's word nor ours: the driver has stumbled, and may have lost its place.
+        if (!(error instanceof Problem) && !('severity' in (error as object))) connection.destroy()
+        throw error
+      }
       connection.destroy()
       throw unavailable('The database cannot be reached: try again shortly.', error)
     } finally {

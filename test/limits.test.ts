@@ -1,0 +1,72 @@
+import t from 'tap'
+import { type Answer, aShow, register, startServer } from './helper.ts'
+
+/** What an answer says of the limit. */
+function limitOf({ status, headers }: Answer) {
+  const number = (name: string) => (headers[name] === undefined ? undefined : Number(headers[name]))
+  return {
+    status,
+    limit: number('ratelimit-limit'),
+    remaining: number('ratelimit-remaining'),
+    retryAfter: number('retry-after'),
+  }
+}
+
+t.test('the limit of an organization', async t => {
+  const server = await startServer(t, { RATE_LIMIT: '6' })
+  const { call } = server
+  const ana = await register(server, 'Ana')
+  const ben = await register(server, 'Ben')
+  const ask = async ({ token }: { token: string }, body: unknown = aShow) =>
+    limitOf(await call('POST /api/shows', { token, body }))
+
+  await t.test(
+    'counts every request, also one that is refused, and the answer says how many are left',
+    async t => {
+      t.match(await ask(ana), { status: 201, limit: 6, remaining: 5 })
+      t.match(await ask(ana, '{'), { status: 400, limit: 6, remaining: 4 })
+      t.match(await ask(ana, { title: 7 }), { status: 400, remaining: 3 })
+      t.match(limitOf(await call('GET /api/me', { token: ana.token })), { status: 200, remaining: 2 })
+      await ask(ana)
+      t.match(await ask(ana), { status: 201, remaining: 0 })
+    },
+  )
+
+  await t.test('is an answer 429 that says when to come back', async t => {
+    const refused = await ask(ana)
+    t.match(refused, { status: 429, limit: 6, remaining: 0 })
+    t.ok(refused.retryAfter !== undefined && refused.retryAfter > 0 && refused.retryAfter <= 60)
+  })
+
+  await t.test('is that of one organization only, and not that of its address', async t => {
+    t.match(await ask(ben), { status: 201, remaining: 5 })
+  })
+
+  await t.test('does not hold for what asks after the health of the server', async t => {
+    for (let n = 0; n < 8; n++) {
+      const answer = limitOf(await call('GET /livez'))
+      t.same(answer, { status: 200, limit: undefined, remaining: undefined, retryAfter: undefined })
+    }
+  })
+})
+
+t.test('the limit of signing in', async t => {
+  const server = await startServer(t, { SIGN_IN_LIMIT: '3', TRUST_PROXY: '127.0.0.1' })
+  const { call } = server
+  const guess = async (email: string, remoteAddress: string) =>
+    limitOf(
+      await call('POST /api/auth/sign-in', {
+        body: { email, password: 'guessed' },
+        headers: { 'x-forwarded-for': remoteAddress },
+      }),
+    )
+
+  await t.test('is per account, in upper or lower case', async t => {
+    t.match(await guess('ana@northlight.example', '192.0.2.1'), { status: 401, limit: 3, remaining: 2 })
+    t.match(await guess('Ana@northlight.example', '192.0.2.2'), { status: 401, remaining: 1 })
+    t.match(await guess('ANA@northlight.example', '192.0.2.3'), { status: 401, remaining: 0 })
+    const refused = await guess('ana@northlight.example', '192.0.2.4')
+    t.match(refused, { status: 429, limit: 3, remaining: 0 })
+    t.ok(refused.retryAfter !== undefined && refused.retryAfter > 0 && refused.retryAfter <= 60)
+  })
+})

@@ -1,0 +1,216 @@
+import { once } from 'node:events'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { SMTPServer } from 'smtp-server'
+import t, { type Test } from 'tap'
+import { type MailWorker, startMailWorker } from '../src/mail.ts'
+import { mailedToken, register, startServer, type TestServer } from './helper.ts'
+
+const publicUrl = 'https://callboard.example'
+
+/** Waits until something is so, and fails after ten seconds. */
+async function until<T>(what: string, look: () => Promise<T | false | undefined>): Promise<T> {
+  for (const end = Date.now() + 10_000; Date.now() < end;) {
+    const found = await look()
+    if (found) return found
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+  throw new Error(`it did not come to pass: ${what}`)
+}
+
+/** An SMTP server that refuses while it is told to, and keeps what it accepts. */
+async function startSmtp(t: Test) {
+  const received: string[] = []
+  const smtp = { url: '', received, refuses: false, refusals: 0 }
+  const server = new SMTPServer({
+    authOptional: true,
+    disabledCommands: ['STARTTLS'],
+    onData(stream, _session, done) {
+      const chunks: Buffer[] = []
+      stream.on('data', (chunk: Buffer) => chunks.push(chunk))
+      stream.on('end', () => {
+        if (smtp.refuses) {
+          smtp.refusals += 1
+          done(new Error('the mailbox is full'))
+          return
+        }
+        received.push(Buffer.concat(chunks).toString())
+        done()
+      })
+    },
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server.server, 'listening')
+  smtp.url = `smtp://127.0.0.1:${(server.server.address() as AddressInfo).port}`
+  t.teardown(
+    () =>
+      new Promise<void>(resolve => {
+        server.close(resolve)
+      }),
+  )
+  return smtp
+}
+
+function startWorker(t: Test, { app, config, db }: TestServer, overrides: object): MailWorker {
+  const worker = startMailWorker(
+    { ...config, ...overrides },
+    db.url('callboard_worker'),
+    () => publicUrl,
+    app.log,
+  )
+  t.teardown(() => worker.stop())
+  return worker
+}
+
+/** A mail's headers and its text, with quoted-printable undone. */
+function parse(message: string) {
+  const [head = '', ...body] = message.split('\r\n\r\n')
+  const headers = Object.fromEntries(
+    head
+      .replaceAll(/\r\n[ \t]+/g, ' ')
+      .split('\r\n')
+      .map(line => {
+        const colon = line.indexOf(':')
+        return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()]
+      }),
+  )
+  const text = body.join('\r\n\r\n')
+  const plain =
+    headers['content-transfer-encoding'] === 'quoted-printable'
+      ? text
+          .replaceAll('=\r\n', '')
+          .replaceAll(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)))
+      : text
+  return { headers, text: plain }
+}
+
+t.test('mail', async t => {
+  const server = await startServer(t)
+  const { db } = server
+
+  await t.test(
+    'without SMTP_URL a mail becomes a file with the link, and its secret leaves the database',
+    async t => {
+      const folder = await mkdtemp(join(tmpdir(), 'callboard-mail-'))
+      t.teardown(() => rm(folder, { recursive: true }))
+      const ana = await register(server, 'Ana')
+      const token = await mailedToken(server, 'verify_email', ana.email)
+      const worker = startWorker(t, server, { DATA_DIR: folder })
+      const file = await until('a mail is written', async () =>
+        (await readdir(join(folder, 'mail')).catch(() => [])).find(name => name.endsWith('.eml')),
+      )
+      const { headers, text } = parse(await readFile(join(folder, 'mail', file), 'utf8'))
+      t.match(headers, {
+        to: ana.email,
+        from: /callboard@localhost/,
+        subject: /address/,
+        'mime-version': '1.0',
+        'message-id': /^<.+@.+>$/,
+      })
+      t.match(headers['date'], /\d{4} \d\d:\d\d:\d\d/)
+      t.ok(text.includes(`${publicUrl}/#verify-email?token=${token}`), 'the link is in the text')
+      await until(
+        'the mail is settled',
+        async () =>
+          (await db.admin`select from app_private.mails where sent_at is not null and not data ? 'token'`)
+            .length > 0,
+      )
+      await worker.stop()
+      t.equal((await server.call('POST /api/auth/email/verify', { body: { token } })).status, 204)
+    },
+  )
+
+  await t.test('a mail that the SMTP server refuses is tried again until it is accepted', async t => {
+    const smtp = await startSmtp(t)
+    smtp.refuses = true
+    const ben = await register(server, 'Ben')
+    const worker = startWorker(t, server, { SMTP_URL: smtp.url })
+    const failed = await until('the first try has failed', async () => {
+      const [mail] = await db.admin<{ attempts: number; last_error: string; pause: number }[]>`
+        select attempts, last_error, extract(epoch from next_attempt_at - now())::float8 as pause
+        from app_private.mails where to_address = ${ben.email} and last_error is not null`
+      return mail
+    })
+    t.match(failed, { attempts: 1, last_error: /mailbox is full/ })
+    t.ok(failed.pause > 5 && failed.pause <= 15, 'the next try is 15 seconds away')
+    smtp.refuses = false
+    await db.admin`update app_private.mails set next_attempt_at = now() where to_address = ${ben.email}`
+    await db.admin`notify callboard_mails`
+    await until('the mail has arrived', async () => smtp.received.length === 1)
+    t.ok(parse(smtp.received[0] ?? '').text.includes('/#verify-email?token='))
+    await worker.stop()
+  })
+
+  await t.test('a mail that fails twelve times is given up, visibly and without its secret', async t => {
+    const smtp = await startSmtp(t)
+    smtp.refuses = true
+    const chiara = await register(server, 'Chiara')
+    const worker = startWorker(t, server, { SMTP_URL: smtp.url })
+    const mail = await until('it is given up', async () => {
+      await db.admin`update app_private.mails set next_attempt_at = now() where to_address = ${chiara.email} and failed_at is null`
+      await db.admin`notify callboard_mails`
+      const [row] = await db.admin<{ attempts: number; data: object }[]>`
+        select attempts, data from app_private.mails where to_address = ${chiara.email} and failed_at is not null`
+      return row
+    })
+    t.equal(mail.attempts, 12)
+    t.equal(smtp.refusals, 12)
+    t.notOk('token' in mail.data)
+    await worker.stop()
+  })
+
+  await t.test('two workers send every mail once', async t => {
+    const smtp = await startSmtp(t)
+    await db.admin`truncate app_private.mails`
+    const people = []
+    for (let i = 0; i < 20; i += 1) people.push(await register(server, `Person ${i}`))
+    const workers = [
+      startWorker(t, server, { SMTP_URL: smtp.url }),
+      startWorker(t, server, { SMTP_URL: smtp.url }),
+    ]
+    await until('all mails have arrived', async () => smtp.received.length >= people.length)
+    await Promise.all(workers.map(worker => worker.stop()))
+    t.same(
+      smtp.received.map(message => parse(message).headers['to']).sort(),
+      people.map(({ email }) => email).sort(),
+    )
+  })
+
+  await t.test('a name cannot add a header', async t => {
+    const smtp = await startSmtp(t)
+    await db.admin`truncate app_private.mails`
+    // Past the checks of the API and of the tables, as a hole in both would.
+    await db.admin`
+      insert into app_private.mails (kind, to_address, data) values ('invitation', 'eve@example.com',
+        jsonb_build_object('token', 'x', 'organization', E'Fun\r\nBcc: victim@example.com', 'role', 'viewer', 'invited_by', E'Eve\nX-Evil: 1'))`
+    const worker = startWorker(t, server, { SMTP_URL: smtp.url })
+    await until('the mail has arrived', async () => smtp.received.length === 1)
+    await worker.stop()
+    const { headers } = parse(smtp.received[0] ?? '')
+    t.notOk('bcc' in headers)
+    t.notOk('x-evil' in headers)
+  })
+
+  await t.test('a mail of a kind that nobody can write is an error in its row', async t => {
+    await db.admin`truncate app_private.mails`
+    await db.admin`insert into app_private.mails (kind, to_address, data) values ('greeting', 'eve@example.com', '{}')`
+    const worker = startWorker(t, server, {})
+    const [mail] = await until('it is tried', async () => {
+      const rows = await db.admin<
+        { last_error: string }[]
+      >`select last_error from app_private.mails where last_error is not null`
+      return rows.length > 0 ? rows : undefined
+    })
+    t.match(mail?.last_error, /no mail of the kind greeting/)
+    await worker.stop()
+  })
+
+  await t.test('the API cannot look into the outbox, and the worker only at what is due', async t => {
+    await t.rejects(db.as('callboard_api')`select * from app_private.mails`, { code: '42501' })
+    await t.rejects(db.as('callboard_api')`select * from app.take_mail()`, { code: '42501' })
+    await t.rejects(db.as('callboard_worker')`select * from app_private.mails`, { code: '42501' })
+    await t.rejects(db.as('callboard_worker')`select * from app.users`, { code: '42501' })
+  })
+})
