@@ -149,10 +149,10 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     e => `${e.path.slice(1)}: ${e.message} (${e.schema.description ?? ''})`,
   )
   const config = value as Config
-  for (const [name, text] of Object.entries(given)) {
-    const setting = config[name as keyof Config]
-    // The conversion cuts off whatever it does not understand: 1e9 would be 1.
-    if (typeof setting === 'number' && setting !== Number(text))
+  for (const [name, setting] of Object.entries(config)) {
+    const text = env[name]
+    // The conversion leaves out whatever it does not understand: it takes 1e9 for 1.
+    if (typeof setting === 'number' && text && Number(text) !== setting)
       problems.push(`${name}: must be a whole number`)
   }
   for (const [name, test, what] of forms) {

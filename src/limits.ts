@@ -40,13 +40,17 @@ export const limits = fp(
       keyGenerator: r => `account ${accountOf(r)}`,
     })
     app.decorate('signInLimit', async (request, reply) => {
+      let least = Infinity
       for (const limit of [perAddress, perAccount]) {
         const result = await limit(request)
         if (result.isAllowed) continue
-        // The account's, being the last, stays in the answer: it is the one that a person runs into.
-        void reply.header('ratelimit-limit', result.max)
-        void reply.header('ratelimit-remaining', result.remaining)
-        void reply.header('ratelimit-reset', result.ttlInSeconds)
+        // The answer tells of the limit that the client will run into first.
+        if (result.remaining < least) {
+          least = result.remaining
+          void reply.header('ratelimit-limit', result.max)
+          void reply.header('ratelimit-remaining', result.remaining)
+          void reply.header('ratelimit-reset', result.ttlInSeconds)
+        }
         if (!result.isExceeded) continue
         void reply.header('retry-after', result.ttlInSeconds)
         throw tooMany(result.ttlInSeconds)

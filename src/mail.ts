@@ -1,9 +1,8 @@
-import { mkdir, rename, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
-import { createTransport } from 'nodemailer'
 import postgres from 'postgres'
 import type { Config } from './config.ts'
+import { createPool } from './database/pool.ts'
+import { type Message, transport, within } from './mail-transport.ts'
 
 interface Mail {
   id: string
@@ -12,11 +11,6 @@ interface Mail {
   data: Record<string, string>
   attempts: number
 }
-interface Message {
-  subject: string
-  text: string
-}
-
 /** What each kind of mail says; the kinds are those that db/schema queues. */
 const messages: Record<string, (data: Record<string, string>, url: string) => Message> = {
   verify_email: (d, url) => ({
@@ -37,32 +31,6 @@ const messages: Record<string, (data: Record<string, string>, url: string) => Me
   }),
 }
 
-/** Sends mail through SMTP or, without a server, as files of RFC 5322 that every mail program opens. */
-function transport(config: Config): (message: Message & { to: string; id: string }) => Promise<void> {
-  const from = config.MAIL_FROM
-  if (config.SMTP_URL !== undefined) {
-    const smtp = createTransport({
-      url: config.SMTP_URL,
-      connectionTimeout: 10_000,
-      greetingTimeout: 10_000,
-      socketTimeout: 20_000,
-    })
-    return async ({ to, subject, text }) => {
-      await smtp.sendMail({ from, to, subject, text })
-    }
-  }
-  const folder = join(config.DATA_DIR, 'mail')
-  const file = createTransport({ streamTransport: true, buffer: true, newline: 'windows' })
-  return async ({ to, subject, text, id }) => {
-    const { message } = await file.sendMail({ from, to, subject, text })
-    await mkdir(folder, { recursive: true })
-    const path = join(folder, `${id}.eml`)
-    // Whoever watches the folder never sees half a mail.
-    await writeFile(`${path}.tmp`, message as Buffer, { mode: 0o600 })
-    await rename(`${path}.tmp`, path)
-  }
-}
-
 export interface MailWorker {
   stop: () => Promise<void>
 }
@@ -74,18 +42,31 @@ export function startMailWorker(
   publicUrl: () => string,
   log: FastifyBaseLogger,
 ): MailWorker {
-  const sql = postgres(workerUrl, {
+  const applicationName = 'callboard mail'
+  const deadline = config.DATABASE_DEADLINE * 1000
+  const pool = createPool({
+    url: workerUrl,
+    size: 1,
+    deadline,
+    prepare: false,
+    applicationName,
+    autocommit: true,
+  })
+  // For LISTEN only, which postgres.js repeats whenever it has lost its connection.
+  const ears = postgres(workerUrl, {
     max: 1,
     onnotice: () => {},
-    connection: { application_name: 'callboard mail', statement_timeout: 10_000 },
+    connection: { application_name: applicationName },
   })
-  const send = transport(config)
+  const { send, close } = transport(config)
   let running: Promise<void> | undefined
   let again = false
   let stopped = false
 
   async function one(): Promise<boolean> {
-    const [mail] = await sql<Mail[]>`select id, kind, to_address, data, attempts from app.take_mail()`
+    const [mail] = await pool.use(
+      sql => sql<Mail[]>`select id, kind, to_address, data, attempts from app.take_mail()`,
+    )
     if (!mail) return false
     const error = await Promise.resolve()
       .then(() => {
@@ -95,16 +76,12 @@ export function startMailWorker(
       })
       .then(() => null)
       .catch((reason: unknown) => (reason instanceof Error ? reason.message : String(reason)))
-    const [settled] = await sql<
-      [{ failed_at: Date | null }]
-    >`select app.settle_mail(${mail.id}, ${error}) as failed_at`
-    if (settled.failed_at)
-      log.error({ mail_id: mail.id, kind: mail.kind, attempts: mail.attempts, error }, 'mail given up')
-    else if (error !== null)
-      log.warn(
-        { mail_id: mail.id, kind: mail.kind, attempts: mail.attempts, error },
-        'mail not sent, will be tried again',
-      )
+    const [settled] = await pool.use(
+      sql => sql<[{ failed_at: Date | null }]>`select app.settle_mail(${mail.id}, ${error}) as failed_at`,
+    )
+    const about = { mail_id: mail.id, kind: mail.kind, attempts: mail.attempts, error }
+    if (settled.failed_at) log.error(about, 'mail given up')
+    else if (error !== null) log.warn(about, 'mail not sent, will be tried again')
     return true
   }
 
@@ -126,15 +103,17 @@ export function startMailWorker(
   }
 
   const timer = setInterval(wake, 15_000)
-  sql.listen('callboard_mails', wake, wake).catch((error: unknown) => {
+  ears.listen('callboard_mails', wake, wake).catch((error: unknown) => {
     log.warn({ err: error }, 'mail is sent every 15 seconds only: the database cannot be listened to')
   })
   return {
     stop: async () => {
       stopped = true
       clearInterval(timer)
-      await running
-      await sql.end({ timeout: 2 })
+      close()
+      // A mail that is cut off here is sent later, by whoever takes it next.
+      await within(5000, running ?? Promise.resolve()).catch(() => {})
+      await Promise.all([pool.close(), ears.end({ timeout: 1 })])
     },
   }
 }

@@ -7,12 +7,14 @@ import { createPool } from './database/pool.ts'
 import { checkDatabase, UnsafeDatabase } from './database/safety.ts'
 import { demoEmail, demoPassword } from './demo.ts'
 import type { App } from './fastify.ts'
-import { type MailWorker, startMailWorker } from './mail.ts'
+import { startMailWorker } from './mail.ts'
+import { Problem } from './problem.ts'
 
 const say = (line: string) => process.stdout.write(`${line}\n`)
 
 interface Running {
   app: App
+  /** Finishes the requests that run, then stops everything. */
   stop: () => Promise<void>
 }
 
@@ -20,8 +22,11 @@ interface Running {
 async function start(config: Config): Promise<Running> {
   const undo: (() => Promise<unknown>)[] = []
   const stop = async () => {
-    // The last that was started goes first: the database outlives the requests that use it.
-    for (const step of undo.splice(0).reverse()) await step()
+    let failure: unknown
+    // The last that was started goes first: the database outlives the requests that use it. A part
+    // that fails to stop must not keep the others running.
+    for (const step of undo.splice(0).reverse()) await step().catch((error: unknown) => (failure ??= error))
+    if (failure !== undefined) throw failure as Error
   }
   try {
     let local: LocalDatabase | undefined
@@ -41,14 +46,14 @@ async function start(config: Config): Promise<Running> {
     undo.push(() => pool.close())
     const app = await buildApp({ config, pool, jwtSecret: local?.jwtSecret ?? config.JWT_SECRET ?? '' })
     for (const warning of warnings) app.log.warn(warning)
+    const address = () => config.PUBLIC_URL?.replace(/\/+$/, '') ?? addressOf(app, config.HOST)
     const workerUrl = local?.workerUrl ?? config.WORKER_DATABASE_URL
-    const address = () =>
-      config.PUBLIC_URL ?? `http://${config.HOST}:${(app.server.address() as AddressInfo).port}`
-    let mail: MailWorker | undefined
     if (workerUrl === undefined) app.log.warn('WORKER_DATABASE_URL is not set: this process sends no mail')
-    else mail = startMailWorker(config, workerUrl, address, app.log)
-    undo.push(() => mail?.stop() ?? Promise.resolve())
-    undo.push(() => app.close())
+    else {
+      const mail = startMailWorker(config, workerUrl, address, app.log)
+      undo.push(() => mail.stop())
+    }
+    undo.push(() => close(app, config.SHUTDOWN_TIMEOUT))
     await app.listen({ host: config.HOST, port: config.PORT })
     if (local) greet(address())
     return { app, stop }
@@ -56,6 +61,24 @@ async function start(config: Config): Promise<Running> {
     await stop()
     throw error
   }
+}
+
+/** Lets the requests that run finish, but not for ever. */
+async function close(app: App, seconds: number) {
+  const timer = setTimeout(() => {
+    app.log.warn('requests did not finish in time: cutting them off')
+    app.server.closeAllConnections()
+  }, seconds * 1000)
+  await app.close().finally(() => {
+    clearTimeout(timer)
+  })
+}
+
+/** Where a browser on this machine reaches the server. */
+function addressOf(app: App, host: string): string {
+  const { port } = app.server.address() as AddressInfo
+  const name = ['0.0.0.0', '::'].includes(host) ? 'localhost' : host.includes(':') ? `[${host}]` : host
+  return `http://${name}:${port}`
 }
 
 function greet(url: string) {
@@ -73,66 +96,71 @@ Callboard is running.
 function advice(error: unknown, config?: Config): string | undefined {
   if (error instanceof ConfigError || error instanceof EmbeddedError || error instanceof UnsafeDatabase)
     return error.message
-  const { code, message } = error as NodeJS.ErrnoException
+  if (error instanceof Problem) {
+    const { code, message } = (error.cause ?? error) as NodeJS.ErrnoException
+    // Of a name with several addresses Node has only the code to tell.
+    return `DATABASE_URL: cannot connect: ${message || (code ?? '')}`
+  }
+  const { code, syscall } = error as NodeJS.ErrnoException
   if (code === 'EADDRINUSE')
     return `Port ${config?.PORT ?? ''} is taken by another program: stop it, or set PORT.`
-  if (code === 'EACCES')
+  if (code === 'EACCES' && syscall === 'listen')
     return `Not allowed to listen on port ${config?.PORT ?? ''}: set PORT to 1024 or higher.`
-  if (code === 'EADDRNOTAVAIL')
+  if (code === 'EADDRNOTAVAIL' || syscall === 'getaddrinfo')
     return `This machine does not have the address ${config?.HOST ?? ''}: set HOST.`
-  if (/^(ECONN|ENOTFOUND|EAI_AGAIN|CONNECT_TIMEOUT|28|3D000|42501|57P)/.test(code ?? ''))
-    return `DATABASE_URL: cannot connect: ${message}`
   return undefined
 }
 
 async function main() {
   let config: Config | undefined
   let running: Running | undefined
-  let stopping = false
-  const shutDown = (signal: string) => {
-    if (stopping) return
-    stopping = true
-    if (!running) return // main() stops it when it has started
-    const { app, stop } = running
-    app.log.info({ signal }, 'stopping')
-    const limit = setTimeout(
-      () => {
-        app.log.error('requests did not finish in time: stopping without them')
-        process.exit(1)
-      },
-      ((config?.SHUTDOWN_TIMEOUT ?? 10) + 5) * 1000,
-    )
-    limit.unref()
-    // Idle keep-alive connections are closed by close(); busy ones may finish, but not for ever.
-    setTimeout(
-      () => {
-        app.server.closeAllConnections()
-      },
-      (config?.SHUTDOWN_TIMEOUT ?? 10) * 1000,
-    ).unref()
-    stop().then(
-      () => process.exit(0),
-      (error: unknown) => {
-        app.log.fatal({ err: error }, 'the stop failed')
-        process.exit(1)
-      },
-    )
+  let isStopping = false
+  let exitCode = 0
+
+  async function stop() {
+    if (!running || !config) return // it is stopped when it has started
+    // Every part has a limit of its own; this is for what nobody thought of.
+    setTimeout(() => process.exit(1), (config.SHUTDOWN_TIMEOUT + 30) * 1000).unref()
+    try {
+      await running.stop()
+    } catch (error) {
+      running.app.log.fatal({ err: error }, 'the stop failed')
+      exitCode = 1
+    }
+    process.exit(exitCode)
   }
+  function shutDown(reason: string) {
+    if (isStopping) {
+      // Whoever asks twice does not want to wait for others.
+      running?.app.server.closeAllConnections()
+      return
+    }
+    isStopping = true
+    running?.app.log.info({ reason }, 'stopping')
+    void stop()
+  }
+
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.on(signal, () => {
       shutDown(signal)
     })
+  process.on('uncaughtException', error => {
+    exitCode = 1
+    running?.app.log.fatal({ err: error }, 'a bug')
+    if (running) shutDown('uncaughtException')
+    else fail(error)
+  })
   try {
     config = readConfig(process.env)
     running = await start(config)
-    if (stopping) {
-      await running.stop()
-      process.exit(0)
-    }
+    if (isStopping) await stop()
   } catch (error) {
-    process.stderr.write(
-      `${advice(error, config) ?? (error instanceof Error ? error.stack : String(error)) ?? ''}\n`,
-    )
+    fail(error)
+  }
+
+  function fail(error: unknown) {
+    const text = advice(error, config) ?? (error instanceof Error ? error.stack : String(error))
+    process.stderr.write(`${text ?? ''}\n`)
     process.exit(1)
   }
 }

@@ -8,6 +8,7 @@ import { reading } from './attacks/reading.ts'
 import { makeScene } from './attacks/scene.ts'
 import { sessions } from './attacks/sessions.ts'
 import { writing } from './attacks/writing.ts'
+import { startDatabase } from './helper.ts'
 
 const attacks = {
   'pretending to be somebody else': forgedContext,
@@ -74,34 +75,27 @@ t.test('every function with the ids of another organization', async t => {
 })
 
 t.test('the recipe of a password', async t => {
-  const { direct } = await makeScene(t)
-  const salts = async (of: (i: number) => string | null) => {
-    const recipes = await direct<{ recipe: string }[]>`
-      select app.password_recipe(address) as recipe from unnest(${Array.from({ length: 64 }, (_, i) => of(i))}::text[]) as address`
-    return recipes.map(({ recipe }) =>
-      BigInt(`0x${Buffer.from(recipe.split('$').at(-1) ?? '', 'base64').toString('hex')}`),
+  const { as } = await startDatabase(t)
+  const sql = as('callboard_api')
+  const salts = async (address: string) => {
+    const recipes = await sql.unsafe<{ recipe: string }[]>(
+      `select app.password_recipe(${address}) as recipe from generate_series(1, 64) as i`,
     )
+    return recipes.map(({ recipe }) => Buffer.from(recipe.split('$').at(-1) ?? '', 'base64').toString('hex'))
   }
-  const all = 2n ** 128n - 1n
-  for (const [whose, of] of [
-    ['of an account', () => null],
-    ['that is made up for an unknown address', (i: number) => `nobody${i}@example.com`],
-  ] as const)
-    await t.test(`${whose} has no fixed bit by which to know it`, async t => {
-      const found = await salts(of)
-      t.equal(
-        found.reduce((one, other) => one | other),
-        all,
-        'each bit is set in some',
-      )
-      t.equal(
-        found.reduce((one, other) => one & other),
-        0n,
-        'and unset in some',
-      )
+  const cases = {
+    'of an account': 'null',
+    'made up for an unknown address': `'nobody' || i || '@example.com'`,
+  }
+  for (const [whose, address] of Object.entries(cases))
+    await t.test(`${whose} has no fixed bit by which it can be known`, async t => {
+      const bits = (await salts(address)).map(salt => BigInt(`0x${salt}`))
+      const [some, every] = [bits.reduce((x, y) => x | y), bits.reduce((x, y) => x & y)]
+      t.strictSame([some, every], [2n ** 128n - 1n, 0n], 'each bit is set in some and unset in others')
     })
-  await t.test('is the same for an unknown address every time', async t => {
-    t.strictSame(await salts(() => 'nobody@example.com'), await salts(() => 'Nobody@Example.com'))
+  await t.test('for an unknown address is the same every time, however it is written', async t => {
+    const found = [...(await salts(`'nobody@example.com'`)), ...(await salts(`'Nobody@Example.com'`))]
+    t.equal(new Set(found).size, 1)
   })
 })
 
@@ -117,6 +111,16 @@ const database = (privilege: string) =>
   `do $$ begin execute format('${privilege}', current_database()); end $$`
 const guards: Guard[] = [
   {
+    without: 'alter function pg_catalog.uuid_eq(uuid, uuid) cost 1',
+    again: 'alter function pg_catalog.uuid_eq(uuid, uuid) cost 0.0001',
+    through: [
+      'what is executed for a title',
+      'what is executed for a fee',
+      'what is executed for the notes of one row',
+      'what is executed for an address',
+    ],
+  },
+  {
     without: 'alter table app.shows disable row level security',
     again: 'alter table app.shows enable row level security',
     through: [
@@ -125,16 +129,6 @@ const guards: Guard[] = [
       'an UPDATE that returns',
       'a cast to a number, in the condition',
       'a query after COMMIT',
-    ],
-  },
-  {
-    without: 'alter function pg_catalog.uuid_eq(uuid, uuid) cost 1',
-    again: 'alter function pg_catalog.uuid_eq(uuid, uuid) cost 0.0001',
-    through: [
-      'what is executed for a title',
-      'what is executed for a fee',
-      'what is executed for the notes of one row',
-      'what is executed for an address',
     ],
   },
   {
@@ -179,7 +173,7 @@ const guards: Guard[] = [
 ]
 
 t.test('without a guard', async t => {
-  const { server, direct, assess } = await makeScene(t)
+  const { server, direct, assess } = await makeScene(t, false)
   for (const { without, again, through } of guards)
     await t.test(without, async t => {
       await server.db.admin.unsafe(without)

@@ -1,11 +1,8 @@
-import { spawn } from 'node:child_process'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { password, register, startServer } from './helper.ts'
-
-const root = fileURLToPath(new URL('..', import.meta.url))
+import { root, run } from './program.ts'
 
 /** A program of somebody who knows the API from its document only. A line that must not compile says so. */
 const program = `
@@ -98,20 +95,21 @@ t.test('a client that is generated from the served document works', async t => {
 
   await t.test('it is generated', async t => {
     const api = join(folder, 'api.ts')
-    t.match(await run('node_modules/.bin/openapi-typescript', [`${url}/openapi.json`, '-o', api]), {
+    t.match(await run('node_modules/.bin/openapi-typescript', `${url}/openapi.json`, '-o', api), {
       code: 0,
     })
   })
   await t.test('a program with it compiles, and what the document forbids does not', async t => {
-    t.same(await run('node_modules/.bin/tsc', ['-p', folder]), { code: 0, output: '' })
+    t.same(await run('node_modules/.bin/tsc', '-p', folder), { code: 0, output: '' })
   })
   await t.test('the program signs in, creates a show and finds it in the list', async t => {
-    const { code, output } = await run(process.execPath, [
+    const { code, output } = await run(
+      process.execPath,
       join(folder, 'out/program.js'),
       url,
       ana.email,
       password,
-    ])
+    )
     t.equal(code, 0, output)
     t.match(JSON.parse(output), {
       problem: { type: '/problems/invalid_credentials', status: 401 },
@@ -121,15 +119,3 @@ t.test('a client that is generated from the served document works', async t => {
     })
   })
 })
-
-/** Runs a program of the checkout, and returns what it printed. */
-async function run(command: string, args: string[]): Promise<{ code: number | null; output: string }> {
-  // What these programs cover of themselves is nothing that the tests should be measured by.
-  const env = { ...process.env, NODE_OPTIONS: '', NODE_V8_COVERAGE: '' }
-  const child = spawn(command, args, { cwd: root, env })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
-  const code = await new Promise<number | null>(resolve => child.on('close', resolve))
-  return { code, output }
-}

@@ -69,4 +69,12 @@ t.test('the limit of signing in', async t => {
     t.match(refused, { status: 429, limit: 3, remaining: 0 })
     t.ok(refused.retryAfter !== undefined && refused.retryAfter > 0 && refused.retryAfter <= 60)
   })
+
+  await t.test('is per address too, and the answer tells of the one that comes first', async t => {
+    t.match(await guess('ben@northlight.example', '192.0.2.9'), { status: 401, remaining: 2 })
+    t.match(await guess('chiara@northlight.example', '192.0.2.9'), { status: 401, remaining: 1 })
+    t.match(await guess('dov@northlight.example', '192.0.2.9'), { status: 401, remaining: 0 })
+    t.match(await guess('erin@northlight.example', '192.0.2.9'), { status: 429, limit: 3, remaining: 0 })
+    t.match(await guess('erin@northlight.example', '192.0.2.10'), { status: 401, remaining: 2 })
+  })
 })

@@ -1,47 +1,12 @@
-import { spawn } from 'node:child_process'
 import { subscribe } from 'node:diagnostics_channel'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import t from 'tap'
 import { problems } from '../src/problems.ts'
-import { checkValue } from './contract.ts'
-import { register, signIn, startServer } from './helper.ts'
-
-interface Media {
-  schema: object
-  example?: unknown
-  examples?: Record<string, { $ref: string }>
-}
-interface Response {
-  $ref?: string
-  description?: string
-  content?: Record<string, Media>
-}
-interface Parameter {
-  in: 'path' | 'query' | 'header'
-  name: string
-  schema: object
-  example: string | number
-}
-interface Operation {
-  operationId: string
-  summary: string
-  description: string
-  tags: string[]
-  security?: object[]
-  'x-permission'?: string
-  parameters?: Parameter[]
-  requestBody?: { content: Record<string, Media> }
-  responses: Record<string, Response>
-}
-interface Document {
-  openapi: string
-  tags: { name: string }[]
-  paths: Record<string, Record<string, Operation>>
-  components: Record<string, Record<string, { summary: string; value: unknown }>>
-}
+import { startServer } from './helper.ts'
+import { readDocument } from './openapi.ts'
+import { root, run } from './program.ts'
 
 /** Routes that the document leaves out on purpose, besides HEAD, which is GET without the body. */
 const undocumented = /^(GET \/openapi\.json|GET \/docs(\/.*)?|OPTIONS \*)$/
@@ -56,42 +21,8 @@ subscribe('fastify.initialization', message => {
 
 t.test('the OpenAPI document', async t => {
   const server = await startServer(t)
-  const { app, call, db } = server
-  const served = await app.inject('/openapi.json')
-  const document = served.json<Document>()
-  const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => ({
-      name: `${method.toUpperCase()} ${path}`,
-      operation,
-    })),
-  )
-  const responsesOf = ({ responses }: Operation) =>
-    Object.entries(responses).map(([status, response]): [number, Response] => {
-      const shared = response.$ref?.replace('#/components/responses/', '')
-      return [
-        Number(status),
-        shared === undefined ? response : (document.components.responses?.[shared] as Response),
-      ]
-    })
-
-  /** Sends what the document gives as an example. */
-  const callExample = (name: string, { parameters = [], requestBody }: Operation, token?: string) => {
-    let url = name
-    const query = new URLSearchParams()
-    const headers: Record<string, string> = {}
-    for (const { in: place, name: key, example } of parameters) {
-      if (place === 'path') url = url.replace(`{${key}}`, String(example))
-      else if (place === 'header') headers[key] = String(example)
-      // A cursor belongs to one list in one order; its form is all that an example can show.
-      else if (key !== 'cursor') query.set(key, String(example))
-    }
-    const body = requestBody?.content['application/json']?.example
-    return call<{ type?: string }>(`${url}?${query.toString()}` as `${string} ${string}`, {
-      token,
-      headers,
-      body,
-    })
-  }
+  const { call } = server
+  const { text, document, operations, responsesOf } = await readDocument(server)
 
   await t.test('has every route, and nothing else has a route', async t => {
     const registered = new Set(routes.flatMap(({ method, url }) => [method].flat().map(m => `${m} ${url}`)))
@@ -122,67 +53,6 @@ t.test('the OpenAPI document', async t => {
     }
   })
 
-  await t.test('says of every operation in an organization which permission it needs', async t => {
-    const rows = await db.admin<{ name: string }[]>`select name from app.permissions`
-    const ana = await register(server, 'Ana')
-    for (const { operation, name } of operations) {
-      const permission = operation['x-permission']
-      if (permission !== undefined)
-        t.ok(
-          rows.some(row => row.name === permission),
-          `${permission} is a permission`,
-        )
-      if (operation.security?.length === 0) continue
-      // A new session each time, since some of the operations end it.
-      const { token } = await signIn(server, ana.email)
-      const nowhere = app.jwt.sign({ ...app.jwt.decode<object>(token), org: null } as never)
-      const { body } = await callExample(name, operation, nowhere)
-      // It has been deleted, so nobody can be in it.
-      const needsOrganization = permission !== undefined && operation.operationId !== 'restoreOrganization'
-      t.equal(
-        body.type === '/problems/no_organization',
-        needsOrganization,
-        `${name} runs in an organization, or not`,
-      )
-    }
-  })
-
-  await t.test('has examples that the server takes', async t => {
-    const ben = await register(server, 'Ben')
-    for (const { operation, name } of operations) {
-      const { token } = await signIn(server, ben.email, ben.organization)
-      const { status, text } = await callExample(name, operation, operation.security ? undefined : token)
-      // The example of a mailed link's token has been mailed to nobody.
-      t.notOk(
-        [400, 422].includes(status) && !/invalid_token/.test(text),
-        `${name} takes its example: ${text}`,
-      )
-      t.ok(status < 500, `${name} answers ${status}`)
-    }
-  })
-
-  await t.test('has examples that agree with their schemas', async t => {
-    for (const { operation, name } of operations) {
-      for (const parameter of operation.parameters ?? []) {
-        t.doesNotThrow(() => {
-          checkValue(document, parameter.schema, parameter.example, `${name} ${parameter.name}`)
-        })
-      }
-      const bodies = [operation.requestBody, ...responsesOf(operation).map(([, response]) => response)]
-      for (const media of bodies.flatMap(body => Object.values(body?.content ?? {}))) {
-        const shared = Object.values(media.examples ?? {}).map(
-          ({ $ref }) => document.components.examples?.[$ref.replace('#/components/examples/', '')]?.value,
-        )
-        const examples = 'example' in media ? [media.example] : shared
-        t.ok(examples.length > 0, `${name} has an example of everything`)
-        for (const example of examples)
-          t.doesNotThrow(() => {
-            checkValue(document, media.schema, example, name)
-          })
-      }
-    }
-  })
-
   await t.test('has every problem that an operation can answer with', async t => {
     for (const { operation, name } of operations) {
       const statuses = responsesOf(operation).map(([status]) => status)
@@ -206,7 +76,7 @@ t.test('the OpenAPI document', async t => {
 
   await t.test('passes the linter, which finds what is wrong', async t => {
     t.equal(document.openapi, '3.1.0')
-    t.match(await lint(served.body), { code: 0 })
+    t.match(await lint(text), { code: 0 })
     const { get, post } = document.paths['/api/shows'] ?? {}
     const worse = {
       ...document,
@@ -219,24 +89,14 @@ t.test('the OpenAPI document', async t => {
   })
 })
 
-const root = fileURLToPath(new URL('..', import.meta.url))
-
 /** Runs the linter as `npm run openapi:lint` does. */
-async function lint(text: string): Promise<{ code: number | null; output: string }> {
+async function lint(text: string) {
   await mkdir(join(root, '.data'), { recursive: true })
   const folder = await mkdtemp(join(root, '.data/lint-'))
   try {
     const file = join(folder, 'openapi.json')
     await writeFile(file, text)
-    const spectral = join(root, 'node_modules/.bin/spectral')
-    // The linter is not what is tested: its coverage would be a lot of work for nothing.
-    const env = { ...process.env, NODE_OPTIONS: '' }
-    const child = spawn(spectral, ['lint', file, '--fail-severity=warn'], { cwd: root, env })
-    let output = ''
-    for (const stream of [child.stdout, child.stderr])
-      stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
-    const code = await new Promise<number | null>(resolve => child.on('close', resolve))
-    return { code, output }
+    return await run('node_modules/.bin/spectral', 'lint', file, '--fail-severity=warn')
   } finally {
     await rm(folder, { recursive: true })
   }

@@ -274,10 +274,17 @@ t.test('shows', async t => {
     const deleted = (await call<Show>('POST /api/venues', { token, body: aVenue })).body.id
     await call(`DELETE /api/venues/${deleted}`, { token })
     const details = new Set<unknown>()
+    const { id } = (await create()).body
     for (const venue_id of [theirs, deleted, randomUUID()]) {
-      const refused = await call('POST /api/shows', { token, body: { ...aShow, venue_id } })
-      t.equal(outcome(refused), '409 shows_venue_exists')
-      details.add(refused.body['detail'])
+      for (const [request, body] of [
+        ['POST /api/shows', aShow],
+        [`PUT /api/shows/${id}`, { ...aShow, status: 'inquiry' }],
+        [`PATCH /api/shows/${id}`, {}],
+      ] as const) {
+        const refused = await call(request, { token, body: { ...body, venue_id } })
+        t.equal(outcome(refused), '409 shows_venue_exists', request)
+        details.add(refused.body['detail'])
+      }
     }
     t.equal(details.size, 1, 'and nothing tells which of these it was')
   })

@@ -42,15 +42,15 @@ set search_path = ''
 set client_min_messages = 'error'
 begin atomic
   update app_private.mails m
-  -- The next attempt is set before this one: a worker that dies leaves the mail for later.
-  set attempts = m.attempts + 1, next_attempt_at = now() + interval '15 seconds' * power(2, least(m.attempts, 9))
+  -- Until then it is this worker's alone; of a worker that dies another one takes it over.
+  set attempts = m.attempts + 1, next_attempt_at = now() + interval '3 minutes'
   where m.id = (
     select x.id from app_private.mails x
     where x.sent_at is null and x.failed_at is null and x.next_attempt_at <= now()
     order by x.next_attempt_at limit 1 for update skip locked)
   returning m.id, m.kind, m.to_address, m.data, m.attempts;
 end;
-comment on function app.take_mail() is 'The next mail that is due, if any; it is offered again after a growing pause unless settled.';
+comment on function app.take_mail() is 'The next mail that is due, if any. It must be settled within three minutes, or it is offered again.';
 alter function app.take_mail() owner to callboard_definer;
 revoke execute on function app.take_mail() from public;
 grant execute on function app.take_mail() to callboard_worker;
@@ -63,12 +63,13 @@ begin atomic
   update app_private.mails m
   set sent_at = case when error is null then now() end,
       failed_at = case when error is not null and m.attempts >= 12 then now() end,
+      next_attempt_at = now() + interval '15 seconds' * power(2, least(m.attempts - 1, 9)),
       data = case when error is null or m.attempts >= 12 then m.data - 'token' else m.data end,
       last_error = left(error, 1000)
   where m.id = mail
   returning m.failed_at;
 end;
-comment on function app.settle_mail(uuid, text) is 'Marks a mail as sent or, with an error, as to be tried again; after 12 attempts (about six hours) it has failed, and the time is returned.';
+comment on function app.settle_mail(uuid, text) is 'Marks a mail as sent or, with an error, as to be tried again after a growing pause; after 12 attempts (about six hours) it has failed, and the time is returned.';
 alter function app.settle_mail(uuid, text) owner to callboard_definer;
 revoke execute on function app.settle_mail(uuid, text) from public;
 grant execute on function app.settle_mail(uuid, text) to callboard_worker;

@@ -1,4 +1,4 @@
-import postgres from 'postgres'
+import { type Client, createPool } from './pool.ts'
 
 /** The database is not fit to be served from; the message says what to do. */
 export class UnsafeDatabase extends Error {
@@ -23,9 +23,35 @@ interface Login {
   superuser: boolean
   bypassrls: boolean
   owns: boolean
+  files: boolean
+  enters: boolean
   version: number
   migrated: boolean
 }
+
+// Every role counts that the login could take by SET ROLE: whoever injects SQL would.
+const look = (sql: Client) => sql<[Login]>`
+  with role as (
+    select r.oid, r.rolname, r.rolsuper, r.rolbypassrls from pg_roles r where pg_has_role(session_user, r.oid, 'member')
+  ), door as (
+    select p.oid from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = 'app' and p.proname = 'enter'
+  )
+  select session_user as name, bool_or(rolsuper) as superuser, bool_or(rolbypassrls) as bypassrls,
+    bool_or(rolname in ('callboard_definer', 'callboard_rollup') or exists (
+      select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname in ('app', 'app_private', 'analytics', 'analytics_private') and c.relowner = role.oid)) as owns,
+    bool_or(rolname in ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program')) as files,
+    exists (select from door where has_function_privilege(door.oid, 'execute')) as enters,
+    current_setting('server_version_num')::integer as version,
+    exists (select from door) as migrated
+  from role`
+
+const faults: [keyof Login, string][] = [
+  ['superuser', 'is a superuser, or may become one,'],
+  ['bypassrls', 'has BYPASSRLS, or may become a role that has it,'],
+  ['owns', 'owns tables, or may become their owner,'],
+  ['files', "may read and write the server's files"],
+]
 
 /**
  * Looks at the API's login before the first request. Throws UnsafeDatabase if its login could see
@@ -33,33 +59,26 @@ interface Login {
  * to be vulnerable; in development that is returned as a warning.
  */
 export async function checkDatabase(url: string, production: boolean): Promise<string[]> {
-  const sql = postgres(url, { max: 1, connect_timeout: 10, onnotice: () => {} })
-  try {
-    const [login] = await sql<[Login]>`
-      select current_user as name, r.rolsuper as superuser, r.rolbypassrls as bypassrls,
-        exists (
-          select from pg_class c join pg_namespace n on n.oid = c.relnamespace
-          where n.nspname in ('app', 'app_private') and pg_has_role(current_user, c.relowner, 'member')
-        ) or pg_has_role(current_user, 'callboard_definer', 'member') as owns,
-        current_setting('server_version_num')::integer as version,
-        to_regprocedure('app.enter(text,uuid)') is not null as migrated
-      from pg_roles r where r.rolname = current_user`
-    if (login.superuser || login.bypassrls || login.owns) {
-      const why = login.superuser
-        ? 'is a superuser'
-        : login.bypassrls
-          ? 'has BYPASSRLS'
-          : 'owns tables, or may become their owner'
-      throw new UnsafeDatabase(
-        `DATABASE_URL logs in as ${login.name}, which ${why} and so sees every organization: use callboard_api (see db/README.md).`,
-      )
-    }
-    if (!login.migrated)
-      throw new UnsafeDatabase('The database has no Callboard schema: run npm run migrate first.')
-    const problem = versionProblem(login.version)
-    if (problem !== undefined && production) throw new UnsafeDatabase(problem)
-    return problem === undefined ? [] : [problem]
-  } finally {
-    await sql.end({ timeout: 2 })
-  }
+  const pool = createPool({
+    url,
+    size: 1,
+    deadline: 10_000,
+    prepare: false,
+    applicationName: 'callboard start',
+  })
+  const [login] = await pool.use(look).finally(() => pool.close())
+  const [, fault] = faults.find(([name]) => login[name] === true) ?? []
+  if (fault !== undefined)
+    throw new UnsafeDatabase(
+      `DATABASE_URL logs in as ${login.name}, which ${fault} and so sees every organization: use callboard_api (see db/README.md).`,
+    )
+  if (!login.migrated)
+    throw new UnsafeDatabase('The database has no Callboard schema: run npm run migrate first.')
+  if (!login.enters)
+    throw new UnsafeDatabase(
+      `DATABASE_URL logs in as ${login.name}, which may not call app.enter and so sees nothing: use callboard_api (see db/README.md).`,
+    )
+  const problem = versionProblem(login.version)
+  if (problem !== undefined && production) throw new UnsafeDatabase(problem)
+  return problem === undefined ? [] : [problem]
 }

@@ -90,12 +90,6 @@ export const commands: Attack[] = [
       k => `select app.register(upper(${q(k.b.owner.email)}), 'x', ${recipe}, ${proof}, 'x')`,
     ],
   ]),
-  ...each({ value: '0' }, [
-    [
-      "the answer to somebody else's request",
-      k => `select count(*) from app.claim_key(${q(k.b.key)}, sha256('x')) a where a.body is not null`,
-    ],
-  ]),
   ...each('own', [
     [
       'a new organization, which leaves its context behind',

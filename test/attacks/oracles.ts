@@ -30,7 +30,8 @@ const undo = () => 'rollback'
 // Counters that have not been reported yet are counted in, so let them be reported first.
 const freshCounters = [
   () => 'select pg_stat_force_next_flush()',
-  (_: string, k: Knowledge) => `rollback; begin; select app.enter(${q(k.secret)}, ${q(k.a.organization)})`,
+  undo,
+  (_: string, k: Knowledge) => `begin; select app.enter(${q(k.secret)}, ${q(k.a.organization)})`,
 ]
 const counters = () => `select relname, seq_tup_read, idx_scan, idx_tup_fetch from pg_stat_xact_all_tables
   where relname in ('shows', 'users', 'organizations', 'memberships') order by 1`
@@ -161,8 +162,8 @@ export const oracles: Attack[] = [
   ask(
     'what counters say of an address',
     email,
-    onlyIndexes,
     ...freshCounters,
+    onlyIndexes,
     g => `select count(*) from app.users where email = ${q(g)}`,
     counters,
     undo,

@@ -79,7 +79,7 @@ export const reading: Attack[] = [
     ],
     [
       'COPY of a query',
-      k => `copy (select * from app.shows where organization_id <> ${q(k.a.organization)}) to stdout`,
+      k => `copy (select title from app.shows where organization_id <> ${q(k.a.organization)}) to stdout`,
     ],
     ['row locks', k => `select id from app.shows where id = ${q(k.b.show)} for update`],
     [

@@ -14,6 +14,7 @@ const fields = ['message', 'detail', 'hint', 'where', 'constraint_name', 'table_
 
 async function send(sql: postgres.Sql, text: string): Promise<Reply> {
   try {
+    // Not much of it: a socket that postgres.js has paused at the end of the data stays so.
     if (/^copy .* to stdout$/s.test(text)) {
       const chunks: Buffer[] = []
       for await (const chunk of await sql.unsafe(text).readable()) chunks.push(chunk as Buffer)

@@ -20,8 +20,11 @@ export interface Scene {
   answers: () => Promise<unknown[]>
 }
 
-/** A server with one connection for everybody, an attacker who may send it any SQL, and a victim at work. */
-export async function makeScene(t: Test): Promise<Scene> {
+/**
+ * A server with one connection for everybody, an attacker who may send it any SQL, and a victim who is at work
+ * meanwhile, in a transaction of their own, unless that would be in the way.
+ */
+export async function makeScene(t: Test, isAtWork = true): Promise<Scene> {
   const server = await startServer(t, { POOL_SIZE: '1' })
   const { call, db } = server
   const { attacker: a, victim: b } = await makeWorld(server)
@@ -35,10 +38,9 @@ export async function makeScene(t: Test): Promise<Scene> {
   // So many that they are what the planner knows of the table.
   await elsewhere`
     insert into app.shows (title, artist, show_on, notes, fee_minor, currency)
-    select title, artist, show_on + i, notes, fee_minor, currency from app.shows, generate_series(1, 2000) i`
+    select title, artist, show_on + i, notes, fee_minor, currency from app.shows, generate_series(1, 300) i`
   await elsewhere`commit`
   await db.admin`analyze`
-  // The victim is at work meanwhile, on a connection of their own.
   await elsewhere`begin`
   await enter()
   await elsewhere`select title from app.shows where title = ${`Title ${b.marker}`} for update`
@@ -47,6 +49,7 @@ export async function makeScene(t: Test): Promise<Scene> {
       (select slug from app.organizations) as slug, pg_backend_pid() as pid`
   if (!known) throw new Error('the victim sees nothing')
   const live = await readSettings(elsewhere)
+  if (!isAtWork) await elsewhere`commit`
   const tables = await findTables(db)
 
   /** Everything that only the victim or the database may know, as it could be printed. */

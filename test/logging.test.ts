@@ -1,0 +1,149 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { type Database, password, startDatabase } from './helper.ts'
+
+type Line = Record<string, unknown> & { text: string }
+
+/** The server as its own process, whose standard output is its log. */
+async function spawnServer(t: Test, db: Database, settings: Record<string, string>) {
+  const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', 'src/server.ts'], {
+    cwd: fileURLToPath(new URL('..', import.meta.url)),
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: {
+      ...process.env,
+      NODE_ENV: 'development',
+      DATABASE_URL: db.url('callboard_api'),
+      PORT: '0',
+      LOG_LEVEL: 'trace',
+      ...settings,
+    },
+  })
+  t.teardown(async () => {
+    if (child.exitCode !== null) return
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+  })
+  const lines: Line[] = []
+  const url = new Promise<string>((resolve, reject) => {
+    child.once('exit', () => {
+      reject(new Error('the server has stopped'))
+    })
+    createInterface({ input: child.stdout ?? process.stdin }).on('line', text => {
+      const line = { ...(JSON.parse(text) as object), text } as Line
+      lines.push(line)
+      const [, address] = /^Server listening at (.*)$/.exec(String(line['msg'])) ?? []
+      if (address !== undefined) resolve(address)
+    })
+  })
+  const stop = async () => {
+    child.kill('SIGTERM')
+    const [code] = (await once(child, 'exit')) as [number]
+    return code
+  }
+  return { url: await url, lines, stop }
+}
+
+t.test('the log of a server under use', async t => {
+  const db = await startDatabase(t)
+  const jwtSecret = 'MARKED-key-of-the-tokens-of-this-very-test'
+  const server = await spawnServer(t, db, { JWT_SECRET: jwtSecret })
+  const secrets = new Set([jwtSecret, password, 'MARKED-wrong-password', 'MARKED-query-value'])
+  const ask = async (
+    method: string,
+    path: string,
+    { token, body }: { token?: string; body?: object } = {},
+  ) => {
+    const response = await fetch(server.url + path, {
+      method,
+      headers: {
+        ...(token !== undefined && { authorization: `Bearer ${token}` }),
+        ...(body && { 'content-type': 'application/json' }),
+      },
+      ...(body && { body: JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    const answer = (text === '' ? {} : JSON.parse(text)) as Record<string, string>
+    for (const name of ['access_token', 'refresh_token']) {
+      const secret = answer[name]
+      if (secret === undefined) continue
+      secrets.add(secret)
+      // Its signature, and the session's secret within it.
+      for (const part of secret.split('.')) secrets.add(part)
+      if (name === 'access_token') {
+        const { sid } = JSON.parse(Buffer.from(secret.split('.')[1] ?? '', 'base64url').toString()) as {
+          sid: string
+        }
+        secrets.add(sid)
+        secrets.add(createHash('sha256').update(sid).digest('hex'))
+      }
+    }
+    return { status: response.status, answer, requestId: response.headers.get('x-request-id') ?? '' }
+  }
+
+  const email = 'ana@example.com'
+  const registered = await ask('POST', '/api/auth/register', {
+    body: { email, password, display_name: 'Ana', organization_name: 'Northlight' },
+  })
+  const { access_token: token = '', refresh_token = '', organization_id: organization } = registered.answer
+  await ask('POST', '/api/auth/sign-in', { body: { email, password } })
+  await ask('POST', '/api/auth/sign-in', { body: { email, password: 'MARKED-wrong-password' } })
+  await ask('POST', '/api/auth/refresh', { body: { refresh_token } })
+  await ask('POST', '/api/auth/refresh', { body: { refresh_token: 'MARKED.refresh' } })
+  secrets.add('MARKED.refresh')
+  await ask('POST', '/api/auth/password/forgot', { body: { email } })
+  await ask('POST', '/api/invitations', { token, body: { email: 'ben@example.com', role: 'viewer' } })
+  for (const { token: mailed } of await db.admin<
+    { token: string }[]
+  >`select data ->> 'token' as token from app_private.mails`) {
+    secrets.add(mailed)
+    await ask('POST', '/api/auth/email/verify', { body: { token: mailed } })
+  }
+  const [credential] = await db.admin<
+    [{ verifier: Buffer; recipe: string }]
+  >`select verifier, recipe from app_private.credentials`
+  for (const form of ['hex', 'base64', 'base64url'] as const) secrets.add(credential.verifier.toString(form))
+  secrets.add(credential.recipe)
+  const listed = await ask('GET', '/api/shows?q=MARKED-query-value', { token })
+  await ask('GET', '/api/shows', { token: `${token}x` })
+  await ask('POST', '/api/shows', { token, body: { title: 'T', unknown: 'MARKED-query-value' } })
+  // A fault of our own, with the session's secret among the parameters of the statement.
+  await db.admin`alter function app.read_me() rename to read_me_elsewhere`
+  const failed = await ask('GET', '/api/me', { token })
+  await db.admin`alter function app.enter(text, uuid) rename to enter_elsewhere`
+  await ask('GET', '/api/shows', { token })
+  t.equal(await server.stop(), 0)
+
+  t.test('holds none of the secrets that were sent, made or stored', async t => {
+    t.ok(secrets.size > 20, `${secrets.size} secrets are looked for`)
+    t.equal(server.lines.length > 15, true, 'there is a log to look in')
+    for (const secret of secrets) {
+      const line = server.lines.find(({ text }) => text.includes(secret))
+      if (line) t.fail(`a secret is in the log: ${line.text}`)
+    }
+  })
+
+  t.test('names request, organization and user of every answer', async t => {
+    const line = server.lines.find(({ reqId, msg }) => reqId === listed.requestId && msg === 'answered')
+    t.match(line, {
+      method: 'GET',
+      route: '/api/shows',
+      status: 200,
+      ms: Number,
+      organization_id: organization,
+      user_id: registered.answer['user_id'],
+    })
+    for (const { text, msg, reqId } of server.lines.filter(l => l['msg'] === 'answered'))
+      t.ok(reqId, `${String(msg)} has its request: ${text}`)
+  })
+
+  t.test('tells of a failure under the id that the client has got', async t => {
+    t.equal(failed.status, 500)
+    const line = server.lines.find(({ reqId, level }) => reqId === failed.requestId && level === 50)
+    t.match(line, { problem: 'internal', err: { code: '42883', message: /read_me/ } })
+    t.equal(failed.answer['instance'], failed.requestId)
+  })
+})

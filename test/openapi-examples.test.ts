@@ -1,0 +1,98 @@
+import t from 'tap'
+import { checkValue } from './contract.ts'
+import { aShow, register, signIn, startServer } from './helper.ts'
+import { readDocument } from './openapi.ts'
+
+t.test('the OpenAPI document, taken at its word,', async t => {
+  const server = await startServer(t)
+  const { app, call, db } = server
+  const { document, operations, responsesOf, callExample } = await readDocument(server)
+
+  await t.test('says of every operation in an organization which permission it needs', async t => {
+    const rows = await db.admin<{ name: string }[]>`select name from app.permissions`
+    const ana = await register(server, 'Ana')
+    for (const { operation, name } of operations) {
+      const permission = operation['x-permission']
+      if (permission !== undefined)
+        t.ok(
+          rows.some(row => row.name === permission),
+          `${permission} is a permission`,
+        )
+      if (operation.security?.length === 0) continue
+      // A new session each time, since some of the operations end it.
+      const { token } = await signIn(server, ana.email)
+      const nowhere = app.jwt.sign({ ...app.jwt.decode<object>(token), org: null } as never)
+      const { body } = await callExample(name, operation, nowhere)
+      // It has been deleted, so nobody can be in it.
+      const needsOrganization = permission !== undefined && operation.operationId !== 'restoreOrganization'
+      t.equal(
+        body.type === '/problems/no_organization',
+        needsOrganization,
+        `${name} runs in an organization, or not`,
+      )
+    }
+  })
+
+  await t.test('has examples that the server takes', async t => {
+    // An example cannot know what is secret, deleted or somebody else's; it still gets as far as this.
+    const refused: Record<string, string> = {
+      signIn: 'membership_revoked',
+      refresh: 'invalid_refresh_token',
+      resetPassword: 'invalid_token',
+      verifyEmail: 'invalid_token',
+      acceptInvitation: 'invalid_token',
+      changePassword: 'wrong_password',
+      revokeSession: 'not_found',
+      switchOrganization: 'not_found',
+      restoreOrganization: 'not_found',
+      transferOwnership: 'not_found',
+      changeUserRole: 'last_owner',
+      removeUser: 'last_owner',
+      readInvitation: 'not_found',
+      revokeInvitation: 'not_found',
+      resendInvitation: 'not_found',
+      restoreVenue: 'not_found',
+      restoreShow: 'not_found',
+    }
+    for (const { operation, name } of operations) {
+      const ben = await register(server, 'Ben')
+      const make = async (path: string, body: object) =>
+        (await call<{ id: string }>(`POST /api/${path}`, { token: ben.token, body })).body.id
+      const venues = await make('venues', {
+        name: 'Kanalhalle',
+        city: 'Berlin',
+        country: 'DE',
+        time_zone: 'Europe/Berlin',
+      })
+      const shows = await make('shows', { ...aShow, status: 'hold' })
+      const ids = { venues, shows, users: ben.id, organizations: ben.organization }
+      const token = operation.security ? undefined : ben.token
+      const { status, body, text } = await callExample(name, operation, token, ids)
+      const problem = refused[operation.operationId]
+      if (problem === undefined) t.ok(status < 300, `${name} takes its example: ${text}`)
+      else t.equal(body.type, `/problems/${problem}`, `${name} takes its example as far as it can`)
+    }
+  })
+
+  await t.test('has examples that agree with their schemas', async t => {
+    for (const { operation, name } of operations) {
+      for (const parameter of operation.parameters ?? []) {
+        t.doesNotThrow(() => {
+          checkValue(document, parameter.schema, parameter.example, `${name} ${parameter.name}`)
+        })
+      }
+      const bodies = [operation.requestBody, ...responsesOf(operation).map(([, response]) => response)]
+      for (const media of bodies.flatMap(body => Object.values(body?.content ?? {}))) {
+        const shared = Object.values(media.examples ?? {}).map(
+          ({ $ref }) => document.components.examples?.[$ref.replace('#/components/examples/', '')]?.value,
+        )
+        const examples = 'example' in media ? [media.example] : shared
+        t.ok(examples.length > 0, `${name} has an example of everything`)
+        for (const example of examples)
+          t.doesNotThrow(() => {
+            checkValue(document, media.schema, example, name)
+          })
+      }
+    }
+  })
+})
