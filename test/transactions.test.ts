@@ -22,8 +22,8 @@ t.test('what a transaction goes through', async t => {
   await admin`grant select, insert, update on app.notices to callboard_api`
 
   /** The server with routes of this test, and how to call them as Ana. */
-  const withRoutes = async (t: Test, size: number, add: (app: App) => void) => {
-    const pool = poolFor(server, size)
+  const withRoutes = async (t: Test, size: number, add: (app: App) => void, deadline = 1200) => {
+    const pool = poolFor(server, size, deadline)
     const app = await buildApp({ ...server, pool, jwtSecret: server.config.JWT_SECRET ?? '' })
     add(app)
     t.teardown(async () => {
@@ -120,20 +120,26 @@ t.test('what a transaction goes through', async t => {
   await t.test('of two requests that lock each other out, both succeed', async t => {
     await admin`update app.notices set n = 0`
     let arrived = 0
-    const { call } = await withRoutes(t, 2, app => {
-      app.post('/both/:first/:second', { schema: { hide: true } }, (request, reply) => {
-        const { first, second } = request.params as { first: string; second: string }
-        return request
-          .anonymous(async sql => {
-            await sql`update app.notices set n = n + 1 where id = ${first}`
-            arrived += 1
-            while (arrived < 2) await sleep(5)
-            await sql`update app.notices set n = n + 1 where id = ${second}`
-            return [{ body: '{}' }]
-          })
-          .then(reply.json)
-      })
-    })
+    // PostgreSQL looks for a deadlock after a second.
+    const { call } = await withRoutes(
+      t,
+      2,
+      app => {
+        app.post('/both/:first/:second', { schema: { hide: true } }, (request, reply) => {
+          const { first, second } = request.params as { first: string; second: string }
+          return request
+            .anonymous(async sql => {
+              await sql`update app.notices set n = n + 1 where id = ${first}`
+              arrived += 1
+              while (arrived < 2) await sleep(5)
+              await sql`update app.notices set n = n + 1 where id = ${second}`
+              return [{ body: '{}' }]
+            })
+            .then(reply.json)
+        })
+      },
+      10_000,
+    )
     const answers = await Promise.all([call('POST', '/both/1/2'), call('POST', '/both/2/1')])
     t.same(
       answers.map(({ status }) => status),
@@ -207,11 +213,11 @@ t.test('what a transaction goes through', async t => {
 
 type Sql = Parameters<Parameters<Pool['use']>[0]>[0]
 
-function poolFor({ db }: TestServer, size: number): Pool {
+function poolFor({ db }: TestServer, size: number, deadline: number): Pool {
   return createPool({
     url: db.url('callboard_api'),
     size,
-    deadline: 1200,
+    deadline,
     prepare: true,
     applicationName: 'callboard test',
   })

@@ -57,7 +57,7 @@ export const escalation: Attack[] = [
     ],
     ['an extension', 'create extension dblink schema app'],
     ['an extension that anybody trusts', 'create extension hstore schema app'],
-    ['a language', 'create language plperlu'],
+    ['a language', 'create language loot handler plpgsql_call_handler'],
     ['a library', `load 'auto_explain'`],
     ['a comment', `comment on table app.shows is 'x'`],
     ['a privilege for a role', 'grant callboard_definer to callboard_api'],

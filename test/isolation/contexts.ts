@@ -82,9 +82,10 @@ export const contexts: Context[] = [
     name: "settings of the victim with the signature of one's own context",
     target: 'victim',
     open: async (sql, { attacker, victim }) => {
-      const { 'app.signature': _, ...settings } = await stolen(sql, victim)
+      const theirs = await stolen(sql, victim)
       await enter(sql, attacker.owner, attacker)
-      await forge(sql, settings)
+      const { 'app.signature': own = '' } = await readSettings(sql)
+      await forge(sql, { ...theirs, 'app.signature': own })
     },
   },
   {
