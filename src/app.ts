@@ -38,6 +38,14 @@ export async function buildApp({ config, pool, jwtSecret }: AppOptions): Promise
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestId,
     requestTimeout: config.REQUEST_TIMEOUT * 1000,
+    http: {
+      requestTimeout: config.REQUEST_TIMEOUT * 1000,
+      // Node exchanges the two when the headers may take longer than the whole request, and their
+      // default is a minute.
+      headersTimeout: config.REQUEST_TIMEOUT * 1000,
+      // It looks for requests that are late only so often.
+      connectionsCheckingInterval: Math.min(config.REQUEST_TIMEOUT * 250, 30_000),
+    },
     connectionTimeout: config.REQUEST_TIMEOUT * 1000 * 2,
     bodyLimit: config.BODY_LIMIT,
     trustProxy: config.TRUST_PROXY === '' ? false : list(config.TRUST_PROXY),

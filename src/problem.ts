@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http'
+import { type OutgoingMessage, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
@@ -164,15 +164,26 @@ export const malformed = {
       .type('application/problem+json')
       .send(body(new Problem(400, 'bad_request', error.message), request.id))
   },
-  clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => {
-    if (error.code === 'ECONNRESET' || !socket.writable) return
-    const late = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-    const problem = late
-      ? new Problem(408, 'request_timeout', 'Send the whole request in less time.')
-      : new Problem(400, 'bad_request', 'This is not HTTP/1.1.')
+  clientErrorHandler: (
+    error: Error & { code?: string },
+    socket: Socket & { _httpMessage?: OutgoingMessage },
+  ) => {
+    // Behind the beginning of an answer another one would be taken for the rest of it.
+    if (error.code === 'ECONNRESET' || !socket.writable || socket._httpMessage?.headersSent) {
+      socket.destroy()
+      return
+    }
+    const problem = unreadable[error.code ?? ''] ?? new Problem(400, 'bad_request', 'This is not HTTP/1.1.')
     const text = JSON.stringify(body(problem, ''))
     socket.end(
       `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? ''}\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(text)}\r\nconnection: close\r\n\r\n${text}`,
     )
+    // Whoever goes on sending is not listened to for ever.
+    setTimeout(() => socket.destroy(), 1000).unref()
   },
+}
+
+const unreadable: Record<string, Problem> = {
+  ERR_HTTP_REQUEST_TIMEOUT: new Problem(408, 'request_timeout', 'Send the whole request in less time.'),
+  HPE_HEADER_OVERFLOW: new Problem(431, 'headers_too_large', 'Send fewer or shorter headers.'),
 }

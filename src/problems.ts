@@ -57,6 +57,11 @@ export const problems: Record<string, { status: number; title: string; detail?: 
   method_not_allowed: { status: 405, title: 'The resource does not have this method' },
   request_timeout: { status: 408, title: 'The request took too long to arrive' },
   email_taken: { status: 409, title: 'There is an account with this address' },
+  address_unverified: {
+    status: 409,
+    title: 'The account has not confirmed its address',
+    detail: 'This account has not confirmed its address yet: send an invitation, which does both.',
+  },
   already_member: {
     status: 409,
     title: 'The person belongs to the organization already',
@@ -105,6 +110,7 @@ export const problems: Record<string, { status: number; title: string; detail?: 
   shows_tickets_within_capacity: { status: 422, title: 'More tickets are sold than there are places' },
   shows_fee_with_currency: { status: 422, title: 'A fee needs a currency, and a currency a fee' },
   rate_limited: { status: 429, title: 'Too many requests' },
+  headers_too_large: { status: 431, title: 'The headers are too large' },
   internal: { status: 500, title: 'Something went wrong on our side' },
   database_unavailable: { status: 503, title: 'The database is not available' },
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { join, mailedToken, password, register, signIn, startServer } from './helper.ts'
+import { confirmed, join, mailedToken, password, register, signIn, startServer } from './helper.ts'
 import { claimsOf, outcome } from './tokens.ts'
 
 interface Member {
@@ -29,7 +29,7 @@ t.test('adding members', async t => {
     ).map(({ kind }) => kind)
 
   await t.test('who have an account makes them members at once, and tells them', async t => {
-    const ben = await register(server, 'Ben')
+    const ben = await confirmed(server, await register(server, 'Ben'))
     const { status, body, headers } = await add(ben.email.toUpperCase())
     t.equal(status, 201)
     t.match(body, { id: ben.id, email: ben.email, display_name: 'Ben', role: 'manager' }, 'their name stays')
@@ -42,6 +42,19 @@ t.test('adding members', async t => {
     t.equal(outcome(await call('GET /api/users', { token: there.token })), '200')
     t.equal(outcome(await add(ben.email, 'viewer')), '409 already_member')
     t.match((await call(`GET /api/users/${ben.id}`, { token: ana.token })).body, { role: 'manager' })
+  })
+
+  await t.test('is refused while the address is only claimed: anybody can sign up with it', async t => {
+    const mallory = await register(server, 'Mallory')
+    t.equal(outcome(await add(mallory.email)), '409 address_unverified')
+    const organization_id = ana.organization
+    t.equal(
+      outcome(await call('POST /api/auth/switch', { token: mallory.token, body: { organization_id } })),
+      '404 not_found',
+    )
+    const token = await mailedToken(server, 'verify_email', mallory.email)
+    t.equal(outcome(await call('POST /api/auth/email/verify', { body: { token } })), '204')
+    t.equal(outcome(await add(mallory.email)), '201', 'whoever reads the mail owns the address')
   })
 
   await t.test('who have none gives them one, and a mail through which they choose a password', async t => {

@@ -92,7 +92,11 @@ t.test('the first start of the database', async t => {
         ['callboard_support', ''],
         ['callboard_auditor', 'anything'],
       ] as const)
-        await t.rejects(checkDatabase(as(user, password), false), { code: '28P01' }, `${user} stays outside`)
+        await t.rejects(
+          checkDatabase(as(user, password), false),
+          { cause: { code: '28P01' } },
+          `${user} stays outside`,
+        )
 
       const incomplete = { ...env, CALLBOARD_API_PASSWORD: undefined }
       await t.rejects(run(url, scripts.at(-1) ?? '', incomplete), /syntax error/, 'a password is missing')

@@ -171,6 +171,12 @@ export async function signIn({ call }: TestServer, email: string, organization?:
   }
 }
 
+/** The same person, who has confirmed their address: only then can they be added without an invitation. */
+export async function confirmed({ db }: TestServer, person: Person): Promise<Person> {
+  await db.admin`update app.users set email_verified_at = now() where id = ${person.id} and email_verified_at is null`
+  return person
+}
+
 /** A member of an owner's organization in a role, with a token for that organization. */
 export async function join(
   server: TestServer,
@@ -178,7 +184,7 @@ export async function join(
   role: string,
   name = `${role} of ${owner.organization.slice(-4)}`,
 ): Promise<Person> {
-  const person = await register(server, name)
+  const person = await confirmed(server, await register(server, name))
   const { status, body } = await server.call('POST /api/users', {
     token: owner.token,
     body: { email: person.email, display_name: name, role },

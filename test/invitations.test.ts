@@ -1,5 +1,5 @@
 import t from 'tap'
-import { join, password, register, signIn, startServer } from './helper.ts'
+import { confirmed, join, password, register, signIn, startServer } from './helper.ts'
 import { accept, type Invitation, invite, linkOf, newAddress } from './invite.ts'
 import { claimsOf, outcome } from './tokens.ts'
 
@@ -171,7 +171,7 @@ t.test('an invitation', async t => {
   })
 
   await t.test('ends when its person is added, so that it is no way back after a removal', async t => {
-    const ben = await register(server, 'Ben')
+    const ben = await confirmed(server, await register(server, 'Ben'))
     const { body } = await invite(server, ana, ben.email, 'owner')
     const added = await call('POST /api/users', {
       token: ana.token,

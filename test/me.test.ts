@@ -1,5 +1,5 @@
 import t from 'tap'
-import { join, mailedToken, password, register, signIn, startServer } from './helper.ts'
+import { confirmed, join, mailedToken, password, register, signIn, startServer } from './helper.ts'
 import { claimsOf, outcome } from './tokens.ts'
 
 interface Session {
@@ -124,6 +124,7 @@ t.test('organizations of one user', async t => {
 
   await t.test('are switched without signing in again; both tokens work side by side', async t => {
     const owner = await register(server, 'Olga')
+    await confirmed(server, ana)
     await call('POST /api/users', {
       token: owner.token,
       body: { email: ana.email, display_name: 'Ana', role: 'viewer' },

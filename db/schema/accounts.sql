@@ -31,6 +31,14 @@ create policy all_definer on app_private.email_tokens for all to callboard_defin
 grant select, insert, update on app_private.email_tokens to callboard_definer;
 comment on table app_private.email_tokens is 'Hashes of the secrets in mailed links.';
 
+create or replace function app_private.password_cost() returns text
+language sql immutable parallel safe
+set search_path = ''
+return 'argon2id$m=19456,t=2,p=1$';
+comment on function app_private.password_cost() is 'What a new password costs to derive: OWASP''s minimum for argon2id.';
+alter function app_private.password_cost() owner to callboard_definer;
+revoke execute on function app_private.password_cost() from public;
+
 create or replace function app.password_recipe(address text default null) returns text
 language plpgsql volatile security definer
 set search_path = ''
@@ -41,12 +49,12 @@ begin
   return coalesce(
     (select c.recipe from app_private.credentials c join app.users u on u.id = c.user_id where lower(u.email) = lower(address)),
     -- All 128 bits from the same hash: the fixed bits of a UUID would tell the one from the other.
-    'argon2id$m=19456,t=2,p=1$' || encode(substring(app_private.keyed_hash(
+    app_private.password_cost() || encode(substring(app_private.keyed_hash(
       convert_to('salt:' || coalesce(lower(address), gen_random_uuid()::text), 'UTF8')) from 1 for 16), 'base64'));
 end
 $$;
 comment on function app.password_recipe(text) is
-  'How to derive the proof of a password: argon2id$m=<KiB>,t=<passes>,p=<lanes>$<salt, base64>. With null, a fresh recipe for a new password. The cost is OWASP''s minimum for argon2id.';
+  'How to derive the proof of a password: argon2id$m=<KiB>,t=<passes>,p=<lanes>$<salt, base64>. With null, a fresh recipe for a new password. The cost is that of app_private.password_cost.';
 alter function app.password_recipe(text) owner to callboard_definer;
 revoke execute on function app.password_recipe(text) from public;
 grant execute on function app.password_recipe(text) to callboard_api;
@@ -56,7 +64,8 @@ language plpgsql volatile
 set search_path = ''
 as $$
 begin
-  if length(proof) is distinct from 32 or recipe !~ '^argon2id\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]{22}==$' then
+  if length(proof) is distinct from 32 or not starts_with(recipe, app_private.password_cost())
+    or substr(recipe, length(app_private.password_cost()) + 1) !~ '^[A-Za-z0-9+/]{22}==$' then
     perform app.refuse(400, 'invalid_value', 'The proof of the password is malformed.');
   end if;
   insert into app_private.credentials as c (user_id, recipe, verifier) values (of_user, recipe, sha256(proof))

@@ -182,6 +182,11 @@ begin
     perform app_private.mail_token(who, 'reset_password', interval '7 days');
   else
     select u.id into who from app.users u where lower(u.email) = lower(address);
+    -- Anybody can sign up with anybody's address. Until its owner has answered a mail, a password
+    -- of that account may be a stranger's, whom this would let in.
+    if exists (select from app.users u join app_private.credentials c on c.user_id = u.id where u.id = who and u.email_verified_at is null) then
+      perform app.refuse(409, 'address_unverified');
+    end if;
   end if;
   perform app_private.join_organization(who, organization, new_role);
   -- An invitation that is still open would let them in again after they were removed.
@@ -192,7 +197,7 @@ begin
 end
 $$;
 comment on function app.add_member(text, text, text) is
-  'Makes somebody a member at once; an address without an account gets one, and a mailed link to choose a password. PT403, PT409 already_member.';
+  'Makes somebody a member at once; an address without an account gets one, and a mailed link to choose a password. PT403, PT409 already_member, address_unverified.';
 alter function app.add_member(text, text, text) owner to callboard_definer;
 revoke execute on function app.add_member(text, text, text) from public;
 grant execute on function app.add_member(text, text, text) to callboard_api;

@@ -84,7 +84,7 @@ begin
     return;
   end if;
 
-  select x.deleted_at, m.role, m.deletion_id is distinct from x.deletion_id as has_left into o
+  select x.deleted_at, m.role, m.deleted_at is not null and m.deletion_id is distinct from x.deletion_id as has_left into o
   from app.organizations x left join app.memberships m on m.organization_id = x.id and m.user_id = s.user_id
   where x.id = organization;
   -- Somebody who did not belong to the end learns nothing about an organization, not even that it is gone.

@@ -71,7 +71,12 @@ export async function userRoutes(app: App) {
         operationId: 'addUser',
         summary: 'Add somebody at once; an unknown address gets an account and a mail to choose a password',
         description: 'Somebody who was a member before gets their membership back, in the new role.',
-        'x-problems': ['already_member', ...constraintsOf('users'), ...constraintsOf('memberships')],
+        'x-problems': [
+          'already_member',
+          'address_unverified',
+          ...constraintsOf('users'),
+          ...constraintsOf('memberships'),
+        ],
         'x-permission': 'members.manage',
         headers: IdempotencyKey,
         body: Strict({ email: Email, display_name: Line('Ben Okafor'), role: Role }, { title: 'NewMember' }),

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:e9773aeef453637838ce46159cae9f3e7a55f17f
+--! Hash: sha1:5eb83f8b5a64fe0c50c4ea55129ec00977da1f36
 --! Message: the foundation
 
 --! Included schemas.sql
@@ -797,6 +797,11 @@ begin
     perform app_private.mail_token(who, 'reset_password', interval '7 days');
   else
     select u.id into who from app.users u where lower(u.email) = lower(address);
+    -- Anybody can sign up with anybody's address. Until its owner has answered a mail, a password
+    -- of that account may be a stranger's, whom this would let in.
+    if exists (select from app.users u join app_private.credentials c on c.user_id = u.id where u.id = who and u.email_verified_at is null) then
+      perform app.refuse(409, 'address_unverified');
+    end if;
   end if;
   perform app_private.join_organization(who, organization, new_role);
   -- An invitation that is still open would let them in again after they were removed.
@@ -807,7 +812,7 @@ begin
 end
 $$;
 comment on function app.add_member(text, text, text) is
-  'Makes somebody a member at once; an address without an account gets one, and a mailed link to choose a password. PT403, PT409 already_member.';
+  'Makes somebody a member at once; an address without an account gets one, and a mailed link to choose a password. PT403, PT409 already_member, address_unverified.';
 alter function app.add_member(text, text, text) owner to callboard_definer;
 revoke execute on function app.add_member(text, text, text) from public;
 grant execute on function app.add_member(text, text, text) to callboard_api;
@@ -947,7 +952,7 @@ begin
     return;
   end if;
 
-  select x.deleted_at, m.role, m.deletion_id is distinct from x.deletion_id as has_left into o
+  select x.deleted_at, m.role, m.deleted_at is not null and m.deletion_id is distinct from x.deletion_id as has_left into o
   from app.organizations x left join app.memberships m on m.organization_id = x.id and m.user_id = s.user_id
   where x.id = organization;
   -- Somebody who did not belong to the end learns nothing about an organization, not even that it is gone.
@@ -1805,6 +1810,14 @@ create policy all_definer on app_private.email_tokens for all to callboard_defin
 grant select, insert, update on app_private.email_tokens to callboard_definer;
 comment on table app_private.email_tokens is 'Hashes of the secrets in mailed links.';
 
+create or replace function app_private.password_cost() returns text
+language sql immutable parallel safe
+set search_path = ''
+return 'argon2id$m=19456,t=2,p=1$';
+comment on function app_private.password_cost() is 'What a new password costs to derive: OWASP''s minimum for argon2id.';
+alter function app_private.password_cost() owner to callboard_definer;
+revoke execute on function app_private.password_cost() from public;
+
 create or replace function app.password_recipe(address text default null) returns text
 language plpgsql volatile security definer
 set search_path = ''
@@ -1815,12 +1828,12 @@ begin
   return coalesce(
     (select c.recipe from app_private.credentials c join app.users u on u.id = c.user_id where lower(u.email) = lower(address)),
     -- All 128 bits from the same hash: the fixed bits of a UUID would tell the one from the other.
-    'argon2id$m=19456,t=2,p=1$' || encode(substring(app_private.keyed_hash(
+    app_private.password_cost() || encode(substring(app_private.keyed_hash(
       convert_to('salt:' || coalesce(lower(address), gen_random_uuid()::text), 'UTF8')) from 1 for 16), 'base64'));
 end
 $$;
 comment on function app.password_recipe(text) is
-  'How to derive the proof of a password: argon2id$m=<KiB>,t=<passes>,p=<lanes>$<salt, base64>. With null, a fresh recipe for a new password. The cost is OWASP''s minimum for argon2id.';
+  'How to derive the proof of a password: argon2id$m=<KiB>,t=<passes>,p=<lanes>$<salt, base64>. With null, a fresh recipe for a new password. The cost is that of app_private.password_cost.';
 alter function app.password_recipe(text) owner to callboard_definer;
 revoke execute on function app.password_recipe(text) from public;
 grant execute on function app.password_recipe(text) to callboard_api;
@@ -1830,7 +1843,8 @@ language plpgsql volatile
 set search_path = ''
 as $$
 begin
-  if length(proof) is distinct from 32 or recipe !~ '^argon2id\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]{22}==$' then
+  if length(proof) is distinct from 32 or not starts_with(recipe, app_private.password_cost())
+    or substr(recipe, length(app_private.password_cost()) + 1) !~ '^[A-Za-z0-9+/]{22}==$' then
     perform app.refuse(400, 'invalid_value', 'The proof of the password is malformed.');
   end if;
   insert into app_private.credentials as c (user_id, recipe, verifier) values (of_user, recipe, sha256(proof))

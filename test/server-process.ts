@@ -1,0 +1,68 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import type { Test } from 'tap'
+import { root } from './program.ts'
+
+export interface ServerProcess {
+  child: ChildProcess
+  /** What it has said so far on standard output, line by line. */
+  said: string[]
+  /** What it has said so far on standard error. */
+  complaint: () => string
+  /** The first line, said already or later, that matches. Rejects when the process ends without one. */
+  says: (pattern: RegExp) => Promise<RegExpExecArray>
+  /** How it ended. */
+  ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
+}
+
+/** Starts src/server.ts as `npm start` does, with these settings and no others. Killed when the test ends. */
+export function startServerProcess(t: Test, settings: Record<string, string>): ServerProcess {
+  const inherited = Object.fromEntries(
+    // The test runner measures through NODE_…; what it sets for tests is no setting of the server.
+    ['PATH', 'HOME', 'NODE_OPTIONS', 'NODE_V8_COVERAGE'].map(name => [name, process.env[name] ?? '']),
+  )
+  const runner = Object.fromEntries(Object.entries(process.env).filter(([name]) => /^_?TAP/.test(name)))
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), 'src/server.ts'], {
+    cwd: root,
+    env: { ...inherited, ...runner, ...settings },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  const said: string[] = []
+  const listeners = new Set<() => void>()
+  const notify = () => {
+    for (const listener of [...listeners]) listener()
+  }
+  createInterface({ input: child.stdout }).on('line', line => {
+    said.push(line)
+    notify()
+  })
+  let complaint = ''
+  child.stderr.on('data', (chunk: Buffer) => (complaint += chunk.toString()))
+  let isOver = false
+  const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>(resolve => {
+    child.once('close', (code, signal) => {
+      isOver = true
+      notify()
+      resolve({ code, signal })
+    })
+  })
+  const says = (pattern: RegExp) =>
+    new Promise<RegExpExecArray>((resolve, reject) => {
+      const look = () => {
+        for (const line of said) {
+          const found = pattern.exec(line)
+          if (!found) continue
+          listeners.delete(look)
+          resolve(found)
+          return
+        }
+        if (!isOver) return
+        listeners.delete(look)
+        reject(new Error(`it ended without saying ${pattern.source}:\n${said.join('\n')}\n${complaint}`))
+      }
+      listeners.add(look)
+      look()
+    })
+  return { child, said, complaint: () => complaint, says, ended }
+}
