@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type Answer, aShow, join, register, startServer } from './helper.ts'
+import { type Answer, aShow, confirmed, join, register, startServer } from './helper.ts'
 import { outcome } from './tokens.ts'
 
 interface Row extends Record<string, unknown> {
@@ -36,7 +36,7 @@ t.test('Idempotency-Key', async t => {
   })
 
   await t.test('a repeated request gives the first answer again and does nothing', async t => {
-    const member = await register(server, 'Mia')
+    const member = await confirmed(server, await register(server, 'Mia'))
     const creations: [path: string, body: object][] = [
       ['/api/shows', { ...aShow, title: 'Replayed', fee_minor: Number.MAX_SAFE_INTEGER, currency: 'EUR' }],
       ['/api/venues', aVenue],

@@ -46,6 +46,8 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       switchOrganization: 'not_found',
       restoreOrganization: 'not_found',
       transferOwnership: 'not_found',
+      // The example of register has claimed this address.
+      addUser: 'address_unverified',
       changeUserRole: 'last_owner',
       removeUser: 'last_owner',
       readInvitation: 'not_found',

@@ -1,7 +1,7 @@
+import postgres from 'postgres'
 import t from 'tap'
 import { createDatabase, dropDatabase, withUrl } from '../src/database/provision.ts'
 import { demoEmail, demoPassword } from '../src/demo.ts'
-import postgres from 'postgres'
 import { startDatabase, startServer } from './helper.ts'
 import { run } from './program.ts'
 
@@ -45,7 +45,7 @@ t.test('an empty database becomes a Callboard', async t => {
 
   await t.test('in which two companies work, and each sees its own', async t => {
     const server = await startServer(t, { DATABASE_URL: urls.DATABASE_URL })
-    const titles = []
+    const titles: Set<string>[] = []
     for (const email of [demoEmail, 'erin@harbourstage.example']) {
       const { status, body } = await server.call<{ access_token: string }>('POST /api/auth/sign-in', {
         body: { email, password: demoPassword },
