@@ -1,4 +1,4 @@
-import rateLimit from '@fastify/rate-limit'
+import rateLimit, { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from './config.ts'
@@ -14,6 +14,9 @@ declare module 'fastify' {
 const tooMany = (seconds: number) =>
   new Problem(429, 'rate_limited', `Too many requests: try again in ${seconds} seconds.`)
 
+// How many keys are counted; beyond it the oldest is forgotten, and begins anew.
+const cache = 100_000
+
 /** Limits per organization, or per address where there is none yet. */
 export const limits = fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
@@ -23,7 +26,7 @@ export const limits = fp(
       hook: 'onRequest',
       max: config.RATE_LIMIT,
       timeWindow: 60_000,
-      cache: 100_000,
+      cache,
       enableDraftSpec: true,
       keyGenerator: request => keyOf(request),
       errorResponseBuilder: (_request, context) => tooMany(Math.ceil(context.ttl / 1000)),
@@ -32,11 +35,13 @@ export const limits = fp(
     const perAddress = app.createRateLimit({
       max: config.SIGN_IN_LIMIT,
       timeWindow: 60_000,
-      keyGenerator: r => `address ${r.ip}`,
+      cache,
+      keyGenerator: r => `address ${normalizeIP(r.ip)}`,
     })
     const perAccount = app.createRateLimit({
       max: config.SIGN_IN_LIMIT,
       timeWindow: 60_000,
+      cache,
       keyGenerator: r => `account ${accountOf(r)}`,
     })
     app.decorate('signInLimit', async (request, reply) => {
@@ -60,13 +65,16 @@ export const limits = fp(
   { name: 'limits' },
 )
 
+// Undefined until a token was verified, whatever its type says.
+const userOf = (request: FastifyRequest) => request.user as FastifyRequest['user'] | undefined
+
 function keyOf(request: FastifyRequest): string {
-  // Undefined until a token was verified, whatever its type says.
-  const user = request.user as FastifyRequest['user'] | undefined
-  return user ? (user.org ?? user.sub) : request.ip
+  const user = userOf(request)
+  // Whoever has one IPv6 address has all of its network.
+  return user ? (user.org ?? user.sub) : normalizeIP(request.ip)
 }
 
 function accountOf(request: FastifyRequest): string {
   const { email, token } = (request.body ?? {}) as { email?: string; token?: string }
-  return email?.toLowerCase() ?? token ?? keyOf(request)
+  return email?.toLowerCase() ?? token ?? userOf(request)?.sub ?? ''
 }

@@ -10,15 +10,25 @@ export function loggerOptions(config: Config): NonNullable<FastifyServerOptions[
     serializers: {
       req: (request: FastifyRequest) => ({ method: request.method, path: request.url.split('?', 1)[0] }),
       // postgres.js puts the statement and its parameters, secrets included, on the error.
-      err: (error: Error & { code?: string; constraint_name?: string; where?: string }) => ({
+      err: (error: Error & { code?: string; constraint_name?: string }) => ({
         type: error.name,
         message: error.message,
         code: error.code,
         constraint: error.constraint_name,
         stack: error.stack ?? '',
+        ...(error.cause instanceof Error && { cause: reasonOf(error.cause) }),
       }),
     },
   }
+}
+
+/** What a log says of a system error; of a name with several addresses Node has only the code to tell. */
+const reasonOf = (error: NodeJS.ErrnoException) => error.message || (error.code ?? '')
+
+/** Whose request it is, where that has been proved. */
+export function asking(request: FastifyRequest): { organization_id?: string | null; user_id?: string } {
+  const user = request.user as FastifyRequest['user'] | undefined
+  return user ? { organization_id: user.org, user_id: user.sub } : {}
 }
 
 /** A client's own request id is kept when it is harmless, so that its log and ours can be laid side by side. */
@@ -34,15 +44,13 @@ export const logging = fp(
       void reply.header('x-request-id', request.id)
     })
     app.addHook('onResponse', async (request, reply) => {
-      const user = request.user as FastifyRequest['user'] | undefined
       request.log.info(
         {
           method: request.method,
           route: request.routeOptions.url ?? null,
           status: reply.statusCode,
           ms: Math.round(reply.elapsedTime * 10) / 10,
-          organization_id: user?.org,
-          user_id: user?.sub,
+          ...asking(request),
         },
         'answered',
       )

@@ -2,6 +2,7 @@ import { type OutgoingMessage, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { asking } from './logging.ts'
 import { problems } from './problems.ts'
 
 export interface FieldError {
@@ -139,8 +140,9 @@ export const problemDetails = fp(
   async (app: FastifyInstance) => {
     app.setErrorHandler((error, request, reply) => {
       const problem = toProblem(error)
-      if (problem.status >= 500) request.log.error({ err: error, problem: problem.problem }, 'request failed')
-      else request.log.info({ problem: problem.problem, status: problem.status }, 'request refused')
+      const about = { problem: problem.problem, status: problem.status, ...asking(request) }
+      if (problem.status >= 500) request.log.error({ err: error, ...about }, 'request failed')
+      else request.log.info(about, 'request refused')
       if (problem.status === 401) void reply.header('www-authenticate', 'Bearer')
       if (problem.status === 503) void reply.header('retry-after', '1')
       return reply.code(problem.status).type('application/problem+json').send(body(problem, request.id))

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type Answer, aShow, register, startServer } from './helper.ts'
+import { type Answer, aShow, join, type Person, register, startServer } from './helper.ts'
 
 /** What an answer says of the limit. */
 function limitOf({ status, headers }: Answer) {
@@ -77,4 +77,38 @@ t.test('the limit of signing in', async t => {
     t.match(await guess('erin@northlight.example', '192.0.2.9'), { status: 429, limit: 3, remaining: 0 })
     t.match(await guess('erin@northlight.example', '192.0.2.10'), { status: 401, remaining: 2 })
   })
+
+  await t.test('takes an IPv6 network for one address', async t => {
+    for (const [n, remaining] of [2, 1, 0].entries())
+      t.match(await guess(`gro${n}@harbourstage.example`, `2001:db8:0:1::${n}`), { status: 401, remaining })
+    t.match(await guess('gro3@harbourstage.example', '2001:db8:0:1:ffff::1'), { status: 429 })
+    t.match(await guess('gro3@harbourstage.example', '2001:db8:0:2::1'), { status: 401, remaining: 2 })
+  })
+
+  await t.test('is that of one member, where a password is changed', async t => {
+    const owner = await register(server, 'Ana')
+    const member = await join(server, owner, 'viewer')
+    const change = async ({ token }: Person, from: string) =>
+      limitOf(
+        await call('POST /api/auth/password/change', {
+          token,
+          body: { current_password: 'guessed', new_password: 'long enough to be one' },
+          headers: { 'x-forwarded-for': from },
+        }),
+      )
+    for (const n of [1, 2, 3]) t.match(await change(owner, `198.51.100.${n}`), { status: 403 })
+    t.match(await change(owner, '198.51.100.4'), { status: 429 })
+    t.match(await change(member, '198.51.100.5'), { status: 403 })
+  })
+})
+
+t.test('nobody who is not trusted chooses their address', async t => {
+  const { call } = await startServer(t, { SIGN_IN_LIMIT: '3' })
+  for (const [n, status] of [401, 401, 401, 429].entries()) {
+    const answer = await call('POST /api/auth/sign-in', {
+      body: { email: `hana${n}@harbourstage.example`, password: 'guessed' },
+      headers: { 'x-forwarded-for': `192.0.2.${n}` },
+    })
+    t.equal(answer.status, status)
+  }
 })

@@ -4,6 +4,8 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { readConfig } from '../src/config.ts'
+import { loggerOptions } from '../src/logging.ts'
 import { type Database, password, startDatabase } from './helper.ts'
 
 type Line = Record<string, unknown> & { text: string }
@@ -109,7 +111,10 @@ t.test('the log of a server under use', async t => {
   secrets.add(credential.recipe)
   const listed = await ask('GET', '/api/shows?q=MARKED-query-value', { token })
   await ask('GET', '/api/shows', { token: `${token}x` })
-  await ask('POST', '/api/shows', { token, body: { title: 'T', unknown: 'MARKED-query-value' } })
+  const refused = await ask('POST', '/api/shows', {
+    token,
+    body: { title: 'T', unknown: 'MARKED-query-value' },
+  })
   // A fault of our own, with the session's secret among the parameters of the statement.
   await db.admin`alter function app.read_me() rename to read_me_elsewhere`
   const failed = await ask('GET', '/api/me', { token })
@@ -140,10 +145,32 @@ t.test('the log of a server under use', async t => {
       t.ok(reqId, `${String(msg)} has its request: ${text}`)
   })
 
+  t.test('names them also where a request is refused or fails', async t => {
+    const whose = { organization_id: organization, user_id: registered.answer['user_id'] }
+    for (const [id, msg] of [
+      [refused.requestId, 'request refused'],
+      [failed.requestId, 'request failed'],
+    ])
+      t.match(
+        server.lines.find(line => line['reqId'] === id && line['msg'] === msg),
+        whose,
+      )
+  })
+
   t.test('tells of a failure under the id that the client has got', async t => {
     t.equal(failed.status, 500)
     const line = server.lines.find(({ reqId, level }) => reqId === failed.requestId && level === 50)
     t.match(line, { problem: 'internal', err: { code: '42883', message: /read_me/ } })
     t.equal(failed.answer['instance'], failed.requestId)
   })
+})
+
+t.test('an error is logged with its cause, and without what the driver hangs on it', async t => {
+  const { serializers } = loggerOptions(readConfig({})) as { serializers: { err: (error: Error) => object } }
+  const cause = Object.assign(new AggregateError([], ''), { code: 'ECONNREFUSED' })
+  const error = new Error('away', { cause })
+  Object.assign(error, { query: 'select MARKED', parameters: ['MARKED'], detail: 'Key (email)=(MARKED)' })
+  const logged = serializers.err(error)
+  t.match(logged, { type: 'Error', message: 'away', cause: 'ECONNREFUSED' })
+  t.notMatch(JSON.stringify(logged), 'MARKED')
 })
