@@ -14,8 +14,8 @@ declare module 'fastify' {
 const tooMany = (seconds: number) =>
   new Problem(429, 'rate_limited', `Too many requests: try again in ${seconds} seconds.`)
 
-// How many keys are counted; beyond it the oldest is forgotten, and begins anew.
-const cache = 100_000
+// Beyond so many keys the oldest is forgotten, and begins anew.
+const window = { timeWindow: 60_000, cache: 100_000 }
 
 /** Limits per organization, or per address where there is none yet. */
 export const limits = fp(
@@ -25,8 +25,7 @@ export const limits = fp(
       // and before a body is read, so a refused one is counted too.
       hook: 'onRequest',
       max: config.RATE_LIMIT,
-      timeWindow: 60_000,
-      cache,
+      ...window,
       enableDraftSpec: true,
       keyGenerator: request => keyOf(request),
       errorResponseBuilder: (_request, context) => tooMany(Math.ceil(context.ttl / 1000)),
@@ -34,14 +33,12 @@ export const limits = fp(
 
     const perAddress = app.createRateLimit({
       max: config.SIGN_IN_LIMIT,
-      timeWindow: 60_000,
-      cache,
+      ...window,
       keyGenerator: r => `address ${normalizeIP(r.ip)}`,
     })
     const perAccount = app.createRateLimit({
       max: config.SIGN_IN_LIMIT,
-      timeWindow: 60_000,
-      cache,
+      ...window,
       keyGenerator: r => `account ${accountOf(r)}`,
     })
     app.decorate('signInLimit', async (request, reply) => {
