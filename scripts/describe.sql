@@ -65,7 +65,8 @@ parts (classid, objid, subid, label, value) as (
       case when a.attstorage <> t.typstorage then format('storage %s', a.attstorage) end,
       case when a.attcompression <> '' then format('compression %s', a.attcompression) end,
       'statistics ' || nullif(a.attstattarget, -1),
-      array_to_string(a.attoptions, ', '))
+      -- 15.20 and its like count changes of a column in there.
+      nullif(array_to_string(array(select o from unnest(a.attoptions) o where o !~ '^pg_attver='), ', '), ''))
   from pg_attribute a join relations r on r.oid = a.attrelid join pg_type t on t.oid = a.atttypid
   left join pg_attrdef f on f.adrelid = a.attrelid and f.adnum = a.attnum
   where a.attnum > 0 and not a.attisdropped and r.relkind <> 'S'
