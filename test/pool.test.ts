@@ -109,14 +109,14 @@ t.test('the pool', async t => {
   })
 
   await t.test('a slow statement is given up in time, and costs no connection', async t => {
-    const pool = open(t, { size: 1, deadline: 500 })
+    const pool = open(t, { size: 1, deadline: 2000 })
     const before = await pidOf(pool)
     const began = Date.now()
     await t.rejects(
       pool.use(sql => sql`select pg_sleep(60)`),
       { code: '57014' },
     )
-    t.ok(Date.now() - began <= 500)
+    t.ok(Date.now() - began < 2500)
     t.equal(await pidOf(pool), before)
   })
 
@@ -132,7 +132,7 @@ t.test('the pool', async t => {
       }),
       /did not answer in time/,
     )
-    t.ok(Date.now() - began < 600)
+    t.ok(Date.now() - began < 1500)
     t.not(await pidOf(pool), before)
     await until(async () => (await backends(db)).every(({ pid }) => pid !== before))
   })
@@ -160,7 +160,7 @@ t.test('the pool', async t => {
     const waiters = Array.from({ length: 50 }, () => pool.use(sql => sql`select 1`))
     t.same(pool.stats(), { size: 1, open: 1, busy: 1, waiting: 50 })
     await Promise.all(waiters.map(waiter => refusal(t, waiter, /are busy/)))
-    t.ok(Date.now() - began < 800)
+    t.ok(Date.now() - began < 1500)
     t.same(pool.stats(), { size: 1, open: 1, busy: 1, waiting: 0 })
 
     const patient = Array.from({ length: 50 }, () => pool.use(sql => sql`select 1 as n`))
@@ -278,7 +278,7 @@ t.test('a database that cannot be reached is a 503 at once, with its reason for 
     const began = Date.now()
     await Promise.all(Array.from({ length: 10 }, () => refusal(t, pool.use(transaction), /in time|are busy/)))
     await refusal(t, pool.use(transaction), /in time/)
-    t.ok(Date.now() - began < 1200)
+    t.ok(Date.now() - began < 2500)
     t.same(pool.stats(), { size: 2, open: 0, busy: 0, waiting: 0 })
     await until(() => proxy.connections() === 0)
     proxy.thaw()
