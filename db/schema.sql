@@ -5,11 +5,17 @@
 --!include users.sql
 --!include organizations.sql
 --!include memberships.sql
+--!include custom_roles.sql
+--!include member_permissions.sql
 --!include sessions.sql
 --!include mails.sql
 --!include deletions.sql
 --!include organization_commands.sql
 --!include invitations.sql
+--!include member_commands.sql
+--!include role_commands.sql
+--!include member_permission_commands.sql
+--!include explain.sql
 --!include accounts.sql
 --!include idempotency.sql
 --!include venues.sql

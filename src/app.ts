@@ -10,13 +10,16 @@ import { loggerOptions, logging, requestId } from './logging.ts'
 import { methods } from './methods.ts'
 import { openapi } from './openapi.ts'
 import { malformed, problemDetails } from './problem.ts'
+import { accessRoutes } from './routes/access.ts'
 import { authRoutes } from './routes/auth.ts'
 import { healthRoutes } from './routes/health.ts'
 import { acceptInvitationRoutes, invitationRoutes } from './routes/invitations.ts'
 import { meRoutes } from './routes/me.ts'
 import { myOrganizationRoutes, organizationRoutes } from './routes/organizations.ts'
 import { mailedLinkRoutes, passwordRoutes } from './routes/passwords.ts'
+import { permissionRoutes } from './routes/permissions.ts'
 import { problemRoutes } from './routes/problems.ts'
+import { roleRoutes } from './routes/roles.ts'
 import { showRoutes } from './routes/shows.ts'
 import { userRoutes } from './routes/users.ts'
 import { venueRoutes } from './routes/venues.ts'
@@ -99,6 +102,9 @@ export async function buildApp({ config, pool, jwtSecret }: AppOptions): Promise
     await signedIn.register(acceptInvitationRoutes)
     await signedIn.register(organizationRoutes)
     await signedIn.register(userRoutes)
+    await signedIn.register(roleRoutes)
+    await signedIn.register(permissionRoutes)
+    await signedIn.register(accessRoutes)
     await signedIn.register(invitationRoutes)
     await signedIn.register(venueRoutes)
     await signedIn.register(showRoutes)

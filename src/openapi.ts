@@ -56,6 +56,8 @@ const tags = {
   sessions: 'Where you are signed in',
   organizations: 'The companies that you belong to',
   users: 'The members of the organization',
+  roles: 'The built-in roles and the organization’s own',
+  permissions: 'What a member may do, and why',
   invitations: 'Asking people to join the organization',
   venues: 'The places where shows happen',
   shows: 'Performances, from the first inquiry to the settlement',

@@ -11,9 +11,10 @@ export const Strict = <T extends TProperties>(properties: T, options: object = {
 export const Patch = <T extends TProperties>(schema: TObject<T>, title: string) =>
   Type.Partial(schema, { additionalProperties: false, minProperties: 1, title })
 
+const uuid = '[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}'
 export const Id = Type.String({
   format: 'uuid',
-  pattern: '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$',
+  pattern: `^${uuid}$`,
   maxLength: 36,
   examples: ['01980c5e-8c5e-7b4a-9d59-3f1de6a3c111'],
 })
@@ -73,6 +74,18 @@ export const Role = Type.String({
   enum: ['owner', 'admin', 'manager', 'viewer'],
   description: 'What a member may do, from everything to reading',
   examples: ['manager'],
+})
+/** A built-in role by its name, or one of an organization's own by its id. */
+export const RoleId = Type.String({
+  maxLength: 36,
+  pattern: `^(owner|admin|manager|viewer|${uuid})$`,
+  description: 'Name of a built-in role, or id of one of the organization’s own',
+  examples: ['viewer'],
+})
+export const Permission = Type.String({
+  maxLength: 100,
+  pattern: '^[a-z_]+\\.[a-z_]+$',
+  examples: ['shows.read'],
 })
 export const Secret = (description: string) =>
   Type.String({

@@ -193,6 +193,23 @@ export async function join(
   return signIn(server, person.email, owner.organization)
 }
 
+/** A member who has nothing but one role of the organization's own, made for them. */
+export async function joinAs(server: TestServer, owner: Person, permissions: string[]): Promise<Person> {
+  const member = await join(server, owner, 'viewer')
+  const { token } = owner
+  const made = await server.call<{ id: string }>('POST /api/roles', {
+    token,
+    body: { name: `Role ${randomUUID()}`, permissions },
+  })
+  for (const done of [
+    made,
+    await server.call(`POST /api/users/${member.id}/roles`, { token, body: { role_id: made.body.id } }),
+    await server.call(`DELETE /api/users/${member.id}/roles/viewer`, { token }),
+  ])
+    if (done.status >= 400) throw new Error(`cannot give a role: ${done.text}`)
+  return member
+}
+
 /** The secret in the newest mail of a kind to an address, which only the outbox knows. */
 export async function mailedToken({ db }: TestServer, kind: string, email: string): Promise<string> {
   const [mail] = await db.admin<{ token: string }[]>`

@@ -24,7 +24,10 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       const nowhere = app.jwt.sign({ ...app.jwt.decode<object>(token), org: null } as never)
       const { body } = await callExample(name, operation, nowhere)
       // It has been deleted, so nobody can be in it.
-      const needsOrganization = permission !== undefined && operation.operationId !== 'restoreOrganization'
+      const needsOrganization =
+        // About oneself it needs no permission.
+        operation.operationId === 'explainAccess' ||
+        (permission !== undefined && operation.operationId !== 'restoreOrganization')
       t.equal(
         body.type === '/problems/no_organization',
         needsOrganization,
@@ -50,6 +53,12 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       addUser: 'address_unverified',
       changeUserRole: 'last_owner',
       removeUser: 'last_owner',
+      assignRole: 'last_owner',
+      // They have another one.
+      unassignRole: 'not_found',
+      clearUserPermission: 'not_found',
+      restoreRole: 'not_found',
+      explainAccess: 'not_found',
       readInvitation: 'not_found',
       revokeInvitation: 'not_found',
       resendInvitation: 'not_found',
@@ -67,7 +76,8 @@ t.test('the OpenAPI document, taken at its word,', async t => {
         time_zone: 'Europe/Berlin',
       })
       const shows = await make('shows', { ...aShow, status: 'hold' })
-      const ids = { venues, shows, users: ben.id, organizations: ben.organization }
+      const roles = await make('roles', { name: 'Door', permissions: ['shows.read'] })
+      const ids = { venues, shows, roles, users: ben.id, organizations: ben.organization }
       const token = operation.security ? undefined : ben.token
       const { status, body, text } = await callExample(name, operation, token, ids)
       const problem = refused[operation.operationId]

@@ -67,7 +67,8 @@ export async function readDocument({ app, call }: TestServer) {
     const headers: Record<string, string> = {}
     for (const { in: place, name: key, example } of parameters) {
       const resource = /\/(\w+)\/\{id\}/.exec(name)?.[1] ?? ''
-      if (place === 'path') url = url.replace(`{${key}}`, ids[resource] ?? String(example))
+      if (place === 'path')
+        url = url.replace(`{${key}}`, (key === 'id' ? ids[resource] : undefined) ?? String(example))
       else if (place === 'header') headers[key] = String(example)
       // A cursor belongs to one list in one order; its form is all that an example can show.
       else if (key !== 'cursor') query.set(key, String(example))

@@ -75,7 +75,11 @@ export function operationsOf(app: App): Operation[] {
 export function pathOf({ path, parameters }: Operation, value: (name: string) => string): string {
   return parameters
     .filter(parameter => parameter.in === 'path')
-    .reduce((filled, { name }) => filled.replace(`{${name}}`, value(name)), path)
+    .reduce(
+      // What follows an id is a name: of a permission, or of a role that there is.
+      (filled, { name, example }, n) => filled.replace(`{${name}}`, n === 0 ? value(name) : String(example)),
+      path,
+    )
 }
 
 /** Every field of a body, however deep, with the way to it. */

@@ -1,6 +1,7 @@
 import {
   aShow,
   join,
+  joinAs,
   mailedToken,
   password,
   type Person,
@@ -9,10 +10,12 @@ import {
   type TestServer,
 } from './helper.ts'
 
-/** Who asks: a stranger is the owner of another organization. */
-export const actors = ['anonymous', 'viewer', 'manager', 'admin', 'owner', 'stranger'] as const
+/** Who asks: custom has only a role of the organization's own, a stranger is the owner of another one. */
+export const actors = ['anonymous', 'viewer', 'manager', 'admin', 'owner', 'custom', 'stranger'] as const
 export type Actor = (typeof actors)[number]
 export const roles = ['viewer', 'manager', 'admin', 'owner'] as const
+/** Manages people, and does nothing else. */
+export const customPermissions = ['members.manage', 'members.read', 'organization.read', 'shows.read']
 
 interface Target {
   path?: string
@@ -46,6 +49,15 @@ const aMemberOf: Arrange = async world => ({
 const anInvitationOf: Arrange = async world => ({
   path: await make(world, '/api/invitations', { email: anAddress(), role: 'viewer' }),
 })
+const aRole = () => ({ name: `Role ${serial++}`, permissions: ['shows.read'] })
+const aRoleOf: Arrange = async world => ({ path: await make(world, '/api/roles', aRole()) })
+/** Something that belongs to what another arrangement makes. */
+const under =
+  (arrange: Arrange, path: string, body?: object): Arrange =>
+  async (world, actor) => ({
+    path: `${(await arrange(world, actor)).path ?? ''}${path}`,
+    ...(body && { body }),
+  })
 const theOrganization: Arrange = ({ owner }) => ({ path: `/api/organizations/${owner.organization}` })
 const withBody =
   (arrange: Arrange, body: object): Arrange =>
@@ -54,10 +66,10 @@ const only =
   (body: () => object): Arrange =>
   () => ({ body: body() })
 
-// Columns: anonymous, viewer, manager, admin, owner, stranger. Where the stranger gets more than
+// Columns: anonymous, viewer, manager, admin, owner, custom, stranger. Where the stranger gets more than
 // a 404, it is about the stranger's own organization or person.
-const everybody = [200, 200, 200, 200, 200, 200]
-const readers = [401, 200, 200, 200, 200, 404]
+const everybody = [200, 200, 200, 200, 200, 200, 200]
+const readers = [401, 200, 200, 200, 200, 200, 404]
 export const table: Record<
   string,
   [statuses: number[], arrange?: Arrange | undefined, needs?: 'fresh world']
@@ -67,7 +79,7 @@ export const table: Record<
   readProblemType: [everybody, () => ({ path: '/problems/not_found' })],
 
   register: [
-    [201, 201, 201, 201, 201, 201],
+    [201, 201, 201, 201, 201, 201, 201],
     only(() => ({ email: anAddress(), password, display_name: 'New', organization_name: 'Company' })),
   ],
   signIn: [everybody, ({ owner }) => ({ body: { email: owner.email, password } })],
@@ -77,9 +89,9 @@ export const table: Record<
       body: { refresh_token: (await signIn(server, owner.email)).refreshToken },
     }),
   ],
-  forgotPassword: [[202, 202, 202, 202, 202, 202], only(() => ({ email: anAddress() }))],
+  forgotPassword: [[202, 202, 202, 202, 202, 202, 202], only(() => ({ email: anAddress() }))],
   resetPassword: [
-    [204, 204, 204, 204, 204, 204],
+    [204, 204, 204, 204, 204, 204, 204],
     async ({ server }) => {
       const { email } = await register(server, 'Forgetful')
       await server.call('POST /api/auth/password/forgot', { body: { email } })
@@ -87,18 +99,18 @@ export const table: Record<
     },
   ],
   verifyEmail: [
-    [204, 204, 204, 204, 204, 204],
+    [204, 204, 204, 204, 204, 204, 204],
     async ({ server }) => {
       const { email } = await register(server, 'Verified')
       return { body: { token: await mailedToken(server, 'verify_email', email) } }
     },
   ],
 
-  readMe: [[401, 200, 200, 200, 200, 200]],
-  updateMe: [[401, 200, 200, 200, 200, 200], only(() => ({ display_name: 'Renamed' }))],
-  listSessions: [[401, 200, 200, 200, 200, 200]],
+  readMe: [[401, 200, 200, 200, 200, 200, 200]],
+  updateMe: [[401, 200, 200, 200, 200, 200, 200], only(() => ({ display_name: 'Renamed' }))],
+  listSessions: [[401, 200, 200, 200, 200, 200, 200]],
   revokeSession: [
-    [401, 204, 204, 204, 204, 204],
+    [401, 204, 204, 204, 204, 204, 204],
     async ({ server }, { email, token }) => {
       await signIn(server, email)
       const { body } = await server.call<{ items: { id: string; is_current: boolean }[] }>(
@@ -108,22 +120,22 @@ export const table: Record<
       return { path: `/api/sessions/${body.items.find(session => !session.is_current)?.id ?? ''}` }
     },
   ],
-  signOut: [[401, 204, 204, 204, 204, 204], undefined, 'fresh world'],
+  signOut: [[401, 204, 204, 204, 204, 204, 204], undefined, 'fresh world'],
   switchOrganization: [
-    [401, 200, 200, 200, 200, 200],
+    [401, 200, 200, 200, 200, 200, 200],
     (_, { organization }) => ({ body: { organization_id: organization } }),
   ],
   changePassword: [
-    [401, 204, 204, 204, 204, 204],
+    [401, 204, 204, 204, 204, 204, 204],
     only(() => ({ current_password: password, new_password: 'another horse and battery' })),
     'fresh world',
   ],
-  requestVerification: [[401, 202, 202, 202, 202, 202]],
+  requestVerification: [[401, 202, 202, 202, 202, 202, 202]],
 
-  listOrganizations: [[401, 200, 200, 200, 200, 200]],
-  createOrganization: [[401, 201, 201, 201, 201, 201], only(() => ({ name: 'Another' }))],
+  listOrganizations: [[401, 200, 200, 200, 200, 200, 200]],
+  createOrganization: [[401, 201, 201, 201, 201, 201, 201], only(() => ({ name: 'Another' }))],
   acceptInvitation: [
-    [401, 200, 200, 200, 200, 200],
+    [401, 200, 200, 200, 200, 200, 200],
     async ({ server }, { email }) => {
       const host = await register(server, 'Host')
       await server.call('POST /api/invitations', { token: host.token, body: { email, role: 'viewer' } })
@@ -131,10 +143,10 @@ export const table: Record<
     },
   ],
   readOrganization: [readers, theOrganization],
-  replaceOrganization: [[401, 403, 403, 200, 200, 404], withBody(theOrganization, { name: 'Renamed' })],
-  deleteOrganization: [[401, 403, 403, 403, 204, 404], theOrganization, 'fresh world'],
+  replaceOrganization: [[401, 403, 403, 200, 200, 403, 404], withBody(theOrganization, { name: 'Renamed' })],
+  deleteOrganization: [[401, 403, 403, 403, 204, 403, 404], theOrganization, 'fresh world'],
   restoreOrganization: [
-    [401, 403, 403, 403, 200, 404],
+    [401, 403, 403, 403, 200, 403, 404],
     async ({ server, owner }) => {
       const path = `/api/organizations/${owner.organization}`
       await server.call(`DELETE ${path}`, { token: owner.token })
@@ -143,7 +155,7 @@ export const table: Record<
     'fresh world',
   ],
   transferOwnership: [
-    [401, 403, 403, 403, 200, 404],
+    [401, 403, 403, 403, 200, 403, 404],
     ({ owner, admin }) => ({
       path: `/api/organizations/${owner.organization}/transfer`,
       body: { user_id: admin.id },
@@ -151,43 +163,73 @@ export const table: Record<
     'fresh world',
   ],
 
-  listUsers: [[401, 200, 200, 200, 200, 200]],
+  listUsers: [[401, 200, 200, 200, 200, 200, 200]],
   addUser: [
-    [401, 403, 403, 403, 201, 201],
+    [401, 403, 403, 403, 201, 201, 201],
     only(() => ({ email: anAddress(), display_name: 'Added', role: 'viewer' })),
   ],
   readUser: [readers, aMemberOf],
-  changeUserRole: [[401, 403, 403, 403, 200, 404], withBody(aMemberOf, { role: 'manager' })],
-  removeUser: [[401, 403, 403, 403, 204, 404], aMemberOf],
+  changeUserRole: [[401, 403, 403, 403, 200, 403, 404], withBody(aMemberOf, { role: 'manager' })],
+  removeUser: [[401, 403, 403, 403, 204, 204, 404], aMemberOf],
 
-  listInvitations: [[401, 403, 403, 403, 200, 200]],
-  createInvitation: [[401, 403, 403, 403, 201, 201], only(() => ({ email: anAddress(), role: 'viewer' }))],
-  readInvitation: [[401, 403, 403, 403, 200, 404], anInvitationOf],
+  listPermissions: [[401, 200, 200, 200, 200, 200, 200]],
+  listRoles: [[401, 200, 200, 200, 200, 200, 200]],
+  createRole: [[401, 403, 403, 403, 201, 201, 201], only(aRole)],
+  readRole: [readers, aRoleOf],
+  updateRole: [[401, 403, 403, 403, 200, 200, 404], withBody(aRoleOf, { permissions: ['members.read'] })],
+  deleteRole: [[401, 403, 403, 403, 204, 204, 404], aRoleOf],
+  restoreRole: [
+    [401, 403, 403, 403, 200, 200, 404],
+    async world => ({ path: await deleted(world, '/api/roles', aRole()) }),
+  ],
+  assignRole: [[401, 403, 403, 403, 200, 200, 404], under(aMemberOf, '/roles', { role_id: 'viewer' })],
+  unassignRole: [[401, 403, 403, 403, 204, 204, 404], under(aMemberOf, '/roles/viewer')],
+  listUserPermissions: [readers, under(aMemberOf, '/permissions')],
+  setUserPermission: [
+    [401, 403, 403, 403, 200, 200, 404],
+    under(aMemberOf, '/permissions/shows.read', { effect: 'deny' }),
+  ],
+  clearUserPermission: [
+    [401, 403, 403, 403, 204, 204, 404],
+    async (world, actor) => {
+      const { path = '' } = await under(aMemberOf, '/permissions/shows.read')(world, actor)
+      await world.server.call(`PUT ${path}`, { token: world.owner.token, body: { effect: 'deny' } })
+      return { path }
+    },
+  ],
+  explainAccess: [[401, 200, 200, 200, 200, 200, 200], only(() => ({ table: 'shows', command: 'select' }))],
+
+  listInvitations: [[401, 403, 403, 403, 200, 200, 200]],
+  createInvitation: [
+    [401, 403, 403, 403, 201, 201, 201],
+    only(() => ({ email: anAddress(), role: 'viewer' })),
+  ],
+  readInvitation: [[401, 403, 403, 403, 200, 200, 404], anInvitationOf],
   resendInvitation: [
-    [401, 403, 403, 403, 200, 404],
+    [401, 403, 403, 403, 200, 200, 404],
     async (world, actor) => ({ path: `${(await anInvitationOf(world, actor)).path ?? ''}/resend` }),
   ],
-  revokeInvitation: [[401, 403, 403, 403, 204, 404], anInvitationOf],
+  revokeInvitation: [[401, 403, 403, 403, 204, 204, 404], anInvitationOf],
 
-  listVenues: [[401, 200, 200, 200, 200, 200]],
-  createVenue: [[401, 403, 201, 201, 201, 201], only(() => aVenue)],
+  listVenues: [[401, 200, 200, 200, 200, 200, 200]],
+  createVenue: [[401, 403, 201, 201, 201, 403, 201], only(() => aVenue)],
   readVenue: [readers, aVenueOf],
-  replaceVenue: [[401, 403, 200, 200, 200, 404], withBody(aVenueOf, aVenue)],
-  updateVenue: [[401, 403, 200, 200, 200, 404], withBody(aVenueOf, { name: 'Renamed' })],
-  deleteVenue: [[401, 403, 403, 204, 204, 404], aVenueOf],
+  replaceVenue: [[401, 403, 200, 200, 200, 403, 404], withBody(aVenueOf, aVenue)],
+  updateVenue: [[401, 403, 200, 200, 200, 403, 404], withBody(aVenueOf, { name: 'Renamed' })],
+  deleteVenue: [[401, 403, 403, 204, 204, 403, 404], aVenueOf],
   restoreVenue: [
-    [401, 403, 403, 200, 200, 404],
+    [401, 403, 403, 200, 200, 403, 404],
     async world => ({ path: await deleted(world, '/api/venues', aVenue) }),
   ],
 
-  listShows: [[401, 200, 200, 200, 200, 200]],
-  createShow: [[401, 403, 201, 201, 201, 201], only(() => aShow)],
+  listShows: [[401, 200, 200, 200, 200, 200, 200]],
+  createShow: [[401, 403, 201, 201, 201, 403, 201], only(() => aShow)],
   readShow: [readers, aShowOf],
-  replaceShow: [[401, 403, 200, 200, 200, 404], withBody(aShowOf, { ...aShow, status: 'hold' })],
-  updateShow: [[401, 403, 200, 200, 200, 404], withBody(aShowOf, { title: 'Renamed' })],
-  deleteShow: [[401, 403, 403, 204, 204, 404], aShowOf],
+  replaceShow: [[401, 403, 200, 200, 200, 403, 404], withBody(aShowOf, { ...aShow, status: 'hold' })],
+  updateShow: [[401, 403, 200, 200, 200, 403, 404], withBody(aShowOf, { title: 'Renamed' })],
+  deleteShow: [[401, 403, 403, 204, 204, 403, 404], aShowOf],
   restoreShow: [
-    [401, 403, 403, 200, 200, 404],
+    [401, 403, 403, 200, 200, 403, 404],
     async world => ({ path: await deleted(world, '/api/shows', aShow) }),
   ],
 }
@@ -201,6 +243,7 @@ export async function newWorld(server: TestServer): Promise<World> {
     viewer: await join(server, owner, 'viewer'),
     manager: await join(server, owner, 'manager'),
     admin: await join(server, owner, 'admin'),
+    custom: await joinAs(server, owner, customPermissions),
     stranger: await register(server, 'Stranger'),
   }
 }

@@ -8,6 +8,10 @@ const source = new URL('../src/', import.meta.url)
 /** Named constraints that no request can meet, and why. */
 const outOfReach: Record<string, string> = {
   idempotency_keys_length: 'the header has the same limit',
+  member_roles_member_exists: 'the member is locked',
+  member_roles_role_exists: 'the role has been read, and is only ever marked',
+  member_permissions_member_exists: 'the member is locked',
+  member_permissions_permission_exists: 'an unknown one is not found',
   permissions_name_format: 'reference data of a migration',
   sessions_revoked_because_known: 'the database says why',
   sessions_revoked_with_reason: 'the database says why',

@@ -23,6 +23,7 @@ export async function thingsOf(server: TestServer, person: Person): Promise<Reco
     users: person.id,
     sessions: await sessionOf(server, person),
     invitations: await make('/api/invitations', { email: `${randomUUID()}@example.com`, role: 'viewer' }),
+    roles: await make('/api/roles', { name: `Role ${randomUUID()}`, permissions: ['shows.read'] }),
     venues: await make('/api/venues', venue),
     shows: await make('/api/shows', aShow),
   }

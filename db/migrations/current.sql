@@ -1,1 +1,1 @@
--- The next migration: see CONTRIBUTING.md.
+-- Enter migration here

@@ -94,9 +94,19 @@ comment on function app_private.restore_deletion(uuid) is 'Clears every mark of 
 alter function app_private.restore_deletion(uuid) owner to callboard_definer;
 revoke execute on function app_private.restore_deletion(uuid) from public;
 
-create or replace function app_private.delete_row(
-  target regclass, id uuid, permission_to_see text, permission_to_delete text, if_match text default null
-) returns app.answer
+create or replace function app_private.policy_permission(target regclass, command text) returns text
+language sql stable
+set search_path = ''
+begin atomic
+  select substring(pg_get_expr(coalesce(p.polqual, p.polwithcheck), p.polrelid) from 'org_if\(''([a-z_.]+)''')
+  from pg_catalog.pg_policy p where p.polrelid = target and p.polname = command || '_member';
+end;
+comment on function app_private.policy_permission(regclass, text) is
+  'The permission that a member needs for select, insert, update or delete on a table, as its policy says; NULL where no member may. A policy says so too where there is no grant, because the command goes through functions.';
+alter function app_private.policy_permission(regclass, text) owner to callboard_definer;
+revoke execute on function app_private.policy_permission(regclass, text) from public;
+
+create or replace function app_private.delete_row(target regclass, id uuid, if_match text default null) returns app.answer
 language plpgsql volatile
 set search_path = ''
 as $$
@@ -104,19 +114,19 @@ declare
   present integer;
 begin
   execute format('select version from %s where organization_id = app.org_if($2) and id = $1 and deleted_at is null for no key update', target)
-  into present using id, permission_to_see;
+  into present using id, app_private.policy_permission(target, 'select');
   perform app.check_version(present, if_match);
-  perform app.require(permission_to_delete);
+  perform app.require(app_private.policy_permission(target, 'delete'));
   perform app_private.soft_delete(target, 'organization_id = app.current_org() and id = $1', id);
   return (204, null, null, null)::app.answer;
 end
 $$;
-comment on function app_private.delete_row(regclass, uuid, text, text, text) is
+comment on function app_private.delete_row(regclass, uuid, text) is
   'The command behind every DELETE of one row of the current organization. PT404, PT403, PT412, PT409.';
-alter function app_private.delete_row(regclass, uuid, text, text, text) owner to callboard_definer;
-revoke execute on function app_private.delete_row(regclass, uuid, text, text, text) from public;
+alter function app_private.delete_row(regclass, uuid, text) owner to callboard_definer;
+revoke execute on function app_private.delete_row(regclass, uuid, text) from public;
 
-create or replace function app_private.restore_row(target regclass, id uuid, permission_to_see text, permission_to_delete text) returns void
+create or replace function app_private.restore_row(target regclass, id uuid) returns void
 language plpgsql volatile
 set search_path = ''
 as $$
@@ -126,11 +136,11 @@ declare
   missing boolean;
 begin
   execute format('select deletion_id from %s where organization_id = app.org_if($2) and id = $1 and deleted_at is not null for no key update', target)
-  into deletion using id, permission_to_see;
+  into deletion using id, app_private.policy_permission(target, 'select');
   if deletion is null then
     perform app.refuse(404, 'not_found');
   end if;
-  perform app.require(permission_to_delete);
+  perform app.require(app_private.policy_permission(target, 'delete'));
   perform app_private.restore_deletion(deletion);
   -- A row whose parent went in another deletion would come back to nowhere; locking the parent
   -- makes its deletion at the same moment wait and then see the row.
@@ -143,7 +153,7 @@ begin
   end loop;
 end
 $$;
-comment on function app_private.restore_row(regclass, uuid, text, text) is
+comment on function app_private.restore_row(regclass, uuid) is
   'The command behind every restore: brings back all that was deleted together with this row. PT404, PT403, PT409 parent_deleted.';
-alter function app_private.restore_row(regclass, uuid, text, text) owner to callboard_definer;
-revoke execute on function app_private.restore_row(regclass, uuid, text, text) from public;
+alter function app_private.restore_row(regclass, uuid) owner to callboard_definer;
+revoke execute on function app_private.restore_row(regclass, uuid) from public;

@@ -33,6 +33,17 @@ drop policy if exists select_member on app.invitations;
 create policy select_member on app.invitations for select to callboard_api
   using (organization_id = (select app.org_if('members.manage')));
 
+-- Without grants: the definer writes, and they say which permission it needs.
+drop policy if exists insert_member on app.invitations;
+create policy insert_member on app.invitations for insert to callboard_api
+  with check (organization_id = (select app.org_if('members.manage')));
+drop policy if exists update_member on app.invitations;
+create policy update_member on app.invitations for update to callboard_api
+  using (organization_id = (select app.org_if('members.manage')));
+drop policy if exists delete_member on app.invitations;
+create policy delete_member on app.invitations for delete to callboard_api
+  using (organization_id = (select app.org_if('members.manage')));
+
 -- Accepting happens before one belongs, so the definer looks in all organizations, and writes in one.
 drop policy if exists select_definer on app.invitations;
 create policy select_definer on app.invitations for select to callboard_definer using (true);
@@ -127,10 +138,11 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 declare
-  organization uuid := app.require('members.manage');
+  organization uuid := app_private.administer();
   invitation uuid := app.uuid_v7();
   answer app.answer;
 begin
+  perform app_private.require_to_hold(app_private.permissions_of_role(new_role));
   if exists (select from app.memberships m join app.users u on u.id = m.user_id
              where m.organization_id = organization and lower(u.email) = lower(address) and m.deleted_at is null) then
     perform app.refuse(409, 'already_member');
@@ -143,7 +155,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.create_invitation(text, text) is 'Invites an address. PT403, PT409 already_member, invitation_pending.';
+comment on function app.create_invitation(text, text) is 'Invites an address. PT403 permission_denied, permission_not_held, PT409 already_member, invitation_pending.';
 alter function app.create_invitation(text, text) owner to callboard_definer;
 revoke execute on function app.create_invitation(text, text) from public;
 grant execute on function app.create_invitation(text, text) to callboard_api;

@@ -62,7 +62,7 @@ begin atomic
     and case when only_deleted
       -- The bin is for those who may restore.
       then o.deleted_at is not null and m.deletion_id = o.deletion_id
-        and 'organization.delete' = any (app_private.permissions_of_role(m.role))
+        and 'organization.delete' = any (app.permissions_of(o.id, m.user_id))
       else o.deleted_at is null and m.deleted_at is null end;
 end;
 comment on function app.list_my_organizations(boolean) is 'The organizations that the signed-in user belongs to, or the deleted ones they may restore.';
@@ -154,6 +154,7 @@ as $$
 declare
   me uuid := app.current_user_id();
   bin record;
+  held text[];
 begin
   -- A deleted organization cannot be entered, so its rule is checked here: whoever belonged to
   -- it when it was deleted, and could have deleted it, may restore it.
@@ -162,10 +163,12 @@ begin
   where o.id = organization and m.user_id = me and m.deletion_id = o.deletion_id;
   if not found then
     perform app.refuse(404, 'not_found');
-  elsif not 'organization.delete' = any (app_private.permissions_of_role(bin.role)) then
+  end if;
+  held := app.permissions_of(organization, me);
+  if not 'organization.delete' = any (held) then
     perform app.refuse(403, 'permission_denied', 'This needs the permission organization.delete.');
   end if;
-  perform app_private.set_context(me, app.current_session_id(), organization, bin.role, app_private.permissions_of_role(bin.role));
+  perform app_private.set_context(me, app.current_session_id(), organization, bin.role, held);
   -- Now that it may be locked, look again: somebody else may have restored it.
   perform from app.organizations o where o.id = organization and o.deletion_id = bin.deletion_id for no key update;
   if not found then

@@ -30,6 +30,11 @@ drop policy if exists update_member on app.organizations;
 create policy update_member on app.organizations for update to callboard_api
   using (id = (select app.org_if('organization.update')));
 
+-- Without a grant, because deleting is marking: app.delete_organization.
+drop policy if exists delete_member on app.organizations;
+create policy delete_member on app.organizations for delete to callboard_api
+  using (id = (select app.org_if('organization.delete')));
+
 -- app.enter and sign-in ask for organizations before there is a context.
 drop policy if exists select_definer on app.organizations;
 create policy select_definer on app.organizations for select to callboard_definer using (true);

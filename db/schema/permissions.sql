@@ -1,5 +1,6 @@
--- Who may do what: permissions, roles, and which role holds which permission. These are
--- rows, the same for every organization; a member's role is in app.memberships.
+-- Who may do what: permissions, the roles that every organization has, and which role holds which
+-- permission. A member's role is in app.memberships; what an organization adds to it is in
+-- custom_roles.sql and member_permissions.sql, where what a member holds is put together.
 
 create table if not exists app.permissions (
   name text primary key constraint permissions_name_format check (name ~ '^[a-z_]+\.[a-z_]+$'),
@@ -15,8 +16,8 @@ create table if not exists app.role_permissions (
   primary key (role, permission)
 );
 comment on table app.permissions is 'Reference: everything that can be permitted, as <resource>.<verb>.';
-comment on table app.roles is 'Reference: what a member of an organization can be.';
-comment on table app.role_permissions is 'Reference: the permissions that a role holds.';
+comment on table app.roles is 'Reference: the built-in roles. An organization''s own are in app.custom_roles.';
+comment on table app.role_permissions is 'Reference: the permissions that a built-in role holds.';
 
 do $$
 declare
@@ -61,15 +62,3 @@ from (values
   ('viewer',  array['organization.read', 'members.read', 'shows.read'])
 ) as r (role, held), unnest(r.held) as p (permission)
 on conflict do nothing;
-
-create or replace function app_private.permissions_of_role(of_role text) returns text[]
-language plpgsql stable
-set search_path = ''
-as $$
-begin
-  return coalesce((select array_agg(rp.permission order by rp.permission) from app.role_permissions rp where rp.role = of_role), '{}');
-end
-$$;
-comment on function app_private.permissions_of_role(text) is 'The permissions that a role holds, sorted.';
-alter function app_private.permissions_of_role(text) owner to callboard_definer;
-revoke execute on function app_private.permissions_of_role(text) from public;

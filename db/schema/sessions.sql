@@ -84,16 +84,17 @@ begin
     return;
   end if;
 
-  select x.deleted_at, m.role, m.deleted_at is not null and m.deletion_id is distinct from x.deletion_id as has_left into o
+  select x.deleted_at, m.role, m.user_id, m.deleted_at is not null and m.deletion_id is distinct from x.deletion_id as has_left into o
   from app.organizations x left join app.memberships m on m.organization_id = x.id and m.user_id = s.user_id
   where x.id = organization;
   -- Somebody who did not belong to the end learns nothing about an organization, not even that it is gone.
-  if o.role is null or o.has_left then
+  if o.user_id is null or o.has_left then
     perform app.refuse(403, 'membership_revoked');
   elsif o.deleted_at is not null then
     perform app.refuse(403, 'organization_deleted');
   end if;
-  perform app_private.set_context(s.user_id, s.id, organization, o.role, app_private.permissions_of_role(o.role));
+  perform app_private.set_context(s.user_id, s.id, organization, o.role,
+    app_private.effective_permissions(organization, s.user_id, o.role));
 end
 $$;
 comment on function app.enter(text, uuid) is
@@ -107,7 +108,7 @@ language sql stable
 set search_path = ''
 begin atomic
   select json_build_object('user_id', of_user, 'organization_id', m.organization_id, 'role', m.role,
-    'permissions', coalesce(to_json(app_private.permissions_of_role(m.role)), '[]'))
+    'permissions', to_json(app.permissions_of(m.organization_id, of_user)))
   from (select of_user as id) u
   left join app.memberships m on m.user_id = u.id and m.organization_id = of_organization and m.deleted_at is null;
 end;

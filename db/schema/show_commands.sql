@@ -114,7 +114,7 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  return app_private.delete_row('app.shows', show, 'shows.read', 'shows.delete', if_match);
+  return app_private.delete_row('app.shows', show, if_match);
 end
 $$;
 comment on function app.delete_show(uuid, text) is 'Deletes a show until it is restored. PT403, PT404, PT412.';
@@ -128,7 +128,7 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  perform app_private.restore_row('app.shows', show, 'shows.read', 'shows.delete');
+  perform app_private.restore_row('app.shows', show);
   return app.read_show(show);
 end
 $$;

@@ -77,6 +77,10 @@ create policy insert_member on app.shows for insert to callboard_api
 drop policy if exists update_member on app.shows;
 create policy update_member on app.shows for update to callboard_api
   using (organization_id = (select app.org_if('shows.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.shows;
+create policy delete_member on app.shows for delete to callboard_api
+  using (organization_id = (select app.org_if('shows.delete')));
 
 -- Deleting and restoring are the definer's, within the current organization; and it searches,
 -- because a text match under a filtering policy cannot use an index (it is not leakproof).

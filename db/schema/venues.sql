@@ -31,6 +31,10 @@ create policy insert_member on app.venues for insert to callboard_api
 drop policy if exists update_member on app.venues;
 create policy update_member on app.venues for update to callboard_api
   using (organization_id = (select app.org_if('shows.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.venues;
+create policy delete_member on app.venues for delete to callboard_api
+  using (organization_id = (select app.org_if('shows.delete')));
 
 -- Deleting and restoring are the definer's, within the current organization.
 drop policy if exists select_definer on app.venues;
@@ -130,7 +134,7 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  return app_private.delete_row('app.venues', venue, 'shows.read', 'shows.delete', if_match);
+  return app_private.delete_row('app.venues', venue, if_match);
 end
 $$;
 comment on function app.delete_venue(uuid, text) is 'Deletes a venue that no show uses. PT403, PT404, PT409 shows_venue_exists, PT412.';
@@ -144,7 +148,7 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  perform app_private.restore_row('app.venues', venue, 'shows.read', 'shows.delete');
+  perform app_private.restore_row('app.venues', venue);
   return app.read_venue(venue);
 end
 $$;

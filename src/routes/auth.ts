@@ -6,7 +6,7 @@ import { answer } from '../openapi.ts'
 import { constraintsOf } from '../openapi/refusals.ts'
 import { prove } from '../password.ts'
 import { Problem } from '../problem.ts'
-import { Email, Id, Line, Nullable, Role, Secret, Strict } from '../schemas.ts'
+import { Email, Id, Line, Nullable, Permission, Role, Secret, Strict } from '../schemas.ts'
 import { type Answer, only } from '../tenant.ts'
 import { newSecret, splitRefreshToken } from '../tokens.ts'
 
@@ -50,10 +50,7 @@ export const Grant = Strict(
     user_id: Id,
     organization_id: Nullable(Id),
     role: Nullable(Role),
-    permissions: Type.Array(
-      Type.String({ maxLength: 100, pattern: '^[a-z_]+\\.[a-z_]+$', examples: ['shows.read'] }),
-      { maxItems: 500 },
-    ),
+    permissions: Type.Array(Permission, { maxItems: 500 }),
   },
   { title: 'Grant' },
 )

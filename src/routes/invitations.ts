@@ -106,7 +106,12 @@ export async function invitationRoutes(app: App) {
         operationId: 'createInvitation',
         summary: 'Invite somebody by mail',
         description: 'An address can have one open invitation; `resendInvitation` sends it again.',
-        'x-problems': ['already_member', 'invitation_pending', ...constraintsOf('invitations')],
+        'x-problems': [
+          'already_member',
+          'invitation_pending',
+          'permission_not_held',
+          ...constraintsOf('invitations'),
+        ],
         'x-permission': 'members.manage',
         headers: IdempotencyKey,
         body: Strict({ email: Email, role: Role }, { title: 'NewInvitation' }),

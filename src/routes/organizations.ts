@@ -39,7 +39,7 @@ export const MyOrganization = Strict(
     id: Id,
     name: Line('Northlight Touring'),
     slug: Slug,
-    role: Role,
+    role: Nullable(Role),
     deleted_at: Nullable(Timestamp),
   },
   { title: 'MyOrganization' },

@@ -3,7 +3,19 @@ import type { App } from '../fastify.ts'
 import { answer, IdempotencyKey, IfMatch } from '../openapi.ts'
 import { constraintsOf } from '../openapi/refusals.ts'
 import { page } from '../page.ts'
-import { Email, Id, IdParams, Line, ListQuery, Page, Role, sortBy, Strict, Timestamp } from '../schemas.ts'
+import {
+  Email,
+  Id,
+  IdParams,
+  Line,
+  ListQuery,
+  Nullable,
+  Page,
+  Role,
+  sortBy,
+  Strict,
+  Timestamp,
+} from '../schemas.ts'
 import type { Answer } from '../tenant.ts'
 
 export const Member = Strict(
@@ -11,7 +23,8 @@ export const Member = Strict(
     id: Id,
     email: Email,
     display_name: Line('Ana Lima'),
-    role: Role,
+    role: Nullable(Role),
+    custom_roles: Type.Array(Strict({ id: Id, name: Line('Box office') }), { maxItems: 10_000 }),
     joined_at: Timestamp,
     updated_at: Timestamp,
   },
@@ -74,6 +87,7 @@ export async function userRoutes(app: App) {
         'x-problems': [
           'already_member',
           'address_unverified',
+          'permission_not_held',
           ...constraintsOf('users'),
           ...constraintsOf('memberships'),
         ],
@@ -121,9 +135,9 @@ export async function userRoutes(app: App) {
       schema: {
         tags,
         operationId: 'changeUserRole',
-        summary: "Change a member's role",
+        summary: "Change a member's built-in role",
         description: 'It holds from their next request on. The last owner stays owner.',
-        'x-problems': ['last_owner', ...constraintsOf('memberships')],
+        'x-problems': ['last_owner', 'permission_not_held', ...constraintsOf('memberships')],
         'x-permission': 'members.manage',
         params: IdParams,
         headers: IfMatch,
@@ -148,7 +162,7 @@ export async function userRoutes(app: App) {
         operationId: 'removeUser',
         summary: 'Remove a member, or leave yourself (which needs no permission)',
         description: 'Their next request is refused. The last owner cannot go.',
-        'x-problems': ['last_owner'],
+        'x-problems': ['last_owner', 'permission_not_held'],
         'x-permission': 'members.manage',
         params: IdParams,
         headers: IfMatch,

@@ -24,10 +24,6 @@ export const writing: Attack[] = [
       k => `update app.organizations set name = 'x' where id = ${q(k.b.organization)}`,
     ],
     [
-      "an UPDATE of somebody's role",
-      k => `update app.memberships set role = 'viewer' where user_id = ${q(k.b.owner.id)}`,
-    ],
-    [
       "an UPDATE of somebody's name",
       k => `update app.users set display_name = 'x' where id = ${q(k.b.owner.id)}`,
     ],
@@ -99,6 +95,25 @@ export const writing: Attack[] = [
       'a membership for oneself',
       k =>
         `insert into app.memberships (organization_id, user_id, role) values (${q(k.b.organization)}, ${q(k.a.owner.id)}, 'owner')`,
+    ],
+    [
+      "an UPDATE of somebody's role",
+      k => `update app.memberships set role = 'viewer' where user_id = ${q(k.b.owner.id)}`,
+    ],
+    [
+      'a role of more than one holds',
+      k => `update app.memberships set role = 'owner' where user_id = ${q(k.a.viewer.id)}`,
+    ],
+    [
+      'a grant for oneself',
+      k =>
+        `insert into app.member_permissions (organization_id, user_id, permission, effect) values (${q(k.b.organization)}, ${q(k.a.owner.id)}, 'shows.read', 'grant')`,
+    ],
+    ['what others may', k => `select app.permissions_of(${q(k.b.organization)}, ${q(k.b.owner.id)})`],
+    [
+      'why others may',
+      k =>
+        `select * from app.explain_access(${q(k.b.owner.id)}, 'app.shows'::regclass, ${q(k.b.show)}, 'select')`,
     ],
     [
       'a membership that changes its organization',

@@ -82,6 +82,16 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     email: `invited.${marker}@example.com`,
     role: 'manager',
   })
+  const role = await make('/api/roles', {
+    name: `Role ${marker}`,
+    description: `Description ${marker}`,
+    permissions: ['shows.read'],
+  })
+  await call(`POST /api/users/${viewer.id}/roles`, { token: owner.token, body: { role_id: role } })
+  await call(`PUT /api/users/${viewer.id}/permissions/shows.write`, {
+    token: owner.token,
+    body: { effect: 'grant' },
+  })
   await call('POST /api/auth/password/forgot', { body: { email: owner.email } })
   return { organization: owner.organization, marker, owner, viewer, venue, show, invitation, key, fee }
 }

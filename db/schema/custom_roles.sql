@@ -1,0 +1,145 @@
+-- Roles that an organization makes for itself, from the permissions that there are. A member has
+-- one built-in role or none (app.memberships.role) and any number of these.
+
+create table if not exists app.custom_roles (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  name text not null constraint custom_roles_name_length check (
+    length(name) between 1 and 100 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  description text not null default '' constraint custom_roles_description_length check (length(description) <= 1000),
+  permissions text[] not null,
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  -- "Who is admin here?" must have one answer.
+  constraint custom_roles_name_is_free check (lower(name) not in ('owner', 'admin', 'manager', 'viewer'))
+);
+create unique index if not exists custom_role_name_taken on app.custom_roles (organization_id, lower(name)) where deleted_at is null;
+alter index app.custom_role_name_taken alter column 2 set statistics 0;
+create index if not exists custom_roles_deletion_id_idx on app.custom_roles (organization_id, deletion_id) where deletion_id is not null;
+alter table app.custom_roles alter column name set statistics 0, alter column description set statistics 0,
+  alter column permissions set statistics 0;
+
+alter table app.custom_roles enable row level security;
+alter table app.custom_roles force row level security;
+
+drop policy if exists select_member on app.custom_roles;
+create policy select_member on app.custom_roles for select to callboard_api
+  using (organization_id = (select app.org_if('members.read')));
+
+-- Without grants, because all writing is the definer's: a policy cannot say that nobody gives what
+-- they do not hold. They say which permission it needs.
+drop policy if exists insert_member on app.custom_roles;
+create policy insert_member on app.custom_roles for insert to callboard_api
+  with check (organization_id = (select app.org_if('members.manage')));
+drop policy if exists update_member on app.custom_roles;
+create policy update_member on app.custom_roles for update to callboard_api
+  using (organization_id = (select app.org_if('members.manage')));
+drop policy if exists delete_member on app.custom_roles;
+create policy delete_member on app.custom_roles for delete to callboard_api
+  using (organization_id = (select app.org_if('members.manage')));
+
+drop policy if exists select_definer on app.custom_roles;
+create policy select_definer on app.custom_roles for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.custom_roles;
+create policy insert_definer on app.custom_roles for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists update_definer on app.custom_roles;
+create policy update_definer on app.custom_roles for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.custom_roles to callboard_api, callboard_definer;
+grant insert (id, name, description, permissions), update (name, description, permissions, deleted_at, deleted_by, deletion_id)
+  on app.custom_roles to callboard_definer;
+
+comment on table app.custom_roles is 'Roles that an organization has made for itself.';
+comment on column app.custom_roles.permissions is 'Names from app.permissions, sorted, each once.';
+
+create or replace function app_private.tg_custom_roles__200_permissions() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+  unknown text[];
+begin
+  select array_agg(distinct g) into unknown from unnest(new.permissions) as g where not exists (select from app.permissions p where p.name = g);
+  if unknown is not null then
+    perform app.refuse(422, 'permission_unknown', format('There is no such permission: %s.', array_to_string(unknown, ', ')));
+  end if;
+  new.permissions := array(select distinct g from unnest(new.permissions) as g order by g);
+  return new;
+end
+$$;
+comment on function app_private.tg_custom_roles__200_permissions() is 'Keeps the permissions of a role sorted, each once. PT422 permission_unknown.';
+revoke execute on function app_private.tg_custom_roles__200_permissions() from public;
+
+drop trigger if exists _100_timestamps on app.custom_roles;
+create trigger _100_timestamps before update on app.custom_roles
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _200_permissions on app.custom_roles;
+create trigger _200_permissions before insert or update of permissions on app.custom_roles
+  for each row execute function app_private.tg_custom_roles__200_permissions();
+
+-- Who has which of them. A row here is removed and not marked: what a role or a member had when
+-- they were deleted comes back with them, because nobody has touched it.
+create table if not exists app.member_roles (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  user_id uuid not null,
+  role_id uuid not null,
+  granted_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  primary key (organization_id, user_id, role_id),
+  constraint member_roles_member_exists foreign key (organization_id, user_id) references app.memberships (organization_id, user_id) on delete cascade,
+  constraint member_roles_role_exists foreign key (organization_id, role_id) references app.custom_roles (organization_id, id) on delete cascade
+);
+create index if not exists member_roles_role_id_idx on app.member_roles (organization_id, role_id);
+
+alter table app.member_roles enable row level security;
+alter table app.member_roles force row level security;
+
+drop policy if exists select_member on app.member_roles;
+create policy select_member on app.member_roles for select to callboard_api
+  using (organization_id = (select app.org_if('members.read')));
+drop policy if exists insert_member on app.member_roles;
+create policy insert_member on app.member_roles for insert to callboard_api
+  with check (organization_id = (select app.org_if('members.manage')));
+drop policy if exists delete_member on app.member_roles;
+create policy delete_member on app.member_roles for delete to callboard_api
+  using (organization_id = (select app.org_if('members.manage')));
+
+drop policy if exists select_definer on app.member_roles;
+create policy select_definer on app.member_roles for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.member_roles;
+create policy insert_definer on app.member_roles for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists delete_definer on app.member_roles;
+create policy delete_definer on app.member_roles for delete to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.member_roles to callboard_api, callboard_definer;
+grant insert (user_id, role_id), delete on app.member_roles to callboard_definer;
+
+comment on table app.member_roles is 'Which member has which of the organization''s own roles.';
+
+create or replace function app_private.permissions_of_role(of_role text) returns text[]
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  if exists (select from app.roles r where r.name = of_role) then
+    return array(select rp.permission from app.role_permissions rp where rp.role = of_role order by 1);
+  elsif exists (select from app.custom_roles r where r.organization_id = app.current_org() and r.id::text = lower(of_role) and r.deleted_at is null) then
+    return (select r.permissions from app.custom_roles r where r.organization_id = app.current_org() and r.id = of_role::uuid);
+  end if;
+  perform app.refuse(422, 'role_unknown', 'There is no such role.');
+end
+$$;
+comment on function app_private.permissions_of_role(text) is
+  'What a role gives: a built-in one by its name, or one of the current organization''s own by its id. PT422 role_unknown.';
+alter function app_private.permissions_of_role(text) owner to callboard_definer;
+revoke execute on function app_private.permissions_of_role(text) from public;

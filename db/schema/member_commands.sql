@@ -1,0 +1,214 @@
+-- What can be done with members; the table is in memberships.sql. Whoever changes what somebody
+-- holds must hold it themselves, before and after: see app_private.require_to_hold.
+
+create or replace view app.member_list with (security_invoker = true) as
+  select m.organization_id, u.id, u.email, u.display_name, m.role, m.created_at as joined_at, m.version,
+    json_build_object('id', u.id, 'email', u.email, 'display_name', u.display_name, 'role', m.role,
+      'custom_roles', (
+        select coalesce(json_agg(json_build_object('id', r.id, 'name', r.name) order by r.name, r.id), '[]')
+        from app.member_roles x join app.custom_roles r on r.organization_id = x.organization_id and r.id = x.role_id
+        where x.organization_id = m.organization_id and x.user_id = m.user_id and r.deleted_at is null),
+      'joined_at', m.created_at, 'updated_at', m.updated_at) as body
+  from app.memberships m
+  join app.users u on u.id = m.user_id
+  where m.deleted_at is null;
+comment on view app.member_list is 'The present members of the organization, with their name, address and roles.';
+grant select on app.member_list to callboard_api, callboard_definer;
+
+create or replace function app.read_member(member uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  select null, m.body, app.etag(m.version), '/api/users/' || m.id into answer
+  from app.member_list m where m.id = member and m.organization_id = app.org_if('members.read');
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_member(uuid) is 'A member by user id; PT404.';
+revoke execute on function app.read_member(uuid) from public;
+grant execute on function app.read_member(uuid) to callboard_api, callboard_definer;
+
+create or replace function app_private.lock_member(member uuid, if_match text) returns app.memberships
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  m app.memberships;
+begin
+  -- Who may not see a member is told that there is none, before anything about rights.
+  select * into m from app.memberships x
+  where x.organization_id = app.org_if('members.read') and x.user_id = member and x.deleted_at is null;
+  perform app.check_version(m.version, if_match);
+  perform app_private.administer();
+  -- Now that nobody else can change it, look again.
+  select * into m from app.memberships x
+  where x.organization_id = app.current_org() and x.user_id = member and x.deleted_at is null for no key update;
+  perform app.check_version(m.version, if_match);
+  if member is distinct from app.current_user_id() then
+    perform app_private.require_to_hold(app.permissions_of(m.organization_id, member));
+  end if;
+  return m;
+end
+$$;
+comment on function app_private.lock_member(uuid, text) is
+  'A member whom the one of this transaction may change, as locked. PT403 permission_denied, permission_not_held, PT404, PT412.';
+alter function app_private.lock_member(uuid, text) owner to callboard_definer;
+revoke execute on function app_private.lock_member(uuid, text) from public;
+
+create or replace function app_private.set_role(member uuid, new_role text) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  update app.memberships m set role = new_role where m.organization_id = app.current_org() and m.user_id = member;
+  if new_role = 'owner' then
+    -- An owner to whom something is denied could not be helped by anybody.
+    delete from app.member_permissions p where p.organization_id = app.current_org() and p.user_id = member and p.effect = 'deny';
+  end if;
+end
+$$;
+comment on function app_private.set_role(uuid, text) is 'Gives a member a built-in role, or with null none. PT409 last_owner.';
+alter function app_private.set_role(uuid, text) owner to callboard_definer;
+revoke execute on function app_private.set_role(uuid, text) from public;
+
+create or replace function app.change_member_role(member uuid, new_role text, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.lock_member(member, if_match);
+  perform app_private.require_to_hold(app_private.permissions_of_role(new_role));
+  perform app_private.set_role(member, new_role);
+  return app.read_member(member);
+end
+$$;
+comment on function app.change_member_role(uuid, text, text) is
+  'Gives a member another built-in role. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
+alter function app.change_member_role(uuid, text, text) owner to callboard_definer;
+revoke execute on function app.change_member_role(uuid, text, text) from public;
+grant execute on function app.change_member_role(uuid, text, text) to callboard_api;
+
+create or replace function app.remove_member(member uuid, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  me uuid := app.current_user_id();
+  organization uuid := app.current_org();
+  present integer;
+begin
+  -- Leaving needs no permission; making somebody leave does.
+  if member is distinct from me then
+    perform app_private.lock_member(member, if_match);
+  else
+    perform from app.organizations o where o.id = organization for no key update;
+    select m.version into present from app.memberships m
+    where m.organization_id = organization and m.user_id = me and m.deleted_at is null for no key update;
+    perform app.check_version(present, if_match);
+  end if;
+  update app.memberships m set deleted_at = statement_timestamp(), deleted_by = me, deletion_id = app.uuid_v7()
+  where m.organization_id = organization and m.user_id = member;
+  -- Should they come back, they begin with what they are given then.
+  delete from app.member_roles x where x.organization_id = organization and x.user_id = member;
+  delete from app.member_permissions x where x.organization_id = organization and x.user_id = member;
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.remove_member(uuid, text) is
+  'Removes a member, or lets oneself leave. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
+alter function app.remove_member(uuid, text) owner to callboard_definer;
+revoke execute on function app.remove_member(uuid, text) from public;
+grant execute on function app.remove_member(uuid, text) to callboard_api;
+
+create or replace function app.add_member(address text, person_name text, new_role text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  organization uuid := app_private.administer();
+  who uuid;
+begin
+  perform app_private.require_to_hold(app_private.permissions_of_role(new_role));
+  insert into app.users (email, display_name) values (lower(address), person_name) on conflict (lower(email)) do nothing returning id into who;
+  if who is not null then
+    perform app_private.mail_token(who, 'reset_password', interval '7 days');
+  else
+    select u.id into who from app.users u where lower(u.email) = lower(address);
+    -- Anybody can sign up with anybody's address. Until its owner has answered a mail, a password
+    -- of that account may be a stranger's, whom this would let in.
+    if exists (select from app.users u join app_private.credentials c on c.user_id = u.id where u.id = who and u.email_verified_at is null) then
+      perform app.refuse(409, 'address_unverified');
+    end if;
+  end if;
+  perform app_private.join_organization(who, organization, new_role);
+  -- An invitation that is still open would let them in again after they were removed.
+  perform app_private.withdraw_invitations(organization, address, 'infinity');
+  perform app_private.queue_mail('added', lower(address), jsonb_build_object('organization', o.name, 'role', new_role))
+  from app.organizations o where o.id = organization;
+  return (201, r.body, r.etag, r.location)::app.answer from app.read_member(who) r;
+end
+$$;
+comment on function app.add_member(text, text, text) is
+  'Makes somebody a member at once; an address without an account gets one, and a mailed link to choose a password. PT403 permission_denied, permission_not_held, PT409 already_member, address_unverified.';
+alter function app.add_member(text, text, text) owner to callboard_definer;
+revoke execute on function app.add_member(text, text, text) from public;
+grant execute on function app.add_member(text, text, text) to callboard_api;
+
+create or replace function app_private.join_organization(who uuid, organization uuid, new_role text) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  -- Somebody who comes back gets their old row.
+  insert into app.memberships as m (organization_id, user_id, role) values (organization, who, new_role)
+  on conflict (organization_id, user_id) do update
+    set role = excluded.role, created_at = now(), deleted_at = null, deleted_by = null, deletion_id = null
+    where m.deleted_at is not null;
+  if not found then
+    perform app.refuse(409, 'already_member');
+  end if;
+end
+$$;
+comment on function app_private.join_organization(uuid, uuid, text) is 'Writes a membership in the current organization. PT409 already_member.';
+alter function app_private.join_organization(uuid, uuid, text) owner to callboard_definer;
+revoke execute on function app_private.join_organization(uuid, uuid, text) from public;
+
+create or replace function app.transfer_ownership(organization uuid, new_owner uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  me uuid := app.current_user_id();
+begin
+  if organization is distinct from app.org_if('organization.read') then
+    perform app.refuse(404, 'not_found');
+  end if;
+  perform app.require('organization.delete');
+  perform from app.organizations o where o.id = organization for no key update;
+  -- Ownership is handed over by who has it, not by whoever holds one of its permissions.
+  if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = me and m.role = 'owner' and m.deleted_at is null) then
+    perform app.refuse(403, 'permission_denied', 'Only an owner hands the organization over.');
+  elsif new_owner = me then
+    perform app.refuse(409, 'already_owner', 'You are the owner already.');
+  elsif not exists (select from app.memberships m where m.organization_id = organization and m.user_id = new_owner and m.deleted_at is null) then
+    perform app.refuse(404, 'not_found');
+  end if;
+  perform app_private.set_role(new_owner, 'owner');
+  perform app_private.set_role(me, 'admin');
+  return app.read_member(new_owner);
+end
+$$;
+comment on function app.transfer_ownership(uuid, uuid) is 'Makes another member owner and oneself admin. PT403, PT404, PT409 already_owner.';
+alter function app.transfer_ownership(uuid, uuid) owner to callboard_definer;
+revoke execute on function app.transfer_ownership(uuid, uuid) from public;
+grant execute on function app.transfer_ownership(uuid, uuid) to callboard_api;

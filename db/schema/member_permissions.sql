@@ -1,0 +1,155 @@
+-- What a single member is granted or denied beside their roles, for a while or for good; and what a
+-- member holds in all, which nothing else in the database decides.
+
+create table if not exists app.member_permissions (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  user_id uuid not null,
+  permission text not null constraint member_permissions_permission_exists references app.permissions (name),
+  effect text not null constraint member_permissions_effect_known check (effect in ('grant', 'deny')),
+  expires_at timestamptz,
+  granted_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  primary key (organization_id, user_id, permission),
+  constraint member_permissions_member_exists foreign key (organization_id, user_id) references app.memberships (organization_id, user_id) on delete cascade,
+  constraint member_permissions_expires_later check (expires_at > updated_at)
+);
+alter table app.member_permissions alter column permission set statistics 0, alter column effect set statistics 0;
+
+alter table app.member_permissions enable row level security;
+alter table app.member_permissions force row level security;
+
+drop policy if exists select_member on app.member_permissions;
+create policy select_member on app.member_permissions for select to callboard_api
+  using (organization_id = (select app.org_if('members.read')));
+-- Without grants, because all writing is the definer's: a policy cannot say that nobody gives what
+-- they do not hold. They say which permission it needs.
+drop policy if exists insert_member on app.member_permissions;
+create policy insert_member on app.member_permissions for insert to callboard_api
+  with check (organization_id = (select app.org_if('members.manage')));
+drop policy if exists update_member on app.member_permissions;
+create policy update_member on app.member_permissions for update to callboard_api
+  using (organization_id = (select app.org_if('members.manage')));
+drop policy if exists delete_member on app.member_permissions;
+create policy delete_member on app.member_permissions for delete to callboard_api
+  using (organization_id = (select app.org_if('members.manage')));
+
+drop policy if exists select_definer on app.member_permissions;
+create policy select_definer on app.member_permissions for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.member_permissions;
+create policy insert_definer on app.member_permissions for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists update_definer on app.member_permissions;
+create policy update_definer on app.member_permissions for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+drop policy if exists delete_definer on app.member_permissions;
+create policy delete_definer on app.member_permissions for delete to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.member_permissions to callboard_api, callboard_definer;
+grant insert (user_id, permission, effect, expires_at), update (effect, expires_at, granted_by), delete on app.member_permissions to callboard_definer;
+
+comment on table app.member_permissions is 'Permissions that a member is granted or denied beside their roles.';
+comment on column app.member_permissions.effect is 'grant adds to what the roles hold, deny takes from it and from grants.';
+
+drop trigger if exists _100_timestamps on app.member_permissions;
+create trigger _100_timestamps before update on app.member_permissions
+  for each row execute function app_private.tg__100_timestamps();
+
+-- In plpgsql, whose plans live as long as the session: app.enter asks this at every request.
+create or replace function app_private.permission_sources(organization uuid, member uuid, member_role text)
+returns table (permission text, source text, role_id text, role_name text, expires_at timestamptz, granted_by uuid)
+language sql stable
+begin atomic
+  select rp.permission, 'role', rp.role, rp.role, null::timestamptz, null::uuid
+  from app.role_permissions rp where rp.role = member_role
+  union all
+  select unnest(r.permissions), 'role', r.id::text, r.name, null, m.granted_by
+  from app.member_roles m join app.custom_roles r on r.organization_id = m.organization_id and r.id = m.role_id
+  where m.organization_id = organization and m.user_id = member and r.organization_id = organization and r.deleted_at is null
+  union all
+  select p.permission, p.effect, null, null, p.expires_at, p.granted_by
+  from app.member_permissions p
+  where p.organization_id = organization and p.user_id = member and (p.expires_at is null or p.expires_at > now());
+end;
+comment on function app_private.permission_sources(uuid, uuid, text) is
+  'Everything that gives a member with this built-in role a permission or takes it: source is role, grant or deny. What has expired is not in it.';
+alter function app_private.permission_sources(uuid, uuid, text) owner to callboard_definer;
+revoke execute on function app_private.permission_sources(uuid, uuid, text) from public;
+
+create or replace function app_private.effective_permissions(organization uuid, member uuid, member_role text, lasting boolean default false)
+returns text[]
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return coalesce((
+    select array_agg(held.permission order by held.permission) from (
+      select s.permission from app_private.permission_sources(organization, member, member_role) s
+      group by s.permission
+      having bool_or(s.source <> 'deny' and (s.expires_at is null or not lasting)) and not bool_or(s.source = 'deny')) as held), '{}');
+end
+$$;
+comment on function app_private.effective_permissions(uuid, uuid, text, boolean) is
+  'What a member with this built-in role holds, sorted; with lasting, only what does not expire.';
+alter function app_private.effective_permissions(uuid, uuid, text, boolean) owner to callboard_definer;
+revoke execute on function app_private.effective_permissions(uuid, uuid, text, boolean) from public;
+
+create or replace function app.permissions_of(organization uuid, member uuid, lasting boolean default false) returns text[]
+language sql stable
+set search_path = ''
+begin atomic
+  select coalesce((
+    select app_private.effective_permissions(m.organization_id, m.user_id, m.role, lasting)
+    from app.memberships m join app.organizations o on o.id = m.organization_id
+    -- Whoever went with their organization still holds what restores it.
+    where m.organization_id = organization and m.user_id = member and (m.deleted_at is null or m.deletion_id = o.deletion_id)), '{}');
+end;
+comment on function app.permissions_of(uuid, uuid, boolean) is
+  'The permissions that a member holds in an organization, sorted: those of their roles and grants, minus denials; with lasting, only what does not expire. Empty for who is no member.';
+alter function app.permissions_of(uuid, uuid, boolean) owner to callboard_definer;
+revoke execute on function app.permissions_of(uuid, uuid, boolean) from public;
+
+-- Two checks of everything that changes what members hold. The lock makes such changes of one
+-- organization queue up, so that each is judged by what its author holds at that moment, not by
+-- what they held when their request began.
+create or replace function app_private.administer() returns uuid
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  organization uuid := app.require('members.manage');
+begin
+  perform from app.organizations o where o.id = organization and o.deleted_at is null for no key update;
+  if not found or not 'members.manage' = any (app.permissions_of(organization, app.current_user_id())) then
+    perform app.refuse(403, 'permission_denied', 'This needs the permission members.manage.');
+  end if;
+  return organization;
+end
+$$;
+comment on function app_private.administer() is
+  'The current organization, locked against other changes of its people, for a member who may manage them. PT403 permission_denied.';
+alter function app_private.administer() owner to callboard_definer;
+revoke execute on function app_private.administer() from public;
+
+create or replace function app_private.require_to_hold(wanted text[]) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  missing text[];
+begin
+  -- What is no permission is another refusal's business.
+  select array_agg(p.name order by p.name) into missing from app.permissions p
+  where p.name = any (wanted) and p.name <> all (app.permissions_of(app.current_org(), app.current_user_id(), lasting => true));
+  if missing is not null then
+    perform app.refuse(403, 'permission_not_held',
+      format('Nobody gives or takes what they do not hold themselves, for good: %s.', array_to_string(missing, ', ')));
+  end if;
+end
+$$;
+comment on function app_private.require_to_hold(text[]) is
+  'PT403 permission_not_held unless the member of this transaction holds all of these, none of them only for a while.';
+alter function app_private.require_to_hold(text[]) owner to callboard_definer;
+revoke execute on function app_private.require_to_hold(text[]) from public;

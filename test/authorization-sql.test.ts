@@ -1,0 +1,204 @@
+import postgres from 'postgres'
+import t from 'tap'
+import { findTables, makeTenant, openLogin, secretOf, type Tenant } from './isolation/world.ts'
+import { join, joinAs, type Person, startServer, type TestServer } from './helper.ts'
+import { customPermissions } from './permissions.ts'
+
+const actors = ['viewer', 'manager', 'admin', 'owner', 'custom'] as const
+type Actor = (typeof actors)[number]
+const commands = ['select', 'insert', 'update', 'delete'] as const
+type Command = (typeof commands)[number]
+/** Who may, and how it is done; without how, the plain statement on the table, which nobody may. */
+type Cell = [who: readonly Actor[], how?: (ids: Ids) => string]
+
+interface Ids extends Tenant {
+  /** Somebody to be managed. */
+  member: string
+  role: string
+  actor: string
+}
+const all = actors
+const managers = ['manager', 'admin', 'owner'] as const
+const admins = ['admin', 'owner'] as const
+const people = ['owner', 'custom'] as const
+const nobody: Cell = [[]]
+const read = (what: string): Cell => [all, () => `select from ${what}`]
+const reference = (name: string): Cell[] => [read(name), nobody, nobody, nobody]
+
+/** Every table, by command: select, insert, update, delete. */
+const table: Record<string, Cell[]> = {
+  'app.permissions': reference('app.permissions'),
+  'app.roles': reference('app.roles'),
+  'app.role_permissions': reference('app.role_permissions'),
+  'app.show_status_transitions': reference('app.show_status_transitions'),
+  'app.organizations': [
+    read('app.organizations'),
+    nobody,
+    [admins, () => `update app.organizations set currency = 'SEK'`],
+    [['owner'], k => `select app.delete_organization('${k.organization}')`],
+  ],
+  'app.users': [
+    read('app.users'),
+    nobody,
+    [all, () => `update app.users set display_name = 'Renamed'`],
+    nobody,
+  ],
+  'app.sessions': [
+    read('app.sessions'),
+    nobody,
+    [all, () => `select app.end_session(app.current_session_id())`],
+    nobody,
+  ],
+  'app.memberships': [
+    read('app.memberships'),
+    [people, () => `select app.add_member('new@example.com', 'New', 'viewer')`],
+    [people, k => `select app.change_member_role('${k.member}', 'viewer')`],
+    [people, k => `select app.remove_member('${k.member}')`],
+  ],
+  'app.custom_roles': [
+    read('app.custom_roles'),
+    [people, () => `select app.create_role('{"name": "New", "permissions": ["shows.read"]}')`],
+    [people, k => `select app.update_role('${k.role}', '{"name": "Renamed"}')`],
+    [people, k => `select app.delete_role('${k.role}')`],
+  ],
+  'app.member_roles': [
+    read('app.member_roles'),
+    [people, k => `select app.assign_role('${k.member}', '${k.role}')`],
+    nobody,
+    [people, k => `select app.unassign_role('${k.member}', 'viewer')`],
+  ],
+  'app.member_permissions': [
+    read('app.member_permissions'),
+    [people, k => `select app.set_member_permission('${k.member}', 'shows.read', '{"effect": "grant"}')`],
+    [people, k => `select app.set_member_permission('${k.member}', 'members.read', '{"effect": "grant"}')`],
+    [people, k => `select app.clear_member_permission('${k.member}', 'members.read')`],
+  ],
+  'app.invitations': [
+    [people, () => 'select from app.invitations'],
+    [people, () => `select app.create_invitation('new@example.com', 'viewer')`],
+    [people, k => `select app.resend_invitation('${k.invitation}')`],
+    [people, k => `select app.revoke_invitation('${k.invitation}')`],
+  ],
+  'app.venues': [
+    read('app.venues'),
+    [
+      managers,
+      () =>
+        `insert into app.venues (name, city, country, time_zone) values ('New', 'Bergen', 'NO', 'Europe/Oslo')`,
+    ],
+    [managers, () => `update app.venues set name = 'Renamed'`],
+    // The one that no show has.
+    [admins, () => `select app.delete_venue(v.id) from app.venues v where v.name = 'Empty'`],
+  ],
+  'app.shows': [
+    read('app.shows'),
+    [managers, () => `insert into app.shows (title, artist, show_on) values ('New', 'Band', '2027-05-01')`],
+    [managers, () => `update app.shows set title = 'Renamed'`],
+    [admins, k => `select app.delete_show('${k.show}')`],
+  ],
+  // Through app.claim_key and app.keep_answer only, which know nothing but one's own.
+  'app.idempotency_keys': [nobody, nobody, nobody, nobody],
+}
+
+async function scene(server: TestServer): Promise<{ ids: Ids; who: Record<Actor, Person> }> {
+  const tenant = await makeTenant(server, 'sqlmatrix')
+  const { owner } = tenant
+  const { token } = owner
+  const member = await join(server, owner, 'viewer')
+  const { body: role } = await server.call<{ id: string }>('POST /api/roles', {
+    token,
+    body: { name: 'Reader', permissions: ['shows.read'] },
+  })
+  await server.call(`PUT /api/users/${member.id}/permissions/members.read`, {
+    token,
+    body: { effect: 'grant' },
+  })
+  await server.call('POST /api/venues', {
+    token,
+    body: { name: 'Empty', city: 'Oslo', country: 'NO', time_zone: 'Europe/Oslo' },
+  })
+  return {
+    ids: { ...tenant, member: member.id, role: role.id, actor: '' },
+    who: {
+      owner,
+      viewer: await join(server, owner, 'viewer'),
+      manager: await join(server, owner, 'manager'),
+      admin: await join(server, owner, 'admin'),
+      custom: await joinAs(server, owner, customPermissions),
+    },
+  }
+}
+
+/** Whether the statement does anything, in a transaction of the person's that is then taken back. */
+async function works(sql: postgres.Sql, { organization }: Ids, person: Person, statement: string) {
+  const undo = new Error('undo') as Error & { rows: number }
+  return sql
+    .begin(async tx => {
+      await tx`select app.enter(${secretOf(person)}, ${organization})`
+      undo.rows = (await tx.unsafe(statement)).count
+      throw undo
+    })
+    .catch((error: unknown) => {
+      if (error === undo) return undo.rows > 0
+      const { code = '' } = error as { code?: string }
+      if (code === '42501' || /^PT40[34]$/.test(code)) return false
+      throw new Error(`${statement}: ${(error as Error).message}`, { cause: error })
+    })
+}
+
+t.test('in SQL', async t => {
+  const server = await startServer(t)
+  const { db } = server
+  const { ids, who } = await scene(server)
+  const sql = openLogin(t, db.url('callboard_api'))
+  const names = (await findTables(db))
+    .filter(({ name, isPartition }) => name.startsWith('app.') && !isPartition)
+    .map(({ name }) => name)
+
+  await t.test('every table has its line, and every line a table', async t => {
+    t.strictSame(Object.keys(table).sort(), names.sort())
+  })
+
+  for (const [name, cells] of Object.entries(table)) {
+    await t.test(`${name} does for each role what it should`, async t => {
+      const columns = await db.admin<{ column: string }[]>`
+        select quote_ident(attname) as column from pg_attribute
+        where attrelid = ${name}::regclass and attnum > 0 and not attisdropped order by attnum limit 1`
+      const column = columns[0]?.column ?? ''
+      const plain: Record<Command, string> = {
+        select: `select from ${name}`,
+        insert: `insert into ${name} select * from ${name}`,
+        update: `update ${name} set ${column} = ${column}`,
+        delete: `delete from ${name}`,
+      }
+      for (const [n, command] of commands.entries()) {
+        const [expected, how] = cells[n] ?? nobody
+        for (const actor of actors) {
+          const person = who[actor]
+          const statement = how?.({ ...ids, actor: person.id }) ?? plain[command]
+          t.equal(await works(sql, ids, person, statement), expected.includes(actor), `${actor}: ${command}`)
+          if (command === 'delete')
+            t.notOk(await works(sql, ids, person, plain.delete), `${actor} really deletes nothing`)
+        }
+      }
+    })
+
+    await t.test(`${name} has policies that say the same`, async t => {
+      for (const [n, command] of commands.entries()) {
+        const [row] = await db.admin<[{ permission: string | null }]>`
+          select app_private.policy_permission(${name}::regclass, ${command}) as permission`
+        const [expected] = cells[n] ?? nobody
+        // Of reference tables, and of one's own person, the policies ask for no permission.
+        if (row.permission === null) {
+          t.ok(expected.length === 0 || expected === all, `${command} needs a policy named ${command}_member`)
+          continue
+        }
+        for (const actor of actors) {
+          const [held] = await db.admin<[{ may: boolean }]>`
+            select ${row.permission} = any (app.permissions_of(${ids.organization}, ${who[actor].id})) as may`
+          t.equal(held.may, expected.includes(actor), `${actor}: ${command} by ${row.permission}`)
+        }
+      }
+    })
+  }
+})
