@@ -10,6 +10,7 @@ import { loggerOptions, logging, requestId } from './logging.ts'
 import { methods } from './methods.ts'
 import { openapi } from './openapi.ts'
 import { malformed, problemDetails } from './problem.ts'
+import { auditRoutes } from './routes/audit.ts'
 import { authRoutes } from './routes/auth.ts'
 import { healthRoutes } from './routes/health.ts'
 import { acceptInvitationRoutes, invitationRoutes } from './routes/invitations.ts'
@@ -102,6 +103,7 @@ export async function buildApp({ config, pool, jwtSecret }: AppOptions): Promise
     await signedIn.register(invitationRoutes)
     await signedIn.register(venueRoutes)
     await signedIn.register(showRoutes)
+    await signedIn.register(auditRoutes)
   })
   app.refuseOtherMethods()
   return app

@@ -118,7 +118,7 @@ t.test('the log of a server under use', async t => {
   // A fault of our own, with the session's secret among the parameters of the statement.
   await db.admin`alter function app.read_me() rename to read_me_elsewhere`
   const failed = await ask('GET', '/api/me', { token })
-  await db.admin`alter function app.enter(text, uuid) rename to enter_elsewhere`
+  await db.admin`alter function app.enter(text, uuid, text, inet) rename to enter_elsewhere`
   await ask('GET', '/api/shows', { token })
   t.equal(await server.stop(), 0)
 

@@ -2,7 +2,7 @@ import type { Rule } from './rules.ts'
 
 // Called for every statement under a policy, and of nothing but the caller's own context.
 const contextFunctions = [
-  'enter(text,uuid)',
+  'enter(text,uuid,text,inet)',
   'org_if(text)',
   'current_org()',
   'current_user_id()',
