@@ -51,6 +51,7 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       changeUserRole: 'last_owner',
       removeUser: 'last_owner',
       readInvitation: 'not_found',
+      readEvent: 'not_found',
       revokeInvitation: 'not_found',
       resendInvitation: 'not_found',
       restoreVenue: 'not_found',

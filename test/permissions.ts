@@ -46,6 +46,12 @@ const aMemberOf: Arrange = async world => ({
 const anInvitationOf: Arrange = async world => ({
   path: await make(world, '/api/invitations', { email: anAddress(), role: 'viewer' }),
 })
+const anEventOf: Arrange = async ({ server, owner }) => {
+  const { body } = await server.call<{ items: { id: string }[] }>('GET /api/audit/events?limit=1', {
+    token: owner.token,
+  })
+  return { path: `/api/audit/events/${body.items[0]?.id ?? ''}` }
+}
 const theOrganization: Arrange = ({ owner }) => ({ path: `/api/organizations/${owner.organization}` })
 const withBody =
   (arrange: Arrange, body: object): Arrange =>
@@ -190,6 +196,12 @@ export const table: Record<
     [401, 403, 403, 200, 200, 404],
     async world => ({ path: await deleted(world, '/api/shows', aShow) }),
   ],
+
+  listEvents: [[401, 403, 403, 200, 200, 200]],
+  readEvent: [[401, 403, 403, 200, 200, 404], anEventOf],
+  verifyEvents: [[401, 403, 403, 200, 200, 200]],
+  readEventRetention: [[401, 403, 403, 200, 200, 200]],
+  setEventRetention: [[401, 403, 403, 403, 200, 200], only(() => ({ days: 90 }))],
 }
 
 /** An organization with one member in each role, and another one's owner. */

@@ -2,9 +2,7 @@
 
 create table if not exists app.event_retentions (
   organization_id uuid primary key default app.current_org() references app.organizations (id) on delete cascade,
-  days integer not null default 365 constraint event_retentions_days_range check (days between 90 and 3650),
-  updated_at timestamptz not null default now(),
-  version integer not null default 1
+  days integer not null constraint event_retentions_days_range check (days between 90 and 3650)
 );
 alter table app.event_retentions alter column days set statistics 0;
 alter table app.event_retentions enable row level security;
@@ -12,50 +10,51 @@ alter table app.event_retentions force row level security;
 drop policy if exists select_member on app.event_retentions;
 create policy select_member on app.event_retentions for select to callboard_api
   using (organization_id = (select app.org_if('audit.read')));
-drop policy if exists insert_member on app.event_retentions;
-create policy insert_member on app.event_retentions for insert to callboard_api
-  with check (organization_id = (select app.org_if('audit.manage')));
-drop policy if exists update_member on app.event_retentions;
-create policy update_member on app.event_retentions for update to callboard_api
-  using (organization_id = (select app.org_if('audit.manage')));
 drop policy if exists select_definer on app.event_retentions;
 create policy select_definer on app.event_retentions for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.event_retentions;
+create policy insert_definer on app.event_retentions for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists update_definer on app.event_retentions;
+create policy update_definer on app.event_retentions for update to callboard_definer
+  using (organization_id = (select app.current_org()));
 grant select on app.event_retentions to callboard_api, callboard_definer;
-grant insert (days), update (days) on app.event_retentions to callboard_api;
+grant insert (days), update (days) on app.event_retentions to callboard_definer;
 comment on table app.event_retentions is 'For how many days an organization''s events are kept, where that is not 365.';
 
-drop trigger if exists _100_timestamps on app.event_retentions;
-create trigger _100_timestamps before update on app.event_retentions
-  for each row execute function app_private.tg__100_timestamps();
 select app_private.log_changes('app.event_retentions', 'audit', '{"create": "set_retention", "update": "set_retention"}', 'organization_id');
 
 create or replace function app.read_event_retention() returns app.answer
-language sql stable
-set search_path = ''
-begin atomic
-  select null::integer, json_build_object('days', coalesce(max(r.days), 365)), app.etag(coalesce(max(r.version), 0)), null::text
-  from app.event_retentions r where r.organization_id = app.require('audit.read');
-end;
-comment on function app.read_event_retention() is 'For how many days the organization''s events are kept. PT403 without audit.read.';
-revoke execute on function app.read_event_retention() from public;
-grant execute on function app.read_event_retention() to callboard_api;
-
-create or replace function app.set_event_retention(new_days integer, if_match text default null) returns app.answer
-language plpgsql volatile
+language plpgsql stable
 set search_path = ''
 as $$
 declare
-  organization uuid := app.require('audit.manage');
+  organization uuid := app.require('audit.read');
 begin
-  perform app.check_version(coalesce((select r.version from app.event_retentions r where r.organization_id = organization for update), 0), if_match);
+  return (null, json_build_object('days', coalesce((select r.days from app.event_retentions r where r.organization_id = organization), 365)),
+    null, null)::app.answer;
+end
+$$;
+comment on function app.read_event_retention() is 'For how many days the organization''s events are kept. PT403 without audit.read.';
+revoke execute on function app.read_event_retention() from public;
+grant execute on function app.read_event_retention() to callboard_api, callboard_definer;
+
+create or replace function app.set_event_retention(new_days integer) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app.require('audit.manage');
   insert into app.event_retentions as r (days) values (new_days)
-  on conflict (organization_id) do update set days = excluded.days where r.days <> excluded.days;
+  on conflict (organization_id) do update set days = excluded.days;
   return app.read_event_retention();
 end
 $$;
-comment on function app.set_event_retention(integer, text) is 'Keeps the organization''s events for so many days from now on. PT403 without audit.manage, PT412.';
-revoke execute on function app.set_event_retention(integer, text) from public;
-grant execute on function app.set_event_retention(integer, text) to callboard_api;
+comment on function app.set_event_retention(integer) is 'Keeps the organization''s events for so many days from now on. PT403 without audit.manage.';
+alter function app.set_event_retention(integer) owner to callboard_definer;
+revoke execute on function app.set_event_retention(integer) from public;
+grant execute on function app.set_event_retention(integer) to callboard_api;
 
 create or replace function app.purge_events() returns bigint
 language plpgsql volatile security definer

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { App } from '../fastify.ts'
-import { answer, IfMatch } from '../openapi.ts'
+import { answer } from '../openapi.ts'
 import { constraintsOf } from '../openapi/refusals.ts'
 import { page } from '../page.ts'
 import {
@@ -224,12 +224,12 @@ export async function auditRoutes(app: App) {
         summary: 'Read for how many days events are kept',
         description: '365, unless the organization has decided otherwise.',
         'x-permission': 'audit.read',
-        response: { 200: answer('The retention', Retention, 'ETag') },
+        response: { 200: answer('The retention', Retention) },
       },
     },
     (request, reply) =>
       request
-        .tenant(sql => sql<Answer[]>`select status, body, etag from app.read_event_retention()`)
+        .tenant(sql => sql<Answer[]>`select status, body from app.read_event_retention()`)
         .then(reply.json),
   )
 
@@ -243,19 +243,13 @@ export async function auditRoutes(app: App) {
         description: 'Older events are deleted at the next clean-up; that they were is logged.',
         'x-problems': [...constraintsOf('event_retentions')],
         'x-permission': 'audit.manage',
-        headers: IfMatch,
         body: Retention,
-        response: { 200: answer('The retention', Retention, 'ETag') },
+        response: { 200: answer('The retention', Retention) },
       },
     },
     (request, reply) =>
       request
-        .tenant(
-          sql =>
-            sql<
-              Answer[]
-            >`select status, body, etag from app.set_event_retention(${request.body.days}, ${request.headers['if-match'] ?? null})`,
-        )
+        .tenant(sql => sql<Answer[]>`select status, body from app.set_event_retention(${request.body.days})`)
         .then(reply.json),
   )
 }
