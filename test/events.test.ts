@@ -331,6 +331,15 @@ t.test('what is done', async t => {
       ],
     )
     t.equal(body.items[0]?.changes, null, 'what is deleted for good leaves no copy')
+    await server.db
+      .admin`update app.sessions set revoked_at = now(), revoked_because = 'revoked' where user_id = ${ana.id} and revoked_at is null`
+    t.match(
+      (await list(server, await signIn(server, ana.email), '&action=auth.session_revoked')).body.items[0],
+      {
+        actor_kind: 'system',
+        actor_id: null,
+      },
+    )
   })
 })
 

@@ -2,6 +2,19 @@
 -- are in the log of the one where its user works at the time: where the session is, or where the
 -- next sign-in would lead.
 
+create or replace function app_private.account_holder(whose uuid) returns uuid
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return case when app.current_user_id() is not null or not app_private.is_trusted() then whose end;
+end
+$$;
+comment on function app_private.account_holder(uuid) is
+  'The user whose account is used, by a password, a token or a mailed link; NULL where a DBA or a job works on it.';
+alter function app_private.account_holder(uuid) owner to callboard_definer;
+revoke execute on function app_private.account_holder(uuid) from public;
+
 create or replace function app_private.tg_sessions__900_event() returns trigger
 language plpgsql volatile security definer
 set search_path = ''
@@ -11,17 +24,17 @@ declare
 begin
   if tg_op = 'INSERT' then
     perform app_private.log_event(organization, 'auth.sign_in', 'session', new.id,
-      jsonb_build_object('new', jsonb_build_object('user_agent', new.user_agent)), new.user_id);
+      jsonb_build_object('new', jsonb_build_object('user_agent', new.user_agent)), app_private.account_holder(new.user_id));
   elsif old.revoked_at is null and new.revoked_at is not null then
     -- Who sent a spent token is not known: the user or a thief.
     perform app_private.log_event(organization,
       case new.revoked_because when 'signed_out' then 'auth.sign_out' when 'refresh_token_reused' then 'auth.refresh_token_reused'
         else 'auth.session_revoked' end, 'session', new.id,
       jsonb_build_object('new', jsonb_build_object('revoked_because', new.revoked_because)),
-      case when new.revoked_because <> 'refresh_token_reused' then new.user_id end);
+      case when new.revoked_because <> 'refresh_token_reused' then app_private.account_holder(new.user_id) end);
   elsif new.organization_id is distinct from old.organization_id and new.organization_id is not null then
     -- Without saying from where: that is another organization's to know.
-    perform app_private.log_event(organization, 'auth.switch_organization', 'session', new.id, null, new.user_id);
+    perform app_private.log_event(organization, 'auth.switch_organization', 'session', new.id, null, app_private.account_holder(new.user_id));
   end if;
   return null;
 end
@@ -78,7 +91,7 @@ begin
   if tg_op = 'UPDATE' or organization is not null then
     perform app_private.log_event(organization,
       case when app.current_user_id() is not null then 'auth.password_changed' else 'auth.password_reset' end,
-      'user', new.user_id, null, new.user_id);
+      'user', new.user_id, null, app_private.account_holder(new.user_id));
   end if;
   return null;
 end

@@ -62,24 +62,22 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 declare
-  next_organization uuid;
+  organization uuid;
   before timestamptz;
   gone bigint;
   purged bigint := 0;
 begin
   loop
-    select l.organization_id into next_organization from app.event_log l
-    where (next_organization is null or l.organization_id > next_organization) and l.occurred_at < now() - interval '90 days'
-    order by l.organization_id limit 1;
-    exit when not found;
-    before := now() - make_interval(days => coalesce((select r.days from app.event_retentions r where r.organization_id = next_organization), 365));
+    organization := app_private.next_logged(organization, '0001-01-01 00:00:00+00', now() - interval '90 days');
+    exit when organization is null;
+    before := now() - make_interval(days => coalesce((select r.days from app.event_retentions r where r.organization_id = organization), 365));
     -- What is not sealed yet stays: it would leave no trace.
     delete from app.event_log l
-    where l.organization_id = next_organization and l.occurred_at < before
-      and exists (select from app.event_seals s where s.organization_id = next_organization and s.event_id = l.id);
+    where l.organization_id = organization and l.occurred_at < before
+      and exists (select from app.event_seals s where s.organization_id = organization and s.event_id = l.id);
     get diagnostics gone = row_count;
     if gone > 0 then
-      perform app_private.log_event(next_organization, 'audit.purge', 'organization', next_organization,
+      perform app_private.log_event(organization, 'audit.purge', 'organization', organization,
         jsonb_build_object('new', jsonb_build_object('before', before, 'events', gone)));
       purged := purged + gone;
     end if;

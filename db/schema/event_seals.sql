@@ -95,6 +95,65 @@ comment on function app_private.seal_horizon() is 'The moment before which every
 alter function app_private.seal_horizon() owner to callboard_definer;
 revoke execute on function app_private.seal_horizon() from public;
 
+create or replace function app_private.next_logged(behind uuid, since timestamptz, until timestamptz) returns uuid
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  -- Along the primary key from one organization to the next. Whole months, so that it needs no look at the events.
+  if behind is null then
+    return (select l.organization_id from app.event_log l
+      where l.occurred_at >= date_trunc('month', since, 'UTC') and l.occurred_at < until order by l.organization_id limit 1);
+  end if;
+  return (select l.organization_id from app.event_log l
+    where l.organization_id > behind and l.occurred_at >= date_trunc('month', since, 'UTC') and l.occurred_at < until
+    order by l.organization_id limit 1);
+end
+$$;
+comment on function app_private.next_logged(uuid, timestamptz, timestamptz) is
+  'The organization behind another one (null: the first) that has events between two moments, and perhaps some that has them only nearby.';
+alter function app_private.next_logged(uuid, timestamptz, timestamptz) owner to callboard_definer;
+revoke execute on function app_private.next_logged(uuid, timestamptz, timestamptz) from public;
+
+create or replace function app_private.seal_some(of_organization uuid, since timestamptz, until timestamptz, at_most integer) returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  head app.event_seals;
+  batch record;
+  chain bytea[] := '{}';
+  last_hash bytea;
+begin
+  -- Hashed after the limit, not before.
+  select array_agg((e.l).id) as ids, array_agg((e.l).occurred_at) as times,
+    array_agg(app.event_core_hash(e.l)) as cores, array_agg(app.event_details_hash(e.l)) as details into batch
+  from (
+    select l from app.event_log l
+    where l.organization_id = of_organization and l.occurred_at >= since and l.occurred_at < until
+      and not exists (select from app.event_seals s where s.organization_id = of_organization and s.event_id = l.id)
+    order by l.occurred_at, l.id limit at_most) e;
+  if batch.ids is null then
+    return 0;
+  end if;
+  select * into head from app.event_seals s where s.organization_id = of_organization order by s.seq desc limit 1;
+  head.seq := coalesce(head.seq, 0);
+  head.hash := coalesce(head.hash, '');
+  last_hash := head.hash;
+  for n in 1 .. cardinality(batch.ids) loop
+    last_hash := app.event_seal_hash(last_hash, of_organization, head.seq + n, batch.ids[n], batch.times[n], batch.cores[n], batch.details[n]);
+    chain[n] := last_hash;
+  end loop;
+  insert into app.event_seals (organization_id, seq, event_id, occurred_at, core_hash, details_hash, prev_hash, hash)
+  select of_organization, head.seq + e.n, e.id, e.occurred_at, e.core, e.details, lag(e.hash, 1, head.hash) over (order by e.n), e.hash
+  from unnest(batch.ids, batch.times, batch.cores, batch.details, chain) with ordinality e (id, occurred_at, core, details, hash, n);
+  return cardinality(batch.ids);
+end
+$$;
+comment on function app_private.seal_some(uuid, timestamptz, timestamptz, integer) is 'Adds the unsealed events of an organization between two moments to its chain, in the order of time; says how many.';
+alter function app_private.seal_some(uuid, timestamptz, timestamptz, integer) owner to callboard_definer;
+revoke execute on function app_private.seal_some(uuid, timestamptz, timestamptz, integer) from public;
+
 create or replace function app.seal_events(look_back interval default '1 hour') returns bigint
 language plpgsql volatile security definer
 set search_path = ''
@@ -105,9 +164,9 @@ declare
   state app_private.sealing;
   horizon timestamptz;
   since timestamptz;
-  next_organization uuid;
-  e record;
-  head app.event_seals;
+  behind timestamptz;
+  organization uuid;
+  done bigint;
   sealed bigint := 0;
 begin
   select * into state from app_private.sealing for update skip locked;
@@ -119,27 +178,15 @@ begin
   -- leaves an event behind the others: it is found within look_back, and sealed behind them.
   since := greatest(state.sealed_until - look_back, '0001-01-01 00:00:00+00');
   loop
-    -- From one organization to the next along the primary key of the months in question.
-    select l.organization_id into next_organization from app.event_log l
-    where (next_organization is null or l.organization_id > next_organization) and l.occurred_at >= date_trunc('month', since, 'UTC')
-    order by l.organization_id limit 1;
-    exit when not found;
-    select * into head from app.event_seals s where s.organization_id = next_organization order by s.seq desc limit 1;
-    head.hash := coalesce(head.hash, '');
-    head.seq := coalesce(head.seq, 0);
-    for e in
-      select l.id, l.occurred_at, app.event_core_hash(l) as core_hash, app.event_details_hash(l) as details_hash
-      from app.event_log l
-      where l.organization_id = next_organization and l.occurred_at >= since and l.occurred_at < horizon
-        and not exists (select from app.event_seals s where s.organization_id = next_organization and s.event_id = l.id)
-      order by l.occurred_at, l.id
+    organization := app_private.next_logged(organization, since, horizon);
+    exit when organization is null;
+    behind := since;
     loop
-      head.prev_hash := head.hash;
-      head.seq := head.seq + 1;
-      head.hash := app.event_seal_hash(head.prev_hash, next_organization, head.seq, e.id, e.occurred_at, e.core_hash, e.details_hash);
-      insert into app.event_seals (organization_id, seq, event_id, occurred_at, core_hash, details_hash, prev_hash, hash)
-      values (next_organization, head.seq, e.id, e.occurred_at, e.core_hash, e.details_hash, head.prev_hash, head.hash);
-      sealed := sealed + 1;
+      -- As many as fit into the memory at a time.
+      done := app_private.seal_some(organization, behind, horizon, 20000);
+      sealed := sealed + done;
+      exit when done < 20000;
+      select s.occurred_at into behind from app.event_seals s where s.organization_id = organization order by s.seq desc limit 1;
     end loop;
   end loop;
   update app_private.sealing set sealed_until = greatest(sealed_until, horizon);
