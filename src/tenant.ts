@@ -129,7 +129,7 @@ export function only(rows: readonly Answer[]): Answer {
   const [answer] = rows
   if (!answer) throw new Error('The statement returned no row')
   if ((answer.status ?? 200) >= 400) {
-    // See app.refresh_session.
+    // See app.refusal.
     const { problem, detail } = JSON.parse(answer.body ?? '{}') as { problem: string; detail: string }
     throw new Problem(answer.status ?? 500, problem, detail)
   }

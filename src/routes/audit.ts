@@ -222,7 +222,7 @@ export async function auditRoutes(app: App) {
         tags,
         operationId: 'readEventRetention',
         summary: 'Read for how many days events are kept',
-        description: '365, unless the organization has decided otherwise.',
+        description: 'It is 365, unless the organization has decided otherwise.',
         'x-permission': 'audit.read',
         response: { 200: answer('The retention', Retention) },
       },
