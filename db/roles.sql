@@ -34,6 +34,9 @@ $$;
 -- The owner changes and replaces what the definer and the rollup role own.
 grant callboard_definer, callboard_rollup to callboard_owner;
 
+-- The sealer of events waits for transactions that have begun before: it must see when.
+grant pg_read_all_stats to callboard_definer;
+
 -- A migration is run as the owner from its first statement, so that nothing it makes
 -- belongs to the login. SET ROLE would need a line in every migration.
 grant callboard_owner to callboard_migrator;

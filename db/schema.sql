@@ -2,6 +2,10 @@
 --!include helpers.sql
 --!include context.sql
 --!include permissions.sql
+--!include event_log.sql
+--!include event_triggers.sql
+--!include event_partitions.sql
+--!include event_seals.sql
 --!include users.sql
 --!include organizations.sql
 --!include memberships.sql
@@ -17,6 +21,10 @@
 --!include member_permission_commands.sql
 --!include explain.sql
 --!include accounts.sql
+--!include account_events.sql
+--!include event_verify.sql
+--!include event_retention.sql
+--!include event_reading.sql
 --!include idempotency.sql
 --!include venues.sql
 --!include shows.sql

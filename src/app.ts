@@ -11,6 +11,7 @@ import { methods } from './methods.ts'
 import { openapi } from './openapi.ts'
 import { malformed, problemDetails } from './problem.ts'
 import { accessRoutes } from './routes/access.ts'
+import { auditRoutes } from './routes/audit.ts'
 import { authRoutes } from './routes/auth.ts'
 import { healthRoutes } from './routes/health.ts'
 import { acceptInvitationRoutes, invitationRoutes } from './routes/invitations.ts'
@@ -108,6 +109,7 @@ export async function buildApp({ config, pool, jwtSecret }: AppOptions): Promise
     await signedIn.register(invitationRoutes)
     await signedIn.register(venueRoutes)
     await signedIn.register(showRoutes)
+    await signedIn.register(auditRoutes)
   })
   app.refuseOtherMethods()
   return app

@@ -61,6 +61,7 @@ const tags = {
   invitations: 'Asking people to join the organization',
   venues: 'The places where shows happen',
   shows: 'Performances, from the first inquiry to the settlement',
+  audit: 'Who did what: the event log, and the proof that it is whole',
   problems: 'What the `type` of an error leads to',
   health: 'For probes and load balancers',
 }

@@ -124,6 +124,7 @@ export const problems: Record<string, { status: number; title: string; detail?: 
   shows_doors_before_start: { status: 422, title: 'Doors cannot open after the start' },
   shows_tickets_within_capacity: { status: 422, title: 'More tickets are sold than there are places' },
   shows_fee_with_currency: { status: 422, title: 'A fee needs a currency, and a currency a fee' },
+  event_retentions_days_range: { status: 422, title: 'Events are kept for 90 to 3650 days' },
   rate_limited: { status: 429, title: 'Too many requests' },
   headers_too_large: { status: 431, title: 'The headers are too large' },
   internal: { status: 500, title: 'Something went wrong on our side' },

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { isIP } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { PendingQuery, Row } from 'postgres'
@@ -23,6 +24,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Runs SQL as the token's user in the token's organization. GET and HEAD cannot write. */
     tenant: <T>(work: Work<T>) => Promise<T>
+    /** As `tenant`, for reading that is itself an event: `note` logs it, in the same transaction, also of a GET. */
+    audited: <T>(note: (sql: Client) => PendingQuery<Row[]>, work: Work<T>) => Promise<T>
     /** Runs SQL as the token's user, in no organization. */
     account: <T>(work: Work<T>) => Promise<T>
     /** Runs SQL for somebody who has not signed in. */
@@ -53,7 +56,7 @@ const attempts = 3
 async function transact<T>(
   sql: Client,
   readOnly: boolean,
-  enter: PendingQuery<Row[]> | undefined,
+  enter: PendingQuery<Row[]>[],
   work: Work<T>,
 ): Promise<T> {
   const errors: unknown[] = []
@@ -73,8 +76,8 @@ async function transact<T>(
         ? sql`begin isolation level read committed read only`
         : sql`begin isolation level read committed read write`,
     ),
+    ...enter.map(send),
   ]
-  if (enter) before.push(send(enter))
   let result: PromiseLike<T> | undefined
   try {
     result = work(sql)
@@ -107,13 +110,13 @@ async function transact<T>(
 async function run<T>(
   pool: Pool,
   readOnly: boolean,
-  enter: ((sql: Client) => PendingQuery<Row[]>) | undefined,
+  enter: (sql: Client) => PendingQuery<Row[]>[],
   work: Work<T>,
 ): Promise<T> {
   return pool.use(async sql => {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await transact(sql, readOnly, enter?.(sql), work)
+        return await transact(sql, readOnly, enter(sql), work)
       } catch (error) {
         if (attempt === attempts || !transient.has((error as { code?: string }).code ?? '')) throw error
       }
@@ -126,7 +129,7 @@ export function only(rows: readonly Answer[]): Answer {
   const [answer] = rows
   if (!answer) throw new Error('The statement returned no row')
   if ((answer.status ?? 200) >= 400) {
-    // See app.refresh_session.
+    // See app.refusal.
     const { problem, detail } = JSON.parse(answer.body ?? '{}') as { problem: string; detail: string }
     throw new Problem(answer.status ?? 500, problem, detail)
   }
@@ -163,6 +166,22 @@ function once(request: FastifyRequest, key: string, work: Work<Answer[]>): Work<
   }
 }
 
+/** The token's organization. */
+function organizationOf({ user: { org } }: FastifyRequest): string {
+  if (org !== null) return org
+  throw new Problem(
+    403,
+    'no_organization',
+    'You belong to no organization yet: create one or accept an invitation, then refresh your token.',
+  )
+}
+
+/** Where a request comes from, as far as PostgreSQL's inet can say it: a proxy may pass on anything. */
+export const addressOf = ({ ip }: FastifyRequest) => (isIP(ip) > 0 && !ip.includes('%') ? ip : null)
+
+const enter = (sql: Client, request: FastifyRequest, organization: string | null) =>
+  sql`select app.enter(${request.user.sid}, ${organization}, ${request.id}, ${addressOf(request)})`
+
 /** The only door to the database. The token must have been verified: see tokens.ts. */
 export const tenant = fp(
   async (app: FastifyInstance, { pool }: { pool: Pool }) => {
@@ -170,27 +189,32 @@ export const tenant = fp(
     const readOnly = (request: FastifyRequest) => request.method === 'GET' || request.method === 'HEAD'
 
     app.decorateRequest('tenant', function <T>(this: FastifyRequest, work: Work<T>) {
-      const { sid, org } = this.user
-      if (org === null) {
-        throw new Problem(
-          403,
-          'no_organization',
-          'You belong to no organization yet: create one or accept an invitation, then refresh your token.',
-        )
-      }
+      const org = organizationOf(this)
       const key = this.headers['idempotency-key']
       const guarded =
         this.method === 'POST' && typeof key === 'string'
           ? (once(this, key, work as unknown as Work<Answer[]>) as unknown as Work<T>)
           : work
-      return run(pool, readOnly(this), sql => sql`select app.enter(${sid}, ${org})`, guarded)
+      return run(pool, readOnly(this), sql => [enter(sql, this, org)], guarded)
+    })
+    app.decorateRequest('audited', function <
+      T,
+    >(this: FastifyRequest, note: (sql: Client) => PendingQuery<Row[]>, work: Work<T>) {
+      const org = organizationOf(this)
+      return run(pool, false, sql => [enter(sql, this, org), note(sql)], work)
     })
     app.decorateRequest('account', function <T>(this: FastifyRequest, work: Work<T>) {
-      const { sid } = this.user
-      return run(pool, readOnly(this), sql => sql`select app.enter(${sid})`, work)
+      return run(pool, readOnly(this), sql => [enter(sql, this, null)], work)
     })
     app.decorateRequest('anonymous', function <T>(this: FastifyRequest, work: Work<T>) {
-      return run(pool, readOnly(this), undefined, work)
+      const isReading = readOnly(this)
+      return run(
+        pool,
+        isReading,
+        // What only reads is no event, and says not who asks.
+        sql => (isReading ? [] : [sql`select app.introduce(${this.id}, ${addressOf(this)})`]),
+        work,
+      )
     })
     app.decorateReply('json', {
       getter(this: FastifyReply) {

@@ -2,6 +2,7 @@ import t from 'tap'
 import type { Attack } from './attacks/attack.ts'
 import { commands } from './attacks/commands.ts'
 import { escalation } from './attacks/escalation.ts'
+import { events } from './attacks/events.ts'
 import { forgedContext } from './attacks/forged-context.ts'
 import { oracles } from './attacks/oracles.ts'
 import { reading } from './attacks/reading.ts'
@@ -17,6 +18,7 @@ const attacks = {
   'writing rows': writing,
   'calling functions': commands,
   'asking without seeing': oracles,
+  'what the log says': events,
   'becoming more than a login': escalation,
 }
 const all = Object.values(attacks).flat()
@@ -53,6 +55,8 @@ t.test('every function with the ids of another organization', async t => {
     json: `'{}'`,
     bytea: `sha256('x')`,
     integer: '400',
+    bigint: '0',
+    inet: `'192.0.2.7'`,
     boolean: 'true',
     'timestamp with time zone': 'now()',
   }
@@ -110,6 +114,12 @@ interface Guard {
 const database = (privilege: string) =>
   `do $$ begin execute format('${privilege}', current_database()); end $$`
 const guards: Guard[] = [
+  {
+    without: `create or replace function app_private.is_trusted() returns boolean language sql stable set search_path = '' return true`,
+    again: `create or replace function app_private.is_trusted() returns boolean language sql stable set search_path = ''
+      return session_user = 'callboard_worker' or pg_has_role(session_user, 'callboard_owner', 'member')`,
+    through: ['a change that throws its context away before it is logged'],
+  },
   {
     without: 'alter function pg_catalog.uuid_eq(uuid, uuid) cost 1',
     again: 'alter function pg_catalog.uuid_eq(uuid, uuid) cost 0.0001',

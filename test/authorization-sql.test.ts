@@ -23,6 +23,7 @@ const admins = ['admin', 'owner'] as const
 const people = ['owner', 'custom'] as const
 const nobody: Cell = [[]]
 const read = (what: string): Cell => [all, () => `select from ${what}`]
+const none: Cell[] = [nobody, nobody, nobody, nobody]
 const reference = (name: string): Cell[] => [read(name), nobody, nobody, nobody]
 
 /** Every table, by command: select, insert, update, delete. */
@@ -97,7 +98,15 @@ const table: Record<string, Cell[]> = {
     [admins, k => `select app.delete_show('${k.show}')`],
   ],
   // Through app.claim_key and app.keep_answer only, which know nothing but one's own.
-  'app.idempotency_keys': [nobody, nobody, nobody, nobody],
+  'app.idempotency_keys': none,
+  'app.event_log': [[admins, () => 'select from app.event_log'], nobody, nobody, nobody],
+  'app.event_seals': none,
+  'app.event_retentions': [
+    [admins, () => 'select from app.event_retentions'],
+    [['owner'], () => 'select app.set_event_retention(100)'],
+    [['owner'], () => 'select app.set_event_retention(200)'],
+    nobody,
+  ],
 }
 
 async function scene(server: TestServer): Promise<{ ids: Ids; who: Record<Actor, Person> }> {

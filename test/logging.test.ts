@@ -52,8 +52,16 @@ async function spawnServer(t: Test, db: Database, settings: Record<string, strin
 t.test('the log of a server under use', async t => {
   const db = await startDatabase(t)
   const jwtSecret = 'MARKED-key-of-the-tokens-of-this-very-test'
-  const server = await spawnServer(t, db, { JWT_SECRET: jwtSecret })
-  const secrets = new Set([jwtSecret, password, 'MARKED-wrong-password', 'MARKED-query-value'])
+  const server = await spawnServer(t, db, {
+    JWT_SECRET: jwtSecret,
+    SIGN_IN_LIMIT: '1000',
+    RATE_LIMIT: '1000',
+  })
+  const passwords = ['MARKED-second-password', 'MARKED-third-password', 'MARKED-wrong-password'] as const
+  const [second, third, wrong] = passwords
+  // Typed into the wrong field.
+  const misplaced = 'marked-misplaced-password@example.com'
+  const secrets = new Set([jwtSecret, password, ...passwords, misplaced, 'MARKED-query-value'])
   const ask = async (
     method: string,
     path: string,
@@ -92,34 +100,66 @@ t.test('the log of a server under use', async t => {
   })
   const { access_token: token = '', refresh_token = '', organization_id: organization } = registered.answer
   await ask('POST', '/api/auth/sign-in', { body: { email, password } })
-  await ask('POST', '/api/auth/sign-in', { body: { email, password: 'MARKED-wrong-password' } })
+  await ask('POST', '/api/auth/sign-in', { body: { email, password: wrong } })
+  await ask('POST', '/api/auth/sign-in', { body: { email: misplaced, password: wrong } })
   await ask('POST', '/api/auth/refresh', { body: { refresh_token } })
   await ask('POST', '/api/auth/refresh', { body: { refresh_token: 'MARKED.refresh' } })
   secrets.add('MARKED.refresh')
   await ask('POST', '/api/auth/password/forgot', { body: { email } })
-  await ask('POST', '/api/invitations', { token, body: { email: 'ben@example.com', role: 'viewer' } })
-  for (const { token: mailed } of await db.admin<
-    { token: string }[]
-  >`select data ->> 'token' as token from app_private.mails`) {
+  const invited = await ask('POST', '/api/invitations', {
+    token,
+    body: { email: 'ben@example.com', role: 'viewer' },
+  })
+  await ask('POST', `/api/invitations/${invited.answer['id'] ?? ''}/resend`, { token })
+  await ask('POST', '/api/users', {
+    token,
+    body: { email: 'cleo@example.com', display_name: 'Cleo', role: 'admin' },
+  })
+  for (const { token: mailed, kind } of await db.admin<
+    { token: string; kind: string }[]
+  >`select data ->> 'token' as token, kind from app_private.mails where data ? 'token' order by id`) {
     secrets.add(mailed)
     await ask('POST', '/api/auth/email/verify', { body: { token: mailed } })
+    if (kind === 'reset_password')
+      await ask('POST', '/api/auth/password/reset', { body: { token: mailed, password: second } })
+    const joins = { email: 'ben@example.com', password, display_name: 'Ben', invitation_token: mailed }
+    if (kind === 'invitation') await ask('POST', '/api/auth/register', { body: joins })
   }
-  const [credential] = await db.admin<
-    [{ verifier: Buffer; recipe: string }]
-  >`select verifier, recipe from app_private.credentials`
-  for (const form of ['hex', 'base64', 'base64url'] as const) secrets.add(credential.verifier.toString(form))
-  secrets.add(credential.recipe)
-  const listed = await ask('GET', '/api/shows?q=MARKED-query-value', { token })
-  await ask('GET', '/api/shows', { token: `${token}x` })
+  const again = await ask('POST', '/api/auth/sign-in', { body: { email, password: second } })
+  const { access_token: newToken = '' } = again.answer
+  await ask('POST', '/api/auth/password/change', {
+    token: newToken,
+    body: { current_password: second, new_password: third },
+  })
+  await ask('POST', '/api/auth/switch', { token: newToken, body: { organization_id: organization } })
+  const show = { title: 'Tour', artist: 'The Gaslights', show_on: '2027-02-03' }
+  const made = await ask('POST', '/api/shows', { token: newToken, body: show })
+  await ask('DELETE', `/api/shows/${made.answer['id'] ?? ''}`, { token: newToken })
+  const stolen = again.answer['refresh_token'] ?? ''
+  await ask('POST', '/api/auth/refresh', { body: { refresh_token: stolen } })
+  await db.admin`update app_private.refresh_tokens set used_at = used_at - interval '1 minute'`
+  await ask('POST', '/api/auth/refresh', { body: { refresh_token: stolen } })
+  const renewed = await ask('POST', '/api/auth/sign-in', { body: { email, password: third } })
+  const live = renewed.answer['access_token'] ?? ''
+  const hashes = await db.admin<{ hash: Buffer }[]>`
+    select verifier as hash from app_private.credentials union all select token_hash from app_private.refresh_tokens
+    union all select secret_hash from app.sessions union all select token_hash from app.invitations
+    union all select token_hash from app_private.email_tokens`
+  for (const form of ['hex', 'base64', 'base64url'] as const)
+    for (const { hash } of hashes) secrets.add(hash.toString(form))
+  for (const { recipe } of await db.admin<{ recipe: string }[]>`select recipe from app_private.credentials`)
+    secrets.add(recipe)
+  const listed = await ask('GET', '/api/shows?q=MARKED-query-value', { token: live })
+  await ask('GET', '/api/shows', { token: `${live}x` })
   const refused = await ask('POST', '/api/shows', {
-    token,
+    token: live,
     body: { title: 'T', unknown: 'MARKED-query-value' },
   })
   // A fault of our own, with the session's secret among the parameters of the statement.
   await db.admin`alter function app.read_me() rename to read_me_elsewhere`
-  const failed = await ask('GET', '/api/me', { token })
-  await db.admin`alter function app.enter(text, uuid) rename to enter_elsewhere`
-  await ask('GET', '/api/shows', { token })
+  const failed = await ask('GET', '/api/me', { token: live })
+  await db.admin`alter function app.enter(text, uuid, text, inet) rename to enter_elsewhere`
+  await ask('GET', '/api/shows', { token: live })
   t.equal(await server.stop(), 0)
 
   t.test('holds none of the secrets that were sent, made or stored', async t => {
@@ -129,6 +169,33 @@ t.test('the log of a server under use', async t => {
       const line = server.lines.find(({ text }) => text.includes(secret))
       if (line) t.fail(`a secret is in the log: ${line.text}`)
     }
+  })
+
+  t.test('and neither does the event log, in which everything of it is', async t => {
+    const events = await db.admin<{ text: string; action: string }[]>`
+      select l::text as text, action from app.event_log l`
+    for (const secret of secrets) {
+      const event = events.find(({ text }) => text.includes(secret))
+      if (event) t.fail(`a secret is in an event: ${event.text}`)
+    }
+    t.strictSame([...new Set(events.map(({ action }) => action))].sort(), [
+      'auth.email_verified',
+      'auth.password_changed',
+      'auth.password_reset',
+      'auth.refresh_token_reused',
+      'auth.register',
+      'auth.session_revoked',
+      'auth.sign_in',
+      'auth.sign_in_failed',
+      'invitation.accept',
+      'invitation.create',
+      'invitation.resend',
+      'member.add',
+      'organization.create',
+      'show.create',
+      'show.delete',
+      'user.create',
+    ])
   })
 
   t.test('names request, organization and user of every answer', async t => {

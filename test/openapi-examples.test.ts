@@ -60,6 +60,7 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       restoreRole: 'not_found',
       explainAccess: 'not_found',
       readInvitation: 'not_found',
+      readEvent: 'not_found',
       revokeInvitation: 'not_found',
       resendInvitation: 'not_found',
       restoreVenue: 'not_found',

@@ -129,7 +129,7 @@ t.test('the health of the process, and of its parts', async t => {
     status: 200,
     body: { status: 'ok', parts: { database: 'ok', migrations: 'ok' } },
   })
-  await db.admin`alter function app.enter(text, uuid) rename to entrance`
+  await db.admin`alter function app.enter(text, uuid, text, inet) rename to entrance`
   t.match(await call('GET /readyz'), {
     status: 503,
     body: { status: 'failing', parts: { database: 'ok', migrations: 'failing' } },

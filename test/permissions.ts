@@ -58,6 +58,12 @@ const under =
     path: `${(await arrange(world, actor)).path ?? ''}${path}`,
     ...(body && { body }),
   })
+const anEventOf: Arrange = async ({ server, owner }) => {
+  const { body } = await server.call<{ items: { id: string }[] }>('GET /api/audit/events?limit=1', {
+    token: owner.token,
+  })
+  return { path: `/api/audit/events/${body.items[0]?.id ?? ''}` }
+}
 const theOrganization: Arrange = ({ owner }) => ({ path: `/api/organizations/${owner.organization}` })
 const withBody =
   (arrange: Arrange, body: object): Arrange =>
@@ -232,6 +238,12 @@ export const table: Record<
     [401, 403, 403, 200, 200, 403, 404],
     async world => ({ path: await deleted(world, '/api/shows', aShow) }),
   ],
+
+  listEvents: [[401, 403, 403, 200, 200, 403, 200]],
+  readEvent: [[401, 403, 403, 200, 200, 403, 404], anEventOf],
+  verifyEvents: [[401, 403, 403, 200, 200, 403, 200]],
+  readEventRetention: [[401, 403, 403, 200, 200, 403, 200]],
+  setEventRetention: [[401, 403, 403, 403, 200, 403, 200], only(() => ({ days: 90 }))],
 }
 
 /** An organization with one member in each role, and another one's owner. */

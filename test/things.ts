@@ -26,7 +26,15 @@ export async function thingsOf(server: TestServer, person: Person): Promise<Reco
     roles: await make('/api/roles', { name: `Role ${randomUUID()}`, permissions: ['shows.read'] }),
     venues: await make('/api/venues', venue),
     shows: await make('/api/shows', aShow),
+    audit: await eventOf(server, person),
   }
 }
+
+/** The id of the newest event of a person's organization. */
+async function eventOf({ call }: TestServer, { token }: Person): Promise<string> {
+  const { body } = await call<{ items: { id: string }[] }>('GET /api/audit/events?limit=1', { token })
+  return body.items[0]?.id ?? ''
+}
+
 /** What an operation is about: the first part of its path. */
 export const kindOf = ({ path }: Operation) => path.split('/')[2] ?? ''

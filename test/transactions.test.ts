@@ -66,14 +66,14 @@ t.test('what a transaction goes through', async t => {
     const { call } = await withRoutes(t, 1, () => {})
     t.equal((await call('GET', '/api/shows')).status, 200)
     await admin.unsafe(`
-      alter function app.enter(text, uuid) rename to enter_before;
-      create function app.enter(text, uuid default null) returns integer language plpgsql security definer as
-        'begin perform app.enter_before($1, $2); return 1; end';
-      alter function app.enter(text, uuid) owner to callboard_definer`)
+      alter function app.enter(text, uuid, text, inet) rename to enter_before;
+      create function app.enter(text, uuid default null, text default null, inet default null) returns integer language plpgsql security definer as
+        'begin perform app.enter_before($1, $2, $3, $4); return 1; end';
+      alter function app.enter(text, uuid, text, inet) owner to callboard_definer`)
     t.equal((await call('GET', '/api/shows')).status, 200)
     await admin.unsafe(`
-      drop function app.enter(text, uuid);
-      alter function app.enter_before(text, uuid) rename to enter`)
+      drop function app.enter(text, uuid, text, inet);
+      alter function app.enter_before(text, uuid, text, inet) rename to enter`)
     t.equal((await call('GET', '/api/shows')).status, 200)
   })
 

@@ -149,6 +149,8 @@ begin
     perform app_private.found_organization(new_user, jsonb_build_object('name', organization_name));
     perform app_private.mail_token(new_user, 'verify_email', interval '3 days');
   end if;
+  perform app_private.log_event(app.current_org(), 'auth.register', 'user', new_user,
+    jsonb_build_object('new', jsonb_build_object('email', lower(address), 'display_name', display_name)));
 end
 $$;
 comment on function app.register(text, text, text, bytea, text, text) is
@@ -168,17 +170,20 @@ declare
   who uuid;
 begin
   select u.id into who from app.users u where lower(u.email) = lower(address);
+  -- Refusals are returned, not raised, because raising would take their event back.
   if not app_private.is_password(who, proof) then
-    perform app.refuse(401, 'invalid_credentials', 'The address or the password is wrong.');
+    perform app_private.log_failed_sign_in(address, who, 'invalid_credentials', organization);
+    return app.refusal(401, 'invalid_credentials', 'The address or the password is wrong.');
   end if;
   if organization is not null and organization is distinct from app_private.usual_organization(who, organization) then
-    perform app.refuse(403, 'membership_revoked');
+    perform app_private.log_failed_sign_in(address, who, 'membership_revoked', organization);
+    return app.refusal(403, 'membership_revoked');
   end if;
   return (200, app_private.start_session(who, session_hash, refresh_hash, organization, client), null, null)::app.answer;
 end
 $$;
 comment on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) is
-  'Starts a session for whoever proves the password. PT401 invalid_credentials (also for an unknown address), PT403 membership_revoked.';
+  'Starts a session for whoever proves the password. Answers 401 invalid_credentials (also for an unknown address) and 403 membership_revoked.';
 alter function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) owner to callboard_definer;
 revoke execute on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) from public;
 grant execute on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) to callboard_api;

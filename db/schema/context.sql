@@ -55,7 +55,9 @@ begin
       current_setting('app.user_id', true),
       current_setting('app.session_id', true),
       current_setting('app.role', true),
-      current_setting('app.permissions', true)
+      current_setting('app.permissions', true),
+      current_setting('app.request_id', true),
+      current_setting('app.ip', true)
     ]::text, 'UTF8')), 'hex');
 end
 $$;
@@ -64,25 +66,71 @@ alter function app_private.context_signature() owner to callboard_definer;
 revoke execute on function app_private.context_signature() from public;
 
 create or replace function app_private.set_context(
-  user_id uuid, session_id uuid, organization_id uuid default null, role text default null, permissions text[] default '{}'
+  user_id uuid, session_id uuid, organization_id uuid default null, role text default null, permissions text[] default '{}',
+  request_id text default null, ip inet default null
 ) returns void
 language plpgsql volatile
 set search_path = ''
 as $$
 begin
   perform set_config('app.current_org', coalesce(organization_id::text, ''), true),
-          set_config('app.user_id', user_id::text, true),
-          set_config('app.session_id', session_id::text, true),
+          set_config('app.user_id', coalesce(user_id::text, ''), true),
+          set_config('app.session_id', coalesce(session_id::text, ''), true),
           set_config('app.role', coalesce(role, ''), true),
           -- A blank on both sides of every name: one search finds a whole word.
-          set_config('app.permissions', ' ' || array_to_string(permissions, ' ') || ' ', true);
+          set_config('app.permissions', ' ' || array_to_string(permissions, ' ') || ' ', true),
+          set_config('app.request_id', coalesce(request_id, ''), true),
+          set_config('app.ip', coalesce(host(ip), ''), true);
   perform set_config('app.signature', app_private.context_signature(), true);
 end
 $$;
-comment on function app_private.set_context(uuid, uuid, uuid, text, text[]) is
+comment on function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) is
   'Sets and signs the context of this transaction. Only for definer functions that have checked who asks.';
-alter function app_private.set_context(uuid, uuid, uuid, text, text[]) owner to callboard_definer;
-revoke execute on function app_private.set_context(uuid, uuid, uuid, text, text[]) from public;
+alter function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) owner to callboard_definer;
+revoke execute on function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) from public;
+
+create or replace function app_private.is_genuine() returns boolean
+language sql stable parallel restricted
+return current_setting('app.signature', true) is not distinct from app_private.context_signature();
+comment on function app_private.is_genuine() is 'Whether the settings of this transaction are those that were signed.';
+alter function app_private.is_genuine() owner to callboard_definer;
+revoke execute on function app_private.is_genuine() from public;
+
+create or replace function app_private.change_context(
+  user_id uuid, session_id uuid, organization_id uuid, role text default null, permissions text[] default '{}'
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  -- The request stays the same one, if it was a genuine one.
+  if app_private.is_genuine() then
+    perform app_private.set_context(user_id, session_id, organization_id, role, permissions,
+      current_setting('app.request_id'), nullif(current_setting('app.ip'), '')::inet);
+  else
+    perform app_private.set_context(user_id, session_id, organization_id, role, permissions);
+  end if;
+end
+$$;
+comment on function app_private.change_context(uuid, uuid, uuid, text, text[]) is
+  'As set_context, in the middle of a request: its id and address stay. Only for definer functions that have checked who asks.';
+alter function app_private.change_context(uuid, uuid, uuid, text, text[]) owner to callboard_definer;
+revoke execute on function app_private.change_context(uuid, uuid, uuid, text, text[]) from public;
+
+create or replace function app.introduce(request_id text, ip inet) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.set_context(null, null, null, null, '{}', request_id, ip);
+end
+$$;
+comment on function app.introduce(text, inet) is
+  'Opens this transaction for somebody who has not signed in: says only which request it is and where it came from.';
+alter function app.introduce(text, inet) owner to callboard_definer;
+revoke execute on function app.introduce(text, inet) from public;
+grant execute on function app.introduce(text, inet) to callboard_api;
 
 -- After a transaction that set it, a setting is '' and not NULL, hence nullif everywhere.
 create or replace function app.current_org() returns uuid

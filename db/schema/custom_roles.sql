@@ -85,6 +85,8 @@ drop trigger if exists _200_permissions on app.custom_roles;
 create trigger _200_permissions before insert or update of permissions on app.custom_roles
   for each row execute function app_private.tg_custom_roles__200_permissions();
 
+select app_private.log_changes('app.custom_roles', 'role');
+
 -- Who has which of them. A row here is removed and not marked: what a role or a member had when
 -- they were deleted comes back with them, because nobody has touched it.
 create table if not exists app.member_roles (
@@ -125,6 +127,8 @@ grant select on app.member_roles to callboard_api, callboard_definer;
 grant insert (user_id, role_id), delete on app.member_roles to callboard_definer;
 
 comment on table app.member_roles is 'Which member has which of the organization''s own roles.';
+
+select app_private.log_changes('app.member_roles', 'member', '{"create": "assign_role", "delete": "unassign_role"}', 'user_id');
 
 create or replace function app_private.permissions_of_role(of_role text) returns text[]
 language plpgsql stable

@@ -86,6 +86,15 @@ $$;
 comment on type app.answer is
   'An HTTP answer: status (null = 200), body, the row''s version as ETag, the path of what was created.';
 
+create or replace function app.refusal(status integer, problem text, detail text default null) returns app.answer
+language sql immutable
+set search_path = ''
+return (status, json_build_object('problem', problem, 'detail', coalesce(detail, '')), null, null)::app.answer;
+comment on function app.refusal(integer, text, text) is
+  'A refusal as an answer, for one that must be committed: raising it with app.refuse would undo what was written.';
+revoke execute on function app.refusal(integer, text, text) from public;
+grant execute on function app.refusal(integer, text, text) to callboard_definer;
+
 create or replace function app.etag(version integer) returns text
 language sql immutable parallel safe
 set search_path = ''

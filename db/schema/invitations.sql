@@ -64,6 +64,9 @@ drop trigger if exists _100_timestamps on app.invitations;
 create trigger _100_timestamps before update on app.invitations
   for each row execute function app_private.tg__100_timestamps();
 
+select app_private.log_changes('app.invitations', 'invitation',
+  '{"delete": "revoke", "accepted_at": "accept", "expires_at": "resend"}');
+
 create or replace view app.invitation_list with (security_invoker = true) as
   select i.organization_id, i.id, i.email, i.version, i.created_at,
     json_build_object('id', i.id, 'email', i.email, 'role', i.role, 'invited_by', i.invited_by,
@@ -149,7 +152,7 @@ begin
   end if;
   perform app_private.withdraw_invitations(organization, address, now());
   insert into app.invitations (organization_id, id, email, role, token_hash, invited_by, expires_at)
-  values (organization, invitation, lower(address), new_role, app_private.digest(app_private.random_token()), app.current_user_id(), now());
+  values (organization, invitation, lower(address), new_role, app_private.digest(app_private.random_token()), app.current_user_id(), now() + interval '7 days');
   answer := app_private.send_invitation(invitation);
   answer.status := 201;
   return answer;
@@ -213,7 +216,7 @@ begin
     perform app.refuse(403, 'invitation_for_another_address', 'This invitation was sent to another address than that of your account.');
   end if;
   -- In the context of the organization that invited; it holds no permission.
-  perform app_private.set_context(who, coalesce(app.current_session_id(), app.uuid_v7()), i.organization_id);
+  perform app_private.change_context(who, coalesce(app.current_session_id(), app.uuid_v7()), i.organization_id);
   -- It may have been used, revoked or sent anew since it was read.
   update app.invitations x set accepted_at = now(), accepted_by = who
   where x.organization_id = i.organization_id and x.id = i.id and x.token_hash = i.token_hash

@@ -57,6 +57,9 @@ drop trigger if exists _100_timestamps on app.member_permissions;
 create trigger _100_timestamps before update on app.member_permissions
   for each row execute function app_private.tg__100_timestamps();
 
+select app_private.log_changes('app.member_permissions', 'member',
+  '{"create": "set_permission", "update": "set_permission", "delete": "clear_permission"}', 'user_id');
+
 -- In plpgsql, whose plans live as long as the session: app.enter asks this at every request.
 create or replace function app_private.permission_sources(organization uuid, member uuid, member_role text)
 returns table (permission text, source text, role_id text, role_name text, expires_at timestamptz, granted_by uuid)

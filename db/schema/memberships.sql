@@ -59,6 +59,9 @@ drop trigger if exists _100_timestamps on app.memberships;
 create trigger _100_timestamps before update on app.memberships
   for each row execute function app_private.tg__100_timestamps();
 
+select app_private.log_changes('app.memberships', 'member',
+  '{"create": "add", "restore": "add", "delete": "remove", "role": "change_role"}', 'user_id');
+
 -- Without an owner nobody could manage an organization any more. Locking its row makes
 -- parallel departures queue up, so the second to last one is counted before the last.
 create or replace function app_private.tg_memberships__300_last_owner() returns trigger

@@ -16,10 +16,10 @@ as $$
 declare
   organization uuid := app.uuid_v7();
 begin
+  -- The first member cannot be let in by anybody: for these two rows the context is the founder's own.
+  perform app_private.change_context(founder, coalesce(app.current_session_id(), app.uuid_v7()), organization);
   insert into app.organizations (id, name, currency, time_zone)
   values (organization, body ->> 'name', coalesce(body ->> 'currency', 'USD'), coalesce(body ->> 'time_zone', 'UTC'));
-  -- The first member cannot be let in by anybody: for this one row the context is the founder's own.
-  perform app_private.set_context(founder, coalesce(app.current_session_id(), app.uuid_v7()), organization);
   perform app_private.join_organization(founder, organization, 'owner');
   return organization;
 end
@@ -168,7 +168,7 @@ begin
   if not 'organization.delete' = any (held) then
     perform app.refuse(403, 'permission_denied', 'This needs the permission organization.delete.');
   end if;
-  perform app_private.set_context(me, app.current_session_id(), organization, bin.role, held);
+  perform app_private.change_context(me, app.current_session_id(), organization, bin.role, held);
   -- Now that it may be locked, look again: somebody else may have restored it.
   perform from app.organizations o where o.id = organization and o.deletion_id = bin.deletion_id for no key update;
   if not found then

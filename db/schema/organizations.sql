@@ -109,6 +109,8 @@ comment on function app_private.tg_organizations__200_slug() is 'Gives an organi
 alter function app_private.tg_organizations__200_slug() owner to callboard_definer;
 revoke execute on function app_private.tg_organizations__200_slug() from public;
 
+select app_private.log_changes('app.organizations', 'organization');
+
 drop trigger if exists _100_timestamps on app.organizations;
 create trigger _100_timestamps before update on app.organizations
   for each row execute function app_private.tg__100_timestamps();

@@ -43,7 +43,9 @@ insert into app.permissions (name, description) values
   ('members.manage',      'Invite, add and remove people and change their roles'),
   ('organization.read',   'See the organization'),
   ('organization.update', 'Change the organization''s name and settings'),
-  ('organization.delete', 'Delete and restore the organization, hand it over')
+  ('organization.delete', 'Delete and restore the organization, hand it over'),
+  ('audit.read',          'Read the event log and verify it'),
+  ('audit.manage',        'Decide how long events are kept')
 on conflict (name) do update set description = excluded.description;
 
 insert into app.roles (name, description) values
@@ -56,8 +58,8 @@ on conflict (name) do update set description = excluded.description;
 insert into app.role_permissions (role, permission)
 select r.role, p.permission
 from (values
-  ('owner',   array['organization.read', 'organization.update', 'organization.delete', 'members.read', 'members.manage', 'shows.read', 'shows.write', 'shows.delete']),
-  ('admin',   array['organization.read', 'organization.update', 'members.read', 'shows.read', 'shows.write', 'shows.delete']),
+  ('owner',   array['organization.read', 'organization.update', 'organization.delete', 'members.read', 'members.manage', 'shows.read', 'shows.write', 'shows.delete', 'audit.read', 'audit.manage']),
+  ('admin',   array['organization.read', 'organization.update', 'members.read', 'shows.read', 'shows.write', 'shows.delete', 'audit.read']),
   ('manager', array['organization.read', 'members.read', 'shows.read', 'shows.write']),
   ('viewer',  array['organization.read', 'members.read', 'shows.read'])
 ) as r (role, held), unnest(r.held) as p (permission)

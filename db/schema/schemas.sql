@@ -16,7 +16,7 @@ alter default privileges for role callboard_rollup revoke execute on functions f
 -- debug_print_plan the caller would be sent the plans of its statements, with the values in them,
 -- and so the secret that it is about to mail. Those that only read the caller's own context are not.
 
-grant usage on schema app to callboard_api, callboard_worker;
+grant usage on schema app to callboard_api, callboard_worker, callboard_auditor;
 -- CREATE is what lets the owner hand a function over to the definer; the definer never logs in.
 grant usage, create on schema app, app_private to callboard_definer;
 

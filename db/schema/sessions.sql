@@ -61,7 +61,9 @@ revoke execute on function app_private.session_lifetime() from public;
 grant execute on function app_private.session_lifetime() to callboard_definer;
 
 -- The door. Every transaction for a signed-in user starts here.
-create or replace function app.enter(session_secret text, organization uuid default null) returns void
+create or replace function app.enter(
+  session_secret text, organization uuid default null, request_id text default null, ip inet default null
+) returns void
 language plpgsql volatile security definer
 set search_path = ''
 as $$
@@ -80,7 +82,7 @@ begin
     perform app.refuse(401, 'session_expired');
   end if;
   if organization is null then
-    perform app_private.set_context(s.user_id, s.id);
+    perform app_private.set_context(s.user_id, s.id, null, null, '{}', request_id, ip);
     return;
   end if;
 
@@ -94,14 +96,14 @@ begin
     perform app.refuse(403, 'organization_deleted');
   end if;
   perform app_private.set_context(s.user_id, s.id, organization, o.role,
-    app_private.effective_permissions(organization, s.user_id, o.role));
+    app_private.effective_permissions(organization, s.user_id, o.role), request_id, ip);
 end
 $$;
-comment on function app.enter(text, uuid) is
-  'Opens this transaction for the session with this secret, in one of its user''s organizations or, with null, in none. PT401 session_unknown, session_revoked, session_expired; PT403 membership_revoked, organization_deleted.';
-alter function app.enter(text, uuid) owner to callboard_definer;
-revoke execute on function app.enter(text, uuid) from public;
-grant execute on function app.enter(text, uuid) to callboard_api;
+comment on function app.enter(text, uuid, text, inet) is
+  'Opens this transaction for the session with this secret, in one of its user''s organizations or, with null, in none; request and address are for the event log. PT401 session_unknown, session_revoked, session_expired; PT403 membership_revoked, organization_deleted.';
+alter function app.enter(text, uuid, text, inet) owner to callboard_definer;
+revoke execute on function app.enter(text, uuid, text, inet) from public;
+grant execute on function app.enter(text, uuid, text, inet) to callboard_api;
 
 create or replace function app_private.grant_of(of_user uuid, of_organization uuid) returns json
 language sql stable
@@ -176,8 +178,7 @@ begin
     -- Two parties hold it, and nobody can tell which is the thief: both are out. The refusal is
     -- returned, not raised, because raising would undo the revocation.
     update app.sessions x set revoked_at = statement_timestamp(), revoked_because = 'refresh_token_reused' where x.id = s.id;
-    return (401, json_build_object('problem', 'refresh_token_reused',
-      'detail', 'This refresh token was used before; the session has been ended: sign in again.'), null, null)::app.answer;
+    return app.refusal(401, 'refresh_token_reused', 'This refresh token was used before; the session has been ended: sign in again.');
   end if;
   if preferred is not null and preferred is distinct from app_private.usual_organization(s.user_id, preferred) then
     perform app.refuse(403, 'membership_revoked');

@@ -100,6 +100,8 @@ comment on table app.shows is 'Performances, from the first inquiry to the settl
 comment on column app.shows.start_time is 'Local time at the venue; a curfew at or before the start is on the next day.';
 comment on column app.shows.fee_minor is 'What the artist is paid, in the smallest unit of the currency.';
 
+select app_private.log_changes('app.shows', 'show');
+
 create or replace function app_private.tg_shows__200_status() returns trigger
 language plpgsql
 set search_path = ''

@@ -54,6 +54,8 @@ drop trigger if exists _100_timestamps on app.venues;
 create trigger _100_timestamps before update on app.venues
   for each row execute function app_private.tg__100_timestamps();
 
+select app_private.log_changes('app.venues', 'venue');
+
 create or replace view app.venue_list with (security_invoker = true) as
   select v.organization_id, v.id, v.name, v.city, v.country, v.created_at, v.version,
     json_build_object('id', v.id, 'name', v.name, 'city', v.city, 'country', v.country, 'time_zone', v.time_zone,

@@ -7,7 +7,7 @@ import { constraintsOf } from '../openapi/refusals.ts'
 import { prove } from '../password.ts'
 import { Problem } from '../problem.ts'
 import { Email, Id, Line, Nullable, Permission, Role, Secret, Strict } from '../schemas.ts'
-import { type Answer, only } from '../tenant.ts'
+import { addressOf, type Answer, only } from '../tenant.ts'
 import { newSecret, splitRefreshToken } from '../tokens.ts'
 
 export const NewPassword = Type.String({
@@ -110,13 +110,13 @@ export async function authRoutes(app: App) {
   ) {
     const session = newSecret()
     const refresh = newSecret()
-    const client = { ip: request.ip, user_agent: request.headers['user-agent'] ?? null }
-    const [row] = await request.anonymous(async sql => {
+    const client = { ip: addressOf(request), user_agent: request.headers['user-agent'] ?? null }
+    const rows = await request.anonymous(async sql => {
       await before?.(sql)
       return sql<[Answer]>`
-        select body from app.sign_in(${email}, ${proof}, ${session.hash}, ${refresh.hash}, ${sql.json(client)}, ${organization})`
+        select status, body from app.sign_in(${email}, ${proof}, ${session.hash}, ${refresh.hash}, ${sql.json(client)}, ${organization})`
     })
-    return app.issue(row.body, session.secret, refresh.secret)
+    return app.issue(only(rows).body, session.secret, refresh.secret)
   }
 
   app.post(

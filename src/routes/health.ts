@@ -52,7 +52,7 @@ export async function healthRoutes(app: App) {
           sql =>
             sql<
               [{ migrated: boolean }]
-            >`select to_regprocedure('app.enter(text,uuid)') is not null as migrated`,
+            >`select to_regprocedure('app.enter(text,uuid,text,inet)') is not null as migrated`,
         )
         .then(([row]) => ({ database: 'ok', migrations: row.migrated ? 'ok' : 'failing' }))
         .catch((error: unknown) => {

@@ -44,7 +44,7 @@ export interface Attack {
   expects: Expected
   /** What the attacker sends on the same connection after the victim's next request. */
   afterwards?: string[]
-  /** Tables whose rows of the victim the attack changes, as anybody on the internet can: by asking for a mail. */
+  /** Tables (their months, too) whose rows of the victim the attack changes, as anybody on the internet can: by asking for a mail. */
   mayChange?: string[]
 }
 

@@ -44,20 +44,23 @@ export const commands: Attack[] = [
     ['sending an invitation again', k => `select app.resend_invitation(${q(k.b.invitation)})`],
     ['revoking an invitation', k => `select app.revoke_invitation(${q(k.b.invitation)})`],
   ]),
-  ...each({ error: 'PT401' }, [
+  // Each is logged where the victim sees it.
+  ...each({ value: 401 }, [
     [
       'signing in with a wrong proof',
-      k => `select app.sign_in(${q(k.b.owner.email)}, ${proof}, sha256('s'), sha256('r'), '{}')`,
+      k => `select status from app.sign_in(${q(k.b.owner.email)}, ${proof}, sha256('s'), sha256('r'), '{}')`,
     ],
     [
       'signing in without a proof',
-      k => `select app.sign_in(${q(k.b.owner.email)}, null, sha256('s'), sha256('r'), '{}')`,
+      k => `select status from app.sign_in(${q(k.b.owner.email)}, null, sha256('s'), sha256('r'), '{}')`,
     ],
     [
       'signing in with what is stored',
       k =>
-        `select app.sign_in(${q(k.b.owner.email)}, convert_to(app.password_recipe(${q(k.b.owner.email)}), 'UTF8'), sha256('s'), sha256('r'), '{}')`,
+        `select status from app.sign_in(${q(k.b.owner.email)}, convert_to(app.password_recipe(${q(k.b.owner.email)}), 'UTF8'), sha256('s'), sha256('r'), '{}')`,
     ],
+  ]).map(attack => ({ ...attack, mayChange: ['app.event_log'] })),
+  ...each({ error: 'PT401' }, [
     ["renewing the victim's session", k => `select app.refresh_session(${q(k.session)}, 'x', sha256('r'))`],
     [
       'renewing an own session with an invented token',

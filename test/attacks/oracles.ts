@@ -195,11 +195,14 @@ export const oracles: Attack[] = [
     g => `select app.restore_organization(${q(g)})`,
   ),
   ask('the error for a slug', slug, g => `select app.read_organization(${q(g)})`),
-  ask(
-    'the error for an address at sign-in',
-    email,
-    g => `select app.sign_in(${q(g)}, sha256('x'), sha256('s'), sha256('r'), '{}')`,
-  ),
+  {
+    ...ask(
+      'the answer for an address at sign-in',
+      email,
+      g => `select app.sign_in(${q(g)}, sha256('x'), sha256('s'), sha256('r'), '{}')`,
+    ),
+    mayChange: ['app.event_log'],
+  },
   ask(
     'the answer for an invited address',
     invited,
@@ -228,11 +231,12 @@ export const oracles: Attack[] = [
       'the plans of functions that know an address, and mail a secret to it',
       email,
       () =>
-        'set client_min_messages = log; set debug_print_plan = on; set plan_cache_mode = force_custom_plan',
+        // For this transaction: app.enter, which is not silent, would show them their own session's hash in the next.
+        'set local client_min_messages = log; set local debug_print_plan = on; set local plan_cache_mode = force_custom_plan',
       g => `select app.forget_password(${q(g)})`,
       g => `select app.password_recipe(${q(g)}) is not null`,
       g => `select app.sign_in(${q(g)}, sha256('x'), sha256('s'), sha256('r'), '{}')`,
     ),
-    mayChange: mails,
+    mayChange: [...mails, 'app.event_log'],
   },
 ]

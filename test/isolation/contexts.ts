@@ -19,7 +19,16 @@ const enter = (sql: postgres.Sql, person: Person, { organization }: Tenant) =>
 
 /** The settings of the transaction that begin with app., as anybody can read them. */
 export async function readSettings(sql: postgres.Sql): Promise<Settings> {
-  const names = ['current_org', 'user_id', 'session_id', 'role', 'permissions', 'signature']
+  const names = [
+    'current_org',
+    'user_id',
+    'session_id',
+    'role',
+    'permissions',
+    'request_id',
+    'ip',
+    'signature',
+  ]
   const [row] = (await sql.unsafe(
     `select ${names.map(name => `current_setting('app.${name}', true) as ${name}`).join(', ')}`,
   )) as unknown as [Settings]

@@ -16,6 +16,8 @@ export interface Tenant {
   invitation: string
   /** The Idempotency-Key of one of their requests. */
   key: string
+  /** The id of one of their events. */
+  event: string
   /** An amount that nobody else has. */
   fee: number
 }
@@ -92,8 +94,11 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     token: owner.token,
     body: { effect: 'grant' },
   })
+  await call('PUT /api/audit/retention', { token: owner.token, body: { days: 400 } })
   await call('POST /api/auth/password/forgot', { body: { email: owner.email } })
-  return { organization: owner.organization, marker, owner, viewer, venue, show, invitation, key, fee }
+  const events = await call<{ items: { id: string }[] }>('GET /api/audit/events', { token: owner.token })
+  const event = events.body.items[0]?.id ?? ''
+  return { organization: owner.organization, marker, owner, viewer, venue, show, invitation, key, event, fee }
 }
 
 /** The attacker's organization, the victim's, and people who once could see the victim's. */
@@ -112,6 +117,7 @@ export async function makeWorld(server: TestServer): Promise<World> {
     call('POST /api/auth/sign-out', { token: revoked.token }),
     call(`DELETE /api/organizations/${deleted.organization}`, { token: deleted.owner.token }),
   ])
+  await server.db.admin`select app.seal_events()`
   for (const { status, text } of done)
     if (status !== 204) throw new Error(`cannot arrange the world: ${text}`)
   return { server, attacker, victim, deleted, removed, revoked }
@@ -124,6 +130,7 @@ export const shared = [
   'app.role_permissions',
   'app.show_status_transitions',
   'app_private.context_keys',
+  'app_private.sealing',
 ]
 
 // Of those who were removed one at a time nothing belongs to the organization any more.

@@ -1,0 +1,125 @@
+-- What people do with their account, as events. An account belongs to no organization; its events
+-- are in the log of the one where its user works at the time: where the session is, or where the
+-- next sign-in would lead.
+
+create or replace function app_private.account_holder(whose uuid) returns uuid
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return case when app.current_user_id() is not null or not app_private.is_trusted() then whose end;
+end
+$$;
+comment on function app_private.account_holder(uuid) is
+  'The user whose account is used, by a password, a token or a mailed link; NULL where a DBA or a job works on it.';
+alter function app_private.account_holder(uuid) owner to callboard_definer;
+revoke execute on function app_private.account_holder(uuid) from public;
+
+create or replace function app_private.tg_sessions__900_event() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  organization uuid := coalesce(new.organization_id, app_private.usual_organization(new.user_id));
+begin
+  if tg_op = 'INSERT' then
+    perform app_private.log_event(organization, 'auth.sign_in', 'session', new.id,
+      jsonb_build_object('new', jsonb_build_object('user_agent', new.user_agent)), app_private.account_holder(new.user_id));
+  elsif old.revoked_at is null and new.revoked_at is not null then
+    -- Who sent a spent token is not known: the user or a thief.
+    perform app_private.log_event(organization,
+      case new.revoked_because when 'signed_out' then 'auth.sign_out' when 'refresh_token_reused' then 'auth.refresh_token_reused'
+        else 'auth.session_revoked' end, 'session', new.id,
+      jsonb_build_object('new', jsonb_build_object('revoked_because', new.revoked_because)),
+      case when new.revoked_because <> 'refresh_token_reused' then app_private.account_holder(new.user_id) end);
+  elsif new.organization_id is distinct from old.organization_id and new.organization_id is not null then
+    -- Without saying from where: that is another organization's to know.
+    perform app_private.log_event(organization, 'auth.switch_organization', 'session', new.id, null, app_private.account_holder(new.user_id));
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg_sessions__900_event() is
+  'Logs the beginning and the end of a session, and its move to another organization, where it moves to.';
+alter function app_private.tg_sessions__900_event() owner to callboard_definer;
+revoke execute on function app_private.tg_sessions__900_event() from public;
+
+create or replace trigger _900_event after insert or update on app.sessions
+  for each row execute function app_private.tg_sessions__900_event();
+
+create or replace function app_private.tg_users__900_event() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  organization uuid := coalesce(app.current_org(), app_private.usual_organization(new.id));
+  changes jsonb;
+begin
+  if tg_op = 'INSERT' then
+    -- Somebody who registers has no organization yet: see app.register.
+    if organization is not null then
+      perform app_private.log_event(organization, 'user.create', 'user', new.id,
+        jsonb_build_object('new', jsonb_build_object('email', new.email, 'display_name', new.display_name)));
+    end if;
+    return null;
+  end if;
+  changes := app_private.diff(
+    jsonb_build_object('email', old.email, 'display_name', old.display_name, 'email_verified_at', old.email_verified_at),
+    jsonb_build_object('email', new.email, 'display_name', new.display_name, 'email_verified_at', new.email_verified_at));
+  if changes is not null then
+    perform app_private.log_event(organization,
+      case when changes -> 'new' ? 'email_verified_at' then 'auth.email_verified' else 'user.update' end, 'user', new.id, changes);
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg_users__900_event() is 'Logs accounts made for others, and changes of a profile.';
+alter function app_private.tg_users__900_event() owner to callboard_definer;
+revoke execute on function app_private.tg_users__900_event() from public;
+
+create or replace trigger _900_event after insert or update on app.users
+  for each row execute function app_private.tg_users__900_event();
+
+create or replace function app_private.tg_credentials__900_event() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  organization uuid := app_private.usual_organization(new.user_id);
+begin
+  -- The first password of somebody who registers is part of registering.
+  if tg_op = 'UPDATE' or organization is not null then
+    perform app_private.log_event(organization,
+      case when app.current_user_id() is not null then 'auth.password_changed' else 'auth.password_reset' end,
+      'user', new.user_id, null, app_private.account_holder(new.user_id));
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg_credentials__900_event() is
+  'Logs that a password was changed by somebody signed in, or set by a mailed link; nothing of the password.';
+alter function app_private.tg_credentials__900_event() owner to callboard_definer;
+revoke execute on function app_private.tg_credentials__900_event() from public;
+
+create or replace trigger _900_event after insert or update on app_private.credentials
+  for each row execute function app_private.tg_credentials__900_event();
+
+create or replace function app_private.log_failed_sign_in(address text, who uuid, problem text, organization uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  -- Both are worked out for every address, so that the time taken does not tell whether it is known.
+  landing uuid := app_private.usual_organization(who, organization);
+  -- Of an unknown address only a keyed hash: it may be a password in the wrong field.
+  hash text := encode(app_private.keyed_hash(convert_to('address:' || lower(address), 'UTF8')), 'hex');
+begin
+  perform app_private.log_event(landing, 'auth.sign_in_failed', 'user', who,
+    jsonb_build_object('new', jsonb_build_object('problem', problem)
+      || case when who is null then jsonb_build_object('address_hash', hash) else '{}' end));
+end
+$$;
+comment on function app_private.log_failed_sign_in(text, uuid, text, uuid) is
+  'Logs a refused sign-in where it would have led; with an unknown address in no organization.';
+alter function app_private.log_failed_sign_in(text, uuid, text, uuid) owner to callboard_definer;
+revoke execute on function app_private.log_failed_sign_in(text, uuid, text, uuid) from public;

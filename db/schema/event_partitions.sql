@@ -1,0 +1,88 @@
+-- The months of the event log. The worker makes them ahead; what comes without one goes to
+-- app.event_log_default, so that no change is ever refused for want of a table.
+
+create table if not exists app.event_log_default partition of app.event_log default;
+alter table app.event_log_default enable row level security;
+alter table app.event_log_default force row level security;
+
+create or replace function app_private.hide_statistics(of_table regclass) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  name text;
+begin
+  foreach name in array array['actor_kind', 'action', 'resource_type', 'request_id', 'ip', 'changes'] loop
+    execute format('alter table %s alter column %I set statistics 0', of_table, name);
+  end loop;
+end
+$$;
+comment on function app_private.hide_statistics(regclass) is 'Keeps the planner from learning what only one organization knows of its events.';
+revoke execute on function app_private.hide_statistics(regclass) from public;
+
+select app_private.hide_statistics('app.event_log'), app_private.hide_statistics('app.event_log_default');
+
+-- Making and dropping tables is the owner's, so this one function runs as the owner. It takes no
+-- text from whoever calls it.
+create or replace function app.maintain_event_partitions() returns table (partition text, done text)
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+set timezone = 'UTC'
+-- Requests wait behind whoever waits for a lock.
+set lock_timeout = '3s'
+as $$
+declare
+  month timestamptz;
+  has_rows boolean;
+  name text;
+begin
+  -- Its policies are those of app.event_log, which hold for what goes through that.
+  alter table app.event_log_default no force row level security;
+  for month in
+    select date_trunc('month', now()) + make_interval(months => n) from generate_series(0, 3) n
+    union
+    select date_trunc('month', e.occurred_at) from app.event_log_default e
+    order by 1
+  loop
+    partition := 'event_log_' || to_char(month, 'YYYY_MM');
+    continue when to_regclass('app.' || partition) is not null;
+    execute format('create table app.%I (like app.event_log including defaults including constraints)', partition);
+    perform app_private.hide_statistics(to_regclass('app.' || partition));
+    execute format('with moved as (delete from app.event_log_default e where e.occurred_at >= %L and e.occurred_at < %L returning *)
+      insert into app.%I select * from moved', month, month + interval '1 month', partition);
+    execute format('alter table app.%I enable row level security', partition);
+    execute format('alter table app.%I force row level security', partition);
+    execute format('alter table app.event_log attach partition app.%I for values from (%L) to (%L)',
+      partition, month, month + interval '1 month');
+    done := 'made';
+    return next;
+  end loop;
+  alter table app.event_log_default force row level security;
+
+  for name in
+    select c.relname from pg_catalog.pg_inherits i join pg_catalog.pg_class c on c.oid = i.inhrelid
+    where i.inhparent = 'app.event_log'::regclass and c.relname ~ '^event_log_\d{4}_\d\d$'
+      -- No organization may keep its events for less than 90 days.
+      and to_timestamp(right(c.relname, 7), 'YYYY_MM') + interval '1 month' < now() - interval '90 days'
+    order by 1
+  loop
+    execute format('alter table app.%I no force row level security', name);
+    execute format('select exists (select from app.%I)', name) into has_rows;
+    if has_rows then
+      execute format('alter table app.%I force row level security', name);
+    else
+      execute format('drop table app.%I', name);
+      partition := name;
+      done := 'dropped';
+      return next;
+    end if;
+  end loop;
+end
+$$;
+comment on function app.maintain_event_partitions() is
+  'Makes the months of the event log up to three ahead, takes rows out of app.event_log_default into theirs, and drops months that are empty and over for 90 days. Says what it did.';
+revoke execute on function app.maintain_event_partitions() from public;
+grant execute on function app.maintain_event_partitions() to callboard_worker;
+
+select app.maintain_event_partitions();

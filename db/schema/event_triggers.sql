@@ -1,0 +1,101 @@
+-- How changes of tables become events. A table takes part with one line,
+--
+--   select app_private.log_changes('app.shows', 'show');
+--
+-- and one that does not is named, with the reason, in test/events/not-logged.ts.
+
+create or replace function app_private.loggable(of_row jsonb, hidden text) returns jsonb
+language sql immutable parallel safe
+return case hidden when '{}' then of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by}'::text[]
+  else of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by}'::text[] - hidden::text[] end;
+comment on function app_private.loggable(jsonb, text) is 'A row without what its event says anyway, and without the columns of a list.';
+alter function app_private.loggable(jsonb, text) owner to callboard_definer;
+revoke execute on function app_private.loggable(jsonb, text) from public;
+
+create or replace function app_private.diff(before jsonb, after jsonb) returns jsonb
+language plpgsql immutable parallel safe
+set search_path = ''
+as $$
+begin
+  return (
+    select jsonb_build_object('old', jsonb_object_agg(a.key, before -> a.key), 'new', jsonb_object_agg(a.key, a.value))
+    from jsonb_each(after) a where a.value is distinct from before -> a.key
+    having count(*) > 0);
+end
+$$;
+comment on function app_private.diff(jsonb, jsonb) is 'The columns in which two versions of a row differ, old and new; NULL if there is none.';
+alter function app_private.diff(jsonb, jsonb) owner to callboard_definer;
+revoke execute on function app_private.diff(jsonb, jsonb) from public;
+
+-- Runs with every change, so it has few and small expressions: PostgreSQL prepares each anew in every transaction.
+create or replace function app_private.tg__900_event() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  -- The arguments are those that app_private.log_changes gives: resource, column of its id, column of
+  -- its organization, verbs, columns to leave out.
+  present jsonb := to_jsonb(coalesce(new, old));
+  changes jsonb;
+  verb text := 'create';
+begin
+  if tg_op = 'INSERT' then
+    changes := jsonb_build_object('new', jsonb_strip_nulls(app_private.loggable(present, tg_argv[4])));
+  elsif tg_op = 'UPDATE' then
+    changes := app_private.diff(app_private.loggable(to_jsonb(old), tg_argv[4]), app_private.loggable(present, tg_argv[4]));
+    if changes is null then
+      return null;
+    elsif changes -> 'new' ? 'deleted_at' then
+      verb := case when present ->> 'deleted_at' is null then 'restore' else 'delete' end;
+    else
+      verb := coalesce((select v.key from jsonb_each(tg_argv[3]::jsonb) v where changes -> 'new' ? v.key limit 1), 'update');
+    end if;
+  else
+    -- What was marked before is purged now, and its values are to be gone. What is never marked is taken back.
+    if not present ? 'deleted_at' then
+      changes := jsonb_build_object('old', jsonb_strip_nulls(app_private.loggable(present, tg_argv[4])));
+    end if;
+    verb := case when present ->> 'deleted_at' is null then 'delete' else 'purge' end;
+  end if;
+  if tg_argv[3] <> '{}' then
+    verb := coalesce(tg_argv[3]::jsonb ->> verb, verb);
+  end if;
+  -- A statement may change the context while it is at work: what has lost its own by the end is not done.
+  if app_private.is_genuine() and current_setting('app.current_org') = present ->> tg_argv[2] and current_setting('app.user_id') <> '' then
+    insert into app.event_log (organization_id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes)
+    values ((present ->> tg_argv[2])::uuid, current_setting('app.user_id')::uuid, current_setting('app.session_id')::uuid,
+      (present ->> tg_argv[1])::uuid, case session_user when 'callboard_support' then 'support' else 'user' end,
+      tg_argv[0] || '.' || verb, tg_argv[0],
+      nullif(current_setting('app.request_id'), ''), nullif(current_setting('app.ip'), '')::inet, changes);
+  elsif app_private.is_trusted() then
+    perform app_private.log_event((present ->> tg_argv[2])::uuid, tg_argv[0] || '.' || verb, tg_argv[0], (present ->> tg_argv[1])::uuid, changes);
+  else
+    perform app.refuse(403, 'permission_denied', 'The context was lost on the way.');
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg__900_event() is 'Writes what was done to a row into the event log. PT403 if a login has no context of the row''s organization any more.';
+alter function app_private.tg__900_event() owner to callboard_definer;
+revoke execute on function app_private.tg__900_event() from public;
+
+create or replace function app_private.log_changes(on_table regclass, resource text, verbs jsonb default '{}', id_column text default 'id') returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  organization_column text := case when on_table = to_regclass('app.organizations') then 'id' else 'organization_id' end;
+  -- What is bytes is a hash or a key.
+  hidden text[] := array(
+    select a.attname::text from pg_catalog.pg_attribute a
+    where a.attrelid = on_table and (a.atttypid = 'bytea'::regtype or a.attname = id_column and id_column <> 'id') and not a.attisdropped
+    order by a.attname);
+begin
+  execute format('create or replace trigger _900_event after insert or update or delete on %s
+    for each row execute function app_private.tg__900_event(%L, %L, %L, %L, %L)',
+    on_table, resource, id_column, organization_column, verbs, hidden);
+end
+$$;
+comment on function app_private.log_changes(regclass, text, jsonb, text) is
+  'Has every change of the table''s rows logged as <resource>.create, update, delete, restore or purge. verbs gives others, by these names or by the column whose change it is: {"role": "change_role"}. To be called again when the table gets a column of bytes.';
+revoke execute on function app_private.log_changes(regclass, text, jsonb, text) from public;
