@@ -34,6 +34,9 @@ $$;
 -- The owner changes and replaces what the definer and the rollup role own.
 grant callboard_definer, callboard_rollup to callboard_owner;
 
+-- Superadmins may what the API may, under the same policies, and come in by another door: schema/support.sql.
+grant callboard_api to callboard_support;
+
 -- The sealer of events waits for transactions that have begun before: it must see when.
 grant pg_read_all_stats to callboard_definer;
 

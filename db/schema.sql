@@ -26,6 +26,7 @@
 --!include event_retention.sql
 --!include event_reading.sql
 --!include idempotency.sql
+--!include support.sql
 --!include venues.sql
 --!include shows.sql
 --!include show_commands.sql

@@ -22,6 +22,7 @@ import { permissionRoutes } from './routes/permissions.ts'
 import { problemRoutes } from './routes/problems.ts'
 import { roleRoutes } from './routes/roles.ts'
 import { showRoutes } from './routes/shows.ts'
+import { supportRoutes } from './routes/support.ts'
 import { userRoutes } from './routes/users.ts'
 import { venueRoutes } from './routes/venues.ts'
 import { tenant } from './tenant.ts'
@@ -32,11 +33,13 @@ import { version } from './version.ts'
 export interface AppOptions {
   config: Config
   pool: Pool
+  /** Connections of callboard_support; without them there are no superadmins. */
+  supportPool?: Pool | undefined
   jwtSecret: string
 }
 
 /** Builds the server: plugins in the order in which they act, then the routes. It does not listen yet. */
-export async function buildApp({ config, pool, jwtSecret }: AppOptions): Promise<App> {
+export async function buildApp({ config, pool, supportPool, jwtSecret }: AppOptions): Promise<App> {
   const app = Fastify({
     logger: loggerOptions(config),
     logController: new LogController({ disableRequestLogging: true }),
@@ -82,7 +85,7 @@ export async function buildApp({ config, pool, jwtSecret }: AppOptions): Promise
   })
   await app.register(validation)
   await app.register(tokens, { config, secret: jwtSecret })
-  await app.register(tenant, { pool })
+  await app.register(tenant, { pool, supportPool })
   await app.register(limits, { config })
   await app.register(methods)
   await app.register(openapi, { url: config.PUBLIC_URL ?? '/', version })
@@ -107,6 +110,7 @@ export async function buildApp({ config, pool, jwtSecret }: AppOptions): Promise
     await signedIn.register(permissionRoutes)
     await signedIn.register(accessRoutes)
     await signedIn.register(invitationRoutes)
+    await signedIn.register(supportRoutes)
     await signedIn.register(venueRoutes)
     await signedIn.register(showRoutes)
     await signedIn.register(auditRoutes)

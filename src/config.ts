@@ -32,6 +32,7 @@ export const Config = Type.Object({
   DATABASE_URL: text('connection of callboard_api; without it an embedded PostgreSQL is started'),
   MIGRATOR_DATABASE_URL: text('connection of callboard_migrator, for npm run migrate'),
   WORKER_DATABASE_URL: text('connection of callboard_worker, which sends mail'),
+  SUPPORT_DATABASE_URL: text('connection of callboard_support; without it there are no superadmins'),
   EMBEDDED_PORT: port(15432, 'port of the embedded PostgreSQL'),
   DATA_DIR: Type.String({
     default: '.data',
@@ -130,6 +131,7 @@ const forms: [keyof Config, test: (value: string) => boolean, what: string][] = 
   ['DATABASE_URL', ...databaseUrl],
   ['MIGRATOR_DATABASE_URL', ...databaseUrl],
   ['WORKER_DATABASE_URL', ...databaseUrl],
+  ['SUPPORT_DATABASE_URL', ...databaseUrl],
   ['SMTP_URL', isUrl('smtp:', 'smtps:'), 'must be a URL: smtp://user:password@host:587'],
   ['PUBLIC_URL', isUrl('http:', 'https:'), 'must be a URL: https://callboard.example'],
   ['CORS_ORIGINS', every(isOrigin), 'must be origins, without a path: https://app.example,https://b.example'],

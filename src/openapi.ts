@@ -59,6 +59,7 @@ const tags = {
   roles: 'The built-in roles and the organization’s own',
   permissions: 'What a member may do, and why',
   invitations: 'Asking people to join the organization',
+  support: 'For superadmins, who look into organizations that they do not belong to',
   venues: 'The places where shows happen',
   shows: 'Performances, from the first inquiry to the settlement',
   audit: 'Who did what: the event log, and the proof that it is whole',

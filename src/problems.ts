@@ -37,6 +37,11 @@ export const problems: Record<string, { status: number; title: string; detail?: 
   },
   permission_denied: { status: 403, title: 'You do not have the permission' },
   permission_not_held: { status: 403, title: 'You do not hold yourself what you give or take' },
+  support_grant_needed: {
+    status: 403,
+    title: 'You have no grant for this as a superadmin',
+    detail: 'This needs a grant for superadmins that is for this organization and has not ended.',
+  },
   membership_revoked: {
     status: 403,
     title: 'You do not belong to this organization',

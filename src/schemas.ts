@@ -69,6 +69,11 @@ export const MinorUnits = Type.Integer({
   description: 'Amount in the smallest unit of the currency: 1250 EUR is 12.50 euros',
   examples: [1250000],
 })
+export const Slug = Type.String({
+  maxLength: 80,
+  pattern: '^[a-z0-9]+(-[a-z0-9]+)*$',
+  examples: ['northlight-touring'],
+})
 export const Role = Type.String({
   title: 'Role',
   enum: ['owner', 'admin', 'manager', 'viewer'],

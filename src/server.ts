@@ -36,15 +36,27 @@ async function start(config: Config): Promise<Running> {
     }
     const url = local?.apiUrl ?? config.DATABASE_URL ?? ''
     const warnings = await checkDatabase(url, config.NODE_ENV === 'production')
+    const options = { deadline: config.DATABASE_DEADLINE * 1000, prepare: config.PREPARE_STATEMENTS }
     const pool = createPool({
+      ...options,
       url,
       size: config.POOL_SIZE,
-      deadline: config.DATABASE_DEADLINE * 1000,
-      prepare: config.PREPARE_STATEMENTS,
       applicationName: 'callboard api',
     })
     undo.push(() => pool.close())
-    const app = await buildApp({ config, pool, jwtSecret: local?.jwtSecret ?? config.JWT_SECRET ?? '' })
+    const supportUrl = local?.supportUrl ?? config.SUPPORT_DATABASE_URL
+    if (supportUrl !== undefined) await checkDatabase(supportUrl, config.NODE_ENV === 'production')
+    const supportPool =
+      supportUrl === undefined
+        ? undefined
+        : createPool({ ...options, url: supportUrl, size: 2, applicationName: 'callboard support' })
+    if (supportPool) undo.push(() => supportPool.close())
+    const app = await buildApp({
+      config,
+      pool,
+      supportPool,
+      jwtSecret: local?.jwtSecret ?? config.JWT_SECRET ?? '',
+    })
     for (const warning of warnings) app.log.warn(warning)
     const address = () => config.PUBLIC_URL?.replace(/\/+$/, '') ?? addressOf(app, config.HOST)
     const workerUrl = local?.workerUrl ?? config.WORKER_DATABASE_URL

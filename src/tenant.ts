@@ -28,6 +28,10 @@ declare module 'fastify' {
     audited: <T>(note: (sql: Client) => PendingQuery<Row[]>, work: Work<T>) => Promise<T>
     /** Runs SQL as the token's user, in no organization. */
     account: <T>(work: Work<T>) => Promise<T>
+    /** Runs SQL as a superadmin, in an organization or, with null, in none: see db/schema/support.sql. */
+    support: <T>(organization: string | null, work: Work<T>) => Promise<T>
+    /** Runs SQL with the login of superadmins, before it has been asked for a grant. */
+    beforeSupport: <T>(work: Work<T>) => Promise<T>
     /** Runs SQL for somebody who has not signed in. */
     anonymous: <T>(work: Work<T>) => Promise<T>
   }
@@ -184,7 +188,7 @@ const enter = (sql: Client, request: FastifyRequest, organization: string | null
 
 /** The only door to the database. The token must have been verified: see tokens.ts. */
 export const tenant = fp(
-  async (app: FastifyInstance, { pool }: { pool: Pool }) => {
+  async (app: FastifyInstance, { pool, supportPool }: { pool: Pool; supportPool?: Pool | undefined }) => {
     app.decorate('pool', pool)
     const readOnly = (request: FastifyRequest) => request.method === 'GET' || request.method === 'HEAD'
 
@@ -195,13 +199,48 @@ export const tenant = fp(
         this.method === 'POST' && typeof key === 'string'
           ? (once(this, key, work as unknown as Work<Answer[]>) as unknown as Work<T>)
           : work
+      if (this.user.scope === 'superadmin') return this.support(org, guarded)
       return run(pool, readOnly(this), sql => [enter(sql, this, org)], guarded)
     })
     app.decorateRequest('audited', function <
       T,
     >(this: FastifyRequest, note: (sql: Client) => PendingQuery<Row[]>, work: Work<T>) {
       const org = organizationOf(this)
+      // That they look is an event already.
+      if (this.user.scope === 'superadmin') return this.support(org, work)
       return run(pool, false, sql => [enter(sql, this, org), note(sql)], work)
+    })
+    const noSupport = () => {
+      throw new Problem(403, 'support_grant_needed', 'This server lets no superadmins in.')
+    }
+    app.decorateRequest('beforeSupport', function <T>(this: FastifyRequest, work: Work<T>) {
+      return run(supportPool ?? noSupport(), true, () => [], work)
+    })
+    app.decorateRequest('support', async function <
+      T,
+    >(this: FastifyRequest, organization: string | null, work: Work<T>) {
+      const { sid, scope } = this.user
+      // The session is asked first, as everywhere.
+      if (scope !== 'superadmin') {
+        return this.account(() => {
+          throw new Problem(403, 'support_grant_needed')
+        })
+      }
+      const from = supportPool ?? noSupport()
+      const what = `${this.method} ${this.url.split('?', 1)[0] ?? ''}`
+      // Committed before anything is read, so that nothing makes it undone.
+      await run(
+        from,
+        false,
+        () => [],
+        sql => sql`select app.use_support(${sid}, ${organization}, ${what}, ${this.id}, ${addressOf(this)})`,
+      )
+      return run(
+        from,
+        readOnly(this),
+        sql => [sql`select app.enter_support(${sid}, ${organization}, ${this.id}, ${addressOf(this)})`],
+        work,
+      )
     })
     app.decorateRequest('account', function <T>(this: FastifyRequest, work: Work<T>) {
       return run(pool, readOnly(this), sql => [enter(sql, this, null)], work)

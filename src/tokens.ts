@@ -11,6 +11,8 @@ export interface AccessToken {
   org: string | null
   role: string | null
   permissions: string[]
+  /** Opens another door of the database, which looks for a grant: see db/schema/support.sql. */
+  scope?: 'superadmin'
   /** The session's secret: whoever holds the token holds the session. */
   sid: string
   jti: string
@@ -27,7 +29,11 @@ declare module 'fastify' {
     /** Refuses a request without a valid access token; for `onRequest`. */
     authenticate: (request: FastifyRequest) => Promise<void>
     /** The body that answers a sign-in, refresh or switch: a new access token for what the database granted. */
-    issue: (grant: string | null, sessionSecret: string, refreshSecret?: string) => TokenAnswer
+    issue: (
+      grant: string | null,
+      sessionSecret: string,
+      more?: { refreshSecret?: string; scope?: 'superadmin' },
+    ) => TokenAnswer
   }
   interface FastifyReply {
     /** Sends `body` and forbids caches to keep it. */
@@ -40,6 +46,7 @@ export interface TokenAnswer {
   token_type: 'Bearer'
   expires_in: number
   refresh_token?: string
+  scope?: 'superadmin'
   user_id: string
   organization_id: string | null
   role: string | null
@@ -84,13 +91,14 @@ export const tokens = fp(
         // Which check failed is nobody's business but the log's.
         throw new Problem(401, 'unauthorized')
       }
-      const { sub, org, sid } = request.user as Partial<AccessToken>
+      const { sub, org, sid, scope } = request.user as Partial<AccessToken>
+      if (scope !== undefined && scope !== 'superadmin') throw new Problem(401, 'unauthorized')
       if (typeof sub !== 'string' || typeof sid !== 'string' || (org !== null && typeof org !== 'string')) {
         throw new Problem(401, 'unauthorized')
       }
     })
 
-    app.decorate('issue', (text: string | null, sessionSecret: string, refreshSecret?: string) => {
+    app.decorate('issue', (text, sessionSecret, { refreshSecret, scope } = {}) => {
       const grant = JSON.parse(text ?? '{}') as Pick<
         TokenAnswer,
         'user_id' | 'organization_id' | 'role' | 'permissions'
@@ -101,6 +109,7 @@ export const tokens = fp(
         role: grant.role,
         permissions: grant.permissions,
         sid: sessionSecret,
+        ...(scope && { scope }),
         jti: randomUUID(),
       }
       return {
@@ -108,6 +117,7 @@ export const tokens = fp(
         token_type: 'Bearer' as const,
         expires_in: config.ACCESS_TOKEN_LIFETIME,
         ...(refreshSecret !== undefined && { refresh_token: `${sessionSecret}.${refreshSecret}` }),
+        ...(scope && { scope }),
         ...grant,
       }
     })

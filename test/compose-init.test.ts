@@ -76,6 +76,7 @@ t.test('the first start of the database', async t => {
         CALLBOARD_API_PASSWORD: `api's by ${way}`,
         CALLBOARD_MIGRATOR_PASSWORD: `migrator's by ${way}`,
         CALLBOARD_WORKER_PASSWORD: `worker's by ${way}`,
+        CALLBOARD_SUPPORT_PASSWORD: `support's by ${way}`,
       }
       for (const script of scripts) await run(url, script, env)
       const as = (user: string, password = env[`${user.toUpperCase()}_PASSWORD` as keyof typeof env]) =>

@@ -16,6 +16,7 @@ const secrets = {
   CALLBOARD_API_PASSWORD: 'of-the-api',
   CALLBOARD_MIGRATOR_PASSWORD: 'of-the-migrator',
   CALLBOARD_WORKER_PASSWORD: 'of-the-worker',
+  CALLBOARD_SUPPORT_PASSWORD: 'of-support',
   JWT_SECRET: 'a key of thirty-two characters or more',
   PUBLIC_URL: 'https://callboard.example.com',
 }

@@ -89,11 +89,18 @@ export async function startServer(
     prepare: config.PREPARE_STATEMENTS,
     applicationName: 'callboard test',
   })
-  const app = await buildApp({ config, pool, jwtSecret: config.JWT_SECRET ?? '' })
+  const supportPool = createPool({
+    url: db.url('callboard_support'),
+    size: 2,
+    deadline: config.DATABASE_DEADLINE * 1000,
+    prepare: config.PREPARE_STATEMENTS,
+    applicationName: 'callboard test support',
+  })
+  const app = await buildApp({ config, pool, supportPool, jwtSecret: config.JWT_SECRET ?? '' })
   await app.ready()
   t.teardown(async () => {
     await app.close()
-    await pool.close()
+    await Promise.all([pool.close(), supportPool.close()])
   })
   const call: TestServer['call'] = async (request, { token, body, headers = {} } = {}) => {
     const [method = '', url = ''] = request.split(' ')
@@ -208,6 +215,24 @@ export async function joinAs(server: TestServer, owner: Person, permissions: str
   ])
     if (done.status >= 400) throw new Error(`cannot give a role: ${done.text}`)
   return member
+}
+
+/** Lets somebody in as a superadmin, as a DBA would; the token is for that organization, or for none. */
+export async function superadmin(
+  { call, db }: TestServer,
+  person: Person,
+  organization: string | null,
+  { mayWrite = false, reason = 'A customer asked for help' } = {},
+): Promise<Person & { grant: string }> {
+  const [row] = await db.admin<[{ id: string }]>`
+    select app_private.grant_support(${person.email}, ${reason}, now() + interval '1 hour',
+      (select slug from app.organizations where id = ${organization}), ${mayWrite}) as id`
+  const { status, body } = await call<Grant>('POST /api/support/token', {
+    token: person.token,
+    body: { organization_id: organization },
+  })
+  if (status !== 200) throw new Error(`no token for a superadmin: ${JSON.stringify(body)}`)
+  return { ...person, token: body.access_token, grant: row.id }
 }
 
 /** The secret in the newest mail of a kind to an address, which only the outbox knows. */

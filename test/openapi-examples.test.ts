@@ -59,6 +59,8 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       clearUserPermission: 'not_found',
       restoreRole: 'not_found',
       explainAccess: 'not_found',
+      createSupportToken: 'support_grant_needed',
+      listAllOrganizations: 'support_grant_needed',
       readInvitation: 'not_found',
       readEvent: 'not_found',
       revokeInvitation: 'not_found',

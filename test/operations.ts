@@ -30,6 +30,7 @@ export interface Operation {
   /** With {parameters}. */
   path: string
   permission: string | undefined
+  tags: string[]
   /** Works without a token. */
   isOpen: boolean
   parameters: Parameter[]
@@ -55,6 +56,7 @@ export function operationsOf(app: App): Operation[] {
         operationId: string
         security?: object[]
         'x-permission'?: string
+        tags: string[]
         parameters?: Parameter[]
         requestBody?: { content: { 'application/json': Operation['body'] } }
       }
@@ -63,6 +65,7 @@ export function operationsOf(app: App): Operation[] {
         method: method.toUpperCase(),
         path,
         permission: operation['x-permission'],
+        tags: operation.tags,
         isOpen: operation.security?.length === 0,
         parameters: operation.parameters ?? [],
         body: operation.requestBody?.content['application/json'],

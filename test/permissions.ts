@@ -7,11 +7,21 @@ import {
   type Person,
   register,
   signIn,
+  superadmin,
   type TestServer,
 } from './helper.ts'
 
-/** Who asks: custom has only a role of the organization's own, a stranger is the owner of another one. */
-export const actors = ['anonymous', 'viewer', 'manager', 'admin', 'owner', 'custom', 'stranger'] as const
+/** Who asks: custom has only a role of the organization's own, a stranger is the owner of another one, a superadmin may read all. */
+export const actors = [
+  'anonymous',
+  'viewer',
+  'manager',
+  'admin',
+  'owner',
+  'custom',
+  'stranger',
+  'superadmin',
+] as const
 export type Actor = (typeof actors)[number]
 export const roles = ['viewer', 'manager', 'admin', 'owner'] as const
 /** Manages people, and does nothing else. */
@@ -72,10 +82,10 @@ const only =
   (body: () => object): Arrange =>
   () => ({ body: body() })
 
-// Columns: anonymous, viewer, manager, admin, owner, custom, stranger. Where the stranger gets more than
+// Columns: anonymous, viewer, manager, admin, owner, custom, stranger, superadmin. Where the stranger gets more than
 // a 404, it is about the stranger's own organization or person.
-const everybody = [200, 200, 200, 200, 200, 200, 200]
-const readers = [401, 200, 200, 200, 200, 200, 404]
+const everybody = [200, 200, 200, 200, 200, 200, 200, 200]
+const readers = [401, 200, 200, 200, 200, 200, 404, 200]
 export const table: Record<
   string,
   [statuses: number[], arrange?: Arrange | undefined, needs?: 'fresh world']
@@ -85,7 +95,7 @@ export const table: Record<
   readProblemType: [everybody, () => ({ path: '/problems/not_found' })],
 
   register: [
-    [201, 201, 201, 201, 201, 201, 201],
+    [201, 201, 201, 201, 201, 201, 201, 201],
     only(() => ({ email: anAddress(), password, display_name: 'New', organization_name: 'Company' })),
   ],
   signIn: [everybody, ({ owner }) => ({ body: { email: owner.email, password } })],
@@ -95,9 +105,9 @@ export const table: Record<
       body: { refresh_token: (await signIn(server, owner.email)).refreshToken },
     }),
   ],
-  forgotPassword: [[202, 202, 202, 202, 202, 202, 202], only(() => ({ email: anAddress() }))],
+  forgotPassword: [[202, 202, 202, 202, 202, 202, 202, 202], only(() => ({ email: anAddress() }))],
   resetPassword: [
-    [204, 204, 204, 204, 204, 204, 204],
+    [204, 204, 204, 204, 204, 204, 204, 204],
     async ({ server }) => {
       const { email } = await register(server, 'Forgetful')
       await server.call('POST /api/auth/password/forgot', { body: { email } })
@@ -105,18 +115,18 @@ export const table: Record<
     },
   ],
   verifyEmail: [
-    [204, 204, 204, 204, 204, 204, 204],
+    [204, 204, 204, 204, 204, 204, 204, 204],
     async ({ server }) => {
       const { email } = await register(server, 'Verified')
       return { body: { token: await mailedToken(server, 'verify_email', email) } }
     },
   ],
 
-  readMe: [[401, 200, 200, 200, 200, 200, 200]],
-  updateMe: [[401, 200, 200, 200, 200, 200, 200], only(() => ({ display_name: 'Renamed' }))],
-  listSessions: [[401, 200, 200, 200, 200, 200, 200]],
+  readMe: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  updateMe: [[401, 200, 200, 200, 200, 200, 200, 200], only(() => ({ display_name: 'Renamed' }))],
+  listSessions: [[401, 200, 200, 200, 200, 200, 200, 200]],
   revokeSession: [
-    [401, 204, 204, 204, 204, 204, 204],
+    [401, 204, 204, 204, 204, 204, 204, 204],
     async ({ server }, { email, token }) => {
       await signIn(server, email)
       const { body } = await server.call<{ items: { id: string; is_current: boolean }[] }>(
@@ -126,22 +136,22 @@ export const table: Record<
       return { path: `/api/sessions/${body.items.find(session => !session.is_current)?.id ?? ''}` }
     },
   ],
-  signOut: [[401, 204, 204, 204, 204, 204, 204], undefined, 'fresh world'],
+  signOut: [[401, 204, 204, 204, 204, 204, 204, 204], undefined, 'fresh world'],
   switchOrganization: [
-    [401, 200, 200, 200, 200, 200, 200],
+    [401, 200, 200, 200, 200, 200, 200, 200],
     (_, { organization }) => ({ body: { organization_id: organization } }),
   ],
   changePassword: [
-    [401, 204, 204, 204, 204, 204, 204],
+    [401, 204, 204, 204, 204, 204, 204, 204],
     only(() => ({ current_password: password, new_password: 'another horse and battery' })),
     'fresh world',
   ],
-  requestVerification: [[401, 202, 202, 202, 202, 202, 202]],
+  requestVerification: [[401, 202, 202, 202, 202, 202, 202, 202]],
 
-  listOrganizations: [[401, 200, 200, 200, 200, 200, 200]],
-  createOrganization: [[401, 201, 201, 201, 201, 201, 201], only(() => ({ name: 'Another' }))],
+  listOrganizations: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  createOrganization: [[401, 201, 201, 201, 201, 201, 201, 201], only(() => ({ name: 'Another' }))],
   acceptInvitation: [
-    [401, 200, 200, 200, 200, 200, 200],
+    [401, 200, 200, 200, 200, 200, 200, 200],
     async ({ server }, { email }) => {
       const host = await register(server, 'Host')
       await server.call('POST /api/invitations', { token: host.token, body: { email, role: 'viewer' } })
@@ -149,10 +159,14 @@ export const table: Record<
     },
   ],
   readOrganization: [readers, theOrganization],
-  replaceOrganization: [[401, 403, 403, 200, 200, 403, 404], withBody(theOrganization, { name: 'Renamed' })],
-  deleteOrganization: [[401, 403, 403, 403, 204, 403, 404], theOrganization, 'fresh world'],
+  replaceOrganization: [
+    [401, 403, 403, 200, 200, 403, 404, 403],
+    withBody(theOrganization, { name: 'Renamed' }),
+  ],
+  deleteOrganization: [[401, 403, 403, 403, 204, 403, 404, 403], theOrganization, 'fresh world'],
+  // Who is not deleted with it, as a superadmin is not, has nothing to restore.
   restoreOrganization: [
-    [401, 403, 403, 403, 200, 403, 404],
+    [401, 403, 403, 403, 200, 403, 404, 404],
     async ({ server, owner }) => {
       const path = `/api/organizations/${owner.organization}`
       await server.call(`DELETE ${path}`, { token: owner.token })
@@ -161,7 +175,7 @@ export const table: Record<
     'fresh world',
   ],
   transferOwnership: [
-    [401, 403, 403, 403, 200, 403, 404],
+    [401, 403, 403, 403, 200, 403, 404, 403],
     ({ owner, admin }) => ({
       path: `/api/organizations/${owner.organization}/transfer`,
       body: { user_id: admin.id },
@@ -169,84 +183,103 @@ export const table: Record<
     'fresh world',
   ],
 
-  listUsers: [[401, 200, 200, 200, 200, 200, 200]],
+  listUsers: [[401, 200, 200, 200, 200, 200, 200, 200]],
   addUser: [
-    [401, 403, 403, 403, 201, 201, 201],
+    [401, 403, 403, 403, 201, 201, 201, 403],
     only(() => ({ email: anAddress(), display_name: 'Added', role: 'viewer' })),
   ],
   readUser: [readers, aMemberOf],
-  changeUserRole: [[401, 403, 403, 403, 200, 403, 404], withBody(aMemberOf, { role: 'manager' })],
-  removeUser: [[401, 403, 403, 403, 204, 204, 404], aMemberOf],
+  changeUserRole: [[401, 403, 403, 403, 200, 403, 404, 403], withBody(aMemberOf, { role: 'manager' })],
+  removeUser: [[401, 403, 403, 403, 204, 204, 404, 403], aMemberOf],
 
-  listPermissions: [[401, 200, 200, 200, 200, 200, 200]],
-  listRoles: [[401, 200, 200, 200, 200, 200, 200]],
-  createRole: [[401, 403, 403, 403, 201, 201, 201], only(aRole)],
+  createSupportToken: [
+    [401, 403, 403, 403, 403, 403, 403, 200],
+    ({ owner }) => ({ body: { organization_id: owner.organization } }),
+  ],
+  listAllOrganizations: [[401, 403, 403, 403, 403, 403, 403, 200]],
+
+  listPermissions: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  listRoles: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  createRole: [[401, 403, 403, 403, 201, 201, 201, 403], only(aRole)],
   readRole: [readers, aRoleOf],
-  updateRole: [[401, 403, 403, 403, 200, 200, 404], withBody(aRoleOf, { permissions: ['members.read'] })],
-  deleteRole: [[401, 403, 403, 403, 204, 204, 404], aRoleOf],
+  updateRole: [
+    [401, 403, 403, 403, 200, 200, 404, 403],
+    withBody(aRoleOf, { permissions: ['members.read'] }),
+  ],
+  deleteRole: [[401, 403, 403, 403, 204, 204, 404, 403], aRoleOf],
   restoreRole: [
-    [401, 403, 403, 403, 200, 200, 404],
+    [401, 403, 403, 403, 200, 200, 404, 403],
     async world => ({ path: await deleted(world, '/api/roles', aRole()) }),
   ],
-  assignRole: [[401, 403, 403, 403, 200, 200, 404], under(aMemberOf, '/roles', { role_id: 'viewer' })],
-  unassignRole: [[401, 403, 403, 403, 204, 204, 404], under(aMemberOf, '/roles/viewer')],
+  assignRole: [[401, 403, 403, 403, 200, 200, 404, 403], under(aMemberOf, '/roles', { role_id: 'viewer' })],
+  unassignRole: [[401, 403, 403, 403, 204, 204, 404, 403], under(aMemberOf, '/roles/viewer')],
   listUserPermissions: [readers, under(aMemberOf, '/permissions')],
   setUserPermission: [
-    [401, 403, 403, 403, 200, 200, 404],
+    [401, 403, 403, 403, 200, 200, 404, 403],
     under(aMemberOf, '/permissions/shows.read', { effect: 'deny' }),
   ],
   clearUserPermission: [
-    [401, 403, 403, 403, 204, 204, 404],
+    [401, 403, 403, 403, 204, 204, 404, 403],
     async (world, actor) => {
       const { path = '' } = await under(aMemberOf, '/permissions/shows.read')(world, actor)
       await world.server.call(`PUT ${path}`, { token: world.owner.token, body: { effect: 'deny' } })
       return { path }
     },
   ],
-  explainAccess: [[401, 200, 200, 200, 200, 200, 200], only(() => ({ table: 'shows', command: 'select' }))],
+  explainAccess: [
+    [401, 200, 200, 200, 200, 200, 200, 200],
+    only(() => ({ table: 'shows', command: 'select' })),
+  ],
 
-  listInvitations: [[401, 403, 403, 403, 200, 200, 200]],
+  listInvitations: [[401, 403, 403, 403, 200, 200, 200, 200]],
   createInvitation: [
-    [401, 403, 403, 403, 201, 201, 201],
+    [401, 403, 403, 403, 201, 201, 201, 403],
     only(() => ({ email: anAddress(), role: 'viewer' })),
   ],
-  readInvitation: [[401, 403, 403, 403, 200, 200, 404], anInvitationOf],
+  readInvitation: [[401, 403, 403, 403, 200, 200, 404, 200], anInvitationOf],
   resendInvitation: [
-    [401, 403, 403, 403, 200, 200, 404],
+    [401, 403, 403, 403, 200, 200, 404, 403],
     async (world, actor) => ({ path: `${(await anInvitationOf(world, actor)).path ?? ''}/resend` }),
   ],
-  revokeInvitation: [[401, 403, 403, 403, 204, 204, 404], anInvitationOf],
+  revokeInvitation: [[401, 403, 403, 403, 204, 204, 404, 403], anInvitationOf],
 
-  listVenues: [[401, 200, 200, 200, 200, 200, 200]],
-  createVenue: [[401, 403, 201, 201, 201, 403, 201], only(() => aVenue)],
+  listVenues: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  createVenue: [[401, 403, 201, 201, 201, 403, 201, 403], only(() => aVenue)],
   readVenue: [readers, aVenueOf],
-  replaceVenue: [[401, 403, 200, 200, 200, 403, 404], withBody(aVenueOf, aVenue)],
-  updateVenue: [[401, 403, 200, 200, 200, 403, 404], withBody(aVenueOf, { name: 'Renamed' })],
-  deleteVenue: [[401, 403, 403, 204, 204, 403, 404], aVenueOf],
+  replaceVenue: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(aVenueOf, aVenue)],
+  updateVenue: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(aVenueOf, { name: 'Renamed' })],
+  deleteVenue: [[401, 403, 403, 204, 204, 403, 404, 403], aVenueOf],
   restoreVenue: [
-    [401, 403, 403, 200, 200, 403, 404],
+    [401, 403, 403, 200, 200, 403, 404, 403],
     async world => ({ path: await deleted(world, '/api/venues', aVenue) }),
   ],
 
-  listShows: [[401, 200, 200, 200, 200, 200, 200]],
-  createShow: [[401, 403, 201, 201, 201, 403, 201], only(() => aShow)],
+  listShows: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  createShow: [[401, 403, 201, 201, 201, 403, 201, 403], only(() => aShow)],
   readShow: [readers, aShowOf],
-  replaceShow: [[401, 403, 200, 200, 200, 403, 404], withBody(aShowOf, { ...aShow, status: 'hold' })],
-  updateShow: [[401, 403, 200, 200, 200, 403, 404], withBody(aShowOf, { title: 'Renamed' })],
-  deleteShow: [[401, 403, 403, 204, 204, 403, 404], aShowOf],
+  replaceShow: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(aShowOf, { ...aShow, status: 'hold' })],
+  updateShow: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(aShowOf, { title: 'Renamed' })],
+  deleteShow: [[401, 403, 403, 204, 204, 403, 404, 403], aShowOf],
   restoreShow: [
-    [401, 403, 403, 200, 200, 403, 404],
+    [401, 403, 403, 200, 200, 403, 404, 403],
     async world => ({ path: await deleted(world, '/api/shows', aShow) }),
   ],
 
-  listEvents: [[401, 403, 403, 200, 200, 403, 200]],
-  readEvent: [[401, 403, 403, 200, 200, 403, 404], anEventOf],
-  verifyEvents: [[401, 403, 403, 200, 200, 403, 200]],
-  readEventRetention: [[401, 403, 403, 200, 200, 403, 200]],
-  setEventRetention: [[401, 403, 403, 403, 200, 403, 200], only(() => ({ days: 90 }))],
+  listEvents: [[401, 403, 403, 200, 200, 403, 200, 200]],
+  readEvent: [[401, 403, 403, 200, 200, 403, 404, 200], anEventOf],
+  verifyEvents: [[401, 403, 403, 200, 200, 403, 200, 200]],
+  readEventRetention: [[401, 403, 403, 200, 200, 403, 200, 200]],
+  setEventRetention: [[401, 403, 403, 403, 200, 403, 200, 403], only(() => ({ days: 90 }))],
 }
 
-/** An organization with one member in each role, and another one's owner. */
+/** Somebody with a grant to read all organizations, and a token for that of the owner. */
+async function superadminOf(server: TestServer, { organization }: Person): Promise<Person> {
+  const person = await register(server, 'Support')
+  await superadmin(server, person, null)
+  return superadmin(server, person, organization)
+}
+
+/** An organization with one member in each role, another one's owner, and a superadmin. */
 export async function newWorld(server: TestServer): Promise<World> {
   const owner = await register(server, 'Owner')
   return {
@@ -257,5 +290,6 @@ export async function newWorld(server: TestServer): Promise<World> {
     admin: await join(server, owner, 'admin'),
     custom: await joinAs(server, owner, customPermissions),
     stranger: await register(server, 'Stranger'),
+    superadmin: await superadminOf(server, owner),
   }
 }

@@ -60,6 +60,28 @@ comment on function app_private.session_lifetime() is 'How long a session lives 
 revoke execute on function app_private.session_lifetime() from public;
 grant execute on function app_private.session_lifetime() to callboard_definer;
 
+create or replace function app_private.live_session(session_secret text) returns app.sessions
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  s app.sessions;
+begin
+  select * into s from app.sessions x where x.secret_hash = app_private.digest(session_secret);
+  if s.id is null then
+    perform app.refuse(401, 'session_unknown');
+  elsif s.revoked_because is not null then
+    perform app.refuse(401, 'session_revoked');
+  elsif s.expires_at <= now() then
+    perform app.refuse(401, 'session_expired');
+  end if;
+  return s;
+end
+$$;
+comment on function app_private.live_session(text) is 'The session with this secret. PT401 session_unknown, session_revoked, session_expired.';
+alter function app_private.live_session(text) owner to callboard_definer;
+revoke execute on function app_private.live_session(text) from public;
+
 -- The door. Every transaction for a signed-in user starts here.
 create or replace function app.enter(
   session_secret text, organization uuid default null, request_id text default null, ip inet default null
@@ -68,19 +90,9 @@ language plpgsql volatile security definer
 set search_path = ''
 as $$
 declare
-  s record;
+  s app.sessions := app_private.live_session(session_secret);
   o record;
-  member_role text;
 begin
-  select x.id, x.user_id, x.revoked_because, x.expires_at <= now() as expired into s
-  from app.sessions x where x.secret_hash = app_private.digest(session_secret);
-  if not found then
-    perform app.refuse(401, 'session_unknown');
-  elsif s.revoked_because is not null then
-    perform app.refuse(401, 'session_revoked');
-  elsif s.expired then
-    perform app.refuse(401, 'session_expired');
-  end if;
   if organization is null then
     perform app_private.set_context(s.user_id, s.id, null, null, '{}', request_id, ip);
     return;

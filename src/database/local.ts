@@ -8,6 +8,7 @@ export interface LocalDatabase {
   apiUrl: string
   migratorUrl: string
   workerUrl: string
+  supportUrl: string
   jwtSecret: string
   embedded: Embedded
 }
@@ -24,7 +25,10 @@ export async function startLocalDatabase(
   try {
     for (const note of embedded.notes) say(note)
     const passwords = Object.fromEntries(
-      ['callboard_api', 'callboard_migrator', 'callboard_worker'].map(role => [role, secret(root, role)]),
+      ['callboard_api', 'callboard_migrator', 'callboard_worker', 'callboard_support'].map(role => [
+        role,
+        secret(root, role),
+      ]),
     )
     const as = (user: string) =>
       withUrl(embedded.adminUrl, { database, user, password: passwords[user] ?? '' })
@@ -32,6 +36,7 @@ export async function startLocalDatabase(
       apiUrl: as('callboard_api'),
       migratorUrl: as('callboard_migrator'),
       workerUrl: as('callboard_worker'),
+      supportUrl: as('callboard_support'),
     }
     await createRoles(embedded.adminUrl, passwords)
     if (!(await databaseExists(embedded.adminUrl, database))) {

@@ -20,7 +20,13 @@ const rules: [(operation: Operation, method: string) => boolean, string[]][] = [
   [needsToken, ['unauthorized', 'session_unknown', 'session_revoked', 'session_expired']],
   [
     o => o['x-permission'] !== undefined,
-    ['no_organization', 'membership_revoked', 'organization_deleted', 'permission_denied'],
+    [
+      'no_organization',
+      'membership_revoked',
+      'organization_deleted',
+      'permission_denied',
+      'support_grant_needed',
+    ],
   ],
   [o => has(o, 'path'), ['not_found']],
   // A body is read whether or not the operation has a use for it.

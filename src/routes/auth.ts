@@ -47,6 +47,7 @@ export const Grant = Strict(
     refresh_token: Type.Optional(
       Type.String({ ...RefreshToken, description: 'Renews access_token once, at /api/auth/refresh' }),
     ),
+    scope: Type.Optional(Type.Literal('superadmin')),
     user_id: Id,
     organization_id: Nullable(Id),
     role: Nullable(Role),
@@ -116,7 +117,7 @@ export async function authRoutes(app: App) {
       return sql<[Answer]>`
         select status, body from app.sign_in(${email}, ${proof}, ${session.hash}, ${refresh.hash}, ${sql.json(client)}, ${organization})`
     })
-    return app.issue(only(rows).body, session.secret, refresh.secret)
+    return app.issue(only(rows).body, session.secret, { refreshSecret: refresh.secret })
   }
 
   app.post(
@@ -216,7 +217,7 @@ export async function authRoutes(app: App) {
         sql => sql<[Answer]>`
         select status, body from app.refresh_session(${session}, ${spent}, ${next.hash}, ${request.body.organization_id ?? null})`,
       )
-      return reply.secret(app.issue(only(rows).body, session, next.secret))
+      return reply.secret(app.issue(only(rows).body, session, { refreshSecret: next.secret }))
     },
   )
 }

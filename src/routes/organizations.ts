@@ -10,6 +10,7 @@ import {
   Nullable,
   Role,
   ShortList,
+  Slug,
   Strict,
   Timestamp,
   TimeZone,
@@ -17,11 +18,6 @@ import {
 import type { Answer } from '../tenant.ts'
 import { Member } from './users.ts'
 
-const Slug = Type.String({
-  maxLength: 80,
-  pattern: '^[a-z0-9]+(-[a-z0-9]+)*$',
-  examples: ['northlight-touring'],
-})
 const Organization = Strict(
   {
     id: Id,

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { App } from '../fastify.ts'
-import { answer, IfMatch } from '../openapi.ts'
+import { answer, IdempotencyKey, IfMatch } from '../openapi.ts'
 import { constraintsOf } from '../openapi/refusals.ts'
 import { Id, IdParams, Line, Nullable, Permission, RoleId, Strict, Timestamp } from '../schemas.ts'
 import type { Answer } from '../tenant.ts'
@@ -64,6 +64,7 @@ export async function permissionRoutes(app: App) {
         'x-permission': 'members.manage',
         'x-problems': ['permission_not_held', 'last_owner', 'role_unknown'],
         params: IdParams,
+        headers: IdempotencyKey,
         body: Strict({ role_id: RoleId }, { title: 'RoleAssignment' }),
         response: { 200: answer('The member', Member, 'ETag') },
       },

@@ -194,6 +194,7 @@ export async function roleRoutes(app: App) {
         'x-permission': 'members.manage',
         'x-problems': ['permission_not_held', 'custom_role_name_taken', 'parent_deleted'],
         params: IdParams,
+        headers: IdempotencyKey,
         response: { 200: answer('The role', RoleDetails, 'ETag') },
       },
     },

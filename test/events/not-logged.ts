@@ -11,6 +11,7 @@ export const notLogged: Record<string, string> = {
   'app_private.email_tokens': 'hashes of secrets; that one was used is logged by what it did',
   'app_private.mails': 'the outbox: what causes a mail is logged',
   'app_private.refresh_tokens': 'hashes of secrets; a spent one that comes back is logged with its session',
+  'app_private.support_grants': 'each is logged by the function that makes or revokes it',
   'app_private.sealing': 'how far the sealer is',
   'app_private.slugs': "follows the organization's name, which is logged with its slug",
 }

@@ -94,6 +94,9 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     token: owner.token,
     body: { effect: 'grant' },
   })
+  await server.db.admin`
+    select app_private.grant_support(${owner.email}, ${`Reason ${marker}`}, now() + interval '1 hour', o.slug)
+    from app.organizations o where o.id = ${owner.organization}`
   await call('PUT /api/audit/retention', { token: owner.token, body: { days: 400 } })
   await call('POST /api/auth/password/forgot', { body: { email: owner.email } })
   const events = await call<{ items: { id: string }[] }>('GET /api/audit/events', { token: owner.token })

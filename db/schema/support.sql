@@ -1,0 +1,210 @@
+-- Superadmins: people who run the service and look into organizations that they do not belong to. That
+-- is no flag and no permission but another login of the database, callboard_support, which has what the
+-- API's login has and this door beside it. A grant, made by a DBA, says who, why, where and until when;
+-- each use is an event of the organization's own log, committed before anything is read.
+
+create table if not exists app_private.support_grants (
+  id uuid primary key default app.uuid_v7(),
+  user_id uuid not null references app.users (id),
+  -- NULL for all organizations.
+  organization_id uuid references app.organizations (id),
+  reason text not null constraint support_grants_reason_given check (length(btrim(reason)) between 1 and 500 and reason !~ '[\u0001-\u001f\u007f-\u009f]'),
+  may_write boolean not null default false,
+  granted_by text not null default session_user,
+  created_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  revoked_at timestamptz,
+  constraint support_grants_expires_later check (expires_at > created_at)
+);
+create index if not exists support_grants_user_id_idx on app_private.support_grants (user_id);
+create index if not exists support_grants_organization_id_idx on app_private.support_grants (organization_id);
+alter table app_private.support_grants enable row level security;
+alter table app_private.support_grants force row level security;
+drop policy if exists all_definer on app_private.support_grants;
+create policy all_definer on app_private.support_grants for all to callboard_definer using (true);
+grant select, insert, update on app_private.support_grants to callboard_definer;
+comment on table app_private.support_grants is 'Who may look into an organization, or all, as a superadmin: why, until when, and whether they may write. Made by a DBA.';
+
+create or replace function app_private.grant_support(
+  address text, why text, until timestamptz, slug text default null, may_write boolean default false
+) returns uuid
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  who uuid := (select u.id from app.users u where lower(u.email) = lower(address));
+  organization uuid := app_private.slug_organization(slug);
+  id uuid;
+begin
+  if who is null then
+    perform app.refuse(404, 'not_found', format('There is no account %s.', address));
+  elsif slug is not null and organization is null then
+    perform app.refuse(404, 'not_found', format('There is no organization %s.', slug));
+  end if;
+  insert into app_private.support_grants as g (user_id, organization_id, reason, may_write, granted_by, expires_at)
+  values (who, organization, why, grant_support.may_write, session_user, until) returning g.id into id;
+  perform app_private.log_event(organization, 'auth.superadmin.granted', 'support_grant', id,
+    jsonb_build_object('new', jsonb_build_object('user_id', who, 'reason', why, 'may_write', grant_support.may_write, 'expires_at', until)));
+  return id;
+end
+$$;
+comment on function app_private.grant_support(text, text, timestamptz, text, boolean) is
+  'Lets somebody (by address) into an organization (by slug; all without one) as a superadmin, for a reason, until then. Returns the grant''s id. PT404, support_grants_reason_given, support_grants_expires_later.';
+alter function app_private.grant_support(text, text, timestamptz, text, boolean) owner to callboard_definer;
+revoke execute on function app_private.grant_support(text, text, timestamptz, text, boolean) from public;
+
+create or replace function app_private.revoke_support(the_grant uuid) returns void
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  g app_private.support_grants;
+begin
+  update app_private.support_grants x set revoked_at = now() where x.id = the_grant and x.revoked_at is null returning x.* into g;
+  if g.id is null then
+    perform app.refuse(404, 'not_found', 'There is no such grant, or it has been revoked.');
+  end if;
+  perform app_private.log_event(g.organization_id, 'auth.superadmin.revoked', 'support_grant', g.id);
+end
+$$;
+comment on function app_private.revoke_support(uuid) is 'Ends a grant: the next request with it is refused. PT404.';
+alter function app_private.revoke_support(uuid) owner to callboard_definer;
+revoke execute on function app_private.revoke_support(uuid) from public;
+
+create or replace function app_private.live_support_grant(of_user uuid, of_organization uuid) returns app_private.support_grants
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  g app_private.support_grants;
+begin
+  select * into g from app_private.support_grants x
+  where x.user_id = of_user and x.revoked_at is null and x.expires_at > now()
+    and (x.organization_id is null or x.organization_id = of_organization)
+  order by x.may_write desc, x.expires_at desc limit 1;
+  if g.id is null or of_organization is not null and not exists (select from app.organizations o where o.id = of_organization) then
+    -- The same, whether there is such an organization or not.
+    perform app.refuse(403, 'support_grant_needed');
+  end if;
+  return g;
+end
+$$;
+comment on function app_private.live_support_grant(uuid, uuid) is
+  'The grant by which a user may look into an organization, or with null, into all. PT403 support_grant_needed.';
+alter function app_private.live_support_grant(uuid, uuid) owner to callboard_definer;
+revoke execute on function app_private.live_support_grant(uuid, uuid) from public;
+
+create or replace function app.use_support(session_secret text, organization uuid, what text, request_id text, ip inet) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  s app.sessions := app_private.live_session(session_secret);
+  g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
+begin
+  perform app_private.set_context(s.user_id, s.id, null, null, '{}', request_id, ip);
+  perform app_private.log_event(organization, 'auth.superadmin.used', 'support_grant', g.id,
+    jsonb_build_object('new', jsonb_build_object('request', left(what, 200), 'reason', g.reason, 'may_write', g.may_write)));
+end
+$$;
+comment on function app.use_support(text, uuid, text, text, inet) is
+  'Says in the log of an organization (or with null, in nobody''s) that a superadmin is about to do something. In a transaction of its own, committed before. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
+alter function app.use_support(text, uuid, text, text, inet) owner to callboard_definer;
+revoke execute on function app.use_support(text, uuid, text, text, inet) from public;
+grant execute on function app.use_support(text, uuid, text, text, inet) to callboard_support;
+
+create or replace function app.enter_support(session_secret text, organization uuid, request_id text, ip inet) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  s app.sessions := app_private.live_session(session_secret);
+  g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
+begin
+  -- A transaction that only reads cannot be made to write any more, so in it they may all.
+  perform app_private.set_context(s.user_id, s.id, organization, 'superadmin', array(
+    select p.name from app.permissions p
+    where g.may_write or p.name like '%.read' or current_setting('transaction_read_only')::boolean order by p.name), request_id, ip);
+end
+$$;
+comment on function app.enter_support(text, uuid, text, inet) is
+  'Opens this transaction for a superadmin: in an organization with all that there is to read, and to write if the grant says so. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
+alter function app.enter_support(text, uuid, text, inet) owner to callboard_definer;
+revoke execute on function app.enter_support(text, uuid, text, inet) from public;
+grant execute on function app.enter_support(text, uuid, text, inet) to callboard_support;
+
+create or replace function app.support_token(session_secret text, organization uuid) returns app.answer
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  s app.sessions := app_private.live_session(session_secret);
+  g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
+begin
+  return (200, json_build_object('user_id', s.user_id, 'organization_id', organization, 'role', null, 'permissions', array(
+    select p.name from app.permissions p where g.may_write or p.name like '%.read' order by p.name)), null, null)::app.answer;
+end
+$$;
+comment on function app.support_token(text, uuid) is 'What the access token of a superadmin says. PT401, PT403 support_grant_needed.';
+alter function app.support_token(text, uuid) owner to callboard_definer;
+revoke execute on function app.support_token(text, uuid) from public;
+grant execute on function app.support_token(text, uuid) to callboard_support;
+
+create or replace function app.support_organization(session_secret text, slug text) returns uuid
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  s app.sessions := app_private.live_session(session_secret);
+  organization uuid := app_private.slug_organization(slug);
+begin
+  -- Without a grant one is not told whether there is such an organization.
+  perform app_private.live_support_grant(s.user_id, coalesce(organization, app_private.nobody()));
+  return organization;
+end
+$$;
+comment on function app.support_organization(text, text) is 'The organization with a slug, for a superadmin who may look into it. PT401, PT403 support_grant_needed.';
+alter function app.support_organization(text, text) owner to callboard_definer;
+revoke execute on function app.support_organization(text, text) from public;
+grant execute on function app.support_organization(text, text) to callboard_support;
+
+create or replace function app.list_all_organizations(matching text, after text, how_many integer) returns app.answer
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  last json := convert_from(decode(rpad(translate(after, '-_', '+/'), (length(after) + 3) / 4 * 4, '='), 'base64'), 'UTF8')::json;
+begin
+  -- Only app.enter_support gives this role, and without an organization only for a grant for all.
+  if app.current_user_id() is null or app.current_org() is not null or current_setting('app.role') <> 'superadmin' then
+    perform app.refuse(403, 'support_grant_needed');
+  elsif last ->> 1 is null and after is not null then
+    perform app.refuse(400, 'invalid_cursor', 'Take the cursor from next_cursor of the page before.');
+  end if;
+  return (
+    with found as (
+      select o.id, o.name, row_number() over (order by o.name, o.id) as n, json_build_object('id', o.id, 'name', o.name, 'slug', o.slug,
+        'members', (select count(*) from app.memberships m where m.organization_id = o.id and m.deleted_at is null),
+        'created_at', o.created_at, 'deleted_at', o.deleted_at) as body
+      from app.organizations o
+      where (matching is null or o.name ilike '%' || regexp_replace(matching, '([\\%_])', '\\\1', 'g') || '%')
+        and (last is null or (o.name, o.id) > (last ->> 0, (last ->> 1)::uuid))
+      order by o.name, o.id limit how_many + 1)
+    select (200, json_build_object('items', coalesce(json_agg(f.body order by f.n) filter (where f.n <= how_many), '[]'),
+      'next_cursor', case when count(*) > how_many then translate(encode(convert_to(
+        (json_agg(json_build_array(f.name, f.id)) filter (where f.n = how_many) -> 0)::text, 'UTF8'), 'base64'), E'+/=\n', '-_') end), null, null)::app.answer
+    from found f);
+exception when data_exception then
+  perform app.refuse(400, 'invalid_cursor', 'Take the cursor from next_cursor of the page before.');
+end
+$$;
+comment on function app.list_all_organizations(text, text, integer) is
+  'For a superadmin with a grant for all organizations: a page of them by name, deleted ones too. PT400 invalid_cursor, PT403 support_grant_needed.';
+alter function app.list_all_organizations(text, text, integer) owner to callboard_definer;
+revoke execute on function app.list_all_organizations(text, text, integer) from public;
+grant execute on function app.list_all_organizations(text, text, integer) to callboard_support;

@@ -1,0 +1,94 @@
+import { Type } from '@sinclair/typebox'
+import type { App } from '../fastify.ts'
+import { answer } from '../openapi.ts'
+import {
+  Count,
+  Id,
+  Line,
+  ListQuery,
+  noControls,
+  Nullable,
+  Page,
+  Slug,
+  Strict,
+  Timestamp,
+} from '../schemas.ts'
+import { type Answer, only } from '../tenant.ts'
+import { Grant } from './auth.ts'
+
+const AnyOrganization = Strict(
+  {
+    id: Id,
+    name: Line('Northlight Touring'),
+    slug: Slug,
+    members: Count(0, 12),
+    created_at: Timestamp,
+    deleted_at: Nullable(Timestamp),
+  },
+  { title: 'AnyOrganization' },
+)
+const SupportQuery = Strict({
+  ...ListQuery,
+  q: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 100,
+      pattern: noControls,
+      description: 'Text in the name',
+      examples: ['north'],
+    }),
+  ),
+})
+const tags = ['support']
+
+/** Superadmins. That somebody is one is decided by the database, for each request anew. */
+export async function supportRoutes(app: App) {
+  app.post(
+    '/api/support/token',
+    {
+      schema: {
+        tags,
+        operationId: 'createSupportToken',
+        summary: 'Get a token to look into an organization as a superadmin',
+        description:
+          'For those to whom a DBA has given a grant. With the token, requests work as for a member who may read everything, and write if the grant says so; each is an event in the log of the organization. Without an organization it lists all of them.',
+        'x-problems': ['support_grant_needed'],
+        body: Strict({ organization_id: Nullable(Id) }, { title: 'SupportTokenRequest' }),
+        response: { 200: answer('The token', Grant) },
+      },
+    },
+    async (request, reply) => {
+      const { sid } = request.user
+      const rows = await request.beforeSupport(
+        sql =>
+          sql<Answer[]>`select status, body from app.support_token(${sid}, ${request.body.organization_id})`,
+      )
+      return reply.secret(app.issue(only(rows).body, sid, { scope: 'superadmin' }))
+    },
+  )
+
+  app.get(
+    '/api/support/organizations',
+    {
+      schema: {
+        tags,
+        operationId: 'listAllOrganizations',
+        summary: 'List all organizations, as a superadmin',
+        description: 'By name, deleted ones too. It takes a grant for all organizations.',
+        'x-problems': ['support_grant_needed'],
+        querystring: SupportQuery,
+        response: { 200: answer('Organizations', Page(AnyOrganization)) },
+      },
+    },
+    (request, reply) => {
+      const { q = null, cursor = null, limit = 50 } = request.query
+      return request
+        .support(
+          null,
+          sql =>
+            sql<Answer[]>`select status, body from app.list_all_organizations(${q}, ${cursor}, ${limit})`,
+        )
+        .then(reply.json)
+    },
+  )
+}
