@@ -11,6 +11,7 @@
 --!include memberships.sql
 --!include custom_roles.sql
 --!include member_permissions.sql
+--!include rate_limits.sql
 --!include sessions.sql
 --!include mails.sql
 --!include deletions.sql

@@ -9,6 +9,9 @@ const seconds = (value: number, description: string) =>
     maximum: 86_400,
     description: `${description} (seconds)`,
   })
+// As Redis counts them.
+const wholeSeconds = (value: number, minimum: number, description: string) =>
+  Type.Integer({ default: value, minimum, maximum: 86_400, description: `${description} (seconds)` })
 const port = (value: number, description: string) =>
   Type.Integer({ default: value, minimum: 0, maximum: 65_535, description })
 const text = (description: string) => Type.Optional(Type.String({ description }))
@@ -83,11 +86,20 @@ export const Config = Type.Object({
     default: '',
     description: 'addresses of proxies whose X-Forwarded-For is believed, separated by commas',
   }),
+  // Those of the organizations that have no values of their own in app.rate_limits.
   RATE_LIMIT: Type.Integer({
     default: 100,
     minimum: 1,
-    description: 'requests of an organization in 60 seconds',
+    description: 'requests of an organization in RATE_LIMIT_WINDOW',
   }),
+  RATE_LIMIT_WINDOW: wholeSeconds(60, 1, 'time in which requests are counted'),
+  RATE_LIMIT_BLOCK: wholeSeconds(
+    300,
+    0,
+    'how long an organization is refused that asked too often; 0 is until the window ends',
+  ),
+  RATE_LIMIT_REFRESH: seconds(10, "how long an organization's own limit is remembered"),
+  REDIS_URL: text('Redis that shares the counts of all processes; without it each counts for itself'),
   SIGN_IN_LIMIT: Type.Integer({
     default: 10,
     minimum: 1,
@@ -133,6 +145,7 @@ const forms: [keyof Config, test: (value: string) => boolean, what: string][] = 
   ['WORKER_DATABASE_URL', ...databaseUrl],
   ['SUPPORT_DATABASE_URL', ...databaseUrl],
   ['SMTP_URL', isUrl('smtp:', 'smtps:'), 'must be a URL: smtp://user:password@host:587'],
+  ['REDIS_URL', isUrl('redis:', 'rediss:'), 'must be a URL: redis://user:password@host:6379'],
   ['PUBLIC_URL', isUrl('http:', 'https:'), 'must be a URL: https://callboard.example'],
   ['CORS_ORIGINS', every(isOrigin), 'must be origins, without a path: https://app.example,https://b.example'],
   ['TRUST_PROXY', every(isNetwork), 'must be addresses or networks: 10.0.0.7,192.168.0.0/16,loopback'],

@@ -1,7 +1,11 @@
+import { createHash } from 'node:crypto'
 import rateLimit, { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from './config.ts'
+import { countersIn } from './limits/counters.ts'
+import { connectRedis } from './limits/redis.ts'
+import { keyFor, organizationRules, type OwnRule, ruleIn } from './limits/rules.ts'
 import { Problem } from './problem.ts'
 
 declare module 'fastify' {
@@ -14,33 +18,53 @@ declare module 'fastify' {
 const tooMany = (seconds: number) =>
   new Problem(429, 'rate_limited', `Too many requests: try again in ${seconds} seconds.`)
 
-// Beyond so many keys the oldest is forgotten, and begins anew.
-const window = { timeWindow: 60_000, cache: 100_000 }
-
 /** Limits per organization, or per address where there is none yet. */
 export const limits = fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
+    const redis = config.REDIS_URL === undefined ? undefined : await connectRedis(config.REDIS_URL, app.log)
+    app.addHook('onClose', async () => redis?.close())
+
+    const usual = {
+      requests: config.RATE_LIMIT,
+      window: config.RATE_LIMIT_WINDOW,
+      block: config.RATE_LIMIT_BLOCK,
+    }
+    const ruleOf = organizationRules(usual, config.RATE_LIMIT_REFRESH * 1000, async member => {
+      const [own] = await app.readAs(
+        member,
+        sql => sql<OwnRule[]>`select requests, window_seconds, block_seconds from app.rate_limits`,
+      )
+      return own
+    })
+
+    async function keyOf(request: FastifyRequest): Promise<string> {
+      const user = userOf(request)
+      // Strangers share an address: what one of them does blocks nobody for longer than the window.
+      if (!user) return keyFor(`address:${addressOf(request)}`, { ...usual, block: 0 })
+      const { org } = user
+      if (org === null) return keyFor(`user:${user.sub}`, usual)
+      return keyFor(`organization:${org}`, await ruleOf({ ...user, org }))
+    }
+
     await app.register(rateLimit, {
       // A route's own hook: it runs after the scope's authentication, so the organization is known,
       // and before a body is read, so a refused one is counted too.
       hook: 'onRequest',
-      max: config.RATE_LIMIT,
-      ...window,
+      store: countersIn(redis),
+      keyGenerator: keyOf,
+      max: (_request, key) => ruleIn(key).requests,
+      allowList: request => userOf(request)?.scope === 'superadmin',
       enableDraftSpec: true,
-      keyGenerator: request => keyOf(request),
-      errorResponseBuilder: (_request, context) => tooMany(Math.ceil(context.ttl / 1000)),
+      errorResponseBuilder: (_request, { ttl }) => tooMany(Math.ceil(ttl / 1000)),
     })
 
-    const perAddress = app.createRateLimit({
-      max: config.SIGN_IN_LIMIT,
-      ...window,
-      keyGenerator: r => `address ${normalizeIP(r.ip)}`,
-    })
-    const perAccount = app.createRateLimit({
-      max: config.SIGN_IN_LIMIT,
-      ...window,
-      keyGenerator: r => `account ${accountOf(r)}`,
-    })
+    const guesses = { requests: config.SIGN_IN_LIMIT, window: 60, block: 0 }
+    const [perAddress, perAccount] = [
+      (request: FastifyRequest) => `sign-in-address:${addressOf(request)}`,
+      (request: FastifyRequest) => `sign-in-account:${accountOf(request)}`,
+    ].map(who =>
+      app.createRateLimit({ max: guesses.requests, keyGenerator: r => keyFor(who(r), guesses) }),
+    ) as [Limit, Limit]
     app.decorate('signInLimit', async (request, reply) => {
       let least = Infinity
       for (const limit of [perAddress, perAccount]) {
@@ -59,19 +83,19 @@ export const limits = fp(
       }
     })
   },
-  { name: 'limits' },
+  { name: 'limits', dependencies: ['tenant'] },
 )
+type Limit = ReturnType<FastifyInstance['createRateLimit']>
 
 // Undefined until a token was verified, whatever its type says.
 const userOf = (request: FastifyRequest) => request.user as FastifyRequest['user'] | undefined
 
-function keyOf(request: FastifyRequest): string {
-  const user = userOf(request)
-  // Whoever has one IPv6 address has all of its network.
-  return user ? (user.org ?? user.sub) : normalizeIP(request.ip)
-}
+// Whoever has one IPv6 address has all of its network.
+const addressOf = (request: FastifyRequest) => normalizeIP(request.ip)
 
+/** Whose secret is being guessed; hashed, because Redis must learn neither addresses nor secrets. */
 function accountOf(request: FastifyRequest): string {
   const { email, token } = (request.body ?? {}) as { email?: string; token?: string }
-  return email?.toLowerCase() ?? token ?? userOf(request)?.sub ?? ''
+  const account = email?.toLowerCase() ?? token ?? userOf(request)?.sub ?? ''
+  return createHash('sha256').update(account).digest('base64url')
 }

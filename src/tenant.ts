@@ -5,6 +5,7 @@ import fp from 'fastify-plugin'
 import type { PendingQuery, Row } from 'postgres'
 import type { Client, Pool } from './database/pool.ts'
 import { Problem } from './problem.ts'
+import type { AccessToken } from './tokens.ts'
 
 /** What SQL answers to a request: see app.answer in db/schema/helpers.sql. `body` is JSON text. */
 export interface Answer {
@@ -20,6 +21,8 @@ type Work<T> = (sql: Client) => PromiseLike<T>
 declare module 'fastify' {
   interface FastifyInstance {
     pool: Pool
+    /** Reads as the user of a verified token, in its organization; apart from any request's own transaction. */
+    readAs: <T>(user: AccessToken, work: Work<T>) => Promise<T>
   }
   interface FastifyRequest {
     /** Runs SQL as the token's user in the token's organization. GET and HEAD cannot write. */
@@ -190,6 +193,9 @@ const enter = (sql: Client, request: FastifyRequest, organization: string | null
 export const tenant = fp(
   async (app: FastifyInstance, { pool, supportPool }: { pool: Pool; supportPool?: Pool | undefined }) => {
     app.decorate('pool', pool)
+    app.decorate('readAs', ({ sid, org }, work) =>
+      run(pool, true, sql => [sql`select app.enter(${sid}, ${org})`], work),
+    )
     const readOnly = (request: FastifyRequest) => request.method === 'GET' || request.method === 'HEAD'
 
     app.decorateRequest('tenant', function <T>(this: FastifyRequest, work: Work<T>) {

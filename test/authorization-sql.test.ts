@@ -101,6 +101,8 @@ const table: Record<string, Cell[]> = {
   'app.idempotency_keys': none,
   'app.event_log': [[admins, () => 'select from app.event_log'], nobody, nobody, nobody],
   'app.event_seals': none,
+  // Superadmins set them.
+  'app.rate_limits': [read('app.rate_limits'), nobody, nobody, nobody],
   'app.event_retentions': [
     [admins, () => 'select from app.event_retentions'],
     [['owner'], () => 'select app.set_event_retention(100)'],

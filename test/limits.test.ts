@@ -1,16 +1,6 @@
 import t from 'tap'
-import { type Answer, aShow, join, type Person, register, startServer } from './helper.ts'
-
-/** What an answer says of the limit. */
-function limitOf({ status, headers }: Answer) {
-  const number = (name: string) => (headers[name] === undefined ? undefined : Number(headers[name]))
-  return {
-    status,
-    limit: number('ratelimit-limit'),
-    remaining: number('ratelimit-remaining'),
-    retryAfter: number('retry-after'),
-  }
-}
+import { aShow, join, type Person, register, startServer } from './helper.ts'
+import { limitOf } from './limit.ts'
 
 t.test('the limit of an organization', async t => {
   const server = await startServer(t, { RATE_LIMIT: '6' })
@@ -35,7 +25,8 @@ t.test('the limit of an organization', async t => {
   await t.test('is an answer 429 that says when to come back', async t => {
     const refused = await ask(ana)
     t.match(refused, { status: 429, limit: 6, remaining: 0 })
-    t.ok(refused.retryAfter !== undefined && refused.retryAfter > 0 && refused.retryAfter <= 60)
+    t.ok(refused.retryAfter !== undefined && refused.retryAfter > 295 && refused.retryAfter <= 300)
+    t.equal(refused.reset, refused.retryAfter)
   })
 
   await t.test('is that of one organization only, and not that of its address', async t => {
@@ -45,7 +36,7 @@ t.test('the limit of an organization', async t => {
   await t.test('does not hold for what asks after the health of the server', async t => {
     for (let n = 0; n < 8; n++) {
       const answer = limitOf(await call('GET /livez'))
-      t.same(answer, { status: 200, limit: undefined, remaining: undefined, retryAfter: undefined })
+      t.match(answer, { status: 200, limit: undefined, remaining: undefined, retryAfter: undefined })
     }
   })
 })
@@ -68,6 +59,24 @@ t.test('the limit of signing in', async t => {
     const refused = await guess('ana@northlight.example', '192.0.2.4')
     t.match(refused, { status: 429, limit: 3, remaining: 0 })
     t.ok(refused.retryAfter !== undefined && refused.retryAfter > 0 && refused.retryAfter <= 60)
+  })
+
+  await t.test('is not escaped by writing the account in another way', async t => {
+    for (const [n, status] of [401, 401, 401, 429].entries()) {
+      const email = `iris.${'MORE'.slice(0, n)}${'more'.slice(n)}@Northlight.example`
+      t.match(await guess(email, `192.0.2.${n + 20}`), { status })
+    }
+    for (const email of [
+      ' iris.more@northlight.example',
+      'iris.more@northlight.example ',
+      'iris.more @northlight.example',
+      'iris.more@northlight.example\t',
+      '\u0131ris.more@northlight.example',
+      'iris.more@northl\u0130ght.example',
+      'iris.more@northlight.example.',
+      '"iris.more"@northlight.example',
+    ])
+      t.match(await guess(email, '192.0.2.30'), { status: 400 }, JSON.stringify(email))
   })
 
   await t.test('is per address too, and the answer tells of the one that comes first', async t => {
@@ -103,12 +112,21 @@ t.test('the limit of signing in', async t => {
 })
 
 t.test('nobody who is not trusted chooses their address', async t => {
-  const { call } = await startServer(t, { SIGN_IN_LIMIT: '3' })
-  for (const [n, status] of [401, 401, 401, 429].entries()) {
-    const answer = await call('POST /api/auth/sign-in', {
-      body: { email: `hana${n}@harbourstage.example`, password: 'guessed' },
-      headers: { 'x-forwarded-for': `192.0.2.${n}` },
-    })
-    t.equal(answer.status, status)
+  for (const [proxies, forwarded] of [
+    ['', (n: number) => `192.0.2.${n}`],
+    // Of somebody else's proxy.
+    ['198.51.100.0/24', (n: number) => `192.0.2.${n}`],
+    // Behind a trusted proxy, which appends whom it has heard from: the rest is the client's to invent.
+    ['127.0.0.1', (n: number) => `192.0.2.${n}, 203.0.113.7`],
+    ['loopback', (n: number) => `127.0.0.1, 10.0.0.${n}, 203.0.113.7`],
+  ] as const) {
+    const { call } = await startServer(t, { SIGN_IN_LIMIT: '3', TRUST_PROXY: proxies })
+    for (const [n, status] of [401, 401, 401, 429].entries()) {
+      const answer = await call('POST /api/auth/sign-in', {
+        body: { email: `hana${n}@harbourstage.example`, password: 'guessed' },
+        headers: { 'x-forwarded-for': forwarded(n) },
+      })
+      t.equal(answer.status, status, `TRUST_PROXY=${proxies}`)
+    }
   }
 })

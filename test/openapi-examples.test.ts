@@ -61,6 +61,7 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       explainAccess: 'not_found',
       createSupportToken: 'support_grant_needed',
       listAllOrganizations: 'support_grant_needed',
+      setRateLimit: 'support_grant_needed',
       readInvitation: 'not_found',
       readEvent: 'not_found',
       revokeInvitation: 'not_found',

@@ -196,6 +196,13 @@ export const table: Record<
     [401, 403, 403, 403, 403, 403, 403, 200],
     ({ owner }) => ({ body: { organization_id: owner.organization } }),
   ],
+  setRateLimit: [
+    [401, 403, 403, 403, 403, 403, 403, 403],
+    ({ owner }) => ({
+      path: `/api/support/organizations/${owner.organization}/rate-limit`,
+      body: { requests: 5, window_seconds: null, block_seconds: null },
+    }),
+  ],
   listAllOrganizations: [[401, 403, 403, 403, 403, 403, 403, 200]],
 
   listPermissions: [[401, 200, 200, 200, 200, 200, 200, 200]],

@@ -123,6 +123,56 @@ t.test('superadmins', async t => {
     t.equal((await usesIn('00000000-0000-0000-0000-000000000000')).length > 0, true)
   })
 
+  await t.test('set the limit of an organization, and it is in its log', async t => {
+    const path = `/api/support/organizations/${ana.organization}/rate-limit` as const
+    const set = (token: string, body: object) =>
+      call(`PUT ${path}`, {
+        token,
+        body: { requests: null, window_seconds: null, block_seconds: null, ...body },
+      })
+    const reader = await superadmin(server, await register(server, 'Sam'), ana.organization)
+    t.equal(outcome(await set(reader.token, { requests: 7 })), '403 permission_denied')
+    const writer = await superadmin(server, await register(server, 'Sue'), ana.organization, {
+      mayWrite: true,
+    })
+    t.match((await set(writer.token, { requests: 7, block_seconds: 3 })).body, {
+      requests: 7,
+      window_seconds: null,
+      block_seconds: 3,
+    })
+    t.match((await set(writer.token, { requests: 9 })).body, { requests: 9, block_seconds: null })
+    const { body } = await call<Events>('GET /api/audit/events?resource_type=rate_limit', {
+      token: ana.token,
+    })
+    t.match(
+      body.items.map(({ action, actor_kind }) => [action, actor_kind]),
+      [
+        ['rate_limit.update', 'support'],
+        ['rate_limit.create', 'support'],
+      ],
+    )
+    for (const sql of [db.as('callboard_api'), db.as('callboard_support')])
+      await t.rejects(
+        sql.begin(async tx => {
+          await tx`select app.enter(${secretOf(ana)}, ${ana.organization})`
+          await tx`select app.set_rate_limit('{"requests": 1000000}')`
+        }),
+        { message: /permission denied for function|permission_denied/ },
+        'which an owner cannot',
+      )
+    await db.admin`delete from app.rate_limits`
+  })
+
+  await t.test('are not limited themselves', async t => {
+    const small = await startServer(t, { RATE_LIMIT: '3' })
+    const owner = await register(small, 'Olga')
+    const sam = await superadmin(small, await register(small, 'Sam'), owner.organization)
+    const ask = (token: string) => small.call('GET /api/shows', { token }).then(outcome)
+    for (let n = 0; n < 3; n += 1) t.equal(await ask(owner.token), '200')
+    t.equal(await ask(owner.token), '429 rate_limited')
+    for (let n = 0; n < 6; n += 1) t.equal(await ask(sam.token), '200')
+  })
+
   await t.test('are not made by a token that says so', async t => {
     const sam = await register(server, 'Sam')
     for (const scope of ['superadmin', 'support', '', null, 7]) {

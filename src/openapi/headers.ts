@@ -38,12 +38,16 @@ export const headers = {
     'https://app.northlight.example',
   ),
   'RateLimit-Limit': seconds(
-    'Requests in 60 seconds that the organization has (before sign-in: the address, and where a secret can be guessed the account); absent if the request was refused before they were counted',
+    'Requests in a window (60 seconds, unless agreed otherwise) that the organization has (before sign-in: the address, and where a secret can be guessed the account); absent if the request was refused before they were counted, or is a superadmin’s',
     2_147_483_647,
     100,
   ),
   'RateLimit-Remaining': seconds('How many of them are left', 2_147_483_647, 99),
-  'RateLimit-Reset': seconds('Seconds until all of them are back', 86_400, 60),
+  'RateLimit-Reset': seconds(
+    'Seconds until all of them are back; of an organization that is blocked, until it is released',
+    86_400,
+    60,
+  ),
   'Retry-After': { ...seconds('Seconds to wait before trying again', 86_400, 30), required: true },
   'WWW-Authenticate': { ...text('What to send', '^Bearer$', 6, 'Bearer'), required: true },
 }

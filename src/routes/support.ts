@@ -1,9 +1,11 @@
 import { Type } from '@sinclair/typebox'
 import type { App } from '../fastify.ts'
 import { answer } from '../openapi.ts'
+import { constraintsOf } from '../openapi/refusals.ts'
 import {
   Count,
   Id,
+  IdParams,
   Line,
   ListQuery,
   noControls,
@@ -26,6 +28,14 @@ const AnyOrganization = Strict(
     deleted_at: Nullable(Timestamp),
   },
   { title: 'AnyOrganization' },
+)
+const RateLimit = Strict(
+  {
+    requests: Nullable(Type.Integer({ ...Count(1, 1000), maximum: 1_000_000_000 })),
+    window_seconds: Nullable(Type.Integer({ ...Count(1, 60), maximum: 86_400 })),
+    block_seconds: Nullable(Type.Integer({ ...Count(0, 300), maximum: 86_400 })),
+  },
+  { title: 'RateLimit' },
 )
 const SupportQuery = Strict({
   ...ListQuery,
@@ -65,6 +75,30 @@ export async function supportRoutes(app: App) {
       )
       return reply.secret(app.issue(only(rows).body, sid, { scope: 'superadmin' }))
     },
+  )
+
+  app.put(
+    '/api/support/organizations/:id/rate-limit',
+    {
+      schema: {
+        tags,
+        operationId: 'setRateLimit',
+        summary: 'Set how often an organization may ask, as a superadmin',
+        description:
+          'It takes a grant for writing. What is null is the setting of the server. It holds within seconds, also for an organization that is blocked.',
+        'x-problems': ['support_grant_needed', 'permission_denied', ...constraintsOf('rate_limits')],
+        params: IdParams,
+        body: RateLimit,
+        response: { 200: answer('The limit', RateLimit) },
+      },
+    },
+    (request, reply) =>
+      request
+        .support(
+          request.params.id,
+          sql => sql<Answer[]>`select status, body from app.set_rate_limit(${sql.json(request.body)})`,
+        )
+        .then(reply.json),
   )
 
   app.get(

@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import type { Test } from 'tap'
 import { type Database, join, type Person, register, signIn, type TestServer } from '../helper.ts'
@@ -46,7 +46,7 @@ export function openLogin(t: Test, url: string, onnotice: (notice: postgres.Noti
 
 /** Makes an organization as its people would, through the API. */
 export async function makeTenant(server: TestServer, marker: string): Promise<Tenant> {
-  const { call } = server
+  const { call, db } = server
   const owner = await register(server, `Vera ${marker}`, `Company ${marker}`)
   const viewer = await join(server, owner, 'viewer', `Viktor ${marker}`)
   const key = `${marker}.${randomUUID()}`
@@ -94,7 +94,10 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     token: owner.token,
     body: { effect: 'grant' },
   })
-  await server.db.admin`
+  await db.admin`
+    insert into app.rate_limits (organization_id, requests, window_seconds, block_seconds)
+    values (${owner.organization}, 1000000, 77, ${randomInt(86_400)})`
+  await db.admin`
     select app_private.grant_support(${owner.email}, ${`Reason ${marker}`}, now() + interval '1 hour', o.slug)
     from app.organizations o where o.id = ${owner.organization}`
   await call('PUT /api/audit/retention', { token: owner.token, body: { days: 400 } })

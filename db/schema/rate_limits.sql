@@ -1,0 +1,61 @@
+-- How often an organization may ask the API, where that is not what the API's settings say
+-- (RATE_LIMIT, RATE_LIMIT_WINDOW, RATE_LIMIT_BLOCK). A row is agreed with whoever runs Callboard, so
+-- no member writes one, but a superadmin does; the API reads its own organization's, and goes by it a few seconds later.
+
+create table if not exists app.rate_limits (
+  organization_id uuid primary key default app.current_org() references app.organizations (id) on delete cascade,
+  -- Null is the setting's value.
+  requests integer constraint rate_limits_requests_range check (requests between 1 and 1000000000),
+  window_seconds integer constraint rate_limits_window_range check (window_seconds between 1 and 86400),
+  block_seconds integer constraint rate_limits_block_range check (block_seconds between 0 and 86400)
+);
+alter table app.rate_limits
+  alter column requests set statistics 0, alter column window_seconds set statistics 0, alter column block_seconds set statistics 0;
+
+alter table app.rate_limits enable row level security;
+alter table app.rate_limits force row level security;
+
+-- Not org_if('organization.read'): the limit holds for a member who may not read it, too.
+drop policy if exists select_member on app.rate_limits;
+create policy select_member on app.rate_limits for select to callboard_api
+  using (organization_id = (select app.current_org()));
+
+-- A superadmin writes them, in the organization, by app.set_rate_limit.
+drop policy if exists all_definer on app.rate_limits;
+create policy all_definer on app.rate_limits for all to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.rate_limits to callboard_api, callboard_definer;
+grant insert (requests, window_seconds, block_seconds), update (requests, window_seconds, block_seconds) on app.rate_limits to callboard_definer;
+
+comment on table app.rate_limits is 'Limits of organizations that have others than the API''s settings.';
+comment on column app.rate_limits.requests is 'Requests in a window.';
+comment on column app.rate_limits.window_seconds is 'Length of a window, which begins with its first request.';
+comment on column app.rate_limits.block_seconds is 'How long everything is refused after one request too many; 0 is until the window ends.';
+
+select app_private.log_changes('app.rate_limits', 'rate_limit', '{}', 'organization_id');
+
+create or replace function app.set_rate_limit(body jsonb) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  wanted app.rate_limits := jsonb_populate_record(null::app.rate_limits, body);
+begin
+  if app.require('organization.update') is null or current_setting('app.role') <> 'superadmin' then
+    perform app.refuse(403, 'permission_denied', 'Limits are set by superadmins.');
+  end if;
+  insert into app.rate_limits (requests, window_seconds, block_seconds)
+  values (wanted.requests, wanted.window_seconds, wanted.block_seconds)
+  on conflict (organization_id) do update
+    set requests = excluded.requests, window_seconds = excluded.window_seconds, block_seconds = excluded.block_seconds;
+  return (200, json_build_object('requests', wanted.requests, 'window_seconds', wanted.window_seconds, 'block_seconds', wanted.block_seconds),
+    null, null)::app.answer;
+end
+$$;
+comment on function app.set_rate_limit(jsonb) is
+  'Sets the limit of the organization that a superadmin is in, whose grant allows writing: requests, window_seconds, block_seconds; null is the API''s setting. PT403 permission_denied.';
+alter function app.set_rate_limit(jsonb) owner to callboard_definer;
+revoke execute on function app.set_rate_limit(jsonb) from public;
+grant execute on function app.set_rate_limit(jsonb) to callboard_support;

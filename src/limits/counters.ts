@@ -1,0 +1,64 @@
+import type { FastifyRateLimitStore, FastifyRateLimitStoreCtor } from '@fastify/rate-limit'
+import {
+  type RateLimiterAbstract,
+  RateLimiterMemory,
+  RateLimiterRedis,
+  RateLimiterRes,
+} from 'rate-limiter-flexible'
+import type { SharedMemory } from './redis.ts'
+import { ruleIn } from './rules.ts'
+
+/** The limiters of one rule: each knows only one. */
+interface Limiters {
+  local: RateLimiterAbstract
+  shared: RateLimiterAbstract | undefined
+}
+
+const consume = (limiter: RateLimiterAbstract, key: string): Promise<RateLimiterRes> =>
+  limiter.consume(key).catch((refusal: unknown) => {
+    // It rejects with the count, too, where that is too high.
+    if (refusal instanceof RateLimiterRes) return refusal
+    throw refusal
+  })
+
+/**
+ * A store of @fastify/rate-limit that counts with rate-limiter-flexible, by the rule in the key: the
+ * plugin's own stores know no block, and forget a count when they are full. rate-limiter-flexible has
+ * an insuranceLimiter for outages, but with it nobody hears of one.
+ */
+export function countersIn(redis: SharedMemory | undefined): FastifyRateLimitStoreCtor {
+  const limiters = new Map<string, Limiters>()
+
+  function limitersFor(key: string): Limiters {
+    const { requests, window, block } = ruleIn(key)
+    const name = `${requests}/${window}/${block}`
+    let found = limiters.get(name)
+    if (!found) {
+      const options = { points: requests, duration: window, blockDuration: block, keyPrefix: 'callboard' }
+      found = {
+        local: new RateLimiterMemory(options),
+        shared:
+          redis &&
+          new RateLimiterRedis({ ...options, storeClient: redis.client, rejectIfRedisNotReady: true }),
+      }
+      limiters.set(name, found)
+    }
+    return found
+  }
+
+  async function count(key: string): Promise<RateLimiterRes> {
+    const { local, shared } = limitersFor(key)
+    return (shared && (await redis?.ask(() => consume(shared, key)))) ?? consume(local, key)
+  }
+
+  return class Counters implements FastifyRateLimitStore {
+    incr(...[key, callback]: Parameters<FastifyRateLimitStore['incr']>) {
+      count(key).then(({ consumedPoints, msBeforeNext }) => {
+        callback(null, { current: consumedPoints, ttl: Math.max(msBeforeNext, 1) })
+      }, callback)
+    }
+    child() {
+      return this
+    }
+  }
+}

@@ -1,0 +1,66 @@
+import { once } from 'node:events'
+import type { FastifyBaseLogger } from 'fastify'
+import { Redis } from 'ioredis'
+
+/** A Redis that is there or not; nobody waits long to find out. */
+export interface SharedMemory {
+  client: Redis
+  /** Runs `work` on it; undefined if it cannot answer now. */
+  ask: <T>(work: () => Promise<T>) => Promise<T | undefined>
+  close: () => void
+}
+
+/** Longest that a request waits for an answer. */
+const patience = 250
+/** How long a Redis that has failed is left alone. */
+const pause = 1000
+
+/** Connects, and goes on trying; an outage is one warning, however many requests it meets. */
+export async function connectRedis(url: string, log: FastifyBaseLogger): Promise<SharedMemory> {
+  const client = new Redis(url, {
+    commandTimeout: patience,
+    // One that hangs is cut off: until it says again that it is ready, it is not even asked.
+    socketTimeout: patience,
+    connectTimeout: pause,
+    retryStrategy: () => pause / 2,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+  })
+  let isAway = false
+  let askAgain = 0
+
+  function failed(error: unknown) {
+    askAgain = Date.now() + pause
+    if (isAway) return
+    isAway = true
+    log.warn({ err: error }, 'Redis does not answer: this process counts requests for itself')
+  }
+  client.on('error', failed)
+
+  async function ask<T>(work: () => Promise<T>): Promise<T | undefined> {
+    if (isAway) {
+      if (Date.now() < askAgain) return undefined
+      // One request tries for all.
+      askAgain = Date.now() + pause
+    }
+    try {
+      const answer = await work()
+      if (isAway) log.info('Redis answers again: requests are counted there')
+      isAway = false
+      return answer
+    } catch (error) {
+      failed(error)
+      return undefined
+    }
+  }
+
+  // A server that has just started need not begin with a count of its own.
+  await once(client, 'ready', { signal: AbortSignal.timeout(pause) }).catch(() => {})
+  return {
+    client,
+    ask,
+    close: () => {
+      client.disconnect()
+    },
+  }
+}

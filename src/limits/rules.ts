@@ -1,0 +1,96 @@
+import type { AccessToken } from '../tokens.ts'
+
+/** How often somebody may ask: so many requests in so many seconds, and what one more costs in seconds. */
+export interface Rule {
+  requests: number
+  window: number
+  block: number
+}
+
+/** What is counted, and by which rule: whoever gets another rule begins a new count, even when blocked. */
+export const keyFor = (who: string, { requests, window, block }: Rule) =>
+  `${who}:${requests}/${window}/${block}`
+
+/** The rule that a key ends in. */
+export function ruleIn(key: string): Rule {
+  const [requests = 0, window = 0, block = 0] = key
+    .slice(key.lastIndexOf(':') + 1)
+    .split('/')
+    .map(Number)
+  return { requests, window, block }
+}
+
+/** An organization's own values; null is the default. */
+export interface OwnRule {
+  requests: number | null
+  window_seconds: number | null
+  block_seconds: number | null
+}
+
+type Member = AccessToken & { org: string }
+interface Known {
+  rule: Rule
+  /** When to look again. */
+  until: number
+  isNew: boolean
+  looking?: Promise<void>
+}
+
+const patience = 1000
+const retryAfter = 1000
+const mostKnown = 10_000
+
+/**
+ * The rules of organizations, kept for `lifetime` milliseconds. Only the first request of an organization
+ * waits for the look-up; later ones go by the old rule while one of them looks again, so that whoever
+ * is blocked costs no more than that, and still hears of a change.
+ */
+export function organizationRules(
+  defaults: Rule,
+  lifetime: number,
+  look: (member: Member) => Promise<OwnRule | undefined>,
+): (member: Member) => Promise<Rule> {
+  const known = new Map<string, Known>()
+
+  async function refresh(entry: Known, member: Member) {
+    try {
+      const own = await look(member)
+      entry.rule = {
+        requests: own?.requests ?? defaults.requests,
+        window: own?.window_seconds ?? defaults.window,
+        block: own?.block_seconds ?? defaults.block,
+      }
+      entry.until = Date.now() + lifetime
+    } catch {
+      // The member is none any more, or the database is away, which their request will be told. The
+      // others of the organization keep the rule that they had.
+      entry.until = Date.now() + Math.min(lifetime, retryAfter)
+    }
+    entry.isNew = false
+    delete entry.looking
+  }
+
+  return async member => {
+    let entry = known.get(member.org)
+    if (!entry) {
+      entry = { rule: defaults, until: 0, isNew: true }
+      for (const oldest of known.keys()) {
+        if (known.size < mostKnown) break
+        known.delete(oldest)
+      }
+      known.set(member.org, entry)
+    }
+    if (Date.now() >= entry.until) entry.looking ??= refresh(entry, member)
+    if (entry.isNew && entry.looking) await within(patience, entry.looking)
+    return entry.rule
+  }
+}
+
+async function within(milliseconds: number, work: Promise<void>) {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>(resolve => {
+    timer = setTimeout(resolve, milliseconds)
+  })
+  await Promise.race([work, late])
+  clearTimeout(timer)
+}
