@@ -12,6 +12,7 @@
 --!include custom_roles.sql
 --!include member_permissions.sql
 --!include sessions.sql
+--!include jobs.sql
 --!include mails.sql
 --!include deletions.sql
 --!include organization_commands.sql
@@ -26,6 +27,7 @@
 --!include event_retention.sql
 --!include event_reading.sql
 --!include idempotency.sql
+--!include purge.sql
 --!include venues.sql
 --!include shows.sql
 --!include show_commands.sql
