@@ -13,6 +13,7 @@
 --!include member_permissions.sql
 --!include rate_limits.sql
 --!include sessions.sql
+--!include jobs.sql
 --!include mails.sql
 --!include deletions.sql
 --!include organization_commands.sql
@@ -28,6 +29,7 @@
 --!include event_reading.sql
 --!include idempotency.sql
 --!include support.sql
+--!include purge.sql
 --!include venues.sql
 --!include shows.sql
 --!include show_commands.sql

@@ -34,7 +34,9 @@ export const Config = Type.Object({
   }),
   DATABASE_URL: text('connection of callboard_api; without it an embedded PostgreSQL is started'),
   MIGRATOR_DATABASE_URL: text('connection of callboard_migrator, for npm run migrate'),
-  WORKER_DATABASE_URL: text('connection of callboard_worker, which sends mail'),
+  WORKER_DATABASE_URL: text(
+    'connection of callboard_worker, for npm run worker; npm start with it does the jobs itself',
+  ),
   SUPPORT_DATABASE_URL: text('connection of callboard_support; without it there are no superadmins'),
   EMBEDDED_PORT: port(15432, 'port of the embedded PostgreSQL'),
   DATA_DIR: Type.String({
@@ -51,7 +53,7 @@ export const Config = Type.Object({
   PREPARE_STATEMENTS: Type.Boolean({ default: true, description: 'false behind PgBouncer older than 1.21' }),
   DATABASE_DEADLINE: seconds(5, 'longest that a request waits for the database'),
   REQUEST_TIMEOUT: seconds(30, 'longest that a client may take to send a request'),
-  SHUTDOWN_TIMEOUT: seconds(10, 'longest that a stop waits for running requests'),
+  SHUTDOWN_TIMEOUT: seconds(10, 'longest that a stop waits for running requests and jobs'),
   BODY_LIMIT: Type.Integer({
     default: 262_144,
     minimum: 1024,
@@ -151,8 +153,14 @@ const forms: [keyof Config, test: (value: string) => boolean, what: string][] = 
   ['TRUST_PROXY', every(isNetwork), 'must be addresses or networks: 10.0.0.7,192.168.0.0/16,loopback'],
 ]
 
-/** Reads the settings from the environment. Throws a ConfigError that names every bad one. */
-export function readConfig(env: NodeJS.ProcessEnv): Config {
+/** What must be set in production. */
+const needed = {
+  api: ['DATABASE_URL', 'JWT_SECRET', 'PUBLIC_URL'],
+  worker: ['PUBLIC_URL'],
+} as const
+
+/** Reads the settings of a program from the environment. Throws a ConfigError that names every bad one. */
+export function readConfig(env: NodeJS.ProcessEnv, part: keyof typeof needed = 'api'): Config {
   const given: Record<string, string> = {}
   for (const name of Object.keys(Config.properties)) {
     // An empty variable is what a compose file passes for one that is not set.
@@ -175,13 +183,15 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     if (typeof setting === 'string' && !test(setting)) problems.push(`${name}: ${what}`)
   }
   if (problems.length === 0 && config.NODE_ENV === 'production') {
-    for (const name of ['DATABASE_URL', 'JWT_SECRET', 'PUBLIC_URL'] as const) {
+    for (const name of needed[part]) {
       if (config[name] === undefined) problems.push(`${name}: must be set in production`)
     }
   }
-  if (problems.length === 0 && config.DATABASE_URL !== undefined && config.JWT_SECRET === undefined) {
-    problems.push('JWT_SECRET: must be set together with DATABASE_URL (32 characters or more)')
-  }
+  if (part === 'api') {
+    if (problems.length === 0 && config.DATABASE_URL !== undefined && config.JWT_SECRET === undefined)
+      problems.push('JWT_SECRET: must be set together with DATABASE_URL (32 characters or more)')
+  } else if (config.WORKER_DATABASE_URL === undefined)
+    problems.push('WORKER_DATABASE_URL: must be set (the embedded database is worked on by npm start)')
   // A value never appears in the message: it may be a secret.
   if (problems.length > 0)
     throw new ConfigError(`The configuration is wrong.\n  ${[...new Set(problems)].join('\n  ')}`)

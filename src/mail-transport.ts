@@ -12,7 +12,7 @@ export interface Transport {
   close: () => void
 }
 
-/** Longest that an SMTP server may take over one mail; app.take_mail offers it again well after that. */
+/** Longest that an SMTP server may take over one mail. */
 const patience = 60_000
 
 /** Sends mail through SMTP or, without a server, as files of RFC 5322 that every mail program opens. */

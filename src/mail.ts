@@ -1,15 +1,11 @@
-import type { FastifyBaseLogger } from 'fastify'
-import postgres from 'postgres'
+import type { Task } from 'graphile-worker'
 import type { Config } from './config.ts'
-import { createPool } from './database/pool.ts'
-import { type Message, transport, within } from './mail-transport.ts'
+import { type Message, transport } from './mail-transport.ts'
 
 interface Mail {
-  id: string
   kind: string
   to_address: string
   data: Record<string, string>
-  attempts: number
 }
 /** What each kind of mail says; the kinds are those that db/schema queues. */
 const messages: Record<string, (data: Record<string, string>, url: string) => Message> = {
@@ -31,89 +27,30 @@ const messages: Record<string, (data: Record<string, string>, url: string) => Me
   }),
 }
 
-export interface MailWorker {
-  stop: () => Promise<void>
-}
-
-/** Empties the outbox (db/schema/mails.sql) as callboard_worker: at once when told, and every 15 seconds for retries. */
-export function startMailWorker(
-  config: Config,
-  workerUrl: string,
-  publicUrl: () => string,
-  log: FastifyBaseLogger,
-): MailWorker {
-  const applicationName = 'callboard mail'
-  const deadline = config.DATABASE_DEADLINE * 1000
-  const pool = createPool({
-    url: workerUrl,
-    size: 1,
-    deadline,
-    prepare: false,
-    applicationName,
-    autocommit: true,
-  })
-  // For LISTEN only, which postgres.js repeats whenever it has lost its connection.
-  const ears = postgres(workerUrl, {
-    max: 1,
-    onnotice: () => {},
-    connection: { application_name: applicationName },
-  })
+/** The task of a job that sends a mail of the outbox (db/schema/mails.sql), whose id is all that the job holds. */
+export function mailTask(config: Config, publicUrl: () => string): { task: Task; close: () => void } {
   const { send, close } = transport(config)
-  let running: Promise<void> | undefined
-  let again = false
-  let stopped = false
-
-  async function one(): Promise<boolean> {
-    const [mail] = await pool.use(
-      sql => sql<Mail[]>`select id, kind, to_address, data, attempts from app.take_mail()`,
-    )
-    if (!mail) return false
-    const error = await Promise.resolve()
-      .then(() => {
-        const message = messages[mail.kind]?.(mail.data, publicUrl())
-        if (!message) throw new Error(`there is no mail of the kind ${mail.kind}`)
-        return send({ ...message, to: mail.to_address, id: mail.id })
-      })
-      .then(() => null)
-      .catch((reason: unknown) => (reason instanceof Error ? reason.message : String(reason)))
-    const [settled] = await pool.use(
-      sql => sql<[{ failed_at: Date | null }]>`select app.settle_mail(${mail.id}, ${error}) as failed_at`,
-    )
-    const about = { mail_id: mail.id, kind: mail.kind, attempts: mail.attempts, error }
-    if (settled.failed_at) log.error(about, 'mail given up')
-    else if (error !== null) log.warn(about, 'mail not sent, will be tried again')
-    return true
+  const task: Task = async (payload, helpers) => {
+    const { job } = helpers
+    const { mail: id } = payload as { mail: string }
+    const { rows } = await helpers.query<Mail>('select kind, to_address, data from app.take_mail($1)', [id])
+    const [mail] = rows
+    // Sent already, by a worker that could not say so any more.
+    if (!mail) return
+    try {
+      const message = messages[mail.kind]?.(mail.data, publicUrl())
+      if (!message) throw new Error(`there is no mail of the kind ${mail.kind}`)
+      await send({ ...message, to: mail.to_address, id })
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      await helpers.query('select app.settle_mail($1, $2, $3)', [
+        id,
+        reason,
+        job.attempts >= job.max_attempts,
+      ])
+      throw error
+    }
+    await helpers.query('select app.settle_mail($1)', [id])
   }
-
-  async function drain() {
-    do {
-      again = false
-      try {
-        while (!stopped && (await one()));
-      } catch (error) {
-        log.warn({ err: error }, 'the outbox cannot be read')
-      }
-    } while (again && !stopped)
-    running = undefined
-  }
-  const wake = () => {
-    if (stopped) return
-    if (running) again = true
-    else running = drain()
-  }
-
-  const timer = setInterval(wake, 15_000)
-  ears.listen('callboard_mails', wake, wake).catch((error: unknown) => {
-    log.warn({ err: error }, 'mail is sent every 15 seconds only: the database cannot be listened to')
-  })
-  return {
-    stop: async () => {
-      stopped = true
-      clearInterval(timer)
-      close()
-      // A mail that is cut off here is sent later, by whoever takes it next.
-      await within(5000, running ?? Promise.resolve()).catch(() => {})
-      await Promise.all([pool.close(), ears.end({ timeout: 1 })])
-    },
-  }
+  return { task, close }
 }

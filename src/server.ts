@@ -1,22 +1,15 @@
 import { type AddressInfo } from 'node:net'
 import { buildApp } from './app.ts'
-import { type Config, ConfigError, readConfig } from './config.ts'
-import { EmbeddedError } from './database/embedded.ts'
+import type { Config } from './config.ts'
 import { type LocalDatabase, startLocalDatabase } from './database/local.ts'
 import { createPool } from './database/pool.ts'
-import { checkDatabase, UnsafeDatabase } from './database/safety.ts'
+import { checkDatabase } from './database/safety.ts'
 import { demoEmail, demoPassword } from './demo.ts'
 import type { App } from './fastify.ts'
-import { startMailWorker } from './mail.ts'
-import { Problem } from './problem.ts'
+import { startWorker, type Worker } from './jobs/worker.ts'
+import { advice, runProgram, type Running } from './program.ts'
 
 const say = (line: string) => process.stdout.write(`${line}\n`)
-
-interface Running {
-  app: App
-  /** Finishes the requests that run, then stops everything. */
-  stop: () => Promise<void>
-}
 
 /** Starts everything that the configuration asks for, and undoes it if a part fails. */
 async function start(config: Config): Promise<Running> {
@@ -60,15 +53,21 @@ async function start(config: Config): Promise<Running> {
     for (const warning of warnings) app.log.warn(warning)
     const address = () => config.PUBLIC_URL?.replace(/\/+$/, '') ?? addressOf(app, config.HOST)
     const workerUrl = local?.workerUrl ?? config.WORKER_DATABASE_URL
-    if (workerUrl === undefined) app.log.warn('WORKER_DATABASE_URL is not set: this process sends no mail')
-    else {
-      const mail = startMailWorker(config, workerUrl, address, app.log)
-      undo.push(() => mail.stop())
-    }
-    undo.push(() => close(app, config.SHUTDOWN_TIMEOUT))
+    let worker: Worker | undefined
+    if (workerUrl === undefined) app.log.info('WORKER_DATABASE_URL is not set: jobs wait for npm run worker')
+    else worker = startWorker(config, workerUrl, address, app.log)
+    // Both at once, so that together they take no longer than SHUTDOWN_TIMEOUT.
+    undo.push(() => Promise.all([close(app, config.SHUTDOWN_TIMEOUT), worker?.stop()]))
     await app.listen({ host: config.HOST, port: config.PORT })
     if (local) greet(address())
-    return { app, stop }
+    return {
+      log: app.log,
+      stop,
+      hurry: () => {
+        app.server.closeAllConnections()
+        worker?.hurry()
+      },
+    }
   } catch (error) {
     await stop()
     throw error
@@ -104,15 +103,7 @@ Callboard is running.
 `)
 }
 
-/** What to print for an error that whoever starts the server can mend; undefined for one of ours. */
-function advice(error: unknown, config?: Config): string | undefined {
-  if (error instanceof ConfigError || error instanceof EmbeddedError || error instanceof UnsafeDatabase)
-    return error.message
-  if (error instanceof Problem) {
-    const { code, message } = (error.cause ?? error) as NodeJS.ErrnoException
-    // Of a name with several addresses Node has only the code to tell.
-    return `DATABASE_URL: cannot connect: ${message || (code ?? '')}`
-  }
+function adviceFor(error: unknown, config?: Config): string | undefined {
   const { code, syscall } = error as NodeJS.ErrnoException
   if (code === 'EADDRINUSE')
     return `Port ${config?.PORT ?? ''} is taken by another program: stop it, or set PORT.`
@@ -120,61 +111,7 @@ function advice(error: unknown, config?: Config): string | undefined {
     return `Not allowed to listen on port ${config?.PORT ?? ''}: set PORT to 1024 or higher.`
   if (code === 'EADDRNOTAVAIL' || syscall === 'getaddrinfo')
     return `This machine does not have the address ${config?.HOST ?? ''}: set HOST.`
-  return undefined
+  return advice(error, 'DATABASE_URL')
 }
 
-async function main() {
-  let config: Config | undefined
-  let running: Running | undefined
-  let isStopping = false
-  let exitCode = 0
-
-  async function stop() {
-    if (!running || !config) return // it is stopped when it has started
-    // Every part has a limit of its own; this is for what nobody thought of.
-    setTimeout(() => process.exit(1), (config.SHUTDOWN_TIMEOUT + 30) * 1000).unref()
-    try {
-      await running.stop()
-    } catch (error) {
-      running.app.log.fatal({ err: error }, 'the stop failed')
-      exitCode = 1
-    }
-    process.exit(exitCode)
-  }
-  function shutDown(reason: string) {
-    if (isStopping) {
-      // Whoever asks twice does not want to wait for others.
-      running?.app.server.closeAllConnections()
-      return
-    }
-    isStopping = true
-    running?.app.log.info({ reason }, 'stopping')
-    void stop()
-  }
-
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.on(signal, () => {
-      shutDown(signal)
-    })
-  process.on('uncaughtException', error => {
-    exitCode = 1
-    running?.app.log.fatal({ err: error }, 'a bug')
-    if (running) shutDown('uncaughtException')
-    else fail(error)
-  })
-  try {
-    config = readConfig(process.env)
-    running = await start(config)
-    if (isStopping) await stop()
-  } catch (error) {
-    fail(error)
-  }
-
-  function fail(error: unknown) {
-    const text = advice(error, config) ?? (error instanceof Error ? error.stack : String(error))
-    process.stderr.write(`${text ?? ''}\n`)
-    process.exit(1)
-  }
-}
-
-await main()
+await runProgram('api', start, adviceFor)

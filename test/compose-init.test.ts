@@ -85,7 +85,7 @@ t.test('the first start of the database', async t => {
       await migrate(as('callboard_migrator'))
       await checkDatabase(as('callboard_api'), false)
       const worker = postgres(as('callboard_worker'), { max: 1 })
-      t.same([...(await worker`select id from app.take_mail()`)], [])
+      t.same([...(await worker`select app.keep_jobs('{}') as released`)], [{ released: 0 }])
       await worker.end()
 
       for (const [user, password] of [

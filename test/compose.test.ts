@@ -64,12 +64,12 @@ t.test('every secret is asked for, none has a default', async t => {
 })
 
 t.test('the settings are ones that the program has, and enough for production', async t => {
-  for (const service of [services.api, services.migrate])
+  for (const service of [services.api, services.worker, services.migrate])
     for (const name of Object.keys(service.environment)) t.ok(name in Config.properties, name)
   const config = readConfig(environment(services.api, secrets))
   t.equal(config.NODE_ENV, 'production')
   t.equal(config.JWT_SECRET, secrets.JWT_SECRET)
-  t.equal(config.SMTP_URL, undefined)
+  t.equal(readConfig(environment(services.worker, secrets), 'worker').SMTP_URL, undefined)
   const image = readConfig(
     Object.fromEntries(
       instructions('ENV')
@@ -80,12 +80,16 @@ t.test('the settings are ones that the program has, and enough for production', 
   )
   t.equal(image.HOST, '0.0.0.0')
   t.same(services.api.ports, [`127.0.0.1:\${PORT:-${image.PORT}}:${image.PORT}`])
-  t.ok(services.api.volumes?.includes(`mail:${image.DATA_DIR}`))
+  t.ok(services.worker.volumes?.includes(`mail:${image.DATA_DIR}`))
 })
 
 t.test('each login gets the password that the database was given for it', async t => {
   const given = environment(services.postgres, secrets)
-  const used = { ...environment(services.api, secrets), ...environment(services.migrate, secrets) }
+  const used = {
+    ...environment(services.api, secrets),
+    ...environment(services.worker, secrets),
+    ...environment(services.migrate, secrets),
+  }
   for (const name of ['DATABASE_URL', 'WORKER_DATABASE_URL', 'MIGRATOR_DATABASE_URL']) {
     const url = new URL(used[name] ?? '')
     t.equal(url.password, given[`${url.username.toUpperCase()}_PASSWORD`], url.username)
@@ -97,17 +101,19 @@ t.test('each login gets the password that the database was given for it', async 
 t.test('everything waits for what it needs, and tells how it is', async t => {
   t.match(services.postgres.healthcheck?.test, ['CMD', 'pg_isready', /^--host=127\.0\.0\.1$/])
   t.same(services.migrate.depends_on, { postgres: { condition: 'service_healthy' } })
-  t.same(services.api.depends_on, {
-    migrate: { condition: 'service_completed_successfully' },
-    postgres: { condition: 'service_healthy' },
-  })
+  for (const service of [services.api, services.worker])
+    t.same(service.depends_on, {
+      migrate: { condition: 'service_completed_successfully' },
+      postgres: { condition: 'service_healthy' },
+    })
   t.match(instructions('HEALTHCHECK').join(), '/readyz')
   t.equal(services.api.healthcheck, undefined)
+  t.same(services.worker.healthcheck, { disable: true }, 'it answers nothing')
 })
 
 t.test('the program runs without rights that it does not need', async t => {
   t.same(instructions('USER'), ['node'])
-  for (const service of [services.api, services.migrate]) {
+  for (const service of [services.api, services.worker, services.migrate]) {
     t.equal(service.read_only, true)
     t.same(service.tmpfs, ['/tmp'])
     t.same(service.cap_drop, ['ALL'])
@@ -128,6 +134,7 @@ t.test('the image has what it runs, and runs what npm does', async t => {
   t.ok(node >= Number(/\d+/.exec(engines.node)?.[0]), engines.node)
   t.equal((JSON.parse(instructions('CMD').at(-1) ?? '') as string[]).join(' '), scripts['start'])
   t.equal(services.migrate.command?.join(' '), scripts['migrate'])
+  t.equal(services.worker.command?.join(' '), scripts['worker'])
   const sources = instructions('COPY').flatMap(line => line.split(' ').slice(0, -1))
   for (const source of sources) t.ok(existsSync(join(root, source)), source)
   const [first, ...kept] = read('.dockerignore')

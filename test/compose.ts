@@ -19,7 +19,7 @@ export interface Service {
   security_opt: string[]
 }
 interface Compose {
-  services: { postgres: Service; migrate: Service; api: Service }
+  services: { postgres: Service; migrate: Service; api: Service; worker: Service }
   networks: Record<string, { internal?: boolean } | null>
   volumes: Record<string, null>
 }

@@ -246,9 +246,9 @@ export async function mailedToken({ db }: TestServer, kind: string, email: strin
 
 export const aShow = { title: 'Winter Tour', artist: 'The Gaslights', show_on: '2027-02-03' }
 
-/** Waits for something to become true, for five seconds at most. */
-export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (let round = 0; round < 250; round += 1) {
+/** Waits for something to become true, for five seconds at most or as long as is said. */
+export async function until(condition: () => boolean | Promise<boolean>, seconds = 5): Promise<void> {
+  for (let round = 0; round < seconds * 50; round += 1) {
     if (await condition()) return
     await sleep(20)
   }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
@@ -5,8 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SMTPServer } from 'smtp-server'
 import t, { type Test } from 'tap'
-import { type MailWorker, startMailWorker } from '../src/mail.ts'
-import { mailedToken, register, startServer, type TestServer } from './helper.ts'
+import { startWorker as start, type Worker } from '../src/jobs/worker.ts'
+import { type Database, mailedToken, register, startServer, type TestServer } from './helper.ts'
 
 const publicUrl = 'https://callboard.example'
 
@@ -53,15 +54,16 @@ async function startSmtp(t: Test) {
   return smtp
 }
 
-function startWorker(t: Test, { app, config, db }: TestServer, overrides: object): MailWorker {
-  const worker = startMailWorker(
-    { ...config, ...overrides },
-    db.url('callboard_worker'),
-    () => publicUrl,
-    app.log,
-  )
+function startWorker(t: Test, { app, config, db }: TestServer, overrides: object): Worker {
+  const worker = start({ ...config, ...overrides }, db.url('callboard_worker'), () => publicUrl, app.log)
   t.teardown(() => worker.stop())
   return worker
+}
+
+/** Lets the pauses of all jobs be over. */
+async function hasten({ admin }: Database) {
+  await admin`update graphile_worker._private_jobs set run_at = now() where run_at > now()`
+  await admin`select pg_notify('jobs:insert', '{"count": 4}')`
 }
 
 /** A mail's headers and its text, with quoted-printable undone. */
@@ -125,19 +127,17 @@ t.test('mail', async t => {
   await t.test('a mail that the SMTP server refuses is tried again until it is accepted', async t => {
     const smtp = await startSmtp(t)
     smtp.refuses = true
-    const ben = await register(server, 'Ben')
+    await register(server, 'Ben')
     const worker = startWorker(t, server, { SMTP_URL: smtp.url })
     const failed = await until('the first try has failed', async () => {
-      const [mail] = await db.admin<{ attempts: number; last_error: string; pause: number }[]>`
-        select attempts, last_error, extract(epoch from next_attempt_at - now())::float8 as pause
-        from app_private.mails where to_address = ${ben.email} and last_error is not null`
-      return mail
+      const [job] = await db.admin<{ attempts: number; last_error: string; pause: number }[]>`
+        select attempts, last_error, extract(epoch from run_at - now())::float8 as pause
+        from graphile_worker.jobs where last_error is not null`
+      return job
     })
     t.match(failed, { attempts: 1, last_error: /mailbox is full/ })
-    t.ok(failed.pause > 5 && failed.pause <= 15, 'the next try is 15 seconds away')
+    t.ok(failed.pause > 0 && failed.pause <= 2.72, `the next try is ${failed.pause} seconds away`)
     smtp.refuses = false
-    await db.admin`update app_private.mails set next_attempt_at = now() where to_address = ${ben.email}`
-    await db.admin`notify callboard_mails`
     await until('the mail has arrived', async () => smtp.received.length === 1)
     t.ok(parse(smtp.received[0] ?? '').text.includes('/#verify-email?token='))
     await worker.stop()
@@ -149,16 +149,22 @@ t.test('mail', async t => {
     const chiara = await register(server, 'Chiara')
     const worker = startWorker(t, server, { SMTP_URL: smtp.url })
     const mail = await until('it is given up', async () => {
-      await db.admin`update app_private.mails set next_attempt_at = now() where to_address = ${chiara.email} and failed_at is null`
-      await db.admin`notify callboard_mails`
-      const [row] = await db.admin<{ attempts: number; data: object }[]>`
-        select attempts, data from app_private.mails where to_address = ${chiara.email} and failed_at is not null`
+      await hasten(db)
+      const [row] = await db.admin<{ data: object; last_error: string }[]>`
+        select data, last_error from app_private.mails where to_address = ${chiara.email} and failed_at is not null`
       return row
     })
-    t.equal(mail.attempts, 12)
     t.equal(smtp.refusals, 12)
     t.notOk('token' in mail.data)
+    t.match(mail.last_error, /mailbox is full/)
     await worker.stop()
+    t.match(await db.as('callboard_worker')`select waiting::int, failed::int from app.job_health()`, [
+      { waiting: 0, failed: 1 },
+    ])
+    t.match(
+      await db.admin`select attempts, last_error from graphile_worker.jobs where attempts = max_attempts`,
+      [{ attempts: 12, last_error: /mailbox is full/ }],
+    )
   })
 
   await t.test('two workers send every mail once', async t => {
@@ -183,7 +189,7 @@ t.test('mail', async t => {
     await db.admin`truncate app_private.mails`
     // Past the checks of the API and of the tables, as a hole in both would.
     await db.admin`
-      insert into app_private.mails (kind, to_address, data) values ('invitation', 'eve@example.com',
+      select app_private.queue_mail('invitation', 'eve@example.com',
         jsonb_build_object('token', 'x', 'organization', E'Fun\r\nBcc: victim@example.com', 'role', 'viewer', 'invited_by', E'Eve\nX-Evil: 1'))`
     const worker = startWorker(t, server, { SMTP_URL: smtp.url })
     await until('the mail has arrived', async () => smtp.received.length === 1)
@@ -195,7 +201,7 @@ t.test('mail', async t => {
 
   await t.test('a mail of a kind that nobody can write is an error in its row', async t => {
     await db.admin`truncate app_private.mails`
-    await db.admin`insert into app_private.mails (kind, to_address, data) values ('greeting', 'eve@example.com', '{}')`
+    await db.admin`select app_private.queue_mail('greeting', 'eve@example.com', '{}')`
     const worker = startWorker(t, server, {})
     const [mail] = await until('it is tried', async () => {
       const rows = await db.admin<
@@ -207,10 +213,28 @@ t.test('mail', async t => {
     await worker.stop()
   })
 
-  await t.test('the API cannot look into the outbox, and the worker only at what is due', async t => {
-    await t.rejects(db.as('callboard_api')`select * from app_private.mails`, { code: '42501' })
-    await t.rejects(db.as('callboard_api')`select * from app.take_mail()`, { code: '42501' })
-    await t.rejects(db.as('callboard_worker')`select * from app_private.mails`, { code: '42501' })
-    await t.rejects(db.as('callboard_worker')`select * from app.users`, { code: '42501' })
+  await t.test('the job holds nothing of the mail but its id', async t => {
+    await db.admin`truncate app_private.mails`
+    await register(server, 'Dov')
+    const [job] = await db.admin`
+      select payload::jsonb = jsonb_build_object('mail', m.id) as is_id
+      from graphile_worker._private_jobs j join app_private.mails m on j.key = 'send_mail:' || m.id`
+    t.same(job, { is_id: true })
+  })
+
+  await t.test('the API sees neither outbox nor queue, and the worker a mail by its id only', async t => {
+    const id = randomUUID()
+    const [api, worker] = [db.as('callboard_api'), db.as('callboard_worker')]
+    for (const attempt of [
+      api`select * from app_private.mails`,
+      api`select * from graphile_worker.jobs`,
+      api`select * from app.take_mail(${id})`,
+      api`select app.settle_mail(${id})`,
+      api`select app_private.add_job('send_mail', '{}')`,
+      worker`select app_private.add_job('send_mail', '{}')`,
+      worker`select * from app_private.mails`,
+      worker`select * from app.users`,
+    ])
+      await t.rejects(attempt, { code: '42501' })
   })
 })

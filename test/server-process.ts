@@ -15,14 +15,18 @@ export interface ServerProcess {
   ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
 }
 
-/** Starts src/server.ts as `npm start` does, with these settings and no others. Killed when the test ends. */
-export function startServerProcess(t: Test, settings: Record<string, string>): ServerProcess {
+/** Starts src/server.ts as `npm start` does, or another program, with these settings and no others. Killed when the test ends. */
+export function startServerProcess(
+  t: Test,
+  settings: Record<string, string>,
+  program = 'src/server.ts',
+): ServerProcess {
   const inherited = Object.fromEntries(
     // The test runner measures through NODE_…; what it sets for tests is no setting of the server.
     ['PATH', 'HOME', 'NODE_OPTIONS', 'NODE_V8_COVERAGE'].map(name => [name, process.env[name] ?? '']),
   )
   const runner = Object.fromEntries(Object.entries(process.env).filter(([name]) => /^_?TAP/.test(name)))
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), 'src/server.ts'], {
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), program], {
     cwd: root,
     env: { ...inherited, ...runner, ...settings },
     stdio: ['ignore', 'pipe', 'pipe'],

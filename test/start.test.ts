@@ -39,7 +39,7 @@ t.test('npm start with a database that is given', async t => {
 
   await t.test('without the URL of the worker it serves, and says what it does not do', async t => {
     const server = start(t, { DATABASE_URL: api })
-    await server.says(/WORKER_DATABASE_URL is not set: this process sends no mail/)
+    await server.says(/WORKER_DATABASE_URL is not set: jobs wait for npm run worker/)
     await server.says(/Server listening/)
     server.child.kill('SIGINT')
     t.same(await server.ended, { code: 0, signal: null })

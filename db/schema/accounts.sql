@@ -28,7 +28,7 @@ alter table app_private.email_tokens enable row level security;
 alter table app_private.email_tokens force row level security;
 drop policy if exists all_definer on app_private.email_tokens;
 create policy all_definer on app_private.email_tokens for all to callboard_definer using (true);
-grant select, insert, update on app_private.email_tokens to callboard_definer;
+grant select, insert, update, delete on app_private.email_tokens to callboard_definer;
 comment on table app_private.email_tokens is 'Hashes of the secrets in mailed links.';
 
 create or replace function app_private.password_cost() returns text

@@ -19,6 +19,10 @@ alter table app.idempotency_keys force row level security;
 drop policy if exists all_definer on app.idempotency_keys;
 create policy all_definer on app.idempotency_keys for all to callboard_definer
   using (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
+-- The purge has no context, and sees only what is too old to be anybody's answer.
+drop policy if exists purge_definer on app.idempotency_keys;
+create policy purge_definer on app.idempotency_keys for all to callboard_definer
+  using ((select app.current_org()) is null and created_at < now() - interval '24 hours');
 grant select, insert, update, delete on app.idempotency_keys to callboard_definer;
 comment on table app.idempotency_keys is 'What was answered to a POST with an Idempotency-Key.';
 
@@ -30,7 +34,7 @@ as $$
 declare
   known app.idempotency_keys;
 begin
-  -- The policy shows this user's own: nobody else has to tidy up after them.
+  -- The policy shows this user's own; a key that is old is free, purged or not.
   delete from app.idempotency_keys k where k.created_at < now() - interval '24 hours';
   -- A request with the same key that is under way holds the row: this waits for its end.
   insert into app.idempotency_keys (key, request_hash) values (the_key, hash) on conflict do nothing;

@@ -1,75 +1,77 @@
--- The outbox. What must be mailed is written in the transaction that causes it and sent by the
--- worker afterwards, so a mail is neither lost nor sent for something that was rolled back; and
--- the secret in its link is made here, so that the API's login never holds it.
+-- The outbox. What must be mailed is written in the transaction that causes it, and so is the job
+-- to send it, so a mail is neither lost nor sent for something that was rolled back; and the secret
+-- in its link is made here, so that the API's login never holds it, nor does the job.
 
 create table if not exists app_private.mails (
   id uuid primary key default app.uuid_v7(),
   kind text not null,
   to_address text not null,
   data jsonb not null,
-  attempts integer not null default 0,
-  next_attempt_at timestamptz not null default now(),
   created_at timestamptz not null default now(),
   sent_at timestamptz,
   failed_at timestamptz,
   last_error text
 );
-create index if not exists mails_next_attempt_at_idx on app_private.mails (next_attempt_at)
-  where sent_at is null and failed_at is null;
 alter table app_private.mails enable row level security;
 alter table app_private.mails force row level security;
 drop policy if exists all_definer on app_private.mails;
 create policy all_definer on app_private.mails for all to callboard_definer using (true);
-grant select, insert, update on app_private.mails to callboard_definer;
+grant select, insert, update, delete on app_private.mails to callboard_definer;
 comment on table app_private.mails is 'Mails to send and sent; the secret leaves the row when the mail has left.';
+
+create or replace function app_private.send_mail(mail uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform app_private.add_job('send_mail', jsonb_build_object('mail', mail), job_key => 'send_mail:' || mail, max_attempts => 12);
+end
+$$;
+comment on function app_private.send_mail(uuid) is 'Has the worker send a mail of the outbox: 12 attempts within about 16 hours.';
+alter function app_private.send_mail(uuid) owner to callboard_definer;
+revoke execute on function app_private.send_mail(uuid) from public;
 
 create or replace function app_private.queue_mail(kind text, to_address text, data jsonb) returns void
 language plpgsql volatile
 set search_path = ''
 as $$
+declare
+  mail uuid := app.uuid_v7();
 begin
-  insert into app_private.mails (kind, to_address, data) values (kind, to_address, data);
-  notify callboard_mails;
+  insert into app_private.mails (id, kind, to_address, data) values (mail, kind, to_address, data);
+  perform app_private.send_mail(mail);
 end
 $$;
 comment on function app_private.queue_mail(text, text, jsonb) is 'Puts a mail into the outbox; it leaves after commit.';
 alter function app_private.queue_mail(text, text, jsonb) owner to callboard_definer;
 revoke execute on function app_private.queue_mail(text, text, jsonb) from public;
 
-create or replace function app.take_mail() returns table (id uuid, kind text, to_address text, data jsonb, attempts integer)
-language sql volatile security definer
+create or replace function app.take_mail(mail uuid) returns table (kind text, to_address text, data jsonb)
+language sql stable security definer
 set search_path = ''
 set client_min_messages = 'error'
 begin atomic
-  update app_private.mails m
-  -- Until then it is this worker's alone; of a worker that dies another one takes it over.
-  set attempts = m.attempts + 1, next_attempt_at = now() + interval '3 minutes'
-  where m.id = (
-    select x.id from app_private.mails x
-    where x.sent_at is null and x.failed_at is null and x.next_attempt_at <= now()
-    order by x.next_attempt_at limit 1 for update skip locked)
-  returning m.id, m.kind, m.to_address, m.data, m.attempts;
+  select m.kind, m.to_address, m.data from app_private.mails m
+  where m.id = mail and m.sent_at is null and m.failed_at is null;
 end;
-comment on function app.take_mail() is 'The next mail that is due, if any. It must be settled within three minutes, or it is offered again.';
-alter function app.take_mail() owner to callboard_definer;
-revoke execute on function app.take_mail() from public;
-grant execute on function app.take_mail() to callboard_worker;
+comment on function app.take_mail(uuid) is 'A mail that is to be sent; nothing when it has been sent, given up or deleted.';
+alter function app.take_mail(uuid) owner to callboard_definer;
+revoke execute on function app.take_mail(uuid) from public;
+grant execute on function app.take_mail(uuid) to callboard_worker;
 
-create or replace function app.settle_mail(mail uuid, error text default null) returns timestamptz
+create or replace function app.settle_mail(mail uuid, error text default null, is_last boolean default false) returns void
 language sql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
 begin atomic
   update app_private.mails m
   set sent_at = case when error is null then now() end,
-      failed_at = case when error is not null and m.attempts >= 12 then now() end,
-      next_attempt_at = now() + interval '15 seconds' * power(2, least(m.attempts - 1, 9)),
-      data = case when error is null or m.attempts >= 12 then m.data - 'token' else m.data end,
+      failed_at = case when error is not null and is_last then now() end,
+      data = case when error is null or is_last then m.data - 'token' else m.data end,
       last_error = left(error, 1000)
-  where m.id = mail
-  returning m.failed_at;
+  where m.id = mail and m.sent_at is null;
 end;
-comment on function app.settle_mail(uuid, text) is 'Marks a mail as sent or, with an error, as to be tried again after a growing pause; after 12 attempts (about six hours) it has failed, and the time is returned.';
-alter function app.settle_mail(uuid, text) owner to callboard_definer;
-revoke execute on function app.settle_mail(uuid, text) from public;
-grant execute on function app.settle_mail(uuid, text) to callboard_worker;
+comment on function app.settle_mail(uuid, text, boolean) is 'Marks a mail as sent or, with an error, as tried in vain; after the last attempt it is given up. Its secret leaves with either end.';
+alter function app.settle_mail(uuid, text, boolean) owner to callboard_definer;
+revoke execute on function app.settle_mail(uuid, text, boolean) from public;
+grant execute on function app.settle_mail(uuid, text, boolean) to callboard_worker;

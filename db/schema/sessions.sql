@@ -32,7 +32,7 @@ create policy all_definer on app.sessions for all to callboard_definer using (tr
 
 grant select (id, user_id, organization_id, ip, user_agent, created_at, refreshed_at, expires_at, revoked_at, revoked_because)
   on app.sessions to callboard_api;
-grant select, insert, update on app.sessions to callboard_definer;
+grant select, insert, update, delete on app.sessions to callboard_definer;
 
 comment on table app.sessions is 'Sign-ins, live and ended; each user sees their own.';
 comment on column app.sessions.secret_hash is 'SHA-256 of the secret in the access token; granted to no login.';

@@ -30,11 +30,11 @@ interface Login {
 }
 
 // Every role counts that the login could take by SET ROLE: whoever injects SQL would.
-const look = (sql: Client) => sql<[Login]>`
+const look = (sql: Client, door: string) => sql<[Login]>`
   with role as (
     select r.oid, r.rolname, r.rolsuper, r.rolbypassrls from pg_roles r where pg_has_role(session_user, r.oid, 'member')
   ), door as (
-    select p.oid from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = 'app' and p.proname = 'enter'
+    select p.oid from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = 'app' and p.proname = ${door}
   )
   select session_user as name, bool_or(rolsuper) as superuser, bool_or(rolbypassrls) as bypassrls,
     bool_or(rolname in ('callboard_definer', 'callboard_rollup') or exists (
@@ -53,12 +53,16 @@ const faults: [keyof Login, string][] = [
   ['files', "may read and write the server's files"],
 ]
 
-/**
- * Looks at the API's login before the first request. Throws UnsafeDatabase if its login could see
- * through row-level security, if the schema is missing, or, in production, if the server is known
- * to be vulnerable; in development that is returned as a warning.
- */
-export async function checkDatabase(url: string, production: boolean): Promise<string[]> {
+/** Who may be logged in with a URL: whoever may call this function of `app`, and no one for whom the database would hide nothing. */
+interface Part {
+  url: 'DATABASE_URL' | 'WORKER_DATABASE_URL'
+  role: string
+  door: string
+}
+const api: Part = { url: 'DATABASE_URL', role: 'callboard_api', door: 'enter' }
+const worker: Part = { url: 'WORKER_DATABASE_URL', role: 'callboard_worker', door: 'keep_jobs' }
+
+async function check(url: string, { url: setting, role, door }: Part): Promise<number> {
   const pool = createPool({
     url,
     size: 1,
@@ -66,19 +70,33 @@ export async function checkDatabase(url: string, production: boolean): Promise<s
     prepare: false,
     applicationName: 'callboard start',
   })
-  const [login] = await pool.use(look).finally(() => pool.close())
+  const [login] = await pool.use(sql => look(sql, door)).finally(() => pool.close())
   const [, fault] = faults.find(([name]) => login[name] === true) ?? []
   if (fault !== undefined)
     throw new UnsafeDatabase(
-      `DATABASE_URL logs in as ${login.name}, which ${fault} and so sees every organization: use callboard_api (see db/README.md).`,
+      `${setting} logs in as ${login.name}, which ${fault} and so sees every organization: use ${role} (see db/README.md).`,
     )
   if (!login.migrated)
     throw new UnsafeDatabase('The database has no Callboard schema: run npm run migrate first.')
   if (!login.enters)
     throw new UnsafeDatabase(
-      `DATABASE_URL logs in as ${login.name}, which may not call app.enter and so sees nothing: use callboard_api (see db/README.md).`,
+      `${setting} logs in as ${login.name}, which may not call app.${door} and so sees nothing: use ${role} (see db/README.md).`,
     )
-  const problem = versionProblem(login.version)
+  return login.version
+}
+
+/**
+ * Looks at the API's login before the first request. Throws UnsafeDatabase if its login could see
+ * through row-level security, if the schema is missing, or, in production, if the server is known
+ * to be vulnerable; in development that is returned as a warning.
+ */
+export async function checkDatabase(url: string, production: boolean): Promise<string[]> {
+  const problem = versionProblem(await check(url, api))
   if (problem !== undefined && production) throw new UnsafeDatabase(problem)
   return problem === undefined ? [] : [problem]
+}
+
+/** Looks at the worker's login before its first job. Throws UnsafeDatabase as above. */
+export async function checkWorkerDatabase(url: string): Promise<void> {
+  await check(url, worker)
 }

@@ -101,7 +101,11 @@ export const commands: Attack[] = [
     ],
   ]),
   ...each({ error: '42501' }, [
-    ['a mail of the worker', 'select app.take_mail()'],
+    ['a mail of the worker', 'select app.take_mail(gen_random_uuid())'],
+    ['a job', `select app_private.add_job('send_mail', '{}')`],
+    ['a job by the way of its maker', `select graphile_worker.add_job('send_mail')`],
+    ['the jobs of a worker', `select app.keep_jobs('{}')`],
+    ['a purge', 'select app.purge_expired()'],
     ['a mail settled', `select app.settle_mail(gen_random_uuid())`],
     ['a password set', k => `select app_private.set_password(${q(k.b.owner.id)}, ${recipe}, ${proof})`],
     [

@@ -67,8 +67,8 @@ export const sessions: Attack[] = [
     afterwards: ['execute loot12', 'deallocate loot12'],
   },
   {
-    name: 'a channel on which the database tells the worker of mails',
-    steps: () => ['listen callboard_mails'],
+    name: 'a channel on which the database tells the worker of jobs',
+    steps: () => ['listen "jobs:insert"'],
     expects: 'nothing',
     afterwards: ['select * from pg_listening_channels(), pg_notification_queue_usage()', 'unlisten *'],
   },

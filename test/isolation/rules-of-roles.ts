@@ -80,7 +80,8 @@ export const rulesOfRoles: Rule[] = [
     rule: 'no login may use a private schema, nor those that tools keep for themselves',
     offenders: `
       select format('%s in %s', rolname, nspname) as name from logins, pg_namespace n
-      where n.nspname ~ '_private$|^graphile_|^public$' and has_schema_privilege(logins.oid, n.oid, 'usage')`,
+      where n.nspname ~ '_private$|^graphile_|^public$' and has_schema_privilege(logins.oid, n.oid, 'usage')
+        and (rolname, nspname) <> ('callboard_worker', 'graphile_worker')`,
     broken: `grant usage on schema app_private to callboard_api`,
   },
   {
@@ -88,8 +89,40 @@ export const rulesOfRoles: Rule[] = [
     offenders: `
       select c.oid::regclass::text as name from pg_class c join pg_namespace n on n.oid = c.relnamespace, logins
       where n.nspname ~ '_private$|^graphile_|^public$' and c.relkind in ('r', 'p', 'v', 'm')
-        and has_any_column_privilege(logins.oid, c.oid, 'select, insert, update')`,
+        and has_any_column_privilege(logins.oid, c.oid, 'select, insert, update')
+        and (rolname, nspname) <> ('callboard_worker', 'graphile_worker')`,
     broken: `grant select on app_private.mails to callboard_api`,
+  },
+  {
+    rule: 'into the queue of jobs only the worker has a way, besides the definer who fills it',
+    offenders: `
+      with strangers as (
+        select oid, rolname from pg_roles
+        where rolname in (select rolname from logins union all select 'callboard_rollup') and rolname <> 'callboard_worker')
+      select format('%s in graphile_worker', rolname) as name from strangers
+      where has_schema_privilege(oid, 'graphile_worker', 'usage, create')
+      union all
+      select p.oid::regprocedure::text from pg_proc p, strangers
+      where p.pronamespace = 'graphile_worker'::regnamespace and has_function_privilege(strangers.oid, p.oid, 'execute')
+      union all
+      select c.oid::regclass::text from pg_class c
+      where c.relnamespace = 'graphile_worker'::regnamespace and c.relkind = 'r' and c.relname like '\\_private%' and not c.relrowsecurity`,
+    broken: `grant execute on function graphile_worker.force_unlock_workers(text[]) to callboard_api`,
+  },
+  {
+    rule: 'nobody who logs in owns anything of the queue, or could hang a trigger on what the definer fills',
+    offenders: `
+      select c.oid::regclass::text as name from pg_class c
+      where c.relnamespace = 'graphile_worker'::regnamespace and c.relkind in ('r', 'v') and c.relowner <> 'callboard_owner'::regrole
+      union all
+      select p.oid::regprocedure::text from pg_proc p
+      where p.pronamespace = 'graphile_worker'::regnamespace and p.proowner <> 'callboard_owner'::regrole
+      union all
+      select nspname from pg_namespace where nspname = 'graphile_worker' and nspowner <> 'callboard_owner'::regrole
+      union all
+      select format('%s by %s', c.oid::regclass, rolname) from pg_class c, logins
+      where c.relnamespace = 'graphile_worker'::regnamespace and c.relkind = 'r' and has_table_privilege(logins.oid, c.oid, 'trigger, truncate, references')`,
+    broken: `alter table graphile_worker._private_jobs owner to callboard_worker`,
   },
   {
     rule: 'no role of ours can do what a superuser can',

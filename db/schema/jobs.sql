@@ -1,0 +1,64 @@
+-- Jobs: what is done after the answer, by the worker. graphile-worker keeps them in a schema of its
+-- own (see queue.sql); these functions are all that the rest of the database knows of it. They are
+-- in plpgsql because that schema is not there when they are made.
+
+create or replace function app_private.add_job(
+  task text, payload jsonb, job_key text default null, max_attempts integer default null
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform graphile_worker.add_job(task, payload::json, job_key => add_job.job_key, max_attempts => add_job.max_attempts);
+end
+$$;
+comment on function app_private.add_job(text, jsonb, text, integer) is
+  'Has the worker do a task once this transaction has committed. No secret goes into the payload, which is kept as long as the job. A waiting job with the same key is replaced; a job that fails is tried again after growing pauses, max_attempts times (default 25).';
+alter function app_private.add_job(text, jsonb, text, integer) owner to callboard_definer;
+revoke execute on function app_private.add_job(text, jsonb, text, integer) from public;
+
+create or replace function app.keep_jobs(workers text[]) returns integer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  released integer;
+begin
+  update graphile_worker._private_jobs j set locked_at = now() where j.locked_by = any (workers);
+  update graphile_worker._private_job_queues q set locked_at = now() where q.locked_by = any (workers);
+
+  update graphile_worker._private_jobs j
+  set locked_at = null, locked_by = null, last_error = coalesce(j.last_error, 'its worker was gone')
+  where j.locked_at < now() - interval '20 seconds';
+  get diagnostics released = row_count;
+  update graphile_worker._private_job_queues q set locked_at = null, locked_by = null
+  where q.locked_at < now() - interval '20 seconds';
+  return released;
+end
+$$;
+comment on function app.keep_jobs(text[]) is
+  'A worker''s sign of life, given every 5 seconds: its jobs stay its own, and those of a worker that has been silent for 20 are free again. Returns how many.';
+alter function app.keep_jobs(text[]) owner to callboard_definer;
+revoke execute on function app.keep_jobs(text[]) from public;
+grant execute on function app.keep_jobs(text[]) to callboard_worker;
+
+create or replace function app.job_health()
+returns table (waiting bigint, failed bigint, oldest_waiting_seconds float8, sealer_lag_seconds float8)
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return query
+    select count(*) filter (where j.is_available), count(*) filter (where j.locked_at is null and not j.is_available),
+      coalesce(extract(epoch from now() - min(j.run_at) filter (where j.is_available and j.run_at <= now())), 0)::float8,
+      (select extract(epoch from now() - s.sealed_until)::float8 from app_private.sealing s where isfinite(s.sealed_until))
+    from graphile_worker._private_jobs j;
+end
+$$;
+comment on function app.job_health() is
+  'How many jobs wait (some until a pause is over) and were given up, for how long the oldest has been due, and up to how long ago events are sealed (null: none ever).';
+alter function app.job_health() owner to callboard_definer;
+revoke execute on function app.job_health() from public;
+grant execute on function app.job_health() to callboard_worker;

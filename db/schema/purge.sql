@@ -1,0 +1,60 @@
+-- What goes, and when: the retention of what belongs to no organization's work. The worker calls
+-- this every hour (src/jobs/schedule.ts).
+
+create or replace function app.purge_expired() returns jsonb
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  gone jsonb := '{}';
+  n bigint;
+begin
+  -- Refresh tokens that could renew nothing any more.
+  delete from app_private.refresh_tokens t where t.used_at < now() - app_private.session_lifetime();
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('refresh_tokens', n);
+
+  -- Ended sessions, with the refresh tokens that they still have.
+  delete from app.sessions s where coalesce(s.revoked_at, s.expires_at) < now() - interval '90 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('sessions', n);
+
+  -- Links, used or not.
+  delete from app_private.email_tokens t where t.expires_at < now() - interval '90 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('email_tokens', n);
+
+  -- Answers to repeated requests: the policy purge_definer shows no others.
+  delete from app.idempotency_keys k where k.created_at < now() - interval '24 hours';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('idempotency_keys', n);
+
+  -- A mail whose job has ended, or is lost, without a word of the mail: nobody will send it.
+  update app_private.mails m
+  set failed_at = now(), data = m.data - 'token', last_error = coalesce(m.last_error, 'its job has ended')
+  where m.sent_at is null and m.failed_at is null and not exists (
+    select from graphile_worker._private_jobs j
+    where j.key = 'send_mail:' || m.id and (j.is_available or j.locked_at is not null));
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('mails_given_up', n);
+
+  delete from app_private.mails m where coalesce(m.sent_at, m.failed_at) < now() - interval '90 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('mails', n);
+
+  -- Jobs that were given up.
+  delete from graphile_worker._private_jobs j
+  where not j.is_available and j.locked_at is null and j.run_at < now() - interval '90 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('jobs', n);
+
+  -- Not the rows that organizations have deleted: they stay until they have a retention of their own.
+  return gone;
+end
+$$;
+comment on function app.purge_expired() is
+  'Deletes ended sessions, old links, sent mails and failed jobs after 90 days, spent refresh tokens after 30, idempotency keys after one. Returns how many of each.';
+alter function app.purge_expired() owner to callboard_definer;
+revoke execute on function app.purge_expired() from public;
+grant execute on function app.purge_expired() to callboard_worker;

@@ -1,0 +1,143 @@
+import { EventEmitter } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import { parseCronItems, run, type WorkerEvents } from 'graphile-worker'
+import type { Config } from '../config.ts'
+import { mailTask } from '../mail.ts'
+import { within } from '../mail-transport.ts'
+import { jobLogger } from './logger.ts'
+import { createJobPool, isOptional, type JobPool, withPatientCron, withPatientJobs } from './pool.ts'
+import { schedule, type Scheduled } from './schedule.ts'
+import { scheduledTasks, ticksOf } from './tasks.ts'
+
+/** How many jobs a process does at a time. */
+const concurrency = 4
+/** How often it says that it is alive, and how long it waits for an answer, in milliseconds; app.keep_jobs gives it 20 seconds. */
+const [beat, patience] = [5000, 5000]
+
+export interface Worker {
+  /** Takes no more jobs, waits for those that run until SHUTDOWN_TIMEOUT, and leaves the others to the next worker. */
+  stop: () => Promise<void>
+  /** Lets `stop` wait no longer. */
+  hurry: () => void
+}
+
+/**
+ * Does the jobs of the database as callboard_worker, and goes on doing so: graphile-worker ends, or
+ * loses some of its workers, when the database goes away at the wrong moment, and is then begun anew.
+ */
+export function startWorker(
+  config: Config,
+  url: string,
+  publicUrl: () => string,
+  log: FastifyBaseLogger,
+  recurring: Scheduled[] = schedule,
+): Worker {
+  const stopping = new AbortController()
+  const { signal } = stopping
+  const { task, close } = mailTask(config, publicUrl)
+  const taskList = { send_mail: task, ...scheduledTasks(recurring, log) }
+  const logger = jobLogger(log, signal)
+  const asked = new Promise<void>(resolve => {
+    signal.addEventListener('abort', () => {
+      resolve()
+    })
+  })
+  const hurrying = new AbortController()
+  let plain = false
+  let pause = 0
+  let jobs: JobPool | undefined
+
+  async function round() {
+    const made = (jobs = createJobPool(url, {
+      size: concurrency + 3,
+      applicationName: 'callboard worker',
+      plain,
+    }))
+    const { pool, ask, end } = made
+    withPatientCron(made, signal, error => {
+      log.warn({ err: error }, 'the schedule cannot be read, will be tried again')
+    })
+    const events = new EventEmitter() as WorkerEvents
+    const workers: string[] = []
+    events.on('worker:create', ({ worker }) => workers.push(worker.workerId))
+    const crippled = new Promise<void>(resolve => {
+      events.on('worker:fatalError', () => {
+        resolve()
+      })
+    })
+    let timer: NodeJS.Timeout | undefined
+    try {
+      const runner = await run({
+        pgPool: pool,
+        taskList,
+        parsedCronItems: parseCronItems(ticksOf(recurring)),
+        concurrency,
+        noHandleSignals: true,
+        events,
+        logger,
+      })
+      const ended = runner.promise.catch(() => {})
+      withPatientJobs(made, signal)
+      pause = 0
+      const live = () => void keep(made, workers)
+      live()
+      timer = setInterval(live, beat)
+      await Promise.race([ended, crippled, asked])
+      const finished = runner.stop().then(
+        () => true,
+        () => true,
+      )
+      const late = asked
+        .then(() => sleep(config.SHUTDOWN_TIMEOUT * 1000, undefined, { signal: hurrying.signal, ref: false }))
+        .catch(() => {})
+        .then(() => false)
+      if (!(await Promise.race([finished, late])))
+        log.warn('jobs did not finish in time: the next worker does them')
+      // Also those of a worker that could not say that it had finished.
+      await within(1000, ask('select graphile_worker.force_unlock_workers($1)', [workers]))
+    } finally {
+      clearInterval(timer)
+      await end()
+    }
+  }
+
+  /** Tells the database that these workers live. A network that swallows this has swallowed their statements, too. */
+  async function keep({ ask, cut }: JobPool, workers: string[]) {
+    const timer = setTimeout(cut, patience)
+    try {
+      const released = await ask('select app.keep_jobs($1)', [workers])
+      if (released) log.warn({ released }, 'jobs of a worker that is gone are free again')
+    } catch (error) {
+      if (!signal.aborted) log.warn({ err: error }, 'the database does not hear that this worker is alive')
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  async function work() {
+    while (!signal.aborted) {
+      try {
+        await round()
+      } catch (error) {
+        if (signal.aborted) return
+        if (isOptional(url) && /does not support SSL/.test(String(error))) plain = true
+        log.warn({ err: error }, 'the jobs cannot be reached, will be tried again')
+      }
+      pause = Math.min(5000, pause * 2 || 250)
+      await sleep(pause, undefined, { signal }).catch(() => {})
+    }
+  }
+  const working = work()
+
+  return {
+    hurry: () => {
+      hurrying.abort()
+    },
+    stop: async () => {
+      stopping.abort()
+      close()
+      await within((config.SHUTDOWN_TIMEOUT + 2) * 1000, working).catch(() => jobs?.cut())
+    },
+  }
+}

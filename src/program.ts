@@ -1,0 +1,83 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { type Config, ConfigError, readConfig } from './config.ts'
+import { EmbeddedError } from './database/embedded.ts'
+import { UnsafeDatabase } from './database/safety.ts'
+import { Problem } from './problem.ts'
+
+/** What a program has started. */
+export interface Running {
+  log: FastifyBaseLogger
+  /** Finishes what is under way, then stops everything. */
+  stop: () => Promise<void>
+  /** Cuts off what `stop` waits for. */
+  hurry: () => void
+}
+
+/** What to print for an error that whoever starts a program can mend; undefined for one of ours. */
+export function advice(error: unknown, url: keyof Config): string | undefined {
+  if (error instanceof ConfigError || error instanceof EmbeddedError || error instanceof UnsafeDatabase)
+    return error.message
+  if (!(error instanceof Problem)) return undefined
+  const { code, message } = (error.cause ?? error) as NodeJS.ErrnoException
+  // Of a name with several addresses Node has only the code to tell.
+  return `${url}: cannot connect: ${message || (code ?? '')}`
+}
+
+/** The life of a process: reads the configuration, starts, and stops when it is told to. */
+export async function runProgram(
+  part: 'api' | 'worker',
+  start: (config: Config) => Promise<Running>,
+  advise: (error: unknown, config?: Config) => string | undefined,
+): Promise<void> {
+  let config: Config | undefined
+  let running: Running | undefined
+  let isStopping = false
+  let exitCode = 0
+
+  async function stop() {
+    if (!running || !config) return // it is stopped when it has started
+    // Every part has a limit of its own; this is for what nobody thought of.
+    setTimeout(() => process.exit(1), (config.SHUTDOWN_TIMEOUT + 30) * 1000).unref()
+    try {
+      await running.stop()
+    } catch (error) {
+      running.log.fatal({ err: error }, 'the stop failed')
+      exitCode = 1
+    }
+    process.exit(exitCode)
+  }
+  function shutDown(reason: string) {
+    if (isStopping) {
+      // Whoever asks twice does not want to wait for others.
+      running?.hurry()
+      return
+    }
+    isStopping = true
+    running?.log.info({ reason }, 'stopping')
+    void stop()
+  }
+
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.on(signal, () => {
+      shutDown(signal)
+    })
+  process.on('uncaughtException', error => {
+    exitCode = 1
+    running?.log.fatal({ err: error }, 'a bug')
+    if (running) shutDown('uncaughtException')
+    else fail(error)
+  })
+  try {
+    config = readConfig(process.env, part)
+    running = await start(config)
+    if (isStopping) await stop()
+  } catch (error) {
+    fail(error)
+  }
+
+  function fail(error: unknown) {
+    const text = advise(error, config) ?? (error instanceof Error ? error.stack : String(error))
+    process.stderr.write(`${text ?? ''}\n`)
+    process.exit(1)
+  }
+}
