@@ -7,6 +7,8 @@ import type { Pool } from './database/pool.ts'
 import type { App } from './fastify.ts'
 import { limits } from './limits.ts'
 import { loggerOptions, logging, requestId } from './logging.ts'
+import { measuring, metricsRoutes } from './metrics.ts'
+import { createMetrics, type DatabaseGauge } from './metrics/registry.ts'
 import { methods } from './methods.ts'
 import { openapi } from './openapi.ts'
 import { malformed, problemDetails } from './problem.ts'
@@ -36,10 +38,12 @@ export interface AppOptions {
   /** Connections of callboard_support; without them there are no superadmins. */
   supportPool?: Pool | undefined
   jwtSecret: string
+  /** What the database has to tell for /metrics, asked as a role that may know. */
+  gauges?: (() => Promise<readonly DatabaseGauge[]>) | undefined
 }
 
 /** Builds the server: plugins in the order in which they act, then the routes. It does not listen yet. */
-export async function buildApp({ config, pool, supportPool, jwtSecret }: AppOptions): Promise<App> {
+export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }: AppOptions): Promise<App> {
   const app = Fastify({
     logger: loggerOptions(config),
     logController: new LogController({ disableRequestLogging: true }),
@@ -64,6 +68,7 @@ export async function buildApp({ config, pool, supportPool, jwtSecret }: AppOpti
 
   await app.register(logging)
   await app.register(problemDetails)
+  await app.register(measuring, { metrics: createMetrics(pool, gauges) })
   await app.register(helmet, {
     contentSecurityPolicy: { directives: { defaultSrc: ["'none'"] } },
     hsts: config.NODE_ENV === 'production',
@@ -93,6 +98,7 @@ export async function buildApp({ config, pool, supportPool, jwtSecret }: AppOpti
   // Who may enter is this list: nobody has a token here …
   await app.register(async (open: App) => {
     await open.register(healthRoutes)
+    await open.register(metricsRoutes, { config })
     await open.register(problemRoutes)
     await open.register(authRoutes)
     await open.register(mailedLinkRoutes)

@@ -107,6 +107,20 @@ export const Config = Type.Object({
     minimum: 1,
     description: 'sign-in attempts of an account, and of an address, in 60 seconds',
   }),
+  METRICS_PORT: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 65_535,
+      description: 'port for /metrics alone; without it and METRICS_TOKEN nobody can read them',
+    }),
+  ),
+  METRICS_HOST: Type.String({ default: '127.0.0.1', description: 'address that METRICS_PORT is on' }),
+  METRICS_TOKEN: Type.Optional(
+    Type.String({
+      minLength: 16,
+      description: 'bearer token that /metrics asks for, on METRICS_PORT or, without it, on PORT',
+    }),
+  ),
   SMTP_URL: text('server that mail is sent through; without it mails become files in DATA_DIR/mail'),
   MAIL_FROM: Type.String({
     default: 'Callboard <callboard@localhost>',

@@ -55,7 +55,11 @@ export const limits = fp(
       max: (_request, key) => ruleIn(key).requests,
       allowList: request => userOf(request)?.scope === 'superadmin',
       enableDraftSpec: true,
-      errorResponseBuilder: (_request, { ttl }) => tooMany(Math.ceil(ttl / 1000)),
+      errorResponseBuilder: (request, { ttl }) => {
+        const user = userOf(request)
+        app.metrics.limited(user ? 'organization' : 'address', user?.org)
+        return tooMany(Math.ceil(ttl / 1000))
+      },
     })
 
     const guesses = { requests: config.SIGN_IN_LIMIT, window: 60, block: 0 }
@@ -79,11 +83,12 @@ export const limits = fp(
         }
         if (!result.isExceeded) continue
         void reply.header('retry-after', result.ttlInSeconds)
+        app.metrics.limited('sign_in')
         throw tooMany(result.ttlInSeconds)
       }
     })
   },
-  { name: 'limits', dependencies: ['tenant'] },
+  { name: 'limits', dependencies: ['measuring', 'tenant'] },
 )
 type Limit = ReturnType<FastifyInstance['createRateLimit']>
 

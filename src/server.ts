@@ -6,6 +6,8 @@ import { createPool } from './database/pool.ts'
 import { checkDatabase } from './database/safety.ts'
 import { demoEmail, demoPassword } from './demo.ts'
 import type { App } from './fastify.ts'
+import { connectGauges } from './metrics/gauges.ts'
+import { listenForMetrics } from './metrics/listener.ts'
 import { startWorker, type Worker } from './jobs/worker.ts'
 import { advice, runProgram, type Running } from './program.ts'
 
@@ -44,18 +46,26 @@ async function start(config: Config): Promise<Running> {
         ? undefined
         : createPool({ ...options, url: supportUrl, size: 2, applicationName: 'callboard support' })
     if (supportPool) undo.push(() => supportPool.close())
+    const workerUrl = local?.workerUrl ?? config.WORKER_DATABASE_URL
+    const gauges = workerUrl === undefined ? undefined : connectGauges(config, workerUrl)
+    if (gauges) undo.push(() => gauges.close())
     const app = await buildApp({
       config,
       pool,
       supportPool,
+      gauges: gauges?.read,
       jwtSecret: local?.jwtSecret ?? config.JWT_SECRET ?? '',
     })
     for (const warning of warnings) app.log.warn(warning)
     const address = () => config.PUBLIC_URL?.replace(/\/+$/, '') ?? addressOf(app, config.HOST)
-    const workerUrl = local?.workerUrl ?? config.WORKER_DATABASE_URL
     let worker: Worker | undefined
     if (workerUrl === undefined) app.log.info('WORKER_DATABASE_URL is not set: jobs wait for npm run worker')
     else worker = startWorker(config, workerUrl, address, app.log)
+    if (config.METRICS_PORT !== undefined) {
+      const metrics = await listenForMetrics(config, app.metrics)
+      undo.push(() => metrics.close())
+      app.log.info(`Metrics at http://${nameOf(config.METRICS_HOST)}:${metrics.port}/metrics`)
+    }
     // Both at once, so that together they take no longer than SHUTDOWN_TIMEOUT.
     undo.push(() => Promise.all([close(app, config.SHUTDOWN_TIMEOUT), worker?.stop()]))
     await app.listen({ host: config.HOST, port: config.PORT })
@@ -88,9 +98,10 @@ async function close(app: App, seconds: number) {
 /** Where a browser on this machine reaches the server. */
 function addressOf(app: App, host: string): string {
   const { port } = app.server.address() as AddressInfo
-  const name = ['0.0.0.0', '::'].includes(host) ? 'localhost' : host.includes(':') ? `[${host}]` : host
-  return `http://${name}:${port}`
+  return `http://${nameOf(host)}:${port}`
 }
+const nameOf = (host: string) =>
+  ['0.0.0.0', '::'].includes(host) ? 'localhost' : host.includes(':') ? `[${host}]` : host
 
 function greet(url: string) {
   say(`

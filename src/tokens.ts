@@ -87,9 +87,9 @@ export const tokens = fp(
     app.decorate('authenticate', async (request: FastifyRequest) => {
       try {
         await request.jwtVerify()
-      } catch {
-        // Which check failed is nobody's business but the log's.
-        throw new Problem(401, 'unauthorized')
+      } catch (cause) {
+        // Which check failed is nobody's business but that of /metrics.
+        throw Object.assign(new Problem(401, 'unauthorized'), { cause })
       }
       const { sub, org, sid, scope } = request.user as Partial<AccessToken>
       if (scope !== undefined && scope !== 'superadmin') throw new Problem(401, 'unauthorized')

@@ -114,8 +114,7 @@ export async function startServer(
       },
       ...(body !== undefined && { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
     })
-    const claims = token === undefined ? null : app.jwt.decode<{ scope?: string }>(token)
-    checkAnswer(app.swagger(), method, url, response, claims?.scope === 'superadmin')
+    checkAnswer(app.swagger(), method, url, response, isSuperadmins(token))
     return {
       status: response.statusCode,
       body: (response.body !== '' && /json/.test(String(response.headers['content-type']))
@@ -126,6 +125,12 @@ export async function startServer(
     }
   }
   return { app, pool, config, db, call }
+}
+
+/** Whether a token, if it is one at all, says that it is a superadmin's. */
+function isSuperadmins(token = ''): boolean {
+  const claims = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()
+  return claims.includes('"scope":"superadmin"')
 }
 
 export const password = 'correct horse battery staple'

@@ -31,7 +31,11 @@ export function createJobPool(
     keepAliveInitialDelayMillis: 10_000,
   })
   const open = new Set<pg.PoolClient>()
-  pool.on('connect', client => open.add(client))
+  pool.on('connect', client => {
+    open.add(client)
+    // One that is cut before anybody listens to it would end the process; its user hears of it anyway.
+    client.on('error', () => {})
+  })
   pool.on('remove', client => open.delete(client))
   // Without a listener an error of an idle connection ends the process; the pool replaces it by itself.
   pool.on('error', () => {})
@@ -94,28 +98,33 @@ async function patiently<T>(work: () => Promise<T>, signal: AbortSignal, failed:
 }
 
 /**
- * Lets graphile-worker's cron wait for the database. It is all that uses `query` of the pool, and
- * leaves a failure of it unhandled, which would be the end of the process.
+ * Gives graphile-worker the patience with the database that it lacks. Its cron, which is all that uses
+ * `query` of the pool, leaves a failure unhandled, which would be the end of the process, and so
+ * does its LISTEN when it lets go of a connection twice; and a job that cannot report would be done again.
  */
-export function withPatientCron({ pool }: JobPool, signal: AbortSignal, failed: (error: unknown) => void) {
+export function withPatience({ pool }: JobPool, signal: AbortSignal, failed: (error: unknown) => void) {
   const query = pool.query.bind(pool) as (...args: unknown[]) => Promise<unknown>
-  const patient = (...args: unknown[]) =>
+  const connect = pool.connect.bind(pool)
+  const patientQuery = (...args: unknown[]) =>
     // Told to stop, nobody uses the answer.
     patiently(() => query(...args), signal, failed).catch(() => ({ rows: [] }))
-  pool.query = patient as typeof pool.query
-}
-
-/** Lets jobs wait for the database, so that one that has done its work while it was away is not done again. */
-export function withPatientJobs({ pool }: JobPool, signal: AbortSignal) {
-  const connect = pool.connect.bind(pool) as (...args: unknown[]) => Promise<pg.PoolClient>
-  const patient = (...args: unknown[]) =>
-    // With a callback it is LISTEN, which has a patience of its own.
-    args.length > 0
-      ? connect(...args)
-      : patiently(
-          () => connect(),
-          signal,
-          () => {},
-        )
-  pool.connect = patient as typeof pool.connect
+  function patientConnect(callback?: Parameters<typeof connect>[0]) {
+    if (!callback)
+      return patiently(
+        () => connect(),
+        signal,
+        () => {},
+      )
+    // For LISTEN, which has a patience of its own, or for `query`.
+    connect((error, client, done) => {
+      let release: typeof done | undefined = done
+      callback(error, client, reason => {
+        release?.(reason)
+        release = undefined
+      })
+    })
+    return undefined
+  }
+  pool.query = patientQuery as typeof pool.query
+  pool.connect = patientConnect as typeof pool.connect
 }

@@ -2,7 +2,7 @@ import { type CronItem, type JobHelpers, type TaskList, type TaskSpec } from 'gr
 import type { FastifyBaseLogger } from 'fastify'
 import type { Scheduled } from './schedule.ts'
 
-/** A day of ticks that no worker was there for are made up for, by one run: they have the same key. */
+/** Ticks of a day that no worker was there for are made up for; those that wait together are one run. */
 const backfillPeriod = 86_400_000
 
 /** One at a time, and given up within a minute: the next tick begins anew. */

@@ -6,7 +6,7 @@ import type { Config } from '../config.ts'
 import { mailTask } from '../mail.ts'
 import { within } from '../mail-transport.ts'
 import { jobLogger } from './logger.ts'
-import { createJobPool, isOptional, type JobPool, withPatientCron, withPatientJobs } from './pool.ts'
+import { createJobPool, isOptional, type JobPool, withPatience } from './pool.ts'
 import { schedule, type Scheduled } from './schedule.ts'
 import { scheduledTasks, ticksOf } from './tasks.ts'
 
@@ -55,19 +55,27 @@ export function startWorker(
       plain,
     }))
     const { pool, ask, end } = made
-    withPatientCron(made, signal, error => {
-      log.warn({ err: error }, 'the schedule cannot be read, will be tried again')
-    })
     const events = new EventEmitter() as WorkerEvents
     const workers: string[] = []
     events.on('worker:create', ({ worker }) => workers.push(worker.workerId))
+    let failures = 0
     const crippled = new Promise<void>(resolve => {
       events.on('worker:fatalError', () => {
         resolve()
       })
+      // It looks up the tasks' numbers once, and if that fails, keeps the failure for ever.
+      events.on('worker:getJob:error', () => {
+        if (++failures >= concurrency) resolve()
+      })
+      for (const success of ['worker:getJob:empty', 'job:start'] as const)
+        events.on(success, () => (failures = 0))
     })
     let timer: NodeJS.Timeout | undefined
     try {
+      await ask('select from graphile_worker.migrations limit 1')
+      withPatience(made, signal, error => {
+        log.warn({ err: error }, 'the schedule cannot be read, will be tried again')
+      })
       const runner = await run({
         pgPool: pool,
         taskList,
@@ -78,12 +86,13 @@ export function startWorker(
         logger,
       })
       const ended = runner.promise.catch(() => {})
-      withPatientJobs(made, signal)
       pause = 0
       const live = () => void keep(made, workers)
       live()
       timer = setInterval(live, beat)
       await Promise.race([ended, crippled, asked])
+      // What it sets when it is notified of a schema that is too new for it, which anybody can do.
+      if (process.exitCode === 57) process.exitCode = undefined
       const finished = runner.stop().then(
         () => true,
         () => true,

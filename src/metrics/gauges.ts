@@ -1,0 +1,37 @@
+import type { Config } from '../config.ts'
+import { createPool } from '../database/pool.ts'
+import type { DatabaseGauge } from './registry.ts'
+
+/** What app.job_health (db/schema/jobs.sql) tells, by the name it has in /metrics. */
+const helps: Record<string, string> = {
+  jobs_waiting: 'Jobs that are to be done, now or again later',
+  jobs_failed: 'Jobs that were given up',
+  jobs_oldest_waiting_seconds: 'For how long the oldest job has been due',
+  sealer_lag_seconds: 'Up to how long ago the events are sealed; absent before the first seal',
+}
+
+/** Asks as callboard_worker: the API's own login must not know what all organizations have. */
+export function connectGauges(config: Config, workerUrl: string) {
+  const pool = createPool({
+    url: workerUrl,
+    size: 1,
+    // A reading that takes longer has come too late for Prometheus.
+    deadline: Math.min(config.DATABASE_DEADLINE, 2) * 1000,
+    prepare: false,
+    applicationName: 'callboard metrics',
+  })
+  return {
+    read: async (): Promise<readonly DatabaseGauge[]> => {
+      const [health = {}] = await pool.use(
+        sql => sql<Record<string, number | null>[]>`
+          select waiting::float8 as jobs_waiting, failed::float8 as jobs_failed,
+            oldest_waiting_seconds as jobs_oldest_waiting_seconds, sealer_lag_seconds
+          from app.job_health()`,
+      )
+      return Object.entries(health).flatMap(([name, value]) =>
+        value === null ? [] : [{ name, help: helps[name] ?? '', value }],
+      )
+    },
+    close: () => pool.close(),
+  }
+}

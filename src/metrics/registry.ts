@@ -1,0 +1,111 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { Pool } from '../database/pool.ts'
+
+/** A number that the database knows: see gauges.ts. */
+export interface DatabaseGauge {
+  name: string
+  help: string
+  value: number
+}
+
+/** Everything that is counted and measured; `text` is what Prometheus reads. */
+export interface Metrics {
+  requests: Histogram<'operation' | 'method' | 'status'>
+  limited: (limit: 'organization' | 'address' | 'sign_in', organization?: string | null) => void
+  refusedTokens: Counter<'reason'>
+  breaches: Counter<'kind'>
+  text: () => Promise<string>
+  contentType: string
+}
+
+// Each label value is a series of its own, kept for as long as the process lives.
+const mostOrganizations = 100
+
+/** The metrics of one process. `gauges` asks the database, at each reading. */
+export function createMetrics(pool: Pool, gauges?: () => Promise<readonly DatabaseGauge[]>): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+
+  const requests = new Histogram({
+    name: 'callboard_http_request_duration_seconds',
+    help: 'Time from the arrival of a request to the end of its answer',
+    labelNames: ['operation', 'method', 'status'],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers,
+  })
+  const limited = new Counter({
+    name: 'callboard_rate_limited_total',
+    help: `Requests refused with 429; organizations beyond the first ${mostOrganizations} are one, other`,
+    labelNames: ['limit', 'organization'],
+    registers,
+  })
+  const refusedTokens = new Counter({
+    name: 'callboard_refused_tokens_total',
+    help: 'Access and refresh tokens that were refused, and why',
+    labelNames: ['reason'],
+    registers,
+  })
+  const breaches = new Counter({
+    name: 'callboard_isolation_breaches_total',
+    help: 'Transactions refused because they ended in another context than the token’s organization; must be 0',
+    labelNames: ['kind'],
+    registers,
+  })
+  // Shown from the beginning: a series that appears with its first breach has no increase to alert on.
+  for (const kind of ['other_organization', 'no_context']) breaches.inc({ kind }, 0)
+  new Gauge({
+    name: 'callboard_pool_connections',
+    help: 'Connections to the database that may be open, are open, and are in use',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      const { size, open, busy } = pool.stats()
+      for (const [state, count] of Object.entries({ size, open, busy })) this.set({ state }, count)
+    },
+  })
+  new Gauge({
+    name: 'callboard_pool_waiting',
+    help: 'Transactions that wait for a connection',
+    registers,
+    collect() {
+      this.set(pool.stats().waiting)
+    },
+  })
+
+  const readGauges = gauges && databaseGauges(registry, gauges)
+  const organizations = new Set<string>()
+  function labelOf(organization: string): string {
+    if (organizations.size < mostOrganizations) organizations.add(organization)
+    return organizations.has(organization) ? organization : 'other'
+  }
+
+  return {
+    requests,
+    limited: (limit, organization) => {
+      limited.inc({ limit, organization: organization == null ? '' : labelOf(organization) })
+    },
+    refusedTokens,
+    breaches,
+    contentType: registry.contentType,
+    text: async () => {
+      await readGauges?.()
+      return registry.metrics()
+    },
+  }
+}
+
+/** Puts the database's gauges into the registry; when it does not answer there are none, instead of old ones. */
+function databaseGauges(registry: Registry, ask: () => Promise<readonly DatabaseGauge[]>) {
+  const shown: string[] = []
+  return async () => {
+    const rows = await ask().catch(() => undefined)
+    for (const name of shown.splice(0)) registry.removeSingleMetric(name)
+    const up = { name: 'gauges_up', help: 'Whether the database has told its gauges', value: rows ? 1 : 0 }
+    for (const { name: own, help, value } of [...(rows ?? []), up]) {
+      const name = `callboard_database_${own}`
+      new Gauge({ name, help, registers: [registry] }).set(value)
+      shown.push(name)
+    }
+  }
+}
