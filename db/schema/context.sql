@@ -224,21 +224,3 @@ $$;
 comment on function app.require(text) is 'The organization of this transaction; PT403 permission_denied unless its member holds the permission.';
 revoke execute on function app.require(text) from public;
 grant execute on function app.require(text) to callboard_api, callboard_definer;
-
-create or replace function app.confirm_organization(organization uuid) returns void
-language plpgsql stable parallel restricted
-set search_path = ''
-as $$
-declare
-  present uuid := app.current_org();
-begin
-  if present is distinct from organization then
-    raise exception using message = 'isolation_breach',
-      detail = case when present is null then 'no_context' else 'other_organization' end;
-  end if;
-end
-$$;
-comment on function app.confirm_organization(uuid) is
-  'Refuses to end a transaction in another context than it should have had, with the error isolation_breach, which no request should ever see. The API asks before each COMMIT.';
-revoke execute on function app.confirm_organization(uuid) from public;
-grant execute on function app.confirm_organization(uuid) to callboard_api;
