@@ -39,7 +39,8 @@ t.test('what one may not see', async t => {
     return id
   }
 
-  for (const operation of closed.filter(({ path }) => path.includes('{'))) {
+  // To who is no superadmin all organizations are alike: 403, whether there is one or not.
+  for (const operation of closed.filter(o => o.path.includes('{') && !o.tags.includes('support'))) {
     const { id, method, body, parameters } = operation
     await t.test(`${id} says the same of what is hidden and of what is not there`, async t => {
       const kind = kindOf(operation)
