@@ -39,6 +39,13 @@ insert into app.permissions (name, description) values
   ('shows.read',          'See shows and venues'),
   ('shows.write',         'Enter and change shows and venues'),
   ('shows.delete',        'Delete and restore shows and venues'),
+  ('finance.read',        'See income, expenses and settlements'),
+  ('finance.write',       'Enter and change income, expenses and settlements'),
+  ('finance.delete',      'Delete and restore income, expenses and settlements'),
+  ('finance.close',       'Close the books of a month, and open them again'),
+  ('itineraries.read',    'See itineraries, as far as they are for everybody or for oneself'),
+  ('itineraries.write',   'Enter, change and publish itineraries'),
+  ('itineraries.delete',  'Delete and restore itineraries'),
   ('members.read',        'See who belongs to the organization'),
   ('members.manage',      'Invite, add and remove people and change their roles'),
   ('organization.read',   'See the organization'),
@@ -58,9 +65,9 @@ on conflict (name) do update set description = excluded.description;
 insert into app.role_permissions (role, permission)
 select r.role, p.permission
 from (values
-  ('owner',   array['organization.read', 'organization.update', 'organization.delete', 'members.read', 'members.manage', 'shows.read', 'shows.write', 'shows.delete', 'audit.read', 'audit.manage']),
-  ('admin',   array['organization.read', 'organization.update', 'members.read', 'shows.read', 'shows.write', 'shows.delete', 'audit.read']),
-  ('manager', array['organization.read', 'members.read', 'shows.read', 'shows.write']),
-  ('viewer',  array['organization.read', 'members.read', 'shows.read'])
+  ('owner',   array['organization.read', 'organization.update', 'organization.delete', 'members.read', 'members.manage', 'shows.read', 'shows.write', 'shows.delete', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'audit.read', 'audit.manage']),
+  ('admin',   array['organization.read', 'organization.update', 'members.read', 'shows.read', 'shows.write', 'shows.delete', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'audit.read']),
+  ('manager', array['organization.read', 'members.read', 'shows.read', 'shows.write', 'finance.read', 'finance.write', 'itineraries.read', 'itineraries.write']),
+  ('viewer',  array['organization.read', 'members.read', 'shows.read', 'finance.read', 'itineraries.read'])
 ) as r (role, held), unnest(r.held) as p (permission)
 on conflict do nothing;

@@ -1,0 +1,79 @@
+--! Previous: sha1:74398af2653ef1c48c5f8dbb97d5f37fd08b7faf
+--! Hash: sha1:d4fa48a7e175c4c02a43c440678d86164afbf1c5
+--! Message: permissions of finance and itineraries
+
+--! Included permissions.sql
+-- Who may do what: permissions, the roles that every organization has, and which role holds which
+-- permission. A member's role is in app.memberships; what an organization adds to it is in
+-- custom_roles.sql and member_permissions.sql, where what a member holds is put together.
+
+create table if not exists app.permissions (
+  name text primary key constraint permissions_name_format check (name ~ '^[a-z_]+\.[a-z_]+$'),
+  description text not null
+);
+create table if not exists app.roles (
+  name text primary key,
+  description text not null
+);
+create table if not exists app.role_permissions (
+  role text not null references app.roles (name),
+  permission text not null references app.permissions (name),
+  primary key (role, permission)
+);
+comment on table app.permissions is 'Reference: everything that can be permitted, as <resource>.<verb>.';
+comment on table app.roles is 'Reference: the built-in roles. An organization''s own are in app.custom_roles.';
+comment on table app.role_permissions is 'Reference: the permissions that a built-in role holds.';
+
+do $$
+declare
+  reference regclass;
+begin
+  foreach reference in array array['app.permissions', 'app.roles', 'app.role_permissions']::regclass[] loop
+    execute format('alter table %s enable row level security', reference);
+    execute format('alter table %s force row level security', reference);
+    execute format('drop policy if exists select_all on %s', reference);
+    execute format('create policy select_all on %s for select to callboard_api, callboard_definer using (true)', reference);
+    execute format('drop policy if exists all_owner on %s', reference);
+    execute format('create policy all_owner on %s for all to callboard_owner using (true)', reference);
+    execute format('grant select on %s to callboard_api, callboard_definer', reference);
+  end loop;
+end
+$$;
+
+insert into app.permissions (name, description) values
+  ('shows.read',          'See shows and venues'),
+  ('shows.write',         'Enter and change shows and venues'),
+  ('shows.delete',        'Delete and restore shows and venues'),
+  ('finance.read',        'See income, expenses and settlements'),
+  ('finance.write',       'Enter and change income, expenses and settlements'),
+  ('finance.delete',      'Delete and restore income, expenses and settlements'),
+  ('finance.close',       'Close the books of a month, and open them again'),
+  ('itineraries.read',    'See itineraries, as far as they are for everybody or for oneself'),
+  ('itineraries.write',   'Enter, change and publish itineraries'),
+  ('itineraries.delete',  'Delete and restore itineraries'),
+  ('members.read',        'See who belongs to the organization'),
+  ('members.manage',      'Invite, add and remove people and change their roles'),
+  ('organization.read',   'See the organization'),
+  ('organization.update', 'Change the organization''s name and settings'),
+  ('organization.delete', 'Delete and restore the organization, hand it over'),
+  ('audit.read',          'Read the event log and verify it'),
+  ('audit.manage',        'Decide how long events are kept')
+on conflict (name) do update set description = excluded.description;
+
+insert into app.roles (name, description) values
+  ('owner',   'Everything, including people and the organization itself'),
+  ('admin',   'All daily work, including deleting'),
+  ('manager', 'Enters and changes, does not delete'),
+  ('viewer',  'Reads')
+on conflict (name) do update set description = excluded.description;
+
+insert into app.role_permissions (role, permission)
+select r.role, p.permission
+from (values
+  ('owner',   array['organization.read', 'organization.update', 'organization.delete', 'members.read', 'members.manage', 'shows.read', 'shows.write', 'shows.delete', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'audit.read', 'audit.manage']),
+  ('admin',   array['organization.read', 'organization.update', 'members.read', 'shows.read', 'shows.write', 'shows.delete', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'audit.read']),
+  ('manager', array['organization.read', 'members.read', 'shows.read', 'shows.write', 'finance.read', 'finance.write', 'itineraries.read', 'itineraries.write']),
+  ('viewer',  array['organization.read', 'members.read', 'shows.read', 'finance.read', 'itineraries.read'])
+) as r (role, held), unnest(r.held) as p (permission)
+on conflict do nothing;
+--! EndIncluded permissions.sql
