@@ -11,7 +11,8 @@ export const Strict = <T extends TProperties>(properties: T, options: object = {
 export const Patch = <T extends TProperties>(schema: TObject<T>, title: string) =>
   Type.Partial(schema, { additionalProperties: false, minProperties: 1, title })
 
-const uuid = '[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}'
+/** A UUID, as a part of a pattern. */
+export const uuid = '[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}'
 export const Id = Type.String({
   format: 'uuid',
   pattern: `^${uuid}$`,
