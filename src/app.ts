@@ -15,6 +15,9 @@ import { malformed, problemDetails } from './problem.ts'
 import { accessRoutes } from './routes/access.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { authRoutes } from './routes/auth.ts'
+import { financeCategoryRoutes } from './routes/finance-categories.ts'
+import { financePeriodRoutes } from './routes/finance-periods.ts'
+import { financeRecordRoutes } from './routes/finance-records.ts'
 import { healthRoutes } from './routes/health.ts'
 import { acceptInvitationRoutes, invitationRoutes } from './routes/invitations.ts'
 import { meRoutes } from './routes/me.ts'
@@ -119,6 +122,9 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
     await signedIn.register(supportRoutes)
     await signedIn.register(venueRoutes)
     await signedIn.register(showRoutes)
+    await signedIn.register(financeCategoryRoutes)
+    await signedIn.register(financeRecordRoutes)
+    await signedIn.register(financePeriodRoutes)
     await signedIn.register(auditRoutes)
   })
   app.refuseOtherMethods()

@@ -61,6 +61,14 @@ export const Line = (example: string) =>
     pattern: '^[^\\S\\u0000-\\u001f\\u007f]*[^\\s\\u0000-\\u001f\\u007f][^\\u0000-\\u001f\\u007f]*$',
     examples: [example],
   })
+/** Text of any number of lines. */
+export const Text = (maxLength: number, example: string) =>
+  Type.String({
+    maxLength,
+    // PostgreSQL's text holds every character but this one.
+    pattern: '^[^\\u0000]*$',
+    examples: [example],
+  })
 export const Count = (minimum: number, example: number) =>
   Type.Integer({ minimum, maximum: 2_147_483_647, format: 'int32', examples: [example] })
 export const MinorUnits = Type.Integer({
@@ -69,6 +77,12 @@ export const MinorUnits = Type.Integer({
   format: 'int64',
   description: 'Amount in the smallest unit of the currency: 1250 EUR is 12.50 euros',
   examples: [1250000],
+})
+export const FinanceKind = Type.String({
+  title: 'FinanceKind',
+  enum: ['income', 'expense'],
+  description: 'Whether money comes in or goes out',
+  examples: ['income'],
 })
 export const Slug = Type.String({
   maxLength: 80,

@@ -68,6 +68,8 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       resendInvitation: 'not_found',
       restoreVenue: 'not_found',
       restoreShow: 'not_found',
+      restoreFinanceCategory: 'not_found',
+      restoreFinanceRecord: 'not_found',
     }
     for (const { operation, name } of operations) {
       const ben = await register(server, 'Ben')
@@ -81,7 +83,17 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       })
       const shows = await make('shows', { ...aShow, status: 'hold' })
       const roles = await make('roles', { name: 'Door', permissions: ['shows.read'] })
-      const ids = { venues, shows, roles, users: ben.id, organizations: ben.organization }
+      const category = await make('finance-categories', { kind: 'income', name: 'Bar' })
+      const record = await make('finance-records', {
+        kind: 'income',
+        category_id: await make('finance-categories', { kind: 'income', name: 'Door' }),
+        booked_on: '2027-03-14',
+        amount_minor: 100,
+      })
+      if (operation.operationId === 'reopenFinancePeriod')
+        await call('PUT /api/finance-periods/2027-03', { token: ben.token })
+      const finance = { 'finance-categories': category, 'finance-records': record }
+      const ids = { ...finance, venues, shows, roles, users: ben.id, organizations: ben.organization }
       const token = operation.security ? undefined : ben.token
       const { status, body, text } = await callExample(name, operation, token, ids)
       const problem = refused[operation.operationId]

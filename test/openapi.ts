@@ -66,7 +66,7 @@ export async function readDocument({ app, call }: TestServer) {
     const query = new URLSearchParams()
     const headers: Record<string, string> = {}
     for (const { in: place, name: key, example } of parameters) {
-      const resource = /\/(\w+)\/\{id\}/.exec(name)?.[1] ?? ''
+      const resource = /\/([\w-]+)\/\{id\}/.exec(name)?.[1] ?? ''
       if (place === 'path')
         url = url.replace(`{${key}}`, (key === 'id' ? ids[resource] : undefined) ?? String(example))
       else if (place === 'header') headers[key] = String(example)
@@ -75,7 +75,15 @@ export async function readDocument({ app, call }: TestServer) {
     }
     if (headers['if-match'] !== undefined && ids.shows !== undefined) headers['if-match'] = '"1"'
     const example = requestBody?.content['application/json']?.example as Record<string, unknown> | undefined
-    const body = example && { ...example, ...('venue_id' in example && { venue_id: ids.venues }) }
+    const body = example && {
+      ...example,
+      ...('venue_id' in example && { venue_id: ids.venues }),
+      ...('category_id' in example &&
+        ids['finance-categories'] !== undefined && {
+          category_id: ids['finance-categories'],
+          show_id: ids.shows,
+        }),
+    }
     return call<{ type?: string }>(`${url}?${query.toString()}` as `${string} ${string}`, {
       token,
       headers,

@@ -18,6 +18,7 @@ export async function thingsOf(server: TestServer, person: Person): Promise<Reco
     return answer.body.id
   }
   const venue = { name: 'Vera', city: 'Groningen', country: 'NL', time_zone: 'Europe/Amsterdam' }
+  const category = await make('/api/finance-categories', { kind: 'income', name: `Category ${randomUUID()}` })
   return {
     organizations: person.organization,
     users: person.id,
@@ -26,6 +27,13 @@ export async function thingsOf(server: TestServer, person: Person): Promise<Reco
     roles: await make('/api/roles', { name: `Role ${randomUUID()}`, permissions: ['shows.read'] }),
     venues: await make('/api/venues', venue),
     shows: await make('/api/shows', aShow),
+    'finance-categories': category,
+    'finance-records': await make('/api/finance-records', {
+      kind: 'income',
+      category_id: category,
+      booked_on: '2027-03-14',
+      amount_minor: 100,
+    }),
     audit: await eventOf(server, person),
   }
 }

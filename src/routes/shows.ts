@@ -19,6 +19,7 @@ import {
   Patch,
   sortBy,
   Strict,
+  Text,
   Timestamp,
   TimeZone,
 } from '../schemas.ts'
@@ -41,14 +42,7 @@ const optional = {
   tickets_sold: Count(0, 820),
   fee_minor: Nullable(MinorUnits),
   currency: Nullable(Currency),
-  notes: Nullable(
-    Type.String({
-      maxLength: 10_000,
-      // PostgreSQL's text holds every character but this one.
-      pattern: '^[^\\u0000]*$',
-      examples: ['Load-in through the canal side.'],
-    }),
-  ),
+  notes: Nullable(Text(10_000, 'Load-in through the canal side.')),
 }
 const mayBeLeftOut = Type.Partial(Type.Object(optional)).properties
 const NewShow = Strict({ ...required, status: Type.Optional(Status), ...mayBeLeftOut }, { title: 'NewShow' })
@@ -233,7 +227,9 @@ export async function showRoutes(app: App) {
         tags,
         operationId: 'deleteShow',
         summary: 'Delete a show until it is restored',
-        description: 'It can be restored, and no list has it until then.',
+        description:
+          'It can be restored, and no list has it until then. What is planned or committed for it in the books goes with it; what is actual stays.',
+        'x-problems': ['period_closed'],
         'x-permission': 'shows.delete',
         params: IdParams,
         headers: IfMatch,
@@ -260,7 +256,7 @@ export async function showRoutes(app: App) {
         summary: 'Bring back a deleted show',
         description:
           'As it was when it was deleted. If its venue has been deleted since, restore that first.',
-        'x-problems': ['parent_deleted'],
+        'x-problems': ['parent_deleted', 'period_closed'],
         'x-permission': 'shows.delete',
         params: IdParams,
         headers: IdempotencyKey,
