@@ -246,7 +246,9 @@ t.test('a reference of another system is there once', async t => {
 })
 
 t.test('lists', async t => {
-  const { enter, items, category, show } = await books(t)
+  const { call, token, enter, items, category, show } = await books(t)
+  const binned = await enter({ booked_on: '2027-02-14' })
+  await call(`DELETE /api/finance-records/${binned.body.id}`, { token })
   const showId = await show()
   const artists = category('Artist fees')
   await enter({ booked_on: '2027-01-31', status: 'actual', payment_status: 'paid' })
@@ -264,6 +266,8 @@ t.test('lists', async t => {
     [`&show_id=${showId}`, ['2027-02-01']],
     [`&category_id=${artists}`, ['2027-02-01']],
     ['&kind=income&currency=USD&from=2027-03-01', []],
+    ['&deleted=only', ['2027-02-14']],
+    ['&deleted=only&kind=expense', []],
   ]
   for (const [query, days] of filters)
     await t.test(`filtered by ${query}`, async t => {

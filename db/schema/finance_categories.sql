@@ -82,10 +82,10 @@ create or replace trigger _500_finance_categories after insert on app.organizati
 
 create or replace view app.finance_category_list with (security_invoker = true) as
   select c.organization_id, c.id, c.kind, c.name, c.version,
-    json_build_object('id', c.id, 'kind', c.kind, 'name', c.name, 'created_at', c.created_at, 'updated_at', c.updated_at) as body
-  from app.finance_categories c
-  where c.deleted_at is null;
-comment on view app.finance_category_list is 'The organization''s categories that are not deleted, with their JSON.';
+    json_build_object('id', c.id, 'kind', c.kind, 'name', c.name, 'created_at', c.created_at, 'updated_at', c.updated_at) as body,
+    c.deleted_at, c.deleted_by
+  from app.finance_categories c;
+comment on view app.finance_category_list is 'The organization''s categories with their JSON, also those in the bin, which have deleted_at.';
 grant select on app.finance_category_list to callboard_api, callboard_definer;
 
 create or replace function app.read_finance_category(category uuid) returns app.answer
@@ -96,7 +96,7 @@ declare
   answer app.answer;
 begin
   select 200, c.body, app.etag(c.version), '/api/finance-categories/' || c.id into answer from app.finance_category_list c
-  where c.organization_id = app.current_org() and c.id = category;
+  where c.organization_id = app.current_org() and c.id = category and c.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;

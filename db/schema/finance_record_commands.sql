@@ -11,12 +11,12 @@ create or replace view app.finance_record_list with (security_invoker = true) as
       'exchange_rate', trim_scale(r.exchange_rate), 'base_amount_minor', r.base_amount_minor, 'base_currency', r.base_currency,
       'status', r.status, 'payment_status', r.payment_status, 'counterparty', r.counterparty, 'note', r.note,
       'source', r.source, 'external_ref', r.external_ref,
-      'created_by', r.created_by, 'created_at', r.created_at, 'updated_at', r.updated_at) as body
+      'created_by', r.created_by, 'created_at', r.created_at, 'updated_at', r.updated_at) as body,
+    r.deleted_at, r.deleted_by
   from app.finance_records r
   left join app.finance_categories c on c.organization_id = r.organization_id and c.id = r.category_id
-  left join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id
-  where r.deleted_at is null;
-comment on view app.finance_record_list is 'The organization''s finance records that are not deleted, with their JSON.';
+  left join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id;
+comment on view app.finance_record_list is 'The organization''s finance records with their JSON, also those in the bin, which have deleted_at.';
 grant select on app.finance_record_list to callboard_api, callboard_definer;
 
 create or replace function app.read_finance_record(record uuid) returns app.answer
@@ -27,7 +27,7 @@ declare
   answer app.answer;
 begin
   select 200, r.body, app.etag(r.version), '/api/finance-records/' || r.id into answer from app.finance_record_list r
-  where r.organization_id = app.current_org() and r.id = record;
+  where r.organization_id = app.current_org() and r.id = record and r.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;

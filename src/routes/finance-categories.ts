@@ -3,13 +3,25 @@ import type { App } from '../fastify.ts'
 import { answer, IdempotencyKey, IfMatch } from '../openapi.ts'
 import { constraintsOf } from '../openapi/refusals.ts'
 import { page } from '../page.ts'
-import { FinanceKind, Id, IdParams, Line, ListQuery, Page, sortBy, Strict, Timestamp } from '../schemas.ts'
+import {
+  Deleted,
+  FinanceKind,
+  Id,
+  IdParams,
+  inBin,
+  Line,
+  ListQuery,
+  Page,
+  sortBy,
+  Strict,
+  Timestamp,
+} from '../schemas.ts'
 import type { Answer } from '../tenant.ts'
 
 const fields = { kind: FinanceKind, name: Line('Lighting') }
 const NewCategory = Strict(fields, { title: 'NewFinanceCategory' })
 const Category = Strict(
-  { id: Id, ...fields, created_at: Timestamp, updated_at: Timestamp },
+  { id: Id, ...fields, created_at: Timestamp, updated_at: Timestamp, ...inBin },
   { title: 'FinanceCategory' },
 )
 const sorts = { name: { column: 'name', type: 'text' } } as const
@@ -31,17 +43,19 @@ export async function financeCategoryRoutes(app: App) {
           ...ListQuery,
           kind: Type.Optional(FinanceKind),
           sort: Type.Optional(sortBy(sorts)),
+          deleted: Deleted,
         }),
         response: { 200: answer('Categories', Page(Category), 'Link') },
       },
     },
     (request, reply) => {
-      const { limit, cursor, kind, sort = 'name' } = request.query
+      const { limit, cursor, kind, deleted, sort = 'name' } = request.query
       return request
         .tenant(sql => {
           const where = [kind === undefined ? undefined : sql`kind = ${kind}`]
           const from = 'finance_category_list'
-          return page(sql, { from, permission: 'finance.read', sorts, sort, limit, cursor, where })
+          const bin = { deleted, permission: 'finance.delete' }
+          return page(sql, { from, permission: 'finance.read', bin, sorts, sort, limit, cursor, where })
         })
         .then(reply.json)
     },

@@ -6,9 +6,11 @@ import { page } from '../page.ts'
 import {
   Currency,
   DateOnly,
+  Deleted,
   FinanceKind,
   Id,
   IdParams,
+  inBin,
   Line,
   ListQuery,
   MinorUnits,
@@ -96,6 +98,7 @@ const FinanceRecord = Strict(
     created_by: Nullable(Id),
     created_at: Timestamp,
     updated_at: Timestamp,
+    ...inBin,
   },
   { title: 'FinanceRecord' },
 )
@@ -113,6 +116,7 @@ const RecordQuery = Strict({
   source: Type.Optional(Line('bank')),
   external_ref: Type.Optional(Line('INV-2027-0313')),
   sort: Type.Optional(sortBy(sorts)),
+  deleted: Deleted,
 })
 const tags = ['finance']
 const problems = [...constraintsOf('finance_records'), 'finance_record_external_ref_taken', 'period_closed']
@@ -134,7 +138,7 @@ export async function financeRecordRoutes(app: App) {
       },
     },
     (request, reply) => {
-      const { limit, cursor, sort = 'booked_on', from, to, ...equal } = request.query
+      const { limit, cursor, sort = 'booked_on', from, to, deleted, ...equal } = request.query
       return request
         .tenant(sql => {
           const where = [
@@ -142,8 +146,8 @@ export async function financeRecordRoutes(app: App) {
             from === undefined ? undefined : sql`booked_on >= ${from}::text::date`,
             to === undefined ? undefined : sql`booked_on <= ${to}::text::date`,
           ]
-          const from_ = 'finance_record_list'
-          return page(sql, { from: from_, permission: 'finance.read', sorts, sort, limit, cursor, where })
+          const list = { from: 'finance_record_list', bin: { deleted, permission: 'finance.delete' } }
+          return page(sql, { ...list, permission: 'finance.read', sorts, sort, limit, cursor, where })
         })
         .then(reply.json)
     },
