@@ -38,3 +38,6 @@
 --!include finance_periods.sql
 --!include finance_records.sql
 --!include finance_record_commands.sql
+--!include imports.sql
+--!include import_checking.sql
+--!include import_running.sql

@@ -19,6 +19,7 @@ import { financeCategoryRoutes } from './routes/finance-categories.ts'
 import { financePeriodRoutes } from './routes/finance-periods.ts'
 import { financeRecordRoutes } from './routes/finance-records.ts'
 import { healthRoutes } from './routes/health.ts'
+import { importRoutes } from './routes/imports.ts'
 import { acceptInvitationRoutes, invitationRoutes } from './routes/invitations.ts'
 import { meRoutes } from './routes/me.ts'
 import { myOrganizationRoutes, organizationRoutes } from './routes/organizations.ts'
@@ -125,6 +126,7 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
     await signedIn.register(financeCategoryRoutes)
     await signedIn.register(financeRecordRoutes)
     await signedIn.register(financePeriodRoutes)
+    await signedIn.register(importRoutes, { limit: config.IMPORT_LIMIT })
     await signedIn.register(auditRoutes)
   })
   app.refuseOtherMethods()

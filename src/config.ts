@@ -60,6 +60,12 @@ export const Config = Type.Object({
     maximum: 104_857_600,
     description: 'largest request body (bytes)',
   }),
+  IMPORT_LIMIT: Type.Integer({
+    default: 52_428_800,
+    minimum: 1024,
+    maximum: 1_073_741_824,
+    description: 'largest file to import (bytes)',
+  }),
   JWT_SECRET: Type.Optional(
     Type.String({
       minLength: 32,

@@ -89,6 +89,10 @@ export const problems: Record<string, { status: number; title: string; detail?: 
   finance_records_show_exists: { status: 409, title: 'The record and the show do not go together' },
   finance_record_external_ref_taken: { status: 409, title: 'There is a record of this reference' },
   finance_record_status_transition: { status: 409, title: 'The record cannot take this status now' },
+  show_external_ref_taken: { status: 409, title: 'There is a show of this reference' },
+  import_not_checked: { status: 409, title: 'The import is not checked, or no longer' },
+  import_has_bad_lines: { status: 409, title: 'The import has bad lines' },
+  import_ended: { status: 409, title: 'The import has ended' },
   period_closed: { status: 409, title: 'The books of the month are closed' },
   conflict: { status: 409, title: 'The request contradicts what is stored' },
   version_mismatch: {
@@ -135,6 +139,15 @@ export const problems: Record<string, { status: number; title: string; detail?: 
   shows_fee_range: { status: 422, title: 'The fee is negative or too large' },
   shows_currency_format: { status: 422, title: 'The currency is not an ISO 4217 code' },
   shows_notes_length: { status: 422, title: 'The notes are too long' },
+  shows_source_length: { status: 422, title: 'The source is empty, too long or has control characters' },
+  shows_external_ref_length: {
+    status: 422,
+    title: 'The reference is empty, too long or has control characters',
+  },
+  shows_external_ref_with_source: {
+    status: 422,
+    title: 'A reference needs a source, and a source a reference',
+  },
   shows_doors_before_start: { status: 422, title: 'Doors cannot open after the start' },
   shows_tickets_within_capacity: { status: 422, title: 'More tickets are sold than there are places' },
   shows_fee_with_currency: { status: 422, title: 'A fee needs a currency, and a currency a fee' },

@@ -84,6 +84,16 @@ export const FinanceKind = Type.String({
   description: 'Whether money comes in or goes out',
   examples: ['income'],
 })
+/** Where something was entered first, and what it is called there: together, or not at all. */
+export const ExternalSource = Nullable(
+  Type.String({ ...Line('bank'), maxLength: 100, description: 'Where it comes from' }),
+)
+export const ExternalRef = Nullable(
+  Type.String({
+    ...Line('INV-2027-0313'),
+    description: 'What it is called there; unique in its source, and given with it or not at all',
+  }),
+)
 export const Slug = Type.String({
   maxLength: 80,
   pattern: '^[a-z0-9]+(-[a-z0-9]+)*$',

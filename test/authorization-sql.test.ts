@@ -125,6 +125,15 @@ const table: Record<string, Cell[]> = {
     nobody,
     [admins, () => `select app.reopen_period('2027-01-01')`],
   ],
+  'app.imports': [
+    [managers, () => 'select from app.imports'],
+    [managers, () => `select app.create_import('shows', 'new.csv', 1, repeat('0', 64), '{}')`],
+    [managers, k => `select app.cancel_import('${k.import}')`],
+    nobody,
+  ],
+  'app.import_progress': [[managers, () => 'select from app.import_progress'], nobody, nobody, nobody],
+  'app.import_lines': [[managers, () => 'select from app.import_lines'], nobody, nobody, nobody],
+  'app.import_chunks': none,
   // Through app.claim_key and app.keep_answer only, which know nothing but one's own.
   'app.idempotency_keys': none,
   'app.event_log': [[admins, () => 'select from app.event_log'], nobody, nobody, nobody],

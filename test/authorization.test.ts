@@ -60,9 +60,13 @@ t.test('authorization', async t => {
       )
       for (const actor of order) {
         const person = actor === 'anonymous' ? undefined : world[actor]
-        const { path = pattern, body } = (await arrange?.(world, person ?? world.owner)) ?? {}
+        const { path = pattern, body, headers } = (await arrange?.(world, person ?? world.owner)) ?? {}
         const before = await fingerprint(world)
-        const answer = await call(`${method} ${path}`, { token: person?.token, ...(body && { body }) })
+        const answer = await call(`${method} ${path}`, {
+          token: person?.token,
+          ...(body && { body }),
+          ...(headers && { headers }),
+        })
         t.equal(answer.status, expected[actors.indexOf(actor)], `${actor}: ${outcome(answer)}`)
         if (answer.status >= 400) t.equal(await fingerprint(world), before, 'and nothing has changed')
         if (answer.status === 403)

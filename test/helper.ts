@@ -112,7 +112,9 @@ export async function startServer(
         ...(body !== undefined && { 'content-type': 'application/json' }),
         ...headers,
       },
-      ...(body !== undefined && { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
+      ...(body !== undefined && {
+        payload: typeof body === 'string' || body instanceof Buffer ? body : JSON.stringify(body),
+      }),
     })
     checkAnswer(app.swagger(), method, url, response, isSuperadmins(token))
     return {

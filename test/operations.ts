@@ -20,6 +20,7 @@ export interface Schema {
 export interface Parameter {
   in: 'path' | 'query' | 'header'
   name: string
+  required?: boolean
   schema: Schema
   example?: unknown
 }
@@ -76,7 +77,11 @@ export function operationsOf(app: App): Operation[] {
 
 /** The operation's path with values for its parameters. */
 export function pathOf({ path, parameters }: Operation, value: (name: string) => string): string {
-  return parameters
+  const needed = parameters.filter(parameter => parameter.in === 'query' && parameter.required === true)
+  const query = new URLSearchParams(
+    needed.map(({ name, example }): [string, string] => [name, String(example)]),
+  ).toString()
+  const filled = parameters
     .filter(parameter => parameter.in === 'path')
     .reduce(
       // What is no id is a name: of a permission, of a role that there is, of a month.
@@ -84,6 +89,7 @@ export function pathOf({ path, parameters }: Operation, value: (name: string) =>
         filled.replace(`{${name}}`, name === 'id' ? value(name) : String(example)),
       path,
     )
+  return query === '' ? filled : `${filled}?${query}`
 }
 
 /** Every field of a body, however deep, with the way to it. */

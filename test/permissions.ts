@@ -36,7 +36,8 @@ export const customPermissions = [
 
 interface Target {
   path?: string
-  body?: object
+  body?: object | string
+  headers?: Record<string, string>
 }
 export interface World extends Record<Exclude<Actor, 'anonymous'>, Person> {
   server: TestServer
@@ -88,6 +89,16 @@ const aCategory = () => ({ kind: 'expense', name: `Category ${serial++}` })
 const aCategoryOf: Arrange = async world => ({
   path: await make(world, '/api/finance-categories', aCategory()),
 })
+/** A file that has been uploaded, and as it is after the worker has checked it. */
+const anImportOf: Arrange = async ({ server, owner }) => {
+  const { body } = await server.call<{ id: string }>('POST /api/imports?resource=shows', {
+    token: owner.token,
+    body: 'title,artist,show_on\nSpring,The Gaslights,2027-05-01\n',
+    headers: { 'content-type': 'text/csv' },
+  })
+  await server.db.admin`update app.imports set status = 'checked' where id = ${body.id}`
+  return { path: `/api/imports/${body.id}` }
+}
 const aRole = () => ({ name: `Role ${serial++}`, permissions: ['shows.read'] })
 const aRoleOf: Arrange = async world => ({ path: await make(world, '/api/roles', aRole()) })
 /** Something that belongs to what another arrangement makes. */
@@ -349,6 +360,24 @@ export const table: Record<
       return { path }
     },
   ],
+
+  // A file without a header is a file all the same; without one it is refused before anybody is asked.
+  createImport: [
+    [401, 403, 201, 201, 201, 403, 201, 403],
+    () => ({
+      path: '/api/imports?resource=shows',
+      body: 'title\n',
+      headers: { 'content-type': 'text/csv' },
+    }),
+  ],
+  listImports: [[401, 403, 200, 200, 200, 403, 200, 200]],
+  readImport: [[401, 403, 200, 200, 200, 403, 404, 200], anImportOf],
+  listImportProblems: [
+    [401, 403, 200, 200, 200, 403, 404, 200],
+    async (world, actor) => ({ path: `${(await anImportOf(world, actor)).path ?? ''}/problems` }),
+  ],
+  runImport: [[401, 403, 200, 200, 200, 403, 404, 403], under(anImportOf, '/run', { on_error: 'abort' })],
+  cancelImport: [[401, 403, 200, 200, 200, 403, 404, 403], under(anImportOf, '/cancel')],
 
   listEvents: [[401, 403, 403, 200, 200, 403, 200, 200]],
   readEvent: [[401, 403, 403, 200, 200, 403, 404, 200], anEventOf],

@@ -20,6 +20,13 @@ const outOfReach: Record<string, string> = {
   sessions_revoked_with_reason: 'the database says why',
   sessions_secret_hash_unique: '256 random bits',
   sessions_user_agent_length: 'it is cut to fit',
+  imports_resource_known: 'the query takes no other',
+  imports_file_name_length: 'the query has the same limit',
+  imports_status_known: 'the database says how far it is',
+  imports_on_error_known: 'the body takes no other',
+  import_progress_import_exists: 'it comes with the import',
+  import_chunks_import_exists: 'the import has been read',
+  import_lines_import_exists: 'the import has been read',
   invitations_token_hash_idx: '244 random bits',
 }
 

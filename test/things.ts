@@ -34,8 +34,20 @@ export async function thingsOf(server: TestServer, person: Person): Promise<Reco
       booked_on: '2027-03-14',
       amount_minor: 100,
     }),
+    imports: await importOf(server, person),
     audit: await eventOf(server, person),
   }
+}
+
+/** The id of a file that has been uploaded, and of which the worker has said that it can be run. */
+async function importOf({ call, db }: TestServer, { token }: Person): Promise<string> {
+  const { body } = await call<{ id: string }>('POST /api/imports?resource=shows', {
+    token,
+    body: 'title,artist,show_on\n',
+    headers: { 'content-type': 'text/csv' },
+  })
+  await db.admin`update app.imports set status = 'checked' where id = ${body.id}`
+  return body.id
 }
 
 /** The id of the newest event of a person's organization. */

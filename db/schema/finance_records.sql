@@ -109,6 +109,9 @@ create policy delete_member on app.finance_records for delete to callboard_api
 -- Deleting, restoring and importing are the definer's, within the current organization.
 drop policy if exists select_definer on app.finance_records;
 create policy select_definer on app.finance_records for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.finance_records;
+create policy insert_definer on app.finance_records for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
 drop policy if exists update_definer on app.finance_records;
 create policy update_definer on app.finance_records for update to callboard_definer
   using (organization_id = (select app.current_org()));
@@ -119,7 +122,9 @@ grant insert (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_m
   update (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
     counterparty, note, source, external_ref)
   on app.finance_records to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.finance_records to callboard_definer;
+grant insert (organization_id, kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, base_currency, status,
+    payment_status, counterparty, note, source, external_ref, created_by),
+  update (deleted_at, deleted_by, deletion_id) on app.finance_records to callboard_definer;
 
 comment on table app.finance_records is 'Income and expenses of the organization, planned and real.';
 comment on column app.finance_records.amount_minor is 'With tax, in the smallest unit of the currency; kind says in which direction.';

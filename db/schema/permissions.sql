@@ -43,6 +43,7 @@ insert into app.permissions (name, description) values
   ('finance.write',       'Enter and change income, expenses and settlements'),
   ('finance.delete',      'Delete and restore income, expenses and settlements'),
   ('finance.close',       'Close the books of a month, and open them again'),
+  ('imports.run',         'Import shows and finance records that one may write from files'),
   ('itineraries.read',    'See itineraries, as far as they are for everybody or for oneself'),
   ('itineraries.write',   'Enter, change and publish itineraries'),
   ('itineraries.delete',  'Delete and restore itineraries'),
@@ -65,9 +66,9 @@ on conflict (name) do update set description = excluded.description;
 insert into app.role_permissions (role, permission)
 select r.role, p.permission
 from (values
-  ('owner',   array['organization.read', 'organization.update', 'organization.delete', 'members.read', 'members.manage', 'shows.read', 'shows.write', 'shows.delete', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'audit.read', 'audit.manage']),
-  ('admin',   array['organization.read', 'organization.update', 'members.read', 'shows.read', 'shows.write', 'shows.delete', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'audit.read']),
-  ('manager', array['organization.read', 'members.read', 'shows.read', 'shows.write', 'finance.read', 'finance.write', 'itineraries.read', 'itineraries.write']),
+  ('owner',   array['organization.read', 'organization.update', 'organization.delete', 'members.read', 'members.manage', 'shows.read', 'shows.write', 'shows.delete', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'imports.run', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'audit.read', 'audit.manage']),
+  ('admin',   array['organization.read', 'organization.update', 'members.read', 'shows.read', 'shows.write', 'shows.delete', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'imports.run', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'audit.read']),
+  ('manager', array['organization.read', 'members.read', 'shows.read', 'shows.write', 'finance.read', 'finance.write', 'imports.run', 'itineraries.read', 'itineraries.write']),
   ('viewer',  array['organization.read', 'members.read', 'shows.read', 'finance.read', 'itineraries.read'])
 ) as r (role, held), unnest(r.held) as p (permission)
 on conflict do nothing;

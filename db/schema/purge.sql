@@ -43,6 +43,11 @@ begin
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('mails', n);
 
+  -- What was uploaded, with what was wrong with it.
+  delete from app.imports i where i.created_at < now() - interval '30 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('imports', n);
+
   -- Jobs that were given up.
   delete from graphile_worker._private_jobs j
   where not j.is_available and j.locked_at is null and j.run_at < now() - interval '90 days';

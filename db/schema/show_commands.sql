@@ -10,9 +10,9 @@ create or replace view app.show_list with (security_invoker = true) as
       'curfew_time', to_char(s.curfew_time, 'HH24:MI'),
       'starts_at', (s.show_on + s.start_time) at time zone v.time_zone,
       'status', s.status, 'capacity', s.capacity, 'tickets_sold', s.tickets_sold,
-      'fee_minor', s.fee_minor, 'currency', s.currency, 'notes', s.notes,
+      'fee_minor', s.fee_minor, 'currency', s.currency, 'notes', s.notes, 'source', s.source, 'external_ref', s.external_ref,
       'created_by', s.created_by, 'created_at', s.created_at, 'updated_at', s.updated_at) as body,
-    s.deleted_at, s.deleted_by
+    s.deleted_at, s.deleted_by, s.source, s.external_ref
   from app.shows s
   left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id;
 comment on view app.show_list is 'The organization''s shows with their JSON, also those in the bin, which have deleted_at.';
@@ -67,9 +67,9 @@ declare
   n app.shows := jsonb_populate_record(null::app.shows, body);
   answer app.answer;
 begin
-  insert into app.shows (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes)
+  insert into app.shows (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
   values (n.title, n.artist, n.venue_id, n.show_on, n.doors_time, n.start_time, n.curfew_time, coalesce(n.status, 'inquiry'),
-    n.capacity, coalesce(n.tickets_sold, 0), n.fee_minor, n.currency, n.notes)
+    n.capacity, coalesce(n.tickets_sold, 0), n.fee_minor, n.currency, n.notes, n.source, n.external_ref)
   returning id into n.id;
   answer := app.read_show(n.id);
   answer.status := 201;
@@ -96,9 +96,9 @@ begin
   perform app.check_version(n.version, if_match);
   n := jsonb_populate_record(case when replaces then null::app.shows else n end, body);
   update app.shows s
-  set (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes)
+  set (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
     = row (n.title, n.artist, n.venue_id, n.show_on, n.doors_time, n.start_time, n.curfew_time, coalesce(n.status, 'inquiry'),
-      n.capacity, coalesce(n.tickets_sold, 0), n.fee_minor, n.currency, n.notes)
+      n.capacity, coalesce(n.tickets_sold, 0), n.fee_minor, n.currency, n.notes, n.source, n.external_ref)
   where s.organization_id = app.current_org() and s.id = show;
   return app.read_show(show);
 end

@@ -49,7 +49,10 @@ create table if not exists app.shows (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  source text constraint shows_source_length check (length(source) between 1 and 100 and source !~ '[\u0001-\u001f\u007f-\u009f]'),
+  external_ref text constraint shows_external_ref_length check (length(external_ref) between 1 and 200 and external_ref !~ '[\u0001-\u001f\u007f-\u009f]'),
   primary key (organization_id, id),
+  constraint shows_external_ref_with_source check ((external_ref is null) = (source is null)),
   constraint shows_venue_exists foreign key (organization_id, venue_id) references app.venues (organization_id, id),
   constraint shows_doors_before_start check (doors_time <= start_time),
   constraint shows_tickets_within_capacity check (tickets_sold <= capacity),
@@ -63,6 +66,9 @@ create index if not exists shows_search_idx on app.shows using gin (organization
 alter index app.shows_search_idx alter column 2 set statistics 0;
 alter table app.shows alter column title set statistics 0, alter column artist set statistics 0, alter column notes set statistics 0,
   alter column capacity set statistics 0, alter column tickets_sold set statistics 0, alter column fee_minor set statistics 0;
+create unique index if not exists show_external_ref_taken on app.shows (organization_id, source, external_ref)
+  where deleted_at is null and external_ref is not null;
+alter table app.shows alter column source set statistics 0, alter column external_ref set statistics 0;
 create index if not exists shows_deletion_id_idx on app.shows (organization_id, deletion_id) where deletion_id is not null;
 
 alter table app.shows enable row level security;
@@ -86,18 +92,25 @@ create policy delete_member on app.shows for delete to callboard_api
 -- because a text match under a filtering policy cannot use an index (it is not leakproof).
 drop policy if exists select_definer on app.shows;
 create policy select_definer on app.shows for select to callboard_definer using (true);
+-- It imports, too, as the member that an import runs as.
+drop policy if exists insert_definer on app.shows;
+create policy insert_definer on app.shows for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
 drop policy if exists update_definer on app.shows;
 create policy update_definer on app.shows for update to callboard_definer
   using (organization_id = (select app.current_org()));
 
 grant select on app.shows to callboard_api, callboard_definer;
-grant insert (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes),
-  update (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes)
+grant insert (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref),
+  update (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
   on app.shows to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.shows to callboard_definer;
+grant insert (organization_id, title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes,
+    source, external_ref, created_by),
+  update (deleted_at, deleted_by, deletion_id) on app.shows to callboard_definer;
 
 comment on table app.shows is 'Performances, from the first inquiry to the settlement.';
 comment on column app.shows.start_time is 'Local time at the venue; a curfew at or before the start is on the next day.';
+comment on column app.shows.external_ref is 'What the show is called where it comes from (source); unique there.';
 comment on column app.shows.fee_minor is 'What the artist is paid, in the smallest unit of the currency.';
 
 select app_private.log_changes('app.shows', 'show');

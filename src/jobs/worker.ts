@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { parseCronItems, run, type WorkerEvents } from 'graphile-worker'
 import type { Config } from '../config.ts'
+import { importTasks } from '../imports.ts'
 import { mailTask } from '../mail.ts'
 import { within } from '../mail-transport.ts'
 import { jobLogger } from './logger.ts'
@@ -36,7 +37,7 @@ export function startWorker(
   const stopping = new AbortController()
   const { signal } = stopping
   const { task, close } = mailTask(config, publicUrl)
-  const taskList = { send_mail: task, ...scheduledTasks(recurring, log) }
+  const taskList = { send_mail: task, ...importTasks, ...scheduledTasks(recurring, log) }
   const logger = jobLogger(log, signal)
   const asked = new Promise<void>(resolve => {
     signal.addEventListener('abort', () => {

@@ -7,6 +7,8 @@ import {
   Currency,
   DateOnly,
   Deleted,
+  ExternalRef,
+  ExternalSource,
   FinanceKind,
   Id,
   IdParams,
@@ -58,13 +60,8 @@ const optional = {
   payment_status: PaymentStatus,
   counterparty: Nullable(Line('Paradiso Amsterdam BV')),
   note: Nullable(Text(10_000, 'Second half of the guarantee.')),
-  source: Nullable(Type.String({ ...Line('bank'), maxLength: 100, description: 'Where it comes from' })),
-  external_ref: Nullable(
-    Type.String({
-      ...Line('INV-2027-0313'),
-      description: 'What it is called there; unique in its source, and given with it or not at all',
-    }),
-  ),
+  source: ExternalSource,
+  external_ref: ExternalRef,
 }
 const mayBeLeftOut = Type.Partial(Type.Object(optional)).properties
 const NewRecord = Strict(

@@ -7,6 +7,8 @@ import {
   Count,
   Currency,
   DateOnly,
+  ExternalRef,
+  ExternalSource,
   Deleted,
   Id,
   IdParams,
@@ -45,6 +47,8 @@ const optional = {
   fee_minor: Nullable(MinorUnits),
   currency: Nullable(Currency),
   notes: Nullable(Text(10_000, 'Load-in through the canal side.')),
+  source: ExternalSource,
+  external_ref: ExternalRef,
 }
 const mayBeLeftOut = Type.Partial(Type.Object(optional)).properties
 const NewShow = Strict({ ...required, status: Type.Optional(Status), ...mayBeLeftOut }, { title: 'NewShow' })
@@ -149,7 +153,7 @@ export async function showRoutes(app: App) {
         operationId: 'createShow',
         summary: 'Enter a show',
         description: 'Times are local to the venue, so without one there is no `starts_at`.',
-        'x-problems': [...constraintsOf('shows')],
+        'x-problems': [...constraintsOf('shows'), 'show_external_ref_taken'],
         'x-permission': 'shows.write',
         headers: IdempotencyKey,
         body: NewShow,
@@ -201,7 +205,7 @@ export async function showRoutes(app: App) {
         operationId: 'replaceShow',
         summary: 'Replace a show',
         description: 'What is left out becomes empty, and `tickets_sold` 0.',
-        'x-problems': [...constraintsOf('shows'), 'show_status_transition'],
+        'x-problems': [...constraintsOf('shows'), 'show_status_transition', 'show_external_ref_taken'],
         body: WholeShow,
       },
     },
@@ -221,7 +225,7 @@ export async function showRoutes(app: App) {
         operationId: 'updateShow',
         summary: 'Change some fields of a show',
         description: 'What the body does not name stays as it is.',
-        'x-problems': [...constraintsOf('shows'), 'show_status_transition'],
+        'x-problems': [...constraintsOf('shows'), 'show_status_transition', 'show_external_ref_taken'],
         body: Patch(WholeShow, 'ShowChange'),
       },
     },
@@ -270,7 +274,12 @@ export async function showRoutes(app: App) {
         summary: 'Bring back a deleted show',
         description:
           'As it was when it was deleted. If its venue has been deleted since, restore that first.',
-        'x-problems': ['parent_deleted', 'period_closed'],
+        'x-problems': [
+          'parent_deleted',
+          'period_closed',
+          'show_external_ref_taken',
+          'finance_record_external_ref_taken',
+        ],
         'x-permission': 'shows.delete',
         params: IdParams,
         headers: IdempotencyKey,

@@ -14,6 +14,7 @@ export interface Tenant {
   venue: string
   show: string
   record: string
+  import: string
   invitation: string
   /** The Idempotency-Key of one of their requests. */
   key: string
@@ -101,6 +102,17 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     external_ref: `Reference ${marker}`,
   })
   await call('PUT /api/finance-periods/2027-01', { token: owner.token })
+  const { body: file } = await call<{ id: string }>(
+    `POST /api/imports?resource=shows&file_name=${marker}.csv&source=${marker}`,
+    {
+      token: owner.token,
+      body: `title,artist,show_on\nTitle ${marker},Artist ${marker},\n`,
+      headers: { 'content-type': 'text/csv' },
+    },
+  )
+  await db.admin`
+    insert into app.import_lines (organization_id, import_id, line, record)
+    values (${owner.organization}, ${file.id}, 2, ${db.admin.json({ title: `Title ${marker}` })})`
   const invitation = await make('/api/invitations', {
     email: `invited.${marker}@example.com`,
     role: 'manager',
@@ -133,6 +145,7 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     venue,
     show,
     record,
+    import: file.id,
     invitation,
     key,
     event,

@@ -1,0 +1,293 @@
+-- Imports: a file of shows or finance records that a member uploads, is told about, and then has
+-- entered. The worker does the work as that member: see import_checking.sql and import_running.sql.
+
+create table if not exists app.imports (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  resource text not null constraint imports_resource_known check (resource in ('shows', 'finance_records')),
+  file_name text constraint imports_file_name_length check (length(file_name) between 1 and 200 and file_name !~ '[\u0001-\u001f\u007f-\u009f]'),
+  bytes bigint not null,
+  sha256 text not null,
+  -- What the member says of the file, and once it is checked what was found in it.
+  options jsonb not null default '{}',
+  status text not null default 'uploaded' constraint imports_status_known check (
+    status in ('uploaded', 'checking', 'checked', 'queued', 'running', 'done', 'failed', 'cancelled')),
+  on_error text constraint imports_on_error_known check (on_error in ('abort', 'skip')),
+  lines integer not null default 0,
+  bad_lines integer not null default 0,
+  existing integer not null default 0,
+  created integer not null default 0,
+  failure text,
+  session_id uuid not null default app.current_session_id(),
+  created_by uuid not null default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  finished_at timestamptz,
+  primary key (organization_id, id)
+);
+create index if not exists imports_organization_id_created_at_idx on app.imports (organization_id, created_at, id);
+alter table app.imports alter column resource set statistics 0, alter column file_name set statistics 0, alter column bytes set statistics 0,
+  alter column sha256 set statistics 0, alter column options set statistics 0, alter column on_error set statistics 0,
+  alter column lines set statistics 0, alter column bad_lines set statistics 0, alter column existing set statistics 0,
+  alter column created set statistics 0, alter column failure set statistics 0;
+
+-- Apart, because it moves while the import itself is locked by the transaction that enters its lines.
+create table if not exists app.import_progress (
+  organization_id uuid not null,
+  import_id uuid not null,
+  lines_done integer not null default 0,
+  is_cancelled boolean not null default false,
+  primary key (organization_id, import_id),
+  constraint import_progress_import_exists foreign key (organization_id, import_id) references app.imports (organization_id, id) on delete cascade
+);
+alter table app.import_progress alter column lines_done set statistics 0;
+
+-- The file, in pieces, until it has been entered or given up.
+create table if not exists app.import_chunks (
+  organization_id uuid not null,
+  import_id uuid not null,
+  n integer not null,
+  content bytea not null,
+  primary key (organization_id, import_id, n),
+  constraint import_chunks_import_exists foreign key (organization_id, import_id) references app.imports (organization_id, id) on delete cascade
+);
+
+create table if not exists app.import_lines (
+  organization_id uuid not null,
+  import_id uuid not null,
+  line integer not null,
+  -- As the columns of its table, of a line that is good.
+  record jsonb,
+  -- [{"column", "reason"}] of one that is not.
+  problems jsonb,
+  primary key (organization_id, import_id, line),
+  constraint import_lines_import_exists foreign key (organization_id, import_id) references app.imports (organization_id, id) on delete cascade
+);
+create index if not exists import_lines_problems_idx on app.import_lines (organization_id, import_id, line) where problems is not null;
+alter table app.import_lines alter column line set statistics 0, alter column record set statistics 0, alter column problems set statistics 0;
+alter table app.import_chunks alter column n set statistics 0;
+
+comment on table app.imports is 'Files of shows or finance records, and what became of them.';
+comment on column app.imports.lines is 'Lines with data, counted when the file is checked.';
+comment on column app.imports.existing is 'Lines whose reference (source and external_ref) is there already; they are left alone.';
+comment on table app.import_progress is 'How far an import that is running has come, and whether it is to stop.';
+comment on table app.import_chunks is 'The uploaded files of imports.';
+comment on table app.import_lines is 'The lines of imports: what they say, or what is wrong with them.';
+
+do $$
+declare
+  t regclass;
+begin
+  foreach t in array array['app.imports', 'app.import_progress', 'app.import_chunks', 'app.import_lines']::regclass[] loop
+    execute format('alter table %s enable row level security', t);
+    execute format('alter table %s force row level security', t);
+    -- Nobody reads the file itself.
+    if t <> 'app.import_chunks'::regclass then
+      execute format('drop policy if exists select_member on %s', t);
+      execute format('create policy select_member on %s for select to callboard_api using (organization_id = (select app.org_if(''imports.run'')))', t);
+    end if;
+    -- Also for the worker, who finds out by this whose import it is about to enter.
+    execute format('drop policy if exists select_definer on %s', t);
+    execute format('create policy select_definer on %s for select to callboard_definer using (true)', t);
+    execute format('drop policy if exists insert_definer on %s', t);
+    execute format('create policy insert_definer on %s for insert to callboard_definer with check (organization_id = (select app.current_org()))', t);
+    execute format('drop policy if exists update_definer on %s', t);
+    execute format('create policy update_definer on %s for update to callboard_definer using (organization_id = (select app.current_org()))', t);
+    -- Those of the organization, or of nobody in particular when the worker clears away: see app.purge_expired.
+    execute format('drop policy if exists delete_definer on %s', t);
+    execute format('create policy delete_definer on %s for delete to callboard_definer using (organization_id = (select app.current_org()))', t);
+    execute format('grant select, insert, update, delete on %s to callboard_definer', t);
+  end loop;
+end
+$$;
+-- Without grants, because these go through functions.
+drop policy if exists insert_member on app.imports;
+create policy insert_member on app.imports for insert to callboard_api with check (organization_id = (select app.org_if('imports.run')));
+drop policy if exists update_member on app.imports;
+create policy update_member on app.imports for update to callboard_api using (organization_id = (select app.org_if('imports.run')));
+drop policy if exists purge_definer on app.imports;
+create policy purge_definer on app.imports for delete to callboard_definer
+  using ((select app.current_org()) is null and created_at < now() - interval '30 days');
+grant select on app.imports, app.import_progress, app.import_lines to callboard_api;
+
+select app_private.log_changes('app.imports', 'import', '{"status": "change_status"}');
+
+create or replace view app.import_list with (security_invoker = true) as
+  select i.organization_id, i.id, i.status, i.resource, i.created_at,
+    json_build_object('id', i.id, 'resource', i.resource, 'file_name', i.file_name, 'bytes', i.bytes, 'sha256', i.sha256,
+      'delimiter', i.options ->> 'delimiter', 'decimal', i.options ->> 'decimal', 'encoding', i.options ->> 'encoding',
+      'dates', i.options ->> 'dates', 'source', i.options ->> 'source',
+      'status', i.status, 'on_error', i.on_error, 'lines', i.lines, 'bad_lines', i.bad_lines, 'existing', i.existing, 'created', i.created,
+      'lines_done', coalesce(p.lines_done, 0), 'failure', i.failure,
+      'created_by', i.created_by, 'created_at', i.created_at, 'finished_at', i.finished_at) as body
+  from app.imports i
+  left join app.import_progress p on p.organization_id = i.organization_id and p.import_id = i.id;
+comment on view app.import_list is 'The organization''s imports, with their JSON.';
+grant select on app.import_list to callboard_api, callboard_definer;
+
+create or replace function app.read_import(import uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  perform app.require('imports.run');
+  select 200, i.body, null::text, '/api/imports/' || i.id into answer from app.import_list i
+  where i.organization_id = app.current_org() and i.id = import;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_import(uuid) is 'An import. PT403, PT404.';
+revoke execute on function app.read_import(uuid) from public;
+grant execute on function app.read_import(uuid) to callboard_api, callboard_definer;
+
+create or replace function app.create_import(the_resource text, name text, file_bytes bigint, file_sha256 text, given jsonb) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  import uuid;
+  answer app.answer;
+begin
+  perform app.require('imports.run');
+  perform app.require(case the_resource when 'shows' then 'shows.write' else 'finance.write' end);
+  if file_bytes = 0 then
+    perform app.refuse(400, 'bad_request', 'There is no file in the body.');
+  end if;
+  insert into app.imports (resource, file_name, bytes, sha256, options)
+  values (the_resource, name, file_bytes, file_sha256, jsonb_strip_nulls(given)) returning id into import;
+  insert into app.import_progress (organization_id, import_id) values (app.current_org(), import);
+  perform app_private.add_job('check_import', jsonb_build_object('import', import), 'import:' || import, 5);
+  answer := app.read_import(import);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_import(text, text, bigint, text, jsonb) is
+  'A new import, to be checked once the transaction has committed; its file follows with app.add_import_chunk. PT400 bad_request without a file, PT403 without imports.run, or without the permission to write what is imported.';
+alter function app.create_import(text, text, bigint, text, jsonb) owner to callboard_definer;
+revoke execute on function app.create_import(text, text, bigint, text, jsonb) from public;
+grant execute on function app.create_import(text, text, bigint, text, jsonb) to callboard_api;
+
+create or replace function app.add_import_chunk(import uuid, number integer, piece bytea) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  -- Only in the transaction that has created it: nobody adds to a file that has been uploaded.
+  if not exists (select from app.imports i where i.organization_id = app.current_org() and i.id = import
+      and i.created_by = app.current_user_id() and i.created_at = now()) then
+    perform app.refuse(404, 'not_found');
+  end if;
+  insert into app.import_chunks (organization_id, import_id, n, content) values (app.current_org(), import, number, piece);
+end
+$$;
+comment on function app.add_import_chunk(uuid, integer, bytea) is 'A piece of the file of an import that this transaction has created. PT404.';
+alter function app.add_import_chunk(uuid, integer, bytea) owner to callboard_definer;
+revoke execute on function app.add_import_chunk(uuid, integer, bytea) from public;
+grant execute on function app.add_import_chunk(uuid, integer, bytea) to callboard_api;
+
+create or replace function app.run_import(import uuid, when_bad text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  i app.imports;
+begin
+  perform app.require('imports.run');
+  select * into i from app.imports x where x.organization_id = app.current_org() and x.id = import for update;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  elsif i.status <> 'checked' then
+    perform app.refuse(409, 'import_not_checked', format('It is %s: only an import that is checked can be run.', i.status));
+  elsif when_bad = 'abort' and i.bad_lines > 0 then
+    perform app.refuse(409, 'import_has_bad_lines', format('%s of its %s lines are bad: run it with on_error skip, or import a mended file.', i.bad_lines, i.lines));
+  end if;
+  perform app.require(case i.resource when 'shows' then 'shows.write' else 'finance.write' end);
+  -- As whoever runs it, with what they may do.
+  update app.imports x set status = 'queued', on_error = when_bad, created_by = app.current_user_id(), session_id = app.current_session_id()
+  where x.organization_id = i.organization_id and x.id = i.id;
+  perform app_private.add_job('run_import', jsonb_build_object('import', i.id), 'import:' || i.id, 5);
+  return app.read_import(i.id);
+end
+$$;
+comment on function app.run_import(uuid, text) is
+  'Has the lines of a checked import entered: all of them (abort) or the good ones (skip). PT403, PT404, PT409 import_not_checked, import_has_bad_lines.';
+alter function app.run_import(uuid, text) owner to callboard_definer;
+revoke execute on function app.run_import(uuid, text) from public;
+grant execute on function app.run_import(uuid, text) to callboard_api;
+
+create or replace function app.cancel_import(import uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  present text;
+begin
+  perform app.require('imports.run');
+  select x.status into present from app.imports x where x.organization_id = app.current_org() and x.id = import;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  elsif present in ('done', 'failed', 'cancelled') then
+    perform app.refuse(409, 'import_ended', format('It is %s already.', present));
+  end if;
+  -- One that is running is locked, and looks here after every few lines.
+  update app.import_progress p set is_cancelled = true where p.organization_id = app.current_org() and p.import_id = import;
+  if present <> 'running' then
+    perform from app.imports x where x.organization_id = app.current_org() and x.id = import for update;
+    perform app_private.end_import(import, 'cancelled');
+  end if;
+  return app.read_import(import);
+end
+$$;
+comment on function app.cancel_import(uuid) is 'Gives an import up; one that is running stops soon, and nothing of it is entered. PT403, PT404, PT409 import_ended.';
+alter function app.cancel_import(uuid) owner to callboard_definer;
+revoke execute on function app.cancel_import(uuid) from public;
+grant execute on function app.cancel_import(uuid) to callboard_api;
+
+create or replace function app_private.end_import(import uuid, with_status text, because text default null, entered integer default 0, there integer default null)
+returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  update app.imports x
+  set status = with_status, failure = because, finished_at = statement_timestamp(), created = entered, existing = coalesce(there, x.existing)
+  where x.organization_id = app.current_org() and x.id = import and x.status not in ('done', 'failed', 'cancelled');
+  -- What the lines said is in the records, or nobody wants it; what was wrong with them may still be read.
+  delete from app.import_chunks c where c.organization_id = app.current_org() and c.import_id = import;
+  delete from app.import_lines l where l.organization_id = app.current_org() and l.import_id = import and l.problems is null;
+end
+$$;
+comment on function app_private.end_import(uuid, text, text, integer, integer) is 'Ends an import and clears away its file and its good lines.';
+alter function app_private.end_import(uuid, text, text, integer, integer) owner to callboard_definer;
+revoke execute on function app_private.end_import(uuid, text, text, integer, integer) from public;
+
+create or replace function app.list_import_problems(import uuid, after_line integer, how_many integer) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  perform app.read_import(import);
+  return (
+    select (200, json_build_object('items', coalesce(json_agg(json_build_object('line', x.line, 'problems', x.problems) order by x.line)
+        filter (where x.n <= how_many), '[]'),
+      'next_cursor', (max(x.line) filter (where x.n = how_many and x.total > how_many))::text), null, null)::app.answer
+    from (
+      select l.line, l.problems, row_number() over (order by l.line) as n, count(*) over () as total
+      from app.import_lines l
+      where l.organization_id = app.current_org() and l.import_id = import and l.problems is not null and l.line > after_line
+      order by l.line limit how_many + 1) as x);
+end
+$$;
+comment on function app.list_import_problems(uuid, integer, integer) is
+  'The bad lines of an import behind a line, and the last of them if there are more. PT404.';
+revoke execute on function app.list_import_problems(uuid, integer, integer) from public;
+grant execute on function app.list_import_problems(uuid, integer, integer) to callboard_api;

@@ -1,0 +1,58 @@
+import { Readable } from 'node:stream'
+import { parse } from 'fast-csv'
+import { readHeader, Unreadable } from './columns.ts'
+import type { Dialect } from './dialect.ts'
+
+/** A line of a file by its number, and what its cells say, without the empty ones. */
+export type Line = [line: number, cells: Record<string, string>]
+
+/** Decodes a file piece by piece. */
+export async function* textOf(pieces: AsyncIterable<Buffer>, encoding: string): AsyncGenerator<string> {
+  const decoder = new TextDecoder(encoding)
+  for await (const piece of pieces) yield decoder.decode(piece, { stream: true })
+  yield decoder.decode()
+}
+
+/** The lines of a CSV file (RFC 4180), a few at a time. Throws Unreadable where it is none. */
+export async function* linesOf(
+  text: AsyncIterable<string>,
+  { delimiter }: Dialect,
+  resource: string,
+  batch: number,
+): AsyncGenerator<Line[]> {
+  const rows = Readable.from(text, { objectMode: false }).pipe(parse({ delimiter, ignoreEmpty: false }))
+  let header: string[] | undefined
+  let lines: Line[] = []
+  let line = 1
+  try {
+    for await (const row of rows as AsyncIterable<string[]>) {
+      const at = line
+      // A cell in quotes may go over several lines.
+      line += 1 + row.reduce((breaks, cell) => breaks + (cell.match(/\r\n|\r|\n/g)?.length ?? 0), 0)
+      if (row.every(cell => cell.trim() === '')) continue
+      if (header === undefined) header = readHeader(row, resource)
+      else lines.push([at, cellsOf(row, header)])
+      if (lines.length >= batch) {
+        yield lines
+        lines = []
+      }
+    }
+  } catch (error) {
+    if (error instanceof Error && error.message.startsWith('Parse Error'))
+      throw new Unreadable(`From line ${line} on it is no CSV: a quotation mark is missing or one too many.`)
+    throw error
+  }
+  if (header === undefined) throw new Unreadable('The file is empty.')
+  if (lines.length > 0) yield lines
+}
+
+function cellsOf(row: string[], header: string[]): Record<string, string> {
+  const cells: Record<string, string> = {}
+  for (const [n, cell] of row.entries()) {
+    // PostgreSQL's text has no NUL.
+    const value = cell.trim().replaceAll('\0', '\uFFFD')
+    // What is beyond the header goes under no name, which the check finds.
+    if (value !== '') cells[header[n] ?? ''] = value
+  }
+  return cells
+}
