@@ -91,8 +91,6 @@ export function startWorker(
       live()
       timer = setInterval(live, beat)
       await Promise.race([ended, crippled, asked])
-      // What it sets when it is notified of a schema that is too new for it, which anybody can do.
-      if (process.exitCode === 57) process.exitCode = undefined
       const finished = runner.stop().then(
         () => true,
         () => true,
@@ -107,6 +105,8 @@ export function startWorker(
       await within(1000, ask('select graphile_worker.force_unlock_workers($1)', [workers]))
     } finally {
       clearInterval(timer)
+      // What it sets when it finds a schema that is too new for it, or is notified of one, which anybody can do.
+      if (process.exitCode === 57) process.exitCode = undefined
       await end()
     }
   }
