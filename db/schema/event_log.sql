@@ -37,11 +37,7 @@ create table if not exists app.event_log (
   changes jsonb,
   primary key (organization_id, occurred_at, id)
 ) partition by range (occurred_at);
--- For the sealer, which asks every 2 seconds who has new events. It has a few bytes for each megabyte
--- of events, and costs inserts nothing that can be measured.
-create index if not exists event_log_occurred_at_idx on app.event_log
-  using brin (occurred_at) with (pages_per_range = 32, autosummarize = on);
--- No other index: every filter follows the key back in time, and each more costs every change.
+-- No other index: every filter follows this one back in time, and each more costs every change.
 
 alter table app.event_log enable row level security;
 alter table app.event_log force row level security;

@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { CronItem, JobHelpers, TaskList, TaskSpec } from 'graphile-worker'
 import type { FastifyBaseLogger } from 'fastify'
+import type { Observe } from '../metrics/jobs.ts'
 import type { Scheduled } from './schedule.ts'
 
 /** Ticks of a day that no worker was there for are made up for; those that wait together are one run. */
@@ -39,35 +41,40 @@ export function scheduledTasks(schedule: Scheduled[], log: FastifyBaseLogger): T
   )
 }
 
+/** What a statement that comes every few seconds may take of all time: one part in so many. */
+const share = 20
+
 /**
- * Does what comes every few seconds, each one never twice at once, until what it returns is called. No
+ * Does what comes every few seconds, or less often if it takes long, until what it returns is called. No
  * jobs: those would write to the queue all the time, whether there is something to do or not.
  */
 export function startTicking(
   schedule: Scheduled[],
   ask: (sql: string) => Promise<unknown>,
   log: FastifyBaseLogger,
+  observe?: Observe,
 ): () => void {
-  const timers = schedule.flatMap(scheduled => {
-    if (!('seconds' in scheduled)) return []
-    const { task, sql, seconds } = scheduled
-    let isRunning = false
+  const stopped = new AbortController()
+  async function tick({ task, sql, seconds }: Extract<Scheduled, { seconds: number }>) {
     let hasFailed = false
-    const run = async () => {
-      if (isRunning) return
-      isRunning = true
+    let took = 0
+    for (;;) {
+      await sleep(Math.max(seconds * 1000, took * share), undefined, { signal: stopped.signal })
+      const began = performance.now()
       try {
         note(log, task, await ask(sql))
         hasFailed = false
       } catch (error) {
+        if (stopped.signal.aborted) return
         log[hasFailed ? 'debug' : 'warn']({ task, err: error }, 'job failed, will be tried again')
         hasFailed = true
       }
-      isRunning = false
+      took = performance.now() - began
+      observe?.(task, hasFailed ? 'failed' : 'done', took)
     }
-    return [setInterval(() => void run(), seconds * 1000)]
-  })
+  }
+  for (const scheduled of schedule) if ('seconds' in scheduled) void tick(scheduled).catch(() => {})
   return () => {
-    timers.forEach(clearInterval)
+    stopped.abort()
   }
 }

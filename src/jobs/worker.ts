@@ -5,6 +5,7 @@ import { parseCronItems, run, type WorkerEvents } from 'graphile-worker'
 import type { Config } from '../config.ts'
 import { mailTask } from '../mail.ts'
 import { within } from '../mail-transport.ts'
+import type { Observe } from '../metrics/jobs.ts'
 import { jobLogger } from './logger.ts'
 import { createJobPool, isOptional, type JobPool, withPatience } from './pool.ts'
 import { schedule, type Scheduled } from './schedule.ts'
@@ -34,12 +35,13 @@ export function startWorker(
   publicUrl: () => string,
   log: FastifyBaseLogger,
   recurring: Scheduled[] = schedule,
+  observe?: Observe,
 ): Worker {
   const stopping = new AbortController()
   const { signal } = stopping
   const { task, close } = mailTask(config, publicUrl)
   const taskList = { send_mail: task, ...scheduledTasks(recurring, log) }
-  const logger = jobLogger(log, signal)
+  const logger = jobLogger(log, signal, observe)
   const asked = new Promise<void>(resolve => {
     signal.addEventListener('abort', () => {
       resolve()
@@ -95,7 +97,7 @@ export function startWorker(
       const live = () => void keep(made, workers)
       live()
       timer = setInterval(live, beat)
-      stopTicking = startTicking(recurring, ask, log)
+      stopTicking = startTicking(recurring, ask, log, observe)
       await Promise.race([ended, crippled, asked])
       stopTicking()
       const finished = runner.stop().then(

@@ -1,145 +1,8 @@
 --! Previous: sha1:74398af2653ef1c48c5f8dbb97d5f37fd08b7faf
---! Hash: sha1:1c7f24ba9138b5a5d47a0912d97008edcaacc7a9
+--! Hash: sha1:518b535ac6a3e6a2b707afb3f0f44a11d18d5f4c
 --! Message: events are sealed within seconds
 
 drop function if exists app.keep_jobs(text[]);
-drop function if exists app_private.next_logged(uuid, timestamptz, timestamptz);
---! Included event_log.sql
--- What happened: one row for every create, update, delete, restore, sign-in and so on, written in
--- the transaction of the change. Only triggers and definer functions write here. No login may, not
--- even the API's, so injected SQL cannot make an event up, and cannot do anything without one.
---
--- No foreign keys: the log outlives the people and organizations that it is about. And no CHECK:
--- PostgreSQL reads one anew for each statement, which costs more than an index does, and the one
--- function that writes here knows what it writes.
-
--- One expression without settings, so that PostgreSQL puts it in the place of the call: the time of
--- the transaction to the microsecond, the backend, and the microseconds since then. No two events
--- have the same, and those of a transaction stay in their order.
-create or replace function app_private.event_id() returns uuid
-language sql volatile parallel restricted
-return encode(
-  int8send((date_part('epoch', now()) * 1000000)::bigint / 1000 << 16 | 28672 | (date_part('epoch', now()) * 1000000)::bigint % 1000)
-  || int8send(x'8000000000000000'::bigint | (pg_backend_pid()::bigint << 40) | (date_part('epoch', clock_timestamp() - now()) * 1000000)::bigint),
-  'hex')::uuid;
-comment on function app_private.event_id() is
-  'A UUID version 7 whose time is that of the event, so that the id alone says where to look: see app.event_time.';
-alter function app_private.event_id() owner to callboard_definer;
-revoke execute on function app_private.event_id() from public;
-
-create table if not exists app.event_log (
-  organization_id uuid not null,
-  id uuid not null default app_private.event_id(),
-  occurred_at timestamptz not null default now(),
-  actor_id uuid,
-  session_id uuid,
-  resource_id uuid,
-  salt uuid default gen_random_uuid(),
-  erased_at timestamptz,
-  actor_kind text not null,
-  action text not null,
-  resource_type text not null,
-  request_id text,
-  ip inet,
-  changes jsonb,
-  primary key (organization_id, occurred_at, id)
-) partition by range (occurred_at);
--- For the sealer, which asks every 2 seconds who has new events. It has a few bytes for each megabyte
--- of events, and costs inserts nothing that can be measured.
-create index if not exists event_log_occurred_at_idx on app.event_log
-  using brin (occurred_at) with (pages_per_range = 32, autosummarize = on);
--- No other index: every filter follows the key back in time, and each more costs every change.
-
-alter table app.event_log enable row level security;
-alter table app.event_log force row level security;
-
-drop policy if exists select_member on app.event_log;
-create policy select_member on app.event_log for select to callboard_api
-  using (organization_id = (select app.org_if('audit.read')));
-drop policy if exists select_auditor on app.event_log;
-create policy select_auditor on app.event_log for select to callboard_auditor using (true);
-
--- The definer appends. Afterwards it can only take personal details out, and only what is older
--- than the shortest retention can go.
-drop policy if exists select_definer on app.event_log;
-create policy select_definer on app.event_log for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.event_log;
-create policy insert_definer on app.event_log for insert to callboard_definer with check (true);
-drop policy if exists update_definer on app.event_log;
-create policy update_definer on app.event_log for update to callboard_definer
-  using (erased_at is null)
-  with check (erased_at is not null and changes is null and request_id is null and ip is null and salt is null);
-drop policy if exists delete_definer on app.event_log;
-create policy delete_definer on app.event_log for delete to callboard_definer
-  using (occurred_at < now() - interval '90 days');
-
-grant select (organization_id, id, occurred_at, actor_id, session_id, resource_id, erased_at, actor_kind, action, resource_type, request_id, ip, changes)
-  on app.event_log to callboard_api;
-grant select on app.event_log to callboard_auditor, callboard_definer;
-grant insert (organization_id, id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes),
-  update (erased_at, changes, request_id, ip, salt), delete on app.event_log to callboard_definer;
-
-comment on table app.event_log is 'What happened, who did it, and what it changed; by month. Nobody changes it: see event_seals.sql for the proof.';
-comment on column app.event_log.organization_id is 'The nil UUID for what belongs to no organization, such as a sign-in with an unknown address.';
-comment on column app.event_log.occurred_at is 'When the transaction began; it is the time in the id, too.';
-comment on column app.event_log.actor_id is 'The user who did it, where that is proved.';
-comment on column app.event_log.actor_kind is 'user, anonymous (before or without signing in), support, or system: jobs, migrations, and SQL of a DBA.';
-comment on column app.event_log.changes is '{"old": {column: value}, "new": {column: value}} of the columns that changed; on create "new" with those that are set. Never a secret.';
-comment on column app.event_log.salt is 'Goes into the sealed hash of the details, so that details that were erased cannot be guessed from it.';
-comment on column app.event_log.erased_at is 'When changes, request_id, ip and salt were erased: see app_private.erase_events.';
-
-create or replace function app.event_time(event uuid) returns timestamptz
-language sql immutable strict parallel safe
-set search_path = ''
-return to_timestamp(('x' || translate(left(event::text, 13), '-', ''))::bit(48)::bigint::numeric / 1000);
-comment on function app.event_time(uuid) is 'The millisecond in which the event with this id occurred.';
-revoke execute on function app.event_time(uuid) from public;
-grant execute on function app.event_time(uuid) to callboard_api, callboard_auditor, callboard_definer;
-
-create or replace function app_private.nobody() returns uuid
-language sql immutable parallel safe
-set search_path = ''
-return uuid '00000000-0000-0000-0000-000000000000';
-comment on function app_private.nobody() is 'The organization of events that belong to none.';
-alter function app_private.nobody() owner to callboard_definer;
-revoke execute on function app_private.nobody() from public;
-
-create or replace function app_private.is_trusted() returns boolean
-language sql stable
-set search_path = ''
-return session_user = 'callboard_worker' or pg_has_role(session_user, 'callboard_owner', 'member');
-comment on function app_private.is_trusted() is 'Whether the login is the worker, the migrator or a superuser, who may change rows in nobody''s name.';
-alter function app_private.is_trusted() owner to callboard_definer;
-revoke execute on function app_private.is_trusted() from public;
-
-create or replace function app_private.log_event(
-  of_organization uuid, what text, of_type text, of_id uuid, changes jsonb default null, by_user uuid default null
-) returns void
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  is_genuine boolean := app_private.is_genuine();
-  who uuid := coalesce(by_user, case when is_genuine then nullif(current_setting('app.user_id'), '')::uuid end);
-  kind text := 'user';
-begin
-  if session_user = 'callboard_support' then
-    kind := 'support';
-  elsif who is null then
-    kind := case when app_private.is_trusted() then 'system' else 'anonymous' end;
-  end if;
-  insert into app.event_log (organization_id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes)
-  values (coalesce(of_organization, app_private.nobody()), who,
-    case when is_genuine then nullif(current_setting('app.session_id'), '')::uuid end, of_id, kind, what, of_type,
-    case when is_genuine then nullif(current_setting('app.request_id'), '') end,
-    case when is_genuine then nullif(current_setting('app.ip'), '')::inet end, changes);
-end
-$$;
-comment on function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) is
-  'Appends an event: organization (null for none), action, type and id of what it is about, changes, and who did it where that is not who has signed in.';
-alter function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) owner to callboard_definer;
-revoke execute on function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) from public;
---! EndIncluded event_log.sql
 --! Included event_seals.sql
 -- Proof that the event log is what it was. A worker seals the events of each organization in a
 -- chain: every seal's hash covers the event's and that of the seal before. Whoever changes, takes
@@ -238,6 +101,26 @@ comment on function app_private.seal_horizon() is 'The moment before which every
 alter function app_private.seal_horizon() owner to callboard_definer;
 revoke execute on function app_private.seal_horizon() from public;
 
+create or replace function app_private.next_logged(behind uuid, since timestamptz, until timestamptz) returns uuid
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  -- Along the primary key from one organization to the next. Whole months, so that it needs no look at the events.
+  if behind is null then
+    return (select l.organization_id from app.event_log l
+      where l.occurred_at >= date_trunc('month', since, 'UTC') and l.occurred_at < until order by l.organization_id limit 1);
+  end if;
+  return (select l.organization_id from app.event_log l
+    where l.organization_id > behind and l.occurred_at >= date_trunc('month', since, 'UTC') and l.occurred_at < until
+    order by l.organization_id limit 1);
+end
+$$;
+comment on function app_private.next_logged(uuid, timestamptz, timestamptz) is
+  'The organization behind another one (null: the first) that has events between two moments, and perhaps some that has them only nearby.';
+alter function app_private.next_logged(uuid, timestamptz, timestamptz) owner to callboard_definer;
+revoke execute on function app_private.next_logged(uuid, timestamptz, timestamptz) from public;
+
 create or replace function app_private.seal_some(of_organization uuid, since timestamptz, until timestamptz, at_most integer) returns bigint
 language plpgsql volatile
 set search_path = ''
@@ -300,9 +183,12 @@ begin
   -- A clock that was set back, or a backend that stopped between taking the time and showing it,
   -- leaves an event behind the others: it is found within look_back, and sealed behind them.
   since := greatest(state.sealed_until - look_back, '0001-01-01 00:00:00+00');
-  for organization in
-    select distinct l.organization_id from app.event_log l where l.occurred_at >= since and l.occurred_at < horizon
   loop
+    organization := app_private.next_logged(organization, since, horizon);
+    exit when organization is null;
+    -- Nearly all of them, when it is asked every few seconds.
+    continue when not exists (select from app.event_log l
+      where l.organization_id = organization and l.occurred_at >= since and l.occurred_at < horizon);
     behind := since;
     loop
       -- As many as fit into the memory at a time.
