@@ -117,7 +117,8 @@ export const Config = Type.Object({
     Type.Integer({
       minimum: 0,
       maximum: 65_535,
-      description: 'port for /metrics alone; without it and METRICS_TOKEN nobody can read them',
+      description:
+        'port for /metrics alone, of the API or of the worker; without it and METRICS_TOKEN nobody can read them',
     }),
   ),
   METRICS_HOST: Type.String({ default: '127.0.0.1', description: 'address that METRICS_PORT is on' }),

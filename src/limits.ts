@@ -5,8 +5,9 @@ import fp from 'fastify-plugin'
 import type { Config } from './config.ts'
 import { countersIn } from './limits/counters.ts'
 import { connectRedis } from './limits/redis.ts'
+import { refusedSessions } from './limits/refused.ts'
 import { keyFor, organizationRules, type OwnRule, ruleIn } from './limits/rules.ts'
-import { Problem } from './problem.ts'
+import { Problem, toProblem } from './problem.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -14,6 +15,15 @@ declare module 'fastify' {
     signInLimit: preHandlerAsyncHookHandler
   }
 }
+
+/** What the database says to whoever has a token and no business with its organization. */
+const refusals = new Set([
+  'session_unknown',
+  'session_revoked',
+  'session_expired',
+  'membership_revoked',
+  'organization_deleted',
+])
 
 const tooMany = (seconds: number) =>
   new Problem(429, 'rate_limited', `Too many requests: try again in ${seconds} seconds.`)
@@ -37,26 +47,63 @@ export const limits = fp(
       return own
     })
 
+    const counters = countersIn(redis)
+    const sessions = refusedSessions(counters)
+    // Whether a request with an organization's token is in its count.
+    const asked = new WeakMap<FastifyRequest, { isCharged: boolean }>()
+
     async function keyOf(request: FastifyRequest): Promise<string> {
       const user = userOf(request)
       // Strangers share an address: what one of them does blocks nobody for longer than the window.
       if (!user) return keyFor(`address:${addressOf(request)}`, { ...usual, block: 0 })
       const { org } = user
       if (org === null) return keyFor(`user:${user.sub}`, usual)
-      return keyFor(`organization:${org}`, await ruleOf({ ...user, org }))
+      const key = keyFor(`organization:${org}`, await ruleOf({ ...user, org }))
+      if (isExempt(request)) return key
+      const isCharged = sessions.ask(user.sid, key)
+      asked.set(request, { isCharged })
+      return isCharged ? key : keyFor(`refused:${addressOf(request)}`, { ...usual, block: 0 })
+    }
+    async function refused(request: FastifyRequest, error: unknown) {
+      const { problem } = toProblem(error)
+      if (!refusals.has(problem)) return
+      asked.delete(request)
+      await sessions.refused(request.user.sid, problem !== 'membership_revoked')
+    }
+    app.addHook('onError', async (request, _reply, error) => {
+      if (asked.has(request)) await refused(request, error)
+    })
+    app.addHook('onResponse', async (request, { statusCode }) => {
+      if (asked.get(request)?.isCharged && statusCode !== 429) sessions.served(request.user.sid)
+    })
+    /** Some routes serve whoever has a session, in no organization: such a request is never refused. */
+    let isDoubting = false
+    async function doubt(request: FastifyRequest) {
+      // One at a time: many may be refused at once, and nearly all of them are members.
+      if (isDoubting || !sessions.doubt(request.user.sid)) return
+      isDoubting = true
+      await app
+        .readAs(request.user, sql => sql`select`)
+        .catch((error: unknown) => refused(request, error))
+        .catch((error: unknown) => {
+          app.log.warn({ err: error }, 'a limit could not be corrected')
+        })
+      isDoubting = false
     }
 
     await app.register(rateLimit, {
       // A route's own hook: it runs after the scope's authentication, so the organization is known,
       // and before a body is read, so a refused one is counted too.
       hook: 'onRequest',
-      store: countersIn(redis),
+      store: counters.store,
       keyGenerator: keyOf,
       max: (_request, key) => ruleIn(key).requests,
-      allowList: request => userOf(request)?.scope === 'superadmin',
+      allowList: isExempt,
       enableDraftSpec: true,
       errorResponseBuilder: (request, { ttl }) => {
-        const user = userOf(request)
+        const { isCharged = true } = asked.get(request) ?? {}
+        const user = isCharged ? userOf(request) : undefined
+        if (user && asked.has(request)) void doubt(request)
         app.metrics.limited(user ? 'organization' : 'address', user?.org)
         return tooMany(Math.ceil(ttl / 1000))
       },
@@ -94,6 +141,8 @@ type Limit = ReturnType<FastifyInstance['createRateLimit']>
 
 // Undefined until a token was verified, whatever its type says.
 const userOf = (request: FastifyRequest) => request.user as FastifyRequest['user'] | undefined
+
+const isExempt = (request: FastifyRequest) => userOf(request)?.scope === 'superadmin'
 
 // Whoever has one IPv6 address has all of its network.
 const addressOf = (request: FastifyRequest) => normalizeIP(request.ip)

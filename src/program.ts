@@ -23,6 +23,10 @@ export function advice(error: unknown, url: keyof Config): string | undefined {
   return `${url}: cannot connect: ${message || (code ?? '')}`
 }
 
+/** How a URL on this machine names an address that a program listens on. */
+export const nameOf = (host: string) =>
+  ['0.0.0.0', '::'].includes(host) ? 'localhost' : host.includes(':') ? `[${host}]` : host
+
 /** The life of a process: reads the configuration, starts, and stops when it is told to. */
 export async function runProgram(
   part: 'api' | 'worker',

@@ -9,7 +9,7 @@ import type { App } from './fastify.ts'
 import { connectGauges } from './metrics/gauges.ts'
 import { listenForMetrics } from './metrics/listener.ts'
 import { startWorker, type Worker } from './jobs/worker.ts'
-import { advice, runProgram, type Running } from './program.ts'
+import { advice, nameOf, runProgram, type Running } from './program.ts'
 
 const say = (line: string) => process.stdout.write(`${line}\n`)
 
@@ -60,7 +60,7 @@ async function start(config: Config): Promise<Running> {
     const address = () => config.PUBLIC_URL?.replace(/\/+$/, '') ?? addressOf(app, config.HOST)
     let worker: Worker | undefined
     if (workerUrl === undefined) app.log.info('WORKER_DATABASE_URL is not set: jobs wait for npm run worker')
-    else worker = startWorker(config, workerUrl, address, app.log)
+    else worker = startWorker(config, workerUrl, address, app.log, undefined, app.metrics.job)
     if (config.METRICS_PORT !== undefined) {
       const metrics = await listenForMetrics(config, app.metrics)
       undo.push(() => metrics.close())
@@ -100,8 +100,6 @@ function addressOf(app: App, host: string): string {
   const { port } = app.server.address() as AddressInfo
   return `http://${nameOf(host)}:${port}`
 }
-const nameOf = (host: string) =>
-  ['0.0.0.0', '::'].includes(host) ? 'localhost' : host.includes(':') ? `[${host}]` : host
 
 function greet(url: string) {
   say(`

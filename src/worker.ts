@@ -4,7 +4,10 @@ import type { Config } from './config.ts'
 import { checkWorkerDatabase } from './database/safety.ts'
 import { startWorker } from './jobs/worker.ts'
 import { loggerOptions } from './logging.ts'
-import { advice, runProgram, type Running } from './program.ts'
+import { connectGauges } from './metrics/gauges.ts'
+import { listenForMetrics } from './metrics/listener.ts'
+import { createWorkerMetrics } from './metrics/worker.ts'
+import { advice, nameOf, runProgram, type Running } from './program.ts'
 
 async function start(config: Config): Promise<Running> {
   const url = config.WORKER_DATABASE_URL ?? ''
@@ -12,9 +15,17 @@ async function start(config: Config): Promise<Running> {
   // Its logger is all that is used of it.
   const { log } = fastify({ logger: loggerOptions(config) })
   const publicUrl = (config.PUBLIC_URL ?? `http://${config.HOST}:${config.PORT}`).replace(/\/+$/, '')
-  const worker = startWorker(config, url, () => publicUrl, log)
+  const gauges = connectGauges(config, url)
+  const metrics = createWorkerMetrics(gauges.read)
+  const listener = config.METRICS_PORT === undefined ? undefined : await listenForMetrics(config, metrics)
+  if (listener) log.info(`Metrics at http://${nameOf(config.METRICS_HOST)}:${listener.port}/metrics`)
+  const worker = startWorker(config, url, () => publicUrl, log, undefined, metrics.job)
   log.info('working')
-  return { log, ...worker }
+  const stop = async () => {
+    await worker.stop()
+    await Promise.all([listener?.close(), gauges.close()])
+  }
+  return { log, stop, hurry: worker.hurry }
 }
 
 await runProgram('worker', start, error => advice(error, 'WORKER_DATABASE_URL'))

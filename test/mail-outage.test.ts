@@ -3,6 +3,8 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { SMTPServer } from 'smtp-server'
 import t, { type Test } from 'tap'
 import { startWorker } from '../src/jobs/worker.ts'
 import { register, startServer, until } from './helper.ts'
@@ -72,5 +74,48 @@ t.test('the sender of mail, when what it needs is away', async t => {
     const [before, next] = [mails(), start(t)]
     await until(() => mails() === before + 1)
     await next.stop()
+  })
+
+  await t.test('sends a mail once, though the database is away for half of a minute meanwhile', async t => {
+    await db.admin`update app_private.mails set sent_at = now() where sent_at is null`
+    let received = 0
+    let begun = 0
+    const slow = new SMTPServer({
+      authOptional: true,
+      disabledCommands: ['STARTTLS'],
+      onMailFrom: (_address, _session, done) => {
+        begun += 1
+        setTimeout(done, 15_000)
+      },
+      onData(stream, _session, done) {
+        stream.resume()
+        stream.on('end', () => {
+          received += 1
+          setTimeout(done, 15_000)
+        })
+      },
+    })
+    slow.listen(0, '127.0.0.1')
+    await once(slow.server, 'listening')
+    t.teardown(
+      () =>
+        new Promise<void>(resolve => {
+          slow.close(resolve)
+        }),
+    )
+    const SMTP_URL = `smtp://127.0.0.1:${(slow.server.address() as AddressInfo).port}`
+    const workers = [start(t, { SMTP_URL }), start(t, { SMTP_URL })]
+    const erin = await register(server, 'Erin')
+    await until(() => begun === 1)
+    await proxy.stop()
+    await sleep(25_000)
+    await proxy.start()
+    const isSent = async () => {
+      const [mail] = await db.admin`select sent_at from app_private.mails where to_address = ${erin.email}`
+      return mail?.['sent_at'] !== null
+    }
+    await until(isSent, 30)
+    t.same([begun, received], [1, 1])
+    await Promise.all(workers.map(worker => worker.stop()))
   })
 })

@@ -7,20 +7,11 @@ import { createMetrics } from '../src/metrics/registry.ts'
 import type { Answer } from '../src/tenant.ts'
 import { aShow, join, password, register, signIn, startServer, type TestServer, until } from './helper.ts'
 import { startProxy } from './proxy.ts'
+import { sum } from './series.ts'
 import { startServerProcess } from './server-process.ts'
 
 const token = 'a token only for Prometheus'
 
-/** The series of a metric with these labels, summed up. */
-function sum(text: string, name: string, labels: Record<string, string> = {}): number {
-  let total = 0
-  for (const [, series = '', value] of text.matchAll(/^(\w+(?:\{[^}]*\})?) (\S+)$/gm)) {
-    if (series.replace(/\{.*/, '') !== name) continue
-    if (Object.entries(labels).every(([label, of]) => series.includes(`${label}="${of}"`)))
-      total += Number(value)
-  }
-  return total
-}
 const read = async ({ app }: Pick<TestServer, 'app'>) => app.metrics.text()
 
 t.test('who may read the metrics', async t => {

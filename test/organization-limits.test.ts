@@ -1,7 +1,7 @@
 // The limit of an organization: the block and its end, values of its own, and what it is to others.
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
-import { aShow, register, startServer, until } from './helper.ts'
+import t, { type Test } from 'tap'
+import { aShow, join, type Person, register, signIn, startServer, type TestServer, until } from './helper.ts'
 import { limitOf, spread } from './limit.ts'
 import { type Proxy, startProxy } from './proxy.ts'
 
@@ -123,11 +123,88 @@ t.test('values of its own', async t => {
     await db.admin`insert into app.rate_limits (organization_id, requests) values (${dov.organization}, 500)`
     await becomes(500, dov)
     await call('POST /api/auth/sign-out', { token: dov.token })
+    const again = await signIn(server, dov.email)
     for (let n = 0; n < 20; n++) {
-      t.match(await ask(dov), { status: 401, limit: 500 })
+      await ask(dov)
+      t.match(await ask(again), { status: 200, limit: 500 })
       await sleep(20)
     }
   })
+})
+
+t.test('who has no business with an organization any more', async t => {
+  const begin = async (t: Test) => {
+    const server = await startServer(t, { RATE_LIMIT: '20', RATE_LIMIT_REFRESH: '0.1' })
+    const ask = async ({ token }: Person, path = '/api/shows') =>
+      limitOf(await server.call(`GET ${path}`, { token }))
+    return { server, ask }
+  }
+  type Way = (server: TestServer, owner: Person, member: Person) => Promise<unknown>
+  const ways: [string, Way, number][] = [
+    ['was removed', ({ call }, { token }, { id }) => call(`DELETE /api/users/${id}`, { token }), 403],
+    ['has signed out', ({ call }, _owner, { token }) => call('POST /api/auth/sign-out', { token }), 401],
+  ]
+  for (const [what, end, status] of ways) {
+    await t.test(`because somebody ${what}, costs it nothing`, async t => {
+      const { server, ask } = await begin(t)
+      const { db, app } = server
+      const owner = await register(server, 'Ana')
+      await db.admin`insert into app.rate_limits (organization_id, requests) values (${owner.organization}, 60)`
+      const member = await join(server, owner, 'viewer')
+      await until(async () => (await ask(owner)).limit === 60)
+      for (let n = 0; n < 4; n++) t.equal((await ask(member)).status, 200)
+      await end(server, owner, member)
+      const { remaining = 0 } = await ask(owner)
+      const answered: number[] = []
+      for (let n = 0; n < 25; n++) answered.push((await ask(member)).status)
+      t.same([...new Set(answered.slice(0, 15))], [status])
+      t.equal(answered.at(-1), 429, 'but the address has a limit for that')
+      t.match(
+        await app.metrics.text(),
+        /^callboard_rate_limited_total\{limit="address",organization=""\} \d/m,
+      )
+      const now = await ask(owner)
+      t.match(now, { status: 200, limit: 60 })
+      t.ok((now.remaining ?? 0) >= remaining - 1)
+      if (status === 401) t.equal(now.remaining, remaining - 1, 'what was served still counts')
+    })
+
+    await t.test(`because somebody ${what}, does not block it with many requests at once`, async t => {
+      const { server, ask } = await begin(t)
+      const owner = await register(server, 'Ben')
+      const member = await join(server, owner, 'viewer')
+      await end(server, owner, member)
+      await ask(owner)
+      const burst = await Promise.all(Array.from({ length: 200 }, () => ask(member)))
+      t.ok(burst.some(answer => answer.status === status))
+      t.ok(
+        burst.some(answer => answer.status === 429 && answer.retryAfter === 300),
+        'it was too many',
+      )
+      const now = await ask(owner)
+      t.match(now, { status: 200, limit: 20 })
+      t.ok((now.reset ?? 300) <= 60, 'and the window is none of a block')
+    })
+  }
+
+  await t.test(
+    'because somebody was removed, does not block it with what asks for no membership',
+    async t => {
+      const { server, ask } = await begin(t)
+      const owner = await register(server, 'Chiara')
+      const member = await join(server, owner, 'viewer')
+      await server.call(`DELETE /api/users/${member.id}`, { token: owner.token })
+      const answers: number[] = []
+      await until(async () => {
+        answers.push((await ask(member, '/api/me')).status)
+        return answers.at(-1) === 429
+      })
+      await until(async () => (await ask(owner)).status === 200)
+      // From now on it is the address that asks.
+      for (let n = 0; n < 60; n++) await ask(member, '/api/me')
+      t.equal((await ask(owner)).status, 200)
+    },
+  )
 })
 
 t.test('a request that is refused for the limit', async t => {
@@ -144,6 +221,8 @@ t.test('a request that is refused for the limit', async t => {
   const { call, pool } = server
   const { token } = await register(server, 'Ana')
   for (let n = 0; n < 4; n++) await call('GET /api/me', { token })
+  // The first who is refused is looked at, too.
+  await until(() => pool.stats().busy === 0)
 
   await t.test('waits for no database', async t => {
     proxy.freeze()

@@ -12,6 +12,10 @@ export interface Proxy {
   /** The server hangs: connections stay and are accepted, and no byte moves. */
   freeze: () => void
   thaw: () => void
+  /** The first connection on which the client says such a thing hangs from there on; resolves when it does. */
+  hangAt: (said: string) => Promise<void>
+  /** What the server says arrives so many milliseconds later. */
+  delay: (milliseconds: number) => void
   /** How many connections there are. */
   connections: () => number
   /** How many connections were ever made. */
@@ -34,14 +38,24 @@ export async function startProxy(t: Test, targetUrl: string): Promise<Proxy> {
   let port = 0
   let accepted = 0
   let isFrozen = false
+  let delay = 0
+  let trap: { said: string; sprung: () => void } | undefined
   let watch: ((from: 'client' | 'server', data: Buffer, send: () => void) => void) | undefined
 
   function pipe(from: Socket, to: Socket, side: 'client' | 'server') {
+    let isTrapped = false
     const pass = (action: () => void) => {
       if (isFrozen) frozen.push(action)
+      else if (delay > 0 && side === 'server') setTimeout(action, delay)
       else action()
     }
     from.on('data', data => {
+      if (trap && side === 'client' && data.includes(trap.said)) {
+        isTrapped = true
+        trap.sprung()
+        trap = undefined
+      }
+      if (isTrapped) return
       const send = () => to.write(data)
       pass(() => {
         if (watch) watch(side, data, send)
@@ -125,6 +139,13 @@ export async function startProxy(t: Test, targetUrl: string): Promise<Proxy> {
       isFrozen = true
     },
     thaw,
+    hangAt: said =>
+      new Promise(sprung => {
+        trap = { said, sprung }
+      }),
+    delay: milliseconds => {
+      delay = milliseconds
+    },
     connections: () => clients.size,
     accepted: () => accepted,
     flights,

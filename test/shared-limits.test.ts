@@ -4,6 +4,7 @@ import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { register, startDatabase, startServer, type TestServer, until } from './helper.ts'
 import { limitOf, spread } from './limit.ts'
+import { startProxy } from './proxy.ts'
 import { startRedis, withoutRedis } from './redis.ts'
 import { type ServerProcess, startServerProcess } from './server-process.ts'
 
@@ -166,6 +167,68 @@ t.test('while Redis is away', withoutRedis(), async t => {
     t.equal((await late.call('GET /livez')).status, 200)
     t.equal((await late.call('GET /problems/not_found')).status, 200)
     t.ok(Date.now() - began < 5000)
+  })
+})
+
+t.test('while Redis is slow', withoutRedis(), async t => {
+  const redis = await startRedis(t)
+  const proxy = await startProxy(t, redis.url)
+  const settings = { RATE_LIMIT: '100', RATE_LIMIT_BLOCK: '1', REDIS_URL: proxy.through(redis.url) }
+  const server = await startServer(t, settings)
+  const said = listen(server)
+  const warnings = () => said.filter(({ level, msg }) => level === 'warn' && msg.includes('Redis'))
+  const { token } = await register(server, 'Ana')
+  const ask = async () => {
+    const began = performance.now()
+    const answer = limitOf(await server.call('GET /api/me', { token }))
+    return { ...answer, ms: performance.now() - began }
+  }
+
+  await t.test('but not too slow, it still counts', async t => {
+    const { remaining = 0 } = await ask()
+    proxy.delay(120)
+    const slow = [await ask(), await ask(), await ask()]
+    t.match(
+      slow.map(({ remaining }) => remaining),
+      [remaining - 1, remaining - 2, remaining - 3],
+    )
+    t.ok(slow.every(({ ms }) => ms >= 100))
+    t.same(warnings(), [])
+  })
+
+  await t.test('requests wait no longer than a quarter of a second, and are counted here', async t => {
+    proxy.delay(0)
+    const { remaining = 0 } = await ask()
+    proxy.delay(700)
+    const began = Date.now()
+    const answers = await Promise.all(Array.from({ length: 10 }, () => ask()))
+    while (Date.now() - began < 4000) {
+      answers.push(await ask())
+      await sleep(100)
+    }
+    t.same([...new Set(answers.map(({ status }) => status))], [200])
+    const times = answers.map(({ ms }) => ms)
+    t.ok(Math.max(...times) < 500, `at most ${Math.max(...times).toFixed(0)} ms`)
+    t.ok(
+      spread(times.slice(10)).median < 100,
+      `the median is ${spread(times.slice(10)).median.toFixed(1)} ms`,
+    )
+    t.equal(warnings().length, 1)
+    const left = answers.map(answer => answer.remaining ?? 0)
+    t.ok(Math.max(...left) > remaining, 'with a count of its own')
+    t.ok((left.at(-1) ?? 0) < Math.max(...left) - 20, 'that goes on')
+    let refused = 0
+    for (let n = 0; n < 100; n++) if ((await ask()).status === 429) refused += 1
+    t.ok(refused > 0, 'and has the same limit')
+  })
+
+  await t.test('it is asked again when it is fast again', async t => {
+    proxy.delay(0)
+    await until(async () => {
+      await ask()
+      return said.some(({ msg }) => /Redis answers again/.test(msg))
+    })
+    t.equal((await ask()).status, 200)
   })
 })
 

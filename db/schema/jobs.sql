@@ -17,7 +17,7 @@ comment on function app_private.add_job(text, jsonb, text, integer) is
 alter function app_private.add_job(text, jsonb, text, integer) owner to callboard_definer;
 revoke execute on function app_private.add_job(text, jsonb, text, integer) from public;
 
-create or replace function app.keep_jobs(workers text[]) returns integer
+create or replace function app.keep_jobs(workers text[], may_free boolean default true) returns integer
 language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
@@ -27,6 +27,9 @@ declare
 begin
   update graphile_worker._private_jobs j set locked_at = now() where j.locked_by = any (workers);
   update graphile_worker._private_job_queues q set locked_at = now() where q.locked_by = any (workers);
+  if not may_free then
+    return 0;
+  end if;
 
   update graphile_worker._private_jobs j
   set locked_at = null, locked_by = null, last_error = coalesce(j.last_error, 'its worker was gone')
@@ -37,11 +40,11 @@ begin
   return released;
 end
 $$;
-comment on function app.keep_jobs(text[]) is
-  'A worker''s sign of life, given every 5 seconds: its jobs stay its own, and those of a worker that has been silent for 20 are free again. Returns how many.';
-alter function app.keep_jobs(text[]) owner to callboard_definer;
-revoke execute on function app.keep_jobs(text[]) from public;
-grant execute on function app.keep_jobs(text[]) to callboard_worker;
+comment on function app.keep_jobs(text[], boolean) is
+  'A worker''s sign of life, given every 5 seconds: its jobs stay its own, and those of a worker that has been silent for 20 are free again. Whoever has not been heard for that long itself must not free any: it may have been the database that was away. Returns how many are free.';
+alter function app.keep_jobs(text[], boolean) owner to callboard_definer;
+revoke execute on function app.keep_jobs(text[], boolean) from public;
+grant execute on function app.keep_jobs(text[], boolean) to callboard_worker;
 
 create or replace function app.job_health()
 returns table (waiting bigint, failed bigint, oldest_waiting_seconds float8, sealer_lag_seconds float8)

@@ -1,15 +1,24 @@
 /** Something that is done again and again, by a function of the database. */
-export interface Scheduled {
-  /** The name of the task in logs and in the queue. */
+export type Scheduled = {
+  /** The name of the task in logs, in the queue and in metrics. */
   task: string
-  /** When, as in a crontab, in UTC. */
-  cron: string
   /** One statement, whose first column is logged. */
   sql: string
-}
+} & (
+  | {
+      /** When, as in a crontab, in UTC. */
+      cron: string
+    }
+  | {
+      /** How often; that is no job, and a failure just waits for the next time. */
+      seconds: number
+    }
+)
 
 /** All that is done without being asked for. A line here and a grant to callboard_worker add to it. */
 export const schedule: Scheduled[] = [
+  { task: 'seal_new_events', seconds: 2, sql: `select app.seal_events('10 seconds')` },
+  // What turned up later than that.
   { task: 'seal_events', cron: '* * * * *', sql: 'select app.seal_events()' },
   { task: 'purge_expired', cron: '17 * * * *', sql: 'select app.purge_expired()' },
   // In this order: only what is sealed is purged, and only a month that is empty is dropped.

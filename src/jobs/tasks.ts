@@ -1,33 +1,80 @@
-import { type CronItem, type JobHelpers, type TaskList, type TaskSpec } from 'graphile-worker'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { CronItem, JobHelpers, TaskList, TaskSpec } from 'graphile-worker'
 import type { FastifyBaseLogger } from 'fastify'
+import type { Observe } from '../metrics/jobs.ts'
 import type { Scheduled } from './schedule.ts'
 
 /** Ticks of a day that no worker was there for are made up for; those that wait together are one run. */
 const backfillPeriod = 86_400_000
 
 /** One at a time, and given up within a minute: the next tick begins anew. */
-const specOf = ({ task }: Scheduled) =>
+const specOf = (task: string) =>
   ({ jobKey: task, jobKeyMode: 'preserve_run_at', queueName: task, maxAttempts: 4 }) satisfies TaskSpec
 
 /** The ticks of graphile-worker's cron. */
 export const ticksOf = (schedule: Scheduled[]): CronItem[] =>
-  schedule.map(scheduled => ({
-    task: scheduled.task,
-    identifier: scheduled.task,
-    match: scheduled.cron,
+  schedule.flatMap(scheduled => {
+    if (!('cron' in scheduled)) return []
+    const { task, cron } = scheduled
     // What comes every minute has its next tick soon enough.
-    options: { ...specOf(scheduled), backfillPeriod: scheduled.cron.startsWith('*') ? 0 : backfillPeriod },
-  }))
+    const options = { ...specOf(task), backfillPeriod: cron.startsWith('*') ? 0 : backfillPeriod }
+    return [{ task, identifier: task, match: cron, options }]
+  })
+
+function note(log: FastifyBaseLogger, task: string, done: unknown) {
+  // What comes every minute and finds nothing to do is not worth a line.
+  log[done === '0' ? 'debug' : 'info']({ task, done }, 'job done')
+}
 
 /** The tasks that run a statement and log what it returns. */
 export function scheduledTasks(schedule: Scheduled[], log: FastifyBaseLogger): TaskList {
   const run = async ({ task, sql }: Scheduled, helpers: JobHelpers) => {
     const { rows } = await helpers.query<Record<string, unknown>>(sql)
-    const done = Object.values(rows[0] ?? {})[0] ?? null
-    // What comes every minute and finds nothing to do is not worth a line.
-    log[done === '0' ? 'debug' : 'info']({ task, done }, 'job done')
+    note(log, task, Object.values(rows[0] ?? {})[0] ?? null)
   }
   return Object.fromEntries(
-    schedule.map(scheduled => [scheduled.task, (_: unknown, helpers: JobHelpers) => run(scheduled, helpers)]),
+    schedule.flatMap(scheduled =>
+      'cron' in scheduled
+        ? [[scheduled.task, (_: unknown, helpers: JobHelpers) => run(scheduled, helpers)]]
+        : [],
+    ),
   )
+}
+
+/** What a statement that comes every few seconds may take of all time: one part in so many. */
+const share = 20
+
+/**
+ * Does what comes every few seconds, or less often if it takes long, until what it returns is called. No
+ * jobs: those would write to the queue all the time, whether there is something to do or not.
+ */
+export function startTicking(
+  schedule: Scheduled[],
+  ask: (sql: string) => Promise<unknown>,
+  log: FastifyBaseLogger,
+  observe?: Observe,
+): () => void {
+  const stopped = new AbortController()
+  async function tick({ task, sql, seconds }: Extract<Scheduled, { seconds: number }>) {
+    let hasFailed = false
+    let took = 0
+    for (;;) {
+      await sleep(Math.max(seconds * 1000, took * share), undefined, { signal: stopped.signal })
+      const began = performance.now()
+      try {
+        note(log, task, await ask(sql))
+        hasFailed = false
+      } catch (error) {
+        if (stopped.signal.aborted) return
+        log[hasFailed ? 'debug' : 'warn']({ task, err: error }, 'job failed, will be tried again')
+        hasFailed = true
+      }
+      took = performance.now() - began
+      observe?.(task, hasFailed ? 'failed' : 'done', took)
+    }
+  }
+  for (const scheduled of schedule) if ('seconds' in scheduled) void tick(scheduled).catch(() => {})
+  return () => {
+    stopped.abort()
+  }
 }

@@ -6,15 +6,18 @@ import type { Config } from '../config.ts'
 import { importTasks } from '../imports.ts'
 import { mailTask } from '../mail.ts'
 import { within } from '../mail-transport.ts'
+import type { Observe } from '../metrics/jobs.ts'
 import { jobLogger } from './logger.ts'
 import { createJobPool, isOptional, type JobPool, withPatience } from './pool.ts'
 import { schedule, type Scheduled } from './schedule.ts'
-import { scheduledTasks, ticksOf } from './tasks.ts'
+import { scheduledTasks, startTicking, ticksOf } from './tasks.ts'
 
 /** How many jobs a process does at a time. */
 const concurrency = 4
 /** How often it says that it is alive, and how long it waits for an answer, in milliseconds; app.keep_jobs gives it 20 seconds. */
 const [beat, patience] = [5000, 5000]
+/** How long it must have been heard itself, with pauses shorter than the second, to free the jobs of others. */
+const [probation, longestPause] = [20_000, 12_000]
 
 export interface Worker {
   /** Takes no more jobs, waits for those that run until SHUTDOWN_TIMEOUT, and leaves the others to the next worker. */
@@ -33,12 +36,13 @@ export function startWorker(
   publicUrl: () => string,
   log: FastifyBaseLogger,
   recurring: Scheduled[] = schedule,
+  observe?: Observe,
 ): Worker {
   const stopping = new AbortController()
   const { signal } = stopping
   const { task, close } = mailTask(config, publicUrl)
   const taskList = { send_mail: task, ...importTasks, ...scheduledTasks(recurring, log) }
-  const logger = jobLogger(log, signal)
+  const logger = jobLogger(log, signal, observe)
   const asked = new Promise<void>(resolve => {
     signal.addEventListener('abort', () => {
       resolve()
@@ -47,11 +51,13 @@ export function startWorker(
   const hurrying = new AbortController()
   let plain = false
   let pause = 0
+  // Since when the database has heard of this process, and when last.
+  let [heardSince, heardLast] = [0, 0]
   let jobs: JobPool | undefined
 
   async function round() {
     const made = (jobs = createJobPool(url, {
-      size: concurrency + 3,
+      size: concurrency + 4,
       applicationName: 'callboard worker',
       plain,
     }))
@@ -72,6 +78,7 @@ export function startWorker(
         events.on(success, () => (failures = 0))
     })
     let timer: NodeJS.Timeout | undefined
+    let stopTicking: (() => void) | undefined
     try {
       await ask('select from graphile_worker.migrations limit 1')
       withPatience(made, signal, error => {
@@ -91,9 +98,9 @@ export function startWorker(
       const live = () => void keep(made, workers)
       live()
       timer = setInterval(live, beat)
+      stopTicking = startTicking(recurring, ask, log, observe)
       await Promise.race([ended, crippled, asked])
-      // What it sets when it is notified of a schema that is too new for it, which anybody can do.
-      if (process.exitCode === 57) process.exitCode = undefined
+      stopTicking()
       const finished = runner.stop().then(
         () => true,
         () => true,
@@ -108,16 +115,27 @@ export function startWorker(
       await within(1000, ask('select graphile_worker.force_unlock_workers($1)', [workers]))
     } finally {
       clearInterval(timer)
+      stopTicking?.()
+      // What it sets when it finds a schema that is too new for it, or is notified of one, which anybody can do.
+      if (process.exitCode === 57) process.exitCode = undefined
       await end()
     }
   }
 
-  /** Tells the database that these workers live. A network that swallows this has swallowed their statements, too. */
+  /**
+   * Tells the database that these workers live. A network that swallows this has swallowed their
+   * statements, too. When it is the database that was away, all workers were silent, and the first to
+   * come back must not take the others for dead.
+   */
   async function keep({ ask, cut }: JobPool, workers: string[]) {
     const timer = setTimeout(cut, patience)
     try {
-      const released = await ask('select app.keep_jobs($1)', [workers])
+      const now = Date.now()
+      if (now - heardLast > longestPause) heardSince = now
+      const mayFree = now - heardSince >= probation
+      const released = await ask('select app.keep_jobs($1, $2)', [workers, mayFree])
       if (released) log.warn({ released }, 'jobs of a worker that is gone are free again')
+      heardLast = Date.now()
     } catch (error) {
       if (!signal.aborted) log.warn({ err: error }, 'the database does not hear that this worker is alive')
     } finally {

@@ -21,12 +21,28 @@ const consume = (limiter: RateLimiterAbstract, key: string): Promise<RateLimiter
     throw refusal
   })
 
+/** Takes requests out of a count; a block that they alone have brought about ends. */
+async function reduce(limiter: RateLimiterAbstract, key: string, requests: number): Promise<true> {
+  const { requests: most, window } = ruleIn(key)
+  const count = await limiter.get(key)
+  if (!count) return true
+  const left = Math.max(0, count.consumedPoints - requests)
+  if (count.consumedPoints > most && left <= most) await limiter.set(key, left, window)
+  else await limiter.reward(key, Math.min(requests, count.consumedPoints))
+  return true
+}
+
+export interface Counters {
+  store: FastifyRateLimitStoreCtor
+  giveBack: (key: string, requests: number) => Promise<void>
+}
+
 /**
  * A store of @fastify/rate-limit that counts with rate-limiter-flexible, by the rule in the key: the
  * plugin's own stores know no block, and forget a count when they are full. rate-limiter-flexible has
  * an insuranceLimiter for outages, but with it nobody hears of one.
  */
-export function countersIn(redis: SharedMemory | undefined): FastifyRateLimitStoreCtor {
+export function countersIn(redis: SharedMemory | undefined): Counters {
   const limiters = new Map<string, Limiters>()
 
   function limitersFor(key: string): Limiters {
@@ -51,7 +67,13 @@ export function countersIn(redis: SharedMemory | undefined): FastifyRateLimitSto
     return (shared && (await redis?.ask(() => consume(shared, key)))) ?? consume(local, key)
   }
 
-  return class Counters implements FastifyRateLimitStore {
+  async function giveBack(key: string, requests: number) {
+    const { local, shared } = limitersFor(key)
+    const isDone = shared && (await redis?.ask(() => reduce(shared, key, requests)))
+    if (!isDone) await reduce(local, key, requests)
+  }
+
+  class Store implements FastifyRateLimitStore {
     incr(...[key, callback]: Parameters<FastifyRateLimitStore['incr']>) {
       count(key).then(({ consumedPoints, msBeforeNext }) => {
         callback(null, { current: consumedPoints, ttl: Math.max(msBeforeNext, 1) })
@@ -61,4 +83,5 @@ export function countersIn(redis: SharedMemory | undefined): FastifyRateLimitSto
       return this
     }
   }
+  return { store: Store, giveBack }
 }

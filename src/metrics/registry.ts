@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Pool } from '../database/pool.ts'
+import { jobMetrics, type Observe } from './jobs.ts'
 
 /** A number that the database knows: see gauges.ts. */
 export interface DatabaseGauge {
@@ -14,6 +15,7 @@ export interface Metrics {
   limited: (limit: 'organization' | 'address' | 'sign_in', organization?: string | null) => void
   refusedTokens: Counter<'reason'>
   breaches: Counter<'kind'>
+  job: Observe
   text: () => Promise<string>
   contentType: string
 }
@@ -87,6 +89,7 @@ export function createMetrics(pool: Pool, gauges?: () => Promise<readonly Databa
     },
     refusedTokens,
     breaches,
+    job: jobMetrics(registry),
     contentType: registry.contentType,
     text: async () => {
       await readGauges?.()
@@ -96,7 +99,7 @@ export function createMetrics(pool: Pool, gauges?: () => Promise<readonly Databa
 }
 
 /** Puts the database's gauges into the registry; when it does not answer there are none, instead of old ones. */
-function databaseGauges(registry: Registry, ask: () => Promise<readonly DatabaseGauge[]>) {
+export function databaseGauges(registry: Registry, ask: () => Promise<readonly DatabaseGauge[]>) {
   const shown: string[] = []
   return async () => {
     const rows = await ask().catch(() => undefined)

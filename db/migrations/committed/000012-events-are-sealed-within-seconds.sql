@@ -1,0 +1,279 @@
+--! Previous: sha1:127c84c1d9d1997a76e36411619209711c3c2f02
+--! Hash: sha1:74a35eede1b88ee57a1a24113b9ab0d25bedae3e
+--! Message: events are sealed within seconds
+
+drop function if exists app.keep_jobs(text[]);
+--! Included event_seals.sql
+-- Proof that the event log is what it was. A worker seals the events of each organization in a
+-- chain: every seal's hash covers the event's and that of the seal before. Whoever changes, takes
+-- out or cuts off an event breaks the chain, or ends with another head than one that was noted
+-- elsewhere. Of the personal details the chain holds only a salted hash, so they can be erased.
+
+create table if not exists app.event_seals (
+  organization_id uuid not null,
+  seq bigint not null,
+  event_id uuid not null,
+  occurred_at timestamptz not null,
+  core_hash bytea not null,
+  details_hash bytea not null,
+  prev_hash bytea not null,
+  hash bytea not null,
+  sealed_at timestamptz not null default now(),
+  primary key (organization_id, seq),
+  constraint event_seals_event_once unique (organization_id, event_id)
+);
+alter table app.event_seals enable row level security;
+alter table app.event_seals force row level security;
+drop policy if exists select_auditor on app.event_seals;
+create policy select_auditor on app.event_seals for select to callboard_auditor using (true);
+-- The definer adds to it, and nobody ever changes or deletes: seals outlive their events.
+drop policy if exists select_definer on app.event_seals;
+create policy select_definer on app.event_seals for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.event_seals;
+create policy insert_definer on app.event_seals for insert to callboard_definer with check (true);
+grant select on app.event_seals to callboard_auditor, callboard_definer;
+grant insert on app.event_seals to callboard_definer;
+alter table app.event_seals alter column seq set statistics 0, alter column core_hash set statistics 0,
+  alter column details_hash set statistics 0, alter column prev_hash set statistics 0, alter column hash set statistics 0;
+comment on table app.event_seals is 'The chain of each organization''s events.';
+comment on column app.event_seals.core_hash is 'Of what stays of an event for ever: app.event_core_hash.';
+comment on column app.event_seals.details_hash is 'Of what may be erased, with a salt that is erased too: app.event_details_hash.';
+comment on column app.event_seals.hash is 'Of prev_hash and all before it: app.event_seal_hash. With seq it is the head of the chain up to here.';
+
+-- How far the sealer is; whoever holds the row is the only one.
+create table if not exists app_private.sealing (
+  id boolean primary key default true constraint sealing_one_row check (id),
+  sealed_until timestamptz not null default '-infinity'
+);
+alter table app_private.sealing enable row level security;
+alter table app_private.sealing force row level security;
+drop policy if exists all_definer on app_private.sealing;
+create policy all_definer on app_private.sealing for all to callboard_definer using (true);
+grant select, update on app_private.sealing to callboard_definer;
+drop policy if exists insert_owner on app_private.sealing;
+create policy insert_owner on app_private.sealing for insert to callboard_owner with check (true);
+insert into app_private.sealing default values on conflict do nothing;
+comment on table app_private.sealing is 'Until when all events are sealed; locked by the sealer, so that there is one at a time.';
+
+-- Times as microseconds and everything as the text of an array, which quotes its elements: neither
+-- depends on a setting, and no value can pose as two.
+create or replace function app.event_core_hash(e app.event_log) returns bytea
+language sql stable parallel safe
+return sha256(convert_to(array[(e).organization_id::text, (e).id::text, (extract(epoch from (e).occurred_at) * 1000000)::bigint::text,
+  (e).actor_id::text, (e).actor_kind, (e).session_id::text, (e).action, (e).resource_type, (e).resource_id::text]::text, 'UTF8'));
+comment on function app.event_core_hash(app.event_log) is 'SHA-256 of an event without its details.';
+revoke execute on function app.event_core_hash(app.event_log) from public;
+grant execute on function app.event_core_hash(app.event_log) to callboard_auditor, callboard_definer;
+
+create or replace function app.event_details_hash(e app.event_log) returns bytea
+language sql stable parallel safe
+return sha256(convert_to(array[(e).salt::text, (e).changes::text, (e).request_id, host((e).ip)]::text, 'UTF8'));
+comment on function app.event_details_hash(app.event_log) is 'Salted SHA-256 of the details of an event: changes, request_id, ip.';
+revoke execute on function app.event_details_hash(app.event_log) from public;
+grant execute on function app.event_details_hash(app.event_log) to callboard_auditor, callboard_definer;
+
+create or replace function app.event_seal_hash(prev_hash bytea, organization_id uuid, seq bigint, event_id uuid, occurred_at timestamptz, core_hash bytea, details_hash bytea) returns bytea
+language sql immutable parallel safe
+return sha256(prev_hash || uuid_send(organization_id) || int8send(seq) || uuid_send(event_id) || timestamptz_send(occurred_at) || core_hash || details_hash);
+comment on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) is 'SHA-256 of a seal and the one before it; before the first there is the empty one.';
+revoke execute on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) from public;
+grant execute on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) to callboard_auditor, callboard_definer;
+
+create or replace function app_private.seal_horizon() returns timestamptz
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+begin
+  if not pg_has_role(current_user, 'pg_read_all_stats', 'usage') then
+    raise exception 'callboard_definer cannot see the transactions of others: run db/roles.sql again, as a superuser';
+  end if;
+  -- An earlier look in this transaction would be repeated otherwise.
+  perform pg_stat_clear_snapshot();
+  return least(at,
+    (select min(a.xact_start) from pg_catalog.pg_stat_activity a where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_type <> 'autovacuum worker'),
+    -- When a prepared transaction began is not known, only that it was before.
+    (select min(p.prepared) - interval '1 hour' from pg_catalog.pg_prepared_xacts p where p.database = current_database()));
+end
+$$;
+comment on function app_private.seal_horizon() is 'The moment before which every transaction that has begun has also ended.';
+alter function app_private.seal_horizon() owner to callboard_definer;
+revoke execute on function app_private.seal_horizon() from public;
+
+create or replace function app_private.next_logged(behind uuid, since timestamptz, until timestamptz) returns uuid
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  -- Along the primary key from one organization to the next. Whole months, so that it needs no look at the events.
+  if behind is null then
+    return (select l.organization_id from app.event_log l
+      where l.occurred_at >= date_trunc('month', since, 'UTC') and l.occurred_at < until order by l.organization_id limit 1);
+  end if;
+  return (select l.organization_id from app.event_log l
+    where l.organization_id > behind and l.occurred_at >= date_trunc('month', since, 'UTC') and l.occurred_at < until
+    order by l.organization_id limit 1);
+end
+$$;
+comment on function app_private.next_logged(uuid, timestamptz, timestamptz) is
+  'The organization behind another one (null: the first) that has events between two moments, and perhaps some that has them only nearby.';
+alter function app_private.next_logged(uuid, timestamptz, timestamptz) owner to callboard_definer;
+revoke execute on function app_private.next_logged(uuid, timestamptz, timestamptz) from public;
+
+create or replace function app_private.seal_some(of_organization uuid, since timestamptz, until timestamptz, at_most integer) returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  head app.event_seals;
+  batch record;
+  chain bytea[] := '{}';
+  last_hash bytea;
+begin
+  -- Hashed after the limit, not before.
+  select array_agg((e.l).id) as ids, array_agg((e.l).occurred_at) as times,
+    array_agg(app.event_core_hash(e.l)) as cores, array_agg(app.event_details_hash(e.l)) as details into batch
+  from (
+    select l from app.event_log l
+    where l.organization_id = of_organization and l.occurred_at >= since and l.occurred_at < until
+      and not exists (select from app.event_seals s where s.organization_id = of_organization and s.event_id = l.id)
+    order by l.occurred_at, l.id limit at_most) e;
+  if batch.ids is null then
+    return 0;
+  end if;
+  select * into head from app.event_seals s where s.organization_id = of_organization order by s.seq desc limit 1;
+  head.seq := coalesce(head.seq, 0);
+  head.hash := coalesce(head.hash, '');
+  last_hash := head.hash;
+  for n in 1 .. cardinality(batch.ids) loop
+    last_hash := app.event_seal_hash(last_hash, of_organization, head.seq + n, batch.ids[n], batch.times[n], batch.cores[n], batch.details[n]);
+    chain[n] := last_hash;
+  end loop;
+  insert into app.event_seals (organization_id, seq, event_id, occurred_at, core_hash, details_hash, prev_hash, hash)
+  select of_organization, head.seq + e.n, e.id, e.occurred_at, e.core, e.details, lag(e.hash, 1, head.hash) over (order by e.n), e.hash
+  from unnest(batch.ids, batch.times, batch.cores, batch.details, chain) with ordinality e (id, occurred_at, core, details, hash, n);
+  return cardinality(batch.ids);
+end
+$$;
+comment on function app_private.seal_some(uuid, timestamptz, timestamptz, integer) is 'Adds the unsealed events of an organization between two moments to its chain, in the order of time; says how many.';
+alter function app_private.seal_some(uuid, timestamptz, timestamptz, integer) owner to callboard_definer;
+revoke execute on function app_private.seal_some(uuid, timestamptz, timestamptz, integer) from public;
+
+create or replace function app.seal_events(look_back interval default '1 hour') returns bigint
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+set jit = off
+as $$
+declare
+  state app_private.sealing;
+  horizon timestamptz;
+  since timestamptz;
+  behind timestamptz;
+  organization uuid;
+  done bigint;
+  sealed bigint := 0;
+begin
+  select * into state from app_private.sealing for update skip locked;
+  if not found then
+    return 0;
+  end if;
+  horizon := app_private.seal_horizon();
+  -- A clock that was set back, or a backend that stopped between taking the time and showing it,
+  -- leaves an event behind the others: it is found within look_back, and sealed behind them.
+  since := greatest(state.sealed_until - look_back, '0001-01-01 00:00:00+00');
+  loop
+    organization := app_private.next_logged(organization, since, horizon);
+    exit when organization is null;
+    -- Nearly all of them, when it is asked every few seconds.
+    continue when not exists (select from app.event_log l
+      where l.organization_id = organization and l.occurred_at >= since and l.occurred_at < horizon);
+    behind := since;
+    loop
+      -- As many as fit into the memory at a time.
+      done := app_private.seal_some(organization, behind, horizon, 20000);
+      sealed := sealed + done;
+      exit when done < 20000;
+      select s.occurred_at into behind from app.event_seals s where s.organization_id = organization order by s.seq desc limit 1;
+    end loop;
+  end loop;
+  update app_private.sealing set sealed_until = greatest(sealed_until, horizon);
+  return sealed;
+end
+$$;
+comment on function app.seal_events(interval) is
+  'Seals the events of all transactions that can have no earlier ones any more, and those of the last look_back that were missed; says how many. Another call at the same time does nothing. Every 2 seconds with ''10 seconds'', once a minute, and once a day with ''10 years''.';
+alter function app.seal_events(interval) owner to callboard_definer;
+revoke execute on function app.seal_events(interval) from public;
+grant execute on function app.seal_events(interval) to callboard_worker;
+--! EndIncluded event_seals.sql
+--! Included jobs.sql
+-- Jobs: what is done after the answer, by the worker. graphile-worker keeps them in a schema of its
+-- own (see queue.sql); these functions are all that the rest of the database knows of it. They are
+-- in plpgsql because that schema is not there when they are made.
+
+create or replace function app_private.add_job(
+  task text, payload jsonb, job_key text default null, max_attempts integer default null
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform graphile_worker.add_job(task, payload::json, job_key => add_job.job_key, max_attempts => add_job.max_attempts);
+end
+$$;
+comment on function app_private.add_job(text, jsonb, text, integer) is
+  'Has the worker do a task once this transaction has committed. No secret goes into the payload, which is kept as long as the job. A waiting job with the same key is replaced; a job that fails is tried again after growing pauses, max_attempts times (default 25).';
+alter function app_private.add_job(text, jsonb, text, integer) owner to callboard_definer;
+revoke execute on function app_private.add_job(text, jsonb, text, integer) from public;
+
+create or replace function app.keep_jobs(workers text[], may_free boolean default true) returns integer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  released integer;
+begin
+  update graphile_worker._private_jobs j set locked_at = now() where j.locked_by = any (workers);
+  update graphile_worker._private_job_queues q set locked_at = now() where q.locked_by = any (workers);
+  if not may_free then
+    return 0;
+  end if;
+
+  update graphile_worker._private_jobs j
+  set locked_at = null, locked_by = null, last_error = coalesce(j.last_error, 'its worker was gone')
+  where j.locked_at < now() - interval '20 seconds';
+  get diagnostics released = row_count;
+  update graphile_worker._private_job_queues q set locked_at = null, locked_by = null
+  where q.locked_at < now() - interval '20 seconds';
+  return released;
+end
+$$;
+comment on function app.keep_jobs(text[], boolean) is
+  'A worker''s sign of life, given every 5 seconds: its jobs stay its own, and those of a worker that has been silent for 20 are free again. Whoever has not been heard for that long itself must not free any: it may have been the database that was away. Returns how many are free.';
+alter function app.keep_jobs(text[], boolean) owner to callboard_definer;
+revoke execute on function app.keep_jobs(text[], boolean) from public;
+grant execute on function app.keep_jobs(text[], boolean) to callboard_worker;
+
+create or replace function app.job_health()
+returns table (waiting bigint, failed bigint, oldest_waiting_seconds float8, sealer_lag_seconds float8)
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return query
+    select count(*) filter (where j.is_available), count(*) filter (where j.locked_at is null and not j.is_available),
+      coalesce(extract(epoch from now() - min(j.run_at) filter (where j.is_available and j.run_at <= now())), 0)::float8,
+      (select extract(epoch from now() - s.sealed_until)::float8 from app_private.sealing s where isfinite(s.sealed_until))
+    from graphile_worker._private_jobs j;
+end
+$$;
+comment on function app.job_health() is
+  'How many jobs wait (some until a pause is over) and were given up, for how long the oldest has been due, and up to how long ago events are sealed (null: none ever).';
+alter function app.job_health() owner to callboard_definer;
+revoke execute on function app.job_health() from public;
+grant execute on function app.job_health() to callboard_worker;
+--! EndIncluded jobs.sql
