@@ -25,6 +25,7 @@
 --!include accounts.sql
 --!include account_events.sql
 --!include event_verify.sql
+--!include legal_holds.sql
 --!include event_retention.sql
 --!include event_reading.sql
 --!include idempotency.sql
@@ -33,3 +34,5 @@
 --!include venues.sql
 --!include shows.sql
 --!include show_commands.sql
+--!include deletion_retention.sql
+--!include deletion_purge.sql
