@@ -63,6 +63,7 @@ const tags = {
   venues: 'The places where shows happen',
   shows: 'Performances, from the first inquiry to the settlement',
   audit: 'Who did what: the event log, and the proof that it is whole',
+  retention: 'How long what was deleted is kept, and what keeps everything',
   problems: 'What the `type` of an error leads to',
   health: 'For probes and load balancers',
 }

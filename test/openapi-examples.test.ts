@@ -68,6 +68,8 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       resendInvitation: 'not_found',
       restoreVenue: 'not_found',
       restoreShow: 'not_found',
+      readLegalHold: 'not_found',
+      releaseLegalHold: 'not_found',
     }
     for (const { operation, name } of operations) {
       const ben = await register(server, 'Ben')

@@ -6,6 +6,11 @@ export interface Scheduled {
   cron: string
   /** One statement, whose first column is logged. */
   sql: string
+  /**
+   * Done in parts, so that no transaction lasts long: the statement takes as $1 the `next` of what it has
+   * returned before, and is run until that is null. What it says to have `failed` fails the job at its end.
+   */
+  inParts?: boolean
 }
 
 /** All that is done without being asked for. A line here and a grant to callboard_worker add to it. */
@@ -20,4 +25,5 @@ export const schedule: Scheduled[] = [
     cron: '45 3 * * *',
     sql: 'select jsonb_object_agg(partition, done) from app.maintain_event_partitions()',
   },
+  { task: 'purge_deleted', cron: '5 4 * * *', sql: 'select app.purge_deleted($1)', inParts: true },
 ]
