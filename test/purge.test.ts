@@ -204,6 +204,21 @@ t.test('what was deleted', async t => {
       because: [{ kept_by: 'parts_show_exists' }],
     })
     t.ok(await exists(db, 'shows', show))
+    // One that is on its way when the purge looks: it must not arrive to find its show gone, nor go with it.
+    await db.admin`delete from app.parts`
+    let purging = Promise.resolve<Partial<Purged>>({})
+    await db.admin.begin(async sql => {
+      await sql`insert into app.parts (organization_id, show_id) values (${ana.organization}, ${show})`
+      purging = purge(db)
+      const waits = until(async () => {
+        const { count } = await db.admin`
+          select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+        return count > 0
+      })
+      await Promise.race([purging, waits.catch(() => {})])
+    })
+    t.match(await purging, { deletions: 0, busy: 1 })
+    t.equal((await db.admin`select from app.parts`).count, 1)
     await db.admin`
       update app.parts p set deleted_at = s.deleted_at, deletion_id = s.deletion_id from app.shows s where s.id = p.show_id`
     t.match(await purge(db), { deletions: 1, rows: 2, kept: 0 })
