@@ -26,6 +26,7 @@ export async function thingsOf(server: TestServer, person: Person): Promise<Reco
     roles: await make('/api/roles', { name: `Role ${randomUUID()}`, permissions: ['shows.read'] }),
     venues: await make('/api/venues', venue),
     shows: await make('/api/shows', aShow),
+    'legal-holds': await make('/api/legal-holds', { reason: 'A lawsuit' }),
     audit: await eventOf(server, person),
   }
 }
