@@ -26,6 +26,7 @@
 --!include accounts.sql
 --!include account_events.sql
 --!include event_verify.sql
+--!include legal_holds.sql
 --!include event_retention.sql
 --!include event_reading.sql
 --!include idempotency.sql
@@ -41,3 +42,5 @@
 --!include imports.sql
 --!include import_checking.sql
 --!include import_running.sql
+--!include deletion_retention.sql
+--!include deletion_purge.sql

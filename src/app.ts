@@ -26,6 +26,7 @@ import { myOrganizationRoutes, organizationRoutes } from './routes/organizations
 import { mailedLinkRoutes, passwordRoutes } from './routes/passwords.ts'
 import { permissionRoutes } from './routes/permissions.ts'
 import { problemRoutes } from './routes/problems.ts'
+import { retentionRoutes } from './routes/retention.ts'
 import { roleRoutes } from './routes/roles.ts'
 import { showRoutes } from './routes/shows.ts'
 import { supportRoutes } from './routes/support.ts'
@@ -128,6 +129,7 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
     await signedIn.register(financePeriodRoutes)
     await signedIn.register(importRoutes, { limit: config.IMPORT_LIMIT })
     await signedIn.register(auditRoutes)
+    await signedIn.register(retentionRoutes)
   })
   app.refuseOtherMethods()
   return app

@@ -65,6 +65,7 @@ const tags = {
   finance: 'Income and expenses, their categories, and months that are closed',
   imports: 'Files of shows and finance records',
   audit: 'Who did what: the event log, and the proof that it is whole',
+  retention: 'How long what was deleted is kept, and what keeps everything',
   problems: 'What the `type` of an error leads to',
   health: 'For probes and load balancers',
 }

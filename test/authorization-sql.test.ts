@@ -15,6 +15,7 @@ interface Ids extends Tenant {
   /** Somebody to be managed. */
   member: string
   role: string
+  hold: string
   actor: string
 }
 const all = actors
@@ -146,6 +147,18 @@ const table: Record<string, Cell[]> = {
     [['owner'], () => 'select app.set_event_retention(200)'],
     nobody,
   ],
+  'app.deletion_retentions': [
+    [admins, () => 'select from app.deletion_retentions'],
+    [['owner'], () => 'select app.set_retention(20)'],
+    [['owner'], () => 'select app.set_retention(40)'],
+    nobody,
+  ],
+  'app.legal_holds': [
+    [admins, () => 'select from app.legal_holds'],
+    [['owner'], () => `select app.place_legal_hold('A lawsuit')`],
+    [['owner'], k => `select app.release_legal_hold('${k.hold}')`],
+    nobody,
+  ],
 }
 
 async function scene(server: TestServer): Promise<{ ids: Ids; who: Record<Actor, Person> }> {
@@ -161,12 +174,16 @@ async function scene(server: TestServer): Promise<{ ids: Ids; who: Record<Actor,
     token,
     body: { effect: 'grant' },
   })
+  const { body: hold } = await server.call<{ id: string }>('POST /api/legal-holds', {
+    token,
+    body: { reason: 'A lawsuit' },
+  })
   await server.call('POST /api/venues', {
     token,
     body: { name: 'Empty', city: 'Oslo', country: 'NO', time_zone: 'Europe/Oslo' },
   })
   return {
-    ids: { ...tenant, member: member.id, role: role.id, actor: '' },
+    ids: { ...tenant, member: member.id, role: role.id, hold: hold.id, actor: '' },
     who: {
       owner,
       viewer: await join(server, owner, 'viewer'),

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { schedule, type Scheduled } from '../src/jobs/schedule.ts'
 import { startWorker } from '../src/jobs/worker.ts'
-import { type Database, register, startDatabase, startServer, until } from './helper.ts'
+import { aShow, type Database, register, startDatabase, startServer, until } from './helper.ts'
 import { startServerProcess } from './server-process.ts'
 
 /** A task that only `queue` asks for. */
@@ -73,6 +73,29 @@ t.test('the worker', async t => {
     t.match(await jobs(db, 'long'), [{ is_taken: false, attempts: 1 }])
   })
 
+  await t.test('goes on with a job in parts, and fails it at the end if a part has failed', async t => {
+    // As many parts as it says, of which one fails.
+    await db.admin.unsafe(`
+      create function app.count_parts(behind jsonb) returns jsonb language sql as
+        $$ select jsonb_build_object('part', n, 'failed', (n = 2)::int, 'next', case when n < 4 then jsonb_build_array(n) end)
+           from (select coalesce((behind ->> 0)::int, 0) + 1 as n) x $$;
+      grant execute on function app.count_parts(jsonb) to callboard_worker`)
+    t.teardown(() => db.admin`drop function app.count_parts`)
+    const parts: unknown[] = []
+    const note = ({ done }: { done?: { part: number } }) => parts.push(done?.part)
+    const log = Object.assign(Object.create(app.log) as typeof app.log, { info: note })
+    const worker = startWorker(config, db.url('callboard_worker'), () => '', log, [
+      { task: 'count', cron: never, sql: 'select app.count_parts($1)', inParts: true },
+    ])
+    t.teardown(() => worker.stop())
+    await queue(db, 'count')
+    await until(async () => (await jobs(db, 'count'))[0]?.last_error !== null)
+    t.strictSame(parts, [1, 2, 3, 4])
+    t.match(await jobs(db, 'count'), [{ attempts: 1, last_error: /1 failed/ }])
+    await worker.stop()
+    await db.admin`delete from graphile_worker._private_jobs`
+  })
+
   await t.test('says how long a job has waited when nobody works', async t => {
     await queue(db, 'nobody')
     await db.admin`update graphile_worker._private_jobs set run_at = now() - interval '1 minute' where task_id =
@@ -85,7 +108,10 @@ t.test('the worker', async t => {
 t.test('what is done again and again', async t => {
   const server = await startServer(t)
   const { db, app, config } = server
-  await register(server, 'Ana')
+  const { token } = await register(server, 'Ana')
+  const show = await server.call<{ id: string }>('POST /api/shows', { token, body: aShow })
+  await server.call(`DELETE /api/shows/${show.body.id}`, { token })
+  await db.admin`update app.shows set deleted_at = now() - interval '31 days'`
   t.equal((await health(db)).sealer_lag_seconds, null, 'nothing was sealed yet')
   // What was due while nobody worked is made up for: a worker knows these ticks, and was away for a day.
   await db.admin`
@@ -126,6 +152,7 @@ t.test('what is done again and again', async t => {
     [{ to_address: 'lost@example.com', data: {}, failed_at: Date }, { to_address: 'new@example.com' }],
   )
   t.equal(done['purge_events'], '0')
+  t.match(done['purge_deleted'], { deletions: 1, rows: 1, failed: 0, next: null })
   const [partition] =
     await db.admin`select to_regclass(${`app.event_log_${nextMonth()}`}) is not null as is_there`
   t.same(partition, { is_there: true }, 'next month has its partition again')
@@ -205,6 +232,7 @@ t.test('the login of the API can neither read nor add, take or free a job', asyn
     api`select app.keep_jobs('{}')`,
     api`select app.job_health()`,
     api`select app.purge_expired()`,
+    api`select app.purge_deleted()`,
   ])
     await t.rejects(attempt, { code: '42501' })
 })

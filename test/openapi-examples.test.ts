@@ -76,6 +76,8 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       cancelImport: 'not_found',
       restoreFinanceCategory: 'not_found',
       restoreFinanceRecord: 'not_found',
+      readLegalHold: 'not_found',
+      releaseLegalHold: 'not_found',
     }
     for (const { operation, name } of operations) {
       const ben = await register(server, 'Ben')

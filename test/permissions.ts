@@ -101,6 +101,9 @@ const anImportOf: Arrange = async ({ server, owner }) => {
 }
 const aRole = () => ({ name: `Role ${serial++}`, permissions: ['shows.read'] })
 const aRoleOf: Arrange = async world => ({ path: await make(world, '/api/roles', aRole()) })
+const aHoldOf: Arrange = async world => ({
+  path: await make(world, '/api/legal-holds', { reason: 'A lawsuit' }),
+})
 /** Something that belongs to what another arrangement makes. */
 const under =
   (arrange: Arrange, path: string, body?: object): Arrange =>
@@ -384,6 +387,13 @@ export const table: Record<
   verifyEvents: [[401, 403, 403, 200, 200, 403, 200, 200]],
   readEventRetention: [[401, 403, 403, 200, 200, 403, 200, 200]],
   setEventRetention: [[401, 403, 403, 403, 200, 403, 200, 403], only(() => ({ days: 90 }))],
+
+  readRetention: [[401, 403, 403, 200, 200, 403, 200, 200]],
+  setRetention: [[401, 403, 403, 403, 200, 403, 200, 403], only(() => ({ deleted_days: 60 }))],
+  listLegalHolds: [[401, 403, 403, 200, 200, 403, 200, 200]],
+  placeLegalHold: [[401, 403, 403, 403, 201, 403, 201, 403], only(() => ({ reason: 'A lawsuit' }))],
+  readLegalHold: [[401, 403, 403, 200, 200, 403, 404, 200], aHoldOf],
+  releaseLegalHold: [[401, 403, 403, 403, 200, 403, 404, 403], under(aHoldOf, '/release')],
 }
 
 /** Somebody with a grant to read all organizations, and a token for that of the owner. */

@@ -35,6 +35,7 @@ export async function thingsOf(server: TestServer, person: Person): Promise<Reco
       amount_minor: 100,
     }),
     imports: await importOf(server, person),
+    'legal-holds': await make('/api/legal-holds', { reason: 'A lawsuit' }),
     audit: await eventOf(server, person),
   }
 }

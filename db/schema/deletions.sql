@@ -19,6 +19,14 @@ create or replace view app_private.deletion_edges as
 comment on view app_private.deletion_edges is 'Foreign keys between tables with soft delete: what a deletion follows, and what forbids it.';
 grant select on app_private.deletion_edges to callboard_definer;
 
+create or replace view app_private.deletion_tables as
+  select c.oid::regclass as marked, case when c.oid = 'app.organizations'::regclass then 'id' else 'organization_id' end as organization_column
+  from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
+  where a.attname = 'deletion_id' and not a.attisdropped and c.relkind in ('r', 'p') and not c.relispartition
+  order by c.relname;
+comment on view app_private.deletion_tables is 'The tables with soft delete, and their columns with the organization.';
+grant select on app_private.deletion_tables to callboard_definer;
+
 create or replace function app_private.spread_deletion(from_table regclass, deletion uuid) returns void
 language plpgsql volatile
 set search_path = ''
@@ -78,15 +86,11 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  marked regclass;
+  t record;
 begin
-  for marked in
-    select a.attrelid::regclass from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
-    where a.attname = 'deletion_id' and not a.attisdropped and c.relkind in ('r', 'p') and not c.relispartition
-    order by c.relname
-  loop
-    execute format('update %s set deleted_at = null, deleted_by = null, deletion_id = null where deletion_id = $1 and %s',
-      marked, case when marked = 'app.organizations'::regclass then 'id' else 'organization_id' end || ' = app.current_org()')
+  for t in select * from app_private.deletion_tables loop
+    execute format('update %s set deleted_at = null, deleted_by = null, deletion_id = null where deletion_id = $1 and %I = app.current_org()',
+      t.marked, t.organization_column)
     using deletion;
   end loop;
 end

@@ -1,7 +1,8 @@
 -- How long events are kept, and how personal details leave them before that.
 
 create table if not exists app.event_retentions (
-  organization_id uuid primary key default app.current_org() references app.organizations (id) on delete cascade,
+  -- No foreign key: like the log, it outlives the organization.
+  organization_id uuid primary key default app.current_org(),
   days integer not null constraint event_retentions_days_range check (days between 90 and 3650)
 );
 alter table app.event_retentions alter column days set statistics 0;
@@ -77,6 +78,7 @@ begin
   loop
     organization := app_private.next_logged(organization, '0001-01-01 00:00:00+00', now() - interval '90 days');
     exit when organization is null;
+    continue when app_private.is_held(organization);
     before := now() - make_interval(days => coalesce((select r.days from app.event_retentions r where r.organization_id = organization), 365));
     -- What is not sealed yet stays: it would leave no trace.
     delete from app.event_log l
@@ -93,7 +95,7 @@ begin
 end
 $$;
 comment on function app.purge_events() is
-  'Deletes the sealed events that are older than their organization keeps them, and logs until when (audit.purge); says how many. Once a day, before app.maintain_event_partitions.';
+  'Deletes the sealed events that are older than their organization keeps them, unless a legal hold does, and logs until when (audit.purge); says how many. Once a day, before app.maintain_event_partitions.';
 alter function app.purge_events() owner to callboard_definer;
 revoke execute on function app.purge_events() from public;
 grant execute on function app.purge_events() to callboard_worker;
@@ -114,6 +116,9 @@ begin
     )
     select g.organization_id, count(*) as events from gone g group by 1
   loop
+    if app_private.is_held(found_in.organization_id) then
+      perform app.refuse(409, 'legal_hold', format('The organization %s has a legal hold: nothing of its events may be erased.', found_in.organization_id));
+    end if;
     -- app.verify_events finds it by the moment and by what it is about.
     perform app_private.log_event(found_in.organization_id, 'audit.erase', 'details', about,
       jsonb_build_object('new', jsonb_build_object('events', found_in.events)));
@@ -123,6 +128,6 @@ begin
 end
 $$;
 comment on function app_private.erase_events(uuid) is
-  'Erases changes, request id and address of all events that a user did, or that are about the user or thing with this id; what is left stays verifiable. Logs audit.erase in each organization; says how many.';
+  'Erases changes, request id and address of all events that a user did, or that are about the user or thing with this id; what is left stays verifiable. Logs audit.erase in each organization; says how many. PT409 legal_hold if one of them has one: then nothing is erased.';
 alter function app_private.erase_events(uuid) owner to callboard_definer;
 revoke execute on function app_private.erase_events(uuid) from public;

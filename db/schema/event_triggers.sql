@@ -51,11 +51,15 @@ begin
       verb := coalesce((select v.key from jsonb_each(tg_argv[3]::jsonb) v where changes -> 'new' ? v.key limit 1), 'update');
     end if;
   else
-    -- What was marked before is purged now, and its values are to be gone. What is never marked is taken back.
-    if not present ? 'deleted_at' then
-      changes := jsonb_build_object('old', jsonb_strip_nulls(app_private.loggable(present, tg_argv[4])));
+    -- What was marked before is purged now, with what goes along, and its values are to be gone. What is never marked is taken back.
+    if present ->> 'deleted_at' is not null or current_setting('app.role', true) = 'purge' and app_private.is_genuine() then
+      verb := 'purge';
+    else
+      verb := 'delete';
+      if not present ? 'deleted_at' then
+        changes := jsonb_build_object('old', jsonb_strip_nulls(app_private.loggable(present, tg_argv[4])));
+      end if;
     end if;
-    verb := case when present ->> 'deleted_at' is null then 'delete' else 'purge' end;
   end if;
   if tg_argv[3] <> '{}' then
     verb := coalesce(tg_argv[3]::jsonb ->> verb, verb);

@@ -24,6 +24,7 @@ create table if not exists app.invitations (
 create unique index if not exists invitations_token_hash_idx on app.invitations (token_hash);
 create unique index if not exists invitation_pending on app.invitations (organization_id, email)
   where accepted_at is null and deleted_at is null;
+create index if not exists invitations_deletion_id_idx on app.invitations (organization_id, deletion_id) where deletion_id is not null;
 alter table app.invitations alter column email set statistics 0;
 
 alter table app.invitations enable row level security;

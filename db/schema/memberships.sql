@@ -15,6 +15,7 @@ create table if not exists app.memberships (
   primary key (organization_id, user_id)
 );
 create index if not exists memberships_user_id_idx on app.memberships (user_id) where deleted_at is null;
+create index if not exists memberships_deletion_id_idx on app.memberships (organization_id, deletion_id) where deletion_id is not null;
 
 alter table app.memberships enable row level security;
 alter table app.memberships force row level security;

@@ -74,7 +74,7 @@ create or replace function app_private.slug_organization(of_slug text) returns u
 language sql stable security definer
 set search_path = ''
 begin atomic
-  select s.organization_id from app_private.slugs s where s.slug = of_slug;
+  select o.id from app_private.slugs s join app.organizations o on o.id = s.organization_id where s.slug = of_slug;
 end;
 alter function app_private.slug_organization(text) owner to callboard_definer;
 comment on function app_private.slug_organization(text) is 'The organization that a slug, also a former one, leads to.';

@@ -53,10 +53,11 @@ comment on column app.organizations.slug is 'Derived from the name by the databa
 comment on column app.organizations.currency is 'ISO 4217 code of the currency that the organization keeps its books in.';
 
 -- Every slug that was ever given, so that an old link still leads to its organization
--- and never to somebody else's.
+-- and never to somebody else's, even when that is gone.
 create table if not exists app_private.slugs (
   slug text primary key constraint slugs_format check (slug ~ '^[a-z0-9]+(-[a-z0-9]+)*$' and length(slug) <= 80),
-  organization_id uuid not null references app.organizations (id) on delete cascade deferrable initially deferred,
+  -- No foreign key: it outlives the organization.
+  organization_id uuid not null,
   created_at timestamptz not null default now()
 );
 create index if not exists slugs_organization_id_idx on app_private.slugs (organization_id);

@@ -53,7 +53,8 @@ insert into app.permissions (name, description) values
   ('organization.update', 'Change the organization''s name and settings'),
   ('organization.delete', 'Delete and restore the organization, hand it over'),
   ('audit.read',          'Read the event log and verify it'),
-  ('audit.manage',        'Decide how long events are kept')
+  ('audit.manage',        'Decide how long events are kept'),
+  ('retention.manage',    'Decide how long deleted rows are kept, place and release legal holds')
 on conflict (name) do update set description = excluded.description;
 
 insert into app.roles (name, description) values
@@ -66,7 +67,7 @@ on conflict (name) do update set description = excluded.description;
 insert into app.role_permissions (role, permission)
 select r.role, p.permission
 from (values
-  ('owner',   array['organization.read', 'organization.update', 'organization.delete', 'members.read', 'members.manage', 'shows.read', 'shows.write', 'shows.delete', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'imports.run', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'audit.read', 'audit.manage']),
+  ('owner',   array['organization.read', 'organization.update', 'organization.delete', 'members.read', 'members.manage', 'shows.read', 'shows.write', 'shows.delete', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'imports.run', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'audit.read', 'audit.manage', 'retention.manage']),
   ('admin',   array['organization.read', 'organization.update', 'members.read', 'shows.read', 'shows.write', 'shows.delete', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'imports.run', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'audit.read']),
   ('manager', array['organization.read', 'members.read', 'shows.read', 'shows.write', 'finance.read', 'finance.write', 'imports.run', 'itineraries.read', 'itineraries.write']),
   ('viewer',  array['organization.read', 'members.read', 'shows.read', 'finance.read', 'itineraries.read'])

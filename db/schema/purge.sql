@@ -1,5 +1,5 @@
 -- What goes, and when: the retention of what belongs to no organization's work. The worker calls
--- this every hour (src/jobs/schedule.ts).
+-- this every hour (src/jobs/schedule.ts). What organizations have deleted: deletion_purge.sql.
 
 create or replace function app.purge_expired() returns jsonb
 language plpgsql volatile security definer
@@ -54,7 +54,6 @@ begin
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('jobs', n);
 
-  -- Not the rows that organizations have deleted: they stay until they have a retention of their own.
   return gone;
 end
 $$;

@@ -7,7 +7,7 @@ create table if not exists app_private.support_grants (
   id uuid primary key default app.uuid_v7(),
   user_id uuid not null references app.users (id),
   -- NULL for all organizations.
-  organization_id uuid references app.organizations (id),
+  organization_id uuid references app.organizations (id) on delete cascade,
   reason text not null constraint support_grants_reason_given check (length(btrim(reason)) between 1 and 500 and reason !~ '[\u0001-\u001f\u007f-\u009f]'),
   may_write boolean not null default false,
   granted_by text not null default session_user,

@@ -17,6 +17,7 @@ create table if not exists app.venues (
   primary key (organization_id, id)
 );
 create index if not exists venues_organization_id_name_idx on app.venues (organization_id, name, id) where deleted_at is null;
+create index if not exists venues_deletion_id_idx on app.venues (organization_id, deletion_id) where deletion_id is not null;
 alter table app.venues alter column name set statistics 0, alter column city set statistics 0, alter column capacity set statistics 0;
 
 alter table app.venues enable row level security;

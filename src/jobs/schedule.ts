@@ -8,6 +8,11 @@ export type Scheduled = {
   | {
       /** When, as in a crontab, in UTC. */
       cron: string
+      /**
+       * Done in parts, so that no transaction lasts long: the statement takes as $1 the `next` of what it has
+       * returned before, and is run until that is null. What it says to have `failed` fails the job at its end.
+       */
+      inParts?: boolean
     }
   | {
       /** How often; that is no job, and a failure just waits for the next time. */
@@ -29,4 +34,5 @@ export const schedule: Scheduled[] = [
     cron: '45 3 * * *',
     sql: 'select jsonb_object_agg(partition, done) from app.maintain_event_partitions()',
   },
+  { task: 'purge_deleted', cron: '5 4 * * *', sql: 'select app.purge_deleted($1)', inParts: true },
 ]

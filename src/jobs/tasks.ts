@@ -26,11 +26,36 @@ function note(log: FastifyBaseLogger, task: string, done: unknown) {
   log[done === '0' ? 'debug' : 'info']({ task, done }, 'job done')
 }
 
+/** What a statement returns that does its work in parts. */
+interface Part {
+  next: unknown
+  failed: number
+}
+
 /** The tasks that run a statement and log what it returns. */
 export function scheduledTasks(schedule: Scheduled[], log: FastifyBaseLogger): TaskList {
-  const run = async ({ task, sql }: Scheduled, helpers: JobHelpers) => {
-    const { rows } = await helpers.query<Record<string, unknown>>(sql)
-    note(log, task, Object.values(rows[0] ?? {})[0] ?? null)
+  const ask = async ({ task, sql }: Scheduled, helpers: JobHelpers, values?: unknown[]) => {
+    const { rows } = await helpers.query<Record<string, unknown>>(sql, values)
+    const done = Object.values(rows[0] ?? {})[0] ?? null
+    note(log, task, done)
+    return done
+  }
+  const askForParts = async (scheduled: Scheduled, helpers: JobHelpers) => {
+    let next: string | null = null
+    let failed = 0
+    do {
+      // Tried again, it begins anew: what was done is not there any more.
+      helpers.abortSignal?.throwIfAborted()
+      const part = (await ask(scheduled, helpers, [next])) as Part
+      next = part.next === null ? null : JSON.stringify(part.next)
+      failed += part.failed
+    } while (next !== null)
+    if (failed > 0) throw new Error(`${failed} failed: the log lines of this job say which, and why`)
+  }
+  const run = async (scheduled: Scheduled, helpers: JobHelpers) => {
+    await ('inParts' in scheduled && scheduled.inParts === true
+      ? askForParts(scheduled, helpers)
+      : ask(scheduled, helpers))
   }
   return Object.fromEntries(
     schedule.flatMap(scheduled =>

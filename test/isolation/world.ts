@@ -134,6 +134,9 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     select app_private.grant_support(${owner.email}, ${`Reason ${marker}`}, now() + interval '1 hour', o.slug)
     from app.organizations o where o.id = ${owner.organization}`
   await call('PUT /api/audit/retention', { token: owner.token, body: { days: 400 } })
+  await call('PUT /api/retention', { token: owner.token, body: { deleted_days: 40 } })
+  const hold = await make('/api/legal-holds', { reason: `Reason ${marker}` })
+  await call(`POST /api/legal-holds/${hold}/release`, { token: owner.token })
   await call('POST /api/auth/password/forgot', { body: { email: owner.email } })
   const events = await call<{ items: { id: string }[] }>('GET /api/audit/events', { token: owner.token })
   const event = events.body.items[0]?.id ?? ''

@@ -1,0 +1,157 @@
+-- The end of what was deleted: a deletion that is older than its organization's retention is deleted
+-- for good, all its rows at once or none. A deleted organization goes with everything that it has.
+-- What stays of it is its event log with its seals and its retention, and its slugs, which must never
+-- lead to another one.
+--
+-- The purge works in the context of one organization at a time, so the policies hold it there. Like
+-- deletions.sql it takes every table that has `deletion_id`; this is the last file, so that what the
+-- tables before it need for that is given to all of them.
+
+do $$
+declare
+  t record;
+begin
+  for t in select d.marked, d.organization_column from app_private.deletion_tables d loop
+    execute format('drop policy if exists purge_definer on %s', t.marked);
+    -- No retention is shorter than a day.
+    execute format(
+      'create policy purge_definer on %s for delete to callboard_definer
+       using (%I = (select app.current_org()) and deleted_at < now() - interval ''1 day'')', t.marked, t.organization_column);
+    execute format('grant delete on %s to callboard_definer', t.marked);
+  end loop;
+end
+$$;
+
+create or replace function app_private.due_deletions(behind jsonb, at_most integer)
+returns table (organization_id uuid, deletion_id uuid, deleted_at timestamptz, marked regclass[])
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return query execute (
+    select format(
+      'select m.organization_id, m.deletion_id, max(m.deleted_at), array_agg(distinct m.marked)
+       from (%s) m left join app.deletion_retentions r on r.organization_id = m.organization_id
+       where ($1 is null or m.organization_id >= ($1 ->> 0)::uuid)
+         and m.organization_id not in (select h.organization_id from app.legal_holds h where h.released_at is null)
+       group by m.organization_id, m.deletion_id, r.deleted_days
+       having max(m.deleted_at) < now() - make_interval(days => coalesce(r.deleted_days, 30))
+         and ($1 is null or (m.organization_id, max(m.deleted_at), m.deletion_id) > (($1 ->> 0)::uuid, ($1 ->> 1)::timestamptz, ($1 ->> 2)::uuid))
+       order by 1, 3, 2 limit $2',
+      string_agg(format('select t.%I as organization_id, t.deletion_id, t.deleted_at, %L::regclass as marked from %s t where t.deletion_id is not null',
+        d.organization_column, d.marked, d.marked), ' union all '))
+    from app_private.deletion_tables d)
+  using behind, at_most;
+end
+$$;
+comment on function app_private.due_deletions(jsonb, integer) is
+  'The deletions whose time is over, by organization and age, behind [organization, time, deletion]; and which tables have rows of each. Not of an organization that is held.';
+alter function app_private.due_deletions(jsonb, integer) owner to callboard_definer;
+revoke execute on function app_private.due_deletions(jsonb, integer) from public;
+
+create or replace function app_private.purge_deletion(organization uuid, deletion uuid, marked regclass[]) returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  edge record;
+  part regclass;
+  is_needed boolean;
+  gone bigint;
+begin
+  -- Until the end of the transaction nobody can place a hold: who does waits, and then finds it done.
+  perform from app.organizations o where o.id = organization for share;
+  if app_private.is_held(organization) then
+    return 0;
+  end if;
+  if 'app.organizations'::regclass = any (marked) then
+    perform from app.organizations o where o.id = organization and o.deletion_id = deletion for update nowait;
+    -- Everything else goes along the foreign keys.
+    delete from app.organizations o where o.id = organization and o.deletion_id = deletion;
+    get diagnostics gone = row_count;
+    return gone;
+  end if;
+  -- Who restores it at this moment has locked a row of it. Waiting with the others in hand could block both.
+  foreach part in array marked loop
+    execute format('select from %s t where t.organization_id = $1 and t.deletion_id = $2 for update nowait', part)
+    using organization, deletion;
+  end loop;
+  -- Their parent would take them along. What refers to it otherwise, PostgreSQL itself protects.
+  for edge in select * from app_private.deletion_edges e where e.parent = any (marked) and e.cascades loop
+    execute format('select exists (select from %s c, %s p where %s and p.organization_id = $1 and p.deletion_id = $2 and c.deletion_id is distinct from $2)',
+      edge.child, edge.parent, edge.condition) into is_needed using organization, deletion;
+    if is_needed then
+      raise foreign_key_violation using message = 'Something that is not deleted with it belongs to it.', constraint = edge.name;
+    end if;
+  end loop;
+  -- One statement, at whose end the foreign keys are checked: no order is needed, whatever refers to what.
+  execute (
+    select format('with %s select %s',
+      string_agg(format('d%s as (delete from %s t where t.organization_id = $1 and t.deletion_id = $2 returning 1)', m.n, m.t), ', '),
+      string_agg(format('(select count(*) from d%s)', m.n), ' + '))
+    from unnest(marked) with ordinality m (t, n))
+  into gone using organization, deletion;
+  return gone;
+end
+$$;
+comment on function app_private.purge_deletion(uuid, uuid, regclass[]) is
+  'Deletes the rows of a deletion in these tables for good, in the organization''s context; says how many, for a whole organization one. Fails with foreign_key_violation if something else refers to them, and with lock_not_available if somebody is at work on them.';
+alter function app_private.purge_deletion(uuid, uuid, regclass[]) owner to callboard_definer;
+revoke execute on function app_private.purge_deletion(uuid, uuid, regclass[]) from public;
+
+create or replace function app.purge_deleted(behind jsonb default null, at_most integer default 1000) returns jsonb
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+set timezone = 'UTC'
+set lock_timeout = '1s'
+as $$
+declare
+  began timestamptz := clock_timestamp();
+  due record;
+  seen integer := 0;
+  gone bigint;
+  -- deletions, rows, organizations, busy, kept, failed
+  n bigint[] := '{0,0,0,0,0,0}';
+  violated text;
+  because jsonb := '[]';
+  next jsonb;
+begin
+  for due in select * from app_private.due_deletions(behind, at_most) loop
+    seen := seen + 1;
+    perform app_private.set_context(null, null, due.organization_id, 'purge');
+    begin
+      gone := app_private.purge_deletion(due.organization_id, due.deletion_id, due.marked);
+      if 'app.organizations'::regclass = any (due.marked) then
+        n[3] := n[3] + gone;
+      elsif gone > 0 then
+        n[1] := n[1] + 1;
+        n[2] := n[2] + gone;
+      end if;
+    exception
+      when lock_not_available or deadlock_detected then
+        n[4] := n[4] + 1;
+      when foreign_key_violation then
+        n[5] := n[5] + 1;
+        get stacked diagnostics violated = constraint_name;
+        because := because || jsonb_build_object('organization_id', due.organization_id, 'deletion_id', due.deletion_id, 'kept_by', violated);
+      when others then
+        n[6] := n[6] + 1;
+        because := because || jsonb_build_object('organization_id', due.organization_id, 'deletion_id', due.deletion_id, 'failed_with', sqlerrm);
+    end;
+    -- The sealer of events waits for the end of this transaction.
+    if seen = at_most or clock_timestamp() > began + interval '2 seconds' then
+      next := jsonb_build_array(due.organization_id, due.deleted_at, due.deletion_id);
+      exit;
+    end if;
+  end loop;
+  perform app_private.set_context(null, null);
+  return jsonb_build_object('deletions', n[1], 'rows', n[2], 'organizations', n[3], 'busy', n[4], 'kept', n[5], 'failed', n[6],
+    'because', because, 'next', next);
+end
+$$;
+comment on function app.purge_deleted(jsonb, integer) is
+  'Deletes for good what was deleted longer ago than its organization keeps it; a part of it, about two seconds long: to go on, call it with next, until that is null. Says how many deletions with how many rows and how many organizations are gone, how many were busy, were kept because something refers to them, or failed, and why.';
+alter function app.purge_deleted(jsonb, integer) owner to callboard_definer;
+revoke execute on function app.purge_deleted(jsonb, integer) from public;
+grant execute on function app.purge_deleted(jsonb, integer) to callboard_worker;

@@ -1,0 +1,80 @@
+-- How long deleted rows can be restored, before they are deleted for good (deletion_purge.sql).
+
+create table if not exists app.deletion_retentions (
+  organization_id uuid primary key default app.current_org() references app.organizations (id) on delete cascade,
+  deleted_days integer not null constraint deletion_retentions_days_range check (deleted_days between 1 and 3650)
+);
+alter table app.deletion_retentions alter column deleted_days set statistics 0;
+alter table app.deletion_retentions enable row level security;
+alter table app.deletion_retentions force row level security;
+drop policy if exists select_member on app.deletion_retentions;
+create policy select_member on app.deletion_retentions for select to callboard_api
+  using (organization_id = (select app.org_if('audit.read')));
+-- Without grants: app.set_retention writes, and they say which permission it needs.
+drop policy if exists insert_member on app.deletion_retentions;
+create policy insert_member on app.deletion_retentions for insert to callboard_api
+  with check (organization_id = (select app.org_if('retention.manage')));
+drop policy if exists update_member on app.deletion_retentions;
+create policy update_member on app.deletion_retentions for update to callboard_api
+  using (organization_id = (select app.org_if('retention.manage')));
+drop policy if exists select_definer on app.deletion_retentions;
+create policy select_definer on app.deletion_retentions for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.deletion_retentions;
+create policy insert_definer on app.deletion_retentions for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists update_definer on app.deletion_retentions;
+create policy update_definer on app.deletion_retentions for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+grant select on app.deletion_retentions to callboard_api, callboard_definer;
+grant insert (deleted_days), update (deleted_days) on app.deletion_retentions to callboard_definer;
+comment on table app.deletion_retentions is 'For how many days an organization''s deleted rows are kept, where that is not 30.';
+
+select app_private.log_changes('app.deletion_retentions', 'retention', '{"create": "set", "update": "set"}', 'organization_id');
+
+create or replace function app_private.retention_of(organization uuid) returns json
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return json_build_object(
+    'deleted_days', coalesce((select r.deleted_days from app.deletion_retentions r where r.organization_id = organization), 30),
+    'is_held', app_private.is_held(organization));
+end
+$$;
+comment on function app_private.retention_of(uuid) is 'What the API says of an organization''s retention.';
+alter function app_private.retention_of(uuid) owner to callboard_definer;
+revoke execute on function app_private.retention_of(uuid) from public;
+
+create or replace function app.read_retention() returns app.answer
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return (null, app_private.retention_of(app.require('audit.read')), null, null)::app.answer;
+end
+$$;
+comment on function app.read_retention() is
+  'For how many days the organization''s deleted rows are kept, and whether a legal hold keeps them longer. PT403 without audit.read.';
+alter function app.read_retention() owner to callboard_definer;
+revoke execute on function app.read_retention() from public;
+grant execute on function app.read_retention() to callboard_api;
+
+create or replace function app.set_retention(days integer) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  organization uuid := app.require('retention.manage');
+begin
+  insert into app.deletion_retentions as r (deleted_days) values (days)
+  on conflict (organization_id) do update set deleted_days = excluded.deleted_days;
+  return (null, app_private.retention_of(organization), null, null)::app.answer;
+end
+$$;
+comment on function app.set_retention(integer) is
+  'Keeps the organization''s deleted rows for so many days, those in the bin too. PT403 without retention.manage, deletion_retentions_days_range.';
+alter function app.set_retention(integer) owner to callboard_definer;
+revoke execute on function app.set_retention(integer) from public;
+grant execute on function app.set_retention(integer) to callboard_api;
