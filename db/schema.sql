@@ -33,3 +33,11 @@
 --!include venues.sql
 --!include shows.sql
 --!include show_commands.sql
+--!include show_parts.sql
+--!include deals.sql
+--!include ticket_tiers.sql
+--!include show_costs.sql
+--!include deposits.sql
+--!include settlement_arithmetic.sql
+--!include settlements.sql
+--!include settlement_commands.sql

@@ -21,6 +21,8 @@ export interface PageOptions {
   cursor: string | undefined
   /** Conditions; undefined ones are left out. */
   where: (Fragment | undefined)[]
+  /** What the list belongs to, as a call that refuses where that is not there: else its list would be empty. */
+  of?: Fragment
 }
 
 /** A cursor is the list and the sort it was made for, and the last row's value and id. */
@@ -75,5 +77,6 @@ export function page(sql: Client, options: PageOptions) {
             'UTF8'), 'base64'), E'+/=\n', '-_') end as next_cursor
       from page
     )
-    select json_build_object('items', items, 'next_cursor', next_cursor) as body, next_cursor from cut`
+    select json_build_object('items', items, 'next_cursor', next_cursor) as body, next_cursor from cut
+    ${options.of ? sql`where ${options.of} is not null` : sql``}`
 }

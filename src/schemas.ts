@@ -69,6 +69,11 @@ export const MinorUnits = Type.Integer({
   description: 'Amount in the smallest unit of the currency: 1250 EUR is 12.50 euros',
   examples: [1250000],
 })
+/** A rate: 8500 is 85 %. */
+export const BasisPoints = Type.Integer({ minimum: 0, maximum: 10_000, format: 'int32' })
+/** Text that may have lines; PostgreSQL's text holds every character but this one. */
+export const Text = (maxLength: number, example: string) =>
+  Type.String({ maxLength, pattern: '^[^\\u0000]*$', examples: [example] })
 export const Slug = Type.String({
   maxLength: 80,
   pattern: '^[a-z0-9]+(-[a-z0-9]+)*$',
