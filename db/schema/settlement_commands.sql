@@ -58,7 +58,7 @@ set client_min_messages = 'error'
 as $$
 declare
   why constant text := nullif(btrim(body ->> 'reason'), '');
-  inputs jsonb;
+  present jsonb;
   settlement uuid;
   answer app.answer;
 begin
@@ -73,9 +73,9 @@ begin
   then
     perform app.refuse(422, 'settlement_reason_needed');
   end if;
-  inputs := app.settlement_inputs(show);
+  present := app.settlement_inputs(show);
   insert into app.settlements (show_id, number, reason, inputs, result)
-  select show, coalesce(max(x.number), 0) + 1, why, inputs, app.settle(inputs)
+  select show, coalesce(max(x.number), 0) + 1, why, present, app.settle(present)
   from app.settlements x where x.organization_id = app.current_org() and x.show_id = show
   returning id into settlement;
   answer := app.read_settlement(settlement);

@@ -1,5 +1,5 @@
 --! Previous: sha1:d4fa48a7e175c4c02a43c440678d86164afbf1c5
---! Hash: sha1:2c5688d70ab795a00d37d62ed484ef9a74b1a380
+--! Hash: sha1:3bdaa4e03d21a228e9daed293fb934f5a0222d5f
 --! Message: settlement of shows
 
 --! Included deletions.sql
@@ -1464,7 +1464,7 @@ set client_min_messages = 'error'
 as $$
 declare
   why constant text := nullif(btrim(body ->> 'reason'), '');
-  inputs jsonb;
+  present jsonb;
   settlement uuid;
   answer app.answer;
 begin
@@ -1479,9 +1479,9 @@ begin
   then
     perform app.refuse(422, 'settlement_reason_needed');
   end if;
-  inputs := app.settlement_inputs(show);
+  present := app.settlement_inputs(show);
   insert into app.settlements (show_id, number, reason, inputs, result)
-  select show, coalesce(max(x.number), 0) + 1, why, inputs, app.settle(inputs)
+  select show, coalesce(max(x.number), 0) + 1, why, present, app.settle(present)
   from app.settlements x where x.organization_id = app.current_org() and x.show_id = show
   returning id into settlement;
   answer := app.read_settlement(settlement);
