@@ -1,8 +1,9 @@
 import postgres from 'postgres'
 import t from 'tap'
 import { findTables, makeTenant, openLogin, secretOf, type Tenant } from './isolation/world.ts'
-import { join, joinAs, type Person, startServer, type TestServer } from './helper.ts'
+import { aShow, join, joinAs, type Person, startServer, type TestServer } from './helper.ts'
 import { customPermissions } from './permissions.ts'
+import { settling } from './settling.ts'
 
 const actors = ['viewer', 'manager', 'admin', 'owner', 'custom'] as const
 type Actor = (typeof actors)[number]
@@ -15,6 +16,10 @@ interface Ids extends Tenant {
   /** Somebody to be managed. */
   member: string
   role: string
+  /** A show without a deal. */
+  bare: string
+  /** Of a show that was played. */
+  settlement: string
   actor: string
 }
 const all = actors
@@ -23,6 +28,7 @@ const admins = ['admin', 'owner'] as const
 const people = ['owner', 'custom'] as const
 const nobody: Cell = [[]]
 const read = (what: string): Cell => [all, () => `select from ${what}`]
+const money = (what: string): Cell => [[...managers, 'viewer'], () => `select from ${what}`]
 const none: Cell[] = [nobody, nobody, nobody, nobody]
 const reference = (name: string): Cell[] => [read(name), nobody, nobody, nobody]
 
@@ -97,6 +103,51 @@ const table: Record<string, Cell[]> = {
     [managers, () => `update app.shows set title = 'Renamed'`],
     [admins, k => `select app.delete_show('${k.show}')`],
   ],
+  'app.deals': [
+    money('app.deals'),
+    [
+      managers,
+      k =>
+        `insert into app.deals (show_id, kind, currency, guarantee_minor, guarantee_is_cost) values ('${k.bare}', 'flat', 'EUR', 1, false)`,
+    ],
+    [managers, () => 'update app.deals set guarantee_minor = 2'],
+    [admins, () => 'select app.delete_deal(id) from app.deals limit 1'],
+  ],
+  'app.ticket_tiers': [
+    money('app.ticket_tiers'),
+    [
+      managers,
+      k =>
+        `insert into app.ticket_tiers (show_id, name, price_minor, allotment) values ('${k.show}', 'New', 1, 1)`,
+    ],
+    [managers, () => `update app.ticket_tiers set name = 'Renamed'`],
+    [admins, () => 'select app.delete_ticket_tier(id) from app.ticket_tiers'],
+  ],
+  'app.show_costs': [
+    money('app.show_costs'),
+    [
+      managers,
+      k =>
+        `insert into app.show_costs (show_id, name, kind, amount_minor) values ('${k.show}', 'New', 'fixed', 1)`,
+    ],
+    [managers, () => `update app.show_costs set name = 'Renamed'`],
+    [admins, () => 'select app.delete_show_cost(id) from app.show_costs'],
+  ],
+  'app.deposits': [
+    money('app.deposits'),
+    [
+      managers,
+      k => `insert into app.deposits (show_id, paid_on, amount_minor) values ('${k.show}', '2027-01-10', 1)`,
+    ],
+    [managers, () => `update app.deposits set note = 'Changed'`],
+    [admins, () => 'select app.delete_deposit(id) from app.deposits'],
+  ],
+  'app.settlements': [
+    money('app.settlements'),
+    [managers, k => `select app.record_settlement('${k.show}', '{"reason": null}')`],
+    [admins, k => `select app.finalize_settlement('${k.settlement}')`],
+    nobody,
+  ],
   // Through app.claim_key and app.keep_answer only, which know nothing but one's own.
   'app.idempotency_keys': none,
   'app.event_log': [[admins, () => 'select from app.event_log'], nobody, nobody, nobody],
@@ -128,8 +179,12 @@ async function scene(server: TestServer): Promise<{ ids: Ids; who: Record<Actor,
     token,
     body: { name: 'Empty', city: 'Oslo', country: 'NO', time_zone: 'Europe/Oslo' },
   })
+  const { make, show500, record } = settling(server, token)
+  const bare = await make('shows', aShow)
+  const deal = { kind: 'flat', currency: 'EUR', guarantee_minor: 500_000 }
+  const settlement = (await record(await show500(deal))).body.id
   return {
-    ids: { ...tenant, member: member.id, role: role.id, actor: '' },
+    ids: { ...tenant, member: member.id, role: role.id, bare, settlement, actor: '' },
     who: {
       owner,
       viewer: await join(server, owner, 'viewer'),

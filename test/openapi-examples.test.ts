@@ -68,6 +68,14 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       resendInvitation: 'not_found',
       restoreVenue: 'not_found',
       restoreShow: 'not_found',
+      restoreDeal: 'not_found',
+      restoreTicketTier: 'not_found',
+      restoreShowCost: 'not_found',
+      restoreDeposit: 'not_found',
+      createDeal: 'deals_one_per_show',
+      // The show is on hold.
+      finalizeSettlement: 'settlement_show_not_played',
+      reopenSettlement: 'show_not_settled',
     }
     for (const { operation, name } of operations) {
       const ben = await register(server, 'Ben')
@@ -81,7 +89,15 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       })
       const shows = await make('shows', { ...aShow, status: 'hold' })
       const roles = await make('roles', { name: 'Door', permissions: ['shows.read'] })
-      const ids = { venues, shows, roles, users: ben.id, organizations: ben.organization }
+      const part = (path: string, body: object) => make(`shows/${shows}/${path}`, body)
+      const parts = {
+        deals: await part('deals', { kind: 'flat', currency: 'EUR', guarantee_minor: 500_000 }),
+        'ticket-tiers': await part('ticket-tiers', { name: 'Stalls', price_minor: 3000, allotment: 600 }),
+        costs: await part('costs', { name: 'PA', kind: 'fixed', amount_minor: 400_000 }),
+        deposits: await part('deposits', { paid_on: '2027-01-10', amount_minor: 250_000 }),
+        settlements: await part('settlements', { reason: null }),
+      }
+      const ids = { ...parts, venues, shows, roles, users: ben.id, organizations: ben.organization }
       const token = operation.security ? undefined : ben.token
       const { status, body, text } = await callExample(name, operation, token, ids)
       const problem = refused[operation.operationId]

@@ -17,6 +17,8 @@ export async function thingsOf(server: TestServer, person: Person): Promise<Reco
     if (answer.status !== 201) throw new Error(answer.text)
     return answer.body.id
   }
+  const settled = await make('/api/shows', { ...aShow, status: 'played' })
+  const part = (path: string, body: object) => make(`/api/shows/${settled}/${path}`, body)
   const venue = { name: 'Vera', city: 'Groningen', country: 'NL', time_zone: 'Europe/Amsterdam' }
   return {
     organizations: person.organization,
@@ -26,6 +28,11 @@ export async function thingsOf(server: TestServer, person: Person): Promise<Reco
     roles: await make('/api/roles', { name: `Role ${randomUUID()}`, permissions: ['shows.read'] }),
     venues: await make('/api/venues', venue),
     shows: await make('/api/shows', aShow),
+    deals: await part('deals', { kind: 'flat', currency: 'EUR', guarantee_minor: 500_000 }),
+    'ticket-tiers': await part('ticket-tiers', { name: 'Stalls', price_minor: 3000, allotment: 600 }),
+    costs: await part('costs', { name: 'PA', kind: 'fixed', amount_minor: 400_000 }),
+    deposits: await part('deposits', { paid_on: '2027-01-10', amount_minor: 250_000 }),
+    settlements: await part('settlements', { reason: null }),
     audit: await eventOf(server, person),
   }
 }

@@ -24,6 +24,10 @@ t.test('what one may not see', async t => {
     users: { 'somebody who left': await leaver() },
     roles: { deleted: await deletedOf('roles') },
     shows: { deleted: await deletedOf('shows') },
+    deals: { deleted: await deletedOf('deals') },
+    'ticket-tiers': { deleted: await deletedOf('ticket-tiers') },
+    costs: { deleted: await deletedOf('costs') },
+    deposits: { deleted: await deletedOf('deposits') },
     venues: { deleted: await deletedOf('venues') },
     invitations: { revoked: await deletedOf('invitations') },
   }

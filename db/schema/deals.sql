@@ -95,6 +95,7 @@ as $$
 declare
   answer app.answer;
 begin
+  perform app.require('finance.read');
   select 200, x.body, app.etag(x.version), '/api/deals/' || x.id into answer from app.deal_list x
   where x.organization_id = app.current_org() and x.id = deal;
   if not found then
@@ -103,7 +104,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_deal(uuid) is 'A deal. PT404.';
+comment on function app.read_deal(uuid) is 'A deal. PT403, PT404.';
 revoke execute on function app.read_deal(uuid) from public;
 grant execute on function app.read_deal(uuid) to callboard_api, callboard_definer;
 
@@ -136,6 +137,7 @@ as $$
 declare
   n app.deals;
 begin
+  perform app.require('finance.read');
   select * into n from app.deals x where x.organization_id = app.current_org() and x.id = deal and x.deleted_at is null;
   perform app.check_version(n.version, if_match);
   perform app.require('finance.write');

@@ -77,6 +77,7 @@ as $$
 declare
   answer app.answer;
 begin
+  perform app.require('finance.read');
   select 200, x.body, app.etag(x.version), '/api/deposits/' || x.id into answer from app.deposit_list x
   where x.organization_id = app.current_org() and x.id = deposit;
   if not found then
@@ -85,7 +86,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_deposit(uuid) is 'A deposit. PT404.';
+comment on function app.read_deposit(uuid) is 'A deposit. PT403, PT404.';
 revoke execute on function app.read_deposit(uuid) from public;
 grant execute on function app.read_deposit(uuid) to callboard_api, callboard_definer;
 
@@ -117,6 +118,7 @@ as $$
 declare
   n app.deposits;
 begin
+  perform app.require('finance.read');
   select * into n from app.deposits x where x.organization_id = app.current_org() and x.id = deposit and x.deleted_at is null;
   perform app.check_version(n.version, if_match);
   perform app.require('finance.write');

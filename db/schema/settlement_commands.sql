@@ -19,6 +19,7 @@ as $$
 declare
   answer app.answer;
 begin
+  perform app.require('finance.read');
   select 200, x.body, app.etag(x.version), '/api/settlements/' || x.id into answer from app.settlement_list x
   where x.organization_id = app.current_org() and x.id = settlement;
   if not found then
@@ -27,7 +28,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_settlement(uuid) is 'A revision of a settlement. PT404.';
+comment on function app.read_settlement(uuid) is 'A revision of a settlement. PT403, PT404.';
 revoke execute on function app.read_settlement(uuid) from public;
 grant execute on function app.read_settlement(uuid) to callboard_api, callboard_definer;
 
@@ -98,8 +99,9 @@ declare
   present app.settlements;
   show_status text;
 begin
+  perform app.require('finance.read');
   select * into present from app.settlements x
-  where x.organization_id = app.org_if('finance.read') and x.id = settlement and x.deleted_at is null;
+  where x.organization_id = app.current_org() and x.id = settlement and x.deleted_at is null;
   perform app.check_version(present.version, null);
   perform app.require('finance.close');
   show_status := app_private.lock_show(present.show_id);

@@ -80,6 +80,7 @@ as $$
 declare
   answer app.answer;
 begin
+  perform app.require('finance.read');
   select 200, x.body, app.etag(x.version), '/api/costs/' || x.id into answer from app.show_cost_list x
   where x.organization_id = app.current_org() and x.id = cost;
   if not found then
@@ -88,7 +89,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_show_cost(uuid) is 'A cost. PT404.';
+comment on function app.read_show_cost(uuid) is 'A cost. PT403, PT404.';
 revoke execute on function app.read_show_cost(uuid) from public;
 grant execute on function app.read_show_cost(uuid) to callboard_api, callboard_definer;
 
@@ -120,6 +121,7 @@ as $$
 declare
   n app.show_costs;
 begin
+  perform app.require('finance.read');
   select * into n from app.show_costs x where x.organization_id = app.current_org() and x.id = cost and x.deleted_at is null;
   perform app.check_version(n.version, if_match);
   perform app.require('finance.write');

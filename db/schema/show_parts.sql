@@ -59,9 +59,11 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  answer app.answer := app_private.delete_row(target, id, if_match);
+  answer app.answer;
   show uuid;
 begin
+  perform app.require('finance.read');
+  answer := app_private.delete_row(target, id, if_match);
   execute format('select show_id from %s where organization_id = app.current_org() and id = $1', target) into show using id;
   perform app_private.require_unsettled(app.current_org(), show, false);
   return answer;
@@ -79,6 +81,7 @@ as $$
 declare
   show uuid;
 begin
+  perform app.require('finance.read');
   perform app_private.restore_row(target, id);
   execute format('select show_id from %s where organization_id = app.current_org() and id = $1', target) into show using id;
   perform app_private.require_unsettled(app.current_org(), show, false);

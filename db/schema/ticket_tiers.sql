@@ -86,6 +86,7 @@ as $$
 declare
   answer app.answer;
 begin
+  perform app.require('finance.read');
   select 200, x.body, app.etag(x.version), '/api/ticket-tiers/' || x.id into answer from app.ticket_tier_list x
   where x.organization_id = app.current_org() and x.id = tier;
   if not found then
@@ -94,7 +95,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_ticket_tier(uuid) is 'A ticket tier. PT404.';
+comment on function app.read_ticket_tier(uuid) is 'A ticket tier. PT403, PT404.';
 revoke execute on function app.read_ticket_tier(uuid) from public;
 grant execute on function app.read_ticket_tier(uuid) to callboard_api, callboard_definer;
 
@@ -126,6 +127,7 @@ as $$
 declare
   n app.ticket_tiers;
 begin
+  perform app.require('finance.read');
   select * into n from app.ticket_tiers x where x.organization_id = app.current_org() and x.id = tier and x.deleted_at is null;
   perform app.check_version(n.version, if_match);
   perform app.require('finance.write');

@@ -1,5 +1,5 @@
 --! Previous: sha1:d4fa48a7e175c4c02a43c440678d86164afbf1c5
---! Hash: sha1:3bdaa4e03d21a228e9daed293fb934f5a0222d5f
+--! Hash: sha1:437ecf74ae35a574d1d5f8e93258f7b6ef89b45b
 --! Message: settlement of shows
 
 --! Included deletions.sql
@@ -382,9 +382,11 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  answer app.answer := app_private.delete_row(target, id, if_match);
+  answer app.answer;
   show uuid;
 begin
+  perform app.require('finance.read');
+  answer := app_private.delete_row(target, id, if_match);
   execute format('select show_id from %s where organization_id = app.current_org() and id = $1', target) into show using id;
   perform app_private.require_unsettled(app.current_org(), show, false);
   return answer;
@@ -402,6 +404,7 @@ as $$
 declare
   show uuid;
 begin
+  perform app.require('finance.read');
   perform app_private.restore_row(target, id);
   execute format('select show_id from %s where organization_id = app.current_org() and id = $1', target) into show using id;
   perform app_private.require_unsettled(app.current_org(), show, false);
@@ -510,6 +513,7 @@ as $$
 declare
   answer app.answer;
 begin
+  perform app.require('finance.read');
   select 200, x.body, app.etag(x.version), '/api/deals/' || x.id into answer from app.deal_list x
   where x.organization_id = app.current_org() and x.id = deal;
   if not found then
@@ -518,7 +522,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_deal(uuid) is 'A deal. PT404.';
+comment on function app.read_deal(uuid) is 'A deal. PT403, PT404.';
 revoke execute on function app.read_deal(uuid) from public;
 grant execute on function app.read_deal(uuid) to callboard_api, callboard_definer;
 
@@ -551,6 +555,7 @@ as $$
 declare
   n app.deals;
 begin
+  perform app.require('finance.read');
   select * into n from app.deals x where x.organization_id = app.current_org() and x.id = deal and x.deleted_at is null;
   perform app.check_version(n.version, if_match);
   perform app.require('finance.write');
@@ -690,6 +695,7 @@ as $$
 declare
   answer app.answer;
 begin
+  perform app.require('finance.read');
   select 200, x.body, app.etag(x.version), '/api/ticket-tiers/' || x.id into answer from app.ticket_tier_list x
   where x.organization_id = app.current_org() and x.id = tier;
   if not found then
@@ -698,7 +704,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_ticket_tier(uuid) is 'A ticket tier. PT404.';
+comment on function app.read_ticket_tier(uuid) is 'A ticket tier. PT403, PT404.';
 revoke execute on function app.read_ticket_tier(uuid) from public;
 grant execute on function app.read_ticket_tier(uuid) to callboard_api, callboard_definer;
 
@@ -730,6 +736,7 @@ as $$
 declare
   n app.ticket_tiers;
 begin
+  perform app.require('finance.read');
   select * into n from app.ticket_tiers x where x.organization_id = app.current_org() and x.id = tier and x.deleted_at is null;
   perform app.check_version(n.version, if_match);
   perform app.require('finance.write');
@@ -862,6 +869,7 @@ as $$
 declare
   answer app.answer;
 begin
+  perform app.require('finance.read');
   select 200, x.body, app.etag(x.version), '/api/costs/' || x.id into answer from app.show_cost_list x
   where x.organization_id = app.current_org() and x.id = cost;
   if not found then
@@ -870,7 +878,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_show_cost(uuid) is 'A cost. PT404.';
+comment on function app.read_show_cost(uuid) is 'A cost. PT403, PT404.';
 revoke execute on function app.read_show_cost(uuid) from public;
 grant execute on function app.read_show_cost(uuid) to callboard_api, callboard_definer;
 
@@ -902,6 +910,7 @@ as $$
 declare
   n app.show_costs;
 begin
+  perform app.require('finance.read');
   select * into n from app.show_costs x where x.organization_id = app.current_org() and x.id = cost and x.deleted_at is null;
   perform app.check_version(n.version, if_match);
   perform app.require('finance.write');
@@ -1031,6 +1040,7 @@ as $$
 declare
   answer app.answer;
 begin
+  perform app.require('finance.read');
   select 200, x.body, app.etag(x.version), '/api/deposits/' || x.id into answer from app.deposit_list x
   where x.organization_id = app.current_org() and x.id = deposit;
   if not found then
@@ -1039,7 +1049,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_deposit(uuid) is 'A deposit. PT404.';
+comment on function app.read_deposit(uuid) is 'A deposit. PT403, PT404.';
 revoke execute on function app.read_deposit(uuid) from public;
 grant execute on function app.read_deposit(uuid) to callboard_api, callboard_definer;
 
@@ -1071,6 +1081,7 @@ as $$
 declare
   n app.deposits;
 begin
+  perform app.require('finance.read');
   select * into n from app.deposits x where x.organization_id = app.current_org() and x.id = deposit and x.deleted_at is null;
   perform app.check_version(n.version, if_match);
   perform app.require('finance.write');
@@ -1425,6 +1436,7 @@ as $$
 declare
   answer app.answer;
 begin
+  perform app.require('finance.read');
   select 200, x.body, app.etag(x.version), '/api/settlements/' || x.id into answer from app.settlement_list x
   where x.organization_id = app.current_org() and x.id = settlement;
   if not found then
@@ -1433,7 +1445,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_settlement(uuid) is 'A revision of a settlement. PT404.';
+comment on function app.read_settlement(uuid) is 'A revision of a settlement. PT403, PT404.';
 revoke execute on function app.read_settlement(uuid) from public;
 grant execute on function app.read_settlement(uuid) to callboard_api, callboard_definer;
 
@@ -1504,8 +1516,9 @@ declare
   present app.settlements;
   show_status text;
 begin
+  perform app.require('finance.read');
   select * into present from app.settlements x
-  where x.organization_id = app.org_if('finance.read') and x.id = settlement and x.deleted_at is null;
+  where x.organization_id = app.current_org() and x.id = settlement and x.deleted_at is null;
   perform app.check_version(present.version, null);
   perform app.require('finance.close');
   show_status := app_private.lock_show(present.show_id);
