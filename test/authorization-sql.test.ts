@@ -28,7 +28,6 @@ const admins = ['admin', 'owner'] as const
 const people = ['owner', 'custom'] as const
 const nobody: Cell = [[]]
 const read = (what: string): Cell => [all, () => `select from ${what}`]
-const money = (what: string): Cell => [[...managers, 'viewer'], () => `select from ${what}`]
 const none: Cell[] = [nobody, nobody, nobody, nobody]
 const reference = (name: string): Cell[] => [read(name), nobody, nobody, nobody]
 
@@ -104,7 +103,7 @@ const table: Record<string, Cell[]> = {
     [admins, k => `select app.delete_show('${k.show}')`],
   ],
   'app.deals': [
-    money('app.deals'),
+    read('app.deals'),
     [
       managers,
       k =>
@@ -114,7 +113,7 @@ const table: Record<string, Cell[]> = {
     [admins, () => 'select app.delete_deal(id) from app.deals limit 1'],
   ],
   'app.ticket_tiers': [
-    money('app.ticket_tiers'),
+    read('app.ticket_tiers'),
     [
       managers,
       k =>
@@ -124,7 +123,7 @@ const table: Record<string, Cell[]> = {
     [admins, () => 'select app.delete_ticket_tier(id) from app.ticket_tiers'],
   ],
   'app.show_costs': [
-    money('app.show_costs'),
+    read('app.show_costs'),
     [
       managers,
       k =>
@@ -134,7 +133,7 @@ const table: Record<string, Cell[]> = {
     [admins, () => 'select app.delete_show_cost(id) from app.show_costs'],
   ],
   'app.deposits': [
-    money('app.deposits'),
+    read('app.deposits'),
     [
       managers,
       k => `insert into app.deposits (show_id, paid_on, amount_minor) values ('${k.show}', '2027-01-10', 1)`,
@@ -143,7 +142,7 @@ const table: Record<string, Cell[]> = {
     [admins, () => 'select app.delete_deposit(id) from app.deposits'],
   ],
   'app.settlements': [
-    money('app.settlements'),
+    read('app.settlements'),
     [managers, k => `select app.record_settlement('${k.show}', '{"reason": null}')`],
     [admins, k => `select app.finalize_settlement('${k.settlement}')`],
     nobody,

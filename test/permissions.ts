@@ -24,8 +24,15 @@ export const actors = [
 ] as const
 export type Actor = (typeof actors)[number]
 export const roles = ['viewer', 'manager', 'admin', 'owner'] as const
-/** Manages people, and does nothing else. */
-export const customPermissions = ['members.manage', 'members.read', 'organization.read', 'shows.read']
+/** Manages people, and does nothing else; nobody gives a role without holding what a viewer may read. */
+export const customPermissions = [
+  'finance.read',
+  'itineraries.read',
+  'members.manage',
+  'members.read',
+  'organization.read',
+  'shows.read',
+]
 
 interface Target {
   path?: string
@@ -115,12 +122,11 @@ const only =
 const everybody = [200, 200, 200, 200, 200, 200, 200, 200]
 const readers = [401, 200, 200, 200, 200, 200, 404, 200]
 type Line = [statuses: number[], arrange?: Arrange | undefined, needs?: 'fresh world']
-const financeReaders = [401, 200, 200, 200, 200, 403, 404, 200]
 /** The seven lines of what counts in a settlement. */
 const linesOf = (kind: string, one: string): Record<string, Line> => ({
-  [`list${one}s`]: [financeReaders, under(aShowOf, `/${kind}`)],
+  [`list${one}s`]: [readers, under(aShowOf, `/${kind}`)],
   [`create${one}`]: [[401, 403, 201, 201, 201, 403, 404, 403], under(aShowOf, `/${kind}`, parts[kind])],
-  [`read${one}`]: [financeReaders, ofAShow(kind)],
+  [`read${one}`]: [readers, ofAShow(kind)],
   [`replace${one}`]: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(ofAShow(kind), parts[kind] ?? {})],
   [`update${one}`]: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(ofAShow(kind), parts[kind] ?? {})],
   [`delete${one}`]: [[401, 403, 403, 204, 204, 403, 404, 403], ofAShow(kind)],
@@ -313,13 +319,13 @@ export const table: Record<string, Line> = {
   ...linesOf('ticket-tiers', 'TicketTier'),
   ...linesOf('costs', 'ShowCost'),
   ...linesOf('deposits', 'Deposit'),
-  draftSettlement: [financeReaders, under(aPlayedShowOf, '/settlement')],
-  listSettlements: [financeReaders, under(aPlayedShowOf, '/settlements')],
+  draftSettlement: [readers, under(aPlayedShowOf, '/settlement')],
+  listSettlements: [readers, under(aPlayedShowOf, '/settlements')],
   createSettlement: [
     [401, 403, 201, 201, 201, 403, 404, 403],
     under(aPlayedShowOf, '/settlements', { reason: null }),
   ],
-  readSettlement: [financeReaders, aSettlementOf],
+  readSettlement: [readers, aSettlementOf],
   finalizeSettlement: [[401, 403, 403, 200, 200, 403, 404, 403], under(aSettlementOf, '/finalize')],
   reopenSettlement: [
     [401, 403, 403, 200, 200, 403, 404, 403],
