@@ -7,6 +7,7 @@ import {
   Currency,
   Id,
   IdParams,
+  Line,
   ListQuery,
   MinorUnits,
   Nullable,
@@ -110,11 +111,7 @@ const NewSettlement = Strict(
 )
 const Reopening = Strict(
   {
-    reason: Type.String({
-      ...Text(1000, 'Twelve more tickets were sold at the door.'),
-      minLength: 1,
-      pattern: '^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$',
-    }),
+    reason: Type.String({ ...Line('Twelve more tickets were sold at the door.'), maxLength: 1000 }),
   },
   { title: 'SettlementReopening' },
 )
