@@ -7,6 +7,7 @@
 --!include event_partitions.sql
 --!include event_seals.sql
 --!include users.sql
+--!include currencies.sql
 --!include organizations.sql
 --!include memberships.sql
 --!include custom_roles.sql
@@ -33,6 +34,10 @@
 --!include venues.sql
 --!include shows.sql
 --!include show_commands.sql
+--!include finance_categories.sql
+--!include finance_periods.sql
+--!include finance_records.sql
+--!include finance_record_commands.sql
 --!include show_parts.sql
 --!include deals.sql
 --!include ticket_tiers.sql

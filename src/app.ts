@@ -17,6 +17,9 @@ import { auditRoutes } from './routes/audit.ts'
 import { authRoutes } from './routes/auth.ts'
 import { dealRoutes } from './routes/deals.ts'
 import { depositRoutes } from './routes/deposits.ts'
+import { financeCategoryRoutes } from './routes/finance-categories.ts'
+import { financePeriodRoutes } from './routes/finance-periods.ts'
+import { financeRecordRoutes } from './routes/finance-records.ts'
 import { healthRoutes } from './routes/health.ts'
 import { acceptInvitationRoutes, invitationRoutes } from './routes/invitations.ts'
 import { meRoutes } from './routes/me.ts'
@@ -129,6 +132,9 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
     await signedIn.register(showCostRoutes)
     await signedIn.register(depositRoutes)
     await signedIn.register(settlementRoutes)
+    await signedIn.register(financeCategoryRoutes)
+    await signedIn.register(financeRecordRoutes)
+    await signedIn.register(financePeriodRoutes)
     await signedIn.register(auditRoutes)
   })
   app.refuseOtherMethods()

@@ -63,6 +63,7 @@ const tags = {
   venues: 'The places where shows happen',
   shows: 'Performances, from the first inquiry to the settlement',
   settlements: 'What the artist of a show is paid: deal, tickets, costs, deposits, and what comes out',
+  finance: 'Income and expenses, their categories, and months that are closed',
   audit: 'Who did what: the event log, and the proof that it is whole',
   problems: 'What the `type` of an error leads to',
   health: 'For probes and load balancers',

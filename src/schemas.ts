@@ -11,7 +11,8 @@ export const Strict = <T extends TProperties>(properties: T, options: object = {
 export const Patch = <T extends TProperties>(schema: TObject<T>, title: string) =>
   Type.Partial(schema, { additionalProperties: false, minProperties: 1, title })
 
-const uuid = '[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}'
+/** A UUID, as a part of a pattern. */
+export const uuid = '[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}'
 export const Id = Type.String({
   format: 'uuid',
   pattern: `^${uuid}$`,
@@ -60,6 +61,14 @@ export const Line = (example: string) =>
     pattern: '^[^\\S\\u0000-\\u001f\\u007f]*[^\\s\\u0000-\\u001f\\u007f][^\\u0000-\\u001f\\u007f]*$',
     examples: [example],
   })
+/** Text of any number of lines. */
+export const Text = (maxLength: number, example: string) =>
+  Type.String({
+    maxLength,
+    // PostgreSQL's text holds every character but this one.
+    pattern: '^[^\\u0000]*$',
+    examples: [example],
+  })
 export const Count = (minimum: number, example: number) =>
   Type.Integer({ minimum, maximum: 2_147_483_647, format: 'int32', examples: [example] })
 export const MinorUnits = Type.Integer({
@@ -71,9 +80,12 @@ export const MinorUnits = Type.Integer({
 })
 /** A rate: 8500 is 85 %. */
 export const BasisPoints = Type.Integer({ minimum: 0, maximum: 10_000, format: 'int32' })
-/** Text that may have lines; PostgreSQL's text holds every character but this one. */
-export const Text = (maxLength: number, example: string) =>
-  Type.String({ maxLength, pattern: '^[^\\u0000]*$', examples: [example] })
+export const FinanceKind = Type.String({
+  title: 'FinanceKind',
+  enum: ['income', 'expense'],
+  description: 'Whether money comes in or goes out',
+  examples: ['income'],
+})
 export const Slug = Type.String({
   maxLength: 80,
   pattern: '^[a-z0-9]+(-[a-z0-9]+)*$',
@@ -131,6 +143,21 @@ export const ListQuery = {
       examples: [cursor],
     }),
   ),
+}
+
+/** `?deleted=only` of a list: what is in the bin instead of what is not. Takes the permission to delete. */
+export const Deleted = Type.Optional(
+  Type.Literal('only', {
+    description: 'Only what has been deleted and can be restored; for those who may delete',
+    examples: ['only'],
+  }),
+)
+/** What the items of a list from the bin have besides their own fields. */
+export const inBin = {
+  deleted_at: Type.Optional(
+    Type.String({ ...Timestamp, description: 'Only in the bin: see `deleted` of the list' }),
+  ),
+  deleted_by: Type.Optional(Nullable(Type.String({ ...Id, description: 'Who deleted it; only in the bin' }))),
 }
 
 /** `?sort=` of a list: the names of its columns, and with a minus the other way round. */

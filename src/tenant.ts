@@ -57,14 +57,15 @@ const transient = new Set(['0A000', '26000', '40001', '40P01'])
 const attempts = 3
 
 /**
- * Sends BEGIN, the entrance, the work and COMMIT without waiting in between, so that work of one
- * statement costs one round trip. The first of them to fail is the error of the whole.
+ * Sends BEGIN, the entrance, the work, the exit and COMMIT without waiting in between, so that work of
+ * one statement costs one round trip. The first of them to fail is the error of the whole.
  */
 async function transact<T>(
   sql: Client,
   readOnly: boolean,
   enter: PendingQuery<Row[]>[],
   work: Work<T>,
+  leave?: (sql: Client) => PendingQuery<Row[]>,
 ): Promise<T> {
   const errors: unknown[] = []
   const sent: PromiseLike<unknown>[] = []
@@ -96,6 +97,7 @@ async function transact<T>(
   const pending = result && send(result)
   // Work that awaits has more statements to send: only then COMMIT waits for it.
   if (result && !('execute' in result)) await pending
+  if (leave && errors.length === 0) before.push(send(leave(sql)))
   const end = (errors.length > 0 ? sql`rollback` : sql`commit`).execute()
   const [value, ended] = await Promise.all([
     pending,
@@ -119,11 +121,12 @@ async function run<T>(
   readOnly: boolean,
   enter: (sql: Client) => PendingQuery<Row[]>[],
   work: Work<T>,
+  leave?: (sql: Client) => PendingQuery<Row[]>,
 ): Promise<T> {
   return pool.use(async sql => {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await transact(sql, readOnly, enter(sql), work)
+        return await transact(sql, readOnly, enter(sql), work, leave)
       } catch (error) {
         if (attempt === attempts || !transient.has((error as { code?: string }).code ?? '')) throw error
       }
@@ -193,11 +196,30 @@ const enter = (sql: Client, request: FastifyRequest, organization: string | null
 export const tenant = fp(
   async (app: FastifyInstance, { pool, supportPool }: { pool: Pool; supportPool?: Pool | undefined }) => {
     app.decorate('pool', pool)
-    app.decorate('readAs', ({ sid, org }, work) =>
-      run(pool, true, sql => [sql`select app.enter(${sid}, ${org})`], work),
-    )
+    /** Runs work in an organization, and counts it if the database says at the end that it was in another. */
+    function inOrganization<T>(
+      org: string | null,
+      isReadOnly: boolean,
+      entrance: (sql: Client) => PendingQuery<Row[]>[],
+      work: Work<T>,
+    ): Promise<T> {
+      // Unprepared, so that nothing an injected DEALLOCATE does can delay it; then it has no parameters,
+      // and authenticate has seen to it that the organization is a UUID.
+      const leave = (sql: Client) =>
+        sql.unsafe<Row[]>(`select app.confirm_organization(${org === null ? 'null' : `'${org}'`})`)
+      return run(pool, isReadOnly, entrance, work, leave).catch((error: unknown) => {
+        const { message, detail = '' } = error as { message?: string; detail?: string }
+        if (message !== 'isolation_breach') throw error
+        app.metrics.breaches.inc({ kind: detail })
+        // Here, because a look-up beside a request has nobody to tell.
+        app.log.error({ organization_id: org, kind: detail }, 'isolation breach: the transaction is undone')
+        throw new Error('the transaction ended in another context than that of the token', { cause: error })
+      })
+    }
     const readOnly = (request: FastifyRequest) => request.method === 'GET' || request.method === 'HEAD'
-
+    app.decorate('readAs', ({ sid, org }, work) =>
+      inOrganization(org, true, sql => [sql`select app.enter(${sid}, ${org})`], work),
+    )
     app.decorateRequest('tenant', function <T>(this: FastifyRequest, work: Work<T>) {
       const org = organizationOf(this)
       const key = this.headers['idempotency-key']
@@ -206,7 +228,7 @@ export const tenant = fp(
           ? (once(this, key, work as unknown as Work<Answer[]>) as unknown as Work<T>)
           : work
       if (this.user.scope === 'superadmin') return this.support(org, guarded)
-      return run(pool, readOnly(this), sql => [enter(sql, this, org)], guarded)
+      return inOrganization(org, readOnly(this), sql => [enter(sql, this, org)], guarded)
     })
     app.decorateRequest('audited', function <
       T,
@@ -214,7 +236,7 @@ export const tenant = fp(
       const org = organizationOf(this)
       // That they look is an event already.
       if (this.user.scope === 'superadmin') return this.support(org, work)
-      return run(pool, false, sql => [enter(sql, this, org), note(sql)], work)
+      return inOrganization(org, false, sql => [enter(sql, this, org), note(sql)], work)
     })
     const noSupport = () => {
       throw new Problem(403, 'support_grant_needed', 'This server lets no superadmins in.')
@@ -267,5 +289,5 @@ export const tenant = fp(
       },
     })
   },
-  { name: 'tenant', dependencies: ['tokens'] },
+  { name: 'tenant', dependencies: ['measuring', 'tokens'] },
 )

@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from './config.ts'
 import { Problem } from './problem.ts'
+import { uuid } from './schemas.ts'
 
 /** What an access token says. Only `sid` and `org` are ever used, and the database checks both. */
 export interface AccessToken {
@@ -59,6 +60,9 @@ export function newSecret(): { secret: string; hash: Buffer } {
   return { secret, hash: createHash('sha256').update(secret).digest() }
 }
 
+// The organization's stands in SQL as it is: see tenant.ts.
+const aUuid = new RegExp(`^${uuid}$`)
+
 /** The two halves of a refresh token: the session's secret and the one that is spent. */
 export function splitRefreshToken(token: string): [string, string] {
   const [session = '', refresh = ''] = token.split('.')
@@ -93,9 +97,9 @@ export const tokens = fp(
       }
       const { sub, org, sid, scope } = request.user as Partial<AccessToken>
       if (scope !== undefined && scope !== 'superadmin') throw new Problem(401, 'unauthorized')
-      if (typeof sub !== 'string' || typeof sid !== 'string' || (org !== null && typeof org !== 'string')) {
+      const isOrganization = org === null || (typeof org === 'string' && aUuid.test(org))
+      if (typeof sub !== 'string' || typeof sid !== 'string' || !isOrganization)
         throw new Problem(401, 'unauthorized')
-      }
     })
 
     app.decorate('issue', (text, sessionSecret, { refreshSecret, scope } = {}) => {

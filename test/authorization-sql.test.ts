@@ -147,6 +147,34 @@ const table: Record<string, Cell[]> = {
     [admins, k => `select app.finalize_settlement('${k.settlement}')`],
     nobody,
   ],
+  'app.currencies': reference('app.currencies'),
+  'app.finance_record_status_transitions': reference('app.finance_record_status_transitions'),
+  'app.finance_categories': [
+    read('app.finance_categories'),
+    [managers, () => `insert into app.finance_categories (kind, name) values ('income', 'New')`],
+    [managers, () => `update app.finance_categories set name = 'Renamed ' || id`],
+    [
+      admins,
+      () =>
+        `select app.delete_finance_category(c.id) from app.finance_categories c where c.name like 'Insurance%'`,
+    ],
+  ],
+  'app.finance_records': [
+    read('app.finance_records'),
+    [
+      managers,
+      () => `insert into app.finance_records (kind, category_id, booked_on, amount_minor, currency, exchange_rate)
+        select c.kind, c.id, '2027-05-01', 100, app.base_currency(), 1 from app.finance_categories c limit 1`,
+    ],
+    [managers, () => `update app.finance_records set note = 'New'`],
+    [admins, k => `select app.delete_finance_record('${k.record}')`],
+  ],
+  'app.finance_periods': [
+    read('app.finance_periods'),
+    [admins, () => `select app.close_period('2027-06-01')`],
+    nobody,
+    [admins, () => `select app.reopen_period('2027-01-01')`],
+  ],
   // Through app.claim_key and app.keep_answer only, which know nothing but one's own.
   'app.idempotency_keys': none,
   'app.event_log': [[admins, () => 'select from app.event_log'], nobody, nobody, nobody],

@@ -4,6 +4,7 @@ import { secretOf } from './isolation/world.ts'
 import { join, joinAs, type Person, register, startServer, type TestServer } from './helper.ts'
 import { invite } from './invite.ts'
 import { queue } from './queue.ts'
+import { customPermissions } from './permissions.ts'
 import { outcome } from './tokens.ts'
 
 interface Scene {
@@ -30,7 +31,7 @@ async function newScene(server: TestServer): Promise<Scene> {
   return {
     server,
     owner,
-    hr: await joinAs(server, owner, ['members.manage', 'members.read', 'organization.read', 'shows.read']),
+    hr: await joinAs(server, owner, customPermissions),
     viewer: await join(server, owner, 'viewer'),
     strong: await role(['shows.read', 'shows.delete']),
     weak: await role(['shows.read']),

@@ -1,8 +1,10 @@
 // What /metrics tells, to whom, and that nothing in it grows without end.
 import { randomUUID } from 'node:crypto'
-import t from 'tap'
+import t, { type Test } from 'tap'
+import { buildApp } from '../src/app.ts'
 import { connectGauges } from '../src/metrics/gauges.ts'
 import { createMetrics } from '../src/metrics/registry.ts'
+import type { Answer } from '../src/tenant.ts'
 import { aShow, join, password, register, signIn, startServer, type TestServer, until } from './helper.ts'
 import { startProxy } from './proxy.ts'
 import { startServerProcess } from './server-process.ts'
@@ -166,6 +168,75 @@ t.test('refused tokens are counted by what is wrong with them', async t => {
     t.equal(await refused(reason), count, reason)
   t.equal(sum(await read(server), 'callboard_refused_tokens_total'), 9)
 })
+
+t.test('a transaction that ends in another context than that of the token', async t => {
+  // The look-up of the limit is a transaction, too: here it comes first, and once.
+  const server = await startServer(t, { RATE_LIMIT_REFRESH: '3600' })
+  const { db, call } = server
+  const [ana, ben] = [await register(server, 'Ana'), await register(server, 'Ben')]
+  await call('GET /api/shows', { token: ana.token })
+  const breaches = async (kind: string, from: Pick<TestServer, 'app'> = server) =>
+    sum(await read(from), 'callboard_isolation_breaches_total', { kind })
+  const showsOf = async (organization: string) =>
+    (await db.admin`select from app.shows where organization_id = ${organization}`).count
+  t.match(await read(server), /^callboard_isolation_breaches_total\{kind="other_organization"\} 0$/m)
+
+  await t.test('because the entrance leads elsewhere is refused, undone and counted', async t => {
+    await call('POST /api/shows', { token: ben.token, body: aShow })
+    await db.admin.unsafe(`
+      alter function app.enter(text, uuid, text, inet) rename to enter_as_it_should_be;
+      create function app.enter(session_secret text, organization uuid default null, request_id text default null, ip inet default null) returns void
+        language plpgsql volatile security definer set search_path = '' as
+        $$ begin perform app_private.set_context('${ben.id}', gen_random_uuid(), '${ben.organization}', 'owner',
+          app_private.permissions_of_role('owner')); end $$;
+      alter function app.enter(text, uuid, text, inet) owner to callboard_definer;
+      grant execute on function app.enter(text, uuid, text, inet) to callboard_api`)
+    for (const request of ['GET /api/shows', 'POST /api/shows'] as const) {
+      const answer = await call(request, {
+        token: ana.token,
+        ...(request.startsWith('POST') && { body: aShow }),
+      })
+      t.match(answer, { status: 500, body: { type: '/problems/internal' } })
+      t.notMatch(answer.text, /breach|Winter Tour/)
+    }
+    t.equal(await breaches('other_organization'), 2)
+    t.equal(await showsOf(ben.organization), 1, 'nothing was written')
+    t.equal((await call('GET /api/shows', { token: ben.token })).status, 200, 'where it leads is no breach')
+    await db.admin.unsafe(`
+      drop function app.enter(text, uuid, text, inet);
+      alter function app.enter_as_it_should_be(text, uuid, text, inet) rename to enter`)
+    t.equal((await call('GET /api/shows', { token: ana.token })).status, 200)
+    t.equal(await breaches('other_organization'), 2)
+  })
+
+  await t.test('because a statement has tampered with it is refused and counted', async t => {
+    const { app, inject } = await withRoute(t, server, ana.token)
+    t.match(await inject('harmless'), { statusCode: 200 })
+    t.match(await inject(ben.organization), { statusCode: 500 })
+    t.equal(await breaches('other_organization', { app }), 1)
+    t.match(await inject(' '), { statusCode: 500 })
+    t.equal(await breaches('no_context', { app }), 1)
+  })
+})
+
+/** The server with a route that sets app.current_org as injected SQL could. */
+async function withRoute(t: Test, server: TestServer, asWhom: string) {
+  const app = await buildApp({ ...server, jwtSecret: server.config.JWT_SECRET ?? '' })
+  t.teardown(() => app.close())
+  app.get('/tamper/:what', { schema: { hide: true }, onRequest: app.authenticate }, (request, reply) => {
+    const { what } = request.params as { what: string }
+    const name = what === 'harmless' ? 'app.nothing' : 'app.current_org'
+    return request
+      .tenant(
+        sql =>
+          sql<Answer[]>`select json_build_object('set', set_config(${name}, ${what.trim()}, true)) as body`,
+      )
+      .then(reply.json)
+  })
+  const inject = (what: string) =>
+    app.inject({ url: `/tamper/${encodeURIComponent(what)}`, headers: { authorization: `Bearer ${asWhom}` } })
+  return { app, inject }
+}
 
 t.test('what the database has to tell', async t => {
   const server = await startServer(t)

@@ -76,6 +76,8 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       // The show is on hold.
       finalizeSettlement: 'settlement_show_not_played',
       reopenSettlement: 'show_not_settled',
+      restoreFinanceCategory: 'not_found',
+      restoreFinanceRecord: 'not_found',
     }
     for (const { operation, name } of operations) {
       const ben = await register(server, 'Ben')
@@ -97,7 +99,25 @@ t.test('the OpenAPI document, taken at its word,', async t => {
         deposits: await part('deposits', { paid_on: '2027-01-10', amount_minor: 250_000 }),
         settlements: await part('settlements', { reason: null }),
       }
-      const ids = { ...parts, venues, shows, roles, users: ben.id, organizations: ben.organization }
+      const category = await make('finance-categories', { kind: 'income', name: 'Bar' })
+      const record = await make('finance-records', {
+        kind: 'income',
+        category_id: await make('finance-categories', { kind: 'income', name: 'Door' }),
+        booked_on: '2027-03-14',
+        amount_minor: 100,
+      })
+      if (operation.operationId === 'reopenFinancePeriod')
+        await call('PUT /api/finance-periods/2027-03', { token: ben.token })
+      const finance = { 'finance-categories': category, 'finance-records': record }
+      const ids = {
+        ...parts,
+        ...finance,
+        venues,
+        shows,
+        roles,
+        users: ben.id,
+        organizations: ben.organization,
+      }
       const token = operation.security ? undefined : ben.token
       const { status, body, text } = await callExample(name, operation, token, ids)
       const problem = refused[operation.operationId]

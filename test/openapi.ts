@@ -75,7 +75,15 @@ export async function readDocument({ app, call }: TestServer) {
     }
     if (headers['if-match'] !== undefined && ids.shows !== undefined) headers['if-match'] = '"1"'
     const example = requestBody?.content['application/json']?.example as Record<string, unknown> | undefined
-    const body = example && { ...example, ...('venue_id' in example && { venue_id: ids.venues }) }
+    const body = example && {
+      ...example,
+      ...('venue_id' in example && { venue_id: ids.venues }),
+      ...('category_id' in example &&
+        ids['finance-categories'] !== undefined && {
+          category_id: ids['finance-categories'],
+          show_id: ids.shows,
+        }),
+    }
     return call<{ type?: string }>(`${url}?${query.toString()}` as `${string} ${string}`, {
       token,
       headers,

@@ -79,8 +79,9 @@ export function pathOf({ path, parameters }: Operation, value: (name: string) =>
   return parameters
     .filter(parameter => parameter.in === 'path')
     .reduce(
-      // What follows an id is a name: of a permission, or of a role that there is.
-      (filled, { name, example }, n) => filled.replace(`{${name}}`, n === 0 ? value(name) : String(example)),
+      // What is no id is a name: of a permission, of a role that there is, of a month.
+      (filled, { name, example }) =>
+        filled.replace(`{${name}}`, name === 'id' ? value(name) : String(example)),
       path,
     )
 }

@@ -24,7 +24,7 @@ export const actors = [
 ] as const
 export type Actor = (typeof actors)[number]
 export const roles = ['viewer', 'manager', 'admin', 'owner'] as const
-/** Manages people, and does nothing else; nobody gives a role without holding what a viewer may read. */
+/** Manages people, and otherwise only sees what a viewer does, or could make nobody a viewer. */
 export const customPermissions = [
   'finance.read',
   'itineraries.read',
@@ -65,6 +65,28 @@ const aMemberOf: Arrange = async world => ({
 })
 const anInvitationOf: Arrange = async world => ({
   path: await make(world, '/api/invitations', { email: anAddress(), role: 'viewer' }),
+})
+const categoryOf = async ({ server, owner }: World, kind: string): Promise<string> => {
+  const { body } = await server.call<{ items: { id: string }[] }>(
+    `GET /api/finance-categories?kind=${kind}`,
+    {
+      token: owner.token,
+    },
+  )
+  return body.items[0]?.id ?? ''
+}
+const aRecord = async (world: World) => ({
+  kind: 'income',
+  category_id: await categoryOf(world, 'income'),
+  booked_on: '2027-03-14',
+  amount_minor: 1250000,
+})
+const aRecordOf: Arrange = async world => ({
+  path: await make(world, '/api/finance-records', await aRecord(world)),
+})
+const aCategory = () => ({ kind: 'expense', name: `Category ${serial++}` })
+const aCategoryOf: Arrange = async world => ({
+  path: await make(world, '/api/finance-categories', aCategory()),
 })
 const aRole = () => ({ name: `Role ${serial++}`, permissions: ['shows.read'] })
 const aRoleOf: Arrange = async world => ({ path: await make(world, '/api/roles', aRole()) })
@@ -330,6 +352,55 @@ export const table: Record<string, Line> = {
   reopenSettlement: [
     [401, 403, 403, 200, 200, 403, 404, 403],
     under(aSettledShowOf, '/settlement/reopen', { reason: 'Twelve more tickets' }),
+  ],
+
+  listCurrencies: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  listFinanceCategories: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  createFinanceCategory: [[401, 403, 201, 201, 201, 403, 201, 403], only(aCategory)],
+  readFinanceCategory: [readers, aCategoryOf],
+  renameFinanceCategory: [
+    [401, 403, 200, 200, 200, 403, 404, 403],
+    async world => ({ ...(await aCategoryOf(world, world.owner)), body: { name: `Renamed ${serial++}` } }),
+  ],
+  deleteFinanceCategory: [[401, 403, 403, 204, 204, 403, 404, 403], aCategoryOf],
+  restoreFinanceCategory: [
+    [401, 403, 403, 200, 200, 403, 404, 403],
+    async world => ({ path: await deleted(world, '/api/finance-categories', aCategory()) }),
+  ],
+  listFinanceRecords: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  createFinanceRecord: [
+    [401, 403, 201, 201, 201, 403, 409, 403],
+    async world => ({ body: await aRecord(world) }),
+  ],
+  readFinanceRecord: [readers, aRecordOf],
+  replaceFinanceRecord: [
+    [401, 403, 200, 200, 200, 403, 404, 403],
+    async (world, actor) => ({
+      ...(await aRecordOf(world, actor)),
+      body: { ...(await aRecord(world)), status: 'actual' },
+    }),
+  ],
+  updateFinanceRecord: [
+    [401, 403, 200, 200, 200, 403, 404, 403],
+    withBody(aRecordOf, { payment_status: 'paid' }),
+  ],
+  deleteFinanceRecord: [[401, 403, 403, 204, 204, 403, 404, 403], aRecordOf],
+  restoreFinanceRecord: [
+    [401, 403, 403, 200, 200, 403, 404, 403],
+    async world => ({ path: await deleted(world, '/api/finance-records', await aRecord(world)) }),
+  ],
+  listFinancePeriods: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  closeFinancePeriod: [
+    [401, 403, 403, 200, 200, 403, 200, 403],
+    () => ({ path: `/api/finance-periods/${1900 + (serial++ % 299)}-01` }),
+  ],
+  reopenFinancePeriod: [
+    [401, 403, 403, 204, 204, 403, 404, 403],
+    async ({ server, owner }) => {
+      const path = `/api/finance-periods/${1900 + (serial++ % 299)}-02`
+      await server.call(`PUT ${path}`, { token: owner.token })
+      return { path }
+    },
   ],
 
   listEvents: [[401, 403, 403, 200, 200, 403, 200, 200]],

@@ -7,6 +7,8 @@ const source = new URL('../src/', import.meta.url)
 
 /** Named constraints that no request can meet, and why. */
 const outOfReach: Record<string, string> = {
+  finance_categories_id_kind_key: 'the id is in it',
+  finance_periods_month_first: 'the path takes nothing but a month',
   event_seals_event_once: 'only the sealer writes there',
   idempotency_keys_length: 'the header has the same limit',
   member_roles_member_exists: 'the member is locked',

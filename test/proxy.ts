@@ -131,10 +131,10 @@ export async function startProxy(t: Test, targetUrl: string): Promise<Proxy> {
   }
 }
 
-/** The Sync messages in a piece of the frontend protocol; each ends one statement. */
+/** The Sync and Query messages in a piece of the frontend protocol; each ends one statement. */
 function statementsIn(data: Buffer): number {
   let count = 0
   for (let at = 0; at + 5 <= data.length; at += 1 + data.readUInt32BE(at + 1))
-    if (data[at] === 'S'.charCodeAt(0)) count += 1
+    if ('SQ'.includes(String.fromCharCode(data[at] ?? 0))) count += 1
   return count
 }

@@ -28,20 +28,23 @@ t.test('round trips between the API and PostgreSQL', async t => {
     return proxy?.flights(once)
   }
 
-  // RESET, BEGIN, the entrance, the statement of the handler and COMMIT.
+  // RESET, BEGIN, the entrance, the statement of the handler, the exit and COMMIT.
   for (const [request, status, options] of [
     [`GET ${path}`, 200],
     ['GET /api/shows?limit=10&status=inquiry&q=tour', 200],
-    ['GET /api/me', 200],
     ['POST /api/shows', 201, { body: aShow }],
     [`PATCH ${path}`, 200, { body: { notes: 'one' } }],
     [`GET ${unknown}`, 404],
     [`PATCH ${path}`, 412, { body: { notes: 'two' }, headers: { 'if-match': '"999"' } }],
     [`PATCH ${path}`, 422, { body: { capacity: 1, tickets_sold: 2 } }],
   ] as const)
-    await t.test(`${request} (${status}) is one flight of five statements`, async t => {
-      t.same(await flightsOf(t, request, status, options), [5])
+    await t.test(`${request} (${status}) is one flight of six statements`, async t => {
+      t.same(await flightsOf(t, request, status, options), [6])
     })
+
+  await t.test('a handler in no organization has no exit', async t => {
+    t.same(await flightsOf(t, 'GET /api/me', 200), [5])
+  })
 
   await t.test('a handler without anybody signed in has no entrance', async t => {
     t.same(await flightsOf(t, 'GET /readyz', 200), [4])
@@ -56,8 +59,8 @@ t.test('round trips between the API and PostgreSQL', async t => {
         headers: { 'idempotency-key': `key ${(key += 1)}`.replace(' ', '-') },
       })
     await once()
-    // With RESET, BEGIN and the entrance goes the claim of the key; then the show, the answer to keep, COMMIT.
-    t.same(await proxy?.flights(once), [4, 1, 1, 1])
+    // With RESET, BEGIN and the entrance goes the claim of the key; then the show, the answer to keep, the exit with COMMIT.
+    t.same(await proxy?.flights(once), [4, 1, 1, 2])
   })
 
   await t.test('whatever the answer was, the connection is clean afterwards', async t => {

@@ -37,6 +37,7 @@ const kinds: Record<string, Kind> = {
     change: { guarantee_minor: 550_000 },
     sorts: ['created_at'],
     refusals: [
+      ['422 deals_currency_exists', { currency: 'ABC' }],
       ['422 deals_guarantee_by_kind', { guarantee_minor: null }],
       ['422 deals_guarantee_by_kind', { kind: 'door', percentage_bp: 8500, base: 'net' }],
       ['422 deals_percentage_by_kind', { percentage_bp: 8500 }],
@@ -59,7 +60,7 @@ const kinds: Record<string, Kind> = {
     ],
     behind: [
       ['deals_kind_known', { kind: 'guess' }],
-      ['deals_currency_format', { currency: 'eur' }],
+      ['deals_currency_exists', { currency: 'eur' }],
       ['deals_guarantee_range', { guarantee_minor: -1 }],
       ['deals_guarantee_range', { guarantee_minor: '9007199254740992' }],
       ['deals_percentage_range', { kind: 'versus', percentage_bp: 10_001, base: 'net' }],

@@ -20,6 +20,7 @@ export async function thingsOf(server: TestServer, person: Person): Promise<Reco
   const settled = await make('/api/shows', { ...aShow, status: 'played' })
   const part = (path: string, body: object) => make(`/api/shows/${settled}/${path}`, body)
   const venue = { name: 'Vera', city: 'Groningen', country: 'NL', time_zone: 'Europe/Amsterdam' }
+  const category = await make('/api/finance-categories', { kind: 'income', name: `Category ${randomUUID()}` })
   return {
     organizations: person.organization,
     users: person.id,
@@ -33,6 +34,13 @@ export async function thingsOf(server: TestServer, person: Person): Promise<Reco
     costs: await part('costs', { name: 'PA', kind: 'fixed', amount_minor: 400_000 }),
     deposits: await part('deposits', { paid_on: '2027-01-10', amount_minor: 250_000 }),
     settlements: await part('settlements', { reason: null }),
+    'finance-categories': category,
+    'finance-records': await make('/api/finance-records', {
+      kind: 'income',
+      category_id: category,
+      booked_on: '2027-03-14',
+      amount_minor: 100,
+    }),
     audit: await eventOf(server, person),
   }
 }

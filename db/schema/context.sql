@@ -224,3 +224,21 @@ $$;
 comment on function app.require(text) is 'The organization of this transaction; PT403 permission_denied unless its member holds the permission.';
 revoke execute on function app.require(text) from public;
 grant execute on function app.require(text) to callboard_api, callboard_definer;
+
+-- In every transaction, so it costs as little as can be: the settings are compared as they are. Without
+-- their signature nobody would have seen a row by them; that they were changed is to be noticed anyway.
+create or replace function app.confirm_organization(organization text) returns void
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+begin
+  if current_setting('app.current_org', true) is distinct from organization then
+    raise exception using message = 'isolation_breach',
+      detail = case when coalesce(current_setting('app.current_org', true), '') = '' then 'no_context' else 'other_organization' end;
+  end if;
+end
+$$;
+comment on function app.confirm_organization(text) is
+  'Refuses to end a transaction in another organization than it should have been in, with the error isolation_breach, which no request should ever see. The API asks before each COMMIT.';
+revoke execute on function app.confirm_organization(text) from public;
+grant execute on function app.confirm_organization(text) to callboard_api;

@@ -5,7 +5,7 @@ create table if not exists app.deals (
   id uuid not null default app.uuid_v7(),
   show_id uuid not null,
   kind text not null constraint deals_kind_known check (kind in ('flat', 'door', 'plus', 'versus')),
-  currency char(3) not null constraint deals_currency_format check (currency ~ '^[A-Z]{3}$'),
+  currency char(3) not null constraint deals_currency_exists references app.currencies (code),
   guarantee_minor bigint constraint deals_guarantee_range check (guarantee_minor between 0 and 9007199254740991),
   -- Rates are in basis points: 8500 is 85 %.
   percentage_bp integer constraint deals_percentage_range check (percentage_bp between 0 and 10000),

@@ -13,6 +13,7 @@ export interface Metrics {
   requests: Histogram<'operation' | 'method' | 'status'>
   limited: (limit: 'organization' | 'address' | 'sign_in', organization?: string | null) => void
   refusedTokens: Counter<'reason'>
+  breaches: Counter<'kind'>
   text: () => Promise<string>
   contentType: string
 }
@@ -45,6 +46,14 @@ export function createMetrics(pool: Pool, gauges?: () => Promise<readonly Databa
     labelNames: ['reason'],
     registers,
   })
+  const breaches = new Counter({
+    name: 'callboard_isolation_breaches_total',
+    help: 'Transactions refused because they ended in another context than the token’s organization; must be 0',
+    labelNames: ['kind'],
+    registers,
+  })
+  // Shown from the beginning: a series that appears with its first breach has no increase to alert on.
+  for (const kind of ['other_organization', 'no_context']) breaches.inc({ kind }, 0)
   new Gauge({
     name: 'callboard_pool_connections',
     help: 'Connections to the database that may be open, are open, and are in use',
@@ -77,6 +86,7 @@ export function createMetrics(pool: Pool, gauges?: () => Promise<readonly Databa
       limited.inc({ limit, organization: organization == null ? '' : labelOf(organization) })
     },
     refusedTokens,
+    breaches,
     contentType: registry.contentType,
     text: async () => {
       await readGauges?.()

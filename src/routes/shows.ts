@@ -7,8 +7,10 @@ import {
   Count,
   Currency,
   DateOnly,
+  Deleted,
   Id,
   IdParams,
+  inBin,
   Line,
   ListQuery,
   LocalTime,
@@ -19,6 +21,7 @@ import {
   Patch,
   sortBy,
   Strict,
+  Text,
   Timestamp,
   TimeZone,
 } from '../schemas.ts'
@@ -41,14 +44,7 @@ const optional = {
   tickets_sold: Count(0, 820),
   fee_minor: Nullable(MinorUnits),
   currency: Nullable(Currency),
-  notes: Nullable(
-    Type.String({
-      maxLength: 10_000,
-      // PostgreSQL's text holds every character but this one.
-      pattern: '^[^\\u0000]*$',
-      examples: ['Load-in through the canal side.'],
-    }),
-  ),
+  notes: Nullable(Text(10_000, 'Load-in through the canal side.')),
 }
 const mayBeLeftOut = Type.Partial(Type.Object(optional)).properties
 const NewShow = Strict({ ...required, status: Type.Optional(Status), ...mayBeLeftOut }, { title: 'NewShow' })
@@ -74,6 +70,7 @@ export const Show = Strict(
     created_by: Nullable(Id),
     created_at: Timestamp,
     updated_at: Timestamp,
+    ...inBin,
   },
   { title: 'Show' },
 )
@@ -98,6 +95,7 @@ const ShowQuery = Strict({
     }),
   ),
   sort: Type.Optional(sortBy(sorts)),
+  deleted: Deleted,
 })
 const tags = ['shows']
 
@@ -117,7 +115,7 @@ export async function showRoutes(app: App) {
       },
     },
     (request, reply) => {
-      const { limit, cursor, status, from, to, venue_id, q, sort = 'show_on' } = request.query
+      const { limit, cursor, status, from, to, venue_id, q, deleted, sort = 'show_on' } = request.query
       return request
         .tenant(sql => {
           const where = [
@@ -127,7 +125,17 @@ export async function showRoutes(app: App) {
             venue_id === undefined ? undefined : sql`venue_id = ${venue_id}`,
             q === undefined ? undefined : sql`id in (select app.search_shows(${q}))`,
           ]
-          return page(sql, { from: 'show_list', permission: 'shows.read', sorts, sort, limit, cursor, where })
+          const bin = { deleted, permission: 'shows.delete' }
+          return page(sql, {
+            from: 'show_list',
+            permission: 'shows.read',
+            bin,
+            sorts,
+            sort,
+            limit,
+            cursor,
+            where,
+          })
         })
         .then(reply.json)
     },
@@ -233,7 +241,9 @@ export async function showRoutes(app: App) {
         tags,
         operationId: 'deleteShow',
         summary: 'Delete a show until it is restored',
-        description: 'It can be restored, and no list has it until then.',
+        description:
+          'It can be restored, and no list has it until then. What is planned or committed for it in the books goes with it; what is actual stays.',
+        'x-problems': ['period_closed'],
         'x-permission': 'shows.delete',
         params: IdParams,
         headers: IfMatch,
@@ -260,7 +270,7 @@ export async function showRoutes(app: App) {
         summary: 'Bring back a deleted show',
         description:
           'As it was when it was deleted. If its venue has been deleted since, restore that first.',
-        'x-problems': ['parent_deleted'],
+        'x-problems': ['parent_deleted', 'period_closed'],
         'x-permission': 'shows.delete',
         params: IdParams,
         headers: IdempotencyKey,

@@ -7,6 +7,8 @@ export const notLogged: Record<string, string> = {
   'app.roles': 'reference rows, changed by migrations',
   'app.role_permissions': 'reference rows, changed by migrations',
   'app.show_status_transitions': 'reference rows, changed by migrations',
+  'app.currencies': 'reference rows, changed by migrations',
+  'app.finance_record_status_transitions': 'reference rows, changed by migrations',
   'app_private.context_keys': 'a key that only a superuser replaces',
   'app_private.email_tokens': 'hashes of secrets; that one was used is logged by what it did',
   'app_private.mails': 'the outbox: what causes a mail is logged',

@@ -33,7 +33,8 @@ export const definitions = `
   -- The same for everybody.
   reference_tables as (
     select * from tables
-    where name in ('app.permissions', 'app.roles', 'app.role_permissions', 'app.show_status_transitions')
+    where name in ('app.permissions', 'app.roles', 'app.role_permissions', 'app.show_status_transitions', 'app.currencies',
+      'app.finance_record_status_transitions')
   ),
   functions as (
     select p.*, p.oid::regprocedure::text as name, n.nspname, pg_get_functiondef(p.oid) as definition
@@ -172,7 +173,7 @@ export const rules: Rule[] = [
         and a.atttypid not in ('uuid'::regtype, 'boolean'::regtype, 'date'::regtype, 'time'::regtype, 'timestamptz'::regtype)
         and exists (select from logins where has_column_privilege(logins.oid, t.oid, a.attnum, 'select'))
         -- One of a few values that everybody knows.
-        and a.attname not in ('status', 'role', 'country', 'currency', 'time_zone', 'revoked_because', 'version')
+        and a.attname not in ('status', 'role', 'country', 'currency', 'time_zone', 'revoked_because', 'version', 'kind', 'payment_status', 'base_currency')
       union all
       select format('column %s of %s', a.attnum, i.indexrelid::regclass) from tables t join pg_index i on i.indrelid = t.oid
       join pg_attribute a on a.attrelid = i.indexrelid and coalesce(a.attstattarget, -1) <> 0

@@ -13,6 +13,7 @@ export interface Tenant {
   viewer: Person
   venue: string
   show: string
+  record: string
   invitation: string
   /** The Idempotency-Key of one of their requests. */
   key: string
@@ -80,6 +81,26 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     },
     { 'idempotency-key': key },
   )
+  // Each organization begins with the same names.
+  await db.admin`
+    update app.finance_categories set name = name || ${` ${marker}`} where organization_id = ${owner.organization}`
+  const categories = await call<{ items: { id: string }[] }>('GET /api/finance-categories?kind=income', {
+    token: owner.token,
+  })
+  const record = await make('/api/finance-records', {
+    kind: 'income',
+    category_id: categories.body.items[0]?.id,
+    show_id: show,
+    booked_on: '2027-02-03',
+    amount_minor: fee + 1,
+    currency: 'EUR',
+    exchange_rate: 1.25,
+    counterparty: `Counterparty ${marker}`,
+    note: `Note ${marker}`,
+    source: `Source ${marker}`,
+    external_ref: `Reference ${marker}`,
+  })
+  await call('PUT /api/finance-periods/2027-01', { token: owner.token })
   await make(`/api/shows/${show}/deals`, { kind: 'flat', currency: 'EUR', guarantee_minor: fee })
   await make(`/api/shows/${show}/ticket-tiers`, { name: `Tier ${marker}`, price_minor: fee, allotment: 500 })
   await make(`/api/shows/${show}/costs`, { name: `Cost ${marker}`, kind: 'fixed', amount_minor: fee })
@@ -113,7 +134,19 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
   await call('POST /api/auth/password/forgot', { body: { email: owner.email } })
   const events = await call<{ items: { id: string }[] }>('GET /api/audit/events', { token: owner.token })
   const event = events.body.items[0]?.id ?? ''
-  return { organization: owner.organization, marker, owner, viewer, venue, show, invitation, key, event, fee }
+  return {
+    organization: owner.organization,
+    marker,
+    owner,
+    viewer,
+    venue,
+    show,
+    record,
+    invitation,
+    key,
+    event,
+    fee,
+  }
 }
 
 /** The attacker's organization, the victim's, and people who once could see the victim's. */
@@ -144,6 +177,8 @@ export const shared = [
   'app.roles',
   'app.role_permissions',
   'app.show_status_transitions',
+  'app.currencies',
+  'app.finance_record_status_transitions',
   'app_private.context_keys',
   'app_private.sealing',
 ]

@@ -1,0 +1,250 @@
+--! Previous: sha1:d4fa48a7e175c4c02a43c440678d86164afbf1c5
+--! Hash: sha1:8e3e6b198fac9cd92a7b360575985b260afc6abf
+--! Message: the way out of a transaction
+
+--! Included context.sql
+-- Who is asking. This is the only file that knows how a request's context is kept.
+--
+-- The context is a handful of transaction-local settings. Anyone who can run SQL can set a
+-- setting, so a setting alone proves nothing: `app.enter` signs them all with a key that no
+-- login can read, bound to this backend and this transaction. Policies ask the functions
+-- below; they check the signature and answer NULL, which matches no row, when it is missing,
+-- wrong, or copied from another transaction.
+
+create table if not exists app_private.context_keys (
+  id boolean primary key default true constraint context_keys_one_row check (id),
+  inner_key bytea not null,
+  outer_key bytea not null
+);
+alter table app_private.context_keys enable row level security;
+alter table app_private.context_keys force row level security;
+drop policy if exists select_definer on app_private.context_keys;
+create policy select_definer on app_private.context_keys for select to callboard_definer using (true);
+drop policy if exists insert_owner on app_private.context_keys;
+create policy insert_owner on app_private.context_keys for insert to callboard_owner with check (true);
+grant select on app_private.context_keys to callboard_definer;
+comment on table app_private.context_keys is 'The two random keys that sign a request''s context. Replace the row to invalidate nothing but transactions in flight.';
+
+insert into app_private.context_keys (inner_key, outer_key)
+select uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()),
+       uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
+on conflict do nothing;
+
+-- Nested hashing with two keys, as in NMAC: a plain sha256(key || text) could be extended.
+create or replace function app_private.keyed_hash(message bytea) returns bytea
+language plpgsql stable parallel safe security definer
+set search_path = ''
+as $$
+declare
+  k app_private.context_keys;
+begin
+  select * into strict k from app_private.context_keys;
+  return sha256(k.outer_key || sha256(k.inner_key || message));
+end
+$$;
+comment on function app_private.keyed_hash(bytea) is 'A message authentication code under the database''s own key (32 bytes).';
+alter function app_private.keyed_hash(bytea) owner to callboard_definer;
+revoke execute on function app_private.keyed_hash(bytea) from public;
+
+-- A parallel worker is another backend, where no signature is right. So what asks for the context is
+-- PARALLEL RESTRICTED: the leader finds it once, and (select …) hands the value to the workers.
+create or replace function app_private.context_signature() returns text
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+begin
+  -- An array's text form quotes its elements, so no value can pose as two.
+  return encode(app_private.keyed_hash(
+    int4send(pg_backend_pid()) || timestamptz_send(transaction_timestamp()) || convert_to(array[
+      current_setting('app.current_org', true),
+      current_setting('app.user_id', true),
+      current_setting('app.session_id', true),
+      current_setting('app.role', true),
+      current_setting('app.permissions', true),
+      current_setting('app.request_id', true),
+      current_setting('app.ip', true)
+    ]::text, 'UTF8')), 'hex');
+end
+$$;
+comment on function app_private.context_signature() is 'The signature that the present settings would have in this transaction.';
+alter function app_private.context_signature() owner to callboard_definer;
+revoke execute on function app_private.context_signature() from public;
+
+create or replace function app_private.set_context(
+  user_id uuid, session_id uuid, organization_id uuid default null, role text default null, permissions text[] default '{}',
+  request_id text default null, ip inet default null
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform set_config('app.current_org', coalesce(organization_id::text, ''), true),
+          set_config('app.user_id', coalesce(user_id::text, ''), true),
+          set_config('app.session_id', coalesce(session_id::text, ''), true),
+          set_config('app.role', coalesce(role, ''), true),
+          -- A blank on both sides of every name: one search finds a whole word.
+          set_config('app.permissions', ' ' || array_to_string(permissions, ' ') || ' ', true),
+          set_config('app.request_id', coalesce(request_id, ''), true),
+          set_config('app.ip', coalesce(host(ip), ''), true);
+  perform set_config('app.signature', app_private.context_signature(), true);
+end
+$$;
+comment on function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) is
+  'Sets and signs the context of this transaction. Only for definer functions that have checked who asks.';
+alter function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) owner to callboard_definer;
+revoke execute on function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) from public;
+
+create or replace function app_private.is_genuine() returns boolean
+language sql stable parallel restricted
+return current_setting('app.signature', true) is not distinct from app_private.context_signature();
+comment on function app_private.is_genuine() is 'Whether the settings of this transaction are those that were signed.';
+alter function app_private.is_genuine() owner to callboard_definer;
+revoke execute on function app_private.is_genuine() from public;
+
+create or replace function app_private.change_context(
+  user_id uuid, session_id uuid, organization_id uuid, role text default null, permissions text[] default '{}'
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  -- The request stays the same one, if it was a genuine one.
+  if app_private.is_genuine() then
+    perform app_private.set_context(user_id, session_id, organization_id, role, permissions,
+      current_setting('app.request_id'), nullif(current_setting('app.ip'), '')::inet);
+  else
+    perform app_private.set_context(user_id, session_id, organization_id, role, permissions);
+  end if;
+end
+$$;
+comment on function app_private.change_context(uuid, uuid, uuid, text, text[]) is
+  'As set_context, in the middle of a request: its id and address stay. Only for definer functions that have checked who asks.';
+alter function app_private.change_context(uuid, uuid, uuid, text, text[]) owner to callboard_definer;
+revoke execute on function app_private.change_context(uuid, uuid, uuid, text, text[]) from public;
+
+create or replace function app.introduce(request_id text, ip inet) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.set_context(null, null, null, null, '{}', request_id, ip);
+end
+$$;
+comment on function app.introduce(text, inet) is
+  'Opens this transaction for somebody who has not signed in: says only which request it is and where it came from.';
+alter function app.introduce(text, inet) owner to callboard_definer;
+revoke execute on function app.introduce(text, inet) from public;
+grant execute on function app.introduce(text, inet) to callboard_api;
+
+-- After a transaction that set it, a setting is '' and not NULL, hence nullif everywhere.
+create or replace function app.current_org() returns uuid
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+as $$
+declare
+  organization text := nullif(current_setting('app.current_org', true), '');
+begin
+  if organization is null or app_private.context_signature() is distinct from current_setting('app.signature', true) then
+    return null;
+  end if;
+  return organization;
+end
+$$;
+comment on function app.current_org() is 'The organization of this transaction, or NULL without a genuine context.';
+alter function app.current_org() owner to callboard_definer;
+revoke execute on function app.current_org() from public;
+grant execute on function app.current_org() to callboard_api;
+
+create or replace function app.current_user_id() returns uuid
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+as $$
+declare
+  who text := nullif(current_setting('app.user_id', true), '');
+begin
+  if who is null or app_private.context_signature() is distinct from current_setting('app.signature', true) then
+    return null;
+  end if;
+  return who;
+end
+$$;
+comment on function app.current_user_id() is 'The user of this transaction, or NULL without a genuine context.';
+alter function app.current_user_id() owner to callboard_definer;
+revoke execute on function app.current_user_id() from public;
+grant execute on function app.current_user_id() to callboard_api;
+
+create or replace function app.current_session_id() returns uuid
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+as $$
+begin
+  return case when app.current_user_id() is not null then current_setting('app.session_id')::uuid end;
+end
+$$;
+comment on function app.current_session_id() is 'The session of this transaction, or NULL without a genuine context.';
+alter function app.current_session_id() owner to callboard_definer;
+revoke execute on function app.current_session_id() from public;
+grant execute on function app.current_session_id() to callboard_api;
+
+create or replace function app.org_if(permission text) returns uuid
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+as $$
+begin
+  if strpos(current_setting('app.permissions', true), ' ' || permission || ' ') > 0 then
+    return app.current_org();
+  end if;
+  return null;
+end
+$$;
+comment on function app.org_if(text) is
+  'The organization of this transaction if its member holds the permission, else NULL. A policy compares organization_id with it: permission and tenant are one condition.';
+alter function app.org_if(text) owner to callboard_definer;
+revoke execute on function app.org_if(text) from public;
+grant execute on function app.org_if(text) to callboard_api;
+
+create or replace function app.has_permission(permission text) returns boolean
+language sql stable parallel restricted
+set search_path = ''
+return app.org_if(permission) is not null;
+comment on function app.has_permission(text) is 'Whether the member of this transaction holds the permission.';
+revoke execute on function app.has_permission(text) from public;
+grant execute on function app.has_permission(text) to callboard_api, callboard_definer;
+
+create or replace function app.require(permission text) returns uuid
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+declare
+  organization uuid := app.org_if(permission);
+begin
+  if organization is null then
+    raise exception using errcode = 'PT403', message = 'permission_denied',
+      detail = format('This needs the permission %s.', permission);
+  end if;
+  return organization;
+end
+$$;
+comment on function app.require(text) is 'The organization of this transaction; PT403 permission_denied unless its member holds the permission.';
+revoke execute on function app.require(text) from public;
+grant execute on function app.require(text) to callboard_api, callboard_definer;
+
+-- In every transaction, so it costs as little as can be: the settings are compared as they are. Without
+-- their signature nobody would have seen a row by them; that they were changed is to be noticed anyway.
+create or replace function app.confirm_organization(organization text) returns void
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+begin
+  if current_setting('app.current_org', true) is distinct from organization then
+    raise exception using message = 'isolation_breach',
+      detail = case when coalesce(current_setting('app.current_org', true), '') = '' then 'no_context' else 'other_organization' end;
+  end if;
+end
+$$;
+comment on function app.confirm_organization(text) is
+  'Refuses to end a transaction in another organization than it should have been in, with the error isolation_breach, which no request should ever see. The API asks before each COMMIT.';
+revoke execute on function app.confirm_organization(text) from public;
+grant execute on function app.confirm_organization(text) to callboard_api;
+--! EndIncluded context.sql

@@ -1,0 +1,89 @@
+-- Months whose books are closed. A row is a closed month; opening it again deletes the row, and the
+-- event log knows who did either.
+
+create table if not exists app.finance_periods (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  month date not null constraint finance_periods_month_first check (
+    extract(day from month) = 1 and month between date '1900-01-01' and date '2199-12-01'),
+  closed_by uuid default app.current_user_id() references app.users (id),
+  closed_at timestamptz not null default now(),
+  primary key (organization_id, month)
+);
+comment on table app.finance_periods is 'Months whose books are closed: no finance record of theirs is entered, changed, deleted or restored.';
+comment on column app.finance_periods.month is 'Its first day.';
+
+alter table app.finance_periods enable row level security;
+alter table app.finance_periods force row level security;
+
+drop policy if exists select_member on app.finance_periods;
+create policy select_member on app.finance_periods for select to callboard_api
+  using (organization_id = (select app.org_if('finance.read')));
+-- Without grants, because both go through functions, which wait for records that are being written.
+drop policy if exists insert_member on app.finance_periods;
+create policy insert_member on app.finance_periods for insert to callboard_api
+  with check (organization_id = (select app.org_if('finance.close')));
+drop policy if exists delete_member on app.finance_periods;
+create policy delete_member on app.finance_periods for delete to callboard_api
+  using (organization_id = (select app.org_if('finance.close')));
+
+drop policy if exists all_definer on app.finance_periods;
+create policy all_definer on app.finance_periods for all to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.finance_periods to callboard_api, callboard_definer;
+grant insert (month), delete on app.finance_periods to callboard_definer;
+
+select app_private.log_changes('app.finance_periods', 'finance_period', '{"create": "close", "delete": "reopen"}');
+
+create or replace view app.finance_period_list with (security_invoker = true) as
+  select p.organization_id, p.id, p.month, json_build_object('month', to_char(p.month, 'YYYY-MM'), 'closed_at', p.closed_at, 'closed_by', p.closed_by) as body
+  from app.finance_periods p;
+comment on view app.finance_period_list is 'The organization''s closed months, with their JSON.';
+grant select on app.finance_period_list to callboard_api, callboard_definer;
+
+create or replace function app.month_of(name text) returns date
+language sql immutable strict parallel safe
+return make_date(left(name, 4)::integer, right(name, 2)::integer, 1);
+comment on function app.month_of(text) is 'The first day of a month that is written YYYY-MM.';
+revoke execute on function app.month_of(text) from public;
+grant execute on function app.month_of(text) to callboard_api, callboard_definer;
+
+create or replace function app.close_period(to_close date) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app.require('finance.close');
+  -- Whoever is writing a record shares this row's lock to the end: see finance_records.sql.
+  perform from app.organizations o where o.id = app.current_org() for no key update;
+  insert into app.finance_periods (month) values (to_close) on conflict (organization_id, month) do nothing;
+  return (200, p.body, null, null)::app.answer from app.finance_period_list p
+    where p.organization_id = app.current_org() and p.month = to_close;
+end
+$$;
+comment on function app.close_period(date) is 'Closes the books of the month that begins on the day; it may be closed already. PT403 without finance.close.';
+alter function app.close_period(date) owner to callboard_definer;
+revoke execute on function app.close_period(date) from public;
+grant execute on function app.close_period(date) to callboard_api;
+
+create or replace function app.reopen_period(to_open date) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app.require('finance.read');
+  if not exists (select from app.finance_periods p where p.organization_id = app.current_org() and p.month = to_open) then
+    perform app.refuse(404, 'not_found');
+  end if;
+  perform app.require('finance.close');
+  delete from app.finance_periods p where p.organization_id = app.current_org() and p.month = to_open;
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.reopen_period(date) is 'Opens the books of a month again. PT403 without finance.close, PT404 if they are not closed.';
+alter function app.reopen_period(date) owner to callboard_definer;
+revoke execute on function app.reopen_period(date) from public;
+grant execute on function app.reopen_period(date) to callboard_api;

@@ -1,0 +1,131 @@
+-- What can be done with a finance record; the table is in finance_records.sql.
+
+create or replace view app.finance_record_list with (security_invoker = true) as
+  select r.organization_id, r.id, r.kind, r.category_id, r.show_id, r.booked_on, r.currency, r.status, r.payment_status, r.source, r.external_ref,
+    r.version,
+    json_build_object(
+      'id', r.id, 'kind', r.kind, 'category_id', r.category_id, 'category_name', c.name, 'show_id', r.show_id,
+      -- Also of a show that is deleted: what was paid for it is still to be read.
+      'show_title', s.title,
+      'booked_on', r.booked_on, 'due_on', r.due_on, 'amount_minor', r.amount_minor, 'tax_minor', r.tax_minor, 'currency', r.currency,
+      'exchange_rate', trim_scale(r.exchange_rate), 'base_amount_minor', r.base_amount_minor, 'base_currency', r.base_currency,
+      'status', r.status, 'payment_status', r.payment_status, 'counterparty', r.counterparty, 'note', r.note,
+      'source', r.source, 'external_ref', r.external_ref,
+      'created_by', r.created_by, 'created_at', r.created_at, 'updated_at', r.updated_at) as body,
+    r.deleted_at, r.deleted_by
+  from app.finance_records r
+  left join app.finance_categories c on c.organization_id = r.organization_id and c.id = r.category_id
+  left join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id;
+comment on view app.finance_record_list is 'The organization''s finance records with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.finance_record_list to callboard_api, callboard_definer;
+
+create or replace function app.read_finance_record(record uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  select 200, r.body, app.etag(r.version), '/api/finance-records/' || r.id into answer from app.finance_record_list r
+  where r.organization_id = app.current_org() and r.id = record and r.deleted_at is null;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_finance_record(uuid) is 'A finance record. PT404.';
+revoke execute on function app.read_finance_record(uuid) from public;
+grant execute on function app.read_finance_record(uuid) to callboard_api, callboard_definer;
+
+create or replace function app.create_finance_record(body jsonb) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  n app.finance_records := jsonb_populate_record(null::app.finance_records, body);
+  answer app.answer;
+begin
+  n.currency := coalesce(n.currency, app.base_currency());
+  insert into app.finance_records (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status,
+    payment_status, counterparty, note, source, external_ref)
+  values (n.kind, n.category_id, n.show_id, n.booked_on, n.due_on, n.amount_minor, coalesce(n.tax_minor, 0), n.currency,
+    coalesce(n.exchange_rate, case when n.currency = app.base_currency() then 1 end), coalesce(n.status, 'planned'),
+    coalesce(n.payment_status, 'unpaid'), n.counterparty, n.note, n.source, n.external_ref)
+  returning id into n.id;
+  answer := app.read_finance_record(n.id);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_finance_record(jsonb) is
+  'A new finance record; without a currency it is in the organization''s. PT403 without finance.write, PT409 period_closed, finance_record_external_ref_taken, and for a category or show that is not there.';
+revoke execute on function app.create_finance_record(jsonb) from public;
+grant execute on function app.create_finance_record(jsonb) to callboard_api;
+
+create or replace function app.write_finance_record(record uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  old app.finance_records;
+  n app.finance_records;
+begin
+  select * into old from app.finance_records r where r.organization_id = app.current_org() and r.id = record and r.deleted_at is null;
+  perform app.check_version(old.version, if_match);
+  perform app.require('finance.write');
+  -- Now that it may be locked, look again.
+  select * into old from app.finance_records r
+  where r.organization_id = app.current_org() and r.id = record and r.deleted_at is null for no key update;
+  perform app.check_version(old.version, if_match);
+  n := jsonb_populate_record(case when replaces then null::app.finance_records else old end, body);
+  n.currency := coalesce(n.currency, old.base_currency);
+  -- The rate belongs to the currency: another one needs its own.
+  if n.currency = old.base_currency then
+    n.exchange_rate := coalesce((body ->> 'exchange_rate')::numeric, 1);
+  elsif n.currency <> old.currency then
+    n.exchange_rate := (body ->> 'exchange_rate')::numeric;
+  end if;
+  update app.finance_records r
+  set (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
+      counterparty, note, source, external_ref)
+    = row (n.kind, n.category_id, n.show_id, n.booked_on, n.due_on, n.amount_minor, coalesce(n.tax_minor, 0), n.currency, n.exchange_rate,
+      coalesce(n.status, 'planned'), coalesce(n.payment_status, 'unpaid'), n.counterparty, n.note, n.source, n.external_ref)
+  where r.organization_id = app.current_org() and r.id = record;
+  return app.read_finance_record(record);
+end
+$$;
+comment on function app.write_finance_record(uuid, jsonb, boolean, text) is
+  'Changes a finance record: the columns in the body or, with replaces, all of them (absent ones get their default). Its base currency stays. PT403, PT404, PT409, PT412.';
+revoke execute on function app.write_finance_record(uuid, jsonb, boolean, text) from public;
+grant execute on function app.write_finance_record(uuid, jsonb, boolean, text) to callboard_api;
+
+create or replace function app.delete_finance_record(record uuid, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return app_private.delete_row('app.finance_records', record, if_match);
+end
+$$;
+comment on function app.delete_finance_record(uuid, text) is 'Deletes a finance record until it is restored. PT403, PT404, PT409 period_closed, PT412.';
+alter function app.delete_finance_record(uuid, text) owner to callboard_definer;
+revoke execute on function app.delete_finance_record(uuid, text) from public;
+grant execute on function app.delete_finance_record(uuid, text) to callboard_api;
+
+create or replace function app.restore_finance_record(record uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.restore_row('app.finance_records', record);
+  return app.read_finance_record(record);
+end
+$$;
+comment on function app.restore_finance_record(uuid) is
+  'Brings a deleted finance record back, and what was deleted with it. PT403, PT404, PT409 parent_deleted, period_closed, finance_record_external_ref_taken.';
+alter function app.restore_finance_record(uuid) owner to callboard_definer;
+revoke execute on function app.restore_finance_record(uuid) from public;
+grant execute on function app.restore_finance_record(uuid) to callboard_api;

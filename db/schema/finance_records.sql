@@ -1,0 +1,259 @@
+-- Finance records: money that comes in or goes out, planned or real.
+
+create table if not exists app.finance_record_status_transitions (
+  from_status text not null,
+  to_status text not null,
+  primary key (from_status, to_status)
+);
+alter table app.finance_record_status_transitions enable row level security;
+alter table app.finance_record_status_transitions force row level security;
+drop policy if exists select_all on app.finance_record_status_transitions;
+create policy select_all on app.finance_record_status_transitions for select to callboard_api, callboard_definer using (true);
+drop policy if exists all_owner on app.finance_record_status_transitions;
+create policy all_owner on app.finance_record_status_transitions for all to callboard_owner using (true);
+grant select on app.finance_record_status_transitions to callboard_api, callboard_definer;
+comment on table app.finance_record_status_transitions is 'Reference: from which status a finance record may go to which. What is void stays so.';
+
+insert into app.finance_record_status_transitions (from_status, to_status) values
+  ('planned', 'committed'), ('planned', 'actual'), ('planned', 'void'),
+  ('committed', 'planned'), ('committed', 'actual'), ('committed', 'void'),
+  ('actual', 'committed'), ('actual', 'void')
+on conflict do nothing;
+
+create or replace function app.base_currency() returns text
+language sql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select o.currency::text from app.organizations o where o.id = app.current_org();
+end;
+comment on function app.base_currency() is 'The currency in which the organization of this transaction keeps its books.';
+alter function app.base_currency() owner to callboard_definer;
+revoke execute on function app.base_currency() from public;
+grant execute on function app.base_currency() to callboard_api;
+
+create table if not exists app.finance_records (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  kind text not null constraint finance_records_kind_known check (kind in ('income', 'expense')),
+  category_id uuid not null,
+  show_id uuid,
+  booked_on date not null constraint finance_records_booked_on_range check (booked_on between date '1900-01-01' and date '2199-12-31'),
+  due_on date constraint finance_records_due_on_range check (due_on between date '1900-01-01' and date '2199-12-31'),
+  -- In the smallest unit of the currency; JSON numbers are exact up to 2^53 - 1.
+  amount_minor bigint not null constraint finance_records_amount_range check (amount_minor between 0 and 9007199254740991),
+  tax_minor bigint not null default 0,
+  currency char(3) not null,
+  exchange_rate numeric(20, 10) constraint finance_records_exchange_rate_needed check (exchange_rate is not null)
+    constraint finance_records_exchange_rate_range check (exchange_rate > 0 and exchange_rate <= 1000000000),
+  -- Of the day of booking: another currency of the organization's, later, changes no old record.
+  base_currency char(3) not null default app.base_currency(),
+  -- Null only without a rate, and then a constraint says so.
+  base_amount_minor bigint generated always as
+      (app.convert_minor(amount_minor, exchange_rate, currency::text, base_currency::text)) stored
+    constraint finance_records_base_amount_range check (base_amount_minor between 0 and 9007199254740991),
+  status text not null default 'planned' constraint finance_records_status_known check (status in ('planned', 'committed', 'actual', 'void')),
+  payment_status text not null default 'unpaid' constraint finance_records_payment_status_known check (
+    payment_status in ('unpaid', 'partly_paid', 'paid', 'refunded')),
+  counterparty text constraint finance_records_counterparty_length check (length(counterparty) between 1 and 200 and counterparty !~ '[\u0001-\u001f\u007f-\u009f]'),
+  note text constraint finance_records_note_length check (length(note) <= 10000),
+  source text constraint finance_records_source_length check (length(source) between 1 and 100 and source !~ '[\u0001-\u001f\u007f-\u009f]'),
+  external_ref text constraint finance_records_external_ref_length check (length(external_ref) between 1 and 200 and external_ref !~ '[\u0001-\u001f\u007f-\u009f]'),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint finance_records_category_exists foreign key (organization_id, category_id, kind)
+    references app.finance_categories (organization_id, id, kind),
+  -- A record outlives its show: see the trigger on app.shows below.
+  constraint finance_records_show_exists foreign key (organization_id, show_id)
+    references app.shows (organization_id, id) on delete set null (show_id),
+  constraint finance_records_currency_exists foreign key (currency) references app.currencies (code),
+  constraint finance_records_exchange_rate_of_base check (currency <> base_currency or exchange_rate = 1),
+  constraint finance_records_tax_within_amount check (tax_minor between 0 and amount_minor),
+  constraint finance_records_external_ref_with_source check ((external_ref is null) = (source is null))
+);
+create index if not exists finance_records_organization_id_booked_on_idx on app.finance_records (organization_id, booked_on, id) where deleted_at is null;
+create index if not exists finance_records_organization_id_show_id_idx on app.finance_records (organization_id, show_id, booked_on)
+  where show_id is not null;
+create index if not exists finance_records_organization_id_category_id_idx on app.finance_records (organization_id, category_id, booked_on);
+create unique index if not exists finance_record_external_ref_taken on app.finance_records (organization_id, source, external_ref)
+  where deleted_at is null and external_ref is not null;
+create index if not exists finance_records_deletion_id_idx on app.finance_records (organization_id, deletion_id) where deletion_id is not null;
+alter table app.finance_records
+  alter column amount_minor set statistics 0, alter column tax_minor set statistics 0, alter column exchange_rate set statistics 0,
+  alter column base_amount_minor set statistics 0, alter column counterparty set statistics 0, alter column note set statistics 0,
+  alter column source set statistics 0, alter column external_ref set statistics 0;
+
+alter table app.finance_records enable row level security;
+alter table app.finance_records force row level security;
+
+drop policy if exists select_member on app.finance_records;
+create policy select_member on app.finance_records for select to callboard_api
+  using (organization_id = (select app.org_if('finance.read')));
+drop policy if exists insert_member on app.finance_records;
+create policy insert_member on app.finance_records for insert to callboard_api
+  with check (organization_id = (select app.org_if('finance.write')));
+drop policy if exists update_member on app.finance_records;
+create policy update_member on app.finance_records for update to callboard_api
+  using (organization_id = (select app.org_if('finance.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.finance_records;
+create policy delete_member on app.finance_records for delete to callboard_api
+  using (organization_id = (select app.org_if('finance.delete')));
+
+-- Deleting, restoring and importing are the definer's, within the current organization.
+drop policy if exists select_definer on app.finance_records;
+create policy select_definer on app.finance_records for select to callboard_definer using (true);
+drop policy if exists update_definer on app.finance_records;
+create policy update_definer on app.finance_records for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.finance_records to callboard_api, callboard_definer;
+grant insert (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
+    counterparty, note, source, external_ref),
+  update (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
+    counterparty, note, source, external_ref)
+  on app.finance_records to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.finance_records to callboard_definer;
+
+comment on table app.finance_records is 'Income and expenses of the organization, planned and real.';
+comment on column app.finance_records.amount_minor is 'With tax, in the smallest unit of the currency; kind says in which direction.';
+comment on column app.finance_records.tax_minor is 'Tax that the amount includes.';
+comment on column app.finance_records.exchange_rate is 'Units of the base currency for one unit of the currency, on the day of booking.';
+comment on column app.finance_records.base_amount_minor is 'The amount in the base currency, by the exchange rate.';
+comment on column app.finance_records.external_ref is 'What the record is called where it comes from (source); unique there.';
+
+drop trigger if exists _100_timestamps on app.finance_records;
+create trigger _100_timestamps before update on app.finance_records
+  for each row execute function app_private.tg__100_timestamps();
+
+create or replace function app_private.tg_finance_records__200_status() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if not exists (select from app.finance_record_status_transitions t where t.from_status = old.status and t.to_status = new.status) then
+    perform app.refuse(409, 'finance_record_status_transition', format('A finance record cannot go from %s to %s.', old.status, new.status));
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg_finance_records__200_status() is
+  'PT409 finance_record_status_transition for a change that app.finance_record_status_transitions does not list.';
+revoke execute on function app_private.tg_finance_records__200_status() from public;
+drop trigger if exists _200_status on app.finance_records;
+create trigger _200_status before update on app.finance_records
+  for each row when (new.status is distinct from old.status) execute function app_private.tg_finance_records__200_status();
+
+-- What a record refers to, and whether its month is open, is asked once for all rows of a statement.
+create or replace function app_private.tg_finance_records__300_entered() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  closed date;
+begin
+  -- Whoever closes a month waits for this lock, and then sees these records.
+  perform from app.organizations o where o.id in (select n.organization_id from after n) for share;
+  select p.month into closed from after n
+  join app.finance_periods p on p.organization_id = n.organization_id and p.month = date_trunc('month', n.booked_on)::date limit 1;
+  if found then
+    perform app.refuse(409, 'period_closed', format('The books of %s are closed.', to_char(closed, 'YYYY-MM')));
+  end if;
+  -- Locked, so that a deletion at the same moment waits and then sees the record.
+  perform from app.finance_categories c
+  where (c.organization_id, c.id) in (select n.organization_id, n.category_id from after n) and c.deleted_at is null for share;
+  if exists (select from after n join app.finance_categories c on c.organization_id = n.organization_id and c.id = n.category_id
+      where c.deleted_at is not null) then
+    perform app.refuse(409, 'finance_records_category_exists', 'There is no such category.');
+  end if;
+  perform from app.shows s
+  where (s.organization_id, s.id) in (select n.organization_id, n.show_id from after n) and s.deleted_at is null for share;
+  if exists (select from after n join app.shows s on s.organization_id = n.organization_id and s.id = n.show_id where s.deleted_at is not null) then
+    perform app.refuse(409, 'finance_records_show_exists', 'There is no such show.');
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg_finance_records__300_entered() is
+  'PT409 period_closed, finance_records_category_exists or finance_records_show_exists for new records in a closed month, or of a category or show that is deleted.';
+alter function app_private.tg_finance_records__300_entered() owner to callboard_definer;
+revoke execute on function app_private.tg_finance_records__300_entered() from public;
+create or replace trigger _300_entered after insert on app.finance_records
+  referencing new table as after for each statement execute function app_private.tg_finance_records__300_entered();
+
+create or replace function app_private.tg_finance_records__300_changed() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  closed date;
+begin
+  perform from app.organizations o where o.id in (select n.organization_id from after n) for share;
+  select p.month into closed from after n
+  join before b on b.organization_id = n.organization_id and b.id = n.id
+  -- The whole organization can be deleted and restored whatever is closed.
+  join app.organizations o on o.id = n.organization_id and o.deleted_at is null
+  join app.finance_periods p on p.organization_id = n.organization_id
+    and p.month in (date_trunc('month', n.booked_on)::date, date_trunc('month', b.booked_on)::date)
+  -- So can a show be purged, which takes itself out of its records.
+  where not (b.show_id is not null and n.show_id is null
+    and not exists (select from app.shows s where s.organization_id = b.organization_id and s.id = b.show_id))
+  limit 1;
+  if found then
+    perform app.refuse(409, 'period_closed', format('The books of %s are closed.', to_char(closed, 'YYYY-MM')));
+  end if;
+  perform from app.finance_categories c
+  where (c.organization_id, c.id) in (select n.organization_id, n.category_id from after n where n.deleted_at is null) and c.deleted_at is null for share;
+  if exists (select from after n join before b on b.organization_id = n.organization_id and b.id = n.id
+      join app.finance_categories c on c.organization_id = n.organization_id and c.id = n.category_id
+      where n.category_id <> b.category_id and c.deleted_at is not null) then
+    perform app.refuse(409, 'finance_records_category_exists', 'There is no such category.');
+  end if;
+  perform from app.shows s
+  where (s.organization_id, s.id) in (select n.organization_id, n.show_id from after n where n.deleted_at is null) and s.deleted_at is null for share;
+  if exists (select from after n join before b on b.organization_id = n.organization_id and b.id = n.id
+      join app.shows s on s.organization_id = n.organization_id and s.id = n.show_id
+      where n.show_id is distinct from b.show_id and s.deleted_at is not null) then
+    perform app.refuse(409, 'finance_records_show_exists', 'There is no such show.');
+  end if;
+  -- What is only planned does not come back without its show; one that comes back with it is still marked here.
+  if exists (select from after n join before b on b.organization_id = n.organization_id and b.id = n.id
+      join app.shows s on s.organization_id = n.organization_id and s.id = n.show_id
+      where b.deleted_at is not null and n.deleted_at is null and n.status in ('planned', 'committed')
+        and s.deleted_at is not null and s.deletion_id <> b.deletion_id) then
+    perform app.refuse(409, 'parent_deleted', 'The show that it is planned for is deleted: restore that first.');
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg_finance_records__300_changed() is
+  'The same for changed records: neither the month that a record is in nor the one that it was in may be closed.';
+alter function app_private.tg_finance_records__300_changed() owner to callboard_definer;
+revoke execute on function app_private.tg_finance_records__300_changed() from public;
+create or replace trigger _300_changed after update on app.finance_records
+  referencing old table as before new table as after for each statement execute function app_private.tg_finance_records__300_changed();
+
+-- What was only planned for a show goes with it, and comes back with it. What was really paid stays.
+create or replace function app_private.tg_shows__400_finance_records() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  update app.finance_records r set deleted_at = new.deleted_at, deleted_by = new.deleted_by, deletion_id = new.deletion_id
+  where r.organization_id = new.organization_id and r.show_id = new.id and r.status in ('planned', 'committed') and r.deleted_at is null;
+  return null;
+end
+$$;
+comment on function app_private.tg_shows__400_finance_records() is 'Deletes with a show what is planned or committed for it, but nothing that is actual.';
+alter function app_private.tg_shows__400_finance_records() owner to callboard_definer;
+revoke execute on function app_private.tg_shows__400_finance_records() from public;
+create or replace trigger _400_finance_records after update on app.shows
+  for each row when (new.deleted_at is not null and old.deleted_at is null) execute function app_private.tg_shows__400_finance_records();
+
+select app_private.log_changes('app.finance_records', 'finance_record');
