@@ -39,6 +39,14 @@
 --!include finance_periods.sql
 --!include finance_records.sql
 --!include finance_record_commands.sql
+--!include show_parts.sql
+--!include deals.sql
+--!include ticket_tiers.sql
+--!include show_costs.sql
+--!include deposits.sql
+--!include settlement_arithmetic.sql
+--!include settlements.sql
+--!include settlement_commands.sql
 --!include imports.sql
 --!include import_checking.sql
 --!include import_running.sql

@@ -15,6 +15,8 @@ import { malformed, problemDetails } from './problem.ts'
 import { accessRoutes } from './routes/access.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { authRoutes } from './routes/auth.ts'
+import { dealRoutes } from './routes/deals.ts'
+import { depositRoutes } from './routes/deposits.ts'
 import { financeCategoryRoutes } from './routes/finance-categories.ts'
 import { financePeriodRoutes } from './routes/finance-periods.ts'
 import { financeRecordRoutes } from './routes/finance-records.ts'
@@ -28,8 +30,11 @@ import { permissionRoutes } from './routes/permissions.ts'
 import { problemRoutes } from './routes/problems.ts'
 import { retentionRoutes } from './routes/retention.ts'
 import { roleRoutes } from './routes/roles.ts'
+import { settlementRoutes } from './routes/settlements.ts'
+import { showCostRoutes } from './routes/show-costs.ts'
 import { showRoutes } from './routes/shows.ts'
 import { supportRoutes } from './routes/support.ts'
+import { ticketTierRoutes } from './routes/ticket-tiers.ts'
 import { userRoutes } from './routes/users.ts'
 import { venueRoutes } from './routes/venues.ts'
 import { tenant } from './tenant.ts'
@@ -124,6 +129,11 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
     await signedIn.register(supportRoutes)
     await signedIn.register(venueRoutes)
     await signedIn.register(showRoutes)
+    await signedIn.register(dealRoutes)
+    await signedIn.register(ticketTierRoutes)
+    await signedIn.register(showCostRoutes)
+    await signedIn.register(depositRoutes)
+    await signedIn.register(settlementRoutes)
     await signedIn.register(financeCategoryRoutes)
     await signedIn.register(financeRecordRoutes)
     await signedIn.register(financePeriodRoutes)

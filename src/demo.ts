@@ -1,4 +1,5 @@
 import postgres from 'postgres'
+import { seedSettlement } from './demo-settlements.ts'
 import { prove } from './password.ts'
 import { newSecret } from './tokens.ts'
 
@@ -143,7 +144,12 @@ async function seedSeason(api: postgres.Sql, name: keyof typeof season): Promise
         select body ->> 'id' as id from app.create_venue(${sql.json({ name: venue, city, country, time_zone, capacity })})`
       venueIds.push(made.id)
     }
-    for (const show of shows(name, venueIds)) await sql`select from app.create_show(${sql.json(show)})`
+    let played = 0
+    for (const show of shows(name, venueIds)) {
+      const [{ id }] = await sql<[{ id: string }]>`
+        select body ->> 'id' as id from app.create_show(${sql.json(show)})`
+      if (show.status === 'played') await seedSettlement(sql, { ...show, id }, played++)
+    }
     await sql`select app.end_session(app.current_session_id(), 'signed_out')`
   })
 }

@@ -62,6 +62,7 @@ const tags = {
   support: 'For superadmins, who look into organizations that they do not belong to',
   venues: 'The places where shows happen',
   shows: 'Performances, from the first inquiry to the settlement',
+  settlements: 'What the artist of a show is paid: deal, tickets, costs, deposits, and what comes out',
   finance: 'Income and expenses, their categories, and months that are closed',
   imports: 'Files of shows and finance records',
   audit: 'Who did what: the event log, and the proof that it is whole',

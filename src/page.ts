@@ -26,6 +26,8 @@ export interface PageOptions {
   bin?: { deleted: 'only' | undefined; permission: string }
   /** Conditions; undefined ones are left out. */
   where: (Fragment | undefined)[]
+  /** What the list belongs to, as a call that refuses where that is not there: else its list would be empty. */
+  of?: Fragment
 }
 
 /** A cursor is the list and the sort it was made for, and the last row's value and id. */
@@ -86,5 +88,6 @@ export function page(sql: Client, options: PageOptions) {
     )
     select json_build_object('items', items, 'next_cursor', next_cursor) as body, next_cursor from cut
     -- Once more, because a scan that finds no row never asks.
-    where ${needed.map(permission => sql`(select app.require(${permission})) is not null`).reduce((all, one) => sql`${all} and ${one}`)}`
+    where ${needed.map(permission => sql`(select app.require(${permission})) is not null`).reduce((all, one) => sql`${all} and ${one}`)}
+      ${options.of ? sql`and ${options.of} is not null` : sql``}`
 }

@@ -78,6 +78,8 @@ export const MinorUnits = Type.Integer({
   description: 'Amount in the smallest unit of the currency: 1250 EUR is 12.50 euros',
   examples: [1250000],
 })
+/** A rate: 8500 is 85 %. */
+export const BasisPoints = Type.Integer({ minimum: 0, maximum: 10_000, format: 'int32' })
 export const FinanceKind = Type.String({
   title: 'FinanceKind',
   enum: ['income', 'expense'],

@@ -1,8 +1,9 @@
 import postgres from 'postgres'
 import t from 'tap'
 import { findTables, makeTenant, openLogin, secretOf, type Tenant } from './isolation/world.ts'
-import { join, joinAs, type Person, startServer, type TestServer } from './helper.ts'
+import { aShow, join, joinAs, type Person, startServer, type TestServer } from './helper.ts'
 import { customPermissions } from './permissions.ts'
+import { settling } from './settling.ts'
 
 const actors = ['viewer', 'manager', 'admin', 'owner', 'custom'] as const
 type Actor = (typeof actors)[number]
@@ -16,6 +17,10 @@ interface Ids extends Tenant {
   member: string
   role: string
   hold: string
+  /** A show without a deal. */
+  bare: string
+  /** Of a show that was played. */
+  settlement: string
   actor: string
 }
 const all = actors
@@ -97,6 +102,51 @@ const table: Record<string, Cell[]> = {
     [managers, () => `insert into app.shows (title, artist, show_on) values ('New', 'Band', '2027-05-01')`],
     [managers, () => `update app.shows set title = 'Renamed'`],
     [admins, k => `select app.delete_show('${k.show}')`],
+  ],
+  'app.deals': [
+    read('app.deals'),
+    [
+      managers,
+      k =>
+        `insert into app.deals (show_id, kind, currency, guarantee_minor, guarantee_is_cost) values ('${k.bare}', 'flat', 'EUR', 1, false)`,
+    ],
+    [managers, () => 'update app.deals set guarantee_minor = 2'],
+    [admins, () => 'select app.delete_deal(id) from app.deals limit 1'],
+  ],
+  'app.ticket_tiers': [
+    read('app.ticket_tiers'),
+    [
+      managers,
+      k =>
+        `insert into app.ticket_tiers (show_id, name, price_minor, allotment) values ('${k.show}', 'New', 1, 1)`,
+    ],
+    [managers, () => `update app.ticket_tiers set name = 'Renamed'`],
+    [admins, () => 'select app.delete_ticket_tier(id) from app.ticket_tiers'],
+  ],
+  'app.show_costs': [
+    read('app.show_costs'),
+    [
+      managers,
+      k =>
+        `insert into app.show_costs (show_id, name, kind, amount_minor) values ('${k.show}', 'New', 'fixed', 1)`,
+    ],
+    [managers, () => `update app.show_costs set name = 'Renamed'`],
+    [admins, () => 'select app.delete_show_cost(id) from app.show_costs'],
+  ],
+  'app.deposits': [
+    read('app.deposits'),
+    [
+      managers,
+      k => `insert into app.deposits (show_id, paid_on, amount_minor) values ('${k.show}', '2027-01-10', 1)`,
+    ],
+    [managers, () => `update app.deposits set note = 'Changed'`],
+    [admins, () => 'select app.delete_deposit(id) from app.deposits'],
+  ],
+  'app.settlements': [
+    read('app.settlements'),
+    [managers, k => `select app.record_settlement('${k.show}', '{"reason": null}')`],
+    [admins, k => `select app.finalize_settlement('${k.settlement}')`],
+    nobody,
   ],
   'app.currencies': reference('app.currencies'),
   'app.finance_record_status_transitions': reference('app.finance_record_status_transitions'),
@@ -182,8 +232,12 @@ async function scene(server: TestServer): Promise<{ ids: Ids; who: Record<Actor,
     token,
     body: { name: 'Empty', city: 'Oslo', country: 'NO', time_zone: 'Europe/Oslo' },
   })
+  const { make, show500, record } = settling(server, token)
+  const bare = await make('shows', aShow)
+  const deal = { kind: 'flat', currency: 'EUR', guarantee_minor: 500_000 }
+  const settlement = (await record(await show500(deal))).body.id
   return {
-    ids: { ...tenant, member: member.id, role: role.id, hold: hold.id, actor: '' },
+    ids: { ...tenant, member: member.id, role: role.id, hold: hold.id, bare, settlement, actor: '' },
     who: {
       owner,
       viewer: await join(server, owner, 'viewer'),

@@ -15,7 +15,12 @@ async function fingerprint({ server: { db }, owner: { organization } }: World): 
       union all select x::text from app.member_permissions x where x.organization_id = ${organization}
       union all select x::text from app.invitations x where x.organization_id = ${organization}
       union all select x::text from app.venues x where x.organization_id = ${organization}
-      union all select x::text from app.shows x where x.organization_id = ${organization}) all_rows (line)`
+      union all select x::text from app.shows x where x.organization_id = ${organization}
+      union all select x::text from app.deals x where x.organization_id = ${organization}
+      union all select x::text from app.ticket_tiers x where x.organization_id = ${organization}
+      union all select x::text from app.show_costs x where x.organization_id = ${organization}
+      union all select x::text from app.deposits x where x.organization_id = ${organization}
+      union all select x::text from app.settlements x where x.organization_id = ${organization}) all_rows (line)`
   return row.fingerprint
 }
 

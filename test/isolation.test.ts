@@ -100,11 +100,17 @@ t.test('by trying', async t => {
       'invitations',
       'venues',
       'shows',
+      'deals',
+      'ticket_tiers',
+      'show_costs',
+      'deposits',
+      'settlements',
     ])
       t.ok(found.includes(`the victim: select on app.${table} shows rows`), table)
-    for (const table of ['organizations', 'users', 'venues', 'shows'])
+    const parts = ['ticket_tiers', 'show_costs', 'deposits']
+    for (const table of ['organizations', 'users', 'venues', 'shows', 'deals', ...parts])
       t.ok(found.includes(`the victim: update on app.${table} changes rows of app.${table}`), table)
-    for (const table of ['venues', 'shows'])
+    for (const table of ['venues', 'shows', ...parts])
       t.ok(found.includes(`the victim: insert on app.${table} changes rows of app.${table}`), table)
   })
 })

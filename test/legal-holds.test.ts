@@ -154,10 +154,13 @@ t.test('a legal hold', async t => {
     const ana = await register(server, 'Ana')
     const hold = await place(server, ana)
     await call(`DELETE /api/organizations/${ana.organization}`, { token: ana.token })
-    const old = db.admin`
-      update app.organizations set deleted_at = now() - interval '31 days' where id = ${ana.organization}`
-    await old
-    await db.admin`update app.memberships set deleted_at = now() - interval '31 days' where organization_id = ${ana.organization}`
+    const [deleted] = await db.admin<[{ id: string }]>`
+      select deletion_id as id from app.organizations where id = ${ana.organization}`
+    for (const { name } of await db.admin<
+      { name: string }[]
+    >`select marked::text as name from app_private.deletion_tables`)
+      await db.admin`
+        update ${db.admin.unsafe(name)} set deleted_at = now() - interval '31 days' where deletion_id = ${deleted.id}`
     t.match(await purge(server), { organizations: 0 })
     await db.admin`select app_private.release_legal_hold(${hold.id})`
     t.match(await purge(server), { organizations: 1 })

@@ -74,6 +74,14 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       listImportProblems: 'not_found',
       runImport: 'not_found',
       cancelImport: 'not_found',
+      restoreDeal: 'not_found',
+      restoreTicketTier: 'not_found',
+      restoreShowCost: 'not_found',
+      restoreDeposit: 'not_found',
+      createDeal: 'deals_one_per_show',
+      // The show is on hold.
+      finalizeSettlement: 'settlement_show_not_played',
+      reopenSettlement: 'show_not_settled',
       restoreFinanceCategory: 'not_found',
       restoreFinanceRecord: 'not_found',
       readLegalHold: 'not_found',
@@ -91,6 +99,14 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       })
       const shows = await make('shows', { ...aShow, status: 'hold' })
       const roles = await make('roles', { name: 'Door', permissions: ['shows.read'] })
+      const part = (path: string, body: object) => make(`shows/${shows}/${path}`, body)
+      const parts = {
+        deals: await part('deals', { kind: 'flat', currency: 'EUR', guarantee_minor: 500_000 }),
+        'ticket-tiers': await part('ticket-tiers', { name: 'Stalls', price_minor: 3000, allotment: 600 }),
+        costs: await part('costs', { name: 'PA', kind: 'fixed', amount_minor: 400_000 }),
+        deposits: await part('deposits', { paid_on: '2027-01-10', amount_minor: 250_000 }),
+        settlements: await part('settlements', { reason: null }),
+      }
       const category = await make('finance-categories', { kind: 'income', name: 'Bar' })
       const record = await make('finance-records', {
         kind: 'income',
@@ -101,7 +117,15 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       if (operation.operationId === 'reopenFinancePeriod')
         await call('PUT /api/finance-periods/2027-03', { token: ben.token })
       const finance = { 'finance-categories': category, 'finance-records': record }
-      const ids = { ...finance, venues, shows, roles, users: ben.id, organizations: ben.organization }
+      const ids = {
+        ...parts,
+        ...finance,
+        venues,
+        shows,
+        roles,
+        users: ben.id,
+        organizations: ben.organization,
+      }
       const token = operation.security ? undefined : ben.token
       const { status, body, text } = await callExample(name, operation, token, ids)
       const problem = refused[operation.operationId]

@@ -111,6 +111,34 @@ const under =
     path: `${(await arrange(world, actor)).path ?? ''}${path}`,
     ...(body && { body }),
   })
+/** What counts in the settlement of a show, by the last step of its path. */
+const parts: Record<string, object> = {
+  deals: { kind: 'flat', currency: 'EUR', guarantee_minor: 500_000 },
+  'ticket-tiers': { name: 'Stalls', price_minor: 3000, allotment: 600 },
+  costs: { name: 'PA', kind: 'fixed', amount_minor: 400_000 },
+  deposits: { paid_on: '2027-01-10', amount_minor: 250_000 },
+}
+/** One of them, or a settlement, of a show that was played and has a deal. */
+const ofAShow =
+  (path: string, body: object = parts[path] ?? {}): Arrange =>
+  async world => {
+    const show = await make(world, '/api/shows', { ...aShow, status: 'played' })
+    const deal = path === 'deals' ? '' : await make(world, `${show}/deals`, parts['deals'] ?? {})
+    const made = path === 'shows' ? deal : await make(world, `${show}/${path}`, body)
+    return { path: path === 'shows' ? show : made.replace(/.*(?=\/[\w-]+\/[\w-]+$)/, '/api') }
+  }
+const aPlayedShowOf = ofAShow('shows')
+const aSettlementOf = ofAShow('settlements', { reason: null })
+const aSettledShowOf: Arrange = async world => ({
+  path: await make(world, '/api/shows', { ...aShow, status: 'settled' }),
+})
+const deletedPartOf =
+  (kind: string): Arrange =>
+  async (world, actor) => {
+    const { path = '' } = await ofAShow(kind)(world, actor)
+    await world.server.call(`DELETE ${path}`, { token: world.owner.token })
+    return { path: `${path}/restore` }
+  }
 const anEventOf: Arrange = async ({ server, owner }) => {
   const { body } = await server.call<{ items: { id: string }[] }>('GET /api/audit/events?limit=1', {
     token: owner.token,
@@ -129,10 +157,18 @@ const only =
 // a 404, it is about the stranger's own organization or person.
 const everybody = [200, 200, 200, 200, 200, 200, 200, 200]
 const readers = [401, 200, 200, 200, 200, 200, 404, 200]
-export const table: Record<
-  string,
-  [statuses: number[], arrange?: Arrange | undefined, needs?: 'fresh world']
-> = {
+type Line = [statuses: number[], arrange?: Arrange | undefined, needs?: 'fresh world']
+/** The seven lines of what counts in a settlement. */
+const linesOf = (kind: string, one: string): Record<string, Line> => ({
+  [`list${one}s`]: [readers, under(aShowOf, `/${kind}`)],
+  [`create${one}`]: [[401, 403, 201, 201, 201, 403, 404, 403], under(aShowOf, `/${kind}`, parts[kind])],
+  [`read${one}`]: [readers, ofAShow(kind)],
+  [`replace${one}`]: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(ofAShow(kind), parts[kind] ?? {})],
+  [`update${one}`]: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(ofAShow(kind), parts[kind] ?? {})],
+  [`delete${one}`]: [[401, 403, 403, 204, 204, 403, 404, 403], ofAShow(kind)],
+  [`restore${one}`]: [[401, 403, 403, 200, 200, 403, 404, 403], deletedPartOf(kind)],
+})
+export const table: Record<string, Line> = {
   readLiveness: [everybody],
   readReadiness: [everybody],
   readProblemType: [everybody, () => ({ path: '/problems/not_found' })],
@@ -313,6 +349,23 @@ export const table: Record<
   restoreShow: [
     [401, 403, 403, 200, 200, 403, 404, 403],
     async world => ({ path: await deleted(world, '/api/shows', aShow) }),
+  ],
+
+  ...linesOf('deals', 'Deal'),
+  ...linesOf('ticket-tiers', 'TicketTier'),
+  ...linesOf('costs', 'ShowCost'),
+  ...linesOf('deposits', 'Deposit'),
+  draftSettlement: [readers, under(aPlayedShowOf, '/settlement')],
+  listSettlements: [readers, under(aPlayedShowOf, '/settlements')],
+  createSettlement: [
+    [401, 403, 201, 201, 201, 403, 404, 403],
+    under(aPlayedShowOf, '/settlements', { reason: null }),
+  ],
+  readSettlement: [readers, aSettlementOf],
+  finalizeSettlement: [[401, 403, 403, 200, 200, 403, 404, 403], under(aSettlementOf, '/finalize')],
+  reopenSettlement: [
+    [401, 403, 403, 200, 200, 403, 404, 403],
+    under(aSettledShowOf, '/settlement/reopen', { reason: 'Twelve more tickets' }),
   ],
 
   listCurrencies: [[401, 200, 200, 200, 200, 200, 200, 200]],

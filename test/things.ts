@@ -17,6 +17,8 @@ export async function thingsOf(server: TestServer, person: Person): Promise<Reco
     if (answer.status !== 201) throw new Error(answer.text)
     return answer.body.id
   }
+  const settled = await make('/api/shows', { ...aShow, status: 'played' })
+  const part = (path: string, body: object) => make(`/api/shows/${settled}/${path}`, body)
   const venue = { name: 'Vera', city: 'Groningen', country: 'NL', time_zone: 'Europe/Amsterdam' }
   const category = await make('/api/finance-categories', { kind: 'income', name: `Category ${randomUUID()}` })
   return {
@@ -27,6 +29,11 @@ export async function thingsOf(server: TestServer, person: Person): Promise<Reco
     roles: await make('/api/roles', { name: `Role ${randomUUID()}`, permissions: ['shows.read'] }),
     venues: await make('/api/venues', venue),
     shows: await make('/api/shows', aShow),
+    deals: await part('deals', { kind: 'flat', currency: 'EUR', guarantee_minor: 500_000 }),
+    'ticket-tiers': await part('ticket-tiers', { name: 'Stalls', price_minor: 3000, allotment: 600 }),
+    costs: await part('costs', { name: 'PA', kind: 'fixed', amount_minor: 400_000 }),
+    deposits: await part('deposits', { paid_on: '2027-01-10', amount_minor: 250_000 }),
+    settlements: await part('settlements', { reason: null }),
     'finance-categories': category,
     'finance-records': await make('/api/finance-records', {
       kind: 'income',

@@ -106,7 +106,7 @@ grant insert (title, artist, venue_id, show_on, doors_time, start_time, curfew_t
   on app.shows to callboard_api;
 grant insert (organization_id, title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes,
     source, external_ref, created_by),
-  update (deleted_at, deleted_by, deletion_id) on app.shows to callboard_definer;
+  update (status, deleted_at, deleted_by, deletion_id) on app.shows to callboard_definer;
 
 comment on table app.shows is 'Performances, from the first inquiry to the settlement.';
 comment on column app.shows.start_time is 'Local time at the venue; a curfew at or before the start is on the next day.';
@@ -120,6 +120,10 @@ language plpgsql
 set search_path = ''
 as $$
 begin
+  -- There is no way out of settled but app.reopen_settlement, which asks for another permission and a reason.
+  if current_user = 'callboard_definer' and old.status = 'settled' and new.status = 'played' then
+    return new;
+  end if;
   if not exists (select from app.show_status_transitions t where t.from_status = old.status and t.to_status = new.status) then
     perform app.refuse(409, 'show_status_transition', format('A show cannot go from %s to %s.', old.status, new.status));
   end if;

@@ -53,7 +53,7 @@ export function scheduledTasks(schedule: Scheduled[], log: FastifyBaseLogger): T
     if (failed > 0) throw new Error(`${failed} failed: the log lines of this job say which, and why`)
   }
   const run = async (scheduled: Scheduled, helpers: JobHelpers) => {
-    await ('inParts' in scheduled && scheduled.inParts === true
+    await ('inParts' in scheduled && scheduled.inParts
       ? askForParts(scheduled, helpers)
       : ask(scheduled, helpers))
   }

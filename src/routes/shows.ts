@@ -53,7 +53,7 @@ const optional = {
 const mayBeLeftOut = Type.Partial(Type.Object(optional)).properties
 const NewShow = Strict({ ...required, status: Type.Optional(Status), ...mayBeLeftOut }, { title: 'NewShow' })
 const WholeShow = Strict({ ...required, status: Status, ...mayBeLeftOut }, { title: 'ShowReplacement' })
-const Show = Strict(
+export const Show = Strict(
   {
     id: Id,
     ...required,
@@ -205,7 +205,12 @@ export async function showRoutes(app: App) {
         operationId: 'replaceShow',
         summary: 'Replace a show',
         description: 'What is left out becomes empty, and `tickets_sold` 0.',
-        'x-problems': [...constraintsOf('shows'), 'show_status_transition', 'show_external_ref_taken'],
+        'x-problems': [
+          ...constraintsOf('shows'),
+          'show_status_transition',
+          'show_external_ref_taken',
+          'settlement_not_final',
+        ],
         body: WholeShow,
       },
     },
@@ -225,7 +230,12 @@ export async function showRoutes(app: App) {
         operationId: 'updateShow',
         summary: 'Change some fields of a show',
         description: 'What the body does not name stays as it is.',
-        'x-problems': [...constraintsOf('shows'), 'show_status_transition', 'show_external_ref_taken'],
+        'x-problems': [
+          ...constraintsOf('shows'),
+          'show_status_transition',
+          'show_external_ref_taken',
+          'settlement_not_final',
+        ],
         body: Patch(WholeShow, 'ShowChange'),
       },
     },

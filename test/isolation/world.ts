@@ -113,6 +113,15 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
   await db.admin`
     insert into app.import_lines (organization_id, import_id, line, record)
     values (${owner.organization}, ${file.id}, 2, ${db.admin.json({ title: `Title ${marker}` })})`
+  await make(`/api/shows/${show}/deals`, { kind: 'flat', currency: 'EUR', guarantee_minor: fee })
+  await make(`/api/shows/${show}/ticket-tiers`, { name: `Tier ${marker}`, price_minor: fee, allotment: 500 })
+  await make(`/api/shows/${show}/costs`, { name: `Cost ${marker}`, kind: 'fixed', amount_minor: fee })
+  await make(`/api/shows/${show}/deposits`, {
+    paid_on: '2027-01-10',
+    amount_minor: fee,
+    note: `Note ${marker}`,
+  })
+  await make(`/api/shows/${show}/settlements`, { reason: `Reason ${marker}` })
   const invitation = await make('/api/invitations', {
     email: `invited.${marker}@example.com`,
     role: 'manager',

@@ -1,0 +1,156 @@
+-- What can be done with a settlement; the table is in settlements.sql.
+
+create or replace view app.settlement_list with (security_invoker = true) as
+  select x.organization_id, x.id, x.show_id, x.created_at, x.version,
+    json_build_object('id', x.id, 'show_id', x.show_id, 'number', x.number, 'status', x.status, 'reason', x.reason,
+      'inputs', x.inputs, 'result', x.result,
+      'finalized_at', x.finalized_at, 'finalized_by', x.finalized_by,
+      'reopened_at', x.reopened_at, 'reopened_by', x.reopened_by, 'reopen_reason', x.reopen_reason,
+      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body
+  from app.settlements x
+  where x.deleted_at is null;
+comment on view app.settlement_list is 'The organization''s settlements that are not deleted, with their JSON.';
+grant select on app.settlement_list to callboard_api, callboard_definer;
+
+create or replace function app.read_settlement(settlement uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  perform app.require('finance.read');
+  select 200, x.body, app.etag(x.version), '/api/settlements/' || x.id into answer from app.settlement_list x
+  where x.organization_id = app.current_org() and x.id = settlement;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_settlement(uuid) is 'A revision of a settlement. PT403, PT404.';
+revoke execute on function app.read_settlement(uuid) from public;
+grant execute on function app.read_settlement(uuid) to callboard_api, callboard_definer;
+
+create or replace function app_private.lock_show(show uuid) returns text
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  status text;
+begin
+  select s.status into status from app.shows s
+  where s.organization_id = app.current_org() and s.id = show and s.deleted_at is null for no key update;
+  if status is null then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return status;
+end
+$$;
+comment on function app_private.lock_show(uuid) is
+  'The status of a show, whose row is locked: what belongs to it is entered and changed before or after this transaction, not meanwhile. PT404.';
+alter function app_private.lock_show(uuid) owner to callboard_definer;
+revoke execute on function app_private.lock_show(uuid) from public;
+
+create or replace function app.record_settlement(show uuid, body jsonb) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  why constant text := nullif(btrim(body ->> 'reason'), '');
+  present jsonb;
+  settlement uuid;
+  answer app.answer;
+begin
+  perform app.require_show(show);
+  perform app.require('finance.read');
+  perform app.require('finance.write');
+  if app_private.lock_show(show) = 'settled' then
+    perform app.refuse(409, 'settlement_final');
+  end if;
+  if why is null and exists (
+    select from app.settlements x where x.organization_id = app.current_org() and x.show_id = show and x.status = 'final' and x.deleted_at is null)
+  then
+    perform app.refuse(422, 'settlement_reason_needed');
+  end if;
+  present := app.settlement_inputs(show);
+  insert into app.settlements (show_id, number, reason, inputs, result)
+  select show, coalesce(max(x.number), 0) + 1, why, present, app.settle(present)
+  from app.settlements x where x.organization_id = app.current_org() and x.show_id = show
+  returning id into settlement;
+  answer := app.read_settlement(settlement);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.record_settlement(uuid, jsonb) is
+  'Records what the settlement of a show is now, as its next revision. PT403, PT404, PT409 settlement_needs_deal, settlement_final, PT422 settlement_reason_needed, settlement_out_of_range.';
+alter function app.record_settlement(uuid, jsonb) owner to callboard_definer;
+revoke execute on function app.record_settlement(uuid, jsonb) from public;
+grant execute on function app.record_settlement(uuid, jsonb) to callboard_api;
+
+create or replace function app.finalize_settlement(settlement uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  present app.settlements;
+  show_status text;
+begin
+  perform app.require('finance.read');
+  select * into present from app.settlements x
+  where x.organization_id = app.current_org() and x.id = settlement and x.deleted_at is null;
+  perform app.check_version(present.version, null);
+  perform app.require('finance.close');
+  show_status := app_private.lock_show(present.show_id);
+  -- Now that nobody else may finalize it, look again.
+  select * into present from app.settlements x where x.organization_id = app.current_org() and x.id = settlement;
+  if present.status = 'final' then
+    perform app.refuse(409, 'settlement_final');
+  elsif show_status <> 'played' then
+    perform app.refuse(409, 'settlement_show_not_played', format('The show is %s.', show_status));
+  elsif present.inputs is distinct from app.settlement_inputs(present.show_id) then
+    perform app.refuse(409, 'settlement_outdated');
+  elsif present.inputs @> '{"costs": [{"is_estimate": true}]}' then
+    perform app.refuse(409, 'settlement_estimated');
+  end if;
+  update app.settlements x set (status, finalized_at, finalized_by) = row ('final', statement_timestamp(), app.current_user_id())
+  where x.organization_id = app.current_org() and x.id = settlement;
+  update app.shows s set status = 'settled' where s.organization_id = app.current_org() and s.id = present.show_id;
+  return app.read_settlement(settlement);
+end
+$$;
+comment on function app.finalize_settlement(uuid) is
+  'Makes a revision final and its show settled. PT403 without finance.close, PT404, PT409 settlement_final, settlement_show_not_played, settlement_outdated, settlement_estimated.';
+alter function app.finalize_settlement(uuid) owner to callboard_definer;
+revoke execute on function app.finalize_settlement(uuid) from public;
+grant execute on function app.finalize_settlement(uuid) to callboard_api;
+
+create or replace function app.reopen_settlement(show uuid, body jsonb) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app.require_show(show);
+  perform app.require('finance.close');
+  if app_private.lock_show(show) <> 'settled' then
+    perform app.refuse(409, 'show_not_settled');
+  end if;
+  update app.settlements x set (reopened_at, reopened_by, reopen_reason) = row (statement_timestamp(), app.current_user_id(), body ->> 'reason')
+  where x.organization_id = app.current_org() and x.show_id = show and x.status = 'final' and x.reopened_at is null and x.deleted_at is null;
+  if not found then
+    -- Somebody said that it is settled, without a deal: then only the log keeps the reason.
+    perform app_private.log_event(app.current_org(), 'show.reopen', 'show', show, jsonb_build_object('new', jsonb_build_object('reason', body ->> 'reason')));
+  end if;
+  update app.shows s set status = 'played' where s.organization_id = app.current_org() and s.id = show;
+  return app.read_show(show);
+end
+$$;
+comment on function app.reopen_settlement(uuid, jsonb) is
+  'Takes a settled show back to played, for a reason, which stands in the settlement that was final. PT403 without finance.close, PT404, PT409 show_not_settled.';
+alter function app.reopen_settlement(uuid, jsonb) owner to callboard_definer;
+revoke execute on function app.reopen_settlement(uuid, jsonb) from public;
+grant execute on function app.reopen_settlement(uuid, jsonb) to callboard_api;

@@ -1,0 +1,121 @@
+-- Settlements: what was worked out for a show and when, revision by revision. Only the commands below
+-- write here, and what they write comes from the tables, never from a request.
+
+create table if not exists app.settlements (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  show_id uuid not null,
+  number integer not null,
+  status text not null default 'draft' constraint settlements_status_known check (status in ('draft', 'final')),
+  reason text constraint settlements_reason_length check (length(reason) <= 1000),
+  inputs jsonb not null,
+  result jsonb not null,
+  finalized_at timestamptz,
+  finalized_by uuid references app.users (id),
+  reopened_at timestamptz,
+  reopened_by uuid references app.users (id),
+  reopen_reason text constraint settlements_reopen_reason_length check (length(reopen_reason) <= 1000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint settlements_number_once unique (organization_id, show_id, number),
+  foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
+  constraint settlements_final_with_time check ((status = 'final') = (finalized_at is not null)),
+  constraint settlements_reopened_when_final check (reopened_at is null or status = 'final')
+);
+create unique index if not exists settlements_one_final on app.settlements (organization_id, show_id)
+  where status = 'final' and reopened_at is null and deleted_at is null;
+create index if not exists settlements_organization_id_show_id_idx on app.settlements (organization_id, show_id, created_at, id) where deleted_at is null;
+create index if not exists settlements_deletion_id_idx on app.settlements (organization_id, deletion_id) where deletion_id is not null;
+alter table app.settlements alter column number set statistics 0, alter column reason set statistics 0, alter column inputs set statistics 0,
+  alter column result set statistics 0, alter column reopen_reason set statistics 0;
+
+alter table app.settlements enable row level security;
+alter table app.settlements force row level security;
+
+drop policy if exists select_member on app.settlements;
+create policy select_member on app.settlements for select to callboard_api
+  using (organization_id = (select app.org_if('finance.read')));
+-- Without grants, because the commands below do it; they ask for these permissions.
+drop policy if exists insert_member on app.settlements;
+create policy insert_member on app.settlements for insert to callboard_api
+  with check (organization_id = (select app.org_if('finance.write')));
+drop policy if exists update_member on app.settlements;
+create policy update_member on app.settlements for update to callboard_api
+  using (organization_id = (select app.org_if('finance.close')));
+
+drop policy if exists select_definer on app.settlements;
+create policy select_definer on app.settlements for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.settlements;
+create policy insert_definer on app.settlements for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists update_definer on app.settlements;
+create policy update_definer on app.settlements for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.settlements to callboard_api, callboard_definer;
+grant insert (show_id, number, reason, inputs, result) on app.settlements to callboard_definer;
+grant update (status, finalized_at, finalized_by, reopened_at, reopened_by, reopen_reason, deleted_at, deleted_by, deletion_id)
+  on app.settlements to callboard_definer;
+
+comment on table app.settlements is 'Revisions of the settlements of shows. One that is final and was not reopened is what holds.';
+comment on column app.settlements.inputs is 'Deal, ticket tiers, costs and deposits as they were: see app.settlement_inputs.';
+comment on column app.settlements.result is 'What app.settle made of the inputs.';
+comment on column app.settlements.reason is 'Why there is another revision.';
+
+select app_private.log_changes('app.settlements', 'settlement', '{"finalized_at": "finalize", "reopened_at": "reopen"}');
+
+drop trigger if exists _100_timestamps on app.settlements;
+create trigger _100_timestamps before update on app.settlements
+  for each row execute function app_private.tg__100_timestamps();
+
+create or replace function app_private.tg_settlements__200_unchanged() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if (new.organization_id, new.id, new.show_id, new.number, new.reason, new.inputs, new.result, new.created_by, new.created_at)
+      is distinct from (old.organization_id, old.id, old.show_id, old.number, old.reason, old.inputs, old.result, old.created_by, old.created_at)
+    or old.status = 'final' and (new.status, new.finalized_at, new.finalized_by) is distinct from (old.status, old.finalized_at, old.finalized_by)
+    or old.reopened_at is not null and (new.reopened_at, new.reopened_by, new.reopen_reason) is distinct from (old.reopened_at, old.reopened_by, old.reopen_reason)
+  then
+    perform app.refuse(409, 'settlement_final');
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg_settlements__200_unchanged() is
+  'PT409 settlement_final, whoever asks: a revision is finalized once and reopened once, and nothing else of it ever changes.';
+revoke execute on function app_private.tg_settlements__200_unchanged() from public;
+
+drop trigger if exists _200_unchanged on app.settlements;
+create trigger _200_unchanged before update on app.settlements
+  for each row execute function app_private.tg_settlements__200_unchanged();
+
+-- A show that has a deal is settled by a final settlement, and not by a word.
+create or replace function app_private.tg_shows__400_settlement() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  if exists (select from app.deals d where d.organization_id = new.organization_id and d.show_id = new.id and d.deleted_at is null)
+    and not exists (select from app.settlements x where x.organization_id = new.organization_id and x.show_id = new.id
+      and x.status = 'final' and x.reopened_at is null and x.deleted_at is null)
+  then
+    perform app.refuse(409, 'settlement_not_final');
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg_shows__400_settlement() is 'PT409 settlement_not_final for a show with a deal that is to be settled without a final settlement.';
+alter function app_private.tg_shows__400_settlement() owner to callboard_definer;
+revoke execute on function app_private.tg_shows__400_settlement() from public;
+
+drop trigger if exists _400_settlement on app.shows;
+create trigger _400_settlement before update on app.shows
+  for each row when (new.status = 'settled' and old.status <> 'settled') execute function app_private.tg_shows__400_settlement();

@@ -1,0 +1,93 @@
+-- What belongs to a show and counts in its settlement: its deal, ticket tiers, costs and deposits,
+-- each in a file of its own. Once the settlement is final they are as they are.
+
+create or replace function app.require_show(show uuid) returns uuid
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+begin
+  if not exists (select from app.shows s where s.organization_id = app.org_if('shows.read') and s.id = show and s.deleted_at is null) then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return show;
+end
+$$;
+comment on function app.require_show(uuid) is 'The id of a show that the member may see. PT404.';
+revoke execute on function app.require_show(uuid) from public;
+grant execute on function app.require_show(uuid) to callboard_api, callboard_definer;
+
+create or replace function app_private.require_unsettled(organization uuid, show uuid, is_new boolean) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  present app.shows;
+begin
+  -- Finalizing and deleting change the show's row: this waits for them, and they for this.
+  perform from app.shows s where s.organization_id = organization and s.id = show for share;
+  select * into present from app.shows s where s.organization_id = organization and s.id = show;
+  if present.id is null then
+    perform app.refuse(404, 'not_found');
+  elsif is_new and present.deleted_at is not null then
+    perform app.refuse(409, 'parent_deleted', 'The show is deleted: restore that first.');
+  elsif present.status = 'settled' then
+    perform app.refuse(409, 'settlement_final');
+  end if;
+end
+$$;
+comment on function app_private.require_unsettled(uuid, uuid, boolean) is
+  'PT404 if there is no such show, PT409 settlement_final if it is settled; for what is new PT409 parent_deleted if it is deleted.';
+alter function app_private.require_unsettled(uuid, uuid, boolean) owner to callboard_definer;
+revoke execute on function app_private.require_unsettled(uuid, uuid, boolean) from public;
+
+create or replace function app_private.tg__200_unsettled() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  perform app_private.require_unsettled(new.organization_id, new.show_id, tg_op = 'INSERT');
+  return new;
+end
+$$;
+comment on function app_private.tg__200_unsettled() is
+  'Before a row of a show is entered or changed: see app_private.require_unsettled. The marks of a deletion are not for it, because they come with those of the show.';
+alter function app_private.tg__200_unsettled() owner to callboard_definer;
+revoke execute on function app_private.tg__200_unsettled() from public;
+
+create or replace function app_private.delete_part(target regclass, id uuid, if_match text) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+  show uuid;
+begin
+  perform app.require('finance.read');
+  answer := app_private.delete_row(target, id, if_match);
+  execute format('select show_id from %s where organization_id = app.current_org() and id = $1', target) into show using id;
+  perform app_private.require_unsettled(app.current_org(), show, false);
+  return answer;
+end
+$$;
+comment on function app_private.delete_part(regclass, uuid, text) is
+  'The command behind every DELETE of a row that counts in a settlement. PT404, PT403, PT412, PT409 settlement_final.';
+alter function app_private.delete_part(regclass, uuid, text) owner to callboard_definer;
+revoke execute on function app_private.delete_part(regclass, uuid, text) from public;
+
+create or replace function app_private.restore_part(target regclass, id uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  show uuid;
+begin
+  perform app.require('finance.read');
+  perform app_private.restore_row(target, id);
+  execute format('select show_id from %s where organization_id = app.current_org() and id = $1', target) into show using id;
+  perform app_private.require_unsettled(app.current_org(), show, false);
+end
+$$;
+comment on function app_private.restore_part(regclass, uuid) is
+  'The command behind every restore of a row that counts in a settlement. PT404, PT403, PT409 parent_deleted, settlement_final.';
+alter function app_private.restore_part(regclass, uuid) owner to callboard_definer;
+revoke execute on function app_private.restore_part(regclass, uuid) from public;

@@ -1,0 +1,47 @@
+import { type Answer, aShow, type TestServer } from './helper.ts'
+
+/** Lines of a settlement, without _minor. */
+export type Amounts = Record<string, number>
+interface Line {
+  id: string
+}
+export interface Draft {
+  show_id: string
+  inputs: { currency: string; deal: Line; ticket_tiers: Line[]; costs: Line[]; deposits: Line[] }
+  result: Record<string, number>
+}
+export interface Recorded extends Draft {
+  id: string
+  number: number
+  status: string
+}
+
+/** What tests of settlements do, as somebody. */
+export function settling({ call }: TestServer, token: string) {
+  /** Enters something under a path, and returns its id. */
+  const make = async (path: string, body: object): Promise<string> => {
+    const answer = await call<{ id: string }>(`POST /api/${path}`, { token, body })
+    if (answer.status !== 201) throw new Error(`${path}: ${answer.text}`)
+    return answer.body.id
+  }
+  return {
+    make,
+    /** A show of 500 tickets at 30.00 with a fee of 2.00, costs of 4,000 and of 0.80 a ticket, and the deal. */
+    show500: async (deal: object, fixed = 400_000, status = 'played') => {
+      const show = await make('shows', { ...aShow, status })
+      await make(`shows/${show}/deals`, deal)
+      const tier = { name: 'Standing', price_minor: 3000, facility_fee_minor: 200, allotment: 600, sold: 500 }
+      await make(`shows/${show}/ticket-tiers`, tier)
+      await make(`shows/${show}/costs`, { name: 'Production', kind: 'fixed', amount_minor: fixed })
+      await make(`shows/${show}/costs`, { name: 'Ticketing', kind: 'per_ticket', amount_minor: 80 })
+      return show
+    },
+    draft: (show: string) => call<Draft>(`GET /api/shows/${show}/settlement`, { token }),
+    record: (show: string, reason: string | null = null): Promise<Answer<Recorded>> =>
+      call<Recorded>(`POST /api/shows/${show}/settlements`, { token, body: { reason } }),
+    finalize: (id: string) => call<Recorded>(`POST /api/settlements/${id}/finalize`, { token }),
+    reopen: (show: string, reason: string) =>
+      call(`POST /api/shows/${show}/settlement/reopen`, { token, body: { reason } }),
+    statusOf: async (show: string) => (await call(`GET /api/shows/${show}`, { token })).body['status'],
+  }
+}
