@@ -1,11 +1,11 @@
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
-import { tmpdir } from 'node:os'
+import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
-import { secret } from '../src/database/embedded.ts'
+import { secret, startEmbedded } from '../src/database/embedded.ts'
 import { serversOf } from '../src/database/embedded/processes.ts'
 import { demoEmail, demoPassword } from '../src/demo.ts'
 import { aShow, until } from './helper.ts'
@@ -136,6 +136,15 @@ t.test('npm start on a fresh machine', async t => {
     t.same(postgresOf(data), [])
   })
 
+  const hasIpv6 = Object.values(networkInterfaces()).some(list => list?.some(a => a.address === '::1'))
+  for (const [host, printed] of [['0.0.0.0', 'localhost'], ...(hasIpv6 ? [['::1', '[::1]']] : [])] as const)
+    await t.test(`listening at ${host}, it prints an address that can be opened`, async t => {
+      const server = start(t, { HOST: host })
+      const { url } = await signInAsTold(t, server)
+      t.ok(url.startsWith(`http://${printed}:`), url)
+      await ends(t, server, 'SIGTERM', 0)
+    })
+
   await t.test('stopped while it starts, it stops what it has started', async t => {
     const server = start(t)
     await until(() => postgresOf(data).length > 0)
@@ -160,6 +169,18 @@ t.test('npm start on a fresh machine', async t => {
       'https://callboard.example/#reset-password?token',
     )
     await ends(t, server, 'SIGTERM', 0)
+  })
+
+  await t.test('a database that cannot be brought up to date ends the start, and PostgreSQL', async t => {
+    const server = await startEmbedded({ root: data, port: 0 })
+    const sql = postgres(server.adminUrl, { max: 1 })
+    await sql`alter database callboard allow_connections false`
+    await sql.end()
+    await server.stop()
+    const refused = start(t)
+    t.same(await refused.ended, { code: 1, signal: null })
+    t.match(refused.complaint(), /not currently accepting connections/)
+    t.same(postgresOf(data), [])
   })
 })
 
