@@ -9,7 +9,7 @@ import { secret, startEmbedded } from '../src/database/embedded.ts'
 import { serversOf } from '../src/database/embedded/processes.ts'
 import { demoEmail, demoPassword } from '../src/demo.ts'
 import { aShow, until } from './helper.ts'
-import { type ServerProcess, startServerProcess } from './server-process.ts'
+import { onUsr2, type ServerProcess, startServerProcess } from './server-process.ts'
 
 // With a database of its own in a folder of its own, as on a machine that has nothing else.
 t.test('npm start on a fresh machine', async t => {
@@ -124,6 +124,30 @@ t.test('npm start on a fresh machine', async t => {
     t.match(server.said.join('\n'), /cutting them off/)
     t.same(postgresOf(data), [])
   })
+
+  await t.test(
+    'a part that cannot be stopped is told of, and does not keep the database running',
+    async t => {
+      const server = start(t, {
+        METRICS_PORT: '0',
+        // The API's own listener is the first that is closed, that of the metrics the second.
+        ...onUsr2(`
+        const { close } = net.Server.prototype
+        let calls = 0
+        net.Server.prototype.close = function (...args) {
+          if (calls++ > 0) throw new Error('planted')
+          return close.apply(this, args)
+        }
+        console.log('broken')`),
+      })
+      await server.says(/Callboard is running/)
+      server.child.kill('SIGUSR2')
+      await server.says(/broken/)
+      await ends(t, server, 'SIGTERM', 1)
+      t.match((await server.says(/the stop failed/)).input, /"level":60.*planted/)
+      t.same(postgresOf(data), [])
+    },
+  )
 
   await t.test('a port that is taken is named, and nothing is left running', async t => {
     const other = createServer().listen(0, '127.0.0.1')

@@ -5,15 +5,10 @@ import { createDatabase, dropDatabase, withUrl } from '../src/database/provision
 import { versionProblem } from '../src/database/safety.ts'
 import { startDatabase, until } from './helper.ts'
 import { startProxy } from './proxy.ts'
-import { startServerProcess } from './server-process.ts'
+import { onUsr2, startServerProcess } from './server-process.ts'
 
 const secret = 'planted-secret-that-nobody-may-print'
 const jwt = { JWT_SECRET: `${secret}-of-the-tokens` }
-
-/** A fault that is planted in the process, and comes with the signal SIGUSR2. */
-const onUsr2 = (fault: string) => ({
-  NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(`import net from 'node:net'; process.on('SIGUSR2', () => { ${fault} })`)}`,
-})
 
 t.test('npm start with a database that is given', async t => {
   const db = await startDatabase(t)
@@ -175,33 +170,6 @@ t.test('npm start with a database that is given', async t => {
     server.child.kill('SIGUSR2')
     t.same(await server.ended, { code: 1, signal: null })
     t.equal(server.complaint(), 'planted\n')
-  })
-
-  await t.test('what cannot be stopped is told, and the rest is stopped all the same', async t => {
-    const server = start(t, {
-      DATABASE_URL: api,
-      METRICS_PORT: '0',
-      // The API's own listener is the first that is closed, that of the metrics the second.
-      ...onUsr2(`
-        const { close } = net.Server.prototype
-        let calls = 0
-        net.Server.prototype.close = function (...args) {
-          if (calls++ > 0) throw new Error('planted')
-          return close.apply(this, args)
-        }
-        console.log('broken')`),
-    })
-    await server.says(/Server listening/)
-    server.child.kill('SIGUSR2')
-    await server.says(/broken/)
-    server.child.kill('SIGTERM')
-    t.same(await server.ended, { code: 1, signal: null })
-    t.match((await server.says(/the stop failed/)).input, /"level":60.*planted/)
-    await until(async () => {
-      const left = await db.admin`select from pg_stat_activity where application_name = 'callboard api'
-        and datname = ${db.name}`
-      return left.length === 0
-    })
   })
 
   await t.test('a vulnerable server is refused in production', async t => {
