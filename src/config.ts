@@ -190,7 +190,7 @@ export function readConfig(env: NodeJS.ProcessEnv, part: keyof typeof needed = '
   }
   const value = Value.Convert(Config, Value.Default(Config, given))
   const problems = [...Value.Errors(Config, value)].map(
-    e => `${e.path.slice(1)}: ${e.message} (${e.schema.description ?? ''})`,
+    e => `${e.path.slice(1)}: ${e.message} (${e.schema.description})`,
   )
   const config = value as Config
   for (const [name, setting] of Object.entries(config)) {

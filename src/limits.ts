@@ -149,7 +149,7 @@ const addressOf = (request: FastifyRequest) => normalizeIP(request.ip)
 
 /** Whose secret is being guessed; hashed, because Redis must learn neither addresses nor secrets. */
 function accountOf(request: FastifyRequest): string {
-  const { email, token } = (request.body ?? {}) as { email?: string; token?: string }
-  const account = email?.toLowerCase() ?? token ?? userOf(request)?.sub ?? ''
-  return createHash('sha256').update(account).digest('base64url')
+  const { email, token } = request.body as { email?: string; token?: string }
+  const account = email?.toLowerCase() ?? token ?? userOf(request)?.sub
+  return createHash('sha256').update(String(account)).digest('base64url')
 }

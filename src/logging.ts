@@ -15,15 +15,15 @@ export function loggerOptions(config: Config): NonNullable<FastifyServerOptions[
         message: error.message,
         code: error.code,
         constraint: error.constraint_name,
-        stack: error.stack ?? '',
+        stack: String(error.stack),
         ...(error.cause instanceof Error && { cause: reasonOf(error.cause) }),
       }),
     },
   }
 }
 
-/** What a log says of a system error; of a name with several addresses Node has only the code to tell. */
-const reasonOf = (error: NodeJS.ErrnoException) => error.message || (error.code ?? '')
+/** What is said of a system error; of a name with several addresses Node has only the code to tell. */
+export const reasonOf = (error: NodeJS.ErrnoException) => error.message || String(error.code)
 
 /** Whose request it is, where that has been proved. */
 export function asking(request: FastifyRequest): { organization_id?: string | null; user_id?: string } {

@@ -42,10 +42,9 @@ export function mailTask(config: Config, publicUrl: () => string): { task: Task;
       if (!message) throw new Error(`there is no mail of the kind ${mail.kind}`)
       await send({ ...message, to: mail.to_address, id })
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
       await helpers.query('select app.settle_mail($1, $2, $3)', [
         id,
-        reason,
+        (error as Error).message,
         job.attempts >= job.max_attempts,
       ])
       throw error

@@ -111,9 +111,7 @@ export const openapi = fp(
         return { url, schema: { ...schema, 'x-problems': [...(schema['x-problems'] ?? []), ...limited] } }
       },
       transformObject: document =>
-        complete(
-          ('openapiObject' in document ? document.openapiObject : {}) as unknown as Document,
-        ) as object,
+        complete((document as { openapiObject: unknown }).openapiObject as Document) as object,
     })
     await app.register(swaggerUi, {
       routePrefix: '/docs',

@@ -99,13 +99,13 @@ function fromFastify(error: FastifyError): Problem | undefined {
   if (error.validation) {
     // What is wrong is the client's to choose, so the answer's size is not.
     const errors = error.validation.slice(0, 100).map(({ instancePath, message, params }) => ({
-      path: `/${error.validationContext ?? 'body'}${instancePath}`,
+      path: `/${error.validationContext}${instancePath}`,
       message:
         'additionalProperty' in params
-          ? `${message ?? ''}: ${String(params['additionalProperty'])
+          ? `${message}: ${String(params['additionalProperty'])
               .slice(0, 200)
               .replace(/\p{Cc}/gu, ' ')}`
-          : (message ?? ''),
+          : String(message),
     }))
     return new Problem(400, 'validation', 'See errors for what is wrong where.', errors)
   }
@@ -127,7 +127,7 @@ export function toProblem(error: unknown): Problem {
 
 const body = (problem: Problem, instance: string) => ({
   type: `/problems/${problem.problem}`,
-  title: problems[problem.problem]?.title ?? STATUS_CODES[problem.status] ?? 'Error',
+  title: problems[problem.problem]?.title ?? STATUS_CODES[problem.status],
   status: problem.status,
   // It may quote the request, which may be long.
   detail: problem.message.slice(0, 500),
@@ -151,7 +151,7 @@ export const problemDetails = fp(
       throw new Problem(
         404,
         'not_found',
-        `There is nothing at ${request.method} ${request.url.split('?', 1)[0] ?? ''}.`,
+        `There is nothing at ${request.method} ${request.url.split('?', 1)[0]}.`,
       )
     })
   },
@@ -178,7 +178,7 @@ export const malformed = {
     const problem = unreadable[error.code ?? ''] ?? new Problem(400, 'bad_request', 'This is not HTTP/1.1.')
     const text = JSON.stringify(body(problem, ''))
     socket.end(
-      `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? ''}\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(text)}\r\nconnection: close\r\n\r\n${text}`,
+      `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(text)}\r\nconnection: close\r\n\r\n${text}`,
     )
     // Whoever goes on sending is not listened to for ever.
     setTimeout(() => socket.destroy(), 1000).unref()

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { EmbeddedError } from './database/embedded.ts'
 import { UnsafeDatabase } from './database/safety.ts'
+import { reasonOf } from './logging.ts'
 import { Problem } from './problem.ts'
 
 /** What a program has started. */
@@ -18,9 +19,7 @@ export function advice(error: unknown, url: keyof Config): string | undefined {
   if (error instanceof ConfigError || error instanceof EmbeddedError || error instanceof UnsafeDatabase)
     return error.message
   if (!(error instanceof Problem)) return undefined
-  const { code, message } = (error.cause ?? error) as NodeJS.ErrnoException
-  // Of a name with several addresses Node has only the code to tell.
-  return `${url}: cannot connect: ${message || (code ?? '')}`
+  return `${url}: cannot connect: ${reasonOf((error.cause ?? error) as Error)}`
 }
 
 /** How a URL on this machine names an address that a program listens on. */
@@ -31,15 +30,20 @@ export const nameOf = (host: string) =>
 export async function runProgram(
   part: 'api' | 'worker',
   start: (config: Config) => Promise<Running>,
-  advise: (error: unknown, config?: Config) => string | undefined,
+  advise: (error: unknown, config: Config) => string | undefined,
 ): Promise<void> {
-  let config: Config | undefined
+  let config: Config
+  try {
+    config = readConfig(process.env, part)
+  } catch (error) {
+    end((error as Error).message)
+  }
   let running: Running | undefined
   let isStopping = false
   let exitCode = 0
 
   async function stop() {
-    if (!running || !config) return // it is stopped when it has started
+    if (!running) return // it is stopped when it has started
     // Every part has a limit of its own; this is for what nobody thought of.
     setTimeout(() => process.exit(1), (config.SHUTDOWN_TIMEOUT + 30) * 1000).unref()
     try {
@@ -72,16 +76,18 @@ export async function runProgram(
     else fail(error)
   })
   try {
-    config = readConfig(process.env, part)
     running = await start(config)
     if (isStopping) await stop()
   } catch (error) {
     fail(error)
   }
 
-  function fail(error: unknown) {
-    const text = advise(error, config) ?? (error instanceof Error ? error.stack : String(error))
-    process.stderr.write(`${text ?? ''}\n`)
-    process.exit(1)
+  function fail(error: unknown): never {
+    end(advise(error, config) ?? String(error instanceof Error ? error.stack : error))
   }
+}
+
+function end(text: string): never {
+  process.stderr.write(`${text}\n`)
+  process.exit(1)
 }

@@ -176,7 +176,7 @@ export const sortBy = (columns: object) => {
   return Type.String({
     enum: names.flatMap(name => [name, `-${name}`]),
     description: 'A minus turns the order round',
-    examples: [`-${names[0] ?? ''}`],
+    examples: [`-${names[0]}`],
   })
 }
 
@@ -194,14 +194,14 @@ export const Page = (item: TSchema) =>
         }),
       ),
     },
-    { title: `${item.title ?? ''}Page` },
+    { title: `${item.title}Page` },
   )
 
 /** A list that is never long enough for pages. */
 export const ShortList = (item: TSchema) =>
   Strict(
     { items: Type.Array(item, { maxItems: 10_000 }), next_cursor: Type.Null() },
-    { title: `${item.title ?? ''}List` },
+    { title: `${item.title}List` },
   )
 
 /** RFC 9457. */

@@ -1,7 +1,7 @@
 import { type AddressInfo } from 'node:net'
 import { buildApp } from './app.ts'
 import type { Config } from './config.ts'
-import { type LocalDatabase, startLocalDatabase } from './database/local.ts'
+import { startLocalDatabase } from './database/local.ts'
 import { createPool } from './database/pool.ts'
 import { checkDatabase } from './database/safety.ts'
 import { demoEmail, demoPassword } from './demo.ts'
@@ -24,29 +24,24 @@ async function start(config: Config): Promise<Running> {
     if (failure !== undefined) throw failure as Error
   }
   try {
-    let local: LocalDatabase | undefined
-    if (config.DATABASE_URL === undefined) {
-      local = await startLocalDatabase(config, say)
-      undo.push(() => local?.embedded.stop() ?? Promise.resolve())
-    }
-    const url = local?.apiUrl ?? config.DATABASE_URL ?? ''
-    const warnings = await checkDatabase(url, config.NODE_ENV === 'production')
+    const local = config.DATABASE_URL === undefined ? await startLocalDatabase(config, say) : undefined
+    if (local) undo.push(() => local.embedded.stop())
+    const { apiUrl, supportUrl, workerUrl, jwtSecret } = local ?? givenIn(config)
+    const warnings = await checkDatabase(apiUrl, config.NODE_ENV === 'production')
     const options = { deadline: config.DATABASE_DEADLINE * 1000, prepare: config.PREPARE_STATEMENTS }
     const pool = createPool({
       ...options,
-      url,
+      url: apiUrl,
       size: config.POOL_SIZE,
       applicationName: 'callboard api',
     })
     undo.push(() => pool.close())
-    const supportUrl = local?.supportUrl ?? config.SUPPORT_DATABASE_URL
     if (supportUrl !== undefined) await checkDatabase(supportUrl, config.NODE_ENV === 'production')
     const supportPool =
       supportUrl === undefined
         ? undefined
         : createPool({ ...options, url: supportUrl, size: 2, applicationName: 'callboard support' })
     if (supportPool) undo.push(() => supportPool.close())
-    const workerUrl = local?.workerUrl ?? config.WORKER_DATABASE_URL
     const gauges = workerUrl === undefined ? undefined : connectGauges(config, workerUrl)
     if (gauges) undo.push(() => gauges.close())
     const app = await buildApp({
@@ -54,7 +49,7 @@ async function start(config: Config): Promise<Running> {
       pool,
       supportPool,
       gauges: gauges?.read,
-      jwtSecret: local?.jwtSecret ?? config.JWT_SECRET ?? '',
+      jwtSecret,
     })
     for (const warning of warnings) app.log.warn(warning)
     const address = () => config.PUBLIC_URL?.replace(/\/+$/, '') ?? addressOf(app, config.HOST)
@@ -81,6 +76,17 @@ async function start(config: Config): Promise<Running> {
   } catch (error) {
     await stop()
     throw error
+  }
+}
+
+/** What `startLocalDatabase` would make; that the first two are there is what readConfig has seen to. */
+function givenIn(config: Config) {
+  const { DATABASE_URL, JWT_SECRET } = config as Config & { DATABASE_URL: string; JWT_SECRET: string }
+  return {
+    apiUrl: DATABASE_URL,
+    jwtSecret: JWT_SECRET,
+    supportUrl: config.SUPPORT_DATABASE_URL,
+    workerUrl: config.WORKER_DATABASE_URL,
   }
 }
 
@@ -112,15 +118,18 @@ Callboard is running.
 `)
 }
 
-function adviceFor(error: unknown, config?: Config): string | undefined {
+function adviceFor(error: unknown, { HOST, PORT }: Config): string | undefined {
   const { code, syscall } = error as NodeJS.ErrnoException
-  if (code === 'EADDRINUSE')
-    return `Port ${config?.PORT ?? ''} is taken by another program: stop it, or set PORT.`
-  if (code === 'EACCES' && syscall === 'listen')
-    return `Not allowed to listen on port ${config?.PORT ?? ''}: set PORT to 1024 or higher.`
-  if (code === 'EADDRNOTAVAIL' || syscall === 'getaddrinfo')
-    return `This machine does not have the address ${config?.HOST ?? ''}: set HOST.`
-  return advice(error, 'DATABASE_URL')
+  const noAddress = `This machine does not have the address ${HOST}: set HOST.`
+  const listening: Record<string, string> = {
+    'listen EADDRINUSE': `Port ${PORT} is taken by another program: stop it, or set PORT.`,
+    'listen EACCES': `Not allowed to listen on port ${PORT}: set PORT to 1024 or higher.`,
+    'listen EADDRNOTAVAIL': noAddress,
+    'listen EAFNOSUPPORT': noAddress,
+    'getaddrinfo EAI_AGAIN': noAddress,
+    'getaddrinfo ENOTFOUND': noAddress,
+  }
+  return listening[`${syscall} ${code}`] ?? advice(error, 'DATABASE_URL')
 }
 
 await runProgram('api', start, adviceFor)

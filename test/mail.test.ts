@@ -184,6 +184,52 @@ t.test('mail', async t => {
     )
   })
 
+  await t.test('each kind of mail says what has happened and what to do', async t => {
+    const smtp = await startSmtp(t)
+    await db.admin`truncate app_private.mails`
+    const kinds = [
+      ['verify_email', /confirm your address/, 'Hello Eve,', '/#verify-email?token=s3cret'],
+      ['reset_password', /Choose a password/, 'Hello Eve,', '/#reset-password?token=s3cret'],
+      ['invitation', /Ana invites you to Northlight/, 'as viewer:', '/#accept-invitation?token=s3cret'],
+      ['added', /added to Northlight/, 'as viewer.', 'You can leave it at any time'],
+    ] as const
+    const data = {
+      token: 's3cret',
+      display_name: 'Eve',
+      organization: 'Northlight',
+      role: 'viewer',
+      invited_by: 'Ana',
+    }
+    for (const [kind] of kinds)
+      await db.admin`select app_private.queue_mail(${kind}, ${`${kind}@example.com`}, ${db.admin.json(data)})`
+    const worker = startWorker(t, server, { SMTP_URL: smtp.url })
+    await until('all have arrived', async () => smtp.received.length === kinds.length)
+    await worker.stop()
+    const mails = smtp.received.map(parse)
+    for (const [kind, subject, ...texts] of kinds) {
+      const mail = mails.find(({ headers }) => headers['to'] === `${kind}@example.com`)
+      t.match(mail?.headers['subject'], subject)
+      for (const text of texts) t.ok(mail?.text.includes(text), `${kind}: ${text}`)
+      t.equal(mail?.text.includes(publicUrl), kind !== 'added')
+    }
+  })
+
+  await t.test('a job that is done twice sends its mail once', async t => {
+    const smtp = await startSmtp(t)
+    await db.admin`truncate app_private.mails`
+    await register(server, 'Fay')
+    const worker = startWorker(t, server, { SMTP_URL: smtp.url })
+    const isDone = async () =>
+      (await db.admin`select from app_private.mails where sent_at is null`).length === 0 &&
+      (await db.admin`select from graphile_worker.jobs where attempts < max_attempts`).length === 0
+    await until('it is sent', isDone)
+    await db.admin`
+      select app_private.add_job('send_mail', jsonb_build_object('mail', id)) from app_private.mails`
+    await until('the second job is done', isDone)
+    await worker.stop()
+    t.equal(smtp.received.length, 1)
+  })
+
   await t.test('a name cannot add a header', async t => {
     const smtp = await startSmtp(t)
     await db.admin`truncate app_private.mails`

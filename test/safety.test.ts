@@ -74,6 +74,13 @@ t.test('the login of the API', async t => {
       /owns tables/,
     ],
     ['a member of the owner', 'heir', '', 'grant callboard_owner to ROLE', /may become their owner/],
+    [
+      'a member of the owner who has to take the role first',
+      'latent',
+      'noinherit',
+      'grant callboard_owner to ROLE',
+      /may become their owner/,
+    ],
     ['a member of the definer', 'definer', '', 'grant callboard_definer to ROLE', /may become their owner/],
     [
       'a reader of files',

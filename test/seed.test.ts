@@ -1,9 +1,11 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import postgres from 'postgres'
 import t from 'tap'
 import { createDatabase, dropDatabase, withUrl } from '../src/database/provision.ts'
 import { demoEmail, demoPassword } from '../src/demo.ts'
-import { startDatabase, startServer } from './helper.ts'
-import { run } from './program.ts'
+import { startDatabase, startServer, until } from './helper.ts'
+import { root, run } from './program.ts'
 
 /** Runs one of the scripts with settings and nothing else. */
 const script = (name: string, settings: Record<string, string>) =>
@@ -72,6 +74,60 @@ t.test('an empty database becomes a Callboard', async t => {
     const open = await admin`select from app.sessions where revoked_at is null and user_agent is null`
     t.same(open.length, 0)
   })
+})
+
+t.test('a demo that a kill -9 has cut off is completed by the next run', async t => {
+  const db = await startDatabase(t)
+  const settings = {
+    MIGRATOR_DATABASE_URL: db.url('callboard_migrator'),
+    DATABASE_URL: db.url('callboard_api'),
+  }
+  const counts = async () => {
+    const [row] = await db.admin`
+      select (select count(*)::int from app.users) as users, (select count(*)::int from app.memberships) as members,
+        (select count(*)::int from app.venues) as venues,
+        array(select count(*)::int from app.shows group by organization_id) as shows`
+    return row
+  }
+  /** Loads the demo until it waits for a lock of this test's, and kills it there. */
+  async function cutOff(lock: (sql: postgres.TransactionSql) => Promise<unknown>) {
+    await db.admin.begin(async sql => {
+      await lock(sql)
+      const child = spawn(process.execPath, ['--import', 'tsx', 'scripts/seed.ts'], {
+        cwd: root,
+        env: { PATH: process.env['PATH'], ...settings },
+        stdio: 'ignore',
+      })
+      t.teardown(() => child.kill('SIGKILL'))
+      const waiting = () => db.admin`
+        select pid from pg_stat_activity where wait_event_type = 'Lock' and datname = ${db.name}`
+      await until(async () => (await waiting()).length > 0, 30)
+      const ended = once(child, 'exit')
+      child.kill('SIGKILL')
+      t.same(await ended, [null, 'SIGKILL'])
+    })
+    // A server process that waited for the lock finds only now that nobody is there any more.
+    await until(async () => {
+      const left = await db.admin`
+        select from pg_stat_activity where datname = ${db.name} and usename in ('callboard_api', 'callboard_migrator')`
+      return left.length === 0
+    })
+  }
+
+  await cutOff(sql => sql`lock table app.venues in share mode`)
+  t.same(await counts(), { users: 8, members: 9, venues: 0, shows: [] }, 'before the first season')
+  await cutOff(sql => sql`select from app.organizations where name = 'Harbour Stage' for update`)
+  t.same(await counts(), { users: 8, members: 9, venues: 4, shows: [28] }, 'between the seasons')
+
+  t.same(await script('seed', settings), {
+    code: 0,
+    output: `Loaded. Sign in as ${demoEmail} with "${demoPassword}".\n`,
+  })
+  const complete = { users: 8, members: 9, venues: 7, shows: [28, 28] }
+  t.same(await counts(), complete)
+  t.match((await script('seed', settings)).output, /loaded already/)
+  t.same(await counts(), complete)
+  t.same(await db.admin`select from app.users where email_verified_at is null`, [])
 })
 
 t.test('what the scripts refuse, they refuse with a sentence', async t => {

@@ -70,3 +70,8 @@ export function startServerProcess(
     })
   return { child, said, complaint: () => complaint, says, ended }
 }
+
+/** Settings that plant a fault in the process, which comes with the signal SIGUSR2. */
+export const onUsr2 = (fault: string) => ({
+  NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(`import net from 'node:net'; process.on('SIGUSR2', () => { ${fault} })`)}`,
+})

@@ -1,15 +1,15 @@
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
-import { tmpdir } from 'node:os'
+import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
-import { secret } from '../src/database/embedded.ts'
+import { secret, startEmbedded } from '../src/database/embedded.ts'
 import { serversOf } from '../src/database/embedded/processes.ts'
 import { demoEmail, demoPassword } from '../src/demo.ts'
 import { aShow, until } from './helper.ts'
-import { type ServerProcess, startServerProcess } from './server-process.ts'
+import { onUsr2, type ServerProcess, startServerProcess } from './server-process.ts'
 
 // With a database of its own in a folder of its own, as on a machine that has nothing else.
 t.test('npm start on a fresh machine', async t => {
@@ -125,6 +125,30 @@ t.test('npm start on a fresh machine', async t => {
     t.same(postgresOf(data), [])
   })
 
+  await t.test(
+    'a part that cannot be stopped is told of, and does not keep the database running',
+    async t => {
+      const server = start(t, {
+        METRICS_PORT: '0',
+        // The API's own listener is the first that is closed, that of the metrics the second.
+        ...onUsr2(`
+        const { close } = net.Server.prototype
+        let calls = 0
+        net.Server.prototype.close = function (...args) {
+          if (calls++ > 0) throw new Error('planted')
+          return close.apply(this, args)
+        }
+        console.log('broken')`),
+      })
+      await server.says(/Callboard is running/)
+      server.child.kill('SIGUSR2')
+      await server.says(/broken/)
+      await ends(t, server, 'SIGTERM', 1)
+      t.match((await server.says(/the stop failed/)).input, /"level":60.*planted/)
+      t.same(postgresOf(data), [])
+    },
+  )
+
   await t.test('a port that is taken is named, and nothing is left running', async t => {
     const other = createServer().listen(0, '127.0.0.1')
     await once(other, 'listening')
@@ -135,6 +159,15 @@ t.test('npm start on a fresh machine', async t => {
     t.equal(server.complaint(), `Port ${port} is taken by another program: stop it, or set PORT.\n`)
     t.same(postgresOf(data), [])
   })
+
+  const hasIpv6 = Object.values(networkInterfaces()).some(list => list?.some(a => a.address === '::1'))
+  for (const [host, printed] of [['0.0.0.0', 'localhost'], ...(hasIpv6 ? [['::1', '[::1]']] : [])] as const)
+    await t.test(`listening at ${host}, it prints an address that can be opened`, async t => {
+      const server = start(t, { HOST: host })
+      const { url } = await signInAsTold(t, server)
+      t.ok(url.startsWith(`http://${printed}:`), url)
+      await ends(t, server, 'SIGTERM', 0)
+    })
 
   await t.test('stopped while it starts, it stops what it has started', async t => {
     const server = start(t)
@@ -160,6 +193,18 @@ t.test('npm start on a fresh machine', async t => {
       'https://callboard.example/#reset-password?token',
     )
     await ends(t, server, 'SIGTERM', 0)
+  })
+
+  await t.test('a database that cannot be brought up to date ends the start, and PostgreSQL', async t => {
+    const server = await startEmbedded({ root: data, port: 0 })
+    const sql = postgres(server.adminUrl, { max: 1 })
+    await sql`alter database callboard allow_connections false`
+    await sql.end()
+    await server.stop()
+    const refused = start(t)
+    t.same(await refused.ended, { code: 1, signal: null })
+    t.match(refused.complaint(), /not currently accepting connections/)
+    t.same(postgresOf(data), [])
   })
 })
 

@@ -5,7 +5,7 @@ import { createDatabase, dropDatabase, withUrl } from '../src/database/provision
 import { versionProblem } from '../src/database/safety.ts'
 import { startDatabase, until } from './helper.ts'
 import { startProxy } from './proxy.ts'
-import { startServerProcess } from './server-process.ts'
+import { onUsr2, startServerProcess } from './server-process.ts'
 
 const secret = 'planted-secret-that-nobody-may-print'
 const jwt = { JWT_SECRET: `${secret}-of-the-tokens` }
@@ -144,6 +144,33 @@ t.test('npm start with a database that is given', async t => {
         'and repeats no secret',
       )
     })
+
+  await t.test('a database that does not answer is not waited for for ever', async t => {
+    const hangs = await startProxy(t, api)
+    hangs.freeze()
+    const server = start(t, { DATABASE_URL: hangs.through(api) })
+    t.same(await server.ended, { code: 1, signal: null })
+    t.match(server.complaint(), /^DATABASE_URL: cannot connect: .*in time.*\n$/)
+  })
+
+  await t.test('a bug that nobody has caught stops it in order, and it does not end well', async t => {
+    const server = start(t, { DATABASE_URL: api, ...onUsr2(`throw new Error('planted')`) })
+    await server.says(/Server listening/)
+    server.child.kill('SIGUSR2')
+    t.same(await server.ended, { code: 1, signal: null })
+    t.match((await server.says(/a bug/)).input, /"level":60.*planted/)
+    await server.says(/"reason":"uncaughtException".*stopping/)
+  })
+
+  await t.test('a bug while it starts ends it at once', async t => {
+    const hangs = await startProxy(t, api)
+    hangs.freeze()
+    const server = start(t, { DATABASE_URL: hangs.through(api), ...onUsr2(`throw 'planted'`) })
+    await until(() => hangs.connections() > 0)
+    server.child.kill('SIGUSR2')
+    t.same(await server.ended, { code: 1, signal: null })
+    t.equal(server.complaint(), 'planted\n')
+  })
 
   await t.test('a vulnerable server is refused in production', async t => {
     const server = start(t, { ...production, DATABASE_URL: api })

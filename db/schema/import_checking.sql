@@ -1,8 +1,9 @@
 -- Checking the lines of an import: what each says, or what is wrong with it, in the words of the file.
+-- The small functions have a standard body and no settings of their own, so that they are inlined: they
+-- are called dozens of times for every line.
 
 create or replace function app_private.csv_number(value text, decimal_is text) returns numeric
 language sql immutable parallel safe
-set search_path = ''
 return case
   -- A group of three is a group of three: 1,5 is no fifteen.
   when decimal_is = 'comma' and value ~ '^[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]{1,18})(,[0-9]{1,10})?$' then replace(replace(value, '.', ''), ',', '.')::numeric
@@ -47,8 +48,7 @@ alter function app_private.csv_date(text, text) owner to callboard_definer;
 revoke execute on function app_private.csv_date(text, text) from public;
 
 create or replace function app_private.csv_time(value text) returns time
-language sql immutable parallel safe
-set search_path = ''
+language sql stable parallel safe
 return case when value ~ '^([01]?[0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$' then value::time(0) end;
 comment on function app_private.csv_time(text) is 'The time of day that a text is, 19:30; NULL if it is none.';
 alter function app_private.csv_time(text) owner to callboard_definer;
@@ -56,14 +56,13 @@ revoke execute on function app_private.csv_time(text) from public;
 
 create or replace function app_private.csv_uuid(value text) returns uuid
 language sql immutable parallel safe
-set search_path = ''
 return case when value ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then value::uuid end;
 comment on function app_private.csv_uuid(text) is 'The id that a text is; NULL if it is none.';
 alter function app_private.csv_uuid(text) owner to callboard_definer;
 revoke execute on function app_private.csv_uuid(text) from public;
 
 create or replace function app_private.bad(is_bad boolean, in_column text, reason text) returns jsonb
-language sql immutable parallel safe
+language sql stable parallel safe
 return case when is_bad then jsonb_build_object('column', in_column, 'reason', reason) end;
 comment on function app_private.bad(boolean, text, text) is 'A problem of a line, if it is one.';
 alter function app_private.bad(boolean, text, text) owner to callboard_definer;
@@ -77,9 +76,13 @@ alter function app_private.is_line(text, integer) owner to callboard_definer;
 revoke execute on function app_private.is_line(text, integer) from public;
 
 create or replace function app_private.check_finance_lines(i app.imports, lines jsonb) returns table (line integer, record jsonb, problems jsonb)
-language sql stable
+language plpgsql stable
 set search_path = ''
 as $$
+#variable_conflict use_column
+begin
+  -- In plpgsql, which plans this once for all batches of a connection.
+  return query
   with given as materialized (
     select (x.value ->> 0)::integer as line, x.value -> 1 as v from jsonb_array_elements(lines) as x
   ),
@@ -104,18 +107,10 @@ as $$
     cross join lateral (select coalesce(lower(r.v ->> 'kind'), case when r.amount < 0 then 'expense' else 'income' end) as kind) k
     left join app.finance_categories c on c.organization_id = i.organization_id and c.kind = k.kind
       and lower(c.name) = lower(r.v ->> 'category') and c.deleted_at is null
-  )
-  select m.line,
-    case when p.problems is null then jsonb_build_object('kind', m.kind, 'category_id', m.category_id, 'show_id', m.show_id,
-      'booked_on', m.booked_on, 'due_on', m.due_on, 'amount_minor', abs(m.amount)::bigint, 'tax_minor', coalesce(abs(m.tax)::bigint, 0),
-      'currency', m.currency, 'exchange_rate', coalesce(m.rate, 1), 'base_currency', m.base,
-      'status', coalesce(lower(m.v ->> 'status'), 'actual'), 'payment_status', coalesce(lower(m.v ->> 'payment_status'), 'unpaid'),
-      'counterparty', m.v ->> 'counterparty', 'note', m.v ->> 'note',
-      'source', case when m.v ->> 'external_ref' is not null then m.source end, 'external_ref', m.v ->> 'external_ref') end,
-    p.problems
-  from meant m
-  cross join lateral (
-    select to_jsonb(nullif(array_remove(array[
+  ),
+  -- Once for each line, and not for every mention of it.
+  judged as materialized (
+    select m.*, to_jsonb(nullif(array_remove(array[
       app_private.bad(m.v ? '', '', 'There are more cells than columns.'),
       app_private.bad(m.booked_on is null or m.booked_on not between date '1900-01-01' and date '2199-12-31', 'booked_on',
         case when m.v ->> 'booked_on' is null then 'There must be a day.' else 'It is no day between 1900 and 2199: write 2027-03-14.' end),
@@ -148,16 +143,32 @@ as $$
       app_private.bad(length(m.v ->> 'note') > 10000, 'note', 'It is longer than 10000 characters.'),
       app_private.bad(not app_private.is_line(m.source, 100), 'source', 'It is longer than 100 characters, or has control characters.'),
       app_private.bad(not app_private.is_line(m.v ->> 'external_ref', 200), 'external_ref', 'It is longer than 200 characters, or has control characters.')
-    ], null), '{}')) as problems) p
+    ], null), '{}')) as problems
+    from meant m
+  )
+  select m.line,
+    case when m.problems is null then jsonb_build_object('kind', m.kind, 'category_id', m.category_id, 'show_id', m.show_id,
+      'booked_on', m.booked_on, 'due_on', m.due_on, 'amount_minor', abs(m.amount)::bigint, 'tax_minor', coalesce(abs(m.tax)::bigint, 0),
+      'currency', m.currency, 'exchange_rate', coalesce(m.rate, 1), 'base_currency', m.base,
+      'status', coalesce(lower(m.v ->> 'status'), 'actual'), 'payment_status', coalesce(lower(m.v ->> 'payment_status'), 'unpaid'),
+      'counterparty', m.v ->> 'counterparty', 'note', m.v ->> 'note',
+      'source', case when m.v ->> 'external_ref' is not null then m.source end, 'external_ref', m.v ->> 'external_ref') end,
+    m.problems
+  from judged m;
+end
 $$;
 comment on function app_private.check_finance_lines(app.imports, jsonb) is 'What lines [[line, {column: text}]] of finance records say, or what is wrong with them.';
 alter function app_private.check_finance_lines(app.imports, jsonb) owner to callboard_definer;
 revoke execute on function app_private.check_finance_lines(app.imports, jsonb) from public;
 
 create or replace function app_private.check_show_lines(i app.imports, lines jsonb) returns table (line integer, record jsonb, problems jsonb)
-language sql stable
+language plpgsql stable
 set search_path = ''
 as $$
+#variable_conflict use_column
+begin
+  -- In plpgsql, which plans this once for all batches of a connection.
+  return query
   with given as materialized (
     select (x.value ->> 0)::integer as line, x.value -> 1 as v from jsonb_array_elements(lines) as x
   ),
@@ -181,16 +192,10 @@ as $$
         and case when g.v ->> 'venue_id' is not null then w.id = app_private.csv_uuid(g.v ->> 'venue_id')
           else lower(w.name) = lower(g.v ->> 'venue') and (g.v ->> 'city' is null or lower(w.city) = lower(g.v ->> 'city')) end) n
     where o.id = i.organization_id
-  )
-  select m.line,
-    case when p.problems is null then jsonb_build_object('title', m.v ->> 'title', 'artist', m.v ->> 'artist', 'venue_id', m.venue_id, 'show_on', m.show_on,
-      'doors_time', m.doors_time, 'start_time', m.start_time, 'curfew_time', m.curfew_time, 'status', coalesce(lower(m.v ->> 'status'), 'inquiry'),
-      'capacity', m.capacity::integer, 'tickets_sold', coalesce(m.tickets_sold, 0)::integer, 'fee_minor', m.fee::bigint, 'currency', m.currency, 'notes', m.v ->> 'notes',
-      'source', case when m.v ->> 'external_ref' is not null then m.source end, 'external_ref', m.v ->> 'external_ref') end,
-    p.problems
-  from read m
-  cross join lateral (
-    select to_jsonb(nullif(array_remove(array[
+  ),
+  -- Once for each line, and not for every mention of it.
+  judged as materialized (
+    select m.*, to_jsonb(nullif(array_remove(array[
       app_private.bad(m.v ? '', '', 'There are more cells than columns.'),
       app_private.bad(m.v ->> 'title' is null, 'title', 'There must be a title.'),
       app_private.bad(not app_private.is_line(m.v ->> 'title', 200), 'title', 'It is longer than 200 characters, or has control characters.'),
@@ -218,7 +223,17 @@ as $$
       app_private.bad(length(m.v ->> 'notes') > 10000, 'notes', 'It is longer than 10000 characters.'),
       app_private.bad(not app_private.is_line(m.source, 100), 'source', 'It is longer than 100 characters, or has control characters.'),
       app_private.bad(not app_private.is_line(m.v ->> 'external_ref', 200), 'external_ref', 'It is longer than 200 characters, or has control characters.')
-    ], null), '{}')) as problems) p
+    ], null), '{}')) as problems
+    from read m
+  )
+  select m.line,
+    case when m.problems is null then jsonb_build_object('title', m.v ->> 'title', 'artist', m.v ->> 'artist', 'venue_id', m.venue_id, 'show_on', m.show_on,
+      'doors_time', m.doors_time, 'start_time', m.start_time, 'curfew_time', m.curfew_time, 'status', coalesce(lower(m.v ->> 'status'), 'inquiry'),
+      'capacity', m.capacity::integer, 'tickets_sold', coalesce(m.tickets_sold, 0)::integer, 'fee_minor', m.fee::bigint, 'currency', m.currency, 'notes', m.v ->> 'notes',
+      'source', case when m.v ->> 'external_ref' is not null then m.source end, 'external_ref', m.v ->> 'external_ref') end,
+    m.problems
+  from judged m;
+end
 $$;
 comment on function app_private.check_show_lines(app.imports, jsonb) is 'What lines [[line, {column: text}]] of shows say, or what is wrong with them.';
 alter function app_private.check_show_lines(app.imports, jsonb) owner to callboard_definer;

@@ -50,9 +50,8 @@ export async function startEmbedded({ root, port, settings = {} }: EmbeddedOptio
     if (place !== undefined) await halt(place)
     release()
     if (error instanceof EmbeddedError) throw error
-    const reason = error instanceof Error ? error.message : String(error)
     throw new EmbeddedError(
-      `the embedded PostgreSQL cannot start from ${resolve(root)}; put this right, or set DATABASE_URL: ${reason}`,
+      `the embedded PostgreSQL cannot start from ${resolve(root)}; put this right, or set DATABASE_URL: ${(error as Error).message}`,
       { cause: error },
     )
   }

@@ -2,7 +2,7 @@ import type { Config } from '../config.ts'
 import { seedDemo } from '../demo.ts'
 import { type Embedded, secret, startEmbedded } from './embedded.ts'
 import { migrate } from './migrate.ts'
-import { createDatabase, createRoles, databaseExists, withUrl } from './provision.ts'
+import { createDatabase, createRoles, databaseExists, setDatabasePrivileges, withUrl } from './provision.ts'
 
 export interface LocalDatabase {
   apiUrl: string
@@ -24,25 +24,21 @@ export async function startLocalDatabase(
   const embedded = await startEmbedded({ root, port: config.EMBEDDED_PORT })
   try {
     for (const note of embedded.notes) say(note)
-    const passwords = Object.fromEntries(
-      ['callboard_api', 'callboard_migrator', 'callboard_worker', 'callboard_support'].map(role => [
-        role,
-        secret(root, role),
-      ]),
-    )
-    const as = (user: string) =>
-      withUrl(embedded.adminUrl, { database, user, password: passwords[user] ?? '' })
+    const roles = ['callboard_api', 'callboard_migrator', 'callboard_worker', 'callboard_support']
+    const as = (user: string) => withUrl(embedded.adminUrl, { database, user, password: secret(root, user) })
     const urls = {
       apiUrl: as('callboard_api'),
       migratorUrl: as('callboard_migrator'),
       workerUrl: as('callboard_worker'),
       supportUrl: as('callboard_support'),
     }
-    await createRoles(embedded.adminUrl, passwords)
+    await createRoles(embedded.adminUrl, Object.fromEntries(roles.map(role => [role, secret(root, role)])))
     if (!(await databaseExists(embedded.adminUrl, database))) {
       say('Creating the database …')
       await createDatabase(embedded.adminUrl, database)
     }
+    // Also of one that is there: whoever made it may have been killed before it had them.
+    await setDatabasePrivileges(withUrl(embedded.adminUrl, { database }))
     await migrate(urls.migratorUrl)
     if (await seedDemo(urls)) say('Loaded the demo: two companies and their season.')
     return { ...urls, jwtSecret: secret(root, 'jwt'), embedded }

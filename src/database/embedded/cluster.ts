@@ -118,7 +118,7 @@ function readMajor(data: string): string {
     return readFileSync(join(data, 'PG_VERSION'), 'utf8').trim()
   } catch (error) {
     throw new EmbeddedError(
-      `${data} is no PostgreSQL data folder (PG_VERSION: ${codeOf(error) ?? 'unreadable'}); move it away, or set DATA_DIR to another folder`,
+      `${data} is no PostgreSQL data folder (PG_VERSION: ${codeOf(error)}); move it away, or set DATA_DIR to another folder`,
       { cause: error },
     )
   }

@@ -66,10 +66,9 @@ export async function findPlace(root: string): Promise<Place> {
       )
     }
   }
-  const major = /\(PostgreSQL\) (\d+)/.exec(version)?.[1] ?? version
   return {
     programs,
-    major,
+    major: version.replace(/.*\(PostgreSQL\) (\d+).*/s, '$1'),
     user,
     folder,
     data: join(folder, 'postgres'),

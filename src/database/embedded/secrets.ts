@@ -34,7 +34,7 @@ function read(file: string): Record<string, string> {
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return {}
     throw new EmbeddedError(
-      `${file} cannot be read (${codeOf(error) ?? 'unknown'}); start as the user it belongs to, or set DATA_DIR to another folder`,
+      `${file} cannot be read (${codeOf(error)}); start as the user it belongs to, or set DATA_DIR to another folder`,
       { cause: error },
     )
   }

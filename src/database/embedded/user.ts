@@ -21,7 +21,7 @@ export async function osUser(name: string, notes: string[]): Promise<OsUser | un
     return created
   }
   throw new EmbeddedError(
-    `PostgreSQL does not run as root, and the OS user ${name} could not be created (${reasons[0] ?? ''}); create it, start Callboard as another user, or set DATABASE_URL`,
+    `PostgreSQL does not run as root, and the OS user ${name} could not be created (${reasons[0]}); create it, start Callboard as another user, or set DATABASE_URL`,
   )
 }
 
