@@ -19,6 +19,11 @@ export interface PageOptions {
   sort: string
   limit: number | undefined
   cursor: string | undefined
+  /**
+   * For a view that has `deleted_at` and `deleted_by`, and so also the rows in the bin: whether these
+   * are wanted instead of the others (`deleted=only`), and the permission that it takes to see them.
+   */
+  bin?: { deleted: 'only' | undefined; permission: string }
   /** Conditions; undefined ones are left out. */
   where: (Fragment | undefined)[]
 }
@@ -49,6 +54,10 @@ export function page(sql: Client, options: PageOptions) {
   const list = `${options.from} ${options.sort}`
   const [value, id] = options.cursor === undefined ? [] : decode(options.cursor, list)
   const conditions: Fragment[] = options.where.filter(condition => condition !== undefined)
+  const isBin = options.bin?.deleted === 'only'
+  const needed = [options.permission, ...(isBin ? [options.bin?.permission ?? ''] : [])]
+  if (options.bin) conditions.push(isBin ? sql`deleted_at is not null` : sql`deleted_at is null`)
+  const body = isBin ? sql`app.in_bin(body, deleted_at, deleted_by) as body` : sql`body`
   if (value !== undefined && id !== undefined) {
     const compared = descending ? sql`<` : sql`>`
     const typed = {
@@ -61,7 +70,7 @@ export function page(sql: Client, options: PageOptions) {
   const direction = descending ? sql`desc` : sql`asc`
   return sql<Answer[]>`
     with page as materialized (
-      select body, ${key}::text as key, id, row_number() over (order by ${key} ${direction}, id ${direction}) as n
+      select ${body}, ${key}::text as key, id, row_number() over (order by ${key} ${direction}, id ${direction}) as n
       from app.${sql(options.from)}
       where organization_id = (select app.require(${options.permission})) ${conditions.reduce((all, condition) => sql`${all} and ${condition}`, sql``)}
       order by ${key} ${direction}, id ${direction}
@@ -75,5 +84,7 @@ export function page(sql: Client, options: PageOptions) {
             'UTF8'), 'base64'), E'+/=\n', '-_') end as next_cursor
       from page
     )
-    select json_build_object('items', items, 'next_cursor', next_cursor) as body, next_cursor from cut`
+    select json_build_object('items', items, 'next_cursor', next_cursor) as body, next_cursor from cut
+    -- Once more, because a scan that finds no row never asks.
+    where ${needed.map(permission => sql`(select app.require(${permission})) is not null`).reduce((all, one) => sql`${all} and ${one}`)}`
 }

@@ -128,6 +128,21 @@ export const ListQuery = {
   ),
 }
 
+/** `?deleted=only` of a list: what is in the bin instead of what is not. Takes the permission to delete. */
+export const Deleted = Type.Optional(
+  Type.Literal('only', {
+    description: 'Only what has been deleted and can be restored; for those who may delete',
+    examples: ['only'],
+  }),
+)
+/** What the items of a list from the bin have besides their own fields. */
+export const inBin = {
+  deleted_at: Type.Optional(
+    Type.String({ ...Timestamp, description: 'Only in the bin: see `deleted` of the list' }),
+  ),
+  deleted_by: Type.Optional(Nullable(Type.String({ ...Id, description: 'Who deleted it; only in the bin' }))),
+}
+
 /** `?sort=` of a list: the names of its columns, and with a minus the other way round. */
 export const sortBy = (columns: object) => {
   const names = Object.keys(columns)

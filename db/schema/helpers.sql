@@ -112,6 +112,15 @@ comment on function app.matches(integer, text) is 'Whether an If-Match header (a
 revoke execute on function app.matches(integer, text) from public;
 grant execute on function app.matches(integer, text) to callboard_api, callboard_definer;
 
+create or replace function app.in_bin(body json, deleted_at timestamptz, deleted_by uuid) returns json
+language sql immutable parallel safe
+set search_path = ''
+return case when deleted_at is null then body
+  else (body::jsonb || jsonb_build_object('deleted_at', deleted_at, 'deleted_by', deleted_by))::json end;
+comment on function app.in_bin(json, timestamptz, uuid) is 'The JSON of a row, and if it is in the bin also since when and who put it there.';
+revoke execute on function app.in_bin(json, timestamptz, uuid) from public;
+grant execute on function app.in_bin(json, timestamptz, uuid) to callboard_api, callboard_definer;
+
 create or replace function app.check_version(version integer, if_match text) returns void
 language plpgsql stable
 set search_path = ''

@@ -4,30 +4,33 @@ create or replace view app.role_list with (security_invoker = true) as
   select null::uuid as organization_id, r.name as id, r.name, 0 as version,
     json_build_object('id', r.name, 'name', r.name, 'description', r.description, 'is_built_in', true,
       'permissions', (select coalesce(json_agg(rp.permission order by rp.permission), '[]') from app.role_permissions rp where rp.role = r.name),
-      'created_at', null, 'updated_at', null) as body
+      'created_at', null, 'updated_at', null) as body,
+    null::timestamptz as deleted_at, null::uuid as deleted_by
   from app.roles r
   union all
   select r.organization_id, r.id::text, r.name, r.version,
     json_build_object('id', r.id, 'name', r.name, 'description', r.description, 'is_built_in', false,
-      'permissions', to_json(r.permissions), 'created_at', r.created_at, 'updated_at', r.updated_at)
-  from app.custom_roles r
-  where r.deleted_at is null;
-comment on view app.role_list is 'The built-in roles, and the organization''s own that are not deleted, with their JSON.';
+      'permissions', to_json(r.permissions), 'created_at', r.created_at, 'updated_at', r.updated_at),
+    r.deleted_at, r.deleted_by
+  from app.custom_roles r;
+comment on view app.role_list is 'The built-in roles, and the organization''s own, with their JSON; also those in the bin, which have deleted_at.';
 grant select on app.role_list to callboard_api, callboard_definer;
 
-create or replace function app.list_roles() returns app.answer
+create or replace function app.list_roles(in_bin boolean) returns app.answer
 language sql stable
 set search_path = ''
 begin atomic
-  select 200, json_build_object('items', coalesce(json_agg(r.body order by r.organization_id nulls first, r.name, r.id), '[]'), 'next_cursor', null),
+  select 200, json_build_object('items', coalesce(json_agg(app.in_bin(r.body, r.deleted_at, r.deleted_by) order by r.organization_id nulls first, r.name, r.id), '[]'), 'next_cursor', null),
     null::text, null::text
   from app.role_list r
   -- Evaluated for its refusal.
-  where (select app.require('members.read')) is not null and (r.organization_id is null or r.organization_id = app.current_org());
+  where (select app.require('members.read')) is not null
+    and (r.organization_id is null or r.organization_id = app.current_org())
+    and case when in_bin then r.deleted_at is not null and (select app.require('members.manage')) is not null else r.deleted_at is null end;
 end;
-comment on function app.list_roles() is 'All roles that a member can have. PT403.';
-revoke execute on function app.list_roles() from public;
-grant execute on function app.list_roles() to callboard_api;
+comment on function app.list_roles(boolean) is 'All roles that a member can have, or those that were deleted. PT403.';
+revoke execute on function app.list_roles(boolean) from public;
+grant execute on function app.list_roles(boolean) to callboard_api;
 
 create or replace function app.list_permissions() returns app.answer
 language sql stable
@@ -50,7 +53,7 @@ declare
   answer app.answer;
 begin
   select 200, r.body, app.etag(r.version), '/api/roles/' || r.id into answer from app.role_list r
-  where app.has_permission('members.read') and r.id = lower(the_role) and (r.organization_id is null or r.organization_id = app.current_org());
+  where app.has_permission('members.read') and r.deleted_at is null and r.id = lower(the_role) and (r.organization_id is null or r.organization_id = app.current_org());
   if not found then
     perform app.refuse(404, 'not_found');
   end if;
@@ -70,7 +73,7 @@ declare
   r app.custom_roles;
 begin
   select x.version into present from app.role_list x
-  where app.has_permission('members.read') and x.id = lower(the_role) and (x.organization_id is null or x.organization_id = app.current_org());
+  where app.has_permission('members.read') and x.deleted_at is null and x.id = lower(the_role) and (x.organization_id is null or x.organization_id = app.current_org());
   perform app.check_version(present, if_match);
   perform app_private.administer();
   if exists (select from app.roles b where b.name = the_role) then

@@ -11,11 +11,11 @@ create or replace view app.show_list with (security_invoker = true) as
       'starts_at', (s.show_on + s.start_time) at time zone v.time_zone,
       'status', s.status, 'capacity', s.capacity, 'tickets_sold', s.tickets_sold,
       'fee_minor', s.fee_minor, 'currency', s.currency, 'notes', s.notes,
-      'created_by', s.created_by, 'created_at', s.created_at, 'updated_at', s.updated_at) as body
+      'created_by', s.created_by, 'created_at', s.created_at, 'updated_at', s.updated_at) as body,
+    s.deleted_at, s.deleted_by
   from app.shows s
-  left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id
-  where s.deleted_at is null;
-comment on view app.show_list is 'The organization''s shows that are not deleted, with their JSON.';
+  left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id;
+comment on view app.show_list is 'The organization''s shows with their JSON, also those in the bin, which have deleted_at.';
 grant select on app.show_list to callboard_api, callboard_definer;
 
 create or replace function app.search_shows(q text) returns setof uuid
@@ -48,7 +48,7 @@ declare
   answer app.answer;
 begin
   select 200, s.body, app.etag(s.version), '/api/shows/' || s.id into answer from app.show_list s
-  where s.organization_id = app.current_org() and s.id = show;
+  where s.organization_id = app.current_org() and s.id = show and s.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;

@@ -59,10 +59,10 @@ select app_private.log_changes('app.venues', 'venue');
 create or replace view app.venue_list with (security_invoker = true) as
   select v.organization_id, v.id, v.name, v.city, v.country, v.created_at, v.version,
     json_build_object('id', v.id, 'name', v.name, 'city', v.city, 'country', v.country, 'time_zone', v.time_zone,
-      'capacity', v.capacity, 'created_at', v.created_at, 'updated_at', v.updated_at) as body
-  from app.venues v
-  where v.deleted_at is null;
-comment on view app.venue_list is 'The organization''s venues that are not deleted, with their JSON.';
+      'capacity', v.capacity, 'created_at', v.created_at, 'updated_at', v.updated_at) as body,
+    v.deleted_at, v.deleted_by
+  from app.venues v;
+comment on view app.venue_list is 'The organization''s venues with their JSON, also those in the bin, which have deleted_at.';
 grant select on app.venue_list to callboard_api, callboard_definer;
 
 create or replace function app.read_venue(venue uuid) returns app.answer
@@ -73,7 +73,7 @@ declare
   answer app.answer;
 begin
   select 200, v.body, app.etag(v.version), '/api/venues/' || v.id into answer from app.venue_list v
-  where v.organization_id = app.current_org() and v.id = venue;
+  where v.organization_id = app.current_org() and v.id = venue and v.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;

@@ -3,7 +3,9 @@ import type { App } from '../fastify.ts'
 import { answer, IdempotencyKey, IfMatch } from '../openapi.ts'
 import { constraintsOf } from '../openapi/refusals.ts'
 import {
+  Deleted,
   IdParams,
+  inBin,
   Line,
   noControls,
   Nullable,
@@ -40,6 +42,7 @@ const RoleDetails = Strict(
     permissions: Permissions,
     created_at: Nullable(Timestamp),
     updated_at: Nullable(Timestamp),
+    ...inBin,
   },
   { title: 'RoleDetails' },
 )
@@ -79,11 +82,16 @@ export async function roleRoutes(app: App) {
         description:
           'Each with its permissions. A member has one built-in role or none, and any number of the others.',
         'x-permission': 'members.read',
+        querystring: Strict({ deleted: Deleted }),
         response: { 200: answer('Roles', ShortList(RoleDetails)) },
       },
     },
     (request, reply) =>
-      request.tenant(sql => sql<Answer[]>`select status, body from app.list_roles()`).then(reply.json),
+      request
+        .tenant(
+          sql => sql<Answer[]>`select status, body from app.list_roles(${request.query.deleted === 'only'})`,
+        )
+        .then(reply.json),
   )
 
   app.post(

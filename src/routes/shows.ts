@@ -7,8 +7,10 @@ import {
   Count,
   Currency,
   DateOnly,
+  Deleted,
   Id,
   IdParams,
+  inBin,
   Line,
   ListQuery,
   LocalTime,
@@ -74,6 +76,7 @@ const Show = Strict(
     created_by: Nullable(Id),
     created_at: Timestamp,
     updated_at: Timestamp,
+    ...inBin,
   },
   { title: 'Show' },
 )
@@ -98,6 +101,7 @@ const ShowQuery = Strict({
     }),
   ),
   sort: Type.Optional(sortBy(sorts)),
+  deleted: Deleted,
 })
 const tags = ['shows']
 
@@ -117,7 +121,7 @@ export async function showRoutes(app: App) {
       },
     },
     (request, reply) => {
-      const { limit, cursor, status, from, to, venue_id, q, sort = 'show_on' } = request.query
+      const { limit, cursor, status, from, to, venue_id, q, deleted, sort = 'show_on' } = request.query
       return request
         .tenant(sql => {
           const where = [
@@ -127,7 +131,17 @@ export async function showRoutes(app: App) {
             venue_id === undefined ? undefined : sql`venue_id = ${venue_id}`,
             q === undefined ? undefined : sql`id in (select app.search_shows(${q}))`,
           ]
-          return page(sql, { from: 'show_list', permission: 'shows.read', sorts, sort, limit, cursor, where })
+          const bin = { deleted, permission: 'shows.delete' }
+          return page(sql, {
+            from: 'show_list',
+            permission: 'shows.read',
+            bin,
+            sorts,
+            sort,
+            limit,
+            cursor,
+            where,
+          })
         })
         .then(reply.json)
     },

@@ -5,8 +5,10 @@ import { constraintsOf } from '../openapi/refusals.ts'
 import { page } from '../page.ts'
 import {
   Count,
+  Deleted,
   Id,
   IdParams,
+  inBin,
   Line,
   ListQuery,
   Nullable,
@@ -33,7 +35,7 @@ const fields = {
 const capacity = Nullable(Count(1, 1500))
 const NewVenue = Strict({ ...fields, capacity: Type.Optional(capacity) }, { title: 'NewVenue' })
 const Venue = Strict(
-  { id: Id, ...fields, capacity, created_at: Timestamp, updated_at: Timestamp },
+  { id: Id, ...fields, capacity, created_at: Timestamp, updated_at: Timestamp, ...inBin },
   { title: 'Venue' },
 )
 const sorts = {
@@ -58,12 +60,13 @@ export async function venueRoutes(app: App) {
           city: Type.Optional(Line('Amsterdam')),
           country: Type.Optional(fields.country),
           sort: Type.Optional(sortBy(sorts)),
+          deleted: Deleted,
         }),
         response: { 200: answer('Venues', Page(Venue), 'Link') },
       },
     },
     (request, reply) => {
-      const { limit, cursor, city, country, sort = 'name' } = request.query
+      const { limit, cursor, city, country, deleted, sort = 'name' } = request.query
       return request
         .tenant(sql => {
           const where = [
@@ -73,6 +76,7 @@ export async function venueRoutes(app: App) {
           return page(sql, {
             from: 'venue_list',
             permission: 'shows.read',
+            bin: { deleted, permission: 'shows.delete' },
             sorts,
             sort,
             limit,

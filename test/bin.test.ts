@@ -1,0 +1,101 @@
+import t from 'tap'
+import { aShow, join, joinAs, type Person, register, startServer, type TestServer } from './helper.ts'
+import { walk } from './pages.ts'
+import { outcome } from './tokens.ts'
+
+interface Row {
+  id: string
+  deleted_at?: string
+  deleted_by?: string
+}
+interface List {
+  items: Row[]
+}
+
+/** Every list that has a bin, what makes something for it, and who may see it but not what was deleted. */
+const lists: [path: string, body: object, reader: string][] = [
+  ['/api/shows', aShow, 'manager'],
+  [
+    '/api/venues',
+    { name: 'Vera', city: 'Groningen', country: 'NL', time_zone: 'Europe/Amsterdam' },
+    'manager',
+  ],
+  ['/api/roles', { name: 'Door', permissions: ['shows.read'] }, 'admin'],
+]
+
+async function idsOf({ call }: TestServer, { token }: Person, path: string, query = '') {
+  const { body } = await call<List>(`GET ${path}${query}`, { token })
+  return body.items.map(({ id }) => id)
+}
+
+t.test('the bin', async t => {
+  const server = await startServer(t)
+  const { call } = server
+  const ana = await register(server, 'Ana')
+  const ben = await register(server, 'Ben')
+  const { token } = ana
+
+  for (const [path, body, reader] of lists) {
+    await t.test(`of ${path} has what was deleted, until it is restored`, async t => {
+      const { id } = (await call<Row>(`POST ${path}`, { token, body })).body
+      t.strictSame(await idsOf(server, ana, path, '?deleted=only'), [], 'it is empty')
+      t.ok((await idsOf(server, ana, path)).includes(id))
+      await call(`DELETE ${path}/${id}`, { token })
+
+      const bin = await call<List>(`GET ${path}?deleted=only`, { token })
+      t.match(bin.body.items, [{ id, deleted_by: ana.id, deleted_at: /^\d{4}-/ }])
+      t.equal(bin.body.items.length, 1)
+      t.notOk((await idsOf(server, ana, path)).includes(id), 'and the list does not')
+      t.equal(outcome(await call(`GET ${path}/${id}`, { token })), '404 not_found')
+      t.strictSame(await idsOf(server, ben, path, '?deleted=only'), [], 'nor does that of others')
+
+      const restored = await call<Row>(`POST ${path}/${id}/restore`, { token })
+      t.notOk('deleted_at' in restored.body, 'what is there says nothing of a bin')
+      t.strictSame(await idsOf(server, ana, path, '?deleted=only'), [])
+      t.ok((await idsOf(server, ana, path)).includes(id))
+    })
+
+    await t.test(`of ${path} is for those who may delete`, async t => {
+      const member = await join(server, ana, reader)
+      t.equal(outcome(await call(`GET ${path}`, { token: member.token })), '200')
+      t.equal(
+        outcome(await call(`GET ${path}?deleted=only`, { token: member.token })),
+        '403 permission_denied',
+      )
+    })
+  }
+
+  await t.test('shows nothing to somebody who may delete and not read', async t => {
+    const member = await joinAs(server, ana, ['shows.delete'])
+    t.equal(
+      outcome(await call('GET /api/shows?deleted=only', { token: member.token })),
+      '403 permission_denied',
+    )
+  })
+
+  await t.test('comes in pages, with filters and in order', async t => {
+    const ids: string[] = []
+    for (let day = 1; day <= 7; day += 1) {
+      const show = { ...aShow, show_on: `2028-01-0${day}` }
+      const { id } = (await call<Row>('POST /api/shows', { token, body: show })).body
+      if (day !== 4) await call(`DELETE /api/shows/${id}`, { token })
+      if (day !== 4 && day < 7) ids.push(id)
+    }
+    const pages = await walk(
+      server,
+      token,
+      '/api/shows?deleted=only&to=2028-01-06&sort=-show_on&limit=2',
+      'cursor',
+    )
+    t.strictSame(
+      pages.flat().map(({ id }) => id),
+      ids.reverse(),
+    )
+    t.equal(pages.length, 3)
+  })
+
+  await t.test('is asked for with one word', async t => {
+    for (const value of ['yes', '', 'ONLY', 'only&deleted=only'])
+      t.equal(outcome(await call(`GET /api/shows?deleted=${value}`, { token })), '400 validation', value)
+  })
+})
