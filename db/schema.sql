@@ -33,3 +33,11 @@
 --!include venues.sql
 --!include shows.sql
 --!include show_commands.sql
+--!include itineraries.sql
+--!include itinerary_party.sql
+--!include schedule_items.sql
+--!include travel_and_lodging.sql
+--!include itinerary_lists.sql
+--!include itinerary_commands.sql
+--!include itinerary_versions.sql
+--!include itinerary_publishing.sql

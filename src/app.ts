@@ -17,6 +17,7 @@ import { auditRoutes } from './routes/audit.ts'
 import { authRoutes } from './routes/auth.ts'
 import { healthRoutes } from './routes/health.ts'
 import { acceptInvitationRoutes, invitationRoutes } from './routes/invitations.ts'
+import { itineraryRoutes } from './routes/itineraries.ts'
 import { meRoutes } from './routes/me.ts'
 import { myOrganizationRoutes, organizationRoutes } from './routes/organizations.ts'
 import { mailedLinkRoutes, passwordRoutes } from './routes/passwords.ts'
@@ -119,6 +120,7 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
     await signedIn.register(supportRoutes)
     await signedIn.register(venueRoutes)
     await signedIn.register(showRoutes)
+    await signedIn.register(itineraryRoutes)
     await signedIn.register(auditRoutes)
   })
   app.refuseOtherMethods()

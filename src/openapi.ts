@@ -62,6 +62,7 @@ const tags = {
   support: 'For superadmins, who look into organizations that they do not belong to',
   venues: 'The places where shows happen',
   shows: 'Performances, from the first inquiry to the settlement',
+  itineraries: 'Tours with their days, schedules, travel, lodging and party, and what is published of them',
   audit: 'Who did what: the event log, and the proof that it is whole',
   problems: 'What the `type` of an error leads to',
   health: 'For probes and load balancers',

@@ -60,6 +60,14 @@ export const Line = (example: string) =>
     pattern: '^[^\\S\\u0000-\\u001f\\u007f]*[^\\s\\u0000-\\u001f\\u007f][^\\u0000-\\u001f\\u007f]*$',
     examples: [example],
   })
+/** Text of any number of lines. */
+export const Text = (maxLength: number, example: string) =>
+  Type.String({
+    maxLength,
+    // PostgreSQL's text holds every character but this one.
+    pattern: '^[^\\u0000]*$',
+    examples: [example],
+  })
 export const Count = (minimum: number, example: number) =>
   Type.Integer({ minimum, maximum: 2_147_483_647, format: 'int32', examples: [example] })
 export const MinorUnits = Type.Integer({

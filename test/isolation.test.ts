@@ -100,6 +100,9 @@ t.test('by trying', async t => {
       'invitations',
       'venues',
       'shows',
+      'itineraries',
+      'schedule_items',
+      'itinerary_entries',
     ])
       t.ok(found.includes(`the victim: select on app.${table} shows rows`), table)
     for (const table of ['organizations', 'users', 'venues', 'shows'])

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { checkValue } from './contract.ts'
 import { aShow, register, signIn, startServer } from './helper.ts'
+import { anItinerary } from './itineraries.ts'
 import { readDocument } from './openapi.ts'
 
 t.test('the OpenAPI document, taken at its word,', async t => {
@@ -66,6 +67,44 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       readEvent: 'not_found',
       revokeInvitation: 'not_found',
       resendInvitation: 'not_found',
+      createItineraryDay: 'itinerary_days_itinerary_exists',
+      createScheduleItem: 'schedule_items_day_exists',
+      createTravelSegment: 'travel_segments_itinerary_exists',
+      createLodging: 'lodgings_itinerary_exists',
+      createLodgingRoom: 'lodging_rooms_lodging_exists',
+      createPartyMember: 'party_members_itinerary_exists',
+      createPartyGroup: 'party_groups_itinerary_exists',
+      restoreItinerary: 'not_found',
+      readItineraryDay: 'not_found',
+      updateItineraryDay: 'not_found',
+      deleteItineraryDay: 'not_found',
+      restoreItineraryDay: 'not_found',
+      readScheduleItem: 'not_found',
+      updateScheduleItem: 'not_found',
+      deleteScheduleItem: 'not_found',
+      restoreScheduleItem: 'not_found',
+      readTravelSegment: 'not_found',
+      updateTravelSegment: 'not_found',
+      deleteTravelSegment: 'not_found',
+      restoreTravelSegment: 'not_found',
+      readLodging: 'not_found',
+      updateLodging: 'not_found',
+      deleteLodging: 'not_found',
+      restoreLodging: 'not_found',
+      readLodgingRoom: 'not_found',
+      updateLodgingRoom: 'not_found',
+      deleteLodgingRoom: 'not_found',
+      restoreLodgingRoom: 'not_found',
+      readPartyMember: 'not_found',
+      updatePartyMember: 'not_found',
+      deletePartyMember: 'not_found',
+      restorePartyMember: 'not_found',
+      readPartyGroup: 'not_found',
+      updatePartyGroup: 'not_found',
+      deletePartyGroup: 'not_found',
+      restorePartyGroup: 'not_found',
+      readItineraryVersion: 'not_found',
+      readDaySheet: 'not_found',
       restoreVenue: 'not_found',
       restoreShow: 'not_found',
     }
@@ -81,7 +120,8 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       })
       const shows = await make('shows', { ...aShow, status: 'hold' })
       const roles = await make('roles', { name: 'Door', permissions: ['shows.read'] })
-      const ids = { venues, shows, roles, users: ben.id, organizations: ben.organization }
+      const itineraries = await make('itineraries', anItinerary)
+      const ids = { venues, shows, itineraries, roles, users: ben.id, organizations: ben.organization }
       const token = operation.security ? undefined : ben.token
       const { status, body, text } = await callExample(name, operation, token, ids)
       const problem = refused[operation.operationId]

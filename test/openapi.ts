@@ -66,7 +66,7 @@ export async function readDocument({ app, call }: TestServer) {
     const query = new URLSearchParams()
     const headers: Record<string, string> = {}
     for (const { in: place, name: key, example } of parameters) {
-      const resource = /\/(\w+)\/\{id\}/.exec(name)?.[1] ?? ''
+      const resource = /\/([\w-]+)\/\{id\}/.exec(name)?.[1] ?? ''
       if (place === 'path')
         url = url.replace(`{${key}}`, (key === 'id' ? ids[resource] : undefined) ?? String(example))
       else if (place === 'header') headers[key] = String(example)

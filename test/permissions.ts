@@ -10,6 +10,7 @@ import {
   superadmin,
   type TestServer,
 } from './helper.ts'
+import { aLodging, anItem, anItinerary, aSegment, makeTour } from './itineraries.ts'
 
 /** Who asks: custom has only a role of the organization's own, a stranger is the owner of another one, a superadmin may read all. */
 export const actors = [
@@ -24,8 +25,15 @@ export const actors = [
 ] as const
 export type Actor = (typeof actors)[number]
 export const roles = ['viewer', 'manager', 'admin', 'owner'] as const
-/** Manages people, and does nothing else. */
-export const customPermissions = ['members.manage', 'members.read', 'organization.read', 'shows.read']
+/** Manages people, and otherwise only sees what a viewer does, or could make nobody a viewer. */
+export const customPermissions = [
+  'finance.read',
+  'itineraries.read',
+  'members.manage',
+  'members.read',
+  'organization.read',
+  'shows.read',
+]
 
 interface Target {
   path?: string
@@ -59,6 +67,39 @@ const aMemberOf: Arrange = async world => ({
 const anInvitationOf: Arrange = async world => ({
   path: await make(world, '/api/invitations', { email: anAddress(), role: 'viewer' }),
 })
+const anItineraryOf: Arrange = async world => ({ path: await make(world, '/api/itineraries', anItinerary) })
+/** One of the parts of a new itinerary. */
+const partOf =
+  (kind: string): Arrange =>
+  async ({ server, owner }) => ({
+    path: `/api/${kind}/${(await makeTour(server, owner))[kind] ?? ''}`,
+  })
+const restoredPartOf =
+  (kind: string): Arrange =>
+  async (world, actor) => {
+    const { path = '' } = await partOf(kind)(world, actor)
+    await world.server.call(`DELETE ${path}`, { token: world.owner.token })
+    return { path: `${path}/restore` }
+  }
+/** What one belongs to: the stranger's is of their own organization. */
+const partFor =
+  (kind: string, parent: string, body: object): Arrange =>
+  async ({ server, owner, stranger }, actor) => {
+    const tour = await makeTour(server, actor.id === stranger.id ? stranger : owner)
+    return {
+      body: {
+        ...body,
+        [parent === 'itinerary-days' ? 'day_id' : parent === 'lodgings' ? 'lodging_id' : 'itinerary_id']:
+          tour[parent],
+      },
+      path: `/api/${kind}`,
+    }
+  }
+const published: Arrange = async (world, actor) => {
+  const { path = '' } = await partOf('itineraries')(world, actor)
+  await world.server.call(`POST ${path}/publish`, { token: world.owner.token, body: {} })
+  return { path }
+}
 const aRole = () => ({ name: `Role ${serial++}`, permissions: ['shows.read'] })
 const aRoleOf: Arrange = async world => ({ path: await make(world, '/api/roles', aRole()) })
 /** Something that belongs to what another arrangement makes. */
@@ -271,6 +312,50 @@ export const table: Record<
     [401, 403, 403, 200, 200, 403, 404, 403],
     async world => ({ path: await deleted(world, '/api/shows', aShow) }),
   ],
+
+  listItineraries: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  createItinerary: [[401, 403, 201, 201, 201, 403, 201, 403], only(() => anItinerary)],
+  // Drafts are nobody's but theirs who plan; a superadmin reads all.
+  readItinerary: [readers, published],
+  updateItinerary: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(anItineraryOf, { name: 'Renamed' })],
+  deleteItinerary: [[401, 403, 403, 204, 204, 403, 404, 403], anItineraryOf],
+  restoreItinerary: [[401, 403, 403, 200, 200, 403, 404, 403], restoredPartOf('itineraries')],
+  publishItinerary: [[401, 403, 201, 201, 201, 403, 404, 403], under(anItineraryOf, '/publish', {})],
+  listItineraryVersions: [readers, under(published, '/versions')],
+  readItineraryVersion: [readers, under(published, '/versions/1')],
+  readDaySheet: [readers, under(published, '/days/2027-03-14/sheet')],
+  ...Object.fromEntries(
+    (
+      [
+        [
+          'ItineraryDay',
+          'ItineraryDays',
+          'itinerary-days',
+          'itineraries',
+          { day_on: '2027-03-15', time_zone: 'Europe/Lisbon' },
+        ],
+        ['ScheduleItem', 'ScheduleItems', 'schedule-items', 'itinerary-days', anItem],
+        ['TravelSegment', 'TravelSegments', 'travel-segments', 'itineraries', aSegment],
+        ['Lodging', 'Lodgings', 'lodgings', 'itineraries', aLodging],
+        ['LodgingRoom', 'LodgingRooms', 'lodging-rooms', 'lodgings', { name: 'Single' }],
+        ['PartyMember', 'PartyMembers', 'party-members', 'itineraries', { name: 'Ola' }],
+        ['PartyGroup', 'PartyGroups', 'party-groups', 'itineraries', { name: 'Band' }],
+      ] as const
+    ).flatMap(([noun, plural, kind, parent, body]): [string, [number[], Arrange?]][] => [
+      [`list${plural}`, [[401, 403, 200, 200, 200, 403, 200, 200]]],
+      [`create${noun}`, [[401, 403, 201, 201, 201, 403, 201, 403], partFor(kind, parent, body)]],
+      [`read${noun}`, [[401, 403, 200, 200, 200, 403, 404, 200], partOf(kind)]],
+      [
+        `update${noun}`,
+        [
+          [401, 403, 200, 200, 200, 403, 404, 403],
+          withBody(partOf(kind), kind === 'party-groups' ? { name: 'New' } : { notes: 'New' }),
+        ],
+      ],
+      [`delete${noun}`, [[401, 403, 403, 204, 204, 403, 404, 403], partOf(kind)]],
+      [`restore${noun}`, [[401, 403, 403, 200, 200, 403, 404, 403], restoredPartOf(kind)]],
+    ]),
+  ),
 
   listEvents: [[401, 403, 403, 200, 200, 403, 200, 200]],
   readEvent: [[401, 403, 403, 200, 200, 403, 404, 200], anEventOf],

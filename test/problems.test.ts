@@ -9,6 +9,10 @@ const source = new URL('../src/', import.meta.url)
 const outOfReach: Record<string, string> = {
   event_seals_event_once: 'only the sealer writes there',
   idempotency_keys_length: 'the header has the same limit',
+  itinerary_entries_kind_known: 'publishing writes them',
+  itinerary_entries_version_exists: 'publishing writes them',
+  itinerary_versions_itinerary_exists: 'the itinerary is locked',
+  itinerary_versions_number_positive: 'publishing counts them',
   member_roles_member_exists: 'the member is locked',
   member_roles_role_exists: 'the role has been read, and is only ever marked',
   member_permissions_member_exists: 'the member is locked',

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { aShow, type Person, type TestServer } from './helper.ts'
+import { makeTour } from './itineraries.ts'
 import type { Operation } from './operations.ts'
 
 /** The id of the session that a person's token is of. */
@@ -26,6 +27,7 @@ export async function thingsOf(server: TestServer, person: Person): Promise<Reco
     roles: await make('/api/roles', { name: `Role ${randomUUID()}`, permissions: ['shows.read'] }),
     venues: await make('/api/venues', venue),
     shows: await make('/api/shows', aShow),
+    ...(await makeTour(server, person)),
     audit: await eventOf(server, person),
   }
 }

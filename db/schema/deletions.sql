@@ -12,7 +12,8 @@ create or replace view app_private.deletion_edges as
      join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.child_column
      join pg_catalog.pg_attribute b on b.attrelid = c.confrelid and b.attnum = k.parent_column) as condition
   from pg_catalog.pg_constraint c
-  where c.contype = 'f'
+  -- What is set to null does without its parent: it neither follows a deletion nor forbids one.
+  where c.contype = 'f' and c.confdeltype <> 'n'
     and exists (select from pg_catalog.pg_attribute a where a.attrelid = c.conrelid and a.attname = 'deletion_id' and not a.attisdropped)
     and exists (select from pg_catalog.pg_attribute a where a.attrelid = c.confrelid and a.attname = 'deletion_id' and not a.attisdropped);
 comment on view app_private.deletion_edges is 'Foreign keys between tables with soft delete: what a deletion follows, and what forbids it.';

@@ -2,6 +2,7 @@ import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import type { Test } from 'tap'
 import { type Database, join, type Person, register, signIn, type TestServer } from '../helper.ts'
+import { makeTour, type Tour } from '../itineraries.ts'
 import { claimsOf } from '../tokens.ts'
 
 /** An organization that has been worked with, so that it has rows in every table. */
@@ -13,6 +14,7 @@ export interface Tenant {
   viewer: Person
   venue: string
   show: string
+  tour: Tour
   invitation: string
   /** The Idempotency-Key of one of their requests. */
   key: string
@@ -80,6 +82,18 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     },
     { 'idempotency-key': key },
   )
+  const named = { name: `Name ${marker}`, notes: `Notes ${marker}` }
+  const tour = await makeTour(server, owner, {
+    itineraries: { ...named, artist: `Artist ${marker}` },
+    'itinerary-days': { city: `City ${marker}`, show_id: show, notes: `Notes ${marker}` },
+    'party-groups': { name: `Group ${marker}` },
+    'party-members': named,
+    'schedule-items': { title: `Title ${marker}`, notes: `Notes ${marker}` },
+    'travel-segments': { from_place: `City ${marker}`, confirmation_number: `Code ${marker}` },
+    lodgings: { ...named, address: `Street ${marker}` },
+    'lodging-rooms': named,
+  })
+  await make(`/api/itineraries/${tour.itineraries}/publish`, { note: `Note ${marker}` })
   const invitation = await make('/api/invitations', {
     email: `invited.${marker}@example.com`,
     role: 'manager',
@@ -104,7 +118,19 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
   await call('POST /api/auth/password/forgot', { body: { email: owner.email } })
   const events = await call<{ items: { id: string }[] }>('GET /api/audit/events', { token: owner.token })
   const event = events.body.items[0]?.id ?? ''
-  return { organization: owner.organization, marker, owner, viewer, venue, show, invitation, key, event, fee }
+  return {
+    organization: owner.organization,
+    marker,
+    owner,
+    viewer,
+    venue,
+    show,
+    tour,
+    invitation,
+    key,
+    event,
+    fee,
+  }
 }
 
 /** The attacker's organization, the victim's, and people who once could see the victim's. */

@@ -1,0 +1,2068 @@
+--! Previous: sha1:d4fa48a7e175c4c02a43c440678d86164afbf1c5
+--! Hash: sha1:61b0afa9ba4a7ef75c5595442d43bd22944e282d
+--! Message: itineraries and calendars
+
+drop function if exists app.list_roles();
+--! Included helpers.sql
+-- Small functions that know nothing of tenants.
+
+create or replace function app.uuid_v7() returns uuid
+language sql volatile parallel safe
+set search_path = ''
+return encode(
+  set_bit(set_bit(
+    overlay(uuid_send(gen_random_uuid())
+      placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6),
+    52, 1), 53, 1),
+  'hex')::uuid;
+comment on function app.uuid_v7() is
+  'A new UUID version 7 (RFC 9562): 48 bits of Unix milliseconds, then random bits. Keys made together lie together in the index.';
+revoke execute on function app.uuid_v7() from public;
+grant execute on function app.uuid_v7() to callboard_api, callboard_definer;
+
+create or replace function app_private.random_token() returns text
+language sql volatile parallel safe
+set search_path = ''
+return replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+comment on function app_private.random_token() is
+  'A secret of 64 hexadecimal digits (244 random bits) for a link in a mail.';
+revoke execute on function app_private.random_token() from public;
+grant execute on function app_private.random_token() to callboard_definer;
+
+create or replace function app_private.digest(secret text) returns bytea
+language sql immutable strict parallel safe
+set search_path = ''
+return sha256(convert_to(secret, 'UTF8'));
+comment on function app_private.digest(text) is
+  'What is stored of a random secret: its SHA-256. Enough for 200 random bits; never used for passwords.';
+revoke execute on function app_private.digest(text) from public;
+grant execute on function app_private.digest(text) to callboard_definer;
+
+create or replace function app.is_time_zone(name text) returns boolean
+language plpgsql stable strict parallel safe
+set search_path = ''
+as $$
+begin
+  -- Only names of the time zone database: PostgreSQL itself would also take 'XYZ+3' and 'Any/Thing+3'.
+  return name ~ '^(UTC|[A-Z][A-Za-z_]+(/[A-Za-z_-]+)+|Etc/GMT([+-]?0|\+([1-9]|1[0-2])|-([1-9]|1[0-4])))$'
+    and (now() at time zone name) is not null;
+exception when invalid_parameter_value then
+  return false;
+end
+$$;
+comment on function app.is_time_zone(text) is 'True for a name of the IANA time zone database, such as Europe/Berlin.';
+revoke execute on function app.is_time_zone(text) from public;
+grant execute on function app.is_time_zone(text) to callboard_api, callboard_definer;
+
+create or replace function app_private.tg__100_timestamps() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  new.updated_at := statement_timestamp();
+  new.version := old.version + 1;
+  return new;
+end
+$$;
+comment on function app_private.tg__100_timestamps() is
+  'Before update: moves updated_at and counts version, which is the ETag.';
+revoke execute on function app_private.tg__100_timestamps() from public;
+
+create or replace function app.refuse(status integer, problem text, detail text default null) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  raise exception using errcode = 'PT' || status, message = problem, detail = coalesce(detail, '');
+end
+$$;
+comment on function app.refuse(integer, text, text) is
+  'Raises a problem: HTTP status, its name (see src/problems.ts, which has a sentence for each) and what more there is to say in this case.';
+revoke execute on function app.refuse(integer, text, text) from public;
+grant execute on function app.refuse(integer, text, text) to callboard_api, callboard_definer;
+
+-- What a function for a route returns; the API sends `body` as it is.
+do $$
+begin
+  if to_regtype('app.answer') is null then
+    create type app.answer as (status integer, body json, etag text, location text);
+  end if;
+end
+$$;
+comment on type app.answer is
+  'An HTTP answer: status (null = 200), body, the row''s version as ETag, the path of what was created.';
+
+create or replace function app.refusal(status integer, problem text, detail text default null) returns app.answer
+language sql immutable
+set search_path = ''
+return (status, json_build_object('problem', problem, 'detail', coalesce(detail, '')), null, null)::app.answer;
+comment on function app.refusal(integer, text, text) is
+  'A refusal as an answer, for one that must be committed: raising it with app.refuse would undo what was written.';
+revoke execute on function app.refusal(integer, text, text) from public;
+grant execute on function app.refusal(integer, text, text) to callboard_definer;
+
+create or replace function app.etag(version integer) returns text
+language sql immutable parallel safe
+set search_path = ''
+return '"' || version || '"';
+comment on function app.etag(integer) is 'The ETag of a row version (RFC 9110, strong).';
+revoke execute on function app.etag(integer) from public;
+grant execute on function app.etag(integer) to callboard_api, callboard_definer;
+
+create or replace function app.matches(version integer, if_match text) returns boolean
+language sql immutable parallel safe
+set search_path = ''
+return if_match is null or if_match = '*'
+  or app.etag(version) = any (string_to_array(replace(if_match, ' ', ''), ','));
+comment on function app.matches(integer, text) is 'Whether an If-Match header (a list of ETags, * or null) allows this version.';
+revoke execute on function app.matches(integer, text) from public;
+grant execute on function app.matches(integer, text) to callboard_api, callboard_definer;
+
+create or replace function app.in_bin(body json, deleted_at timestamptz, deleted_by uuid) returns json
+language sql immutable parallel safe
+set search_path = ''
+return case when deleted_at is null then body
+  else (body::jsonb || jsonb_build_object('deleted_at', deleted_at, 'deleted_by', deleted_by))::json end;
+comment on function app.in_bin(json, timestamptz, uuid) is 'The JSON of a row, and if it is in the bin also since when and who put it there.';
+revoke execute on function app.in_bin(json, timestamptz, uuid) from public;
+grant execute on function app.in_bin(json, timestamptz, uuid) to callboard_api, callboard_definer;
+
+create or replace function app.check_version(version integer, if_match text) returns void
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  if version is null then
+    perform app.refuse(404, 'not_found');
+  elsif not app.matches(version, if_match) then
+    perform app.refuse(412, 'version_mismatch');
+  end if;
+end
+$$;
+comment on function app.check_version(integer, text) is
+  'PT404 not_found if there is no version (the row is not visible), PT412 version_mismatch if If-Match does not allow it.';
+revoke execute on function app.check_version(integer, text) from public;
+grant execute on function app.check_version(integer, text) to callboard_api, callboard_definer;
+--! EndIncluded helpers.sql
+--! Included deletions.sql
+-- Deleting is marking. A deletion has an id; it marks a row and, through the foreign keys that
+-- say ON DELETE CASCADE, everything that belongs to it. Restoring clears exactly the marks with
+-- that id. A foreign key that does not cascade protects its parent, as it would in PostgreSQL.
+--
+-- Both work on every table that has `deletion_id`, found in the catalogue: a new table takes
+-- part by having the columns, its definer policies, and grants for the three columns.
+
+create or replace view app_private.deletion_edges as
+  select c.confrelid::regclass as parent, c.conrelid::regclass as child, c.conname as name, c.confdeltype = 'c' as cascades,
+    (select string_agg(format('c.%I = p.%I', a.attname, b.attname), ' and ')
+     from unnest(c.conkey, c.confkey) as k (child_column, parent_column)
+     join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.child_column
+     join pg_catalog.pg_attribute b on b.attrelid = c.confrelid and b.attnum = k.parent_column) as condition
+  from pg_catalog.pg_constraint c
+  -- What is set to null does without its parent: it neither follows a deletion nor forbids one.
+  where c.contype = 'f' and c.confdeltype <> 'n'
+    and exists (select from pg_catalog.pg_attribute a where a.attrelid = c.conrelid and a.attname = 'deletion_id' and not a.attisdropped)
+    and exists (select from pg_catalog.pg_attribute a where a.attrelid = c.confrelid and a.attname = 'deletion_id' and not a.attisdropped);
+comment on view app_private.deletion_edges is 'Foreign keys between tables with soft delete: what a deletion follows, and what forbids it.';
+grant select on app_private.deletion_edges to callboard_definer;
+
+create or replace function app_private.spread_deletion(from_table regclass, deletion uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  edge record;
+  marked bigint;
+begin
+  for edge in select * from app_private.deletion_edges e where e.parent = from_table order by e.child::text, e.name loop
+    if edge.cascades then
+      execute format(
+        'update %s c set deleted_at = p.deleted_at, deleted_by = p.deleted_by, deletion_id = p.deletion_id
+         from %s p where %s and p.deletion_id = $1 and c.deleted_at is null', edge.child, from_table, edge.condition)
+      using deletion;
+      get diagnostics marked = row_count;
+      -- Only a table that got new marks is followed, so a cycle comes to an end.
+      if marked > 0 then
+        perform app_private.spread_deletion(edge.child, deletion);
+      end if;
+    end if;
+  end loop;
+end
+$$;
+comment on function app_private.spread_deletion(regclass, uuid) is 'Marks what belongs to the rows of a table that a deletion has marked.';
+alter function app_private.spread_deletion(regclass, uuid) owner to callboard_definer;
+revoke execute on function app_private.spread_deletion(regclass, uuid) from public;
+
+create or replace function app_private.soft_delete(target regclass, condition text, id uuid) returns uuid
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  deletion uuid := app.uuid_v7();
+  edge record;
+  in_use boolean;
+begin
+  execute format('update %s set deleted_at = statement_timestamp(), deleted_by = app.current_user_id(), deletion_id = $2
+                  where %s and deleted_at is null', target, condition) using id, deletion;
+  for edge in select * from app_private.deletion_edges e where e.parent = target and not e.cascades loop
+    execute format('select exists (select from %s c, %s p where %s and p.deletion_id = $1 and c.deleted_at is null)',
+      edge.child, target, edge.condition) into in_use using deletion;
+    if in_use then
+      perform app.refuse(409, edge.name, 'Something else still refers to it.');
+    end if;
+  end loop;
+  perform app_private.spread_deletion(target, deletion);
+  return deletion;
+end
+$$;
+comment on function app_private.soft_delete(regclass, text, uuid) is
+  'Marks the row of a table for which the condition on $1 (the id) holds, and what belongs to it. Returns the deletion''s id. PT409 with the name of a foreign key that protects the row.';
+alter function app_private.soft_delete(regclass, text, uuid) owner to callboard_definer;
+revoke execute on function app_private.soft_delete(regclass, text, uuid) from public;
+
+create or replace function app_private.restore_deletion(deletion uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  marked regclass;
+begin
+  for marked in
+    select a.attrelid::regclass from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
+    where a.attname = 'deletion_id' and not a.attisdropped and c.relkind in ('r', 'p') and not c.relispartition
+    order by c.relname
+  loop
+    execute format('update %s set deleted_at = null, deleted_by = null, deletion_id = null where deletion_id = $1 and %s',
+      marked, case when marked = 'app.organizations'::regclass then 'id' else 'organization_id' end || ' = app.current_org()')
+    using deletion;
+  end loop;
+end
+$$;
+comment on function app_private.restore_deletion(uuid) is 'Clears every mark of a deletion in the current organization.';
+alter function app_private.restore_deletion(uuid) owner to callboard_definer;
+revoke execute on function app_private.restore_deletion(uuid) from public;
+
+create or replace function app_private.policy_permission(target regclass, command text) returns text
+language sql stable
+set search_path = ''
+begin atomic
+  select substring(pg_get_expr(coalesce(p.polqual, p.polwithcheck), p.polrelid) from 'org_if\(''([a-z_.]+)''')
+  from pg_catalog.pg_policy p where p.polrelid = target and p.polname = command || '_member';
+end;
+comment on function app_private.policy_permission(regclass, text) is
+  'The permission that a member needs for select, insert, update or delete on a table, as its policy says; NULL where no member may. A policy says so too where there is no grant, because the command goes through functions.';
+alter function app_private.policy_permission(regclass, text) owner to callboard_definer;
+revoke execute on function app_private.policy_permission(regclass, text) from public;
+
+create or replace function app_private.delete_row(target regclass, id uuid, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  present integer;
+begin
+  execute format('select version from %s where organization_id = app.org_if($2) and id = $1 and deleted_at is null for no key update', target)
+  into present using id, app_private.policy_permission(target, 'select');
+  perform app.check_version(present, if_match);
+  perform app.require(app_private.policy_permission(target, 'delete'));
+  perform app_private.soft_delete(target, 'organization_id = app.current_org() and id = $1', id);
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app_private.delete_row(regclass, uuid, text) is
+  'The command behind every DELETE of one row of the current organization. PT404, PT403, PT412, PT409.';
+alter function app_private.delete_row(regclass, uuid, text) owner to callboard_definer;
+revoke execute on function app_private.delete_row(regclass, uuid, text) from public;
+
+create or replace function app_private.restore_row(target regclass, id uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  deletion uuid;
+  edge record;
+  missing boolean;
+begin
+  execute format('select deletion_id from %s where organization_id = app.org_if($2) and id = $1 and deleted_at is not null for no key update', target)
+  into deletion using id, app_private.policy_permission(target, 'select');
+  if deletion is null then
+    perform app.refuse(404, 'not_found');
+  end if;
+  perform app.require(app_private.policy_permission(target, 'delete'));
+  perform app_private.restore_deletion(deletion);
+  -- A row whose parent went in another deletion would come back to nowhere; locking the parent
+  -- makes its deletion at the same moment wait and then see the row.
+  for edge in select * from app_private.deletion_edges e where e.child = target loop
+    execute format('select p.deleted_at is not null from %s c, %s p where %s and c.organization_id = app.current_org() and c.id = $1 for share of p',
+      target, edge.parent, edge.condition) into missing using id;
+    if missing then
+      perform app.refuse(409, 'parent_deleted', 'What it belongs to is deleted: restore that first.');
+    end if;
+  end loop;
+end
+$$;
+comment on function app_private.restore_row(regclass, uuid) is
+  'The command behind every restore: brings back all that was deleted together with this row. PT404, PT403, PT409 parent_deleted.';
+alter function app_private.restore_row(regclass, uuid) owner to callboard_definer;
+revoke execute on function app_private.restore_row(regclass, uuid) from public;
+--! EndIncluded deletions.sql
+--! Included role_commands.sql
+-- What can be done with the roles of an organization; the table is in custom_roles.sql.
+
+create or replace view app.role_list with (security_invoker = true) as
+  select null::uuid as organization_id, r.name as id, r.name, 0 as version,
+    json_build_object('id', r.name, 'name', r.name, 'description', r.description, 'is_built_in', true,
+      'permissions', (select coalesce(json_agg(rp.permission order by rp.permission), '[]') from app.role_permissions rp where rp.role = r.name),
+      'created_at', null, 'updated_at', null) as body,
+    null::timestamptz as deleted_at, null::uuid as deleted_by
+  from app.roles r
+  union all
+  select r.organization_id, r.id::text, r.name, r.version,
+    json_build_object('id', r.id, 'name', r.name, 'description', r.description, 'is_built_in', false,
+      'permissions', to_json(r.permissions), 'created_at', r.created_at, 'updated_at', r.updated_at),
+    r.deleted_at, r.deleted_by
+  from app.custom_roles r;
+comment on view app.role_list is 'The built-in roles, and the organization''s own, with their JSON; also those in the bin, which have deleted_at.';
+grant select on app.role_list to callboard_api, callboard_definer;
+
+create or replace function app.list_roles(in_bin boolean) returns app.answer
+language sql stable
+set search_path = ''
+begin atomic
+  select 200, json_build_object('items', coalesce(json_agg(app.in_bin(r.body, r.deleted_at, r.deleted_by) order by r.organization_id nulls first, r.name, r.id), '[]'), 'next_cursor', null),
+    null::text, null::text
+  from app.role_list r
+  -- Evaluated for its refusal.
+  where (select app.require('members.read')) is not null
+    and (r.organization_id is null or r.organization_id = app.current_org())
+    and case when in_bin then r.deleted_at is not null and (select app.require('members.manage')) is not null else r.deleted_at is null end;
+end;
+comment on function app.list_roles(boolean) is 'All roles that a member can have, or those that were deleted. PT403.';
+revoke execute on function app.list_roles(boolean) from public;
+grant execute on function app.list_roles(boolean) to callboard_api;
+
+create or replace function app.list_permissions() returns app.answer
+language sql stable
+set search_path = ''
+begin atomic
+  select 200, json_build_object('items', json_agg(json_build_object('name', p.name, 'description', p.description) order by p.name), 'next_cursor', null),
+    null::text, null::text
+  from app.permissions p
+  where (select app.require('members.read')) is not null;
+end;
+comment on function app.list_permissions() is 'All that can be permitted. PT403.';
+revoke execute on function app.list_permissions() from public;
+grant execute on function app.list_permissions() to callboard_api;
+
+create or replace function app.read_role(the_role text) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  select 200, r.body, app.etag(r.version), '/api/roles/' || r.id into answer from app.role_list r
+  where app.has_permission('members.read') and r.deleted_at is null and r.id = lower(the_role) and (r.organization_id is null or r.organization_id = app.current_org());
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_role(text) is 'A built-in role by its name, or one of the organization''s own by its id. PT404.';
+revoke execute on function app.read_role(text) from public;
+grant execute on function app.read_role(text) to callboard_api, callboard_definer;
+
+create or replace function app_private.lock_role(the_role text, if_match text) returns app.custom_roles
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  present integer;
+  r app.custom_roles;
+begin
+  select x.version into present from app.role_list x
+  where app.has_permission('members.read') and x.deleted_at is null and x.id = lower(the_role) and (x.organization_id is null or x.organization_id = app.current_org());
+  perform app.check_version(present, if_match);
+  perform app_private.administer();
+  if exists (select from app.roles b where b.name = the_role) then
+    perform app.refuse(409, 'role_built_in', 'The built-in roles are the same in every organization: make one of your own.');
+  end if;
+  select * into r from app.custom_roles x
+  where x.organization_id = app.current_org() and x.id = the_role::uuid and x.deleted_at is null for no key update;
+  perform app.check_version(r.version, if_match);
+  perform app_private.require_to_hold(r.permissions);
+  return r;
+end
+$$;
+comment on function app_private.lock_role(text, text) is
+  'One of the organization''s own roles that the member of this transaction may change, as locked. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
+alter function app_private.lock_role(text, text) owner to callboard_definer;
+revoke execute on function app_private.lock_role(text, text) from public;
+
+create or replace function app.create_role(body jsonb) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  wanted app.custom_roles := jsonb_populate_record(null::app.custom_roles, body);
+  answer app.answer;
+begin
+  perform app_private.administer();
+  insert into app.custom_roles as r (name, description, permissions)
+  values (wanted.name, coalesce(wanted.description, ''), wanted.permissions) returning r.* into wanted;
+  -- Behind the insert, where an unknown permission has been found out.
+  perform app_private.require_to_hold(wanted.permissions);
+  answer := app.read_role(wanted.id::text);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_role(jsonb) is
+  'A new role of the organization''s own: name, description, permissions. PT403 permission_denied, permission_not_held, PT409 custom_role_name_taken, PT422 permission_unknown.';
+alter function app.create_role(jsonb) owner to callboard_definer;
+revoke execute on function app.create_role(jsonb) from public;
+grant execute on function app.create_role(jsonb) to callboard_api;
+
+create or replace function app.update_role(the_role text, body jsonb, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  r app.custom_roles := app_private.lock_role(the_role, if_match);
+begin
+  r := jsonb_populate_record(r, body);
+  -- Asked before it is changed: it may be a role of one's own.
+  perform app_private.require_to_hold(r.permissions);
+  update app.custom_roles x set name = r.name, description = r.description, permissions = r.permissions
+  where x.organization_id = app.current_org() and x.id = r.id;
+  return app.read_role(the_role);
+end
+$$;
+comment on function app.update_role(text, jsonb, text) is
+  'Changes one of the organization''s own roles; its members have it so from their next request on. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, custom_role_name_taken, PT412, PT422 permission_unknown.';
+alter function app.update_role(text, jsonb, text) owner to callboard_definer;
+revoke execute on function app.update_role(text, jsonb, text) from public;
+grant execute on function app.update_role(text, jsonb, text) to callboard_api;
+
+create or replace function app.delete_role(the_role text, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  r app.custom_roles := app_private.lock_role(the_role, if_match);
+begin
+  return app_private.delete_row('app.custom_roles', r.id, if_match);
+end
+$$;
+comment on function app.delete_role(text, text) is
+  'Deletes one of the organization''s own roles until it is restored; nobody holds what it gave. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
+alter function app.delete_role(text, text) owner to callboard_definer;
+revoke execute on function app.delete_role(text, text) from public;
+grant execute on function app.delete_role(text, text) to callboard_api;
+
+create or replace function app.restore_role(the_role uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.administer();
+  -- Asked before it is restored: it may be a role of one's own.
+  perform app_private.require_to_hold(r.permissions) from app.custom_roles r
+  where r.organization_id = app.current_org() and r.id = the_role and r.deleted_at is not null;
+  perform app_private.restore_row('app.custom_roles', the_role);
+  return app.read_role(the_role::text);
+end
+$$;
+comment on function app.restore_role(uuid) is
+  'Brings back a deleted role for those who had it. PT403 permission_denied, permission_not_held, PT404, PT409 custom_role_name_taken.';
+alter function app.restore_role(uuid) owner to callboard_definer;
+revoke execute on function app.restore_role(uuid) from public;
+grant execute on function app.restore_role(uuid) to callboard_api;
+--! EndIncluded role_commands.sql
+--! Included venues.sql
+-- Where shows happen. A venue gives its shows their time zone.
+
+create table if not exists app.venues (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  name text not null constraint venues_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  city text not null constraint venues_city_length check (length(city) between 1 and 200 and city !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(city) <> ''),
+  country char(2) not null constraint venues_country_format check (country ~ '^[A-Z]{2}$'),
+  time_zone text not null constraint venues_time_zone_exists check (app.is_time_zone(time_zone)),
+  capacity integer constraint venues_capacity_positive check (capacity > 0),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id)
+);
+create index if not exists venues_organization_id_name_idx on app.venues (organization_id, name, id) where deleted_at is null;
+alter table app.venues alter column name set statistics 0, alter column city set statistics 0, alter column capacity set statistics 0;
+
+alter table app.venues enable row level security;
+alter table app.venues force row level security;
+
+drop policy if exists select_member on app.venues;
+create policy select_member on app.venues for select to callboard_api
+  using (organization_id = (select app.org_if('shows.read')));
+drop policy if exists insert_member on app.venues;
+create policy insert_member on app.venues for insert to callboard_api
+  with check (organization_id = (select app.org_if('shows.write')));
+drop policy if exists update_member on app.venues;
+create policy update_member on app.venues for update to callboard_api
+  using (organization_id = (select app.org_if('shows.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.venues;
+create policy delete_member on app.venues for delete to callboard_api
+  using (organization_id = (select app.org_if('shows.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization.
+drop policy if exists select_definer on app.venues;
+create policy select_definer on app.venues for select to callboard_definer using (true);
+drop policy if exists update_definer on app.venues;
+create policy update_definer on app.venues for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.venues to callboard_api, callboard_definer;
+grant insert (name, city, country, time_zone, capacity), update (name, city, country, time_zone, capacity) on app.venues to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.venues to callboard_definer;
+
+comment on table app.venues is 'Places where shows happen, with the time zone that a show''s local times are in.';
+comment on column app.venues.country is 'ISO 3166-1 alpha-2 code.';
+
+drop trigger if exists _100_timestamps on app.venues;
+create trigger _100_timestamps before update on app.venues
+  for each row execute function app_private.tg__100_timestamps();
+
+select app_private.log_changes('app.venues', 'venue');
+
+create or replace view app.venue_list with (security_invoker = true) as
+  select v.organization_id, v.id, v.name, v.city, v.country, v.created_at, v.version,
+    json_build_object('id', v.id, 'name', v.name, 'city', v.city, 'country', v.country, 'time_zone', v.time_zone,
+      'capacity', v.capacity, 'created_at', v.created_at, 'updated_at', v.updated_at) as body,
+    v.deleted_at, v.deleted_by
+  from app.venues v;
+comment on view app.venue_list is 'The organization''s venues with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.venue_list to callboard_api, callboard_definer;
+
+create or replace function app.read_venue(venue uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  select 200, v.body, app.etag(v.version), '/api/venues/' || v.id into answer from app.venue_list v
+  where v.organization_id = app.current_org() and v.id = venue and v.deleted_at is null;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_venue(uuid) is 'A venue. PT404.';
+revoke execute on function app.read_venue(uuid) from public;
+grant execute on function app.read_venue(uuid) to callboard_api, callboard_definer;
+
+create or replace function app.create_venue(body jsonb) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  given app.venues := jsonb_populate_record(null::app.venues, body);
+  answer app.answer;
+begin
+  insert into app.venues (name, city, country, time_zone, capacity)
+  values (given.name, given.city, given.country, given.time_zone, given.capacity) returning id into given.id;
+  answer := app.read_venue(given.id);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_venue(jsonb) is 'A new venue. PT403 without shows.write.';
+revoke execute on function app.create_venue(jsonb) from public;
+grant execute on function app.create_venue(jsonb) to callboard_api;
+
+create or replace function app.write_venue(venue uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  present app.venues;
+begin
+  select * into present from app.venues v
+  where v.organization_id = app.current_org() and v.id = venue and v.deleted_at is null;
+  perform app.check_version(present.version, if_match);
+  perform app.require('shows.write');
+  -- Now that it may be locked, look again.
+  select * into present from app.venues v
+  where v.organization_id = app.current_org() and v.id = venue and v.deleted_at is null for no key update;
+  perform app.check_version(present.version, if_match);
+  present := jsonb_populate_record(case when replaces then null::app.venues else present end, body);
+  update app.venues v
+  set (name, city, country, time_zone, capacity) = row (present.name, present.city, present.country, present.time_zone, present.capacity)
+  where v.organization_id = app.current_org() and v.id = venue;
+  return app.read_venue(venue);
+end
+$$;
+comment on function app.write_venue(uuid, jsonb, boolean, text) is
+  'Changes a venue: the columns in the body or, with replaces, all of them (absent ones become null). PT403, PT404, PT412.';
+revoke execute on function app.write_venue(uuid, jsonb, boolean, text) from public;
+grant execute on function app.write_venue(uuid, jsonb, boolean, text) to callboard_api;
+
+create or replace function app.delete_venue(venue uuid, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return app_private.delete_row('app.venues', venue, if_match);
+end
+$$;
+comment on function app.delete_venue(uuid, text) is 'Deletes a venue that no show uses. PT403, PT404, PT409 shows_venue_exists, PT412.';
+alter function app.delete_venue(uuid, text) owner to callboard_definer;
+revoke execute on function app.delete_venue(uuid, text) from public;
+grant execute on function app.delete_venue(uuid, text) to callboard_api;
+
+create or replace function app.restore_venue(venue uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.restore_row('app.venues', venue);
+  return app.read_venue(venue);
+end
+$$;
+comment on function app.restore_venue(uuid) is 'Brings a deleted venue back. PT403, PT404.';
+alter function app.restore_venue(uuid) owner to callboard_definer;
+revoke execute on function app.restore_venue(uuid) from public;
+grant execute on function app.restore_venue(uuid) to callboard_api;
+--! EndIncluded venues.sql
+--! Included show_commands.sql
+-- What can be done with a show; the table is in shows.sql.
+
+create or replace view app.show_list with (security_invoker = true) as
+  select s.organization_id, s.id, s.title, s.artist, s.venue_id, s.show_on, s.status, s.created_at, s.version,
+    json_build_object(
+      'id', s.id, 'title', s.title, 'artist', s.artist,
+      'venue_id', s.venue_id, 'venue_name', v.name, 'venue_city', v.city, 'time_zone', v.time_zone,
+      'show_on', s.show_on,
+      'doors_time', to_char(s.doors_time, 'HH24:MI'), 'start_time', to_char(s.start_time, 'HH24:MI'),
+      'curfew_time', to_char(s.curfew_time, 'HH24:MI'),
+      'starts_at', (s.show_on + s.start_time) at time zone v.time_zone,
+      'status', s.status, 'capacity', s.capacity, 'tickets_sold', s.tickets_sold,
+      'fee_minor', s.fee_minor, 'currency', s.currency, 'notes', s.notes,
+      'created_by', s.created_by, 'created_at', s.created_at, 'updated_at', s.updated_at) as body,
+    s.deleted_at, s.deleted_by
+  from app.shows s
+  left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id;
+comment on view app.show_list is 'The organization''s shows with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.show_list to callboard_api, callboard_definer;
+
+create or replace function app.search_shows(q text) returns setof uuid
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  -- The organization is compared as a value, not through a policy: under one the index is no use.
+  organization uuid := app.org_if('shows.read');
+  pattern text := '%' || regexp_replace(q, '([\\%_])', '\\\1', 'g') || '%';
+begin
+  return query
+    select s.id from app.shows s where s.organization_id = organization and (s.title || ' ' || s.artist) ilike pattern
+    union
+    select s.id from app.shows s join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id
+    where s.organization_id = organization and v.organization_id = organization and (v.name || ' ' || v.city) ilike pattern;
+end
+$$;
+comment on function app.search_shows(text) is 'Ids of the organization''s shows whose title and artist, or venue and city, contain the text in any case.';
+alter function app.search_shows(text) owner to callboard_definer;
+revoke execute on function app.search_shows(text) from public;
+grant execute on function app.search_shows(text) to callboard_api;
+
+create or replace function app.read_show(show uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  select 200, s.body, app.etag(s.version), '/api/shows/' || s.id into answer from app.show_list s
+  where s.organization_id = app.current_org() and s.id = show and s.deleted_at is null;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_show(uuid) is 'A show. PT404.';
+revoke execute on function app.read_show(uuid) from public;
+grant execute on function app.read_show(uuid) to callboard_api, callboard_definer;
+
+create or replace function app.create_show(body jsonb) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  n app.shows := jsonb_populate_record(null::app.shows, body);
+  answer app.answer;
+begin
+  insert into app.shows (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes)
+  values (n.title, n.artist, n.venue_id, n.show_on, n.doors_time, n.start_time, n.curfew_time, coalesce(n.status, 'inquiry'),
+    n.capacity, coalesce(n.tickets_sold, 0), n.fee_minor, n.currency, n.notes)
+  returning id into n.id;
+  answer := app.read_show(n.id);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_show(jsonb) is 'A new show. PT403 without shows.write, PT409 shows_venue_exists.';
+revoke execute on function app.create_show(jsonb) from public;
+grant execute on function app.create_show(jsonb) to callboard_api;
+
+create or replace function app.write_show(show uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  n app.shows;
+begin
+  select * into n from app.shows s where s.organization_id = app.current_org() and s.id = show and s.deleted_at is null;
+  perform app.check_version(n.version, if_match);
+  perform app.require('shows.write');
+  -- Now that it may be locked, look again.
+  select * into n from app.shows s
+  where s.organization_id = app.current_org() and s.id = show and s.deleted_at is null for no key update;
+  perform app.check_version(n.version, if_match);
+  n := jsonb_populate_record(case when replaces then null::app.shows else n end, body);
+  update app.shows s
+  set (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes)
+    = row (n.title, n.artist, n.venue_id, n.show_on, n.doors_time, n.start_time, n.curfew_time, coalesce(n.status, 'inquiry'),
+      n.capacity, coalesce(n.tickets_sold, 0), n.fee_minor, n.currency, n.notes)
+  where s.organization_id = app.current_org() and s.id = show;
+  return app.read_show(show);
+end
+$$;
+comment on function app.write_show(uuid, jsonb, boolean, text) is
+  'Changes a show: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409, PT412.';
+revoke execute on function app.write_show(uuid, jsonb, boolean, text) from public;
+grant execute on function app.write_show(uuid, jsonb, boolean, text) to callboard_api;
+
+create or replace function app.delete_show(show uuid, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return app_private.delete_row('app.shows', show, if_match);
+end
+$$;
+comment on function app.delete_show(uuid, text) is 'Deletes a show until it is restored. PT403, PT404, PT412.';
+alter function app.delete_show(uuid, text) owner to callboard_definer;
+revoke execute on function app.delete_show(uuid, text) from public;
+grant execute on function app.delete_show(uuid, text) to callboard_api;
+
+create or replace function app.restore_show(show uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.restore_row('app.shows', show);
+  return app.read_show(show);
+end
+$$;
+comment on function app.restore_show(uuid) is 'Brings a deleted show back. PT403, PT404, PT409 parent_deleted.';
+alter function app.restore_show(uuid) owner to callboard_definer;
+revoke execute on function app.restore_show(uuid) from public;
+grant execute on function app.restore_show(uuid) to callboard_api;
+--! EndIncluded show_commands.sql
+--! Included itineraries.sql
+-- Itineraries: a tour with its days. What is here is the draft of those who plan (itineraries.write);
+-- everybody else reads what has been published of it, see itinerary_versions.sql.
+
+create table if not exists app.itineraries (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  name text not null constraint itineraries_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  artist text not null constraint itineraries_artist_length check (length(artist) between 1 and 200 and artist !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(artist) <> ''),
+  starts_on date not null constraint itineraries_starts_on_range check (starts_on between date '1900-01-01' and date '2199-12-31'),
+  ends_on date not null constraint itineraries_ends_on_range check (ends_on between date '1900-01-01' and date '2199-12-31'),
+  notes text constraint itineraries_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint itineraries_start_before_end check (starts_on <= ends_on)
+);
+create index if not exists itineraries_organization_id_starts_on_idx on app.itineraries (organization_id, starts_on, id) where deleted_at is null;
+create index if not exists itineraries_deletion_id_idx on app.itineraries (organization_id, deletion_id) where deletion_id is not null;
+alter table app.itineraries alter column name set statistics 0, alter column artist set statistics 0, alter column notes set statistics 0;
+
+alter table app.itineraries enable row level security;
+alter table app.itineraries force row level security;
+
+drop policy if exists select_member on app.itineraries;
+create policy select_member on app.itineraries for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.itineraries;
+create policy insert_member on app.itineraries for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.itineraries;
+create policy update_member on app.itineraries for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.itineraries;
+create policy delete_member on app.itineraries for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.itineraries;
+create policy select_definer on app.itineraries for select to callboard_definer using (true);
+drop policy if exists update_definer on app.itineraries;
+create policy update_definer on app.itineraries for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.itineraries to callboard_api, callboard_definer;
+grant insert (name, artist, starts_on, ends_on, notes), update (name, artist, starts_on, ends_on, notes) on app.itineraries to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.itineraries to callboard_definer;
+
+comment on table app.itineraries is 'Tours, as they are being planned.';
+comment on column app.itineraries.starts_on is 'First day of the tour; a day of another kind, such as a rehearsal, may lie before it.';
+
+drop trigger if exists _100_timestamps on app.itineraries;
+create trigger _100_timestamps before update on app.itineraries
+  for each row execute function app_private.tg__100_timestamps();
+
+select app_private.log_changes('app.itineraries', 'itinerary');
+
+-- What a row refers to must be there and not deleted; locking it makes a deletion at the same moment
+-- wait and then see the row. Arguments: column, table, column there, and the constraint's name.
+create or replace function app_private.tg__300_parents() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  present jsonb := to_jsonb(new);
+  edge record;
+  is_there boolean;
+begin
+  for edge in
+    select present ->> tg_argv[4 * n] as id, tg_argv[4 * n + 1]::regclass as parent, tg_argv[4 * n + 2] as key, tg_argv[4 * n + 3] as name
+    from generate_series(0, tg_nargs / 4 - 1) as n
+    where tg_op = 'INSERT' or to_jsonb(old) -> tg_argv[4 * n] is distinct from present -> tg_argv[4 * n]
+  loop
+    if edge.id is not null then
+      execute format('select true from %s p where p.organization_id = $1 and p.%I = $2 and p.deleted_at is null for share', edge.parent, edge.key)
+      into is_there using new.organization_id, edge.id::uuid;
+      if is_there is null then
+        perform app.refuse(409, edge.name, 'It is not there, or has been deleted.');
+      end if;
+    end if;
+  end loop;
+  return new;
+end
+$$;
+comment on function app_private.tg__300_parents() is 'PT409 with the name of a foreign key whose row is not there, is deleted or is another organization''s.';
+alter function app_private.tg__300_parents() owner to callboard_definer;
+revoke execute on function app_private.tg__300_parents() from public;
+
+create table if not exists app.itinerary_days (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  itinerary_id uuid not null,
+  day_on date not null constraint itinerary_days_day_on_range check (day_on between date '1900-01-01' and date '2199-12-31'),
+  kind text not null default 'show' constraint itinerary_days_kind_known check (kind in ('show', 'travel', 'off', 'rehearsal', 'press')),
+  -- The day stays when its show is deleted, and has it again when it is restored.
+  show_id uuid,
+  city text constraint itinerary_days_city_length check (length(city) between 1 and 200 and city !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(city) <> ''),
+  time_zone text not null constraint itinerary_days_time_zone_exists check (app.is_time_zone(time_zone)),
+  notes text constraint itinerary_days_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint itinerary_days_itinerary_exists foreign key (organization_id, itinerary_id)
+    references app.itineraries (organization_id, id) on delete cascade,
+  constraint itinerary_days_show_exists foreign key (organization_id, show_id)
+    references app.shows (organization_id, id) on delete set null (show_id)
+);
+create unique index if not exists itinerary_days_date_taken on app.itinerary_days (organization_id, itinerary_id, day_on) where deleted_at is null;
+create index if not exists itinerary_days_show_id_idx on app.itinerary_days (organization_id, show_id) where show_id is not null;
+create index if not exists itinerary_days_deletion_id_idx on app.itinerary_days (organization_id, deletion_id) where deletion_id is not null;
+alter table app.itinerary_days alter column kind set statistics 0, alter column city set statistics 0, alter column notes set statistics 0;
+
+alter table app.itinerary_days enable row level security;
+alter table app.itinerary_days force row level security;
+
+drop policy if exists select_member on app.itinerary_days;
+create policy select_member on app.itinerary_days for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.itinerary_days;
+create policy insert_member on app.itinerary_days for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.itinerary_days;
+create policy update_member on app.itinerary_days for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.itinerary_days;
+create policy delete_member on app.itinerary_days for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.itinerary_days;
+create policy select_definer on app.itinerary_days for select to callboard_definer using (true);
+drop policy if exists update_definer on app.itinerary_days;
+create policy update_definer on app.itinerary_days for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.itinerary_days to callboard_api, callboard_definer;
+grant insert (itinerary_id, day_on, kind, show_id, city, time_zone, notes), update (day_on, kind, show_id, city, time_zone, notes) on app.itinerary_days to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.itinerary_days to callboard_definer;
+
+comment on table app.itinerary_days is 'The days of itineraries.';
+comment on column app.itinerary_days.time_zone is 'That of all local times of the day.';
+
+drop trigger if exists _100_timestamps on app.itinerary_days;
+create trigger _100_timestamps before update on app.itinerary_days
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _300_parents on app.itinerary_days;
+create trigger _300_parents before insert or update of itinerary_id, show_id on app.itinerary_days
+  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'itinerary_days_itinerary_exists', 'show_id', 'app.shows', 'id', 'itinerary_days_show_exists');
+
+select app_private.log_changes('app.itinerary_days', 'itinerary_day');
+--! EndIncluded itineraries.sql
+--! Included itinerary_party.sql
+-- The party of an itinerary: who travels, and the groups that decide who may see what.
+
+create table if not exists app.party_groups (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  itinerary_id uuid not null,
+  name text not null constraint party_groups_name_length check (length(name) between 1 and 100 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint party_groups_itinerary_exists foreign key (organization_id, itinerary_id)
+    references app.itineraries (organization_id, id) on delete cascade
+);
+create unique index if not exists party_groups_name_taken on app.party_groups (organization_id, itinerary_id, lower(name)) where deleted_at is null;
+alter index app.party_groups_name_taken alter column 3 set statistics 0;
+create index if not exists party_groups_deletion_id_idx on app.party_groups (organization_id, deletion_id) where deletion_id is not null;
+alter table app.party_groups alter column name set statistics 0;
+
+alter table app.party_groups enable row level security;
+alter table app.party_groups force row level security;
+
+drop policy if exists select_member on app.party_groups;
+create policy select_member on app.party_groups for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.party_groups;
+create policy insert_member on app.party_groups for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.party_groups;
+create policy update_member on app.party_groups for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.party_groups;
+create policy delete_member on app.party_groups for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.party_groups;
+create policy select_definer on app.party_groups for select to callboard_definer using (true);
+drop policy if exists update_definer on app.party_groups;
+create policy update_definer on app.party_groups for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.party_groups to callboard_api, callboard_definer;
+grant insert (itinerary_id, name), update (name) on app.party_groups to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.party_groups to callboard_definer;
+
+comment on table app.party_groups is 'Parts of a party, such as band and crew. What is for a deleted group is for nobody but those who plan.';
+
+drop trigger if exists _100_timestamps on app.party_groups;
+create trigger _100_timestamps before update on app.party_groups
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _300_parents on app.party_groups;
+create trigger _300_parents before insert or update of itinerary_id on app.party_groups
+  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_groups_itinerary_exists');
+
+select app_private.log_changes('app.party_groups', 'party_group');
+
+-- Lists of ids have no foreign keys. Arguments: column of the list, and the table that it is of.
+-- What was in the list before may have been deleted since, and stays.
+create or replace function app_private.tg__400_listed() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  present jsonb := to_jsonb(new);
+  before jsonb := case when tg_op = 'UPDATE' then to_jsonb(old) else '{}' end;
+  unknown text;
+begin
+  for n in 0 .. tg_nargs / 2 - 1 loop
+    execute format(
+      'select string_agg(coalesce(x.id, ''null''), '', '') from (
+         select jsonb_array_elements_text($1) as id except select jsonb_array_elements_text($2)) x
+       where not exists (select from %s p where p.organization_id = $3 and p.id = x.id::uuid and p.itinerary_id = $4 and p.deleted_at is null)',
+      tg_argv[2 * n + 1])
+    into unknown
+    using present -> tg_argv[2 * n], coalesce(before -> tg_argv[2 * n], '[]'), new.organization_id, (present ->> 'itinerary_id')::uuid;
+    if unknown is not null then
+      perform app.refuse(409, 'party_unknown', format('Not of the party of this itinerary: %s.', unknown));
+    end if;
+  end loop;
+  return new;
+end
+$$;
+comment on function app_private.tg__400_listed() is 'PT409 party_unknown for an id in a list that is nobody and no group of the itinerary''s party.';
+alter function app_private.tg__400_listed() owner to callboard_definer;
+revoke execute on function app_private.tg__400_listed() from public;
+
+create table if not exists app.party_members (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  itinerary_id uuid not null,
+  name text not null constraint party_members_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  role text constraint party_members_role_length check (length(role) between 1 and 200 and role !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(role) <> ''),
+  -- Whose account it is, if they have one: what this member sees of the itinerary follows from the groups.
+  user_id uuid,
+  group_ids uuid[] not null default '{}',
+  notes text constraint party_members_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint party_members_itinerary_exists foreign key (organization_id, itinerary_id)
+    references app.itineraries (organization_id, id) on delete cascade,
+  constraint party_members_user_exists foreign key (organization_id, user_id)
+    references app.memberships (organization_id, user_id) on delete set null (user_id)
+);
+create unique index if not exists party_members_user_taken on app.party_members (organization_id, itinerary_id, user_id) where deleted_at is null;
+create index if not exists party_members_user_id_idx on app.party_members (organization_id, user_id) where user_id is not null;
+create index if not exists party_members_deletion_id_idx on app.party_members (organization_id, deletion_id) where deletion_id is not null;
+alter table app.party_members alter column name set statistics 0, alter column role set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
+
+alter table app.party_members enable row level security;
+alter table app.party_members force row level security;
+
+drop policy if exists select_member on app.party_members;
+create policy select_member on app.party_members for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.party_members;
+create policy insert_member on app.party_members for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.party_members;
+create policy update_member on app.party_members for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.party_members;
+create policy delete_member on app.party_members for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.party_members;
+create policy select_definer on app.party_members for select to callboard_definer using (true);
+drop policy if exists update_definer on app.party_members;
+create policy update_definer on app.party_members for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.party_members to callboard_api, callboard_definer;
+grant insert (itinerary_id, name, role, user_id, group_ids, notes), update (name, role, user_id, group_ids, notes) on app.party_members to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.party_members to callboard_definer;
+
+comment on table app.party_members is 'Who travels with an itinerary.';
+
+drop trigger if exists _100_timestamps on app.party_members;
+create trigger _100_timestamps before update on app.party_members
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _300_parents on app.party_members;
+create trigger _300_parents before insert or update of itinerary_id, user_id on app.party_members
+  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_members_itinerary_exists', 'user_id', 'app.memberships', 'user_id', 'party_members_user_exists');
+drop trigger if exists _400_listed on app.party_members;
+create trigger _400_listed before insert or update of group_ids on app.party_members
+  for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
+
+select app_private.log_changes('app.party_members', 'party_member');
+
+create or replace function app.own_groups() returns uuid[]
+language sql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select coalesce(array_agg(g.id), '{}')
+  from app.party_members m
+  join app.party_groups g on g.organization_id = m.organization_id and g.id = any (m.group_ids) and g.deleted_at is null
+  where m.organization_id = app.current_org() and m.user_id = app.current_user_id() and m.deleted_at is null;
+end;
+comment on function app.own_groups() is 'The groups that the user of this transaction is in, of all itineraries of the organization. For policies, which ask once.';
+alter function app.own_groups() owner to callboard_definer;
+revoke execute on function app.own_groups() from public;
+grant execute on function app.own_groups() to callboard_api;
+--! EndIncluded itinerary_party.sql
+--! Included schedule_items.sql
+-- What happens on the days of an itinerary, hour by hour.
+
+create table if not exists app.schedule_items (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  -- The day's, put there by a trigger.
+  itinerary_id uuid not null,
+  day_id uuid not null,
+  kind text not null default 'other' constraint schedule_items_kind_known check (
+    kind in ('load_in', 'soundcheck', 'doors', 'performance', 'load_out', 'lobby_call', 'press', 'rehearsal', 'meal', 'meeting', 'other')),
+  title text not null constraint schedule_items_title_length check (length(title) between 1 and 200 and title !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(title) <> ''),
+  certainty text not null default 'exact' constraint schedule_items_certainty_known check (
+    certainty in ('exact', 'approximate', 'to_be_determined', 'hidden')),
+  start_time time(0),
+  starts_next_day boolean not null default false,
+  end_time time(0),
+  ends_next_day boolean not null default false,
+  is_confirmed boolean not null default false,
+  show_id uuid,
+  location text constraint schedule_items_location_length check (length(location) between 1 and 200 and location !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(location) <> ''),
+  -- For whom it is; for everybody if there is none.
+  group_ids uuid[] not null default '{}',
+  notes text constraint schedule_items_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint schedule_items_day_exists foreign key (organization_id, day_id)
+    references app.itinerary_days (organization_id, id) on delete cascade,
+  constraint schedule_items_show_exists foreign key (organization_id, show_id)
+    references app.shows (organization_id, id) on delete set null (show_id),
+  constraint schedule_items_time_as_certain check ((certainty = 'to_be_determined') = (start_time is null)),
+  constraint schedule_items_next_day_with_time check ((start_time is not null or not starts_next_day) and (end_time is not null or not ends_next_day)),
+  constraint schedule_items_start_before_end check (
+    end_time is null or start_time is not null and (starts_next_day, start_time) <= (ends_next_day, end_time))
+);
+create index if not exists schedule_items_day_id_idx on app.schedule_items (organization_id, day_id, start_time, id) where deleted_at is null;
+create index if not exists schedule_items_itinerary_id_idx on app.schedule_items (organization_id, itinerary_id, id) where deleted_at is null;
+create index if not exists schedule_items_show_id_idx on app.schedule_items (organization_id, show_id) where show_id is not null;
+create index if not exists schedule_items_deletion_id_idx on app.schedule_items (organization_id, deletion_id) where deletion_id is not null;
+alter table app.schedule_items alter column kind set statistics 0, alter column title set statistics 0, alter column certainty set statistics 0, alter column location set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
+
+alter table app.schedule_items enable row level security;
+alter table app.schedule_items force row level security;
+
+drop policy if exists select_member on app.schedule_items;
+create policy select_member on app.schedule_items for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.schedule_items;
+create policy insert_member on app.schedule_items for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.schedule_items;
+create policy update_member on app.schedule_items for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.schedule_items;
+create policy delete_member on app.schedule_items for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.schedule_items;
+create policy select_definer on app.schedule_items for select to callboard_definer using (true);
+drop policy if exists update_definer on app.schedule_items;
+create policy update_definer on app.schedule_items for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.schedule_items to callboard_api, callboard_definer;
+grant insert (day_id, kind, title, certainty, start_time, starts_next_day, end_time, ends_next_day, is_confirmed, show_id, location, group_ids, notes), update (day_id, kind, title, certainty, start_time, starts_next_day, end_time, ends_next_day, is_confirmed, show_id, location, group_ids, notes) on app.schedule_items to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.schedule_items to callboard_definer;
+
+comment on table app.schedule_items is 'What happens on a day: load-in, soundcheck, lobby call …';
+comment on column app.schedule_items.starts_next_day is 'It belongs to this day and starts after midnight, like a load-out at 01:00.';
+comment on column app.schedule_items.certainty is 'exact, approximate, to_be_determined (no time yet), or hidden (there is one, and only those who plan see it).';
+
+create or replace function app_private.tg_schedule_items__250_itinerary() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  itinerary uuid := (select d.itinerary_id from app.itinerary_days d where d.organization_id = new.organization_id and d.id = new.day_id);
+begin
+  if tg_op = 'UPDATE' and itinerary is distinct from old.itinerary_id then
+    perform app.refuse(409, 'schedule_items_day_exists', 'The itinerary has no such day.');
+  end if;
+  new.itinerary_id := itinerary;
+  return new;
+end
+$$;
+comment on function app_private.tg_schedule_items__250_itinerary() is 'Notes whose itinerary''s an item is. PT409 schedule_items_day_exists for a day of another one.';
+alter function app_private.tg_schedule_items__250_itinerary() owner to callboard_definer;
+revoke execute on function app_private.tg_schedule_items__250_itinerary() from public;
+
+drop trigger if exists _100_timestamps on app.schedule_items;
+create trigger _100_timestamps before update on app.schedule_items
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _250_itinerary on app.schedule_items;
+create trigger _250_itinerary before insert or update of day_id on app.schedule_items
+  for each row execute function app_private.tg_schedule_items__250_itinerary();
+drop trigger if exists _300_parents on app.schedule_items;
+create trigger _300_parents before insert or update of day_id, show_id on app.schedule_items
+  for each row execute function app_private.tg__300_parents('day_id', 'app.itinerary_days', 'id', 'schedule_items_day_exists', 'show_id', 'app.shows', 'id', 'schedule_items_show_exists');
+drop trigger if exists _400_listed on app.schedule_items;
+create trigger _400_listed before insert or update of group_ids on app.schedule_items
+  for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
+
+select app_private.log_changes('app.schedule_items', 'schedule_item');
+--! EndIncluded schedule_items.sql
+--! Included travel_and_lodging.sql
+-- How a party travels, and where it sleeps.
+
+create table if not exists app.travel_segments (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  itinerary_id uuid not null,
+  mode text not null constraint travel_segments_mode_known check (mode in ('air', 'rail', 'ground', 'sea')),
+  carrier text constraint travel_segments_carrier_length check (length(carrier) between 1 and 200 and carrier !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(carrier) <> ''),
+  number text constraint travel_segments_number_length check (length(number) between 1 and 200 and number !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(number) <> ''),
+  from_place text not null constraint travel_segments_from_place_length check (length(from_place) between 1 and 200 and from_place !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(from_place) <> ''),
+  departs_on date not null constraint travel_segments_departs_on_range check (departs_on between date '1900-01-01' and date '2199-12-31'),
+  departs_time time(0) not null,
+  from_time_zone text not null constraint travel_segments_from_time_zone_exists check (app.is_time_zone(from_time_zone)),
+  to_place text not null constraint travel_segments_to_place_length check (length(to_place) between 1 and 200 and to_place !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(to_place) <> ''),
+  arrives_on date not null constraint travel_segments_arrives_on_range check (arrives_on between date '1900-01-01' and date '2199-12-31'),
+  arrives_time time(0) not null,
+  to_time_zone text not null constraint travel_segments_to_time_zone_exists check (app.is_time_zone(to_time_zone)),
+  confirmation_number text constraint travel_segments_confirmation_number_length check (length(confirmation_number) between 1 and 200 and confirmation_number !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(confirmation_number) <> ''),
+  is_confirmed boolean not null default false,
+  passenger_ids uuid[] not null default '{}',
+  group_ids uuid[] not null default '{}',
+  notes text constraint travel_segments_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint travel_segments_itinerary_exists foreign key (organization_id, itinerary_id)
+    references app.itineraries (organization_id, id) on delete cascade
+);
+create index if not exists travel_segments_itinerary_id_idx on app.travel_segments (organization_id, itinerary_id, departs_on, id) where deleted_at is null;
+create index if not exists travel_segments_deletion_id_idx on app.travel_segments (organization_id, deletion_id) where deletion_id is not null;
+alter table app.travel_segments alter column mode set statistics 0, alter column carrier set statistics 0, alter column number set statistics 0, alter column from_place set statistics 0, alter column from_time_zone set statistics 0, alter column to_place set statistics 0, alter column to_time_zone set statistics 0, alter column confirmation_number set statistics 0, alter column passenger_ids set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
+
+alter table app.travel_segments enable row level security;
+alter table app.travel_segments force row level security;
+
+drop policy if exists select_member on app.travel_segments;
+create policy select_member on app.travel_segments for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.travel_segments;
+create policy insert_member on app.travel_segments for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.travel_segments;
+create policy update_member on app.travel_segments for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.travel_segments;
+create policy delete_member on app.travel_segments for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.travel_segments;
+create policy select_definer on app.travel_segments for select to callboard_definer using (true);
+drop policy if exists update_definer on app.travel_segments;
+create policy update_definer on app.travel_segments for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.travel_segments to callboard_api, callboard_definer;
+grant insert (itinerary_id, mode, carrier, number, from_place, departs_on, departs_time, from_time_zone, to_place, arrives_on, arrives_time, to_time_zone, confirmation_number, is_confirmed, passenger_ids, group_ids, notes), update (mode, carrier, number, from_place, departs_on, departs_time, from_time_zone, to_place, arrives_on, arrives_time, to_time_zone, confirmation_number, is_confirmed, passenger_ids, group_ids, notes) on app.travel_segments to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.travel_segments to callboard_definer;
+
+comment on table app.travel_segments is 'Flights, trains, drives and ships, each end in its own time zone.';
+
+-- No check constraint, because what a local time is as an instant depends on the time zone database.
+create or replace function app_private.tg_travel_segments__200_order() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if (new.arrives_on + new.arrives_time) at time zone new.to_time_zone < (new.departs_on + new.departs_time) at time zone new.from_time_zone then
+    perform app.refuse(422, 'travel_segments_departure_before_arrival', 'It would arrive before it departs.');
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg_travel_segments__200_order() is 'PT422 travel_segments_departure_before_arrival.';
+revoke execute on function app_private.tg_travel_segments__200_order() from public;
+
+drop trigger if exists _100_timestamps on app.travel_segments;
+create trigger _100_timestamps before update on app.travel_segments
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _200_order on app.travel_segments;
+create trigger _200_order before insert or update of departs_on, departs_time, from_time_zone, arrives_on, arrives_time, to_time_zone on app.travel_segments
+  for each row when (app.is_time_zone(new.from_time_zone) and app.is_time_zone(new.to_time_zone))
+  execute function app_private.tg_travel_segments__200_order();
+drop trigger if exists _300_parents on app.travel_segments;
+create trigger _300_parents before insert or update of itinerary_id on app.travel_segments
+  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'travel_segments_itinerary_exists');
+drop trigger if exists _400_listed on app.travel_segments;
+create trigger _400_listed before insert or update of passenger_ids, group_ids on app.travel_segments
+  for each row execute function app_private.tg__400_listed('passenger_ids', 'app.party_members', 'group_ids', 'app.party_groups');
+
+select app_private.log_changes('app.travel_segments', 'travel_segment');
+
+create table if not exists app.lodgings (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  itinerary_id uuid not null,
+  name text not null constraint lodgings_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  address text constraint lodgings_address_length check (length(address) <= 1000),
+  check_in_on date not null constraint lodgings_check_in_on_range check (check_in_on between date '1900-01-01' and date '2199-12-31'),
+  check_out_on date not null constraint lodgings_check_out_on_range check (check_out_on between date '1900-01-01' and date '2199-12-31'),
+  confirmation_number text constraint lodgings_confirmation_number_length check (length(confirmation_number) between 1 and 200 and confirmation_number !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(confirmation_number) <> ''),
+  group_ids uuid[] not null default '{}',
+  notes text constraint lodgings_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint lodgings_itinerary_exists foreign key (organization_id, itinerary_id)
+    references app.itineraries (organization_id, id) on delete cascade,
+  constraint lodgings_in_before_out check (check_in_on < check_out_on)
+);
+create index if not exists lodgings_itinerary_id_idx on app.lodgings (organization_id, itinerary_id, check_in_on, id) where deleted_at is null;
+create index if not exists lodgings_deletion_id_idx on app.lodgings (organization_id, deletion_id) where deletion_id is not null;
+alter table app.lodgings alter column name set statistics 0, alter column address set statistics 0, alter column confirmation_number set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
+
+alter table app.lodgings enable row level security;
+alter table app.lodgings force row level security;
+
+drop policy if exists select_member on app.lodgings;
+create policy select_member on app.lodgings for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.lodgings;
+create policy insert_member on app.lodgings for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.lodgings;
+create policy update_member on app.lodgings for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.lodgings;
+create policy delete_member on app.lodgings for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.lodgings;
+create policy select_definer on app.lodgings for select to callboard_definer using (true);
+drop policy if exists update_definer on app.lodgings;
+create policy update_definer on app.lodgings for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.lodgings to callboard_api, callboard_definer;
+grant insert (itinerary_id, name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes), update (name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes) on app.lodgings to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.lodgings to callboard_definer;
+
+comment on table app.lodgings is 'Where a party sleeps.';
+
+drop trigger if exists _100_timestamps on app.lodgings;
+create trigger _100_timestamps before update on app.lodgings
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _300_parents on app.lodgings;
+create trigger _300_parents before insert or update of itinerary_id on app.lodgings
+  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'lodgings_itinerary_exists');
+drop trigger if exists _400_listed on app.lodgings;
+create trigger _400_listed before insert or update of group_ids on app.lodgings
+  for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
+
+select app_private.log_changes('app.lodgings', 'lodging');
+
+create table if not exists app.lodging_rooms (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  -- The lodging's, put there by a trigger.
+  itinerary_id uuid not null,
+  lodging_id uuid not null,
+  name text not null constraint lodging_rooms_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  occupant_ids uuid[] not null default '{}',
+  confirmation_number text constraint lodging_rooms_confirmation_number_length check (length(confirmation_number) between 1 and 200 and confirmation_number !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(confirmation_number) <> ''),
+  notes text constraint lodging_rooms_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint lodging_rooms_lodging_exists foreign key (organization_id, lodging_id)
+    references app.lodgings (organization_id, id) on delete cascade
+);
+create index if not exists lodging_rooms_lodging_id_idx on app.lodging_rooms (organization_id, lodging_id, id) where deleted_at is null;
+create index if not exists lodging_rooms_deletion_id_idx on app.lodging_rooms (organization_id, deletion_id) where deletion_id is not null;
+alter table app.lodging_rooms alter column name set statistics 0, alter column occupant_ids set statistics 0, alter column confirmation_number set statistics 0, alter column notes set statistics 0;
+
+alter table app.lodging_rooms enable row level security;
+alter table app.lodging_rooms force row level security;
+
+drop policy if exists select_member on app.lodging_rooms;
+create policy select_member on app.lodging_rooms for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.lodging_rooms;
+create policy insert_member on app.lodging_rooms for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.lodging_rooms;
+create policy update_member on app.lodging_rooms for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.lodging_rooms;
+create policy delete_member on app.lodging_rooms for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.lodging_rooms;
+create policy select_definer on app.lodging_rooms for select to callboard_definer using (true);
+drop policy if exists update_definer on app.lodging_rooms;
+create policy update_definer on app.lodging_rooms for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.lodging_rooms to callboard_api, callboard_definer;
+grant insert (lodging_id, name, occupant_ids, confirmation_number, notes), update (name, occupant_ids, confirmation_number, notes) on app.lodging_rooms to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.lodging_rooms to callboard_definer;
+
+comment on table app.lodging_rooms is 'Rooms, and who sleeps in them. Whoever may see the lodging sees its rooms.';
+
+create or replace function app_private.tg_lodging_rooms__250_itinerary() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  new.itinerary_id := (select l.itinerary_id from app.lodgings l where l.organization_id = new.organization_id and l.id = new.lodging_id);
+  return new;
+end
+$$;
+comment on function app_private.tg_lodging_rooms__250_itinerary() is 'Notes whose itinerary''s a room is.';
+alter function app_private.tg_lodging_rooms__250_itinerary() owner to callboard_definer;
+revoke execute on function app_private.tg_lodging_rooms__250_itinerary() from public;
+
+drop trigger if exists _100_timestamps on app.lodging_rooms;
+create trigger _100_timestamps before update on app.lodging_rooms
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _250_itinerary on app.lodging_rooms;
+create trigger _250_itinerary before insert on app.lodging_rooms
+  for each row execute function app_private.tg_lodging_rooms__250_itinerary();
+drop trigger if exists _300_parents on app.lodging_rooms;
+create trigger _300_parents before insert or update of lodging_id on app.lodging_rooms
+  for each row execute function app_private.tg__300_parents('lodging_id', 'app.lodgings', 'id', 'lodging_rooms_lodging_exists');
+drop trigger if exists _400_listed on app.lodging_rooms;
+create trigger _400_listed before insert or update of occupant_ids on app.lodging_rooms
+  for each row execute function app_private.tg__400_listed('occupant_ids', 'app.party_members');
+
+select app_private.log_changes('app.lodging_rooms', 'lodging_room');
+--! EndIncluded travel_and_lodging.sql
+--! Included itinerary_lists.sql
+-- What the parts of an itinerary look like to those who plan. The tables are in itineraries.sql,
+-- itinerary_party.sql, schedule_items.sql and travel_and_lodging.sql.
+
+create or replace view app.itinerary_day_list with (security_invoker = true) as
+  select d.organization_id, d.id, d.itinerary_id, d.day_on, d.created_at, d.version,
+    json_build_object('id', d.id, 'itinerary_id', d.itinerary_id, 'day_on', d.day_on, 'kind', d.kind, 'show_id', d.show_id,
+      'city', d.city, 'time_zone', d.time_zone, 'notes', d.notes,
+      'created_by', d.created_by, 'created_at', d.created_at, 'updated_at', d.updated_at) as body,
+    d.deleted_at, d.deleted_by
+  from app.itinerary_days d;
+comment on view app.itinerary_day_list is 'Days of the organization''s itineraries with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.itinerary_day_list to callboard_api, callboard_definer;
+
+create or replace view app.party_group_list with (security_invoker = true) as
+  select g.organization_id, g.id, g.itinerary_id, g.name, g.created_at, g.version,
+    json_build_object('id', g.id, 'itinerary_id', g.itinerary_id, 'name', g.name,
+      'created_by', g.created_by, 'created_at', g.created_at, 'updated_at', g.updated_at) as body,
+    g.deleted_at, g.deleted_by
+  from app.party_groups g;
+comment on view app.party_group_list is 'Groups of parties with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.party_group_list to callboard_api, callboard_definer;
+
+create or replace view app.party_member_list with (security_invoker = true) as
+  select m.organization_id, m.id, m.itinerary_id, m.name, m.created_at, m.version,
+    json_build_object('id', m.id, 'itinerary_id', m.itinerary_id, 'name', m.name, 'role', m.role, 'user_id', m.user_id,
+      'group_ids', m.group_ids, 'notes', m.notes,
+      'created_by', m.created_by, 'created_at', m.created_at, 'updated_at', m.updated_at) as body,
+    m.deleted_at, m.deleted_by
+  from app.party_members m;
+comment on view app.party_member_list is 'Who travels, with their JSON, also those in the bin, who have deleted_at.';
+grant select on app.party_member_list to callboard_api, callboard_definer;
+
+create or replace view app.schedule_item_list with (security_invoker = true) as
+  select i.organization_id, i.id, i.itinerary_id, i.day_id, i.created_at, i.version,
+    -- Those without a time come first on their day.
+    (d.day_on + i.starts_next_day::integer + coalesce(i.start_time, '00:00')) at time zone d.time_zone as sort_at,
+    json_build_object('id', i.id, 'itinerary_id', i.itinerary_id, 'day_id', i.day_id, 'day_on', d.day_on, 'time_zone', d.time_zone,
+      'kind', i.kind, 'title', i.title, 'certainty', i.certainty,
+      'start_time', to_char(i.start_time, 'HH24:MI'), 'starts_next_day', i.starts_next_day,
+      'end_time', to_char(i.end_time, 'HH24:MI'), 'ends_next_day', i.ends_next_day,
+      'starts_at', (d.day_on + i.starts_next_day::integer + i.start_time) at time zone d.time_zone,
+      'ends_at', (d.day_on + i.ends_next_day::integer + i.end_time) at time zone d.time_zone,
+      'is_confirmed', i.is_confirmed, 'show_id', i.show_id, 'location', i.location, 'group_ids', i.group_ids, 'notes', i.notes,
+      'created_by', i.created_by, 'created_at', i.created_at, 'updated_at', i.updated_at) as body,
+    i.deleted_at, i.deleted_by
+  from app.schedule_items i
+  join app.itinerary_days d on d.organization_id = i.organization_id and d.id = i.day_id;
+comment on view app.schedule_item_list is 'Items of schedules with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.schedule_item_list to callboard_api, callboard_definer;
+
+create or replace view app.travel_segment_list with (security_invoker = true) as
+  select s.organization_id, s.id, s.itinerary_id, s.created_at, s.version, t.departs_at,
+    json_build_object('id', s.id, 'itinerary_id', s.itinerary_id, 'mode', s.mode, 'carrier', s.carrier, 'number', s.number,
+      'from_place', s.from_place, 'departs_on', s.departs_on, 'departs_time', to_char(s.departs_time, 'HH24:MI'),
+      'from_time_zone', s.from_time_zone, 'departs_at', t.departs_at,
+      'to_place', s.to_place, 'arrives_on', s.arrives_on, 'arrives_time', to_char(s.arrives_time, 'HH24:MI'),
+      'to_time_zone', s.to_time_zone, 'arrives_at', t.arrives_at,
+      'duration_minutes', (extract(epoch from t.arrives_at - t.departs_at) / 60)::integer,
+      'confirmation_number', s.confirmation_number, 'is_confirmed', s.is_confirmed,
+      'passenger_ids', s.passenger_ids, 'group_ids', s.group_ids, 'notes', s.notes,
+      'created_by', s.created_by, 'created_at', s.created_at, 'updated_at', s.updated_at) as body,
+    s.deleted_at, s.deleted_by
+  from app.travel_segments s,
+    lateral (select (s.departs_on + s.departs_time) at time zone s.from_time_zone as departs_at,
+      (s.arrives_on + s.arrives_time) at time zone s.to_time_zone as arrives_at) t;
+comment on view app.travel_segment_list is 'Travel segments with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.travel_segment_list to callboard_api, callboard_definer;
+
+create or replace view app.lodging_list with (security_invoker = true) as
+  select l.organization_id, l.id, l.itinerary_id, l.check_in_on, l.created_at, l.version,
+    json_build_object('id', l.id, 'itinerary_id', l.itinerary_id, 'name', l.name, 'address', l.address,
+      'check_in_on', l.check_in_on, 'check_out_on', l.check_out_on, 'confirmation_number', l.confirmation_number,
+      'group_ids', l.group_ids, 'notes', l.notes,
+      'created_by', l.created_by, 'created_at', l.created_at, 'updated_at', l.updated_at) as body,
+    l.deleted_at, l.deleted_by
+  from app.lodgings l;
+comment on view app.lodging_list is 'Lodgings with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.lodging_list to callboard_api, callboard_definer;
+
+create or replace view app.lodging_room_list with (security_invoker = true) as
+  select r.organization_id, r.id, r.itinerary_id, r.lodging_id, r.name, r.created_at, r.version,
+    json_build_object('id', r.id, 'itinerary_id', r.itinerary_id, 'lodging_id', r.lodging_id, 'name', r.name,
+      'occupant_ids', r.occupant_ids, 'confirmation_number', r.confirmation_number, 'notes', r.notes,
+      'created_by', r.created_by, 'created_at', r.created_at, 'updated_at', r.updated_at) as body,
+    r.deleted_at, r.deleted_by
+  from app.lodging_rooms r;
+comment on view app.lodging_room_list is 'Rooms of lodgings with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.lodging_room_list to callboard_api, callboard_definer;
+--! EndIncluded itinerary_lists.sql
+--! Included itinerary_commands.sql
+-- What can be done with itineraries and their parts. It is the same with all of them, so each command
+-- is one function that is told the table; what is special about a table is in its triggers.
+
+create or replace function app.itinerary_part(part text) returns table (list text, path text, reading text)
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  if part <> all (array['itineraries', 'itinerary_days', 'schedule_items', 'travel_segments', 'lodgings', 'lodging_rooms',
+    'party_members', 'party_groups']) then
+    raise exception 'there is no part of an itinerary called %', part;
+  end if;
+  return query select
+    case part when 'itineraries' then 'itinerary_list' else left(part, -1) || '_list' end,
+    '/api/' || replace(part, '_', '-') || '/',
+    case part when 'itineraries' then 'itineraries.read' else 'itineraries.write' end;
+end
+$$;
+comment on function app.itinerary_part(text) is
+  'Of a table of itineraries: the view that has its JSON, the path of its routes, and the permission to read it. Fails for any other table.';
+revoke execute on function app.itinerary_part(text) from public;
+grant execute on function app.itinerary_part(text) to callboard_api, callboard_definer;
+
+create or replace function app.read_itinerary_part(part text, id uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+  p record;
+begin
+  select * into p from app.itinerary_part(part);
+  perform app.require(p.reading);
+  execute format('select 200, body, app.etag(version), %L || id from app.%I where organization_id = app.current_org() and id = $1 and deleted_at is null',
+    p.path, p.list) into answer using id;
+  if answer.status is null then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_itinerary_part(text, uuid) is 'A row of one of the tables of itineraries. PT403, PT404.';
+revoke execute on function app.read_itinerary_part(text, uuid) from public;
+grant execute on function app.read_itinerary_part(text, uuid) to callboard_api, callboard_definer;
+
+create or replace function app.create_itinerary_part(part text, body jsonb) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+  columns text := (select string_agg(quote_ident(k), ', ') from jsonb_object_keys(body) k);
+  id uuid;
+begin
+  perform from app.itinerary_part(part);
+  perform app.require('itineraries.write');
+  -- What the body does not name gets its default; what is not granted, the policy or the grant refuses.
+  execute format('insert into app.%1$I (%2$s) select %2$s from jsonb_populate_record(null::app.%1$I, $1) returning id', part, columns)
+  into id using body;
+  answer := app.read_itinerary_part(part, id);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_itinerary_part(text, jsonb) is 'A new row of one of the tables of itineraries. PT403, PT409, PT422.';
+revoke execute on function app.create_itinerary_part(text, jsonb) from public;
+grant execute on function app.create_itinerary_part(text, jsonb) to callboard_api;
+
+create or replace function app.write_itinerary_part(part text, id uuid, body jsonb, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  columns text := (select string_agg(quote_ident(k), ', ') from jsonb_object_keys(body) k);
+  present integer;
+begin
+  perform from app.itinerary_part(part);
+  perform app.require('itineraries.write');
+  execute format('select version from app.%I t where t.organization_id = app.current_org() and t.id = $1 and t.deleted_at is null for no key update', part)
+  into present using id;
+  perform app.check_version(present, if_match);
+  execute format('update app.%1$I t set (%2$s) = (select %2$s from jsonb_populate_record(null::app.%1$I, $1))
+    where t.organization_id = app.current_org() and t.id = $2', part, columns) using body, id;
+  return app.read_itinerary_part(part, id);
+end
+$$;
+comment on function app.write_itinerary_part(text, uuid, jsonb, text) is
+  'Changes the columns in the body of a row of one of the tables of itineraries. PT403, PT404, PT409, PT412, PT422.';
+revoke execute on function app.write_itinerary_part(text, uuid, jsonb, text) from public;
+grant execute on function app.write_itinerary_part(text, uuid, jsonb, text) to callboard_api;
+
+create or replace function app.delete_itinerary_part(part text, id uuid, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform from app.itinerary_part(part);
+  perform app.require('itineraries.delete');
+  return app_private.delete_row(('app.' || part)::regclass, id, if_match);
+end
+$$;
+comment on function app.delete_itinerary_part(text, uuid, text) is
+  'Deletes a row of one of the tables of itineraries, with what belongs to it, until it is restored. PT403, PT404, PT412.';
+alter function app.delete_itinerary_part(text, uuid, text) owner to callboard_definer;
+revoke execute on function app.delete_itinerary_part(text, uuid, text) from public;
+grant execute on function app.delete_itinerary_part(text, uuid, text) to callboard_api;
+
+create or replace function app.restore_itinerary_part(part text, id uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform from app.itinerary_part(part);
+  perform app.require('itineraries.delete');
+  perform app_private.restore_row(('app.' || part)::regclass, id);
+  return app.read_itinerary_part(part, id);
+end
+$$;
+comment on function app.restore_itinerary_part(text, uuid) is
+  'Brings a row of one of the tables of itineraries back, with what was deleted together with it. PT403, PT404, PT409 parent_deleted and where something has taken its place.';
+alter function app.restore_itinerary_part(text, uuid) owner to callboard_definer;
+revoke execute on function app.restore_itinerary_part(text, uuid) from public;
+grant execute on function app.restore_itinerary_part(text, uuid) to callboard_api;
+--! EndIncluded itinerary_commands.sql
+--! Included itinerary_versions.sql
+-- What has been published of itineraries. Those who plan work on the tables; everybody else
+-- reads what was published last, and of that what is for them: a version is frozen, who is in a group is not.
+
+create table if not exists app.itinerary_versions (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  itinerary_id uuid not null,
+  number integer not null constraint itinerary_versions_number_positive check (number > 0),
+  name text not null,
+  artist text not null,
+  starts_on date not null,
+  created_at timestamptz not null,
+  -- The itinerary itself, as JSON and by its version; the rest is in app.itinerary_entries.
+  body jsonb not null,
+  version integer not null,
+  note text constraint itinerary_versions_note_length check (length(note) <= 1000),
+  published_by uuid default app.current_user_id() references app.users (id),
+  published_at timestamptz not null default now(),
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, itinerary_id, number),
+  constraint itinerary_versions_itinerary_exists foreign key (organization_id, itinerary_id)
+    references app.itineraries (organization_id, id) on delete cascade
+);
+create index if not exists itinerary_versions_deletion_id_idx on app.itinerary_versions (organization_id, deletion_id) where deletion_id is not null;
+alter table app.itinerary_versions alter column number set statistics 0, alter column name set statistics 0, alter column artist set statistics 0, alter column body set statistics 0, alter column note set statistics 0;
+
+create table if not exists app.itinerary_entries (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  itinerary_id uuid not null,
+  number integer not null,
+  id uuid not null,
+  kind text not null constraint itinerary_entries_kind_known check (kind in ('day', 'item', 'segment', 'lodging')),
+  day_on date,
+  first_on date not null,
+  last_on date not null,
+  title text not null,
+  location text,
+  detail text,
+  local_start timestamp(0),
+  local_end timestamp(0),
+  start_zone text,
+  end_zone text,
+  starts_at timestamptz,
+  ends_at timestamptz,
+  is_confirmed boolean not null,
+  group_ids uuid[] not null,
+  body jsonb not null,
+  version integer not null,
+  updated_at timestamptz not null,
+  primary key (organization_id, itinerary_id, number, id),
+  constraint itinerary_entries_version_exists foreign key (organization_id, itinerary_id, number)
+    references app.itinerary_versions (organization_id, itinerary_id, number) on delete cascade
+);
+alter table app.itinerary_entries alter column number set statistics 0, alter column kind set statistics 0, alter column title set statistics 0, alter column location set statistics 0, alter column detail set statistics 0, alter column local_start set statistics 0, alter column local_end set statistics 0, alter column start_zone set statistics 0, alter column end_zone set statistics 0, alter column group_ids set statistics 0, alter column body set statistics 0;
+
+alter table app.itinerary_versions enable row level security;
+alter table app.itinerary_versions force row level security;
+alter table app.itinerary_entries enable row level security;
+alter table app.itinerary_entries force row level security;
+
+drop policy if exists select_member on app.itinerary_versions;
+create policy select_member on app.itinerary_versions for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.read')));
+-- What is for nobody in particular is for everybody, what is for groups is for who is in one of them, and
+-- who plans sees all. Each of the three is found once for the statement.
+drop policy if exists select_member on app.itinerary_entries;
+create policy select_member on app.itinerary_entries for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.read'))
+    and (group_ids = '{}' or group_ids && (select app.own_groups()) or (select app.has_permission('itineraries.write'))));
+-- Without grants: only app.publish_itinerary publishes.
+drop policy if exists insert_member on app.itinerary_versions;
+create policy insert_member on app.itinerary_versions for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.itinerary_entries;
+create policy insert_member on app.itinerary_entries for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+
+drop policy if exists select_definer on app.itinerary_versions;
+create policy select_definer on app.itinerary_versions for select to callboard_definer using (true);
+drop policy if exists select_definer on app.itinerary_entries;
+create policy select_definer on app.itinerary_entries for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.itinerary_versions;
+create policy insert_definer on app.itinerary_versions for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists insert_definer on app.itinerary_entries;
+create policy insert_definer on app.itinerary_entries for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+-- The marks of a deletion, which go with those of the itinerary.
+drop policy if exists update_definer on app.itinerary_versions;
+create policy update_definer on app.itinerary_versions for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.itinerary_versions, app.itinerary_entries to callboard_api, callboard_definer;
+grant insert (itinerary_id, number, name, artist, starts_on, created_at, body, version, note),
+  update (deleted_at, deleted_by, deletion_id) on app.itinerary_versions to callboard_definer;
+grant insert (itinerary_id, number, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at) on app.itinerary_entries to callboard_definer;
+
+comment on table app.itinerary_versions is 'Itineraries as they were published, numbered from 1; never changed.';
+comment on table app.itinerary_entries is 'What a published version consists of, as its readers see it; never changed.';
+comment on column app.itinerary_entries.group_ids is 'For whom it is; empty for everybody who may read itineraries.';
+comment on column app.itinerary_entries.first_on is 'First day in local time; last_on is the last. Without local_start it is all day.';
+
+-- Also against whoever has the rights of the owner. What goes goes with its itinerary.
+create or replace function app_private.tg__050_frozen() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  marks constant text[] := array['deleted_at', 'deleted_by', 'deletion_id'];
+begin
+  if tg_op = 'UPDATE' and to_jsonb(new) - marks = to_jsonb(old) - marks then
+    return new;
+  elsif tg_op = 'DELETE' and not exists (
+    select from app.itineraries i join app.organizations o on o.id = i.organization_id
+    where i.organization_id = old.organization_id and i.id = old.itinerary_id) then
+    return old;
+  end if;
+  raise exception 'what has been published of an itinerary stays as it is';
+end
+$$;
+comment on function app_private.tg__050_frozen() is 'Lets nothing through but the marks of a deletion, and the end of the whole itinerary.';
+alter function app_private.tg__050_frozen() owner to callboard_definer;
+revoke execute on function app_private.tg__050_frozen() from public;
+
+drop trigger if exists _050_frozen on app.itinerary_versions;
+create trigger _050_frozen before update or delete on app.itinerary_versions
+  for each row execute function app_private.tg__050_frozen();
+drop trigger if exists _050_frozen on app.itinerary_entries;
+create trigger _050_frozen before update or delete on app.itinerary_entries
+  for each row execute function app_private.tg__050_frozen();
+
+select app_private.log_changes('app.itinerary_versions', 'itinerary', '{"create": "publish"}', 'itinerary_id');
+--! EndIncluded itinerary_versions.sql
+--! Included itinerary_publishing.sql
+-- Itineraries as their readers see them: the draft, as it would be published now, and what was published.
+
+create or replace view app.itinerary_drafts with (security_invoker = true) as
+  select d.organization_id, d.itinerary_id, d.id, 'day' as kind, d.day_on, d.day_on as first_on, d.day_on as last_on,
+    coalesce(d.city, d.kind) as title, d.city as location, d.notes as detail,
+    null::timestamp(0) as local_start, null::timestamp(0) as local_end, d.time_zone as start_zone, d.time_zone as end_zone,
+    null::timestamptz as starts_at, null::timestamptz as ends_at, true as is_confirmed, '{}'::uuid[] as group_ids,
+    jsonb_build_object('id', d.id, 'day_on', d.day_on, 'kind', d.kind, 'city', d.city, 'time_zone', d.time_zone,
+      'show_id', d.show_id, 'notes', d.notes) as body, d.version, d.updated_at
+  from app.itinerary_days d where d.deleted_at is null
+  union all
+  select i.organization_id, i.itinerary_id, i.id, 'item', d.day_on,
+    d.day_on + coalesce(t.starts_next_day, false)::integer, d.day_on + greatest(t.starts_next_day, t.ends_next_day, false)::integer,
+    i.title, i.location, i.notes,
+    d.day_on + t.starts_next_day::integer + t.start_time, d.day_on + t.ends_next_day::integer + t.end_time, d.time_zone, d.time_zone,
+    (d.day_on + t.starts_next_day::integer + t.start_time) at time zone d.time_zone,
+    (d.day_on + t.ends_next_day::integer + t.end_time) at time zone d.time_zone, i.is_confirmed, i.group_ids,
+    jsonb_build_object('id', i.id, 'day_id', i.day_id, 'day_on', d.day_on, 'kind', i.kind, 'title', i.title, 'certainty', i.certainty,
+      'start_time', to_char(t.start_time, 'HH24:MI'), 'starts_next_day', coalesce(t.starts_next_day, false),
+      'end_time', to_char(t.end_time, 'HH24:MI'), 'ends_next_day', coalesce(t.ends_next_day, false), 'time_zone', d.time_zone,
+      'starts_at', (d.day_on + t.starts_next_day::integer + t.start_time) at time zone d.time_zone,
+      'ends_at', (d.day_on + t.ends_next_day::integer + t.end_time) at time zone d.time_zone,
+      'is_confirmed', i.is_confirmed, 'show_id', i.show_id, 'location', i.location, 'group_ids', i.group_ids, 'notes', i.notes),
+    -- A day that is moved moves its items.
+    i.version + d.version - 1, greatest(i.updated_at, d.updated_at)
+  from app.schedule_items i
+  join app.itinerary_days d on d.organization_id = i.organization_id and d.id = i.day_id
+  -- A hidden time is not there for anybody who reads.
+  left join lateral (select i.start_time, i.starts_next_day, i.end_time, i.ends_next_day where i.certainty <> 'hidden') t on true
+  where i.deleted_at is null
+  union all
+  select s.organization_id, s.itinerary_id, s.id, 'segment', s.departs_on, s.departs_on, greatest(s.departs_on, s.arrives_on),
+    s.from_place || ' → ' || s.to_place, s.from_place,
+    nullif(concat_ws(E'\n', nullif(concat_ws(' ', s.carrier, s.number), ''), 'Confirmation ' || s.confirmation_number, s.notes), ''),
+    s.departs_on + s.departs_time, s.arrives_on + s.arrives_time, s.from_time_zone, s.to_time_zone, t.departs_at, t.arrives_at,
+    s.is_confirmed, s.group_ids,
+    jsonb_build_object('id', s.id, 'mode', s.mode, 'carrier', s.carrier, 'number', s.number,
+      'from_place', s.from_place, 'departs_on', s.departs_on, 'departs_time', to_char(s.departs_time, 'HH24:MI'),
+      'from_time_zone', s.from_time_zone, 'departs_at', t.departs_at,
+      'to_place', s.to_place, 'arrives_on', s.arrives_on, 'arrives_time', to_char(s.arrives_time, 'HH24:MI'),
+      'to_time_zone', s.to_time_zone, 'arrives_at', t.arrives_at,
+      'duration_minutes', (extract(epoch from t.arrives_at - t.departs_at) / 60)::integer,
+      'confirmation_number', s.confirmation_number, 'is_confirmed', s.is_confirmed, 'group_ids', s.group_ids, 'notes', s.notes,
+      'passengers', (select coalesce(jsonb_agg(jsonb_build_object('id', m.id, 'name', m.name) order by m.name, m.id), '[]')
+        from app.party_members m where m.organization_id = s.organization_id and m.id = any (s.passenger_ids) and m.deleted_at is null)),
+    s.version, s.updated_at
+  from app.travel_segments s,
+    lateral (select (s.departs_on + s.departs_time) at time zone s.from_time_zone as departs_at,
+      (s.arrives_on + s.arrives_time) at time zone s.to_time_zone as arrives_at) t
+  where s.deleted_at is null
+  union all
+  select l.organization_id, l.itinerary_id, l.id, 'lodging', null, l.check_in_on, l.check_out_on - 1,
+    l.name, l.address, nullif(concat_ws(E'\n', 'Confirmation ' || l.confirmation_number, l.notes), ''),
+    null, null, null, null, null, null, true, l.group_ids,
+    jsonb_build_object('id', l.id, 'name', l.name, 'address', l.address, 'check_in_on', l.check_in_on, 'check_out_on', l.check_out_on,
+      'confirmation_number', l.confirmation_number, 'group_ids', l.group_ids, 'notes', l.notes,
+      'rooms', (select coalesce(jsonb_agg(jsonb_build_object('id', r.id, 'name', r.name, 'confirmation_number', r.confirmation_number, 'notes', r.notes,
+          'occupants', (select coalesce(jsonb_agg(jsonb_build_object('id', m.id, 'name', m.name) order by m.name, m.id), '[]')
+            from app.party_members m where m.organization_id = r.organization_id and m.id = any (r.occupant_ids) and m.deleted_at is null))
+          order by r.name, r.id), '[]')
+        from app.lodging_rooms r where r.organization_id = l.organization_id and r.lodging_id = l.id and r.deleted_at is null)),
+    l.version, l.updated_at
+  from app.lodgings l where l.deleted_at is null;
+comment on view app.itinerary_drafts is 'Days, items, segments and lodgings of the organization''s itineraries as they would be published now. For those who plan.';
+grant select on app.itinerary_drafts to callboard_api, callboard_definer;
+
+create or replace view app.published_itineraries with (security_invoker = true) as
+  select distinct on (v.organization_id, v.itinerary_id) v.organization_id, v.itinerary_id, v.number, v.name, v.artist, v.starts_on,
+    v.created_at, v.version, v.body, v.published_at, v.deleted_at, v.deleted_by
+  from app.itinerary_versions v
+  order by v.organization_id, v.itinerary_id, v.number desc;
+comment on view app.published_itineraries is 'Of each itinerary what was published last, also of those in the bin, which have deleted_at.';
+grant select on app.published_itineraries to callboard_api, callboard_definer;
+
+create or replace view app.itinerary_list with (security_invoker = true) as
+  select i.organization_id, i.id, i.name, i.starts_on, i.created_at, i.version,
+    json_build_object('id', i.id, 'name', i.name, 'artist', i.artist, 'starts_on', i.starts_on, 'ends_on', i.ends_on, 'notes', i.notes,
+      'created_by', i.created_by, 'created_at', i.created_at, 'updated_at', i.updated_at,
+      'published_number', p.number, 'published_at', p.published_at) as body,
+    i.deleted_at, i.deleted_by
+  from app.itineraries i
+  left join lateral (
+    select v.number, v.published_at from app.itinerary_versions v
+    where v.organization_id = i.organization_id and v.itinerary_id = i.id order by v.number desc limit 1) p on true
+  union all
+  select p.organization_id, p.itinerary_id, p.name, p.starts_on, p.created_at, p.version,
+    (p.body || jsonb_build_object('published_number', p.number, 'published_at', p.published_at))::json,
+    p.deleted_at, p.deleted_by
+  from app.published_itineraries p
+  where not (select app.has_permission('itineraries.write'));
+comment on view app.itinerary_list is 'Itineraries with their JSON, also those in the bin, which have deleted_at: the drafts for those who plan, for others what was published last.';
+grant select on app.itinerary_list to callboard_api, callboard_definer;
+
+create or replace view app.itinerary_plan with (security_invoker = true) as
+  select organization_id, itinerary_id, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at
+  from app.itinerary_drafts
+  union all
+  select e.organization_id, e.itinerary_id, e.id, e.kind, e.day_on, e.first_on, e.last_on, e.title, e.location, e.detail, e.local_start, e.local_end, e.start_zone, e.end_zone, e.starts_at, e.ends_at, e.is_confirmed, e.group_ids, e.body, e.version, e.updated_at
+  from app.itinerary_entries e
+  join app.published_itineraries p on p.organization_id = e.organization_id and p.itinerary_id = e.itinerary_id and p.number = e.number
+  where p.deleted_at is null and not (select app.has_permission('itineraries.write'));
+comment on view app.itinerary_plan is 'What the member sees of days, items, segments and lodgings: the drafts if they plan, else what was published last and is for them.';
+grant select on app.itinerary_plan to callboard_api, callboard_definer;
+
+create or replace function app.publish_itinerary(itinerary uuid, remark text default null, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  organization uuid := app.require('itineraries.write');
+  present integer;
+  next_number integer;
+  answer app.answer;
+begin
+  -- Two who publish at once get two numbers.
+  select i.version into present from app.itineraries i
+  where i.organization_id = organization and i.id = itinerary and i.deleted_at is null for no key update;
+  perform app.check_version(present, if_match);
+  select coalesce(max(v.number), 0) + 1 into next_number from app.itinerary_versions v
+  where v.organization_id = organization and v.itinerary_id = itinerary;
+  insert into app.itinerary_versions (itinerary_id, number, name, artist, starts_on, created_at, body, version, note)
+  select i.id, next_number, i.name, i.artist, i.starts_on, i.created_at,
+    jsonb_build_object('id', i.id, 'name', i.name, 'artist', i.artist, 'starts_on', i.starts_on, 'ends_on', i.ends_on, 'notes', i.notes,
+      'created_by', i.created_by, 'created_at', i.created_at, 'updated_at', i.updated_at), i.version, remark
+  from app.itineraries i where i.organization_id = organization and i.id = itinerary;
+  insert into app.itinerary_entries (itinerary_id, number, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at)
+  select d.itinerary_id, next_number, d.id, d.kind, d.day_on, d.first_on, d.last_on, d.title, d.location, d.detail, d.local_start, d.local_end, d.start_zone, d.end_zone, d.starts_at, d.ends_at, d.is_confirmed, d.group_ids, d.body, d.version, d.updated_at
+  from app.itinerary_drafts d where d.organization_id = organization and d.itinerary_id = itinerary;
+  answer := app.read_itinerary_version(itinerary, next_number);
+  answer.status := 201;
+  answer.location := '/api/itineraries/' || itinerary || '/versions/' || next_number;
+  return answer;
+end
+$$;
+comment on function app.publish_itinerary(uuid, text, text) is
+  'Publishes an itinerary as it is, as its next version. PT403, PT404, PT412 for another version of the itinerary itself.';
+alter function app.publish_itinerary(uuid, text, text) owner to callboard_definer;
+revoke execute on function app.publish_itinerary(uuid, text, text) from public;
+grant execute on function app.publish_itinerary(uuid, text, text) to callboard_api;
+
+create or replace function app.list_itinerary_versions(itinerary uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  perform app.read_itinerary_part('itineraries', itinerary);
+  return (
+    select (200, json_build_object('items', coalesce(json_agg(json_build_object('number', v.number, 'note', v.note,
+      'published_by', v.published_by, 'published_at', v.published_at) order by v.number desc), '[]'), 'next_cursor', null), null, null)::app.answer
+    from app.itinerary_versions v
+    where v.organization_id = app.current_org() and v.itinerary_id = itinerary and v.deleted_at is null);
+end
+$$;
+comment on function app.list_itinerary_versions(uuid) is 'The versions of an itinerary, newest first. PT403, PT404.';
+revoke execute on function app.list_itinerary_versions(uuid) from public;
+grant execute on function app.list_itinerary_versions(uuid) to callboard_api;
+
+create or replace function app.read_itinerary_version(itinerary uuid, wanted integer default null) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  v app.itinerary_versions;
+begin
+  perform app.require('itineraries.read');
+  select * into v from app.itinerary_versions x
+  where x.organization_id = app.current_org() and x.itinerary_id = itinerary and x.number = coalesce(wanted, x.number) and x.deleted_at is null
+  order by x.number desc limit 1;
+  if v.number is null then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return (
+    select (200, json_build_object('number', v.number, 'note', v.note, 'published_by', v.published_by, 'published_at', v.published_at,
+      'itinerary', v.body,
+      'days', coalesce(json_agg(e.body order by e.day_on) filter (where e.kind = 'day'), '[]'),
+      'items', coalesce(json_agg(e.body order by e.day_on, e.starts_at nulls first, e.title, e.id) filter (where e.kind = 'item'), '[]'),
+      'segments', coalesce(json_agg(e.body order by e.starts_at, e.id) filter (where e.kind = 'segment'), '[]'),
+      'lodgings', coalesce(json_agg(e.body order by e.first_on, e.title, e.id) filter (where e.kind = 'lodging'), '[]')), null, null)::app.answer
+    from app.itinerary_entries e
+    where e.organization_id = v.organization_id and e.itinerary_id = v.itinerary_id and e.number = v.number);
+end
+$$;
+comment on function app.read_itinerary_version(uuid, integer) is
+  'A published version, or the last one, with all in it that is for the member. PT403, PT404.';
+revoke execute on function app.read_itinerary_version(uuid, integer) from public;
+grant execute on function app.read_itinerary_version(uuid, integer) to callboard_api, callboard_definer;
+
+create or replace function app.read_day_sheet(itinerary uuid, sheet_on date) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  head app.answer := app.read_itinerary_part('itineraries', itinerary);
+  answer app.answer;
+begin
+  select 200, json_build_object(
+    'itinerary', head.body,
+    'day', (select d.body || jsonb_build_object('show', (
+        select json_build_object('id', s.id, 'title', s.title, 'status', s.status, 'venue_name', v.name, 'venue_city', v.city,
+          'doors_time', to_char(s.doors_time, 'HH24:MI'), 'start_time', to_char(s.start_time, 'HH24:MI'), 'curfew_time', to_char(s.curfew_time, 'HH24:MI'))
+        from app.shows s left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id
+        where s.organization_id = d.organization_id and s.id = (d.body ->> 'show_id')::uuid and s.deleted_at is null))),
+    'items', coalesce((select json_agg(e.body order by e.starts_at nulls first, e.title, e.id) from app.itinerary_plan e
+      where e.organization_id = d.organization_id and e.itinerary_id = itinerary and e.kind = 'item' and e.day_on = sheet_on), '[]'),
+    'segments', coalesce((select json_agg(e.body order by e.starts_at, e.id) from app.itinerary_plan e
+      where e.organization_id = d.organization_id and e.itinerary_id = itinerary and e.kind = 'segment' and sheet_on between e.first_on and e.last_on), '[]'),
+    'lodgings', coalesce((select json_agg(e.body order by e.title, e.id) from app.itinerary_plan e
+      where e.organization_id = d.organization_id and e.itinerary_id = itinerary and e.kind = 'lodging' and sheet_on between e.first_on and e.last_on + 1), '[]')),
+    null, null into answer
+  from app.itinerary_plan d
+  where d.organization_id = app.current_org() and d.itinerary_id = itinerary and d.kind = 'day' and d.day_on = sheet_on;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_day_sheet(uuid, date) is
+  'All of one day that is for the member: the draft if they plan, else what was published last. The show is as it is now. PT403, PT404.';
+revoke execute on function app.read_day_sheet(uuid, date) from public;
+grant execute on function app.read_day_sheet(uuid, date) to callboard_api;
+--! EndIncluded itinerary_publishing.sql
