@@ -41,3 +41,5 @@
 --!include itinerary_commands.sql
 --!include itinerary_versions.sql
 --!include itinerary_publishing.sql
+--!include calendar.sql
+--!include calendar_feeds.sql

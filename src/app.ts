@@ -15,6 +15,7 @@ import { malformed, problemDetails } from './problem.ts'
 import { accessRoutes } from './routes/access.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { authRoutes } from './routes/auth.ts'
+import { calendarFeedRoutes, calendarRoutes } from './routes/calendar.ts'
 import { healthRoutes } from './routes/health.ts'
 import { acceptInvitationRoutes, invitationRoutes } from './routes/invitations.ts'
 import { itineraryRoutes } from './routes/itineraries.ts'
@@ -103,6 +104,7 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
     await open.register(problemRoutes)
     await open.register(authRoutes)
     await open.register(mailedLinkRoutes)
+    await open.register(calendarFeedRoutes)
   })
   // … and everybody has one here.
   await app.register(async (signedIn: App) => {
@@ -121,6 +123,7 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
     await signedIn.register(venueRoutes)
     await signedIn.register(showRoutes)
     await signedIn.register(itineraryRoutes)
+    await signedIn.register(calendarRoutes)
     await signedIn.register(auditRoutes)
   })
   app.refuseOtherMethods()

@@ -63,6 +63,7 @@ const tags = {
   venues: 'The places where shows happen',
   shows: 'Performances, from the first inquiry to the settlement',
   itineraries: 'Tours with their days, schedules, travel, lodging and party, and what is published of them',
+  calendar: 'Shows and itineraries by time, also for calendar programs',
   audit: 'Who did what: the event log, and the proof that it is whole',
   problems: 'What the `type` of an error leads to',
   health: 'For probes and load balancers',

@@ -174,6 +174,12 @@ const table: Record<string, Cell[]> = {
     [managers, () => `update app.lodging_rooms set name = 'Single'`],
     [admins, k => `select app.delete_itinerary_part('lodging_rooms', '${k.tour['lodging-rooms']}')`],
   ],
+  'app.calendar_feeds': [
+    read('app.calendar_feeds'),
+    [all, () => `select app.create_calendar_feed('New', sha256('new'))`],
+    nobody,
+    [all, () => 'select app.revoke_calendar_feed(f.id) from app.calendar_feeds f'],
+  ],
   // Published by app.publish_itinerary, and never changed.
   'app.itinerary_versions': [
     read('app.itinerary_versions'),
@@ -218,16 +224,16 @@ async function scene(server: TestServer): Promise<{ ids: Ids; who: Record<Actor,
     token,
     body: { name: 'Empty', city: 'Oslo', country: 'NO', time_zone: 'Europe/Oslo' },
   })
-  return {
-    ids: { ...tenant, member: member.id, role: role.id, actor: '' },
-    who: {
-      owner,
-      viewer: await join(server, owner, 'viewer'),
-      manager: await join(server, owner, 'manager'),
-      admin: await join(server, owner, 'admin'),
-      custom: await joinAs(server, owner, customPermissions),
-    },
+  const who = {
+    owner,
+    viewer: await join(server, owner, 'viewer'),
+    manager: await join(server, owner, 'manager'),
+    admin: await join(server, owner, 'admin'),
+    custom: await joinAs(server, owner, customPermissions),
   }
+  for (const person of Object.values(who))
+    await server.call('POST /api/calendar-feeds', { token: person.token, body: { name: 'Phone' } })
+  return { ids: { ...tenant, member: member.id, role: role.id, actor: '' }, who }
 }
 
 /** Whether the statement does anything, in a transaction of the person's that is then taken back. */

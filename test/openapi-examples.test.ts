@@ -12,6 +12,7 @@ t.test('the OpenAPI document, taken at its word,', async t => {
   await t.test('says of every operation in an organization which permission it needs', async t => {
     const rows = await db.admin<{ name: string }[]>`select name from app.permissions`
     const ana = await register(server, 'Ana')
+    const feeds = ['listCalendarFeeds', 'createCalendarFeed', 'revokeCalendarFeed']
     for (const { operation, name } of operations) {
       const permission = operation['x-permission']
       if (permission !== undefined)
@@ -26,8 +27,8 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       const { body } = await callExample(name, operation, nowhere)
       // It has been deleted, so nobody can be in it.
       const needsOrganization =
-        // About oneself it needs no permission.
-        operation.operationId === 'explainAccess' ||
+        // About oneself it needs no permission, and for the calendar one of two.
+        ['explainAccess', 'readCalendar', ...feeds].includes(operation.operationId) ||
         (permission !== undefined && operation.operationId !== 'restoreOrganization')
       t.equal(
         body.type === '/problems/no_organization',
@@ -106,6 +107,8 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       readItineraryVersion: 'not_found',
       readDaySheet: 'not_found',
       restoreVenue: 'not_found',
+      revokeCalendarFeed: 'not_found',
+      readCalendarFeed: 'not_found',
       restoreShow: 'not_found',
     }
     for (const { operation, name } of operations) {

@@ -95,6 +95,13 @@ const partFor =
       path: `/api/${kind}`,
     }
   }
+const aFeed = async ({ server }: World, { token }: Person) =>
+  (
+    await server.call<{ id: string; path: string }>('POST /api/calendar-feeds', {
+      token,
+      body: { name: 'Phone' },
+    })
+  ).body
 const published: Arrange = async (world, actor) => {
   const { path = '' } = await partOf('itineraries')(world, actor)
   await world.server.call(`POST ${path}/publish`, { token: world.owner.token, body: {} })
@@ -356,6 +363,21 @@ export const table: Record<
       [`restore${noun}`, [[401, 403, 403, 200, 200, 403, 404, 403], restoredPartOf(kind)]],
     ]),
   ),
+
+  readCalendar: [
+    [401, 200, 200, 200, 200, 200, 200, 200],
+    () => ({ path: '/api/calendar?from=2027-03-01&to=2027-03-31' }),
+  ],
+  listCalendarFeeds: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  // One's own; a superadmin is no member, and can have none.
+  createCalendarFeed: [[401, 201, 201, 201, 201, 201, 201, 403], only(() => ({ name: 'Phone' }))],
+  revokeCalendarFeed: [
+    [401, 204, 204, 204, 204, 204, 204, 404],
+    async (world, actor) => ({
+      path: `/api/calendar-feeds/${(await aFeed(world, actor === world.superadmin ? world.owner : actor)).id}`,
+    }),
+  ],
+  readCalendarFeed: [everybody, async world => ({ path: (await aFeed(world, world.owner)).path })],
 
   listEvents: [[401, 403, 403, 200, 200, 403, 200, 200]],
   readEvent: [[401, 403, 403, 200, 200, 403, 404, 200], anEventOf],

@@ -27,6 +27,7 @@ export async function thingsOf(server: TestServer, person: Person): Promise<Reco
     roles: await make('/api/roles', { name: `Role ${randomUUID()}`, permissions: ['shows.read'] }),
     venues: await make('/api/venues', venue),
     shows: await make('/api/shows', aShow),
+    'calendar-feeds': await make('/api/calendar-feeds', { name: 'Phone' }),
     ...(await makeTour(server, person)),
     audit: await eventOf(server, person),
   }

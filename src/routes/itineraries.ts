@@ -215,7 +215,7 @@ export async function itineraryRoutes(app: App) {
       return reply
         .header('content-security-policy', sheetPolicy)
         .type('text/html; charset=utf-8')
-        .send(page as never)
+        .send(page)
     },
   )
 }

@@ -94,6 +94,7 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     'lodging-rooms': named,
   })
   await make(`/api/itineraries/${tour.itineraries}/publish`, { note: `Note ${marker}` })
+  await make('/api/calendar-feeds', { name: `Feed ${marker}` })
   const invitation = await make('/api/invitations', {
     email: `invited.${marker}@example.com`,
     role: 'manager',
