@@ -51,6 +51,11 @@ const text = (name: string, value: string): Property => [
   // eslint-disable-next-line no-control-regex
   value.replace(/\r\n?/g, '\n').replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, ''),
 ]
+// Of properties that it does not know the library escapes nothing, and calls the type by its name.
+const escaped = (value: string) =>
+  String(text('', value)[3])
+    .replace(/[\\;,]/g, '\\$&')
+    .replaceAll('\n', '\\n')
 const utc = (instant: string) => `${new Date(instant).toISOString().slice(0, 19)}Z`
 const dayAfter = (day: string) => {
   const date = new Date(`${day}T00:00:00Z`)
@@ -110,10 +115,13 @@ export function renderCalendar({ name, entries }: { name: string | null; entries
       text('prodid', '-//Callboard//Calendar//EN'),
       text('calscale', 'GREGORIAN'),
       text('method', 'PUBLISH'),
-      text('x-wr-calname', name ?? 'Callboard'),
-      ['refresh-interval', { value: 'DURATION' }, 'duration', 'PT1H'],
+      ['x-wr-calname', {}, 'unknown', escaped(name ?? 'Callboard')],
+      ['refresh-interval', {}, 'duration', 'PT1H'],
     ],
-    [...[...definitions].sort().map(([, definition]) => definition), ...entries.map(event)],
+    [
+      ...[...definitions].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, definition]) => definition),
+      ...entries.map(event),
+    ],
   ]
-  return `${ICAL.stringify(calendar)}\r\n`
+  return ICAL.stringify(calendar)
 }

@@ -71,7 +71,8 @@ t.test('itineraries', async t => {
         { start_time: '01:00', starts_next_day: true, end_time: '02:00' },
         '422 schedule_items_start_before_end',
       ],
-      [{ start_time: null }, '422 schedule_items_time_as_certain'],
+      [{ start_time: null, end_time: null }, '422 schedule_items_time_as_certain'],
+      [{ start_time: null }, '422 schedule_items_start_before_end'],
       [{ certainty: 'to_be_determined' }, '422 schedule_items_time_as_certain'],
       [
         { certainty: 'to_be_determined', start_time: null, end_time: null, starts_next_day: true },
@@ -521,7 +522,7 @@ t.test('the sheet of a day as a page', async t => {
     for (const accept of [undefined, '*/*', 'application/json'])
       t.match((await get(accept)).headers, { 'content-type': /^application\/json/, vary: /Accept/ })
     t.equal(
-      outcome(await call(`GET ${path.replace('14/', '13/')}` as typeof path, { token: ana.token })),
+      outcome(await call(`GET ${path.replace('14/', '13/')}` as `GET ${string}`, { token: ana.token })),
       '404 not_found',
     )
   })

@@ -23,13 +23,15 @@ create or replace view app.calendar_entries with (security_invoker = true) as
 comment on view app.calendar_entries is 'Shows, and items, segments and lodgings of itineraries, as the member sees them; without local_start all day, from first_on to last_on.';
 grant select on app.calendar_entries to callboard_api, callboard_definer;
 
-create or replace function app.read_calendar(from_on date, to_on date) returns app.answer
+create or replace function app.read_calendar(first_day date default null, last_day date default null) returns app.answer
 language plpgsql stable
 set search_path = ''
 as $$
 declare
   organization uuid := coalesce(app.org_if('itineraries.read'), app.require('shows.read'));
   most constant integer := 5000;
+  from_on date := coalesce(first_day, last_day - 30, (now() at time zone 'UTC')::date);
+  to_on date := coalesce(last_day, from_on + 30);
   items json;
 begin
   if to_on < from_on or to_on - from_on > 366 then
@@ -53,6 +55,6 @@ begin
 end
 $$;
 comment on function app.read_calendar(date, date) is
-  'All that happens from one day to another, both included, and that the member may see. PT403 without both permissions, PT422 calendar_range.';
+  'All that happens from one day (today) to another (30 days later), both included, and that the member may see. PT403 without both permissions, PT422 calendar_range.';
 revoke execute on function app.read_calendar(date, date) from public;
 grant execute on function app.read_calendar(date, date) to callboard_api;

@@ -142,9 +142,8 @@ begin
     perform app.refuse(404, 'not_found');
   end if;
   perform app.require(app_private.policy_permission(target, 'delete'));
-  perform app_private.restore_deletion(deletion);
-  -- A row whose parent went in another deletion would come back to nowhere; locking the parent
-  -- makes its deletion at the same moment wait and then see the row.
+  -- A row whose parent is deleted would come back to nowhere, or take its parent along, which is for
+  -- those who may restore that. Locking the parent makes its deletion at the same moment wait and then see the row.
   for edge in select * from app_private.deletion_edges e where e.child = target loop
     execute format('select p.deleted_at is not null from %s c, %s p where %s and c.organization_id = app.current_org() and c.id = $1 for share of p',
       target, edge.parent, edge.condition) into missing using id;
@@ -152,6 +151,7 @@ begin
       perform app.refuse(409, 'parent_deleted', 'What it belongs to is deleted: restore that first.');
     end if;
   end loop;
+  perform app_private.restore_deletion(deletion);
 end
 $$;
 comment on function app_private.restore_row(regclass, uuid) is

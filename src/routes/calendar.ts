@@ -92,14 +92,22 @@ export async function calendarRoutes(app: App) {
           'Shows (with `shows.read`), and items, segments and lodgings of itineraries (with `itineraries.read`) as far as they are for you; by time. At most 367 days.',
         'x-problems': [...problems, 'calendar_range'],
         querystring: Strict({
-          from: Type.String({ ...DateOnly, description: 'First day' }),
-          to: Type.String({ ...DateOnly, description: 'Last day', examples: ['2027-04-02'] }),
+          from: Type.Optional(
+            Type.String({ ...DateOnly, description: 'First day; today (UTC) if not given' }),
+          ),
+          to: Type.Optional(
+            Type.String({
+              ...DateOnly,
+              description: 'Last day; 30 days later if not given',
+              examples: ['2027-04-02'],
+            }),
+          ),
         }),
         response: { 200: answer('What happens', ShortList(CalendarEntry)) },
       },
     },
     (request, reply) => {
-      const { from, to } = request.query
+      const { from = null, to = null } = request.query
       return request
         .tenant(
           sql =>

@@ -1,5 +1,5 @@
 --! Previous: sha1:d4fa48a7e175c4c02a43c440678d86164afbf1c5
---! Hash: sha1:e0d689586fa7c07999059e6aad46c30a4bfc48e3
+--! Hash: sha1:17b7546ac3694c80f2b002f3719d229a8d5d4f68
 --! Message: itineraries and calendars
 
 drop function if exists app.list_roles();
@@ -289,9 +289,8 @@ begin
     perform app.refuse(404, 'not_found');
   end if;
   perform app.require(app_private.policy_permission(target, 'delete'));
-  perform app_private.restore_deletion(deletion);
-  -- A row whose parent went in another deletion would come back to nowhere; locking the parent
-  -- makes its deletion at the same moment wait and then see the row.
+  -- A row whose parent is deleted would come back to nowhere, or take its parent along, which is for
+  -- those who may restore that. Locking the parent makes its deletion at the same moment wait and then see the row.
   for edge in select * from app_private.deletion_edges e where e.child = target loop
     execute format('select p.deleted_at is not null from %s c, %s p where %s and c.organization_id = app.current_org() and c.id = $1 for share of p',
       target, edge.parent, edge.condition) into missing using id;
@@ -299,6 +298,7 @@ begin
       perform app.refuse(409, 'parent_deleted', 'What it belongs to is deleted: restore that first.');
     end if;
   end loop;
+  perform app_private.restore_deletion(deletion);
 end
 $$;
 comment on function app_private.restore_row(regclass, uuid) is
@@ -2092,13 +2092,15 @@ create or replace view app.calendar_entries with (security_invoker = true) as
 comment on view app.calendar_entries is 'Shows, and items, segments and lodgings of itineraries, as the member sees them; without local_start all day, from first_on to last_on.';
 grant select on app.calendar_entries to callboard_api, callboard_definer;
 
-create or replace function app.read_calendar(from_on date, to_on date) returns app.answer
+create or replace function app.read_calendar(first_day date default null, last_day date default null) returns app.answer
 language plpgsql stable
 set search_path = ''
 as $$
 declare
   organization uuid := coalesce(app.org_if('itineraries.read'), app.require('shows.read'));
   most constant integer := 5000;
+  from_on date := coalesce(first_day, last_day - 30, (now() at time zone 'UTC')::date);
+  to_on date := coalesce(last_day, from_on + 30);
   items json;
 begin
   if to_on < from_on or to_on - from_on > 366 then
@@ -2122,7 +2124,7 @@ begin
 end
 $$;
 comment on function app.read_calendar(date, date) is
-  'All that happens from one day to another, both included, and that the member may see. PT403 without both permissions, PT422 calendar_range.';
+  'All that happens from one day (today) to another (30 days later), both included, and that the member may see. PT403 without both permissions, PT422 calendar_range.';
 revoke execute on function app.read_calendar(date, date) from public;
 grant execute on function app.read_calendar(date, date) to callboard_api;
 --! EndIncluded calendar.sql
