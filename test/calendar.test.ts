@@ -298,7 +298,7 @@ t.test('a calendar feed', async t => {
     })
     const day_id = await day(tour, 8, 'Asia/Kolkata')
     const texts = [
-      'Comma, semicolon; backslash \\ and \\n, colon: "quotes"',
+      'Comma, semicolon; backslash \\ colon: "quotes"',
       '😀'.repeat(100),
       'é'.repeat(199),
       'x'.repeat(200),
@@ -319,6 +319,10 @@ t.test('a calendar feed', async t => {
       t.equal(found?.location, title)
       t.equal(found?.description, 'first line\nsecond, line;\nthird\\line\n\nATTENDEE:mailto:x@example.com')
     }
+    // Written out, because the parser takes the n after a backslash for the end of a line.
+    await item(day_id, { title: 'C:\\new, or; not' })
+    const { text } = await subscribe(server, feed)
+    t.ok(text.replaceAll('\r\n ', '').includes('\r\nSUMMARY:C:\\\\new\\, or\\; not\r\n'))
     t.match(answer.text, /TZID:Asia\/(Kolkata|Calcutta)/)
   })
 
