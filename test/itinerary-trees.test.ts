@@ -80,6 +80,7 @@ t.test('whatever has become of a tree, deleting and then restoring a part of it 
 
       // Starting from what is there, which may be nothing.
       const before = await contents()
+      let tried = 0
       const order = [...paths.slice(chosen % paths.length), ...paths]
       for (const path of order) {
         if ((await call(`DELETE ${path}`, { token })).status !== 204) continue
@@ -88,10 +89,10 @@ t.test('whatever has become of a tree, deleting and then restoring a part of it 
         const restored = await call(`POST ${path}/restore`, { token })
         if (restored.status !== 200) throw new Error(`${path} does not come back: ${restored.text}`)
         if ((await contents()) !== before) throw new Error(`${path} comes back as something else`)
-        return
+        if ((tried += 1) === 4) return
       }
     }),
-    { numRuns: 40, interruptAfterTimeLimit: 60_000, markInterruptAsFailure: false },
+    { numRuns: 30, interruptAfterTimeLimit: 60_000, markInterruptAsFailure: false },
   )
   t.pass('in every tree that was tried')
 })

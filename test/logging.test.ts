@@ -191,6 +191,7 @@ t.test('the log of a server under use', async t => {
       'auth.session_revoked',
       'auth.sign_in',
       'auth.sign_in_failed',
+      'calendar_feed.create',
       'invitation.accept',
       'invitation.create',
       'invitation.resend',
