@@ -15,7 +15,17 @@ async function fingerprint({ server: { db }, owner: { organization } }: World): 
       union all select x::text from app.member_permissions x where x.organization_id = ${organization}
       union all select x::text from app.invitations x where x.organization_id = ${organization}
       union all select x::text from app.venues x where x.organization_id = ${organization}
-      union all select x::text from app.shows x where x.organization_id = ${organization}) all_rows (line)`
+      union all select x::text from app.shows x where x.organization_id = ${organization}
+      union all select x::text from app.itineraries x where x.organization_id = ${organization}
+      union all select x::text from app.itinerary_days x where x.organization_id = ${organization}
+      union all select x::text from app.schedule_items x where x.organization_id = ${organization}
+      union all select x::text from app.travel_segments x where x.organization_id = ${organization}
+      union all select x::text from app.lodgings x where x.organization_id = ${organization}
+      union all select x::text from app.lodging_rooms x where x.organization_id = ${organization}
+      union all select x::text from app.party_members x where x.organization_id = ${organization}
+      union all select x::text from app.party_groups x where x.organization_id = ${organization}
+      union all select x::text from app.itinerary_versions x where x.organization_id = ${organization}
+      union all select x::text from app.calendar_feeds x where x.organization_id = ${organization}) all_rows (line)`
   return row.fingerprint
 }
 

@@ -3,6 +3,7 @@ import t from 'tap'
 import { type Answer, aShow, join, type Person, register, startServer, type TestServer } from './helper.ts'
 import { aDay, anItem, anItinerary, aSegment, makeTour } from './itineraries.ts'
 import { openLogin, secretOf } from './isolation/world.ts'
+import { walk } from './pages.ts'
 import { outcome } from './tokens.ts'
 
 interface Row extends Record<string, unknown> {
@@ -205,6 +206,27 @@ t.test('itineraries', async t => {
         )
     },
   )
+
+  await t.test('lists come in pages and in order', async t => {
+    const tour = await makeTour(server, ana)
+    const day_id = tour['itinerary-days']
+    for (const start_time of ['12:00', '09:00', '23:00', '12:00', '10:00'])
+      await make('schedule-items', { day_id, title: start_time, start_time })
+    await make('schedule-items', { day_id, title: 'TBD', certainty: 'to_be_determined' })
+    for (const [sort, expected] of [
+      ['sort_at', ['TBD', '09:00', '10:00', '12:00', '12:00', 'Soundcheck', '23:00']],
+      ['-sort_at', ['23:00', 'Soundcheck', '12:00', '12:00', '10:00', '09:00', 'TBD']],
+    ] as const) {
+      const pages = await walk(
+        server,
+        token,
+        `/api/schedule-items?day_id=${day_id}&sort=${sort}&limit=2`,
+        'cursor',
+      )
+      t.strictSame(titles(pages.flat() as unknown as Entry[]), expected)
+      t.equal(pages.length, 4)
+    }
+  })
 
   await t.test('a day keeps its place when its show is deleted, and has it again afterwards', async t => {
     const show = await make('shows', aShow)

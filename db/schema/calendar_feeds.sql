@@ -77,8 +77,8 @@ begin
     perform app.refuse(403, 'permission_denied', 'Feeds are for members.');
   end if;
   insert into app.calendar_feeds as x (name, secret_hash) values (feed_name, hash) returning x.* into f;
-  -- The hash tells the server whether the secret that it has made is the one that counts, or the request was repeated.
-  return (201, json_build_object('id', f.id, 'name', f.name, 'created_at', f.created_at, 'secret_hash', encode(f.secret_hash, 'hex')),
+  -- made_with tells the server whether the secret that it has made is the one that counts, or the request was repeated.
+  return (201, json_build_object('id', f.id, 'name', f.name, 'created_at', f.created_at, 'made_with', encode(sha256(f.secret_hash), 'hex')),
     null, '/api/calendar-feeds/' || f.id)::app.answer;
 end
 $$;

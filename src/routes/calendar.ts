@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
 import { type Entry, renderCalendar } from '../calendar.ts'
 import type { App } from '../fastify.ts'
@@ -158,9 +159,12 @@ export async function calendarRoutes(app: App) {
           select status, body, location from app.create_calendar_feed(${request.body.name}, ${hash})`,
         ),
       )
-      const { secret_hash, ...body } = JSON.parse(made.body ?? '{}') as { secret_hash: string }
+      const { made_with, ...body } = JSON.parse(made.body ?? '{}') as { made_with: string }
       // Of a request that was repeated the first answer was kept, and no secret.
-      const path = secret_hash === hash.toString('hex') ? `/api/calendar.ics?token=${secret}` : null
+      const path =
+        made_with === createHash('sha256').update(hash).digest('hex')
+          ? `/api/calendar.ics?token=${secret}`
+          : null
       return reply
         .header('cache-control', 'no-store')
         .json([{ ...made, body: JSON.stringify({ ...body, path }) }])

@@ -1,5 +1,5 @@
 --! Previous: sha1:d4fa48a7e175c4c02a43c440678d86164afbf1c5
---! Hash: sha1:17b7546ac3694c80f2b002f3719d229a8d5d4f68
+--! Hash: sha1:a9a6f9cbfbb5ef72d033b6a946362dc2fc09bd3e
 --! Message: itineraries and calendars
 
 drop function if exists app.list_roles();
@@ -2208,8 +2208,8 @@ begin
     perform app.refuse(403, 'permission_denied', 'Feeds are for members.');
   end if;
   insert into app.calendar_feeds as x (name, secret_hash) values (feed_name, hash) returning x.* into f;
-  -- The hash tells the server whether the secret that it has made is the one that counts, or the request was repeated.
-  return (201, json_build_object('id', f.id, 'name', f.name, 'created_at', f.created_at, 'secret_hash', encode(f.secret_hash, 'hex')),
+  -- made_with tells the server whether the secret that it has made is the one that counts, or the request was repeated.
+  return (201, json_build_object('id', f.id, 'name', f.name, 'created_at', f.created_at, 'made_with', encode(sha256(f.secret_hash), 'hex')),
     null, '/api/calendar-feeds/' || f.id)::app.answer;
 end
 $$;
