@@ -212,10 +212,7 @@ export async function itineraryRoutes(app: App) {
       // A browser that follows a link names it first; a program that takes anything gets JSON.
       if (!request.headers.accept?.includes('text/html')) return reply.json(rows)
       const page = renderDaySheet(JSON.parse(only(rows).body ?? '{}') as DaySheet)
-      return reply
-        .header('content-security-policy', sheetPolicy)
-        .type('text/html; charset=utf-8')
-        .send(page)
+      return reply.header('content-security-policy', sheetPolicy).type('text/html; charset=utf-8').send(page)
     },
   )
 }
