@@ -477,6 +477,14 @@ t.test('what is published', async t => {
       })
       t.strictSame(calendar.body.items, [])
     }
+    await db.admin
+      .begin(async tx => {
+        const gone = await tx`delete from app.itinerary_versions where itinerary_id = ${tour.itineraries}`
+        t.equal(gone.count, 2, 'out of the bin it can go for good')
+        t.equal((await tx`select from app.itinerary_entries`).length, 0)
+        throw new Error('undo')
+      })
+      .catch(() => {})
     await call(`POST ${path}/restore`, { token })
     t.equal((await latest(crew)).body.number, 2)
   })
@@ -502,7 +510,7 @@ t.test('what is published', async t => {
       .begin(async tx => {
         await tx`delete from app.itineraries where id = ${tour.itineraries}`
         t.equal((await tx`select from app.itinerary_entries`).length, 0, 'but it goes with its itinerary')
-        await tx`rollback`
+        throw new Error('undo')
       })
       .catch(() => {})
   })

@@ -101,7 +101,7 @@ comment on table app.itinerary_entries is 'What a published version consists of,
 comment on column app.itinerary_entries.group_ids is 'For whom it is; empty for everybody who may read itineraries.';
 comment on column app.itinerary_entries.first_on is 'First day in local time; last_on is the last. Without local_start it is all day.';
 
--- Also against whoever has the rights of the owner. What goes goes with its itinerary.
+-- Also against whoever has the rights of the owner. What goes goes with its itinerary, or out of the bin.
 create or replace function app_private.tg__050_frozen() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -112,14 +112,17 @@ begin
   if tg_op = 'UPDATE' and to_jsonb(new) - marks = to_jsonb(old) - marks then
     return new;
   elsif tg_op = 'DELETE' and not exists (
-    select from app.itineraries i join app.organizations o on o.id = i.organization_id
-    where i.organization_id = old.organization_id and i.id = old.itinerary_id) then
+    select from app.itinerary_versions v
+    join app.itineraries i on i.organization_id = v.organization_id and i.id = v.itinerary_id
+    join app.organizations o on o.id = v.organization_id
+    where v.organization_id = old.organization_id and v.itinerary_id = old.itinerary_id and v.number = old.number
+      and v.deleted_at is null) then
     return old;
   end if;
   raise exception 'what has been published of an itinerary stays as it is';
 end
 $$;
-comment on function app_private.tg__050_frozen() is 'Lets nothing through but the marks of a deletion, and the end of the whole itinerary.';
+comment on function app_private.tg__050_frozen() is 'Lets nothing through but the marks of a deletion, and the end of what has them or of the whole itinerary.';
 alter function app_private.tg__050_frozen() owner to callboard_definer;
 revoke execute on function app_private.tg__050_frozen() from public;
 

@@ -1,5 +1,5 @@
 --! Previous: sha1:d4fa48a7e175c4c02a43c440678d86164afbf1c5
---! Hash: sha1:a9a6f9cbfbb5ef72d033b6a946362dc2fc09bd3e
+--! Hash: sha1:4c87c1b8432f29db6f2646743ea649950fac1f71
 --! Message: itineraries and calendars
 
 drop function if exists app.list_roles();
@@ -1811,7 +1811,7 @@ comment on table app.itinerary_entries is 'What a published version consists of,
 comment on column app.itinerary_entries.group_ids is 'For whom it is; empty for everybody who may read itineraries.';
 comment on column app.itinerary_entries.first_on is 'First day in local time; last_on is the last. Without local_start it is all day.';
 
--- Also against whoever has the rights of the owner. What goes goes with its itinerary.
+-- Also against whoever has the rights of the owner. What goes goes with its itinerary, or out of the bin.
 create or replace function app_private.tg__050_frozen() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -1822,14 +1822,17 @@ begin
   if tg_op = 'UPDATE' and to_jsonb(new) - marks = to_jsonb(old) - marks then
     return new;
   elsif tg_op = 'DELETE' and not exists (
-    select from app.itineraries i join app.organizations o on o.id = i.organization_id
-    where i.organization_id = old.organization_id and i.id = old.itinerary_id) then
+    select from app.itinerary_versions v
+    join app.itineraries i on i.organization_id = v.organization_id and i.id = v.itinerary_id
+    join app.organizations o on o.id = v.organization_id
+    where v.organization_id = old.organization_id and v.itinerary_id = old.itinerary_id and v.number = old.number
+      and v.deleted_at is null) then
     return old;
   end if;
   raise exception 'what has been published of an itinerary stays as it is';
 end
 $$;
-comment on function app_private.tg__050_frozen() is 'Lets nothing through but the marks of a deletion, and the end of the whole itinerary.';
+comment on function app_private.tg__050_frozen() is 'Lets nothing through but the marks of a deletion, and the end of what has them or of the whole itinerary.';
 alter function app_private.tg__050_frozen() owner to callboard_definer;
 revoke execute on function app_private.tg__050_frozen() from public;
 
