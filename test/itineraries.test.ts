@@ -262,7 +262,7 @@ t.test('itineraries', async t => {
     const publish = (version: string) =>
       call(`POST /api/itineraries/${tour.itineraries}/publish`, {
         token,
-        body: {},
+        body: { note: null },
         headers: { 'if-match': version },
       }).then(outcome)
     t.equal(await publish('"9"'), '412 version_mismatch')
@@ -323,7 +323,7 @@ t.test('what is published', async t => {
   const { ana, token, crew, band, nobody, tour, group } = await scene(server)
   const path = `/api/itineraries/${tour.itineraries}`
   const publish = (note?: string) =>
-    call<Plan>(`POST ${path}/publish`, { token, body: note === undefined ? {} : { note } })
+    call<Plan>(`POST ${path}/publish`, { token, body: { note: note ?? null } })
   const latest = (person: Person) => call<Plan>(`GET ${path}/versions/latest`, { token: person.token })
 
   await t.test('is nothing at first, and to others than those who plan nothing is there', async t => {

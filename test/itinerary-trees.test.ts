@@ -72,7 +72,10 @@ t.test('whatever has become of a tree, deleting and then restoring a part of it 
           const groups = kind === 'party-members' && group !== undefined ? { group_ids: [group] } : {}
           if (parent !== undefined) await enter(kind, { ...body(n), ...show, ...groups, [field]: parent })
         } else if (what === 'publish')
-          await call(`POST /api/itineraries/${ids['itineraries']?.[0] ?? ''}/publish`, { token, body: {} })
+          await call(`POST /api/itineraries/${ids['itineraries']?.[0] ?? ''}/publish`, {
+            token,
+            body: { note: null },
+          })
         else if (what === 'delete show') await call(`DELETE ${paths[0] ?? ''}`, { token })
         else if (what === 'delete') await call(`DELETE ${path}`, { token })
         else await call(`POST ${path}/restore`, { token })

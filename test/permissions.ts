@@ -104,7 +104,7 @@ const aFeed = async ({ server }: World, { token }: Person) =>
   ).body
 const published: Arrange = async (world, actor) => {
   const { path = '' } = await partOf('itineraries')(world, actor)
-  await world.server.call(`POST ${path}/publish`, { token: world.owner.token, body: {} })
+  await world.server.call(`POST ${path}/publish`, { token: world.owner.token, body: { note: null } })
   return { path }
 }
 const aRole = () => ({ name: `Role ${serial++}`, permissions: ['shows.read'] })
@@ -327,7 +327,10 @@ export const table: Record<
   updateItinerary: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(anItineraryOf, { name: 'Renamed' })],
   deleteItinerary: [[401, 403, 403, 204, 204, 403, 404, 403], anItineraryOf],
   restoreItinerary: [[401, 403, 403, 200, 200, 403, 404, 403], restoredPartOf('itineraries')],
-  publishItinerary: [[401, 403, 201, 201, 201, 403, 404, 403], under(anItineraryOf, '/publish', {})],
+  publishItinerary: [
+    [401, 403, 201, 201, 201, 403, 404, 403],
+    under(anItineraryOf, '/publish', { note: null }),
+  ],
   listItineraryVersions: [readers, under(published, '/versions')],
   readItineraryVersion: [readers, under(published, '/versions/1')],
   readDaySheet: [readers, under(published, '/days/2027-03-14/sheet')],

@@ -116,7 +116,7 @@ export async function itineraryRoutes(app: App) {
         'x-problems': constraintsOf('itinerary_versions'),
         params: IdParams,
         headers: Type.Object({ ...IfMatch.properties, ...IdempotencyKey.properties }),
-        body: Strict({ note: Type.Optional(Remark) }, { title: 'Publication' }),
+        body: Strict({ note: Remark }, { title: 'Publication' }),
         response: { 201: answer('The version', VersionDetails, 'Location') },
       },
     },
@@ -125,7 +125,7 @@ export async function itineraryRoutes(app: App) {
         .tenant(
           sql => sql<Answer[]>`
           select status, body, location
-          from app.publish_itinerary(${request.params.id}, ${request.body.note ?? null}, ${request.headers['if-match'] ?? null})`,
+          from app.publish_itinerary(${request.params.id}, ${request.body.note}, ${request.headers['if-match'] ?? null})`,
         )
         .then(reply.json),
   )
