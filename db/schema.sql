@@ -50,5 +50,15 @@
 --!include imports.sql
 --!include import_checking.sql
 --!include import_running.sql
+--!include itineraries.sql
+--!include itinerary_party.sql
+--!include schedule_items.sql
+--!include travel_and_lodging.sql
+--!include itinerary_lists.sql
+--!include itinerary_commands.sql
+--!include itinerary_versions.sql
+--!include itinerary_publishing.sql
+--!include calendar.sql
+--!include calendar_feeds.sql
 --!include deletion_retention.sql
 --!include deletion_purge.sql

@@ -20,9 +20,11 @@ import { depositRoutes } from './routes/deposits.ts'
 import { financeCategoryRoutes } from './routes/finance-categories.ts'
 import { financePeriodRoutes } from './routes/finance-periods.ts'
 import { financeRecordRoutes } from './routes/finance-records.ts'
+import { calendarFeedRoutes, calendarRoutes } from './routes/calendar.ts'
 import { healthRoutes } from './routes/health.ts'
 import { importRoutes } from './routes/imports.ts'
 import { acceptInvitationRoutes, invitationRoutes } from './routes/invitations.ts'
+import { itineraryRoutes } from './routes/itineraries.ts'
 import { meRoutes } from './routes/me.ts'
 import { myOrganizationRoutes, organizationRoutes } from './routes/organizations.ts'
 import { mailedLinkRoutes, passwordRoutes } from './routes/passwords.ts'
@@ -112,6 +114,7 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
     await open.register(problemRoutes)
     await open.register(authRoutes)
     await open.register(mailedLinkRoutes)
+    await open.register(calendarFeedRoutes)
   })
   // … and everybody has one here.
   await app.register(async (signedIn: App) => {
@@ -138,6 +141,8 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
     await signedIn.register(financeRecordRoutes)
     await signedIn.register(financePeriodRoutes)
     await signedIn.register(importRoutes, { limit: config.IMPORT_LIMIT })
+    await signedIn.register(itineraryRoutes)
+    await signedIn.register(calendarRoutes)
     await signedIn.register(auditRoutes)
     await signedIn.register(retentionRoutes)
   })

@@ -140,6 +140,54 @@ async function seedPeople(sql: postgres.TransactionSql): Promise<void> {
   }
 }
 
+/** The next shows of the first artist are a tour, with a crew that the viewer is in. */
+async function seedTour(sql: postgres.TransactionSql, name: keyof typeof season): Promise<void> {
+  const [artist] = season[name].artists
+  const shows = await sql<{ id: string; show_on: string; city: string; time_zone: string }[]>`
+    select s.id, s.show_on::text, v.city, v.time_zone from app.shows s
+    join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id
+    where s.artist = ${artist} and s.show_on > current_date order by s.show_on limit 3`
+  const [first, second] = shows
+  const last = shows.at(-1)
+  if (!first || !second || !last) return
+  const create = async (part: string, body: object) => {
+    const [made] = await sql<[{ id: string }]>`
+      select body ->> 'id' as id from app.create_itinerary_part(${part}, ${sql.json(body as postgres.JSONValue)})`
+    return made.id
+  }
+  const tour = { name: 'Winter Tour', artist, starts_on: first.show_on, ends_on: last.show_on }
+  const itinerary_id = await create('itineraries', tour)
+  const crew = await create('party_groups', { itinerary_id, name: 'Crew' })
+  const viewer = people.find(([, , organization, role]) => organization === name && role === 'viewer')
+  const [account] = await sql<{ id: string }[]>`select id from app.users where email = ${viewer?.[0] ?? ''}`
+  const member = { itinerary_id, name: viewer?.[1], role: 'Monitor engineer', user_id: account?.id ?? null }
+  const passenger = await create('party_members', { ...member, group_ids: [crew] })
+  for (const { id: show_id, show_on: day_on, city, time_zone } of shows) {
+    const day_id = await create('itinerary_days', { itinerary_id, day_on, show_id, city, time_zone })
+    for (const [kind, title, start_time, more] of [
+      ['load_in', 'Load-in', '14:00', { group_ids: [crew] }],
+      ['soundcheck', 'Soundcheck', '16:30', { end_time: '17:30', certainty: 'approximate' }],
+      ['performance', artist, '20:30', { end_time: '22:00', show_id, is_confirmed: true }],
+      ['load_out', 'Load-out', '00:30', { starts_next_day: true, group_ids: [crew] }],
+    ] as const)
+      await create('schedule_items', { day_id, kind, title, start_time, ...more })
+  }
+  await create('travel_segments', {
+    itinerary_id,
+    mode: 'ground',
+    from_place: first.city,
+    departs_on: second.show_on,
+    departs_time: '08:00',
+    from_time_zone: first.time_zone,
+    to_place: second.city,
+    arrives_on: second.show_on,
+    arrives_time: '12:30',
+    to_time_zone: second.time_zone,
+    passenger_ids: [passenger],
+  })
+  await sql`select app.publish_itinerary(${itinerary_id}, 'First version')`
+}
+
 /** Shows are entered as their owner would, through the API's own login. A season that is there stays. */
 async function seedSeason(sql: postgres.TransactionSql, company: Company, email: string): Promise<void> {
   const [recipe] = await sql<[{ recipe: string }]>`select app.password_recipe(${email}) as recipe`
@@ -163,6 +211,7 @@ async function seedSeason(sql: postgres.TransactionSql, company: Company, email:
       await seedBooks(sql, { ...show, id })
       if (show.status === 'played') await seedSettlement(sql, { ...show, id }, settled++)
     }
+    await seedTour(sql, company)
   }
   await sql`select app.end_session(app.current_session_id(), 'signed_out')`
 }

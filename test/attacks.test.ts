@@ -58,6 +58,7 @@ t.test('every function with the ids of another organization', async t => {
     bigint: '0',
     inet: `'192.0.2.7'`,
     boolean: 'true',
+    date: 'current_date',
     'timestamp with time zone': 'now()',
   }
   t.ok(functions.length > 40, 'there are many')

@@ -185,6 +185,102 @@ const table: Record<string, Cell[]> = {
   'app.import_progress': [[managers, () => 'select from app.import_progress'], nobody, nobody, nobody],
   'app.import_lines': [[managers, () => 'select from app.import_lines'], nobody, nobody, nobody],
   'app.import_chunks': none,
+  'app.itineraries': [
+    [managers, () => 'select from app.itineraries'],
+    [
+      managers,
+      () =>
+        `insert into app.itineraries (name, artist, starts_on, ends_on) values ('New', 'Band', '2027-05-01', '2027-05-02')`,
+    ],
+    [managers, () => `update app.itineraries set name = 'Renamed'`],
+    [admins, k => `select app.delete_itinerary_part('itineraries', '${k.tour.itineraries}')`],
+  ],
+  'app.itinerary_days': [
+    [managers, () => 'select from app.itinerary_days'],
+    [
+      managers,
+      k =>
+        `insert into app.itinerary_days (itinerary_id, day_on, time_zone) values ('${k.tour.itineraries}', '2027-05-01', 'UTC')`,
+    ],
+    [managers, () => `update app.itinerary_days set notes = 'New'`],
+    [admins, k => `select app.delete_itinerary_part('itinerary_days', '${k.tour['itinerary-days']}')`],
+  ],
+  'app.party_groups': [
+    [managers, () => 'select from app.party_groups'],
+    [
+      managers,
+      k => `insert into app.party_groups (itinerary_id, name) values ('${k.tour.itineraries}', 'Band')`,
+    ],
+    [managers, () => `update app.party_groups set name = 'Band'`],
+    [admins, k => `select app.delete_itinerary_part('party_groups', '${k.tour['party-groups']}')`],
+  ],
+  'app.party_members': [
+    [managers, () => 'select from app.party_members'],
+    [
+      managers,
+      k => `insert into app.party_members (itinerary_id, name) values ('${k.tour.itineraries}', 'Ola')`,
+    ],
+    [managers, () => `update app.party_members set name = 'Ola'`],
+    [admins, k => `select app.delete_itinerary_part('party_members', '${k.tour['party-members']}')`],
+  ],
+  'app.schedule_items': [
+    [managers, () => 'select from app.schedule_items'],
+    [
+      managers,
+      k =>
+        `insert into app.schedule_items (day_id, title, start_time) values ('${k.tour['itinerary-days']}', 'New', '10:00')`,
+    ],
+    [managers, () => `update app.schedule_items set title = 'New'`],
+    [admins, k => `select app.delete_itinerary_part('schedule_items', '${k.tour['schedule-items']}')`],
+  ],
+  'app.travel_segments': [
+    [managers, () => 'select from app.travel_segments'],
+    [
+      managers,
+      k => `insert into app.travel_segments (itinerary_id, mode, from_place, departs_on, departs_time, from_time_zone, to_place, arrives_on, arrives_time, to_time_zone)
+        values ('${k.tour.itineraries}', 'sea', 'Oslo', '2027-05-01', '10:00', 'UTC', 'Kiel', '2027-05-02', '10:00', 'UTC')`,
+    ],
+    [managers, () => `update app.travel_segments set notes = 'New'`],
+    [admins, k => `select app.delete_itinerary_part('travel_segments', '${k.tour['travel-segments']}')`],
+  ],
+  'app.lodgings': [
+    [managers, () => 'select from app.lodgings'],
+    [
+      managers,
+      k =>
+        `insert into app.lodgings (itinerary_id, name, check_in_on, check_out_on) values ('${k.tour.itineraries}', 'Inn', '2027-05-01', '2027-05-02')`,
+    ],
+    [managers, () => `update app.lodgings set name = 'Inn'`],
+    [admins, k => `select app.delete_itinerary_part('lodgings', '${k.tour.lodgings}')`],
+  ],
+  'app.lodging_rooms': [
+    [managers, () => 'select from app.lodging_rooms'],
+    [
+      managers,
+      k => `insert into app.lodging_rooms (lodging_id, name) values ('${k.tour.lodgings}', 'Single')`,
+    ],
+    [managers, () => `update app.lodging_rooms set name = 'Single'`],
+    [admins, k => `select app.delete_itinerary_part('lodging_rooms', '${k.tour['lodging-rooms']}')`],
+  ],
+  'app.calendar_feeds': [
+    read('app.calendar_feeds'),
+    [all, () => `select app.create_calendar_feed('New', sha256('new'))`],
+    nobody,
+    [all, () => 'select app.revoke_calendar_feed(f.id) from app.calendar_feeds f'],
+  ],
+  // Published by app.publish_itinerary, and never changed.
+  'app.itinerary_versions': [
+    read('app.itinerary_versions'),
+    [managers, k => `select app.publish_itinerary('${k.tour.itineraries}')`],
+    nobody,
+    nobody,
+  ],
+  'app.itinerary_entries': [
+    read('app.itinerary_entries'),
+    [managers, k => `select app.publish_itinerary('${k.tour.itineraries}')`],
+    nobody,
+    nobody,
+  ],
   // Through app.claim_key and app.keep_answer only, which know nothing but one's own.
   'app.idempotency_keys': none,
   'app.event_log': [[admins, () => 'select from app.event_log'], nobody, nobody, nobody],
@@ -236,16 +332,17 @@ async function scene(server: TestServer): Promise<{ ids: Ids; who: Record<Actor,
   const bare = await make('shows', aShow)
   const deal = { kind: 'flat', currency: 'EUR', guarantee_minor: 500_000 }
   const settlement = (await record(await show500(deal))).body.id
-  return {
-    ids: { ...tenant, member: member.id, role: role.id, hold: hold.id, bare, settlement, actor: '' },
-    who: {
-      owner,
-      viewer: await join(server, owner, 'viewer'),
-      manager: await join(server, owner, 'manager'),
-      admin: await join(server, owner, 'admin'),
-      custom: await joinAs(server, owner, customPermissions),
-    },
+  const ids = { ...tenant, member: member.id, role: role.id, hold: hold.id, bare, settlement, actor: '' }
+  const who = {
+    owner,
+    viewer: await join(server, owner, 'viewer'),
+    manager: await join(server, owner, 'manager'),
+    admin: await join(server, owner, 'admin'),
+    custom: await joinAs(server, owner, customPermissions),
   }
+  for (const person of Object.values(who))
+    await server.call('POST /api/calendar-feeds', { token: person.token, body: { name: 'Phone' } })
+  return { ids, who }
 }
 
 /** Whether the statement does anything, in a transaction of the person's that is then taken back. */

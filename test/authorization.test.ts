@@ -4,23 +4,22 @@ import { operationsOf } from './operations.ts'
 import { actors, customPermissions, newWorld, roles, table, type World } from './permissions.ts'
 import { outcome } from './tokens.ts'
 
-/** All that an organization has, in one number that any change moves. */
+/** All that an organization has, but for its log, in one number that any change moves. */
 async function fingerprint({ server: { db }, owner: { organization } }: World): Promise<string> {
-  const [row] = await db.admin<[{ fingerprint: string }]>`
-    select md5(string_agg(line, ' ' order by line)) as fingerprint from (
-      select x::text from app.organizations x where x.id = ${organization}
-      union all select x::text from app.memberships x where x.organization_id = ${organization}
-      union all select x::text from app.custom_roles x where x.organization_id = ${organization}
-      union all select x::text from app.member_roles x where x.organization_id = ${organization}
-      union all select x::text from app.member_permissions x where x.organization_id = ${organization}
-      union all select x::text from app.invitations x where x.organization_id = ${organization}
-      union all select x::text from app.venues x where x.organization_id = ${organization}
-      union all select x::text from app.shows x where x.organization_id = ${organization}
-      union all select x::text from app.deals x where x.organization_id = ${organization}
-      union all select x::text from app.ticket_tiers x where x.organization_id = ${organization}
-      union all select x::text from app.show_costs x where x.organization_id = ${organization}
-      union all select x::text from app.deposits x where x.organization_id = ${organization}
-      union all select x::text from app.settlements x where x.organization_id = ${organization}) all_rows (line)`
+  const tables = await db.admin<{ name: string; column: string }[]>`
+    select c.oid::regclass::text as name, a.attname as column from pg_class c
+    join pg_attribute a on a.attrelid = c.oid
+      and a.attname = case when c.oid = 'app.organizations'::regclass then 'id' else 'organization_id' end
+    where c.relnamespace = 'app'::regnamespace and c.relkind = 'r' and not c.relispartition
+      and c.oid not in ('app.event_seals'::regclass, 'app.sessions'::regclass, 'app.idempotency_keys'::regclass)
+    order by 1`
+  const rows = tables.map(
+    ({ name, column }) => `select x::text as line from ${name} x where x.${column} = $1`,
+  )
+  const [row] = await db.admin.unsafe<[{ fingerprint: string }]>(
+    `select md5(coalesce(string_agg(line, '' order by line), '')) as fingerprint from (${rows.join(' union all ')}) all_rows`,
+    [organization],
+  )
   return row.fingerprint
 }
 

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { aShow, join, joinAs, type Person, register, startServer, type TestServer } from './helper.ts'
+import { anItinerary, makeTour } from './itineraries.ts'
 import { walk } from './pages.ts'
 import { outcome } from './tokens.ts'
 
@@ -21,6 +22,7 @@ const lists: [path: string, body: object, reader: string][] = [
     'manager',
   ],
   ['/api/finance-categories', { kind: 'expense', name: 'Confetti' }, 'manager'],
+  ['/api/itineraries', anItinerary, 'manager'],
   ['/api/roles', { name: 'Door', permissions: ['shows.read'] }, 'admin'],
 ]
 
@@ -71,6 +73,23 @@ t.test('the bin', async t => {
     t.equal(
       outcome(await call('GET /api/shows?deleted=only', { token: member.token })),
       '403 permission_denied',
+    )
+  })
+
+  await t.test('of a part of an itinerary has it, alone or with what it went with', async t => {
+    const tour = await makeTour(server, ana)
+    for (const [kind, id] of Object.entries(tour).filter(([kind]) => kind !== 'itineraries')) {
+      const query = `?deleted=only&itinerary_id=${tour.itineraries}`
+      await call(`DELETE /api/${kind}/${id}`, { token })
+      t.strictSame(await idsOf(server, ana, `/api/${kind}`, query), [id], kind)
+      t.equal(outcome(await call(`POST /api/${kind}/${id}/restore`, { token })), '200', kind)
+      t.strictSame(await idsOf(server, ana, `/api/${kind}`, query), [], kind)
+    }
+    await call(`DELETE /api/itinerary-days/${tour['itinerary-days']}`, { token })
+    t.strictSame(
+      await idsOf(server, ana, '/api/schedule-items', `?deleted=only&day_id=${tour['itinerary-days']}`),
+      [tour['schedule-items']],
+      'with its day',
     )
   })
 

@@ -105,6 +105,9 @@ t.test('by trying', async t => {
       'show_costs',
       'deposits',
       'settlements',
+      'itineraries',
+      'schedule_items',
+      'itinerary_entries',
     ])
       t.ok(found.includes(`the victim: select on app.${table} shows rows`), table)
     const parts = ['ticket_tiers', 'show_costs', 'deposits']

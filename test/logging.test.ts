@@ -135,6 +135,10 @@ t.test('the log of a server under use', async t => {
   const show = { title: 'Tour', artist: 'The Gaslights', show_on: '2027-02-03' }
   const made = await ask('POST', '/api/shows', { token: newToken, body: show })
   await ask('DELETE', `/api/shows/${made.answer['id'] ?? ''}`, { token: newToken })
+  const feed = await ask('POST', '/api/calendar-feeds', { token: newToken, body: { name: 'Phone' } })
+  secrets.add(feed.answer['path']?.split('=')[1] ?? '')
+  await fetch(`${server.url}${feed.answer['path'] ?? ''}`)
+  await fetch(`${server.url}${feed.answer['path'] ?? ''}x`)
   const stolen = again.answer['refresh_token'] ?? ''
   await ask('POST', '/api/auth/refresh', { body: { refresh_token: stolen } })
   await db.admin`update app_private.refresh_tokens set used_at = used_at - interval '1 minute'`
@@ -144,7 +148,7 @@ t.test('the log of a server under use', async t => {
   const hashes = await db.admin<{ hash: Buffer }[]>`
     select verifier as hash from app_private.credentials union all select token_hash from app_private.refresh_tokens
     union all select secret_hash from app.sessions union all select token_hash from app.invitations
-    union all select token_hash from app_private.email_tokens`
+    union all select token_hash from app_private.email_tokens union all select secret_hash from app.calendar_feeds`
   for (const form of ['hex', 'base64', 'base64url'] as const)
     for (const { hash } of hashes) secrets.add(hash.toString(form))
   for (const { recipe } of await db.admin<{ recipe: string }[]>`select recipe from app_private.credentials`)
@@ -187,6 +191,7 @@ t.test('the log of a server under use', async t => {
       'auth.session_revoked',
       'auth.sign_in',
       'auth.sign_in_failed',
+      'calendar_feed.create',
       'invitation.accept',
       'invitation.create',
       'invitation.resend',

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { checkValue } from './contract.ts'
 import { aShow, register, signIn, startServer } from './helper.ts'
+import { anItinerary } from './itineraries.ts'
 import { readDocument } from './openapi.ts'
 
 t.test('the OpenAPI document, taken at its word,', async t => {
@@ -11,6 +12,7 @@ t.test('the OpenAPI document, taken at its word,', async t => {
   await t.test('says of every operation in an organization which permission it needs', async t => {
     const rows = await db.admin<{ name: string }[]>`select name from app.permissions`
     const ana = await register(server, 'Ana')
+    const feeds = ['listCalendarFeeds', 'createCalendarFeed', 'revokeCalendarFeed']
     for (const { operation, name } of operations) {
       const permission = operation['x-permission']
       if (permission !== undefined)
@@ -25,8 +27,8 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       const { body } = await callExample(name, operation, nowhere)
       // It has been deleted, so nobody can be in it.
       const needsOrganization =
-        // About oneself it needs no permission.
-        operation.operationId === 'explainAccess' ||
+        // About oneself it needs no permission, and for the calendar one of two.
+        ['explainAccess', 'readCalendar', ...feeds].includes(operation.operationId) ||
         (permission !== undefined && operation.operationId !== 'restoreOrganization')
       t.equal(
         body.type === '/problems/no_organization',
@@ -66,7 +68,47 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       readEvent: 'not_found',
       revokeInvitation: 'not_found',
       resendInvitation: 'not_found',
+      createItineraryDay: 'itinerary_days_itinerary_exists',
+      createScheduleItem: 'schedule_items_day_exists',
+      createTravelSegment: 'travel_segments_itinerary_exists',
+      createLodging: 'lodgings_itinerary_exists',
+      createLodgingRoom: 'lodging_rooms_lodging_exists',
+      createPartyMember: 'party_members_itinerary_exists',
+      createPartyGroup: 'party_groups_itinerary_exists',
+      restoreItinerary: 'not_found',
+      readItineraryDay: 'not_found',
+      updateItineraryDay: 'not_found',
+      deleteItineraryDay: 'not_found',
+      restoreItineraryDay: 'not_found',
+      readScheduleItem: 'not_found',
+      updateScheduleItem: 'not_found',
+      deleteScheduleItem: 'not_found',
+      restoreScheduleItem: 'not_found',
+      readTravelSegment: 'not_found',
+      updateTravelSegment: 'not_found',
+      deleteTravelSegment: 'not_found',
+      restoreTravelSegment: 'not_found',
+      readLodging: 'not_found',
+      updateLodging: 'not_found',
+      deleteLodging: 'not_found',
+      restoreLodging: 'not_found',
+      readLodgingRoom: 'not_found',
+      updateLodgingRoom: 'not_found',
+      deleteLodgingRoom: 'not_found',
+      restoreLodgingRoom: 'not_found',
+      readPartyMember: 'not_found',
+      updatePartyMember: 'not_found',
+      deletePartyMember: 'not_found',
+      restorePartyMember: 'not_found',
+      readPartyGroup: 'not_found',
+      updatePartyGroup: 'not_found',
+      deletePartyGroup: 'not_found',
+      restorePartyGroup: 'not_found',
+      readItineraryVersion: 'not_found',
+      readDaySheet: 'not_found',
       restoreVenue: 'not_found',
+      revokeCalendarFeed: 'not_found',
+      readCalendarFeed: 'not_found',
       restoreShow: 'not_found',
       // The example of a file is no JSON, and not sent.
       createImport: 'bad_request',
@@ -99,6 +141,7 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       })
       const shows = await make('shows', { ...aShow, status: 'hold' })
       const roles = await make('roles', { name: 'Door', permissions: ['shows.read'] })
+      const itineraries = await make('itineraries', anItinerary)
       const part = (path: string, body: object) => make(`shows/${shows}/${path}`, body)
       const parts = {
         deals: await part('deals', { kind: 'flat', currency: 'EUR', guarantee_minor: 500_000 }),
@@ -122,6 +165,7 @@ t.test('the OpenAPI document, taken at its word,', async t => {
         ...finance,
         venues,
         shows,
+        itineraries,
         roles,
         users: ben.id,
         organizations: ben.organization,

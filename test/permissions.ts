@@ -10,6 +10,7 @@ import {
   superadmin,
   type TestServer,
 } from './helper.ts'
+import { aLodging, anItem, anItinerary, aSegment, makeTour } from './itineraries.ts'
 
 /** Who asks: custom has only a role of the organization's own, a stranger is the owner of another one, a superadmin may read all. */
 export const actors = [
@@ -98,6 +99,46 @@ const anImportOf: Arrange = async ({ server, owner }) => {
   })
   await server.db.admin`update app.imports set status = 'checked' where id = ${body.id}`
   return { path: `/api/imports/${body.id}` }
+}
+const anItineraryOf: Arrange = async world => ({ path: await make(world, '/api/itineraries', anItinerary) })
+/** One of the parts of a new itinerary. */
+const partOf =
+  (kind: string): Arrange =>
+  async ({ server, owner }) => ({
+    path: `/api/${kind}/${(await makeTour(server, owner))[kind] ?? ''}`,
+  })
+const restoredPartOf =
+  (kind: string): Arrange =>
+  async (world, actor) => {
+    const { path = '' } = await partOf(kind)(world, actor)
+    await world.server.call(`DELETE ${path}`, { token: world.owner.token })
+    return { path: `${path}/restore` }
+  }
+/** What one belongs to: the stranger's is of their own organization. */
+const partFor =
+  (kind: string, parent: string, body: object): Arrange =>
+  async ({ server, owner, stranger }, actor) => {
+    const tour = await makeTour(server, actor.id === stranger.id ? stranger : owner)
+    return {
+      body: {
+        ...body,
+        [parent === 'itinerary-days' ? 'day_id' : parent === 'lodgings' ? 'lodging_id' : 'itinerary_id']:
+          tour[parent],
+      },
+      path: `/api/${kind}`,
+    }
+  }
+const aFeed = async ({ server }: World, { token }: Person) =>
+  (
+    await server.call<{ id: string; path: string }>('POST /api/calendar-feeds', {
+      token,
+      body: { name: 'Phone' },
+    })
+  ).body
+const published: Arrange = async (world, actor) => {
+  const { path = '' } = await partOf('itineraries')(world, actor)
+  await world.server.call(`POST ${path}/publish`, { token: world.owner.token, body: { note: null } })
+  return { path }
 }
 const aRole = () => ({ name: `Role ${serial++}`, permissions: ['shows.read'] })
 const aRoleOf: Arrange = async world => ({ path: await make(world, '/api/roles', aRole()) })
@@ -434,6 +475,67 @@ export const table: Record<string, Line> = {
   ],
   runImport: [[401, 403, 200, 200, 200, 403, 404, 403], under(anImportOf, '/run', { on_error: 'abort' })],
   cancelImport: [[401, 403, 200, 200, 200, 403, 404, 403], under(anImportOf, '/cancel')],
+  listItineraries: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  createItinerary: [[401, 403, 201, 201, 201, 403, 201, 403], only(() => anItinerary)],
+  // Drafts are nobody's but theirs who plan; a superadmin reads all.
+  readItinerary: [readers, published],
+  updateItinerary: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(anItineraryOf, { name: 'Renamed' })],
+  deleteItinerary: [[401, 403, 403, 204, 204, 403, 404, 403], anItineraryOf],
+  restoreItinerary: [[401, 403, 403, 200, 200, 403, 404, 403], restoredPartOf('itineraries')],
+  publishItinerary: [
+    [401, 403, 201, 201, 201, 403, 404, 403],
+    under(anItineraryOf, '/publish', { note: null }),
+  ],
+  listItineraryVersions: [readers, under(published, '/versions')],
+  readItineraryVersion: [readers, under(published, '/versions/1')],
+  readDaySheet: [readers, under(published, '/days/2027-03-14/sheet')],
+  ...Object.fromEntries(
+    (
+      [
+        [
+          'ItineraryDay',
+          'ItineraryDays',
+          'itinerary-days',
+          'itineraries',
+          { day_on: '2027-03-15', time_zone: 'Europe/Lisbon' },
+        ],
+        ['ScheduleItem', 'ScheduleItems', 'schedule-items', 'itinerary-days', anItem],
+        ['TravelSegment', 'TravelSegments', 'travel-segments', 'itineraries', aSegment],
+        ['Lodging', 'Lodgings', 'lodgings', 'itineraries', aLodging],
+        ['LodgingRoom', 'LodgingRooms', 'lodging-rooms', 'lodgings', { name: 'Single' }],
+        ['PartyMember', 'PartyMembers', 'party-members', 'itineraries', { name: 'Ola' }],
+        ['PartyGroup', 'PartyGroups', 'party-groups', 'itineraries', { name: 'Band' }],
+      ] as const
+    ).flatMap(([noun, plural, kind, parent, body]): [string, [number[], Arrange?]][] => [
+      [`list${plural}`, [[401, 403, 200, 200, 200, 403, 200, 200]]],
+      [`create${noun}`, [[401, 403, 201, 201, 201, 403, 201, 403], partFor(kind, parent, body)]],
+      [`read${noun}`, [[401, 403, 200, 200, 200, 403, 404, 200], partOf(kind)]],
+      [
+        `update${noun}`,
+        [
+          [401, 403, 200, 200, 200, 403, 404, 403],
+          withBody(partOf(kind), kind === 'party-groups' ? { name: 'New' } : { notes: 'New' }),
+        ],
+      ],
+      [`delete${noun}`, [[401, 403, 403, 204, 204, 403, 404, 403], partOf(kind)]],
+      [`restore${noun}`, [[401, 403, 403, 200, 200, 403, 404, 403], restoredPartOf(kind)]],
+    ]),
+  ),
+
+  readCalendar: [
+    [401, 200, 200, 200, 200, 200, 200, 200],
+    () => ({ path: '/api/calendar?from=2027-03-01&to=2027-03-31' }),
+  ],
+  listCalendarFeeds: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  // One's own; a superadmin is no member, and can have none.
+  createCalendarFeed: [[401, 201, 201, 201, 201, 201, 201, 403], only(() => ({ name: 'Phone' }))],
+  revokeCalendarFeed: [
+    [401, 204, 204, 204, 204, 204, 204, 404],
+    async (world, actor) => ({
+      path: `/api/calendar-feeds/${(await aFeed(world, actor === world.superadmin ? world.owner : actor)).id}`,
+    }),
+  ],
+  readCalendarFeed: [everybody, async world => ({ path: (await aFeed(world, world.owner)).path })],
 
   listEvents: [[401, 403, 403, 200, 200, 403, 200, 200]],
   readEvent: [[401, 403, 403, 200, 200, 403, 404, 200], anEventOf],

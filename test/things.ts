@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { aShow, type Person, type TestServer } from './helper.ts'
+import { makeTour } from './itineraries.ts'
 import type { Operation } from './operations.ts'
 
 /** The id of the session that a person's token is of. */
@@ -43,6 +44,8 @@ export async function thingsOf(server: TestServer, person: Person): Promise<Reco
     }),
     imports: await importOf(server, person),
     'legal-holds': await make('/api/legal-holds', { reason: 'A lawsuit' }),
+    'calendar-feeds': await make('/api/calendar-feeds', { name: 'Phone' }),
+    ...(await makeTour(server, person)),
     audit: await eventOf(server, person),
   }
 }

@@ -154,6 +154,7 @@ export const reading: Attack[] = [
     ...secrets.map((table): [string, string] => [`the table ${table}`, `select * from ${table}`]),
     ['the hash of a session', 'select secret_hash from app.sessions'],
     ['a whole row with the hash of a session', 'select to_jsonb(s) from app.sessions s'],
+    ['the hash of a calendar feed', 'select secret_hash from app.calendar_feeds'],
     ['the hash of an invitation', 'select token_hash from app.invitations'],
     ['a whole row with the hash of an invitation', 'select i from app.invitations i'],
     ['the order of a hash', 'select id from app.invitations order by token_hash'],

@@ -57,7 +57,8 @@ export async function makeScene(t: Test, isAtWork = true): Promise<Scene> {
     const [row] = await db.admin<{ bytes: Uint8Array[]; tokens: string[] }[]>`
       select array(select inner_key from app_private.context_keys union select outer_key from app_private.context_keys
         union select verifier from app_private.credentials union select token_hash from app_private.refresh_tokens
-        union select secret_hash from app.sessions union select token_hash from app.invitations) as bytes,
+        union select secret_hash from app.sessions union select token_hash from app.invitations
+        union select secret_hash from app.calendar_feeds) as bytes,
         array(select data ->> 'token' from app_private.mails where data ? 'token') as tokens`
     const { bytes = [], tokens = [] } = row ?? {}
     const texts = [b.marker, String(b.fee), secretOf(b.owner), live['app.signature'] ?? '', ...tokens]

@@ -3,6 +3,7 @@ export const notLogged: Record<string, string> = {
   'app.event_log': 'it is the log',
   'app.event_seals': 'the chain over the log',
   'app.idempotency_keys': 'copies of answers to requests that are logged themselves',
+  'app.itinerary_entries': 'copies of rows that are logged themselves; that they were published is an event',
   'app.permissions': 'reference rows, changed by migrations',
   'app.roles': 'reference rows, changed by migrations',
   'app.role_permissions': 'reference rows, changed by migrations',

@@ -2,6 +2,7 @@ import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import type { Test } from 'tap'
 import { type Database, join, type Person, register, signIn, type TestServer } from '../helper.ts'
+import { makeTour, type Tour } from '../itineraries.ts'
 import { claimsOf } from '../tokens.ts'
 
 /** An organization that has been worked with, so that it has rows in every table. */
@@ -15,6 +16,7 @@ export interface Tenant {
   show: string
   record: string
   import: string
+  tour: Tour
   invitation: string
   /** The Idempotency-Key of one of their requests. */
   key: string
@@ -122,6 +124,19 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     note: `Note ${marker}`,
   })
   await make(`/api/shows/${show}/settlements`, { reason: `Reason ${marker}` })
+  const named = { name: `Name ${marker}`, notes: `Notes ${marker}` }
+  const tour = await makeTour(server, owner, {
+    itineraries: { ...named, artist: `Artist ${marker}` },
+    'itinerary-days': { city: `City ${marker}`, show_id: show, notes: `Notes ${marker}` },
+    'party-groups': { name: `Group ${marker}` },
+    'party-members': named,
+    'schedule-items': { title: `Title ${marker}`, notes: `Notes ${marker}` },
+    'travel-segments': { from_place: `City ${marker}`, confirmation_number: `Code ${marker}` },
+    lodgings: { ...named, address: `Street ${marker}` },
+    'lodging-rooms': named,
+  })
+  await make(`/api/itineraries/${tour.itineraries}/publish`, { note: `Note ${marker}` })
+  await make('/api/calendar-feeds', { name: `Feed ${marker}` })
   const invitation = await make('/api/invitations', {
     email: `invited.${marker}@example.com`,
     role: 'manager',
@@ -158,6 +173,7 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     show,
     record,
     import: file.id,
+    tour,
     invitation,
     key,
     event,

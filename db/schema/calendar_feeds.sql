@@ -1,0 +1,173 @@
+-- Calendars that calendar programs subscribe to. Who has the secret of a feed reads the calendar of
+-- the member who made it, as that member sees it now, and nothing else.
+
+create table if not exists app.calendar_feeds (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  user_id uuid not null default app.current_user_id() references app.users (id) on delete cascade,
+  name text not null constraint calendar_feeds_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  secret_hash bytea not null,
+  created_at timestamptz not null default now(),
+  revoked_at timestamptz,
+  primary key (organization_id, id)
+);
+-- Not unique: a hash of 256 random bits needs no guard, and a unique one would tell who has it.
+create index if not exists calendar_feeds_secret_hash_idx on app.calendar_feeds (secret_hash) where revoked_at is null;
+create index if not exists calendar_feeds_user_id_idx on app.calendar_feeds (organization_id, user_id, id) where revoked_at is null;
+alter table app.calendar_feeds alter column name set statistics 0;
+
+alter table app.calendar_feeds enable row level security;
+alter table app.calendar_feeds force row level security;
+
+drop policy if exists select_self on app.calendar_feeds;
+create policy select_self on app.calendar_feeds for select to callboard_api
+  using (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
+drop policy if exists select_definer on app.calendar_feeds;
+create policy select_definer on app.calendar_feeds for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.calendar_feeds;
+create policy insert_definer on app.calendar_feeds for insert to callboard_definer
+  with check (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
+drop policy if exists update_definer on app.calendar_feeds;
+create policy update_definer on app.calendar_feeds for update to callboard_definer
+  using (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
+
+grant select (organization_id, id, user_id, name, created_at, revoked_at) on app.calendar_feeds to callboard_api;
+grant select, insert (name, secret_hash), update (revoked_at) on app.calendar_feeds to callboard_definer;
+
+comment on table app.calendar_feeds is 'Subscriptions of calendar programs; each member sees their own.';
+comment on column app.calendar_feeds.secret_hash is 'SHA-256 of the secret in the feed''s address; granted to no login.';
+
+select app_private.log_changes('app.calendar_feeds', 'calendar_feed', '{"revoked_at": "revoke"}');
+
+create or replace view app.calendar_feed_list with (security_invoker = true) as
+  select f.organization_id, f.id, f.user_id, f.created_at,
+    json_build_object('id', f.id, 'name', f.name, 'created_at', f.created_at) as body
+  from app.calendar_feeds f
+  where f.revoked_at is null;
+comment on view app.calendar_feed_list is 'The live feeds of the signed-in user in the organization.';
+grant select on app.calendar_feed_list to callboard_api;
+
+create or replace function app.list_calendar_feeds() returns app.answer
+language sql stable
+set search_path = ''
+begin atomic
+  select 200, json_build_object('items', coalesce(json_agg(f.body order by f.id), '[]'), 'next_cursor', null), null::text, null::text
+  from app.calendar_feed_list f
+  where f.organization_id = app.current_org() and f.user_id = app.current_user_id();
+end;
+comment on function app.list_calendar_feeds() is 'One''s own feeds in the organization.';
+revoke execute on function app.list_calendar_feeds() from public;
+grant execute on function app.list_calendar_feeds() to callboard_api;
+
+create or replace function app.create_calendar_feed(feed_name text, hash bytea) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  f app.calendar_feeds;
+begin
+  if app.current_org() is null then
+    perform app.refuse(401, 'session_unknown');
+  elsif app.org_if('itineraries.read') is null then
+    perform app.require('shows.read');
+  end if;
+  -- A superadmin is no member, and a feed is one's own.
+  if not exists (select from app.memberships m where m.organization_id = app.current_org() and m.user_id = app.current_user_id() and m.deleted_at is null) then
+    perform app.refuse(403, 'permission_denied', 'Feeds are for members.');
+  end if;
+  insert into app.calendar_feeds as x (name, secret_hash) values (feed_name, hash) returning x.* into f;
+  -- made_with tells the server whether the secret that it has made is the one that counts, or the request was repeated.
+  return (201, json_build_object('id', f.id, 'name', f.name, 'created_at', f.created_at, 'made_with', encode(sha256(f.secret_hash), 'hex')),
+    null, '/api/calendar-feeds/' || f.id)::app.answer;
+end
+$$;
+comment on function app.create_calendar_feed(text, bytea) is
+  'A feed of the member''s own calendar, for whoever has the secret of which this is the SHA-256. PT403 for who sees no calendar.';
+alter function app.create_calendar_feed(text, bytea) owner to callboard_definer;
+revoke execute on function app.create_calendar_feed(text, bytea) from public;
+grant execute on function app.create_calendar_feed(text, bytea) to callboard_api;
+
+create or replace function app.revoke_calendar_feed(feed uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  update app.calendar_feeds f set revoked_at = statement_timestamp()
+  where f.organization_id = app.current_org() and f.user_id = app.current_user_id() and f.id = feed and f.revoked_at is null;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.revoke_calendar_feed(uuid) is 'Ends one of one''s own feeds, for good. PT404.';
+alter function app.revoke_calendar_feed(uuid) owner to callboard_definer;
+revoke execute on function app.revoke_calendar_feed(uuid) from public;
+grant execute on function app.revoke_calendar_feed(uuid) to callboard_api;
+
+-- The second door besides app.enter, and a narrower one.
+create or replace function app.enter_calendar_feed(secret text) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  f record;
+begin
+  -- PostgreSQL lets no transaction out of being read-only, so whatever runs in this one changes nothing.
+  if not current_setting('transaction_read_only')::boolean then
+    raise exception 'a calendar feed is read in a transaction that can only read';
+  end if;
+  select x.id, x.user_id, x.organization_id, m.role into f
+  from app.calendar_feeds x
+  join app.memberships m on m.organization_id = x.organization_id and m.user_id = x.user_id and m.deleted_at is null
+  join app.organizations o on o.id = x.organization_id and o.deleted_at is null
+  where x.secret_hash = app_private.digest(secret) and x.revoked_at is null;
+  if f.id is null then
+    perform app.refuse(404, 'not_found', 'There is no such calendar, or not any more.');
+  end if;
+  perform app_private.set_context(f.user_id, f.id, f.organization_id, f.role, array(
+    select p from unnest(app_private.effective_permissions(f.organization_id, f.user_id, f.role)) p
+    where p in ('organization.read', 'shows.read', 'itineraries.read', 'itineraries.write')));
+end
+$$;
+comment on function app.enter_calendar_feed(text) is
+  'Opens this transaction, which must be read-only, for the member who made the feed with this secret, with no permission but those that decide about the calendar and its name. PT404 if the feed, the membership or the organization is gone.';
+alter function app.enter_calendar_feed(text) owner to callboard_definer;
+revoke execute on function app.enter_calendar_feed(text) from public;
+grant execute on function app.enter_calendar_feed(text) to callboard_api;
+
+create or replace function app.read_calendar_feed(secret text) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  most constant integer := 5000;
+  today date := (now() at time zone 'UTC')::date;
+  organization uuid;
+  body json;
+begin
+  perform app.enter_calendar_feed(secret);
+  organization := coalesce(app.org_if('itineraries.read'), app.require('shows.read'));
+  select json_build_object(
+    'name', (select o.name from app.organizations o where o.id = organization),
+    'entries', coalesce(json_agg(json_build_object(
+      'kind', c.kind, 'id', c.id, 'title', c.title, 'location', c.location, 'detail', c.detail, 'status', c.status,
+      'first_on', c.first_on, 'last_on', c.last_on, 'local_start', c.local_start, 'local_end', c.local_end,
+      'start_zone', c.start_zone, 'end_zone', c.end_zone, 'starts_at', c.starts_at, 'ends_at', c.ends_at,
+      'version', c.version, 'updated_at', c.updated_at)
+      order by c.first_on, c.starts_at nulls first, c.id), '[]')) into body
+  from (
+    select * from app.calendar_entries x
+    where x.organization_id = organization and x.first_on <= today + 400 and x.last_on >= today - 100
+    order by x.first_on, x.id
+    limit most) c;
+  return (200, body, '"' || ('x' || left(md5(body::text), 15))::bit(60)::bigint || '"', null)::app.answer;
+end
+$$;
+comment on function app.read_calendar_feed(text) is
+  'The calendar of the member who made the feed with this secret, from 100 days ago to 400 days from now and at most 5000 entries, and an ETag of its content. PT404, PT403 if the member sees no calendar any more.';
+revoke execute on function app.read_calendar_feed(text) from public;
+grant execute on function app.read_calendar_feed(text) to callboard_api;

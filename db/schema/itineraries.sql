@@ -1,0 +1,161 @@
+-- Itineraries: a tour with its days. What is here is the draft of those who plan (itineraries.write);
+-- everybody else reads what has been published of it, see itinerary_versions.sql.
+
+create table if not exists app.itineraries (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  name text not null constraint itineraries_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  artist text not null constraint itineraries_artist_length check (length(artist) between 1 and 200 and artist !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(artist) <> ''),
+  starts_on date not null constraint itineraries_starts_on_range check (starts_on between date '1900-01-01' and date '2199-12-31'),
+  ends_on date not null constraint itineraries_ends_on_range check (ends_on between date '1900-01-01' and date '2199-12-31'),
+  notes text constraint itineraries_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint itineraries_start_before_end check (starts_on <= ends_on)
+);
+create index if not exists itineraries_organization_id_starts_on_idx on app.itineraries (organization_id, starts_on, id) where deleted_at is null;
+create index if not exists itineraries_deletion_id_idx on app.itineraries (organization_id, deletion_id) where deletion_id is not null;
+alter table app.itineraries alter column name set statistics 0, alter column artist set statistics 0, alter column notes set statistics 0;
+
+alter table app.itineraries enable row level security;
+alter table app.itineraries force row level security;
+
+drop policy if exists select_member on app.itineraries;
+create policy select_member on app.itineraries for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.itineraries;
+create policy insert_member on app.itineraries for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.itineraries;
+create policy update_member on app.itineraries for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.itineraries;
+create policy delete_member on app.itineraries for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.itineraries;
+create policy select_definer on app.itineraries for select to callboard_definer using (true);
+drop policy if exists update_definer on app.itineraries;
+create policy update_definer on app.itineraries for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.itineraries to callboard_api, callboard_definer;
+grant insert (name, artist, starts_on, ends_on, notes), update (name, artist, starts_on, ends_on, notes) on app.itineraries to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.itineraries to callboard_definer;
+
+comment on table app.itineraries is 'Tours, as they are being planned.';
+comment on column app.itineraries.starts_on is 'First day of the tour; a day of another kind, such as a rehearsal, may lie before it.';
+
+drop trigger if exists _100_timestamps on app.itineraries;
+create trigger _100_timestamps before update on app.itineraries
+  for each row execute function app_private.tg__100_timestamps();
+
+select app_private.log_changes('app.itineraries', 'itinerary');
+
+-- What a row refers to must be there and not deleted; locking it makes a deletion at the same moment
+-- wait and then see the row. Arguments: column, table, column there, and the constraint's name.
+create or replace function app_private.tg__300_parents() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  present jsonb := to_jsonb(new);
+  edge record;
+  is_there boolean;
+begin
+  for edge in
+    select present ->> tg_argv[4 * n] as id, tg_argv[4 * n + 1]::regclass as parent, tg_argv[4 * n + 2] as key, tg_argv[4 * n + 3] as name
+    from generate_series(0, tg_nargs / 4 - 1) as n
+    where tg_op = 'INSERT' or to_jsonb(old) -> tg_argv[4 * n] is distinct from present -> tg_argv[4 * n]
+  loop
+    if edge.id is not null then
+      execute format('select true from %s p where p.organization_id = $1 and p.%I = $2 and p.deleted_at is null for share', edge.parent, edge.key)
+      into is_there using new.organization_id, edge.id::uuid;
+      if is_there is null then
+        perform app.refuse(409, edge.name, 'It is not there, or has been deleted.');
+      end if;
+    end if;
+  end loop;
+  return new;
+end
+$$;
+comment on function app_private.tg__300_parents() is 'PT409 with the name of a foreign key whose row is not there, is deleted or is another organization''s.';
+alter function app_private.tg__300_parents() owner to callboard_definer;
+revoke execute on function app_private.tg__300_parents() from public;
+
+create table if not exists app.itinerary_days (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  itinerary_id uuid not null,
+  day_on date not null constraint itinerary_days_day_on_range check (day_on between date '1900-01-01' and date '2199-12-31'),
+  kind text not null default 'show' constraint itinerary_days_kind_known check (kind in ('show', 'travel', 'off', 'rehearsal', 'press')),
+  -- The day stays when its show is deleted, and has it again when it is restored.
+  show_id uuid,
+  city text constraint itinerary_days_city_length check (length(city) between 1 and 200 and city !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(city) <> ''),
+  time_zone text not null constraint itinerary_days_time_zone_exists check (app.is_time_zone(time_zone)),
+  notes text constraint itinerary_days_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint itinerary_days_itinerary_exists foreign key (organization_id, itinerary_id)
+    references app.itineraries (organization_id, id) on delete cascade,
+  constraint itinerary_days_show_exists foreign key (organization_id, show_id)
+    references app.shows (organization_id, id) on delete set null (show_id)
+);
+create unique index if not exists itinerary_days_date_taken on app.itinerary_days (organization_id, itinerary_id, day_on) where deleted_at is null;
+create index if not exists itinerary_days_show_id_idx on app.itinerary_days (organization_id, show_id) where show_id is not null;
+create index if not exists itinerary_days_deletion_id_idx on app.itinerary_days (organization_id, deletion_id) where deletion_id is not null;
+alter table app.itinerary_days alter column kind set statistics 0, alter column city set statistics 0, alter column notes set statistics 0;
+
+alter table app.itinerary_days enable row level security;
+alter table app.itinerary_days force row level security;
+
+drop policy if exists select_member on app.itinerary_days;
+create policy select_member on app.itinerary_days for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.itinerary_days;
+create policy insert_member on app.itinerary_days for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.itinerary_days;
+create policy update_member on app.itinerary_days for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.itinerary_days;
+create policy delete_member on app.itinerary_days for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.itinerary_days;
+create policy select_definer on app.itinerary_days for select to callboard_definer using (true);
+drop policy if exists update_definer on app.itinerary_days;
+create policy update_definer on app.itinerary_days for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.itinerary_days to callboard_api, callboard_definer;
+grant insert (itinerary_id, day_on, kind, show_id, city, time_zone, notes), update (day_on, kind, show_id, city, time_zone, notes) on app.itinerary_days to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.itinerary_days to callboard_definer;
+
+comment on table app.itinerary_days is 'The days of itineraries.';
+comment on column app.itinerary_days.time_zone is 'That of all local times of the day.';
+
+drop trigger if exists _100_timestamps on app.itinerary_days;
+create trigger _100_timestamps before update on app.itinerary_days
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _300_parents on app.itinerary_days;
+create trigger _300_parents before insert or update of itinerary_id, show_id on app.itinerary_days
+  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'itinerary_days_itinerary_exists', 'show_id', 'app.shows', 'id', 'itinerary_days_show_exists');
+
+select app_private.log_changes('app.itinerary_days', 'itinerary_day');

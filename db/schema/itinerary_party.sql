@@ -1,0 +1,176 @@
+-- The party of an itinerary: who travels, and the groups that decide who may see what.
+
+create table if not exists app.party_groups (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  itinerary_id uuid not null,
+  name text not null constraint party_groups_name_length check (length(name) between 1 and 100 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint party_groups_itinerary_exists foreign key (organization_id, itinerary_id)
+    references app.itineraries (organization_id, id) on delete cascade
+);
+create unique index if not exists party_groups_name_taken on app.party_groups (organization_id, itinerary_id, lower(name)) where deleted_at is null;
+alter index app.party_groups_name_taken alter column 3 set statistics 0;
+create index if not exists party_groups_deletion_id_idx on app.party_groups (organization_id, deletion_id) where deletion_id is not null;
+alter table app.party_groups alter column name set statistics 0;
+
+alter table app.party_groups enable row level security;
+alter table app.party_groups force row level security;
+
+drop policy if exists select_member on app.party_groups;
+create policy select_member on app.party_groups for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.party_groups;
+create policy insert_member on app.party_groups for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.party_groups;
+create policy update_member on app.party_groups for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.party_groups;
+create policy delete_member on app.party_groups for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.party_groups;
+create policy select_definer on app.party_groups for select to callboard_definer using (true);
+drop policy if exists update_definer on app.party_groups;
+create policy update_definer on app.party_groups for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.party_groups to callboard_api, callboard_definer;
+grant insert (itinerary_id, name), update (name) on app.party_groups to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.party_groups to callboard_definer;
+
+comment on table app.party_groups is 'Parts of a party, such as band and crew. What is for a deleted group is for nobody but those who plan.';
+
+drop trigger if exists _100_timestamps on app.party_groups;
+create trigger _100_timestamps before update on app.party_groups
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _300_parents on app.party_groups;
+create trigger _300_parents before insert or update of itinerary_id on app.party_groups
+  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_groups_itinerary_exists');
+
+select app_private.log_changes('app.party_groups', 'party_group');
+
+-- Lists of ids have no foreign keys. Arguments: column of the list, and the table that it is of.
+-- What was in the list before may have been deleted since, and stays.
+create or replace function app_private.tg__400_listed() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  present jsonb := to_jsonb(new);
+  before jsonb := case when tg_op = 'UPDATE' then to_jsonb(old) else '{}' end;
+  unknown text;
+begin
+  for n in 0 .. tg_nargs / 2 - 1 loop
+    execute format(
+      'select string_agg(coalesce(x.id, ''null''), '', '') from (
+         select jsonb_array_elements_text($1) as id except select jsonb_array_elements_text($2)) x
+       where not exists (select from %s p where p.organization_id = $3 and p.id = x.id::uuid and p.itinerary_id = $4 and p.deleted_at is null)',
+      tg_argv[2 * n + 1])
+    into unknown
+    using present -> tg_argv[2 * n], coalesce(before -> tg_argv[2 * n], '[]'), new.organization_id, (present ->> 'itinerary_id')::uuid;
+    if unknown is not null then
+      perform app.refuse(409, 'party_unknown', format('Not of the party of this itinerary: %s.', unknown));
+    end if;
+  end loop;
+  return new;
+end
+$$;
+comment on function app_private.tg__400_listed() is 'PT409 party_unknown for an id in a list that is nobody and no group of the itinerary''s party.';
+alter function app_private.tg__400_listed() owner to callboard_definer;
+revoke execute on function app_private.tg__400_listed() from public;
+
+create table if not exists app.party_members (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  itinerary_id uuid not null,
+  name text not null constraint party_members_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  role text constraint party_members_role_length check (length(role) between 1 and 200 and role !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(role) <> ''),
+  -- Whose account it is, if they have one: what this member sees of the itinerary follows from the groups.
+  user_id uuid,
+  group_ids uuid[] not null default '{}',
+  notes text constraint party_members_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint party_members_itinerary_exists foreign key (organization_id, itinerary_id)
+    references app.itineraries (organization_id, id) on delete cascade,
+  constraint party_members_user_exists foreign key (organization_id, user_id)
+    references app.memberships (organization_id, user_id) on delete set null (user_id)
+);
+create unique index if not exists party_members_user_taken on app.party_members (organization_id, itinerary_id, user_id) where deleted_at is null;
+create index if not exists party_members_user_id_idx on app.party_members (organization_id, user_id) where user_id is not null;
+create index if not exists party_members_deletion_id_idx on app.party_members (organization_id, deletion_id) where deletion_id is not null;
+alter table app.party_members alter column name set statistics 0, alter column role set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
+
+alter table app.party_members enable row level security;
+alter table app.party_members force row level security;
+
+drop policy if exists select_member on app.party_members;
+create policy select_member on app.party_members for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.party_members;
+create policy insert_member on app.party_members for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.party_members;
+create policy update_member on app.party_members for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.party_members;
+create policy delete_member on app.party_members for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.party_members;
+create policy select_definer on app.party_members for select to callboard_definer using (true);
+drop policy if exists update_definer on app.party_members;
+create policy update_definer on app.party_members for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.party_members to callboard_api, callboard_definer;
+grant insert (itinerary_id, name, role, user_id, group_ids, notes), update (name, role, user_id, group_ids, notes) on app.party_members to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.party_members to callboard_definer;
+
+comment on table app.party_members is 'Who travels with an itinerary.';
+
+drop trigger if exists _100_timestamps on app.party_members;
+create trigger _100_timestamps before update on app.party_members
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _300_parents on app.party_members;
+create trigger _300_parents before insert or update of itinerary_id, user_id on app.party_members
+  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_members_itinerary_exists', 'user_id', 'app.memberships', 'user_id', 'party_members_user_exists');
+drop trigger if exists _400_listed on app.party_members;
+create trigger _400_listed before insert or update of group_ids on app.party_members
+  for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
+
+select app_private.log_changes('app.party_members', 'party_member');
+
+create or replace function app.own_groups() returns uuid[]
+language sql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select coalesce(array_agg(g.id), '{}')
+  from app.party_members m
+  join app.party_groups g on g.organization_id = m.organization_id and g.id = any (m.group_ids) and g.deleted_at is null
+  where m.organization_id = app.current_org() and m.user_id = app.current_user_id() and m.deleted_at is null;
+end;
+comment on function app.own_groups() is 'The groups that the user of this transaction is in, of all itineraries of the organization. For policies, which ask once.';
+alter function app.own_groups() owner to callboard_definer;
+revoke execute on function app.own_groups() from public;
+grant execute on function app.own_groups() to callboard_api;

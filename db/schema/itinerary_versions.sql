@@ -1,0 +1,136 @@
+-- What has been published of itineraries. Those who plan work on the tables; everybody else
+-- reads what was published last, and of that what is for them: a version is frozen, who is in a group is not.
+
+create table if not exists app.itinerary_versions (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  itinerary_id uuid not null,
+  number integer not null constraint itinerary_versions_number_positive check (number > 0),
+  name text not null,
+  artist text not null,
+  starts_on date not null,
+  created_at timestamptz not null,
+  -- The itinerary itself, as JSON and by its version; the rest is in app.itinerary_entries.
+  body jsonb not null,
+  version integer not null,
+  note text constraint itinerary_versions_note_length check (length(note) <= 1000),
+  published_by uuid default app.current_user_id() references app.users (id),
+  published_at timestamptz not null default now(),
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, itinerary_id, number),
+  constraint itinerary_versions_itinerary_exists foreign key (organization_id, itinerary_id)
+    references app.itineraries (organization_id, id) on delete cascade
+);
+create index if not exists itinerary_versions_deletion_id_idx on app.itinerary_versions (organization_id, deletion_id) where deletion_id is not null;
+alter table app.itinerary_versions alter column number set statistics 0, alter column name set statistics 0, alter column artist set statistics 0, alter column body set statistics 0, alter column note set statistics 0;
+
+create table if not exists app.itinerary_entries (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  itinerary_id uuid not null,
+  number integer not null,
+  id uuid not null,
+  kind text not null constraint itinerary_entries_kind_known check (kind in ('day', 'item', 'segment', 'lodging')),
+  day_on date,
+  first_on date not null,
+  last_on date not null,
+  title text not null,
+  location text,
+  detail text,
+  local_start timestamp(0),
+  local_end timestamp(0),
+  start_zone text,
+  end_zone text,
+  starts_at timestamptz,
+  ends_at timestamptz,
+  is_confirmed boolean not null,
+  group_ids uuid[] not null,
+  body jsonb not null,
+  version integer not null,
+  updated_at timestamptz not null,
+  primary key (organization_id, itinerary_id, number, id),
+  constraint itinerary_entries_version_exists foreign key (organization_id, itinerary_id, number)
+    references app.itinerary_versions (organization_id, itinerary_id, number) on delete cascade
+);
+alter table app.itinerary_entries alter column number set statistics 0, alter column kind set statistics 0, alter column title set statistics 0, alter column location set statistics 0, alter column detail set statistics 0, alter column local_start set statistics 0, alter column local_end set statistics 0, alter column start_zone set statistics 0, alter column end_zone set statistics 0, alter column group_ids set statistics 0, alter column body set statistics 0;
+
+alter table app.itinerary_versions enable row level security;
+alter table app.itinerary_versions force row level security;
+alter table app.itinerary_entries enable row level security;
+alter table app.itinerary_entries force row level security;
+
+drop policy if exists select_member on app.itinerary_versions;
+create policy select_member on app.itinerary_versions for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.read')));
+-- What is for nobody in particular is for everybody, what is for groups is for who is in one of them, and
+-- who plans sees all. Each of the three is found once for the statement.
+drop policy if exists select_member on app.itinerary_entries;
+create policy select_member on app.itinerary_entries for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.read'))
+    and (group_ids = '{}' or group_ids && (select app.own_groups()) or (select app.has_permission('itineraries.write'))));
+-- Without grants: only app.publish_itinerary publishes.
+drop policy if exists insert_member on app.itinerary_versions;
+create policy insert_member on app.itinerary_versions for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.itinerary_entries;
+create policy insert_member on app.itinerary_entries for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+
+drop policy if exists select_definer on app.itinerary_versions;
+create policy select_definer on app.itinerary_versions for select to callboard_definer using (true);
+drop policy if exists select_definer on app.itinerary_entries;
+create policy select_definer on app.itinerary_entries for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.itinerary_versions;
+create policy insert_definer on app.itinerary_versions for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists insert_definer on app.itinerary_entries;
+create policy insert_definer on app.itinerary_entries for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+-- The marks of a deletion, which go with those of the itinerary.
+drop policy if exists update_definer on app.itinerary_versions;
+create policy update_definer on app.itinerary_versions for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.itinerary_versions, app.itinerary_entries to callboard_api, callboard_definer;
+grant insert (itinerary_id, number, name, artist, starts_on, created_at, body, version, note),
+  update (deleted_at, deleted_by, deletion_id) on app.itinerary_versions to callboard_definer;
+grant insert (itinerary_id, number, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at) on app.itinerary_entries to callboard_definer;
+
+comment on table app.itinerary_versions is 'Itineraries as they were published, numbered from 1; never changed.';
+comment on table app.itinerary_entries is 'What a published version consists of, as its readers see it; never changed.';
+comment on column app.itinerary_entries.group_ids is 'For whom it is; empty for everybody who may read itineraries.';
+comment on column app.itinerary_entries.first_on is 'First day in local time; last_on is the last. Without local_start it is all day.';
+
+-- Also against whoever has the rights of the owner. What goes goes with its itinerary, or out of the bin.
+create or replace function app_private.tg__050_frozen() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  marks constant text[] := array['deleted_at', 'deleted_by', 'deletion_id'];
+begin
+  if tg_op = 'UPDATE' and to_jsonb(new) - marks = to_jsonb(old) - marks then
+    return new;
+  elsif tg_op = 'DELETE' and not exists (
+    select from app.itinerary_versions v
+    join app.itineraries i on i.organization_id = v.organization_id and i.id = v.itinerary_id
+    join app.organizations o on o.id = v.organization_id
+    where v.organization_id = old.organization_id and v.itinerary_id = old.itinerary_id and v.number = old.number
+      and v.deleted_at is null) then
+    return old;
+  end if;
+  raise exception 'what has been published of an itinerary stays as it is';
+end
+$$;
+comment on function app_private.tg__050_frozen() is 'Lets nothing through but the marks of a deletion, and the end of what has them or of the whole itinerary.';
+alter function app_private.tg__050_frozen() owner to callboard_definer;
+revoke execute on function app_private.tg__050_frozen() from public;
+
+drop trigger if exists _050_frozen on app.itinerary_versions;
+create trigger _050_frozen before update or delete on app.itinerary_versions
+  for each row execute function app_private.tg__050_frozen();
+drop trigger if exists _050_frozen on app.itinerary_entries;
+create trigger _050_frozen before update or delete on app.itinerary_entries
+  for each row execute function app_private.tg__050_frozen();
+
+select app_private.log_changes('app.itinerary_versions', 'itinerary', '{"create": "publish"}', 'itinerary_id');

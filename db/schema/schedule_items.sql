@@ -1,0 +1,110 @@
+-- What happens on the days of an itinerary, hour by hour.
+
+create table if not exists app.schedule_items (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  -- The day's, put there by a trigger.
+  itinerary_id uuid not null,
+  day_id uuid not null,
+  kind text not null default 'other' constraint schedule_items_kind_known check (
+    kind in ('load_in', 'soundcheck', 'doors', 'performance', 'load_out', 'lobby_call', 'press', 'rehearsal', 'meal', 'meeting', 'other')),
+  title text not null constraint schedule_items_title_length check (length(title) between 1 and 200 and title !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(title) <> ''),
+  certainty text not null default 'exact' constraint schedule_items_certainty_known check (
+    certainty in ('exact', 'approximate', 'to_be_determined', 'hidden')),
+  start_time time(0),
+  starts_next_day boolean not null default false,
+  end_time time(0),
+  ends_next_day boolean not null default false,
+  is_confirmed boolean not null default false,
+  show_id uuid,
+  location text constraint schedule_items_location_length check (length(location) between 1 and 200 and location !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(location) <> ''),
+  -- For whom it is; for everybody if there is none.
+  group_ids uuid[] not null default '{}',
+  notes text constraint schedule_items_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint schedule_items_day_exists foreign key (organization_id, day_id)
+    references app.itinerary_days (organization_id, id) on delete cascade,
+  constraint schedule_items_show_exists foreign key (organization_id, show_id)
+    references app.shows (organization_id, id) on delete set null (show_id),
+  constraint schedule_items_time_as_certain check ((certainty = 'to_be_determined') = (start_time is null)),
+  constraint schedule_items_next_day_with_time check ((start_time is not null or not starts_next_day) and (end_time is not null or not ends_next_day)),
+  constraint schedule_items_start_before_end check (
+    end_time is null or start_time is not null and (starts_next_day, start_time) <= (ends_next_day, end_time))
+);
+create index if not exists schedule_items_day_id_idx on app.schedule_items (organization_id, day_id, start_time, id) where deleted_at is null;
+create index if not exists schedule_items_itinerary_id_idx on app.schedule_items (organization_id, itinerary_id, id) where deleted_at is null;
+create index if not exists schedule_items_show_id_idx on app.schedule_items (organization_id, show_id) where show_id is not null;
+create index if not exists schedule_items_deletion_id_idx on app.schedule_items (organization_id, deletion_id) where deletion_id is not null;
+alter table app.schedule_items alter column kind set statistics 0, alter column title set statistics 0, alter column certainty set statistics 0, alter column location set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
+
+alter table app.schedule_items enable row level security;
+alter table app.schedule_items force row level security;
+
+drop policy if exists select_member on app.schedule_items;
+create policy select_member on app.schedule_items for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.schedule_items;
+create policy insert_member on app.schedule_items for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.schedule_items;
+create policy update_member on app.schedule_items for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.schedule_items;
+create policy delete_member on app.schedule_items for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.schedule_items;
+create policy select_definer on app.schedule_items for select to callboard_definer using (true);
+drop policy if exists update_definer on app.schedule_items;
+create policy update_definer on app.schedule_items for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.schedule_items to callboard_api, callboard_definer;
+grant insert (day_id, kind, title, certainty, start_time, starts_next_day, end_time, ends_next_day, is_confirmed, show_id, location, group_ids, notes), update (day_id, kind, title, certainty, start_time, starts_next_day, end_time, ends_next_day, is_confirmed, show_id, location, group_ids, notes) on app.schedule_items to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.schedule_items to callboard_definer;
+
+comment on table app.schedule_items is 'What happens on a day: load-in, soundcheck, lobby call …';
+comment on column app.schedule_items.starts_next_day is 'It belongs to this day and starts after midnight, like a load-out at 01:00.';
+comment on column app.schedule_items.certainty is 'exact, approximate, to_be_determined (no time yet), or hidden (there is one, and only those who plan see it).';
+
+create or replace function app_private.tg_schedule_items__250_itinerary() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  itinerary uuid := (select d.itinerary_id from app.itinerary_days d where d.organization_id = new.organization_id and d.id = new.day_id);
+begin
+  if tg_op = 'UPDATE' and itinerary is distinct from old.itinerary_id then
+    perform app.refuse(409, 'schedule_items_day_exists', 'The itinerary has no such day.');
+  end if;
+  new.itinerary_id := itinerary;
+  return new;
+end
+$$;
+comment on function app_private.tg_schedule_items__250_itinerary() is 'Notes whose itinerary''s an item is. PT409 schedule_items_day_exists for a day of another one.';
+alter function app_private.tg_schedule_items__250_itinerary() owner to callboard_definer;
+revoke execute on function app_private.tg_schedule_items__250_itinerary() from public;
+
+drop trigger if exists _100_timestamps on app.schedule_items;
+create trigger _100_timestamps before update on app.schedule_items
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _250_itinerary on app.schedule_items;
+create trigger _250_itinerary before insert or update of day_id on app.schedule_items
+  for each row execute function app_private.tg_schedule_items__250_itinerary();
+drop trigger if exists _300_parents on app.schedule_items;
+create trigger _300_parents before insert or update of day_id, show_id on app.schedule_items
+  for each row execute function app_private.tg__300_parents('day_id', 'app.itinerary_days', 'id', 'schedule_items_day_exists', 'show_id', 'app.shows', 'id', 'schedule_items_show_exists');
+drop trigger if exists _400_listed on app.schedule_items;
+create trigger _400_listed before insert or update of group_ids on app.schedule_items
+  for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
+
+select app_private.log_changes('app.schedule_items', 'schedule_item');

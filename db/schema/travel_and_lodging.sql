@@ -1,0 +1,249 @@
+-- How a party travels, and where it sleeps.
+
+create table if not exists app.travel_segments (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  itinerary_id uuid not null,
+  mode text not null constraint travel_segments_mode_known check (mode in ('air', 'rail', 'ground', 'sea')),
+  carrier text constraint travel_segments_carrier_length check (length(carrier) between 1 and 200 and carrier !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(carrier) <> ''),
+  number text constraint travel_segments_number_length check (length(number) between 1 and 200 and number !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(number) <> ''),
+  from_place text not null constraint travel_segments_from_place_length check (length(from_place) between 1 and 200 and from_place !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(from_place) <> ''),
+  departs_on date not null constraint travel_segments_departs_on_range check (departs_on between date '1900-01-01' and date '2199-12-31'),
+  departs_time time(0) not null,
+  from_time_zone text not null constraint travel_segments_from_time_zone_exists check (app.is_time_zone(from_time_zone)),
+  to_place text not null constraint travel_segments_to_place_length check (length(to_place) between 1 and 200 and to_place !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(to_place) <> ''),
+  arrives_on date not null constraint travel_segments_arrives_on_range check (arrives_on between date '1900-01-01' and date '2199-12-31'),
+  arrives_time time(0) not null,
+  to_time_zone text not null constraint travel_segments_to_time_zone_exists check (app.is_time_zone(to_time_zone)),
+  confirmation_number text constraint travel_segments_confirmation_number_length check (length(confirmation_number) between 1 and 200 and confirmation_number !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(confirmation_number) <> ''),
+  is_confirmed boolean not null default false,
+  passenger_ids uuid[] not null default '{}',
+  group_ids uuid[] not null default '{}',
+  notes text constraint travel_segments_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint travel_segments_itinerary_exists foreign key (organization_id, itinerary_id)
+    references app.itineraries (organization_id, id) on delete cascade
+);
+create index if not exists travel_segments_itinerary_id_idx on app.travel_segments (organization_id, itinerary_id, departs_on, id) where deleted_at is null;
+create index if not exists travel_segments_deletion_id_idx on app.travel_segments (organization_id, deletion_id) where deletion_id is not null;
+alter table app.travel_segments alter column mode set statistics 0, alter column carrier set statistics 0, alter column number set statistics 0, alter column from_place set statistics 0, alter column from_time_zone set statistics 0, alter column to_place set statistics 0, alter column to_time_zone set statistics 0, alter column confirmation_number set statistics 0, alter column passenger_ids set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
+
+alter table app.travel_segments enable row level security;
+alter table app.travel_segments force row level security;
+
+drop policy if exists select_member on app.travel_segments;
+create policy select_member on app.travel_segments for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.travel_segments;
+create policy insert_member on app.travel_segments for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.travel_segments;
+create policy update_member on app.travel_segments for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.travel_segments;
+create policy delete_member on app.travel_segments for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.travel_segments;
+create policy select_definer on app.travel_segments for select to callboard_definer using (true);
+drop policy if exists update_definer on app.travel_segments;
+create policy update_definer on app.travel_segments for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.travel_segments to callboard_api, callboard_definer;
+grant insert (itinerary_id, mode, carrier, number, from_place, departs_on, departs_time, from_time_zone, to_place, arrives_on, arrives_time, to_time_zone, confirmation_number, is_confirmed, passenger_ids, group_ids, notes), update (mode, carrier, number, from_place, departs_on, departs_time, from_time_zone, to_place, arrives_on, arrives_time, to_time_zone, confirmation_number, is_confirmed, passenger_ids, group_ids, notes) on app.travel_segments to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.travel_segments to callboard_definer;
+
+comment on table app.travel_segments is 'Flights, trains, drives and ships, each end in its own time zone.';
+
+-- No check constraint, because what a local time is as an instant depends on the time zone database.
+create or replace function app_private.tg_travel_segments__200_order() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if (new.arrives_on + new.arrives_time) at time zone new.to_time_zone < (new.departs_on + new.departs_time) at time zone new.from_time_zone then
+    perform app.refuse(422, 'travel_segments_departure_before_arrival', 'It would arrive before it departs.');
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg_travel_segments__200_order() is 'PT422 travel_segments_departure_before_arrival.';
+revoke execute on function app_private.tg_travel_segments__200_order() from public;
+
+drop trigger if exists _100_timestamps on app.travel_segments;
+create trigger _100_timestamps before update on app.travel_segments
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _200_order on app.travel_segments;
+create trigger _200_order before insert or update of departs_on, departs_time, from_time_zone, arrives_on, arrives_time, to_time_zone on app.travel_segments
+  for each row when (app.is_time_zone(new.from_time_zone) and app.is_time_zone(new.to_time_zone))
+  execute function app_private.tg_travel_segments__200_order();
+drop trigger if exists _300_parents on app.travel_segments;
+create trigger _300_parents before insert or update of itinerary_id on app.travel_segments
+  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'travel_segments_itinerary_exists');
+drop trigger if exists _400_listed on app.travel_segments;
+create trigger _400_listed before insert or update of passenger_ids, group_ids on app.travel_segments
+  for each row execute function app_private.tg__400_listed('passenger_ids', 'app.party_members', 'group_ids', 'app.party_groups');
+
+select app_private.log_changes('app.travel_segments', 'travel_segment');
+
+create table if not exists app.lodgings (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  itinerary_id uuid not null,
+  name text not null constraint lodgings_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  address text constraint lodgings_address_length check (length(address) <= 1000),
+  check_in_on date not null constraint lodgings_check_in_on_range check (check_in_on between date '1900-01-01' and date '2199-12-31'),
+  check_out_on date not null constraint lodgings_check_out_on_range check (check_out_on between date '1900-01-01' and date '2199-12-31'),
+  confirmation_number text constraint lodgings_confirmation_number_length check (length(confirmation_number) between 1 and 200 and confirmation_number !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(confirmation_number) <> ''),
+  group_ids uuid[] not null default '{}',
+  notes text constraint lodgings_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint lodgings_itinerary_exists foreign key (organization_id, itinerary_id)
+    references app.itineraries (organization_id, id) on delete cascade,
+  constraint lodgings_in_before_out check (check_in_on < check_out_on)
+);
+create index if not exists lodgings_itinerary_id_idx on app.lodgings (organization_id, itinerary_id, check_in_on, id) where deleted_at is null;
+create index if not exists lodgings_deletion_id_idx on app.lodgings (organization_id, deletion_id) where deletion_id is not null;
+alter table app.lodgings alter column name set statistics 0, alter column address set statistics 0, alter column confirmation_number set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
+
+alter table app.lodgings enable row level security;
+alter table app.lodgings force row level security;
+
+drop policy if exists select_member on app.lodgings;
+create policy select_member on app.lodgings for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.lodgings;
+create policy insert_member on app.lodgings for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.lodgings;
+create policy update_member on app.lodgings for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.lodgings;
+create policy delete_member on app.lodgings for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.lodgings;
+create policy select_definer on app.lodgings for select to callboard_definer using (true);
+drop policy if exists update_definer on app.lodgings;
+create policy update_definer on app.lodgings for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.lodgings to callboard_api, callboard_definer;
+grant insert (itinerary_id, name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes), update (name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes) on app.lodgings to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.lodgings to callboard_definer;
+
+comment on table app.lodgings is 'Where a party sleeps.';
+
+drop trigger if exists _100_timestamps on app.lodgings;
+create trigger _100_timestamps before update on app.lodgings
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _300_parents on app.lodgings;
+create trigger _300_parents before insert or update of itinerary_id on app.lodgings
+  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'lodgings_itinerary_exists');
+drop trigger if exists _400_listed on app.lodgings;
+create trigger _400_listed before insert or update of group_ids on app.lodgings
+  for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
+
+select app_private.log_changes('app.lodgings', 'lodging');
+
+create table if not exists app.lodging_rooms (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  -- The lodging's, put there by a trigger.
+  itinerary_id uuid not null,
+  lodging_id uuid not null,
+  name text not null constraint lodging_rooms_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  occupant_ids uuid[] not null default '{}',
+  confirmation_number text constraint lodging_rooms_confirmation_number_length check (length(confirmation_number) between 1 and 200 and confirmation_number !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(confirmation_number) <> ''),
+  notes text constraint lodging_rooms_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint lodging_rooms_lodging_exists foreign key (organization_id, lodging_id)
+    references app.lodgings (organization_id, id) on delete cascade
+);
+create index if not exists lodging_rooms_lodging_id_idx on app.lodging_rooms (organization_id, lodging_id, id) where deleted_at is null;
+create index if not exists lodging_rooms_deletion_id_idx on app.lodging_rooms (organization_id, deletion_id) where deletion_id is not null;
+alter table app.lodging_rooms alter column name set statistics 0, alter column occupant_ids set statistics 0, alter column confirmation_number set statistics 0, alter column notes set statistics 0;
+
+alter table app.lodging_rooms enable row level security;
+alter table app.lodging_rooms force row level security;
+
+drop policy if exists select_member on app.lodging_rooms;
+create policy select_member on app.lodging_rooms for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.lodging_rooms;
+create policy insert_member on app.lodging_rooms for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.lodging_rooms;
+create policy update_member on app.lodging_rooms for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.lodging_rooms;
+create policy delete_member on app.lodging_rooms for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.lodging_rooms;
+create policy select_definer on app.lodging_rooms for select to callboard_definer using (true);
+drop policy if exists update_definer on app.lodging_rooms;
+create policy update_definer on app.lodging_rooms for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.lodging_rooms to callboard_api, callboard_definer;
+grant insert (lodging_id, name, occupant_ids, confirmation_number, notes), update (name, occupant_ids, confirmation_number, notes) on app.lodging_rooms to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.lodging_rooms to callboard_definer;
+
+comment on table app.lodging_rooms is 'Rooms, and who sleeps in them. Whoever may see the lodging sees its rooms.';
+
+create or replace function app_private.tg_lodging_rooms__250_itinerary() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  new.itinerary_id := (select l.itinerary_id from app.lodgings l where l.organization_id = new.organization_id and l.id = new.lodging_id);
+  return new;
+end
+$$;
+comment on function app_private.tg_lodging_rooms__250_itinerary() is 'Notes whose itinerary''s a room is.';
+alter function app_private.tg_lodging_rooms__250_itinerary() owner to callboard_definer;
+revoke execute on function app_private.tg_lodging_rooms__250_itinerary() from public;
+
+drop trigger if exists _100_timestamps on app.lodging_rooms;
+create trigger _100_timestamps before update on app.lodging_rooms
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _250_itinerary on app.lodging_rooms;
+create trigger _250_itinerary before insert on app.lodging_rooms
+  for each row execute function app_private.tg_lodging_rooms__250_itinerary();
+drop trigger if exists _300_parents on app.lodging_rooms;
+create trigger _300_parents before insert or update of lodging_id on app.lodging_rooms
+  for each row execute function app_private.tg__300_parents('lodging_id', 'app.lodgings', 'id', 'lodging_rooms_lodging_exists');
+drop trigger if exists _400_listed on app.lodging_rooms;
+create trigger _400_listed before insert or update of occupant_ids on app.lodging_rooms
+  for each row execute function app_private.tg__400_listed('occupant_ids', 'app.party_members');
+
+select app_private.log_changes('app.lodging_rooms', 'lodging_room');

@@ -1,0 +1,127 @@
+import ICAL from 'ical.js'
+import { tzlib_get_ical_block, tzlib_get_timezones } from 'timezones-ical-library'
+
+// In bytes; a line that goes on begins with a blank, which the library does not count.
+ICAL.foldLength = 74
+
+/** An entry of a calendar, as app.read_calendar_feed makes it. */
+export interface Entry {
+  kind: 'show' | 'item' | 'segment' | 'lodging'
+  id: string
+  title: string
+  location: string | null
+  detail: string | null
+  status: 'confirmed' | 'tentative' | 'cancelled'
+  first_on: string
+  last_on: string
+  /** Without it the entry is all day, from first_on to last_on. */
+  local_start: string | null
+  local_end: string | null
+  start_zone: string | null
+  end_zone: string | null
+  starts_at: string | null
+  ends_at: string | null
+  version: number
+  updated_at: string
+}
+
+/** As jCal (RFC 7265) has it: name, parameters, type, value. */
+type Property = [name: string, parameters: Record<string, string>, type: string, value: string | number]
+type Component = [name: string, properties: Property[], components: Component[]]
+
+const known = new Set(tzlib_get_timezones())
+const zones = new Map<string, { id: string; definition: Component } | undefined>()
+
+/** How a time zone is defined in a calendar, and under which name: an alias has that of the zone itself. */
+function zoneOf(name: string) {
+  if (!zones.has(name)) {
+    const [block = ''] = known.has(name) ? tzlib_get_ical_block(name) : []
+    const definition = block === '' ? undefined : (ICAL.parse(block) as Component)
+    const id = definition?.[1].find(([property]) => property === 'tzid')?.[3]
+    zones.set(name, definition && { id: String(id), definition })
+  }
+  return zones.get(name)
+}
+
+const text = (name: string, value: string): Property => [
+  name,
+  {},
+  'text',
+  // Of control characters a calendar may have tabs and line feeds.
+  // eslint-disable-next-line no-control-regex
+  value.replace(/\r\n?/g, '\n').replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, ''),
+]
+// Of properties that it does not know the library escapes nothing, and calls the type by its name.
+const escaped = (value: string) =>
+  String(text('', value)[3])
+    .replace(/[\\;,]/g, '\\$&')
+    .replaceAll('\n', '\\n')
+const utc = (instant: string) => `${new Date(instant).toISOString().slice(0, 19)}Z`
+const dayAfter = (day: string) => {
+  const date = new Date(`${day}T00:00:00Z`)
+  date.setUTCDate(date.getUTCDate() + 1)
+  return date.toISOString().slice(0, 10)
+}
+
+function moment(name: string, local: string | null, zone: string | null, instant: string | null): Property[] {
+  if (local === null || zone === null || instant === null) return []
+  const tzid = zoneOf(zone)?.id
+  // A zone that nobody has defined for calendars is said as an instant, which is the same moment.
+  if (tzid === undefined) return [[name, {}, 'date-time', utc(instant)]]
+  return [[name, { tzid }, 'date-time', local]]
+}
+
+function event(e: Entry): Component {
+  const times: Property[] =
+    e.local_start === null
+      ? [
+          ['dtstart', {}, 'date', e.first_on],
+          // The day on which it is over.
+          ['dtend', {}, 'date', dayAfter(e.last_on)],
+          text('transp', 'TRANSPARENT'),
+        ]
+      : [
+          ...moment('dtstart', e.local_start, e.start_zone, e.starts_at),
+          ...moment('dtend', e.local_end, e.end_zone, e.ends_at),
+        ]
+  return [
+    'vevent',
+    [
+      text('uid', `${e.kind}-${e.id}@callboard`),
+      ['dtstamp', {}, 'date-time', utc(e.updated_at)],
+      ['last-modified', {}, 'date-time', utc(e.updated_at)],
+      ['sequence', {}, 'integer', e.version - 1],
+      ...times,
+      text('summary', e.title),
+      ...(e.location === null ? [] : [text('location', e.location)]),
+      ...(e.detail === null ? [] : [text('description', e.detail)]),
+      text('status', e.status.toUpperCase()),
+    ],
+    [],
+  ]
+}
+
+/** The entries as an iCalendar object (RFC 5545), with the definition of every time zone in it. */
+export function renderCalendar({ name, entries }: { name: string | null; entries: Entry[] }): string {
+  const timed = entries.filter(({ local_start }) => local_start !== null)
+  const used = timed
+    .flatMap(({ start_zone, end_zone }) => [start_zone, end_zone])
+    .map(zone => zoneOf(zone ?? ''))
+  const definitions = new Map(used.filter(zone => zone !== undefined).map(zone => [zone.id, zone.definition]))
+  const calendar: Component = [
+    'vcalendar',
+    [
+      text('version', '2.0'),
+      text('prodid', '-//Callboard//Calendar//EN'),
+      text('calscale', 'GREGORIAN'),
+      text('method', 'PUBLISH'),
+      ['x-wr-calname', {}, 'unknown', escaped(name ?? 'Callboard')],
+      ['refresh-interval', {}, 'duration', 'PT1H'],
+    ],
+    [
+      ...[...definitions].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, definition]) => definition),
+      ...entries.map(event),
+    ],
+  ]
+  return ICAL.stringify(calendar)
+}
