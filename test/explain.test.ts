@@ -115,6 +115,36 @@ t.test('why somebody may or may not', async t => {
     )
   })
 
+  await t.test('says what else keeps a row as it is', async t => {
+    const { body } = await call<{ items: { id: string }[] }>('GET /api/finance-categories?kind=income', {
+      token: ana.token,
+    })
+    const record = await make(ana, '/api/finance-records', {
+      kind: 'income',
+      category_id: body.items[0]?.id,
+      booked_on: '2027-03-14',
+      amount_minor: 1,
+    })
+    const booked = { table: 'finance_records', id: record, command: 'update' }
+    t.match(await ask(booked), { is_allowed: true })
+    await call('PUT /api/finance-periods/2027-03', { token: ana.token })
+    t.match(await ask(booked), { is_allowed: false, reason: 'The books of 2027-03 are closed.' })
+    t.match(await ask({ ...booked, command: 'delete' }), { is_allowed: false })
+    t.match(await ask({ ...booked, command: 'select' }), { is_allowed: true })
+
+    const played = await make(ana, '/api/shows', { ...aShow, status: 'played' })
+    const deal = { kind: 'flat', currency: 'EUR', guarantee_minor: 1 }
+    const question = {
+      table: 'deals',
+      id: await make(ana, `/api/shows/${played}/deals`, deal),
+      command: 'update',
+    }
+    t.match(await ask(question), { is_allowed: true })
+    const revision = await make(ana, `/api/shows/${played}/settlements`, { reason: null })
+    await call(`POST /api/settlements/${revision}/finalize`, { token: ana.token })
+    t.match(await ask(question), { is_allowed: false, reason: /^Its show is settled/ })
+  })
+
   await t.test('is answered about oneself to everybody, about others to those who manage people', async t => {
     t.match(await ask({ table: 'shows', id: show, command: 'delete' }, ben), { is_allowed: false })
     const about = (user_id: string, by: Person) =>

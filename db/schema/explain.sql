@@ -26,6 +26,31 @@ comment on function app_private.explain_permission(uuid, uuid, text) is 'Where a
 alter function app_private.explain_permission(uuid, uuid, text) owner to callboard_definer;
 revoke execute on function app_private.explain_permission(uuid, uuid, text) from public;
 
+create or replace function app_private.explain_lock(target regclass, of_row jsonb)
+returns table (step text, passes boolean, detail text)
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  if target = 'app.finance_records'::regclass then
+    return query
+      select 'period', p.month is null, case when p.month is null then 'The books of its month are open.'
+        else format('The books of %s are closed.', to_char(p.month, 'YYYY-MM')) end
+      from (select) as once
+      left join app.finance_periods p on p.organization_id = (of_row ->> 'organization_id')::uuid
+        and p.month = date_trunc('month', (of_row ->> 'booked_on')::date)::date;
+  elsif target in ('app.deals'::regclass, 'app.ticket_tiers'::regclass, 'app.show_costs'::regclass, 'app.deposits'::regclass) then
+    return query
+      select 'settlement', s.status <> 'settled',
+        case s.status when 'settled' then 'Its show is settled: what the settlement came from stays as it is.' else 'Its show is not settled.' end
+      from app.shows s where s.organization_id = (of_row ->> 'organization_id')::uuid and s.id = (of_row ->> 'show_id')::uuid;
+  end if;
+end
+$$;
+comment on function app_private.explain_lock(regclass, jsonb) is 'Whether something else keeps a row as it is: a closed month, or a final settlement.';
+alter function app_private.explain_lock(regclass, jsonb) owner to callboard_definer;
+revoke execute on function app_private.explain_lock(regclass, jsonb) from public;
+
 create or replace function app_private.explain_row(target regclass, id uuid, command text, changes jsonb)
 returns table (step text, passes boolean, detail text)
 language plpgsql stable
@@ -46,6 +71,9 @@ begin
     return;
   end if;
   return query select 'row', true, 'It is there.';
+  if command in ('update', 'delete') then
+    return query select * from app_private.explain_lock(target, found);
+  end if;
   if command = 'update' and changes ? 'status' and status_table is not null and changes ->> 'status' <> found ->> 'status' then
     execute format('select coalesce(bool_or(to_status = $2), false), string_agg(to_status, '', '' order by to_status) from %s where from_status = $1', status_table)
     into is_allowed, others using found ->> 'status', changes ->> 'status';
