@@ -56,16 +56,21 @@ t.test('every function with the ids of another organization', async t => {
     bytea: `sha256('x')`,
     integer: '400',
     bigint: '0',
+    numeric: '1',
     inet: `'192.0.2.7'`,
     boolean: 'true',
     date: 'current_date',
     'timestamp with time zone': 'now()',
   }
   t.ok(functions.length > 40, 'there are many')
+  const ids = [
+    ...[b.organization, b.show, b.venue, b.record, b.import, b.tour.itineraries, b.tour['schedule-items']],
+    ...[b.invitation, b.owner.id, b.viewer.id, session],
+  ]
   for (const { name, types } of functions) {
     const unknown = types.filter(type => type !== 'uuid' && !(type in values))
     t.strictSame(unknown, [], `${name} takes types that this test has a value for`)
-    for (const id of [b.organization, b.show, b.venue, b.invitation, b.owner.id, b.viewer.id, session]) {
+    for (const id of ids) {
       const arguments_ = types.map(type => (type === 'uuid' ? `'${id}'` : values[type])).join(', ')
       const attack: Attack = {
         name,

@@ -35,7 +35,8 @@ const Explanation = Strict(
         step: Type.String({
           maxLength: 40,
           pattern: '^[a-z]+$',
-          description: 'account, session, organization, membership, permission, row, status, references',
+          description:
+            'account, session, organization, membership, permission, row, period, settlement, status, references',
           examples: ['permission'],
         }),
         passes: Type.Boolean(),
