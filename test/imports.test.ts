@@ -2,6 +2,7 @@ import fastCheck from 'fast-check'
 import t, { type Test } from 'tap'
 import { startWorker } from '../src/jobs/worker.ts'
 import { type Answer, join, joinAs, type Person, register, startServer, until } from './helper.ts'
+import { startServerProcess } from './server-process.ts'
 import { outcome } from './tokens.ts'
 
 interface Import extends Record<string, unknown> {
@@ -348,6 +349,44 @@ t.test('an import', async t => {
     t.equal(events.body.items.length, 2)
     t.ok(events.body.items.every(({ actor_id }) => actor_id === owner.id))
   })
+})
+
+t.test('a worker that is killed in the middle leaves nothing, and the next one enters all', async t => {
+  const { server, owner, token, upload, settled, run, read, call, stop, start } = await office(t)
+  const { db } = server
+  await stop()
+  const killed = startServerProcess(
+    t,
+    { NODE_ENV: 'test', WORKER_DATABASE_URL: db.url('callboard_worker') },
+    'src/worker.ts',
+  )
+  const lines = 8000
+  const text = Array.from({ length: lines }, (_, n) => `2027-01-01,Guarantee,${n}\n`).join('')
+  const { id } = (await upload(`booked_on,category,amount\n${text}`)).body
+  await settled(id, 'checked')
+  await run(id)
+  await until(async () => {
+    const { status, lines_done } = await read(id)
+    return status === 'running' && Number(lines_done) >= 1000
+  }, 30)
+  killed.child.kill('SIGKILL')
+  await killed.ended
+  const count = async () =>
+    (await db.admin`select from app.finance_records where organization_id = ${owner.organization}`).count
+  await until(
+    async () =>
+      (
+        await db.admin`select from pg_stat_activity where application_name = 'callboard worker' and datname = current_database()`
+      ).count === 0,
+  )
+  t.match(await read(id), { status: 'running', created: 0 })
+  t.equal(await count(), 0, 'nothing is half imported')
+  // What a living worker does once this one has been silent for long enough.
+  await db.admin`update graphile_worker._private_jobs set locked_at = null, locked_by = null`
+  start()
+  t.match(await settled(id, 'done', 'failed'), { status: 'done', created: lines, lines_done: lines })
+  t.equal(await count(), lines)
+  t.equal((await call(`GET /api/imports/${id}`, { token })).status, 200)
 })
 
 t.test('numbers survive being written in either way', async t => {

@@ -192,6 +192,7 @@ t.test('the log of a server under use', async t => {
       'auth.sign_in',
       'auth.sign_in_failed',
       'calendar_feed.create',
+      'finance_category.create',
       'invitation.accept',
       'invitation.create',
       'invitation.resend',
