@@ -129,7 +129,7 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     itineraries: { ...named, artist: `Artist ${marker}` },
     'itinerary-days': { city: `City ${marker}`, show_id: show, notes: `Notes ${marker}` },
     'party-groups': { name: `Group ${marker}` },
-    'party-members': named,
+    'party-members': { ...named, user_id: viewer.id },
     'schedule-items': { title: `Title ${marker}`, notes: `Notes ${marker}` },
     'travel-segments': { from_place: `City ${marker}`, confirmation_number: `Code ${marker}` },
     lodgings: { ...named, address: `Street ${marker}` },
