@@ -69,11 +69,13 @@ async function transact<T>(
 ): Promise<T> {
   const errors: unknown[] = []
   const sent: PromiseLike<unknown>[] = []
-  const send = (query: PromiseLike<unknown>) => {
+  const send = (query: PromiseLike<unknown>, isKnown: (error: unknown) => boolean = () => false) => {
     // postgres.js sends a query when it is awaited or executed; awaiting would cost a trip each.
     if ('execute' in query) void (query as PendingQuery<Row[]>).execute()
     sent.push(query)
-    return Promise.resolve(query).catch((error: unknown) => void errors.push(error)) as Promise<T | undefined>
+    return Promise.resolve(query).catch((error: unknown) => {
+      if (!isKnown(error)) errors.push(error)
+    }) as Promise<T | undefined>
   }
   // What injected SQL may have left on this connection (a time zone, a setting that carries
   // somebody's data) ends here: every transaction starts from the settings of its login.
@@ -84,7 +86,7 @@ async function transact<T>(
         ? sql`begin isolation level read committed read only`
         : sql`begin isolation level read committed read write`,
     ),
-    ...enter.map(send),
+    ...enter.map(query => send(query)),
   ]
   let result: PromiseLike<T> | undefined
   try {
@@ -97,7 +99,9 @@ async function transact<T>(
   const pending = result && send(result)
   // Work that awaits has more statements to send: only then COMMIT waits for it.
   if (result && !('execute' in result)) await pending
-  if (leave && errors.length === 0) before.push(send(leave(sql)))
+  if (leave && errors.length === 0)
+    // In a transaction that has failed it is not answered, and the COMMIT says what there is to say.
+    before.push(send(leave(sql), error => (error as { code?: string }).code === '25P02'))
   const end = (errors.length > 0 ? sql`rollback` : sql`commit`).execute()
   const [value, ended] = await Promise.all([
     pending,

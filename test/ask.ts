@@ -25,10 +25,18 @@ export function asker({ call }: TestServer, { token: own }: Person) {
   const nothing = randomUUID()
   return async (
     operation: Operation,
-    { query = '', id = nothing, token = own, ...request }: Request = {},
+    { query = '', id, token = own, ...request }: Request = {},
   ): Promise<Answer<Validation>> => {
-    const path = pathOf(operation, () => id)
-    const answer = await call<Validation>(`${operation.method} ${path}${query}`, {
+    const [path = '', needed = ''] = pathOf(
+      operation,
+      name => id ?? (name === 'month' ? '1999-12' : nothing),
+    ).split('?')
+    // What is needed comes along, unless it is what the question is about.
+    const others = needed
+      .split('&')
+      .filter(part => part !== '' && !query.includes(part.split('=')[0] ?? part))
+    const asked = [query.slice(1), ...others].filter(part => part !== '').join('&')
+    const answer = await call<Validation>(`${operation.method} ${path}${asked === '' ? '' : '?'}${asked}`, {
       token: operation.isOpen ? undefined : token,
       ...request,
     })

@@ -36,6 +36,8 @@ export interface Operation {
   isOpen: boolean
   parameters: Parameter[]
   body: { schema: Schema; example: Record<string, unknown> } | undefined
+  /** Takes a file instead of JSON. */
+  takesFile: boolean
 }
 type Raw = Record<string, unknown>
 
@@ -70,6 +72,7 @@ export function operationsOf(app: App): Operation[] {
         isOpen: operation.security?.length === 0,
         parameters: operation.parameters ?? [],
         body: operation.requestBody?.content['application/json'],
+        takesFile: operation.requestBody !== undefined && 'text/csv' in operation.requestBody.content,
       }
     }),
   )
@@ -84,9 +87,8 @@ export function pathOf({ path, parameters }: Operation, value: (name: string) =>
   const filled = parameters
     .filter(parameter => parameter.in === 'path')
     .reduce(
-      // What is no id is a name: of a permission, of a role that there is, of a month.
-      (filled, { name, example }) =>
-        filled.replace(`{${name}}`, name === 'id' ? value(name) : String(example)),
+      // What follows an id is a name: of a permission, or of a role that there is.
+      (filled, { name, example }, n) => filled.replace(`{${name}}`, n === 0 ? value(name) : String(example)),
       path,
     )
   return query === '' ? filled : `${filled}?${query}`
@@ -150,7 +152,10 @@ export function wrongValues(schema: Schema, example: unknown): [why: string, val
   const wrong: [string, unknown][] = []
   if (minimum !== undefined) wrong.push(['too small', minimum - 1])
   if (maximum !== undefined) wrong.push(['too large', maximum + 1], ['far too large', 1e300])
-  if (one.enum) wrong.push(['no choice', 'x'], ['a choice in capitals', String(one.enum[0]).toUpperCase()])
+  if (one.enum) {
+    const [choice = ''] = one.enum.map(String).filter(value => value !== value.toUpperCase())
+    wrong.push(['no choice', 'x'], ['a choice in capitals', choice.toUpperCase()])
+  }
   if (one.const !== undefined) wrong.push(['not the constant', `${JSON.stringify(one.const)}x`])
   if (minLength > 0) wrong.push(['too short', 'x'.repeat(minLength - 1)])
   if (maxLength !== undefined) wrong.push(['too long', 'x'.repeat(maxLength + 1)])

@@ -44,6 +44,8 @@ t.test('shows', async t => {
     fee_minor: null,
     currency: null,
     notes: null,
+    source: null,
+    external_ref: null,
   }
   const create = async (body: object = {}) => {
     const created = await call<Show>('POST /api/shows', { token, body: { ...aShow, ...body } })
@@ -178,6 +180,8 @@ t.test('shows', async t => {
     ['422 shows_tickets_within_capacity', { capacity: 100, tickets_sold: 101 }],
     ['422 shows_fee_with_currency', { fee_minor: 100 }],
     ['422 shows_fee_with_currency', { currency: 'EUR' }],
+    ['422 shows_external_ref_with_source', { source: 'agency' }],
+    ['422 shows_external_ref_with_source', { external_ref: 'A1' }],
     ['400 validation', { notes: 'nul: \u0000' }],
     ['400 invalid_value', { notes: 'half a character: \ud83c' }],
     ['400 validation', { show_on: '2027-02-30' }],
@@ -229,6 +233,8 @@ t.test('shows', async t => {
     ['shows_title_length', { title: 'x'.repeat(201) }],
     ['shows_title_length', { title: ' ' }],
     ['shows_artist_length', { artist: '' }],
+    ['shows_source_length', { source: 'x'.repeat(101), external_ref: 'A1' }],
+    ['shows_external_ref_length', { source: 'agency', external_ref: 'x'.repeat(201) }],
   ]
 
   await t.test('what the form of a request refuses, the table refuses too', async t => {

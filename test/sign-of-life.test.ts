@@ -89,12 +89,12 @@ t.test('the sign of life', async t => {
       }, 30)
     }
     await taken('silent', 3600)
+    const began = Date.now()
     const worker = start(t)
     await heard(2)
     t.ok(await isTaken(), 'it has begun just now')
-    const began = Date.now()
     await until(async () => !(await isTaken()), 30)
-    t.ok(Date.now() - began > 5000, 'after another while')
+    t.ok(Date.now() - began > 19_000, 'after another while')
 
     await taken('silent', 10)
     await proxy.stop()

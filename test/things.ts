@@ -42,12 +42,19 @@ export async function thingsOf(server: TestServer, person: Person): Promise<Reco
       booked_on: '2027-03-14',
       amount_minor: 100,
     }),
+    'finance-periods': await closedMonthOf(server, person),
     imports: await importOf(server, person),
     'legal-holds': await make('/api/legal-holds', { reason: 'A lawsuit' }),
     'calendar-feeds': await make('/api/calendar-feeds', { name: 'Phone' }),
     ...(await makeTour(server, person)),
     audit: await eventOf(server, person),
   }
+}
+
+/** A month whose books are closed. */
+async function closedMonthOf({ call }: TestServer, { token }: Person): Promise<string> {
+  await call('PUT /api/finance-periods/1999-12', { token })
+  return '1999-12'
 }
 
 /** The id of a file that has been uploaded, and of which the worker has said that it can be run. */
