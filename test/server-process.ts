@@ -1,4 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
 import { root } from './program.ts'
@@ -15,6 +17,15 @@ export interface ServerProcess {
   ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
 }
 
+/** What package.json has Node itself do differently for a program. */
+function flagsOf(program: string): string[] {
+  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    scripts: Record<string, string>
+  }
+  const script = Object.values(scripts).find(text => text.endsWith(`--import tsx ${program}`)) ?? ''
+  return script.match(/--max-\S+/g) ?? []
+}
+
 /** Starts src/server.ts as `npm start` does, or another program, with these settings and no others. Killed when the test ends. */
 export function startServerProcess(
   t: Test,
@@ -26,11 +37,15 @@ export function startServerProcess(
     ['PATH', 'HOME', 'NODE_OPTIONS', 'NODE_V8_COVERAGE'].map(name => [name, process.env[name] ?? '']),
   )
   const runner = Object.fromEntries(Object.entries(process.env).filter(([name]) => /^_?TAP/.test(name)))
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), program], {
-    cwd: root,
-    env: { ...inherited, ...runner, ...settings },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const child = spawn(
+    process.execPath,
+    [...flagsOf(program), '--import', import.meta.resolve('tsx'), program],
+    {
+      cwd: root,
+      env: { ...inherited, ...runner, ...settings },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  )
   t.teardown(() => child.kill('SIGKILL'))
   const said: string[] = []
   const listeners = new Set<() => void>()
