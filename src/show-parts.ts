@@ -4,7 +4,19 @@ import type { App } from './fastify.ts'
 import { answer, IdempotencyKey, IfMatch } from './openapi.ts'
 import { constraintsOf } from './openapi/refusals.ts'
 import { page, type SortColumn } from './page.ts'
-import { Id, IdParams, ListQuery, Nullable, Page, Patch, sortBy, Strict, Timestamp } from './schemas.ts'
+import {
+  Deleted,
+  Id,
+  IdParams,
+  inBin,
+  ListQuery,
+  Nullable,
+  Page,
+  Patch,
+  sortBy,
+  Strict,
+  Timestamp,
+} from './schemas.ts'
 import type { Answer } from './tenant.ts'
 
 /** What belongs to a show and counts in its settlement: see db/schema/show_parts.sql. */
@@ -44,6 +56,7 @@ export function showPart(app: App, part: ShowPart) {
       created_by: Nullable(Id),
       created_at: Timestamp,
       updated_at: Timestamp,
+      ...inBin,
     },
     { title },
   )
@@ -52,7 +65,7 @@ export function showPart(app: App, part: ShowPart) {
   const refusals = [...constraintsOf(table), ...problems, 'settlement_final']
   const found = { 200: answer(`The ${word}`, Whole, 'ETag') }
 
-  const ListOf = Strict({ ...ListQuery, sort: Type.Optional(sortBy(sorts)) })
+  const ListOf = Strict({ ...ListQuery, sort: Type.Optional(sortBy(sorts)), deleted: Deleted })
   app.get(
     all,
     {
@@ -68,14 +81,14 @@ export function showPart(app: App, part: ShowPart) {
       },
     },
     (request, reply) => {
-      const { limit, cursor, sort = Object.keys(sorts)[0] ?? '' } = request.query
+      const { limit, cursor, deleted, sort = Object.keys(sorts)[0] ?? '' } = request.query
       const { id } = request.params
       return request
         .tenant(sql => {
           const where = [sql`show_id = ${id}`]
           const of = sql`app.require_show(${id})`
           const list = { from: `${sqlName}_list`, permission: permissions.read, sorts, sort, limit, cursor }
-          return page(sql, { ...list, where, of })
+          return page(sql, { ...list, bin: { deleted, permission: permissions.delete }, where, of })
         })
         .then(reply.json)
     },

@@ -76,6 +76,32 @@ t.test('the bin', async t => {
     )
   })
 
+  await t.test('of what a show is settled from has it, for those who may delete', async t => {
+    const { id: show } = (await call<Row>('POST /api/shows', { token, body: aShow })).body
+    const manager = await join(server, ana, 'manager')
+    for (const [kind, body] of Object.entries({
+      deals: { kind: 'flat', currency: 'EUR', guarantee_minor: 1 },
+      'ticket-tiers': { name: 'Stalls', price_minor: 1, allotment: 1 },
+      costs: { name: 'PA', kind: 'fixed', amount_minor: 1 },
+      deposits: { paid_on: '2027-01-10', amount_minor: 1 },
+    })) {
+      const list = `/api/shows/${show}/${kind}`
+      const { id } = (await call<Row>(`POST ${list}`, { token, body })).body
+      t.strictSame(await idsOf(server, ana, list, '?deleted=only'), [], kind)
+      await call(`DELETE /api/${kind}/${id}`, { token })
+      t.strictSame(await idsOf(server, ana, list, '?deleted=only'), [id], kind)
+      t.strictSame(await idsOf(server, ana, list), [], kind)
+      t.equal(outcome(await call(`GET /api/${kind}/${id}`, { token })), '404 not_found', kind)
+      t.equal(
+        outcome(await call(`GET ${list}?deleted=only`, { token: manager.token })),
+        '403 permission_denied',
+        kind,
+      )
+      t.equal(outcome(await call(`POST /api/${kind}/${id}/restore`, { token })), '200', kind)
+      t.strictSame(await idsOf(server, ana, list), [id], kind)
+    }
+  })
+
   await t.test('of a part of an itinerary has it, alone or with what it went with', async t => {
     const tour = await makeTour(server, ana)
     for (const [kind, id] of Object.entries(tour).filter(([kind]) => kind !== 'itineraries')) {

@@ -82,10 +82,10 @@ create or replace view app.deal_list with (security_invoker = true) as
     json_build_object('id', x.id, 'show_id', x.show_id,
       'kind', x.kind, 'currency', x.currency, 'guarantee_minor', x.guarantee_minor, 'percentage_bp', x.percentage_bp,
       'base', x.base, 'tax_bp', x.tax_bp, 'promoter_profit_bp', x.promoter_profit_bp, 'guarantee_is_cost', x.guarantee_is_cost,
-      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body
-  from app.deals x
-  where x.deleted_at is null;
-comment on view app.deal_list is 'The organization''s deals that are not deleted, with their JSON.';
+      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body,
+    x.deleted_at, x.deleted_by
+  from app.deals x;
+comment on view app.deal_list is 'The organization''s deals with their JSON, also those in the bin, which have deleted_at.';
 grant select on app.deal_list to callboard_api, callboard_definer;
 
 create or replace function app.read_deal(deal uuid) returns app.answer
@@ -97,7 +97,7 @@ declare
 begin
   perform app.require('finance.read');
   select 200, x.body, app.etag(x.version), '/api/deals/' || x.id into answer from app.deal_list x
-  where x.organization_id = app.current_org() and x.id = deal;
+  where x.organization_id = app.current_org() and x.id = deal and x.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;

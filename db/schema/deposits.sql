@@ -64,10 +64,10 @@ create or replace view app.deposit_list with (security_invoker = true) as
   select x.organization_id, x.id, x.show_id, x.paid_on, x.created_at, x.version,
     json_build_object('id', x.id, 'show_id', x.show_id,
       'paid_on', x.paid_on, 'amount_minor', x.amount_minor, 'note', x.note,
-      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body
-  from app.deposits x
-  where x.deleted_at is null;
-comment on view app.deposit_list is 'The organization''s deposits that are not deleted, with their JSON.';
+      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body,
+    x.deleted_at, x.deleted_by
+  from app.deposits x;
+comment on view app.deposit_list is 'The organization''s deposits with their JSON, also those in the bin, which have deleted_at.';
 grant select on app.deposit_list to callboard_api, callboard_definer;
 
 create or replace function app.read_deposit(deposit uuid) returns app.answer
@@ -79,7 +79,7 @@ declare
 begin
   perform app.require('finance.read');
   select 200, x.body, app.etag(x.version), '/api/deposits/' || x.id into answer from app.deposit_list x
-  where x.organization_id = app.current_org() and x.id = deposit;
+  where x.organization_id = app.current_org() and x.id = deposit and x.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;

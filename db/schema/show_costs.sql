@@ -67,10 +67,10 @@ create or replace view app.show_cost_list with (security_invoker = true) as
   select x.organization_id, x.id, x.show_id, x.name, x.created_at, x.version,
     json_build_object('id', x.id, 'show_id', x.show_id,
       'name', x.name, 'kind', x.kind, 'amount_minor', x.amount_minor, 'is_estimate', x.is_estimate,
-      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body
-  from app.show_costs x
-  where x.deleted_at is null;
-comment on view app.show_cost_list is 'The organization''s costs of shows that are not deleted, with their JSON.';
+      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body,
+    x.deleted_at, x.deleted_by
+  from app.show_costs x;
+comment on view app.show_cost_list is 'The organization''s costs of shows with their JSON, also those in the bin, which have deleted_at.';
 grant select on app.show_cost_list to callboard_api, callboard_definer;
 
 create or replace function app.read_show_cost(cost uuid) returns app.answer
@@ -82,7 +82,7 @@ declare
 begin
   perform app.require('finance.read');
   select 200, x.body, app.etag(x.version), '/api/costs/' || x.id into answer from app.show_cost_list x
-  where x.organization_id = app.current_org() and x.id = cost;
+  where x.organization_id = app.current_org() and x.id = cost and x.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;

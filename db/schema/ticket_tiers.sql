@@ -73,10 +73,10 @@ create or replace view app.ticket_tier_list with (security_invoker = true) as
     json_build_object('id', x.id, 'show_id', x.show_id,
       'name', x.name, 'price_minor', x.price_minor, 'facility_fee_minor', x.facility_fee_minor,
       'allotment', x.allotment, 'sold', x.sold, 'comps', x.comps,
-      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body
-  from app.ticket_tiers x
-  where x.deleted_at is null;
-comment on view app.ticket_tier_list is 'The organization''s ticket tiers that are not deleted, with their JSON.';
+      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body,
+    x.deleted_at, x.deleted_by
+  from app.ticket_tiers x;
+comment on view app.ticket_tier_list is 'The organization''s ticket tiers with their JSON, also those in the bin, which have deleted_at.';
 grant select on app.ticket_tier_list to callboard_api, callboard_definer;
 
 create or replace function app.read_ticket_tier(tier uuid) returns app.answer
@@ -88,7 +88,7 @@ declare
 begin
   perform app.require('finance.read');
   select 200, x.body, app.etag(x.version), '/api/ticket-tiers/' || x.id into answer from app.ticket_tier_list x
-  where x.organization_id = app.current_org() and x.id = tier;
+  where x.organization_id = app.current_org() and x.id = tier and x.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;
