@@ -26,7 +26,8 @@ begin atomic
   -- Evaluated for its refusal.
   where (select app.require('members.read')) is not null
     and (r.organization_id is null or r.organization_id = app.current_org())
-    and case when in_bin then r.deleted_at is not null and (select app.require('members.manage')) is not null else r.deleted_at is null end;
+    -- In this order, so that it is asked also where nothing is in the bin.
+    and case when in_bin then (select app.require('members.manage')) is not null and r.deleted_at is not null else r.deleted_at is null end;
 end;
 comment on function app.list_roles(boolean) is 'All roles that a member can have, or those that were deleted. PT403.';
 revoke execute on function app.list_roles(boolean) from public;

@@ -10,11 +10,7 @@ import { codeOf, EmbeddedError, run } from './run.ts'
 /** Makes the data folder if there is none, and refuses one that these programs cannot run. */
 export async function prepare(place: Place, password: string, sync: boolean): Promise<void> {
   const { data, folder, major, user } = place
-  for (const name of readdirSync(folder)) {
-    // What an interrupted initdb left.
-    if (name.startsWith('initdb-'))
-      rmSync(join(folder, name), { recursive: true, force: true, maxRetries: 5 })
-  }
+  removeDrafts(folder)
   const found = existsSync(data) && readdirSync(data).length > 0 ? readMajor(data) : undefined
   if (found === major) return
   if (found !== undefined) {
@@ -36,8 +32,16 @@ export async function prepare(place: Place, password: string, sync: boolean): Pr
     await run(place.programs.initdb, args, { user })
     renameSync(join(draft, 'postgres'), data)
   } finally {
-    rmSync(draft, { recursive: true, force: true, maxRetries: 5 })
+    // Also once more what was there before: an initdb whose Node was killed may have written on for a while.
+    removeDrafts(folder)
   }
+}
+
+/** Removes what an initdb has not finished, or was interrupted in. */
+function removeDrafts(folder: string): void {
+  for (const name of readdirSync(folder))
+    if (name.startsWith('initdb-'))
+      rmSync(join(folder, name), { recursive: true, force: true, maxRetries: 5 })
 }
 
 /** Starts PostgreSQL on the loopback address and returns its port. */
