@@ -8,6 +8,7 @@ import { connectRedis } from './limits/redis.ts'
 import { refusedSessions } from './limits/refused.ts'
 import { keyFor, organizationRules, type OwnRule, ruleIn } from './limits/rules.ts'
 import { Problem, toProblem } from './problem.ts'
+import { ofMemberships, ofSessions } from './problems.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -17,13 +18,7 @@ declare module 'fastify' {
 }
 
 /** What the database says to whoever has a token and no business with its organization. */
-const refusals = new Set([
-  'session_unknown',
-  'session_revoked',
-  'session_expired',
-  'membership_revoked',
-  'organization_deleted',
-])
+const refusals = new Set([...ofSessions, ...ofMemberships])
 
 const tooMany = (seconds: number) =>
   new Problem(429, 'rate_limited', `Too many requests: try again in ${seconds} seconds.`)

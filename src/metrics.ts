@@ -4,6 +4,7 @@ import type { Config } from './config.ts'
 import { mayRead } from './metrics/listener.ts'
 import type { Metrics } from './metrics/registry.ts'
 import { Problem, toProblem } from './problem.ts'
+import { ofMemberships, ofSessions } from './problems.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -12,15 +13,7 @@ declare module 'fastify' {
 }
 
 /** Problems that say that a token is good for nothing (any more). */
-const ofTokens = new Set([
-  'session_unknown',
-  'session_revoked',
-  'session_expired',
-  'membership_revoked',
-  'organization_deleted',
-  'invalid_refresh_token',
-  'refresh_token_reused',
-])
+const ofTokens = new Set([...ofSessions, ...ofMemberships, 'invalid_refresh_token', 'refresh_token_reused'])
 /** What @fastify/jwt says of an access token; everything else is invalid. */
 const reasons: Record<string, string> = {
   FST_JWT_NO_AUTHORIZATION_IN_HEADER: 'missing',

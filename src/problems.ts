@@ -382,3 +382,8 @@ export const problems: Record<string, { status: number; title: string; detail?: 
   internal: { status: 500, title: 'Something went wrong on our side' },
   database_unavailable: { status: 503, title: 'The database is not available' },
 }
+
+/** What the database says to a session that is good for nothing (any more). */
+export const ofSessions = ['session_unknown', 'session_revoked', 'session_expired']
+/** What it says to one that is good, but not for this organization (any more). */
+export const ofMemberships = ['membership_revoked', 'organization_deleted']

@@ -1,9 +1,17 @@
-import { problems } from '../problems.ts'
+import { ofMemberships, ofSessions, problems } from '../problems.ts'
 import type { Operation } from './document.ts'
 
 const has = (operation: Operation, place: string, name?: string) =>
   (operation.parameters ?? []).some(p => p.in === place && (name === undefined || p.name === name))
 const needsToken = ({ security }: Operation) => security === undefined || security.length > 0
+
+/** Of what is done in an organization; a route without a permission of its own names them itself. */
+export const inOrganization = [
+  'no_organization',
+  ...ofMemberships,
+  'permission_denied',
+  'support_grant_needed',
+]
 
 /**
  * What can go wrong follows mostly from what an operation takes; a route names only what is its
@@ -17,17 +25,8 @@ const rules: [(operation: Operation, method: string) => boolean, string[]][] = [
   [o => needsToken(o) || o.parameters !== undefined || o.requestBody !== undefined, ['validation']],
   [o => has(o, 'query') || o.requestBody !== undefined, ['invalid_value']],
   [o => has(o, 'query', 'cursor'), ['invalid_cursor']],
-  [needsToken, ['unauthorized', 'session_unknown', 'session_revoked', 'session_expired']],
-  [
-    o => o['x-permission'] !== undefined,
-    [
-      'no_organization',
-      'membership_revoked',
-      'organization_deleted',
-      'permission_denied',
-      'support_grant_needed',
-    ],
-  ],
+  [needsToken, ['unauthorized', ...ofSessions]],
+  [o => o['x-permission'] !== undefined, inOrganization],
   [o => has(o, 'path'), ['not_found']],
   // A body is read whether or not the operation has a use for it.
   [(_, method) => method !== 'get', ['request_timeout', 'payload_too_large', 'unsupported_media_type']],

@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import { type Entry, renderCalendar } from '../calendar.ts'
 import type { App } from '../fastify.ts'
 import { answer, IdempotencyKey } from '../openapi.ts'
-import { constraintsOf } from '../openapi/refusals.ts'
+import { constraintsOf, inOrganization } from '../openapi/refusals.ts'
 import {
   DateOnly,
   Id,
@@ -70,14 +70,6 @@ const NewFeed = Strict(
   },
   { title: 'MadeCalendarFeed' },
 )
-/** Those of an operation in an organization that needs one of two permissions, or none. */
-const problems = [
-  'no_organization',
-  'membership_revoked',
-  'organization_deleted',
-  'permission_denied',
-  'support_grant_needed',
-]
 const tags = ['calendar']
 
 /** The calendar, and the subscriptions of calendar programs to it. */
@@ -91,7 +83,7 @@ export async function calendarRoutes(app: App) {
         summary: 'Read what happens from one day to another',
         description:
           'Shows (with `shows.read`), and items, segments and lodgings of itineraries (with `itineraries.read`) as far as they are for you; by time. At most 367 days.',
-        'x-problems': [...problems, 'calendar_range'],
+        'x-problems': [...inOrganization, 'calendar_range'],
         querystring: Strict({
           from: Type.Optional(
             Type.String({ ...DateOnly, description: 'First day; today (UTC) if not given' }),
@@ -126,7 +118,7 @@ export async function calendarRoutes(app: App) {
         operationId: 'listCalendarFeeds',
         summary: 'List your calendar feeds',
         description: 'Those that you have made in the organization and not revoked.',
-        'x-problems': problems,
+        'x-problems': inOrganization,
         response: { 200: answer('Feeds', ShortList(Feed)) },
       },
     },
@@ -145,7 +137,7 @@ export async function calendarRoutes(app: App) {
         summary: 'Make a calendar feed',
         description:
           'An address that a calendar program can subscribe to. Whoever has it sees what you see in the calendar, as long as you do; it is shown once.',
-        'x-problems': [...problems, ...constraintsOf('calendar_feeds')],
+        'x-problems': [...inOrganization, ...constraintsOf('calendar_feeds')],
         headers: IdempotencyKey,
         body: Strict({ name: feed.name }, { title: 'NewCalendarFeed' }),
         response: { 201: answer('Made', NewFeed, 'Location') },
@@ -179,7 +171,7 @@ export async function calendarRoutes(app: App) {
         operationId: 'revokeCalendarFeed',
         summary: 'Revoke a calendar feed for good',
         description: 'Its address stops working with the next request.',
-        'x-problems': problems,
+        'x-problems': inOrganization,
         params: IdParams,
         response: { 204: answer('Revoked') },
       },
