@@ -1,18 +1,10 @@
 import type postgres from 'postgres'
-
-interface PlayedShow {
-  id: string
-  show_on: string
-  status: string | undefined
-  tickets_sold: number
-  fee_minor?: number
-  currency?: string
-}
+import type { Played } from './demo-settlements.ts'
 
 /** What a show that lies behind has brought and cost, as the demo's books have it. */
 export async function seedBooks(
   sql: postgres.TransactionSql,
-  { id, show_on, status, tickets_sold, fee_minor = 0, currency }: PlayedShow,
+  { id, show_on, status, tickets_sold, fee_minor = 0, currency }: Played & { status: string | undefined },
 ): Promise<void> {
   if (currency === undefined || !['played', 'settled'].includes(status ?? '')) return
   const entries = [

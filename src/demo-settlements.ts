@@ -1,7 +1,7 @@
 import type postgres from 'postgres'
 
-/** A show of the demo that was played. */
-interface Played {
+/** A show of the demo, as far as its money goes. */
+export interface Played {
   id: string
   show_on: string
   capacity: number

@@ -141,8 +141,8 @@ async function seedPeople(sql: postgres.TransactionSql): Promise<void> {
 }
 
 /** The next shows of the first artist are a tour, with a crew that the viewer is in. */
-async function seedTour(sql: postgres.TransactionSql, name: keyof typeof season): Promise<void> {
-  const [artist] = season[name].artists
+async function seedTour(sql: postgres.TransactionSql, company: Company): Promise<void> {
+  const [artist] = season[company].artists
   const shows = await sql<{ id: string; show_on: string; city: string; time_zone: string }[]>`
     select s.id, s.show_on::text, v.city, v.time_zone from app.shows s
     join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id
@@ -158,7 +158,7 @@ async function seedTour(sql: postgres.TransactionSql, name: keyof typeof season)
   const tour = { name: 'Winter Tour', artist, starts_on: first.show_on, ends_on: last.show_on }
   const itinerary_id = await create('itineraries', tour)
   const crew = await create('party_groups', { itinerary_id, name: 'Crew' })
-  const viewer = people.find(([, , organization, role]) => organization === name && role === 'viewer')
+  const viewer = people.find(([, , of, role]) => of === company && role === 'viewer')
   const [account] = await sql<{ id: string }[]>`select id from app.users where email = ${viewer?.[0] ?? ''}`
   const member = { itinerary_id, name: viewer?.[1], role: 'Monitor engineer', user_id: account?.id ?? null }
   const passenger = await create('party_members', { ...member, group_ids: [crew] })
