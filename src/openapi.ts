@@ -88,7 +88,7 @@ export const openapi = fp(
           title: 'Callboard',
           version,
           description:
-            'Shows, people and organizations of companies that put on live shows. Every organization sees only its own: the database decides.',
+            'Shows, tours, money and people of companies that put on live shows. Every organization sees only its own: the database decides.',
           license: { name: 'MIT', identifier: 'MIT' },
           contact: { name: 'The developers of Callboard' },
         },
