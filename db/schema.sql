@@ -60,5 +60,6 @@
 --!include itinerary_publishing.sql
 --!include calendar.sql
 --!include calendar_feeds.sql
+--!include visible_org.sql
 --!include deletion_retention.sql
 --!include deletion_purge.sql

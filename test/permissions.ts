@@ -27,6 +27,7 @@ export type Actor = (typeof actors)[number]
 export const roles = ['viewer', 'manager', 'admin', 'owner'] as const
 /** Manages people, and otherwise only sees what a viewer does, or could make nobody a viewer. */
 export const customPermissions = [
+  'analytics.read',
   'finance.read',
   'itineraries.read',
   'members.manage',

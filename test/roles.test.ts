@@ -23,7 +23,15 @@ interface MemberPermissions {
 
 /** What a viewer holds, with something more and without something. */
 const asViewer = (more: string[] = [], less?: string) =>
-  ['finance.read', 'itineraries.read', 'members.read', 'organization.read', 'shows.read', ...more]
+  [
+    'analytics.read',
+    'finance.read',
+    'itineraries.read',
+    'members.read',
+    'organization.read',
+    'shows.read',
+    ...more,
+  ]
     .filter(name => name !== less)
     .sort()
 

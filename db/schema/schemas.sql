@@ -1,11 +1,17 @@
--- Two schemas. `app` is what the API works with, always under row-level security.
+-- Two pairs of schemas. `app` is what the API works with, always under row-level security.
 -- `app_private` holds keys, secrets and the helpers that need them; the API has no way in.
+-- `analytics` are views for the API and for BI tools, of the one organization that who asks belongs to,
+-- over the materialized views of `analytics_private`, which know no row-level security.
 
 create schema if not exists app;
 create schema if not exists app_private;
+create schema if not exists analytics;
+create schema if not exists analytics_private;
 
 comment on schema app is 'What the API works with; every table is under row-level security.';
 comment on schema app_private is 'Keys, secrets and helpers; never granted to a login.';
+comment on schema analytics is 'Sums and counts of your organization, for the API and for BI tools.';
+comment on schema analytics_private is 'Materialized views with the rows of all organizations; never granted to a login.';
 
 -- PostgreSQL lets everybody execute a new function. Here nobody may until it is granted.
 alter default privileges for role callboard_owner revoke execute on functions from public;
@@ -19,6 +25,10 @@ alter default privileges for role callboard_rollup revoke execute on functions f
 grant usage on schema app to callboard_api, callboard_worker, callboard_auditor;
 -- CREATE is what lets the owner hand a function over to the definer; the definer never logs in.
 grant usage, create on schema app, app_private to callboard_definer;
+grant usage on schema analytics to callboard_api, callboard_bi;
+-- It owns the materialized views, which it makes and refreshes, and the views over them.
+grant usage, create on schema analytics, analytics_private to callboard_rollup;
+grant usage on schema app to callboard_rollup;
 
 -- Trigram search for show titles, with the organization in the same index.
 create extension if not exists pg_trgm with schema app_private;
