@@ -60,6 +60,8 @@
 --!include itinerary_publishing.sql
 --!include calendar.sql
 --!include calendar_feeds.sql
+--!include client_events.sql
+--!include use.sql
 --!include visible_org.sql
 --!include deletion_retention.sql
 --!include deletion_purge.sql

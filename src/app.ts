@@ -15,6 +15,7 @@ import { malformed, problemDetails } from './problem.ts'
 import { accessRoutes } from './routes/access.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { authRoutes } from './routes/auth.ts'
+import { clientEventRoutes } from './routes/client-events.ts'
 import { dealRoutes } from './routes/deals.ts'
 import { depositRoutes } from './routes/deposits.ts'
 import { financeCategoryRoutes } from './routes/finance-categories.ts'
@@ -39,6 +40,7 @@ import { supportRoutes } from './routes/support.ts'
 import { ticketTierRoutes } from './routes/ticket-tiers.ts'
 import { userRoutes } from './routes/users.ts'
 import { venueRoutes } from './routes/venues.ts'
+import { tally } from './tally.ts'
 import { tenant } from './tenant.ts'
 import { tokens } from './tokens.ts'
 import { validation } from './validation.ts'
@@ -103,6 +105,7 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
   await app.register(validation)
   await app.register(tokens, { config, secret: jwtSecret })
   await app.register(tenant, { pool, supportPool })
+  await app.register(tally, { pool, config })
   await app.register(limits, { config })
   await app.register(methods)
   await app.register(openapi, { url: config.PUBLIC_URL ?? '/', version })
@@ -143,6 +146,7 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
     await signedIn.register(importRoutes, { limit: config.IMPORT_LIMIT })
     await signedIn.register(itineraryRoutes)
     await signedIn.register(calendarRoutes)
+    await signedIn.register(clientEventRoutes)
     await signedIn.register(auditRoutes)
     await signedIn.register(retentionRoutes)
   })

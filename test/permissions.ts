@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import {
   aShow,
   join,
@@ -537,6 +538,12 @@ export const table: Record<string, Line> = {
     }),
   ],
   readCalendarFeed: [everybody, async world => ({ path: (await aFeed(world, world.owner)).path })],
+
+  // A superadmin is no member.
+  recordClientEvents: [
+    [401, 202, 202, 202, 202, 202, 202, 403],
+    only(() => ({ events: [{ id: randomUUID(), kind: 'page_view', name: 'shows/detail' }] })),
+  ],
 
   listEvents: [[401, 403, 403, 200, 200, 403, 200, 200]],
   readEvent: [[401, 403, 403, 200, 200, 403, 404, 200], anEventOf],

@@ -136,7 +136,16 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     'lodging-rooms': named,
   })
   await make(`/api/itineraries/${tour.itineraries}/publish`, { note: `Note ${marker}` })
-  await make('/api/calendar-feeds', { name: `Feed ${marker}` })
+  const { body: feed } = await call<{ path: string }>('POST /api/calendar-feeds', {
+    token: owner.token,
+    body: { name: `Feed ${marker}` },
+  })
+  await call(`GET ${feed.path}`)
+  await call('POST /api/events', {
+    token: owner.token,
+    body: { events: [{ id: randomUUID(), kind: 'action', name: marker, properties: { marker } }] },
+  })
+  await server.app.tally.flush()
   const invitation = await make('/api/invitations', {
     email: `invited.${marker}@example.com`,
     role: 'manager',
@@ -213,6 +222,7 @@ export const shared = [
   'app.finance_record_status_transitions',
   'app_private.context_keys',
   'app_private.sealing',
+  'app_private.use_batches',
 ]
 
 // Of those who were removed one at a time nothing belongs to the organization any more.
