@@ -172,7 +172,7 @@ t.test('client events', async t => {
   await t.test('go after 90 days, unless a legal hold keeps them', async t => {
     for (const { token } of [ana, ben]) await post(token, [event(), event(), event()])
     await db.admin`
-      update app.client_events e set received_at = now() - make_interval(days => 88 + x.n)
+      update app.client_events e set received_at = now() - make_interval(days => 88 + x.n, hours => -1)
       from (select ctid, row_number() over (partition by organization_id order by id)::int as n from app.client_events) x
       where x.ctid = e.ctid`
     await call('POST /api/legal-holds', { token: ben.token, body: { reason: 'A lawsuit' } })
