@@ -13,6 +13,7 @@ import { methods } from './methods.ts'
 import { openapi } from './openapi.ts'
 import { malformed, problemDetails } from './problem.ts'
 import { accessRoutes } from './routes/access.ts'
+import { analyticsRoutes } from './routes/analytics.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { authRoutes } from './routes/auth.ts'
 import { clientEventRoutes } from './routes/client-events.ts'
@@ -147,6 +148,7 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
     await signedIn.register(itineraryRoutes)
     await signedIn.register(calendarRoutes)
     await signedIn.register(clientEventRoutes)
+    await signedIn.register(analyticsRoutes)
     await signedIn.register(auditRoutes)
     await signedIn.register(retentionRoutes)
   })
