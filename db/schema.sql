@@ -67,5 +67,7 @@
 --!include rollup_refreshing.sql
 --!include finance_by_month.sql
 --!include finance_figures.sql
+--!include activity.sql
+--!include use_figures.sql
 --!include deletion_retention.sql
 --!include deletion_purge.sql

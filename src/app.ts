@@ -13,6 +13,7 @@ import { methods } from './methods.ts'
 import { openapi } from './openapi.ts'
 import { malformed, problemDetails } from './problem.ts'
 import { accessRoutes } from './routes/access.ts'
+import { activityRoutes } from './routes/activity.ts'
 import { analyticsRoutes } from './routes/analytics.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { authRoutes } from './routes/auth.ts'
@@ -25,6 +26,7 @@ import { financeRecordRoutes } from './routes/finance-records.ts'
 import { calendarFeedRoutes, calendarRoutes } from './routes/calendar.ts'
 import { healthRoutes } from './routes/health.ts'
 import { importRoutes } from './routes/imports.ts'
+import { integrationRoutes } from './routes/integrations.ts'
 import { acceptInvitationRoutes, invitationRoutes } from './routes/invitations.ts'
 import { itineraryRoutes } from './routes/itineraries.ts'
 import { meRoutes } from './routes/me.ts'
@@ -148,6 +150,8 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
     await signedIn.register(itineraryRoutes)
     await signedIn.register(calendarRoutes)
     await signedIn.register(clientEventRoutes)
+    await signedIn.register(activityRoutes)
+    await signedIn.register(integrationRoutes, { delay: config.USE_FLUSH_INTERVAL })
     await signedIn.register(analyticsRoutes)
     await signedIn.register(auditRoutes)
     await signedIn.register(retentionRoutes)
