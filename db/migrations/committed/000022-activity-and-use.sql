@@ -1,5 +1,5 @@
 --! Previous: sha1:c2cb0bf350f55e5e10d42e79de89537c9df3df84
---! Hash: sha1:2fb64d0e446e5c07b54ac5b84d319b3e29a84cc5
+--! Hash: sha1:83218afb3a8a7391cb61256bb7135a849e3ff468
 --! Message: activity and use
 
 --! Included client_events.sql
@@ -1160,8 +1160,8 @@ language plpgsql stable
 set search_path = ''
 as $$
 declare
-  until date := coalesce(to_on, from_on + 29, app.today());
-  since date := coalesce(from_on, until - 29);
+  until date := least(coalesce(to_on, from_on + 29, app.today()), '9999-12-31');
+  since date := coalesce(from_on, greatest(until - 29, '0001-01-01'));
   fresh record;
   body jsonb;
 begin
@@ -1292,8 +1292,8 @@ as $$
 declare
   -- What is counted is written down a little later.
   as_of timestamptz := now() - make_interval(secs => 2 * delay_seconds);
-  until date := coalesce(to_on, from_on + 29, (now() at time zone 'UTC')::date);
-  since date := coalesce(from_on, until - 29);
+  until date := least(coalesce(to_on, from_on + 29, (now() at time zone 'UTC')::date), '9999-12-31');
+  since date := coalesce(from_on, greatest(until - 29, '0001-01-01'));
   body jsonb;
 begin
   perform app.require('analytics.read');
