@@ -1,10 +1,10 @@
 import { Type } from '@sinclair/typebox'
+import { fresh } from '../analytics-shapes.ts'
 import type { App } from '../fastify.ts'
 import { answer } from '../openapi.ts'
 import { Line, Nullable, Strict, Timestamp } from '../schemas.ts'
 import type { Answer } from '../tenant.ts'
 import { Day, days, List, permission, range, Tally } from './activity.ts'
-import { fresh } from './analytics.ts'
 
 const used = {
   calls: Tally('How often it was used', 12),

@@ -1,5 +1,5 @@
---! Previous: sha1:c2cb0bf350f55e5e10d42e79de89537c9df3df84
---! Hash: sha1:83218afb3a8a7391cb61256bb7135a849e3ff468
+--! Previous: sha1:e172f51c295d303dfba931e8e63c22c5b38e0c7f
+--! Hash: sha1:bc047dfa9ba1fd3017d4eed2e998d25df9a90368
 --! Message: activity and use
 
 --! Included client_events.sql
@@ -824,8 +824,8 @@ create table if not exists analytics_private.rollups (
   -- which its figures may be others: '*' is any. client_event is what comes without events of the log.
   sources text[] not null,
   resources text[] not null,
-  -- Of one that knows what day it is: how often that may be another day somewhere.
-  turns interval,
+  -- Whether it knows what day it is where an organization is, so that tomorrow it is another one.
+  has_today boolean not null default false,
   -- Null until it has been filled for the first time.
   as_of timestamptz,
   refreshed_at timestamptz,
@@ -863,7 +863,7 @@ create policy insert_owner on analytics_private.refreshing for insert to callboa
 insert into analytics_private.refreshing default values on conflict do nothing;
 comment on table analytics_private.refreshing is 'Locked by whoever refreshes a materialized view, so that there is one at a time.';
 
-create or replace function analytics_private.register_rollup(name text, sources text[], resources text[], turns interval default null) returns void
+create or replace function analytics_private.register_rollup(name text, sources text[], resources text[], has_today boolean default false) returns void
 language plpgsql volatile
 set search_path = ''
 as $$
@@ -871,17 +871,17 @@ begin
   execute format('alter materialized view analytics_private.%I owner to callboard_rollup', register_rollup.name);
   execute format('alter view analytics.%I owner to callboard_rollup', register_rollup.name);
   execute format('grant select on analytics.%I to callboard_api, callboard_bi', register_rollup.name);
-  insert into analytics_private.rollups as r (name, sources, resources, turns)
-  values (register_rollup.name, register_rollup.sources, register_rollup.resources, register_rollup.turns)
+  insert into analytics_private.rollups as r (name, sources, resources, has_today)
+  values (register_rollup.name, register_rollup.sources, register_rollup.resources, register_rollup.has_today)
   on conflict on constraint rollups_pkey do update
-  set sources = excluded.sources, resources = excluded.resources, turns = excluded.turns,
+  set sources = excluded.sources, resources = excluded.resources, has_today = excluded.has_today,
     -- What is defined anew is computed anew.
     state = null;
 end
 $$;
-comment on function analytics_private.register_rollup(text, text[], text[], interval) is
-  'Hands the materialized view analytics_private.<name> and the view analytics.<name> over to callboard_rollup, grants the latter to those who read figures, and has the former refreshed when the tables `sources` change or an event about one of `resources` happens (turns: see the table).';
-revoke execute on function analytics_private.register_rollup(text, text[], text[], interval) from public;
+comment on function analytics_private.register_rollup(text, text[], text[], boolean) is
+  'Hands the materialized view analytics_private.<name> and the view analytics.<name> over to callboard_rollup, grants the latter to those who read figures, and has the former refreshed when the tables `sources` change or an event about one of `resources` happens, or with has_today when the day turns somewhere.';
+revoke execute on function analytics_private.register_rollup(text, text[], text[], boolean) from public;
 
 create or replace function app.freshness(variadic rollups text[], out as_of timestamptz, out is_current boolean)
 language plpgsql stable parallel restricted security definer
@@ -897,7 +897,8 @@ begin
   -- Events are kept for 90 days at least.
   select case when bool_and(r.as_of is not null) then min(r.as_of) end,
     bool_and(coalesce(r.as_of > now() - interval '90 days', false)
-      and (r.turns is null or date_bin(r.turns, now(), 'epoch') = date_bin(r.turns, r.refreshed_at, 'epoch'))
+      and not (r.has_today and exists (select from app.organizations o
+        where o.id = organization and (r.refreshed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date))
       and not exists (select from app.event_log l
         where l.organization_id = organization and l.occurred_at >= r.as_of and (l.resource_type = any (r.resources) or '*' = any (r.resources)))
       and not ('client_event' = any (r.resources) and exists (select from app.client_events c
@@ -1060,8 +1061,10 @@ begin
   for r in select * from analytics_private.rollups v where behind is null or v.name > behind #>> '{}' order by v.name loop
     now_state := analytics_private.state_of(r.sources);
     if r.state = now_state and current_setting('track_counts')::boolean
-      and (r.turns is null or date_bin(r.turns, clock_timestamp(), 'epoch') = date_bin(r.turns, r.refreshed_at, 'epoch'))
-      and not exists (select from jsonb_each_text(seen) s where (s.key = any (r.resources) or '*' = any (r.resources) and s.key <> 'client_event') and s.value::timestamptz >= r.as_of)
+      and not (r.has_today and exists (select from app.organizations o
+        where (r.refreshed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date))
+      and not exists (select from jsonb_each_text(seen) s
+        where (s.key = any (r.resources) or '*' = any (r.resources) and s.key <> 'client_event') and s.value::timestamptz >= r.as_of)
     then
       update analytics_private.rollups v set as_of = greatest(v.as_of, horizon) where v.name = r.name;
       continue;
@@ -1081,7 +1084,7 @@ begin
       continue;
     end;
     update analytics_private.rollups v
-    set as_of = greatest(v.as_of, horizon), refreshed_at = began, took = clock_timestamp() - began, row_count = n, state = now_state
+    set as_of = greatest(v.as_of, horizon), refreshed_at = now(), took = clock_timestamp() - began, row_count = n, state = now_state
     where v.name = r.name;
     -- The sealer of events waits for the end of this transaction.
     return jsonb_build_object('refreshed', r.name, 'rows', n, 'ms', (extract(epoch from clock_timestamp() - began) * 1000)::integer,
@@ -1099,13 +1102,6 @@ grant execute on function app.refresh_rollups(jsonb) to callboard_worker;
 --! Included activity.sql
 -- What people do, by day where their organization is: from the event log, as long as that is kept, and
 -- from what programs tell. Both have a row for each member, so that people can be counted over any time.
-
-drop policy if exists select_rollup on app.event_log;
-create policy select_rollup on app.event_log for select to callboard_rollup using (true);
-grant select (organization_id, occurred_at, actor_id, actor_kind, action) on app.event_log to callboard_rollup;
-drop policy if exists select_rollup on app.organizations;
-create policy select_rollup on app.organizations for select to callboard_rollup using (true);
-grant select (id, time_zone) on app.organizations to callboard_rollup;
 
 create materialized view if not exists analytics_private.activity_by_day as
   select e.organization_id, (e.occurred_at at time zone o.time_zone)::date as day,
