@@ -1,5 +1,5 @@
---! Previous: sha1:e172f51c295d303dfba931e8e63c22c5b38e0c7f
---! Hash: sha1:8a872b4905e7efc45eca9e61f9e9bce4466b03a4
+--! Previous: sha1:139912369778931027955fcf89babc9b4ccc0fdf
+--! Hash: sha1:39b4c95431999fb472819c9a941e13498d3d6ebc
 --! Message: activity and use
 
 --! Included client_events.sql
@@ -887,6 +887,9 @@ create or replace function app.freshness(variadic rollups text[], out as_of time
 language plpgsql stable parallel restricted security definer
 set search_path = ''
 set client_min_messages = 'error'
+-- Only the events since as_of, which are few, whatever the planner thinks: it does not know as_of.
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
   organization uuid := app.org_if('analytics.read');
@@ -992,6 +995,8 @@ language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
 set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
   organization uuid;
