@@ -15,6 +15,7 @@ import { malformed, problemDetails } from './problem.ts'
 import { accessRoutes } from './routes/access.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { authRoutes } from './routes/auth.ts'
+import { biCredentialRoutes } from './routes/bi-credentials.ts'
 import { dealRoutes } from './routes/deals.ts'
 import { depositRoutes } from './routes/deposits.ts'
 import { financeCategoryRoutes } from './routes/finance-categories.ts'
@@ -50,12 +51,21 @@ export interface AppOptions {
   /** Connections of callboard_support; without them there are no superadmins. */
   supportPool?: Pool | undefined
   jwtSecret: string
+  /** Where BI tools reach the database, if BI_DATABASE_URL does not say. */
+  databaseUrl?: string | undefined
   /** What the database has to tell for /metrics, asked as a role that may know. */
   gauges?: (() => Promise<readonly DatabaseGauge[]>) | undefined
 }
 
 /** Builds the server: plugins in the order in which they act, then the routes. It does not listen yet. */
-export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }: AppOptions): Promise<App> {
+export async function buildApp({
+  config,
+  pool,
+  supportPool,
+  jwtSecret,
+  databaseUrl,
+  gauges,
+}: AppOptions): Promise<App> {
   const app = Fastify({
     logger: loggerOptions(config),
     logController: new LogController({ disableRequestLogging: true }),
@@ -143,6 +153,9 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
     await signedIn.register(importRoutes, { limit: config.IMPORT_LIMIT })
     await signedIn.register(itineraryRoutes)
     await signedIn.register(calendarRoutes)
+    await signedIn.register(biCredentialRoutes, {
+      url: config.BI_DATABASE_URL ?? databaseUrl ?? config.DATABASE_URL ?? 'postgres://localhost/callboard',
+    })
     await signedIn.register(auditRoutes)
     await signedIn.register(retentionRoutes)
   })

@@ -137,6 +137,7 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
   })
   await make(`/api/itineraries/${tour.itineraries}/publish`, { note: `Note ${marker}` })
   await make('/api/calendar-feeds', { name: `Feed ${marker}` })
+  await make('/api/bi-credentials', { name: `Tool ${marker}` })
   const invitation = await make('/api/invitations', {
     email: `invited.${marker}@example.com`,
     role: 'manager',
