@@ -64,5 +64,9 @@
 --!include bi_commands.sql
 --!include bi_keeping.sql
 --!include visible_org.sql
+--!include rollups.sql
+--!include rollup_refreshing.sql
+--!include finance_by_month.sql
+--!include finance_figures.sql
 --!include deletion_retention.sql
 --!include deletion_purge.sql

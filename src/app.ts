@@ -13,6 +13,7 @@ import { methods } from './methods.ts'
 import { openapi } from './openapi.ts'
 import { malformed, problemDetails } from './problem.ts'
 import { accessRoutes } from './routes/access.ts'
+import { analyticsRoutes } from './routes/analytics.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { authRoutes } from './routes/auth.ts'
 import { biCredentialRoutes } from './routes/bi-credentials.ts'
@@ -153,6 +154,7 @@ export async function buildApp({
     await signedIn.register(importRoutes, { limit: config.IMPORT_LIMIT })
     await signedIn.register(itineraryRoutes)
     await signedIn.register(calendarRoutes)
+    await signedIn.register(analyticsRoutes)
     await signedIn.register(biCredentialRoutes, {
       url: config.BI_DATABASE_URL ?? databaseUrl ?? config.DATABASE_URL ?? 'postgres://localhost/callboard',
     })

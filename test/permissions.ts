@@ -464,6 +464,10 @@ export const table: Record<string, Line> = {
     },
   ],
 
+  readFinanceFigures: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readFreshness: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  refreshFigures: [[401, 403, 202, 202, 202, 403, 202, 403]],
+
   // A file without a header is a file all the same; without one it is refused before anybody is asked.
   createImport: [
     [401, 403, 201, 201, 201, 403, 201, 403],

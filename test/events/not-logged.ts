@@ -20,5 +20,7 @@ export const notLogged: Record<string, string> = {
   'app_private.refresh_tokens': 'hashes of secrets; a spent one that comes back is logged with its session',
   'app_private.support_grants': 'each is logged by the function that makes or revokes it',
   'app_private.sealing': 'how far the sealer is',
+  'analytics_private.rollups': 'how fresh the figures are',
+  'analytics_private.refreshing': 'locked by whoever refreshes them',
   'app_private.slugs': "follows the organization's name, which is logged with its slug",
 }

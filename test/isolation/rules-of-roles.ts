@@ -16,10 +16,11 @@ const bi_admins = `('app_private.make_bi_role(uuid,text,integer,integer,timestam
 /** What must be true of functions, views, roles and their rights. */
 export const rulesOfRoles: Rule[] = [
   {
-    rule: 'a SECURITY DEFINER function belongs to callboard_definer, except the one that makes tables and those that make roles',
+    rule: 'a SECURITY DEFINER function belongs to callboard_definer, except the ones that make tables, compute figures and make roles',
     offenders: `
       select name from functions where prosecdef and proowner <> 'callboard_definer'::regrole
         and not (name = 'app.maintain_event_partitions()' and proowner = 'callboard_owner'::regrole)
+        and not (name = 'app.refresh_rollups(jsonb)' and proowner = 'callboard_rollup'::regrole)
         and not (name in ${bi_admins} and proowner = 'callboard_bi_admin'::regrole)`,
     broken: `alter function app.search_shows(text) owner to callboard_owner`,
   },
@@ -156,7 +157,7 @@ export const rulesOfRoles: Rule[] = [
     broken: `grant callboard_bi_admin to callboard_owner`,
   },
   {
-    rule: 'the logins of BI tools read the views of analytics, call what tells whose rows these show, and have no other right',
+    rule: 'the logins of BI tools read the views of analytics, call what these need to know whose rows they show and how old they are, and have no other right',
     offenders: `
       select c.oid::regclass::text as name from pg_class c join ours on ours.oid = c.relnamespace
       where c.relkind in ('r', 'p', 'v', 'm', 'f') and not (nspname = 'analytics' and c.relkind = 'v') and has_any_column_privilege('callboard_bi', c.oid, 'select')
@@ -167,7 +168,7 @@ export const rulesOfRoles: Rule[] = [
       union all
       select nspname from ours where nspname <> 'analytics' and has_schema_privilege('callboard_bi', oid, 'usage')
       union all
-      select name from functions where name <> 'app.visible_org(text)' and has_function_privilege('callboard_bi', oid, 'execute')
+      select name from functions where name not in ('app.visible_org(text)', 'app.freshness(text[])') and has_function_privilege('callboard_bi', oid, 'execute')
       union all
       select r.rolname from pg_roles r where r.rolname <> 'callboard_bi' and pg_has_role('callboard_bi', r.oid, 'member')
       union all
@@ -177,13 +178,11 @@ export const rulesOfRoles: Rule[] = [
     broken: `grant execute on function app.current_org() to callboard_bi`,
   },
   {
-    rule: 'what analytics has can be read by the logins of BI tools, which may not call more than one function',
+    rule: 'what analytics has can be read by the logins of BI tools',
     offenders: `
       select c.oid::regclass::text as name from pg_class c join ours on ours.oid = c.relnamespace
-      where ours.nspname = 'analytics' and c.relkind = 'v'
-        and (not has_table_privilege('callboard_bi', c.oid, 'select')
-          or replace(pg_get_viewdef(c.oid), 'app.visible_org(', '') ~ '\\mapp(_private)?\\.\\w+\\(')`,
-    broken: `create view analytics.loot with (security_barrier) as select id from app.organizations where id = app.current_org()`,
+      where ours.nspname = 'analytics' and c.relkind = 'v' and not has_table_privilege('callboard_bi', c.oid, 'select')`,
+    broken: `revoke select on analytics.freshness from callboard_bi`,
   },
   {
     rule: 'a login of a BI tool is of its group and of nothing else, and has a limit and an end',
@@ -229,6 +228,25 @@ export const rulesOfRoles: Rule[] = [
         and not coalesce(c.reloptions && '{security_invoker=true,security_invoker=on}', false)
         and not (ours.nspname = 'analytics' and coalesce('security_barrier=true' = any (c.reloptions), false) and c.relowner = 'callboard_rollup'::regrole)`,
     broken: `alter view app.show_list set (security_invoker = false)`,
+  },
+  {
+    rule: 'a view of figures compares the organization of their rows with that of whoever reads it, or knows no rows of organizations',
+    offenders: `
+      select c.oid::regclass::text as name from pg_class c join ours on ours.oid = c.relnamespace
+      where ours.nspname = 'analytics' and c.relkind = 'v' and c.oid <> 'analytics.freshness'::regclass
+        and pg_get_viewdef(c.oid) !~ 'WHERE \\(+(\\w+\\.)?organization_id = \\( SELECT app\\.visible_org\\('`,
+    broken: `create or replace view analytics.finance_by_month with (security_barrier = true) as
+      select m.month, m.status, m.currency, m.income_minor, m.expense_minor, m.income_minor - m.expense_minor as profit_minor,
+        m.base_currency, m.base_income_minor, m.base_expense_minor, m.base_income_minor - m.base_expense_minor as base_profit_minor,
+        m.records, now() as as_of from analytics_private.finance_by_month m where m.organization_id <> (select app.visible_org())`,
+  },
+  {
+    rule: 'figures have a comment on each view and each column of it, which BI tools show',
+    offenders: `
+      select format('%s.%s', c.oid::regclass, a.attname) as name from pg_class c join ours on ours.oid = c.relnamespace
+      join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+      where ours.nspname = 'analytics' and c.relkind = 'v' and col_description(c.oid, a.attnum) is null`,
+    broken: `comment on column analytics.finance_by_month.month is null`,
   },
   {
     rule: 'no login reads a materialized view, which has no policies',

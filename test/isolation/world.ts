@@ -1,6 +1,7 @@
 import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import type { Test } from 'tap'
+import { refresh } from '../figures.ts'
 import { type Database, join, type Person, register, signIn, type TestServer } from '../helper.ts'
 import { makeTour, type Tour } from '../itineraries.ts'
 import { claimsOf } from '../tokens.ts'
@@ -193,6 +194,8 @@ export async function makeWorld(server: TestServer): Promise<World> {
   ]
   const removed = await join(server, victim.owner, 'manager', 'Rita')
   const revoked = await signIn(server, victim.viewer.email, victim.organization)
+  // Now, so that there are figures of the one that is then deleted.
+  await refresh(server.db)
   const done = await Promise.all([
     call(`DELETE /api/users/${removed.id}`, { token: victim.owner.token }),
     call('POST /api/auth/sign-out', { token: revoked.token }),
@@ -214,6 +217,8 @@ export const shared = [
   'app.finance_record_status_transitions',
   'app_private.context_keys',
   'app_private.sealing',
+  'analytics_private.rollups',
+  'analytics_private.refreshing',
 ]
 
 // Of those who were removed one at a time nothing belongs to the organization any more.
