@@ -1,4 +1,6 @@
+import { spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { connectionsOf, verifierOf } from '../src/bi.ts'
 import { connectBi, type Credential, makeCredential, makeProbe } from './bi.ts'
@@ -332,6 +334,50 @@ t.test('BI credentials', async t => {
         ['bi.rotate', true],
         ['bi.create', true],
       ],
+    )
+  })
+
+  await t.test('a DBA makes, lists, rotates and revokes them with a script', async t => {
+    const [{ slug } = { slug: '' }] = await db.admin<{ slug: string }[]>`
+      select slug from app.organizations where id = ${ana.organization}`
+    const bi = (...args: string[]) =>
+      spawnSync(process.execPath, ['--import', 'tsx', 'scripts/bi.ts', ...args], {
+        cwd: fileURLToPath(new URL('..', import.meta.url)),
+        env: { PATH: process.env['PATH'], MIGRATOR_DATABASE_URL: db.url('callboard_migrator') },
+        encoding: 'utf8',
+      })
+    const shownBy = ({ stdout, stderr }: ReturnType<typeof bi>) => {
+      t.equal(stderr, '')
+      return { connect: JSON.parse(stdout.slice(stdout.indexOf('{'))) as Credential['connect'] }
+    }
+    const made = bi('create', '--org', slug, '--name', 'Power BI', '--days', '7', '--connections', '2')
+    const first = shownBy(made)
+    const id = /^[0-9a-f-]{36}/.exec(made.stdout)?.[0] ?? ''
+    const sql = connectBi(t, first)
+    t.same(await titles(sql), ['of Ana'])
+    t.match(await read({ id }), { name: 'Power BI', connection_limit: 2, created_by: null })
+    t.match(bi('list', '--org', slug).stdout, new RegExp(`${id}.*Power BI.*active`))
+
+    const second = shownBy(bi('rotate', id))
+    await t.rejects(titles(sql))
+    t.same(await titles(connectBi(t, second)), ['of Ana'])
+
+    t.match(bi('revoke', id).stdout, /^Revoked; connections ended: 1/)
+    await t.rejects(titles(connectBi(t, second)))
+    t.match(bi('list').stdout, new RegExp(`${id}.*revoked`))
+
+    t.match(bi('create', '--org', 'nobody', '--name', 'x'), { status: 1, stderr: /no organization nobody/ })
+    t.match(bi('create', '--org', slug, '--name', ' '), { status: 1, stderr: /bi_credentials_name_length/ })
+    t.match(bi('revoke', randomUUID()), { status: 1, stderr: 'not_found' })
+    for (const wrong of [[], ['create'], ['rotate'], ['list', '--days', 'x']])
+      t.match(bi(...wrong), { status: 1, stderr: /^Usage: / })
+    const { body } = await call<{ items: { action: string; actor_kind: string }[] }>(
+      `GET /api/audit/events?resource_id=${id}`,
+      { token },
+    )
+    t.same(
+      body.items.map(({ action, actor_kind }) => [action, actor_kind]),
+      ['bi.revoke', 'bi.rotate', 'bi.create'].map(action => [action, 'system']),
     )
   })
 
