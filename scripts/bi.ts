@@ -44,7 +44,10 @@ async function main(): Promise<void> {
   if (!url) throw new Error('Set MIGRATOR_DATABASE_URL to the connection of callboard_migrator.')
   const sql = postgres(url, { max: 1, onnotice: () => {} })
   try {
-    if (command === 'list') { console.table(await listLogins(sql, values.org ?? null)); return; }
+    if (command === 'list') {
+      console.table(await listLogins(sql, values.org ?? null))
+      return
+    }
     const made = await newDatabasePassword()
     let credential = id
     if (command === 'create') credential = await create(sql, made)
@@ -53,7 +56,10 @@ async function main(): Promise<void> {
     else await sql`select app_private.revoke_bi_credential(${id})`
     // After it has been committed, so that nothing that connects again at once stays.
     const [{ ended }] = await sql<[{ ended: string }]>`select app.end_bi_connections() as ended`
-    if (command === 'revoke') { console.log(`Revoked; connections ended: ${ended}`); return; }
+    if (command === 'revoke') {
+      console.log(`Revoked; connections ended: ${ended}`)
+      return
+    }
     await show(sql, credential, made, process.env['BI_DATABASE_URL'] ?? url)
   } finally {
     await sql.end({ timeout: 5 })

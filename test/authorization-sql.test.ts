@@ -279,6 +279,19 @@ const table: Record<string, Cell[]> = {
     [['owner'], k => `select app.revoke_bi_credential('${k.bi}')`],
     nobody,
   ],
+  'app.client_events': [
+    nobody,
+    [
+      all,
+      () =>
+        `select app.record_client_events('[{"id": "01980c5e-8c5e-7b4a-9d59-3f1de6a3c111", "kind": "action", "name": "new"}]')`,
+    ],
+    nobody,
+    nobody,
+  ],
+  // Through app.add_use only, which tells nothing.
+  'app.api_use': none,
+  'app.integration_use': none,
   // Published by app.publish_itinerary, and never changed.
   'app.itinerary_versions': [
     read('app.itinerary_versions'),

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import {
   aShow,
   join,
@@ -465,7 +466,13 @@ export const table: Record<string, Line> = {
   ],
 
   readFinanceFigures: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readCategoryFigures: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readShowProfits: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readShowFigures: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readDashboard: [[401, 200, 200, 200, 200, 200, 200, 200]],
   readFreshness: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readActivity: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readIntegrations: [[401, 200, 200, 200, 200, 200, 200, 200]],
   refreshFigures: [[401, 403, 202, 202, 202, 403, 202, 403]],
 
   // A file without a header is a file all the same; without one it is refused before anybody is asked.
@@ -546,6 +553,12 @@ export const table: Record<string, Line> = {
     }),
   ],
   readCalendarFeed: [everybody, async world => ({ path: (await aFeed(world, world.owner)).path })],
+
+  // A superadmin is no member.
+  recordClientEvents: [
+    [401, 202, 202, 202, 202, 202, 202, 403],
+    only(() => ({ events: [{ id: randomUUID(), kind: 'page_view', name: 'shows/detail' }] })),
+  ],
 
   listEvents: [[401, 403, 403, 200, 200, 403, 200, 200]],
   readEvent: [[401, 403, 403, 200, 200, 403, 404, 200], anEventOf],
