@@ -40,8 +40,11 @@ export const definitions = `
   ),
   -- What the views of analytics are made of. A login reads it through them, and EXPLAIN tells it the rest.
   rollups as (
-    select c.oid, c.oid::regclass::text as name from pg_class c join ours on ours.oid = c.relnamespace
-    where ours.nspname = 'analytics_private' and c.relkind in ('m', 'r', 'p')
+    select c.oid, c.oid::regclass::text as name from pg_class c
+    where c.relkind in ('m', 'r', 'p')
+      and (c.relnamespace = 'analytics_private'::regnamespace
+        or exists (select from pg_rewrite w join pg_class v on v.oid = w.ev_class and v.relnamespace = 'analytics'::regnamespace
+          join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass where d.refobjid = c.oid))
       and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'organization_id')
   ),
   functions as (
