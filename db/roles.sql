@@ -18,15 +18,18 @@ begin
       ('callboard_worker',   'login'),
       ('callboard_support',  'login'),
       ('callboard_auditor',  'login'),
-      ('callboard_bi',       'nologin')
+      -- the group of the logins of BI tools
+      ('callboard_bi',       'nologin'),
+      -- owns the functions of database.sql that make and drop these logins; nobody is a member of it
+      ('callboard_bi_admin', 'nologin')
     ) as r (name, can_login)
   loop
     if not exists (select from pg_roles where rolname = wanted.name) then
       execute format('create role %I', wanted.name);
     end if;
     execute format(
-      'alter role %I with %s nosuperuser nobypassrls nocreatedb nocreaterole noreplication inherit',
-      wanted.name, wanted.can_login);
+      'alter role %I with %s nosuperuser nobypassrls nocreatedb %s noreplication inherit',
+      wanted.name, wanted.can_login, case wanted.name when 'callboard_bi_admin' then 'createrole' else 'nocreaterole' end);
   end loop;
 end
 $$;
@@ -39,6 +42,26 @@ grant callboard_api to callboard_support;
 
 -- The sealer of events waits for transactions that have begun before: it must see when.
 grant pg_read_all_stats to callboard_definer;
+
+-- What it takes to make the login of a BI tool, to limit the disk that its queries use, and to end its connections.
+grant pg_signal_backend to callboard_bi_admin;
+grant set on parameter temp_file_limit to callboard_bi_admin;
+do $$
+declare
+  login name;
+begin
+  if current_setting('server_version_num')::integer < 160000 then
+    grant callboard_bi to callboard_bi_admin with admin option;
+    return;
+  end if;
+  -- As text, because 15 does not know these options.
+  execute 'grant callboard_bi to callboard_bi_admin with admin true, inherit false, set false';
+  -- From 16 on it changes only the roles that it administers: those that it made on a 15 are not among them.
+  for login in select rolname from pg_roles where rolname ~ '^bi_[0-9a-f]{24}$' and pg_has_role(oid, 'callboard_bi', 'member') loop
+    execute format('grant %I to callboard_bi_admin with admin true, inherit false, set false', login);
+  end loop;
+end
+$$;
 
 -- A migration is run as the owner from its first statement, so that nothing it makes
 -- belongs to the login. SET ROLE would need a line in every migration.

@@ -60,6 +60,9 @@
 --!include itinerary_publishing.sql
 --!include calendar.sql
 --!include calendar_feeds.sql
+--!include bi_credentials.sql
+--!include bi_commands.sql
+--!include bi_keeping.sql
 --!include client_events.sql
 --!include use.sql
 --!include visible_org.sql

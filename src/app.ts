@@ -17,6 +17,7 @@ import { activityRoutes } from './routes/activity.ts'
 import { analyticsRoutes } from './routes/analytics.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { authRoutes } from './routes/auth.ts'
+import { biCredentialRoutes } from './routes/bi-credentials.ts'
 import { clientEventRoutes } from './routes/client-events.ts'
 import { dealRoutes } from './routes/deals.ts'
 import { depositRoutes } from './routes/deposits.ts'
@@ -55,12 +56,21 @@ export interface AppOptions {
   /** Connections of callboard_support; without them there are no superadmins. */
   supportPool?: Pool | undefined
   jwtSecret: string
+  /** Where BI tools reach the database, if BI_DATABASE_URL does not say. */
+  databaseUrl?: string | undefined
   /** What the database has to tell for /metrics, asked as a role that may know. */
   gauges?: (() => Promise<readonly DatabaseGauge[]>) | undefined
 }
 
 /** Builds the server: plugins in the order in which they act, then the routes. It does not listen yet. */
-export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }: AppOptions): Promise<App> {
+export async function buildApp({
+  config,
+  pool,
+  supportPool,
+  jwtSecret,
+  databaseUrl,
+  gauges,
+}: AppOptions): Promise<App> {
   const app = Fastify({
     logger: loggerOptions(config),
     logController: new LogController({ disableRequestLogging: true }),
@@ -153,6 +163,9 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
     await signedIn.register(activityRoutes)
     await signedIn.register(integrationRoutes, { delay: config.USE_FLUSH_INTERVAL })
     await signedIn.register(analyticsRoutes)
+    await signedIn.register(biCredentialRoutes, {
+      url: config.BI_DATABASE_URL ?? databaseUrl ?? config.DATABASE_URL ?? 'postgres://localhost/callboard',
+    })
     await signedIn.register(auditRoutes)
     await signedIn.register(retentionRoutes)
   })

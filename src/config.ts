@@ -38,6 +38,9 @@ export const Config = Type.Object({
     'connection of callboard_worker, for npm run worker; npm start with it does the jobs itself',
   ),
   SUPPORT_DATABASE_URL: text('connection of callboard_support; without it there are no superadmins'),
+  BI_DATABASE_URL: text(
+    'where BI tools reach the database, without a user, to be shown to who makes a login for one (default: as in DATABASE_URL)',
+  ),
   EMBEDDED_PORT: port(15432, 'port of the embedded PostgreSQL'),
   DATA_DIR: Type.String({
     default: '.data',
@@ -168,6 +171,11 @@ const forms: [keyof Config, test: (value: string) => boolean, what: string][] = 
   ['MIGRATOR_DATABASE_URL', ...databaseUrl],
   ['WORKER_DATABASE_URL', ...databaseUrl],
   ['SUPPORT_DATABASE_URL', ...databaseUrl],
+  [
+    'BI_DATABASE_URL',
+    value => databaseUrl[0](value) && new URL(value).username === '',
+    'must be the URL of one server, without a user: postgres://host:5432/database?sslmode=require',
+  ],
   ['SMTP_URL', isUrl('smtp:', 'smtps:'), 'must be a URL: smtp://user:password@host:587'],
   ['REDIS_URL', isUrl('redis:', 'rediss:'), 'must be a URL: redis://user:password@host:6379'],
   ['PUBLIC_URL', isUrl('http:', 'https:'), 'must be a URL: https://callboard.example'],

@@ -68,6 +68,7 @@ const tags = {
   imports: 'Files of shows and finance records',
   itineraries: 'Tours with their days, schedules, travel, lodging and party, and what is published of them',
   calendar: 'Shows and itineraries by time, also for calendar programs',
+  bi: 'Logins of BI tools, which read `analytics` in the database itself',
   audit: 'Who did what: the event log, and the proof that it is whole',
   retention: 'How long what was deleted is kept, and what keeps everything',
   problems: 'What the `type` of an error leads to',

@@ -148,6 +148,12 @@ export const problems: Record<string, { status: number; title: string; detail?: 
   lodgings_itinerary_exists: { status: 409, title: 'There is no such itinerary' },
   lodging_rooms_lodging_exists: { status: 409, title: 'There is no such lodging' },
   party_unknown: { status: 409, title: 'Somebody or some group is not of the party' },
+  bi_credential_limit: { status: 409, title: 'There are as many BI credentials as there may be' },
+  bi_credential_revoked: {
+    status: 409,
+    title: 'The BI credential has been revoked',
+    detail: 'This BI credential has been revoked: create another one.',
+  },
   conflict: { status: 409, title: 'The request contradicts what is stored' },
   version_mismatch: {
     status: 412,
@@ -375,6 +381,10 @@ export const problems: Record<string, { status: number; title: string; detail?: 
   analytics_range: { status: 422, title: 'The figures of these months cannot be asked for together' },
   calendar_range: { status: 422, title: 'The calendar would be too long' },
   calendar_feeds_name_length: { status: 422, title: 'The name is empty, too long or has control characters' },
+  bi_credentials_name_length: { status: 422, title: 'The name is empty, too long or has control characters' },
+  bi_credentials_connection_limit_range: { status: 422, title: 'There may be 1 to 10 connections' },
+  bi_credentials_statement_timeout_range: { status: 422, title: 'A statement may take 1 to 3600 seconds' },
+  bi_credentials_expiry_range: { status: 422, title: 'A BI credential lives for 1 to 730 days' },
   event_retentions_days_range: { status: 422, title: 'Events are kept for 90 to 3650 days' },
   deletion_retentions_days_range: { status: 422, title: 'What was deleted is kept for 1 to 3650 days' },
   legal_holds_reason_given: { status: 422, title: 'The reason is empty, too long or has control characters' },

@@ -50,6 +50,7 @@ async function start(config: Config): Promise<Running> {
       supportPool,
       gauges: gauges?.read,
       jwtSecret,
+      databaseUrl: apiUrl,
     })
     for (const warning of warnings) app.log.warn(warning)
     const address = () => config.PUBLIC_URL?.replace(/\/+$/, '') ?? addressOf(app, config.HOST)

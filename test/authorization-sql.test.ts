@@ -17,6 +17,7 @@ interface Ids extends Tenant {
   member: string
   role: string
   hold: string
+  bi: string
   /** A show without a deal. */
   bare: string
   /** Of a show that was played. */
@@ -268,6 +269,16 @@ const table: Record<string, Cell[]> = {
     nobody,
     [all, () => 'select app.revoke_calendar_feed(f.id) from app.calendar_feeds f'],
   ],
+  'app.bi_credentials': [
+    [['owner'], () => 'select from app.bi_credentials'],
+    [
+      ['owner'],
+      () =>
+        `select app.create_bi_credential('{"name": "New"}', 'SCRAM-SHA-256$4096:' || repeat('A', 22) || '==$' || repeat('A', 43) || '=:' || repeat('A', 43) || '=')`,
+    ],
+    [['owner'], k => `select app.revoke_bi_credential('${k.bi}')`],
+    nobody,
+  ],
   'app.client_events': [
     nobody,
     [
@@ -337,6 +348,10 @@ async function scene(server: TestServer): Promise<{ ids: Ids; who: Record<Actor,
     token,
     body: { reason: 'A lawsuit' },
   })
+  const { body: bi } = await server.call<{ id: string }>('POST /api/bi-credentials', {
+    token,
+    body: { name: 'Metabase' },
+  })
   await server.call('POST /api/venues', {
     token,
     body: { name: 'Empty', city: 'Oslo', country: 'NO', time_zone: 'Europe/Oslo' },
@@ -345,7 +360,16 @@ async function scene(server: TestServer): Promise<{ ids: Ids; who: Record<Actor,
   const bare = await make('shows', aShow)
   const deal = { kind: 'flat', currency: 'EUR', guarantee_minor: 500_000 }
   const settlement = (await record(await show500(deal))).body.id
-  const ids = { ...tenant, member: member.id, role: role.id, hold: hold.id, bare, settlement, actor: '' }
+  const ids = {
+    ...tenant,
+    member: member.id,
+    role: role.id,
+    hold: hold.id,
+    bi: bi.id,
+    bare,
+    settlement,
+    actor: '',
+  }
   const who = {
     owner,
     viewer: await join(server, owner, 'viewer'),

@@ -51,7 +51,8 @@ t.test('every secret is asked for, none has a default', async t => {
   for (const service of Object.values(services))
     for (const [name, value] of Object.entries(service.environment)) {
       if (/PASSWORD|SECRET/.test(name)) t.match(value, /^\$\{\w+:\?[^}]+\}$/, name)
-      if (name.endsWith('DATABASE_URL')) t.match(value, /^postgres:\/\/\w+:\$\{\w+:\?[^}]+\}@/, name)
+      if (name.endsWith('DATABASE_URL') && name !== 'BI_DATABASE_URL')
+        t.match(value, /^postgres:\/\/\w+:\$\{\w+:\?[^}]+\}@/, name)
     }
   for (const name of Object.keys(secrets)) {
     const rest = { ...secrets, [name]: '' }
@@ -143,6 +144,20 @@ t.test('the image has what it runs, and runs what npm does', async t => {
   t.equal(first, '*')
   t.same(kept.sort(), sources.map(source => `!${source}`).sort(), 'nothing else is sent to the builder')
 })
+
+t.test(
+  'Metabase is there for who asks for it, of one version, and reaches nothing but PostgreSQL and its users',
+  async t => {
+    const { metabase, ...others } = services
+    t.same(metabase.profiles, ['metabase'])
+    for (const [name, { profiles }] of Object.entries(others)) t.equal(profiles, undefined, name)
+    t.match(metabase.image, /^metabase\/metabase:v0\.\d+\.\d+\.\d+$/)
+    t.same(metabase.ports, ['127.0.0.1:${METABASE_PORT:-3001}:3000'])
+    t.same(metabase.networks, ['database', 'outside'])
+    for (const mount of metabase.volumes ?? []) t.ok((mount.split(':')[0] ?? '') in volumes, mount)
+    t.notMatch(Object.keys(metabase.environment).join(), /PASS|SECRET|URL/, 'it gets no login from here')
+  },
+)
 
 t.test('what is mounted exists', async t => {
   for (const mount of services.postgres.volumes ?? []) {

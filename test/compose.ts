@@ -11,6 +11,7 @@ export interface Service {
   volumes?: string[]
   networks: string[]
   ports?: string[]
+  profiles?: string[]
   healthcheck?: { test?: string[]; disable?: boolean }
   depends_on?: Record<string, { condition: string }>
   read_only?: boolean
@@ -19,7 +20,7 @@ export interface Service {
   security_opt: string[]
 }
 interface Compose {
-  services: { postgres: Service; migrate: Service; api: Service; worker: Service }
+  services: { postgres: Service; migrate: Service; api: Service; worker: Service; metabase: Service }
   networks: Record<string, { internal?: boolean } | null>
   volumes: Record<string, null>
 }

@@ -76,6 +76,7 @@ t.test('what is wrong is refused by its name, and its value is not repeated', as
     ['DATABASE_URL', { DATABASE_URL: `mysql://u:${secret}@host/db`, ...jwt }],
     ['MIGRATOR_DATABASE_URL', { MIGRATOR_DATABASE_URL: `//u:${secret}@host/db` }],
     ['WORKER_DATABASE_URL', { WORKER_DATABASE_URL: `http://u:${secret}@host/db` }],
+    ['BI_DATABASE_URL', { BI_DATABASE_URL: `postgres://u:${secret}@host/db` }],
     ['SMTP_URL', { SMTP_URL: `https://u:${secret}@host` }],
     ['PUBLIC_URL', { PUBLIC_URL: secret }],
     ['CORS_ORIGINS', { CORS_ORIGINS: `https://app.example,${secret}` }],

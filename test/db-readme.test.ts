@@ -3,47 +3,19 @@ import postgres from 'postgres'
 import t from 'tap'
 import { seedDemo } from '../src/demo.ts'
 import { fences, general, read } from './documents.ts'
-import { type Database, startDatabase } from './helper.ts'
+import { startDatabase } from './helper.ts'
 import { rulesOfRoles } from './isolation/rules-of-roles.ts'
 import { definitions, rules } from './isolation/rules.ts'
-
-/** A superuser's connection that answers in text, as psql does. */
-function connect({ url }: Database, adminUrl: URL) {
-  adminUrl.pathname = new URL(url('postgres')).pathname
-  const parse = (text: string) => text
-  return postgres(adminUrl.href, {
-    max: 1,
-    onnotice: () => {},
-    fetch_types: false,
-    types: { text: { to: 25, from: [16, 19, 20, 21, 23, 25, 1082, 1184, 2950], serialize: parse, parse } },
-  })
-}
-
-/** The cells of psql's aligned output: first the names of the columns, then the rows. */
-const cellsOf = (table: string) =>
-  table
-    .trimEnd()
-    .split('\n')
-    .filter(line => !/^-[-+]*$/.test(line))
-    .map(line => line.split('|').map(cell => cell.trim()))
-
-async function answerOf(sql: postgres.Sql, statements: string): Promise<string[][]> {
-  const answer: unknown = await sql.unsafe(statements).simple()
-  const results = (Array.isArray((answer as unknown[])[0]) ? answer : [answer]) as postgres.RowList<
-    Record<string, string | null>[]
-  >[]
-  const last = results.findLast(result => (result.columns as unknown[] | undefined)?.length)
-  if (!last) return []
-  const names = last.columns.map(({ name }) => name)
-  return [names, ...last.map(row => names.map(name => row[name] ?? ''))]
-}
+import { answerOf, cellsOf, connectAsPsql } from './sql-answers.ts'
 
 const blocks = fences(read('db/README.md'))
 
 t.test('every statement of db/README.md has the answer that is shown', async t => {
   const db = await startDatabase(t)
   await seedDemo({ migratorUrl: db.url('callboard_migrator'), apiUrl: db.url('callboard_api') })
-  const sql = connect(db, new URL(process.env['ADMIN_DATABASE_URL'] ?? ''))
+  const adminUrl = new URL(process.env['ADMIN_DATABASE_URL'] ?? '')
+  adminUrl.pathname = `/${db.name}`
+  const sql = connectAsPsql(adminUrl.href)
   t.teardown(() => sql.end())
 
   for (const [index, { language, text }] of blocks.entries()) {

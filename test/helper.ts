@@ -38,12 +38,15 @@ export async function startDatabase(t: Test): Promise<Database> {
     open.push(sql)
     return sql
   }
+  const admin = connect(withUrl(adminUrl, { database: name }))
   t.teardown(async () => {
+    // Roles belong to the whole server.
+    await admin`select app_private.drop_bi_role(credential_id) from app_private.bi_logins`.catch(() => {})
     await Promise.all(open.map(sql => sql.end({ timeout: 1 })))
     await dropDatabase(adminUrl, name)
   })
   const url = (role: string) => withUrl(adminUrl, { database: name, user: role, password: rolePassword })
-  return { name, admin: connect(withUrl(adminUrl, { database: name })), url, as: role => connect(url(role)) }
+  return { name, admin, url, as: role => connect(url(role)) }
 }
 
 export interface Call {

@@ -144,6 +144,11 @@ const published: Arrange = async (world, actor) => {
 }
 const aRole = () => ({ name: `Role ${serial++}`, permissions: ['shows.read'] })
 const aRoleOf: Arrange = async world => ({ path: await make(world, '/api/roles', aRole()) })
+const aBiCredentialOf: Arrange = async world => {
+  // There may be ten at a time.
+  await world.server.db.admin`update app.bi_credentials set revoked_at = now() where revoked_at is null`
+  return { path: await make(world, '/api/bi-credentials', { name: 'Metabase' }) }
+}
 const aHoldOf: Arrange = async world => ({
   path: await make(world, '/api/legal-holds', { reason: 'A lawsuit' }),
 })
@@ -564,6 +569,11 @@ export const table: Record<string, Line> = {
   readRetention: [[401, 403, 403, 200, 200, 403, 200, 200]],
   setRetention: [[401, 403, 403, 403, 200, 403, 200, 403], only(() => ({ deleted_days: 60 }))],
   listLegalHolds: [[401, 403, 403, 200, 200, 403, 200, 200]],
+  listBiCredentials: [[401, 403, 403, 403, 200, 403, 200, 200]],
+  createBiCredential: [[401, 403, 403, 403, 201, 403, 201, 403], only(() => ({ name: 'Metabase' }))],
+  readBiCredential: [[401, 403, 403, 403, 200, 403, 404, 200], aBiCredentialOf],
+  rotateBiCredential: [[401, 403, 403, 403, 200, 403, 404, 403], under(aBiCredentialOf, '/rotate', {})],
+  revokeBiCredential: [[401, 403, 403, 403, 204, 403, 404, 403], aBiCredentialOf],
   placeLegalHold: [[401, 403, 403, 403, 201, 403, 201, 403], only(() => ({ reason: 'A lawsuit' }))],
   readLegalHold: [[401, 403, 403, 200, 200, 403, 404, 200], aHoldOf],
   releaseLegalHold: [[401, 403, 403, 403, 200, 403, 404, 403], under(aHoldOf, '/release')],

@@ -45,6 +45,7 @@ export async function thingsOf(server: TestServer, person: Person): Promise<Reco
     'finance-periods': await closedMonthOf(server, person),
     imports: await importOf(server, person),
     'legal-holds': await make('/api/legal-holds', { reason: 'A lawsuit' }),
+    'bi-credentials': await make('/api/bi-credentials', { name: 'Metabase' }),
     'calendar-feeds': await make('/api/calendar-feeds', { name: 'Phone' }),
     ...(await makeTour(server, person)),
     audit: await eventOf(server, person),

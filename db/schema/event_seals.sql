@@ -86,7 +86,9 @@ begin
   -- An earlier look in this transaction would be repeated otherwise.
   perform pg_stat_clear_snapshot();
   return least(at,
-    (select min(a.xact_start) from pg_catalog.pg_stat_activity a where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_type <> 'autovacuum worker'),
+    -- BI tools write no events, and may keep a transaction open for long.
+    (select min(a.xact_start) from pg_catalog.pg_stat_activity a where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_type <> 'autovacuum worker'
+      and not exists (select from app_private.bi_logins l where l.login = a.usename)),
     -- When a prepared transaction began is not known, only that it was before.
     (select min(p.prepared) - interval '1 hour' from pg_catalog.pg_prepared_xacts p where p.database = current_database()));
 end

@@ -7,14 +7,19 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  if permission is not null and app.org_if(permission) is null then
+  -- A BI tool is who has logged in, whatever its settings say, and has no permissions of its own: who
+  -- made it decided that it sees all of `analytics`. Any other login needs the context of a member.
+  if session_user like 'bi\_%' then
+    return (select s.organization_id from app_private.bi_states s where s.login = session_user and s.is_live);
+  elsif permission is not null and app.org_if(permission) is null then
     return null;
   end if;
   return app.org_if('analytics.read');
 end
 $$;
 comment on function app.visible_org(text) is
-  'The organization whose figures this transaction may read: its member''s, if they hold analytics.read and the permission that is asked for besides. NULL if there is none.';
+  'The organization whose figures may be read: of a BI login its own, while the credential is neither revoked nor expired and the organization not deleted; else that of the transaction''s member, if they hold analytics.read and the permission that is asked for besides. NULL if there is none.';
 alter function app.visible_org(text) owner to callboard_definer;
 revoke execute on function app.visible_org(text) from public;
-grant execute on function app.visible_org(text) to callboard_api, callboard_rollup;
+-- callboard_bi may not use the schema `app`, so it calls this through the views only.
+grant execute on function app.visible_org(text) to callboard_api, callboard_rollup, callboard_bi;

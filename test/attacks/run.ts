@@ -12,7 +12,8 @@ export interface Reply {
 // What PostgreSQL says of an error, without what the driver adds to it.
 const fields = ['message', 'detail', 'hint', 'where', 'constraint_name', 'table_name', 'column_name'] as const
 
-async function send(sql: postgres.Sql, text: string): Promise<Reply> {
+/** Sends one step, and says what came back. */
+export async function send(sql: postgres.Sql, text: string): Promise<Reply> {
   try {
     // Not much of it: a socket that postgres.js has paused at the end of the data stays so.
     if (/^copy .* to stdout$/s.test(text)) {

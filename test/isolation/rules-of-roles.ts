@@ -9,14 +9,19 @@ const contextFunctions = [
   'current_session_id()',
 ]
 
+// What makes, changes and drops the logins of BI tools, and ends their connections: db/database.sql.
+const bi_admins = `('app_private.make_bi_role(uuid,text,integer,integer,timestamp with time zone)', 'app_private.let_bi_role(uuid,boolean)',
+  'app_private.drop_bi_role(uuid)', 'app_private.end_bi_sessions(uuid,integer)')`
+
 /** What must be true of functions, views, roles and their rights. */
 export const rulesOfRoles: Rule[] = [
   {
-    rule: 'a SECURITY DEFINER function belongs to callboard_definer, except the ones that make tables and compute figures',
+    rule: 'a SECURITY DEFINER function belongs to callboard_definer, except the ones that make tables, compute figures and make roles',
     offenders: `
       select name from functions where prosecdef and proowner <> 'callboard_definer'::regrole
         and not (name = 'app.maintain_event_partitions()' and proowner = 'callboard_owner'::regrole)
-        and not (name = 'app.refresh_rollups(jsonb)' and proowner = 'callboard_rollup'::regrole)`,
+        and not (name = 'app.refresh_rollups(jsonb)' and proowner = 'callboard_rollup'::regrole)
+        and not (name in ${bi_admins} and proowner = 'callboard_bi_admin'::regrole)`,
     broken: `alter function app.search_shows(text) owner to callboard_owner`,
   },
   {
@@ -129,8 +134,72 @@ export const rulesOfRoles: Rule[] = [
     rule: 'no role of ours can do what a superuser can',
     offenders: `
       select rolname as name from pg_roles
-      where rolname ~ '^callboard_' and (rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolreplication)`,
+      where rolname ~ '^(callboard_|bi_[0-9a-f]{24}$)'
+        and (rolsuper or rolbypassrls or rolcreaterole and rolname <> 'callboard_bi_admin' or rolcreatedb or rolreplication)`,
     broken: `alter role callboard_auditor bypassrls`,
+  },
+  {
+    rule: 'who may make roles does it in four functions that only the definer may call, cannot be logged in as, and has nobody who could become it',
+    offenders: `
+      select rolname as name from pg_roles
+      where rolname = 'callboard_bi_admin' and rolcanlogin
+        or rolname <> 'callboard_bi_admin' and not rolsuper and rolname !~ '^pg_' and pg_has_role(oid, 'callboard_bi_admin', 'member')
+      union all
+      select name from functions where proowner = 'callboard_bi_admin'::regrole and name not in ${bi_admins}
+      union all
+      select format('%s for %s', name, rolname) from functions, pg_roles r
+      where proowner = 'callboard_bi_admin'::regrole and not r.rolsuper and has_function_privilege(r.oid, functions.oid, 'execute')
+        and r.rolname not in ('callboard_definer', 'callboard_bi_admin', 'callboard_owner', 'callboard_migrator')
+      union all
+      -- In its own schema the migrator could put something else in the place of what they call.
+      select name from functions
+      where proowner = 'callboard_bi_admin'::regrole and prosrc ~ '\\m(app|app_private|analytics)\\.'`,
+    broken: `grant callboard_bi_admin to callboard_owner`,
+  },
+  {
+    rule: 'the logins of BI tools read the views of analytics, call what these need to know whose rows they show and how old they are, and have no other right',
+    offenders: `
+      select c.oid::regclass::text as name from pg_class c join ours on ours.oid = c.relnamespace
+      where c.relkind in ('r', 'p', 'v', 'm', 'f') and not (nspname = 'analytics' and c.relkind = 'v') and has_any_column_privilege('callboard_bi', c.oid, 'select')
+      union all
+      select format('%s %s', command, c.oid::regclass) from pg_class c join ours on ours.oid = c.relnamespace,
+        unnest(array['insert', 'update', 'references']) command
+      where c.relkind in ('r', 'p', 'v', 'm', 'f') and has_any_column_privilege('callboard_bi', c.oid, command)
+      union all
+      select nspname from ours where nspname <> 'analytics' and has_schema_privilege('callboard_bi', oid, 'usage')
+      union all
+      select name from functions where name not in ('app.visible_org(text)', 'app.freshness(text[])') and has_function_privilege('callboard_bi', oid, 'execute')
+      union all
+      select r.rolname from pg_roles r where r.rolname <> 'callboard_bi' and pg_has_role('callboard_bi', r.oid, 'member')
+      union all
+      -- And of the system no more than everybody.
+      select p.oid::regprocedure::text from pg_proc p
+      where p.pronamespace = 'pg_catalog'::regnamespace and has_function_privilege('callboard_bi', p.oid, 'execute') and not has_function_privilege('public', p.oid, 'execute')`,
+    broken: `grant execute on function app.current_org() to callboard_bi`,
+  },
+  {
+    rule: 'what analytics has can be read by the logins of BI tools',
+    offenders: `
+      select c.oid::regclass::text as name from pg_class c join ours on ours.oid = c.relnamespace
+      where ours.nspname = 'analytics' and c.relkind = 'v' and not has_table_privilege('callboard_bi', c.oid, 'select')`,
+    broken: `revoke select on analytics.freshness from callboard_bi`,
+  },
+  {
+    rule: 'a login of a BI tool is of its group and of nothing else, and has a limit and an end',
+    offenders: `
+      select rolname as name from pg_roles
+      where rolname ~ '^bi_[0-9a-f]{24}$' and rolcanlogin
+        and (rolconnlimit not between 1 and 10 or coalesce(rolvaliduntil = 'infinity', true)
+          or array(select roleid::regrole::text from pg_auth_members where member = pg_roles.oid) <> '{callboard_bi}')`,
+    broken: `create role bi_0123456789abcdef01234567 login connection limit 5 valid until '2030-01-01'; grant callboard_bi, callboard_api to bi_0123456789abcdef01234567`,
+  },
+  {
+    rule: 'who else is connected is for the definer, the administrator of BI logins, and those who watch the server',
+    offenders: `
+      select format('pg_stat_activity by %s', rolname) as name from logins where has_any_column_privilege(oid, 'pg_stat_activity', 'select')
+      union all
+      select format('pg_stat_get_activity by %s', rolname) from logins where has_function_privilege(oid, 'pg_stat_get_activity(integer)', 'execute')`,
+    broken: `grant select on pg_stat_activity to public`,
   },
   {
     rule: 'no login is a member of another role, except the one who migrates, and that of superadmins, who may what the API may',
@@ -146,7 +215,7 @@ export const rulesOfRoles: Rule[] = [
       select c.oid::regclass::text as name from pg_class c join ours on ours.oid = c.relnamespace
       where c.relowner not in (select oid from pg_roles where rolname in ('callboard_owner', 'callboard_definer', 'callboard_rollup'))
       union all
-      select name from functions where proowner not in (select oid from pg_roles where rolname in ('callboard_owner', 'callboard_definer', 'callboard_rollup'))
+      select name from functions where proowner not in (select oid from pg_roles where rolname in ('callboard_owner', 'callboard_definer', 'callboard_rollup', 'callboard_bi_admin'))
       union all
       select n.nspname from pg_namespace n join ours using (oid) where n.nspowner <> 'callboard_owner'::regrole`,
     broken: `alter view app.show_list owner to callboard_worker`,
@@ -205,7 +274,7 @@ export const rulesOfRoles: Rule[] = [
     rule: 'no login can read names of prepared statements, keep locks and objects outside of transactions, or stop others',
     offenders: `
       select format('%s by %s', p.oid::regprocedure, rolname) as name from pg_proc p, logins
-      where p.pronamespace = 'pg_catalog'::regnamespace and p.proname ~ '^(lo_|lowrite|loread|pg_cancel_backend|pg_terminate_backend|pg_prepared_statement|pg_cursor)'
+      where p.pronamespace = 'pg_catalog'::regnamespace and p.proname ~ '^(lo_|lowrite|loread|pg_cancel_backend|pg_terminate_backend|pg_logical_emit_message|pg_prepared_statement|pg_cursor)'
         and has_function_privilege(logins.oid, p.oid, 'execute')
       union all
       -- The worker takes one so that there is only one of it.

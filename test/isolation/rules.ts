@@ -16,7 +16,8 @@ export const definitions = `
   -- Whoever can connect and is not the one who migrates, with all the rights of the owner.
   logins as (
     select oid, rolname from pg_roles
-    where rolname ~ '^callboard_' and rolname not in ('callboard_owner', 'callboard_definer', 'callboard_rollup', 'callboard_migrator')
+    where rolname ~ '^callboard_'
+      and rolname not in ('callboard_owner', 'callboard_definer', 'callboard_rollup', 'callboard_bi_admin', 'callboard_migrator')
   ),
   -- What CREATE EXTENSION made: only functions of types, in a schema that no login may use.
   of_extensions as (select classid, objid from pg_depend where deptype = 'e'),
@@ -26,15 +27,25 @@ export const definitions = `
     from pg_class c join ours on ours.oid = c.relnamespace where c.relkind in ('r', 'p')
   ),
   -- Belong to an organization. The exceptions only mention one: a session where its user works, a
-  -- slug whose it is, a grant where a superadmin may look; they are looked up before there is an organization.
+  -- slug whose it is, a grant where a superadmin may look, a login of a BI tool what it reads; they are looked up before
+  -- there is an organization.
   tenant_tables as (
-    select * from tables where organization is not null and name not in ('app.sessions', 'app_private.slugs', 'app_private.support_grants')
+    select * from tables where organization is not null and name not in ('app.sessions', 'app_private.slugs', 'app_private.support_grants', 'app_private.bi_logins')
   ),
   -- The same for everybody.
   reference_tables as (
     select * from tables
     where name in ('app.permissions', 'app.roles', 'app.role_permissions', 'app.show_status_transitions', 'app.currencies',
       'app.finance_record_status_transitions')
+  ),
+  -- What the views of analytics are made of. A login reads it through them, and EXPLAIN tells it the rest.
+  rollups as (
+    select c.oid, c.oid::regclass::text as name from pg_class c
+    where c.relkind in ('m', 'r', 'p')
+      and (c.relnamespace = 'analytics_private'::regnamespace
+        or exists (select from pg_rewrite w join pg_class v on v.oid = w.ev_class and v.relnamespace = 'analytics'::regnamespace
+          join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass where d.refobjid = c.oid))
+      and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'organization_id')
   ),
   functions as (
     select p.*, p.oid::regprocedure::text as name, n.nspname, pg_get_functiondef(p.oid) as definition
@@ -166,6 +177,17 @@ export const rules: Rule[] = [
     broken: `create index on app.users (email)`,
   },
   {
+    rule: 'nor does one of what the views of analytics are made of',
+    offenders: `
+      select i.indexrelid::regclass::text as name
+      from pg_index i join rollups r on r.oid = i.indrelid join pg_attribute a on a.attrelid = r.oid and a.attnum = i.indkey[0]
+      where a.attname <> 'organization_id'
+      union all
+      select i.indexrelid::regclass::text from pg_index i join rollups r on r.oid = i.indrelid where i.indkey[0] = 0`,
+    broken: `create materialized view analytics_private.loot as select id as organization_id, name from app.organizations;
+      create index on analytics_private.loot (name)`,
+  },
+  {
     rule: 'the planner keeps no statistics of text and numbers that only one organization knows, because EXPLAIN shows what it makes of them',
     offenders: `
       select format('%s.%s', t.name, a.attname) as name from tables t join pg_attribute a on a.attrelid = t.oid
@@ -179,5 +201,15 @@ export const rules: Rule[] = [
       join pg_attribute a on a.attrelid = i.indexrelid and coalesce(a.attstattarget, -1) <> 0
       where i.indkey[a.attnum - 1] = 0 and has_any_column_privilege('callboard_api', t.oid, 'select')`,
     broken: `alter table app.shows alter column notes set statistics 100`,
+  },
+  {
+    rule: 'nor of those that the views of analytics are made of',
+    // Comparing numerics is not leakproof, so an estimate knows nothing of them.
+    offenders: `
+      select format('%s.%s', r.name, a.attname) as name from rollups r join pg_attribute a on a.attrelid = r.oid
+      where a.attnum > 0 and not a.attisdropped and coalesce(a.attstattarget, -1) <> 0
+        and a.atttypid not in ('uuid'::regtype, 'boolean'::regtype, 'date'::regtype, 'time'::regtype, 'timestamptz'::regtype, 'numeric'::regtype)
+        and a.attname not in ('status', 'kind', 'currency', 'base_currency')`,
+    broken: `create materialized view analytics_private.loot as select id as organization_id, name from app.organizations`,
   },
 ]

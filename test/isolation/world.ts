@@ -147,6 +147,7 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     body: { events: [{ id: randomUUID(), kind: 'action', name: marker, properties: { marker } }] },
   })
   await server.app.tally.flush()
+  await make('/api/bi-credentials', { name: `Tool ${marker}` })
   const invitation = await make('/api/invitations', {
     email: `invited.${marker}@example.com`,
     role: 'manager',

@@ -1,0 +1,185 @@
+-- What can be done with BI credentials; the tables are in bi_credentials.sql, and the functions that make
+-- and drop roles in db/database.sql. A password is made by whoever calls, and never comes here: only its
+-- SCRAM-SHA-256 verifier, from which nobody can log in.
+
+create or replace function app_private.make_room_for_bi(besides uuid default null) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  most constant integer := 10;
+begin
+  -- Two at the same moment count one after the other.
+  perform from app.organizations o where o.id = app.current_org() for no key update;
+  if (select count(*) from app.bi_credentials c
+      where c.organization_id = app.current_org() and c.revoked_at is null and c.expires_at > now() and c.id is distinct from besides) >= most then
+    perform app.refuse(409, 'bi_credential_limit', format('There are %s BI credentials already: revoke one first.', most));
+  end if;
+end
+$$;
+comment on function app_private.make_room_for_bi(uuid) is 'PT409 bi_credential_limit if the organization has as many live credentials, besides this one, as it may.';
+alter function app_private.make_room_for_bi(uuid) owner to callboard_definer;
+revoke execute on function app_private.make_room_for_bi(uuid) from public;
+
+create or replace function app_private.add_bi_credential(body jsonb, verifier text) returns uuid
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  credential uuid := app.uuid_v7();
+  connections integer := coalesce((body ->> 'connection_limit')::integer, 5);
+  seconds integer := coalesce((body ->> 'statement_timeout_seconds')::integer, 300);
+  until timestamptz := now() + make_interval(days => coalesce((body ->> 'expires_in_days')::integer, 90));
+  role_name text;
+begin
+  perform app_private.make_room_for_bi();
+  role_name := app_private.make_bi_role(credential, verifier, connections, seconds, until);
+  insert into app.bi_credentials (id, name, login, connection_limit, statement_timeout_seconds, expires_at)
+  values (credential, body ->> 'name', role_name, connections, seconds, until);
+  insert into app_private.bi_logins (login, organization_id, credential_id) values (role_name, app.current_org(), credential);
+  return credential;
+end
+$$;
+comment on function app_private.add_bi_credential(jsonb, text) is
+  'A credential of the organization of this transaction with its role: name, expires_in_days (90), connection_limit (5), statement_timeout_seconds (300). PT409 bi_credential_limit.';
+alter function app_private.add_bi_credential(jsonb, text) owner to callboard_definer;
+revoke execute on function app_private.add_bi_credential(jsonb, text) from public;
+
+create or replace function app_private.renew_bi_credential(credential uuid, body jsonb, verifier text) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  c app.bi_credentials;
+  until timestamptz := now() + make_interval(days => coalesce((body ->> 'expires_in_days')::integer, 90));
+begin
+  -- The worker's hands off the role until this is done.
+  perform from app_private.bi_logins l where l.organization_id = app.current_org() and l.credential_id = credential for update;
+  select * into c from app.bi_credentials x where x.organization_id = app.current_org() and x.id = credential for no key update;
+  if c.id is null then
+    perform app.refuse(404, 'not_found');
+  elsif c.revoked_at is not null then
+    perform app.refuse(409, 'bi_credential_revoked');
+  end if;
+  perform app_private.make_room_for_bi(credential);
+  perform app_private.make_bi_role(credential, verifier, c.connection_limit, c.statement_timeout_seconds, until);
+  update app.bi_credentials x set rotated_at = now(), expires_at = until
+  where x.organization_id = c.organization_id and x.id = credential;
+  update app_private.bi_logins l set must_end = true where l.login = c.login;
+end
+$$;
+comment on function app_private.renew_bi_credential(uuid, jsonb, text) is
+  'Gives a credential of the organization of this transaction another password and another end; makes its role again if that is gone, as after a restore. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+alter function app_private.renew_bi_credential(uuid, jsonb, text) owner to callboard_definer;
+revoke execute on function app_private.renew_bi_credential(uuid, jsonb, text) from public;
+
+create or replace function app_private.end_bi_credential(credential uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  c app.bi_credentials;
+begin
+  -- The worker's hands off the role until this is done.
+  perform from app_private.bi_logins l where l.organization_id = app.current_org() and l.credential_id = credential for update;
+  select * into c from app.bi_credentials x where x.organization_id = app.current_org() and x.id = credential for no key update;
+  if c.id is null then
+    perform app.refuse(404, 'not_found');
+  elsif c.revoked_at is not null then
+    perform app.refuse(409, 'bi_credential_revoked');
+  end if;
+  update app.bi_credentials x set revoked_at = now(), revoked_by = app.current_user_id()
+  where x.organization_id = c.organization_id and x.id = credential;
+  perform app_private.let_bi_role(credential, false);
+end
+$$;
+comment on function app_private.end_bi_credential(uuid) is 'Revokes a credential of the organization of this transaction. PT404, PT409 bi_credential_revoked.';
+alter function app_private.end_bi_credential(uuid) owner to callboard_definer;
+revoke execute on function app_private.end_bi_credential(uuid) from public;
+
+create or replace function app_private.bi_answer(status integer, credential uuid, verifier text) returns app.answer
+language sql volatile
+set search_path = ''
+begin atomic
+  -- Volatile, so that it sees what the same statement has made. made_with tells the server whether the password that it has made is the one that counts, or the request was repeated.
+  select status, (c.body::jsonb || jsonb_build_object('made_with', encode(app_private.digest(verifier), 'hex')))::json,
+    null::text, '/api/bi-credentials/' || c.id
+  from app.bi_credential_list c where c.organization_id = app.current_org() and c.id = credential;
+end;
+comment on function app_private.bi_answer(integer, uuid, text) is 'A credential that has just got a password.';
+alter function app_private.bi_answer(integer, uuid, text) owner to callboard_definer;
+revoke execute on function app_private.bi_answer(integer, uuid, text) from public;
+
+create or replace function app.create_bi_credential(body jsonb, verifier text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app.require('bi.manage');
+  return app_private.bi_answer(201, app_private.add_bi_credential(body, verifier), verifier);
+end
+$$;
+comment on function app.create_bi_credential(jsonb, text) is
+  'A new login for a BI tool, whose password has this SCRAM-SHA-256 verifier. PT403 without bi.manage, PT409 bi_credential_limit.';
+alter function app.create_bi_credential(jsonb, text) owner to callboard_definer;
+revoke execute on function app.create_bi_credential(jsonb, text) from public;
+grant execute on function app.create_bi_credential(jsonb, text) to callboard_api;
+
+create or replace function app.rotate_bi_credential(credential uuid, body jsonb, verifier text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app.require('bi.manage');
+  perform app_private.renew_bi_credential(credential, body, verifier);
+  return app_private.bi_answer(200, credential, verifier);
+end
+$$;
+comment on function app.rotate_bi_credential(uuid, jsonb, text) is
+  'Another password, and another end (expires_in_days). Then app.end_bi_connections ends what the old one has opened. PT403, PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+alter function app.rotate_bi_credential(uuid, jsonb, text) owner to callboard_definer;
+revoke execute on function app.rotate_bi_credential(uuid, jsonb, text) from public;
+grant execute on function app.rotate_bi_credential(uuid, jsonb, text) to callboard_api;
+
+create or replace function app.revoke_bi_credential(credential uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app.require('bi.manage');
+  perform app_private.end_bi_credential(credential);
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.revoke_bi_credential(uuid) is
+  'Ends a credential for good: it sees nothing from the next statement on. Then app.end_bi_connections ends what it has open. PT403, PT404, PT409 bi_credential_revoked.';
+alter function app.revoke_bi_credential(uuid) owner to callboard_definer;
+revoke execute on function app.revoke_bi_credential(uuid) from public;
+grant execute on function app.revoke_bi_credential(uuid) to callboard_api;
+
+-- In a transaction of its own, after the one that ended them has committed: before, a tool that connects
+-- again at once would get in once more. It ends only what has no right to be there, so anybody may call it.
+create or replace function app.end_bi_connections() returns bigint
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  login record;
+  ended bigint := 0;
+begin
+  for login in select * from app_private.bi_states s where s.must_end or not s.is_live loop
+    ended := ended + app_private.end_bi_sessions(login.credential_id);
+    update app_private.bi_logins l set must_end = false where l.login = login.login and l.must_end;
+  end loop;
+  return ended;
+end
+$$;
+comment on function app.end_bi_connections() is
+  'Ends the connections of BI logins that are revoked or have expired, whose organization is deleted, or that were made with an earlier password. Returns how many.';
+alter function app.end_bi_connections() owner to callboard_definer;
+revoke execute on function app.end_bi_connections() from public;
+grant execute on function app.end_bi_connections() to callboard_api, callboard_worker;

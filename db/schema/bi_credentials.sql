@@ -1,0 +1,130 @@
+-- BI tools connect to PostgreSQL itself, each with a login of its own that belongs to one organization:
+-- what it sees follows from who has logged in (session_user), never from a setting. The credential is
+-- what members see of it; making and dropping the role itself is in bi_commands.sql and db/database.sql.
+-- A credential is never deleted, so that the list says who once could read what.
+
+create table if not exists app.bi_credentials (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  name text not null constraint bi_credentials_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  login text not null,
+  connection_limit integer not null constraint bi_credentials_connection_limit_range check (connection_limit between 1 and 10),
+  statement_timeout_seconds integer not null constraint bi_credentials_statement_timeout_range check (statement_timeout_seconds between 1 and 3600),
+  expires_at timestamptz not null,
+  -- NULL for a DBA.
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  rotated_at timestamptz,
+  revoked_by uuid references app.users (id),
+  revoked_at timestamptz,
+  primary key (organization_id, id),
+  constraint bi_credentials_expiry_range check (expires_at - coalesce(rotated_at, created_at) between interval '0' and interval '731 days')
+);
+alter table app.bi_credentials alter column name set statistics 0, alter column login set statistics 0,
+  alter column connection_limit set statistics 0, alter column statement_timeout_seconds set statistics 0;
+
+alter table app.bi_credentials enable row level security;
+alter table app.bi_credentials force row level security;
+drop policy if exists select_member on app.bi_credentials;
+create policy select_member on app.bi_credentials for select to callboard_api
+  using (organization_id = (select app.org_if('bi.manage')));
+-- Without grants: the functions of bi_commands.sql write, and these say which permission they need.
+drop policy if exists insert_member on app.bi_credentials;
+create policy insert_member on app.bi_credentials for insert to callboard_api
+  with check (organization_id = (select app.org_if('bi.manage')));
+drop policy if exists update_member on app.bi_credentials;
+create policy update_member on app.bi_credentials for update to callboard_api
+  using (organization_id = (select app.org_if('bi.manage')));
+drop policy if exists select_definer on app.bi_credentials;
+create policy select_definer on app.bi_credentials for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.bi_credentials;
+create policy insert_definer on app.bi_credentials for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists update_definer on app.bi_credentials;
+create policy update_definer on app.bi_credentials for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.bi_credentials to callboard_api, callboard_definer;
+grant insert (id, name, login, connection_limit, statement_timeout_seconds, expires_at),
+  update (expires_at, rotated_at, revoked_at, revoked_by) on app.bi_credentials to callboard_definer;
+
+comment on table app.bi_credentials is 'Logins of BI tools to the database: each reads what `analytics` has of its organization until it is revoked or expires.';
+comment on column app.bi_credentials.login is 'The role of PostgreSQL; its password is kept nowhere, only its verifier, by PostgreSQL.';
+comment on column app.bi_credentials.created_by is 'The member who made it; null for a DBA. It stays when they leave.';
+
+select app_private.log_changes('app.bi_credentials', 'bi', '{"rotated_at": "rotate", "revoked_at": "revoke"}');
+
+-- What is asked before there is an organization: whose a login is. Without foreign keys, because the role
+-- outlives a purged organization until it is dropped.
+create table if not exists app_private.bi_logins (
+  login text primary key,
+  organization_id uuid not null,
+  credential_id uuid not null,
+  must_end boolean not null default false,
+  last_seen_at timestamptz
+);
+alter table app_private.bi_logins enable row level security;
+alter table app_private.bi_logins force row level security;
+drop policy if exists all_definer on app_private.bi_logins;
+create policy all_definer on app_private.bi_logins for all to callboard_definer using (true);
+grant select, insert, update, delete on app_private.bi_logins to callboard_definer;
+comment on table app_private.bi_logins is 'Whose the roles are that BI tools log in as; a row goes when its role is dropped.';
+comment on column app_private.bi_logins.must_end is 'It has got a new password: the connections that were made with the old one are yet to be ended.';
+comment on column app_private.bi_logins.last_seen_at is 'When it was connected, to within five minutes.';
+
+create or replace view app_private.bi_states with (security_invoker = true) as
+  select l.organization_id, l.credential_id, l.login, l.must_end, l.last_seen_at, c.statement_timeout_seconds,
+    c.id is null or c.revoked_at is not null as is_gone,
+    c.revoked_at is null and c.expires_at <= statement_timestamp() as has_expired,
+    coalesce(c.revoked_at is null and c.expires_at > statement_timestamp() and o.deleted_at is null, false) as is_live
+  from app_private.bi_logins l
+  left join app.bi_credentials c on c.organization_id = l.organization_id and c.id = l.credential_id
+  left join app.organizations o on o.id = l.organization_id;
+comment on view app_private.bi_states is 'What is to become of each login of a BI tool.';
+grant select on app_private.bi_states to callboard_definer;
+
+create or replace function app.bi_last_seen(credential uuid) returns timestamptz
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return (select max(l.last_seen_at) from app_private.bi_logins l
+    where l.organization_id = app.org_if('bi.manage') and l.credential_id = credential);
+end
+$$;
+comment on function app.bi_last_seen(uuid) is 'When the login of a credential of the organization was last connected, for who holds bi.manage; to within five minutes.';
+alter function app.bi_last_seen(uuid) owner to callboard_definer;
+revoke execute on function app.bi_last_seen(uuid) from public;
+grant execute on function app.bi_last_seen(uuid) to callboard_api, callboard_definer;
+
+create or replace view app.bi_credential_list with (security_invoker = true) as
+  select c.organization_id, c.id, c.created_at,
+    json_build_object('id', c.id, 'name', c.name, 'login', c.login,
+      'status', case when c.revoked_at is not null then 'revoked' when c.expires_at <= statement_timestamp() then 'expired' else 'active' end,
+      'connection_limit', c.connection_limit, 'statement_timeout_seconds', c.statement_timeout_seconds,
+      'created_by', c.created_by, 'created_at', c.created_at, 'expires_at', c.expires_at, 'rotated_at', c.rotated_at,
+      'last_seen_at', app.bi_last_seen(c.id), 'revoked_by', c.revoked_by, 'revoked_at', c.revoked_at) as body
+  from app.bi_credentials c;
+comment on view app.bi_credential_list is 'The organization''s BI credentials, those that have ended too, with their JSON.';
+grant select on app.bi_credential_list to callboard_api, callboard_definer;
+
+create or replace function app.read_bi_credential(credential uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  organization uuid := app.require('bi.manage');
+  answer app.answer;
+begin
+  select 200, c.body into answer.status, answer.body
+  from app.bi_credential_list c where c.organization_id = organization and c.id = credential;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_bi_credential(uuid) is 'A BI credential, whatever has become of it. PT403 without bi.manage, PT404.';
+revoke execute on function app.read_bi_credential(uuid) from public;
+grant execute on function app.read_bi_credential(uuid) to callboard_api;

@@ -1,0 +1,120 @@
+-- What is done about BI logins without being asked: roles follow what has become of their credentials, and
+-- nobody holds up others with a transaction without end, which every login could ask for.
+
+create or replace function app_private.keep_bi_login(s app_private.bi_states, can_log_in boolean, is_connected boolean) returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  if s.is_gone and not is_connected then
+    perform app_private.drop_bi_role(s.credential_id);
+    delete from app_private.bi_logins l where l.login = s.login;
+    return 1;
+  elsif can_log_in is distinct from s.is_live and can_log_in is not null then
+    perform app_private.let_bi_role(s.credential_id, s.is_live);
+    if s.has_expired then
+      perform app_private.log_event(s.organization_id, 'bi.expire', 'bi', s.credential_id);
+    end if;
+    return 1;
+  end if;
+  return 0;
+exception when dependent_objects_still_exist then
+  -- A DBA has granted it something. It cannot log in, and is dropped when that is gone.
+  return 0;
+end
+$$;
+comment on function app_private.keep_bi_login(app_private.bi_states, boolean, boolean) is
+  'Lets a role log in or not, or drops it, as its credential says. Returns 1 if that was something to do.';
+alter function app_private.keep_bi_login(app_private.bi_states, boolean, boolean) owner to callboard_definer;
+revoke execute on function app_private.keep_bi_login(app_private.bi_states, boolean, boolean) from public;
+
+create or replace function app.keep_bi_logins() returns bigint
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  found_one record;
+  done bigint;
+begin
+  -- One worker at a time, and most of the time there is nothing to do.
+  perform from app_private.bi_logins l for update skip locked;
+  if not found then
+    return 0;
+  end if;
+  done := app.end_bi_connections();
+  for found_one in
+    select s, r.rolcanlogin, a.backends > 0 as is_connected, a.late
+    from app_private.bi_states s
+    left join pg_catalog.pg_roles r on r.rolname = s.login,
+      lateral (
+        select count(*) as backends,
+          -- Twice what a statement may take: it can change its own timeouts, and old transactions keep VACUUM waiting.
+          array_agg(x.pid) filter (where x.xact_start < clock_timestamp() - make_interval(secs => 2 * s.statement_timeout_seconds)) as late
+        from pg_catalog.pg_stat_activity x where x.usename = s.login and x.datname = current_database()) a
+  loop
+    done := done + app_private.keep_bi_login(found_one.s, found_one.rolcanlogin, found_one.is_connected);
+    if found_one.is_connected then
+      done := done + coalesce((select sum(app_private.end_bi_sessions((found_one.s).credential_id, p)) from unnest(found_one.late) p), 0);
+      update app_private.bi_logins l set last_seen_at = now()
+      where l.login = (found_one.s).login and coalesce(l.last_seen_at < now() - interval '5 minutes', true);
+    end if;
+  end loop;
+  return done;
+end
+$$;
+comment on function app.keep_bi_logins() is
+  'Ends connections as app.end_bi_connections does, and transactions that last twice as long as a statement may; lets roles log in or not as their credentials say, drops those that are revoked, and notes who was connected. Every few seconds. Returns how much there was to do.';
+alter function app.keep_bi_logins() owner to callboard_definer;
+revoke execute on function app.keep_bi_logins() from public;
+grant execute on function app.keep_bi_logins() to callboard_worker;
+
+-- The same as in bi_commands.sql for a DBA (npm run bi), in the context of the organization and without it afterwards.
+create or replace function app_private.create_bi_credential(of_slug text, body jsonb, verifier text) returns uuid
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  organization uuid := app_private.slug_organization(of_slug);
+  credential uuid;
+begin
+  if organization is null then
+    perform app.refuse(404, 'not_found', format('There is no organization %s.', of_slug));
+  end if;
+  perform app_private.set_context(null, null, organization);
+  credential := app_private.add_bi_credential(body, verifier);
+  perform app_private.set_context(null, null);
+  return credential;
+end
+$$;
+comment on function app_private.create_bi_credential(text, jsonb, text) is 'A new login for a BI tool of an organization (by slug). Returns the credential''s id. PT404, PT409 bi_credential_limit.';
+alter function app_private.create_bi_credential(text, jsonb, text) owner to callboard_definer;
+revoke execute on function app_private.create_bi_credential(text, jsonb, text) from public;
+
+create or replace function app_private.rotate_bi_credential(credential uuid, body jsonb, verifier text) returns void
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  perform app_private.set_context(null, null, (select c.organization_id from app.bi_credentials c where c.id = credential));
+  perform app_private.renew_bi_credential(credential, body, verifier);
+  perform app_private.set_context(null, null);
+end
+$$;
+comment on function app_private.rotate_bi_credential(uuid, jsonb, text) is 'Another password and another end for a BI credential, whoever has made it. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+alter function app_private.rotate_bi_credential(uuid, jsonb, text) owner to callboard_definer;
+revoke execute on function app_private.rotate_bi_credential(uuid, jsonb, text) from public;
+
+create or replace function app_private.revoke_bi_credential(credential uuid) returns void
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  perform app_private.set_context(null, null, (select c.organization_id from app.bi_credentials c where c.id = credential));
+  perform app_private.end_bi_credential(credential);
+  perform app_private.set_context(null, null);
+end
+$$;
+comment on function app_private.revoke_bi_credential(uuid) is 'Ends a BI credential, whoever has made it. PT404, PT409 bi_credential_revoked.';
+alter function app_private.revoke_bi_credential(uuid) owner to callboard_definer;
+revoke execute on function app_private.revoke_bi_credential(uuid) from public;
