@@ -50,7 +50,17 @@ create or replace function analytics_private.register_rollup(name text, sources 
 language plpgsql volatile
 set search_path = ''
 as $$
+declare
+  known_to_one name;
 begin
+  -- EXPLAIN shows what the planner makes of statistics, and they are of all organizations.
+  for known_to_one in
+    select a.attname from pg_catalog.pg_attribute a
+    where a.attrelid = format('analytics_private.%I', register_rollup.name)::regclass and a.attnum > 0
+      and a.atttypid not in ('uuid'::regtype, 'date'::regtype) and a.attname not in ('status', 'currency', 'base_currency')
+  loop
+    execute format('alter materialized view analytics_private.%I alter column %I set statistics 0', register_rollup.name, known_to_one);
+  end loop;
   execute format('alter materialized view analytics_private.%I owner to callboard_rollup', register_rollup.name);
   execute format('alter view analytics.%I owner to callboard_rollup', register_rollup.name);
   execute format('grant select on analytics.%I to callboard_api, callboard_bi', register_rollup.name);
