@@ -22,7 +22,7 @@ async function fill(admin: postgres.Sql, big: Person, small: Person) {
       select o.id, k, 'Kind ' || g from owners o, generate_series(1, 6) g, unnest(array['income', 'expense']) k`
     // The first is the big one; row i belongs to it if i is a multiple of ten.
     const owner = (i: string) =>
-      `case when ${i} % 10 = 0 then 1 else 2 + (${i} * 7919) % ${Math.max(1, organizations - 1)} end`
+      `case when ${i} % 10 = 0 then 1 else 2 + (${i}::bigint * 7919) % ${Math.max(1, organizations - 1)} end`
     await sql.unsafe(`create temporary table new_shows on commit drop as
       select o.id as organization_id, app.uuid_v7() as id, i, date '2024-01-01' + (i * 31 % 1460) as show_on
       from generate_series(1, ${Math.ceil(records / 3)}) i join owners o on o.n = ${owner('i')}`)

@@ -7,23 +7,31 @@ interface Part {
   failed: number
   busy?: boolean
   because: unknown[]
+  until: string
   next: string | null
 }
 
-/** Brings all figures up to date, as the worker does; says which were computed. */
-export async function refresh(db: Database): Promise<string[]> {
+/**
+ * Brings all figures up to date, as the worker does; says which were computed. Up to now, unless something
+ * that has begun before is `openEnded`.
+ */
+export async function refresh(db: Database, openEnded = false): Promise<string[]> {
   const worker = db.as('callboard_worker')
+  const now = Date.now()
   const refreshed: string[] = []
   let next: string | null = null
+  let waiting = 0
   for (;;) {
     const rows: { part: Part }[] = await worker`
       select app.refresh_rollups(${next === null ? null : JSON.stringify(next)}::text::jsonb) as part`
     const [{ part }] = rows as [{ part: Part }]
     if (part.failed > 0) throw new Error(JSON.stringify(part.because))
     if (part.refreshed !== undefined) refreshed.push(part.refreshed)
+    waiting += part.waiting
     next = part.next
     if (next !== null) continue
-    if (part.waiting === 0 && part.busy !== true) return refreshed
+    if (waiting === 0 && part.busy !== true && (openEnded || Date.parse(part.until) > now)) return refreshed
+    waiting = 0
     await sleep(50)
   }
 }

@@ -129,13 +129,13 @@ begin
     where v.name = r.name;
     -- The sealer of events waits for the end of this transaction.
     return jsonb_build_object('refreshed', r.name, 'rows', n, 'ms', (extract(epoch from clock_timestamp() - began) * 1000)::integer,
-      'waiting', waiting, 'failed', failed, 'because', because, 'next', r.name);
+      'waiting', waiting, 'failed', failed, 'because', because, 'until', horizon, 'next', r.name);
   end loop;
-  return jsonb_build_object('waiting', waiting, 'failed', failed, 'because', because, 'next', null);
+  return jsonb_build_object('waiting', waiting, 'failed', failed, 'because', because, 'until', horizon, 'next', null);
 end
 $$;
 comment on function app.refresh_rollups(jsonb) is
-  'Refreshes the first materialized view behind another one (null: of all) whose sources have changed, without keeping anybody from reading it, and moves on as_of of those of which nothing has. To go on, call it with next, until that is null; one at a time: another call at the same time does nothing. Says how many wait because they were refreshed just now, and which could not be, and why.';
+  'Refreshes the first materialized view behind another one (null: of all) whose sources have changed, without keeping anybody from reading it, and moves on as_of of those of which nothing has. To go on, call it with next, until that is null; one at a time: another call at the same time does nothing. Says until when it knows what has happened, how many wait because they were refreshed just now, and which could not be, and why.';
 alter function app.refresh_rollups(jsonb) owner to callboard_rollup;
 revoke execute on function app.refresh_rollups(jsonb) from public;
 grant execute on function app.refresh_rollups(jsonb) to callboard_worker;

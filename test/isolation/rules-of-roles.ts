@@ -241,6 +241,15 @@ export const rulesOfRoles: Rule[] = [
         m.records, now() as as_of from analytics_private.finance_by_month m where m.organization_id <> (select app.visible_org())`,
   },
   {
+    rule: 'the planner keeps no statistics of figures either',
+    offenders: `
+      select format('%s.%s', c.oid::regclass, a.attname) as name from pg_class c join ours on ours.oid = c.relnamespace
+      join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+      where c.relkind = 'm' and coalesce(a.attstattarget, -1) <> 0 and a.atttypid not in ('uuid'::regtype, 'date'::regtype)
+        and a.attname not in ('status', 'currency', 'base_currency')`,
+    broken: `alter materialized view analytics_private.finance_by_month alter column records set statistics 100`,
+  },
+  {
     rule: 'figures have a comment on each view and each column of it, which BI tools show',
     offenders: `
       select format('%s.%s', c.oid::regclass, a.attname) as name from pg_class c join ours on ours.oid = c.relnamespace
