@@ -85,7 +85,7 @@ export async function integrationRoutes(app: App, { delay }: { delay: number }) 
       schema: {
         tags: ['analytics'],
         operationId: 'readIntegrations',
-        summary: 'Read how much the API, imports, exports and feeds are used',
+        summary: 'Read how much the API, imports and calendar feeds are used',
         description:
           'By UTC day, at most 367 of them. Counts are written a few seconds late: `is_current` is true of days that are over.',
         ...permission,

@@ -1,5 +1,5 @@
---! Previous: sha1:e172f51c295d303dfba931e8e63c22c5b38e0c7f
---! Hash: sha1:bc047dfa9ba1fd3017d4eed2e998d25df9a90368
+--! Previous: sha1:139912369778931027955fcf89babc9b4ccc0fdf
+--! Hash: sha1:39b4c95431999fb472819c9a941e13498d3d6ebc
 --! Message: activity and use
 
 --! Included client_events.sql
@@ -93,7 +93,7 @@ grant execute on function app.record_client_events(jsonb) to callboard_api;
 --! EndIncluded client_events.sql
 --! Included use.sql
 -- How much the API is used, and what else an organization has to do with other systems by it: its
--- imports and exports, calendar feeds, BI tools. Numbers by UTC day and nothing of single calls.
+-- imports and calendar feeds, for example. Numbers by UTC day and nothing of single calls.
 -- The API counts in memory and adds what it has counted every few seconds (src/tally.ts); what is rare
 -- is counted in the transaction that does it.
 --
@@ -147,7 +147,7 @@ comment on column app.api_use.total_us is 'Microseconds from the arrival of a re
 comment on column app.api_use.within_10_ms is 'Calls that took no longer than 10 ms.';
 comment on column app.api_use.bytes_in is 'Of requests as they came over the wire, with their headers.';
 comment on column app.api_use.bytes_out is 'Of answers, with their headers.';
-comment on table app.integration_use is 'Imports, exports, calendar feeds and BI tools, by UTC day.';
+comment on table app.integration_use is 'Integrations, such as imports and calendar feeds, by UTC day.';
 comment on column app.integration_use.name is 'Which one: the source of an import, or what is imported; what is exported.';
 comment on column app.integration_use.rows is 'Rows that were entered or taken out.';
 comment on table app_private.use_batches is 'Batches of counts that were added in the last 7 days.';
@@ -887,6 +887,9 @@ create or replace function app.freshness(variadic rollups text[], out as_of time
 language plpgsql stable parallel restricted security definer
 set search_path = ''
 set client_min_messages = 'error'
+-- Only the events since as_of, which are few, whatever the planner thinks: it does not know as_of.
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
   organization uuid := app.org_if('analytics.read');
@@ -992,6 +995,8 @@ language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
 set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
   organization uuid;
@@ -1248,7 +1253,7 @@ create or replace view analytics.integration_use_by_day with (security_barrier =
   select u.day, u.kind, u.name, u.calls, u.errors, u.rows, u.bytes, u.last_at, now() - interval '1 minute' as as_of
   from app.integration_use u
   where u.organization_id = (select app.visible_org());
-comment on view analytics.integration_use_by_day is 'Imports, exports, calendar feeds and BI tools by day.';
+comment on view analytics.integration_use_by_day is 'Integrations, such as imports and calendar feeds, by day.';
 comment on column analytics.integration_use_by_day.day is 'UTC.';
 comment on column analytics.integration_use_by_day.kind is 'import, export, calendar_feed, bi or webhook.';
 comment on column analytics.integration_use_by_day.name is 'Which one, such as the source of an import.';
