@@ -209,7 +209,7 @@ export const rules: Rule[] = [
       select format('%s.%s', r.name, a.attname) as name from rollups r join pg_attribute a on a.attrelid = r.oid
       where a.attnum > 0 and not a.attisdropped and coalesce(a.attstattarget, -1) <> 0
         and a.atttypid not in ('uuid'::regtype, 'boolean'::regtype, 'date'::regtype, 'time'::regtype, 'timestamptz'::regtype, 'numeric'::regtype)
-        and a.attname not in ('status', 'kind', 'currency', 'base_currency')`,
+        and a.attname not in ('status', 'role', 'country', 'currency', 'time_zone', 'version', 'kind', 'payment_status', 'base_currency')`,
     broken: `create materialized view analytics_private.loot as select id as organization_id, name from app.organizations`,
   },
 ]
