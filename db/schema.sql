@@ -14,6 +14,7 @@
 --!include member_permissions.sql
 --!include rate_limits.sql
 --!include sessions.sql
+--!include replicas.sql
 --!include jobs.sql
 --!include mails.sql
 --!include deletions.sql

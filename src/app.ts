@@ -4,6 +4,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController } from 'fastify'
 import { type Config, list } from './config.ts'
 import type { Pool } from './database/pool.ts'
+import type { Replica } from './database/replica.ts'
 import type { App } from './fastify.ts'
 import { limits } from './limits.ts'
 import { loggerOptions, logging, requestId } from './logging.ts'
@@ -12,6 +13,7 @@ import { createMetrics, type DatabaseGauge } from './metrics/registry.ts'
 import { methods } from './methods.ts'
 import { openapi } from './openapi.ts'
 import { malformed, problemDetails } from './problem.ts'
+import { replicas } from './replica.ts'
 import { accessRoutes } from './routes/access.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { authRoutes } from './routes/auth.ts'
@@ -49,13 +51,22 @@ export interface AppOptions {
   pool: Pool
   /** Connections of callboard_support; without them there are no superadmins. */
   supportPool?: Pool | undefined
+  /** A standby that serves what may be some seconds old. */
+  replica?: Replica | undefined
   jwtSecret: string
   /** What the database has to tell for /metrics, asked as a role that may know. */
   gauges?: (() => Promise<readonly DatabaseGauge[]>) | undefined
 }
 
 /** Builds the server: plugins in the order in which they act, then the routes. It does not listen yet. */
-export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }: AppOptions): Promise<App> {
+export async function buildApp({
+  config,
+  pool,
+  supportPool,
+  replica,
+  jwtSecret,
+  gauges,
+}: AppOptions): Promise<App> {
   const app = Fastify({
     logger: loggerOptions(config),
     logController: new LogController({ disableRequestLogging: true }),
@@ -80,7 +91,7 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
 
   await app.register(logging)
   await app.register(problemDetails)
-  await app.register(measuring, { metrics: createMetrics(pool, gauges) })
+  await app.register(measuring, { metrics: createMetrics(pool, gauges, replica?.pool) })
   await app.register(helmet, {
     contentSecurityPolicy: { directives: { defaultSrc: ["'none'"] } },
     hsts: config.NODE_ENV === 'production',
@@ -94,6 +105,7 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
       'link',
       'retry-after',
       'x-request-id',
+      'data-age',
       'ratelimit-limit',
       'ratelimit-remaining',
       'ratelimit-reset',
@@ -103,6 +115,7 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
   await app.register(validation)
   await app.register(tokens, { config, secret: jwtSecret })
   await app.register(tenant, { pool, supportPool })
+  await app.register(replicas, { replica })
   await app.register(limits, { config })
   await app.register(methods)
   await app.register(openapi, { url: config.PUBLIC_URL ?? '/', version })
