@@ -12,6 +12,8 @@ begin
   execute format(
     'grant connect on database %I to callboard_migrator, callboard_api, callboard_worker, callboard_support, callboard_auditor',
     db);
+  -- REFRESH MATERIALIZED VIEW CONCURRENTLY makes a temporary table, as the owner of the view.
+  execute format('grant temporary on database %I to callboard_rollup', db);
 
   -- Every role may call these by default. Large objects are storage outside row-level security,
   -- advisory locks and signals let one tenant's injected SQL stop another's requests.

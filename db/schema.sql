@@ -62,5 +62,9 @@
 --!include calendar.sql
 --!include calendar_feeds.sql
 --!include visible_org.sql
+--!include rollups.sql
+--!include rollup_refreshing.sql
+--!include finance_by_month.sql
+--!include finance_figures.sql
 --!include deletion_retention.sql
 --!include deletion_purge.sql

@@ -15,6 +15,7 @@ import { openapi } from './openapi.ts'
 import { malformed, problemDetails } from './problem.ts'
 import { replicas } from './replica.ts'
 import { accessRoutes } from './routes/access.ts'
+import { analyticsRoutes } from './routes/analytics.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { authRoutes } from './routes/auth.ts'
 import { dealRoutes } from './routes/deals.ts'
@@ -156,6 +157,7 @@ export async function buildApp({
     await signedIn.register(importRoutes, { limit: config.IMPORT_LIMIT })
     await signedIn.register(itineraryRoutes)
     await signedIn.register(calendarRoutes)
+    await signedIn.register(analyticsRoutes)
     await signedIn.register(auditRoutes)
     await signedIn.register(retentionRoutes)
   })

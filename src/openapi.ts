@@ -64,6 +64,7 @@ const tags = {
   shows: 'Performances, from the first inquiry to the settlement',
   settlements: 'What the artist of a show is paid: deal, tickets, costs, deposits, and what comes out',
   finance: 'Income and expenses, their categories, and months that are closed',
+  analytics: 'Sums and counts, of a moment that each answer names',
   imports: 'Files of shows and finance records',
   itineraries: 'Tours with their days, schedules, travel, lodging and party, and what is published of them',
   calendar: 'Shows and itineraries by time, also for calendar programs',

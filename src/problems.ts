@@ -372,6 +372,7 @@ export const problems: Record<string, { status: number; title: string; detail?: 
   },
   lodging_rooms_notes_length: { status: 422, title: 'The notes are too long' },
   itinerary_versions_note_length: { status: 422, title: 'The note is too long' },
+  analytics_range: { status: 422, title: 'The figures of these months cannot be asked for together' },
   calendar_range: { status: 422, title: 'The calendar would be too long' },
   calendar_feeds_name_length: { status: 422, title: 'The name is empty, too long or has control characters' },
   event_retentions_days_range: { status: 422, title: 'Events are kept for 90 to 3650 days' },

@@ -48,6 +48,7 @@ insert into app.permissions (name, description) values
   ('itineraries.write',   'Enter, change and publish itineraries'),
   ('itineraries.delete',  'Delete and restore itineraries'),
   ('analytics.read',      'See reports and statistics, and with finance.read those of money, too'),
+  ('analytics.refresh',   'Have reports and statistics brought up to date'),
   ('exports.run',         'Take out as files what one may see'),
   ('bi.manage',           'Create and revoke database logins of BI tools'),
   ('members.read',        'See who belongs to the organization'),
@@ -70,9 +71,9 @@ on conflict (name) do update set description = excluded.description;
 insert into app.role_permissions (role, permission)
 select r.role, p.permission
 from (values
-  ('owner',   array['organization.read', 'organization.update', 'organization.delete', 'members.read', 'members.manage', 'shows.read', 'shows.write', 'shows.delete', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'imports.run', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'analytics.read', 'exports.run', 'bi.manage', 'audit.read', 'audit.manage', 'retention.manage']),
-  ('admin',   array['organization.read', 'organization.update', 'members.read', 'shows.read', 'shows.write', 'shows.delete', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'imports.run', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'analytics.read', 'exports.run', 'audit.read']),
-  ('manager', array['organization.read', 'members.read', 'shows.read', 'shows.write', 'finance.read', 'finance.write', 'imports.run', 'itineraries.read', 'itineraries.write', 'analytics.read', 'exports.run']),
+  ('owner',   array['organization.read', 'organization.update', 'organization.delete', 'members.read', 'members.manage', 'shows.read', 'shows.write', 'shows.delete', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'imports.run', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'analytics.read', 'analytics.refresh', 'exports.run', 'bi.manage', 'audit.read', 'audit.manage', 'retention.manage']),
+  ('admin',   array['organization.read', 'organization.update', 'members.read', 'shows.read', 'shows.write', 'shows.delete', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'imports.run', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'analytics.read', 'analytics.refresh', 'exports.run', 'audit.read']),
+  ('manager', array['organization.read', 'members.read', 'shows.read', 'shows.write', 'finance.read', 'finance.write', 'imports.run', 'itineraries.read', 'itineraries.write', 'analytics.read', 'analytics.refresh', 'exports.run']),
   ('viewer',  array['organization.read', 'members.read', 'shows.read', 'finance.read', 'itineraries.read', 'analytics.read'])
 ) as r (role, held), unnest(r.held) as p (permission)
 on conflict do nothing;

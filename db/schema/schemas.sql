@@ -28,7 +28,10 @@ grant usage, create on schema app, app_private to callboard_definer;
 grant usage on schema analytics to callboard_api, callboard_bi;
 -- It owns the materialized views, which it makes and refreshes, and the views over them.
 grant usage, create on schema analytics, analytics_private to callboard_rollup;
-grant usage on schema app to callboard_rollup;
+grant usage, create on schema app to callboard_rollup;
+grant usage on schema app_private to callboard_rollup;
+-- It says to members how old the figures are.
+grant usage on schema analytics_private to callboard_definer;
 
 -- Trigram search for show titles, with the organization in the same index.
 create extension if not exists pg_trgm with schema app_private;

@@ -34,5 +34,6 @@ export const schedule: Scheduled[] = [
     cron: '45 3 * * *',
     sql: 'select jsonb_object_agg(partition, done) from app.maintain_event_partitions()',
   },
+  { task: 'refresh_rollups', cron: '* * * * *', sql: 'select app.refresh_rollups($1)', inParts: true },
   { task: 'purge_deleted', cron: '5 4 * * *', sql: 'select app.purge_deleted($1)', inParts: true },
 ]

@@ -1,0 +1,43 @@
+-- Money by month. What is void or deleted does not count.
+--
+-- Sums are numeric: a bigint could overflow, and then one organization's invented amounts would keep
+-- the figures of all others from being computed.
+
+drop policy if exists select_rollup on app.finance_records;
+create policy select_rollup on app.finance_records for select to callboard_rollup using (true);
+grant select on app.finance_records to callboard_rollup;
+
+create materialized view if not exists analytics_private.finance_by_month as
+  select r.organization_id, date_trunc('month', r.booked_on::timestamp)::date as month, r.status, r.currency::text as currency, r.base_currency::text as base_currency,
+    coalesce(sum(r.amount_minor) filter (where r.kind = 'income'), 0) as income_minor,
+    coalesce(sum(r.amount_minor) filter (where r.kind = 'expense'), 0) as expense_minor,
+    coalesce(sum(r.base_amount_minor) filter (where r.kind = 'income'), 0) as base_income_minor,
+    coalesce(sum(r.base_amount_minor) filter (where r.kind = 'expense'), 0) as base_expense_minor,
+    count(*) as records
+  from app.finance_records r
+  where r.deleted_at is null and r.status <> 'void'
+  group by 1, 2, 3, 4, 5;
+create unique index if not exists finance_by_month_key on analytics_private.finance_by_month (organization_id, month, status, currency, base_currency);
+comment on materialized view analytics_private.finance_by_month is 'Money of all organizations by month: see analytics.finance_by_month.';
+
+create or replace view analytics.finance_by_month with (security_barrier = true) as
+  select m.month, m.status, m.currency, m.income_minor, m.expense_minor, m.income_minor - m.expense_minor as profit_minor,
+    m.base_currency, m.base_income_minor, m.base_expense_minor, m.base_income_minor - m.base_expense_minor as base_profit_minor,
+    m.records, (select r.as_of from analytics_private.rollups r where r.name = 'finance_by_month') as as_of
+  from analytics_private.finance_by_month m
+  where m.organization_id = (select app.visible_org('finance.read'));
+comment on view analytics.finance_by_month is 'Income and expenses by month in which they are booked, by status and by currency. What is void or deleted does not count. Needs finance.read.';
+comment on column analytics.finance_by_month.month is 'The first day of the month.';
+comment on column analytics.finance_by_month.status is 'planned, committed or actual.';
+comment on column analytics.finance_by_month.currency is 'In which the records were entered, ISO 4217.';
+comment on column analytics.finance_by_month.income_minor is 'Income with tax, in the smallest unit of the currency.';
+comment on column analytics.finance_by_month.expense_minor is 'Expenses with tax, in the smallest unit of the currency.';
+comment on column analytics.finance_by_month.profit_minor is 'Income less expenses.';
+comment on column analytics.finance_by_month.base_currency is 'The currency in which the books were kept when the records were entered, ISO 4217.';
+comment on column analytics.finance_by_month.base_income_minor is 'The income in the base currency, by the exchange rate of each record.';
+comment on column analytics.finance_by_month.base_expense_minor is 'The expenses in the base currency, by the exchange rate of each record.';
+comment on column analytics.finance_by_month.base_profit_minor is 'Income less expenses in the base currency.';
+comment on column analytics.finance_by_month.records is 'How many records these are.';
+comment on column analytics.finance_by_month.as_of is 'The figures are complete up to this moment.';
+
+select analytics_private.register_rollup('finance_by_month', '{app.finance_records}', '{finance_record}');

@@ -1,0 +1,133 @@
+-- Refreshing the materialized views: those of which something has changed, one in a transaction.
+--
+-- That something has changed is seen in two ways, neither of which writes anything on the tenants'
+-- path. An event says it at once, exactly, and says whose it is; but not everything makes events: a
+-- TRUNCATE, a DBA's statement without triggers. PostgreSQL's statistics count every row that was
+-- written, whoever did it; but late, by seconds, and they begin anew after a crash. So they are
+-- compared for being equal, with the time of the last reset, and they are read BEFORE the snapshot
+-- that the view is computed from: what was counted by then, had been committed, and is in it; what
+-- was not counted yet, makes a difference the next time.
+
+create or replace function analytics_private.state_of(sources text[]) returns jsonb
+language sql volatile
+set search_path = ''
+begin atomic
+  -- A dropped partition is missing, a truncated table has another file, and a crash has reset all counters at a new time.
+  select jsonb_build_object(
+    'counted_since', jsonb_build_array(pg_catalog.pg_stat_get_db_stat_reset_time(d.oid), (select a.stats_reset from pg_catalog.pg_stat_archiver a)),
+    'tables', (
+      select jsonb_object_agg(t.relid::oid::text, jsonb_build_array(pg_catalog.pg_relation_filenode(t.relid),
+        pg_catalog.pg_stat_get_tuples_inserted(t.relid), pg_catalog.pg_stat_get_tuples_updated(t.relid), pg_catalog.pg_stat_get_tuples_deleted(t.relid)))
+      from unnest(sources) s (name), lateral (select s.name::regclass union select p.relid from pg_catalog.pg_partition_tree(s.name::regclass) p) t (relid)))
+  from pg_catalog.pg_database d where d.datname = current_database();
+end;
+comment on function analytics_private.state_of(text[]) is
+  'What PostgreSQL has counted of the rows written to these tables and their partitions: as long as it is the same, nothing was changed that it knows of.';
+alter function analytics_private.state_of(text[]) owner to callboard_rollup;
+revoke execute on function analytics_private.state_of(text[]) from public;
+
+create or replace function app_private.logged_since(since timestamptz, until timestamptz) returns jsonb
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+set jit = off
+as $$
+declare
+  organization uuid;
+  seen jsonb := '{}';
+begin
+  loop
+    organization := app_private.next_logged(organization, since, until);
+    exit when organization is null;
+    seen := seen || coalesce((
+      select jsonb_object_agg(e.resource_type, greatest(e.latest, (seen ->> e.resource_type)::timestamptz))
+      from (select l.resource_type, max(l.occurred_at) as latest from app.event_log l
+        where l.organization_id = organization and l.occurred_at >= since and l.occurred_at < until group by 1) e), '{}');
+  end loop;
+  return seen;
+end
+$$;
+comment on function app_private.logged_since(timestamptz, timestamptz) is
+  'What the events of all organizations between two moments are about, each with the time of the latest.';
+alter function app_private.logged_since(timestamptz, timestamptz) owner to callboard_definer;
+revoke execute on function app_private.logged_since(timestamptz, timestamptz) from public;
+grant execute on function app_private.logged_since(timestamptz, timestamptz) to callboard_rollup;
+
+create or replace function app_private.horizon() returns timestamptz
+language sql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select app_private.seal_horizon();
+end;
+comment on function app_private.horizon() is 'app_private.seal_horizon for callboard_rollup, which may not see the transactions of others itself.';
+alter function app_private.horizon() owner to callboard_definer;
+revoke execute on function app_private.horizon() from public;
+grant execute on function app_private.horizon() to callboard_rollup;
+
+create or replace function app.refresh_rollups(behind jsonb default null) returns jsonb
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+set jit = off
+set work_mem = '64MB'
+as $$
+declare
+  r analytics_private.rollups;
+  horizon timestamptz;
+  seen jsonb;
+  now_state jsonb;
+  began timestamptz;
+  n bigint;
+  failed integer := 0;
+  waiting integer := 0;
+  because jsonb := '[]';
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'every statement needs a snapshot of its own';
+  end if;
+  perform from analytics_private.refreshing for update skip locked;
+  if not found then
+    return jsonb_build_object('busy', true, 'failed', 0, 'next', null);
+  end if;
+  -- In this order: whose transaction was over before the horizon, its events are seen, and it is in the snapshot of the refresh.
+  horizon := app_private.horizon();
+  seen := app_private.logged_since((select coalesce(min(v.as_of), horizon) from analytics_private.rollups v), horizon);
+  for r in select * from analytics_private.rollups v where behind is null or v.name > behind #>> '{}' order by v.name loop
+    now_state := analytics_private.state_of(r.sources);
+    if r.state = now_state and current_setting('track_counts')::boolean
+      and (r.turns is null or date_bin(r.turns, clock_timestamp(), 'epoch') = date_bin(r.turns, r.refreshed_at, 'epoch'))
+      and not exists (select from jsonb_each_text(seen) s where s.key = any (r.resources) and s.value::timestamptz >= r.as_of)
+    then
+      update analytics_private.rollups v set as_of = greatest(v.as_of, horizon) where v.name = r.name;
+      continue;
+    end if;
+    -- However much happens, and however often somebody asks: one part in so many of the time.
+    if r.state is not null and r.refreshed_at + least(r.took * 20, interval '10 minutes') > clock_timestamp() then
+      waiting := waiting + 1;
+      continue;
+    end if;
+    began := clock_timestamp();
+    begin
+      execute format('refresh materialized view concurrently analytics_private.%I', r.name);
+      execute format('select count(*) from analytics_private.%I', r.name) into n;
+    exception when others then
+      failed := failed + 1;
+      because := because || jsonb_build_object('rollup', r.name, 'failed_with', sqlerrm);
+      continue;
+    end;
+    update analytics_private.rollups v
+    set as_of = greatest(v.as_of, horizon), refreshed_at = began, took = clock_timestamp() - began, row_count = n, state = now_state
+    where v.name = r.name;
+    -- The sealer of events waits for the end of this transaction.
+    return jsonb_build_object('refreshed', r.name, 'rows', n, 'ms', (extract(epoch from clock_timestamp() - began) * 1000)::integer,
+      'waiting', waiting, 'failed', failed, 'because', because, 'next', r.name);
+  end loop;
+  return jsonb_build_object('waiting', waiting, 'failed', failed, 'because', because, 'next', null);
+end
+$$;
+comment on function app.refresh_rollups(jsonb) is
+  'Refreshes the first materialized view behind another one (null: of all) whose sources have changed, without keeping anybody from reading it, and moves on as_of of those of which nothing has. To go on, call it with next, until that is null; one at a time: another call at the same time does nothing. Says how many wait because they were refreshed just now, and which could not be, and why.';
+alter function app.refresh_rollups(jsonb) owner to callboard_rollup;
+revoke execute on function app.refresh_rollups(jsonb) from public;
+grant execute on function app.refresh_rollups(jsonb) to callboard_worker;
