@@ -1,6 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { PendingQuery, Row } from 'postgres'
 import { Unavailable } from './database/pool.ts'
 import type { Replica } from './database/replica.ts'
 import { UnsafeDatabase } from './database/safety.ts'
@@ -114,7 +113,9 @@ export const replicas = fp(
     app.decorateRequest('analytics', async function <T>(this: FastifyRequest, work: Work<T>) {
       const isReading = this.method === 'GET' || this.method === 'HEAD'
       if (replica && isReading && this.user.scope !== 'superadmin') {
-        const found = isReady(replica) ? await readBehind(this, replica, work) : note('resting')
+        const isUp = isReady(replica)
+        if (!isUp) note('resting')
+        const found = isUp ? await readBehind(this, replica, work) : undefined
         if (found) {
           this.dataAge = found.age
           return found.value

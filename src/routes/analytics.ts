@@ -28,7 +28,8 @@ export const monthsQuery = {
   from: Type.Optional(
     Type.String({
       ...DateOnly,
-      description: 'A day of the first month; January of the year that `to` is in, or of this one, if not given',
+      description:
+        'A day of the first month; January of the year that `to` is in, or of this one, if not given',
       examples: ['2027-01-01'],
     }),
   ),
@@ -64,13 +65,20 @@ const FinanceFigures = Strict(
     ...months,
     items: Type.Array(
       Strict({
-        period_on: Type.String({ ...DateOnly, description: 'First day of the period', examples: ['2027-01-01'] }),
+        period_on: Type.String({
+          ...DateOnly,
+          description: 'First day of the period',
+          examples: ['2027-01-01'],
+        }),
         currency: Type.String(Currency),
         planned: ProfitAndLoss,
         committed: ProfitAndLoss,
         actual: ProfitAndLoss,
       }),
-      { maxItems: 10_000, description: 'By period and currency; a period in which nothing is booked is left out' },
+      {
+        maxItems: 10_000,
+        description: 'By period and currency; a period in which nothing is booked is left out',
+      },
     ),
   },
   { title: 'FinanceFigures' },
@@ -109,7 +117,7 @@ export async function analyticsRoutes(app: App) {
     (request, reply) => {
       const { period = 'month', from = null, to = null, currency = null } = request.query
       return request
-        .tenant(
+        .analytics(
           sql =>
             sql<Answer[]>`
             select status, body from app.finance_figures(${period}, ${from}::text::date, ${to}::text::date, ${currency})`,
@@ -130,7 +138,7 @@ export async function analyticsRoutes(app: App) {
       },
     },
     (request, reply) =>
-      request.tenant(sql => sql<Answer[]>`select status, body from app.read_freshness()`).then(reply.json),
+      request.analytics(sql => sql<Answer[]>`select status, body from app.read_freshness()`).then(reply.json),
   )
 
   app.post(
