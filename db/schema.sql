@@ -61,10 +61,14 @@
 --!include itinerary_publishing.sql
 --!include calendar.sql
 --!include calendar_feeds.sql
+--!include client_events.sql
+--!include use.sql
 --!include visible_org.sql
 --!include rollups.sql
 --!include rollup_refreshing.sql
 --!include finance_by_month.sql
 --!include finance_figures.sql
+--!include activity.sql
+--!include use_figures.sql
 --!include deletion_retention.sql
 --!include deletion_purge.sql

@@ -15,9 +15,11 @@ import { openapi } from './openapi.ts'
 import { malformed, problemDetails } from './problem.ts'
 import { replicas } from './replica.ts'
 import { accessRoutes } from './routes/access.ts'
+import { activityRoutes } from './routes/activity.ts'
 import { analyticsRoutes } from './routes/analytics.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { authRoutes } from './routes/auth.ts'
+import { clientEventRoutes } from './routes/client-events.ts'
 import { dealRoutes } from './routes/deals.ts'
 import { depositRoutes } from './routes/deposits.ts'
 import { financeCategoryRoutes } from './routes/finance-categories.ts'
@@ -26,6 +28,7 @@ import { financeRecordRoutes } from './routes/finance-records.ts'
 import { calendarFeedRoutes, calendarRoutes } from './routes/calendar.ts'
 import { healthRoutes } from './routes/health.ts'
 import { importRoutes } from './routes/imports.ts'
+import { integrationRoutes } from './routes/integrations.ts'
 import { acceptInvitationRoutes, invitationRoutes } from './routes/invitations.ts'
 import { itineraryRoutes } from './routes/itineraries.ts'
 import { meRoutes } from './routes/me.ts'
@@ -42,6 +45,7 @@ import { supportRoutes } from './routes/support.ts'
 import { ticketTierRoutes } from './routes/ticket-tiers.ts'
 import { userRoutes } from './routes/users.ts'
 import { venueRoutes } from './routes/venues.ts'
+import { tally } from './tally.ts'
 import { tenant } from './tenant.ts'
 import { tokens } from './tokens.ts'
 import { validation } from './validation.ts'
@@ -117,6 +121,7 @@ export async function buildApp({
   await app.register(tokens, { config, secret: jwtSecret })
   await app.register(tenant, { pool, supportPool })
   await app.register(replicas, { replica })
+  await app.register(tally, { pool, config })
   await app.register(limits, { config })
   await app.register(methods)
   await app.register(openapi, { url: config.PUBLIC_URL ?? '/', version })
@@ -157,6 +162,9 @@ export async function buildApp({
     await signedIn.register(importRoutes, { limit: config.IMPORT_LIMIT })
     await signedIn.register(itineraryRoutes)
     await signedIn.register(calendarRoutes)
+    await signedIn.register(clientEventRoutes)
+    await signedIn.register(activityRoutes)
+    await signedIn.register(integrationRoutes, { delay: config.USE_FLUSH_INTERVAL })
     await signedIn.register(analyticsRoutes)
     await signedIn.register(auditRoutes)
     await signedIn.register(retentionRoutes)

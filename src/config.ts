@@ -115,6 +115,7 @@ export const Config = Type.Object({
   ),
   RATE_LIMIT_REFRESH: seconds(10, "how long an organization's own limit is remembered"),
   REDIS_URL: text('Redis that shares the counts of all processes; without it each counts for itself'),
+  USE_FLUSH_INTERVAL: seconds(5, 'how often the use of the API that was counted is written to the database'),
   SIGN_IN_LIMIT: Type.Integer({
     default: 10,
     minimum: 1,

@@ -99,6 +99,7 @@ export const limits = fp(
         const { isCharged = true } = asked.get(request) ?? {}
         const user = isCharged ? userOf(request) : undefined
         if (user && asked.has(request)) void doubt(request)
+        if (!user) app.strangers.add(request)
         app.metrics.limited(user ? 'organization' : 'address', user?.org)
         return tooMany(Math.ceil(ttl / 1000))
       },

@@ -1,14 +1,17 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from './config.ts'
 import { mayRead } from './metrics/listener.ts'
 import type { Metrics } from './metrics/registry.ts'
 import { Problem, toProblem } from './problem.ts'
 import { ofMemberships, ofSessions } from './problems.ts'
+import { trafficOf } from './tally.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     metrics: Metrics
+    /** Requests with a token of an organization that turned out to have no business there: they are not its use. */
+    strangers: WeakSet<FastifyRequest>
   }
 }
 
@@ -30,19 +33,27 @@ function reasonOf(error: Error): string | undefined {
 /** Counts requests and refused tokens. What others count is in their own files. */
 export const measuring = fp(
   async (app: FastifyInstance, { metrics }: { metrics: Metrics }) => {
+    const strangers = new WeakSet<FastifyRequest>()
     app.decorate('metrics', metrics)
+    app.decorate('strangers', strangers)
     app.addHook('onResponse', async (request, reply) => {
       const { schema, url } = request.routeOptions
       // Never the path that was asked for: there is no end of those.
       const operation = (schema as { operationId?: string } | undefined)?.operationId ?? url ?? 'none'
-      metrics.requests.observe(
-        { operation, method: request.method, status: reply.statusCode },
-        reply.elapsedTime / 1000,
-      )
+      const { elapsedTime: milliseconds, statusCode: status } = reply
+      metrics.requests.observe({ operation, method: request.method, status }, milliseconds / 1000)
+      // Of every request, because it goes by what the connection has carried since the one before.
+      const { bytesIn, bytesOut } = trafficOf(request, reply)
+      const user = request.user as FastifyRequest['user'] | undefined
+      // What a superadmin does is the operator's use, and in the organization's event log.
+      if (!user?.org || user.scope !== undefined || strangers.has(request)) return
+      app.tally.call(user.org, operation, { status, milliseconds, bytesIn, bytesOut })
     })
-    app.addHook('onError', async (_request, _reply, error) => {
+    app.addHook('onError', async (request, _reply, error) => {
       const reason = reasonOf(error)
-      if (reason !== undefined) metrics.refusedTokens.inc({ reason })
+      if (reason === undefined) return
+      metrics.refusedTokens.inc({ reason })
+      strangers.add(request)
     })
   },
   { name: 'measuring' },

@@ -120,7 +120,8 @@ export async function transact<T>(
   return value as T
 }
 
-async function run<T>(
+/** A transaction on a connection of the pool, begun anew when that may help. For what no request does, too: with whatever context `enter` makes. */
+export async function run<T>(
   pool: Pool,
   readOnly: boolean,
   enter: (sql: Client) => PendingQuery<Row[]>[],

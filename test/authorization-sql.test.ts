@@ -268,6 +268,19 @@ const table: Record<string, Cell[]> = {
     nobody,
     [all, () => 'select app.revoke_calendar_feed(f.id) from app.calendar_feeds f'],
   ],
+  'app.client_events': [
+    nobody,
+    [
+      all,
+      () =>
+        `select app.record_client_events('[{"id": "01980c5e-8c5e-7b4a-9d59-3f1de6a3c111", "kind": "action", "name": "new"}]')`,
+    ],
+    nobody,
+    nobody,
+  ],
+  // Through app.add_use only, which tells nothing.
+  'app.api_use': none,
+  'app.integration_use': none,
   // Published by app.publish_itinerary, and never changed.
   'app.itinerary_versions': [
     read('app.itinerary_versions'),

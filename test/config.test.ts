@@ -65,6 +65,7 @@ t.test('what is wrong is refused by its name, and its value is not repeated', as
     ['RATE_LIMIT_BLOCK', { RATE_LIMIT_BLOCK: '-1' }],
     ['RATE_LIMIT_REFRESH', { RATE_LIMIT_REFRESH: '0' }],
     ['REDIS_URL', { REDIS_URL: `https://u:${secret}@host` }],
+    ['USE_FLUSH_INTERVAL', { USE_FLUSH_INTERVAL: '0' }],
     ['SIGN_IN_LIMIT', { SIGN_IN_LIMIT: '0' }],
     ['JWT_SECRET', { JWT_SECRET: secret.slice(0, 31) }],
     ['JWT_SECRET', { DATABASE_URL: url }],

@@ -16,9 +16,9 @@ export async function refresh(db: Database): Promise<string[]> {
   const refreshed: string[] = []
   let [next, waiting]: [string | null, number] = [null, 0]
   for (;;) {
-    const [row] = await worker<[{ part: Part }]>`
+    const rows: { part: Part }[] = await worker`
       select app.refresh_rollups(${next === null ? null : JSON.stringify(next)}::text::jsonb) as part`
-    const { part } = row
+    const [{ part }] = rows as [{ part: Part }]
     if (part.failed > 0) throw new Error(JSON.stringify(part.because))
     if (part.refreshed !== undefined) refreshed.push(part.refreshed)
     waiting = part.waiting

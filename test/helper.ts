@@ -81,6 +81,8 @@ export async function startServer(
     JWT_SECRET: 'a secret that only the tests know, and of 32 letters',
     RATE_LIMIT: '1000000',
     SIGN_IN_LIMIT: '1000000',
+    // Not in between: tests say when.
+    USE_FLUSH_INTERVAL: '86400',
     POOL_SIZE: '4',
     ...(typeof overrides === 'function' ? await overrides(db) : overrides),
   })

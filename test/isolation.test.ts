@@ -80,6 +80,39 @@ t.test('by trying', async t => {
       t.strictSame(await tryEverything(world, context, here, elsewhere), [])
     })
 
+  const views = (
+    await db.admin<{ name: string }[]>`
+      select c.oid::regclass::text as name from pg_class c
+      where c.relnamespace = 'analytics'::regnamespace and c.relkind = 'v' and c.relname <> 'freshness' order by 1`
+  ).map(({ name }) => name)
+  const read = async (view: string, context: Context['open']) => {
+    await here`begin`
+    try {
+      await context(here, world, elsewhere)
+      return (await here.unsafe<{ row: string }[]>(`select to_jsonb(v)::text as row from ${view} v`)).map(
+        ({ row }) => row,
+      )
+    } finally {
+      await here`rollback`
+      await here`reset all`
+    }
+  }
+  for (const view of views)
+    await t.test(`${view} shows an organization its own figures, and nobody else's to anybody`, async t => {
+      const { attacker, victim } = world
+      const own = ({ owner, organization }: typeof victim) =>
+        read(view, sql => sql`select app.enter(${secretOf(owner)}, ${organization})`)
+      const theirs = await own(victim)
+      t.not(theirs.length, 0, 'there are some')
+      for (const context of contexts) {
+        const seen = await read(view, context.open)
+        if (context.name === "another organization's owner") t.strictSame(seen, await own(attacker))
+        else t.strictSame(seen, [], context.name)
+        for (const secret of [victim.marker, String(victim.fee), String(victim.fee + 1)])
+          t.notOk(seen.join().includes(secret), `${context.name} does not see ${secret}`)
+      }
+    })
+
   await t.test('what the organization itself sees and changes is noticed', async t => {
     const themselves: Context = {
       name: 'the victim',

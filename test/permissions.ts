@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import {
   aShow,
   join,
@@ -459,6 +460,10 @@ export const table: Record<string, Line> = {
     },
   ],
 
+  readFinanceFigures: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readFreshness: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  refreshFigures: [[401, 403, 202, 202, 202, 403, 202, 403]],
+
   // A file without a header is a file all the same; without one it is refused before anybody is asked.
   createImport: [
     [401, 403, 201, 201, 201, 403, 201, 403],
@@ -537,6 +542,12 @@ export const table: Record<string, Line> = {
     }),
   ],
   readCalendarFeed: [everybody, async world => ({ path: (await aFeed(world, world.owner)).path })],
+
+  // A superadmin is no member.
+  recordClientEvents: [
+    [401, 202, 202, 202, 202, 202, 202, 403],
+    only(() => ({ events: [{ id: randomUUID(), kind: 'page_view', name: 'shows/detail' }] })),
+  ],
 
   listEvents: [[401, 403, 403, 200, 200, 403, 200, 200]],
   readEvent: [[401, 403, 403, 200, 200, 403, 404, 200], anEventOf],

@@ -32,6 +32,7 @@ t.test('round trips between the API and PostgreSQL', async t => {
   for (const [request, status, options] of [
     [`GET ${path}`, 200],
     ['GET /api/shows?limit=10&status=inquiry&q=tour', 200],
+    ['GET /api/analytics/finance', 200],
     ['POST /api/shows', 201, { body: aShow }],
     [`PATCH ${path}`, 200, { body: { notes: 'one' } }],
     [`GET ${unknown}`, 404],

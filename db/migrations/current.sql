@@ -1,1 +1,4 @@
--- Enter migration here
+-- Reading on a standby, by a pass of the primary.
+--!include replicas.sql
+--!include rollups.sql
+--!include use_figures.sql

@@ -164,10 +164,12 @@ begin
     where x.organization_id = organization and x.first_on <= today + 400 and x.last_on >= today - 100
     order by x.first_on, x.id
     limit most) c;
-  return (200, body, '"' || ('x' || left(md5(body::text), 15))::bit(60)::bigint || '"', null)::app.answer;
+  -- Whose it is goes along for the API, which counts what it serves.
+  return (200, json_build_object('organization_id', organization, 'calendar', body),
+    '"' || ('x' || left(md5(body::text), 15))::bit(60)::bigint || '"', null)::app.answer;
 end
 $$;
 comment on function app.read_calendar_feed(text) is
-  'The calendar of the member who made the feed with this secret, from 100 days ago to 400 days from now and at most 5000 entries, and an ETag of its content. PT404, PT403 if the member sees no calendar any more.';
+  'The calendar of the member who made the feed with this secret, from 100 days ago to 400 days from now and at most 5000 entries, the organization whose it is, and an ETag of its content. PT404, PT403 if the member sees no calendar any more.';
 revoke execute on function app.read_calendar_feed(text) from public;
 grant execute on function app.read_calendar_feed(text) to callboard_api;

@@ -257,16 +257,23 @@ returns void
 language plpgsql volatile
 set search_path = ''
 as $$
+declare
+  i app.imports;
 begin
   update app.imports x
   set status = with_status, failure = because, finished_at = statement_timestamp(), created = entered, existing = coalesce(there, x.existing)
-  where x.organization_id = app.current_org() and x.id = import and x.status not in ('done', 'failed', 'cancelled');
+  where x.organization_id = app.current_org() and x.id = import and x.status not in ('done', 'failed', 'cancelled')
+  returning x.* into i;
+  if found then
+    perform app_private.count_integration(i.organization_id, 'import', coalesce(i.options ->> 'source', i.resource), 1, (with_status = 'failed')::integer,
+      entered, i.bytes);
+  end if;
   -- What the lines said is in the records, or nobody wants it; what was wrong with them may still be read.
   delete from app.import_chunks c where c.organization_id = app.current_org() and c.import_id = import;
   delete from app.import_lines l where l.organization_id = app.current_org() and l.import_id = import and l.problems is null;
 end
 $$;
-comment on function app_private.end_import(uuid, text, text, integer, integer) is 'Ends an import and clears away its file and its good lines.';
+comment on function app_private.end_import(uuid, text, text, integer, integer) is 'Ends an import, counts it, and clears away its file and its good lines.';
 alter function app_private.end_import(uuid, text, text, integer, integer) owner to callboard_definer;
 revoke execute on function app_private.end_import(uuid, text, text, integer, integer) from public;
 

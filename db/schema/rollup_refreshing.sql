@@ -44,11 +44,15 @@ begin
       from (select l.resource_type, max(l.occurred_at) as latest from app.event_log l
         where l.organization_id = organization and l.occurred_at >= since and l.occurred_at < until group by 1) e), '{}');
   end loop;
-  return seen;
+  -- By organization, because so is the index.
+  return seen || coalesce((
+    select jsonb_build_object('client_event', max(c.received_at)) from app.client_events c
+    where c.organization_id = any (array(select o.id from app.organizations o)) and c.received_at >= since and c.received_at < until
+    having count(*) > 0), '{}');
 end
 $$;
 comment on function app_private.logged_since(timestamptz, timestamptz) is
-  'What the events of all organizations between two moments are about, each with the time of the latest.';
+  'What the events of all organizations between two moments are about, each with the time of the latest; client_event of those that clients have told.';
 alter function app_private.logged_since(timestamptz, timestamptz) owner to callboard_definer;
 revoke execute on function app_private.logged_since(timestamptz, timestamptz) from public;
 grant execute on function app_private.logged_since(timestamptz, timestamptz) to callboard_rollup;
@@ -97,7 +101,7 @@ begin
     now_state := analytics_private.state_of(r.sources);
     if r.state = now_state and current_setting('track_counts')::boolean
       and (r.turns is null or date_bin(r.turns, clock_timestamp(), 'epoch') = date_bin(r.turns, r.refreshed_at, 'epoch'))
-      and not exists (select from jsonb_each_text(seen) s where s.key = any (r.resources) and s.value::timestamptz >= r.as_of)
+      and not exists (select from jsonb_each_text(seen) s where (s.key = any (r.resources) or '*' = any (r.resources) and s.key <> 'client_event') and s.value::timestamptz >= r.as_of)
     then
       update analytics_private.rollups v set as_of = greatest(v.as_of, horizon) where v.name = r.name;
       continue;

@@ -4,7 +4,7 @@
 create table if not exists analytics_private.rollups (
   name text primary key,
   -- The tables that it is computed from, and the events of an organization (by resource_type) after
-  -- which its figures may be others.
+  -- which its figures may be others: '*' is any. client_event is what comes without events of the log.
   sources text[] not null,
   resources text[] not null,
   -- Of one that knows what day it is: how often that may be another day somewhere.
@@ -82,7 +82,9 @@ begin
     bool_and(coalesce(r.as_of > now() - interval '90 days', false)
       and (r.turns is null or date_bin(r.turns, now(), 'epoch') = date_bin(r.turns, r.refreshed_at, 'epoch'))
       and not exists (select from app.event_log l
-        where l.organization_id = organization and l.occurred_at >= r.as_of and l.resource_type = any (r.resources)))
+        where l.organization_id = organization and l.occurred_at >= r.as_of and (l.resource_type = any (r.resources) or '*' = any (r.resources)))
+      and not ('client_event' = any (r.resources) and exists (select from app.client_events c
+        where c.organization_id = organization and c.received_at >= r.as_of)))
   into as_of, is_current
   from analytics_private.rollups r where r.name = any (rollups);
   -- A standby that is behind does not know what has been changed meanwhile.

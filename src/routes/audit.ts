@@ -19,7 +19,7 @@ import type { Answer } from '../tenant.ts'
 
 const Values = (description: string, example: object) =>
   Type.Object({}, { additionalProperties: true, maxProperties: 200, description, examples: [example] })
-const Action = Type.String({
+export const Action = Type.String({
   maxLength: 100,
   pattern: '^[a-z_]+(\\.[a-z_]+)+$',
   description: '`<resource>.<verb>`',

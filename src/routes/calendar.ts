@@ -231,12 +231,20 @@ export async function calendarFeedRoutes(app: App) {
           sql => sql<Answer[]>`select status, body, etag from app.read_calendar_feed(${request.query.token})`,
         ),
       )
+      const { organization_id, calendar } = JSON.parse(body ?? '{}') as {
+        organization_id: string
+        calendar: { name: string | null; entries: Entry[] }
+      }
       // A program may keep it, for one person, and asks each time whether it may still see it.
       void reply.headers({ etag: etag ?? '', 'cache-control': 'private, no-cache' })
       const have = request.headers['if-none-match']?.split(',').map(tag => tag.trim().replace(/^W\//, ''))
-      if (have?.includes(etag ?? '')) return reply.code(304).send()
-      const calendar = renderCalendar(JSON.parse(body ?? '{}') as { name: string | null; entries: Entry[] })
-      return reply.type('text/calendar; charset=utf-8').send(calendar)
+      const text = have?.includes(etag ?? '') ? '' : renderCalendar(calendar)
+      app.tally.integration(organization_id, 'calendar_feed', 'ics', {
+        rows: text === '' ? 0 : calendar.entries.length,
+        bytes: Buffer.byteLength(text),
+      })
+      if (text === '') return reply.code(304).send()
+      return reply.type('text/calendar; charset=utf-8').send(text)
     },
   )
 }

@@ -4,6 +4,9 @@ export const notLogged: Record<string, string> = {
   'app.event_seals': 'the chain over the log',
   'app.idempotency_keys': 'copies of answers to requests that are logged themselves',
   'app.itinerary_entries': 'copies of rows that are logged themselves; that they were published is an event',
+  'app.client_events': 'what programs tell of their users: no change, and nobody takes it back',
+  'app.api_use': 'counts of what was asked; what it changed is logged itself',
+  'app.integration_use': 'counts of what is logged itself, or changes nothing',
   'app.permissions': 'reference rows, changed by migrations',
   'app.roles': 'reference rows, changed by migrations',
   'app.role_permissions': 'reference rows, changed by migrations',
@@ -19,5 +22,8 @@ export const notLogged: Record<string, string> = {
   'app_private.refresh_tokens': 'hashes of secrets; a spent one that comes back is logged with its session',
   'app_private.support_grants': 'each is logged by the function that makes or revokes it',
   'app_private.sealing': 'how far the sealer is',
+  'app_private.use_batches': 'which counts were added',
+  'analytics_private.rollups': 'how fresh the figures are',
+  'analytics_private.refreshing': 'locked by whoever refreshes them',
   'app_private.slugs': "follows the organization's name, which is logged with its slug",
 }

@@ -12,10 +12,11 @@ const contextFunctions = [
 /** What must be true of functions, views, roles and their rights. */
 export const rulesOfRoles: Rule[] = [
   {
-    rule: 'a SECURITY DEFINER function belongs to callboard_definer, except the one that makes tables',
+    rule: 'a SECURITY DEFINER function belongs to callboard_definer, except the ones that make tables and compute figures',
     offenders: `
       select name from functions where prosecdef and proowner <> 'callboard_definer'::regrole
-        and not (name = 'app.maintain_event_partitions()' and proowner = 'callboard_owner'::regrole)`,
+        and not (name = 'app.maintain_event_partitions()' and proowner = 'callboard_owner'::regrole)
+        and not (name = 'app.refresh_rollups(jsonb)' and proowner = 'callboard_rollup'::regrole)`,
     broken: `alter function app.search_shows(text) owner to callboard_owner`,
   },
   {
@@ -158,6 +159,25 @@ export const rulesOfRoles: Rule[] = [
         and not coalesce(c.reloptions && '{security_invoker=true,security_invoker=on}', false)
         and not (ours.nspname = 'analytics' and coalesce('security_barrier=true' = any (c.reloptions), false) and c.relowner = 'callboard_rollup'::regrole)`,
     broken: `alter view app.show_list set (security_invoker = false)`,
+  },
+  {
+    rule: 'a view of figures compares the organization of their rows with that of whoever reads it, or knows no rows of organizations',
+    offenders: `
+      select c.oid::regclass::text as name from pg_class c join ours on ours.oid = c.relnamespace
+      where ours.nspname = 'analytics' and c.relkind = 'v' and c.oid <> 'analytics.freshness'::regclass
+        and pg_get_viewdef(c.oid) !~ 'WHERE \\(+(\\w+\\.)?organization_id = \\( SELECT app\\.visible_org\\('`,
+    broken: `create or replace view analytics.finance_by_month with (security_barrier = true) as
+      select m.month, m.status, m.currency, m.income_minor, m.expense_minor, m.income_minor - m.expense_minor as profit_minor,
+        m.base_currency, m.base_income_minor, m.base_expense_minor, m.base_income_minor - m.base_expense_minor as base_profit_minor,
+        m.records, now() as as_of from analytics_private.finance_by_month m where m.organization_id <> (select app.visible_org())`,
+  },
+  {
+    rule: 'figures have a comment on each view and each column of it, which BI tools show',
+    offenders: `
+      select format('%s.%s', c.oid::regclass, a.attname) as name from pg_class c join ours on ours.oid = c.relnamespace
+      join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+      where ours.nspname = 'analytics' and c.relkind = 'v' and col_description(c.oid, a.attnum) is null`,
+    broken: `comment on column analytics.finance_by_month.month is null`,
   },
   {
     rule: 'no login reads a materialized view, which has no policies',

@@ -1,6 +1,7 @@
 import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import type { Test } from 'tap'
+import { refresh } from '../figures.ts'
 import { type Database, join, type Person, register, signIn, type TestServer } from '../helper.ts'
 import { makeTour, type Tour } from '../itineraries.ts'
 import { claimsOf } from '../tokens.ts'
@@ -136,7 +137,16 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     'lodging-rooms': named,
   })
   await make(`/api/itineraries/${tour.itineraries}/publish`, { note: `Note ${marker}` })
-  await make('/api/calendar-feeds', { name: `Feed ${marker}` })
+  const { body: feed } = await call<{ path: string }>('POST /api/calendar-feeds', {
+    token: owner.token,
+    body: { name: `Feed ${marker}` },
+  })
+  await call(`GET ${feed.path}`)
+  await call('POST /api/events', {
+    token: owner.token,
+    body: { events: [{ id: randomUUID(), kind: 'action', name: marker, properties: { marker } }] },
+  })
+  await server.app.tally.flush()
   const invitation = await make('/api/invitations', {
     email: `invited.${marker}@example.com`,
     role: 'manager',
@@ -192,6 +202,8 @@ export async function makeWorld(server: TestServer): Promise<World> {
   ]
   const removed = await join(server, victim.owner, 'manager', 'Rita')
   const revoked = await signIn(server, victim.viewer.email, victim.organization)
+  // Now, so that there are figures of the one that is then deleted.
+  await refresh(server.db)
   const done = await Promise.all([
     call(`DELETE /api/users/${removed.id}`, { token: victim.owner.token }),
     call('POST /api/auth/sign-out', { token: revoked.token }),
@@ -213,6 +225,9 @@ export const shared = [
   'app.finance_record_status_transitions',
   'app_private.context_keys',
   'app_private.sealing',
+  'app_private.use_batches',
+  'analytics_private.rollups',
+  'analytics_private.refreshing',
 ]
 
 // Of those who were removed one at a time nothing belongs to the organization any more.

@@ -1,0 +1,126 @@
+-- What people do, by day where their organization is: from the event log, as long as that is kept, and
+-- from what programs tell. Both have a row for each member, so that people can be counted over any time.
+
+drop policy if exists select_rollup on app.event_log;
+create policy select_rollup on app.event_log for select to callboard_rollup using (true);
+grant select (organization_id, occurred_at, actor_id, actor_kind, action) on app.event_log to callboard_rollup;
+drop policy if exists select_rollup on app.organizations;
+create policy select_rollup on app.organizations for select to callboard_rollup using (true);
+grant select (id, time_zone) on app.organizations to callboard_rollup;
+
+create materialized view if not exists analytics_private.activity_by_day as
+  select e.organization_id, (e.occurred_at at time zone o.time_zone)::date as day,
+    -- A key has no nulls.
+    coalesce(e.actor_id, uuid '00000000-0000-0000-0000-000000000000') as user_id, e.actor_kind, e.action, count(*) as events
+  from app.event_log e
+  join app.organizations o on o.id = e.organization_id
+  group by 1, 2, 3, 4, 5;
+create unique index if not exists activity_by_day_key on analytics_private.activity_by_day (organization_id, day, user_id, actor_kind, action);
+comment on materialized view analytics_private.activity_by_day is 'Events of all organizations by day: see analytics.activity_by_day.';
+
+create or replace view analytics.activity_by_day with (security_barrier = true) as
+  select m.day, nullif(m.user_id, uuid '00000000-0000-0000-0000-000000000000') as user_id, m.actor_kind, m.action, m.events,
+    (select r.as_of from analytics_private.rollups r where r.name = 'activity_by_day') as as_of
+  from analytics_private.activity_by_day m
+  where m.organization_id = (select app.visible_org());
+comment on view analytics.activity_by_day is 'What was done by day, as often as the event log has it: creating, changing, deleting, restoring, signing in and so on.';
+comment on column analytics.activity_by_day.day is 'In the time zone of the organization.';
+comment on column analytics.activity_by_day.user_id is 'Who did it; null where that is not known.';
+comment on column analytics.activity_by_day.actor_kind is 'user, anonymous, system or support.';
+comment on column analytics.activity_by_day.action is '<resource>.<verb>, such as show.create; auth.sign_in is a sign-in.';
+comment on column analytics.activity_by_day.events is 'How often.';
+comment on column analytics.activity_by_day.as_of is 'The figures are complete up to this moment.';
+
+create materialized view if not exists analytics_private.client_events_by_day as
+  select c.organization_id, (c.occurred_at at time zone o.time_zone)::date as day, c.user_id, c.kind, c.name, count(*) as events
+  from app.client_events c
+  join app.organizations o on o.id = c.organization_id
+  group by 1, 2, 3, 4, 5;
+create unique index if not exists client_events_by_day_key on analytics_private.client_events_by_day (organization_id, day, user_id, kind, name);
+comment on materialized view analytics_private.client_events_by_day is 'Client events of all organizations by day: see analytics.client_events_by_day.';
+
+create or replace view analytics.client_events_by_day with (security_barrier = true) as
+  select m.day, m.user_id, m.kind, m.name, m.events,
+    (select r.as_of from analytics_private.rollups r where r.name = 'client_events_by_day') as as_of
+  from analytics_private.client_events_by_day m
+  where m.organization_id = (select app.visible_org());
+comment on view analytics.client_events_by_day is 'What programs told of their users by day, for 90 days.';
+comment on column analytics.client_events_by_day.day is 'In the time zone of the organization.';
+comment on column analytics.client_events_by_day.user_id is 'Whose program told it.';
+comment on column analytics.client_events_by_day.kind is 'page_view or action.';
+comment on column analytics.client_events_by_day.name is 'Of the page or action.';
+comment on column analytics.client_events_by_day.events is 'How often.';
+comment on column analytics.client_events_by_day.as_of is 'The figures are complete up to this moment.';
+
+select analytics_private.register_rollup('activity_by_day', '{app.event_log,app.organizations}', '{*}'),
+  analytics_private.register_rollup('client_events_by_day', '{app.client_events,app.organizations}', '{client_event,organization}');
+
+create or replace function app.activity_figures(from_on date default null, to_on date default null, of_user uuid default null, of_action text default null)
+returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  until date := coalesce(to_on, from_on + 29, app.today());
+  since date := coalesce(from_on, until - 29);
+  fresh record;
+  body jsonb;
+begin
+  perform app.require('analytics.read');
+  if until < since or until > since + 366 then
+    perform app.refuse(422, 'analytics_range', 'It ends at least when it begins, and no more than 367 days later.');
+  end if;
+  select * into fresh from app.freshness('activity_by_day', 'client_events_by_day');
+  with e as materialized (
+    select a.day, case a.actor_kind when 'user' then a.user_id end as user_id, a.action, a.events, a.events * (a.action = 'auth.sign_in')::integer as sign_ins
+    from analytics.activity_by_day a
+    where a.day between since and until and (of_user is null or a.user_id = of_user) and (of_action is null or a.action = of_action)
+  ), c as materialized (
+    select x.day, x.user_id, x.kind, x.name, x.events from analytics.client_events_by_day x
+    where x.day between since and until and (of_user is null or x.user_id = of_user)
+  )
+  select jsonb_build_object(
+    'totals', (
+      select jsonb_build_object('events', coalesce(sum(e.events), 0), 'sign_ins', coalesce(sum(e.sign_ins), 0), 'active_users', count(distinct e.user_id))
+      from e),
+    'by_day', (
+      select coalesce(jsonb_agg(jsonb_build_object('day', d.day, 'events', d.events, 'sign_ins', d.sign_ins, 'active_users', d.users) order by d.day), '[]')
+      from (select e.day, sum(e.events) as events, sum(e.sign_ins) as sign_ins, count(distinct e.user_id) as users from e group by 1) d),
+    'by_week', (
+      select coalesce(jsonb_agg(jsonb_build_object('week_on', w.week, 'events', w.events, 'sign_ins', w.sign_ins, 'active_users', w.users,
+        'signed_in_users', w.signed_in) order by w.week), '[]')
+      from (
+        select date_trunc('week', e.day::timestamp)::date as week, sum(e.events) as events, sum(e.sign_ins) as sign_ins,
+          count(distinct e.user_id) as users, count(distinct e.user_id) filter (where e.sign_ins > 0) as signed_in
+        from e group by 1) w),
+    'by_action', (
+      select coalesce(jsonb_agg(jsonb_build_object('action', a.action, 'events', a.events) order by a.events desc, a.action), '[]')
+      from (select e.action, sum(e.events) as events from e group by 1) a),
+    'by_user', (
+      select coalesce(jsonb_agg(jsonb_build_object('user_id', p.user_id, 'display_name', u.display_name, 'events', p.events, 'sign_ins', p.sign_ins,
+        'active_days', p.days, 'last_on', p.last_on) order by p.events desc, p.user_id), '[]')
+      from (
+        select e.user_id, sum(e.events) as events, sum(e.sign_ins) as sign_ins, count(distinct e.day) as days, max(e.day) as last_on
+        from e where e.user_id is not null group by 1) p
+      -- The name as long as they are a colleague.
+      left join app.users u on u.id = p.user_id),
+    'client_events', jsonb_build_object(
+      'by_day', (
+        select coalesce(jsonb_agg(jsonb_build_object('day', d.day, 'page_views', d.page_views, 'actions', d.actions, 'users', d.users) order by d.day), '[]')
+        from (
+          select c.day, coalesce(sum(c.events) filter (where c.kind = 'page_view'), 0) as page_views,
+            coalesce(sum(c.events) filter (where c.kind = 'action'), 0) as actions, count(distinct c.user_id) as users
+          from c group by 1) d),
+      'by_name', (
+        select coalesce(jsonb_agg(jsonb_build_object('kind', n.kind, 'name', n.name, 'events', n.events, 'users', n.users)
+          order by n.events desc, n.kind, n.name), '[]')
+        from (
+          select c.kind, c.name, sum(c.events) as events, count(distinct c.user_id) as users from c group by 1, 2
+          order by 3 desc, 1, 2 limit 100) n))) into body;
+  return (null, jsonb_build_object('as_of', fresh.as_of, 'is_current', fresh.is_current, 'from', since, 'to', until) || body, null, null)::app.answer;
+end
+$$;
+comment on function app.activity_figures(date, date, uuid, text) is
+  'What was done from one day to another (30 days up to today, if nothing is said; at most 367), by day, week, action and user, with sign-ins; and what programs told, by day and the 100 most frequent names. Of one user and one action, if given. PT403 without analytics.read, PT422 analytics_range.';
+revoke execute on function app.activity_figures(date, date, uuid, text) from public;
+grant execute on function app.activity_figures(date, date, uuid, text) to callboard_api;
