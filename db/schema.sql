@@ -67,8 +67,16 @@
 --!include rollups.sql
 --!include rollup_refreshing.sql
 --!include finance_by_month.sql
+--!include finance_by_category.sql
+--!include finance_by_show.sql
+--!include shows_by_month.sql
+--!include dashboard.sql
 --!include finance_figures.sql
+<<<<<<< HEAD
 --!include activity.sql
 --!include use_figures.sql
+=======
+--!include show_figures.sql
+>>>>>>> analytics
 --!include deletion_retention.sql
 --!include deletion_purge.sql

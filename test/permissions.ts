@@ -461,6 +461,10 @@ export const table: Record<string, Line> = {
   ],
 
   readFinanceFigures: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readCategoryFigures: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readShowProfits: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readShowFigures: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readDashboard: [[401, 200, 200, 200, 200, 200, 200, 200]],
   readFreshness: [[401, 200, 200, 200, 200, 200, 200, 200]],
   refreshFigures: [[401, 403, 202, 202, 202, 403, 202, 403]],
 

@@ -48,6 +48,10 @@ create policy select_member on app.event_log for select to callboard_api
 drop policy if exists select_auditor on app.event_log;
 create policy select_auditor on app.event_log for select to callboard_auditor using (true);
 
+-- Figures are computed of all organizations at once: see rollups.sql.
+drop policy if exists select_rollup on app.event_log;
+create policy select_rollup on app.event_log for select to callboard_rollup using (true);
+
 -- The definer appends. Afterwards it can only take personal details out, and only what is older
 -- than the shortest retention can go.
 drop policy if exists select_definer on app.event_log;
@@ -64,7 +68,7 @@ create policy delete_definer on app.event_log for delete to callboard_definer
 
 grant select (organization_id, id, occurred_at, actor_id, session_id, resource_id, erased_at, actor_kind, action, resource_type, request_id, ip, changes)
   on app.event_log to callboard_api;
-grant select on app.event_log to callboard_auditor, callboard_definer;
+grant select on app.event_log to callboard_auditor, callboard_definer, callboard_rollup;
 grant insert (organization_id, id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes),
   update (erased_at, changes, request_id, ip, salt), delete on app.event_log to callboard_definer;
 

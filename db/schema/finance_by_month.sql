@@ -3,10 +3,6 @@
 -- Sums are numeric: a bigint could overflow, and then one organization's invented amounts would keep
 -- the figures of all others from being computed.
 
-drop policy if exists select_rollup on app.finance_records;
-create policy select_rollup on app.finance_records for select to callboard_rollup using (true);
-grant select on app.finance_records to callboard_rollup;
-
 create materialized view if not exists analytics_private.finance_by_month as
   select r.organization_id, date_trunc('month', r.booked_on::timestamp)::date as month, r.status, r.currency::text as currency, r.base_currency::text as base_currency,
     coalesce(sum(r.amount_minor) filter (where r.kind = 'income'), 0) as income_minor,

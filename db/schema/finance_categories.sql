@@ -46,8 +46,11 @@ create policy insert_definer on app.finance_categories for insert to callboard_d
 drop policy if exists update_definer on app.finance_categories;
 create policy update_definer on app.finance_categories for update to callboard_definer
   using (organization_id = (select app.current_org()));
+-- Figures are computed of all organizations at once: see rollups.sql.
+drop policy if exists select_rollup on app.finance_categories;
+create policy select_rollup on app.finance_categories for select to callboard_rollup using (true);
 
-grant select on app.finance_categories to callboard_api, callboard_definer;
+grant select on app.finance_categories to callboard_api, callboard_definer, callboard_rollup;
 grant insert (kind, name), update (name) on app.finance_categories to callboard_api;
 grant insert (organization_id, kind, name), update (deleted_at, deleted_by, deletion_id) on app.finance_categories to callboard_definer;
 

@@ -22,23 +22,54 @@ comment on function app.profit_and_loss(numeric, numeric, numeric) is 'Income, e
 revoke execute on function app.profit_and_loss(numeric, numeric, numeric) from public;
 grant execute on function app.profit_and_loss(numeric, numeric, numeric) to callboard_api;
 
+create or replace function app.profit(income numeric, expense numeric) returns json
+language sql immutable parallel safe
+return json_build_object('income_minor', income, 'expense_minor', expense, 'profit_minor', income - expense);
+comment on function app.profit(numeric, numeric) is 'Income, expenses and what is left, as JSON.';
+revoke execute on function app.profit(numeric, numeric) from public;
+grant execute on function app.profit(numeric, numeric) to callboard_api;
+
+create or replace function app.figure_months(from_on date, to_on date, out since date, out until date)
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  -- This year's if nothing is said.
+  since := date_trunc('month', coalesce(from_on, date_trunc('year', coalesce(to_on, app.today())::timestamp)::date)::timestamp);
+  until := date_trunc('month', coalesce(to_on, (date_trunc('year', since::timestamp) + interval '11 months')::date)::timestamp);
+  if until < since or until >= since + interval '10 years' then
+    perform app.refuse(422, 'analytics_range', 'The last month is not before the first, and less than ten years behind it.');
+  end if;
+end
+$$;
+comment on function app.figure_months(date, date) is
+  'The first days of the months from that of one day (January) to that of another (December of the same year). PT422 analytics_range.';
+revoke execute on function app.figure_months(date, date) from public;
+grant execute on function app.figure_months(date, date) to callboard_api;
+
+create or replace function app.figures(rollups text[], since date, until date, more jsonb, items json) returns app.answer
+language sql stable
+set search_path = ''
+return (
+  select (null, (jsonb_build_object('as_of', f.as_of, 'is_current', f.is_current, 'from', since, 'to', (until + interval '1 month' - interval '1 day')::date)
+    || more || jsonb_build_object('items', coalesce(items, '[]')))::json, null, null)::app.answer
+  from app.freshness(variadic rollups) f);
+comment on function app.figures(text[], date, date, jsonb, json) is 'The answer with figures of these materialized views: of when they are, of which months, and the figures.';
+revoke execute on function app.figures(text[], date, date, jsonb, json) from public;
+grant execute on function app.figures(text[], date, date, jsonb, json) to callboard_api;
+
 create or replace function app.finance_figures(period text, from_on date default null, to_on date default null, in_currency text default null) returns app.answer
 language plpgsql stable
 set search_path = ''
 as $$
 declare
-  -- Whole months: this year's if nothing is said.
-  since date := date_trunc('month', coalesce(from_on, date_trunc('year', coalesce(to_on, app.today())::timestamp)::date)::timestamp);
-  until date := date_trunc('month', coalesce(to_on, date_trunc('year', since::timestamp) + interval '11 months')::timestamp);
+  months record;
   items json;
-  fresh record;
 begin
   perform app.require('analytics.read'), app.require('finance.read');
-  if until < since or until >= since + interval '10 years' then
-    perform app.refuse(422, 'analytics_range', 'It ends at least when it begins, and less than ten years later.');
-  end if;
-  select coalesce(json_agg(json_build_object('period_on', p.period_on, 'currency', p.currency,
-    'planned', p.planned, 'committed', p.committed, 'actual', p.actual) order by p.period_on, p.currency), '[]') into items
+  months := app.figure_months(from_on, to_on);
+  select json_agg(json_build_object('period_on', p.period_on, 'currency', p.currency,
+    'planned', p.planned, 'committed', p.committed, 'actual', p.actual) order by p.period_on, p.currency) into items
   from (
     select m.period_on, m.currency,
       app.profit_and_loss(sum(m.income) filter (where m.status = 'planned'), sum(m.expense) filter (where m.status = 'planned'), sum(m.records) filter (where m.status = 'planned')) as planned,
@@ -50,14 +81,78 @@ begin
         case when in_currency is null then f.base_income_minor else f.income_minor end as income,
         case when in_currency is null then f.base_expense_minor else f.expense_minor end as expense
       from analytics.finance_by_month f
-      where f.month between since and until and (in_currency is null or f.currency = in_currency)) m
+      where f.month between months.since and months.until and (in_currency is null or f.currency = in_currency)) m
     group by 1, 2) p;
-  select * into fresh from app.freshness('finance_by_month');
-  return (null, json_build_object('as_of', fresh.as_of, 'is_current', fresh.is_current, 'period', period, 'from', since,
-    'to', (until + interval '1 month' - interval '1 day')::date, 'items', items), null, null)::app.answer;
+  return app.figures('{finance_by_month}', months.since, months.until, jsonb_build_object('period', period), items);
 end
 $$;
 comment on function app.finance_figures(text, date, date, text) is
-  'Income, expenses and profit by month, quarter or year, in one currency or, without it, all in the base currency; of whole months from that of from_on to that of to_on. PT403 without analytics.read and finance.read, PT422 analytics_range.';
+  'Income, expenses and profit by month, quarter or year, in one currency or, without it, all in the base currency; of whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
 revoke execute on function app.finance_figures(text, date, date, text) from public;
 grant execute on function app.finance_figures(text, date, date, text) to callboard_api;
+
+create or replace function app.category_figures(from_on date default null, to_on date default null, in_currency text default null) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  months record;
+  items json;
+begin
+  perform app.require('analytics.read'), app.require('finance.read');
+  months := app.figure_months(from_on, to_on);
+  select json_agg(json_build_object('category_id', c.category_id, 'category', c.category, 'kind', c.kind, 'currency', c.currency,
+    'planned_minor', coalesce(c.planned, 0), 'committed_minor', coalesce(c.committed, 0), 'actual_minor', coalesce(c.actual, 0), 'records', c.records)
+    order by c.kind, c.category, c.category_id, c.currency) into items
+  from (
+    select m.category_id, m.category, m.kind, m.currency, sum(m.records) as records, sum(m.amount) filter (where m.status = 'planned') as planned,
+      sum(m.amount) filter (where m.status = 'committed') as committed, sum(m.amount) filter (where m.status = 'actual') as actual
+    from (
+      select f.category_id, f.category, f.kind, f.status, f.records,
+        case when in_currency is null then f.base_currency else f.currency end as currency,
+        case when in_currency is null then f.base_amount_minor else f.amount_minor end as amount
+      from analytics.finance_by_category f
+      where f.month between months.since and months.until and (in_currency is null or f.currency = in_currency)) m
+    group by 1, 2, 3, 4) c;
+  return app.figures('{finance_by_category}', months.since, months.until, '{}', items);
+end
+$$;
+comment on function app.category_figures(date, date, text) is
+  'What was booked by category, in one currency or, without it, all in the base currency; of whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
+revoke execute on function app.category_figures(date, date, text) from public;
+grant execute on function app.category_figures(date, date, text) to callboard_api;
+
+create or replace function app.show_profits(from_on date default null, to_on date default null, in_currency text default null, at_most integer default 50) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  months record;
+  items json;
+begin
+  perform app.require('analytics.read'), app.require('finance.read');
+  months := app.figure_months(from_on, to_on);
+  select json_agg(json_build_object('show_id', p.show_id, 'show_on', p.show_on, 'title', p.title, 'artist', p.artist, 'status', p.show_status,
+    'currency', p.currency, 'planned', p.planned, 'committed', p.committed, 'actual', p.actual) order by p.show_on desc, p.show_id, p.currency) into items
+  from (
+    select m.show_on, m.show_id, m.title, m.artist, m.show_status, m.currency,
+      app.profit_and_loss(sum(m.income) filter (where m.status = 'planned'), sum(m.expense) filter (where m.status = 'planned'), sum(m.records) filter (where m.status = 'planned')) as planned,
+      app.profit_and_loss(sum(m.income) filter (where m.status = 'committed'), sum(m.expense) filter (where m.status = 'committed'), sum(m.records) filter (where m.status = 'committed')) as committed,
+      app.profit_and_loss(sum(m.income) filter (where m.status = 'actual'), sum(m.expense) filter (where m.status = 'actual'), sum(m.records) filter (where m.status = 'actual')) as actual
+    from (
+      select f.show_on, f.show_id, f.title, f.artist, f.show_status, f.status, f.records,
+        case when in_currency is null then f.base_currency else f.currency end as currency,
+        case when in_currency is null then f.base_income_minor else f.income_minor end as income,
+        case when in_currency is null then f.base_expense_minor else f.expense_minor end as expense
+      from analytics.finance_by_show f
+      where f.show_on between months.since and (months.until + interval '1 month' - interval '1 day')::date
+        and (in_currency is null or f.currency = in_currency)) m
+    group by 1, 2, 3, 4, 5, 6
+    order by 1 desc, 2, 6 limit at_most) p;
+  return app.figures('{finance_by_show}', months.since, months.until, '{}', items);
+end
+$$;
+comment on function app.show_profits(date, date, text, integer) is
+  'Profit and loss of shows, the latest first, in one currency or, without it, all in the base currency; of shows in whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
+revoke execute on function app.show_profits(date, date, text, integer) from public;
+grant execute on function app.show_profits(date, date, text, integer) to callboard_api;

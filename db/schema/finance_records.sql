@@ -115,8 +115,11 @@ create policy insert_definer on app.finance_records for insert to callboard_defi
 drop policy if exists update_definer on app.finance_records;
 create policy update_definer on app.finance_records for update to callboard_definer
   using (organization_id = (select app.current_org()));
+-- Figures are computed of all organizations at once: see rollups.sql.
+drop policy if exists select_rollup on app.finance_records;
+create policy select_rollup on app.finance_records for select to callboard_rollup using (true);
 
-grant select on app.finance_records to callboard_api, callboard_definer;
+grant select on app.finance_records to callboard_api, callboard_definer, callboard_rollup;
 grant insert (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
     counterparty, note, source, external_ref),
   update (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,

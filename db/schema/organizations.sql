@@ -43,8 +43,11 @@ create policy insert_definer on app.organizations for insert to callboard_define
 drop policy if exists update_definer on app.organizations;
 create policy update_definer on app.organizations for update to callboard_definer
   using (id = (select app.current_org()));
+-- Figures are computed of all organizations at once: see rollups.sql.
+drop policy if exists select_rollup on app.organizations;
+create policy select_rollup on app.organizations for select to callboard_rollup using (true);
 
-grant select on app.organizations to callboard_api, callboard_definer;
+grant select on app.organizations to callboard_api, callboard_definer, callboard_rollup;
 grant update (name, currency, time_zone) on app.organizations to callboard_api;
 grant insert (id, name, currency, time_zone), update (deleted_at, deleted_by, deletion_id) on app.organizations to callboard_definer;
 

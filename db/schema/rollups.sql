@@ -7,8 +7,8 @@ create table if not exists analytics_private.rollups (
   -- which its figures may be others: '*' is any. client_event is what comes without events of the log.
   sources text[] not null,
   resources text[] not null,
-  -- Of one that knows what day it is: how often that may be another day somewhere.
-  turns interval,
+  -- Whether it knows what day it is where an organization is, so that tomorrow it is another one.
+  has_today boolean not null default false,
   -- Null until it has been filled for the first time.
   as_of timestamptz,
   refreshed_at timestamptz,
@@ -46,7 +46,7 @@ create policy insert_owner on analytics_private.refreshing for insert to callboa
 insert into analytics_private.refreshing default values on conflict do nothing;
 comment on table analytics_private.refreshing is 'Locked by whoever refreshes a materialized view, so that there is one at a time.';
 
-create or replace function analytics_private.register_rollup(name text, sources text[], resources text[], turns interval default null) returns void
+create or replace function analytics_private.register_rollup(name text, sources text[], resources text[], has_today boolean default false) returns void
 language plpgsql volatile
 set search_path = ''
 as $$
@@ -54,17 +54,17 @@ begin
   execute format('alter materialized view analytics_private.%I owner to callboard_rollup', register_rollup.name);
   execute format('alter view analytics.%I owner to callboard_rollup', register_rollup.name);
   execute format('grant select on analytics.%I to callboard_api, callboard_bi', register_rollup.name);
-  insert into analytics_private.rollups as r (name, sources, resources, turns)
-  values (register_rollup.name, register_rollup.sources, register_rollup.resources, register_rollup.turns)
+  insert into analytics_private.rollups as r (name, sources, resources, has_today)
+  values (register_rollup.name, register_rollup.sources, register_rollup.resources, register_rollup.has_today)
   on conflict on constraint rollups_pkey do update
-  set sources = excluded.sources, resources = excluded.resources, turns = excluded.turns,
+  set sources = excluded.sources, resources = excluded.resources, has_today = excluded.has_today,
     -- What is defined anew is computed anew.
     state = null;
 end
 $$;
-comment on function analytics_private.register_rollup(text, text[], text[], interval) is
-  'Hands the materialized view analytics_private.<name> and the view analytics.<name> over to callboard_rollup, grants the latter to those who read figures, and has the former refreshed when the tables `sources` change or an event about one of `resources` happens (turns: see the table).';
-revoke execute on function analytics_private.register_rollup(text, text[], text[], interval) from public;
+comment on function analytics_private.register_rollup(text, text[], text[], boolean) is
+  'Hands the materialized view analytics_private.<name> and the view analytics.<name> over to callboard_rollup, grants the latter to those who read figures, and has the former refreshed when the tables `sources` change or an event about one of `resources` happens, or with has_today when the day turns somewhere.';
+revoke execute on function analytics_private.register_rollup(text, text[], text[], boolean) from public;
 
 create or replace function app.freshness(variadic rollups text[], out as_of timestamptz, out is_current boolean)
 language plpgsql stable parallel restricted security definer
@@ -80,7 +80,8 @@ begin
   -- Events are kept for 90 days at least.
   select case when bool_and(r.as_of is not null) then min(r.as_of) end,
     bool_and(coalesce(r.as_of > now() - interval '90 days', false)
-      and (r.turns is null or date_bin(r.turns, now(), 'epoch') = date_bin(r.turns, r.refreshed_at, 'epoch'))
+      and not (r.has_today and exists (select from app.organizations o
+        where o.id = organization and (r.refreshed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date))
       and not exists (select from app.event_log l
         where l.organization_id = organization and l.occurred_at >= r.as_of and (l.resource_type = any (r.resources) or '*' = any (r.resources)))
       and not ('client_event' = any (r.resources) and exists (select from app.client_events c

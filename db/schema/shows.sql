@@ -99,8 +99,11 @@ create policy insert_definer on app.shows for insert to callboard_definer
 drop policy if exists update_definer on app.shows;
 create policy update_definer on app.shows for update to callboard_definer
   using (organization_id = (select app.current_org()));
+-- Figures are computed of all organizations at once: see rollups.sql.
+drop policy if exists select_rollup on app.shows;
+create policy select_rollup on app.shows for select to callboard_rollup using (true);
 
-grant select on app.shows to callboard_api, callboard_definer;
+grant select on app.shows to callboard_api, callboard_definer, callboard_rollup;
 grant insert (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref),
   update (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
   on app.shows to callboard_api;

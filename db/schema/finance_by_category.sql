@@ -1,0 +1,33 @@
+-- Money by category and month. What is void or deleted does not count.
+
+create materialized view if not exists analytics_private.finance_by_category as
+  select r.organization_id, date_trunc('month', r.booked_on::timestamp)::date as month, r.category_id, c.name as category, r.kind, r.status,
+    r.currency::text as currency, r.base_currency::text as base_currency,
+    sum(r.amount_minor) as amount_minor, sum(r.base_amount_minor) as base_amount_minor, count(*) as records
+  from app.finance_records r
+  join app.finance_categories c on c.organization_id = r.organization_id and c.id = r.category_id
+  where r.deleted_at is null and r.status <> 'void'
+  group by 1, 2, 3, 4, 5, 6, 7, 8;
+create unique index if not exists finance_by_category_key
+  on analytics_private.finance_by_category (organization_id, month, category_id, status, currency, base_currency);
+comment on materialized view analytics_private.finance_by_category is 'Money of all organizations by category and month: see analytics.finance_by_category.';
+
+create or replace view analytics.finance_by_category with (security_barrier = true) as
+  select m.month, m.category_id, m.category, m.kind, m.status, m.currency, m.amount_minor, m.base_currency, m.base_amount_minor,
+    m.records, (select r.as_of from analytics_private.rollups r where r.name = 'finance_by_category') as as_of
+  from analytics_private.finance_by_category m
+  where m.organization_id = (select app.visible_org('finance.read'));
+comment on view analytics.finance_by_category is 'Income and expenses by category and month in which they are booked, by status and by currency. What is void or deleted does not count. Needs finance.read.';
+comment on column analytics.finance_by_category.month is 'The first day of the month.';
+comment on column analytics.finance_by_category.category_id is 'The id of the category.';
+comment on column analytics.finance_by_category.category is 'The name of the category.';
+comment on column analytics.finance_by_category.kind is 'income or expense.';
+comment on column analytics.finance_by_category.status is 'planned, committed or actual.';
+comment on column analytics.finance_by_category.currency is 'In which the records were entered, ISO 4217.';
+comment on column analytics.finance_by_category.amount_minor is 'The amount with tax, in the smallest unit of the currency.';
+comment on column analytics.finance_by_category.base_currency is 'The currency in which the books were kept when the records were entered, ISO 4217.';
+comment on column analytics.finance_by_category.base_amount_minor is 'The amount in the base currency, by the exchange rate of each record.';
+comment on column analytics.finance_by_category.records is 'How many records these are.';
+comment on column analytics.finance_by_category.as_of is 'The figures are complete up to this moment.';
+
+select analytics_private.register_rollup('finance_by_category', '{app.finance_records,app.finance_categories}', '{finance_record,finance_category}');

@@ -1,0 +1,44 @@
+-- What shows bring in and cost. What is void or deleted does not count, nor what is booked for a show that is deleted.
+
+create materialized view if not exists analytics_private.finance_by_show as
+  select r.organization_id, s.show_on, r.show_id, s.title, s.artist, s.status as show_status, r.status,
+    r.currency::text as currency, r.base_currency::text as base_currency,
+    coalesce(sum(r.amount_minor) filter (where r.kind = 'income'), 0) as income_minor,
+    coalesce(sum(r.amount_minor) filter (where r.kind = 'expense'), 0) as expense_minor,
+    coalesce(sum(r.base_amount_minor) filter (where r.kind = 'income'), 0) as base_income_minor,
+    coalesce(sum(r.base_amount_minor) filter (where r.kind = 'expense'), 0) as base_expense_minor,
+    count(*) as records
+  from app.finance_records r
+  join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id
+  where r.deleted_at is null and r.status <> 'void' and s.deleted_at is null
+  group by 1, 2, 3, 4, 5, 6, 7, 8, 9;
+create unique index if not exists finance_by_show_key
+  on analytics_private.finance_by_show (organization_id, show_on, show_id, status, currency, base_currency);
+comment on materialized view analytics_private.finance_by_show is 'Money of all organizations by show: see analytics.finance_by_show.';
+
+create or replace view analytics.finance_by_show with (security_barrier = true) as
+  select m.show_id, m.show_on, m.title, m.artist, m.show_status, m.status,
+    m.currency, m.income_minor, m.expense_minor, m.income_minor - m.expense_minor as profit_minor,
+    m.base_currency, m.base_income_minor, m.base_expense_minor, m.base_income_minor - m.base_expense_minor as base_profit_minor,
+    m.records, (select r.as_of from analytics_private.rollups r where r.name = 'finance_by_show') as as_of
+  from analytics_private.finance_by_show m
+  where m.organization_id = (select app.visible_org('finance.read'));
+comment on view analytics.finance_by_show is 'Profit and loss by show, by status and by currency. What is void or deleted does not count, nor what is booked for a show that is deleted. Needs finance.read.';
+comment on column analytics.finance_by_show.show_id is 'The id of the show.';
+comment on column analytics.finance_by_show.show_on is 'The day of the show, whenever the money is booked.';
+comment on column analytics.finance_by_show.title is 'The title of the show.';
+comment on column analytics.finance_by_show.artist is 'The artist of the show.';
+comment on column analytics.finance_by_show.show_status is 'The status of the show.';
+comment on column analytics.finance_by_show.status is 'Of the records: planned, committed or actual.';
+comment on column analytics.finance_by_show.currency is 'In which the records were entered, ISO 4217.';
+comment on column analytics.finance_by_show.income_minor is 'Income with tax, in the smallest unit of the currency.';
+comment on column analytics.finance_by_show.expense_minor is 'Expenses with tax, in the smallest unit of the currency.';
+comment on column analytics.finance_by_show.profit_minor is 'Income less expenses.';
+comment on column analytics.finance_by_show.base_currency is 'The currency in which the books were kept when the records were entered, ISO 4217.';
+comment on column analytics.finance_by_show.base_income_minor is 'The income in the base currency, by the exchange rate of each record.';
+comment on column analytics.finance_by_show.base_expense_minor is 'The expenses in the base currency, by the exchange rate of each record.';
+comment on column analytics.finance_by_show.base_profit_minor is 'Income less expenses in the base currency.';
+comment on column analytics.finance_by_show.records is 'How many records these are.';
+comment on column analytics.finance_by_show.as_of is 'The figures are complete up to this moment.';
+
+select analytics_private.register_rollup('finance_by_show', '{app.finance_records,app.shows}', '{finance_record,show}');

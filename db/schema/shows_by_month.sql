@@ -1,0 +1,63 @@
+-- Shows by the month in which they are, and by the month in which they were entered. What is deleted does not count.
+--
+-- Whether a show was ever on hold, only its events tell, as long as they are kept; without them a
+-- show that is not on hold now counts as one that never was.
+
+create materialized view if not exists analytics_private.shows_by_month as
+  with steps as (
+    select l.organization_id, l.resource_id,
+      min(l.occurred_at) filter (where l.changes -> 'new' ->> 'status' = 'hold') as held_at,
+      max(l.occurred_at) filter (where l.changes -> 'new' ->> 'status' = 'confirmed') as confirmed_at
+    from app.event_log l
+    where l.resource_type = 'show' and l.changes -> 'new' ->> 'status' in ('hold', 'confirmed')
+    group by 1, 2
+  )
+  select s.organization_id, date_trunc('month', s.show_on::timestamp)::date as month, s.status, count(*) as shows,
+    count(*) filter (where e.held_at is not null or s.status = 'hold') as held,
+    count(*) filter (where e.confirmed_at > e.held_at) as confirmed_from_hold,
+    coalesce(sum(s.capacity), 0)::bigint as capacity,
+    coalesce(sum(s.tickets_sold) filter (where s.capacity is not null), 0)::bigint as tickets_sold
+  from app.shows s
+  left join steps e on e.organization_id = s.organization_id and e.resource_id = s.id
+  where s.deleted_at is null
+  group by 1, 2, 3;
+create unique index if not exists shows_by_month_key on analytics_private.shows_by_month (organization_id, month, status);
+comment on materialized view analytics_private.shows_by_month is 'Shows of all organizations by month: see analytics.shows_by_month.';
+
+create or replace view analytics.shows_by_month with (security_barrier = true) as
+  select m.month, m.status, m.shows, m.held, m.confirmed_from_hold, m.capacity, m.tickets_sold,
+    (select r.as_of from analytics_private.rollups r where r.name = 'shows_by_month') as as_of
+  from analytics_private.shows_by_month m
+  where m.organization_id = (select app.visible_org());
+comment on view analytics.shows_by_month is 'Shows by the month in which they are, and by status. What is deleted does not count.';
+comment on column analytics.shows_by_month.month is 'The first day of the month.';
+comment on column analytics.shows_by_month.status is 'The status of the shows now.';
+comment on column analytics.shows_by_month.shows is 'How many shows these are.';
+comment on column analytics.shows_by_month.held is 'How many of them are or were on hold, as far back as events are kept.';
+comment on column analytics.shows_by_month.confirmed_from_hold is 'How many of those were confirmed afterwards.';
+comment on column analytics.shows_by_month.capacity is 'Of all of them whose capacity is known.';
+comment on column analytics.shows_by_month.tickets_sold is 'Of those whose capacity is known.';
+comment on column analytics.shows_by_month.as_of is 'The figures are complete up to this moment.';
+
+-- Details of events can be erased, and old events are purged; both are events themselves.
+select analytics_private.register_rollup('shows_by_month', '{app.shows}', '{show,details,organization}');
+
+create materialized view if not exists analytics_private.shows_created_by_month as
+  select s.organization_id, date_trunc('month', s.created_at at time zone o.time_zone)::date as month, count(*) as created
+  from app.shows s
+  join app.organizations o on o.id = s.organization_id
+  where s.deleted_at is null
+  group by 1, 2;
+create unique index if not exists shows_created_by_month_key on analytics_private.shows_created_by_month (organization_id, month);
+comment on materialized view analytics_private.shows_created_by_month is 'New shows of all organizations by month: see analytics.shows_created_by_month.';
+
+create or replace view analytics.shows_created_by_month with (security_barrier = true) as
+  select m.month, m.created, (select r.as_of from analytics_private.rollups r where r.name = 'shows_created_by_month') as as_of
+  from analytics_private.shows_created_by_month m
+  where m.organization_id = (select app.visible_org());
+comment on view analytics.shows_created_by_month is 'Shows by the month in which they were entered, in the time zone of the organization. What is deleted does not count.';
+comment on column analytics.shows_created_by_month.month is 'The first day of the month.';
+comment on column analytics.shows_created_by_month.created is 'How many shows were entered.';
+comment on column analytics.shows_created_by_month.as_of is 'The figures are complete up to this moment.';
+
+select analytics_private.register_rollup('shows_created_by_month', '{app.shows,app.organizations}', '{show,organization}');
