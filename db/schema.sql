@@ -72,11 +72,9 @@
 --!include shows_by_month.sql
 --!include dashboard.sql
 --!include finance_figures.sql
-<<<<<<< HEAD
 --!include activity.sql
 --!include use_figures.sql
-=======
 --!include show_figures.sql
->>>>>>> analytics
+--!include report.sql
 --!include deletion_retention.sql
 --!include deletion_purge.sql

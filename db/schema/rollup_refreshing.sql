@@ -100,14 +100,9 @@ begin
   for r in select * from analytics_private.rollups v where behind is null or v.name > behind #>> '{}' order by v.name loop
     now_state := analytics_private.state_of(r.sources);
     if r.state = now_state and current_setting('track_counts')::boolean
-<<<<<<< HEAD
-      and (r.turns is null or date_bin(r.turns, clock_timestamp(), 'epoch') = date_bin(r.turns, r.refreshed_at, 'epoch'))
-      and not exists (select from jsonb_each_text(seen) s where (s.key = any (r.resources) or '*' = any (r.resources) and s.key <> 'client_event') and s.value::timestamptz >= r.as_of)
-=======
       and not (r.has_today and exists (select from app.organizations o
         where (r.refreshed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date))
-      and not exists (select from jsonb_each_text(seen) s where s.key = any (r.resources) and s.value::timestamptz >= r.as_of)
->>>>>>> analytics
+      and not exists (select from jsonb_each_text(seen) s where (s.key = any (r.resources) or '*' = any (r.resources) and s.key <> 'client_event') and s.value::timestamptz >= r.as_of)
     then
       update analytics_private.rollups v set as_of = greatest(v.as_of, horizon) where v.name = r.name;
       continue;

@@ -4,7 +4,7 @@ import { answer } from '../openapi.ts'
 import { Line, Nullable, Strict, Timestamp } from '../schemas.ts'
 import type { Answer } from '../tenant.ts'
 import { Day, days, List, permission, range, Tally } from './activity.ts'
-import { fresh } from './analytics.ts'
+import { fresh } from '../analytics-shapes.ts'
 
 const used = {
   calls: Tally('How often it was used', 12),
