@@ -14,17 +14,16 @@ interface Part {
 export async function refresh(db: Database): Promise<string[]> {
   const worker = db.as('callboard_worker')
   const refreshed: string[] = []
-  let [next, waiting]: [string | null, number] = [null, 0]
+  let next: string | null = null
   for (;;) {
     const rows: { part: Part }[] = await worker`
       select app.refresh_rollups(${next === null ? null : JSON.stringify(next)}::text::jsonb) as part`
     const [{ part }] = rows as [{ part: Part }]
     if (part.failed > 0) throw new Error(JSON.stringify(part.because))
     if (part.refreshed !== undefined) refreshed.push(part.refreshed)
-    waiting = part.waiting
     next = part.next
     if (next !== null) continue
-    if (waiting === 0 && part.busy !== true) return refreshed
+    if (part.waiting === 0 && part.busy !== true) return refreshed
     await sleep(50)
   }
 }

@@ -47,16 +47,19 @@ comment on function app.figure_months(date, date) is
 revoke execute on function app.figure_months(date, date) from public;
 grant execute on function app.figure_months(date, date) to callboard_api;
 
-create or replace function app.figures(rollups text[], since date, until date, more jsonb, items json) returns app.answer
+create or replace function app.figures(rollups text[], since date, until date, period text, items json) returns app.answer
 language sql stable
 set search_path = ''
 return (
-  select (null, (jsonb_build_object('as_of', f.as_of, 'is_current', f.is_current, 'from', since, 'to', (until + interval '1 month' - interval '1 day')::date)
-    || more || jsonb_build_object('items', coalesce(items, '[]')))::json, null, null)::app.answer
-  from app.freshness(variadic rollups) f);
-comment on function app.figures(text[], date, date, jsonb, json) is 'The answer with figures of these materialized views: of when they are, of which months, and the figures.';
-revoke execute on function app.figures(text[], date, date, jsonb, json) from public;
-grant execute on function app.figures(text[], date, date, jsonb, json) to callboard_api;
+  select (null, case when period is null
+      then json_build_object('as_of', f.as_of, 'is_current', f.is_current, 'from', since, 'to', m.last_on, 'items', coalesce(items, '[]'))
+      else json_build_object('as_of', f.as_of, 'is_current', f.is_current, 'period', period, 'from', since, 'to', m.last_on, 'items', coalesce(items, '[]')) end,
+    null, null)::app.answer
+  from app.freshness(variadic rollups) f, lateral (select (until + interval '1 month' - interval '1 day')::date as last_on) m);
+comment on function app.figures(text[], date, date, text, json) is
+  'The answer with figures of these materialized views: of when they are, of which months (with period: by what), and the figures.';
+revoke execute on function app.figures(text[], date, date, text, json) from public;
+grant execute on function app.figures(text[], date, date, text, json) to callboard_api;
 
 create or replace function app.finance_figures(period text, from_on date default null, to_on date default null, in_currency text default null) returns app.answer
 language plpgsql stable
@@ -83,7 +86,7 @@ begin
       from analytics.finance_by_month f
       where f.month between months.since and months.until and (in_currency is null or f.currency = in_currency)) m
     group by 1, 2) p;
-  return app.figures('{finance_by_month}', months.since, months.until, jsonb_build_object('period', period), items);
+  return app.figures('{finance_by_month}', months.since, months.until, period, items);
 end
 $$;
 comment on function app.finance_figures(text, date, date, text) is
@@ -114,7 +117,7 @@ begin
       from analytics.finance_by_category f
       where f.month between months.since and months.until and (in_currency is null or f.currency = in_currency)) m
     group by 1, 2, 3, 4) c;
-  return app.figures('{finance_by_category}', months.since, months.until, '{}', items);
+  return app.figures('{finance_by_category}', months.since, months.until, null, items);
 end
 $$;
 comment on function app.category_figures(date, date, text) is
@@ -149,7 +152,7 @@ begin
         and (in_currency is null or f.currency = in_currency)) m
     group by 1, 2, 3, 4, 5, 6
     order by 1 desc, 2, 6 limit at_most) p;
-  return app.figures('{finance_by_show}', months.since, months.until, '{}', items);
+  return app.figures('{finance_by_show}', months.since, months.until, null, items);
 end
 $$;
 comment on function app.show_profits(date, date, text, integer) is

@@ -39,7 +39,7 @@ begin
       select date_trunc(period, f.month::timestamp)::date, null, f.created, 0, 0, 0, 0, 0
       from analytics.shows_created_by_month f where f.month between months.since and months.until) m
     group by 1) p;
-  return app.figures(array['shows_by_month', 'shows_created_by_month'], months.since, months.until, jsonb_build_object('period', period), items);
+  return app.figures(array['shows_by_month', 'shows_created_by_month'], months.since, months.until, period, items);
 end
 $$;
 comment on function app.show_figures(text, date, date) is
