@@ -78,9 +78,9 @@ t.test('client events', async t => {
       body: { accepted: 2, repeated: 0, out_of_time: 4 },
     })
     const rows = await kept()
-    t.strictSame(rows.map(row => row['id']).sort(), [events[0]?.id, events[2]?.id].sort())
+    t.strictSame(rows.map(row => String(row['id'])).sort(), [events[0]?.id, events[2]?.id].sort())
     t.ok(
-      rows.every(row => row['occurred_at'] <= row['received_at']),
+      rows.every(row => Number(row['occurred_at']) <= Number(row['received_at'])),
       'and none is in the future',
     )
   })

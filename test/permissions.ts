@@ -466,6 +466,8 @@ export const table: Record<string, Line> = {
   readShowFigures: [[401, 200, 200, 200, 200, 200, 200, 200]],
   readDashboard: [[401, 200, 200, 200, 200, 200, 200, 200]],
   readFreshness: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readActivity: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readIntegrations: [[401, 200, 200, 200, 200, 200, 200, 200]],
   refreshFigures: [[401, 403, 202, 202, 202, 403, 202, 403]],
 
   // A file without a header is a file all the same; without one it is refused before anybody is asked.

@@ -33,6 +33,8 @@ t.test('round trips between the API and PostgreSQL', async t => {
     [`GET ${path}`, 200],
     ['GET /api/shows?limit=10&status=inquiry&q=tour', 200],
     ['GET /api/analytics/finance', 200],
+    ['GET /api/analytics/activity', 200],
+    ['GET /api/analytics/integrations', 200],
     ['POST /api/shows', 201, { body: aShow }],
     [`PATCH ${path}`, 200, { body: { notes: 'one' } }],
     [`GET ${unknown}`, 404],

@@ -359,7 +359,8 @@ t.test('whoever runs SQL as the login of the API', async t => {
   await t.test('lowers none, and makes none too high to be added to', async t => {
     await add([{ ...row, calls: -5, bytes_in: -1 }])
     t.equal((await callsOf(db, ana))['readMe'], 1)
-    for (let n = 0; n < 20; n++) await add(Array(10).fill({ ...row, calls: Number.MAX_SAFE_INTEGER }))
+    for (let n = 0; n < 20; n++)
+      await add(Array.from({ length: 10 }, () => ({ ...row, calls: Number.MAX_SAFE_INTEGER })))
     t.equal((await callsOf(db, ana))['readMe'], 1 + 20 * 1e12)
     await call('GET /api/me', { token: ana.token })
     await app.tally.flush()

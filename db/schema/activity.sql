@@ -61,8 +61,8 @@ language plpgsql stable
 set search_path = ''
 as $$
 declare
-  until date := coalesce(to_on, from_on + 29, app.today());
-  since date := coalesce(from_on, until - 29);
+  until date := least(coalesce(to_on, from_on + 29, app.today()), '9999-12-31');
+  since date := coalesce(from_on, greatest(until - 29, '0001-01-01'));
   fresh record;
   body jsonb;
 begin
