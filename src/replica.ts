@@ -18,7 +18,7 @@ declare module 'fastify' {
 }
 
 /** How long a standby may take to let a transaction in, in milliseconds: one that hangs costs no more than that. */
-const patience = 1000
+const patience = 2000
 /** How long it is left alone after it was away, or too old. */
 const pause = 5000
 

@@ -269,6 +269,7 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
   await t.test(
     'whose statement takes too long is not made up for, since the primary would take as long',
     async t => {
+      let asked = 0
       const { ask, app } = await withRoutes(
         t,
         standby.url('callboard_api'),
@@ -281,9 +282,8 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
         },
         { DATABASE_DEADLINE: 1 },
       )
-      const began = Date.now()
       t.match(await ask('/slow'), { status: 503 })
-      t.ok(Date.now() - began < 4000)
+      t.equal(asked, 1)
       t.equal(await outcomes('failed', app), 0)
     },
   )
@@ -324,18 +324,15 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
     t.equal(await outcomes('failed', app), 0)
   })
 
-  await t.test('that does not answer costs a second, once, and that is gone nothing', async t => {
+  await t.test('that hangs is waited for once, and one that is gone is made up for', async t => {
     const proxy = await startProxy(t, standby.url('callboard_api'))
     const { ask, app } = await withRoutes(t, proxy.through(standby.url('callboard_api')), shows)
     t.match(await ask('/shows'), { status: 200, body: { is_standby: true } })
     proxy.freeze()
-    const began = Date.now()
     t.match(await ask('/shows'), { status: 200, age: 0, body: { is_standby: false } })
-    t.ok(Date.now() - began < 2000)
-    const again = Date.now()
-    t.match(await ask('/shows'), { status: 200, body: { is_standby: false } })
-    t.ok(Date.now() - again < 500)
     t.equal(await outcomes('away', app), 1)
+    t.match(await ask('/shows'), { status: 200, body: { is_standby: false } })
+    t.equal(await outcomes('resting', app), 1)
     proxy.thaw()
     await until(async () => (await ask('/shows')).body.is_standby === true, 10)
     await standby.stop()
