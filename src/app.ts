@@ -36,6 +36,7 @@ import { myOrganizationRoutes, organizationRoutes } from './routes/organizations
 import { mailedLinkRoutes, passwordRoutes } from './routes/passwords.ts'
 import { permissionRoutes } from './routes/permissions.ts'
 import { problemRoutes } from './routes/problems.ts'
+import { reportRoutes } from './routes/reports.ts'
 import { retentionRoutes } from './routes/retention.ts'
 import { roleRoutes } from './routes/roles.ts'
 import { settlementRoutes } from './routes/settlements.ts'
@@ -166,6 +167,7 @@ export async function buildApp({
     await signedIn.register(activityRoutes)
     await signedIn.register(integrationRoutes, { delay: config.USE_FLUSH_INTERVAL })
     await signedIn.register(analyticsRoutes)
+    await signedIn.register(reportRoutes)
     await signedIn.register(auditRoutes)
     await signedIn.register(retentionRoutes)
   })

@@ -28,7 +28,7 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       // It has been deleted, so nobody can be in it.
       const needsOrganization =
         // About oneself it needs no permission, and for the calendar one of two.
-        ['explainAccess', 'readCalendar', ...feeds].includes(operation.operationId) ||
+        ['explainAccess', 'readCalendar', 'recordClientEvents', ...feeds].includes(operation.operationId) ||
         (permission !== undefined && operation.operationId !== 'restoreOrganization')
       t.equal(
         body.type === '/problems/no_organization',

@@ -1,13 +1,6 @@
 -- What people do, by day where their organization is: from the event log, as long as that is kept, and
 -- from what programs tell. Both have a row for each member, so that people can be counted over any time.
 
-drop policy if exists select_rollup on app.event_log;
-create policy select_rollup on app.event_log for select to callboard_rollup using (true);
-grant select (organization_id, occurred_at, actor_id, actor_kind, action) on app.event_log to callboard_rollup;
-drop policy if exists select_rollup on app.organizations;
-create policy select_rollup on app.organizations for select to callboard_rollup using (true);
-grant select (id, time_zone) on app.organizations to callboard_rollup;
-
 create materialized view if not exists analytics_private.activity_by_day as
   select e.organization_id, (e.occurred_at at time zone o.time_zone)::date as day,
     -- A key has no nulls.

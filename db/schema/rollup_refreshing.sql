@@ -102,7 +102,8 @@ begin
     if r.state = now_state and current_setting('track_counts')::boolean
       and not (r.has_today and exists (select from app.organizations o
         where (r.refreshed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date))
-      and not exists (select from jsonb_each_text(seen) s where (s.key = any (r.resources) or '*' = any (r.resources) and s.key <> 'client_event') and s.value::timestamptz >= r.as_of)
+      and not exists (select from jsonb_each_text(seen) s
+        where (s.key = any (r.resources) or '*' = any (r.resources) and s.key <> 'client_event') and s.value::timestamptz >= r.as_of)
     then
       update analytics_private.rollups v set as_of = greatest(v.as_of, horizon) where v.name = r.name;
       continue;

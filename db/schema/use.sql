@@ -1,5 +1,5 @@
 -- How much the API is used, and what else an organization has to do with other systems by it: its
--- imports and exports, calendar feeds, BI tools. Numbers by UTC day and nothing of single calls.
+-- imports and calendar feeds, for example. Numbers by UTC day and nothing of single calls.
 -- The API counts in memory and adds what it has counted every few seconds (src/tally.ts); what is rare
 -- is counted in the transaction that does it.
 --
@@ -53,7 +53,7 @@ comment on column app.api_use.total_us is 'Microseconds from the arrival of a re
 comment on column app.api_use.within_10_ms is 'Calls that took no longer than 10 ms.';
 comment on column app.api_use.bytes_in is 'Of requests as they came over the wire, with their headers.';
 comment on column app.api_use.bytes_out is 'Of answers, with their headers.';
-comment on table app.integration_use is 'Imports, exports, calendar feeds and BI tools, by UTC day.';
+comment on table app.integration_use is 'Integrations, such as imports and calendar feeds, by UTC day.';
 comment on column app.integration_use.name is 'Which one: the source of an import, or what is imported; what is exported.';
 comment on column app.integration_use.rows is 'Rows that were entered or taken out.';
 comment on table app_private.use_batches is 'Batches of counts that were added in the last 7 days.';

@@ -25,7 +25,7 @@ create or replace view analytics.integration_use_by_day with (security_barrier =
   select u.day, u.kind, u.name, u.calls, u.errors, u.rows, u.bytes, u.last_at, now() - interval '1 minute' as as_of
   from app.integration_use u
   where u.organization_id = (select app.visible_org());
-comment on view analytics.integration_use_by_day is 'Imports, exports, calendar feeds and BI tools by day.';
+comment on view analytics.integration_use_by_day is 'Integrations, such as imports and calendar feeds, by day.';
 comment on column analytics.integration_use_by_day.day is 'UTC.';
 comment on column analytics.integration_use_by_day.kind is 'import, export, calendar_feed, bi or webhook.';
 comment on column analytics.integration_use_by_day.name is 'Which one, such as the source of an import.';

@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox'
+import { fresh } from '../analytics-shapes.ts'
 import type { App } from '../fastify.ts'
 import { answer } from '../openapi.ts'
 import { DateOnly, Id, Line, Nullable, Strict } from '../schemas.ts'
 import type { Answer } from '../tenant.ts'
-import { fresh } from '../analytics-shapes.ts'
 import { Action } from './audit.ts'
 import { ClientEventKind, ClientEventName } from './client-events.ts'
 

@@ -1,10 +1,10 @@
 import { Type } from '@sinclair/typebox'
+import { fresh } from '../analytics-shapes.ts'
 import type { App } from '../fastify.ts'
 import { answer } from '../openapi.ts'
 import { Line, Nullable, Strict, Timestamp } from '../schemas.ts'
 import type { Answer } from '../tenant.ts'
 import { Day, days, List, permission, range, Tally } from './activity.ts'
-import { fresh } from '../analytics-shapes.ts'
 
 const used = {
   calls: Tally('How often it was used', 12),
@@ -85,7 +85,7 @@ export async function integrationRoutes(app: App, { delay }: { delay: number }) 
       schema: {
         tags: ['analytics'],
         operationId: 'readIntegrations',
-        summary: 'Read how much the API, imports, exports and feeds are used',
+        summary: 'Read how much the API, imports and calendar feeds are used',
         description:
           'By UTC day, at most 367 of them. Counts are written a few seconds late: `is_current` is true of days that are over.',
         ...permission,
