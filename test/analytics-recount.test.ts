@@ -229,7 +229,7 @@ t.test('every figure equals a recount', async t => {
 
   const asked = fc.record({
     period: fc.constantFrom('month' as const, 'quarter' as const, 'year' as const),
-    days: fc.tuple(day, day).map(([a, b]) => (a < b ? [a, b] : [b, a])),
+    days: fc.tuple(day, day).map(([a, b]): [string, string] => (a < b ? [a, b] : [b, a])),
     currency: fc.option(fc.constantFrom(...currencies), { nil: undefined }),
   })
   const work = fc.array(fc.tuple(fc.nat({ max: 1 }), step), { minLength: 60, maxLength: 120, size: 'max' })

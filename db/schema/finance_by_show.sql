@@ -1,28 +1,46 @@
 -- What shows bring in and cost. What is void or deleted does not count, nor what is booked for a show that is deleted.
+--
+-- The statuses of the money are columns, and names are looked up when it is read: the fewer and shorter
+-- the rows, the sooner they are compared with what they were before.
 
 create materialized view if not exists analytics_private.finance_by_show as
-  select r.organization_id, s.show_on, r.show_id, s.title, s.artist, s.status as show_status, r.status,
-    r.currency::text as currency, r.base_currency::text as base_currency,
-    coalesce(sum(r.amount_minor) filter (where r.kind = 'income'), 0) as income_minor,
-    coalesce(sum(r.amount_minor) filter (where r.kind = 'expense'), 0) as expense_minor,
-    coalesce(sum(r.base_amount_minor) filter (where r.kind = 'income'), 0) as base_income_minor,
-    coalesce(sum(r.base_amount_minor) filter (where r.kind = 'expense'), 0) as base_expense_minor,
-    count(*) as records
+  select r.organization_id, s.show_on, r.show_id, r.currency::text as currency, r.base_currency::text as base_currency,
+    sum(r.amount_minor) filter (where r.status = 'planned' and r.kind = 'income') as planned_income_minor,
+    sum(r.base_amount_minor) filter (where r.status = 'planned' and r.kind = 'income') as planned_base_income_minor,
+    sum(r.amount_minor) filter (where r.status = 'planned' and r.kind = 'expense') as planned_expense_minor,
+    sum(r.base_amount_minor) filter (where r.status = 'planned' and r.kind = 'expense') as planned_base_expense_minor,
+    sum(r.amount_minor) filter (where r.status = 'committed' and r.kind = 'income') as committed_income_minor,
+    sum(r.base_amount_minor) filter (where r.status = 'committed' and r.kind = 'income') as committed_base_income_minor,
+    sum(r.amount_minor) filter (where r.status = 'committed' and r.kind = 'expense') as committed_expense_minor,
+    sum(r.base_amount_minor) filter (where r.status = 'committed' and r.kind = 'expense') as committed_base_expense_minor,
+    sum(r.amount_minor) filter (where r.status = 'actual' and r.kind = 'income') as actual_income_minor,
+    sum(r.base_amount_minor) filter (where r.status = 'actual' and r.kind = 'income') as actual_base_income_minor,
+    sum(r.amount_minor) filter (where r.status = 'actual' and r.kind = 'expense') as actual_expense_minor,
+    sum(r.base_amount_minor) filter (where r.status = 'actual' and r.kind = 'expense') as actual_base_expense_minor,
+    count(*) filter (where r.status = 'planned') as planned_records,
+    count(*) filter (where r.status = 'committed') as committed_records,
+    count(*) filter (where r.status = 'actual') as actual_records
   from app.finance_records r
   join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id
   where r.deleted_at is null and r.status <> 'void' and s.deleted_at is null
-  group by 1, 2, 3, 4, 5, 6, 7, 8, 9;
+  group by 1, 2, 3, 4, 5;
 create unique index if not exists finance_by_show_key
-  on analytics_private.finance_by_show (organization_id, show_on, show_id, status, currency, base_currency);
+  on analytics_private.finance_by_show (organization_id, show_on, show_id, currency, base_currency);
 comment on materialized view analytics_private.finance_by_show is 'Money of all organizations by show: see analytics.finance_by_show.';
 
 create or replace view analytics.finance_by_show with (security_barrier = true) as
-  select m.show_id, m.show_on, m.title, m.artist, m.show_status, m.status,
-    m.currency, m.income_minor, m.expense_minor, m.income_minor - m.expense_minor as profit_minor,
-    m.base_currency, m.base_income_minor, m.base_expense_minor, m.base_income_minor - m.base_expense_minor as base_profit_minor,
-    m.records, (select r.as_of from analytics_private.rollups r where r.name = 'finance_by_show') as as_of
+  select m.show_id, m.show_on, s.title, s.artist, s.status as show_status, b.status,
+    m.currency, coalesce(b.income, 0) as income_minor, coalesce(b.expense, 0) as expense_minor, coalesce(b.income, 0) - coalesce(b.expense, 0) as profit_minor,
+    m.base_currency, coalesce(b.base_income, 0) as base_income_minor, coalesce(b.base_expense, 0) as base_expense_minor,
+    coalesce(b.base_income, 0) - coalesce(b.base_expense, 0) as base_profit_minor,
+    b.records, (select r.as_of from analytics_private.rollups r where r.name = 'finance_by_show') as as_of
   from analytics_private.finance_by_show m
-  where m.organization_id = (select app.visible_org('finance.read'));
+  join app.shows s on s.organization_id = m.organization_id and s.id = m.show_id,
+  lateral (values
+    ('planned', m.planned_records, m.planned_income_minor, m.planned_expense_minor, m.planned_base_income_minor, m.planned_base_expense_minor),
+    ('committed', m.committed_records, m.committed_income_minor, m.committed_expense_minor, m.committed_base_income_minor, m.committed_base_expense_minor),
+    ('actual', m.actual_records, m.actual_income_minor, m.actual_expense_minor, m.actual_base_income_minor, m.actual_base_expense_minor)) b (status, records, income, expense, base_income, base_expense)
+  where m.organization_id = (select app.visible_org('finance.read')) and b.records > 0;
 comment on view analytics.finance_by_show is 'Profit and loss by show, by status and by currency. What is void or deleted does not count, nor what is booked for a show that is deleted. Needs finance.read.';
 comment on column analytics.finance_by_show.show_id is 'The id of the show.';
 comment on column analytics.finance_by_show.show_on is 'The day of the show, whenever the money is booked.';

@@ -31,6 +31,8 @@ language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
 set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
   organization uuid;

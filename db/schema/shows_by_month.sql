@@ -6,10 +6,10 @@
 create materialized view if not exists analytics_private.shows_by_month as
   with steps as (
     select l.organization_id, l.resource_id,
-      min(l.occurred_at) filter (where l.changes -> 'new' ->> 'status' = 'hold') as held_at,
-      max(l.occurred_at) filter (where l.changes -> 'new' ->> 'status' = 'confirmed') as confirmed_at
-    from app.event_log l
-    where l.resource_type = 'show' and l.changes -> 'new' ->> 'status' in ('hold', 'confirmed')
+      min(l.occurred_at) filter (where l.status = 'hold') as held_at, max(l.occurred_at) filter (where l.status = 'confirmed') as confirmed_at
+    -- offset 0: what the JSON says is looked up once.
+    from (select organization_id, resource_id, occurred_at, changes #>> '{new,status}' as status from app.event_log where resource_type = 'show' offset 0) l
+    where l.status in ('hold', 'confirmed')
     group by 1, 2
   )
   select s.organization_id, date_trunc('month', s.show_on::timestamp)::date as month, s.status, count(*) as shows,

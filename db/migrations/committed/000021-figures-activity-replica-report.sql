@@ -1,5 +1,5 @@
 --! Previous: sha1:9e1e7738c5a9848291e62c9d93aa2eb427b6ebbe
---! Hash: sha1:460c6c02054d8c9128d492d745f200886667afa7
+--! Hash: sha1:ff8063a9370f434ea26f2a21c013fb1f7d20aa2f
 --! Message: figures activity replica report
 
 -- REFRESH MATERIALIZED VIEW CONCURRENTLY makes a temporary table: db/database.sql says so to new databases.
@@ -232,7 +232,7 @@ grant execute on function app.record_client_events(jsonb) to callboard_api;
 --! EndIncluded client_events.sql
 --! Included use.sql
 -- How much the API is used, and what else an organization has to do with other systems by it: its
--- imports and exports, calendar feeds, BI tools. Numbers by UTC day and nothing of single calls.
+-- imports and calendar feeds, for example. Numbers by UTC day and nothing of single calls.
 -- The API counts in memory and adds what it has counted every few seconds (src/tally.ts); what is rare
 -- is counted in the transaction that does it.
 --
@@ -286,7 +286,7 @@ comment on column app.api_use.total_us is 'Microseconds from the arrival of a re
 comment on column app.api_use.within_10_ms is 'Calls that took no longer than 10 ms.';
 comment on column app.api_use.bytes_in is 'Of requests as they came over the wire, with their headers.';
 comment on column app.api_use.bytes_out is 'Of answers, with their headers.';
-comment on table app.integration_use is 'Imports, exports, calendar feeds and BI tools, by UTC day.';
+comment on table app.integration_use is 'Integrations, such as imports and calendar feeds, by UTC day.';
 comment on column app.integration_use.name is 'Which one: the source of an import, or what is imported; what is exported.';
 comment on column app.integration_use.rows is 'Rows that were entered or taken out.';
 comment on table app_private.use_batches is 'Batches of counts that were added in the last 7 days.';
@@ -582,6 +582,9 @@ create or replace function app.freshness(variadic rollups text[], out as_of time
 language plpgsql stable parallel restricted security definer
 set search_path = ''
 set client_min_messages = 'error'
+-- Only the events since as_of, which are few, whatever the planner thinks: it does not know as_of.
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
   organization uuid := app.org_if('analytics.read');
@@ -689,6 +692,8 @@ language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
 set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
   organization uuid;
@@ -760,7 +765,8 @@ begin
     if r.state = now_state and current_setting('track_counts')::boolean
       and not (r.has_today and exists (select from app.organizations o
         where (r.refreshed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date))
-      and not exists (select from jsonb_each_text(seen) s where (s.key = any (r.resources) or '*' = any (r.resources) and s.key <> 'client_event') and s.value::timestamptz >= r.as_of)
+      and not exists (select from jsonb_each_text(seen) s
+        where (s.key = any (r.resources) or '*' = any (r.resources) and s.key <> 'client_event') and s.value::timestamptz >= r.as_of)
     then
       update analytics_private.rollups v set as_of = greatest(v.as_of, horizon) where v.name = r.name;
       continue;
@@ -837,24 +843,25 @@ comment on column analytics.finance_by_month.as_of is 'The figures are complete 
 select analytics_private.register_rollup('finance_by_month', '{app.finance_records}', '{finance_record}');
 --! EndIncluded finance_by_month.sql
 --! Included finance_by_category.sql
--- Money by category and month. What is void or deleted does not count.
+-- Money by category and month. What is void or deleted does not count. Names are looked up when it is
+-- read: the fewer and shorter the columns, the sooner it is compared with what it was before.
 
 create materialized view if not exists analytics_private.finance_by_category as
-  select r.organization_id, date_trunc('month', r.booked_on::timestamp)::date as month, r.category_id, c.name as category, r.kind, r.status,
+  select r.organization_id, date_trunc('month', r.booked_on::timestamp)::date as month, r.category_id, r.status,
     r.currency::text as currency, r.base_currency::text as base_currency,
     sum(r.amount_minor) as amount_minor, sum(r.base_amount_minor) as base_amount_minor, count(*) as records
   from app.finance_records r
-  join app.finance_categories c on c.organization_id = r.organization_id and c.id = r.category_id
   where r.deleted_at is null and r.status <> 'void'
-  group by 1, 2, 3, 4, 5, 6, 7, 8;
+  group by 1, 2, 3, 4, 5, 6;
 create unique index if not exists finance_by_category_key
   on analytics_private.finance_by_category (organization_id, month, category_id, status, currency, base_currency);
 comment on materialized view analytics_private.finance_by_category is 'Money of all organizations by category and month: see analytics.finance_by_category.';
 
 create or replace view analytics.finance_by_category with (security_barrier = true) as
-  select m.month, m.category_id, m.category, m.kind, m.status, m.currency, m.amount_minor, m.base_currency, m.base_amount_minor,
+  select m.month, m.category_id, c.name as category, c.kind, m.status, m.currency, m.amount_minor, m.base_currency, m.base_amount_minor,
     m.records, (select r.as_of from analytics_private.rollups r where r.name = 'finance_by_category') as as_of
   from analytics_private.finance_by_category m
+  join app.finance_categories c on c.organization_id = m.organization_id and c.id = m.category_id
   where m.organization_id = (select app.visible_org('finance.read'));
 comment on view analytics.finance_by_category is 'Income and expenses by category and month in which they are booked, by status and by currency. What is void or deleted does not count. Needs finance.read.';
 comment on column analytics.finance_by_category.month is 'The first day of the month.';
@@ -869,34 +876,52 @@ comment on column analytics.finance_by_category.base_amount_minor is 'The amount
 comment on column analytics.finance_by_category.records is 'How many records these are.';
 comment on column analytics.finance_by_category.as_of is 'The figures are complete up to this moment.';
 
-select analytics_private.register_rollup('finance_by_category', '{app.finance_records,app.finance_categories}', '{finance_record,finance_category}');
+select analytics_private.register_rollup('finance_by_category', '{app.finance_records}', '{finance_record}');
 --! EndIncluded finance_by_category.sql
 --! Included finance_by_show.sql
 -- What shows bring in and cost. What is void or deleted does not count, nor what is booked for a show that is deleted.
+--
+-- The statuses of the money are columns, and names are looked up when it is read: the fewer and shorter
+-- the rows, the sooner they are compared with what they were before.
 
 create materialized view if not exists analytics_private.finance_by_show as
-  select r.organization_id, s.show_on, r.show_id, s.title, s.artist, s.status as show_status, r.status,
-    r.currency::text as currency, r.base_currency::text as base_currency,
-    coalesce(sum(r.amount_minor) filter (where r.kind = 'income'), 0) as income_minor,
-    coalesce(sum(r.amount_minor) filter (where r.kind = 'expense'), 0) as expense_minor,
-    coalesce(sum(r.base_amount_minor) filter (where r.kind = 'income'), 0) as base_income_minor,
-    coalesce(sum(r.base_amount_minor) filter (where r.kind = 'expense'), 0) as base_expense_minor,
-    count(*) as records
+  select r.organization_id, s.show_on, r.show_id, r.currency::text as currency, r.base_currency::text as base_currency,
+    sum(r.amount_minor) filter (where r.status = 'planned' and r.kind = 'income') as planned_income_minor,
+    sum(r.base_amount_minor) filter (where r.status = 'planned' and r.kind = 'income') as planned_base_income_minor,
+    sum(r.amount_minor) filter (where r.status = 'planned' and r.kind = 'expense') as planned_expense_minor,
+    sum(r.base_amount_minor) filter (where r.status = 'planned' and r.kind = 'expense') as planned_base_expense_minor,
+    sum(r.amount_minor) filter (where r.status = 'committed' and r.kind = 'income') as committed_income_minor,
+    sum(r.base_amount_minor) filter (where r.status = 'committed' and r.kind = 'income') as committed_base_income_minor,
+    sum(r.amount_minor) filter (where r.status = 'committed' and r.kind = 'expense') as committed_expense_minor,
+    sum(r.base_amount_minor) filter (where r.status = 'committed' and r.kind = 'expense') as committed_base_expense_minor,
+    sum(r.amount_minor) filter (where r.status = 'actual' and r.kind = 'income') as actual_income_minor,
+    sum(r.base_amount_minor) filter (where r.status = 'actual' and r.kind = 'income') as actual_base_income_minor,
+    sum(r.amount_minor) filter (where r.status = 'actual' and r.kind = 'expense') as actual_expense_minor,
+    sum(r.base_amount_minor) filter (where r.status = 'actual' and r.kind = 'expense') as actual_base_expense_minor,
+    count(*) filter (where r.status = 'planned') as planned_records,
+    count(*) filter (where r.status = 'committed') as committed_records,
+    count(*) filter (where r.status = 'actual') as actual_records
   from app.finance_records r
   join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id
   where r.deleted_at is null and r.status <> 'void' and s.deleted_at is null
-  group by 1, 2, 3, 4, 5, 6, 7, 8, 9;
+  group by 1, 2, 3, 4, 5;
 create unique index if not exists finance_by_show_key
-  on analytics_private.finance_by_show (organization_id, show_on, show_id, status, currency, base_currency);
+  on analytics_private.finance_by_show (organization_id, show_on, show_id, currency, base_currency);
 comment on materialized view analytics_private.finance_by_show is 'Money of all organizations by show: see analytics.finance_by_show.';
 
 create or replace view analytics.finance_by_show with (security_barrier = true) as
-  select m.show_id, m.show_on, m.title, m.artist, m.show_status, m.status,
-    m.currency, m.income_minor, m.expense_minor, m.income_minor - m.expense_minor as profit_minor,
-    m.base_currency, m.base_income_minor, m.base_expense_minor, m.base_income_minor - m.base_expense_minor as base_profit_minor,
-    m.records, (select r.as_of from analytics_private.rollups r where r.name = 'finance_by_show') as as_of
+  select m.show_id, m.show_on, s.title, s.artist, s.status as show_status, b.status,
+    m.currency, coalesce(b.income, 0) as income_minor, coalesce(b.expense, 0) as expense_minor, coalesce(b.income, 0) - coalesce(b.expense, 0) as profit_minor,
+    m.base_currency, coalesce(b.base_income, 0) as base_income_minor, coalesce(b.base_expense, 0) as base_expense_minor,
+    coalesce(b.base_income, 0) - coalesce(b.base_expense, 0) as base_profit_minor,
+    b.records, (select r.as_of from analytics_private.rollups r where r.name = 'finance_by_show') as as_of
   from analytics_private.finance_by_show m
-  where m.organization_id = (select app.visible_org('finance.read'));
+  join app.shows s on s.organization_id = m.organization_id and s.id = m.show_id,
+  lateral (values
+    ('planned', m.planned_records, m.planned_income_minor, m.planned_expense_minor, m.planned_base_income_minor, m.planned_base_expense_minor),
+    ('committed', m.committed_records, m.committed_income_minor, m.committed_expense_minor, m.committed_base_income_minor, m.committed_base_expense_minor),
+    ('actual', m.actual_records, m.actual_income_minor, m.actual_expense_minor, m.actual_base_income_minor, m.actual_base_expense_minor)) b (status, records, income, expense, base_income, base_expense)
+  where m.organization_id = (select app.visible_org('finance.read')) and b.records > 0;
 comment on view analytics.finance_by_show is 'Profit and loss by show, by status and by currency. What is void or deleted does not count, nor what is booked for a show that is deleted. Needs finance.read.';
 comment on column analytics.finance_by_show.show_id is 'The id of the show.';
 comment on column analytics.finance_by_show.show_on is 'The day of the show, whenever the money is booked.';
@@ -926,10 +951,10 @@ select analytics_private.register_rollup('finance_by_show', '{app.finance_record
 create materialized view if not exists analytics_private.shows_by_month as
   with steps as (
     select l.organization_id, l.resource_id,
-      min(l.occurred_at) filter (where l.changes -> 'new' ->> 'status' = 'hold') as held_at,
-      max(l.occurred_at) filter (where l.changes -> 'new' ->> 'status' = 'confirmed') as confirmed_at
-    from app.event_log l
-    where l.resource_type = 'show' and l.changes -> 'new' ->> 'status' in ('hold', 'confirmed')
+      min(l.occurred_at) filter (where l.status = 'hold') as held_at, max(l.occurred_at) filter (where l.status = 'confirmed') as confirmed_at
+    -- offset 0: what the JSON says is looked up once.
+    from (select organization_id, resource_id, occurred_at, changes #>> '{new,status}' as status from app.event_log where resource_type = 'show' offset 0) l
+    where l.status in ('hold', 'confirmed')
     group by 1, 2
   )
   select s.organization_id, date_trunc('month', s.show_on::timestamp)::date as month, s.status, count(*) as shows,
@@ -1898,13 +1923,6 @@ grant execute on function app.purge_expired() to callboard_worker;
 -- What people do, by day where their organization is: from the event log, as long as that is kept, and
 -- from what programs tell. Both have a row for each member, so that people can be counted over any time.
 
-drop policy if exists select_rollup on app.event_log;
-create policy select_rollup on app.event_log for select to callboard_rollup using (true);
-grant select (organization_id, occurred_at, actor_id, actor_kind, action) on app.event_log to callboard_rollup;
-drop policy if exists select_rollup on app.organizations;
-create policy select_rollup on app.organizations for select to callboard_rollup using (true);
-grant select (id, time_zone) on app.organizations to callboard_rollup;
-
 create materialized view if not exists analytics_private.activity_by_day as
   select e.organization_id, (e.occurred_at at time zone o.time_zone)::date as day,
     -- A key has no nulls.
@@ -2050,7 +2068,7 @@ create or replace view analytics.integration_use_by_day with (security_barrier =
   select u.day, u.kind, u.name, u.calls, u.errors, u.rows, u.bytes, u.last_at, now() - interval '1 minute' as as_of
   from app.integration_use u
   where u.organization_id = (select app.visible_org());
-comment on view analytics.integration_use_by_day is 'Imports, exports, calendar feeds and BI tools by day.';
+comment on view analytics.integration_use_by_day is 'Integrations, such as imports and calendar feeds, by day.';
 comment on column analytics.integration_use_by_day.day is 'UTC.';
 comment on column analytics.integration_use_by_day.kind is 'import, export, calendar_feed, bi or webhook.';
 comment on column analytics.integration_use_by_day.name is 'Which one, such as the source of an import.';
