@@ -38,9 +38,7 @@ export const Config = Type.Object({
     'connection of callboard_worker, for npm run worker; npm start with it does the jobs itself',
   ),
   SUPPORT_DATABASE_URL: text('connection of callboard_support; without it there are no superadmins'),
-  DATABASE_REPLICA_URL: text(
-    'connection of callboard_api to a standby, which then serves analytics and exports',
-  ),
+  DATABASE_REPLICA_URL: text('connection of callboard_api to a standby, which then serves analytics'),
   DATABASE_REPLICA_MAX_LAG: seconds(
     10,
     'how far behind the standby may be; beyond that DATABASE_URL serves what it would',
