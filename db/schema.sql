@@ -14,6 +14,7 @@
 --!include member_permissions.sql
 --!include rate_limits.sql
 --!include sessions.sql
+--!include replicas.sql
 --!include jobs.sql
 --!include mails.sql
 --!include deletions.sql
@@ -77,5 +78,6 @@
 --!include activity.sql
 --!include use_figures.sql
 --!include show_figures.sql
+--!include report.sql
 --!include deletion_retention.sql
 --!include deletion_purge.sql

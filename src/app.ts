@@ -4,6 +4,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController } from 'fastify'
 import { type Config, list } from './config.ts'
 import type { Pool } from './database/pool.ts'
+import type { Replica } from './database/replica.ts'
 import type { App } from './fastify.ts'
 import { limits } from './limits.ts'
 import { loggerOptions, logging, requestId } from './logging.ts'
@@ -12,6 +13,7 @@ import { createMetrics, type DatabaseGauge } from './metrics/registry.ts'
 import { methods } from './methods.ts'
 import { openapi } from './openapi.ts'
 import { malformed, problemDetails } from './problem.ts'
+import { replicas } from './replica.ts'
 import { accessRoutes } from './routes/access.ts'
 import { activityRoutes } from './routes/activity.ts'
 import { analyticsRoutes } from './routes/analytics.ts'
@@ -35,6 +37,7 @@ import { myOrganizationRoutes, organizationRoutes } from './routes/organizations
 import { mailedLinkRoutes, passwordRoutes } from './routes/passwords.ts'
 import { permissionRoutes } from './routes/permissions.ts'
 import { problemRoutes } from './routes/problems.ts'
+import { reportRoutes } from './routes/reports.ts'
 import { retentionRoutes } from './routes/retention.ts'
 import { roleRoutes } from './routes/roles.ts'
 import { settlementRoutes } from './routes/settlements.ts'
@@ -55,6 +58,8 @@ export interface AppOptions {
   pool: Pool
   /** Connections of callboard_support; without them there are no superadmins. */
   supportPool?: Pool | undefined
+  /** A standby that serves what may be some seconds old. */
+  replica?: Replica | undefined
   jwtSecret: string
   /** Where BI tools reach the database, if BI_DATABASE_URL does not say. */
   databaseUrl?: string | undefined
@@ -67,6 +72,7 @@ export async function buildApp({
   config,
   pool,
   supportPool,
+  replica,
   jwtSecret,
   databaseUrl,
   gauges,
@@ -95,7 +101,7 @@ export async function buildApp({
 
   await app.register(logging)
   await app.register(problemDetails)
-  await app.register(measuring, { metrics: createMetrics(pool, gauges) })
+  await app.register(measuring, { metrics: createMetrics(pool, gauges, replica?.pool) })
   await app.register(helmet, {
     contentSecurityPolicy: { directives: { defaultSrc: ["'none'"] } },
     hsts: config.NODE_ENV === 'production',
@@ -109,6 +115,7 @@ export async function buildApp({
       'link',
       'retry-after',
       'x-request-id',
+      'data-age',
       'ratelimit-limit',
       'ratelimit-remaining',
       'ratelimit-reset',
@@ -118,6 +125,7 @@ export async function buildApp({
   await app.register(validation)
   await app.register(tokens, { config, secret: jwtSecret })
   await app.register(tenant, { pool, supportPool })
+  await app.register(replicas, { replica })
   await app.register(tally, { pool, config })
   await app.register(limits, { config })
   await app.register(methods)
@@ -166,6 +174,7 @@ export async function buildApp({
     await signedIn.register(biCredentialRoutes, {
       url: config.BI_DATABASE_URL ?? databaseUrl ?? config.DATABASE_URL ?? 'postgres://localhost/callboard',
     })
+    await signedIn.register(reportRoutes)
     await signedIn.register(auditRoutes)
     await signedIn.register(retentionRoutes)
   })

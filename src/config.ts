@@ -41,6 +41,11 @@ export const Config = Type.Object({
   BI_DATABASE_URL: text(
     'where BI tools reach the database, without a user, to be shown to who makes a login for one (default: as in DATABASE_URL)',
   ),
+  DATABASE_REPLICA_URL: text('connection of callboard_api to a standby, which then serves analytics'),
+  DATABASE_REPLICA_MAX_LAG: seconds(
+    10,
+    'how far behind the standby may be; beyond that DATABASE_URL serves what it would',
+  ),
   EMBEDDED_PORT: port(15432, 'port of the embedded PostgreSQL'),
   DATA_DIR: Type.String({
     default: '.data',
@@ -176,6 +181,7 @@ const forms: [keyof Config, test: (value: string) => boolean, what: string][] = 
     value => databaseUrl[0](value) && new URL(value).username === '',
     'must be the URL of one server, without a user: postgres://host:5432/database?sslmode=require',
   ],
+  ['DATABASE_REPLICA_URL', ...databaseUrl],
   ['SMTP_URL', isUrl('smtp:', 'smtps:'), 'must be a URL: smtp://user:password@host:587'],
   ['REDIS_URL', isUrl('redis:', 'rediss:'), 'must be a URL: redis://user:password@host:6379'],
   ['PUBLIC_URL', isUrl('http:', 'https:'), 'must be a URL: https://callboard.example'],
@@ -220,6 +226,8 @@ export function readConfig(env: NodeJS.ProcessEnv, part: keyof typeof needed = '
   if (part === 'api') {
     if (problems.length === 0 && config.DATABASE_URL !== undefined && config.JWT_SECRET === undefined)
       problems.push('JWT_SECRET: must be set together with DATABASE_URL (32 characters or more)')
+    if (config.DATABASE_REPLICA_URL !== undefined && config.DATABASE_URL === undefined)
+      problems.push('DATABASE_REPLICA_URL: must be a standby of DATABASE_URL, which is not set')
   } else if (config.WORKER_DATABASE_URL === undefined)
     problems.push('WORKER_DATABASE_URL: must be set (the embedded database is worked on by npm start)')
   // A value never appears in the message: it may be a secret.

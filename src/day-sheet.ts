@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { type Html, html, pageOf, policyOf } from './html.ts'
 import type { DaySheet } from './routes/itineraries.ts'
 
 const style = `
@@ -14,28 +14,8 @@ td:first-child { width: 9rem; white-space: nowrap; font-variant-numeric: tabular
 @page { margin: 15mm }
 @media print { body { margin: 0; max-width: none } tr, h2 { break-inside: avoid } h2 { break-after: avoid } }
 `
-/** What a browser may do with the page: show it in its own style, and nothing else. */
-export const sheetPolicy = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(style).digest('base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
-
-const named: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
-/** HTML that is already safe. */
-class Html {
-  readonly text: string
-  constructor(text: string) {
-    this.text = text
-  }
-}
-type Value = string | number | null | undefined | false | Html | Html[]
-
-const textOf = (value: Value): string => {
-  if (value instanceof Html) return value.text
-  if (Array.isArray(value)) return value.map(textOf).join('')
-  if (value === null || value === undefined || value === false) return ''
-  return String(value).replace(/[&<>"']/g, character => named[character] ?? '')
-}
-/** Whatever is put into the text is escaped, unless it came out of this function. */
-const html = (parts: TemplateStringsArray, ...values: Value[]) =>
-  new Html(parts.reduce((all, part, n) => all + textOf(values[n - 1]) + part))
+/** What a browser may do with the page. */
+export const sheetPolicy = policyOf(style)
 
 const words = (...parts: (string | null | undefined | false)[]) => parts.filter(Boolean).join(' · ')
 const note = (text: string | null | undefined) => text && html`<p class="note">${text}</p>`
@@ -96,35 +76,30 @@ const lodgingRow = (l: DaySheet['lodgings'][number]) =>
     </td>
   </tr>`
 
-/** The sheet of a day as a page to print. It needs nothing from elsewhere and has no scripts. */
+/** The sheet of a day as a page to print. */
 export function renderDaySheet({ itinerary, day, items, segments, lodgings }: DaySheet): string {
   const { show } = day
-  return html`<!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta name="viewport" content="width=device-width, initial-scale=1" />
-        <title>${itinerary.artist}, ${day.day_on}</title>
-        ${new Html(`<style>${style}</style>`)}
-      </head>
-      <body>
-        <h1>${day.day_on} ${day.city}</h1>
-        <p>${words(itinerary.artist, itinerary.name, day.kind, day.time_zone)}</p>
-        ${
-          show &&
-          html`<p>
-            <strong>${show.title}</strong>
-            ${words(
-              show.venue_name,
-              show.venue_city,
-              show.doors_time && `doors ${show.doors_time}`,
-              show.start_time && `start ${show.start_time}`,
-              show.curfew_time && `curfew ${show.curfew_time}`,
-            )}
-          </p>`
-        }
-        ${note(day.notes)} ${titled('Schedule', items.map(itemRow))}
-        ${titled('Travel', segments.map(segmentRow))} ${titled('Lodging', lodgings.map(lodgingRow))}
-      </body>
-    </html> `.text
+  return pageOf(
+    `${itinerary.artist}, ${day.day_on}`,
+    style,
+    html`
+      <h1>${day.day_on} ${day.city}</h1>
+      <p>${words(itinerary.artist, itinerary.name, day.kind, day.time_zone)}</p>
+      ${
+        show &&
+        html`<p>
+          <strong>${show.title}</strong>
+          ${words(
+            show.venue_name,
+            show.venue_city,
+            show.doors_time && `doors ${show.doors_time}`,
+            show.start_time && `start ${show.start_time}`,
+            show.curfew_time && `curfew ${show.curfew_time}`,
+          )}
+        </p>`
+      }
+      ${note(day.notes)} ${titled('Schedule', items.map(itemRow))}
+      ${titled('Travel', segments.map(segmentRow))} ${titled('Lodging', lodgings.map(lodgingRow))}
+    `,
+  )
 }

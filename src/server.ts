@@ -3,12 +3,14 @@ import { buildApp } from './app.ts'
 import type { Config } from './config.ts'
 import { startLocalDatabase } from './database/local.ts'
 import { createPool } from './database/pool.ts'
+import { openReplica } from './database/replica.ts'
 import { checkDatabase } from './database/safety.ts'
 import { demoEmail, demoPassword } from './demo.ts'
 import type { App } from './fastify.ts'
 import { connectGauges } from './metrics/gauges.ts'
 import { listenForMetrics } from './metrics/listener.ts'
 import { startWorker, type Worker } from './jobs/worker.ts'
+import { Problem } from './problem.ts'
 import { advice, nameOf, runProgram, type Running } from './program.ts'
 
 const say = (line: string) => process.stdout.write(`${line}\n`)
@@ -42,12 +44,21 @@ async function start(config: Config): Promise<Running> {
         ? undefined
         : createPool({ ...options, url: supportUrl, size: 2, applicationName: 'callboard support' })
     if (supportPool) undo.push(() => supportPool.close())
+    const replica =
+      config.DATABASE_REPLICA_URL === undefined ? undefined : openReplica(config, config.DATABASE_REPLICA_URL)
+    if (replica) undo.push(() => replica.close())
+    // One that is away does not keep the server from starting: the primary does its work until it is back.
+    await replica?.check().catch((error: unknown) => {
+      if (!(error instanceof Problem)) throw error
+      warnings.push(`${advice(error, 'DATABASE_REPLICA_URL')}: DATABASE_URL serves what it would`)
+    })
     const gauges = workerUrl === undefined ? undefined : connectGauges(config, workerUrl)
     if (gauges) undo.push(() => gauges.close())
     const app = await buildApp({
       config,
       pool,
       supportPool,
+      replica,
       gauges: gauges?.read,
       jwtSecret,
       databaseUrl: apiUrl,

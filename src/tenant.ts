@@ -16,7 +16,7 @@ export interface Answer {
   /** Of a list: where the next page begins. */
   next_cursor?: string | null
 }
-type Work<T> = (sql: Client) => PromiseLike<T>
+export type Work<T> = (sql: Client) => PromiseLike<T>
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -60,7 +60,7 @@ const attempts = 3
  * Sends BEGIN, the entrance, the work, the exit and COMMIT without waiting in between, so that work of
  * one statement costs one round trip. The first of them to fail is the error of the whole.
  */
-async function transact<T>(
+export async function transact<T>(
   sql: Client,
   readOnly: boolean,
   enter: PendingQuery<Row[]>[],
@@ -182,7 +182,7 @@ function once(request: FastifyRequest, key: string, work: Work<Answer[]>): Work<
 }
 
 /** The token's organization. */
-function organizationOf({ user: { org } }: FastifyRequest): string {
+export function organizationOf({ user: { org } }: FastifyRequest): string {
   if (org !== null) return org
   throw new Problem(
     403,
@@ -197,6 +197,21 @@ export const addressOf = ({ ip }: FastifyRequest) => (isIP(ip) > 0 && !ip.includ
 const enter = (sql: Client, request: FastifyRequest, organization: string | null) =>
   sql`select app.enter(${request.user.sid}, ${organization}, ${request.id}, ${addressOf(request)})`
 
+// Unprepared, so that nothing an injected DEALLOCATE does can delay it; then it has no parameters,
+// and authenticate has seen to it that the organization is a UUID.
+export const leave = (org: string | null) => (sql: Client) =>
+  sql.unsafe<Row[]>(`select app.confirm_organization(${org === null ? 'null' : `'${org}'`})`)
+
+/** Counts a transaction that the database says was in another organization at its end; throws in any case. */
+export function noteBreach(app: FastifyInstance, org: string | null, error: unknown): never {
+  const { message, detail = '' } = error as { message?: string; detail?: string }
+  if (message !== 'isolation_breach') throw error
+  app.metrics.breaches.inc({ kind: detail })
+  // Here, because a look-up beside a request has nobody to tell.
+  app.log.error({ organization_id: org, kind: detail }, 'isolation breach: the transaction is undone')
+  throw new Error('the transaction ended in another context than that of the token', { cause: error })
+}
+
 /** The only door to the database. The token must have been verified: see tokens.ts. */
 export const tenant = fp(
   async (app: FastifyInstance, { pool, supportPool }: { pool: Pool; supportPool?: Pool | undefined }) => {
@@ -208,18 +223,9 @@ export const tenant = fp(
       entrance: (sql: Client) => PendingQuery<Row[]>[],
       work: Work<T>,
     ): Promise<T> {
-      // Unprepared, so that nothing an injected DEALLOCATE does can delay it; then it has no parameters,
-      // and authenticate has seen to it that the organization is a UUID.
-      const leave = (sql: Client) =>
-        sql.unsafe<Row[]>(`select app.confirm_organization(${org === null ? 'null' : `'${org}'`})`)
-      return run(pool, isReadOnly, entrance, work, leave).catch((error: unknown) => {
-        const { message, detail = '' } = error as { message?: string; detail?: string }
-        if (message !== 'isolation_breach') throw error
-        app.metrics.breaches.inc({ kind: detail })
-        // Here, because a look-up beside a request has nobody to tell.
-        app.log.error({ organization_id: org, kind: detail }, 'isolation breach: the transaction is undone')
-        throw new Error('the transaction ended in another context than that of the token', { cause: error })
-      })
+      return run(pool, isReadOnly, entrance, work, leave(org)).catch((error: unknown) =>
+        noteBreach(app, org, error),
+      )
     }
     const readOnly = (request: FastifyRequest) => request.method === 'GET' || request.method === 'HEAD'
     app.decorate('readAs', ({ sid, org }, work) =>

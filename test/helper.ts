@@ -7,6 +7,7 @@ import { buildApp } from '../src/app.ts'
 import type { App } from '../src/fastify.ts'
 import { type Config, readConfig } from '../src/config.ts'
 import { createPool, type Pool } from '../src/database/pool.ts'
+import { openReplica } from '../src/database/replica.ts'
 import { createDatabase, dropDatabase, withUrl } from '../src/database/provision.ts'
 import { checkAnswer } from './contract.ts'
 
@@ -69,12 +70,13 @@ export interface TestServer {
   call: <T = Record<string, unknown>>(request: `${string} ${string}`, call?: Call) => Promise<Answer<T>>
 }
 
-/** The server on a database of its own, with limits out of the way unless the test sets them. */
+/** The server on a database of its own, or the given one, with limits out of the way unless the test sets them. */
 export async function startServer(
   t: Test,
   overrides: Record<string, string> | ((db: Database) => Promise<Record<string, string>>) = {},
+  given?: Database,
 ): Promise<TestServer> {
-  const db = await startDatabase(t)
+  const db = given ?? (await startDatabase(t))
   const config = readConfig({
     NODE_ENV: 'test',
     LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'fatal',
@@ -101,11 +103,15 @@ export async function startServer(
     prepare: config.PREPARE_STATEMENTS,
     applicationName: 'callboard test support',
   })
-  const app = await buildApp({ config, pool, supportPool, jwtSecret: config.JWT_SECRET ?? '' })
+  const { DATABASE_REPLICA_URL: replicaUrl } = config
+  const replica = replicaUrl === undefined ? undefined : openReplica(config, replicaUrl)
+  // As src/server.ts does: one that is away is looked at again later.
+  await replica?.check().catch(() => {})
+  const app = await buildApp({ config, pool, supportPool, replica, jwtSecret: config.JWT_SECRET ?? '' })
   await app.ready()
   t.teardown(async () => {
     await app.close()
-    await Promise.all([pool.close(), supportPool.close()])
+    await Promise.all([pool.close(), supportPool.close(), replica?.close()])
   })
   const call: TestServer['call'] = async (request, { token, body, headers = {} } = {}) => {
     const [method = '', url = ''] = request.split(' ')

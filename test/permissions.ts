@@ -471,6 +471,7 @@ export const table: Record<string, Line> = {
   readShowFigures: [[401, 200, 200, 200, 200, 200, 200, 200]],
   readDashboard: [[401, 200, 200, 200, 200, 200, 200, 200]],
   readFreshness: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readReport: [[401, 200, 200, 200, 200, 200, 200, 200]],
   readActivity: [[401, 200, 200, 200, 200, 200, 200, 200]],
   readIntegrations: [[401, 200, 200, 200, 200, 200, 200, 200]],
   refreshFigures: [[401, 403, 202, 202, 202, 403, 202, 403]],

@@ -101,6 +101,8 @@ begin
         where c.organization_id = organization and c.received_at >= r.as_of)))
   into as_of, is_current
   from analytics_private.rollups r where r.name = any (rollups);
+  -- A standby that is behind does not know what has been changed meanwhile.
+  is_current := is_current and app.data_age() = 0;
 end
 $$;
 comment on function app.freshness(text[]) is

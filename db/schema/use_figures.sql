@@ -64,7 +64,7 @@ set search_path = ''
 as $$
 declare
   -- What is counted is written down a little later.
-  as_of timestamptz := now() - make_interval(secs => 2 * delay_seconds);
+  as_of timestamptz := now() - make_interval(secs => 2 * delay_seconds + app.data_age());
   until date := least(coalesce(to_on, from_on + 29, (now() at time zone 'UTC')::date), '9999-12-31');
   since date := coalesce(from_on, greatest(until - 29, '0001-01-01'));
   body jsonb;

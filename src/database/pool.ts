@@ -16,8 +16,17 @@ export interface Pool {
   close: () => Promise<void>
 }
 
-const unavailable = (detail: string, cause?: unknown) =>
-  Object.assign(new Problem(503, 'database_unavailable', detail), { cause })
+/** Why there was no answer: no connection was free, the time was over, the connection was lost, or the pool is closed. */
+type Reason = 'busy' | 'late' | 'lost' | 'closed'
+
+export class Unavailable extends Problem {
+  readonly reason: Reason
+  constructor(reason: Reason, detail: string, cause?: unknown) {
+    super(503, 'database_unavailable', detail)
+    this.reason = reason
+    this.cause = cause
+  }
+}
 
 /**
  * A pool of exclusive connections.
@@ -57,7 +66,7 @@ export function createPool(options: PoolOptions): Pool {
       const timer = setTimeout(
         () => {
           waiting.splice(waiting.indexOf(take), 1)
-          reject(unavailable('All database connections are busy: try again shortly.'))
+          reject(new Unavailable('busy', 'All database connections are busy: try again shortly.'))
         },
         // Some time must be left for the work: a statement that is cut off costs its connection,
         // and under a load that never lets up each of them would be.
@@ -81,14 +90,14 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   async function use<T>(work: (client: Client) => PromiseLike<T>): Promise<T> {
-    if (closed) throw unavailable('The server is stopping.')
+    if (closed) throw new Unavailable('closed', 'The server is stopping.')
     const deadline = Date.now() + options.deadline
     const connection = await checkout(deadline)
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
         connection.destroy()
-        reject(unavailable('The database did not answer in time: try again shortly.'))
+        reject(new Unavailable('late', 'The database did not answer in time: try again shortly.'))
       }, deadline - Date.now())
     })
     try {
@@ -100,7 +109,7 @@ export function createPool(options: PoolOptions): Pool {
         throw error
       }
       connection.destroy()
-      throw unavailable('The database cannot be reached: try again shortly.', error)
+      throw new Unavailable('lost', 'The database cannot be reached: try again shortly.', error)
     } finally {
       clearTimeout(timer)
       giveBack(connection)

@@ -55,11 +55,12 @@ const faults: [keyof Login, string][] = [
 
 /** Who may be logged in with a URL: whoever may call this function of `app`, and no one for whom the database would hide nothing. */
 interface Part {
-  url: 'DATABASE_URL' | 'WORKER_DATABASE_URL'
+  url: 'DATABASE_URL' | 'WORKER_DATABASE_URL' | 'DATABASE_REPLICA_URL'
   role: string
   door: string
 }
 const api: Part = { url: 'DATABASE_URL', role: 'callboard_api', door: 'enter' }
+const replica: Part = { ...api, url: 'DATABASE_REPLICA_URL' }
 const worker: Part = { url: 'WORKER_DATABASE_URL', role: 'callboard_worker', door: 'keep_jobs' }
 
 async function check(url: string, { url: setting, role, door }: Part): Promise<number> {
@@ -90,8 +91,8 @@ async function check(url: string, { url: setting, role, door }: Part): Promise<n
  * through row-level security, if the schema is missing, or, in production, if the server is known
  * to be vulnerable; in development that is returned as a warning.
  */
-export async function checkDatabase(url: string, production: boolean): Promise<string[]> {
-  const problem = versionProblem(await check(url, api))
+export async function checkDatabase(url: string, production: boolean, isReplica = false): Promise<string[]> {
+  const problem = versionProblem(await check(url, isReplica ? replica : api))
   if (problem !== undefined && production) throw new UnsafeDatabase(problem)
   return problem === undefined ? [] : [problem]
 }

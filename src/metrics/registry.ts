@@ -15,6 +15,8 @@ export interface Metrics {
   limited: (limit: 'organization' | 'address' | 'sign_in', organization?: string | null) => void
   refusedTokens: Counter<'reason'>
   breaches: Counter<'kind'>
+  replicaReads: Counter<'outcome'>
+  replicaAge: Gauge
   job: Observe
   text: () => Promise<string>
   contentType: string
@@ -24,7 +26,11 @@ export interface Metrics {
 const mostOrganizations = 100
 
 /** The metrics of one process. `gauges` asks the database, at each reading. */
-export function createMetrics(pool: Pool, gauges?: () => Promise<readonly DatabaseGauge[]>): Metrics {
+export function createMetrics(
+  pool: Pool,
+  gauges?: () => Promise<readonly DatabaseGauge[]>,
+  replicaPool?: Pool,
+): Metrics {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
@@ -56,23 +62,19 @@ export function createMetrics(pool: Pool, gauges?: () => Promise<readonly Databa
   })
   // Shown from the beginning: a series that appears with its first breach has no increase to alert on.
   for (const kind of ['other_organization', 'no_context']) breaches.inc({ kind }, 0)
-  new Gauge({
-    name: 'callboard_pool_connections',
-    help: 'Connections to the database that may be open, are open, and are in use',
-    labelNames: ['state'],
-    registers,
-    collect() {
-      const { size, open, busy } = pool.stats()
-      for (const [state, count] of Object.entries({ size, open, busy })) this.set({ state }, count)
-    },
+  poolGauges(registers, 'callboard_pool', 'the database', pool)
+  const ofReplica = replicaPool ? registers : []
+  if (replicaPool) poolGauges(registers, 'callboard_replica_pool', 'the replica', replicaPool)
+  const replicaReads = new Counter({
+    name: 'callboard_replica_reads_total',
+    help: 'Readings that the replica could have done, by outcome: served, or why the primary was asked',
+    labelNames: ['outcome'],
+    registers: ofReplica,
   })
-  new Gauge({
-    name: 'callboard_pool_waiting',
-    help: 'Transactions that wait for a connection',
-    registers,
-    collect() {
-      this.set(pool.stats().waiting)
-    },
+  const replicaAge = new Gauge({
+    name: 'callboard_replica_data_age_seconds',
+    help: 'How far behind the replica was at the last reading that it served',
+    registers: ofReplica,
   })
 
   const readGauges = gauges && databaseGauges(registry, gauges)
@@ -89,6 +91,8 @@ export function createMetrics(pool: Pool, gauges?: () => Promise<readonly Databa
     },
     refusedTokens,
     breaches,
+    replicaReads,
+    replicaAge,
     job: jobMetrics(registry),
     contentType: registry.contentType,
     text: async () => {
@@ -96,6 +100,27 @@ export function createMetrics(pool: Pool, gauges?: () => Promise<readonly Databa
       return registry.metrics()
     },
   }
+}
+
+function poolGauges(registers: Registry[], prefix: string, of: string, pool: Pool) {
+  new Gauge({
+    name: `${prefix}_connections`,
+    help: `Connections to ${of} that may be open, are open, and are in use`,
+    labelNames: ['state'],
+    registers,
+    collect() {
+      const { size, open, busy } = pool.stats()
+      for (const [state, count] of Object.entries({ size, open, busy })) this.set({ state }, count)
+    },
+  })
+  new Gauge({
+    name: `${prefix}_waiting`,
+    help: `Transactions that wait for a connection to ${of}`,
+    registers,
+    collect() {
+      this.set(pool.stats().waiting)
+    },
+  })
 }
 
 /** Puts the database's gauges into the registry; when it does not answer there are none, instead of old ones. */

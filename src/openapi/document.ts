@@ -19,6 +19,7 @@ export interface Response {
 }
 export interface Operation {
   operationId: string
+  tags?: string[]
   security?: object[]
   parameters?: { in: string; name: string; schema: Schema; example?: unknown }[]
   requestBody?: { content: Record<string, Media> }
@@ -42,7 +43,7 @@ export function complete(document: Document): Document {
     for (const [method, operation] of Object.entries(operations)) {
       const refusals = refusalsOf(operation, method)
       for (const name of [...refusals.values()].flat()) used.add(name)
-      completeOperation(operation, refusals)
+      completeOperation(operation, method, refusals)
     }
   }
   const schemas: Record<string, Schema> = {}
@@ -52,8 +53,8 @@ export function complete(document: Document): Document {
   return { ...document, paths, components: { ...document.components, schemas, responses, headers, examples } }
 }
 
-function completeOperation(operation: Operation, refusals: Map<string, string[]>) {
-  const { operationId, parameters = [], requestBody } = operation
+function completeOperation(operation: Operation, method: string, refusals: Map<string, string[]>) {
+  const { operationId, tags = [], parameters = [], requestBody } = operation
   // Only references are missing from what a route declares.
   const responses = operation.responses as Record<string, Response>
   for (const { content = {} } of [requestBody ?? {}, ...Object.values(responses)]) {
@@ -67,6 +68,8 @@ function completeOperation(operation: Operation, refusals: Map<string, string[]>
   for (const [status, names] of refusals) responses[status] = refusal(names, responses[status])
   for (const [status, response] of Object.entries(responses)) {
     const own = Object.keys(response.headers ?? {})
+    // What a replica may serve: see replica.ts.
+    if (method === 'get' && status === '200' && tags.includes('analytics')) own.push('Data-Age')
     response.headers = referAll('headers', [...own, ...commonHeaders(status, refusals.has('429'))])
   }
   // The answers name them now.

@@ -31,6 +31,12 @@ export const headers = {
     100,
     '1c7dd2d5-5c7b-4c0f-9d0c-3e2f4b6f7a10',
   ),
+  'Data-Age': {
+    description:
+      'How many seconds at most the answer is behind what has been entered: 0, or what a read replica has yet to catch up with',
+    schema: { type: 'number', minimum: 0 },
+    example: 0,
+  },
   'Access-Control-Allow-Origin': text(
     'The origin of the page that asks, if it may (CORS_ORIGINS)',
     '^[!-~]+$',

@@ -132,7 +132,7 @@ export async function activityRoutes(app: App) {
     (request, reply) => {
       const { from = null, to = null, user_id = null, action = null } = request.query
       return request
-        .tenant(
+        .analytics(
           sql => sql<Answer[]>`
             select status, body from app.activity_figures(${from}::text::date, ${to}::text::date, ${user_id}, ${action})`,
         )

@@ -41,7 +41,7 @@ export async function analyticsRoutes(app: App) {
     (request, reply) => {
       const { period = 'month', from = null, to = null, currency = null } = request.query
       return request
-        .tenant(
+        .analytics(
           sql =>
             sql<Answer[]>`
             select status, body from app.finance_figures(${period}, ${from}::text::date, ${to}::text::date, ${currency})`,
@@ -65,7 +65,7 @@ export async function analyticsRoutes(app: App) {
     (request, reply) => {
       const { from = null, to = null, currency = null } = request.query
       return request
-        .tenant(
+        .analytics(
           sql =>
             sql<Answer[]>`
             select status, body from app.category_figures(${from}::text::date, ${to}::text::date, ${currency})`,
@@ -89,7 +89,7 @@ export async function analyticsRoutes(app: App) {
     (request, reply) => {
       const { from = null, to = null, currency = null, limit = 50 } = request.query
       return request
-        .tenant(
+        .analytics(
           sql =>
             sql<Answer[]>`
             select status, body from app.show_profits(${from}::text::date, ${to}::text::date, ${currency}, ${limit})`,
@@ -115,7 +115,7 @@ export async function analyticsRoutes(app: App) {
     (request, reply) => {
       const { period = 'month', from = null, to = null } = request.query
       return request
-        .tenant(
+        .analytics(
           sql =>
             sql<
               Answer[]
@@ -137,7 +137,7 @@ export async function analyticsRoutes(app: App) {
       },
     },
     (request, reply) =>
-      request.tenant(sql => sql<Answer[]>`select status, body from app.read_dashboard()`).then(reply.json),
+      request.analytics(sql => sql<Answer[]>`select status, body from app.read_dashboard()`).then(reply.json),
   )
 
   app.get(
@@ -152,7 +152,7 @@ export async function analyticsRoutes(app: App) {
       },
     },
     (request, reply) =>
-      request.tenant(sql => sql<Answer[]>`select status, body from app.read_freshness()`).then(reply.json),
+      request.analytics(sql => sql<Answer[]>`select status, body from app.read_freshness()`).then(reply.json),
   )
 
   app.post(

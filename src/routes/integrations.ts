@@ -96,7 +96,7 @@ export async function integrationRoutes(app: App, { delay }: { delay: number }) 
     (request, reply) => {
       const { from = null, to = null } = request.query
       return request
-        .tenant(
+        .analytics(
           sql =>
             sql<
               Answer[]

@@ -1,0 +1,117 @@
+-- Reading on a standby. What it has is as old as its replay is behind, and a session, a membership or a
+-- permission that has ended a moment ago may live on there. So the standby does not decide who somebody is:
+-- a request enters on the primary (app.enter, as always) and takes a pass along, which says what it may do,
+-- signed with a key that both have. The standby opens the transaction by the pass and by nothing else.
+
+create or replace function app.issue_pass() returns text
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  pass text;
+begin
+  if app.current_org() is null then
+    return null;
+  end if;
+  -- What has been flushed is what a standby can have: it holds every transaction whose commit was waited for.
+  pass := array[current_setting('app.current_org'), current_setting('app.user_id'), current_setting('app.session_id'),
+    current_setting('app.role'), current_setting('app.permissions'), current_setting('app.request_id'), current_setting('app.ip'),
+    extract(epoch from clock_timestamp())::text, pg_current_wal_flush_lsn()::text]::text;
+  -- The beginning of a context's message is the number of a process, and none is as large as these four letters.
+  return encode(app_private.keyed_hash(convert_to('pass' || pass, 'UTF8')), 'hex') || pass;
+end
+$$;
+comment on function app.issue_pass() is
+  'The context of this transaction as app.enter_by_pass takes it on a standby, with how far the primary has come. NULL without a genuine context.';
+alter function app.issue_pass() owner to callboard_definer;
+revoke execute on function app.issue_pass() from public;
+grant execute on function app.issue_pass() to callboard_api;
+
+create or replace function app_private.read_pass(pass text) returns text[]
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+declare
+  found text[];
+begin
+  if pass is null or left(pass, 64) is distinct from encode(app_private.keyed_hash(convert_to('pass' || substr(pass, 65), 'UTF8')), 'hex') then
+    raise exception using message = 'replica_unusable', detail = 'pass_unknown';
+  end if;
+  found := substr(pass, 65)::text[];
+  -- Each request takes a new one; this is for whoever keeps one.
+  if abs(extract(epoch from clock_timestamp()) - found[8]::numeric) > 60 then
+    raise exception using message = 'replica_unusable', detail = 'pass_expired';
+  end if;
+  return found;
+end
+$$;
+comment on function app_private.read_pass(text) is
+  'What a pass says, if it is one of this database and of the last minute; else the error replica_unusable.';
+alter function app_private.read_pass(text) owner to callboard_definer;
+revoke execute on function app_private.read_pass(text) from public;
+
+create or replace function app_private.replay_age(primary_at numeric, primary_lsn pg_lsn, patience interval) returns double precision
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  given_up_at timestamptz := clock_timestamp() + patience;
+  age numeric;
+begin
+  -- Mostly it is some milliseconds behind: then it is worth to wait, and the answer is the primary's own.
+  loop
+    if pg_last_wal_replay_lsn() >= primary_lsn then
+      return 0;
+    end if;
+    exit when clock_timestamp() >= given_up_at;
+    perform pg_sleep(0.002);
+  end loop;
+  -- Both are times of the primary's clock. Where nobody had committed for a while it is more than the true
+  -- age, never less.
+  age := primary_at - extract(epoch from pg_last_xact_replay_timestamp());
+  return case when age < 0.001 then 0.001 else age end;
+end
+$$;
+comment on function app_private.replay_age(numeric, pg_lsn, interval) is
+  'How many seconds at most this standby is behind what the primary had at that time (in seconds since 1970): 0 if it has all of it, NULL if it cannot tell. Waits so long for 0.';
+alter function app_private.replay_age(numeric, pg_lsn, interval) owner to callboard_definer;
+revoke execute on function app_private.replay_age(numeric, pg_lsn, interval) from public;
+
+create or replace function app.enter_by_pass(pass text, max_age interval, patience interval default '50 milliseconds')
+returns double precision
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  p text[] := app_private.read_pass(pass);
+  age double precision;
+begin
+  -- On the primary a pass would outlive what it says.
+  if not pg_is_in_recovery() then
+    raise exception using message = 'replica_unusable', detail = 'not_a_standby';
+  end if;
+  age := app_private.replay_age(p[8]::numeric, p[9]::pg_lsn, least(patience, max_age));
+  if age is null or age > extract(epoch from max_age) then
+    raise exception using message = 'replica_unusable', detail = 'too_old';
+  end if;
+  perform app_private.set_context(p[2]::uuid, p[3]::uuid, p[1]::uuid, p[4], string_to_array(btrim(p[5]), ' '), p[6], nullif(p[7], '')::inet);
+  perform set_config('app.data_age', age::text, true);
+  return age;
+end
+$$;
+comment on function app.enter_by_pass(text, interval, interval) is
+  'Opens this transaction on a standby for the one that took this pass from the primary; returns how many seconds its data is behind at most. Error replica_unusable: pass_unknown, pass_expired, not_a_standby, too_old.';
+alter function app.enter_by_pass(text, interval, interval) owner to callboard_definer;
+revoke execute on function app.enter_by_pass(text, interval, interval) from public;
+grant execute on function app.enter_by_pass(text, interval, interval) to callboard_api;
+
+create or replace function app.data_age() returns double precision
+language sql stable parallel safe
+set search_path = ''
+return coalesce(nullif(current_setting('app.data_age', true), '')::double precision, 0);
+comment on function app.data_age() is
+  'How many seconds what this transaction reads may be behind the primary: 0 there, and on a standby that has caught up. What says that it is current has to ask.';
+revoke execute on function app.data_age() from public;
+grant execute on function app.data_age() to callboard_api, callboard_definer;

@@ -1,0 +1,40 @@
+import type { PendingQuery, Row } from 'postgres'
+import type { Config } from '../config.ts'
+import { type Client, createPool, type Pool } from './pool.ts'
+import { checkDatabase } from './safety.ts'
+
+/** A standby to read from. */
+export interface Replica {
+  pool: Pool
+  /** Looks at its login as at that of the API, and returns warnings. Throws UnsafeDatabase, or a 503 Problem if it is away. */
+  check: () => Promise<string[]>
+  /** Whether that has been done and was well. */
+  isChecked: () => boolean
+  /** What opens a transaction there by a pass: see db/schema/replicas.sql. */
+  enter: (sql: Client, pass: string) => PendingQuery<Row[]>
+  close: () => Promise<void>
+}
+
+/** A pool of connections to DATABASE_REPLICA_URL, none of which is open yet. */
+export function openReplica(config: Config, url: string): Replica {
+  const pool = createPool({
+    url,
+    size: config.POOL_SIZE,
+    deadline: config.DATABASE_DEADLINE * 1000,
+    prepare: config.PREPARE_STATEMENTS,
+    applicationName: 'callboard replica',
+  })
+  let isChecked = false
+  return {
+    pool,
+    check: async () => {
+      const warnings = await checkDatabase(url, config.NODE_ENV === 'production', true)
+      isChecked = true
+      return warnings
+    },
+    isChecked: () => isChecked,
+    enter: (sql, pass) =>
+      sql`select app.enter_by_pass(${pass}, ${`${config.DATABASE_REPLICA_MAX_LAG} seconds`}::text::interval) as age`,
+    close: () => pool.close(),
+  }
+}
