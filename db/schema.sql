@@ -60,6 +60,9 @@
 --!include itinerary_publishing.sql
 --!include calendar.sql
 --!include calendar_feeds.sql
+--!include exports.sql
+--!include export_running.sql
+--!include export_commands.sql
 --!include visible_org.sql
 --!include deletion_retention.sql
 --!include deletion_purge.sql

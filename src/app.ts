@@ -1,9 +1,11 @@
+import accepts from '@fastify/accepts'
 import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController } from 'fastify'
 import { type Config, list } from './config.ts'
 import type { Pool } from './database/pool.ts'
+import { createStorage } from './exports/storage.ts'
 import type { App } from './fastify.ts'
 import { limits } from './limits.ts'
 import { loggerOptions, logging, requestId } from './logging.ts'
@@ -17,6 +19,9 @@ import { auditRoutes } from './routes/audit.ts'
 import { authRoutes } from './routes/auth.ts'
 import { dealRoutes } from './routes/deals.ts'
 import { depositRoutes } from './routes/deposits.ts'
+import { exportFileRoutes } from './routes/export-files.ts'
+import { exportJobRoutes } from './routes/export-jobs.ts'
+import { exportRoutes } from './routes/exports.ts'
 import { financeCategoryRoutes } from './routes/finance-categories.ts'
 import { financePeriodRoutes } from './routes/finance-periods.ts'
 import { financeRecordRoutes } from './routes/finance-records.ts'
@@ -49,13 +54,16 @@ export interface AppOptions {
   pool: Pool
   /** Connections of callboard_support; without them there are no superadmins. */
   supportPool?: Pool | undefined
+  /** Connections of callboard_api that only exports use, which take their time. */
+  exportPool: Pool
   jwtSecret: string
   /** What the database has to tell for /metrics, asked as a role that may know. */
   gauges?: (() => Promise<readonly DatabaseGauge[]>) | undefined
 }
 
 /** Builds the server: plugins in the order in which they act, then the routes. It does not listen yet. */
-export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }: AppOptions): Promise<App> {
+export async function buildApp(options: AppOptions): Promise<App> {
+  const { config, pool, supportPool, exportPool, jwtSecret, gauges } = options
   const app = Fastify({
     logger: loggerOptions(config),
     logController: new LogController({ disableRequestLogging: true }),
@@ -93,6 +101,8 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
       'location',
       'link',
       'retry-after',
+      'content-disposition',
+      'repr-digest',
       'x-request-id',
       'ratelimit-limit',
       'ratelimit-remaining',
@@ -102,10 +112,14 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
   })
   await app.register(validation)
   await app.register(tokens, { config, secret: jwtSecret })
-  await app.register(tenant, { pool, supportPool })
+  await app.register(accepts)
+  await app.register(tenant, { pool, supportPool, exportPool })
   await app.register(limits, { config })
   await app.register(methods)
   await app.register(openapi, { url: config.PUBLIC_URL ?? '/', version })
+
+  const storage = createStorage(config)
+  app.addHook('onClose', () => storage.close())
 
   // Who may enter is this list: nobody has a token here …
   await app.register(async (open: App) => {
@@ -115,6 +129,7 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
     await open.register(authRoutes)
     await open.register(mailedLinkRoutes)
     await open.register(calendarFeedRoutes)
+    await open.register(exportFileRoutes, { storage })
   })
   // … and everybody has one here.
   await app.register(async (signedIn: App) => {
@@ -141,6 +156,8 @@ export async function buildApp({ config, pool, supportPool, jwtSecret, gauges }:
     await signedIn.register(financeRecordRoutes)
     await signedIn.register(financePeriodRoutes)
     await signedIn.register(importRoutes, { limit: config.IMPORT_LIMIT })
+    await signedIn.register(exportRoutes)
+    await signedIn.register(exportJobRoutes)
     await signedIn.register(itineraryRoutes)
     await signedIn.register(calendarRoutes)
     await signedIn.register(auditRoutes)

@@ -65,6 +65,7 @@ const tags = {
   settlements: 'What the artist of a show is paid: deal, tickets, costs, deposits, and what comes out',
   finance: 'Income and expenses, their categories, and months that are closed',
   imports: 'Files of shows and finance records',
+  exports: 'Files of what one may see: sent as they are read, or made by the worker and then fetched',
   itineraries: 'Tours with their days, schedules, travel, lodging and party, and what is published of them',
   calendar: 'Shows and itineraries by time, also for calendar programs',
   audit: 'Who did what: the event log, and the proof that it is whole',

@@ -60,6 +60,7 @@ export interface Answer<T = Record<string, unknown>> {
 export interface TestServer {
   app: App
   pool: Pool
+  exportPool: Pool
   config: Config
   db: Database
   /** One request, without a network; its answer is held against the OpenAPI document. */
@@ -89,6 +90,13 @@ export async function startServer(
     prepare: config.PREPARE_STATEMENTS,
     applicationName: 'callboard test',
   })
+  const exportPool = createPool({
+    url: config.DATABASE_URL ?? '',
+    size: config.EXPORT_STREAMS,
+    deadline: config.EXPORT_DEADLINE * 1000,
+    prepare: config.PREPARE_STATEMENTS,
+    applicationName: 'callboard test export',
+  })
   const supportPool = createPool({
     url: db.url('callboard_support'),
     size: 2,
@@ -96,11 +104,11 @@ export async function startServer(
     prepare: config.PREPARE_STATEMENTS,
     applicationName: 'callboard test support',
   })
-  const app = await buildApp({ config, pool, supportPool, jwtSecret: config.JWT_SECRET ?? '' })
+  const app = await buildApp({ config, pool, supportPool, exportPool, jwtSecret: config.JWT_SECRET ?? '' })
   await app.ready()
   t.teardown(async () => {
     await app.close()
-    await Promise.all([pool.close(), supportPool.close()])
+    await Promise.all([pool.close(), supportPool.close(), exportPool.close()])
   })
   const call: TestServer['call'] = async (request, { token, body, headers = {} } = {}) => {
     const [method = '', url = ''] = request.split(' ')
@@ -119,14 +127,14 @@ export async function startServer(
     checkAnswer(app.swagger(), method, url, response, isSuperadmins(token))
     return {
       status: response.statusCode,
-      body: (response.body !== '' && /json/.test(String(response.headers['content-type']))
+      body: (response.body !== '' && /[/+]json/.test(String(response.headers['content-type']))
         ? response.json()
         : {}) as never,
       headers: response.headers,
       text: response.body,
     }
   }
-  return { app, pool, config, db, call }
+  return { app, pool, exportPool, config, db, call }
 }
 
 /** Whether a token, if it is one at all, says that it is a superadmin's. */

@@ -1,0 +1,84 @@
+import type { Client } from '../database/pool.ts'
+import { type Filters, type List, rowsOf } from '../page.ts'
+import { columnsOf, csvOf } from './csv.ts'
+
+export const formats = {
+  csv: 'text/csv',
+  ndjson: 'application/x-ndjson',
+  json: 'application/json',
+} as const
+export type Format = keyof typeof formats
+
+/** What is to be exported, and as what. */
+export interface Order {
+  list: List
+  format: Format
+  bom: boolean
+  filters: Filters
+}
+
+/** Rows that are read, and handled without a pause, at a time: a request that comes meanwhile waits for that. */
+const batch = 250
+
+let lastTurn = Promise.resolve()
+/** One batch for each turn of the event loop, however many exports there are: between two of them others have theirs. */
+function turn(): Promise<void> {
+  return (lastTurn = lastTurn.then(
+    () =>
+      new Promise(resolve => {
+        setImmediate(resolve)
+      }),
+  ))
+}
+
+/** The rows of a cursor; the next batch is under way while one is handled, and no more than that. */
+async function* batchesOf<Row>(
+  cursor: AsyncIterable<Row[]>,
+  count: (rows: number) => void,
+): AsyncGenerator<Row[]> {
+  const rows = cursor[Symbol.asyncIterator]()
+  let next = rows.next()
+  try {
+    for (;;) {
+      const { done, value } = await next
+      if (done) return
+      next = rows.next()
+      // Who waits for it hears of its failure; if nobody does any more, nobody is to.
+      next.catch(() => {})
+      await turn()
+      count(value.length)
+      yield value
+    }
+  } finally {
+    await rows.return?.()
+  }
+}
+
+async function* jsonOf(batches: AsyncIterable<readonly { body: string }[]>): AsyncGenerator<string> {
+  // As a list's only page.
+  let before = '{"items":[\n'
+  for await (const rows of batches) {
+    yield before + rows.map(({ body }) => body).join(',\n')
+    before = ',\n'
+  }
+  yield before.startsWith(',') ? '\n],"next_cursor":null}\n' : '{"items":[],"next_cursor":null}\n'
+}
+
+async function* ndjsonOf(batches: AsyncIterable<readonly { body: string }[]>): AsyncGenerator<string> {
+  for await (const rows of batches) yield rows.map(({ body }) => `${body}\n`).join('')
+}
+
+/**
+ * All that is asked for, as the text of a file, out of the transaction that the client is in; a cursor's
+ * snapshot is that of its beginning, so the rows are those of one moment. `count` hears how many there are.
+ */
+export function textOf(
+  sql: Client,
+  { list, format, bom, filters }: Order,
+  count: (rows: number) => void,
+): AsyncIterable<string | Buffer> {
+  const batches = batchesOf(rowsOf(sql, list, filters).cursor(batch), count)
+  if (format === 'json') return jsonOf(batches)
+  if (format === 'ndjson') return ndjsonOf(batches)
+  return csvOf(batches, columnsOf(list.item, filters.deleted === 'only'), bom)
+}
