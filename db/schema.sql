@@ -63,6 +63,7 @@
 --!include exports.sql
 --!include export_running.sql
 --!include export_commands.sql
+--!include export_views.sql
 --!include visible_org.sql
 --!include deletion_retention.sql
 --!include deletion_purge.sql

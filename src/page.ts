@@ -41,6 +41,8 @@ export type Filters = Partial<Record<string, string>>
 
 /** A list with filters, all said once: for its route, and for exporting it. */
 export interface List extends Source {
+  /** The view with the fields of an item as columns, for what is not JSON. */
+  rows: string
   /** The order without `?sort=`. */
   sort: string
   /** The permission to see the bin, where there is one. */
@@ -69,15 +71,18 @@ export function listed(
   return page(sql, { ...selected(sql, list, filters), limit, cursor })
 }
 
-/** All rows of a list that filters leave, as `body`, for a cursor. */
-export function rowsOf(sql: Client, list: List, filters: Filters) {
-  const { from, ...options } = selected(sql, list, filters)
-  const { key, direction, conditions, body, isAllowed } = partsOf(sql, { from, ...options })
+/** All rows of a list that filters leave, for a cursor: as `body` or, where columns are named, as the texts of these. */
+export function rowsOf(sql: Client, list: List, filters: Filters, columns?: string[]) {
+  const options = selected(sql, list, filters)
+  const { key, direction, conditions, body, isAllowed } = partsOf(sql, options)
+  const texts = columns
+    ?.map(name => sql`r.${sql(name)}::text`)
+    .reduce((all, one) => sql`${all}, ${one}`)
   return sql<{ body: string }[]>`
-    select ${body}
-    from app.${sql(from)}
+    select ${texts ?? body}
+    from app.${sql(columns ? list.rows : list.from)} r
     where organization_id = (select app.require(${options.permission})) ${conditions} and ${isAllowed}
-    order by ${key} ${direction}, id ${direction}`
+    order by r.${key} ${direction}, r.id ${direction}`
 }
 
 /** A cursor is the list and the sort it was made for, and the last row's value and id. */

@@ -228,6 +228,5 @@ revoke execute on function app.wanted_export_files(text[]) from public;
 grant execute on function app.wanted_export_files(text[]) to callboard_worker;
 
 grant usage on schema app to callboard_exporter;
-grant select on app.show_list, app.venue_list, app.finance_record_list, app.event_list to callboard_exporter;
 grant execute on function app.require(text), app.org_if(text), app.current_org(), app.current_user_id(), app.search_shows(text),
   app.in_bin(json, timestamptz, uuid) to callboard_exporter;

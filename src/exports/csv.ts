@@ -4,26 +4,11 @@ import { format } from 'fast-csv'
 
 interface Column {
   name: string
-  /** A number stays one, also a negative one. */
-  isNumber: boolean
-  /** Finds a number that may have more digits than JavaScript's: its text is taken as it is. */
-  decimal?: RegExp
+  /** How the text that PostgreSQL has for a value becomes that of a cell. */
+  cell: (text: string) => string
 }
-
-const typesOf = (schema: TSchema): unknown[] =>
-  (schema['anyOf'] as TSchema[] | undefined)?.flatMap(typesOf) ?? [schema['type']]
-
-/** The columns of a CSV file are the fields of the JSON, in their order; those of the bin only where it is exported. */
-export function columnsOf(item: TObject, isBin: boolean): Column[] {
-  return Object.entries(item.properties)
-    .filter(([name]) => isBin || !['deleted_at', 'deleted_by'].includes(name))
-    .map(([name, schema]) => {
-      const types = typesOf(schema)
-      // PostgreSQL has written the JSON, and within a string a quote would have a backslash before it.
-      if (types.includes('number')) return { name, isNumber: true, decimal: new RegExp(`"${name}" : (-?[0-9.]+)`) }
-      return { name, isNumber: types.includes('integer') }
-    })
-}
+/** The values of a row, as PostgreSQL writes them. */
+export type Values = readonly (string | null)[]
 
 // What a spreadsheet takes for the beginning of a formula, also written wide, as East Asian ones understand it.
 const formula = /^[=+\-@\t\r\n＝＋－＠]/
@@ -31,22 +16,29 @@ const formula = /^[=+\-@\t\r\n＝＋－＠]/
 /** A text as a spreadsheet is to show it: with an apostrophe where it would otherwise be computed. */
 export const harmless = (text: string) => (formula.test(text) ? `'${text}` : text)
 
-function cellOf(value: unknown, { isNumber }: Column): string {
-  if (value === null || value === undefined) return ''
-  if (isNumber && typeof value === 'number') return String(value)
-  return harmless(typeof value === 'object' ? JSON.stringify(value) : String(value as string))
+const asItIs = (text: string) => text
+/** An instant as JSON has it; connections of ours are in UTC. */
+const instant = (text: string) => `${text.replace(' ', 'T')}:00`
+
+const kindsOf = (schema: TSchema): TSchema[] =>
+  (schema['anyOf'] as TSchema[] | undefined)?.flatMap(kindsOf) ?? [schema]
+
+/** A number stays one, also a negative one: what is a formula is decided by the type of the column. */
+function cellOf(schema: TSchema): Column['cell'] {
+  const kinds = kindsOf(schema)
+  if (kinds.some(({ type }) => type === 'integer' || type === 'number')) return asItIs
+  return kinds.some(({ format: named }) => named === 'date-time') ? instant : harmless
 }
 
-function cellsOf(body: string, columns: Column[]): string[] {
-  const row = JSON.parse(body) as Record<string, unknown>
-  return columns.map(column =>
-    column.decimal ? (column.decimal.exec(body)?.[1] ?? '') : cellOf(row[column.name], column),
-  )
-}
+/** The columns of a CSV file are the fields of the JSON, in their order; those of the bin only where it is exported. */
+export const columnsOf = (item: TObject, isBin: boolean): Column[] =>
+  Object.entries(item.properties)
+    .filter(([name]) => isBin || !['deleted_at', 'deleted_by'].includes(name))
+    .map(([name, schema]) => ({ name, cell: cellOf(schema) }))
 
 /** Rows as CSV (RFC 4180), batch by batch. */
 export async function* csvOf(
-  batches: AsyncIterable<readonly { body: string }[]>,
+  batches: AsyncIterable<readonly Values[]>,
   columns: Column[],
   bom: boolean,
 ): AsyncGenerator<Buffer> {
@@ -56,23 +48,16 @@ export async function* csvOf(
     rowDelimiter: '\r\n',
     includeEndRowDelimiter: true,
   })
-  // fast-csv would write it with the first row, so not into a file without one.
+  // fast-csv would write the mark with the first row, so not into a file without one.
   const written: Buffer[] = bom ? [Buffer.from('\uFEFF')] : []
   csv.on('data', (piece: Buffer) => written.push(piece))
   for await (const rows of batches) {
-    let last: Promise<void> | undefined
-    for (const [n, { body }] of rows.entries()) {
-      const cells = cellsOf(body, columns)
-      if (n < rows.length - 1) csv.write(cells)
-      else
-        last = new Promise((resolve, reject) => {
-          csv.write(cells, error => {
-            if (error) reject(error)
-            else resolve()
-          })
-        })
+    let isWritten: Promise<unknown> | undefined
+    for (const values of rows) {
+      const cells = values.map((value, n) => (value === null ? '' : (columns[n]?.cell(value) ?? '')))
+      if (!csv.write(cells)) isWritten ??= once(csv, 'drain')
     }
-    await last
+    await isWritten
     yield Buffer.concat(written.splice(0))
   }
   csv.end()

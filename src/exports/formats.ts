@@ -1,6 +1,6 @@
 import type { Client } from '../database/pool.ts'
 import { type Filters, type List, rowsOf } from '../page.ts'
-import { columnsOf, csvOf } from './csv.ts'
+import { columnsOf, csvOf, type Values } from './csv.ts'
 
 export const formats = {
   csv: 'text/csv',
@@ -77,8 +77,16 @@ export function textOf(
   { list, format, bom, filters }: Order,
   count: (rows: number) => void,
 ): AsyncIterable<string | Buffer> {
+  if (format === 'csv') {
+    const columns = columnsOf(list.item, filters.deleted === 'only')
+    const rows = rowsOf(
+      sql,
+      list,
+      filters,
+      columns.map(({ name }) => name),
+    )
+    return csvOf(batchesOf<Values>(rows.values().cursor(batch) as AsyncIterable<Values[]>, count), columns, bom)
+  }
   const batches = batchesOf(rowsOf(sql, list, filters).cursor(batch), count)
-  if (format === 'json') return jsonOf(batches)
-  if (format === 'ndjson') return ndjsonOf(batches)
-  return csvOf(batches, columnsOf(list.item, filters.deleted === 'only'), bom)
+  return format === 'json' ? jsonOf(batches) : ndjsonOf(batches)
 }

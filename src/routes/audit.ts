@@ -110,6 +110,7 @@ const filters = {
 }
 export const events: List = {
   from: 'event_list',
+  rows: 'event_rows',
   permission: 'audit.read',
   sorts,
   sort: '-occurred_at',

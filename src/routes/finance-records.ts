@@ -116,6 +116,7 @@ const filters = {
 }
 export const financeRecords: List = {
   from: 'finance_record_list',
+  rows: 'finance_record_rows',
   permission: 'finance.read',
   bin: 'finance.delete',
   sorts,

@@ -102,6 +102,7 @@ const filters = {
 }
 export const shows: List = {
   from: 'show_list',
+  rows: 'show_rows',
   permission: 'shows.read',
   bin: 'shows.delete',
   sorts,

@@ -50,6 +50,7 @@ const filters = {
 }
 export const venues: List = {
   from: 'venue_list',
+  rows: 'venue_rows',
   permission: 'shows.read',
   bin: 'shows.delete',
   sorts,
