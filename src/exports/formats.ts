@@ -17,11 +17,13 @@ export interface Order {
   filters: Filters
 }
 
-/** Rows that are read, and handled without a pause, at a time: a request that comes meanwhile waits for that. */
-const batch = 250
+/** Rows that are read at a time: each time costs a trip to the database, and memory. */
+const batch = 1000
+/** Rows that are handled without a pause: a request that comes meanwhile waits for that. */
+const slice = 200
 
 let lastTurn = Promise.resolve()
-/** One batch for each turn of the event loop, however many exports there are: between two of them others have theirs. */
+/** One slice for each turn of the event loop, however many exports there are: between two of them others have theirs. */
 function turn(): Promise<void> {
   return (lastTurn = lastTurn.then(
     () =>
@@ -45,9 +47,11 @@ async function* batchesOf<Row>(
       next = rows.next()
       // Who waits for it hears of its failure; if nobody does any more, nobody is to.
       next.catch(() => {})
-      await turn()
-      count(value.length)
-      yield value
+      for (let n = 0; n < value.length; n += slice) {
+        await turn()
+        count(Math.min(slice, value.length - n))
+        yield value.slice(n, n + slice)
+      }
     }
   } finally {
     await rows.return?.()
