@@ -1,4 +1,7 @@
 import { randomUUID } from 'node:crypto'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join as joinPath } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { LightMyRequestResponse } from 'fastify'
 import postgres from 'postgres'
@@ -81,6 +84,7 @@ export async function startServer(
     RATE_LIMIT: '1000000',
     SIGN_IN_LIMIT: '1000000',
     POOL_SIZE: '4',
+    EXPORT_DIR: joinPath(tmpdir(), db.name),
     ...(typeof overrides === 'function' ? await overrides(db) : overrides),
   })
   const pool = createPool({
@@ -108,6 +112,7 @@ export async function startServer(
   await app.ready()
   t.teardown(async () => {
     await app.close()
+    if (config.EXPORT_DIR !== undefined) await rm(config.EXPORT_DIR, { recursive: true, force: true })
     await Promise.all([pool.close(), supportPool.close(), exportPool.close()])
   })
   const call: TestServer['call'] = async (request, { token, body, headers = {} } = {}) => {

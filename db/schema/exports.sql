@@ -46,6 +46,7 @@ alter table app.exports alter column resource set statistics 0, alter column for
 create table if not exists app.export_progress (
   organization_id uuid not null,
   export_id uuid not null,
+  created_by uuid not null default app.current_user_id() references app.users (id),
   rows_done bigint not null default 0,
   primary key (organization_id, export_id),
   constraint export_progress_export_exists foreign key (organization_id, export_id) references app.exports (organization_id, id) on delete cascade
@@ -75,11 +76,12 @@ begin
   end loop;
 end
 $$;
-drop policy if exists select_self on app.exports;
-create policy select_self on app.exports for select to callboard_api
+drop policy if exists select_member on app.exports;
+create policy select_member on app.exports for select to callboard_api
   using (organization_id = (select app.org_if('exports.run')) and created_by = (select app.current_user_id()));
-drop policy if exists select_self on app.export_progress;
-create policy select_self on app.export_progress for select to callboard_api using (organization_id = (select app.org_if('exports.run')));
+drop policy if exists select_member on app.export_progress;
+create policy select_member on app.export_progress for select to callboard_api
+  using (organization_id = (select app.org_if('exports.run')) and created_by = (select app.current_user_id()));
 -- Without grants, because these go through functions.
 drop policy if exists insert_member on app.exports;
 create policy insert_member on app.exports for insert to callboard_api with check (organization_id = (select app.org_if('exports.run')));

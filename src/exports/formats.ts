@@ -18,9 +18,9 @@ export interface Order {
 }
 
 /** Rows that are read at a time: each time costs a trip to the database, and memory. */
-const batch = 1000
+const batch = 250
 /** Rows that are handled without a pause: a request that comes meanwhile waits for that. */
-const slice = 200
+const slice = 250
 
 let lastTurn = Promise.resolve()
 /** One slice for each turn of the event loop, however many exports there are: between two of them others have theirs. */
@@ -39,12 +39,14 @@ async function* batchesOf<Row>(
   count: (rows: number) => void,
 ): AsyncGenerator<Row[]> {
   const rows = cursor[Symbol.asyncIterator]()
-  let next = rows.next()
+  // At the end postgres.js returns no promise.
+  const ask = async () => rows.next()
+  let next = ask()
   try {
     for (;;) {
       const { done, value } = await next
       if (done) return
-      next = rows.next()
+      next = ask()
       // Who waits for it hears of its failure; if nobody does any more, nobody is to.
       next.catch(() => {})
       for (let n = 0; n < value.length; n += slice) {

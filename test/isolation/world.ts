@@ -137,6 +137,11 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
   })
   await make(`/api/itineraries/${tour.itineraries}/publish`, { note: `Note ${marker}` })
   await make('/api/calendar-feeds', { name: `Feed ${marker}` })
+  const { status } = await call('POST /api/analytics/export', {
+    token: owner.token,
+    body: { resource: 'shows', format: 'csv', filters: { q: `Title ${marker}` } },
+  })
+  if (status !== 202) throw new Error(`cannot have an export made: ${status}`)
   const invitation = await make('/api/invitations', {
     email: `invited.${marker}@example.com`,
     role: 'manager',

@@ -1,5 +1,5 @@
 --! Previous: sha1:9e1e7738c5a9848291e62c9d93aa2eb427b6ebbe
---! Hash: sha1:67b0fad2f6e1a5456381415277ea79b279446355
+--! Hash: sha1:949eabcb160fedda5e48217a7d83e70e64f79c3b
 --! Message: exports
 
 -- The exporter reads what can be exported under the same policies as the API.
@@ -136,6 +136,7 @@ alter table app.exports alter column resource set statistics 0, alter column for
 create table if not exists app.export_progress (
   organization_id uuid not null,
   export_id uuid not null,
+  created_by uuid not null default app.current_user_id() references app.users (id),
   rows_done bigint not null default 0,
   primary key (organization_id, export_id),
   constraint export_progress_export_exists foreign key (organization_id, export_id) references app.exports (organization_id, id) on delete cascade
@@ -165,11 +166,12 @@ begin
   end loop;
 end
 $$;
-drop policy if exists select_self on app.exports;
-create policy select_self on app.exports for select to callboard_api
+drop policy if exists select_member on app.exports;
+create policy select_member on app.exports for select to callboard_api
   using (organization_id = (select app.org_if('exports.run')) and created_by = (select app.current_user_id()));
-drop policy if exists select_self on app.export_progress;
-create policy select_self on app.export_progress for select to callboard_api using (organization_id = (select app.org_if('exports.run')));
+drop policy if exists select_member on app.export_progress;
+create policy select_member on app.export_progress for select to callboard_api
+  using (organization_id = (select app.org_if('exports.run')) and created_by = (select app.current_user_id()));
 -- Without grants, because these go through functions.
 drop policy if exists insert_member on app.exports;
 create policy insert_member on app.exports for insert to callboard_api with check (organization_id = (select app.org_if('exports.run')));
