@@ -103,18 +103,19 @@ const anImportOf: Arrange = async ({ server, owner }) => {
   await server.db.admin`update app.imports set status = 'checked' where id = ${body.id}`
   return { path: `/api/imports/${body.id}` }
 }
-const anExportOf: Arrange = async ({ server, owner }) => {
+/** Of who asks, if they are one of the organization's and may have one, and else the owner's. */
+const anExportOf: Arrange = async ({ server, owner, stranger }, actor) => {
   // One has five at a time.
   await server.db.admin`update app.exports set status = 'cancelled'`
-  const { body } = await server.call<{ id: string }>('POST /api/analytics/export', {
-    token: owner.token,
-    body: { resource: 'shows', format: 'csv' },
-  })
-  return { path: `/api/analytics/export/${body.id}` }
+  const ask = ({ token }: Person) =>
+    server.call<{ id: string }>('POST /api/analytics/export', { token, body: { resource: 'shows', format: 'csv' } })
+  let made = await ask(actor.id === stranger.id ? owner : actor)
+  if (made.status !== 202) made = await ask(owner)
+  return { path: `/api/analytics/export/${made.body.id}` }
 }
 /** The link to a file, as it is after the worker has made it. */
-const aFileOf: Arrange = async (world, actor) => {
-  const { path = '' } = await anExportOf(world, actor)
+const aFileOf: Arrange = async world => {
+  const { path = '' } = await anExportOf(world, world.owner)
   const { db, call, config } = world.server
   const [made] = await db.admin<[{ key: string }]>`
     update app.exports set status = 'ready', attempt = gen_random_uuid(), bytes = 4, sha256 = repeat('0', 64), expires_at = now() + interval '1 day'
@@ -509,9 +510,9 @@ export const table: Record<string, Line> = {
   exportEvents: [[401, 403, 403, 200, 200, 403, 200, 403]],
   createExport: [[401, 403, 202, 202, 202, 403, 202, 403], roomForExports],
   listExports: [[401, 403, 200, 200, 200, 403, 200, 200]],
-  // One's own, whoever may export.
-  readExport: [[401, 403, 404, 404, 200, 403, 404, 404], anExportOf],
-  cancelExport: [[401, 403, 404, 404, 200, 403, 404, 403], under(anExportOf, '/cancel')],
+  // Only one's own, whoever may export.
+  readExport: [[401, 403, 200, 200, 200, 403, 404, 404], anExportOf],
+  cancelExport: [[401, 403, 200, 200, 200, 403, 404, 403], under(anExportOf, '/cancel')],
   downloadExport: [everybody, aFileOf],
   listItineraries: [[401, 200, 200, 200, 200, 200, 200, 200]],
   createItinerary: [[401, 403, 201, 201, 201, 403, 201, 403], only(() => anItinerary)],

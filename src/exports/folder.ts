@@ -1,7 +1,6 @@
 import { createReadStream } from 'node:fs'
-import { mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { pipeline } from 'node:stream/promises'
 import { isKey } from './names.ts'
 import { type Storage, StorageFailure } from './storage.ts'
 
@@ -30,7 +29,7 @@ export function openFolder(folder: string): Storage {
         await mkdir(dirname(path), { recursive: true, mode: 0o700 })
         const file = await open(part, 'w', 0o600)
         try {
-          await pipeline(content, file.createWriteStream({ autoClose: false }))
+          await writeFile(file, content)
           await file.sync()
         } finally {
           await file.close()

@@ -4,16 +4,16 @@ import { financeRecords } from '../routes/finance-records.ts'
 import { shows } from '../routes/shows.ts'
 import { venues } from '../routes/venues.ts'
 
-/** What can be exported. A line here and its permissions in db/schema/exports.sql add to it. */
+/** What can be exported, and the permission for it that fewest hold. A line here and its permissions in db/schema/exports.sql add to it. */
 export const resources = {
-  shows: { list: shows, path: 'shows', operationId: 'exportShows', tag: 'shows' },
-  venues: { list: venues, path: 'venues', operationId: 'exportVenues', tag: 'venues' },
+  shows: { list: shows, path: 'shows', operationId: 'exportShows', permission: 'exports.run' },
+  venues: { list: venues, path: 'venues', operationId: 'exportVenues', permission: 'exports.run' },
   finance_records: {
     list: financeRecords,
     path: 'finance-records',
     operationId: 'exportFinanceRecords',
-    tag: 'finance',
+    permission: 'exports.run',
   },
-  events: { list: events, path: 'events', operationId: 'exportEvents', tag: 'audit' },
-} as const satisfies Record<string, { list: List; path: string; operationId: string; tag: string }>
+  events: { list: events, path: 'events', operationId: 'exportEvents', permission: 'audit.read' },
+} as const satisfies Record<string, { list: List; path: string; operationId: string; permission: string }>
 export type Resource = keyof typeof resources

@@ -29,7 +29,7 @@ const contentOf = (item: TObject) => ({
 
 /** Lists without pages: all rows, sent while they are read. */
 export async function exportRoutes(app: App) {
-  for (const [resource, { list, path, operationId }] of Object.entries(resources))
+  for (const [resource, { list, path, operationId, permission }] of Object.entries(resources))
     app.get(
       `/api/exports/${path}`,
       {
@@ -39,7 +39,7 @@ export async function exportRoutes(app: App) {
           operationId,
           summary: `Export ${path.replace('-', ' ')}`,
           description: `All that the list has with these filters, as CSV (\`Accept: text/csv\`), as lines of JSON (\`application/x-ndjson\`) or as JSON. It takes \`${list.permission}\` besides \`exports.run\`. The rows are those of one moment; an answer that breaks off, with its connection, is not whole. Begins and ends as an event.`,
-          'x-permission': 'exports.run',
+          'x-permission': permission,
           'x-problems': ['not_acceptable', 'exports_busy'],
           querystring: Strict({ ...list.filters, bom: Type.Optional(Bom) }),
           response: { 200: { description: 'All rows', headers: {}, content: contentOf(list.item) } },
