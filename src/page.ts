@@ -75,9 +75,7 @@ export function listed(
 export function rowsOf(sql: Client, list: List, filters: Filters, columns?: string[]) {
   const options = selected(sql, list, filters)
   const { key, direction, conditions, body, isAllowed } = partsOf(sql, options)
-  const texts = columns
-    ?.map(name => sql`r.${sql(name)}::text`)
-    .reduce((all, one) => sql`${all}, ${one}`)
+  const texts = columns?.map(name => sql`r.${sql(name)}::text`).reduce((all, one) => sql`${all}, ${one}`)
   return sql<{ body: string }[]>`
     select ${texts ?? body}
     from app.${sql(columns ? list.rows : list.from)} r

@@ -38,7 +38,8 @@ export const problems: Record<string, { status: number; title: string; detail?: 
   exports_busy: {
     status: 503,
     title: 'Too many exports are under way',
-    detail: 'As many exports are under way as this server sends at a time: try again shortly, or have a file made (POST /api/analytics/export).',
+    detail:
+      'As many exports are under way as this server sends at a time: try again shortly, or have a file made (POST /api/analytics/export).',
   },
   export_ended: { status: 409, title: 'The export has ended' },
   too_many_exports: {

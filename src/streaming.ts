@@ -27,7 +27,12 @@ export type Inside = <T>(
  * database says, or with 503 exports_busy. An error behind the first piece cuts the stream, so that it does not
  * look like an answer; a client that goes away gives the connection back at once.
  */
-export async function stream(pool: Pool, request: FastifyRequest, inside: Inside, parts: Parts): Promise<Readable> {
+export async function stream(
+  pool: Pool,
+  request: FastifyRequest,
+  inside: Inside,
+  parts: Parts,
+): Promise<Readable> {
   const { busy, size } = pool.stats()
   if (busy >= size) throw new Problem(503, 'exports_busy')
   const out = new PassThrough()
@@ -71,7 +76,7 @@ export async function stream(pool: Pool, request: FastifyRequest, inside: Inside
       },
       async (error: unknown) => {
         reject(error as Error)
-        out.destroy(error as Error)
+        out.destroy(error)
         if (isNoted && !gone.signal.aborted) warn(error, 'an export broke off')
         await end(false)
       },

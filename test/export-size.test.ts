@@ -32,8 +32,9 @@ t.test(`${rows} finance records`, async t => {
   const [, url = ''] = await api.says(/Server listening at (http:\/\/127\.0\.0\.1:\d+)/)
   const memory = (what: string) =>
     Math.round(
-      Number(new RegExp(`${what}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${api.child.pid}/status`, 'utf8'))?.[1]) /
-        1024,
+      Number(
+        new RegExp(`${what}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${api.child.pid}/status`, 'utf8'))?.[1],
+      ) / 1024,
     )
   const sql = openLogin(t, db.url('callboard_api'))
   await sql.begin('read write', async tx => {
@@ -81,7 +82,11 @@ t.test(`${rows} finance records`, async t => {
       await sleep(5)
     } while (!isOver)
     times.sort((a, b) => a - b)
-    return { p50: times[Math.floor(times.length / 2)] ?? 0, p99: times[Math.floor(times.length * 0.99)] ?? 0, n: times.length }
+    return {
+      p50: times[Math.floor(times.length / 2)] ?? 0,
+      p99: times[Math.floor(times.length * 0.99)] ?? 0,
+      n: times.length,
+    }
   }
   await others(sleep(1000))
   await fetchExport()
@@ -101,10 +106,11 @@ t.test(`${rows} finance records`, async t => {
   const tenTook = performance.now() - tenBegan
   t.ok((await ten).every(({ lines }) => lines === rows + 1))
   const afterTen = memory('VmHWM')
-  const say = (value: object) => JSON.stringify(value, (_, v: unknown) => (typeof v === 'number' ? Math.round(v * 10) / 10 : v))
+  const say = (value: object) =>
+    JSON.stringify(value, (_, v: unknown) => (typeof v === 'number' ? Math.round(v * 10) / 10 : v))
   t.comment(
     `CSV ${Math.round(one.rate)}, ${Math.round(again.rate)} rows/s (${one.bytes} bytes), psql ${Math.round(plain)}, NDJSON ${Math.round(ndjson.rate)}, JSON ${Math.round(json.rate)}; ` +
-      `ten at once ${Math.round((10 * rows) / tenTook * 1000)} rows/s in ${Math.round(tenTook)} ms; ` +
+      `ten at once ${Math.round(((10 * rows) / tenTook) * 1000)} rows/s in ${Math.round(tenTook)} ms; ` +
       `memory ${before.join('/')} before, ${afterCsv} after two, ${afterOne} after four, ${afterTen} MB after ten; others ${say({ quiet, withOne, withTen })}`,
   )
   t.equal(one.lines, rows + 1)

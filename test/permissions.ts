@@ -108,7 +108,10 @@ const anExportOf: Arrange = async ({ server, owner, stranger }, actor) => {
   // One has five at a time.
   await server.db.admin`update app.exports set status = 'cancelled'`
   const ask = ({ token }: Person) =>
-    server.call<{ id: string }>('POST /api/analytics/export', { token, body: { resource: 'shows', format: 'csv' } })
+    server.call<{ id: string }>('POST /api/analytics/export', {
+      token,
+      body: { resource: 'shows', format: 'csv' },
+    })
   let made = await ask(actor.id === stranger.id ? owner : actor)
   if (made.status !== 202) made = await ask(owner)
   return { path: `/api/analytics/export/${made.body.id}` }

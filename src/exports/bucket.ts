@@ -15,7 +15,10 @@ export function openBucket(config: Config, bucket: string): Storage {
   /** Uploads that nobody has ended, if the server can tell: parts of a file, which is not there yet. */
   async function begun(Prefix?: string) {
     const { s3, client } = await open()
-    const list = new s3.ListMultipartUploadsCommand({ Bucket: bucket, ...(Prefix !== undefined && { Prefix }) })
+    const list = new s3.ListMultipartUploadsCommand({
+      Bucket: bucket,
+      ...(Prefix !== undefined && { Prefix }),
+    })
     try {
       return (await client.send(list)).Uploads ?? []
     } catch (error) {

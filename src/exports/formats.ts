@@ -44,8 +44,9 @@ async function* batchesOf<Row>(
   let next = ask()
   try {
     for (;;) {
-      const { done, value } = await next
-      if (done) return
+      const found = await next
+      if (found.done === true) return
+      const { value } = found
       next = ask()
       // Who waits for it hears of its failure; if nobody does any more, nobody is to.
       next.catch(() => {})
@@ -91,7 +92,11 @@ export function textOf(
       filters,
       columns.map(({ name }) => name),
     )
-    return csvOf(batchesOf<Values>(rows.values().cursor(batch) as AsyncIterable<Values[]>, count), columns, bom)
+    return csvOf(
+      batchesOf<Values>(rows.values().cursor(batch) as AsyncIterable<Values[]>, count),
+      columns,
+      bom,
+    )
   }
   const batches = batchesOf(rowsOf(sql, list, filters).cursor(batch), count)
   return format === 'json' ? jsonOf(batches) : ndjsonOf(batches)

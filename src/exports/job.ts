@@ -36,7 +36,12 @@ async function ask<T>(helpers: JobHelpers, text: string, values: unknown[]): Pro
 }
 
 /** Works as the member whose export it is, under the policies of their requests, without a way to write. */
-async function asMember<T>(pool: Pool, { organization, export: id }: Payload, attempt: string, work: (sql: Client) => Promise<T>) {
+async function asMember<T>(
+  pool: Pool,
+  { organization, export: id }: Payload,
+  attempt: string,
+  work: (sql: Client) => Promise<T>,
+) {
   return pool.use(async sql => {
     await sql`begin isolation level repeatable read read only`
     try {
@@ -68,7 +73,11 @@ async function run(payload: Payload, helpers: JobHelpers, pool: Pool, storage: S
       yield content
       helpers.abortSignal?.throwIfAborted()
       if (Date.now() - told < beat) continue
-      const goesOn = await ask(helpers, 'select app.note_export_progress($1, $2, $3, $4)', [...ids, attempt, rows])
+      const goesOn = await ask(helpers, 'select app.note_export_progress($1, $2, $3, $4)', [
+        ...ids,
+        attempt,
+        rows,
+      ])
       if (goesOn !== true) throw new Stopped()
       told = Date.now()
     }
@@ -89,7 +98,8 @@ async function run(payload: Payload, helpers: JobHelpers, pool: Pool, storage: S
   } catch (error) {
     const because = reasonOf(error)
     if (because === undefined) throw error
-    if (because !== '') await ask(helpers, 'select app.fail_export($1, $2, $3, $4)', [...ids, attempt, because])
+    if (because !== '')
+      await ask(helpers, 'select app.fail_export($1, $2, $3, $4)', [...ids, attempt, because])
   } finally {
     // Nobody will fetch it. If that fails it is swept later.
     if (!isKept) await storage.remove(key).catch(() => {})

@@ -18,7 +18,9 @@ interface File {
 const text = (example: string) =>
   Type.String({ maxLength: 1_000_000_000, pattern: '^[^\\u0000]*$', examples: [example] })
 const content = {
-  [formats.json]: { schema: Type.Object({}, { additionalProperties: true, examples: [{ items: [], next_cursor: null }] }) },
+  [formats.json]: {
+    schema: Type.Object({}, { additionalProperties: true, examples: [{ items: [], next_cursor: null }] }),
+  },
   [formats.csv]: { schema: text('id\r\n') },
   [formats.ndjson]: { schema: text('{}\n') },
 }
@@ -51,7 +53,12 @@ export async function exportFileRoutes(app: App, { storage }: { storage: Storage
         querystring: Strict({ token: Secret('Out of the link') }),
         headers: Type.Object({
           range: Type.Optional(
-            Type.String({ maxLength: 100, pattern: '^[ -~]*$', description: 'A part of the file', examples: ['bytes=0-99'] }),
+            Type.String({
+              maxLength: 100,
+              pattern: '^[ -~]*$',
+              description: 'A part of the file',
+              examples: ['bytes=0-99'],
+            }),
           ),
         }),
         response: {

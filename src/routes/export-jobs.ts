@@ -16,7 +16,12 @@ const ExportFormat = word('ExportFormat', Object.keys(formats), 'What the file i
 const ExportFilters = Type.Record(
   Type.String({ pattern: '^[a-z_]{1,50}$' }),
   Type.String({ maxLength: 200, pattern: '^[^\\u0000]*$' }),
-  { title: 'ExportFilters', maxProperties: 20, description: 'As in the list of it, and `sort`', examples: [{ from: '2027-01-01' }] },
+  {
+    title: 'ExportFilters',
+    maxProperties: 20,
+    description: 'As in the list of it, and `sort`',
+    examples: [{ from: '2027-01-01' }],
+  },
 )
 const size = (example: number) =>
   Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, format: 'int64', examples: [example] })
@@ -47,7 +52,8 @@ const Export = Strict(
       Type.String({
         maxLength: 500,
         pattern: '^/api/analytics/export/[0-9a-f-]{36}/file\\?token=[0-9a-f.]+$',
-        description: 'Where the file is, for an hour and without an access token; a fresh one with each answer',
+        description:
+          'Where the file is, for an hour and without an access token; a fresh one with each answer',
         examples: [`/api/analytics/export/01980c5e-8c5e-7b4a-9d59-3f1de6a3c111/file?token=${'0'.repeat(32)}`],
       }),
     ),
@@ -101,7 +107,10 @@ export async function exportJobRoutes(app: App) {
           400,
           'validation',
           'See errors for what is wrong where.',
-          check.errors?.map(({ instancePath, message }) => ({ path: `/body/filters${instancePath}`, message: String(message) })),
+          check.errors?.map(({ instancePath, message }) => ({
+            path: `/body/filters${instancePath}`,
+            message: String(message),
+          })),
         )
       const rows = await request.tenant(
         sql => sql<Answer[]>`
@@ -134,7 +143,15 @@ export async function exportJobRoutes(app: App) {
       return request
         .tenant(sql => {
           const where = [resource === undefined ? undefined : sql`resource = ${resource}`]
-          return page(sql, { from: 'export_list', permission: 'exports.run', sorts, sort, limit, cursor, where })
+          return page(sql, {
+            from: 'export_list',
+            permission: 'exports.run',
+            sorts,
+            sort,
+            limit,
+            cursor,
+            where,
+          })
         })
         .then(reply.json)
     },

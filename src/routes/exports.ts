@@ -49,7 +49,8 @@ export async function exportRoutes(app: App) {
         void reply.header('vary', 'Accept')
         const [json, ...others] = [formats.json, formats.csv, formats.ndjson]
         const type = request.accepts().type([json, ...others])
-        if (typeof type !== 'string') throw new Problem(406, 'not_acceptable', `It can be ${[json, ...others].join(', ')}.`)
+        if (typeof type !== 'string')
+          throw new Problem(406, 'not_acceptable', `It can be ${[json, ...others].join(', ')}.`)
         const format = (Object.keys(formats) as Format[]).find(name => formats[name] === type) ?? 'json'
         const { bom = false, ...filters } = request.query as Filters & { bom?: boolean }
         const id = randomUUID()
@@ -61,7 +62,10 @@ export async function exportRoutes(app: App) {
             sql`select app.log_export(${id}, ${resource}, ${sql.json({ format, rows, is_whole })}, true)`,
         })
         return reply
-          .headers({ 'cache-control': 'no-store', 'content-disposition': `attachment; filename="${fileName(path, format)}"` })
+          .headers({
+            'cache-control': 'no-store',
+            'content-disposition': `attachment; filename="${fileName(path, format)}"`,
+          })
           .type(`${type}; charset=utf-8`)
           .send(out as never)
       },
