@@ -114,4 +114,10 @@ t.test(`${rows} finance records`, async t => {
       `memory ${before.join('/')} before, ${afterCsv} after two, ${afterOne} after four, ${afterTen} MB after ten; others ${say({ quiet, withOne, withTen })}`,
   )
   t.equal(one.lines, rows + 1)
+  t.ok(afterOne - (before[1] ?? 0) < 50, `${afterOne} MB`)
+  t.ok(afterTen - (before[1] ?? 0) < 100, `${afterTen} MB`)
+  // Of fewer rows the start is most of what is measured.
+  if (rows < 100_000) return
+  t.ok(again.rate > plain / 3, `${Math.round(again.rate)} rows/s of ${Math.round(plain)}`)
+  t.ok(withOne.p99 < 3 * quiet.p99, `${withOne.p99} ms`)
 })
