@@ -21,7 +21,9 @@ begin
       -- the group of the logins of BI tools
       ('callboard_bi',       'nologin'),
       -- owns the functions of database.sql that make and drop these logins; nobody is a member of it
-      ('callboard_bi_admin', 'nologin')
+      ('callboard_bi_admin', 'nologin'),
+      -- what the worker reads as while it makes an export
+      ('callboard_exporter', 'nologin')
     ) as r (name, can_login)
   loop
     if not exists (select from pg_roles where rolname = wanted.name) then
@@ -39,6 +41,11 @@ grant callboard_definer, callboard_rollup to callboard_owner;
 
 -- Superadmins may what the API may, under the same policies, and come in by another door: schema/support.sql.
 grant callboard_api to callboard_support;
+
+-- The worker becomes the exporter for the transaction in which it reads for an export, and only by SET
+-- ROLE: by itself it still sees no table. From PostgreSQL 16 on it is the moment of the GRANT that counts.
+alter role callboard_worker noinherit;
+grant callboard_exporter to callboard_worker;
 
 -- The sealer of events waits for transactions that have begun before: it must see when.
 grant pg_read_all_stats to callboard_definer;

@@ -66,6 +66,10 @@
 --!include bi_keeping.sql
 --!include client_events.sql
 --!include use.sql
+--!include exports.sql
+--!include export_running.sql
+--!include export_commands.sql
+--!include export_views.sql
 --!include visible_org.sql
 --!include rollups.sql
 --!include rollup_refreshing.sql

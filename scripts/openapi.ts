@@ -9,7 +9,12 @@ import { createPool } from '../src/database/pool.ts'
 const config = readConfig({ LOG_LEVEL: 'silent', PUBLIC_URL: process.env['PUBLIC_URL'] })
 // A pool connects when it is used, and nothing uses this one.
 const pool = createPool({ url: '', size: 1, deadline: 1, prepare: false, applicationName: 'openapi' })
-const app = await buildApp({ config, pool, jwtSecret: 'signs nothing, because nobody asks for it' })
+const app = await buildApp({
+  config,
+  pool,
+  exportPool: pool,
+  jwtSecret: 'signs nothing, because nobody asks for it',
+})
 await app.ready()
 const text = `${JSON.stringify(app.swagger(), null, 2)}\n`
 await app.close()

@@ -1,3 +1,4 @@
+import accepts from '@fastify/accepts'
 import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
@@ -5,6 +6,7 @@ import Fastify, { LogController } from 'fastify'
 import { type Config, list } from './config.ts'
 import type { Pool } from './database/pool.ts'
 import type { Replica } from './database/replica.ts'
+import { createStorage } from './exports/storage.ts'
 import type { App } from './fastify.ts'
 import { limits } from './limits.ts'
 import { loggerOptions, logging, requestId } from './logging.ts'
@@ -23,6 +25,9 @@ import { biCredentialRoutes } from './routes/bi-credentials.ts'
 import { clientEventRoutes } from './routes/client-events.ts'
 import { dealRoutes } from './routes/deals.ts'
 import { depositRoutes } from './routes/deposits.ts'
+import { exportFileRoutes } from './routes/export-files.ts'
+import { exportJobRoutes } from './routes/export-jobs.ts'
+import { exportRoutes } from './routes/exports.ts'
 import { financeCategoryRoutes } from './routes/finance-categories.ts'
 import { financePeriodRoutes } from './routes/finance-periods.ts'
 import { financeRecordRoutes } from './routes/finance-records.ts'
@@ -60,6 +65,8 @@ export interface AppOptions {
   supportPool?: Pool | undefined
   /** A standby that serves what may be some seconds old. */
   replica?: Replica | undefined
+  /** Connections of callboard_api that only exports use, which take their time. */
+  exportPool: Pool
   jwtSecret: string
   /** Where BI tools reach the database, if BI_DATABASE_URL does not say. */
   databaseUrl?: string | undefined
@@ -68,15 +75,8 @@ export interface AppOptions {
 }
 
 /** Builds the server: plugins in the order in which they act, then the routes. It does not listen yet. */
-export async function buildApp({
-  config,
-  pool,
-  supportPool,
-  replica,
-  jwtSecret,
-  databaseUrl,
-  gauges,
-}: AppOptions): Promise<App> {
+export async function buildApp(options: AppOptions): Promise<App> {
+  const { config, pool, supportPool, exportPool, replica, jwtSecret, databaseUrl, gauges } = options
   const app = Fastify({
     logger: loggerOptions(config),
     logController: new LogController({ disableRequestLogging: true }),
@@ -114,6 +114,8 @@ export async function buildApp({
       'location',
       'link',
       'retry-after',
+      'content-disposition',
+      'repr-digest',
       'x-request-id',
       'data-age',
       'ratelimit-limit',
@@ -124,12 +126,16 @@ export async function buildApp({
   })
   await app.register(validation)
   await app.register(tokens, { config, secret: jwtSecret })
-  await app.register(tenant, { pool, supportPool })
+  await app.register(accepts)
+  await app.register(tenant, { pool, supportPool, exportPool })
   await app.register(replicas, { replica })
   await app.register(tally, { pool, config })
   await app.register(limits, { config })
   await app.register(methods)
   await app.register(openapi, { url: config.PUBLIC_URL ?? '/', version })
+
+  const storage = createStorage(config)
+  app.addHook('onClose', () => storage.close())
 
   // Who may enter is this list: nobody has a token here …
   await app.register(async (open: App) => {
@@ -139,6 +145,7 @@ export async function buildApp({
     await open.register(authRoutes)
     await open.register(mailedLinkRoutes)
     await open.register(calendarFeedRoutes)
+    await open.register(exportFileRoutes, { storage })
   })
   // … and everybody has one here.
   await app.register(async (signedIn: App) => {
@@ -165,6 +172,8 @@ export async function buildApp({
     await signedIn.register(financeRecordRoutes)
     await signedIn.register(financePeriodRoutes)
     await signedIn.register(importRoutes, { limit: config.IMPORT_LIMIT })
+    await signedIn.register(exportRoutes)
+    await signedIn.register(exportJobRoutes)
     await signedIn.register(itineraryRoutes)
     await signedIn.register(calendarRoutes)
     await signedIn.register(clientEventRoutes)

@@ -74,6 +74,27 @@ export const Config = Type.Object({
     maximum: 1_073_741_824,
     description: 'largest file to import (bytes)',
   }),
+  EXPORT_STREAMS: Type.Integer({
+    default: 10,
+    minimum: 1,
+    maximum: 500,
+    description: 'exports that are sent at a time, each with a connection of callboard_api besides POOL_SIZE',
+  }),
+  EXPORT_DEADLINE: seconds(600, 'longest that an export may take to be sent'),
+  EXPORT_DIR: text(
+    'folder of the files of exports, the same for the API and the worker (default: DATA_DIR/exports)',
+  ),
+  EXPORT_S3_BUCKET: text('bucket for the files of exports instead of EXPORT_DIR'),
+  EXPORT_S3_ENDPOINT: text('URL of a server that understands S3, if it is not Amazon’s'),
+  EXPORT_S3_REGION: Type.String({
+    default: 'us-east-1',
+    minLength: 1,
+    description: 'region of EXPORT_S3_BUCKET',
+  }),
+  EXPORT_S3_ACCESS_KEY_ID: text(
+    'key for EXPORT_S3_BUCKET; without it what the AWS SDK finds in its environment',
+  ),
+  EXPORT_S3_SECRET_ACCESS_KEY: text('the secret of that key'),
   JWT_SECRET: Type.Optional(
     Type.String({
       minLength: 32,
@@ -184,6 +205,7 @@ const forms: [keyof Config, test: (value: string) => boolean, what: string][] = 
   ['DATABASE_REPLICA_URL', ...databaseUrl],
   ['SMTP_URL', isUrl('smtp:', 'smtps:'), 'must be a URL: smtp://user:password@host:587'],
   ['REDIS_URL', isUrl('redis:', 'rediss:'), 'must be a URL: redis://user:password@host:6379'],
+  ['EXPORT_S3_ENDPOINT', isUrl('http:', 'https:'), 'must be a URL: https://s3.example.com'],
   ['PUBLIC_URL', isUrl('http:', 'https:'), 'must be a URL: https://callboard.example'],
   ['CORS_ORIGINS', every(isOrigin), 'must be origins, without a path: https://app.example,https://b.example'],
   ['TRUST_PROXY', every(isNetwork), 'must be addresses or networks: 10.0.0.7,192.168.0.0/16,loopback'],

@@ -66,6 +66,7 @@ const tags = {
   finance: 'Income and expenses, their categories, and months that are closed',
   analytics: 'Sums and counts, of a moment that each answer names',
   imports: 'Files of shows and finance records',
+  exports: 'Files of what one may see: sent as they are read, or made by the worker and then fetched',
   itineraries: 'Tours with their days, schedules, travel, lodging and party, and what is published of them',
   calendar: 'Shows and itineraries by time, also for calendar programs',
   bi: 'Logins of BI tools, which read `analytics` in the database itself',

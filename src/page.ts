@@ -1,3 +1,4 @@
+import type { TObject, TProperties } from '@sinclair/typebox'
 import type { Fragment } from 'postgres'
 import type { Client } from './database/pool.ts'
 import { Problem } from './problem.ts'
@@ -9,16 +10,17 @@ export interface SortColumn {
   type: 'date' | 'text' | 'timestamptz'
 }
 
-export interface PageOptions {
+interface Source {
   /** A view in `app` with `organization_id`, `id`, `body` (JSON) and the sort columns. */
   from: string
   /** Without it the list is refused; an empty list would be a lie. */
   permission: string
   /** Columns by the name they have in `?sort=`; a minus before the name turns the order round. */
   sorts: Record<string, SortColumn>
+}
+/** Rows that are wanted. */
+interface Selection extends Source {
   sort: string
-  limit: number | undefined
-  cursor: string | undefined
   /**
    * For a view that has `deleted_at` and `deleted_by`, and so also the rows in the bin: whether these
    * are wanted instead of the others (`deleted=only`), and the permission that it takes to see them.
@@ -26,8 +28,59 @@ export interface PageOptions {
   bin?: { deleted: 'only' | undefined; permission: string }
   /** Conditions; undefined ones are left out. */
   where: (Fragment | undefined)[]
+}
+export interface PageOptions extends Selection {
+  limit: number | undefined
+  cursor: string | undefined
   /** What the list belongs to, as a call that refuses where that is not there: else its list would be empty. */
   of?: Fragment
+}
+
+/** Filters of a list, as they come in its query string. */
+export type Filters = Partial<Record<string, string>>
+
+/** A list with filters, all said once: for its route, and for exporting it. */
+export interface List extends Source {
+  /** The view with the fields of an item as columns, for what is not JSON. */
+  rows: string
+  /** The order without `?sort=`. */
+  sort: string
+  /** The permission to see the bin, where there is one. */
+  bin?: string
+  /** What its query string has besides `limit` and `cursor`. */
+  filters: TProperties
+  item: TObject
+  where: (sql: Client, filters: Filters) => (Fragment | undefined)[]
+}
+
+/** The rows of a list that a query string asks for. */
+function selected(sql: Client, list: List, { sort = list.sort, deleted, ...filters }: Filters): Selection {
+  const { from, permission, sorts, bin } = list
+  const wanted = { from, permission, sorts, sort, where: list.where(sql, filters) }
+  return bin === undefined
+    ? wanted
+    : { ...wanted, bin: { permission: bin, deleted: deleted as 'only' | undefined } }
+}
+
+/** One page of a list, as its query string asks for it. */
+export function listed(
+  sql: Client,
+  list: List,
+  { limit, cursor, ...filters }: { limit?: number | undefined; cursor?: string | undefined },
+) {
+  return page(sql, { ...selected(sql, list, filters), limit, cursor })
+}
+
+/** All rows of a list that filters leave, for a cursor: as `body` or, where columns are named, as the texts of these. */
+export function rowsOf(sql: Client, list: List, filters: Filters, columns?: string[]) {
+  const options = selected(sql, list, filters)
+  const { key, direction, conditions, body, isAllowed } = partsOf(sql, options)
+  const texts = columns?.map(name => sql`r.${sql(name)}::text`).reduce((all, one) => sql`${all}, ${one}`)
+  return sql<{ body: string }[]>`
+    select ${texts ?? body}
+    from app.${sql(columns ? list.rows : list.from)} r
+    where organization_id = (select app.require(${options.permission})) ${conditions} and ${isAllowed}
+    order by r.${key} ${direction}, r.id ${direction}`
 }
 
 /** A cursor is the list and the sort it was made for, and the last row's value and id. */
@@ -46,20 +99,16 @@ function decode(cursor: string, list: string): [string, string] {
   )
 }
 
-/** One page of a list by keyset: the cost of a page does not grow with its distance from the first. */
-export function page(sql: Client, options: PageOptions) {
+/** The parts of a statement that select rows in an order. Those behind a value and id, if these are given. */
+function partsOf(sql: Client, options: Selection, [value, id]: string[] = []) {
   const descending = options.sort.startsWith('-')
   // The schema of the request lets no other names through: see sortBy.
   const sort = options.sorts[options.sort.replace(/^-/, '')] as SortColumn
-  const limit = options.limit ?? 50
   const key = sql(sort.column)
-  const list = `${options.from} ${options.sort}`
-  const [value, id] = options.cursor === undefined ? [] : decode(options.cursor, list)
   const conditions: Fragment[] = options.where.filter(condition => condition !== undefined)
   const isBin = options.bin?.deleted === 'only'
   const needed = [options.permission, ...(isBin ? [options.bin?.permission ?? ''] : [])]
   if (options.bin) conditions.push(isBin ? sql`deleted_at is not null` : sql`deleted_at is null`)
-  const body = isBin ? sql`app.in_bin(body, deleted_at, deleted_by) as body` : sql`body`
   if (value !== undefined && id !== undefined) {
     const compared = descending ? sql`<` : sql`>`
     const typed = {
@@ -69,12 +118,29 @@ export function page(sql: Client, options: PageOptions) {
     }[sort.type]
     conditions.push(sql`(${key}, id) ${compared} (${typed}, ${id}::text::uuid)`)
   }
-  const direction = descending ? sql`desc` : sql`asc`
+  return {
+    key,
+    direction: descending ? sql`desc` : sql`asc`,
+    body: isBin ? sql`app.in_bin(body, deleted_at, deleted_by) as body` : sql`body`,
+    conditions: conditions.reduce((all, condition) => sql`${all} and ${condition}`, sql``),
+    // Besides comparing with it, because a scan that finds no row never asks.
+    isAllowed: needed
+      .map(permission => sql`(select app.require(${permission})) is not null`)
+      .reduce((all, one) => sql`${all} and ${one}`),
+  }
+}
+
+/** One page of a list by keyset: the cost of a page does not grow with its distance from the first. */
+export function page(sql: Client, options: PageOptions) {
+  const limit = options.limit ?? 50
+  const list = `${options.from} ${options.sort}`
+  const beyond = options.cursor === undefined ? [] : decode(options.cursor, list)
+  const { key, direction, conditions, body, isAllowed } = partsOf(sql, options, beyond)
   return sql<Answer[]>`
     with page as materialized (
       select ${body}, ${key}::text as key, id, row_number() over (order by ${key} ${direction}, id ${direction}) as n
       from app.${sql(options.from)}
-      where organization_id = (select app.require(${options.permission})) ${conditions.reduce((all, condition) => sql`${all} and ${condition}`, sql``)}
+      where organization_id = (select app.require(${options.permission})) ${conditions}
       order by ${key} ${direction}, id ${direction}
       limit ${limit + 1}
     )
@@ -87,7 +153,5 @@ export function page(sql: Client, options: PageOptions) {
       from page
     )
     select json_build_object('items', items, 'next_cursor', next_cursor) as body, next_cursor from cut
-    -- Once more, because a scan that finds no row never asks.
-    where ${needed.map(permission => sql`(select app.require(${permission})) is not null`).reduce((all, one) => sql`${all} and ${one}`)}
-      ${options.of ? sql`and ${options.of} is not null` : sql``}`
+    where ${isAllowed} ${options.of ? sql`and ${options.of} is not null` : sql``}`
 }

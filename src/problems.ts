@@ -35,6 +35,20 @@ export const problems: Record<string, { status: number; title: string; detail?: 
     title: 'The session has expired',
     detail: 'This session was not used for too long: sign in again.',
   },
+  exports_busy: {
+    status: 503,
+    title: 'Too many exports are under way',
+    detail:
+      'As many exports are under way as this server sends at a time: try again shortly, or have a file made (POST /api/analytics/export).',
+  },
+  export_ended: { status: 409, title: 'The export has ended' },
+  too_many_exports: {
+    status: 409,
+    title: 'Five of your exports wait or are being made',
+    detail: 'Five of your exports wait or are being made: wait for one of them, or cancel it.',
+  },
+  not_acceptable: { status: 406, title: 'There is no such form of it' },
+  range_not_satisfiable: { status: 416, title: 'The file has no such part' },
   permission_denied: { status: 403, title: 'You do not have the permission' },
   permission_not_held: { status: 403, title: 'You do not hold yourself what you give or take' },
   support_grant_needed: {

@@ -38,6 +38,14 @@ async function start(config: Config): Promise<Running> {
       applicationName: 'callboard api',
     })
     undo.push(() => pool.close())
+    const exportPool = createPool({
+      ...options,
+      url: apiUrl,
+      size: config.EXPORT_STREAMS,
+      deadline: config.EXPORT_DEADLINE * 1000,
+      applicationName: 'callboard export',
+    })
+    undo.push(() => exportPool.close())
     if (supportUrl !== undefined) await checkDatabase(supportUrl, config.NODE_ENV === 'production')
     const supportPool =
       supportUrl === undefined
@@ -59,6 +67,7 @@ async function start(config: Config): Promise<Running> {
       pool,
       supportPool,
       replica,
+      exportPool,
       gauges: gauges?.read,
       jwtSecret,
       databaseUrl: apiUrl,

@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
+import type { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { PendingQuery, Row } from 'postgres'
 import type { Client, Pool } from './database/pool.ts'
 import { Problem } from './problem.ts'
+import { type Inside, type Parts, stream } from './streaming.ts'
 import type { AccessToken } from './tokens.ts'
 
 /** What SQL answers to a request: see app.answer in db/schema/helpers.sql. `body` is JSON text. */
@@ -29,14 +31,16 @@ declare module 'fastify' {
     tenant: <T>(work: Work<T>) => Promise<T>
     /** As `tenant`, for reading that is itself an event: `note` logs it, in the same transaction, also of a GET. */
     audited: <T>(note: (sql: Client) => PendingQuery<Row[]>, work: Work<T>) => Promise<T>
+    /** As `tenant`, for an answer as long as it may get: see streaming.ts. */
+    streamed: (parts: Parts) => Promise<Readable>
     /** Runs SQL as the token's user, in no organization. */
     account: <T>(work: Work<T>) => Promise<T>
     /** Runs SQL as a superadmin, in an organization or, with null, in none: see db/schema/support.sql. */
     support: <T>(organization: string | null, work: Work<T>) => Promise<T>
     /** Runs SQL with the login of superadmins, before it has been asked for a grant. */
     beforeSupport: <T>(work: Work<T>) => Promise<T>
-    /** Runs SQL for somebody who has not signed in. */
-    anonymous: <T>(work: Work<T>) => Promise<T>
+    /** Runs SQL for somebody who has not signed in. GET and HEAD cannot write, unless they are an event. */
+    anonymous: <T>(work: Work<T>, isEvent?: boolean) => Promise<T>
   }
   interface FastifyReply {
     /** Sends the first row of a result as the answer; to be passed to `.then`. */
@@ -122,7 +126,7 @@ export async function transact<T>(
 
 /** A transaction on a connection of the pool, begun anew when that may help. For what no request does, too: with whatever context `enter` makes. */
 export async function run<T>(
-  pool: Pool,
+  pool: Pick<Pool, 'use'>,
   readOnly: boolean,
   enter: (sql: Client) => PendingQuery<Row[]>[],
   work: Work<T>,
@@ -212,9 +216,15 @@ export function noteBreach(app: FastifyInstance, org: string | null, error: unkn
   throw new Error('the transaction ended in another context than that of the token', { cause: error })
 }
 
+interface Pools {
+  pool: Pool
+  supportPool?: Pool | undefined
+  exportPool: Pool
+}
+
 /** The only door to the database. The token must have been verified: see tokens.ts. */
 export const tenant = fp(
-  async (app: FastifyInstance, { pool, supportPool }: { pool: Pool; supportPool?: Pool | undefined }) => {
+  async (app: FastifyInstance, { pool, supportPool, exportPool }: Pools) => {
     app.decorate('pool', pool)
     /** Runs work in an organization, and counts it if the database says at the end that it was in another. */
     function inOrganization<T>(
@@ -222,8 +232,9 @@ export const tenant = fp(
       isReadOnly: boolean,
       entrance: (sql: Client) => PendingQuery<Row[]>[],
       work: Work<T>,
+      on: Pick<Pool, 'use'> = pool,
     ): Promise<T> {
-      return run(pool, isReadOnly, entrance, work, leave(org)).catch((error: unknown) =>
+      return run(on, isReadOnly, entrance, work, leave(org)).catch((error: unknown) =>
         noteBreach(app, org, error),
       )
     }
@@ -248,6 +259,16 @@ export const tenant = fp(
       // That they look is an event already.
       if (this.user.scope === 'superadmin') return this.support(org, work)
       return inOrganization(org, false, sql => [enter(sql, this, org), note(sql)], work)
+    })
+    app.decorateRequest('streamed', async function (this: FastifyRequest, parts) {
+      const org = organizationOf(this)
+      if (this.user.scope === 'superadmin')
+        return this.support(org, () => {
+          throw new Problem(403, 'permission_denied', 'Exports are for members.')
+        })
+      const inside: Inside = (isReadOnly, work, on) =>
+        inOrganization(org, isReadOnly, sql => [enter(sql, this, org)], work, on)
+      return stream(exportPool, this, inside, parts)
     })
     const noSupport = () => {
       throw new Problem(403, 'support_grant_needed', 'This server lets no superadmins in.')
@@ -284,8 +305,8 @@ export const tenant = fp(
     app.decorateRequest('account', function <T>(this: FastifyRequest, work: Work<T>) {
       return run(pool, readOnly(this), sql => [enter(sql, this, null)], work)
     })
-    app.decorateRequest('anonymous', function <T>(this: FastifyRequest, work: Work<T>) {
-      const isReading = readOnly(this)
+    app.decorateRequest('anonymous', function <T>(this: FastifyRequest, work: Work<T>, isEvent = false) {
+      const isReading = readOnly(this) && !isEvent
       return run(
         pool,
         isReading,

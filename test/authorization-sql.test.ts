@@ -186,6 +186,13 @@ const table: Record<string, Cell[]> = {
   'app.import_progress': [[managers, () => 'select from app.import_progress'], nobody, nobody, nobody],
   'app.import_lines': [[managers, () => 'select from app.import_lines'], nobody, nobody, nobody],
   'app.import_chunks': none,
+  'app.exports': [
+    [managers, () => 'select id from app.exports'],
+    [managers, () => `select app.create_export('shows', 'csv', false, '{}')`],
+    [managers, () => 'select app.cancel_export(e.id) from app.exports e'],
+    nobody,
+  ],
+  'app.export_progress': [[managers, () => 'select from app.export_progress'], nobody, nobody, nobody],
   'app.itineraries': [
     [managers, () => 'select from app.itineraries'],
     [
@@ -379,6 +386,11 @@ async function scene(server: TestServer): Promise<{ ids: Ids; who: Record<Actor,
   }
   for (const person of Object.values(who))
     await server.call('POST /api/calendar-feeds', { token: person.token, body: { name: 'Phone' } })
+  for (const person of [who.manager, who.admin])
+    await server.call('POST /api/analytics/export', {
+      token: person.token,
+      body: { resource: 'shows', format: 'csv' },
+    })
   return { ids, who }
 }
 

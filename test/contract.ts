@@ -109,7 +109,7 @@ export function checkAnswer(
       `${where} as ${type}, and the OpenAPI document has ${Object.keys(declared.content).join(', ')}`,
     )
   // A page is text, and so is a calendar.
-  const body = (/json/.test(type) ? JSON.parse(response.body) : response.body) as { type?: string }
+  const body = (/[/+]json$/.test(type) ? JSON.parse(response.body) : response.body) as { type?: string }
   checkValue(document, media.schema, body, where)
   // The problems that an operation can answer with are the examples of its errors.
   const problem = body.type?.replace('/problems/', '') ?? ''

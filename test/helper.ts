@@ -1,4 +1,7 @@
 import { randomUUID } from 'node:crypto'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join as joinPath } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { LightMyRequestResponse } from 'fastify'
 import postgres from 'postgres'
@@ -64,6 +67,7 @@ export interface Answer<T = Record<string, unknown>> {
 export interface TestServer {
   app: App
   pool: Pool
+  exportPool: Pool
   config: Config
   db: Database
   /** One request, without a network; its answer is held against the OpenAPI document. */
@@ -87,6 +91,7 @@ export async function startServer(
     // Not in between: tests say when.
     USE_FLUSH_INTERVAL: '86400',
     POOL_SIZE: '4',
+    EXPORT_DIR: joinPath(tmpdir(), db.name),
     ...(typeof overrides === 'function' ? await overrides(db) : overrides),
   })
   const pool = createPool({
@@ -95,6 +100,13 @@ export async function startServer(
     deadline: config.DATABASE_DEADLINE * 1000,
     prepare: config.PREPARE_STATEMENTS,
     applicationName: 'callboard test',
+  })
+  const exportPool = createPool({
+    url: config.DATABASE_URL ?? '',
+    size: config.EXPORT_STREAMS,
+    deadline: config.EXPORT_DEADLINE * 1000,
+    prepare: config.PREPARE_STATEMENTS,
+    applicationName: 'callboard test export',
   })
   const supportPool = createPool({
     url: db.url('callboard_support'),
@@ -107,11 +119,19 @@ export async function startServer(
   const replica = replicaUrl === undefined ? undefined : openReplica(config, replicaUrl)
   // As src/server.ts does: one that is away is looked at again later.
   await replica?.check().catch(() => {})
-  const app = await buildApp({ config, pool, supportPool, replica, jwtSecret: config.JWT_SECRET ?? '' })
+  const app = await buildApp({
+    config,
+    pool,
+    supportPool,
+    exportPool,
+    replica,
+    jwtSecret: config.JWT_SECRET ?? '',
+  })
   await app.ready()
   t.teardown(async () => {
     await app.close()
-    await Promise.all([pool.close(), supportPool.close(), replica?.close()])
+    if (config.EXPORT_DIR !== undefined) await rm(config.EXPORT_DIR, { recursive: true, force: true })
+    await Promise.all([pool.close(), supportPool.close(), exportPool.close(), replica?.close()])
   })
   const call: TestServer['call'] = async (request, { token, body, headers = {} } = {}) => {
     const [method = '', url = ''] = request.split(' ')
@@ -130,14 +150,14 @@ export async function startServer(
     checkAnswer(app.swagger(), method, url, response, isSuperadmins(token))
     return {
       status: response.statusCode,
-      body: (response.body !== '' && /json/.test(String(response.headers['content-type']))
+      body: (response.body !== '' && /[/+]json/.test(String(response.headers['content-type']))
         ? response.json()
         : {}) as never,
       headers: response.headers,
       text: response.body,
     }
   }
-  return { app, pool, config, db, call }
+  return { app, pool, exportPool, config, db, call }
 }
 
 /** Whether a token, if it is one at all, says that it is a superadmin's. */

@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto'
+import { Readable } from 'node:stream'
+import { createStorage } from '../src/exports/storage.ts'
 import {
   aShow,
   join,
@@ -101,6 +103,35 @@ const anImportOf: Arrange = async ({ server, owner }) => {
   })
   await server.db.admin`update app.imports set status = 'checked' where id = ${body.id}`
   return { path: `/api/imports/${body.id}` }
+}
+/** Of who asks, if they are one of the organization's and may have one, and else the owner's. */
+const anExportOf: Arrange = async ({ server, owner, stranger }, actor) => {
+  // One has five at a time.
+  await server.db.admin`update app.exports set status = 'cancelled'`
+  const ask = ({ token }: Person) =>
+    server.call<{ id: string }>('POST /api/analytics/export', {
+      token,
+      body: { resource: 'shows', format: 'csv' },
+    })
+  let made = await ask(actor.id === stranger.id ? owner : actor)
+  if (made.status !== 202) made = await ask(owner)
+  return { path: `/api/analytics/export/${made.body.id}` }
+}
+/** The link to a file, as it is after the worker has made it. */
+const aFileOf: Arrange = async world => {
+  const { path = '' } = await anExportOf(world, world.owner)
+  const { db, call, config } = world.server
+  const [made] = await db.admin<[{ key: string }]>`
+    update app.exports set status = 'ready', attempt = gen_random_uuid(), bytes = 4, sha256 = repeat('0', 64), expires_at = now() + interval '1 day'
+    where id = ${path.replace(/.*\//, '')} returning concat_ws('/', organization_id, id, attempt) as key`
+  await createStorage(config).put(made.key, Readable.from([Buffer.from('id\r\n')]))
+  const { body } = await call<{ link: string }>(`GET ${path}`, { token: world.owner.token })
+  return { path: body.link }
+}
+/** What waits of who asks; the five that one may have are taken back first. */
+const roomForExports: Arrange = async ({ server }) => {
+  await server.db.admin`update app.exports set status = 'cancelled'`
+  return { body: { resource: 'venues', format: 'csv' } }
 }
 const anItineraryOf: Arrange = async world => ({ path: await make(world, '/api/itineraries', anItinerary) })
 /** One of the parts of a new itinerary. */
@@ -493,6 +524,16 @@ export const table: Record<string, Line> = {
   ],
   runImport: [[401, 403, 200, 200, 200, 403, 404, 403], under(anImportOf, '/run', { on_error: 'abort' })],
   cancelImport: [[401, 403, 200, 200, 200, 403, 404, 403], under(anImportOf, '/cancel')],
+  exportShows: [[401, 403, 200, 200, 200, 403, 200, 403]],
+  exportVenues: [[401, 403, 200, 200, 200, 403, 200, 403]],
+  exportFinanceRecords: [[401, 403, 200, 200, 200, 403, 200, 403]],
+  exportEvents: [[401, 403, 403, 200, 200, 403, 200, 403]],
+  createExport: [[401, 403, 202, 202, 202, 403, 202, 403], roomForExports],
+  listExports: [[401, 403, 200, 200, 200, 403, 200, 200]],
+  // Only one's own, whoever may export.
+  readExport: [[401, 403, 200, 200, 200, 403, 404, 404], anExportOf],
+  cancelExport: [[401, 403, 200, 200, 200, 403, 404, 403], under(anExportOf, '/cancel')],
+  downloadExport: [everybody, aFileOf],
   listItineraries: [[401, 200, 200, 200, 200, 200, 200, 200]],
   createItinerary: [[401, 403, 201, 201, 201, 403, 201, 403], only(() => anItinerary)],
   // Drafts are nobody's but theirs who plan; a superadmin reads all.

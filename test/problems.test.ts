@@ -42,6 +42,13 @@ const outOfReach: Record<string, string> = {
   import_progress_import_exists: 'it comes with the import',
   import_chunks_import_exists: 'the import has been read',
   import_lines_import_exists: 'the import has been read',
+  exports_resource_known: 'the body takes no other',
+  exports_format_known: 'the body takes no other',
+  exports_filters_size: 'what the lists take is smaller',
+  exports_status_known: 'the database says how far it is',
+  exports_sha256_format: 'the worker writes it',
+  exports_ready_with_file: 'the database says when',
+  export_progress_export_exists: 'it comes with the export',
   invitations_token_hash_idx: '244 random bits',
 }
 

@@ -23,7 +23,7 @@ function flagsOf(program: string): string[] {
     scripts: Record<string, string>
   }
   const script = Object.values(scripts).find(text => text.endsWith(`--import tsx ${program}`)) ?? ''
-  return script.match(/--max-\S+/g) ?? []
+  return script.match(/--(?:max|heap)-\S+/g) ?? []
 }
 
 /** Starts src/server.ts as `npm start` does, or another program, with these settings and no others. Killed when the test ends. */

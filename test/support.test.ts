@@ -274,7 +274,12 @@ t.test('superadmins', async t => {
 
   await t.test('do not get in where the server has no connection for them', async t => {
     const { buildApp } = await import('../src/app.ts')
-    const alone = await buildApp({ config, pool: server.pool, jwtSecret: config.JWT_SECRET ?? '' })
+    const alone = await buildApp({
+      config,
+      pool: server.pool,
+      exportPool: server.exportPool,
+      jwtSecret: config.JWT_SECRET ?? '',
+    })
     t.teardown(() => alone.close())
     const { token } = await signIn(server, ana.email)
     const answer = await alone.inject({

@@ -44,6 +44,7 @@ export async function thingsOf(server: TestServer, person: Person): Promise<Reco
     }),
     'finance-periods': await closedMonthOf(server, person),
     imports: await importOf(server, person),
+    analytics: await exportOf(server, person),
     'legal-holds': await make('/api/legal-holds', { reason: 'A lawsuit' }),
     'bi-credentials': await make('/api/bi-credentials', { name: 'Metabase' }),
     'calendar-feeds': await make('/api/calendar-feeds', { name: 'Phone' }),
@@ -66,6 +67,15 @@ async function importOf({ call, db }: TestServer, { token }: Person): Promise<st
     headers: { 'content-type': 'text/csv' },
   })
   await db.admin`update app.imports set status = 'checked' where id = ${body.id}`
+  return body.id
+}
+
+/** The id of an export that waits. */
+async function exportOf({ call }: TestServer, { token }: Person): Promise<string> {
+  const { body } = await call<{ id: string }>('POST /api/analytics/export', {
+    token,
+    body: { resource: 'shows', format: 'csv' },
+  })
   return body.id
 }
 

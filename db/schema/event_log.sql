@@ -43,7 +43,7 @@ alter table app.event_log enable row level security;
 alter table app.event_log force row level security;
 
 drop policy if exists select_member on app.event_log;
-create policy select_member on app.event_log for select to callboard_api
+create policy select_member on app.event_log for select to callboard_api, callboard_exporter
   using (organization_id = (select app.org_if('audit.read')));
 drop policy if exists select_auditor on app.event_log;
 create policy select_auditor on app.event_log for select to callboard_auditor using (true);
@@ -67,7 +67,7 @@ create policy delete_definer on app.event_log for delete to callboard_definer
   using (occurred_at < now() - interval '90 days');
 
 grant select (organization_id, id, occurred_at, actor_id, session_id, resource_id, erased_at, actor_kind, action, resource_type, request_id, ip, changes)
-  on app.event_log to callboard_api;
+  on app.event_log to callboard_api, callboard_exporter;
 grant select on app.event_log to callboard_auditor, callboard_definer, callboard_rollup;
 grant insert (organization_id, id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes),
   update (erased_at, changes, request_id, ip, salt), delete on app.event_log to callboard_definer;

@@ -24,7 +24,7 @@ alter table app.finance_categories enable row level security;
 alter table app.finance_categories force row level security;
 
 drop policy if exists select_member on app.finance_categories;
-create policy select_member on app.finance_categories for select to callboard_api
+create policy select_member on app.finance_categories for select to callboard_api, callboard_exporter
   using (organization_id = (select app.org_if('finance.read')));
 drop policy if exists insert_member on app.finance_categories;
 create policy insert_member on app.finance_categories for insert to callboard_api
@@ -50,7 +50,7 @@ create policy update_definer on app.finance_categories for update to callboard_d
 drop policy if exists select_rollup on app.finance_categories;
 create policy select_rollup on app.finance_categories for select to callboard_rollup using (true);
 
-grant select on app.finance_categories to callboard_api, callboard_definer, callboard_rollup;
+grant select on app.finance_categories to callboard_api, callboard_definer, callboard_exporter, callboard_rollup;
 grant insert (kind, name), update (name) on app.finance_categories to callboard_api;
 grant insert (organization_id, kind, name), update (deleted_at, deleted_by, deletion_id) on app.finance_categories to callboard_definer;
 

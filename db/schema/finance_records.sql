@@ -93,7 +93,7 @@ alter table app.finance_records enable row level security;
 alter table app.finance_records force row level security;
 
 drop policy if exists select_member on app.finance_records;
-create policy select_member on app.finance_records for select to callboard_api
+create policy select_member on app.finance_records for select to callboard_api, callboard_exporter
   using (organization_id = (select app.org_if('finance.read')));
 drop policy if exists insert_member on app.finance_records;
 create policy insert_member on app.finance_records for insert to callboard_api
@@ -119,7 +119,7 @@ create policy update_definer on app.finance_records for update to callboard_defi
 drop policy if exists select_rollup on app.finance_records;
 create policy select_rollup on app.finance_records for select to callboard_rollup using (true);
 
-grant select on app.finance_records to callboard_api, callboard_definer, callboard_rollup;
+grant select on app.finance_records to callboard_api, callboard_definer, callboard_exporter, callboard_rollup;
 grant insert (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
     counterparty, note, source, external_ref),
   update (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,

@@ -3,19 +3,19 @@
 -- in plpgsql because that schema is not there when they are made.
 
 create or replace function app_private.add_job(
-  task text, payload jsonb, job_key text default null, max_attempts integer default null
+  task text, payload jsonb, job_key text default null, max_attempts integer default null, queue text default null
 ) returns void
 language plpgsql volatile
 set search_path = ''
 as $$
 begin
-  perform graphile_worker.add_job(task, payload::json, job_key => add_job.job_key, max_attempts => add_job.max_attempts);
+  perform graphile_worker.add_job(task, payload::json, queue, job_key => add_job.job_key, max_attempts => add_job.max_attempts);
 end
 $$;
-comment on function app_private.add_job(text, jsonb, text, integer) is
-  'Has the worker do a task once this transaction has committed. No secret goes into the payload, which is kept as long as the job. A waiting job with the same key is replaced; a job that fails is tried again after growing pauses, max_attempts times (default 25).';
-alter function app_private.add_job(text, jsonb, text, integer) owner to callboard_definer;
-revoke execute on function app_private.add_job(text, jsonb, text, integer) from public;
+comment on function app_private.add_job(text, jsonb, text, integer, text) is
+  'Has the worker do a task once this transaction has committed. No secret goes into the payload, which is kept as long as the job. A waiting job with the same key is replaced; a job that fails is tried again after growing pauses, max_attempts times (default 25). Of the jobs in one queue only one is done at a time.';
+alter function app_private.add_job(text, jsonb, text, integer, text) owner to callboard_definer;
+revoke execute on function app_private.add_job(text, jsonb, text, integer, text) from public;
 
 create or replace function app.keep_jobs(workers text[], may_free boolean default true) returns integer
 language plpgsql volatile security definer

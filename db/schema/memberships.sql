@@ -21,7 +21,7 @@ alter table app.memberships enable row level security;
 alter table app.memberships force row level security;
 
 drop policy if exists select_member on app.memberships;
-create policy select_member on app.memberships for select to callboard_api
+create policy select_member on app.memberships for select to callboard_api, callboard_exporter
   using (organization_id = (select app.org_if('members.read')));
 
 -- Without grants, because all writing is the definer's: a policy cannot say that nobody gives what
@@ -46,10 +46,13 @@ create policy update_definer on app.memberships for update to callboard_definer
   using (organization_id = (select app.current_org()));
 
 grant select on app.memberships to callboard_api, callboard_definer;
+-- Who did something is exported with its event.
+grant select (organization_id, user_id, deleted_at) on app.memberships to callboard_exporter;
+grant select (id, display_name) on app.users to callboard_exporter;
 grant insert (organization_id, user_id, role), update (role, created_at, deleted_at, deleted_by, deletion_id) on app.memberships to callboard_definer;
 
 drop policy if exists select_colleague on app.users;
-create policy select_colleague on app.users for select to callboard_api
+create policy select_colleague on app.users for select to callboard_api, callboard_exporter
   using (id = any (array(
     select m.user_id from app.memberships m
     where m.organization_id = (select app.org_if('members.read')) and m.deleted_at is null)));

@@ -66,6 +66,11 @@ begin
   gone := gone || jsonb_build_object('integration_use', n);
   delete from app_private.use_batches b where b.added_at < now() - interval '7 days';
 
+  -- Whose files have gone long before.
+  delete from app.exports e where e.created_at < now() - interval '30 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('exports', n);
+
   -- Jobs that were given up.
   delete from graphile_worker._private_jobs j
   where not j.is_available and j.locked_at is null and j.run_at < now() - interval '90 days';

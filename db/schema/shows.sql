@@ -75,7 +75,7 @@ alter table app.shows enable row level security;
 alter table app.shows force row level security;
 
 drop policy if exists select_member on app.shows;
-create policy select_member on app.shows for select to callboard_api
+create policy select_member on app.shows for select to callboard_api, callboard_exporter
   using (organization_id = (select app.org_if('shows.read')));
 drop policy if exists insert_member on app.shows;
 create policy insert_member on app.shows for insert to callboard_api
@@ -103,7 +103,7 @@ create policy update_definer on app.shows for update to callboard_definer
 drop policy if exists select_rollup on app.shows;
 create policy select_rollup on app.shows for select to callboard_rollup using (true);
 
-grant select on app.shows to callboard_api, callboard_definer, callboard_rollup;
+grant select on app.shows to callboard_api, callboard_definer, callboard_exporter, callboard_rollup;
 grant insert (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref),
   update (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
   on app.shows to callboard_api;

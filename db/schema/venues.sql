@@ -24,7 +24,7 @@ alter table app.venues enable row level security;
 alter table app.venues force row level security;
 
 drop policy if exists select_member on app.venues;
-create policy select_member on app.venues for select to callboard_api
+create policy select_member on app.venues for select to callboard_api, callboard_exporter
   using (organization_id = (select app.org_if('shows.read')));
 drop policy if exists insert_member on app.venues;
 create policy insert_member on app.venues for insert to callboard_api
@@ -44,7 +44,7 @@ drop policy if exists update_definer on app.venues;
 create policy update_definer on app.venues for update to callboard_definer
   using (organization_id = (select app.current_org()));
 
-grant select on app.venues to callboard_api, callboard_definer;
+grant select on app.venues to callboard_api, callboard_definer, callboard_exporter;
 grant insert (name, city, country, time_zone, capacity), update (name, city, country, time_zone, capacity) on app.venues to callboard_api;
 grant update (deleted_at, deleted_by, deletion_id) on app.venues to callboard_definer;
 

@@ -9,8 +9,11 @@ export interface PoolOptions extends ConnectionOptions {
 }
 
 export interface Pool {
-  /** Runs `work` alone on a connection. Rejects with a 503 Problem when the deadline passes. */
-  use: <T>(work: (client: Client) => PromiseLike<T>) => Promise<T>
+  /**
+   * Runs `work` alone on a connection. Rejects with a 503 Problem when the deadline passes; and at once when the
+   * signal says that nobody waits for it any more, whose connection is cut.
+   */
+  use: <T>(work: (client: Client) => PromiseLike<T>, signal?: AbortSignal) => Promise<T>
   /** How many connections are open, and how many callers wait for one. */
   stats: () => { size: number; open: number; busy: number; waiting: number }
   close: () => Promise<void>
@@ -89,7 +92,7 @@ export function createPool(options: PoolOptions): Pool {
     else open -= 1
   }
 
-  async function use<T>(work: (client: Client) => PromiseLike<T>): Promise<T> {
+  async function use<T>(work: (client: Client) => PromiseLike<T>, signal?: AbortSignal): Promise<T> {
     if (closed) throw new Unavailable('closed', 'The server is stopping.')
     const deadline = Date.now() + options.deadline
     const connection = await checkout(deadline)
@@ -100,9 +103,19 @@ export function createPool(options: PoolOptions): Pool {
         reject(new Unavailable('late', 'The database did not answer in time: try again shortly.'))
       }, deadline - Date.now())
     })
+    let cut = () => {}
+    const abandoned = new Promise<never>((_, reject) => {
+      cut = () => {
+        connection.destroy()
+        reject(signal?.reason as Error)
+      }
+      if (signal?.aborted) cut()
+      else signal?.addEventListener('abort', cut)
+    })
     try {
-      return await Promise.race([work(connection.client), late])
+      return await Promise.race([work(connection.client), late, abandoned])
     } catch (error) {
+      if (signal?.aborted) throw signal.reason
       if (!connection.isLost(error)) {
         // Neither the server's word nor ours: the driver has stumbled, and may have lost its place.
         if (!(error instanceof Problem) && !('severity' in (error as object))) connection.destroy()
@@ -112,6 +125,7 @@ export function createPool(options: PoolOptions): Pool {
       throw new Unavailable('lost', 'The database cannot be reached: try again shortly.', error)
     } finally {
       clearTimeout(timer)
+      signal?.removeEventListener('abort', cut)
       giveBack(connection)
     }
   }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { parseCronItems, run, type WorkerEvents } from 'graphile-worker'
 import type { Config } from '../config.ts'
+import { exportTasks } from '../exports/job.ts'
 import { importTasks } from '../imports.ts'
 import { mailTask } from '../mail.ts'
 import { within } from '../mail-transport.ts'
@@ -41,7 +42,8 @@ export function startWorker(
   const stopping = new AbortController()
   const { signal } = stopping
   const { task, close } = mailTask(config, publicUrl)
-  const taskList = { send_mail: task, ...importTasks, ...scheduledTasks(recurring, log) }
+  const exports = exportTasks(config, url)
+  const taskList = { send_mail: task, ...importTasks, ...exports.tasks, ...scheduledTasks(recurring, log) }
   const logger = jobLogger(log, signal, observe)
   const asked = new Promise<void>(resolve => {
     signal.addEventListener('abort', () => {
@@ -166,6 +168,7 @@ export function startWorker(
       stopping.abort()
       close()
       await within((config.SHUTDOWN_TIMEOUT + 2) * 1000, working).catch(() => jobs?.cut())
+      await exports.close()
     },
   }
 }

@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { App } from '../fastify.ts'
 import { answer } from '../openapi.ts'
 import { constraintsOf } from '../openapi/refusals.ts'
-import { page } from '../page.ts'
+import { type List, listed } from '../page.ts'
 import {
   Count,
   Id,
@@ -99,8 +99,7 @@ const Verification = Strict(
 const Retention = Strict({ days: Count(1, 365) }, { title: 'EventRetention' })
 
 const sorts = { occurred_at: { column: 'occurred_at', type: 'timestamptz' } } as const
-const EventQuery = Strict({
-  ...ListQuery,
+const filters = {
   actor_id: Type.Optional(Id),
   action: Type.Optional(Action),
   resource_type: Type.Optional(ResourceType),
@@ -108,7 +107,24 @@ const EventQuery = Strict({
   from: Type.Optional(Type.String({ ...Timestamp, description: 'Events at this moment and later' })),
   to: Type.Optional(Type.String({ ...Timestamp, description: 'Events before this moment' })),
   sort: Type.Optional(sortBy(sorts)),
-})
+}
+export const events: List = {
+  from: 'event_list',
+  rows: 'event_rows',
+  permission: 'audit.read',
+  sorts,
+  sort: '-occurred_at',
+  filters,
+  item: Event,
+  where: (sql, { actor_id, action, resource_type, resource_id, from, to }) => [
+    actor_id === undefined ? undefined : sql`actor_id = ${actor_id}`,
+    action === undefined ? undefined : sql`action = ${action}`,
+    resource_type === undefined ? undefined : sql`resource_type = ${resource_type}`,
+    resource_id === undefined ? undefined : sql`resource_id = ${resource_id}`,
+    from === undefined ? undefined : sql`occurred_at >= ${from}::text::timestamptz`,
+    to === undefined ? undefined : sql`occurred_at < ${to}::text::timestamptz`,
+  ],
+}
 const VerifyQuery = Strict({
   after: Type.Optional(Seq('next_after of the answer before', 100_000)),
   limit: Type.Optional(
@@ -134,35 +150,18 @@ export async function auditRoutes(app: App) {
         summary: 'List what happened, the newest first',
         description: 'Filters that are given together must all hold. The list will show that it was read.',
         'x-permission': 'audit.read',
-        querystring: EventQuery,
+        querystring: Strict({ ...ListQuery, ...filters }),
         response: { 200: answer('Events', Page(Event), 'Link') },
       },
     },
     (request, reply) => {
-      const { limit, cursor, sort = '-occurred_at', ...filters } = request.query
-      const { actor_id, action, resource_type, resource_id, from, to } = filters
+      // Which page of it is no filter.
+      const { actor_id, action, resource_type, resource_id, from, to } = request.query
+      const given = { actor_id, action, resource_type, resource_id, from, to }
       return request
         .audited(
-          sql => sql`select app.log_reading('audit.read', null, ${sql.json(filters)})`,
-          sql => {
-            const where = [
-              actor_id === undefined ? undefined : sql`actor_id = ${actor_id}`,
-              action === undefined ? undefined : sql`action = ${action}`,
-              resource_type === undefined ? undefined : sql`resource_type = ${resource_type}`,
-              resource_id === undefined ? undefined : sql`resource_id = ${resource_id}`,
-              from === undefined ? undefined : sql`occurred_at >= ${from}::text::timestamptz`,
-              to === undefined ? undefined : sql`occurred_at < ${to}::text::timestamptz`,
-            ]
-            return page(sql, {
-              from: 'event_list',
-              permission: 'audit.read',
-              sorts,
-              sort,
-              limit,
-              cursor,
-              where,
-            })
-          },
+          sql => sql`select app.log_reading('audit.read', null, ${sql.json(given as never)})`,
+          sql => listed(sql, events, request.query),
         )
         .then(reply.json)
     },

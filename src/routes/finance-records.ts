@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { App } from '../fastify.ts'
 import { answer, IdempotencyKey, IfMatch } from '../openapi.ts'
 import { constraintsOf } from '../openapi/refusals.ts'
-import { page } from '../page.ts'
+import { type List, listed } from '../page.ts'
 import {
   Currency,
   DateOnly,
@@ -100,8 +100,7 @@ const FinanceRecord = Strict(
   { title: 'FinanceRecord' },
 )
 const sorts = { booked_on: { column: 'booked_on', type: 'date' } } as const
-const RecordQuery = Strict({
-  ...ListQuery,
+const filters = {
   kind: Type.Optional(FinanceKind),
   status: Type.Optional(Status),
   payment_status: Type.Optional(PaymentStatus),
@@ -114,7 +113,22 @@ const RecordQuery = Strict({
   external_ref: Type.Optional(Line('INV-2027-0313')),
   sort: Type.Optional(sortBy(sorts)),
   deleted: Deleted,
-})
+}
+export const financeRecords: List = {
+  from: 'finance_record_list',
+  rows: 'finance_record_rows',
+  permission: 'finance.read',
+  bin: 'finance.delete',
+  sorts,
+  sort: 'booked_on',
+  filters,
+  item: FinanceRecord,
+  where: (sql, { from, to, ...equal }) => [
+    ...Object.entries(equal).map(([column, value]) => sql`${sql(column)} = ${String(value)}`),
+    from === undefined ? undefined : sql`booked_on >= ${from}::text::date`,
+    to === undefined ? undefined : sql`booked_on <= ${to}::text::date`,
+  ],
+}
 const tags = ['finance']
 const problems = [...constraintsOf('finance_records'), 'finance_record_external_ref_taken', 'period_closed']
 
@@ -130,24 +144,11 @@ export async function financeRecordRoutes(app: App) {
         description:
           'By the day they are booked on. Filters that are given together must all hold. `source` with `external_ref` finds one by its name elsewhere.',
         'x-permission': 'finance.read',
-        querystring: RecordQuery,
+        querystring: Strict({ ...ListQuery, ...filters }),
         response: { 200: answer('Finance records', Page(FinanceRecord), 'Link') },
       },
     },
-    (request, reply) => {
-      const { limit, cursor, sort = 'booked_on', from, to, deleted, ...equal } = request.query
-      return request
-        .tenant(sql => {
-          const where = [
-            ...Object.entries(equal).map(([column, value]) => sql`${sql(column)} = ${value}`),
-            from === undefined ? undefined : sql`booked_on >= ${from}::text::date`,
-            to === undefined ? undefined : sql`booked_on <= ${to}::text::date`,
-          ]
-          const list = { from: 'finance_record_list', bin: { deleted, permission: 'finance.delete' } }
-          return page(sql, { ...list, permission: 'finance.read', sorts, sort, limit, cursor, where })
-        })
-        .then(reply.json)
-    },
+    (request, reply) => request.tenant(sql => listed(sql, financeRecords, request.query)).then(reply.json),
   )
 
   app.post(

@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { App } from '../fastify.ts'
 import { answer, IdempotencyKey, IfMatch } from '../openapi.ts'
 import { constraintsOf } from '../openapi/refusals.ts'
-import { page } from '../page.ts'
+import { type List, listed } from '../page.ts'
 import {
   Count,
   Currency,
@@ -83,8 +83,7 @@ const sorts = {
   created_at: { column: 'created_at', type: 'timestamptz' },
   title: { column: 'title', type: 'text' },
 } as const
-const ShowQuery = Strict({
-  ...ListQuery,
+const filters = {
   status: Type.Optional(Status),
   from: Type.Optional(Type.String({ ...DateOnly, description: 'Shows on this day and later' })),
   to: Type.Optional(Type.String({ ...DateOnly, description: 'Shows on this day and earlier' })),
@@ -100,7 +99,24 @@ const ShowQuery = Strict({
   ),
   sort: Type.Optional(sortBy(sorts)),
   deleted: Deleted,
-})
+}
+export const shows: List = {
+  from: 'show_list',
+  rows: 'show_rows',
+  permission: 'shows.read',
+  bin: 'shows.delete',
+  sorts,
+  sort: 'show_on',
+  filters,
+  item: Show,
+  where: (sql, { status, from, to, venue_id, q }) => [
+    status === undefined ? undefined : sql`status = ${status}`,
+    from === undefined ? undefined : sql`show_on >= ${from}::text::date`,
+    to === undefined ? undefined : sql`show_on <= ${to}::text::date`,
+    venue_id === undefined ? undefined : sql`venue_id = ${venue_id}`,
+    q === undefined ? undefined : sql`id in (select app.search_shows(${q}))`,
+  ],
+}
 const tags = ['shows']
 
 /** Shows, from the first inquiry to the settlement. */
@@ -114,35 +130,11 @@ export async function showRoutes(app: App) {
         summary: 'List shows',
         description: 'By date, unless `sort` says otherwise. Filters that are given together must all hold.',
         'x-permission': 'shows.read',
-        querystring: ShowQuery,
+        querystring: Strict({ ...ListQuery, ...filters }),
         response: { 200: answer('Shows', Page(Show), 'Link') },
       },
     },
-    (request, reply) => {
-      const { limit, cursor, status, from, to, venue_id, q, deleted, sort = 'show_on' } = request.query
-      return request
-        .tenant(sql => {
-          const where = [
-            status === undefined ? undefined : sql`status = ${status}`,
-            from === undefined ? undefined : sql`show_on >= ${from}::text::date`,
-            to === undefined ? undefined : sql`show_on <= ${to}::text::date`,
-            venue_id === undefined ? undefined : sql`venue_id = ${venue_id}`,
-            q === undefined ? undefined : sql`id in (select app.search_shows(${q}))`,
-          ]
-          const bin = { deleted, permission: 'shows.delete' }
-          return page(sql, {
-            from: 'show_list',
-            permission: 'shows.read',
-            bin,
-            sorts,
-            sort,
-            limit,
-            cursor,
-            where,
-          })
-        })
-        .then(reply.json)
-    },
+    (request, reply) => request.tenant(sql => listed(sql, shows, request.query)).then(reply.json),
   )
 
   app.post(

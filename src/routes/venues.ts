@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { App } from '../fastify.ts'
 import { answer, IdempotencyKey, IfMatch } from '../openapi.ts'
 import { constraintsOf } from '../openapi/refusals.ts'
-import { page } from '../page.ts'
+import { type List, listed } from '../page.ts'
 import {
   Count,
   Deleted,
@@ -42,6 +42,26 @@ const sorts = {
   name: { column: 'name', type: 'text' },
   created_at: { column: 'created_at', type: 'timestamptz' },
 } as const
+const filters = {
+  city: Type.Optional(Line('Amsterdam')),
+  country: Type.Optional(fields.country),
+  sort: Type.Optional(sortBy(sorts)),
+  deleted: Deleted,
+}
+export const venues: List = {
+  from: 'venue_list',
+  rows: 'venue_rows',
+  permission: 'shows.read',
+  bin: 'shows.delete',
+  sorts,
+  sort: 'name',
+  filters,
+  item: Venue,
+  where: (sql, { city, country }) => [
+    city === undefined ? undefined : sql`city = ${city}`,
+    country === undefined ? undefined : sql`country = ${country}`,
+  ],
+}
 const tags = ['venues']
 
 /** The places where shows happen. */
@@ -55,37 +75,11 @@ export async function venueRoutes(app: App) {
         summary: 'List venues',
         description: 'By name, unless `sort` says otherwise.',
         'x-permission': 'shows.read',
-        querystring: Strict({
-          ...ListQuery,
-          city: Type.Optional(Line('Amsterdam')),
-          country: Type.Optional(fields.country),
-          sort: Type.Optional(sortBy(sorts)),
-          deleted: Deleted,
-        }),
+        querystring: Strict({ ...ListQuery, ...filters }),
         response: { 200: answer('Venues', Page(Venue), 'Link') },
       },
     },
-    (request, reply) => {
-      const { limit, cursor, city, country, deleted, sort = 'name' } = request.query
-      return request
-        .tenant(sql => {
-          const where = [
-            city === undefined ? undefined : sql`city = ${city}`,
-            country === undefined ? undefined : sql`country = ${country}`,
-          ]
-          return page(sql, {
-            from: 'venue_list',
-            permission: 'shows.read',
-            bin: { deleted, permission: 'shows.delete' },
-            sorts,
-            sort,
-            limit,
-            cursor,
-            where,
-          })
-        })
-        .then(reply.json)
-    },
+    (request, reply) => request.tenant(sql => listed(sql, venues, request.query)).then(reply.json),
   )
 
   app.post(

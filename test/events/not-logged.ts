@@ -17,6 +17,7 @@ export const notLogged: Record<string, string> = {
   'app.import_chunks': 'the file as it was uploaded, until it has been read',
   'app.import_lines': 'what the file says; what is entered of it is logged',
   'app_private.bi_logins': 'whose a role is; what happens to its credential is logged',
+  'app.export_progress': 'how far a job is; what becomes of the export is logged',
   'app_private.context_keys': 'a key that only a superuser replaces',
   'app_private.email_tokens': 'hashes of secrets; that one was used is logged by what it did',
   'app_private.mails': 'the outbox: what causes a mail is logged',

@@ -202,11 +202,12 @@ export const rulesOfRoles: Rule[] = [
     broken: `grant select on pg_stat_activity to public`,
   },
   {
-    rule: 'no login is a member of another role, except the one who migrates, and that of superadmins, who may what the API may',
+    rule: 'no login is a member of another role, except the one who migrates, that of superadmins, who may what the API may, and the worker, who has to become the exporter first',
     offenders: `
       select format('%s of %s', l.rolname, r.rolname) as name from logins l, pg_roles r
       where l.oid <> r.oid and pg_has_role(l.oid, r.oid, 'member')
-        and not (r.rolname = 'callboard_bi' or l.rolname = 'callboard_support' and r.rolname = 'callboard_api')`,
+        and not (r.rolname = 'callboard_bi' or l.rolname = 'callboard_support' and r.rolname = 'callboard_api'
+          or l.rolname = 'callboard_worker' and r.rolname = 'callboard_exporter' and not pg_has_role(l.oid, r.oid, 'usage'))`,
     broken: `grant callboard_definer to callboard_worker`,
   },
   {

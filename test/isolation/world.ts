@@ -148,6 +148,11 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
   })
   await server.app.tally.flush()
   await make('/api/bi-credentials', { name: `Tool ${marker}` })
+  const { status } = await call('POST /api/analytics/export', {
+    token: owner.token,
+    body: { resource: 'shows', format: 'csv', filters: { q: `Title ${marker}` } },
+  })
+  if (status !== 202) throw new Error(`cannot have an export made: ${status}`)
   const invitation = await make('/api/invitations', {
     email: `invited.${marker}@example.com`,
     role: 'manager',

@@ -1,0 +1,232 @@
+-- What the worker does with an export (src/exports/job.ts): it reads, as the member whose it is and
+-- under the same policies as a request of theirs, and writes what it has read into a file.
+--
+-- callboard_exporter is the role that it reads as. It is named in the SELECT policies of what can be
+-- exported, beside callboard_api, and can nothing else. The worker may become it, and without
+-- app.enter_export, which makes the context of a running export, sees nothing as that either.
+
+create or replace function app_private.export_permissions(e app.exports) returns text[]
+language sql stable
+set search_path = ''
+begin atomic
+  select coalesce(array_agg(p.held order by p.held), '{}')
+  from unnest(app.permissions_of(e.organization_id, e.created_by)) p (held)
+  where p.held = any (array['exports.run'] || app_private.export_sees(e.resource))
+    -- permissions_of also counts for who may restore what was deleted.
+    and exists (select from app.organizations o where o.id = e.organization_id and o.deleted_at is null);
+end;
+comment on function app_private.export_permissions(app.exports) is 'What the member whose export it is holds at this moment of what it makes use of.';
+alter function app_private.export_permissions(app.exports) owner to callboard_definer;
+revoke execute on function app_private.export_permissions(app.exports) from public;
+
+create or replace function app_private.may_export(e app.exports) returns boolean
+language sql stable
+set search_path = ''
+return app_private.export_permissions(e) @> array['exports.run', (app_private.export_sees(e.resource))[1]];
+comment on function app_private.may_export(app.exports) is 'Whether the member whose export it is may still have it.';
+alter function app_private.may_export(app.exports) owner to callboard_definer;
+revoke execute on function app_private.may_export(app.exports) from public;
+
+create or replace function app_private.lock_export(organization uuid, export uuid, of_attempt uuid default null) returns app.exports
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  e app.exports;
+begin
+  select * into e from app.exports x where x.organization_id = organization and x.id = export;
+  if not found then
+    return null;
+  end if;
+  perform app_private.set_context(e.created_by, e.session_id, organization);
+  select * into e from app.exports x where x.organization_id = organization and x.id = export for update;
+  if of_attempt is not null and (e.status <> 'running' or e.attempt is distinct from of_attempt) then
+    return null;
+  end if;
+  return e;
+end
+$$;
+comment on function app_private.lock_export(uuid, uuid, uuid) is
+  'Locks an export, in the name of its member; null if there is none, or with an attempt if that is not the one under way.';
+alter function app_private.lock_export(uuid, uuid, uuid) owner to callboard_definer;
+revoke execute on function app_private.lock_export(uuid, uuid, uuid) from public;
+
+create or replace function app_private.end_export(e app.exports, because text) returns void
+language sql volatile
+set search_path = ''
+begin atomic
+  update app.exports x set status = 'failed', failure = because, finished_at = statement_timestamp()
+  where x.organization_id = e.organization_id and x.id = e.id;
+end;
+comment on function app_private.end_export(app.exports, text) is 'An export has failed because of something.';
+alter function app_private.end_export(app.exports, text) owner to callboard_definer;
+revoke execute on function app_private.end_export(app.exports, text) from public;
+
+create or replace function app.begin_export(organization uuid, export uuid) returns jsonb
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  e app.exports := app_private.lock_export(organization, export);
+begin
+  if e.id is null or e.status not in ('queued', 'running') then
+    return null;
+  elsif not app_private.may_export(e) then
+    perform app_private.end_export(e, 'Who wanted it may not do it any more.');
+    return null;
+  end if;
+  update app.export_progress p set rows_done = 0 where p.organization_id = organization and p.export_id = export;
+  update app.exports x set status = 'running', attempt = gen_random_uuid() where x.organization_id = organization and x.id = export returning * into e;
+  return jsonb_build_object('resource', e.resource, 'format', e.format, 'bom', e.bom, 'filters', e.filters, 'attempt', e.attempt,
+    'key', concat_ws('/', e.organization_id, e.id, e.attempt));
+end
+$$;
+comment on function app.begin_export(uuid, uuid) is
+  'Begins to make an export, also again, and then anew: what of, and the name of the file. NULL if there is nothing to do (any more).';
+alter function app.begin_export(uuid, uuid) owner to callboard_definer;
+revoke execute on function app.begin_export(uuid, uuid) from public;
+grant execute on function app.begin_export(uuid, uuid) to callboard_worker;
+
+create or replace function app.enter_export(organization uuid, export uuid, of_attempt uuid) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  e app.exports;
+begin
+  -- PostgreSQL lets no transaction out of being read-only, so whatever runs in this one changes nothing.
+  if not current_setting('transaction_read_only')::boolean then
+    raise exception 'an export is read in a transaction that can only read';
+  end if;
+  select * into e from app.exports x where x.organization_id = organization and x.id = export and x.attempt = of_attempt and x.status = 'running';
+  if not found or not app_private.may_export(e) then
+    perform app.refuse(403, 'permission_denied', 'Who wanted it may not do it any more.');
+  end if;
+  perform app_private.set_context(e.created_by, e.session_id, e.organization_id, null, app_private.export_permissions(e));
+end
+$$;
+comment on function app.enter_export(uuid, uuid, uuid) is
+  'Opens this transaction, which can only read, for the member whose export is running, with what they hold of the permissions to read it and no other. PT403.';
+alter function app.enter_export(uuid, uuid, uuid) owner to callboard_definer;
+revoke execute on function app.enter_export(uuid, uuid, uuid) from public;
+grant execute on function app.enter_export(uuid, uuid, uuid) to callboard_worker;
+
+create or replace function app.note_export_progress(organization uuid, export uuid, of_attempt uuid, rows_written bigint) returns boolean
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  e app.exports := app_private.lock_export(organization, export, of_attempt);
+begin
+  if e.id is null then
+    return false;
+  elsif not app_private.may_export(e) then
+    perform app_private.end_export(e, 'Who wanted it may not do it any more.');
+    return false;
+  end if;
+  update app.export_progress p set rows_done = rows_written where p.organization_id = organization and p.export_id = export;
+  return true;
+end
+$$;
+comment on function app.note_export_progress(uuid, uuid, uuid, bigint) is
+  'How many rows of an export are written. False if it is to stop: it was cancelled, another worker has it, or its member may not have it any more.';
+alter function app.note_export_progress(uuid, uuid, uuid, bigint) owner to callboard_definer;
+revoke execute on function app.note_export_progress(uuid, uuid, uuid, bigint) from public;
+grant execute on function app.note_export_progress(uuid, uuid, uuid, bigint) to callboard_worker;
+
+create or replace function app.finish_export(organization uuid, export uuid, of_attempt uuid, rows_written bigint, file_bytes bigint, file_sha256 text)
+returns boolean
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  if not app.note_export_progress(organization, export, of_attempt, rows_written) then
+    return false;
+  end if;
+  update app.exports x
+  set status = 'ready', bytes = file_bytes, sha256 = file_sha256, finished_at = statement_timestamp(), expires_at = statement_timestamp() + interval '7 days'
+  where x.organization_id = organization and x.id = export;
+  return true;
+end
+$$;
+comment on function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) is
+  'The file of an export is whole, and kept for seven days. False if nobody wants or may have it any more, or another worker makes it.';
+alter function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) owner to callboard_definer;
+revoke execute on function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) from public;
+grant execute on function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) to callboard_worker;
+
+create or replace function app.fail_export(organization uuid, export uuid, of_attempt uuid, because text) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  e app.exports := app_private.lock_export(organization, export, of_attempt);
+begin
+  if e.status in ('queued', 'running') then
+    perform app_private.end_export(e, because);
+  end if;
+end
+$$;
+comment on function app.fail_export(uuid, uuid, uuid, text) is 'An export, or this attempt at it, has failed because of something.';
+alter function app.fail_export(uuid, uuid, uuid, text) owner to callboard_definer;
+revoke execute on function app.fail_export(uuid, uuid, uuid, text) from public;
+grant execute on function app.fail_export(uuid, uuid, uuid, text) to callboard_worker;
+
+create or replace function app.expire_exports() returns bigint
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  e app.exports;
+  ended bigint := 0;
+begin
+  for e in
+    select * from app.exports x
+    where x.status = 'ready' and x.expires_at <= now()
+      -- Its job was given up without a word of it, or is lost.
+      or x.status in ('queued', 'running') and not exists (
+        select from graphile_worker._private_jobs j where j.key = 'export:' || x.id and (j.is_available or j.locked_at is not null))
+  loop
+    e := app_private.lock_export(e.organization_id, e.id);
+    if e.status = 'ready' and e.expires_at <= now() then
+      update app.exports x set status = 'expired' where x.organization_id = e.organization_id and x.id = e.id;
+    elsif e.status in ('queued', 'running') then
+      perform app_private.end_export(e, 'It was tried several times, and the worker died each time.');
+    end if;
+    ended := ended + 1;
+  end loop;
+  perform app_private.set_context(null, null);
+  perform app_private.add_job('sweep_exports', '{}', 'sweep_exports', 3);
+  return ended;
+end
+$$;
+comment on function app.expire_exports() is
+  'Ends exports whose time is over or whose job is gone, and has the files swept that nobody may fetch any more. Returns how many ended.';
+alter function app.expire_exports() owner to callboard_definer;
+revoke execute on function app.expire_exports() from public;
+grant execute on function app.expire_exports() to callboard_worker;
+
+create or replace function app.wanted_export_files(keys text[]) returns text[]
+language sql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select coalesce(array_agg(k.key), '{}')
+  from unnest(keys) k (key)
+  join app.exports e on e.organization_id = split_part(k.key, '/', 1)::uuid and e.id = split_part(k.key, '/', 2)::uuid
+    and e.attempt = split_part(k.key, '/', 3)::uuid and e.status in ('running', 'ready');
+end;
+comment on function app.wanted_export_files(text[]) is 'Those of these files that belong to an export that is ready, or is being made.';
+alter function app.wanted_export_files(text[]) owner to callboard_definer;
+revoke execute on function app.wanted_export_files(text[]) from public;
+grant execute on function app.wanted_export_files(text[]) to callboard_worker;
+
+grant usage on schema app to callboard_exporter;
+grant execute on function app.require(text), app.org_if(text), app.current_org(), app.current_user_id(), app.search_shows(text),
+  app.in_bin(json, timestamptz, uuid) to callboard_exporter;

@@ -1,0 +1,142 @@
+-- Exports: files of what a member may see. The small ones are streamed as answers and are nothing
+-- but events; the large ones are rows here, made by the worker as that member: see export_running.sql.
+-- An export is its maker's own, because another member may not see all that is in the file.
+
+create or replace function app_private.export_sees(resource text) returns text[]
+language sql immutable parallel safe
+set search_path = ''
+return case resource
+  when 'shows' then '{shows.read,shows.delete}'
+  when 'venues' then '{shows.read,shows.delete}'
+  when 'finance_records' then '{finance.read,finance.delete,shows.read}'
+  when 'events' then '{audit.read,members.read}'
+end::text[];
+comment on function app_private.export_sees(text) is
+  'Which permissions an export of something makes use of, if they are held; the first of them it needs, and exports.run. NULL for what cannot be exported.';
+alter function app_private.export_sees(text) owner to callboard_definer;
+revoke execute on function app_private.export_sees(text) from public;
+
+create table if not exists app.exports (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  resource text not null constraint exports_resource_known check (resource in ('shows', 'venues', 'finance_records', 'events')),
+  format text not null constraint exports_format_known check (format in ('csv', 'ndjson', 'json')),
+  bom boolean not null default false,
+  filters jsonb not null default '{}' constraint exports_filters_size check (length(filters::text) <= 4000),
+  status text not null default 'queued' constraint exports_status_known check (
+    status in ('queued', 'running', 'ready', 'failed', 'cancelled', 'expired')),
+  -- Each try writes a file of its own, so that of two workers only one can make it ready.
+  attempt uuid,
+  bytes bigint,
+  sha256 text constraint exports_sha256_format check (sha256 ~ '^[0-9a-f]{64}$'),
+  failure text,
+  session_id uuid not null default app.current_session_id(),
+  created_by uuid not null default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  finished_at timestamptz,
+  expires_at timestamptz,
+  primary key (organization_id, id),
+  constraint exports_ready_with_file check (status <> 'ready' or (attempt is not null and bytes is not null and sha256 is not null and expires_at is not null))
+);
+create index if not exists exports_created_by_idx on app.exports (organization_id, created_by, created_at, id);
+alter table app.exports alter column resource set statistics 0, alter column format set statistics 0, alter column filters set statistics 0,
+  alter column bytes set statistics 0, alter column sha256 set statistics 0, alter column failure set statistics 0;
+
+-- Apart, because it moves all the time and is no event.
+create table if not exists app.export_progress (
+  organization_id uuid not null,
+  export_id uuid not null,
+  created_by uuid not null default app.current_user_id() references app.users (id),
+  rows_done bigint not null default 0,
+  primary key (organization_id, export_id),
+  constraint export_progress_export_exists foreign key (organization_id, export_id) references app.exports (organization_id, id) on delete cascade
+);
+alter table app.export_progress alter column rows_done set statistics 0;
+
+comment on table app.exports is 'Files that members have had made of what they may see, and what became of them.';
+comment on column app.exports.filters is 'As in the list, with its sort.';
+comment on column app.exports.attempt is 'The last part of the name of its file, after the organization and the export.';
+comment on column app.exports.expires_at is 'When the file goes.';
+comment on table app.export_progress is 'How many rows of an export are written.';
+
+do $$
+declare
+  t regclass;
+begin
+  foreach t in array array['app.exports', 'app.export_progress']::regclass[] loop
+    execute format('alter table %s enable row level security', t);
+    execute format('alter table %s force row level security', t);
+    -- Also for the worker, who finds out by this whose export it is about to make.
+    execute format('drop policy if exists select_definer on %s', t);
+    execute format('create policy select_definer on %s for select to callboard_definer using (true)', t);
+    execute format('drop policy if exists insert_definer on %s', t);
+    execute format('create policy insert_definer on %s for insert to callboard_definer with check (organization_id = (select app.current_org()))', t);
+    execute format('drop policy if exists update_definer on %s', t);
+    execute format('create policy update_definer on %s for update to callboard_definer using (organization_id = (select app.current_org()))', t);
+  end loop;
+end
+$$;
+drop policy if exists select_member on app.exports;
+create policy select_member on app.exports for select to callboard_api
+  using (organization_id = (select app.org_if('exports.run')) and created_by = (select app.current_user_id()));
+drop policy if exists select_member on app.export_progress;
+create policy select_member on app.export_progress for select to callboard_api
+  using (organization_id = (select app.org_if('exports.run')) and created_by = (select app.current_user_id()));
+-- Without grants, because these go through functions.
+drop policy if exists insert_member on app.exports;
+create policy insert_member on app.exports for insert to callboard_api with check (organization_id = (select app.org_if('exports.run')));
+drop policy if exists update_member on app.exports;
+create policy update_member on app.exports for update to callboard_api using (organization_id = (select app.org_if('exports.run')));
+drop policy if exists purge_definer on app.exports;
+create policy purge_definer on app.exports for delete to callboard_definer
+  using ((select app.current_org()) is null and created_at < now() - interval '30 days');
+
+grant select (organization_id, id, resource, format, bom, filters, status, bytes, sha256, failure, created_by, created_at, finished_at, expires_at)
+  on app.exports to callboard_api;
+grant select on app.export_progress to callboard_api;
+grant select, insert (resource, format, bom, filters), update (status, attempt, bytes, sha256, failure, finished_at, expires_at), delete
+  on app.exports to callboard_definer;
+grant select, insert, update (rows_done) on app.export_progress to callboard_definer;
+
+select app_private.log_changes('app.exports', 'export', '{"status": "change_status"}');
+
+create or replace function app.require_export(of_resource text) returns uuid
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app.require('exports.run');
+  return app.require((app_private.export_sees(of_resource))[1]);
+end
+$$;
+comment on function app.require_export(text) is
+  'The organization of this transaction, if its member may export this. PT403 without exports.run or the permission to read it.';
+alter function app.require_export(text) owner to callboard_definer;
+revoke execute on function app.require_export(text) from public;
+grant execute on function app.require_export(text) to callboard_api;
+
+create or replace function app.log_export(stream uuid, of_resource text, details jsonb, is_done boolean default false) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  -- Its end is told also by who may not begin any more.
+  if not is_done then
+    perform app.require_export(of_resource);
+  end if;
+  if app.current_org() is null or app.current_user_id() is null then
+    perform app.refuse(403, 'permission_denied');
+  elsif length(details::text) > 4000 then
+    perform app.refuse(400, 'invalid_value', 'These filters are too long.');
+  end if;
+  perform app_private.log_event(app.current_org(), case when is_done then 'export.stream_end' else 'export.stream' end, 'export', stream,
+    jsonb_build_object('new', jsonb_build_object('resource', of_resource) || jsonb_strip_nulls(details)));
+end
+$$;
+comment on function app.log_export(uuid, text, jsonb, boolean) is
+  'Logs that an export is streamed (export.stream, with format and filters), or has ended (export.stream_end, with its rows and whether it is complete). PT403 for who may not export this.';
+alter function app.log_export(uuid, text, jsonb, boolean) owner to callboard_definer;
+revoke execute on function app.log_export(uuid, text, jsonb, boolean) from public;
+grant execute on function app.log_export(uuid, text, jsonb, boolean) to callboard_api;

@@ -1,0 +1,19 @@
+import type { List } from '../page.ts'
+import { events } from '../routes/audit.ts'
+import { financeRecords } from '../routes/finance-records.ts'
+import { shows } from '../routes/shows.ts'
+import { venues } from '../routes/venues.ts'
+
+/** What can be exported, and the permission for it that fewest hold. A line here and its permissions in db/schema/exports.sql add to it. */
+export const resources = {
+  shows: { list: shows, path: 'shows', operationId: 'exportShows', permission: 'exports.run' },
+  venues: { list: venues, path: 'venues', operationId: 'exportVenues', permission: 'exports.run' },
+  finance_records: {
+    list: financeRecords,
+    path: 'finance-records',
+    operationId: 'exportFinanceRecords',
+    permission: 'exports.run',
+  },
+  events: { list: events, path: 'events', operationId: 'exportEvents', permission: 'audit.read' },
+} as const satisfies Record<string, { list: List; path: string; operationId: string; permission: string }>
+export type Resource = keyof typeof resources
