@@ -75,8 +75,8 @@ export async function stream(
         out.end()
       },
       async (error: unknown) => {
-        reject(error as Error)
-        out.destroy(error)
+        reject(error)
+        out.destroy(error as Error)
         if (isNoted && !gone.signal.aborted) warn(error, 'an export broke off')
         await end(false)
       },
