@@ -132,6 +132,8 @@ export async function analyticsRoutes(app: App) {
         tags,
         operationId: 'readDashboard',
         summary: 'Read the most important figures',
+        description:
+          'This month and this year, what is open, and the shows to come, of the day that it says. Money is null without `finance.read`.',
         'x-permission': 'analytics.read',
         response: { 200: answer('The dashboard; before it was ever computed its parts are null', Dashboard) },
       },
@@ -147,6 +149,7 @@ export async function analyticsRoutes(app: App) {
         tags,
         operationId: 'readFreshness',
         summary: 'See how old the figures are',
+        description: 'Of each view, of what moment it is, and whether you have changed anything since.',
         'x-permission': 'analytics.read',
         response: { 200: answer('By view', ShortList(Freshness)) },
       },
