@@ -1,5 +1,5 @@
---! Previous: sha1:139912369778931027955fcf89babc9b4ccc0fdf
---! Hash: sha1:39b4c95431999fb472819c9a941e13498d3d6ebc
+--! Previous: sha1:5a347f890cd2235a73efce4c433c562b0b632b41
+--! Hash: sha1:5a93ecfa30335d1a0a81fa4ee677ebb4c1600068
 --! Message: activity and use
 
 --! Included client_events.sql
@@ -867,7 +867,17 @@ create or replace function analytics_private.register_rollup(name text, sources 
 language plpgsql volatile
 set search_path = ''
 as $$
+declare
+  known_to_one name;
 begin
+  -- EXPLAIN shows what the planner makes of statistics, and they are of all organizations.
+  for known_to_one in
+    select a.attname from pg_catalog.pg_attribute a
+    where a.attrelid = format('analytics_private.%I', register_rollup.name)::regclass and a.attnum > 0
+      and a.atttypid not in ('uuid'::regtype, 'date'::regtype) and a.attname not in ('status', 'currency', 'base_currency')
+  loop
+    execute format('alter materialized view analytics_private.%I alter column %I set statistics 0', register_rollup.name, known_to_one);
+  end loop;
   execute format('alter materialized view analytics_private.%I owner to callboard_rollup', register_rollup.name);
   execute format('alter view analytics.%I owner to callboard_rollup', register_rollup.name);
   execute format('grant select on analytics.%I to callboard_api, callboard_bi', register_rollup.name);
@@ -1093,13 +1103,13 @@ begin
     where v.name = r.name;
     -- The sealer of events waits for the end of this transaction.
     return jsonb_build_object('refreshed', r.name, 'rows', n, 'ms', (extract(epoch from clock_timestamp() - began) * 1000)::integer,
-      'waiting', waiting, 'failed', failed, 'because', because, 'next', r.name);
+      'waiting', waiting, 'failed', failed, 'because', because, 'until', horizon, 'next', r.name);
   end loop;
-  return jsonb_build_object('waiting', waiting, 'failed', failed, 'because', because, 'next', null);
+  return jsonb_build_object('waiting', waiting, 'failed', failed, 'because', because, 'until', horizon, 'next', null);
 end
 $$;
 comment on function app.refresh_rollups(jsonb) is
-  'Refreshes the first materialized view behind another one (null: of all) whose sources have changed, without keeping anybody from reading it, and moves on as_of of those of which nothing has. To go on, call it with next, until that is null; one at a time: another call at the same time does nothing. Says how many wait because they were refreshed just now, and which could not be, and why.';
+  'Refreshes the first materialized view behind another one (null: of all) whose sources have changed, without keeping anybody from reading it, and moves on as_of of those of which nothing has. To go on, call it with next, until that is null; one at a time: another call at the same time does nothing. Says until when it knows what has happened, how many wait because they were refreshed just now, and which could not be, and why.';
 alter function app.refresh_rollups(jsonb) owner to callboard_rollup;
 revoke execute on function app.refresh_rollups(jsonb) from public;
 grant execute on function app.refresh_rollups(jsonb) to callboard_worker;
