@@ -54,7 +54,7 @@ t.test('every table is logged, or it is said why not', async t => {
         where a.attrelid = c.oid and g.tgrelid = c.oid and g.tgname = '_900_event' and x.n = 5 and g.tgnargs > 0
           and a.atttypid = 'bytea'::regtype and not a.attname = any (x.argument::text[])) as bytes
     from pg_class c where c.relkind in ('r', 'p') and not c.relispartition
-      and c.relnamespace in ('app'::regnamespace, 'app_private'::regnamespace) order by 1`
+      and c.relnamespace in ('app'::regnamespace, 'app_private'::regnamespace, 'analytics_private'::regnamespace) order by 1`
   for (const { name, is_logged, bytes } of tables) {
     t.equal(is_logged, !(name in notLogged), `${name}: ${notLogged[name] ?? 'logged'}`)
     t.strictSame(bytes, [], `${name} shows no hashes`)
