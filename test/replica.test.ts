@@ -276,11 +276,14 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
         app => {
           app.get('/slow', hidden(app), (request, reply) =>
             request
-              .analytics(sql => sql<Answer[]>`select '{}'::json as body from pg_sleep(20)`)
+              .analytics(sql => {
+                asked += 1
+                return sql<Answer[]>`select '{}'::json as body from pg_sleep(20)`
+              })
               .then(reply.json),
           )
         },
-        { DATABASE_DEADLINE: 1 },
+        { DATABASE_DEADLINE: 3 },
       )
       t.match(await ask('/slow'), { status: 503 })
       t.equal(asked, 1)
