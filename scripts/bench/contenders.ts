@@ -1,0 +1,129 @@
+import postgres from 'postgres'
+import { withUrl } from '../../src/database/provision.ts'
+import type { Filled, Server } from './database.ts'
+import { type Script, withExplicitWhere } from './limit.ts'
+import { load, type Load, type Measure } from './load.ts'
+import type { Person } from './people.ts'
+import { pgbench } from './pgbench.ts'
+import type { Program } from './programs.ts'
+import { memory, postmasterOf } from './usage.ts'
+import type { Work } from './works.ts'
+
+/** Somebody who does the work. */
+export interface Contender {
+  name: string
+  title: string
+  /** Undefined for what it does not do. */
+  measure: (work: Work) => Promise<Measure> | undefined
+  memory: () => number | undefined
+}
+
+export interface Stage {
+  server: Server
+  filled: Filled
+  people: Person[]
+  scripts: Map<Work, Script[]>
+  postmaster: number | undefined
+  load: Load
+  pool: number
+}
+
+/** The login of the statements that are to be without row-level security. */
+export const unlimited = 'callboard_bench'
+
+/** Makes that login, for as long as the benchmark runs. */
+export async function makeUnlimited({ adminUrl, passwordOf }: Server): Promise<() => Promise<void>> {
+  const run = async (statement: string) => {
+    const sql = postgres(adminUrl, { max: 1, onnotice: () => {} })
+    await sql.unsafe(statement).simple()
+    await sql.end()
+  }
+  const drop = `drop role if exists ${unlimited}`
+  await run(
+    `${drop}; create role ${unlimited} login bypassrls in role callboard_api password '${passwordOf(unlimited)}'`,
+  )
+  return () => run(drop)
+}
+
+export async function findPostmaster(adminUrl: string): Promise<number | undefined> {
+  const sql = postgres(adminUrl, { max: 1 })
+  const [{ pid }] = await sql<[{ pid: number }]>`select pg_backend_pid() as pid`
+  const found = postmasterOf(pid)
+  await sql.end()
+  return found
+}
+
+const client = process.pid
+
+/** PostgreSQL alone, asked for what Callboard asks it, and how much less it would be without its two protections. */
+export function limits(stage: Stage): Contender[] {
+  const { filled, people, scripts, postmaster, pool } = stage
+  const settings = { ...stage.load, connections: pool }
+  const contender = (
+    name: string,
+    title: string,
+    login: string,
+    change: (scripts: Script[]) => Script[] = same => same,
+    within: (measure: () => Promise<Measure>) => Promise<Measure> = measure => measure(),
+  ): Contender => ({
+    name,
+    title,
+    measure: work => {
+      const found = scripts.get(work)
+      if (!found) return undefined
+      return within(() =>
+        pgbench(filled.url(login), change(found), settings, { client, postgres: postmaster }),
+      )
+    },
+    memory: () => undefined,
+  })
+  return [
+    contender('limit', 'PostgreSQL alone', 'callboard_api'),
+    contender('no-rls', '… with an explicit WHERE and no RLS', unlimited, found =>
+      withExplicitWhere(found, people),
+    ),
+    contender('unsigned', '… without signing the context', 'callboard_api', undefined, measure =>
+      withoutSignature(filled.adminUrl, measure),
+    ),
+  ]
+}
+
+/** Runs with a signature that costs nothing, in the benchmark's own database. */
+async function withoutSignature<T>(adminUrl: string, work: () => Promise<T>): Promise<T> {
+  const sql = postgres(withUrl(adminUrl, {}), { max: 1, onnotice: () => {} })
+  const [{ definition }] = await sql<[{ definition: string }]>`
+    select pg_get_functiondef('app_private.context_signature()'::regprocedure) as definition`
+  try {
+    await sql.unsafe(
+      definition.replace(/\$function\$.*\$function\$/s, "$function$ begin return ''; end $function$"),
+    )
+    return await work()
+  } finally {
+    await sql.unsafe(definition)
+    await sql.end()
+  }
+}
+
+/** A server over HTTP. */
+export function overHttp(
+  stage: Stage,
+  name: string,
+  title: string,
+  program: Program,
+  request: (work: Work) => Work['request'] | undefined = work => work.request,
+): Contender {
+  return {
+    name,
+    title,
+    measure: work => {
+      const asked = request(work)
+      if (!asked) return undefined
+      return load(program.url, { status: work.status, people: stage.people, request: asked }, stage.load, {
+        server: program.pid,
+        postgres: stage.postmaster,
+        client,
+      })
+    },
+    memory: () => memory(program.pid),
+  }
+}

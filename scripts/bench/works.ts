@@ -1,0 +1,78 @@
+import type { Person } from './people.ts'
+
+export interface Request {
+  method: 'GET' | 'POST'
+  path: string
+  headers: Record<string, string>
+  body?: string
+}
+
+/** Something to be done again and again, and how each contender is asked for it. */
+export interface Work {
+  name: string
+  title: string
+  /** The status of an answer that counts. */
+  status: number
+  /** The request of a person; `n` counts up, so that not all ask for the same. */
+  request: (person: Person, n: number) => Request
+  /** What PostgreSQL alone would be asked cannot be repeated, so there is no limit to compare with. */
+  hasNoLimit?: true
+  /** What it is when PostgREST is asked. */
+  postgrest?: (person: Person, n: number) => Request
+}
+
+const json = { 'content-type': 'application/json' }
+const as = (person: Person) => ({ authorization: `Bearer ${person.token}` })
+const get = (path: string) => (person: Person) => ({ method: 'GET' as const, path, headers: as(person) })
+
+export function newShow({ venues }: Person, n: number) {
+  return {
+    title: `Bench Tour ${n}`,
+    artist: 'The Gaslights',
+    venue_id: venues[n % venues.length],
+    show_on: `2100-01-${10 + (n % 20)}`,
+    doors_time: '19:00',
+    start_time: '20:00',
+    status: 'hold',
+    capacity: 900,
+    fee_minor: 450_000,
+    currency: 'EUR',
+    notes: 'Load-in from 14:00 at the rear gate.',
+  }
+}
+
+/** A line here is a line of the table. One that Callboard answers with 404 is left out, and that is said. */
+export const works: Work[] = [
+  { name: 'list', title: 'list of 50 shows', status: 200, request: get('/api/shows?limit=50') },
+  {
+    name: 'one',
+    title: 'one show',
+    status: 200,
+    request: (person, n) => get(`/api/shows/${person.shows[n % person.shows.length]}`)(person),
+  },
+  {
+    name: 'create',
+    title: 'create a show with its event',
+    status: 201,
+    request: (person, n) => ({
+      method: 'POST',
+      path: '/api/shows',
+      headers: { ...as(person), ...json },
+      body: JSON.stringify(newShow(person, n)),
+    }),
+  },
+  { name: 'finance', title: 'finance by month', status: 200, request: get('/api/analytics/finance') },
+  { name: 'dashboard', title: 'dashboard', status: 200, request: get('/api/analytics/dashboard') },
+  {
+    name: 'sign-in',
+    title: 'sign-in',
+    status: 200,
+    hasNoLimit: true,
+    request: ({ email, password }) => ({
+      method: 'POST',
+      path: '/api/auth/sign-in',
+      headers: json,
+      body: JSON.stringify({ email, password }),
+    }),
+  },
+]
