@@ -4,14 +4,16 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { startCapture } from './capture.ts'
-import { type Contender, findPostmaster, limits, makeUnlimited, overHttp, type Stage } from './contenders.ts'
+import { type Contender, findPostmaster, limits, overHttp, type Stage } from './contenders.ts'
 import { type Filled, prepare, say, startServer } from './database.ts'
 import { record, type Script } from './limit.ts'
 import { machine } from './machine.ts'
 import { readOptions } from './options.ts'
+import { startPeers } from './peers.ts'
 import { signIn } from './people.ts'
 import { startCallboard } from './programs.ts'
 import { type Result, summarize, table } from './report.ts'
+import { makeLogins } from './roles.ts'
 import { tidy } from './tidy.ts'
 import { type Work, works } from './works.ts'
 
@@ -28,7 +30,7 @@ async function main() {
   undo.push(() => server.stop())
   const filled = await prepare(server, options.size, options.keep)
   await tidy(filled.adminUrl, filled.day)
-  undo.push(await makeUnlimited(server))
+  undo.push(await makeLogins(server, filled))
   const jwtSecret = randomBytes(32).toString('hex')
   const callboard = await startCallboard(filled, jwtSecret, options.pool)
   undo.push(() => callboard.stop())
@@ -48,7 +50,11 @@ async function main() {
     load: options,
     pool: options.pool,
   }
-  const all = [...limits(stage), overHttp(stage, 'callboard', 'Callboard', callboard)]
+  const all = [
+    ...limits(stage),
+    overHttp(stage, 'callboard', 'Callboard', callboard),
+    ...(await startPeers(stage, jwtSecret, isWanted, undo)),
+  ]
   const contenders = all.filter(contender => isWanted(contender, all))
   const results = await measureAll(wanted, contenders, filled)
   const summaries = results.map(summarize)

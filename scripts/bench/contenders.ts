@@ -1,11 +1,11 @@
 import postgres from 'postgres'
-import { withUrl } from '../../src/database/provision.ts'
 import type { Filled, Server } from './database.ts'
 import { type Script, withExplicitWhere } from './limit.ts'
 import { load, type Load, type Measure } from './load.ts'
 import type { Person } from './people.ts'
 import { pgbench } from './pgbench.ts'
 import type { Program } from './programs.ts'
+import { unlimited } from './roles.ts'
 import { memory, postmasterOf } from './usage.ts'
 import type { Work } from './works.ts'
 
@@ -26,23 +26,6 @@ export interface Stage {
   postmaster: number | undefined
   load: Load
   pool: number
-}
-
-/** The login of the statements that are to be without row-level security. */
-export const unlimited = 'callboard_bench'
-
-/** Makes that login, for as long as the benchmark runs. */
-export async function makeUnlimited({ adminUrl, passwordOf }: Server): Promise<() => Promise<void>> {
-  const run = async (statement: string) => {
-    const sql = postgres(adminUrl, { max: 1, onnotice: () => {} })
-    await sql.unsafe(statement).simple()
-    await sql.end()
-  }
-  const drop = `drop role if exists ${unlimited}`
-  await run(
-    `${drop}; create role ${unlimited} login bypassrls in role callboard_api password '${passwordOf(unlimited)}'`,
-  )
-  return () => run(drop)
 }
 
 export async function findPostmaster(adminUrl: string): Promise<number | undefined> {
@@ -90,7 +73,7 @@ export function limits(stage: Stage): Contender[] {
 
 /** Runs with a signature that costs nothing, in the benchmark's own database. */
 async function withoutSignature<T>(adminUrl: string, work: () => Promise<T>): Promise<T> {
-  const sql = postgres(withUrl(adminUrl, {}), { max: 1, onnotice: () => {} })
+  const sql = postgres(adminUrl, { max: 1, onnotice: () => {} })
   const [{ definition }] = await sql<[{ definition: string }]>`
     select pg_get_functiondef('app_private.context_signature()'::regprocedure) as definition`
   try {

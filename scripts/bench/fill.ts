@@ -125,8 +125,14 @@ async function logAll(first: postgres.Sql, second: postgres.Sql): Promise<void> 
 
 /** What the worker would have worked out by then. */
 async function refresh(sql: postgres.Sql): Promise<void> {
-  const views = await sql<{ name: string }[]>`
-    select c.oid::regclass::text as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.relkind = 'm' and n.nspname = 'analytics_private' order by c.oid`
-  for (const { name } of views) await sql.unsafe(`refresh materialized view ${name}`)
+  const [{ found }] = await sql<
+    [{ found: boolean }]
+  >`select to_regproc('app.refresh_rollups') is not null as found`
+  if (!found) return
+  let next: string | null = null
+  do {
+    const rows: [{ answer: { next: string | null } }] =
+      await sql`select app.refresh_rollups(to_jsonb(${next}::text)) as answer`
+    next = rows[0].answer.next
+  } while (next !== null)
 }

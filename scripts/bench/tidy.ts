@@ -9,6 +9,11 @@ export async function tidy(adminUrl: string, day: string): Promise<void> {
     connection: { session_replication_role: 'replica' },
   })
   try {
+    if ((await sql`select to_regclass('peers.finance_by_month') as t`)[0]?.['t'] !== null) {
+      await sql`delete from peers.shows where created_at >= ${day}::date`
+      await sql`truncate peers.event_log, peers.sessions`
+      await sql`vacuum peers.shows`
+    }
     const made = await sql`delete from app.shows where created_at >= ${day}::date`
     await sql`delete from app.event_log where occurred_at >= ${day}::date`
     if (made.count === 0) return

@@ -41,14 +41,30 @@ export function newShow({ venues }: Person, n: number) {
   }
 }
 
+const columns =
+  'id,title,artist,venue_id,show_on,doors_time,start_time,curfew_time,status,capacity,tickets_sold,fee_minor,currency,notes,source,external_ref,created_by,created_at,updated_at,venue:venues(name,city,time_zone)'
+const oneRow = { accept: 'application/vnd.pgrst.object+json' }
+
 /** A line here is a line of the table. One that Callboard answers with 404 is left out, and that is said. */
 export const works: Work[] = [
-  { name: 'list', title: 'list of 50 shows', status: 200, request: get('/api/shows?limit=50') },
+  {
+    name: 'list',
+    title: 'list of 50 shows',
+    status: 200,
+    request: get('/api/shows?limit=50'),
+    postgrest: get(`/shows?select=${columns}&deleted_at=is.null&order=show_on,id&limit=51`),
+  },
   {
     name: 'one',
     title: 'one show',
     status: 200,
     request: (person, n) => get(`/api/shows/${person.shows[n % person.shows.length]}`)(person),
+    postgrest: (person, n) => {
+      const { headers, ...rest } = get(
+        `/shows?select=${columns}&deleted_at=is.null&id=eq.${person.shows[n % person.shows.length]}`,
+      )(person)
+      return { ...rest, headers: { ...headers, ...oneRow } }
+    },
   },
   {
     name: 'create',
@@ -60,8 +76,23 @@ export const works: Work[] = [
       headers: { ...as(person), ...json },
       body: JSON.stringify(newShow(person, n)),
     }),
+    postgrest: (person, n) => ({
+      method: 'POST',
+      path: `/shows?select=${columns}`,
+      headers: { ...as(person), ...json, ...oneRow, prefer: 'return=representation' },
+      body: JSON.stringify(newShow(person, n)),
+    }),
   },
-  { name: 'finance', title: 'finance by month', status: 200, request: get('/api/analytics/finance') },
+  {
+    name: 'finance',
+    title: 'finance by month',
+    status: 200,
+    request: get('/api/analytics/finance'),
+    postgrest: person =>
+      get(
+        `/finance_by_month?month=gte.${new Date().getFullYear()}-01-01&month=lte.${new Date().getFullYear()}-12-31&order=month,status,currency`,
+      )(person),
+  },
   { name: 'dashboard', title: 'dashboard', status: 200, request: get('/api/analytics/dashboard') },
   {
     name: 'sign-in',
