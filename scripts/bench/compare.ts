@@ -1,0 +1,47 @@
+import { agree } from './agree.ts'
+import { limits, overHttp } from './contenders.ts'
+import type { Server } from './database.ts'
+import { machine } from './machine.ts'
+import type { Options } from './options.ts'
+import { startPeers } from './peers.ts'
+import { faultsOf, summarize, table } from './report.ts'
+import { measureAll } from './rounds.ts'
+import { setUp, type Undo } from './stage.ts'
+
+export interface Outcome {
+  /** For the file. */
+  report: object
+  /** For whoever looks. */
+  text: string
+  /** What went wrong without stopping anything. */
+  faults: string[]
+}
+
+/** Callboard beside the limit and the peers. */
+export async function compare(server: Server, options: Options, undo: Undo): Promise<Outcome> {
+  const { stage, callboard, jwtSecret, works } = await setUp(server, options.size, options, undo)
+  const { filled } = stage
+  const own = overHttp(stage, 'callboard', 'Callboard', callboard)
+  const peers = await startPeers(stage, jwtSecret, options.wants, undo)
+  await agree(stage.people, [own, ...peers])
+  const contenders = [...limits(stage), own, ...peers].filter(options.wants)
+  const summaries = (await measureAll(works, contenders, options.rounds)).map(summarize)
+  const named = (things: { name: string; title: string }[]) =>
+    things.map(({ name, title }) => ({ name, title }))
+  return {
+    report: {
+      machine: await machine(filled.adminUrl),
+      size: filled.size,
+      secondsToFill: filled.seconds,
+      secondsToFirstAnswer: callboard.secondsToAnswer,
+      megabytes: Object.fromEntries(
+        contenders.flatMap(({ name, memory }) => (memory() === undefined ? [] : [[name, memory()]])),
+      ),
+      works: named(works),
+      contenders: named(contenders),
+      summaries,
+    },
+    text: table(works, contenders, summaries),
+    faults: faultsOf(summaries),
+  }
+}
