@@ -6,6 +6,7 @@ import { compare } from './compare.ts'
 import { say, startServer } from './database.ts'
 import { grow } from './grow.ts'
 import { readOptions } from './options.ts'
+import { publish } from './publish.ts'
 import { soak } from './soak.ts'
 import type { Undo } from './stage.ts'
 
@@ -26,12 +27,14 @@ try {
   const server = await startServer()
   undo.push(() => server.stop())
   const run = options.soak !== undefined ? soak : options.organizations !== undefined ? grow : compare
-  const { report, text, faults } = await run(server, options, undo)
+  const outcome = await run(server, options, undo)
+  const { report, text, faults } = outcome
   await mkdir(dirname(options.json), { recursive: true })
   await writeFile(
     options.json,
     `${JSON.stringify({ made: new Date().toISOString(), options, ...report }, null, 2)}\n`,
   )
+  if (options.publish) await publish(outcome)
   console.log(text)
   for (const fault of faults) say(fault)
   if (faults.length > 0) process.exitCode = 1

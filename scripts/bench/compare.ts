@@ -1,14 +1,19 @@
 import { agree } from './agree.ts'
 import { limits, overHttp } from './contenders.ts'
 import type { Server } from './database.ts'
-import { machine } from './machine.ts'
-import type { Options } from './options.ts'
+import { describe, machine } from './machine.ts'
+import { howOf, type Options } from './options.ts'
 import { startPeers } from './peers.ts'
+import { picture } from './picture.ts'
 import { faultsOf, summarize, table } from './report.ts'
 import { measureAll } from './rounds.ts'
 import { setUp, type Undo } from './stage.ts'
 
 export interface Outcome {
+  kind: 'comparison' | 'soak' | 'organizations'
+  /** How it was made, in a sentence. */
+  how: string
+  picture?: string
   /** For the file. */
   report: object
   /** For whoever looks. */
@@ -28,9 +33,13 @@ export async function compare(server: Server, options: Options, undo: Undo): Pro
   const summaries = (await measureAll(works, contenders, options.rounds)).map(summarize)
   const named = (things: { name: string; title: string }[]) =>
     things.map(({ name, title }) => ({ name, title }))
+  const on = await machine(filled.adminUrl)
   return {
+    kind: 'comparison',
+    how: `${howOf(options)}, ${options.size.organizations} organizations and ${options.size.shows} shows. ${describe(on)}`,
+    picture: picture(works, contenders, summaries),
     report: {
-      machine: await machine(filled.adminUrl),
+      machine: on,
       size: filled.size,
       secondsToFill: filled.seconds,
       secondsToFirstAnswer: callboard.secondsToAnswer,

@@ -50,9 +50,8 @@ const client = process.pid
 
 /** PostgreSQL alone, asked for what Callboard asks it, and how much less it would be without its two protections. */
 export function limits(stage: Stage): Contender[] {
-  const { filled, people, scripts, postmaster, pool } = stage
+  const { filled, scripts, postmaster, pool } = stage
   const ask = stage.asker === 'pgbench' ? pgbench : loop
-  const settings = { ...stage.load, connections: pool }
   const contender = (
     name: string,
     title: string,
@@ -65,16 +64,22 @@ export function limits(stage: Stage): Contender[] {
     measure: work => {
       const found = scripts.get(work)
       if (!found) return undefined
-      return within(() => ask(filled.url(login), change(found), settings, { client, postgres: postmaster }))
+      const connections = Math.min(pool, work.connections ?? pool)
+      return within(() =>
+        ask(
+          filled.url(login),
+          change(found),
+          { ...stage.load, connections },
+          { client, postgres: postmaster },
+        ),
+      )
     },
     memory: () => undefined,
     tidy: () => tidy(filled.adminUrl, stage.since),
   })
   return [
     contender('limit', 'PostgreSQL alone', 'callboard_api'),
-    contender('no-rls', '… with an explicit WHERE and no RLS', unlimited, found =>
-      withExplicitWhere(found, people),
-    ),
+    contender('no-rls', '… with an explicit WHERE and no RLS', unlimited, found => withExplicitWhere(found)),
     contender('unsigned', '… without signing the context', 'callboard_api', undefined, measure =>
       withoutSignature(filled.adminUrl, measure),
     ),
@@ -97,6 +102,10 @@ async function withoutSignature<T>(adminUrl: string, work: () => Promise<T>): Pr
   }
 }
 
+/** Those who ask for a work. */
+export const peopleFor = ({ isLarge }: Work, people: Person[]) =>
+  isLarge === true ? people.filter(person => person.isLarge) : people
+
 /** A server over HTTP. */
 export function overHttp(
   stage: Stage,
@@ -113,8 +122,8 @@ export function overHttp(
       if (!asked) return undefined
       return load(
         program.url,
-        { statuses: [work.status], people: stage.people, request: asked },
-        stage.load,
+        { statuses: [work.status], people: peopleFor(work, stage.people), request: asked },
+        { ...stage.load, connections: work.connections ?? stage.load.connections },
         {
           server: program.pid,
           postgres: stage.postmaster,

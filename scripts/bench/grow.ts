@@ -1,8 +1,8 @@
 import type { Outcome } from './compare.ts'
 import { type Contender, limits, overHttp } from './contenders.ts'
 import type { Server } from './database.ts'
-import { machine } from './machine.ts'
-import type { Options } from './options.ts'
+import { describe, machine } from './machine.ts'
+import { howOf, type Options } from './options.ts'
 import { faultsOf, growth, summarize, table } from './report.ts'
 import { measureAll } from './rounds.ts'
 import { setUp, type Undo } from './stage.ts'
@@ -31,14 +31,17 @@ export async function grow(server: Server, options: Options, undo: Undo): Promis
   const summaries = (await measureAll(works, contenders, options.rounds)).map(summarize)
   const [from = 0, to = 0] = options.organizations ?? []
   const grown = growth(summaries, `callboard-${from}`, `callboard-${to}`)
+  const on = await machine(server.adminUrl)
   return {
-    report: { machine: await machine(server.adminUrl), growth: grown, summaries },
+    kind: 'organizations',
+    how: `${howOf(options)}, 100 shows for each organization, and as many again for one. ${describe(on)}`,
+    report: { machine: on, growth: grown, summaries },
     text: [
       table(works, contenders, summaries),
       '',
       ...grown.map(
         ({ work, time, cpu }) =>
-          `${work}: with ${to} organizations instead of ${from} a request takes ${time.toFixed(2)} times as long, and ${cpu?.toFixed(2) ?? '?'} times the CPU`,
+          `- ${work}: with ${to} organizations instead of ${from} a request takes ${time.toFixed(2)} times as long, and ${cpu?.toFixed(2) ?? '?'} times the CPU`,
       ),
     ].join('\n'),
     faults: faultsOf(summaries),

@@ -7,6 +7,7 @@ import type { Request } from './works.ts'
 export interface Script {
   statements: string[]
   variants: number
+  organization: string
 }
 
 // What Callboard sends beyond the work itself is its own cost, not PostgreSQL's: the limit goes without.
@@ -70,7 +71,7 @@ export async function record(
         })
         statements.push(text.replaceAll(/\$(\d+)/g, (_, n) => texts[Number(n) - 1] ?? 'null'))
       }
-      scripts.push({ statements, variants })
+      scripts.push({ statements, variants, organization: person.organization })
     }
     return scripts
   } finally {
@@ -85,12 +86,12 @@ function literal(value: string | null): string {
 }
 
 /** The same with the organization as a value where the statement asks the context for it. */
-export const withExplicitWhere = (scripts: Script[], people: Person[]): Script[] =>
-  scripts.map(({ statements, variants }, i) => ({
-    variants,
-    statements: statements.map(text =>
+export const withExplicitWhere = (scripts: Script[]): Script[] =>
+  scripts.map(script => ({
+    ...script,
+    statements: script.statements.map(text =>
       isEntrance(text)
         ? text
-        : text.replaceAll(/\(select app\.require\([^()]*\)\)/g, `'${people[i]?.organization}'::uuid`),
+        : text.replaceAll(/\(select app\.require\([^()]*\)\)/g, `'${script.organization}'::uuid`),
     ),
   }))

@@ -19,3 +19,13 @@ export async function machine(adminUrl: string) {
     await sql.end()
   }
 }
+
+export type Machine = Awaited<ReturnType<typeof machine>>
+
+/** The same as a sentence. */
+export function describe({ cpus, model, gigabytes, node, postgres }: Machine): string {
+  const settings = ['shared_buffers', 'synchronous_commit', 'fsync'].map(
+    name => `\`${name} = ${postgres[name]}\``,
+  )
+  return `${cpus} CPUs (${model}), ${gigabytes} GB, Node ${node}, PostgreSQL ${postgres['server_version']} with ${settings.join(', ')}; everything on this machine.`
+}

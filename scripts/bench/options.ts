@@ -20,6 +20,8 @@ export interface Options {
   soak: number | undefined
   organizations: number[] | undefined
   json: string
+  /** Whether the figures go into docs/performance.md. */
+  publish: boolean
 }
 
 const workNames = works.map(({ name }) => name)
@@ -39,6 +41,7 @@ const usage = `npm run bench -- [--small] [--rounds 5] [--seconds 5] [--only lis
   --soak <minutes>       Callboard alone under full load, and its memory
   --organizations <a,b>  Callboard with a and with b organizations of 100 shows: what a request costs
   --keep                 use the database that is there though the schema is another one: only migrate it
+  --publish              put the figures into docs/performance.md, and draw its picture
   --json <file>          where the figures go (.data/bench.json)
 
 Works: ${workNames.join(', ')}. Contenders: ${contenderNames.join(', ')}.
@@ -63,6 +66,7 @@ export function readOptions(args: string[]): Options {
         soak: { type: 'string' },
         organizations: { type: 'string' },
         keep: { type: 'boolean', default: false },
+        publish: { type: 'boolean', default: false },
         json: { type: 'string', default: '.data/bench.json' },
       },
     })
@@ -80,6 +84,7 @@ export function readOptions(args: string[]): Options {
       soak: values.soak === undefined ? undefined : number(values.soak),
       organizations: values.organizations?.split(',').map(number),
       json: values.json,
+      publish: values.publish,
     }
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n\n${usage}\n`)
@@ -108,3 +113,7 @@ function chosen(only: string[], without: string[]): Options['wants'] {
     return !without.includes(name) && (among.length === 0 || among.includes(name))
   }
 }
+
+/** How it is measured, in the words of docs/performance.md. */
+export const howOf = ({ rounds, seconds, warmUp, connections, pool, asker }: Options) =>
+  `Medians of ${rounds} rounds of ${seconds} s after ${warmUp} s of warming up, ${connections} requests at a time, ${pool} database connections, PostgreSQL alone asked by ${asker === 'pgbench' ? 'pgbench' : 'a loop over the protocol'}`

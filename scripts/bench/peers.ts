@@ -85,7 +85,13 @@ export async function startPeers(
     const program = await start(stage, jwtSecret)
     undo.push(() => program.stop())
     started.push(
-      overHttp(stage, name, title, program, name === 'postgrest' ? work => work.postgrest : undefined),
+      overHttp(
+        stage,
+        name,
+        title,
+        program,
+        name === 'postgrest' ? work => work.postgrest : work => (work.isOwn ? undefined : work.request),
+      ),
     )
   }
   return started

@@ -9,6 +9,8 @@ export interface Person {
   password: string
   organization: string
   token: string
+  /** Whether theirs is the organization that has a tenth of all. */
+  isLarge: boolean
   shows: string[]
   venues: string[]
 }
@@ -29,7 +31,7 @@ export async function signIn(filled: Filled, { url }: Program, count: number): P
       all_chosen as (
         select * from chosen union all
         select 1, id, 1 + g % 4 from ranked, generate_series(1, ${count}::integer / 10) g where n = 1)
-      select format('user%s@company%s.example', c.k, c.n) as email, ${password} as password, c.id as organization,
+      select format('user%s@company%s.example', c.k, c.n) as email, ${password} as password, c.id as organization, c.n = 1 as "isLarge",
         array(select s.id::text from app.shows s where s.organization_id = c.id and s.deleted_at is null order by md5(s.id::text) limit 16) as shows,
         array(select v.id::text from app.venues v where v.organization_id = c.id order by v.id limit 8) as venues
       from all_chosen c order by md5(c.id::text || c.k)`

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Outcome } from './compare.ts'
 import { say, type Server } from './database.ts'
 import { load } from './load.ts'
-import { machine } from './machine.ts'
+import { describe, machine } from './machine.ts'
 import type { Options } from './options.ts'
 import { median } from './report.ts'
 import { setUp, type Undo } from './stage.ts'
@@ -56,9 +56,12 @@ export async function soak(server: Server, options: Options, undo: Undo): Promis
     ) ?? 0
   const [third, last] = [part(0.5, 0.75), part(0.75, 1)]
   const growth = last / third - 1
+  const on = await machine(stage.filled.adminUrl)
   return {
+    kind: 'soak',
+    how: `${options.soak} minutes, ${options.connections} requests at a time, ${options.size.organizations} organizations and ${options.size.shows} shows. ${describe(on)}`,
     report: {
-      machine: await machine(stage.filled.adminUrl),
+      machine: on,
       size: options.size,
       seconds,
       measure,
@@ -66,8 +69,8 @@ export async function soak(server: Server, options: Options, undo: Undo): Promis
       samples,
     },
     text: [
-      `${measure.done} requests, ${measure.rate.toFixed(0)} a second, p50 ${measure.p50?.toFixed(1)} ms, p99 ${measure.p99?.toFixed(1)} ms, ${measure.failed} failed`,
-      `Memory: ${third.toFixed(0)} MB in the third quarter, ${last.toFixed(0)} MB in the last: ${(growth * 100).toFixed(1)} %`,
+      `- ${measure.done} requests, ${measure.rate.toFixed(0)} a second, p50 ${measure.p50?.toFixed(1)} ms, p99 ${measure.p99?.toFixed(1)} ms, ${measure.failed} failed`,
+      `- Memory: ${third.toFixed(0)} MB in the third quarter, ${last.toFixed(0)} MB in the last: ${(growth * 100).toFixed(1)} %`,
     ].join('\n'),
     faults: measure.failed > 0 ? [`${measure.failed} requests failed`] : [],
   }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { startCapture } from './capture.ts'
-import { findPostmaster, type Stage } from './contenders.ts'
+import { findPostmaster, peopleFor, type Stage } from './contenders.ts'
 import { type Filled, prepare, say, type Server } from './database.ts'
 import { record, type Script } from './limit.ts'
 import type { Options } from './options.ts'
@@ -50,7 +50,7 @@ export async function setUp(server: Server, size: Size, options: Options, undo: 
 async function available(wanted: Work[], people: Person[], url: string): Promise<Work[]> {
   const found: Work[] = []
   for (const work of wanted) {
-    const { method, path, headers, body } = work.request(people[0] as Person, 0)
+    const { method, path, headers, body } = work.request(peopleFor(work, people)[0] as Person, 0)
     const answer = await fetch(url + path, { method, headers, ...(body !== undefined && { body }) })
     await answer.arrayBuffer()
     if (answer.status === 404)
@@ -76,7 +76,13 @@ async function recordAll(
       if (work.hasNoLimit !== true)
         scripts.set(
           work,
-          await record(callboard.url, filled.adminUrl, people, { ...work, variants: 8 }, capture.take),
+          await record(
+            callboard.url,
+            filled.adminUrl,
+            peopleFor(work, people),
+            { ...work, variants: work.isLarge === true ? 1 : 8 },
+            capture.take,
+          ),
         )
     return scripts
   } finally {

@@ -19,6 +19,12 @@ export interface Work {
   enters?: true
   /** What PostgreSQL alone would be asked cannot be repeated, so there is no limit to compare with. */
   hasNoLimit?: true
+  /** The peers do not have it. */
+  isOwn?: true
+  /** Only people of the organization that has a tenth of all ask. */
+  isLarge?: true
+  /** Requests at a time, where that is another number. */
+  connections?: number
   /** What it is when PostgREST is asked. */
   postgrest?: (person: Person, n: number) => Request
 }
@@ -96,7 +102,27 @@ export const works: Work[] = [
         `/finance_by_month?month=gte.${new Date().getFullYear()}-01-01&month=lte.${new Date().getFullYear()}-12-31&order=month,status,currency`,
       )(person),
   },
-  { name: 'dashboard', title: 'dashboard', status: 200, request: get('/api/analytics/dashboard') },
+  {
+    name: 'dashboard',
+    title: 'dashboard',
+    status: 200,
+    isOwn: true,
+    request: get('/api/analytics/dashboard'),
+  },
+  {
+    name: 'export',
+    title: 'a tenth of all shows as CSV',
+    status: 200,
+    isOwn: true,
+    isLarge: true,
+    enters: true,
+    connections: 1,
+    request: person => ({
+      method: 'GET',
+      path: '/api/exports/shows',
+      headers: { ...as(person), accept: 'text/csv' },
+    }),
+  },
   {
     name: 'sign-in',
     title: 'sign-in',
