@@ -30,7 +30,8 @@ export async function compare(server: Server, options: Options, undo: Undo): Pro
   const peers = await startPeers(stage, jwtSecret, options.wants, undo)
   await agree(stage.people, [own, ...peers])
   const contenders = [...limits(stage), own, ...peers].filter(options.wants)
-  const summaries = (await measureAll(works, contenders, options.rounds)).map(summarize)
+  const results = await measureAll(works, contenders, options.rounds)
+  const summaries = results.map(summarize)
   const named = (things: { name: string; title: string }[]) =>
     things.map(({ name, title }) => ({ name, title }))
   const on = await machine(filled.adminUrl)
@@ -49,6 +50,7 @@ export async function compare(server: Server, options: Options, undo: Undo): Pro
       works: named(works),
       contenders: named(contenders),
       summaries,
+      results,
     },
     text: table(works, contenders, summaries),
     faults: faultsOf(summaries),

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import { secret, startEmbedded } from '../../src/database/embedded.ts'
@@ -44,7 +45,10 @@ export async function startServer(): Promise<Server> {
     const password = randomBytes(16).toString('hex')
     return { adminUrl: given, isOwn: false, passwordOf: () => password, stop: async () => {} }
   }
-  const root = process.env['BENCH_DIR'] ?? fileURLToPath(new URL('../../.data/bench', import.meta.url))
+  const root = join(
+    process.env['DATA_DIR'] ?? fileURLToPath(new URL('../../.data', import.meta.url)),
+    'bench',
+  )
   const embedded = await startEmbedded({ root, port: 0, settings })
   for (const note of embedded.notes) say(note)
   return {

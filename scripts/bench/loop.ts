@@ -83,6 +83,8 @@ export async function loop(
     Array.from({ length: connections }, async (_, i) => {
       // pg signs in; from then on the connection is ours.
       const client = new pg.Client({ connectionString: url })
+      // It would complain of an end that we have asked for.
+      client.on('error', () => {})
       await client.connect()
       const { stream } = (client as unknown as { connection: { stream: import('node:net').Socket } })
         .connection

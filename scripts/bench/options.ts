@@ -49,6 +49,10 @@ DATABASE_URL is another server, and POSTGREST another PostgREST: see docs/perfor
 
 /** What the command line asks for; ends the process with the usage if that is nothing known. */
 export function readOptions(args: string[]): Options {
+  if (args.includes('--help')) {
+    console.log(usage)
+    process.exit(0)
+  }
   try {
     const { values } = parseArgs({
       args,
