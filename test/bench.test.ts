@@ -98,7 +98,10 @@ t.test('it finds the database again, and asks PostgreSQL without pgbench, too', 
 })
 
 t.test('it says what it does not know', async t => {
-  for (const wrong of [['--only', 'lists'], ['--rounds', 'many']]) {
+  for (const wrong of [
+    ['--only', 'lists'],
+    ['--rounds', 'many'],
+  ]) {
     const { code, output } = await bench(...wrong)
     t.equal(code, 2, wrong.join(' '))
     t.match(output, /npm run bench -- \[--small\]/)

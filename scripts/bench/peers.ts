@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
@@ -100,20 +101,21 @@ export async function startPeers(
 async function makeTables({ filled }: Stage): Promise<void> {
   const sql = postgres(filled.adminUrl, { max: 1, onnotice: () => {} })
   try {
-    const [{ found }] = await sql<
-      [{ found: boolean }]
-    >`select to_regclass('peers.finance_by_month') is not null as found`
-    if (!found) {
+    const text = await readFile(`${folder}tables.sql`, 'utf8')
+    const hash = createHash('sha256').update(text).digest('hex')
+    const [{ found }] = await sql<[{ found: string | null }]>`
+      select obj_description(to_regnamespace('peers'), 'pg_namespace') as found`
+    if (found !== hash) {
       say("The peers' tables")
       const [{ recipe }] = await sql<[{ recipe: string }]>`select recipe from app_private.credentials limit 1`
       const bare = (text: string) => text.replace(/=+$/, '')
       const [cost = '', salt = ''] = recipe.replace('argon2id$', '').split('$')
       const proof = (await prove(password, recipe)).toString('base64')
-      const hash = `$argon2id$v=19$${cost}$${bare(salt)}$${bare(proof)}`
-      const text = await readFile(`${folder}tables.sql`, 'utf8')
-      await sql.unsafe(text.replace(':hash', () => `'${hash}'`)).simple()
+      const verifier = `$argon2id$v=19$${cost}$${bare(salt)}$${bare(proof)}`
+      await sql.unsafe(text.replace(':hash', () => `'${verifier}'`)).simple()
       for (const table of ['users', 'venues', 'shows', 'finance_by_month'])
         await sql`vacuum (analyze) peers.${sql(table)}`
+      await sql.unsafe(`comment on schema peers is '${hash}'`)
     }
     await sql.unsafe(await readFile(`${folder}access.sql`, 'utf8')).simple()
   } finally {

@@ -1,6 +1,7 @@
 -- The peers' own tables, with the same rows in the same order: what a team would have that does not ask the database
 -- who may see what. No trigger writes events, and nothing is signed.
 
+drop schema if exists peers cascade;
 create schema peers;
 
 create table peers.users (id uuid primary key, email text not null unique, display_name text not null, password_hash text not null);
@@ -17,12 +18,21 @@ create table peers.sessions (
 create table peers.venues (like app.venues including constraints including indexes);
 insert into peers.venues select * from app.venues;
 
-create table peers.shows (like app.shows including constraints including indexes);
+create table peers.shows (like app.shows including constraints);
 alter table peers.shows alter id set default app.uuid_v7(), alter created_at set default now(), alter updated_at set default now(),
   alter version set default 1, alter tickets_sold set default 0, alter status set default 'inquiry';
 insert into peers.shows select * from app.shows;
-alter table peers.shows add foreign key (organization_id, venue_id) references peers.venues (organization_id, id),
+-- The indexes that app.shows has; behind the rows, because that is faster.
+alter table peers.shows add primary key (organization_id, id),
+  add foreign key (organization_id, venue_id) references peers.venues (organization_id, id),
   add foreign key (created_by) references peers.users (id);
+create index on peers.shows (organization_id, show_on, id) where deleted_at is null;
+create index on peers.shows (organization_id, created_at, id) where deleted_at is null;
+create index on peers.shows (organization_id, title, id) where deleted_at is null;
+create index on peers.shows (organization_id, venue_id, show_on) where deleted_at is null;
+create index on peers.shows using gin (organization_id, (title || ' ' || artist) app_private.gin_trgm_ops);
+create unique index on peers.shows (organization_id, source, external_ref) where deleted_at is null and external_ref is not null;
+create index on peers.shows (organization_id, deletion_id) where deletion_id is not null;
 
 create table peers.event_log (
   id uuid primary key default app.uuid_v7(), organization_id uuid not null, occurred_at timestamptz not null default now(), actor_id uuid not null,
