@@ -5,7 +5,7 @@ import { describe, machine } from './machine.ts'
 import { howOf, type Options } from './options.ts'
 import { startPeers } from './peers.ts'
 import { picture } from './picture.ts'
-import { faultsOf, summarize, table } from './report.ts'
+import { faultsOf, protections, protectionTable, summarize, table } from './report.ts'
 import { measureAll } from './rounds.ts'
 import { setUp, type Undo } from './stage.ts'
 
@@ -49,10 +49,11 @@ export async function compare(server: Server, options: Options, undo: Undo): Pro
       ),
       works: named(works),
       contenders: named(contenders),
+      protections: protections(works, summaries),
       summaries,
       results,
     },
-    text: table(works, contenders, summaries),
+    text: [table(works, contenders, summaries), protectionTable(works, summaries)].join('\n\n').trim(),
     faults: faultsOf(summaries),
   }
 }

@@ -55,6 +55,11 @@ const number = (value: number | undefined, digits = 0) =>
   value === undefined
     ? ''
     : value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
+const times = (value: number | undefined) => (value === undefined ? '' : `${number(value, 2)} ×`)
+/** All that a request takes of the CPU, but for whoever asks. */
+const cpuOf = ({ serverCpu = 0, postgresCpu }: Summary) =>
+  postgresCpu === undefined ? undefined : serverCpu + postgresCpu
+const over = (a: number | undefined, b: number | undefined) => (a === undefined || !b ? undefined : a / b)
 const digitsOf = (rate: number) => (rate < 10 ? 2 : rate < 100 ? 1 : 0)
 
 /** The table as Markdown, its columns as wide as they need to be. */
@@ -75,6 +80,8 @@ export function table(
       'p99 ms',
       'CPU µs: server',
       'PostgreSQL',
+      'of the limit, by CPU',
+      'Callboard has, by CPU',
     ],
   ]
   for (const work of works) {
@@ -89,35 +96,66 @@ export function table(
         number(found.rate, digitsOf(found.rate)),
         `${number(found.spread * 100)} %`,
         limit ? number(found.rate / limit.rate, 2) : '',
-        callboard && found !== callboard ? `${number(callboard.rate / found.rate, 2)} ×` : '',
+        callboard && found !== callboard ? times(callboard.rate / found.rate) : '',
         number(found.p50, 1),
         number(found.p99, 1),
         number(found.serverCpu),
         number(found.postgresCpu),
+        limit ? number(over(cpuOf(limit), cpuOf(found)), 2) : '',
+        callboard && found !== callboard ? times(over(cpuOf(found), cpuOf(callboard))) : '',
       ])
     }
   }
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map(row => (row[column] ?? '').length)))
-  const line = (row: string[]) =>
-    `| ${row.map((cell, i) => (i < 2 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join(' | ')} |`
-  const rule = widths.map((width, i) => (i < 2 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`))
-  return [line(rows[0] ?? []), line(rule), ...rows.slice(1).map(line)].join('\n')
+  return markdown(rows, 2)
 }
 
 /** How much more each work costs one contender than another. */
 export function growth(summaries: Summary[], from: string, to: string) {
-  const cpuOf = ({ serverCpu, postgresCpu }: Summary) =>
-    serverCpu === undefined || postgresCpu === undefined ? undefined : serverCpu + postgresCpu
   return summaries.flatMap(before => {
     const after = summaries.find(({ work, contender }) => work === before.work && contender === to)
     if (before.contender !== from || !after) return []
-    const [was, is] = [cpuOf(before), cpuOf(after)]
+    return [{ work: before.work, time: before.rate / after.rate, cpu: over(cpuOf(after), cpuOf(before)) }]
+  })
+}
+
+/** What row-level security and the signature cost, as parts of what they are a part of; by CPU, where that is known. */
+export function protections(works: { name: string }[], summaries: Summary[]) {
+  return works.flatMap(({ name }) => {
+    const find = (contender: string) => summaries.find(s => s.work === name && s.contender === contender)
+    const [limit, open, unsigned, callboard] = ['limit', 'no-rls', 'unsigned', 'callboard'].map(find)
+    if (!limit || !open || !unsigned || !callboard) return []
+    const [signed, bare] = [cpuOf(limit), cpuOf(unsigned)]
     return [
       {
-        work: before.work,
-        time: before.rate / after.rate,
-        cpu: was === undefined || is === undefined ? undefined : is / was,
+        work: name,
+        rlsTime: open.rate / limit.rate,
+        rlsCpu: over(cpuOf(limit), cpuOf(open)),
+        signature:
+          signed === undefined || bare === undefined ? undefined : over(signed - bare, cpuOf(callboard)),
+        p99: over(callboard.p99, callboard.p50),
       },
     ]
   })
+}
+
+/** The same as Markdown. */
+export function protectionTable(works: { name: string; title: string }[], summaries: Summary[]): string {
+  const rows = protections(works, summaries).map(({ work, rlsTime, rlsCpu, signature, p99 }) => [
+    works.find(({ name }) => name === work)?.title ?? work,
+    times(rlsTime),
+    times(rlsCpu),
+    signature === undefined ? '' : `${number(signature * 100, 1)} %`,
+    times(p99),
+  ])
+  const head = ['work', 'RLS: time', 'RLS: CPU', 'signature, of a request', 'p99 to p50']
+  return rows.length === 0 ? '' : markdown([head, ...rows], 1)
+}
+
+/** Rows as a Markdown table whose columns are as wide as they need to be; the first few are words, the others figures. */
+function markdown(rows: string[][], words: number): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map(row => (row[column] ?? '').length)))
+  const line = (row: string[]) =>
+    `| ${row.map((cell, i) => (i < words ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join(' | ')} |`
+  const rule = widths.map((width, i) => (i < words ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`))
+  return [line(rows[0] ?? []), line(rule), ...rows.slice(1).map(line)].join('\n')
 }
