@@ -20,17 +20,18 @@ export interface Person {
  * PostgreSQL alone, and what asks the peers, has the same tokens.
  */
 export async function signIn(filled: Filled, { url }: Program, count: number): Promise<Person[]> {
+  const large = Math.max(1, Math.floor(count / 10))
   const sql = postgres(filled.adminUrl, { max: 1 })
   try {
     const people = await sql<Omit<Person, 'token'>[]>`
       with ranked as (select id, row_number() over (order by id) as n, count(*) over () as of from app.organizations),
       chosen as (
         select n, id, 1 + (n / 7)::integer % 4 as k from ranked
-        where n > 1 and (n - 1) % greatest(1, (of - 1) / (${count}::integer - ${count}::integer / 10)) = 0
-        limit ${count}::integer - ${count}::integer / 10),
+        where n > 1 and (n - 1) % greatest(1, (of - 1) / ${count - large}::integer) = 0
+        limit ${count - large}::integer),
       all_chosen as (
         select * from chosen union all
-        select 1, id, 1 + g % 4 from ranked, generate_series(1, ${count}::integer / 10) g where n = 1)
+        select 1, id, 1 + g % 4 from ranked, generate_series(1, ${large}::integer) g where n = 1)
       select format('user%s@company%s.example', c.k, c.n) as email, ${password} as password, c.id as organization, c.n = 1 as "isLarge",
         array(select s.id::text from app.shows s where s.organization_id = c.id and s.deleted_at is null order by md5(s.id::text) limit 16) as shows,
         array(select v.id::text from app.venues v where v.organization_id = c.id order by v.id limit 8) as venues

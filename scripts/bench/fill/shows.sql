@@ -9,7 +9,7 @@ select bench_fill.organization_id(o), bench_fill.show_id(n), artist || ' — ' |
   case when status <> 'inquiry' then 100000 + 2500 * floor(bench_fill.dice(n, 24) * 400)::bigint end,
   case when status <> 'inquiry' then bench_fill.currency_of(o) end,
   case when n % 5 = 0 then 'Load-in from 14:00 at the rear gate. Backline by the house; four towels, no glass on stage.' end,
-  bench_fill.user_id(o, 3 + n % 2), at, case when n <= bench_fill.changed() then at + interval '2 days' else at end, case when n <= bench_fill.changed() then 2 else 1 end
+  bench_fill.user_id(o, 3 + n % 2), at, case when n <= bench_fill.changed() then at + interval '6 hours' else at end, case when n <= bench_fill.changed() then 2 else 1 end
 from (
   select n, o, at, show_on, venue, bench_fill.capacity_of(o, venue) as capacity,
     bench_fill.pick(n, 19, '{The,Little,Paper,Silver,Low,Marta,New,Black,Electric,Northern}') || ' '
