@@ -21,14 +21,15 @@ export interface Person {
  */
 export async function signIn(filled: Filled, { url }: Program, count: number): Promise<Person[]> {
   const large = Math.max(1, Math.floor(count / 10))
+  const others = Math.max(1, count - large)
   const sql = postgres(filled.adminUrl, { max: 1 })
   try {
     const people = await sql<Omit<Person, 'token'>[]>`
       with ranked as (select id, row_number() over (order by id) as n, count(*) over () as of from app.organizations),
       chosen as (
         select n, id, 1 + (n / 7)::integer % 4 as k from ranked
-        where n > 1 and (n - 1) % greatest(1, (of - 1) / ${count - large}::integer) = 0
-        limit ${count - large}::integer),
+        where n > 1 and (n - 1) % greatest(1, (of - 1) / ${others}::integer) = 0
+        limit ${others}::integer),
       all_chosen as (
         select * from chosen union all
         select 1, id, 1 + g % 4 from ranked, generate_series(1, ${large}::integer) g where n = 1)
