@@ -142,7 +142,11 @@ t.test('the image has what it runs, and runs what npm does', async t => {
     .split('\n')
     .filter(line => line !== '' && !line.startsWith('#'))
   t.equal(first, '*')
-  t.same(kept.sort(), sources.map(source => `!${source}`).sort(), 'nothing else is sent to the builder')
+  t.same(
+    kept.filter(line => line.startsWith('!')).sort(),
+    sources.map(source => `!${source}`).sort(),
+    'nothing else is sent to the builder',
+  )
 })
 
 t.test(

@@ -1,0 +1,43 @@
+// `npm run bench`: how fast Callboard is, beside PostgreSQL alone and beside what a team would write instead.
+// It makes its own database and servers; docs/performance.md says what it measures and has the last figures.
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { compare } from './compare.ts'
+import { say, startServer } from './database.ts'
+import { grow } from './grow.ts'
+import { readOptions } from './options.ts'
+import { publish } from './publish.ts'
+import { soak } from './soak.ts'
+import type { Undo } from './stage.ts'
+
+const options = readOptions(process.argv.slice(2))
+const undo: Undo = []
+const takeDown = async () => {
+  for (const step of undo.splice(0).reverse())
+    await step().catch((error: unknown) => {
+      say(String(error))
+    })
+}
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => {
+    void takeDown().then(() => process.exit(130))
+  })
+
+try {
+  const server = await startServer()
+  undo.push(() => server.stop())
+  const run = options.soak !== undefined ? soak : options.organizations !== undefined ? grow : compare
+  const outcome = await run(server, options, undo)
+  const { report, text, faults } = outcome
+  await mkdir(dirname(options.json), { recursive: true })
+  await writeFile(
+    options.json,
+    `${JSON.stringify({ made: new Date().toISOString(), options, ...report }, null, 2)}\n`,
+  )
+  if (options.publish) await publish(outcome)
+  console.log(text)
+  for (const fault of faults) say(fault)
+  if (faults.length > 0) process.exitCode = 1
+} finally {
+  await takeDown()
+}

@@ -1,0 +1,59 @@
+import { agree } from './agree.ts'
+import { limits, overHttp } from './contenders.ts'
+import type { Server } from './database.ts'
+import { describe, machine } from './machine.ts'
+import { howOf, type Options } from './options.ts'
+import { startPeers } from './peers.ts'
+import { picture } from './picture.ts'
+import { faultsOf, protections, protectionTable, summarize, table } from './report.ts'
+import { measureAll } from './rounds.ts'
+import { setUp, type Undo } from './stage.ts'
+
+export interface Outcome {
+  kind: 'comparison' | 'soak' | 'organizations'
+  /** How it was made, in a sentence. */
+  how: string
+  picture?: string
+  /** For the file. */
+  report: object
+  /** For whoever looks. */
+  text: string
+  /** What went wrong without stopping anything. */
+  faults: string[]
+}
+
+/** Callboard beside the limit and the peers. */
+export async function compare(server: Server, options: Options, undo: Undo): Promise<Outcome> {
+  const { stage, callboard, jwtSecret, works } = await setUp(server, options.size, options, undo)
+  const { filled } = stage
+  const own = overHttp(stage, 'callboard', 'Callboard', callboard)
+  const peers = await startPeers(stage, jwtSecret, options.wants, undo)
+  await agree(stage.people, [own, ...peers])
+  const contenders = [...limits(stage), own, ...peers].filter(options.wants)
+  const results = await measureAll(works, contenders, options.rounds)
+  const summaries = results.map(summarize)
+  const named = (things: { name: string; title: string }[]) =>
+    things.map(({ name, title }) => ({ name, title }))
+  const on = await machine(filled.adminUrl)
+  return {
+    kind: 'comparison',
+    how: `${howOf(options)}, ${options.size.organizations} organizations and ${options.size.shows} shows. ${describe(on)}`,
+    picture: picture(works, contenders, summaries),
+    report: {
+      machine: on,
+      size: filled.size,
+      secondsToFill: filled.seconds,
+      secondsToFirstAnswer: callboard.secondsToAnswer,
+      megabytes: Object.fromEntries(
+        contenders.flatMap(({ name, memory }) => (memory() === undefined ? [] : [[name, memory()]])),
+      ),
+      works: named(works),
+      contenders: named(contenders),
+      protections: protections(works, summaries),
+      summaries,
+      results,
+    },
+    text: [table(works, contenders, summaries), protectionTable(works, summaries)].join('\n\n').trim(),
+    faults: faultsOf(summaries),
+  }
+}

@@ -1,0 +1,97 @@
+import postgres from 'postgres'
+import type { Statement } from './capture.ts'
+import type { Person } from './people.ts'
+import type { Request } from './works.ts'
+
+/** A transaction that PostgreSQL is asked for, as texts; `:k` in them counts from 1 to `variants`. */
+export interface Script {
+  statements: string[]
+  variants: number
+  organization: string
+}
+
+// What Callboard sends beyond the work itself is its own cost, not PostgreSQL's: the limit goes without.
+const isExtra = (sql: string) => /^\s*(reset all|select app\.confirm_organization\b)/i.test(sql)
+const isEntrance = (sql: string) => /\bapp\.enter\(/i.test(sql)
+
+/** What a server asks PostgreSQL for each person's requests: one script a person. `take` has what has passed. */
+export async function record(
+  url: string,
+  adminUrl: string,
+  people: Person[],
+  {
+    request,
+    status,
+    variants,
+  }: { request: (person: Person, n: number) => Request; status: number; variants: number },
+  take: () => Statement[],
+): Promise<Script[]> {
+  const sql = postgres(adminUrl, { max: 1 })
+  const types = new Map<string, Promise<string[]>>()
+  // PostgreSQL says what it takes the parameters for; a text that is put in their place needs to be told.
+  const typesOf = async (text: string) => {
+    const { types: oids } = await sql.unsafe(text).describe()
+    return Promise.all(
+      oids.map(
+        async oid => (await sql<[{ type: string }]>`select format_type(${oid}, null) as type`)[0].type,
+      ),
+    )
+  }
+  try {
+    const scripts: Script[] = []
+    for (const person of people) {
+      const seen: Statement[][] = []
+      // The first request of an organization has its limits looked up.
+      for (let n = -1; n < variants; n += 1) {
+        take()
+        const { method, path, headers, body } = request(person, Math.max(n, 0))
+        const answer = await fetch(url + path, { method, headers, ...(body !== undefined && { body }) })
+        await answer.arrayBuffer()
+        if (answer.status !== status) throw new Error(`${method} ${path} was answered ${answer.status}`)
+        const sent = take().filter(({ sql: text }) => !isExtra(text))
+        if (n < 0) continue
+        if (seen[0]?.some(({ sql: text }, i) => text !== sent[i]?.sql))
+          throw new Error(`${method} ${path} asks PostgreSQL otherwise each time`)
+        seen.push(sent)
+      }
+      const statements: string[] = []
+      for (const [i, { sql: text, values }] of (seen[0] ?? []).entries()) {
+        if (values.length === 0) {
+          statements.push(text)
+          continue
+        }
+        const known = types.get(text) ?? typesOf(text)
+        types.set(text, known)
+        const kinds = await known
+        const texts = values.map((value, p) => {
+          const all = isEntrance(text) ? [value] : seen.map(statement => statement[i]?.values[p] ?? null)
+          return new Set(all).size === 1
+            ? `${literal(value)}::${kinds[p]}`
+            : `(array[${all.map(literal).join(',')}]::text[])[:k]::${kinds[p]}`
+        })
+        statements.push(text.replaceAll(/\$(\d+)/g, (_, n) => texts[Number(n) - 1] ?? 'null'))
+      }
+      scripts.push({ statements, variants, organization: person.organization })
+    }
+    return scripts
+  } finally {
+    await sql.end()
+  }
+}
+
+// pgbench would take a colon for one of its variables.
+function literal(value: string | null): string {
+  if (value === null) return 'null'
+  return `E'${value.replaceAll(/['\\:]/g, character => `\\x${character.charCodeAt(0).toString(16)}`)}'`
+}
+
+/** The same with the organization as a value where the statement asks the context for it. */
+export const withExplicitWhere = (scripts: Script[]): Script[] =>
+  scripts.map(script => ({
+    ...script,
+    statements: script.statements.map(text =>
+      isEntrance(text)
+        ? text
+        : text.replaceAll(/\(select app\.require\([^()]*\)\)/g, `'${script.organization}'::uuid`),
+    ),
+  }))

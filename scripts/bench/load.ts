@@ -1,0 +1,86 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import autocannon from 'autocannon'
+import type { Person } from './people.ts'
+import type { Request } from './works.ts'
+import { each, type Processes, usage, type Usage } from './usage.ts'
+
+/** What one measurement has found. */
+export interface Measure {
+  /** Things done in a second. */
+  rate: number
+  /** Milliseconds; pgbench does not tell. */
+  p50?: number
+  p99?: number
+  /** Microseconds of CPU for each thing done. */
+  cpu: Usage
+  done: number
+  /** Answers that were not what they should have been. */
+  failed: number
+}
+
+export interface Load {
+  connections: number
+  seconds: number
+  /** Not counted: what is new is slower. */
+  warmUp: number
+}
+
+/** Asks a server for the same work as fast as it answers. */
+export async function load(
+  url: string,
+  {
+    statuses,
+    people,
+    request,
+  }: { statuses: number[]; people: Person[]; request: (person: Person, n: number) => Request },
+  { connections, seconds, warmUp }: Load,
+  processes: Processes,
+): Promise<Measure> {
+  const requests = Array.from({ length: people.length * 10 }, (_, n) =>
+    request(people[n % people.length] as Person, Math.floor(n / people.length)),
+  )
+  let begin = 0
+  let ended = () => {}
+  const isOver = new Promise<void>(resolve => (ended = resolve))
+  const running = autocannon(
+    {
+      url,
+      connections,
+      duration: 86_400,
+      // Everybody begins somewhere else, so that they do not march in step.
+      setupClient: client => {
+        const at = Math.floor((begin++ * requests.length) / connections)
+        client.setRequests([...requests.slice(at), ...requests.slice(0, at)])
+      },
+    },
+    () => {
+      ended()
+    },
+  )
+  let times: number[] = []
+  let failed = 0
+  running.on('response', (_client, code, _bytes, milliseconds) => {
+    if (!statuses.includes(code)) failed += 1
+    times.push(milliseconds)
+  })
+  let errors = 0
+  running.on('reqError', () => (errors += 1))
+  await sleep(warmUp * 1000)
+  times = []
+  failed = errors = 0
+  const [before, begun] = [usage(processes), performance.now()]
+  await sleep(seconds * 1000)
+  const [done, took] = [times.length, (performance.now() - begun) / 1000]
+  const cpu = each(before, usage(processes), done)
+  times = times.slice(0, done).sort((a, b) => a - b)
+  running.stop()
+  await isOver
+  return {
+    rate: done / took,
+    p50: times[Math.floor(done * 0.5)] ?? 0,
+    p99: times[Math.floor(done * 0.99)] ?? 0,
+    cpu,
+    done,
+    failed: failed + errors,
+  }
+}

@@ -1,0 +1,123 @@
+import { parseArgs } from 'node:util'
+import { peers } from './peers.ts'
+import { hasPgbench } from './pgbench.ts'
+import { type Size, sizes } from './sizes.ts'
+import { works } from './works.ts'
+
+export interface Options {
+  size: Size
+  rounds: number
+  seconds: number
+  warmUp: number
+  connections: number
+  pool: number
+  people: number
+  /** Whether a work or a contender is to be measured. */
+  wants: (thing: { name: string }) => boolean
+  asker: 'pgbench' | 'loop'
+  keep: boolean
+  /** Minutes. */
+  soak: number | undefined
+  organizations: number[] | undefined
+  json: string
+  /** Whether the figures go into docs/performance.md. */
+  publish: boolean
+}
+
+const workNames = works.map(({ name }) => name)
+const contenderNames = ['limit', 'no-rls', 'unsigned', 'callboard', ...peers.map(({ name }) => name)]
+
+const usage = `npm run bench -- [--small] [--rounds 5] [--seconds 5] [--only list,one,callboard] …
+
+  --small                50 organizations and 10,000 shows instead of 1,000 and 1,000,000
+  --rounds <n>           how often everything is measured (5)
+  --seconds <n>          how long each measurement takes (5), after --warm-up <n> (2) that does not count
+  --only <a,b>           only these works or contenders
+  --without <a,b>        everything but these
+  --connections <n>      requests at a time (32)
+  --pool <n>             database connections of each server, and of the limit (10)
+  --people <n>           how many people ask (40), one in ten of the organization that has a tenth of all
+  --loop                 ask PostgreSQL alone with a loop of our own, though pgbench is there
+  --soak <minutes>       Callboard alone under full load, and its memory
+  --organizations <a,b>  Callboard with a and with b organizations of 100 shows: what a request costs
+  --keep                 use the database that is there though the schema is another one: only migrate it
+  --publish              put the figures into docs/performance.md, and draw its picture
+  --json <file>          where the figures go (.data/bench.json)
+
+Works: ${workNames.join(', ')}. Contenders: ${contenderNames.join(', ')}.
+DATABASE_URL is another server, and POSTGREST another PostgREST: see docs/performance.md.`
+
+/** What the command line asks for; ends the process with the usage if that is nothing known. */
+export function readOptions(args: string[]): Options {
+  if (args.includes('--help')) {
+    console.log(usage)
+    process.exit(0)
+  }
+  try {
+    const { values } = parseArgs({
+      args,
+      options: {
+        small: { type: 'boolean', default: false },
+        rounds: { type: 'string', default: '5' },
+        seconds: { type: 'string', default: '5' },
+        'warm-up': { type: 'string', default: '2' },
+        only: { type: 'string', default: '' },
+        without: { type: 'string', default: '' },
+        connections: { type: 'string', default: '32' },
+        pool: { type: 'string', default: '10' },
+        people: { type: 'string', default: '40' },
+        loop: { type: 'boolean', default: false },
+        soak: { type: 'string' },
+        organizations: { type: 'string' },
+        keep: { type: 'boolean', default: false },
+        publish: { type: 'boolean', default: false },
+        json: { type: 'string', default: '.data/bench.json' },
+      },
+    })
+    return {
+      size: values.small ? sizes.small : sizes.full,
+      rounds: number(values.rounds),
+      seconds: number(values.seconds),
+      warmUp: number(values['warm-up']),
+      connections: number(values.connections),
+      pool: number(values.pool),
+      people: number(values.people),
+      wants: chosen(names(values.only), names(values.without)),
+      asker: values.loop || !hasPgbench() ? 'loop' : 'pgbench',
+      keep: values.keep,
+      soak: values.soak === undefined ? undefined : number(values.soak),
+      organizations: values.organizations?.split(',').map(number),
+      json: values.json,
+      publish: values.publish,
+    }
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n\n${usage}\n`)
+    process.exit(2)
+  }
+}
+
+function number(text: string): number {
+  if (!(Number(text) > 0)) throw new Error(`"${text}" is no number above 0`)
+  return Number(text)
+}
+
+function names(text: string): string[] {
+  const given = text.split(',').filter(name => name !== '')
+  for (const name of given)
+    if (!workNames.includes(name) && !contenderNames.includes(name)) throw new Error(`There is no "${name}"`)
+  return given
+}
+
+/** Works and contenders are chosen apart: naming only works leaves all contenders in. */
+function chosen(only: string[], without: string[]): Options['wants'] {
+  return ({ name }) => {
+    const among = (workNames.includes(name) ? workNames : contenderNames).filter(known =>
+      only.includes(known),
+    )
+    return !without.includes(name) && (among.length === 0 || among.includes(name))
+  }
+}
+
+/** How it is measured, in the words of docs/performance.md. */
+export const howOf = ({ rounds, seconds, warmUp, connections, pool, asker }: Options) =>
+  `Medians of ${rounds} rounds of ${seconds} s after ${warmUp} s of warming up, ${connections} requests at a time, ${pool} database connections, PostgreSQL alone asked by ${asker === 'pgbench' ? 'pgbench' : 'a loop over the protocol'}`

@@ -1,0 +1,50 @@
+-- The peers' own tables, with the same rows in the same order: what a team would have that does not ask the database
+-- who may see what. No trigger writes events, and nothing is signed.
+
+drop schema if exists peers cascade;
+create schema peers;
+
+create table peers.users (id uuid primary key, email text not null unique, display_name text not null, password_hash text not null);
+insert into peers.users select u.id, u.email, u.display_name, :hash from app.users u;
+
+create table peers.memberships (organization_id uuid not null, user_id uuid not null, role text not null, primary key (organization_id, user_id));
+insert into peers.memberships select m.organization_id, m.user_id, m.role from app.memberships m where m.deleted_at is null and m.role is not null;
+create index on peers.memberships (user_id);
+
+create table peers.sessions (
+  id uuid primary key default gen_random_uuid(), user_id uuid not null references peers.users (id), refresh_hash bytea not null unique,
+  created_at timestamptz not null default now(), expires_at timestamptz not null default now() + interval '30 days');
+
+create table peers.venues (like app.venues including constraints including indexes);
+insert into peers.venues select * from app.venues;
+
+create table peers.shows (like app.shows including constraints);
+alter table peers.shows alter id set default app.uuid_v7(), alter created_at set default now(), alter updated_at set default now(),
+  alter version set default 1, alter tickets_sold set default 0, alter status set default 'inquiry';
+insert into peers.shows select * from app.shows;
+-- The indexes that app.shows has; behind the rows, because that is faster.
+alter table peers.shows add primary key (organization_id, id),
+  add foreign key (organization_id, venue_id) references peers.venues (organization_id, id),
+  add foreign key (created_by) references peers.users (id);
+create index on peers.shows (organization_id, show_on, id) where deleted_at is null;
+create index on peers.shows (organization_id, created_at, id) where deleted_at is null;
+create index on peers.shows (organization_id, title, id) where deleted_at is null;
+create index on peers.shows (organization_id, venue_id, show_on) where deleted_at is null;
+create index on peers.shows using gin (organization_id, (title || ' ' || artist) app_private.gin_trgm_ops);
+create unique index on peers.shows (organization_id, source, external_ref) where deleted_at is null and external_ref is not null;
+create index on peers.shows (organization_id, deletion_id) where deletion_id is not null;
+
+create table peers.event_log (
+  id uuid primary key default app.uuid_v7(), organization_id uuid not null, occurred_at timestamptz not null default now(), actor_id uuid not null,
+  action text not null, resource_type text not null, resource_id uuid not null, request_id text, ip inet, changes jsonb);
+create index on peers.event_log (organization_id, occurred_at, id);
+
+-- Computed beforehand, as Callboard's, so that requests are compared and not designs.
+create table peers.finance_by_month as
+  select r.organization_id, date_trunc('month', r.booked_on::timestamp)::date as month, r.status, r.currency::text,
+    sum(r.amount_minor) filter (where r.kind = 'income')::bigint as income_minor,
+    sum(r.amount_minor) filter (where r.kind = 'expense')::bigint as expense_minor,
+    sum(r.base_amount_minor) filter (where r.kind = 'income')::bigint as base_income_minor,
+    sum(r.base_amount_minor) filter (where r.kind = 'expense')::bigint as base_expense_minor, count(*) as records
+  from app.finance_records r where r.deleted_at is null and r.status <> 'void' group by 1, 2, 3, 4;
+alter table peers.finance_by_month add primary key (organization_id, month, status, currency);

@@ -1,0 +1,36 @@
+import type { Contender } from './contenders.ts'
+import { say } from './database.ts'
+import type { Result } from './report.ts'
+import type { Work } from './works.ts'
+
+/** Has everybody do everything, again and again and in turns, so that what disturbs one disturbs all. */
+export async function measureAll(works: Work[], contenders: Contender[], rounds: number): Promise<Result[]> {
+  const results = new Map<string, Result>()
+  const total = rounds * works.length * contenders.length
+  let n = 0
+  for (let round = 1; round <= rounds; round += 1) {
+    for (const work of works) {
+      // Another one begins each time, because the first may find other caches.
+      for (let i = 0; i < contenders.length; i += 1) {
+        n += 1
+        const contender = contenders[(i + round) % contenders.length] as Contender
+        const measured = contender.measure(work)
+        if (!measured) continue
+        say(
+          `Round ${round} of ${rounds}, ${Math.round((n / total) * 100)} %: ${work.title}, ${contender.title}`,
+        )
+        const measure = await measured
+        if (work.enters === true) await contender.tidy()
+        const result = results.get(`${work.name} ${contender.name}`) ?? {
+          work: work.name,
+          contender: contender.name,
+          rounds: [],
+        }
+        result.rounds.push(measure)
+        results.set(`${work.name} ${contender.name}`, result)
+      }
+    }
+  }
+  // In the order of the table, whoever began.
+  return works.flatMap(work => contenders.flatMap(({ name }) => results.get(`${work.name} ${name}`) ?? []))
+}

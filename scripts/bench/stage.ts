@@ -1,0 +1,92 @@
+import { randomBytes } from 'node:crypto'
+import { startCapture } from './capture.ts'
+import { findPostmaster, peopleFor, type Stage } from './contenders.ts'
+import { type Filled, prepare, say, type Server } from './database.ts'
+import { record, type Script } from './limit.ts'
+import type { Options } from './options.ts'
+import { type Person, signIn } from './people.ts'
+import { type Program, startCallboard } from './programs.ts'
+import { makeLogins } from './roles.ts'
+import type { Size } from './sizes.ts'
+import { now, tidy } from './tidy.ts'
+import { type Work, works } from './works.ts'
+
+export interface Set {
+  stage: Stage
+  callboard: Program
+  jwtSecret: string
+  /** What there is to measure. */
+  works: Work[]
+}
+export type Undo = (() => Promise<unknown>)[]
+
+/** Everything for one size but the peers: the data, Callboard, people who have signed in, and what PostgreSQL is asked. */
+export async function setUp(server: Server, size: Size, options: Options, undo: Undo): Promise<Set> {
+  const filled = await prepare(server, size, options.keep)
+  await tidy(filled.adminUrl, filled.day)
+  undo.push(await makeLogins(server, filled))
+  const jwtSecret = randomBytes(32).toString('hex')
+  const callboard = await startCallboard(filled, jwtSecret, options.pool)
+  undo.push(() => callboard.stop())
+  const people = await signIn(filled, callboard, options.people)
+  const since = await now(filled.adminUrl)
+  say(`${people.length} people have signed in`)
+  const wanted = await available(works.filter(options.wants), people, callboard.url)
+  const scripts = ['limit', 'no-rls', 'unsigned'].some(name => options.wants({ name }))
+    ? await recordAll(wanted, people, filled, jwtSecret)
+    : new Map<Work, Script[]>()
+  await tidy(filled.adminUrl, since)
+  const postmaster = await findPostmaster(filled.adminUrl)
+  const { pool, asker } = options
+  return {
+    stage: { server, filled, people, since, scripts, postmaster, load: options, pool, asker },
+    callboard,
+    jwtSecret,
+    works: wanted,
+  }
+}
+
+/** Those that Callboard has; the others are coming, and cannot be compared with yet. */
+async function available(wanted: Work[], people: Person[], url: string): Promise<Work[]> {
+  const found: Work[] = []
+  for (const work of wanted) {
+    const { method, path, headers, body } = work.request(peopleFor(work, people)[0] as Person, 0)
+    const answer = await fetch(url + path, { method, headers, ...(body !== undefined && { body }) })
+    await answer.arrayBuffer()
+    if (answer.status === 404)
+      say(`Left out: ${work.title}, because Callboard answers ${method} ${path} with 404`)
+    else found.push(work)
+  }
+  return found
+}
+
+/** What Callboard asks PostgreSQL for each work, heard from between the two. */
+async function recordAll(
+  wanted: Work[],
+  people: Person[],
+  filled: Filled,
+  jwtSecret: string,
+): Promise<Map<Work, Script[]>> {
+  say('Hearing what Callboard asks PostgreSQL')
+  const capture = await startCapture(filled.url('callboard_api'))
+  const callboard = await startCallboard(filled, jwtSecret, 1, capture.url)
+  try {
+    const scripts = new Map<Work, Script[]>()
+    for (const work of wanted)
+      if (work.hasNoLimit !== true)
+        scripts.set(
+          work,
+          await record(
+            callboard.url,
+            filled.adminUrl,
+            peopleFor(work, people),
+            { ...work, variants: work.isLarge === true ? 1 : 8 },
+            capture.take,
+          ),
+        )
+    return scripts
+  } finally {
+    await callboard.stop()
+    capture.close()
+  }
+}

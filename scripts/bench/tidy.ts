@@ -1,0 +1,38 @@
+import postgres from 'postgres'
+
+// Without triggers: this is no event.
+const connect = (adminUrl: string) =>
+  postgres(adminUrl, { max: 1, onnotice: () => {}, connection: { session_replication_role: 'replica' } })
+
+/** The database's own time, as it writes it. */
+export async function now(adminUrl: string): Promise<string> {
+  const sql = connect(adminUrl)
+  const [{ time }] = await sql<[{ time: string }]>`select clock_timestamp()::text as time`
+  await sql.end()
+  return time
+}
+
+/** Takes out again what was entered since, so that the next measurement finds the same data. */
+export async function tidy(adminUrl: string, since: string): Promise<void> {
+  const sql = connect(adminUrl)
+  const tables = [
+    'app_private.refresh_tokens',
+    'app.sessions',
+    'app.shows',
+    'app.event_log',
+    'peers.shows',
+    'peers.sessions',
+    'peers.event_log',
+  ]
+  try {
+    for (const table of tables) {
+      const [{ found }] = await sql<[{ found: boolean }]>`select to_regclass(${table}) is not null as found`
+      if (!found) continue
+      const time = table.endsWith('event_log') ? 'occurred_at' : 'created_at'
+      const { count } = await sql`delete from ${sql(table)} where ${sql(time)} >= ${since}::text::timestamptz`
+      if (count > 0) await sql`vacuum ${sql(table)}`
+    }
+  } finally {
+    await sql.end()
+  }
+}
