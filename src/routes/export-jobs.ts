@@ -18,6 +18,7 @@ const ExportFilters = Type.Record(
   Type.String({ maxLength: 200, pattern: '^[^\\u0000]*$' }),
   {
     title: 'ExportFilters',
+    additionalProperties: false,
     maxProperties: 20,
     description: 'As in the list of it, and `sort`',
     examples: [{ from: '2027-01-01' }],
