@@ -274,6 +274,7 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
         t,
         standby.url('callboard_api'),
         app => {
+          shows(app)
           app.get('/slow', hidden(app), (request, reply) =>
             request
               .analytics(sql => {
@@ -285,6 +286,8 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
         },
         { DATABASE_DEADLINE: 3 },
       )
+      // Connected, so that nothing but the statement takes its time.
+      await until(async () => (await ask('/shows')).body.is_standby === true, 20)
       t.match(await ask('/slow'), { status: 503 })
       t.equal(asked, 1)
       t.equal(await outcomes('failed', app), 0)
