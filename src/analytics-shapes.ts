@@ -53,7 +53,8 @@ const period_on = Type.String({
   examples: ['2027-03-01'],
 })
 /** A sum of amounts, which may be larger than any of them. */
-const Sum = (description: string, example: number) => Type.Integer({ description, examples: [example] })
+const Sum = (description: string, example: number) =>
+  Type.Number({ multipleOf: 1, description, examples: [example] })
 const income_minor = Sum('Income with tax, in the smallest unit of the currency', 4_200_000)
 const expense_minor = Sum('Expenses with tax, in the smallest unit of the currency', 3_100_000)
 const profit_minor = Sum('Income less expenses', 1_100_000)
@@ -90,7 +91,12 @@ export const ShowProfits = figures(
     show_on: DateOnly,
     title: Line('Winter Tour'),
     artist: Line('The Gaslights'),
-    status: Type.String({ maxLength: 20, description: 'Of the show', examples: ['settled'] }),
+    status: Type.String({
+      maxLength: 20,
+      pattern: '^[a-z]+$',
+      description: 'Of the show',
+      examples: ['settled'],
+    }),
     currency,
     ...byStatus,
   },
@@ -104,10 +110,9 @@ export const ShowFigures = figures(
   {
     period_on,
     created: Type.Integer({
-      minimum: 0,
+      ...Count(0, 9),
       description:
         'Shows that were entered in this period, whenever they are; the rest is of the shows of this period',
-      examples: [9],
     }),
     shows: Count(0, 14),
     by_status: Strict(
@@ -116,9 +121,8 @@ export const ShowFigures = figures(
     completed: Count(0, 9),
     completion_rate: Rate('Played or settled, of those and the cancelled', 0.9),
     held: Type.Integer({
-      minimum: 0,
+      ...Count(0, 6),
       description: 'Shows that are or were on hold, as far back as events are kept',
-      examples: [6],
     }),
     confirmed_from_hold: Count(0, 3),
     hold_conversion_rate: Rate('Of the shows that were on hold, those that were confirmed afterwards', 0.5),
@@ -141,15 +145,14 @@ export const Dashboard = Strict(
     shows: Nullable(
       Strict({
         coming: Type.Integer({
-          minimum: 0,
+          ...Count(0, 14),
           description: 'From today on; without the cancelled and the postponed',
-          examples: [14],
         }),
         coming_confirmed: Count(0, 9),
         coming_held: Count(0, 2),
         in_30_days: Count(0, 3),
         next_on: Nullable(Type.String({ ...DateOnly, description: 'The next confirmed one' })),
-        to_settle: Type.Integer({ minimum: 0, description: 'Played and not settled', examples: [2] }),
+        to_settle: Type.Integer({ ...Count(0, 2), description: 'Played and not settled' }),
         played_this_month: Count(0, 4),
         played_this_year: Count(0, 31),
       }),
@@ -166,9 +169,8 @@ export const Dashboard = Strict(
           payable_minor: open('expenses'),
           payable_overdue_minor: overdue,
           records_in_other_base_currencies: Type.Integer({
-            minimum: 0,
+            ...Count(0, 0),
             description: 'Entered while the books were kept in another currency; in none of these amounts',
-            examples: [0],
           }),
         },
         { description: 'In the base currency; null without finance.read' },
