@@ -6,7 +6,13 @@ import { Config } from '../src/config.ts'
 
 export const root = fileURLToPath(new URL('..', import.meta.url))
 export const read = (file: string) => readFileSync(join(root, file), 'utf8')
-export const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'db/README.md', 'docs/performance.md']
+export const documents = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  'db/README.md',
+  'docs/performance.md',
+]
 
 export interface Fence {
   language: string
