@@ -75,9 +75,10 @@ export async function stream(
         out.end()
       },
       async (error: unknown) => {
-        reject(error)
-        out.destroy(error as Error)
-        if (isNoted && !gone.signal.aborted) warn(error, 'an export broke off')
+        const reason = error as Error
+        reject(reason)
+        out.destroy(reason)
+        if (isNoted && !gone.signal.aborted) warn(reason, 'an export broke off')
         await end(false)
       },
     )
