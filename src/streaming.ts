@@ -74,9 +74,9 @@ export async function stream(
         hasBegun()
         out.end()
       },
-      async (error: unknown) => {
+      async (error: Error) => {
         reject(error)
-        out.destroy(error as Error)
+        out.destroy(error)
         if (isNoted && !gone.signal.aborted) warn(error, 'an export broke off')
         await end(false)
       },
