@@ -56,7 +56,11 @@ t.test('the OpenAPI document', async t => {
   await t.test('has every problem that an operation can answer with', async t => {
     for (const { operation, name } of operations) {
       const statuses = responsesOf(operation).map(([status]) => status)
-      t.equal(statuses.filter(status => status < 300 && status !== 206).length, 1, `${name} succeeds in one way`)
+      t.equal(
+        statuses.filter(status => status < 300 && status !== 206).length,
+        1,
+        `${name} succeeds in one way`,
+      )
       for (const [status, { content }] of responsesOf(operation)) {
         // Of /readyz, which says in JSON what is not ready.
         if (status < 400 || content?.['application/json']) continue

@@ -57,6 +57,7 @@ set search_path = ''
 begin atomic
   update app.exports x set status = 'failed', failure = because, finished_at = statement_timestamp()
   where x.organization_id = e.organization_id and x.id = e.id;
+  select app_private.count_integration(e.organization_id, 'export', e.resource, more_errors => 1);
 end;
 comment on function app_private.end_export(app.exports, text) is 'An export has failed because of something.';
 alter function app_private.end_export(app.exports, text) owner to callboard_definer;
@@ -150,6 +151,8 @@ begin
   update app.exports x
   set status = 'ready', bytes = file_bytes, sha256 = file_sha256, finished_at = statement_timestamp(), expires_at = statement_timestamp() + interval '7 days'
   where x.organization_id = organization and x.id = export;
+  perform app_private.count_integration(organization, 'export', (select x.resource from app.exports x where x.organization_id = finish_export.organization and x.id = export),
+    more_rows => rows_written, more_bytes => file_bytes);
   return true;
 end
 $$;

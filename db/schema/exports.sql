@@ -133,6 +133,10 @@ begin
   end if;
   perform app_private.log_event(app.current_org(), case when is_done then 'export.stream_end' else 'export.stream' end, 'export', stream,
     jsonb_build_object('new', jsonb_build_object('resource', of_resource) || jsonb_strip_nulls(details)));
+  if is_done then
+    perform app_private.count_integration(app.current_org(), 'export', of_resource,
+      more_errors => (not coalesce((details ->> 'is_whole')::boolean, false))::integer, more_rows => coalesce((details ->> 'rows')::bigint, 0));
+  end if;
 end
 $$;
 comment on function app.log_export(uuid, text, jsonb, boolean) is

@@ -19,8 +19,10 @@ const text = (example: string) =>
   Type.String({ maxLength: 1_000_000_000, pattern: '^[^\\u0000]*$', examples: [example] })
 const content = {
   [formats.json]: {
-    schema: Type.Object({}, { additionalProperties: true,
-      maxProperties: 2, examples: [{ items: [], next_cursor: null }] }),
+    schema: Type.Object(
+      {},
+      { additionalProperties: true, maxProperties: 2, examples: [{ items: [], next_cursor: null }] },
+    ),
   },
   [formats.csv]: { schema: text('id\r\n') },
   [formats.ndjson]: { schema: text('{}\n') },
