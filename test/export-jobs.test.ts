@@ -246,6 +246,11 @@ t.test('an export that waits', async t => {
       failure: 'The folder for files is none.',
       link: null,
     })
+    const { body: use } = await call<{ integrations: object[] }>('GET /api/analytics/integrations', { token })
+    t.match(
+      use.integrations.filter(row => (row as { kind: string }).kind === 'export'),
+      [{ name: 'shows', calls: 1, errors: 1, rows: 0 }],
+    )
     await worker.stop()
   })
 })

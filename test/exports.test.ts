@@ -231,6 +231,24 @@ t.test('an export', async t => {
       changes: { new: { rows: 1, is_whole: true } },
     })
   })
+
+  await t.test('counts as use of an integration', async t => {
+    const used = async () => {
+      const { body } = await call<{ integrations: { kind: string; name: string }[] }>(
+        'GET /api/analytics/integrations',
+        { token },
+      )
+      return body.integrations.find(({ kind, name }) => kind === 'export' && name === 'shows') as
+        { calls: number; rows: number; errors: number } | undefined
+    }
+    const before = await used()
+    await call('GET /api/exports/shows?status=hold', { token, headers: csv })
+    t.match(await used(), {
+      calls: (before?.calls ?? 0) + 1,
+      rows: (before?.rows ?? 0) + 1,
+      errors: before?.errors ?? 0,
+    })
+  })
 })
 
 const sorted = (row: object) => Object.fromEntries(Object.entries(row).sort(([a], [b]) => (a < b ? -1 : 1)))
