@@ -25,16 +25,21 @@ select uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send
        uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
 on conflict do nothing;
 
--- Nested hashing with two keys, as in NMAC: a plain sha256(key || text) could be extended.
+-- Nested hashing with two keys, as in NMAC: a plain sha256(key || text) could be extended. One expression
+-- without settings, so that PostgreSQL puts it in the place of the call.
+create or replace function app_private.hash_with(key app_private.context_keys, message bytea) returns bytea
+language sql immutable parallel safe
+return sha256(key.outer_key || sha256(key.inner_key || message));
+comment on function app_private.hash_with(app_private.context_keys, bytea) is 'A message authentication code under this pair of keys (32 bytes).';
+alter function app_private.hash_with(app_private.context_keys, bytea) owner to callboard_definer;
+revoke execute on function app_private.hash_with(app_private.context_keys, bytea) from public;
+
 create or replace function app_private.keyed_hash(message bytea) returns bytea
 language plpgsql stable parallel safe security definer
 set search_path = ''
 as $$
-declare
-  k app_private.context_keys;
 begin
-  select * into strict k from app_private.context_keys;
-  return sha256(k.outer_key || sha256(k.inner_key || message));
+  return (select app_private.hash_with(k, message) from app_private.context_keys k);
 end
 $$;
 comment on function app_private.keyed_hash(bytea) is 'A message authentication code under the database''s own key (32 bytes).';
@@ -43,13 +48,15 @@ revoke execute on function app_private.keyed_hash(bytea) from public;
 
 -- A parallel worker is another backend, where no signature is right. So what asks for the context is
 -- PARALLEL RESTRICTED: the leader finds it once, and (select …) hands the value to the workers.
+-- Several times in every transaction, so it is one function and one statement: each more of either
+-- costs as much as the hashes do.
 create or replace function app_private.context_signature() returns text
 language plpgsql stable parallel restricted
 set search_path = ''
 as $$
 begin
   -- An array's text form quotes its elements, so no value can pose as two.
-  return encode(app_private.keyed_hash(
+  return (select encode(app_private.hash_with(k,
     int4send(pg_backend_pid()) || timestamptz_send(transaction_timestamp()) || convert_to(array[
       current_setting('app.current_org', true),
       current_setting('app.user_id', true),
@@ -58,7 +65,7 @@ begin
       current_setting('app.permissions', true),
       current_setting('app.request_id', true),
       current_setting('app.ip', true)
-    ]::text, 'UTF8')), 'hex');
+    ]::text, 'UTF8')), 'hex') from app_private.context_keys k);
 end
 $$;
 comment on function app_private.context_signature() is 'The signature that the present settings would have in this transaction.';
@@ -72,16 +79,19 @@ create or replace function app_private.set_context(
 language plpgsql volatile
 set search_path = ''
 as $$
+declare
+  -- Assigned rather than performed: an expression costs a fraction of a statement.
+  done text[] := array[
+    set_config('app.current_org', coalesce(organization_id::text, ''), true),
+    set_config('app.user_id', coalesce(user_id::text, ''), true),
+    set_config('app.session_id', coalesce(session_id::text, ''), true),
+    set_config('app.role', coalesce(role, ''), true),
+    -- A blank on both sides of every name: one search finds a whole word.
+    set_config('app.permissions', ' ' || array_to_string(permissions, ' ') || ' ', true),
+    set_config('app.request_id', coalesce(request_id, ''), true),
+    set_config('app.ip', coalesce(host(ip), ''), true)];
 begin
-  perform set_config('app.current_org', coalesce(organization_id::text, ''), true),
-          set_config('app.user_id', coalesce(user_id::text, ''), true),
-          set_config('app.session_id', coalesce(session_id::text, ''), true),
-          set_config('app.role', coalesce(role, ''), true),
-          -- A blank on both sides of every name: one search finds a whole word.
-          set_config('app.permissions', ' ' || array_to_string(permissions, ' ') || ' ', true),
-          set_config('app.request_id', coalesce(request_id, ''), true),
-          set_config('app.ip', coalesce(host(ip), ''), true);
-  perform set_config('app.signature', app_private.context_signature(), true);
+  done[1] := set_config('app.signature', app_private.context_signature(), true);
 end
 $$;
 comment on function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) is
@@ -187,8 +197,10 @@ language plpgsql stable parallel restricted security definer
 set search_path = ''
 as $$
 begin
-  if strpos(current_setting('app.permissions', true), ' ' || permission || ' ') > 0 then
-    return app.current_org();
+  -- As current_org, which would be one more function in every statement.
+  if strpos(current_setting('app.permissions', true), ' ' || permission || ' ') > 0
+    and app_private.context_signature() = current_setting('app.signature', true) then
+    return nullif(current_setting('app.current_org', true), '');
   end if;
   return null;
 end
@@ -201,7 +213,6 @@ grant execute on function app.org_if(text) to callboard_api;
 
 create or replace function app.has_permission(permission text) returns boolean
 language sql stable parallel restricted
-set search_path = ''
 return app.org_if(permission) is not null;
 comment on function app.has_permission(text) is 'Whether the member of this transaction holds the permission.';
 revoke execute on function app.has_permission(text) from public;

@@ -83,7 +83,6 @@ comment on column app.event_log.erased_at is 'When changes, request_id, ip and s
 
 create or replace function app.event_time(event uuid) returns timestamptz
 language sql immutable strict parallel safe
-set search_path = ''
 return to_timestamp(('x' || translate(left(event::text, 13), '-', ''))::bit(48)::bigint::numeric / 1000);
 comment on function app.event_time(uuid) is 'The millisecond in which the event with this id occurred.';
 revoke execute on function app.event_time(uuid) from public;
@@ -91,7 +90,6 @@ grant execute on function app.event_time(uuid) to callboard_api, callboard_audit
 
 create or replace function app_private.nobody() returns uuid
 language sql immutable parallel safe
-set search_path = ''
 return uuid '00000000-0000-0000-0000-000000000000';
 comment on function app_private.nobody() is 'The organization of events that belong to none.';
 alter function app_private.nobody() owner to callboard_definer;
@@ -99,7 +97,6 @@ revoke execute on function app_private.nobody() from public;
 
 create or replace function app_private.is_trusted() returns boolean
 language sql stable
-set search_path = ''
 return session_user = 'callboard_worker' or pg_has_role(session_user, 'callboard_owner', 'member');
 comment on function app_private.is_trusted() is 'Whether the login is the worker, the migrator or a superuser, who may change rows in nobody''s name.';
 alter function app_private.is_trusted() owner to callboard_definer;

@@ -2,7 +2,6 @@
 
 create or replace function app.uuid_v7() returns uuid
 language sql volatile parallel safe
-set search_path = ''
 return encode(
   set_bit(set_bit(
     overlay(uuid_send(gen_random_uuid())
@@ -25,7 +24,6 @@ grant execute on function app_private.random_token() to callboard_definer;
 
 create or replace function app_private.digest(secret text) returns bytea
 language sql immutable strict parallel safe
-set search_path = ''
 return sha256(convert_to(secret, 'UTF8'));
 comment on function app_private.digest(text) is
   'What is stored of a random secret: its SHA-256. Enough for 200 random bits; never used for passwords.';
@@ -97,7 +95,6 @@ grant execute on function app.refusal(integer, text, text) to callboard_definer;
 
 create or replace function app.etag(version integer) returns text
 language sql immutable parallel safe
-set search_path = ''
 return '"' || version || '"';
 comment on function app.etag(integer) is 'The ETag of a row version (RFC 9110, strong).';
 revoke execute on function app.etag(integer) from public;
@@ -105,7 +102,6 @@ grant execute on function app.etag(integer) to callboard_api, callboard_definer;
 
 create or replace function app.matches(version integer, if_match text) returns boolean
 language sql immutable parallel safe
-set search_path = ''
 return if_match is null or if_match = '*'
   or app.etag(version) = any (string_to_array(replace(if_match, ' ', ''), ','));
 comment on function app.matches(integer, text) is 'Whether an If-Match header (a list of ETags, * or null) allows this version.';
@@ -114,7 +110,6 @@ grant execute on function app.matches(integer, text) to callboard_api, callboard
 
 create or replace function app.in_bin(body json, deleted_at timestamptz, deleted_by uuid) returns json
 language sql immutable parallel safe
-set search_path = ''
 return case when deleted_at is null then body
   else (body::jsonb || jsonb_build_object('deleted_at', deleted_at, 'deleted_by', deleted_by))::json end;
 comment on function app.in_bin(json, timestamptz, uuid) is 'The JSON of a row, and if it is in the bin also since when and who put it there.';

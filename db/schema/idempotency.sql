@@ -35,7 +35,7 @@ declare
   known app.idempotency_keys;
 begin
   -- The policy shows this user's own; a key that is old is free, purged or not.
-  delete from app.idempotency_keys k where k.created_at < now() - interval '24 hours';
+  delete from app.idempotency_keys k where k.key = the_key and k.created_at < now() - interval '24 hours';
   -- A request with the same key that is under way holds the row: this waits for its end.
   insert into app.idempotency_keys (key, request_hash) values (the_key, hash) on conflict do nothing;
   if found then

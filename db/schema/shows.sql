@@ -61,7 +61,8 @@ create table if not exists app.shows (
 create index if not exists shows_organization_id_show_on_idx on app.shows (organization_id, show_on, id) where deleted_at is null;
 create index if not exists shows_organization_id_created_at_idx on app.shows (organization_id, created_at, id) where deleted_at is null;
 create index if not exists shows_organization_id_title_idx on app.shows (organization_id, title, id) where deleted_at is null;
-create index if not exists shows_organization_id_venue_id_idx on app.shows (organization_id, venue_id, show_on) where deleted_at is null;
+-- Also of those in the bin: app.search_shows looks there, too, and the foreign key does.
+create index if not exists shows_organization_id_venue_id_idx on app.shows (organization_id, venue_id, show_on);
 create index if not exists shows_search_idx on app.shows using gin (organization_id, (title || ' ' || artist) app_private.gin_trgm_ops);
 alter index app.shows_search_idx alter column 2 set statistics 0;
 alter table app.shows alter column title set statistics 0, alter column artist set statistics 0, alter column notes set statistics 0,
