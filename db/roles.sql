@@ -74,3 +74,8 @@ $$;
 -- belongs to the login. SET ROLE would need a line in every migration.
 grant callboard_owner to callboard_migrator;
 alter role callboard_migrator set role to 'callboard_owner';
+
+-- One plan for a statement, whoever asks: PostgreSQL would otherwise plan a list anew for each call, because of
+-- its LIMIT, which takes longer than many of them. The organization is no value that a plan could know anyway.
+alter role callboard_api set plan_cache_mode to 'force_generic_plan';
+alter role callboard_support set plan_cache_mode to 'force_generic_plan';

@@ -84,12 +84,8 @@ export async function transact<T>(
   // What injected SQL may have left on this connection (a time zone, a setting that carries
   // somebody's data) ends here: every transaction starts from the settings of its login.
   const before = [
-    send(sql`reset all`),
-    send(
-      readOnly
-        ? sql`begin isolation level read committed read only`
-        : sql`begin isolation level read committed read write`,
-    ),
+    // As one text without parameters, which is one message and not prepared.
+    send(sql.unsafe(`reset all; begin isolation level read committed read ${readOnly ? 'only' : 'write'}`)),
     ...enter.map(query => send(query)),
   ]
   let result: PromiseLike<T> | undefined

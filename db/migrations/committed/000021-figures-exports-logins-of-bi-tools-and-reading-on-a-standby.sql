@@ -1,5 +1,5 @@
 --! Previous: sha1:9e1e7738c5a9848291e62c9d93aa2eb427b6ebbe
---! Hash: sha1:39de87d74106fe3acbaba76ebf40490f7b592ef9
+--! Hash: sha1:972646c51b2968cc02f7fa2d9e4a446a0e7710c5
 --! Message: Figures, exports, logins of BI tools and reading on a standby
 
 -- REFRESH MATERIALIZED VIEW CONCURRENTLY makes a temporary table: db/database.sql says so to new databases.
@@ -1946,6 +1946,10 @@ begin
   end if;
   perform app_private.log_event(app.current_org(), case when is_done then 'export.stream_end' else 'export.stream' end, 'export', stream,
     jsonb_build_object('new', jsonb_build_object('resource', of_resource) || jsonb_strip_nulls(details)));
+  if is_done then
+    perform app_private.count_integration(app.current_org(), 'export', of_resource,
+      more_errors => (not coalesce((details ->> 'is_whole')::boolean, false))::integer, more_rows => coalesce((details ->> 'rows')::bigint, 0));
+  end if;
 end
 $$;
 comment on function app.log_export(uuid, text, jsonb, boolean) is
@@ -2014,6 +2018,7 @@ set search_path = ''
 begin atomic
   update app.exports x set status = 'failed', failure = because, finished_at = statement_timestamp()
   where x.organization_id = e.organization_id and x.id = e.id;
+  select app_private.count_integration(e.organization_id, 'export', e.resource, more_errors => 1);
 end;
 comment on function app_private.end_export(app.exports, text) is 'An export has failed because of something.';
 alter function app_private.end_export(app.exports, text) owner to callboard_definer;
@@ -2107,6 +2112,8 @@ begin
   update app.exports x
   set status = 'ready', bytes = file_bytes, sha256 = file_sha256, finished_at = statement_timestamp(), expires_at = statement_timestamp() + interval '7 days'
   where x.organization_id = organization and x.id = export;
+  perform app_private.count_integration(organization, 'export', (select x.resource from app.exports x where x.organization_id = finish_export.organization and x.id = export),
+    more_rows => rows_written, more_bytes => file_bytes);
   return true;
 end
 $$;

@@ -1,5 +1,5 @@
---! Previous: sha1:39de87d74106fe3acbaba76ebf40490f7b592ef9
---! Hash: sha1:fa72d03fd1b068f72e836172a56fe986d9c45737
+--! Previous: sha1:972646c51b2968cc02f7fa2d9e4a446a0e7710c5
+--! Hash: sha1:4ca522ef2edbbc6a7bfb76bda928264d8f26ac27
 --! Message: A shorter way through the database
 
 -- The signature and the entrance in fewer statements, and small functions that PostgreSQL can put in the place of
