@@ -74,7 +74,8 @@ export async function stream(
         hasBegun()
         out.end()
       },
-      async (error: Error) => {
+      async (thrown: unknown) => {
+        const error = thrown instanceof Error ? thrown : new Error(String(thrown))
         reject(error)
         out.destroy(error)
         if (isNoted && !gone.signal.aborted) warn(error, 'an export broke off')
