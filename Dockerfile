@@ -13,7 +13,7 @@ COPY scripts ./scripts
 COPY src ./src
 
 # Mails become files here while there is no SMTP_URL; nothing else is ever written.
-RUN install --directory --owner=node --group=node /data
+RUN install --directory --owner=node --group=node /data /exports
 ENV DATA_DIR=/data HOST=0.0.0.0 PORT=3000
 
 USER node

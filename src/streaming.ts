@@ -74,11 +74,11 @@ export async function stream(
         hasBegun()
         out.end()
       },
-      async (error: unknown) => {
-        const reason = error as Error
-        reject(reason)
-        out.destroy(reason)
-        if (isNoted && !gone.signal.aborted) warn(reason, 'an export broke off')
+      async (thrown: unknown) => {
+        const error = thrown instanceof Error ? thrown : new Error(String(thrown))
+        reject(error)
+        out.destroy(error)
+        if (isNoted && !gone.signal.aborted) warn(error, 'an export broke off')
         await end(false)
       },
     )

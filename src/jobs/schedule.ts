@@ -27,7 +27,7 @@ export const schedule: Scheduled[] = [
   // What turned up later than that.
   { task: 'seal_events', cron: '* * * * *', sql: 'select app.seal_events()' },
   // Which also has the files swept, by a job of its own.
-  { task: 'expire_exports', cron: '*/10 * * * *', sql: 'select app.expire_exports()' },
+  { task: 'expire_exports', cron: '7,27,47 * * * *', sql: 'select app.expire_exports()' },
   { task: 'purge_expired', cron: '17 * * * *', sql: 'select app.purge_expired()' },
   // In this order: only what is sealed is purged, and only a month that is empty is dropped.
   { task: 'seal_missed_events', cron: '5 3 * * *', sql: `select app.seal_events('10 years')` },
