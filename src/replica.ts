@@ -1,11 +1,24 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { Unavailable } from './database/pool.ts'
+import { type Pool, Unavailable } from './database/pool.ts'
 import type { Replica } from './database/replica.ts'
 import { UnsafeDatabase } from './database/safety.ts'
+import type { UnderWay } from './streaming.ts'
 import { leave, noteBreach, organizationOf, transact, type Work } from './tenant.ts'
 
 declare module 'fastify' {
+  interface FastifyInstance {
+    /**
+     * As `request.analytics`, for what is sent while it is read, which the primary does by `onPrimary`. Once
+     * something has been sent there is no second try.
+     */
+    readBehind: <T>(
+      request: FastifyRequest,
+      work: Work<T>,
+      onPrimary: () => Promise<T>,
+      underWay: UnderWay,
+    ) => Promise<T>
+  }
   interface FastifyRequest {
     /**
      * As `tenant`, for what may be some seconds old: reads on the standby if there is one that is well.
@@ -70,10 +83,18 @@ export const replicas = fp(
       if (isGone || reason === 'served') isUsed = !isGone
     }
 
-    function read<T>(from: Replica, pass: string, org: string, work: Work<T>) {
-      return from.pool.use(async sql => {
+    /** The pool of the standby, what to do there, and of a stream how far that is. */
+    interface Reading<T> {
+      from: Replica
+      pool: Pool
+      work: Work<T>
+      underWay?: UnderWay
+    }
+
+    function read<T>(request: FastifyRequest, pass: string, { from, pool, work, underWay }: Reading<T>) {
+      return pool.use(async sql => {
         const entrance = from.enter(sql, pass)
-        const done = transact(sql, true, [entrance], work, leave(org))
+        const done = transact(sql, true, [entrance], work, leave(organizationOf(request)))
         let timer: NodeJS.Timeout | undefined
         const hanging = new Promise<never>((_, reject) => {
           timer = setTimeout(() => {
@@ -84,24 +105,27 @@ export const replicas = fp(
           clearTimeout(timer)
         }
         // Not before the transaction is under way: this would send it.
-        entrance.then(clear, clear)
-        const value = await Promise.race([done, hanging]).finally(clear)
-        const [row] = await entrance
-        return { value, age: Number(row?.['age']) }
-      })
+        entrance.then(([row]) => {
+          clear()
+          // Now, because the head of a stream does not wait for its end.
+          request.dataAge = Number(row?.['age'])
+        }, clear)
+        return { value: await Promise.race([done, hanging]).finally(clear) }
+      }, underWay?.signal)
     }
 
-    async function readBehind<T>(request: FastifyRequest, from: Replica, work: Work<T>) {
-      const org = organizationOf(request)
+    async function readThere<T>(request: FastifyRequest, reading: Reading<T>) {
       // Who may read what is said by the primary, in this request: see db/schema/replicas.sql.
       const [row] = await request.tenant(sql => sql<[{ pass: string }]>`select app.issue_pass() as pass`)
       try {
-        const found = await read(from, row.pass, org, work)
+        const found = await read(request, row.pass, reading)
         note('served')
-        app.metrics.replicaAge.set(found.age)
+        app.metrics.replicaAge.set(request.dataAge ?? 0)
         return found
       } catch (error) {
-        if ((error as Error).message === 'isolation_breach') noteBreach(app, org, error)
+        if ((error as Error).message === 'isolation_breach') noteBreach(app, organizationOf(request), error)
+        const { underWay } = reading
+        if (underWay?.signal.aborted || underWay?.hasBegun()) throw error
         const reason = reasonOf(error)
         if (reason === undefined) throw error
         note(reason, error)
@@ -109,21 +133,30 @@ export const replicas = fp(
       }
     }
 
-    app.decorateRequest('dataAge', undefined)
-    app.decorateRequest('analytics', async function <T>(this: FastifyRequest, work: Work<T>) {
-      const isReading = this.method === 'GET' || this.method === 'HEAD'
-      if (replica && isReading && this.user.scope !== 'superadmin') {
-        const isUp = isReady(replica)
+    async function prefer<T>(
+      request: FastifyRequest,
+      reading: Reading<T> | undefined,
+      onPrimary: () => Promise<T>,
+    ): Promise<T> {
+      const isReading = request.method === 'GET' || request.method === 'HEAD'
+      if (reading && isReading && request.user.scope !== 'superadmin') {
+        const isUp = isReady(reading.from)
         if (!isUp) note('resting')
-        const found = isUp ? await readBehind(this, replica, work) : undefined
-        if (found) {
-          this.dataAge = found.age
-          return found.value
-        }
+        const found = isUp ? await readThere(request, reading) : undefined
+        if (found) return found.value
       }
-      const value = await this.tenant(work)
-      this.dataAge = 0
-      return value
+      request.dataAge = 0
+      return onPrimary()
+    }
+
+    app.decorateRequest('dataAge', undefined)
+    app.decorateRequest('analytics', function <T>(this: FastifyRequest, work: Work<T>) {
+      const reading = replica && { from: replica, pool: replica.pool, work }
+      return prefer(this, reading, () => this.tenant(work))
+    })
+    app.decorate('readBehind', (request, work, onPrimary, underWay) => {
+      const reading = replica && { from: replica, pool: replica.exportPool, work, underWay }
+      return prefer(request, reading, onPrimary)
     })
     app.addHook('onSend', async (request, reply) => {
       if (request.dataAge !== undefined && reply.statusCode < 300)

@@ -16,11 +16,26 @@ export interface Parts {
   noteEnd: (sql: Client, isWhole: boolean) => PendingQuery<Row[]>
 }
 /** Runs work as the member who asks, on a connection out of that pool, or out of the usual one. */
-export type Inside = <T>(
+type Inside = <T>(
   isReadOnly: boolean,
   work: (sql: Client) => PromiseLike<T>,
   on?: Pick<Pool, 'use'>,
 ) => Promise<T>
+/** Work whose result is sent while it is read: whether it was given up, and whether it can still be begun anew. */
+export interface UnderWay {
+  signal: AbortSignal
+  hasBegun: () => boolean
+}
+/** How a long answer gets to the database. */
+export interface Doors {
+  inside: Inside
+  /** As `inside`, for the reading, which a standby may do instead of that connection. */
+  reading: (
+    work: (sql: Client) => PromiseLike<void>,
+    on: Pick<Pool, 'use'>,
+    underWay: UnderWay,
+  ) => Promise<void>
+}
 
 /**
  * Begins to send, and resolves with the stream once it has a first piece. Before that it rejects with what the
@@ -30,7 +45,7 @@ export type Inside = <T>(
 export async function stream(
   pool: Pool,
   request: FastifyRequest,
-  inside: Inside,
+  { inside, reading }: Doors,
   parts: Parts,
 ): Promise<Readable> {
   const { busy, size } = pool.stats()
@@ -54,7 +69,15 @@ export async function stream(
       const on = { use: <T>(work: (sql: Client) => PromiseLike<T>) => Promise.resolve(work(sql)) }
       await inside(false, parts.note, on)
       isNoted = true
-      await inside(true, client => pour(parts.pieces(client), out, hasBegun, gone.signal), on)
+      let isBegun = false
+      const begin = () => {
+        isBegun = true
+        hasBegun()
+      }
+      await reading(client => pour(parts.pieces(client), out, begin, gone.signal), on, {
+        signal: gone.signal,
+        hasBegun: () => isBegun,
+      })
     }, gone.signal)
   }
   const end = async (isWhole: boolean) => {

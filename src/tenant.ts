@@ -6,7 +6,7 @@ import fp from 'fastify-plugin'
 import type { PendingQuery, Row } from 'postgres'
 import type { Client, Pool } from './database/pool.ts'
 import { Problem } from './problem.ts'
-import { type Inside, type Parts, stream } from './streaming.ts'
+import { type Doors, type Parts, stream } from './streaming.ts'
 import type { AccessToken } from './tokens.ts'
 
 /** What SQL answers to a request: see app.answer in db/schema/helpers.sql. `body` is JSON text. */
@@ -84,8 +84,12 @@ export async function transact<T>(
   // What injected SQL may have left on this connection (a time zone, a setting that carries
   // somebody's data) ends here: every transaction starts from the settings of its login.
   const before = [
-    // As one text without parameters, which is one message and not prepared.
-    send(sql.unsafe(`reset all; begin isolation level read committed read ${readOnly ? 'only' : 'write'}`)),
+    send(sql`reset all`),
+    send(
+      readOnly
+        ? sql`begin isolation level read committed read only`
+        : sql`begin isolation level read committed read write`,
+    ),
     ...enter.map(query => send(query)),
   ]
   let result: PromiseLike<T> | undefined
@@ -262,9 +266,11 @@ export const tenant = fp(
         return this.support(org, () => {
           throw new Problem(403, 'permission_denied', 'Exports are for members.')
         })
-      const inside: Inside = (isReadOnly, work, on) =>
+      const inside: Doors['inside'] = (isReadOnly, work, on) =>
         inOrganization(org, isReadOnly, sql => [enter(sql, this, org)], work, on)
-      return stream(exportPool, this, inside, parts)
+      const reading: Doors['reading'] = (work, on, underWay) =>
+        app.readBehind(this, work, () => inside(true, work, on), underWay)
+      return stream(exportPool, this, { inside, reading }, parts)
     })
     const noSupport = () => {
       throw new Problem(403, 'support_grant_needed', 'This server lets no superadmins in.')

@@ -61,6 +61,10 @@ t.test('every function with the ids of another organization', async t => {
     boolean: 'true',
     date: 'current_date',
     'timestamp with time zone': 'now()',
+    interval: `'1 day'`,
+    'double precision': '1',
+    // Without a type, because the element of a VARIADIC is written in the same way.
+    'text[]': `'{finance_by_month}'`,
   }
   t.ok(functions.length > 40, 'there are many')
   const ids = [

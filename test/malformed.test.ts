@@ -107,7 +107,8 @@ t.test('bodies that do not have their form', async t => {
         t.equal(outcome(answer), '400 validation', name)
         t.match(answer.body.errors, [{ message: `must have required property '${name}'` }])
       }
-      for (const body of [null, [], [example], 'text', 5, true, {}])
+      const isEnough = schema.required === undefined && schema.minProperties === undefined
+      for (const body of [null, [], [example], 'text', 5, true, ...(isEnough ? [] : [{}])])
         t.equal(
           outcome(await ask(operation, { body: JSON.stringify(body) })),
           '400 validation',

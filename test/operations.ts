@@ -9,6 +9,7 @@ export interface Schema {
   anyOf?: Schema[]
   properties?: Record<string, Schema>
   required?: string[]
+  minProperties?: number
   items?: Schema
   format?: string
   pattern?: string

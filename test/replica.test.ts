@@ -226,6 +226,47 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
     }, 10)
   })
 
+  await t.test('streams exports, too, to those who may have them, and says how old they are', async t => {
+    const read = async ({ token }: Person) => {
+      const { status, text, headers } = await call('GET /api/exports/finance-records', {
+        token,
+        headers: { accept: 'text/csv' },
+      })
+      return { status, lines: text.split('\r\n').length, age: Number(headers['data-age']) }
+    }
+    await standby.catchUp()
+    const before = await read(ana)
+    t.match(before, { status: 200, age: 0 })
+    const manager = await join(server, ana, 'manager')
+    await behind(async () => {
+      await enter()
+      const { lines, age } = await read(ana)
+      t.equal(lines, before.lines, 'the standby has no more')
+      t.ok(age > 0)
+      await call(`DELETE /api/users/${manager.id}`, { token: ana.token })
+      t.match(await read(manager), { status: 403 })
+    })
+    t.match(await read(ana), { lines: before.lines + 1, age: 0 })
+  })
+
+  await t.test('is made up for until something has been sent', async t => {
+    const { ask } = await withRoutes(t, standby.url('callboard_api'), app => {
+      for (const begun of [true, false])
+        app.get(`/${begun}`, hidden(app), (request, reply) =>
+          app
+            .readBehind<Answer[]>(
+              request,
+              sql => sql`select no_such_column`,
+              () => Promise.resolve([{ body: '{"n": 1}' }]),
+              { signal: new AbortController().signal, hasBegun: () => begun },
+            )
+            .then(reply.json),
+        )
+    })
+    t.match(await ask('/false'), { status: 200, age: 0, body: { n: 1 } })
+    t.match(await ask('/true'), { status: 500 })
+  })
+
   await t.test('serves no superadmin and no change', async t => {
     const support = await superadmin(server, await register(server, 'Sue'), ana.organization)
     t.match(await figures(support), { status: 200, headers: { 'data-age': '0' } })

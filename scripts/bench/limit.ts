@@ -11,11 +11,7 @@ export interface Script {
 }
 
 // What Callboard sends beyond the work itself is its own cost, not PostgreSQL's: the limit goes without.
-const isExtra = (sql: string) => /^\s*select app\.confirm_organization\b/i.test(sql)
-const withoutReset = (statement: Statement) => ({
-  ...statement,
-  sql: statement.sql.replace(/^\s*reset all;\s*/i, ''),
-})
+const isExtra = (sql: string) => /^\s*(reset all|select app\.confirm_organization\b)/i.test(sql)
 const isEntrance = (sql: string) => /\bapp\.enter\(/i.test(sql)
 
 /** What a server asks PostgreSQL for each person's requests: one script a person. `take` has what has passed. */
@@ -52,9 +48,7 @@ export async function record(
         const answer = await fetch(url + path, { method, headers, ...(body !== undefined && { body }) })
         await answer.arrayBuffer()
         if (answer.status !== status) throw new Error(`${method} ${path} was answered ${answer.status}`)
-        const sent = take()
-          .filter(({ sql: text }) => !isExtra(text))
-          .map(withoutReset)
+        const sent = take().filter(({ sql: text }) => !isExtra(text))
         if (n < 0) continue
         if (seen[0]?.some(({ sql: text }, i) => text !== sent[i]?.sql))
           throw new Error(`${method} ${path} asks PostgreSQL otherwise each time`)

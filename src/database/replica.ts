@@ -6,6 +6,8 @@ import { checkDatabase } from './safety.ts'
 /** A standby to read from. */
 export interface Replica {
   pool: Pool
+  /** Connections that only exports use, which take their time. */
+  exportPool: Pool
   /** Looks at its login as at that of the API, and returns warnings. Throws UnsafeDatabase, or a 503 Problem if it is away. */
   check: () => Promise<string[]>
   /** Whether that has been done and was well. */
@@ -17,16 +19,21 @@ export interface Replica {
 
 /** A pool of connections to DATABASE_REPLICA_URL, none of which is open yet. */
 export function openReplica(config: Config, url: string): Replica {
+  const options = { url, prepare: config.PREPARE_STATEMENTS, applicationName: 'callboard replica' }
   const pool = createPool({
-    url,
+    ...options,
     size: config.POOL_SIZE,
     deadline: config.DATABASE_DEADLINE * 1000,
-    prepare: config.PREPARE_STATEMENTS,
-    applicationName: 'callboard replica',
+  })
+  const exportPool = createPool({
+    ...options,
+    size: config.EXPORT_STREAMS,
+    deadline: config.EXPORT_DEADLINE * 1000,
   })
   let isChecked = false
   return {
     pool,
+    exportPool,
     check: async () => {
       const warnings = await checkDatabase(url, config.NODE_ENV === 'production', true)
       isChecked = true
@@ -35,6 +42,8 @@ export function openReplica(config: Config, url: string): Replica {
     isChecked: () => isChecked,
     enter: (sql, pass) =>
       sql`select app.enter_by_pass(${pass}, ${`${config.DATABASE_REPLICA_MAX_LAG} seconds`}::text::interval) as age`,
-    close: () => pool.close(),
+    close: async () => {
+      await Promise.all([pool.close(), exportPool.close()])
+    },
   }
 }

@@ -11,7 +11,7 @@ import {
   ShowProfits,
 } from '../analytics-shapes.ts'
 import type { App } from '../fastify.ts'
-import { answer } from '../openapi.ts'
+import { answer, IdempotencyKey } from '../openapi.ts'
 import { ListQuery, ShortList, Strict } from '../schemas.ts'
 import type { Answer } from '../tenant.ts'
 
@@ -168,6 +168,7 @@ export async function analyticsRoutes(app: App) {
         description:
           'What has changed is computed anew within a minute anyway; this does not wait for that. How far it is, `GET` tells. Figures that take long to compute rest afterwards: twenty times as long, and ten minutes at most.',
         'x-permission': 'analytics.refresh',
+        headers: IdempotencyKey,
         response: { 202: answer('It will be done', RefreshAsked) },
       },
     },

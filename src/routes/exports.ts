@@ -42,7 +42,9 @@ export async function exportRoutes(app: App) {
           'x-permission': permission,
           'x-problems': ['not_acceptable', 'exports_busy'],
           querystring: Strict({ ...list.filters, bom: Type.Optional(Bom) }),
-          response: { 200: { description: 'All rows', headers: {}, content: contentOf(list.item) } },
+          response: {
+            200: { description: 'All rows', headers: { 'Data-Age': {} }, content: contentOf(list.item) },
+          },
         },
       },
       async (request, reply) => {
