@@ -56,7 +56,10 @@ $$;
 -- Who else is connected, from where, and what their tools call themselves, is nobody's business: the logins
 -- of BI tools belong to many organizations. The definer needs it to seal events.
 revoke all on pg_catalog.pg_stat_activity from public;
-revoke execute on function pg_catalog.pg_stat_get_activity(integer) from public;
+revoke execute on function pg_catalog.pg_stat_get_activity(integer), pg_catalog.pg_stat_get_backend_idset(),
+  pg_catalog.pg_stat_get_backend_pid(integer), pg_catalog.pg_stat_get_backend_userid(integer) from public;
+grant execute on function pg_catalog.pg_stat_get_backend_idset(), pg_catalog.pg_stat_get_backend_pid(integer),
+  pg_catalog.pg_stat_get_backend_userid(integer) to pg_monitor;
 grant select on pg_catalog.pg_stat_activity to pg_monitor, callboard_definer, callboard_bi_admin;
 grant execute on function pg_catalog.pg_stat_get_activity(integer) to pg_monitor, callboard_definer, callboard_bi_admin;
 grant execute on function pg_catalog.pg_terminate_backend(integer, bigint) to callboard_bi_admin;

@@ -41,7 +41,9 @@ export const Config = Type.Object({
   BI_DATABASE_URL: text(
     'where BI tools reach the database, without a user, to be shown to who makes a login for one (default: as in DATABASE_URL)',
   ),
-  DATABASE_REPLICA_URL: text('connection of callboard_api to a standby, which then serves analytics'),
+  DATABASE_REPLICA_URL: text(
+    'connection of callboard_api to a standby, which then serves analytics and streamed exports',
+  ),
   DATABASE_REPLICA_MAX_LAG: seconds(
     10,
     'how far behind the standby may be; beyond that DATABASE_URL serves what it would',
@@ -75,7 +77,7 @@ export const Config = Type.Object({
     description: 'largest file to import (bytes)',
   }),
   EXPORT_STREAMS: Type.Integer({
-    default: 10,
+    default: 20,
     minimum: 1,
     maximum: 500,
     description: 'exports that are sent at a time, each with a connection of callboard_api besides POOL_SIZE',

@@ -10,6 +10,8 @@ import { Problem } from './problem.ts'
 export interface Parts {
   /** Logs that it begins; committed before anything is read, so that nothing is taken without a trace. */
   note: (sql: Client) => PendingQuery<Row[]>
+  /** Refuses whoever may not have it any more. */
+  check: (sql: Client) => PendingQuery<Row[]>
   /** Reads it, in one transaction that can only read. */
   pieces: (sql: Client) => AsyncIterable<string | Buffer>
   /** Logs how it ended. */
@@ -37,10 +39,15 @@ export interface Doors {
   ) => Promise<void>
 }
 
+/** How many an organization has of those that run: at most half of all, so that none keeps the others from theirs. */
+const running = new Map<string | null, number>()
+/** How often it is asked whether the one who reads may go on, in milliseconds. */
+const checkEvery = 5000
+
 /**
  * Begins to send, and resolves with the stream once it has a first piece. Before that it rejects with what the
  * database says, or with 503 exports_busy. An error behind the first piece cuts the stream, so that it does not
- * look like an answer; a client that goes away gives the connection back at once.
+ * look like an answer, and so does losing the permission; a client that goes away gives the connection back at once.
  */
 export async function stream(
   pool: Pool,
@@ -49,7 +56,10 @@ export async function stream(
   parts: Parts,
 ): Promise<Readable> {
   const { busy, size } = pool.stats()
-  if (busy >= size) throw new Problem(503, 'exports_busy')
+  const { org } = request.user
+  const own = running.get(org) ?? 0
+  if (busy >= size || own >= Math.ceil(size / 2)) throw new Problem(503, 'exports_busy')
+  running.set(org, own + 1)
   const out = new PassThrough()
   out.on('error', () => {})
   const gone = new AbortController()
@@ -80,7 +90,17 @@ export async function stream(
       })
     }, gone.signal)
   }
+  const checking = setInterval(() => {
+    inside(true, parts.check).catch((error: unknown) => {
+      // Without an answer there is none: the database may be busy.
+      if (/^PT4/.test(String((error as { code?: unknown }).code))) gone.abort(error)
+    })
+  }, checkEvery)
   const end = async (isWhole: boolean) => {
+    clearInterval(checking)
+    const left = (running.get(org) ?? 1) - 1
+    if (left > 0) running.set(org, left)
+    else running.delete(org)
     socket.off('close', leave)
     if (isNoted)
       await inside(false, sql => parts.noteEnd(sql, isWhole)).catch((error: unknown) => {

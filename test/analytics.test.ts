@@ -285,6 +285,13 @@ t.test('figures', async t => {
       },
     ])
     await sql`rollback`
+    const clerk = await joinAs(server, ana.owner, ['analytics.read', 'finance.read'])
+    t.equal((await call('GET /api/analytics/finance', { token: clerk.token })).status, 200)
+    t.equal(
+      (await call('GET /api/analytics/finance/shows', { token: clerk.token })).status,
+      403,
+      'titles of shows',
+    )
     const cook = await joinAs(server, ana.owner, ['shows.read', 'finance.read'])
     for (const path of ['finance', 'shows', 'dashboard', 'refresh'])
       t.equal((await call(`GET /api/analytics/${path}`, { token: cook.token })).status, 403, path)

@@ -392,13 +392,15 @@ t.test('BI credentials', async t => {
     await revoke(made)
   })
 
-  await t.test('a superadmin sees them, and makes none without leave to write', async t => {
+  await t.test('a superadmin sees them, and makes none, because it would outlive their grant', async t => {
     const sam = await superadmin(server, erin, ana.organization)
     t.equal((await call('GET /api/bi-credentials', { token: sam.token })).status, 200)
-    t.equal(
-      outcome(await call('POST /api/bi-credentials', { token: sam.token, body: { name: 'x' } })),
-      '403 permission_denied',
-    )
+    const writing = await superadmin(server, erin, ana.organization, { mayWrite: true })
+    for (const { token } of [sam, writing])
+      t.equal(
+        outcome(await call('POST /api/bi-credentials', { token, body: { name: 'x' } })),
+        '403 permission_denied',
+      )
   })
 })
 

@@ -166,6 +166,18 @@ t.test('a file', async t => {
       '403 permission_denied',
       'the session that made the link has ended',
     )
+    const admin = await join(server, owner, 'admin')
+    const bin = await settled(
+      (await ask({ resource: 'shows', filters: { deleted: 'only' } }, admin)).body.id,
+      admin,
+    )
+    t.equal((await fetchFile(bin.link)).status, 200)
+    await call(`PATCH /api/users/${admin.id}`, { token, body: { role: 'manager' } })
+    t.equal(
+      outcome(await fetchFile(bin.link)),
+      '403 permission_denied',
+      'the bin is for those who may delete',
+    )
     const other = await join(server, owner, 'manager')
     const theirs = await settled((await ask({}, other)).body.id, other)
     await call(`DELETE /api/users/${other.id}`, { token })

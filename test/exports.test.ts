@@ -254,7 +254,7 @@ t.test('an export', async t => {
 const sorted = (row: object) => Object.fromEntries(Object.entries(row).sort(([a], [b]) => (a < b ? -1 : 1)))
 
 t.test('a long export', async t => {
-  const server = await startServer(t, { EXPORT_STREAMS: '2' })
+  const server = await startServer(t, { EXPORT_STREAMS: '4' })
   const { db } = server
   const ana = await register(server, 'Ana')
   await fill(server, ana, 30_000)
@@ -285,11 +285,24 @@ t.test('a long export', async t => {
     },
   )
 
+  await t.test('ends when the one who reads it may not any more', async t => {
+    const manager = await join(server, ana, 'manager')
+    const answer = await open(manager.token)
+    await server.call(`DELETE /api/users/${manager.id}`, { token: ana.token })
+    await until(() => busy() === 0, 15)
+    await t.rejects(async () => {
+      for await (const piece of answer as AsyncIterable<Buffer>) t.ok(piece.length > 0)
+    })
+  })
+
   await t.test('is one of so many at a time, and leaves the others their connections', async t => {
     const [first, second] = [await open(ana.token), await open(ana.token, ndjson.accept)]
     const third = await open(ana.token)
     t.equal(third.statusCode, 503)
     t.match(third.headers, { 'retry-after': /^\d+$/ })
+    const other = await open((await register(server, 'Ben')).token)
+    t.equal(other.statusCode, 200, 'of an organization half of all')
+    other.destroy()
     const shows = await fetch(`${url}/api/shows`, { headers: { authorization: `Bearer ${ana.token}` } })
     t.equal(shows.status, 200)
     let lines = 0

@@ -110,13 +110,28 @@ comment on function app_private.bi_answer(integer, uuid, text) is 'A credential 
 alter function app_private.bi_answer(integer, uuid, text) owner to callboard_definer;
 revoke execute on function app_private.bi_answer(integer, uuid, text) from public;
 
+create or replace function app_private.require_member(permission text) returns void
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+begin
+  perform app.require(permission);
+  if current_setting('app.role', true) = 'superadmin' then
+    perform app.refuse(403, 'permission_denied', 'A login would outlive the grant of a superadmin: it is for members to make.');
+  end if;
+end
+$$;
+comment on function app_private.require_member(text) is 'As app.require, and PT403 permission_denied for a superadmin whatever their grant.';
+alter function app_private.require_member(text) owner to callboard_definer;
+revoke execute on function app_private.require_member(text) from public;
+
 create or replace function app.create_bi_credential(body jsonb, verifier text) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  perform app.require('bi.manage');
+  perform app_private.require_member('bi.manage');
   return app_private.bi_answer(201, app_private.add_bi_credential(body, verifier), verifier);
 end
 $$;
@@ -132,7 +147,7 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  perform app.require('bi.manage');
+  perform app_private.require_member('bi.manage');
   perform app_private.renew_bi_credential(credential, body, verifier);
   return app_private.bi_answer(200, credential, verifier);
 end

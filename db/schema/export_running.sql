@@ -22,7 +22,11 @@ revoke execute on function app_private.export_permissions(app.exports) from publ
 create or replace function app_private.may_export(e app.exports) returns boolean
 language sql stable
 set search_path = ''
-return app_private.export_permissions(e) @> array['exports.run', (app_private.export_sees(e.resource))[1]];
+return (
+  select p.held @> array['exports.run', (app_private.export_sees(e.resource))[1]]
+    -- What is in the bin is for those who may bring it back.
+    and (e.filters ->> 'deleted' is distinct from 'only' or p.held && array['shows.delete', 'finance.delete'])
+  from (select app_private.export_permissions(e)) p (held));
 comment on function app_private.may_export(app.exports) is 'Whether the member whose export it is may still have it.';
 alter function app_private.may_export(app.exports) owner to callboard_definer;
 revoke execute on function app_private.may_export(app.exports) from public;

@@ -122,7 +122,7 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  -- Its end is told also by who may not begin any more.
+  -- Its end is told also by a member who may not begin any more.
   if not is_done then
     perform app.require_export(of_resource);
   end if;

@@ -40,8 +40,8 @@ create or replace view analytics.finance_by_show with (security_barrier = true) 
     ('planned', m.planned_records, m.planned_income_minor, m.planned_expense_minor, m.planned_base_income_minor, m.planned_base_expense_minor),
     ('committed', m.committed_records, m.committed_income_minor, m.committed_expense_minor, m.committed_base_income_minor, m.committed_base_expense_minor),
     ('actual', m.actual_records, m.actual_income_minor, m.actual_expense_minor, m.actual_base_income_minor, m.actual_base_expense_minor)) b (status, records, income, expense, base_income, base_expense)
-  where m.organization_id = (select app.visible_org('finance.read')) and b.records > 0;
-comment on view analytics.finance_by_show is 'Profit and loss by show, by status and by currency. What is void or deleted does not count, nor what is booked for a show that is deleted. Needs finance.read.';
+  where m.organization_id = (select app.visible_org('finance.read')) and (select app.visible_org('shows.read')) is not null and b.records > 0;
+comment on view analytics.finance_by_show is 'Profit and loss by show, by status and by currency. What is void or deleted does not count, nor what is booked for a show that is deleted. Needs finance.read and shows.read.';
 comment on column analytics.finance_by_show.show_id is 'The id of the show.';
 comment on column analytics.finance_by_show.show_on is 'The day of the show, whenever the money is booked.';
 comment on column analytics.finance_by_show.title is 'The title of the show.';

@@ -133,7 +133,7 @@ declare
   months record;
   items json;
 begin
-  perform app.require('analytics.read'), app.require('finance.read');
+  perform app.require('analytics.read'), app.require('finance.read'), app.require('shows.read');
   months := app.figure_months(from_on, to_on);
   select json_agg(json_build_object('show_id', p.show_id, 'show_on', p.show_on, 'title', p.title, 'artist', p.artist, 'status', p.show_status,
     'currency', p.currency, 'planned', p.planned, 'committed', p.committed, 'actual', p.actual) order by p.show_on desc, p.show_id, p.currency) into items
@@ -156,6 +156,6 @@ begin
 end
 $$;
 comment on function app.show_profits(date, date, text, integer) is
-  'Profit and loss of shows, the latest first, in one currency or, without it, all in the base currency; of shows in whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
+  'Profit and loss of shows, the latest first, in one currency or, without it, all in the base currency; of shows in whole months. PT403 without analytics.read, finance.read and shows.read, PT422 analytics_range.';
 revoke execute on function app.show_profits(date, date, text, integer) from public;
 grant execute on function app.show_profits(date, date, text, integer) to callboard_api;

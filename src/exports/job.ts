@@ -88,6 +88,8 @@ async function run(payload: Payload, helpers: JobHelpers, pool: Pool, storage: S
       const pieces = textOf(sql, { ...order, list: resources[resource].list }, n => (rows += n))
       return storage.put(key, Readable.from(measured(pieces), { objectMode: false }))
     })
+    // From here on only the database knows; what it does not want is swept.
+    isKept = true
     isKept = await ask(helpers, 'select app.finish_export($1, $2, $3, $4, $5, $6)', [
       ...ids,
       attempt,
@@ -110,8 +112,9 @@ async function run(payload: Payload, helpers: JobHelpers, pool: Pool, storage: S
 function reasonOf(error: unknown): string | undefined {
   if (error instanceof Stopped) return ''
   if (error instanceof StorageFailure) return error.message
-  const { code = '', message, detail } = error as Error & { code?: string; detail?: string }
-  if (code.startsWith('PT4')) return detail || problems[message]?.title || message
+  const { code, message, detail } = error as Error & { code?: unknown; detail?: string }
+  // A number in what breaks off at a stop.
+  if (typeof code === 'string' && code.startsWith('PT4')) return detail || problems[message]?.title || message
   return undefined
 }
 

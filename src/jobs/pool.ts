@@ -35,6 +35,11 @@ export function createJobPool(
     open.add(client)
     // One that is cut before anybody listens to it would end the process; its user hears of it anyway.
     client.on('error', () => {})
+    // Any login can say that the schema is too new for this worker, and stop all of them: it is the schema that is asked.
+    const emit = client.emit.bind(client) as (name: string, ...args: unknown[]) => boolean
+    client.emit = ((name: string, ...args: unknown[]) =>
+      !(name === 'notification' && (args[0] as pg.Notification).channel === 'worker:migrate') &&
+      emit(name, ...args)) as typeof client.emit
   })
   pool.on('remove', client => open.delete(client))
   // Without a listener an error of an idle connection ends the process; the pool replaces it by itself.

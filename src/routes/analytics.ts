@@ -81,7 +81,7 @@ export async function analyticsRoutes(app: App) {
         ...money,
         operationId: 'readShowProfits',
         summary: 'Read profit and loss by show',
-        description: `By the day of the show, the latest first; there are as many items as asked for at most, and earlier ones with an earlier \`to\`. What is booked for a deleted show does not count here. ${whatCounts}`,
+        description: `By the day of the show, the latest first; there are as many items as asked for at most, and earlier ones with an earlier \`to\`. What is booked for a deleted show does not count here. It takes \`shows.read\`, too. ${whatCounts}`,
         querystring: Strict({ ...monthsQuery, ...currencyQuery, limit: ListQuery.limit }),
         response: { 200: answer('Money by show', ShowProfits) },
       },

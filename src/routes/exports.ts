@@ -59,6 +59,7 @@ export async function exportRoutes(app: App) {
         let rows = 0
         const out = await request.streamed({
           note: sql => sql`select app.log_export(${id}, ${resource}, ${sql.json({ format, filters })})`,
+          check: sql => sql`select app.require_export(${resource})`,
           pieces: sql => textOf(sql, { list, format, bom, filters }, n => (rows += n)),
           noteEnd: (sql, is_whole) =>
             sql`select app.log_export(${id}, ${resource}, ${sql.json({ format, rows, is_whole })}, true)`,

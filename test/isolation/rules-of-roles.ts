@@ -198,7 +198,8 @@ export const rulesOfRoles: Rule[] = [
     offenders: `
       select format('pg_stat_activity by %s', rolname) as name from logins where has_any_column_privilege(oid, 'pg_stat_activity', 'select')
       union all
-      select format('pg_stat_get_activity by %s', rolname) from logins where has_function_privilege(oid, 'pg_stat_get_activity(integer)', 'execute')`,
+      select format('%s by %s', f, rolname) from logins, unnest(array['pg_stat_get_activity(integer)', 'pg_stat_get_backend_idset()',
+        'pg_stat_get_backend_pid(integer)', 'pg_stat_get_backend_userid(integer)']) f where has_function_privilege(oid, f, 'execute')`,
     broken: `grant select on pg_stat_activity to public`,
   },
   {

@@ -1,5 +1,5 @@
 --! Previous: sha1:9e1e7738c5a9848291e62c9d93aa2eb427b6ebbe
---! Hash: sha1:972646c51b2968cc02f7fa2d9e4a446a0e7710c5
+--! Hash: sha1:d140da1cf91436a6c966cb1c993b0005fa7e1133
 --! Message: Figures, exports, logins of BI tools and reading on a standby
 
 -- REFRESH MATERIALIZED VIEW CONCURRENTLY makes a temporary table: db/database.sql says so to new databases.
@@ -1365,13 +1365,28 @@ comment on function app_private.bi_answer(integer, uuid, text) is 'A credential 
 alter function app_private.bi_answer(integer, uuid, text) owner to callboard_definer;
 revoke execute on function app_private.bi_answer(integer, uuid, text) from public;
 
+create or replace function app_private.require_member(permission text) returns void
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+begin
+  perform app.require(permission);
+  if current_setting('app.role', true) = 'superadmin' then
+    perform app.refuse(403, 'permission_denied', 'A login would outlive the grant of a superadmin: it is for members to make.');
+  end if;
+end
+$$;
+comment on function app_private.require_member(text) is 'As app.require, and PT403 permission_denied for a superadmin whatever their grant.';
+alter function app_private.require_member(text) owner to callboard_definer;
+revoke execute on function app_private.require_member(text) from public;
+
 create or replace function app.create_bi_credential(body jsonb, verifier text) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  perform app.require('bi.manage');
+  perform app_private.require_member('bi.manage');
   return app_private.bi_answer(201, app_private.add_bi_credential(body, verifier), verifier);
 end
 $$;
@@ -1387,7 +1402,7 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  perform app.require('bi.manage');
+  perform app_private.require_member('bi.manage');
   perform app_private.renew_bi_credential(credential, body, verifier);
   return app_private.bi_answer(200, credential, verifier);
 end
@@ -1935,7 +1950,7 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  -- Its end is told also by who may not begin any more.
+  -- Its end is told also by a member who may not begin any more.
   if not is_done then
     perform app.require_export(of_resource);
   end if;
@@ -1983,7 +1998,11 @@ revoke execute on function app_private.export_permissions(app.exports) from publ
 create or replace function app_private.may_export(e app.exports) returns boolean
 language sql stable
 set search_path = ''
-return app_private.export_permissions(e) @> array['exports.run', (app_private.export_sees(e.resource))[1]];
+return (
+  select p.held @> array['exports.run', (app_private.export_sees(e.resource))[1]]
+    -- What is in the bin is for those who may bring it back.
+    and (e.filters ->> 'deleted' is distinct from 'only' or p.held && array['shows.delete', 'finance.delete'])
+  from (select app_private.export_permissions(e)) p (held));
 comment on function app_private.may_export(app.exports) is 'Whether the member whose export it is may still have it.';
 alter function app_private.may_export(app.exports) owner to callboard_definer;
 revoke execute on function app_private.may_export(app.exports) from public;
@@ -2843,8 +2862,8 @@ create or replace view analytics.finance_by_show with (security_barrier = true) 
     ('planned', m.planned_records, m.planned_income_minor, m.planned_expense_minor, m.planned_base_income_minor, m.planned_base_expense_minor),
     ('committed', m.committed_records, m.committed_income_minor, m.committed_expense_minor, m.committed_base_income_minor, m.committed_base_expense_minor),
     ('actual', m.actual_records, m.actual_income_minor, m.actual_expense_minor, m.actual_base_income_minor, m.actual_base_expense_minor)) b (status, records, income, expense, base_income, base_expense)
-  where m.organization_id = (select app.visible_org('finance.read')) and b.records > 0;
-comment on view analytics.finance_by_show is 'Profit and loss by show, by status and by currency. What is void or deleted does not count, nor what is booked for a show that is deleted. Needs finance.read.';
+  where m.organization_id = (select app.visible_org('finance.read')) and (select app.visible_org('shows.read')) is not null and b.records > 0;
+comment on view analytics.finance_by_show is 'Profit and loss by show, by status and by currency. What is void or deleted does not count, nor what is booked for a show that is deleted. Needs finance.read and shows.read.';
 comment on column analytics.finance_by_show.show_id is 'The id of the show.';
 comment on column analytics.finance_by_show.show_on is 'The day of the show, whenever the money is booked.';
 comment on column analytics.finance_by_show.title is 'The title of the show.';
@@ -3174,7 +3193,7 @@ declare
   months record;
   items json;
 begin
-  perform app.require('analytics.read'), app.require('finance.read');
+  perform app.require('analytics.read'), app.require('finance.read'), app.require('shows.read');
   months := app.figure_months(from_on, to_on);
   select json_agg(json_build_object('show_id', p.show_id, 'show_on', p.show_on, 'title', p.title, 'artist', p.artist, 'status', p.show_status,
     'currency', p.currency, 'planned', p.planned, 'committed', p.committed, 'actual', p.actual) order by p.show_on desc, p.show_id, p.currency) into items
@@ -3197,7 +3216,7 @@ begin
 end
 $$;
 comment on function app.show_profits(date, date, text, integer) is
-  'Profit and loss of shows, the latest first, in one currency or, without it, all in the base currency; of shows in whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
+  'Profit and loss of shows, the latest first, in one currency or, without it, all in the base currency; of shows in whole months. PT403 without analytics.read, finance.read and shows.read, PT422 analytics_range.';
 revoke execute on function app.show_profits(date, date, text, integer) from public;
 grant execute on function app.show_profits(date, date, text, integer) to callboard_api;
 --! EndIncluded finance_figures.sql

@@ -1,5 +1,5 @@
---! Previous: sha1:972646c51b2968cc02f7fa2d9e4a446a0e7710c5
---! Hash: sha1:4ca522ef2edbbc6a7bfb76bda928264d8f26ac27
+--! Previous: sha1:d140da1cf91436a6c966cb1c993b0005fa7e1133
+--! Hash: sha1:d71e975b9d10e35c8f76c35a681f3085f63fcdaf
 --! Message: A shorter way through the database
 
 -- The signature and the entrance in fewer statements, and small functions that PostgreSQL can put in the place of
