@@ -354,7 +354,7 @@ t.test(
 
 t.test('what goes on while an export is made', async t => {
   const { call, owner, fill, start, ask, read, settled, files } = await office(t)
-  await fill(owner, 20_000)
+  await fill(owner, 60_000)
   const worker = start()
   const { id } = (await ask({ format: 'json' })).body
   await until(async () => (await read(id)).rows_done > 0, 60)
@@ -365,7 +365,7 @@ t.test('what goes on while an export is made', async t => {
   t.match(await read(id), { status: 'cancelled', link: null })
   const next = (await ask()).body.id
   await until(async () => (await read(next)).status === 'running', 60)
-  t.match(await settled(next), { status: 'ready', rows_done: 20_000 })
+  t.match(await settled(next), { status: 'ready', rows_done: 60_000 })
   await worker.stop()
 })
 

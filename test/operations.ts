@@ -116,7 +116,7 @@ export function exampleAt(body: unknown, at: string[], schema: Schema): unknown 
 
 /** The body with one field changed; undefined takes it out. */
 export function withField(body: unknown, [name = '', ...rest]: string[], value: unknown): unknown {
-  const changed = rest.length === 0 ? value : withField((body as Raw)[name], rest, value)
+  const changed = rest.length === 0 ? value : withField((body as Raw | undefined)?.[name], rest, value)
   return Array.isArray(body) ? [changed] : { ...(body as Raw), [name]: changed }
 }
 
