@@ -20,7 +20,7 @@ export interface Order {
 /** Rows that are read at a time: each time costs a trip to the database, and memory. */
 const batch = 250
 /** Rows that are handled without a pause: a request that comes meanwhile waits for that. */
-const slice = 250
+const slice = 25
 
 let lastTurn = Promise.resolve()
 /** One slice for each turn of the event loop, however many exports there are: between two of them others have theirs. */
