@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { request as httpRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { harmless } from '../src/exports/csv.ts'
 import { aShow, join, joinAs, register, startServer, type TestServer, until } from './helper.ts'
@@ -323,6 +324,21 @@ t.test('a long export', async t => {
     await t.rejects(read(), { code: 'ECONNRESET' })
     t.notOk(answer.complete)
     await until(() => busy() === 0)
+  })
+
+  await t.test('whose connection breaks while the reader rests ends when that one reads on', async t => {
+    for (const accept of [csv.accept, ndjson.accept]) {
+      const answer = await open(ana.token, accept)
+      answer.pause()
+      // Until as much has been read ahead as will be.
+      await setTimeout(200)
+      await db.admin`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'callboard test export' and state <> 'idle'`
+      await setTimeout(50)
+      await t.rejects(async () => {
+        for await (const piece of answer as AsyncIterable<Buffer>) t.ok(piece.length > 0)
+      })
+      await until(() => busy() === 0)
+    }
   })
 
   await t.test('is cut off when it takes longer than it may', async t => {

@@ -33,12 +33,14 @@ function turn(): Promise<void> {
   ))
 }
 
-/** The rows of a cursor; the next batch is under way while one is handled, and no more than that. */
-async function* batchesOf<Row>(
-  cursor: AsyncIterable<Row[]>,
-  count: (rows: number) => void,
-): AsyncGenerator<Row[]> {
-  const rows = cursor[Symbol.asyncIterator]()
+/** What postgres.js has of a query that can be read with a cursor. */
+interface Readable<Row> {
+  cursor: (rows: number) => AsyncIterable<Row[]>
+}
+
+/** The rows of a query; the next batch is under way while one is handled, and no more than that. */
+async function* batchesOf<Row>(query: Readable<Row>, count: (rows: number) => void): AsyncGenerator<Row[]> {
+  const rows = query.cursor(batch)[Symbol.asyncIterator]()
   // At the end postgres.js returns no promise.
   const ask = async () => rows.next()
   let next = ask()
@@ -57,7 +59,9 @@ async function* batchesOf<Row>(
       }
     }
   } finally {
-    await rows.return?.()
+    // Of a query that has failed postgres.js would close the cursor all the same, and writing to a connection
+    // that is gone it throws where nobody can catch it. `active` is its mark, which its types leave out.
+    if ((query as { active?: boolean }).active === true) await rows.return?.()
   }
 }
 
@@ -92,12 +96,8 @@ export function textOf(
       filters,
       columns.map(({ name }) => name),
     )
-    return csvOf(
-      batchesOf<Values>(rows.values().cursor(batch) as AsyncIterable<Values[]>, count),
-      columns,
-      bom,
-    )
+    return csvOf(batchesOf(rows.values() as unknown as Readable<Values>, count), columns, bom)
   }
-  const batches = batchesOf(rowsOf(sql, list, filters).cursor(batch), count)
+  const batches = batchesOf<{ body: string }>(rowsOf(sql, list, filters), count)
   return format === 'json' ? jsonOf(batches) : ndjsonOf(batches)
 }
