@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import type { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { PendingQuery, Row } from 'postgres'
+import type { PendingQuery, RawRowList, Row } from 'postgres'
 import type { Client, Pool } from './database/pool.ts'
 import { Problem } from './problem.ts'
 import { type Doors, type Parts, stream } from './streaming.ts'
@@ -19,6 +19,8 @@ export interface Answer {
   next_cursor?: string | null
 }
 export type Work<T> = (sql: Client) => PromiseLike<T>
+/** Answers as postgres.js gives them with `raw()`. */
+export type Bytes = RawRowList<Answer[]>
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -44,7 +46,7 @@ declare module 'fastify' {
   }
   interface FastifyReply {
     /** Sends the first row of a result as the answer; to be passed to `.then`. */
-    json: (rows: readonly Answer[]) => FastifyReply
+    json: (rows: readonly Answer[] | Bytes) => FastifyReply
   }
 }
 
@@ -155,8 +157,19 @@ export function only(rows: readonly Answer[]): Answer {
   return answer
 }
 
-function json(reply: FastifyReply, rows: readonly Answer[]): FastifyReply {
-  const answer = only(rows)
+/** With its body as it came, so that a long one is not made a string and then bytes again. */
+function unpacked(rows: Bytes): Omit<Answer, 'body'> & { body: Buffer } {
+  const values = rows.columns.map(({ name }, i) => {
+    const value = rows[0]?.[i] ?? null
+    return [name, name === 'body' ? value : (value?.toString() ?? null)]
+  })
+  return Object.fromEntries(values) as ReturnType<typeof unpacked>
+}
+
+const isBytes = (rows: readonly Answer[] | Bytes): rows is Bytes => Array.isArray(rows[0])
+
+function json(reply: FastifyReply, rows: readonly Answer[] | Bytes): FastifyReply {
+  const answer = isBytes(rows) ? unpacked(rows) : only(rows)
   const status = answer.status ?? 200
   if (answer.etag != null) void reply.header('etag', answer.etag)
   if (answer.location != null && status === 201) void reply.header('location', answer.location)
@@ -319,7 +332,7 @@ export const tenant = fp(
     })
     app.decorateReply('json', {
       getter(this: FastifyReply) {
-        return (rows: readonly Answer[]) => json(this, rows)
+        return (rows: readonly Answer[] | Bytes) => json(this, rows)
       },
     })
   },

@@ -21,6 +21,8 @@ export async function refresh(db: Database, openEnded = false): Promise<string[]
   const refreshed: string[] = []
   let next: string | null = null
   let waiting = 0
+  // A vacuum that has begun before holds back one of the parts perhaps, and not the last.
+  let isBehind = false
   for (;;) {
     const rows: { part: Part }[] = await worker`
       select app.refresh_rollups(${next === null ? null : JSON.stringify(next)}::text::jsonb) as part`
@@ -28,10 +30,12 @@ export async function refresh(db: Database, openEnded = false): Promise<string[]
     if (part.failed > 0) throw new Error(JSON.stringify(part.because))
     if (part.refreshed !== undefined) refreshed.push(part.refreshed)
     waiting += part.waiting
+    isBehind ||= !openEnded && !(Date.parse(part.until) > now)
     next = part.next
     if (next !== null) continue
-    if (waiting === 0 && part.busy !== true && (openEnded || Date.parse(part.until) > now)) return refreshed
+    if (waiting === 0 && part.busy !== true && !isBehind) return refreshed
     waiting = 0
+    isBehind = false
     await sleep(50)
   }
 }

@@ -179,7 +179,7 @@ t.test('problems', async t => {
       'alter function app.read_show(uuid) rename to was_read_show',
       `GET /api/shows/${id}`,
     ],
-    ['a grant that is missing', 'revoke select on app.venue_list from callboard_api', 'GET /api/venues'],
+    ['a grant that is missing', 'revoke select on app.venue_rows from callboard_api', 'GET /api/venues'],
     [
       'a function that nobody may call',
       'revoke execute on function app.read_me() from callboard_api',

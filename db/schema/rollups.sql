@@ -86,23 +86,30 @@ set enable_bitmapscan = off
 as $$
 declare
   organization uuid := app.visible_org();
+  today_is_another boolean;
+  has_client_events boolean;
 begin
   if organization is null then
     return;
   end if;
-  -- Events are kept for 90 days at least.
   select case when bool_and(r.as_of is not null) then min(r.as_of) end,
-    bool_and(coalesce(r.as_of > now() - interval '90 days', false)
-      and not (r.has_today and exists (select from app.organizations o
-        where o.id = organization and (r.refreshed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date))
-      and not exists (select from app.event_log l
-        where l.organization_id = organization and l.occurred_at >= r.as_of and (l.resource_type = any (r.resources) or '*' = any (r.resources)))
-      and not ('client_event' = any (r.resources) and exists (select from app.client_events c
-        where c.organization_id = organization and c.received_at >= r.as_of)))
-  into as_of, is_current
-  from analytics_private.rollups r where r.name = any (rollups);
-  -- A standby that is behind does not know what has been changed meanwhile.
-  is_current := is_current and app.data_age() = 0;
+    bool_or(r.has_today and (r.refreshed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date),
+    bool_or('client_event' = any (r.resources))
+  into as_of, today_is_another, has_client_events
+  from analytics_private.rollups r, app.organizations o where r.name = any (rollups) and o.id = organization;
+  -- Events are kept for 90 days at least. As as_of is known by now, only the months since are looked at.
+  -- And a standby that is behind does not know what has been changed meanwhile.
+  is_current := as_of > now() - interval '90 days' and not today_is_another
+    and not exists (select from app.event_log l
+      where l.organization_id = organization and l.occurred_at >= as_of
+        and exists (select from analytics_private.rollups r
+          where r.name = any (rollups) and l.occurred_at >= r.as_of and (l.resource_type = any (r.resources) or '*' = any (r.resources))))
+    and not (has_client_events and exists (select from app.client_events c
+      where c.organization_id = organization and c.received_at >= as_of
+        and exists (select from analytics_private.rollups r
+          where r.name = any (rollups) and c.received_at >= r.as_of and 'client_event' = any (r.resources))))
+    and app.data_age() = 0;
+  is_current := coalesce(is_current, false);
 end
 $$;
 comment on function app.freshness(text[]) is

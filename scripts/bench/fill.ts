@@ -42,7 +42,7 @@ export async function fill(url: string, size: Size, day: string, say: (line: str
     ])
     say('statistics')
     await sql`drop schema bench_fill cascade`
-    await refresh(sql)
+    await refresh(url)
     await sql`vacuum (analyze)`
     await sql`checkpoint`
   } finally {
@@ -123,16 +123,17 @@ async function logAll(first: postgres.Sql, second: postgres.Sql): Promise<void> 
   await Promise.all([others(), more()])
 }
 
-/** What the worker would have worked out by then. */
-async function refresh(sql: postgres.Sql): Promise<void> {
-  const [{ found }] = await sql<
-    [{ found: boolean }]
-  >`select to_regproc('app.refresh_rollups') is not null as found`
-  if (!found) return
-  let next: string | null = null
-  do {
-    const rows: [{ answer: { next: string | null } }] =
-      await sql`select app.refresh_rollups(to_jsonb(${next}::text)) as answer`
-    next = rows[0].answer.next
-  } while (next !== null)
+/** What the worker would have worked out by now, which it looks after every minute. */
+export async function refresh(url: string): Promise<void> {
+  const sql = postgres(url, { max: 1, onnotice: () => {} })
+  try {
+    let next: string | null = null
+    do {
+      const rows: [{ answer: { next: string | null } }] =
+        await sql`select app.refresh_rollups(to_jsonb(${next}::text)) as answer`
+      next = rows[0].answer.next
+    } while (next !== null)
+  } finally {
+    await sql.end()
+  }
 }

@@ -92,6 +92,8 @@ export const withExplicitWhere = (scripts: Script[]): Script[] =>
     statements: script.statements.map(text =>
       isEntrance(text)
         ? text
-        : text.replaceAll(/\(select app\.require\([^()]*\)\)/g, `'${script.organization}'::uuid`),
+        : text
+            .replaceAll(/\(select organization_id from asked\)/g, `'${script.organization}'::uuid`)
+            .replaceAll(/app\.require\([^()]*\)/g, `'${script.organization}'::uuid`),
     ),
   }))

@@ -70,7 +70,7 @@ async function stop(child: ChildProcess): Promise<void> {
   clearTimeout(timer)
 }
 
-/** Callboard as `npm start` starts it, with limits that nobody reaches. `through` is another way to the database. */
+/** Callboard as `npm start` starts it, with limits that nobody reaches. `through` is another way to the database, where only requests are to be heard. */
 export function startCallboard(
   filled: Filled,
   jwtSecret: string,
@@ -90,7 +90,7 @@ export function startCallboard(
       RATE_LIMIT: '1000000000',
       SIGN_IN_LIMIT: '1000000000',
       ACCESS_TOKEN_LIFETIME: '86400',
-      ...(through !== undefined && { RATE_LIMIT_REFRESH: '86400' }),
+      ...(through !== undefined && { RATE_LIMIT_REFRESH: '86400', USE_FLUSH_INTERVAL: '86400' }),
     }),
   })
 }

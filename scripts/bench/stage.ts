@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { startCapture } from './capture.ts'
 import { findPostmaster, peopleFor, type Stage } from './contenders.ts'
 import { type Filled, prepare, say, type Server } from './database.ts'
+import { refresh } from './fill.ts'
 import { record, type Script } from './limit.ts'
 import type { Options } from './options.ts'
 import { type Person, signIn } from './people.ts'
@@ -24,6 +25,7 @@ export type Undo = (() => Promise<unknown>)[]
 export async function setUp(server: Server, size: Size, options: Options, undo: Undo): Promise<Set> {
   const filled = await prepare(server, size, options.keep)
   await tidy(filled.adminUrl, filled.day)
+  await refresh(filled.adminUrl)
   undo.push(await makeLogins(server, filled))
   const jwtSecret = randomBytes(32).toString('hex')
   const callboard = await startCallboard(filled, jwtSecret, options.pool)

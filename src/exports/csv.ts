@@ -1,6 +1,7 @@
 import { once } from 'node:events'
-import type { TObject, TSchema } from '@sinclair/typebox'
+import type { TSchema } from '@sinclair/typebox'
 import { format } from 'fast-csv'
+import { fieldsOf, type List } from '../page.ts'
 
 interface Column {
   name: string
@@ -31,10 +32,8 @@ function cellOf(schema: TSchema): Column['cell'] {
 }
 
 /** The columns of a CSV file are the fields of the JSON, in their order; those of the bin only where it is exported. */
-export const columnsOf = (item: TObject, isBin: boolean): Column[] =>
-  Object.entries(item.properties)
-    .filter(([name]) => isBin || !['deleted_at', 'deleted_by'].includes(name))
-    .map(([name, schema]) => ({ name, cell: cellOf(schema) }))
+export const columnsOf = (list: List, isBin: boolean): Column[] =>
+  fieldsOf(list, isBin).map(name => ({ name, cell: cellOf(list.item.properties[name] as TSchema) }))
 
 /** Rows as CSV (RFC 4180), batch by batch. */
 export async function* csvOf(

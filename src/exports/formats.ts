@@ -89,15 +89,9 @@ export function textOf(
   count: (rows: number) => void,
 ): AsyncIterable<string | Buffer> {
   if (format === 'csv') {
-    const columns = columnsOf(list.item, filters.deleted === 'only')
-    const rows = rowsOf(
-      sql,
-      list,
-      filters,
-      columns.map(({ name }) => name),
-    )
-    return csvOf(batchesOf(rows.values() as unknown as Readable<Values>, count), columns, bom)
+    const rows = rowsOf(sql, list, filters, 'texts').values() as unknown as Readable<Values>
+    return csvOf(batchesOf(rows, count), columnsOf(list, filters.deleted === 'only'), bom)
   }
-  const batches = batchesOf<{ body: string }>(rowsOf(sql, list, filters), count)
+  const batches = batchesOf<{ body: string }>(rowsOf(sql, list, filters, 'json'), count)
   return format === 'json' ? jsonOf(batches) : ndjsonOf(batches)
 }

@@ -109,8 +109,7 @@ const filters = {
   sort: Type.Optional(sortBy(sorts)),
 }
 export const events: List = {
-  from: 'event_list',
-  rows: 'event_rows',
+  from: 'event_rows',
   permission: 'audit.read',
   sorts,
   sort: '-occurred_at',

@@ -115,8 +115,7 @@ const filters = {
   deleted: Deleted,
 }
 export const financeRecords: List = {
-  from: 'finance_record_list',
-  rows: 'finance_record_rows',
+  from: 'finance_record_rows',
   permission: 'finance.read',
   bin: 'finance.delete',
   sorts,

@@ -101,8 +101,7 @@ const filters = {
   deleted: Deleted,
 }
 export const shows: List = {
-  from: 'show_list',
-  rows: 'show_rows',
+  from: 'show_rows',
   permission: 'shows.read',
   bin: 'shows.delete',
   sorts,

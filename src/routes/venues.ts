@@ -49,8 +49,7 @@ const filters = {
   deleted: Deleted,
 }
 export const venues: List = {
-  from: 'venue_list',
-  rows: 'venue_rows',
+  from: 'venue_rows',
   permission: 'shows.read',
   bin: 'shows.delete',
   sorts,
