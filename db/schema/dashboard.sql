@@ -77,7 +77,8 @@ create or replace view analytics.dashboard with (security_barrier = true) as
     case when f.may_see_money then d.records_in_other_base_currencies end as records_in_other_base_currencies,
     d.coming_shows, d.coming_confirmed_shows, d.coming_held_shows, d.shows_in_30_days, d.next_show_on, d.shows_to_settle, d.month_played_shows, d.year_played_shows,
     (select r.as_of from analytics_private.rollups r where r.name = 'dashboard') as as_of
-  from analytics_private.dashboard d, lateral (select (select app.visible_org('finance.read')) is not null as may_see_money) f
+  -- `offset 0`: else PostgreSQL puts the question in each place that has the answer, and asks it fourteen times.
+  from analytics_private.dashboard d, lateral (select (select app.visible_org('finance.read')) is not null as may_see_money offset 0) f
   where d.organization_id = (select app.visible_org());
 comment on view analytics.dashboard is 'The most important figures in one row. Money is in the base currency of the organization, and null without finance.read.';
 comment on column analytics.dashboard.today is 'The day on which it was computed, in the time zone of the organization.';

@@ -1,0 +1,116 @@
+--! Previous: sha1:208d7eb1debbbeaa0e1b57c21be75a1b1b4b035c
+--! Hash: sha1:a6f848200cdf08e319aea937b5bff01da321a115
+--! Message: one question for the dashboard
+
+-- The dashboard asks once whether its reader may see money.
+
+--! Included dashboard.sql
+-- What somebody sees first in the morning: one row for each organization.
+--
+-- Money is in the organization's base currency, as it is now; what was entered while the books were
+-- kept in another one is only counted. What is void or deleted does not count.
+
+create materialized view if not exists analytics_private.dashboard as
+  with days as (
+    select o.id as organization_id, o.currency, d.today, date_trunc('month', d.today::timestamp)::date as month_on, date_trunc('year', d.today::timestamp)::date as year_on
+    from app.organizations o, lateral (select (now() at time zone o.time_zone)::date as today) d
+    where o.deleted_at is null
+  ), money as (
+    select r.organization_id,
+      sum(r.base_amount_minor) filter (where r.kind = 'income' and r.status = 'actual' and r.booked_on >= d.month_on and r.booked_on < d.month_on + interval '1 month') as month_income_minor,
+      sum(r.base_amount_minor) filter (where r.kind = 'expense' and r.status = 'actual' and r.booked_on >= d.month_on and r.booked_on < d.month_on + interval '1 month') as month_expense_minor,
+      sum(r.base_amount_minor) filter (where r.kind = 'income' and r.status = 'actual' and r.booked_on >= d.year_on and r.booked_on < d.year_on + interval '1 year') as year_income_minor,
+      sum(r.base_amount_minor) filter (where r.kind = 'expense' and r.status = 'actual' and r.booked_on >= d.year_on and r.booked_on < d.year_on + interval '1 year') as year_expense_minor,
+      sum(r.base_amount_minor) filter (where r.kind = 'income' and r.status <> 'actual' and r.booked_on >= d.year_on and r.booked_on < d.year_on + interval '1 year') as year_open_income_minor,
+      sum(r.base_amount_minor) filter (where r.kind = 'expense' and r.status <> 'actual' and r.booked_on >= d.year_on and r.booked_on < d.year_on + interval '1 year') as year_open_expense_minor,
+      sum(r.base_amount_minor) filter (where r.kind = 'income' and r.status <> 'planned' and r.payment_status in ('unpaid', 'partly_paid')) as receivable_minor,
+      sum(r.base_amount_minor) filter (where r.kind = 'income' and r.status <> 'planned' and r.payment_status in ('unpaid', 'partly_paid') and r.due_on < d.today) as receivable_overdue_minor,
+      sum(r.base_amount_minor) filter (where r.kind = 'expense' and r.status <> 'planned' and r.payment_status in ('unpaid', 'partly_paid')) as payable_minor,
+      sum(r.base_amount_minor) filter (where r.kind = 'expense' and r.status <> 'planned' and r.payment_status in ('unpaid', 'partly_paid') and r.due_on < d.today) as payable_overdue_minor
+    from app.finance_records r
+    join days d on d.organization_id = r.organization_id and d.currency = r.base_currency
+    where r.deleted_at is null and r.status <> 'void'
+    group by 1
+  ), others as (
+    select r.organization_id, count(*) as records from app.finance_records r
+    join days d on d.organization_id = r.organization_id and d.currency <> r.base_currency
+    where r.deleted_at is null and r.status <> 'void'
+    group by 1
+  ), played as (
+    select s.organization_id,
+      count(*) filter (where s.show_on >= d.today and s.status not in ('cancelled', 'postponed')) as coming_shows,
+      count(*) filter (where s.show_on >= d.today and s.status = 'confirmed') as coming_confirmed_shows,
+      count(*) filter (where s.show_on >= d.today and s.status = 'hold') as coming_held_shows,
+      count(*) filter (where s.show_on >= d.today and s.show_on < d.today + 30 and s.status not in ('cancelled', 'postponed')) as shows_in_30_days,
+      min(s.show_on) filter (where s.show_on >= d.today and s.status = 'confirmed') as next_show_on,
+      count(*) filter (where s.status = 'played') as shows_to_settle,
+      count(*) filter (where s.show_on >= d.month_on and s.show_on < d.month_on + interval '1 month' and s.status in ('played', 'settled')) as month_played_shows,
+      count(*) filter (where s.show_on >= d.year_on and s.show_on < d.year_on + interval '1 year' and s.status in ('played', 'settled')) as year_played_shows
+    from app.shows s
+    join days d on d.organization_id = s.organization_id
+    where s.deleted_at is null
+    group by 1
+  )
+  select d.organization_id, d.today, d.currency::text as currency,
+    coalesce(m.month_income_minor, 0) as month_income_minor, coalesce(m.month_expense_minor, 0) as month_expense_minor,
+    coalesce(m.year_income_minor, 0) as year_income_minor, coalesce(m.year_expense_minor, 0) as year_expense_minor,
+    coalesce(m.year_open_income_minor, 0) as year_open_income_minor, coalesce(m.year_open_expense_minor, 0) as year_open_expense_minor,
+    coalesce(m.receivable_minor, 0) as receivable_minor, coalesce(m.receivable_overdue_minor, 0) as receivable_overdue_minor,
+    coalesce(m.payable_minor, 0) as payable_minor, coalesce(m.payable_overdue_minor, 0) as payable_overdue_minor,
+    coalesce(x.records, 0) as records_in_other_base_currencies,
+    coalesce(p.coming_shows, 0) as coming_shows, coalesce(p.coming_confirmed_shows, 0) as coming_confirmed_shows, coalesce(p.coming_held_shows, 0) as coming_held_shows,
+    coalesce(p.shows_in_30_days, 0) as shows_in_30_days, p.next_show_on, coalesce(p.shows_to_settle, 0) as shows_to_settle,
+    coalesce(p.month_played_shows, 0) as month_played_shows, coalesce(p.year_played_shows, 0) as year_played_shows
+  from days d
+  left join money m using (organization_id)
+  left join others x using (organization_id)
+  left join played p using (organization_id);
+create unique index if not exists dashboard_key on analytics_private.dashboard (organization_id);
+comment on materialized view analytics_private.dashboard is 'The dashboards of all organizations: see analytics.dashboard.';
+
+create or replace view analytics.dashboard with (security_barrier = true) as
+  select d.today, f.may_see_money,
+    case when f.may_see_money then d.currency end as currency,
+    case when f.may_see_money then d.month_income_minor end as month_income_minor,
+    case when f.may_see_money then d.month_expense_minor end as month_expense_minor,
+    case when f.may_see_money then d.year_income_minor end as year_income_minor,
+    case when f.may_see_money then d.year_expense_minor end as year_expense_minor,
+    case when f.may_see_money then d.year_open_income_minor end as year_open_income_minor,
+    case when f.may_see_money then d.year_open_expense_minor end as year_open_expense_minor,
+    case when f.may_see_money then d.receivable_minor end as receivable_minor,
+    case when f.may_see_money then d.receivable_overdue_minor end as receivable_overdue_minor,
+    case when f.may_see_money then d.payable_minor end as payable_minor,
+    case when f.may_see_money then d.payable_overdue_minor end as payable_overdue_minor,
+    case when f.may_see_money then d.records_in_other_base_currencies end as records_in_other_base_currencies,
+    d.coming_shows, d.coming_confirmed_shows, d.coming_held_shows, d.shows_in_30_days, d.next_show_on, d.shows_to_settle, d.month_played_shows, d.year_played_shows,
+    (select r.as_of from analytics_private.rollups r where r.name = 'dashboard') as as_of
+  -- `offset 0`: else PostgreSQL puts the question in each place that has the answer, and asks it fourteen times.
+  from analytics_private.dashboard d, lateral (select (select app.visible_org('finance.read')) is not null as may_see_money offset 0) f
+  where d.organization_id = (select app.visible_org());
+comment on view analytics.dashboard is 'The most important figures in one row. Money is in the base currency of the organization, and null without finance.read.';
+comment on column analytics.dashboard.today is 'The day on which it was computed, in the time zone of the organization.';
+comment on column analytics.dashboard.may_see_money is 'Whether you hold finance.read, without which the amounts are null.';
+comment on column analytics.dashboard.currency is 'The base currency, ISO 4217.';
+comment on column analytics.dashboard.month_income_minor is 'Actual income booked in this month, in the smallest unit of the currency.';
+comment on column analytics.dashboard.month_expense_minor is 'Actual expenses booked in this month.';
+comment on column analytics.dashboard.year_income_minor is 'Actual income booked in this year.';
+comment on column analytics.dashboard.year_expense_minor is 'Actual expenses booked in this year.';
+comment on column analytics.dashboard.year_open_income_minor is 'Planned and committed income of this year.';
+comment on column analytics.dashboard.year_open_expense_minor is 'Planned and committed expenses of this year.';
+comment on column analytics.dashboard.receivable_minor is 'Committed and actual income that is unpaid or partly paid, in full.';
+comment on column analytics.dashboard.receivable_overdue_minor is 'That of it which was due before today.';
+comment on column analytics.dashboard.payable_minor is 'Committed and actual expenses that are unpaid or partly paid, in full.';
+comment on column analytics.dashboard.payable_overdue_minor is 'That of it which was due before today.';
+comment on column analytics.dashboard.records_in_other_base_currencies is 'Records that were entered while the books were kept in another currency; they are in none of these amounts.';
+comment on column analytics.dashboard.coming_shows is 'Shows from today on that are not cancelled or postponed.';
+comment on column analytics.dashboard.coming_confirmed_shows is 'Those that are confirmed.';
+comment on column analytics.dashboard.coming_held_shows is 'Those that are on hold.';
+comment on column analytics.dashboard.shows_in_30_days is 'Those of the next 30 days, with today.';
+comment on column analytics.dashboard.next_show_on is 'The day of the next confirmed show.';
+comment on column analytics.dashboard.shows_to_settle is 'Shows that were played and are not settled.';
+comment on column analytics.dashboard.month_played_shows is 'Shows of this month that were played.';
+comment on column analytics.dashboard.year_played_shows is 'Shows of this year that were played.';
+comment on column analytics.dashboard.as_of is 'The figures are complete up to this moment.';
+
+select analytics_private.register_rollup('dashboard', '{app.finance_records,app.shows,app.organizations}', '{finance_record,show,organization}', true);
+--! EndIncluded dashboard.sql
