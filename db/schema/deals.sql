@@ -97,7 +97,7 @@ declare
 begin
   perform app.require('finance.read');
   select 200, x.body, app.etag(x.version), '/api/deals/' || x.id into answer from app.deal_list x
-  where x.organization_id = app.current_org() and x.id = deal and x.deleted_at is null;
+  where x.organization_id = (select app.current_org()) and x.id = deal and x.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;
@@ -138,19 +138,19 @@ declare
   n app.deals;
 begin
   perform app.require('finance.read');
-  select * into n from app.deals x where x.organization_id = app.current_org() and x.id = deal and x.deleted_at is null;
+  select * into n from app.deals x where x.organization_id = (select app.current_org()) and x.id = deal and x.deleted_at is null;
   perform app.check_version(n.version, if_match);
   perform app.require('finance.write');
   -- Now that it may be locked, look again.
   select * into n from app.deals x
-  where x.organization_id = app.current_org() and x.id = deal and x.deleted_at is null for no key update;
+  where x.organization_id = (select app.current_org()) and x.id = deal and x.deleted_at is null for no key update;
   perform app.check_version(n.version, if_match);
   n := jsonb_populate_record(case when replaces then null::app.deals else n end, body);
   update app.deals x
   set (kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost)
     = row (n.kind, n.currency, n.guarantee_minor, n.percentage_bp, n.base, coalesce(n.tax_bp, 0), coalesce(n.promoter_profit_bp, 0),
       coalesce(n.guarantee_is_cost, n.kind = 'plus'))
-  where x.organization_id = app.current_org() and x.id = deal;
+  where x.organization_id = (select app.current_org()) and x.id = deal;
   return app.read_deal(deal);
 end
 $$;

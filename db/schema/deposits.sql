@@ -79,7 +79,7 @@ declare
 begin
   perform app.require('finance.read');
   select 200, x.body, app.etag(x.version), '/api/deposits/' || x.id into answer from app.deposit_list x
-  where x.organization_id = app.current_org() and x.id = deposit and x.deleted_at is null;
+  where x.organization_id = (select app.current_org()) and x.id = deposit and x.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;
@@ -119,18 +119,18 @@ declare
   n app.deposits;
 begin
   perform app.require('finance.read');
-  select * into n from app.deposits x where x.organization_id = app.current_org() and x.id = deposit and x.deleted_at is null;
+  select * into n from app.deposits x where x.organization_id = (select app.current_org()) and x.id = deposit and x.deleted_at is null;
   perform app.check_version(n.version, if_match);
   perform app.require('finance.write');
   -- Now that it may be locked, look again.
   select * into n from app.deposits x
-  where x.organization_id = app.current_org() and x.id = deposit and x.deleted_at is null for no key update;
+  where x.organization_id = (select app.current_org()) and x.id = deposit and x.deleted_at is null for no key update;
   perform app.check_version(n.version, if_match);
   n := jsonb_populate_record(case when replaces then null::app.deposits else n end, body);
   update app.deposits x
   set (paid_on, amount_minor, note)
     = row (n.paid_on, n.amount_minor, n.note)
-  where x.organization_id = app.current_org() and x.id = deposit;
+  where x.organization_id = (select app.current_org()) and x.id = deposit;
   return app.read_deposit(deposit);
 end
 $$;

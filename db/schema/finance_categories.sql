@@ -99,7 +99,7 @@ declare
   answer app.answer;
 begin
   select 200, c.body, app.etag(c.version), '/api/finance-categories/' || c.id into answer from app.finance_category_list c
-  where c.organization_id = app.current_org() and c.id = category and c.deleted_at is null;
+  where c.organization_id = (select app.current_org()) and c.id = category and c.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;
@@ -136,14 +136,14 @@ declare
   present integer;
 begin
   select c.version into present from app.finance_categories c
-  where c.organization_id = app.current_org() and c.id = category and c.deleted_at is null;
+  where c.organization_id = (select app.current_org()) and c.id = category and c.deleted_at is null;
   perform app.check_version(present, if_match);
   perform app.require('finance.write');
   -- Now that it may be locked, look again.
   select c.version into present from app.finance_categories c
-  where c.organization_id = app.current_org() and c.id = category and c.deleted_at is null for no key update;
+  where c.organization_id = (select app.current_org()) and c.id = category and c.deleted_at is null for no key update;
   perform app.check_version(present, if_match);
-  update app.finance_categories c set name = to_name where c.organization_id = app.current_org() and c.id = category;
+  update app.finance_categories c set name = to_name where c.organization_id = (select app.current_org()) and c.id = category;
   return app.read_finance_category(category);
 end
 $$;

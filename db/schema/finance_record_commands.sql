@@ -27,7 +27,7 @@ declare
   answer app.answer;
 begin
   select 200, r.body, app.etag(r.version), '/api/finance-records/' || r.id into answer from app.finance_record_list r
-  where r.organization_id = app.current_org() and r.id = record and r.deleted_at is null;
+  where r.organization_id = (select app.current_org()) and r.id = record and r.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;
@@ -71,12 +71,12 @@ declare
   old app.finance_records;
   n app.finance_records;
 begin
-  select * into old from app.finance_records r where r.organization_id = app.current_org() and r.id = record and r.deleted_at is null;
+  select * into old from app.finance_records r where r.organization_id = (select app.current_org()) and r.id = record and r.deleted_at is null;
   perform app.check_version(old.version, if_match);
   perform app.require('finance.write');
   -- Now that it may be locked, look again.
   select * into old from app.finance_records r
-  where r.organization_id = app.current_org() and r.id = record and r.deleted_at is null for no key update;
+  where r.organization_id = (select app.current_org()) and r.id = record and r.deleted_at is null for no key update;
   perform app.check_version(old.version, if_match);
   n := jsonb_populate_record(case when replaces then null::app.finance_records else old end, body);
   n.currency := coalesce(n.currency, old.base_currency);
@@ -91,7 +91,7 @@ begin
       counterparty, note, source, external_ref)
     = row (n.kind, n.category_id, n.show_id, n.booked_on, n.due_on, n.amount_minor, coalesce(n.tax_minor, 0), n.currency, n.exchange_rate,
       coalesce(n.status, 'planned'), coalesce(n.payment_status, 'unpaid'), n.counterparty, n.note, n.source, n.external_ref)
-  where r.organization_id = app.current_org() and r.id = record;
+  where r.organization_id = (select app.current_org()) and r.id = record;
   return app.read_finance_record(record);
 end
 $$;

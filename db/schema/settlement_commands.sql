@@ -21,7 +21,7 @@ declare
 begin
   perform app.require('finance.read');
   select 200, x.body, app.etag(x.version), '/api/settlements/' || x.id into answer from app.settlement_list x
-  where x.organization_id = app.current_org() and x.id = settlement;
+  where x.organization_id = (select app.current_org()) and x.id = settlement;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;
@@ -40,7 +40,7 @@ declare
   status text;
 begin
   select s.status into status from app.shows s
-  where s.organization_id = app.current_org() and s.id = show and s.deleted_at is null for no key update;
+  where s.organization_id = (select app.current_org()) and s.id = show and s.deleted_at is null for no key update;
   if status is null then
     perform app.refuse(404, 'not_found');
   end if;
@@ -70,14 +70,14 @@ begin
     perform app.refuse(409, 'settlement_final');
   end if;
   if why is null and exists (
-    select from app.settlements x where x.organization_id = app.current_org() and x.show_id = show and x.status = 'final' and x.deleted_at is null)
+    select from app.settlements x where x.organization_id = (select app.current_org()) and x.show_id = show and x.status = 'final' and x.deleted_at is null)
   then
     perform app.refuse(422, 'settlement_reason_needed');
   end if;
   present := app.settlement_inputs(show);
   insert into app.settlements (show_id, number, reason, inputs, result)
   select show, coalesce(max(x.number), 0) + 1, why, present, app.settle(present)
-  from app.settlements x where x.organization_id = app.current_org() and x.show_id = show
+  from app.settlements x where x.organization_id = (select app.current_org()) and x.show_id = show
   returning id into settlement;
   answer := app.read_settlement(settlement);
   answer.status := 201;
@@ -101,12 +101,12 @@ declare
 begin
   perform app.require('finance.read');
   select * into present from app.settlements x
-  where x.organization_id = app.current_org() and x.id = settlement and x.deleted_at is null;
+  where x.organization_id = (select app.current_org()) and x.id = settlement and x.deleted_at is null;
   perform app.check_version(present.version, null);
   perform app.require('finance.close');
   show_status := app_private.lock_show(present.show_id);
   -- Now that nobody else may finalize it, look again.
-  select * into present from app.settlements x where x.organization_id = app.current_org() and x.id = settlement;
+  select * into present from app.settlements x where x.organization_id = (select app.current_org()) and x.id = settlement;
   if present.status = 'final' then
     perform app.refuse(409, 'settlement_final');
   elsif show_status <> 'played' then
@@ -117,8 +117,8 @@ begin
     perform app.refuse(409, 'settlement_estimated');
   end if;
   update app.settlements x set (status, finalized_at, finalized_by) = row ('final', statement_timestamp(), app.current_user_id())
-  where x.organization_id = app.current_org() and x.id = settlement;
-  update app.shows s set status = 'settled' where s.organization_id = app.current_org() and s.id = present.show_id;
+  where x.organization_id = (select app.current_org()) and x.id = settlement;
+  update app.shows s set status = 'settled' where s.organization_id = (select app.current_org()) and s.id = present.show_id;
   return app.read_settlement(settlement);
 end
 $$;
@@ -140,12 +140,12 @@ begin
     perform app.refuse(409, 'show_not_settled');
   end if;
   update app.settlements x set (reopened_at, reopened_by, reopen_reason) = row (statement_timestamp(), app.current_user_id(), body ->> 'reason')
-  where x.organization_id = app.current_org() and x.show_id = show and x.status = 'final' and x.reopened_at is null and x.deleted_at is null;
+  where x.organization_id = (select app.current_org()) and x.show_id = show and x.status = 'final' and x.reopened_at is null and x.deleted_at is null;
   if not found then
     -- Somebody said that it is settled, without a deal: then only the log keeps the reason.
     perform app_private.log_event(app.current_org(), 'show.reopen', 'show', show, jsonb_build_object('new', jsonb_build_object('reason', body ->> 'reason')));
   end if;
-  update app.shows s set status = 'played' where s.organization_id = app.current_org() and s.id = show;
+  update app.shows s set status = 'played' where s.organization_id = (select app.current_org()) and s.id = show;
   return app.read_show(show);
 end
 $$;

@@ -53,7 +53,7 @@ declare
   answer app.answer;
 begin
   select 200, s.body, app.etag(s.version), '/api/shows/' || s.id into answer from app.show_list s
-  where s.organization_id = app.current_org() and s.id = show and s.deleted_at is null;
+  where s.organization_id = (select app.current_org()) and s.id = show and s.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;
@@ -92,19 +92,19 @@ as $$
 declare
   n app.shows;
 begin
-  select * into n from app.shows s where s.organization_id = app.current_org() and s.id = show and s.deleted_at is null;
+  select * into n from app.shows s where s.organization_id = (select app.current_org()) and s.id = show and s.deleted_at is null;
   perform app.check_version(n.version, if_match);
   perform app.require('shows.write');
   -- Now that it may be locked, look again.
   select * into n from app.shows s
-  where s.organization_id = app.current_org() and s.id = show and s.deleted_at is null for no key update;
+  where s.organization_id = (select app.current_org()) and s.id = show and s.deleted_at is null for no key update;
   perform app.check_version(n.version, if_match);
   n := jsonb_populate_record(case when replaces then null::app.shows else n end, body);
   update app.shows s
   set (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
     = row (n.title, n.artist, n.venue_id, n.show_on, n.doors_time, n.start_time, n.curfew_time, coalesce(n.status, 'inquiry'),
       n.capacity, coalesce(n.tickets_sold, 0), n.fee_minor, n.currency, n.notes, n.source, n.external_ref)
-  where s.organization_id = app.current_org() and s.id = show;
+  where s.organization_id = (select app.current_org()) and s.id = show;
   return app.read_show(show);
 end
 $$;

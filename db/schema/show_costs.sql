@@ -82,7 +82,7 @@ declare
 begin
   perform app.require('finance.read');
   select 200, x.body, app.etag(x.version), '/api/costs/' || x.id into answer from app.show_cost_list x
-  where x.organization_id = app.current_org() and x.id = cost and x.deleted_at is null;
+  where x.organization_id = (select app.current_org()) and x.id = cost and x.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;
@@ -122,18 +122,18 @@ declare
   n app.show_costs;
 begin
   perform app.require('finance.read');
-  select * into n from app.show_costs x where x.organization_id = app.current_org() and x.id = cost and x.deleted_at is null;
+  select * into n from app.show_costs x where x.organization_id = (select app.current_org()) and x.id = cost and x.deleted_at is null;
   perform app.check_version(n.version, if_match);
   perform app.require('finance.write');
   -- Now that it may be locked, look again.
   select * into n from app.show_costs x
-  where x.organization_id = app.current_org() and x.id = cost and x.deleted_at is null for no key update;
+  where x.organization_id = (select app.current_org()) and x.id = cost and x.deleted_at is null for no key update;
   perform app.check_version(n.version, if_match);
   n := jsonb_populate_record(case when replaces then null::app.show_costs else n end, body);
   update app.show_costs x
   set (name, kind, amount_minor, is_estimate)
     = row (n.name, n.kind, n.amount_minor, coalesce(n.is_estimate, false))
-  where x.organization_id = app.current_org() and x.id = cost;
+  where x.organization_id = (select app.current_org()) and x.id = cost;
   return app.read_show_cost(cost);
 end
 $$;

@@ -88,7 +88,7 @@ declare
 begin
   perform app.require('finance.read');
   select 200, x.body, app.etag(x.version), '/api/ticket-tiers/' || x.id into answer from app.ticket_tier_list x
-  where x.organization_id = app.current_org() and x.id = tier and x.deleted_at is null;
+  where x.organization_id = (select app.current_org()) and x.id = tier and x.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;
@@ -128,18 +128,18 @@ declare
   n app.ticket_tiers;
 begin
   perform app.require('finance.read');
-  select * into n from app.ticket_tiers x where x.organization_id = app.current_org() and x.id = tier and x.deleted_at is null;
+  select * into n from app.ticket_tiers x where x.organization_id = (select app.current_org()) and x.id = tier and x.deleted_at is null;
   perform app.check_version(n.version, if_match);
   perform app.require('finance.write');
   -- Now that it may be locked, look again.
   select * into n from app.ticket_tiers x
-  where x.organization_id = app.current_org() and x.id = tier and x.deleted_at is null for no key update;
+  where x.organization_id = (select app.current_org()) and x.id = tier and x.deleted_at is null for no key update;
   perform app.check_version(n.version, if_match);
   n := jsonb_populate_record(case when replaces then null::app.ticket_tiers else n end, body);
   update app.ticket_tiers x
   set (name, price_minor, facility_fee_minor, allotment, sold, comps)
     = row (n.name, n.price_minor, coalesce(n.facility_fee_minor, 0), n.allotment, coalesce(n.sold, 0), coalesce(n.comps, 0))
-  where x.organization_id = app.current_org() and x.id = tier;
+  where x.organization_id = (select app.current_org()) and x.id = tier;
   return app.read_ticket_tier(tier);
 end
 $$;

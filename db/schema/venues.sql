@@ -74,7 +74,7 @@ declare
   answer app.answer;
 begin
   select 200, v.body, app.etag(v.version), '/api/venues/' || v.id into answer from app.venue_list v
-  where v.organization_id = app.current_org() and v.id = venue and v.deleted_at is null;
+  where v.organization_id = (select app.current_org()) and v.id = venue and v.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;
@@ -112,17 +112,17 @@ declare
   present app.venues;
 begin
   select * into present from app.venues v
-  where v.organization_id = app.current_org() and v.id = venue and v.deleted_at is null;
+  where v.organization_id = (select app.current_org()) and v.id = venue and v.deleted_at is null;
   perform app.check_version(present.version, if_match);
   perform app.require('shows.write');
   -- Now that it may be locked, look again.
   select * into present from app.venues v
-  where v.organization_id = app.current_org() and v.id = venue and v.deleted_at is null for no key update;
+  where v.organization_id = (select app.current_org()) and v.id = venue and v.deleted_at is null for no key update;
   perform app.check_version(present.version, if_match);
   present := jsonb_populate_record(case when replaces then null::app.venues else present end, body);
   update app.venues v
   set (name, city, country, time_zone, capacity) = row (present.name, present.city, present.country, present.time_zone, present.capacity)
-  where v.organization_id = app.current_org() and v.id = venue;
+  where v.organization_id = (select app.current_org()) and v.id = venue;
   return app.read_venue(venue);
 end
 $$;
