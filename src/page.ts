@@ -58,7 +58,11 @@ export const fieldsOf = ({ item }: List, isBin: boolean): string[] =>
   Object.keys(item.properties).filter(name => isBin || !['deleted_at', 'deleted_by'].includes(name))
 
 /** The rows of a list that a query string asks for. */
-function selected(sql: Client, list: List, { sort = list.sort, deleted, ...filters }: Filters): Selection {
+function selected(
+  sql: Client,
+  list: List,
+  { sort = list.sort, deleted, ...filters }: Filters,
+): Selection & { fields: string[] } {
   const { from, permission, sorts, bin } = list
   const fields = fieldsOf(list, deleted === 'only')
   const wanted = { from, permission, sorts, sort, fields, where: list.where(sql, filters) }
@@ -80,7 +84,7 @@ export function listed(
 export function rowsOf(sql: Client, list: List, filters: Filters, as: 'json' | 'texts') {
   const options = selected(sql, list, filters)
   const { asked, isAsked, key, direction, conditions } = partsOf(sql, options)
-  const fields = options.fields?.map(name => sql`r.${sql(name)}`) ?? []
+  const fields = options.fields.map(name => sql`r.${sql(name)}`)
   const wanted =
     as === 'json'
       ? sql`(select row_to_json(item) from (select ${comma(sql, fields)}) item) as body`
