@@ -63,37 +63,41 @@ const transient = new Set(['0A000', '26000', '40001', '40P01'])
 const attempts = 3
 
 /**
- * Sends BEGIN, the entrance, the work, the exit and COMMIT without waiting in between, so that work of
- * one statement costs one round trip. The first of them to fail is the error of the whole.
+ * postgres.js repeats a prepared statement that has become stale: alone, and behind what was sent along. There
+ * the transaction has failed or is over, and a second one that is repeated waits for ever. It sets `retried`
+ * first, so that is where this takes the statement back.
+ */
+const unrepeated = {
+  set(this: PendingQuery<Row[]> & { cancelled: unknown; reject: (error: unknown) => void }) {
+    this.cancelled = true
+    this.reject(new Stale())
+  },
+}
+
+/**
+ * Sends the begin, the entrance, the work and the end without waiting in between, so that work of one
+ * statement costs one round trip. The first of them to fail is the error of the whole.
  */
 export async function transact<T>(
   sql: Client,
   readOnly: boolean,
   enter: PendingQuery<Row[]>[],
   work: Work<T>,
-  leave?: (sql: Client) => PendingQuery<Row[]>,
+  leave?: string,
 ): Promise<T> {
   const errors: unknown[] = []
-  const sent: PromiseLike<unknown>[] = []
-  const send = (query: PromiseLike<unknown>, isKnown: (error: unknown) => boolean = () => false) => {
-    // postgres.js sends a query when it is awaited or executed; awaiting would cost a trip each.
-    if ('execute' in query) void (query as PendingQuery<Row[]>).execute()
-    sent.push(query)
-    return Promise.resolve(query).catch((error: unknown) => {
-      if (!isKnown(error)) errors.push(error)
-    }) as Promise<T | undefined>
+  // postgres.js sends a query when it is asked for its outcome.
+  const send = (query: PromiseLike<unknown>) => {
+    if ('execute' in query) Object.defineProperty(query, 'retried', unrepeated)
+    return query.then<unknown, void>(undefined, (error: unknown) => void errors.push(error)) as PromiseLike<
+      T | undefined
+    >
   }
   // What injected SQL may have left on this connection (a time zone, a setting that carries
-  // somebody's data) ends here: every transaction starts from the settings of its login.
-  const before = [
-    send(sql`reset all`),
-    send(
-      readOnly
-        ? sql`begin isolation level read committed read only`
-        : sql`begin isolation level read committed read write`,
-    ),
-    ...enter.map(query => send(query)),
-  ]
+  // somebody's data) ends here: every transaction starts from the settings of its login. As one
+  // message, because PostgreSQL answers each message with a packet of its own.
+  const begin = `reset all; begin isolation level read committed ${readOnly ? 'read only' : 'read write'}`
+  const before = [send(sql.unsafe(begin)), ...enter.map(send)]
   let result: PromiseLike<T> | undefined
   try {
     result = work(sql)
@@ -105,24 +109,20 @@ export async function transact<T>(
   const pending = result && send(result)
   // Work that awaits has more statements to send: only then COMMIT waits for it.
   if (result && !('execute' in result)) await pending
-  if (leave && errors.length === 0)
-    // In a transaction that has failed it is not answered, and the COMMIT says what there is to say.
-    before.push(send(leave(sql), error => (error as { code?: string }).code === '25P02'))
-  const end = (errors.length > 0 ? sql`rollback` : sql`commit`).execute()
+  const end = errors.length > 0 ? 'rollback' : leave === undefined ? 'commit' : `${leave}; commit`
   const [value, ended] = await Promise.all([
     pending,
-    end.catch((error: unknown) => void errors.push(error)),
+    sql.unsafe(end).then(undefined, (error: unknown) => {
+      // A transaction that has failed does not answer what stands before the COMMIT: its own error says why.
+      if ((error as { code?: string }).code !== '25P02') errors.push(error)
+    }),
     ...before,
   ])
-  // postgres.js repeats a statement whose plan has become stale, by then behind the COMMIT that was
-  // sent along, so outside the transaction and without a context: what it then says is not so.
-  // `retried` is its mark for that. And COMMIT of a transaction that failed succeeds, as a ROLLBACK.
-  if (sent.some(query => 'retried' in query) || (errors.length === 0 && ended?.command !== 'COMMIT')) {
-    // A BEGIN that was repeated behind the COMMIT has no end yet.
-    await sql`rollback`.catch(() => {})
-    throw new Stale()
-  }
+  // A transaction that has failed skips the COMMIT behind the question of where it was.
+  if (ended === undefined) await sql`rollback`.catch(() => {})
   if (errors.length > 0) throw errors[0]
+  // COMMIT of a transaction that failed succeeds, as a ROLLBACK.
+  if (ended?.command !== 'COMMIT') throw new Stale()
   return value as T
 }
 
@@ -132,7 +132,7 @@ export async function run<T>(
   readOnly: boolean,
   enter: (sql: Client) => PendingQuery<Row[]>[],
   work: Work<T>,
-  leave?: (sql: Client) => PendingQuery<Row[]>,
+  leave?: string,
 ): Promise<T> {
   return pool.use(async sql => {
     for (let attempt = 1; ; attempt += 1) {
@@ -214,10 +214,10 @@ export const addressOf = ({ ip }: FastifyRequest) => (isIP(ip) > 0 && !ip.includ
 const enter = (sql: Client, request: FastifyRequest, organization: string | null) =>
   sql`select app.enter(${request.user.sid}, ${organization}, ${request.id}, ${addressOf(request)})`
 
-// Unprepared, so that nothing an injected DEALLOCATE does can delay it; then it has no parameters,
-// and authenticate has seen to it that the organization is a UUID.
-export const leave = (org: string | null) => (sql: Client) =>
-  sql.unsafe<Row[]>(`select app.confirm_organization(${org === null ? 'null' : `'${org}'`})`)
+// Goes unprepared and with the COMMIT, so that nothing an injected DEALLOCATE does can delay it; then it has
+// no parameters, and authenticate has seen to it that the organization is a UUID.
+export const leave = (org: string | null) =>
+  `select app.confirm_organization(${org === null ? 'null' : `'${org}'`})`
 
 /** Counts a transaction that the database says was in another organization at its end; throws in any case. */
 export function noteBreach(app: FastifyInstance, org: string | null, error: unknown): never {

@@ -66,7 +66,8 @@ export async function startCapture(databaseUrl: string): Promise<Capture> {
       return length < 0 ? null : message.toString('utf8', at, (at += length))
     }
     const kind = String.fromCharCode(message[0] ?? 0)
-    if (kind === 'Q') seen.push({ sql: text(), values: [] })
+    // One message may have several.
+    if (kind === 'Q') seen.push(...text().split('; ').map(sql => ({ sql, values: [] })))
     else if (kind === 'P') statements.set(text(), text())
     else if (kind === 'B') {
       text()
