@@ -1,6 +1,5 @@
 import accepts from '@fastify/accepts'
 import cors from '@fastify/cors'
-import helmet from '@fastify/helmet'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController } from 'fastify'
 import { type Config, list } from './config.ts'
@@ -52,6 +51,7 @@ import { supportRoutes } from './routes/support.ts'
 import { ticketTierRoutes } from './routes/ticket-tiers.ts'
 import { userRoutes } from './routes/users.ts'
 import { venueRoutes } from './routes/venues.ts'
+import { securityHeaders } from './security-headers.ts'
 import { tally } from './tally.ts'
 import { tenant } from './tenant.ts'
 import { tokens } from './tokens.ts'
@@ -102,7 +102,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   await app.register(logging)
   await app.register(problemDetails)
   await app.register(measuring, { metrics: createMetrics(pool, gauges, replica?.pool) })
-  await app.register(helmet, {
+  await app.register(securityHeaders, {
     contentSecurityPolicy: { directives: { defaultSrc: ["'none'"] } },
     hsts: config.NODE_ENV === 'production',
   })
