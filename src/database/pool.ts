@@ -96,24 +96,23 @@ export function createPool(options: PoolOptions): Pool {
     if (closed) throw new Unavailable('closed', 'The server is stopping.')
     const deadline = Date.now() + options.deadline
     const connection = await checkout(deadline)
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
+    let interrupt: (reason: Error) => void = () => {}
+    const interrupted = new Promise<never>((_, reject) => {
+      interrupt = reason => {
         connection.destroy()
-        reject(new Unavailable('late', 'The database did not answer in time: try again shortly.'))
-      }, deadline - Date.now())
-    })
-    let cut = () => {}
-    const abandoned = new Promise<never>((_, reject) => {
-      cut = () => {
-        connection.destroy()
-        reject(signal?.reason as Error)
+        reject(reason)
       }
-      if (signal?.aborted) cut()
-      else signal?.addEventListener('abort', cut)
     })
+    const timer = setTimeout(() => {
+      interrupt(new Unavailable('late', 'The database did not answer in time: try again shortly.'))
+    }, deadline - Date.now())
+    const cut = () => {
+      interrupt(signal?.reason as Error)
+    }
+    if (signal?.aborted) cut()
+    else signal?.addEventListener('abort', cut)
     try {
-      return await Promise.race([work(connection.client), late, abandoned])
+      return await Promise.race([work(connection.client), interrupted])
     } catch (error) {
       if (signal?.aborted) throw signal.reason
       if (!connection.isLost(error)) {
