@@ -89,9 +89,10 @@ export async function transact<T>(
   // postgres.js sends a query when it is asked for its outcome.
   const send = (query: PromiseLike<unknown>) => {
     if ('execute' in query) Object.defineProperty(query, 'retried', unrepeated)
-    return query.then<unknown, void>(undefined, (error: unknown) => void errors.push(error)) as PromiseLike<
-      T | undefined
-    >
+    return query.then<unknown, undefined>(
+      undefined,
+      (error: unknown) => void errors.push(error),
+    ) as PromiseLike<T | undefined>
   }
   // What injected SQL may have left on this connection (a time zone, a setting that carries
   // somebody's data) ends here: every transaction starts from the settings of its login. As one
