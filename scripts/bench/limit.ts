@@ -85,15 +85,11 @@ function literal(value: string | null): string {
   return `E'${value.replaceAll(/['\\:]/g, character => `\\x${character.charCodeAt(0).toString(16)}`)}'`
 }
 
-/** The same with the organization as a value where the statement asks the context for it. */
+/** The same with the organization as a value where the statement compares with the one that was asked for. */
 export const withExplicitWhere = (scripts: Script[]): Script[] =>
   scripts.map(script => ({
     ...script,
     statements: script.statements.map(text =>
-      isEntrance(text)
-        ? text
-        : text
-            .replaceAll(/\(select organization_id from asked\)/g, `'${script.organization}'::uuid`)
-            .replaceAll(/app\.require\([^()]*\)/g, `'${script.organization}'::uuid`),
+      text.replaceAll('(select organization_id from asked)', `'${script.organization}'::uuid`),
     ),
   }))

@@ -36,8 +36,12 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }
 
+// glibc gives free memory above 128 KB back to the kernel until a process has once had a large piece, and a
+// backend that makes a list of 50 asks for it again with each: 67 page faults, a quarter of its time.
+const memory = { MALLOC_TRIM_THRESHOLD_: '8388608', MALLOC_MMAP_THRESHOLD_: '4194304' }
+
 // PGDATA, PGPORT and the like are meant for other servers, and the log is searched for English text.
 function environment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([name]) => !/^(PG|LC_|LANG)/.test(name))
-  return { ...Object.fromEntries(kept), LC_ALL: 'C' }
+  return { ...memory, ...Object.fromEntries(kept), LC_ALL: 'C' }
 }
