@@ -192,13 +192,21 @@ alter function app.current_session_id() owner to callboard_definer;
 revoke execute on function app.current_session_id() from public;
 grant execute on function app.current_session_id() to callboard_api;
 
+-- Says nothing of whether it is true: for who has asked for the organization in the same statement.
+create or replace function app_private.is_claimed(permission text) returns boolean
+language sql stable parallel restricted
+return coalesce(strpos(current_setting('app.permissions', true), ' ' || permission || ' ') > 0, false);
+comment on function app_private.is_claimed(text) is 'Whether the settings name this permission; whether they are genuine, app.org_if and app.current_org know.';
+alter function app_private.is_claimed(text) owner to callboard_definer;
+revoke execute on function app_private.is_claimed(text) from public;
+
 create or replace function app.org_if(permission text) returns uuid
 language plpgsql stable parallel restricted security definer
 set search_path = ''
 as $$
 begin
   -- As current_org, which would be one more function in every statement.
-  if strpos(current_setting('app.permissions', true), ' ' || permission || ' ') > 0
+  if app_private.is_claimed(permission)
     and app_private.context_signature() = current_setting('app.signature', true) then
     return nullif(current_setting('app.current_org', true), '');
   end if;

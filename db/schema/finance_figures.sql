@@ -6,7 +6,7 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  return (select (now() at time zone o.time_zone)::date from app.organizations o where o.id = app.current_org());
+  return (select (now() at time zone o.time_zone)::date from app.organizations o where o.id = (select app.current_org()));
 end
 $$;
 comment on function app.today() is 'What day it is where the organization of this transaction is.';

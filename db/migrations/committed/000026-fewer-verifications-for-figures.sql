@@ -1,0 +1,460 @@
+--! Previous: sha1:27d3785aa80e3715854afc080ba549ed4e416fb7
+--! Hash: sha1:60db8024781f4f5400ca05b96467abed2456039a
+--! Message: fewer verifications for figures
+
+-- Figures verify the context six times instead of eight.
+
+--! Included context.sql
+-- Who is asking. This is the only file that knows how a request's context is kept.
+--
+-- The context is a handful of transaction-local settings. Anyone who can run SQL can set a
+-- setting, so a setting alone proves nothing: `app.enter` signs them all with a key that no
+-- login can read, bound to this backend and this transaction. Policies ask the functions
+-- below; they check the signature and answer NULL, which matches no row, when it is missing,
+-- wrong, or copied from another transaction.
+
+create table if not exists app_private.context_keys (
+  id boolean primary key default true constraint context_keys_one_row check (id),
+  inner_key bytea not null,
+  outer_key bytea not null
+);
+alter table app_private.context_keys enable row level security;
+alter table app_private.context_keys force row level security;
+drop policy if exists select_definer on app_private.context_keys;
+create policy select_definer on app_private.context_keys for select to callboard_definer using (true);
+drop policy if exists insert_owner on app_private.context_keys;
+create policy insert_owner on app_private.context_keys for insert to callboard_owner with check (true);
+grant select on app_private.context_keys to callboard_definer;
+comment on table app_private.context_keys is 'The two random keys that sign a request''s context. Replace the row to invalidate nothing but transactions in flight.';
+
+insert into app_private.context_keys (inner_key, outer_key)
+select uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()),
+       uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
+on conflict do nothing;
+
+-- Nested hashing with two keys, as in NMAC: a plain sha256(key || text) could be extended. One expression
+-- without settings, so that PostgreSQL puts it in the place of the call.
+create or replace function app_private.hash_with(key app_private.context_keys, message bytea) returns bytea
+language sql immutable parallel safe
+return sha256(key.outer_key || sha256(key.inner_key || message));
+comment on function app_private.hash_with(app_private.context_keys, bytea) is 'A message authentication code under this pair of keys (32 bytes).';
+alter function app_private.hash_with(app_private.context_keys, bytea) owner to callboard_definer;
+revoke execute on function app_private.hash_with(app_private.context_keys, bytea) from public;
+
+create or replace function app_private.keyed_hash(message bytea) returns bytea
+language plpgsql stable parallel safe security definer
+set search_path = ''
+as $$
+begin
+  return (select app_private.hash_with(k, message) from app_private.context_keys k);
+end
+$$;
+comment on function app_private.keyed_hash(bytea) is 'A message authentication code under the database''s own key (32 bytes).';
+alter function app_private.keyed_hash(bytea) owner to callboard_definer;
+revoke execute on function app_private.keyed_hash(bytea) from public;
+
+-- A parallel worker is another backend, where no signature is right. So what asks for the context is
+-- PARALLEL RESTRICTED: the leader finds it once, and (select …) hands the value to the workers.
+-- Several times in every transaction, so it is one function and one statement: each more of either
+-- costs as much as the hashes do.
+create or replace function app_private.context_signature() returns text
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+begin
+  -- An array's text form quotes its elements, so no value can pose as two.
+  return (select encode(app_private.hash_with(k,
+    int4send(pg_backend_pid()) || timestamptz_send(transaction_timestamp()) || convert_to(array[
+      current_setting('app.current_org', true),
+      current_setting('app.user_id', true),
+      current_setting('app.session_id', true),
+      current_setting('app.role', true),
+      current_setting('app.permissions', true),
+      current_setting('app.request_id', true),
+      current_setting('app.ip', true)
+    ]::text, 'UTF8')), 'hex') from app_private.context_keys k);
+end
+$$;
+comment on function app_private.context_signature() is 'The signature that the present settings would have in this transaction.';
+alter function app_private.context_signature() owner to callboard_definer;
+revoke execute on function app_private.context_signature() from public;
+
+create or replace function app_private.set_context(
+  user_id uuid, session_id uuid, organization_id uuid default null, role text default null, permissions text[] default '{}',
+  request_id text default null, ip inet default null
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  -- Assigned rather than performed: an expression costs a fraction of a statement.
+  done text[] := array[
+    set_config('app.current_org', coalesce(organization_id::text, ''), true),
+    set_config('app.user_id', coalesce(user_id::text, ''), true),
+    set_config('app.session_id', coalesce(session_id::text, ''), true),
+    set_config('app.role', coalesce(role, ''), true),
+    -- A blank on both sides of every name: one search finds a whole word.
+    set_config('app.permissions', ' ' || array_to_string(permissions, ' ') || ' ', true),
+    set_config('app.request_id', coalesce(request_id, ''), true),
+    set_config('app.ip', coalesce(host(ip), ''), true)];
+begin
+  done[1] := set_config('app.signature', app_private.context_signature(), true);
+end
+$$;
+comment on function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) is
+  'Sets and signs the context of this transaction. Only for definer functions that have checked who asks.';
+alter function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) owner to callboard_definer;
+revoke execute on function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) from public;
+
+create or replace function app_private.is_genuine() returns boolean
+language sql stable parallel restricted
+return current_setting('app.signature', true) is not distinct from app_private.context_signature();
+comment on function app_private.is_genuine() is 'Whether the settings of this transaction are those that were signed.';
+alter function app_private.is_genuine() owner to callboard_definer;
+revoke execute on function app_private.is_genuine() from public;
+
+create or replace function app_private.change_context(
+  user_id uuid, session_id uuid, organization_id uuid, role text default null, permissions text[] default '{}'
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  -- The request stays the same one, if it was a genuine one.
+  if app_private.is_genuine() then
+    perform app_private.set_context(user_id, session_id, organization_id, role, permissions,
+      current_setting('app.request_id'), nullif(current_setting('app.ip'), '')::inet);
+  else
+    perform app_private.set_context(user_id, session_id, organization_id, role, permissions);
+  end if;
+end
+$$;
+comment on function app_private.change_context(uuid, uuid, uuid, text, text[]) is
+  'As set_context, in the middle of a request: its id and address stay. Only for definer functions that have checked who asks.';
+alter function app_private.change_context(uuid, uuid, uuid, text, text[]) owner to callboard_definer;
+revoke execute on function app_private.change_context(uuid, uuid, uuid, text, text[]) from public;
+
+create or replace function app.introduce(request_id text, ip inet) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.set_context(null, null, null, null, '{}', request_id, ip);
+end
+$$;
+comment on function app.introduce(text, inet) is
+  'Opens this transaction for somebody who has not signed in: says only which request it is and where it came from.';
+alter function app.introduce(text, inet) owner to callboard_definer;
+revoke execute on function app.introduce(text, inet) from public;
+grant execute on function app.introduce(text, inet) to callboard_api;
+
+-- After a transaction that set it, a setting is '' and not NULL, hence nullif everywhere.
+create or replace function app.current_org() returns uuid
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+as $$
+declare
+  organization text := nullif(current_setting('app.current_org', true), '');
+begin
+  if organization is null or app_private.context_signature() is distinct from current_setting('app.signature', true) then
+    return null;
+  end if;
+  return organization;
+end
+$$;
+comment on function app.current_org() is 'The organization of this transaction, or NULL without a genuine context.';
+alter function app.current_org() owner to callboard_definer;
+revoke execute on function app.current_org() from public;
+grant execute on function app.current_org() to callboard_api;
+
+create or replace function app.current_user_id() returns uuid
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+as $$
+declare
+  who text := nullif(current_setting('app.user_id', true), '');
+begin
+  if who is null or app_private.context_signature() is distinct from current_setting('app.signature', true) then
+    return null;
+  end if;
+  return who;
+end
+$$;
+comment on function app.current_user_id() is 'The user of this transaction, or NULL without a genuine context.';
+alter function app.current_user_id() owner to callboard_definer;
+revoke execute on function app.current_user_id() from public;
+grant execute on function app.current_user_id() to callboard_api;
+
+create or replace function app.current_session_id() returns uuid
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+as $$
+begin
+  return case when app.current_user_id() is not null then current_setting('app.session_id')::uuid end;
+end
+$$;
+comment on function app.current_session_id() is 'The session of this transaction, or NULL without a genuine context.';
+alter function app.current_session_id() owner to callboard_definer;
+revoke execute on function app.current_session_id() from public;
+grant execute on function app.current_session_id() to callboard_api;
+
+-- Says nothing of whether it is true: for who has asked for the organization in the same statement.
+create or replace function app_private.is_claimed(permission text) returns boolean
+language sql stable parallel restricted
+return coalesce(strpos(current_setting('app.permissions', true), ' ' || permission || ' ') > 0, false);
+comment on function app_private.is_claimed(text) is 'Whether the settings name this permission; whether they are genuine, app.org_if and app.current_org know.';
+alter function app_private.is_claimed(text) owner to callboard_definer;
+revoke execute on function app_private.is_claimed(text) from public;
+
+create or replace function app.org_if(permission text) returns uuid
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+as $$
+begin
+  -- As current_org, which would be one more function in every statement.
+  if app_private.is_claimed(permission)
+    and app_private.context_signature() = current_setting('app.signature', true) then
+    return nullif(current_setting('app.current_org', true), '');
+  end if;
+  return null;
+end
+$$;
+comment on function app.org_if(text) is
+  'The organization of this transaction if its member holds the permission, else NULL. A policy compares organization_id with it: permission and tenant are one condition.';
+alter function app.org_if(text) owner to callboard_definer;
+revoke execute on function app.org_if(text) from public;
+grant execute on function app.org_if(text) to callboard_api;
+
+create or replace function app.has_permission(permission text) returns boolean
+language sql stable parallel restricted
+return app.org_if(permission) is not null;
+comment on function app.has_permission(text) is 'Whether the member of this transaction holds the permission.';
+revoke execute on function app.has_permission(text) from public;
+grant execute on function app.has_permission(text) to callboard_api, callboard_definer;
+
+create or replace function app.require(permission text) returns uuid
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+declare
+  organization uuid := app.org_if(permission);
+begin
+  if organization is null then
+    raise exception using errcode = 'PT403', message = 'permission_denied',
+      detail = format('This needs the permission %s.', permission);
+  end if;
+  return organization;
+end
+$$;
+comment on function app.require(text) is 'The organization of this transaction; PT403 permission_denied unless its member holds the permission.';
+revoke execute on function app.require(text) from public;
+grant execute on function app.require(text) to callboard_api, callboard_definer;
+
+-- In every transaction, so it costs as little as can be: the settings are compared as they are. Without
+-- their signature nobody would have seen a row by them; that they were changed is to be noticed anyway.
+create or replace function app.confirm_organization(organization text) returns void
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+begin
+  if current_setting('app.current_org', true) is distinct from organization then
+    raise exception using message = 'isolation_breach',
+      detail = case when coalesce(current_setting('app.current_org', true), '') = '' then 'no_context' else 'other_organization' end;
+  end if;
+end
+$$;
+comment on function app.confirm_organization(text) is
+  'Refuses to end a transaction in another organization than it should have been in, with the error isolation_breach, which no request should ever see. The API asks before each COMMIT.';
+revoke execute on function app.confirm_organization(text) from public;
+grant execute on function app.confirm_organization(text) to callboard_api;
+--! EndIncluded context.sql
+--! Included visible_org.sql
+-- Whose rows somebody sees in `analytics`. The materialized views behind it hold those of all
+-- organizations and know no policies, so every view there compares organization_id with this.
+
+create or replace function app.visible_org(permission text default null) returns uuid
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  -- A BI tool is who has logged in, whatever its settings say, and has no permissions of its own: who
+  -- made it decided that it sees all of `analytics`. Any other login needs the context of a member.
+  if session_user like 'bi\_%' then
+    return (select s.organization_id from app_private.bi_states s where s.login = session_user and s.is_live);
+  end if;
+  -- The signature covers all permissions, so it is looked at once for both.
+  return case when permission is null or app_private.is_claimed(permission) then app.org_if('analytics.read') end;
+end
+$$;
+comment on function app.visible_org(text) is
+  'The organization whose figures may be read: of a BI login its own, while the credential is neither revoked nor expired and the organization not deleted; else that of the transaction''s member, if they hold analytics.read and the permission that is asked for besides. NULL if there is none.';
+alter function app.visible_org(text) owner to callboard_definer;
+revoke execute on function app.visible_org(text) from public;
+-- callboard_bi may not use the schema `app`, so it calls this through the views only.
+grant execute on function app.visible_org(text) to callboard_api, callboard_rollup, callboard_bi;
+--! EndIncluded visible_org.sql
+--! Included finance_figures.sql
+-- Money by period, as the API answers it.
+
+create or replace function app.today() returns date
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return (select (now() at time zone o.time_zone)::date from app.organizations o where o.id = (select app.current_org()));
+end
+$$;
+comment on function app.today() is 'What day it is where the organization of this transaction is.';
+alter function app.today() owner to callboard_definer;
+revoke execute on function app.today() from public;
+grant execute on function app.today() to callboard_api;
+
+create or replace function app.profit_and_loss(income numeric, expense numeric, records numeric) returns json
+language sql immutable parallel safe
+return json_build_object('income_minor', coalesce(income, 0), 'expense_minor', coalesce(expense, 0),
+  'profit_minor', coalesce(income, 0) - coalesce(expense, 0), 'records', coalesce(records, 0));
+comment on function app.profit_and_loss(numeric, numeric, numeric) is 'Income, expenses and what is left, as JSON; null counts as nothing.';
+revoke execute on function app.profit_and_loss(numeric, numeric, numeric) from public;
+grant execute on function app.profit_and_loss(numeric, numeric, numeric) to callboard_api;
+
+create or replace function app.profit(income numeric, expense numeric) returns json
+language sql immutable parallel safe
+return json_build_object('income_minor', income, 'expense_minor', expense, 'profit_minor', income - expense);
+comment on function app.profit(numeric, numeric) is 'Income, expenses and what is left, as JSON.';
+revoke execute on function app.profit(numeric, numeric) from public;
+grant execute on function app.profit(numeric, numeric) to callboard_api;
+
+create or replace function app.figure_months(from_on date, to_on date, out since date, out until date)
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  -- This year's if nothing is said.
+  since := date_trunc('month', coalesce(from_on, date_trunc('year', coalesce(to_on, app.today())::timestamp)::date)::timestamp);
+  until := date_trunc('month', coalesce(to_on, (date_trunc('year', since::timestamp) + interval '11 months')::date)::timestamp);
+  if until < since or until >= since + interval '10 years' then
+    perform app.refuse(422, 'analytics_range', 'The last month is not before the first, and less than ten years behind it.');
+  end if;
+end
+$$;
+comment on function app.figure_months(date, date) is
+  'The first days of the months from that of one day (January) to that of another (December of the same year). PT422 analytics_range.';
+revoke execute on function app.figure_months(date, date) from public;
+grant execute on function app.figure_months(date, date) to callboard_api;
+
+create or replace function app.figures(rollups text[], since date, until date, period text, items json) returns app.answer
+language sql stable
+set search_path = ''
+return (
+  select (null, case when period is null
+      then json_build_object('as_of', f.as_of, 'is_current', f.is_current, 'from', since, 'to', m.last_on, 'items', coalesce(items, '[]'))
+      else json_build_object('as_of', f.as_of, 'is_current', f.is_current, 'period', period, 'from', since, 'to', m.last_on, 'items', coalesce(items, '[]')) end,
+    null, null)::app.answer
+  from app.freshness(variadic rollups) f, lateral (select (until + interval '1 month' - interval '1 day')::date as last_on) m);
+comment on function app.figures(text[], date, date, text, json) is
+  'The answer with figures of these materialized views: of when they are, of which months (with period: by what), and the figures.';
+revoke execute on function app.figures(text[], date, date, text, json) from public;
+grant execute on function app.figures(text[], date, date, text, json) to callboard_api;
+
+create or replace function app.finance_figures(period text, from_on date default null, to_on date default null, in_currency text default null) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  months record;
+  items json;
+begin
+  perform app.require('analytics.read'), app.require('finance.read');
+  months := app.figure_months(from_on, to_on);
+  select json_agg(json_build_object('period_on', p.period_on, 'currency', p.currency,
+    'planned', p.planned, 'committed', p.committed, 'actual', p.actual) order by p.period_on, p.currency) into items
+  from (
+    select m.period_on, m.currency,
+      app.profit_and_loss(sum(m.income) filter (where m.status = 'planned'), sum(m.expense) filter (where m.status = 'planned'), sum(m.records) filter (where m.status = 'planned')) as planned,
+      app.profit_and_loss(sum(m.income) filter (where m.status = 'committed'), sum(m.expense) filter (where m.status = 'committed'), sum(m.records) filter (where m.status = 'committed')) as committed,
+      app.profit_and_loss(sum(m.income) filter (where m.status = 'actual'), sum(m.expense) filter (where m.status = 'actual'), sum(m.records) filter (where m.status = 'actual')) as actual
+    from (
+      select date_trunc(period, f.month::timestamp)::date as period_on, f.status, f.records,
+        case when in_currency is null then f.base_currency else f.currency end as currency,
+        case when in_currency is null then f.base_income_minor else f.income_minor end as income,
+        case when in_currency is null then f.base_expense_minor else f.expense_minor end as expense
+      from analytics.finance_by_month f
+      where f.month between months.since and months.until and (in_currency is null or f.currency = in_currency)) m
+    group by 1, 2) p;
+  return app.figures('{finance_by_month}', months.since, months.until, period, items);
+end
+$$;
+comment on function app.finance_figures(text, date, date, text) is
+  'Income, expenses and profit by month, quarter or year, in one currency or, without it, all in the base currency; of whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
+revoke execute on function app.finance_figures(text, date, date, text) from public;
+grant execute on function app.finance_figures(text, date, date, text) to callboard_api;
+
+create or replace function app.category_figures(from_on date default null, to_on date default null, in_currency text default null) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  months record;
+  items json;
+begin
+  perform app.require('analytics.read'), app.require('finance.read');
+  months := app.figure_months(from_on, to_on);
+  select json_agg(json_build_object('category_id', c.category_id, 'category', c.category, 'kind', c.kind, 'currency', c.currency,
+    'planned_minor', coalesce(c.planned, 0), 'committed_minor', coalesce(c.committed, 0), 'actual_minor', coalesce(c.actual, 0), 'records', c.records)
+    order by c.kind, c.category, c.category_id, c.currency) into items
+  from (
+    select m.category_id, m.category, m.kind, m.currency, sum(m.records) as records, sum(m.amount) filter (where m.status = 'planned') as planned,
+      sum(m.amount) filter (where m.status = 'committed') as committed, sum(m.amount) filter (where m.status = 'actual') as actual
+    from (
+      select f.category_id, f.category, f.kind, f.status, f.records,
+        case when in_currency is null then f.base_currency else f.currency end as currency,
+        case when in_currency is null then f.base_amount_minor else f.amount_minor end as amount
+      from analytics.finance_by_category f
+      where f.month between months.since and months.until and (in_currency is null or f.currency = in_currency)) m
+    group by 1, 2, 3, 4) c;
+  return app.figures('{finance_by_category}', months.since, months.until, null, items);
+end
+$$;
+comment on function app.category_figures(date, date, text) is
+  'What was booked by category, in one currency or, without it, all in the base currency; of whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
+revoke execute on function app.category_figures(date, date, text) from public;
+grant execute on function app.category_figures(date, date, text) to callboard_api;
+
+create or replace function app.show_profits(from_on date default null, to_on date default null, in_currency text default null, at_most integer default 50) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  months record;
+  items json;
+begin
+  perform app.require('analytics.read'), app.require('finance.read'), app.require('shows.read');
+  months := app.figure_months(from_on, to_on);
+  select json_agg(json_build_object('show_id', p.show_id, 'show_on', p.show_on, 'title', p.title, 'artist', p.artist, 'status', p.show_status,
+    'currency', p.currency, 'planned', p.planned, 'committed', p.committed, 'actual', p.actual) order by p.show_on desc, p.show_id, p.currency) into items
+  from (
+    select m.show_on, m.show_id, m.title, m.artist, m.show_status, m.currency,
+      app.profit_and_loss(sum(m.income) filter (where m.status = 'planned'), sum(m.expense) filter (where m.status = 'planned'), sum(m.records) filter (where m.status = 'planned')) as planned,
+      app.profit_and_loss(sum(m.income) filter (where m.status = 'committed'), sum(m.expense) filter (where m.status = 'committed'), sum(m.records) filter (where m.status = 'committed')) as committed,
+      app.profit_and_loss(sum(m.income) filter (where m.status = 'actual'), sum(m.expense) filter (where m.status = 'actual'), sum(m.records) filter (where m.status = 'actual')) as actual
+    from (
+      select f.show_on, f.show_id, f.title, f.artist, f.show_status, f.status, f.records,
+        case when in_currency is null then f.base_currency else f.currency end as currency,
+        case when in_currency is null then f.base_income_minor else f.income_minor end as income,
+        case when in_currency is null then f.base_expense_minor else f.expense_minor end as expense
+      from analytics.finance_by_show f
+      where f.show_on between months.since and (months.until + interval '1 month' - interval '1 day')::date
+        and (in_currency is null or f.currency = in_currency)) m
+    group by 1, 2, 3, 4, 5, 6
+    order by 1 desc, 2, 6 limit at_most) p;
+  return app.figures('{finance_by_show}', months.since, months.until, null, items);
+end
+$$;
+comment on function app.show_profits(date, date, text, integer) is
+  'Profit and loss of shows, the latest first, in one currency or, without it, all in the base currency; of shows in whole months. PT403 without analytics.read, finance.read and shows.read, PT422 analytics_range.';
+revoke execute on function app.show_profits(date, date, text, integer) from public;
+grant execute on function app.show_profits(date, date, text, integer) to callboard_api;
+--! EndIncluded finance_figures.sql
