@@ -47,6 +47,7 @@ t.test('the benchmark fills a database and measures Callboard and the limit', as
   )
   t.equal(code, 0, output)
   t.match(output, /^\| list of 50 shows +\| Callboard +\|/m)
+  t.match(output, /^In memory at the end: Callboard \d+ MB\.$/m)
   t.match(output, /^Round 2 of 2, 100 %: /m)
   const { summaries, results, ...made } = await report()
   t.same(made.size, { organizations: 50, shows: 10_000 })

@@ -67,7 +67,12 @@ export async function startCapture(databaseUrl: string): Promise<Capture> {
     }
     const kind = String.fromCharCode(message[0] ?? 0)
     // One message may have several.
-    if (kind === 'Q') seen.push(...text().split('; ').map(sql => ({ sql, values: [] })))
+    if (kind === 'Q')
+      seen.push(
+        ...text()
+          .split('; ')
+          .map(sql => ({ sql, values: [] })),
+      )
     else if (kind === 'P') statements.set(text(), text())
     else if (kind === 'B') {
       text()

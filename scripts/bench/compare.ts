@@ -5,7 +5,7 @@ import { describe, machine } from './machine.ts'
 import { howOf, type Options } from './options.ts'
 import { startPeers } from './peers.ts'
 import { picture } from './picture.ts'
-import { faultsOf, protections, protectionTable, summarize, table } from './report.ts'
+import { faultsOf, memoryLine, protections, protectionTable, summarize, table } from './report.ts'
 import { measureAll } from './rounds.ts'
 import { setUp, type Undo } from './stage.ts'
 
@@ -35,6 +35,7 @@ export async function compare(server: Server, options: Options, undo: Undo): Pro
   const named = (things: { name: string; title: string }[]) =>
     things.map(({ name, title }) => ({ name, title }))
   const on = await machine(filled.adminUrl)
+  const used = contenders.map(({ name, title, memory }) => ({ name, title, megabytes: memory() }))
   return {
     kind: 'comparison',
     how: `${howOf(options)}, ${options.size.organizations} organizations and ${options.size.shows} shows. ${describe(on)}`,
@@ -44,16 +45,16 @@ export async function compare(server: Server, options: Options, undo: Undo): Pro
       size: filled.size,
       secondsToFill: filled.seconds,
       secondsToFirstAnswer: callboard.secondsToAnswer,
-      megabytes: Object.fromEntries(
-        contenders.flatMap(({ name, memory }) => (memory() === undefined ? [] : [[name, memory()]])),
-      ),
+      megabytes: Object.fromEntries(used.map(({ name, megabytes }) => [name, megabytes])),
       works: named(works),
       contenders: named(contenders),
       protections: protections(works, summaries),
       summaries,
       results,
     },
-    text: [table(works, contenders, summaries), protectionTable(works, summaries)].join('\n\n').trim(),
+    text: [table(works, contenders, summaries), protectionTable(works, summaries), memoryLine(used)]
+      .filter(part => part !== '')
+      .join('\n\n'),
     faults: faultsOf(summaries),
   }
 }

@@ -64,14 +64,11 @@ export function limits(stage: Stage): Contender[] {
     measure: work => {
       const found = scripts.get(work)
       if (!found) return undefined
-      const connections = Math.min(pool, work.connections ?? pool)
       return within(() =>
-        ask(
-          filled.url(login),
-          change(found),
-          { ...stage.load, connections },
-          { client, postgres: postmaster },
-        ),
+        ask(filled.url(login), change(found), loadOf(work, { ...stage.load, connections: pool }), {
+          client,
+          postgres: postmaster,
+        }),
       )
     },
     memory: () => undefined,
@@ -102,6 +99,13 @@ async function withoutSignature<T>(adminUrl: string, work: () => Promise<T>): Pr
   }
 }
 
+/** How much of a work is asked for, where all others are asked for so much. */
+const loadOf = (work: Work, { connections, seconds, warmUp }: Load): Load => ({
+  connections: Math.min(connections, work.connections ?? connections),
+  seconds: Math.max(seconds, work.seconds ?? 0),
+  warmUp,
+})
+
 /** Those who ask for a work. */
 export const peopleFor = ({ isLarge }: Work, people: Person[]) =>
   isLarge === true ? people.filter(person => person.isLarge) : people
@@ -123,7 +127,7 @@ export function overHttp(
       return load(
         program.url,
         { statuses: [work.status], people: peopleFor(work, stage.people), request: asked },
-        { ...stage.load, connections: work.connections ?? stage.load.connections },
+        loadOf(work, stage.load),
         {
           server: program.pid,
           postgres: stage.postmaster,

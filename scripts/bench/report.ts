@@ -109,6 +109,13 @@ export function table(
   return markdown(rows, 2)
 }
 
+/** What each server has in memory, in megabytes. */
+export function memoryLine(servers: { title: string; megabytes: number | undefined }[]): string {
+  const known = servers.filter(({ megabytes }) => megabytes !== undefined)
+  if (known.length === 0) return ''
+  return `In memory at the end: ${known.map(({ title, megabytes }) => `${title} ${number(megabytes)} MB`).join('; ')}.`
+}
+
 /** How much more each work costs one contender than another. */
 export function growth(summaries: Summary[], from: string, to: string) {
   return summaries.flatMap(before => {

@@ -25,6 +25,8 @@ export interface Work {
   isLarge?: true
   /** Requests at a time, where that is another number. */
   connections?: number
+  /** How long each measurement takes at least, of what takes seconds itself. */
+  seconds?: number
   /** What it is when PostgREST is asked. */
   postgrest?: (person: Person, n: number) => Request
 }
@@ -117,6 +119,7 @@ export const works: Work[] = [
     isLarge: true,
     enters: true,
     connections: 1,
+    seconds: 10,
     request: person => ({
       method: 'GET',
       path: '/api/exports/shows',
