@@ -137,16 +137,10 @@ function partsOf(sql: Client, options: Selection, [value, id]: string[] = []) {
     }[sort.type]
     conditions.push(sql`(${key}, id) ${compared} (${typed}, ${id}::text::uuid)`)
   }
-  const body = isBin ? sql`app.in_bin(body, deleted_at, deleted_by) as body` : sql`body`
   return {
     key,
+    isBin,
     direction: descending ? sql`desc` : sql`asc`,
-    // The row itself becomes JSON: a third cheaper than putting its fields together one by one.
-    item: options.fields ? sql`item` : sql`item.body`,
-    // As one text: a fragment for each costs a promise for each.
-    columns: options.fields
-      ? sql.unsafe(options.fields.map(name => `"${name}"`).join(', '))
-      : sql`${body}, ${key}, id`,
     conditions: conditions.reduce((all, condition) => sql`${all} and ${condition}`, sql``),
     // Asked once, and looked at besides comparing with it, because a scan that finds no row never asks.
     asked: sql`with asked (organization_id) as materialized (select ${comma(
@@ -162,7 +156,14 @@ export function page(sql: Client, options: PageOptions) {
   const limit = options.limit ?? 50
   const list = `${options.from} ${options.sort}`
   const beyond = options.cursor === undefined ? [] : decode(options.cursor, list)
-  const { asked, isAsked, key, direction, conditions, item, columns } = partsOf(sql, options, beyond)
+  const { asked, isAsked, key, isBin, direction, conditions } = partsOf(sql, options, beyond)
+  // The row itself becomes JSON: a third cheaper than putting its fields together one by one.
+  const item = options.fields ? sql`item` : sql`item.body`
+  const body = isBin ? sql`app.in_bin(body, deleted_at, deleted_by) as` : sql``
+  // As one text: a fragment for each costs a promise for each.
+  const columns = options.fields
+    ? sql.unsafe(options.fields.map(name => `"${name}"`).join(', '))
+    : sql`${body} body, ${key}, id`
   return sql<Answer[]>`
     ${asked}
     , page as (
