@@ -93,6 +93,22 @@ t.test('nothing is left lying about: no socket, no password file, no edited conf
   t.same(readdirSync(root).sort(), ['postgres', 'postgres.log', 'secrets.json'])
 })
 
+t.test('a backend keeps the memory that a long answer took for the next one', onlyLinux, async t => {
+  const { adminUrl } = await start(t, folder(t))
+  const sql = postgres(adminUrl, { max: 1 })
+  t.teardown(() => sql.end())
+  const [{ pid }] = await sql<[{ pid: number }]>`select pg_backend_pid() as pid`
+  const faults = () => Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[7])
+  // Pieces of less than 128 KB: a larger one alone would teach glibc to keep them.
+  const ask = () =>
+    sql`select json_agg(row_to_json(r)) from (select n, repeat('x', 700) as text from generate_series(1, 50) n) r`
+  for (let n = 0; n < 20; n += 1) await ask()
+  const before = faults()
+  for (let n = 0; n < 50; n += 1) await ask()
+  const each = (faults() - before) / 50
+  t.ok(each < 5, `${each} page faults for each answer`)
+})
+
 t.test('a secret is random, kept, and readable by its owner only', async t => {
   const root = join(folder(t), 'not/there/yet')
   const jwt = secret(root, 'jwt')
