@@ -5,7 +5,7 @@
 -- and one that does not is named, with the reason, in test/events/not-logged.ts.
 
 create or replace function app_private.loggable(of_row jsonb, hidden text) returns jsonb
-language sql immutable parallel safe
+language sql stable parallel safe
 return case hidden when '{}' then of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by}'::text[]
   else of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by}'::text[] - hidden::text[] end;
 comment on function app_private.loggable(jsonb, text) is 'A row without what its event says anyway, and without the columns of a list.';

@@ -15,7 +15,7 @@ revoke execute on function app.today() from public;
 grant execute on function app.today() to callboard_api;
 
 create or replace function app.profit_and_loss(income numeric, expense numeric, records numeric) returns json
-language sql immutable parallel safe
+language sql stable parallel safe
 return json_build_object('income_minor', coalesce(income, 0), 'expense_minor', coalesce(expense, 0),
   'profit_minor', coalesce(income, 0) - coalesce(expense, 0), 'records', coalesce(records, 0));
 comment on function app.profit_and_loss(numeric, numeric, numeric) is 'Income, expenses and what is left, as JSON; null counts as nothing.';
@@ -23,7 +23,7 @@ revoke execute on function app.profit_and_loss(numeric, numeric, numeric) from p
 grant execute on function app.profit_and_loss(numeric, numeric, numeric) to callboard_api;
 
 create or replace function app.profit(income numeric, expense numeric) returns json
-language sql immutable parallel safe
+language sql stable parallel safe
 return json_build_object('income_minor', income, 'expense_minor', expense, 'profit_minor', income - expense);
 comment on function app.profit(numeric, numeric) is 'Income, expenses and what is left, as JSON.';
 revoke execute on function app.profit(numeric, numeric) from public;

@@ -23,7 +23,7 @@ revoke execute on function app_private.random_token() from public;
 grant execute on function app_private.random_token() to callboard_definer;
 
 create or replace function app_private.digest(secret text) returns bytea
-language sql immutable strict parallel safe
+language sql stable strict parallel safe
 return sha256(convert_to(secret, 'UTF8'));
 comment on function app_private.digest(text) is
   'What is stored of a random secret: its SHA-256. Enough for 200 random bits; never used for passwords.';
@@ -95,7 +95,7 @@ grant execute on function app.refusal(integer, text, text) to callboard_definer;
 
 create or replace function app.etag(version integer) returns text
 language sql immutable parallel safe
-return '"' || version || '"';
+return '"' || version::text || '"';
 comment on function app.etag(integer) is 'The ETag of a row version (RFC 9110, strong).';
 revoke execute on function app.etag(integer) from public;
 grant execute on function app.etag(integer) to callboard_api, callboard_definer;
@@ -109,7 +109,7 @@ revoke execute on function app.matches(integer, text) from public;
 grant execute on function app.matches(integer, text) to callboard_api, callboard_definer;
 
 create or replace function app.in_bin(body json, deleted_at timestamptz, deleted_by uuid) returns json
-language sql immutable parallel safe
+language sql stable parallel safe
 return case when deleted_at is null then body
   else (body::jsonb || jsonb_build_object('deleted_at', deleted_at, 'deleted_by', deleted_by))::json end;
 comment on function app.in_bin(json, timestamptz, uuid) is 'The JSON of a row, and if it is in the bin also since when and who put it there.';
