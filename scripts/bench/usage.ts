@@ -42,12 +42,13 @@ function family(pid: number): number | undefined {
   return sum
 }
 
-/** What has been used up to now. */
-export const usage = ({ server, postgres, client }: Processes): Usage => ({
-  server: server === undefined ? undefined : family(server),
-  postgres: postgres === undefined ? undefined : family(postgres),
-  client: family(client),
-})
+/** What has been used up to now. Whoever asks has started the server, too, whose work is not its own. */
+export function usage(processes: Processes): Usage {
+  const [server, postgres, client] = [processes.server, processes.postgres, processes.client].map(pid =>
+    pid === undefined ? undefined : family(pid),
+  )
+  return { server, postgres, client: client === undefined ? undefined : client - (server ?? 0) }
+}
 
 /** Microseconds of CPU for each of `count` things that were done in between. */
 export function each(before: Usage, after: Usage, count: number): Usage {
