@@ -84,14 +84,10 @@ export function listed(
 export function rowsOf(sql: Client, list: List, filters: Filters, as: 'json' | 'texts') {
   const options = selected(sql, list, filters)
   const { asked, isAsked, key, direction, conditions } = partsOf(sql, options)
-  const fields = options.fields.map(name => sql`r.${sql(name)}`)
   const wanted =
     as === 'json'
-      ? sql`(select row_to_json(item) from (select ${comma(sql, fields)}) item) as body`
-      : comma(
-          sql,
-          fields.map(field => sql`${field}::text`),
-        )
+      ? sql`(select row_to_json(item) from (select ${columns(sql, options.fields)}) item) as body`
+      : columns(sql, options.fields, '::text')
   return sql<{ body: string }[]>`
     ${asked}
     select ${wanted}
@@ -99,6 +95,10 @@ export function rowsOf(sql: Client, list: List, filters: Filters, as: 'json' | '
     where organization_id = (select organization_id from asked) ${conditions} and ${isAsked}
     order by r.${key} ${direction}, r.id ${direction}`
 }
+
+/** As one text: a fragment for each costs a promise for each. */
+const columns = (sql: Client, names: string[], cast = '') =>
+  sql.unsafe(names.map(name => `"${name}"${cast}`).join(', '))
 
 const comma = (sql: Client, parts: Fragment[]) => parts.reduce((all, one) => sql`${all}, ${one}`)
 
@@ -159,15 +159,12 @@ export function page(sql: Client, options: PageOptions) {
   const { asked, isAsked, key, isBin, direction, conditions } = partsOf(sql, options, beyond)
   // The row itself becomes JSON: a third cheaper than putting its fields together one by one.
   const item = options.fields ? sql`item` : sql`item.body`
-  const body = isBin ? sql`app.in_bin(body, deleted_at, deleted_by) as` : sql``
-  // As one text: a fragment for each costs a promise for each.
-  const columns = options.fields
-    ? sql.unsafe(options.fields.map(name => `"${name}"`).join(', '))
-    : sql`${body} body, ${key}, id`
+  const body = isBin ? sql`app.in_bin(body, deleted_at, deleted_by) as body` : sql`body`
+  const wanted = options.fields ? columns(sql, options.fields) : sql`${body}, ${key}, id`
   return sql<Answer[]>`
     ${asked}
     , page as (
-      select ${columns}
+      select ${wanted}
       from app.${sql(options.from)}
       where organization_id = (select organization_id from asked) ${conditions}
       order by ${key} ${direction}, id ${direction}
