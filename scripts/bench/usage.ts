@@ -31,7 +31,8 @@ function stat(pid: number | string): Stat | undefined {
 }
 
 /** A process with all that it has started. */
-function family(pid: number): number | undefined {
+function family(pid: number | undefined): number | undefined {
+  if (pid === undefined) return undefined
   const root = stat(pid)
   if (!root) return undefined
   let sum = root.own + root.ofEnded
@@ -44,10 +45,12 @@ function family(pid: number): number | undefined {
 
 /** What has been used up to now. Whoever asks has started the server, too, whose work is not its own. */
 export function usage(processes: Processes): Usage {
-  const [server, postgres, client] = [processes.server, processes.postgres, processes.client].map(pid =>
-    pid === undefined ? undefined : family(pid),
-  )
-  return { server, postgres, client: client === undefined ? undefined : client - (server ?? 0) }
+  const [server, all] = [family(processes.server), family(processes.client)]
+  return {
+    server,
+    postgres: family(processes.postgres),
+    client: all === undefined ? undefined : all - (server ?? 0),
+  }
 }
 
 /** Microseconds of CPU for each of `count` things that were done in between. */
