@@ -41,10 +41,13 @@ t.test('round trips between the API and PostgreSQL', async t => {
     [`PATCH ${path}`, 412, { body: { notes: 'two' }, headers: { 'if-match': '"999"' } }],
     [`PATCH ${path}`, 422, { body: { capacity: 1, tickets_sold: 2 } }],
   ] as const)
-    await t.test(`${request} (${status}) is one flight of four messages`, async t => {
-      // After an error the exit skips the COMMIT, so there is a ROLLBACK behind it.
-      t.same(await flightsOf(t, request, status, options), status < 400 ? [4] : [4, 1])
-    })
+    // After an error the exit skips the COMMIT, so there is a ROLLBACK behind it.
+    await t.test(
+      `${request} (${status}) is one flight of four messages${status < 400 ? '' : ', and a ROLLBACK'}`,
+      async t => {
+        t.same(await flightsOf(t, request, status, options), status < 400 ? [4] : [4, 1])
+      },
+    )
 
   await t.test('a handler in no organization has an entrance, too', async t => {
     t.same(await flightsOf(t, 'GET /api/me', 200), [4])
