@@ -2,7 +2,7 @@
 // does through the API. For a DBA: it works with MIGRATOR_DATABASE_URL, and each is an event in the log.
 import { parseArgs } from 'node:util'
 import postgres from 'postgres'
-import { connectionsOf, type DatabasePassword, newDatabasePassword } from '../src/bi.ts'
+import { connectionsOf, type DatabasePassword, newDatabasePassword } from '../src/bi/connections.ts'
 
 const usage = `Usage: npm run bi -- create --org <slug> --name <what for> [--days <n>] [--connections <n>] [--seconds <n>]
        npm run bi -- list [--org <slug>]
@@ -94,7 +94,7 @@ const listLogins = async (sql: postgres.Sql, org: string | null) =>
   )
 
 await main().catch((error: unknown) => {
-  // A refusal of ours says in its detail what is wrong, or is a name that src/problems.ts explains.
+  // A refusal of ours says in its detail what is wrong, or is a name that src/http/problems.ts explains.
   const { message, detail } = error as { message: string; detail?: string }
   console.error(detail || message)
   process.exit(1)

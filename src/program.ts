@@ -2,8 +2,8 @@ import type { FastifyBaseLogger } from 'fastify'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { EmbeddedError } from './database/embedded.ts'
 import { UnsafeDatabase } from './database/safety.ts'
-import { reasonOf } from './logging.ts'
-import { Problem } from './problem.ts'
+import { reasonOf } from './http/logging.ts'
+import { Problem } from './http/problem.ts'
 
 /** What a program has started. */
 export interface Running {

@@ -1,8 +1,8 @@
 // What docs/bi.md shows, run on the demo as the login of a BI tool.
 import { spawnSync } from 'node:child_process'
 import t from 'tap'
-import { connectionsOf, newDatabasePassword } from '../src/bi.ts'
-import { seedDemo } from '../src/demo.ts'
+import { connectionsOf, newDatabasePassword } from '../src/bi/connections.ts'
+import { seedDemo } from '../src/demo/demo.ts'
 import { fences, read } from './documents.ts'
 import { refresh } from './figures.ts'
 import { startDatabase } from './helper.ts'

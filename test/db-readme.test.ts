@@ -1,7 +1,7 @@
 // The statements of db/README.md, run in order on the demo: each must give the answer below it.
 import postgres from 'postgres'
 import t from 'tap'
-import { seedDemo } from '../src/demo.ts'
+import { seedDemo } from '../src/demo/demo.ts'
 import { fences, general, read } from './documents.ts'
 import { startDatabase } from './helper.ts'
 import { rulesOfRoles } from './isolation/rules-of-roles.ts'

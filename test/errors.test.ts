@@ -1,6 +1,6 @@
 import t from 'tap'
-import { prove } from '../src/password.ts'
-import { Problem, toProblem } from '../src/problem.ts'
+import { prove } from '../src/accounts/password.ts'
+import { Problem, toProblem } from '../src/http/problem.ts'
 
 /** An error as postgres.js passes it on. */
 const fromPostgres = (code: string, more: object = {}) =>

@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { readConfig } from '../src/config.ts'
-import { loggerOptions } from '../src/logging.ts'
+import { loggerOptions } from '../src/http/logging.ts'
 import { type Database, password, startDatabase } from './helper.ts'
 
 type Line = Record<string, unknown> & { text: string }

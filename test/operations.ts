@@ -1,4 +1,4 @@
-import type { App } from '../src/fastify.ts'
+import type { App } from '../src/http/fastify.ts'
 
 /** As much of a JSON Schema as the document uses. */
 export interface Schema {

@@ -3,7 +3,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { createPool, type Pool, type PoolOptions } from '../src/database/pool.ts'
-import { Problem } from '../src/problem.ts'
+import { Problem } from '../src/http/problem.ts'
 import { type Database, startDatabase, until } from './helper.ts'
 import { startProxy } from './proxy.ts'
 

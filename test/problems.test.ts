@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises'
 import t from 'tap'
-import { problems } from '../src/problems.ts'
+import { problems } from '../src/http/problems.ts'
 import { aShow, register, startServer } from './helper.ts'
 
 const source = new URL('../src/', import.meta.url)

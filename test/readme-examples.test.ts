@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t from 'tap'
-import { seedDemo } from '../src/demo.ts'
+import { seedDemo } from '../src/demo/demo.ts'
 import { type Fence, fences, read, root, shows } from './documents.ts'
 import { type Database, startDatabase } from './helper.ts'
 

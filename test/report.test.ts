@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto'
 import { parseHTML } from 'linkedom'
 import t, { type Test } from 'tap'
-import { amount } from '../src/report/parts.ts'
-import { plots } from '../src/report/plots.ts'
+import { amount } from '../src/analytics/report/parts.ts'
+import { plots } from '../src/analytics/report/plots.ts'
 import { refresh } from './figures.ts'
 import { joinAs, type Person, register, startServer, type TestServer } from './helper.ts'
 

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import postgres from 'postgres'
 import t from 'tap'
 import { createDatabase, dropDatabase, withUrl } from '../src/database/provision.ts'
-import { demoEmail, demoPassword } from '../src/demo.ts'
+import { demoEmail, demoPassword } from '../src/demo/demo.ts'
 import { startDatabase, startServer, until } from './helper.ts'
 import { root, run } from './program.ts'
 

@@ -7,7 +7,7 @@ import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import { secret, startEmbedded } from '../src/database/embedded.ts'
 import { serversOf } from '../src/database/embedded/processes.ts'
-import { demoEmail, demoPassword } from '../src/demo.ts'
+import { demoEmail, demoPassword } from '../src/demo/demo.ts'
 import { aShow, until } from './helper.ts'
 import { onUsr2, type ServerProcess, startServerProcess } from './server-process.ts'
 

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type postgres from 'postgres'
 import t from 'tap'
-import { problems } from '../src/problems.ts'
+import { problems } from '../src/http/problems.ts'
 import { aShow, register, startServer } from './helper.ts'
 import { walk } from './pages.ts'
 import { settling } from './settling.ts'

@@ -4,7 +4,7 @@ import { Agent, request as send } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { text as textOf } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
-import { type Batch, createCounts } from '../src/tally/counts.ts'
+import { type Batch, createCounts } from '../src/analytics/use/counts.ts'
 import {
   aShow,
   type Database,

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { buildApp } from '../src/app.ts'
-import type { App } from '../src/fastify.ts'
+import type { App } from '../src/http/fastify.ts'
 import { createPool, type Pool } from '../src/database/pool.ts'
-import { Problem } from '../src/problem.ts'
-import type { Answer } from '../src/tenant.ts'
+import { Problem } from '../src/http/problem.ts'
+import type { Answer } from '../src/tenant/tenant.ts'
 import { register, startServer, type TestServer } from './helper.ts'
 
 interface Reply {

@@ -1,4 +1,4 @@
--- What the worker does with an export (src/exports/job.ts): it reads, as the member whose it is and
+-- What the worker does with an export (src/exports/task.ts): it reads, as the member whose it is and
 -- under the same policies as a request of theirs, and writes what it has read into a file.
 --
 -- callboard_exporter is the role that it reads as. It is named in the SELECT policies of what can be

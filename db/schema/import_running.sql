@@ -1,4 +1,4 @@
--- What the worker does with an import (src/imports.ts): it stages the lines of the file, and once it is
+-- What the worker does with an import (src/imports/task.ts): it stages the lines of the file, and once it is
 -- told to, enters them in one transaction. Each function first stands where the member stands who
 -- wants this, with what they may do at this moment.
 

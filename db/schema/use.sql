@@ -1,6 +1,6 @@
 -- How much the API is used, and what else an organization has to do with other systems by it: its
 -- imports and calendar feeds, for example. Numbers by UTC day and nothing of single calls.
--- The API counts in memory and adds what it has counted every few seconds (src/tally.ts); what is rare
+-- The API counts in memory and adds what it has counted every few seconds (src/analytics/use/use.ts); what is rare
 -- is counted in the transaction that does it.
 --
 -- These are sums already, so analytics reads them as they are: nothing has to be refreshed.

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import postgres from 'postgres'
-import { Problem } from '../problem.ts'
+import { Problem } from '../http/problem.ts'
 import { openSocket, type Place, prepareSocket } from './socket.ts'
 
 /** What postgres.js offers of one connection, used by one transaction at a time. */

@@ -1,5 +1,5 @@
 import type { Config } from '../config.ts'
-import { seedDemo } from '../demo.ts'
+import { seedDemo } from '../demo/demo.ts'
 import { type Embedded, secret, startEmbedded } from './embedded.ts'
 import { migrate } from './migrate.ts'
 import { createDatabase, createRoles, databaseExists, setDatabasePrivileges, withUrl } from './provision.ts'

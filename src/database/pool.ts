@@ -1,4 +1,4 @@
-import { Problem } from '../problem.ts'
+import { Problem } from '../http/problem.ts'
 import { type Client, type Connection, type ConnectionOptions, openConnection } from './connection.ts'
 
 export type { Client } from './connection.ts'

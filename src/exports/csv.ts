@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { TSchema } from '@sinclair/typebox'
 import { format } from 'fast-csv'
-import { fieldsOf, type List } from '../page.ts'
+import { fieldsOf, type List } from '../tenant/list.ts'
 
 interface Column {
   name: string

@@ -1,5 +1,5 @@
 import type { Client } from '../database/pool.ts'
-import { type Filters, type List, rowsOf } from '../page.ts'
+import { type Filters, type List, rowsOf } from '../tenant/list.ts'
 import { columnsOf, csvOf, type Values } from './csv.ts'
 
 export const formats = {

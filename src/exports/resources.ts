@@ -1,8 +1,8 @@
-import type { List } from '../page.ts'
-import { events } from '../routes/audit.ts'
-import { financeRecords } from '../routes/finance-records.ts'
-import { shows } from '../routes/shows.ts'
-import { venues } from '../routes/venues.ts'
+import type { List } from '../tenant/list.ts'
+import { events } from '../audit/audit.ts'
+import { financeRecords } from '../finance/records.ts'
+import { shows } from '../shows/shows.ts'
+import { venues } from '../shows/venues.ts'
 
 /** What can be exported, and the permission for it that fewest hold. A line here and its permissions in db/schema/exports.sql add to it. */
 export const resources = {

@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { FastifyRequest } from 'fastify'
-import type { App } from '../fastify.ts'
-import { Problem } from '../problem.ts'
+import type { App } from '../http/fastify.ts'
+import { Problem } from '../http/problem.ts'
 
 /** How much of a file is held in memory at a time, and kept as one row. */
 const pieceSize = 262_144

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { type Job, Logger } from 'graphile-worker'
-import type { Observe } from '../metrics/jobs.ts'
+import type { Observe } from '../monitoring/jobs.ts'
 
 interface Meta {
   job?: Job

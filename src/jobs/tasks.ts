@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CronItem, JobHelpers, TaskList, TaskSpec } from 'graphile-worker'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Observe } from '../metrics/jobs.ts'
+import type { Observe } from '../monitoring/jobs.ts'
 import type { Scheduled } from './schedule.ts'
 
 /** Ticks of a day that no worker was there for are made up for; those that wait together are one run. */

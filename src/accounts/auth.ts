@@ -1,0 +1,223 @@
+import { Type } from '@sinclair/typebox'
+import type { FastifyRequest } from 'fastify'
+import type { App } from '../http/fastify.ts'
+import type { Client } from '../database/pool.ts'
+import { answer } from '../http/openapi/openapi.ts'
+import { constraintsOf } from '../http/openapi/refusals.ts'
+import { prove } from './password.ts'
+import { Problem } from '../http/problem.ts'
+import { Email, Id, Line, Nullable, Permission, Role, Secret, Strict } from '../http/schemas.ts'
+import { addressOf, type Answer, only } from '../tenant/tenant.ts'
+import { newSecret, splitRefreshToken } from '../http/tokens.ts'
+
+export const NewPassword = Type.String({
+  minLength: 10,
+  maxLength: 200,
+  format: 'password',
+  examples: ['seven black umbrellas'],
+})
+export const Password = Type.String({
+  minLength: 1,
+  maxLength: 200,
+  format: 'password',
+  examples: ['seven black umbrellas'],
+})
+// Both parts of a refresh token, and each of an access token, are base64url.
+const RefreshToken = {
+  pattern: '^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$',
+  maxLength: 400,
+  examples: ['hLkz7o0YyPvFvXqFj0a3o1bYFkI3pZ1mQ0oT2m5o3zY.Q1mQ0oT2m5o3zYhLkz7o0YyPvFvXqFj0a3o1bYFkI3p'],
+}
+export const Grant = Strict(
+  {
+    access_token: Type.String({
+      maxLength: 4000,
+      pattern: '^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$',
+      description: 'Send it as Authorization: Bearer …',
+      examples: ['eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIwMTk4MGM1ZSJ9.Zk1mQ0oT2m5o3zYhLkz7o0YyPvFvXqFj0a3o1bYFkI3'],
+    }),
+    token_type: Type.Literal('Bearer'),
+    expires_in: Type.Integer({
+      minimum: 1,
+      maximum: 86_400,
+      format: 'int32',
+      description: 'Seconds until access_token expires',
+      examples: [900],
+    }),
+    refresh_token: Type.Optional(
+      Type.String({ ...RefreshToken, description: 'Renews access_token once, at /api/auth/refresh' }),
+    ),
+    scope: Type.Optional(Type.Literal('superadmin')),
+    user_id: Id,
+    organization_id: Nullable(Id),
+    role: Nullable(Role),
+    permissions: Type.Array(Permission, { maxItems: 500 }),
+  },
+  { title: 'Grant' },
+)
+const Registration = Strict(
+  {
+    email: Email,
+    password: NewPassword,
+    display_name: Line('Ana Lima'),
+    organization_name: Type.Optional(Line('Northlight Touring')),
+    invitation_token: Type.Optional(Secret('From the link of an invitation; instead of organization_name')),
+  },
+  {
+    title: 'Registration',
+    examples: [
+      {
+        email: 'ana@northlight.example',
+        password: 'seven black umbrellas',
+        display_name: 'Ana Lima',
+        organization_name: 'Northlight Touring',
+      },
+    ],
+  },
+)
+const SignIn = Strict(
+  { email: Email, password: Password, organization_id: Type.Optional(Id) },
+  { title: 'SignIn' },
+)
+const Refresh = Strict(
+  {
+    refresh_token: Type.String({
+      ...Secret('refresh_token of the last answer'),
+      examples: RefreshToken.examples,
+    }),
+    organization_id: Type.Optional(Id),
+  },
+  { title: 'Refresh' },
+)
+
+/** The recipe for a password's proof: that of an address, or a fresh one. */
+export async function recipeFor(request: FastifyRequest, email: string | null = null): Promise<string> {
+  const [row] = await request.anonymous(
+    sql => sql<[{ recipe: string }]>`select app.password_recipe(${email}) as recipe`,
+  )
+  return row.recipe
+}
+
+/** Registering, signing in and renewing: what works without an access token. */
+export async function authRoutes(app: App) {
+  const schema = { tags: ['auth'], security: [] }
+
+  async function signIn(
+    request: FastifyRequest,
+    email: string,
+    proof: Buffer,
+    organization: string | null,
+    before?: (sql: Client) => PromiseLike<unknown>,
+  ) {
+    const session = newSecret()
+    const refresh = newSecret()
+    const client = { ip: addressOf(request), user_agent: request.headers['user-agent'] ?? null }
+    const rows = await request.anonymous(async sql => {
+      await before?.(sql)
+      return sql<[Answer]>`
+        select status, body from app.sign_in(${email}, ${proof}, ${session.hash}, ${refresh.hash}, ${sql.json(client)}, ${organization})`
+    })
+    return app.issue(only(rows).body, session.secret, { refreshSecret: refresh.secret })
+  }
+
+  app.post(
+    '/api/auth/register',
+    {
+      preHandler: app.signInLimit,
+      schema: {
+        ...schema,
+        operationId: 'register',
+        summary: 'Create an account and its first organization, and sign in',
+        description:
+          'Send either `organization_name`, and you own the new organization, or `invitation_token`, and you join the one that invited you. Without an invitation a link is mailed that verifies the address.',
+        'x-problems': [
+          'invalid_token',
+          'invitation_for_another_address',
+          'email_taken',
+          'already_member',
+          'slug_reserved',
+          ...constraintsOf('users'),
+          ...constraintsOf('organizations'),
+        ],
+        body: Registration,
+        response: { 201: answer('Signed in', Grant) },
+      },
+    },
+    async (request, reply) => {
+      const {
+        email,
+        password,
+        display_name,
+        organization_name = null,
+        invitation_token = null,
+      } = request.body
+      if ((organization_name === null) === (invitation_token === null)) {
+        throw new Problem(400, 'validation', 'Send either organization_name or invitation_token.')
+      }
+      const recipe = await recipeFor(request)
+      const proof = await prove(password, recipe)
+      const grant = await signIn(
+        request,
+        email,
+        proof,
+        null,
+        sql => sql`
+        select app.register(${email}, ${display_name}, ${recipe}, ${proof}, ${organization_name}, ${invitation_token})`,
+      )
+      return reply.code(201).secret(grant)
+    },
+  )
+
+  app.post(
+    '/api/auth/sign-in',
+    {
+      preHandler: app.signInLimit,
+      schema: {
+        ...schema,
+        operationId: 'signIn',
+        summary: 'Sign in with address and password',
+        description:
+          'Without `organization_id` the token is for the organization that you last worked in. An unknown address gets the same answer as a wrong password, and takes as long.',
+        'x-problems': ['invalid_credentials', 'membership_revoked'],
+        body: SignIn,
+        response: { 200: answer('Signed in', Grant) },
+      },
+    },
+    async (request, reply) => {
+      const { email, password, organization_id = null } = request.body
+      const proof = await prove(password, await recipeFor(request, email))
+      return reply.secret(await signIn(request, email, proof, organization_id))
+    },
+  )
+
+  app.post(
+    '/api/auth/refresh',
+    {
+      schema: {
+        ...schema,
+        operationId: 'refresh',
+        summary: 'Renew the access token; the refresh token is spent and replaced',
+        description:
+          'Without `organization_id` the new token is for the same organization. Sending a spent token again after ten seconds ends the session: two parties hold it, and one of them has stolen it.',
+        'x-problems': [
+          'invalid_refresh_token',
+          'refresh_token_reused',
+          'session_revoked',
+          'session_expired',
+          'membership_revoked',
+        ],
+        body: Refresh,
+        response: { 200: answer('Renewed', Grant) },
+      },
+    },
+    async (request, reply) => {
+      const [session, spent] = splitRefreshToken(request.body.refresh_token)
+      const next = newSecret()
+      const rows = await request.anonymous(
+        sql => sql<[Answer]>`
+        select status, body from app.refresh_session(${session}, ${spent}, ${next.hash}, ${request.body.organization_id ?? null})`,
+      )
+      return reply.secret(app.issue(only(rows).body, session, { refreshSecret: next.secret }))
+    },
+  )
+}

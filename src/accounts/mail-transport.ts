@@ -1,0 +1,70 @@
+import { mkdir, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createTransport } from 'nodemailer'
+import type { Config } from '../config.ts'
+
+export interface Message {
+  subject: string
+  text: string
+}
+export interface Transport {
+  send: (message: Message & { to: string; id: string }) => Promise<void>
+  close: () => void
+}
+
+/** Longest that an SMTP server may take over one mail. */
+const patience = 60_000
+
+/** Sends mail through SMTP or, without a server, as files of RFC 5322 that every mail program opens. */
+export function transport(config: Config): Transport {
+  const compose = ({ to, id, subject, text }: Message & { to: string; id: string }) => ({
+    from: config.MAIL_FROM,
+    // Not as a text, which may be a list of addresses.
+    to: { name: '', address: to },
+    // The same for every attempt, so that a mail that arrives twice is recognized.
+    messageId: `<${id}@callboard>`,
+    subject,
+    text,
+  })
+  if (config.SMTP_URL !== undefined) {
+    const smtp = createTransport({
+      url: config.SMTP_URL,
+      connectionTimeout: 10_000,
+      greetingTimeout: 10_000,
+      socketTimeout: 20_000,
+    })
+    return {
+      // The timeouts above are for silence; a server that drips would take for ever.
+      send: message => within(patience, smtp.sendMail(compose(message))),
+      close: () => {
+        smtp.close()
+      },
+    }
+  }
+  const folder = join(config.DATA_DIR, 'mail')
+  const file = createTransport({ streamTransport: true, buffer: true, newline: 'windows' })
+  return {
+    send: async message => {
+      const made = await file.sendMail(compose(message))
+      await mkdir(folder, { recursive: true })
+      const path = join(folder, `${message.id}.eml`)
+      // Whoever watches the folder never sees half a mail.
+      await writeFile(`${path}.tmp`, made.message as Buffer, { mode: 0o600 })
+      await rename(`${path}.tmp`, path)
+    },
+    close: () => {},
+  }
+}
+
+/** Waits for work, and rejects when it takes too long. */
+export async function within(milliseconds: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`it took longer than ${milliseconds / 1000} seconds`))
+    }, milliseconds)
+  })
+  await Promise.race([work, late]).finally(() => {
+    clearTimeout(timer)
+  })
+}

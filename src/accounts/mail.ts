@@ -1,0 +1,55 @@
+import type { Task } from 'graphile-worker'
+import type { Config } from '../config.ts'
+import { type Message, transport } from './mail-transport.ts'
+
+interface Mail {
+  kind: string
+  to_address: string
+  data: Record<string, string>
+}
+/** What each kind of mail says; the kinds are those that db/schema queues. */
+const messages: Record<string, (data: Record<string, string>, url: string) => Message> = {
+  verify_email: (d, url) => ({
+    subject: 'Please confirm your address',
+    text: `Hello ${d['display_name']},\n\nplease confirm that this is your address:\n\n${url}/#verify-email?token=${d['token']}\n\nThe link works once, for three days. If you have not signed up, ignore this mail.\n`,
+  }),
+  reset_password: (d, url) => ({
+    subject: 'Choose a password',
+    text: `Hello ${d['display_name']},\n\nhere you can choose a new password:\n\n${url}/#reset-password?token=${d['token']}\n\nThe link works once. If you did not ask for it, ignore this mail: nothing has changed.\n`,
+  }),
+  invitation: (d, url) => ({
+    subject: `${d['invited_by']} invites you to ${d['organization']}`,
+    text: `Hello,\n\n${d['invited_by']} invites you to join ${d['organization']} as ${d['role']}:\n\n${url}/#accept-invitation?token=${d['token']}\n\nThe link works once, for seven days.\n`,
+  }),
+  added: d => ({
+    subject: `You have been added to ${d['organization']}`,
+    text: `Hello,\n\nyou now belong to ${d['organization']} as ${d['role']}. You can leave it at any time in your account.\n`,
+  }),
+}
+
+/** The task of a job that sends a mail of the outbox (db/schema/mails.sql), whose id is all that the job holds. */
+export function mailTask(config: Config, publicUrl: () => string): { task: Task; close: () => void } {
+  const { send, close } = transport(config)
+  const task: Task = async (payload, helpers) => {
+    const { job } = helpers
+    const { mail: id } = payload as { mail: string }
+    const { rows } = await helpers.query<Mail>('select kind, to_address, data from app.take_mail($1)', [id])
+    const [mail] = rows
+    // Sent already, by a worker that could not say so any more.
+    if (!mail) return
+    try {
+      const message = messages[mail.kind]?.(mail.data, publicUrl())
+      if (!message) throw new Error(`there is no mail of the kind ${mail.kind}`)
+      await send({ ...message, to: mail.to_address, id })
+    } catch (error) {
+      await helpers.query('select app.settle_mail($1, $2, $3)', [
+        id,
+        (error as Error).message,
+        job.attempts >= job.max_attempts,
+      ])
+      throw error
+    }
+    await helpers.query('select app.settle_mail($1)', [id])
+  }
+  return { task, close }
+}

@@ -1,0 +1,142 @@
+import { Type } from '@sinclair/typebox'
+import { fresh } from './shapes.ts'
+import type { App } from '../http/fastify.ts'
+import { answer } from '../http/openapi/openapi.ts'
+import { DateOnly, Id, Line, Nullable, Strict } from '../http/schemas.ts'
+import type { Answer } from '../tenant/tenant.ts'
+import { Action } from '../audit/audit.ts'
+import { ClientEventKind, ClientEventName } from './client-events.ts'
+
+/** A number of anything, which may be large. */
+export const Tally = (description: string, example: number) =>
+  Type.Integer({
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    format: 'int64',
+    description,
+    examples: [example],
+  })
+export const List = (item: Parameters<typeof Type.Array>[0], description: string) =>
+  Type.Array(item, { maxItems: 100_000, description })
+export const Day = (description: string) =>
+  Type.String({ ...DateOnly, description, examples: ['2026-11-23'] })
+
+/** The days that figures are asked for, and that they are of. */
+export const range = {
+  from: Type.Optional(Day('First day; 29 days before `to` if not given')),
+  to: Type.Optional(Day('Last day; 29 days after `from`, or today, if not given')),
+}
+export const days = { from: Day('First day'), to: Day('Last day') }
+
+const done = { events: Tally('How often something was done', 41), sign_ins: Tally('Sign-ins among it', 3) }
+const people = { active_users: Tally('Members who did something', 4) }
+const Activity = Strict(
+  {
+    ...fresh,
+    ...days,
+    totals: Strict({ ...done, ...people }, { title: 'ActivityTotals' }),
+    by_day: List(
+      Strict(
+        { day: Day('In the time zone of the organization'), ...done, ...people },
+        { title: 'ActivityOfDay' },
+      ),
+      'Days without any are left out',
+    ),
+    by_week: List(
+      Strict(
+        {
+          week_on: Day('Monday of the week'),
+          ...done,
+          ...people,
+          signed_in_users: Tally('Members who signed in', 3),
+        },
+        { title: 'ActivityOfWeek' },
+      ),
+      'Of the first and the last week only the days from `from` to `to`',
+    ),
+    by_action: List(
+      Strict({ action: Action, events: done.events }, { title: 'ActivityOfAction' }),
+      'The most frequent first',
+    ),
+    by_user: List(
+      Strict(
+        {
+          user_id: Id,
+          display_name: Nullable(
+            Type.String({
+              ...Line('Ana Lima'),
+              description: 'As long as they are a colleague whom you may see',
+            }),
+          ),
+          ...done,
+          active_days: Tally('Days on which they did something', 9),
+          last_on: Day('The last of these'),
+        },
+        { title: 'ActivityOfUser' },
+      ),
+      'The busiest first; without what nobody in particular, a job or a superadmin did',
+    ),
+    client_events: Strict(
+      {
+        by_day: List(
+          Strict(
+            {
+              day: Day('In the time zone of the organization'),
+              page_views: Tally('Pages that were looked at', 120),
+              actions: Tally('Things that were clicked', 37),
+              users: Tally('Whose programs told it', 4),
+            },
+            { title: 'ClientEventsOfDay' },
+          ),
+          'Days without any are left out',
+        ),
+        by_name: List(
+          Strict(
+            {
+              kind: ClientEventKind,
+              name: ClientEventName,
+              events: Tally('How often', 64),
+              users: Tally('Whose programs told it', 4),
+            },
+            { title: 'ClientEventsOfName' },
+          ),
+          'The 100 most frequent',
+        ),
+      },
+      { title: 'ClientEventFigures', description: 'What programs told with `POST /api/events`' },
+    ),
+  },
+  { title: 'Activity' },
+)
+
+const tags = ['analytics']
+/** What it takes to read them. */
+export const permission = { 'x-permission': 'analytics.read', 'x-problems': ['analytics_range'] }
+
+/** What members do: see db/schema/activity.sql. */
+export async function activityRoutes(app: App) {
+  app.get(
+    '/api/analytics/activity',
+    {
+      schema: {
+        tags,
+        operationId: 'readActivity',
+        summary: 'Read what was done, by day, week, action and member',
+        description:
+          'As often as the event log has it, as long as that is kept, and what programs told of their users. At most 367 days. `user_id` and `action` narrow it down; an action is one of the event log, so it does not narrow down `client_events`.',
+        ...permission,
+        querystring: Strict({ ...range, user_id: Type.Optional(Id), action: Type.Optional(Action) }),
+        response: { 200: answer('Activity', Activity) },
+      },
+    },
+    (request, reply) => {
+      const { from = null, to = null, user_id = null, action = null } = request.query
+      return request
+        .analytics(
+          sql => sql<Answer[]>`
+            select status, body from app.activity_figures(${from}::text::date, ${to}::text::date, ${user_id}, ${action})`,
+        )
+        .then(reply.json)
+    },
+  )
+}

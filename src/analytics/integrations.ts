@@ -1,0 +1,108 @@
+import { Type } from '@sinclair/typebox'
+import { fresh } from './shapes.ts'
+import type { App } from '../http/fastify.ts'
+import { answer } from '../http/openapi/openapi.ts'
+import { Line, Nullable, Strict, Timestamp } from '../http/schemas.ts'
+import type { Answer } from '../tenant/tenant.ts'
+import { Day, days, List, permission, range, Tally } from './activity.ts'
+
+const used = {
+  calls: Tally('How often it was used', 12),
+  errors: Tally('How often in vain', 1),
+  rows: Tally('Rows that were entered or taken out', 340),
+  bytes: Tally('Bytes of what was entered or taken out', 51_200),
+}
+const IntegrationKind = Type.String({
+  title: 'IntegrationKind',
+  enum: ['import', 'export', 'calendar_feed', 'bi', 'webhook'],
+  examples: ['import'],
+})
+const calls = {
+  calls: Tally('How many calls', 840),
+  errors: Tally('Answered with a status from 400 on', 12),
+  server_errors: Tally('Of these, from 500 on', 0),
+  mean_us: Nullable(Tally('Microseconds that a call took on average', 4200)),
+  slowest_us: Nullable(Tally('Microseconds that the slowest took', 61_000)),
+  within_10_ms: Tally('Calls that took no longer than 10 ms', 800),
+  within_100_ms: Tally('Calls that took no longer than 100 ms', 840),
+  within_1_s: Tally('Calls that took no longer than a second', 840),
+  bytes_in: Tally('Bytes of the requests, with their headers', 410_000),
+  bytes_out: Tally('Bytes of the answers, with their headers', 2_900_000),
+}
+const Use = Strict(
+  {
+    ...fresh,
+    ...days,
+    integrations: List(
+      Strict(
+        {
+          kind: IntegrationKind,
+          name: Type.String({ ...Line('bank'), description: 'Which one, such as the source of an import' }),
+          ...used,
+          last_at: Timestamp,
+        },
+        { title: 'IntegrationUse' },
+      ),
+      'By kind and name',
+    ),
+    integrations_by_day: List(
+      Strict({ day: Day('UTC'), kind: IntegrationKind, ...used }, { title: 'IntegrationUseOfDay' }),
+      'Days without any are left out',
+    ),
+    api: Strict(
+      {
+        totals: Strict(calls, { title: 'ApiUse' }),
+        by_day: List(
+          Strict({ day: Day('UTC'), ...calls }, { title: 'ApiUseOfDay' }),
+          'Days without any are left out',
+        ),
+        by_operation: List(
+          Strict(
+            {
+              operation: Type.String({
+                maxLength: 100,
+                pattern: '^[A-Za-z][A-Za-z0-9]*$',
+                description: 'operationId in this document',
+                examples: ['listShows'],
+              }),
+              ...calls,
+            },
+            { title: 'ApiUseOfOperation' },
+          ),
+          'The most frequent first',
+        ),
+      },
+      { title: 'ApiUseFigures', description: 'Calls of members with a token; not those of superadmins' },
+    ),
+  },
+  { title: 'Integrations' },
+)
+/** How much members use: see db/schema/use_figures.sql. `delay`: how late counts are written, in seconds. */
+export async function integrationRoutes(app: App, { delay }: { delay: number }) {
+  app.get(
+    '/api/analytics/integrations',
+    {
+      schema: {
+        tags: ['analytics'],
+        operationId: 'readIntegrations',
+        summary: 'Read how much the API, imports and calendar feeds are used',
+        description:
+          'By UTC day, at most 367 of them. Counts are written a few seconds late: `is_current` is true of days that are over.',
+        ...permission,
+        querystring: Strict(range),
+        response: { 200: answer('Use', Use) },
+      },
+    },
+    (request, reply) => {
+      const { from = null, to = null } = request.query
+      return request
+        .analytics(
+          sql =>
+            sql<
+              Answer[]
+            >`select status, body from app.use_figures(${from}::text::date, ${to}::text::date, ${delay})`,
+        )
+        .then(reply.json)
+    },
+  )
+}

@@ -1,0 +1,195 @@
+import { type TProperties, Type } from '@sinclair/typebox'
+import {
+  Count,
+  Currency,
+  DateOnly,
+  FinanceKind,
+  Id,
+  Line,
+  Nullable,
+  Strict,
+  Timestamp,
+} from '../http/schemas.ts'
+
+/** What every answer of figures begins with. */
+export const fresh = {
+  as_of: Nullable(
+    Type.String({
+      ...Timestamp,
+      description: 'The figures are complete up to this moment; null: there are none yet',
+    }),
+  ),
+  is_current: Type.Boolean({
+    description: 'Whether the organization has changed nothing since that they would show',
+    examples: [true],
+  }),
+}
+const Period = Type.String({
+  enum: ['month', 'quarter', 'year'],
+  description: 'What is added up; month if not given',
+  examples: ['month'],
+})
+/** The months that figures are asked for. */
+export const monthsQuery = {
+  from: Type.Optional(
+    Type.String({
+      ...DateOnly,
+      description: 'A day of the first month; January of the year of `to`, or of this one, if not given',
+      examples: ['2027-01-01'],
+    }),
+  ),
+  to: Type.Optional(
+    Type.String({
+      ...DateOnly,
+      description: 'A day of the last month; December of the year of `from` if not given',
+      examples: ['2027-12-31'],
+    }),
+  ),
+}
+export const periodsQuery = { period: Type.Optional(Period), ...monthsQuery }
+export const currencyQuery = {
+  currency: Type.Optional(
+    Type.String({ ...Currency, description: 'Only what was entered in it, unconverted' }),
+  ),
+}
+
+const months = {
+  from: Type.String({ ...DateOnly, description: 'First day of the first month', examples: ['2027-01-01'] }),
+  to: Type.String({ ...DateOnly, description: 'Last day of the last month', examples: ['2027-12-31'] }),
+}
+const period_on = Type.String({
+  ...DateOnly,
+  description: 'First day of the period; one in which there is nothing is left out',
+  examples: ['2027-03-01'],
+})
+/** A sum of amounts, which may be larger than any of them. */
+const Sum = (description: string, example: number) =>
+  Type.Number({ multipleOf: 1, description, examples: [example] })
+const income_minor = Sum('Income with tax, in the smallest unit of the currency', 4_200_000)
+const expense_minor = Sum('Expenses with tax, in the smallest unit of the currency', 3_100_000)
+const profit_minor = Sum('Income less expenses', 1_100_000)
+const Profit = Strict({ income_minor, expense_minor, profit_minor }, { title: 'Profit' })
+const ProfitAndLoss = Strict(
+  { income_minor, expense_minor, profit_minor, records: Count(0, 12) },
+  { title: 'ProfitAndLoss' },
+)
+const byStatus = { planned: ProfitAndLoss, committed: ProfitAndLoss, actual: ProfitAndLoss }
+const currency = Type.String(Currency)
+
+const figures = (item: TProperties, title: string, more: TProperties = {}) =>
+  Strict({ ...fresh, ...more, ...months, items: Type.Array(Strict(item), { maxItems: 100_000 }) }, { title })
+
+export const FinanceFigures = figures({ period_on, currency, ...byStatus }, 'FinanceFigures', {
+  period: Period,
+})
+export const CategoryFigures = figures(
+  {
+    category_id: Id,
+    category: Line('Ticket sales'),
+    kind: FinanceKind,
+    currency,
+    planned_minor: Sum('What is planned, with tax', 500_000),
+    committed_minor: Sum('What is agreed, with tax', 0),
+    actual_minor: Sum('What was really received or paid, with tax', 4_200_000),
+    records: Count(1, 12),
+  },
+  'CategoryFigures',
+)
+export const ShowProfits = figures(
+  {
+    show_id: Id,
+    show_on: DateOnly,
+    title: Line('Winter Tour'),
+    artist: Line('The Gaslights'),
+    status: Type.String({
+      maxLength: 20,
+      pattern: '^[a-z]+$',
+      description: 'Of the show',
+      examples: ['settled'],
+    }),
+    currency,
+    ...byStatus,
+  },
+  'ShowProfits',
+)
+
+const statuses = ['inquiry', 'hold', 'offer', 'confirmed', 'played', 'settled', 'cancelled', 'postponed']
+const Rate = (description: string, example: number) =>
+  Nullable(Type.Number({ minimum: 0, maximum: 1, description, examples: [example] }))
+export const ShowFigures = figures(
+  {
+    period_on,
+    created: Type.Integer({
+      ...Count(0, 9),
+      description:
+        'Shows that were entered in this period, whenever they are; the rest is of the shows of this period',
+    }),
+    shows: Count(0, 14),
+    by_status: Strict(
+      Object.fromEntries(statuses.map(status => [status, Count(0, status === 'settled' ? 8 : 1)])),
+    ),
+    completed: Count(0, 9),
+    completion_rate: Rate('Played or settled, of those and the cancelled', 0.9),
+    held: Type.Integer({
+      ...Count(0, 6),
+      description: 'Shows that are or were on hold, as far back as events are kept',
+    }),
+    confirmed_from_hold: Count(0, 3),
+    hold_conversion_rate: Rate('Of the shows that were on hold, those that were confirmed afterwards', 0.5),
+    capacity: Sum('Of the confirmed, played and settled shows whose capacity is known', 12_000),
+    tickets_sold: Sum('Of the same shows', 9_000),
+    sell_through: Rate('Tickets sold, of the capacity', 0.75),
+  },
+  'ShowFigures',
+  { period: Period },
+)
+
+const open = (what: string) => Sum(`Committed and actual ${what} not paid in full`, 250_000)
+const overdue = Sum('That of it which was due before today', 50_000)
+export const Dashboard = Strict(
+  {
+    ...fresh,
+    today: Nullable(
+      Type.String({ ...DateOnly, description: 'The day that it is of, where the organization is' }),
+    ),
+    shows: Nullable(
+      Strict({
+        coming: Type.Integer({
+          ...Count(0, 14),
+          description: 'From today on; without the cancelled and the postponed',
+        }),
+        coming_confirmed: Count(0, 9),
+        coming_held: Count(0, 2),
+        in_30_days: Count(0, 3),
+        next_on: Nullable(Type.String({ ...DateOnly, description: 'The next confirmed one' })),
+        to_settle: Type.Integer({ ...Count(0, 2), description: 'Played and not settled' }),
+        played_this_month: Count(0, 4),
+        played_this_year: Count(0, 31),
+      }),
+    ),
+    money: Nullable(
+      Strict(
+        {
+          currency,
+          this_month: Profit,
+          this_year: Profit,
+          open_this_year: Profit,
+          receivable_minor: open('income'),
+          receivable_overdue_minor: overdue,
+          payable_minor: open('expenses'),
+          payable_overdue_minor: overdue,
+          records_in_other_base_currencies: Type.Integer({
+            ...Count(0, 0),
+            description: 'Entered while the books were kept in another currency; in none of these amounts',
+          }),
+        },
+        { description: 'In the base currency; null without finance.read' },
+      ),
+    ),
+  },
+  { title: 'Dashboard' },
+)
+export const Freshness = Strict(
+  { name: Type.String({ pattern: '^[a-z_]+$', maxLength: 63, examples: ['finance_by_month'] }), ...fresh },
+  { title: 'Freshness' },
+)

@@ -1,0 +1,143 @@
+import { Type } from '@sinclair/typebox'
+import { connectionsOf, madeWith, newDatabasePassword } from './connections.ts'
+import type { App } from '../http/fastify.ts'
+import { answer, IdempotencyKey } from '../http/openapi/openapi.ts'
+import { constraintsOf } from '../http/openapi/refusals.ts'
+import { page } from '../tenant/list.ts'
+import { IdParams, ListQuery, Page, sortBy, Strict } from '../http/schemas.ts'
+import { type Answer, only } from '../tenant/tenant.ts'
+import { BiCredential, NewBiCredential, Rotation, WithPassword } from './shapes.ts'
+
+const sorts = { created_at: { column: 'created_at', type: 'timestamptz' } } as const
+const shared = { tags: ['bi'], 'x-permission': 'bi.manage' }
+
+/** Logins of BI tools, which read `analytics` in the database itself; `url` is where tools reach it. */
+export async function biCredentialRoutes(app: App, { url }: { url: string }) {
+  /** The answer with what must be shown now or never. Of a request that was repeated the first answer was kept, and no password. */
+  function shown(made: Answer, { password, verifier }: { password: string; verifier: string }): Answer {
+    const { made_with, ...body } = JSON.parse(made.body ?? '{}') as { made_with: string; login: string }
+    const isNew = made_with === madeWith(verifier)
+    const connect = isNew ? connectionsOf(url, body.login, password) : null
+    return { ...made, body: JSON.stringify({ ...body, password: isNew ? password : null, connect }) }
+  }
+
+  app.get(
+    '/api/bi-credentials',
+    {
+      schema: {
+        ...shared,
+        operationId: 'listBiCredentials',
+        summary: 'List BI credentials, those that have ended too',
+        description: 'The newest first, if not sorted otherwise.',
+        querystring: Strict({ ...ListQuery, sort: Type.Optional(sortBy(sorts)) }),
+        response: { 200: answer('BI credentials', Page(BiCredential), 'Link') },
+      },
+    },
+    (request, reply) => {
+      const { limit, cursor, sort = '-created_at' } = request.query
+      const options = {
+        from: 'bi_credential_list',
+        permission: 'bi.manage',
+        sorts,
+        sort,
+        limit,
+        cursor,
+        where: [],
+      }
+      return request.tenant(sql => page(sql, options)).then(reply.json)
+    },
+  )
+
+  app.post(
+    '/api/bi-credentials',
+    {
+      schema: {
+        ...shared,
+        operationId: 'createBiCredential',
+        summary: 'Create a login for a BI tool',
+        description:
+          'A login of PostgreSQL that reads the views of `analytics`, money included, of this organization and nothing else, until it expires or is revoked. It stays when you leave. Its password and how to connect are shown once. At most 10 at a time.',
+        'x-problems': [...constraintsOf('bi_credentials'), 'bi_credential_limit'],
+        headers: IdempotencyKey,
+        body: NewBiCredential,
+        response: { 201: answer('Created', WithPassword, 'Location') },
+      },
+    },
+    async (request, reply) => {
+      const secrets = await newDatabasePassword()
+      const made = await request.tenant(
+        sql => sql<Answer[]>`
+        select status, body, location from app.create_bi_credential(${sql.json(request.body)}, ${secrets.verifier})`,
+      )
+      return reply.header('cache-control', 'no-store').json([shown(only(made), secrets)])
+    },
+  )
+
+  app.get(
+    '/api/bi-credentials/:id',
+    {
+      schema: {
+        ...shared,
+        operationId: 'readBiCredential',
+        summary: 'Read a BI credential',
+        description: 'It stays in the list after its end.',
+        params: IdParams,
+        response: { 200: answer('The credential', BiCredential) },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(sql => sql<Answer[]>`select status, body from app.read_bi_credential(${request.params.id})`)
+        .then(reply.json),
+  )
+
+  app.post(
+    '/api/bi-credentials/:id/rotate',
+    {
+      schema: {
+        ...shared,
+        operationId: 'rotateBiCredential',
+        summary: 'Give a BI credential another password',
+        description: 'And another end, from now on. What is connected with the old password is disconnected.',
+        'x-problems': ['bi_credential_revoked', 'bi_credential_limit', 'bi_credentials_expiry_range'],
+        params: IdParams,
+        headers: IdempotencyKey,
+        body: Rotation,
+        response: { 200: answer('Rotated', WithPassword) },
+      },
+    },
+    async (request, reply) => {
+      const secrets = await newDatabasePassword()
+      const made = await request.tenant(
+        sql => sql<Answer[]>`
+        select status, body from app.rotate_bi_credential(${request.params.id}, ${sql.json(request.body)}, ${secrets.verifier})`,
+      )
+      const rotated = shown(only(made), secrets)
+      await request.anonymous(sql => sql`select app.end_bi_connections()`)
+      return reply.header('cache-control', 'no-store').json([rotated])
+    },
+  )
+
+  app.delete(
+    '/api/bi-credentials/:id',
+    {
+      schema: {
+        ...shared,
+        operationId: 'revokeBiCredential',
+        summary: 'Revoke a BI credential for good',
+        description: 'What is connected with it is disconnected, and nothing connects any more.',
+        'x-problems': ['bi_credential_revoked'],
+        params: IdParams,
+        response: { 204: answer('Revoked') },
+      },
+    },
+    async (request, reply) => {
+      const revoked = await request.tenant(
+        sql => sql<Answer[]>`select status, body from app.revoke_bi_credential(${request.params.id})`,
+      )
+      // Committed before, or a tool that connects again at once would still get in.
+      await request.anonymous(sql => sql`select app.end_bi_connections()`)
+      return reply.json(revoked)
+    },
+  )
+}

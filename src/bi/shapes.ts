@@ -1,0 +1,86 @@
+import { Type } from '@sinclair/typebox'
+import { Count, Id, Line, Nullable, Strict, Timestamp } from '../http/schemas.ts'
+
+const line = (description: string, example: string) =>
+  Type.String({ maxLength: 1000, pattern: '^[ -~]+$', description, examples: [example] })
+const login = 'bi_5f0c3b9e5f0c4b9e9f0c3b9e'
+const secret = 'mZ2c3V4b6N8mQ1w5E7r9T0yU2iO4pA6sD8fG1hJ3kL5'
+const at = (query: string) => `postgresql://${login}:${secret}@db.example.com:5432/callboard?sslmode=${query}`
+const credential = {
+  id: Id,
+  name: Line('Metabase of the finance team'),
+  login: Type.String({ pattern: '^bi_[0-9a-f]{24}$', maxLength: 27, examples: [login] }),
+  status: Type.String({
+    title: 'BiCredentialStatus',
+    enum: ['active', 'expired', 'revoked'],
+    description: 'Only what is active can connect; what has expired can be rotated',
+    examples: ['active'],
+  }),
+  connection_limit: Type.Integer({ ...Count(1, 5), maximum: 10 }),
+  statement_timeout_seconds: Type.Integer({ ...Count(1, 300), maximum: 3600 }),
+  created_by: Nullable(Type.String({ ...Id, description: 'Null for those who run the service' })),
+  created_at: Timestamp,
+  expires_at: Timestamp,
+  rotated_at: Nullable(Timestamp),
+  last_seen_at: Nullable(
+    Type.String({ ...Timestamp, description: 'When it was last connected, to within five minutes' }),
+  ),
+  revoked_by: Nullable(Id),
+  revoked_at: Nullable(Timestamp),
+}
+/** What members see of a login of a BI tool. */
+export const BiCredential = Strict(credential, { title: 'BiCredential' })
+const Connect = Strict(
+  {
+    uri: line('For everything that is made with libpq', at('require')),
+    psql: line('A command', `psql '${at('require')}'`),
+    sqlalchemy: line('For create_engine', at('require').replace('postgresql', 'postgresql+psycopg2')),
+    jdbc: line(
+      'For DBeaver and others',
+      `jdbc:postgresql://db.example.com:5432/callboard?user=${login}&password=${secret}&sslmode=require`,
+    ),
+    odbc: line(
+      'With the driver of PostgreSQL',
+      `Driver={PostgreSQL Unicode};Server=db.example.com;Port=5432;Database=callboard;Uid=${login};Pwd=${secret};SSLmode=require;`,
+    ),
+    metabase: Strict(
+      {
+        host: line('Host', 'db.example.com'),
+        port: Type.Integer({ ...Count(1, 5432), maximum: 65_535 }),
+        database_name: line('Database name', 'callboard'),
+        username: line('Username', login),
+        password: line('Password', secret),
+        ssl: Type.Boolean({ examples: [true] }),
+        schemas: line('Only these …', 'analytics'),
+      },
+      { description: 'The fields of the form' },
+    ),
+    power_bi: line(
+      'For the advanced editor; login and password as “Database”',
+      'PostgreSQL.Database("db.example.com:5432", "callboard")',
+    ),
+  },
+  { title: 'BiConnect' },
+)
+/** The same, with what is shown once. */
+export const WithPassword = Strict(
+  {
+    ...credential,
+    password: Nullable(line('Shown once, and kept nowhere; null where the request was repeated', secret)),
+    connect: Nullable(Connect),
+  },
+  { title: 'MadeBiCredential' },
+)
+const expires_in_days = Type.Optional(
+  Type.Integer({ ...Count(1, 90), maximum: 730, description: '90 if not given' }),
+)
+export const NewBiCredential = Strict(
+  {
+    name: credential.name,
+    expires_in_days,
+    connection_limit: Type.Optional(credential.connection_limit),
+    statement_timeout_seconds: Type.Optional(credential.statement_timeout_seconds),
+  },
+  { title: 'NewBiCredential' },
+)
+export const Rotation = Strict({ expires_in_days }, { title: 'BiCredentialRotation' })

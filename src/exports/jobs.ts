@@ -1,0 +1,200 @@
+import { Type } from '@sinclair/typebox'
+import { formats } from './formats.ts'
+import { type Resource, resources } from './resources.ts'
+import type { App } from '../http/fastify.ts'
+import { answer, IdempotencyKey } from '../http/openapi/openapi.ts'
+import { page } from '../tenant/list.ts'
+import { Problem } from '../http/problem.ts'
+import { Id, IdParams, ListQuery, Nullable, Page, sortBy, Strict, Timestamp } from '../http/schemas.ts'
+import type { Answer } from '../tenant/tenant.ts'
+import { Bom } from './streams.ts'
+
+const word = (title: string, values: string[], description: string) =>
+  Type.String({ title, enum: values, description, examples: values.slice(0, 1) })
+const ExportResource = word('ExportResource', Object.keys(resources), 'What is exported')
+const ExportFormat = word('ExportFormat', Object.keys(formats), 'What the file is')
+const ExportFilters = Type.Record(
+  Type.String({ pattern: '^[a-z_]{1,50}$' }),
+  Type.String({ maxLength: 200, pattern: '^[^\\u0000]*$' }),
+  {
+    title: 'ExportFilters',
+    additionalProperties: false,
+    maxProperties: 20,
+    description: 'As in the list of it, and `sort`',
+    examples: [{ from: '2027-01-01' }],
+  },
+)
+const size = (example: number) =>
+  Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, format: 'int64', examples: [example] })
+const Export = Strict(
+  {
+    id: Id,
+    resource: ExportResource,
+    format: ExportFormat,
+    bom: Bom,
+    filters: ExportFilters,
+    status: word(
+      'ExportStatus',
+      ['queued', 'running', 'ready', 'failed', 'cancelled', 'expired'],
+      'How far it has come; only a ready one has a file',
+    ),
+    rows_done: Type.Integer({ ...size(1200), description: 'Rows that are written' }),
+    bytes: Nullable(size(512_000)),
+    sha256: Nullable(Type.String({ pattern: '^[0-9a-f]{64}$', maxLength: 64, examples: ['0'.repeat(64)] })),
+    failure: Nullable(
+      Type.String({
+        maxLength: 2000,
+        pattern: '^[^\\u0000]*$',
+        description: 'Why it failed',
+        examples: ['Who wanted it may not do it any more.'],
+      }),
+    ),
+    link: Nullable(
+      Type.String({
+        maxLength: 500,
+        pattern: '^/api/analytics/export/[0-9a-f-]{36}/file\\?token=[0-9a-f.]+$',
+        description:
+          'Where the file is, for an hour and without an access token; a fresh one with each answer',
+        examples: [`/api/analytics/export/01980c5e-8c5e-7b4a-9d59-3f1de6a3c111/file?token=${'0'.repeat(32)}`],
+      }),
+    ),
+    created_by: Id,
+    created_at: Timestamp,
+    finished_at: Nullable(Timestamp),
+    expires_at: Nullable(Type.String({ ...Timestamp, description: 'When the file goes' })),
+  },
+  { title: 'Export' },
+)
+const NewExport = Strict(
+  {
+    resource: ExportResource,
+    format: ExportFormat,
+    bom: Type.Optional(Bom),
+    filters: Type.Optional(ExportFilters),
+  },
+  { title: 'NewExport' },
+)
+const sorts = { created_at: { column: 'created_at', type: 'timestamptz' } } as const
+const tags = ['exports']
+const permission = { 'x-permission': 'exports.run' }
+/** What the lists check in their query strings. */
+const filtersOf = Object.fromEntries(
+  Object.entries(resources).map(([name, { list }]) => [name, Strict(list.filters)]),
+)
+
+/** Exports that the worker makes. Everybody sees their own. */
+export async function exportJobRoutes(app: App) {
+  app.post(
+    '/api/analytics/export',
+    {
+      schema: {
+        tags,
+        operationId: 'createExport',
+        summary: 'Have a file made',
+        description:
+          'Of what you may see when it is made, by the worker: read the export until it is `ready`, and fetch the file with its `link`. It is kept for seven days. It takes the permission to read it besides `exports.run`; when you lose one of them, it fails.',
+        ...permission,
+        'x-problems': ['too_many_exports'],
+        headers: IdempotencyKey,
+        body: NewExport,
+        response: { 202: answer('It is queued', Export, 'Location') },
+      },
+    },
+    async (request, reply) => {
+      const { resource, format, bom = false, filters = {} } = request.body
+      const check = request.compileValidationSchema(filtersOf[resource as Resource] ?? {}, 'querystring')
+      if (!check({ ...filters }))
+        throw new Problem(
+          400,
+          'validation',
+          'See errors for what is wrong where.',
+          check.errors?.map(({ instancePath, message }) => ({
+            path: `/body/filters${instancePath}`,
+            message: String(message),
+          })),
+        )
+      const rows = await request.tenant(
+        sql => sql<Answer[]>`
+          select status, body, location from app.create_export(${resource}, ${format}, ${bom}, ${sql.json(filters)})`,
+      )
+      void reply.header('location', rows[0]?.location ?? '')
+      return reply.json(rows)
+    },
+  )
+
+  app.get(
+    '/api/analytics/export',
+    {
+      schema: {
+        tags,
+        operationId: 'listExports',
+        summary: 'List your exports',
+        description: 'The oldest first, unless `sort` says otherwise. They are listed for 30 days.',
+        ...permission,
+        querystring: Strict({
+          ...ListQuery,
+          resource: Type.Optional(ExportResource),
+          sort: Type.Optional(sortBy(sorts)),
+        }),
+        response: { 200: answer('Exports', Page(Export), 'Link') },
+      },
+    },
+    (request, reply) => {
+      const { limit, cursor, resource, sort = 'created_at' } = request.query
+      return request
+        .tenant(sql => {
+          const where = [resource === undefined ? undefined : sql`resource = ${resource}`]
+          return page(sql, {
+            from: 'export_list',
+            permission: 'exports.run',
+            sorts,
+            sort,
+            limit,
+            cursor,
+            where,
+          })
+        })
+        .then(reply.json)
+    },
+  )
+
+  app.get(
+    '/api/analytics/export/:id',
+    {
+      schema: {
+        tags,
+        operationId: 'readExport',
+        summary: 'Read how far an export is',
+        description: 'While it is running, `rows_done` grows. Each answer of a ready one has a fresh `link`.',
+        ...permission,
+        params: IdParams,
+        response: { 200: answer('The export', Export) },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(sql => sql<Answer[]>`select status, body from app.read_export(${request.params.id})`)
+        .then(reply.json),
+  )
+
+  app.post(
+    '/api/analytics/export/:id/cancel',
+    {
+      schema: {
+        tags,
+        operationId: 'cancelExport',
+        summary: 'Give an export up',
+        description: 'One that is running stops soon, and there will be no file.',
+        'x-problems': ['export_ended'],
+        ...permission,
+        params: IdParams,
+        headers: IdempotencyKey,
+        response: { 200: answer('The export', Export) },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(sql => sql<Answer[]>`select status, body from app.cancel_export(${request.params.id})`)
+        .then(reply.json),
+  )
+}

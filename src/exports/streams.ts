@@ -1,0 +1,76 @@
+import { randomUUID } from 'node:crypto'
+import { type TObject, Type } from '@sinclair/typebox'
+import { type Format, formats, textOf } from './formats.ts'
+import { fileName } from './names.ts'
+import { resources } from './resources.ts'
+import type { App } from '../http/fastify.ts'
+import type { Filters } from '../tenant/list.ts'
+import { Problem } from '../http/problem.ts'
+import { Strict } from '../http/schemas.ts'
+
+export const Bom = Type.Boolean({
+  description: 'CSV begins with the mark of UTF-8, which some spreadsheets want',
+  examples: [true],
+})
+const text = (pattern: string, example: string) =>
+  Type.String({ maxLength: 1_000_000_000, pattern, examples: [example] })
+
+/** A row of a file has what an item of the list has. */
+const contentOf = (item: TObject) => ({
+  [formats.json]: {
+    schema: Strict(
+      { items: Type.Array(item, { maxItems: 100_000_000 }), next_cursor: Type.Null() },
+      { title: `${item.title}Export` },
+    ),
+  },
+  [formats.csv]: { schema: text('^[^\\u0000]*$', `${Object.keys(item.properties).join()}\r\n`) },
+  [formats.ndjson]: { schema: text('^[^\\u0000]*$', '{"id":"01980c5e-8c5e-7b4a-9d59-3f1de6a3c111"}\n') },
+})
+
+/** Lists without pages: all rows, sent while they are read. */
+export async function exportRoutes(app: App) {
+  for (const [resource, { list, path, operationId, permission }] of Object.entries(resources))
+    app.get(
+      `/api/exports/${path}`,
+      {
+        exposeHeadRoute: false,
+        schema: {
+          tags: ['exports'],
+          operationId,
+          summary: `Export ${path.replace('-', ' ')}`,
+          description: `All that the list has with these filters, as CSV (\`Accept: text/csv\`), as lines of JSON (\`application/x-ndjson\`) or as JSON. It takes \`${list.permission}\` besides \`exports.run\`. The rows are those of one moment; an answer that breaks off, with its connection, is not whole. Begins and ends as an event.`,
+          'x-permission': permission,
+          'x-problems': ['not_acceptable', 'exports_busy'],
+          querystring: Strict({ ...list.filters, bom: Type.Optional(Bom) }),
+          response: {
+            200: { description: 'All rows', headers: { 'Data-Age': {} }, content: contentOf(list.item) },
+          },
+        },
+      },
+      async (request, reply) => {
+        void reply.header('vary', 'Accept')
+        const [json, ...others] = [formats.json, formats.csv, formats.ndjson]
+        const type = request.accepts().type([json, ...others])
+        if (typeof type !== 'string')
+          throw new Problem(406, 'not_acceptable', `It can be ${[json, ...others].join(', ')}.`)
+        const format = (Object.keys(formats) as Format[]).find(name => formats[name] === type) ?? 'json'
+        const { bom = false, ...filters } = request.query as Filters & { bom?: boolean }
+        const id = randomUUID()
+        let rows = 0
+        const out = await request.streamed({
+          note: sql => sql`select app.log_export(${id}, ${resource}, ${sql.json({ format, filters })})`,
+          check: sql => sql`select app.require_export(${resource})`,
+          pieces: sql => textOf(sql, { list, format, bom, filters }, n => (rows += n)),
+          noteEnd: (sql, is_whole) =>
+            sql`select app.log_export(${id}, ${resource}, ${sql.json({ format, rows, is_whole })}, true)`,
+        })
+        return reply
+          .headers({
+            'cache-control': 'no-store',
+            'content-disposition': `attachment; filename="${fileName(path, format)}"`,
+          })
+          .type(`${type}; charset=utf-8`)
+          .send(out as never)
+      },
+    )
+}

@@ -1,0 +1,164 @@
+import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
+import type { Job, JobHelpers, TaskList } from 'graphile-worker'
+import type { Config } from '../config.ts'
+import { createPool, type Client, type Pool } from '../database/pool.ts'
+import type { Filters } from '../tenant/list.ts'
+import { problems } from '../http/problems.ts'
+import { type Format, textOf } from './formats.ts'
+import { type Resource, resources } from './resources.ts'
+import { createStorage, type Storage, StorageFailure } from './storage.ts'
+
+interface Payload {
+  organization: string
+  export: string
+}
+interface Begun {
+  resource: Resource
+  format: Format
+  bom: boolean
+  filters: Filters
+  attempt: string
+  key: string
+}
+
+/** How often the database is told how far it is, and asked whether to go on, in milliseconds. */
+const beat = 500
+/** How long a transaction of the worker may read for an export, in milliseconds. */
+const longest = 4 * 3_600_000
+
+/** Nobody wants it, or may have it, any more: the database knows why. */
+class Stopped extends Error {}
+
+async function ask<T>(helpers: JobHelpers, text: string, values: unknown[]): Promise<T> {
+  const { rows } = await helpers.query<Record<string, T>>(text, values)
+  return Object.values(rows[0] ?? {})[0] as T
+}
+
+/** Works as the member whose export it is, under the policies of their requests, without a way to write. */
+async function asMember<T>(
+  pool: Pool,
+  { organization, export: id }: Payload,
+  attempt: string,
+  work: (sql: Client) => Promise<T>,
+) {
+  return pool.use(async sql => {
+    await sql`begin isolation level repeatable read read only`
+    try {
+      await sql`select app.enter_export(${organization}, ${id}, ${attempt})`
+      await sql`set local role callboard_exporter`
+      const result = await work(sql)
+      await sql`commit`
+      return result
+    } catch (error) {
+      // After any other error the pool cuts the connection, which may be in the middle of something.
+      if ('severity' in (error as object)) await sql`rollback`
+      throw error
+    }
+  })
+}
+
+async function run(payload: Payload, helpers: JobHelpers, pool: Pool, storage: Storage): Promise<void> {
+  const ids = [payload.organization, payload.export]
+  const begun = await ask<Begun | null>(helpers, 'select app.begin_export($1, $2)', ids)
+  if (!begun) return
+  const { resource, attempt, key, ...order } = begun
+  const hash = createHash('sha256')
+  let [rows, bytes, told] = [0, 0, Date.now()]
+  async function* measured(pieces: AsyncIterable<string | Buffer>) {
+    for await (const piece of pieces) {
+      const content = Buffer.from(piece)
+      hash.update(content)
+      bytes += content.length
+      yield content
+      helpers.abortSignal?.throwIfAborted()
+      if (Date.now() - told < beat) continue
+      const goesOn = await ask(helpers, 'select app.note_export_progress($1, $2, $3, $4)', [
+        ...ids,
+        attempt,
+        rows,
+      ])
+      if (goesOn !== true) throw new Stopped()
+      told = Date.now()
+    }
+  }
+  let isKept = false
+  try {
+    await asMember(pool, payload, attempt, sql => {
+      const pieces = textOf(sql, { ...order, list: resources[resource].list }, n => (rows += n))
+      return storage.put(key, Readable.from(measured(pieces), { objectMode: false }))
+    })
+    // From here on only the database knows; what it does not want is swept.
+    isKept = true
+    isKept = await ask(helpers, 'select app.finish_export($1, $2, $3, $4, $5, $6)', [
+      ...ids,
+      attempt,
+      rows,
+      bytes,
+      hash.digest('hex'),
+    ])
+  } catch (error) {
+    const because = reasonOf(error)
+    if (because === undefined) throw error
+    if (because !== '')
+      await ask(helpers, 'select app.fail_export($1, $2, $3, $4)', [...ids, attempt, because])
+  } finally {
+    // Nobody will fetch it. If that fails it is swept later.
+    if (!isKept) await storage.remove(key).catch(() => {})
+  }
+}
+
+/** What there is to say to people, '' where the database knows better; nothing if trying again may help. */
+function reasonOf(error: unknown): string | undefined {
+  if (error instanceof Stopped) return ''
+  if (error instanceof StorageFailure) return error.message
+  const { code, message, detail } = error as Error & { code?: unknown; detail?: string }
+  // A number in what breaks off at a stop.
+  if (typeof code === 'string' && code.startsWith('PT4')) return detail || problems[message]?.title || message
+  return undefined
+}
+
+/** Removes the files that no export has (any more): expired, given up, or begun by a worker that died. */
+async function sweep(helpers: JobHelpers, storage: Storage): Promise<void> {
+  let swept = 0
+  for await (const keys of storage.keys()) {
+    const wanted = new Set(await ask<string[]>(helpers, 'select app.wanted_export_files($1)', [keys]))
+    for (const key of keys.filter(name => !wanted.has(name))) {
+      await storage.remove(key)
+      swept += 1
+    }
+  }
+  helpers.logger.debug(`files of exports swept: ${swept}`)
+}
+
+/** The tasks behind exports, and what closes their connections: see db/schema/export_running.sql. */
+export function exportTasks(config: Config, url: string): { tasks: TaskList; close: () => Promise<unknown> } {
+  const storage = createStorage(config)
+  const pool = createPool({
+    url,
+    // There are two queues.
+    size: 2,
+    deadline: longest,
+    prepare: false,
+    applicationName: 'callboard worker export',
+  })
+  const run_export = async (given: unknown, helpers: JobHelpers) => {
+    const payload = given as Payload
+    try {
+      await run(payload, helpers, pool, storage)
+    } catch (error) {
+      const { attempts, max_attempts }: Job = helpers.job
+      if (attempts >= max_attempts)
+        await ask(helpers, 'select app.fail_export($1, $2, null, $3)', [
+          payload.organization,
+          payload.export,
+          'It could not be done for reasons that have nothing to do with you. Try it again.',
+        ])
+      throw error
+    }
+  }
+  return {
+    tasks: { run_export, sweep_exports: (_, helpers) => sweep(helpers, storage) },
+    close: () => Promise.all([pool.close(), storage.close()]),
+  }
+}

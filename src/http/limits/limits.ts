@@ -1,0 +1,151 @@
+import { createHash } from 'node:crypto'
+import rateLimit, { normalizeIP } from '@fastify/rate-limit'
+import type { FastifyInstance, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Config } from '../../config.ts'
+import { countersIn } from './counters.ts'
+import { connectRedis } from './redis.ts'
+import { refusedSessions } from './refused.ts'
+import { keyFor, organizationRules, type OwnRule, ruleIn } from './rules.ts'
+import { Problem, toProblem } from '../problem.ts'
+import { ofMemberships, ofSessions } from '../problems.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** A stricter limit, per account and per address, for routes where a secret can be guessed. */
+    signInLimit: preHandlerAsyncHookHandler
+  }
+}
+
+/** What the database says to whoever has a token and no business with its organization. */
+const refusals = new Set([...ofSessions, ...ofMemberships])
+
+const tooMany = (seconds: number) =>
+  new Problem(429, 'rate_limited', `Too many requests: try again in ${seconds} seconds.`)
+
+/** Limits per organization, or per address where there is none yet. */
+export const limits = fp(
+  async (app: FastifyInstance, { config }: { config: Config }) => {
+    const redis = config.REDIS_URL === undefined ? undefined : await connectRedis(config.REDIS_URL, app.log)
+    app.addHook('onClose', async () => redis?.close())
+
+    const usual = {
+      requests: config.RATE_LIMIT,
+      window: config.RATE_LIMIT_WINDOW,
+      block: config.RATE_LIMIT_BLOCK,
+    }
+    const ruleOf = organizationRules(usual, config.RATE_LIMIT_REFRESH * 1000, async member => {
+      const [own] = await app.readAs(
+        member,
+        sql => sql<OwnRule[]>`select requests, window_seconds, block_seconds from app.rate_limits`,
+      )
+      return own
+    })
+
+    const counters = countersIn(redis)
+    const sessions = refusedSessions(counters)
+    // Whether a request with an organization's token is in its count.
+    const asked = new WeakMap<FastifyRequest, { isCharged: boolean }>()
+
+    async function keyOf(request: FastifyRequest): Promise<string> {
+      const user = userOf(request)
+      // Strangers share an address: what one of them does blocks nobody for longer than the window.
+      if (!user) return keyFor(`address:${addressOf(request)}`, { ...usual, block: 0 })
+      const { org } = user
+      if (org === null) return keyFor(`user:${user.sub}`, usual)
+      const key = keyFor(`organization:${org}`, await ruleOf({ ...user, org }))
+      if (isExempt(request)) return key
+      const isCharged = sessions.ask(user.sid, key)
+      asked.set(request, { isCharged })
+      return isCharged ? key : keyFor(`refused:${addressOf(request)}`, { ...usual, block: 0 })
+    }
+    async function refused(request: FastifyRequest, error: unknown) {
+      const { problem } = toProblem(error)
+      if (!refusals.has(problem)) return
+      asked.delete(request)
+      await sessions.refused(request.user.sid, problem !== 'membership_revoked')
+    }
+    app.addHook('onError', async (request, _reply, error) => {
+      if (asked.has(request)) await refused(request, error)
+    })
+    app.addHook('onResponse', async (request, { statusCode }) => {
+      if (asked.get(request)?.isCharged && statusCode !== 429) sessions.served(request.user.sid)
+    })
+    /** Some routes serve whoever has a session, in no organization: such a request is never refused. */
+    let isDoubting = false
+    async function doubt(request: FastifyRequest) {
+      // One at a time: many may be refused at once, and nearly all of them are members.
+      if (isDoubting || !sessions.doubt(request.user.sid)) return
+      isDoubting = true
+      await app
+        .readAs(request.user, sql => sql`select`)
+        .catch((error: unknown) => refused(request, error))
+        .catch((error: unknown) => {
+          app.log.warn({ err: error }, 'a limit could not be corrected')
+        })
+      isDoubting = false
+    }
+
+    await app.register(rateLimit, {
+      // A route's own hook: it runs after the scope's authentication, so the organization is known,
+      // and before a body is read, so a refused one is counted too.
+      hook: 'onRequest',
+      store: counters.store,
+      keyGenerator: keyOf,
+      max: (_request, key) => ruleIn(key).requests,
+      allowList: isExempt,
+      enableDraftSpec: true,
+      errorResponseBuilder: (request, { ttl }) => {
+        const { isCharged = true } = asked.get(request) ?? {}
+        const user = isCharged ? userOf(request) : undefined
+        if (user && asked.has(request)) void doubt(request)
+        if (!user) app.strangers.add(request)
+        app.metrics.limited(user ? 'organization' : 'address', user?.org)
+        return tooMany(Math.ceil(ttl / 1000))
+      },
+    })
+
+    const guesses = { requests: config.SIGN_IN_LIMIT, window: 60, block: 0 }
+    const [perAddress, perAccount] = [
+      (request: FastifyRequest) => `sign-in-address:${addressOf(request)}`,
+      (request: FastifyRequest) => `sign-in-account:${accountOf(request)}`,
+    ].map(who =>
+      app.createRateLimit({ max: guesses.requests, keyGenerator: r => keyFor(who(r), guesses) }),
+    ) as [Limit, Limit]
+    app.decorate('signInLimit', async (request, reply) => {
+      let least = Infinity
+      for (const limit of [perAddress, perAccount]) {
+        const result = await limit(request)
+        if (result.isAllowed) continue
+        // The answer tells of the limit that the client will run into first.
+        if (result.remaining < least) {
+          least = result.remaining
+          void reply.header('ratelimit-limit', result.max)
+          void reply.header('ratelimit-remaining', result.remaining)
+          void reply.header('ratelimit-reset', result.ttlInSeconds)
+        }
+        if (!result.isExceeded) continue
+        void reply.header('retry-after', result.ttlInSeconds)
+        app.metrics.limited('sign_in')
+        throw tooMany(result.ttlInSeconds)
+      }
+    })
+  },
+  { name: 'limits', dependencies: ['measuring', 'tenant'] },
+)
+type Limit = ReturnType<FastifyInstance['createRateLimit']>
+
+// Undefined until a token was verified, whatever its type says.
+const userOf = (request: FastifyRequest) => request.user as FastifyRequest['user'] | undefined
+
+const isExempt = (request: FastifyRequest) => userOf(request)?.scope === 'superadmin'
+
+// Whoever has one IPv6 address has all of its network.
+const addressOf = (request: FastifyRequest) => normalizeIP(request.ip)
+
+/** Whose secret is being guessed; hashed, because Redis must learn neither addresses nor secrets. */
+function accountOf(request: FastifyRequest): string {
+  const { email, token } = request.body as { email?: string; token?: string }
+  const account = email?.toLowerCase() ?? token ?? userOf(request)?.sub
+  return createHash('sha256').update(String(account)).digest('base64url')
+}

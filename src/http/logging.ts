@@ -1,0 +1,60 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Config } from '../config.ts'
+
+/** How the server logs: JSON lines that never hold a header, a body, a query string or a parameter of SQL. */
+export function loggerOptions(config: Config): NonNullable<FastifyServerOptions['logger']> {
+  return {
+    level: config.LOG_LEVEL,
+    serializers: {
+      req: (request: FastifyRequest) => ({ method: request.method, path: request.url.split('?', 1)[0] }),
+      // postgres.js puts the statement and its parameters, secrets included, on the error.
+      err: (error: Error & { code?: string; constraint_name?: string }) => ({
+        type: error.name,
+        message: error.message,
+        code: error.code,
+        constraint: error.constraint_name,
+        stack: String(error.stack),
+        ...(error.cause instanceof Error && { cause: reasonOf(error.cause) }),
+      }),
+    },
+  }
+}
+
+/** What is said of a system error; of a name with several addresses Node has only the code to tell. */
+export const reasonOf = (error: NodeJS.ErrnoException) => error.message || String(error.code)
+
+/** Whose request it is, where that has been proved. */
+export function asking(request: FastifyRequest): { organization_id?: string | null; user_id?: string } {
+  const user = request.user as FastifyRequest['user'] | undefined
+  return user ? { organization_id: user.org, user_id: user.sub } : {}
+}
+
+/** A client's own request id is kept when it is harmless, so that its log and ours can be laid side by side. */
+export function requestId(request: { headers: Record<string, string | string[] | undefined> }): string {
+  const given = request.headers['x-request-id']
+  return typeof given === 'string' && /^[\w-]{8,100}$/.test(given) ? given : randomUUID()
+}
+
+/** One line for every answer, with the request's id and organization. */
+export const logging = fp(
+  async (app: FastifyInstance) => {
+    app.addHook('onRequest', async (request, reply) => {
+      void reply.header('x-request-id', request.id)
+    })
+    app.addHook('onResponse', async (request, reply) => {
+      request.log.info(
+        {
+          method: request.method,
+          route: request.routeOptions.url ?? null,
+          status: reply.statusCode,
+          ms: Math.round(reply.elapsedTime * 10) / 10,
+          ...asking(request),
+        },
+        'answered',
+      )
+    })
+  },
+  { name: 'logging' },
+)

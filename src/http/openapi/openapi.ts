@@ -1,0 +1,133 @@
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import { type TSchema, Type } from '@sinclair/typebox'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { complete, type Document } from './document.ts'
+import type { HeaderName } from './headers.ts'
+
+declare module 'fastify' {
+  interface FastifySchema {
+    /** The permission that the operation needs in the organization; absent where being signed in is enough. */
+    'x-permission'?: string
+    /** Names of the problems that are this operation's own: see openapi/refusals.ts. */
+    'x-problems'?: string[]
+  }
+}
+
+/** A successful answer: its JSON and which headers come with it. */
+export function answer(description: string, schema?: TSchema, ...headers: HeaderName[]) {
+  return {
+    description,
+    // Without a schema there is no body, which @fastify/swagger wants to be told like this.
+    ...(schema ? { content: { 'application/json': { schema } } } : { type: 'null' }),
+    headers: Object.fromEntries(headers.map(name => [name, {}])),
+  }
+}
+
+/** Request headers of an operation that changes a row. */
+export const IfMatch = Type.Object({
+  'if-match': Type.Optional(
+    Type.String({
+      maxLength: 400,
+      pattern: '^[ -~]+$',
+      description: 'ETag that the row must still have',
+      examples: ['"3"'],
+    }),
+  ),
+})
+
+/** Request headers of an operation that creates something. */
+export const IdempotencyKey = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 200,
+      pattern: '^[!-~]+$',
+      description: 'Repeating the request with the same key within 24 hours gives the first answer again',
+      examples: ['6f1c2a34-create-winter-tour'],
+    }),
+  ),
+})
+
+const tags = {
+  auth: 'Registering, signing in and out, passwords and addresses',
+  me: 'Your own profile',
+  sessions: 'Where you are signed in',
+  organizations: 'The companies that you belong to',
+  users: 'The members of the organization',
+  roles: 'The built-in roles and the organization’s own',
+  permissions: 'What a member may do, and why',
+  invitations: 'Asking people to join the organization',
+  support: 'For superadmins, who look into organizations that they do not belong to',
+  venues: 'The places where shows happen',
+  shows: 'Performances, from the first inquiry to the settlement',
+  settlements: 'What the artist of a show is paid: deal, tickets, costs, deposits, and what comes out',
+  finance: 'Income and expenses, their categories, and months that are closed',
+  analytics: 'Sums and counts, of a moment that each answer names',
+  imports: 'Files of shows and finance records',
+  exports: 'Files of what one may see: sent as they are read, or made by the worker and then fetched',
+  itineraries: 'Tours with their days, schedules, travel, lodging and party, and what is published of them',
+  calendar: 'Shows and itineraries by time, also for calendar programs',
+  bi: 'Logins of BI tools, which read `analytics` in the database itself',
+  audit: 'Who did what: the event log, and the proof that it is whole',
+  retention: 'How long what was deleted is kept, and what keeps everything',
+  problems: 'What the `type` of an error leads to',
+  health: 'For probes and load balancers',
+}
+
+/** The OpenAPI 3.1 document at /openapi.json, made from the routes' own schemas, and a page at /docs. */
+export const openapi = fp(
+  async (app: FastifyInstance, { url, version }: { url: string; version: string }) => {
+    const server = {
+      url,
+      description: 'Where this document is from: production, staging or local',
+      'x-internal': false,
+    }
+    await app.register(swagger, {
+      openapi: {
+        openapi: '3.1.0',
+        info: {
+          title: 'Callboard',
+          version,
+          description:
+            'Shows, tours, money and people of companies that put on live shows. Every organization sees only its own: the database decides.',
+          license: { name: 'MIT', identifier: 'MIT' },
+          contact: { name: 'The developers of Callboard' },
+        },
+        servers: [server],
+        tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
+        security: [{ token: [] }],
+        components: {
+          securitySchemes: {
+            token: {
+              type: 'http',
+              scheme: 'bearer',
+              bearerFormat: 'JWT',
+              description:
+                'access_token of the answer to a sign-in. Signed and checked as RFC8725 recommends: one algorithm, issuer, audience and expiry; the session behind it is looked up at every request.',
+            },
+          },
+        },
+      },
+      transform: ({ schema, url, route }) => {
+        const limited =
+          (route.config as { rateLimit?: false } | undefined)?.rateLimit === false ? [] : ['rate_limited']
+        return { url, schema: { ...schema, 'x-problems': [...(schema['x-problems'] ?? []), ...limited] } }
+      },
+      transformObject: document =>
+        complete((document as { openapiObject: unknown }).openapiObject as Document) as object,
+    })
+    await app.register(swaggerUi, {
+      routePrefix: '/docs',
+      // No upgrade-insecure-requests, as helmet has it: the page stays blank where there is no TLS.
+      staticCSP:
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+      theme: { title: 'Callboard API' },
+      // Otherwise the page sends its address to a validator on the internet.
+      uiConfig: { validatorUrl: null },
+    })
+    app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
+  },
+  { name: 'openapi' },
+)

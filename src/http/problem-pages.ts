@@ -1,0 +1,44 @@
+import { Type } from '@sinclair/typebox'
+import type { App } from './fastify.ts'
+import { answer } from './openapi/openapi.ts'
+import { Problem } from './problem.ts'
+import { problems } from './problems.ts'
+import { Strict } from './schemas.ts'
+
+const Name = Type.String({ maxLength: 100, pattern: '^[a-z0-9_]+$', examples: ['last_owner'] })
+const ProblemType = Strict(
+  {
+    type: Type.String({
+      maxLength: 200,
+      pattern: '^/problems/[a-z0-9_]+$',
+      examples: ['/problems/last_owner'],
+    }),
+    status: Type.Integer({ minimum: 400, maximum: 599, format: 'int32', examples: [409] }),
+    title: Type.String({ maxLength: 200, pattern: '^[ -~]+$', examples: ['An organization needs an owner'] }),
+  },
+  { title: 'ProblemType' },
+)
+
+/** What the `type` of a problem leads to. */
+export async function problemRoutes(app: App) {
+  app.get(
+    '/problems/:name',
+    {
+      schema: {
+        tags: ['problems'],
+        security: [],
+        operationId: 'readProblemType',
+        summary: 'What a type of problem is',
+        description: 'The `type` of every error answer is the path of this operation for it.',
+        params: Strict({ name: Name }),
+        response: { 200: answer('The type', ProblemType) },
+      },
+    },
+    request => {
+      const { name } = request.params
+      const known = Object.hasOwn(problems, name) ? problems[name] : undefined
+      if (!known) throw new Problem(404, 'not_found', 'There is no such type of problem.')
+      return { type: `/problems/${name}`, status: known.status, title: known.title }
+    },
+  )
+}

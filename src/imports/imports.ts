@@ -1,0 +1,294 @@
+import { Type } from '@sinclair/typebox'
+import type { App } from '../http/fastify.ts'
+import { takeFiles, Upload } from './upload.ts'
+import { answer, IdempotencyKey } from '../http/openapi/openapi.ts'
+import { page } from '../tenant/list.ts'
+import {
+  Count,
+  Id,
+  IdParams,
+  Line,
+  ListQuery,
+  Nullable,
+  Page,
+  sortBy,
+  Strict,
+  Timestamp,
+} from '../http/schemas.ts'
+import type { Answer } from '../tenant/tenant.ts'
+
+const word = (values: string[], description: string) =>
+  Type.String({ enum: values, description, examples: values.slice(0, 1) })
+const Resource = word(['finance_records', 'shows'], 'What the lines of the file are')
+const Delimiter = word([',', ';', '\t', '|'], 'What is between cells; found out if not given')
+const Decimal = word(['point', 'comma'], 'The decimal sign of numbers; found out if not given')
+const Encoding = word(['utf-8', 'utf-16le', 'utf-16be', 'windows-1252'], 'Found out if not given')
+const Dates = word(['dmy', 'mdy'], 'The order in days with slashes; others are 2027-03-14 or 14.3.2027')
+const Source = Type.String({
+  ...Line('bank'),
+  maxLength: 100,
+  description: 'Where the references are from, in lines without a source',
+})
+const OnError = word(['abort', 'skip'], 'With bad lines: refuse all, or enter the good ones')
+const FileName = Line('march.csv')
+const Import = Strict(
+  {
+    id: Id,
+    resource: Resource,
+    file_name: Nullable(FileName),
+    bytes: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, format: 'int64', examples: [5120] }),
+    sha256: Type.String({ pattern: '^[0-9a-f]{64}$', maxLength: 64, examples: ['0'.repeat(64)] }),
+    delimiter: Nullable(Delimiter),
+    decimal: Nullable(Decimal),
+    encoding: Nullable(Encoding),
+    dates: Nullable(Dates),
+    source: Nullable(Source),
+    status: word(
+      ['uploaded', 'checking', 'checked', 'queued', 'running', 'done', 'failed', 'cancelled'],
+      'How far it has come; only a checked one can be run',
+    ),
+    on_error: Nullable(OnError),
+    lines: Type.Integer({ ...Count(0, 120), description: 'Lines with data' }),
+    bad_lines: Type.Integer({ ...Count(0, 2), description: 'Those with a problem' }),
+    existing: Type.Integer({
+      ...Count(0, 10),
+      description: 'Those whose reference is there already; they are left alone',
+    }),
+    created: Type.Integer({ ...Count(0, 108), description: 'What has been entered' }),
+    lines_done: Type.Integer({ ...Count(0, 118), description: 'How far the checking or entering is' }),
+    failure: Nullable(
+      Type.String({
+        maxLength: 2000,
+        pattern: '^[^\\u0000]*$',
+        description: 'Why it failed',
+        examples: ['The column amount or amount_minor is missing.'],
+      }),
+    ),
+    created_by: Id,
+    created_at: Timestamp,
+    finished_at: Nullable(Timestamp),
+  },
+  { title: 'Import' },
+)
+const BadLine = Strict(
+  {
+    line: Count(1, 17),
+    problems: Type.Array(
+      Strict({
+        column: Type.String({
+          maxLength: 100,
+          pattern: '^[a-z_]*$',
+          description: 'Empty for a cell beyond the header',
+          examples: ['amount'],
+        }),
+        reason: Type.String({
+          maxLength: 500,
+          pattern: '^[^\\u0000]*$',
+          examples: ['There must be an amount.'],
+        }),
+      }),
+      { maxItems: 100 },
+    ),
+  },
+  { title: 'BadLine' },
+)
+const sorts = { created_at: { column: 'created_at', type: 'timestamptz' } } as const
+const tags = ['imports']
+const permission = { 'x-permission': 'imports.run' }
+
+/** Files of shows and finance records: uploaded, checked, and then entered by the worker. */
+export async function importRoutes(app: App, { limit }: { limit: number }) {
+  await app.register(async (files: App) => {
+    takeFiles(files, limit)
+    files.post(
+      '/api/imports',
+      {
+        schema: {
+          tags,
+          operationId: 'createImport',
+          summary: 'Upload a file to import',
+          description:
+            'CSV (RFC 4180) whose first line names columns with the words of the API; `amount`, `tax` and `fee` are in whole units of the currency, `category` and `venue` are names. It is checked, and nothing is entered yet: read the import until it is `checked`, look at its problems, then run it.',
+          ...permission,
+          headers: IdempotencyKey,
+          querystring: Strict({
+            resource: Resource,
+            file_name: Type.Optional(FileName),
+            delimiter: Type.Optional(Delimiter),
+            decimal: Type.Optional(Decimal),
+            encoding: Type.Optional(Encoding),
+            dates: Type.Optional(Dates),
+            source: Type.Optional(Source),
+          }),
+          body: {
+            content: {
+              'text/csv': {
+                schema: Type.String({
+                  maxLength: limit,
+                  pattern: '^[^\\u0000]*$',
+                  examples: ['booked_on,category,amount\r\n2027-03-14,Guarantee,5000.00\r\n'],
+                }),
+              },
+            },
+          },
+          response: { 201: answer('Uploaded', Import, 'Location') },
+        },
+      },
+      (request, reply) => {
+        const { resource, file_name = null, ...options } = request.query
+        // Without a body there is none; the database says so, to those who may know.
+        const upload = (request.body as Upload | null | undefined) ?? new Upload()
+        return request
+          .tenant(async sql => {
+            const made = await sql<Answer[]>`
+              select status, body, location from app.create_import(${resource}, ${file_name}, ${upload.bytes}, ${upload.sha256}, ${sql.json(options)})`
+            const { id } = JSON.parse(made[0]?.body ?? '{}') as { id: string }
+            let n = 0
+            for await (const piece of upload.pieces())
+              await sql`select app.add_import_chunk(${id}, ${n++}, ${piece})`
+            return made
+          })
+          .then(reply.json)
+      },
+    )
+  })
+
+  app.get(
+    '/api/imports',
+    {
+      schema: {
+        tags,
+        operationId: 'listImports',
+        summary: 'List imports',
+        description: 'The oldest first, unless `sort` says otherwise. They are kept for 30 days.',
+        ...permission,
+        querystring: Strict({
+          ...ListQuery,
+          resource: Type.Optional(Resource),
+          sort: Type.Optional(sortBy(sorts)),
+        }),
+        response: { 200: answer('Imports', Page(Import), 'Link') },
+      },
+    },
+    (request, reply) => {
+      const { limit, cursor, resource, sort = 'created_at' } = request.query
+      return request
+        .tenant(sql => {
+          const where = [resource === undefined ? undefined : sql`resource = ${resource}`]
+          return page(sql, {
+            from: 'import_list',
+            permission: 'imports.run',
+            sorts,
+            sort,
+            limit,
+            cursor,
+            where,
+          })
+        })
+        .then(reply.json)
+    },
+  )
+
+  app.get(
+    '/api/imports/:id',
+    {
+      schema: {
+        tags,
+        operationId: 'readImport',
+        summary: 'Read how far an import is',
+        description: 'While it is checking or running, `lines_done` grows.',
+        ...permission,
+        params: IdParams,
+        response: { 200: answer('The import', Import) },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(sql => sql<Answer[]>`select status, body from app.read_import(${request.params.id})`)
+        .then(reply.json),
+  )
+
+  app.get(
+    '/api/imports/:id/problems',
+    {
+      schema: {
+        tags,
+        operationId: 'listImportProblems',
+        summary: 'List the bad lines of an import',
+        description: 'Each with every column that is wrong, and why.',
+        ...permission,
+        params: IdParams,
+        querystring: Strict({
+          limit: ListQuery.limit,
+          cursor: Type.Optional(
+            Type.String({
+              pattern: '^[0-9]{1,9}$',
+              maxLength: 9,
+              description: 'next_cursor of the page before this one',
+              examples: ['17'],
+            }),
+          ),
+        }),
+        response: { 200: answer('Bad lines', Page(BadLine), 'Link') },
+      },
+    },
+    (request, reply) => {
+      const { limit = 50, cursor = '0' } = request.query
+      return request
+        .tenant(
+          sql => sql<Answer[]>`
+            select body, body ->> 'next_cursor' as next_cursor from app.list_import_problems(${request.params.id}, ${Number(cursor)}, ${limit})`,
+        )
+        .then(reply.json)
+    },
+  )
+
+  app.post(
+    '/api/imports/:id/run',
+    {
+      schema: {
+        tags,
+        operationId: 'runImport',
+        summary: 'Enter the lines of a checked import',
+        description:
+          'In one transaction, as you and with what you may do by then: all or, with `on_error` skip, all but the bad lines. Lines whose reference is there already are left alone.',
+        'x-problems': ['import_not_checked', 'import_has_bad_lines'],
+        ...permission,
+        params: IdParams,
+        headers: IdempotencyKey,
+        body: Strict({ on_error: OnError }, { title: 'ImportRun' }),
+        response: { 200: answer('It is queued', Import) },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(
+          sql =>
+            sql<
+              Answer[]
+            >`select status, body from app.run_import(${request.params.id}, ${request.body.on_error})`,
+        )
+        .then(reply.json),
+  )
+
+  app.post(
+    '/api/imports/:id/cancel',
+    {
+      schema: {
+        tags,
+        operationId: 'cancelImport',
+        summary: 'Give an import up',
+        description: 'One that is running stops soon, and nothing of it is entered.',
+        'x-problems': ['import_ended'],
+        ...permission,
+        params: IdParams,
+        headers: IdempotencyKey,
+        response: { 200: answer('The import', Import) },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(sql => sql<Answer[]>`select status, body from app.cancel_import(${request.params.id})`)
+        .then(reply.json),
+  )
+}

@@ -1,0 +1,142 @@
+import type { Job, JobHelpers, TaskList } from 'graphile-worker'
+import { findDecimal, findDelimiter, findEncoding, type Dialect, type Given } from './dialect.ts'
+import { Unreadable } from './columns.ts'
+import { linesOf, textOf } from './reading.ts'
+import { problems } from '../http/problems.ts'
+
+interface Begun {
+  resource: string
+  options: Given
+  lines: number
+  chunks: number
+}
+type Query = JobHelpers['query']
+
+/** Lines of one statement: enough that their number does not matter, few enough that it takes no time. */
+const batch = 1000
+/** How much of a file is looked at to find out what it is like. */
+const sampleSize = 65_536
+
+async function begin(query: Query, id: string, step: 'check' | 'run'): Promise<Begun | null> {
+  const { rows } = await query<{ begun: Begun | null }>('select app.begin_import($1, $2) as begun', [
+    id,
+    step,
+  ])
+  return rows[0]?.begun ?? null
+}
+
+async function* piecesOf(query: Query, id: string, chunks: number): AsyncGenerator<Buffer> {
+  for (let n = 0; n < chunks; n += 1) {
+    const { rows } = await query<{ piece: Buffer }>('select app.import_chunk($1, $2) as piece', [id, n])
+    if (rows[0]) yield rows[0].piece
+  }
+}
+
+async function dialectOf({ options }: Begun, pieces: () => AsyncIterable<Buffer>): Promise<Dialect> {
+  const encoding = options.encoding ?? (await findEncoding(pieces()))
+  let sample = ''
+  for await (const text of textOf(pieces(), encoding)) {
+    sample = (sample + text).slice(0, sampleSize)
+    if (sample.length === sampleSize) break
+  }
+  const delimiter = options.delimiter ?? findDelimiter(sample)
+  const decimal = options.decimal ?? (await findDecimal(sample, delimiter))
+  return { ...options, encoding, delimiter, decimal }
+}
+
+/** Stages the lines of an uploaded file; begun again, it begins anew. */
+async function check(id: string, helpers: JobHelpers): Promise<void> {
+  const query: Query = (text, values) => helpers.query(text, values)
+  const begun = await begin(query, id, 'check')
+  if (!begun) return
+  const pieces = () => piecesOf(query, id, begun.chunks)
+  const dialect = await dialectOf(begun, pieces)
+  let failure: string | null = null
+  try {
+    const text = textOf(pieces(), dialect.encoding)
+    for await (const lines of linesOf(text, dialect, begun.resource, batch)) {
+      const { rows } = await query<{ goes_on: boolean }>('select app.stage_import($1, $2, $3) as goes_on', [
+        id,
+        dialect,
+        JSON.stringify(lines),
+      ])
+      if (rows[0]?.goes_on !== true) return
+    }
+  } catch (error) {
+    if (!(error instanceof Unreadable)) throw error
+    failure = error.message
+  }
+  await query('select app.finish_check($1, $2, $3)', [id, dialect, failure])
+}
+
+/** Enters the good lines, all in one transaction. */
+async function run(id: string, helpers: JobHelpers): Promise<void> {
+  const query: Query = (text, values) => helpers.query(text, values)
+  if (!(await begin(query, id, 'run'))) return
+  try {
+    await helpers.withPgClient(async client => {
+      await client.query('begin')
+      try {
+        let [after, done, created, existing] = [0, 0, 0, 0]
+        for (;;) {
+          const { rows } = await client.query<{ last_line: number | null; entered: number; there: number }>(
+            'select last_line, entered, there from app.enter_lines($1, $2, $3)',
+            [id, after, batch],
+          )
+          const [entered] = rows
+          if (entered?.last_line == null) break
+          after = entered.last_line
+          created += entered.entered
+          existing += entered.there
+          done += entered.entered + entered.there
+          await query('select app.note_import_progress($1, $2)', [id, done])
+        }
+        await client.query('select app.finish_import($1, $2, $3)', [id, created, existing])
+        await client.query('commit')
+      } catch (error) {
+        await client.query('rollback').catch(() => {})
+        throw error
+      }
+    })
+  } catch (error) {
+    const because = refusalOf(error)
+    if (because === undefined) throw error
+    await query('select app.finish_import($1, 0, null, $2)', [id, because])
+  }
+}
+
+/** What the database has against the lines, for people; nothing if trying again may help. */
+function refusalOf(error: unknown): string | undefined {
+  const { code = '', constraint, detail, message } = error as Record<string, string | undefined> & Error
+  if (/^PT4/.test(code)) return detail || problems[message]?.title || message
+  if (/^2[23]/.test(code))
+    return problems[constraint ?? '']?.title ?? 'A line contradicts what is stored by now.'
+  return undefined
+}
+
+/** Gives up visibly: an import whose job is tried no more has failed. */
+const lastTry =
+  (work: (id: string, helpers: JobHelpers) => Promise<void>, step: 'check' | 'run') =>
+  async (payload: unknown, helpers: JobHelpers) => {
+    const { import: id } = payload as { import: string }
+    try {
+      await work(id, helpers)
+    } catch (error) {
+      const { attempts, max_attempts }: Job = helpers.job
+      const because = 'It could not be done for reasons that have nothing to do with the file. Try it again.'
+      if (attempts >= max_attempts)
+        await helpers.query(
+          step === 'check'
+            ? `select app.finish_check($1, '{}', $2)`
+            : 'select app.finish_import($1, 0, null, $2)',
+          [id, because],
+        )
+      throw error
+    }
+  }
+
+/** The tasks behind imports: see db/schema/import_running.sql. */
+export const importTasks: TaskList = {
+  check_import: lastTry(check, 'check'),
+  run_import: lastTry(run, 'run'),
+}

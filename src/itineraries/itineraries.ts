@@ -1,0 +1,218 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { renderDaySheet, sheetPolicy } from './day-sheet.ts'
+import type { App } from '../http/fastify.ts'
+import { answer, IdempotencyKey, IfMatch } from '../http/openapi/openapi.ts'
+import { constraintsOf } from '../http/openapi/refusals.ts'
+import {
+  DateOnly,
+  Id,
+  IdParams,
+  Line,
+  LocalTime,
+  Nullable,
+  ShortList,
+  Strict,
+  Text,
+  Timestamp,
+} from '../http/schemas.ts'
+import { type Answer, only } from '../tenant/tenant.ts'
+import { detailsOf, partRoutes } from './itinerary-part.ts'
+import {
+  DayEntry,
+  ItemEntry,
+  itineraries,
+  itineraryDays,
+  LodgingEntry,
+  lodgingRooms,
+  lodgings,
+  partyGroups,
+  partyMembers,
+  scheduleItems,
+  SegmentEntry,
+  travelSegments,
+} from './shapes.ts'
+
+const many = { maxItems: 10_000 }
+const number = Type.Integer({ minimum: 1, maximum: 2_147_483_647, format: 'int32', examples: [1] })
+const Remark = Nullable(Text(1000, 'New lobby call in Lisbon'))
+const version = { number, note: Remark, published_by: Nullable(Id), published_at: Timestamp }
+const Version = Strict(version, { title: 'ItineraryVersion' })
+const plan = {
+  items: Type.Array(ItemEntry, many),
+  segments: Type.Array(SegmentEntry, many),
+  lodgings: Type.Array(LodgingEntry, many),
+}
+const Head = Strict(
+  {
+    id: Id,
+    ...itineraries.required,
+    ...itineraries.optional,
+    created_by: Nullable(Id),
+    created_at: Timestamp,
+    updated_at: Timestamp,
+  },
+  { title: 'PublishedItinerary' },
+)
+const VersionDetails = Strict(
+  { ...version, itinerary: Head, days: Type.Array(DayEntry, many), ...plan },
+  { title: 'ItineraryVersionDetails' },
+)
+const ShowOfDay = Strict(
+  {
+    id: Id,
+    title: Line('Winter Tour'),
+    status: Type.String({ maxLength: 20, pattern: '^[a-z]+$', examples: ['confirmed'] }),
+    venue_name: Nullable(Line('Teatro Miramar')),
+    venue_city: Nullable(Line('Lisbon')),
+    doors_time: Nullable(LocalTime),
+    start_time: Nullable(LocalTime),
+    curfew_time: Nullable(LocalTime),
+  },
+  { title: 'ShowOfDay' },
+)
+const DaySheet = Strict(
+  {
+    itinerary: detailsOf(itineraries),
+    day: Strict({ ...DayEntry.properties, show: Nullable(ShowOfDay) }, { title: 'DayOfSheet' }),
+    ...plan,
+  },
+  { title: 'DaySheet' },
+)
+export type DaySheet = Static<typeof DaySheet> & { itinerary: { name: string; artist: string } }
+
+/** `1`, or the newest. */
+const Wanted = Type.String({
+  maxLength: 10,
+  pattern: '^(latest|[1-9][0-9]{0,8})$',
+  description: 'Number of a version, or `latest`',
+  examples: ['latest'],
+})
+const tags = ['itineraries']
+
+/** Itineraries: what is planned, what is published of it, and what of that is for whom. */
+export async function itineraryRoutes(app: App) {
+  for (const part of [
+    itineraries,
+    itineraryDays,
+    scheduleItems,
+    travelSegments,
+    lodgings,
+    lodgingRooms,
+    partyMembers,
+    partyGroups,
+  ])
+    partRoutes(app, part)
+
+  app.post(
+    '/api/itineraries/:id/publish',
+    {
+      schema: {
+        tags,
+        operationId: 'publishItinerary',
+        summary: 'Publish an itinerary as it is now',
+        description:
+          'As a numbered version that never changes. Those who do not plan see only what was published last, and of that what is for them.',
+        'x-permission': 'itineraries.write',
+        'x-problems': constraintsOf('itinerary_versions'),
+        params: IdParams,
+        headers: Type.Object({ ...IfMatch.properties, ...IdempotencyKey.properties }),
+        body: Strict({ note: Remark }, { title: 'Publication' }),
+        response: { 201: answer('The version', VersionDetails, 'Location') },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(
+          sql => sql<Answer[]>`
+          select status, body, location
+          from app.publish_itinerary(${request.params.id}, ${request.body.note}, ${request.headers['if-match'] ?? null})`,
+        )
+        .then(reply.json),
+  )
+
+  app.get(
+    '/api/itineraries/:id/versions',
+    {
+      schema: {
+        tags,
+        operationId: 'listItineraryVersions',
+        summary: 'List what has been published of an itinerary',
+        description: 'The newest first.',
+        'x-permission': 'itineraries.read',
+        params: IdParams,
+        response: { 200: answer('Versions', ShortList(Version)) },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(
+          sql => sql<Answer[]>`select status, body from app.list_itinerary_versions(${request.params.id})`,
+        )
+        .then(reply.json),
+  )
+
+  app.get(
+    '/api/itineraries/:id/versions/:number',
+    {
+      schema: {
+        tags,
+        operationId: 'readItineraryVersion',
+        summary: 'Read a published version of an itinerary',
+        description: 'All of it that is for you, as it was when it was published.',
+        'x-permission': 'itineraries.read',
+        params: Strict({ id: Id, number: Wanted }),
+        response: { 200: answer('The version', VersionDetails) },
+      },
+    },
+    (request, reply) => {
+      const { id, number } = request.params
+      const wanted = number === 'latest' ? null : Number(number)
+      return request
+        .tenant(sql => sql<Answer[]>`select status, body from app.read_itinerary_version(${id}, ${wanted})`)
+        .then(reply.json)
+    },
+  )
+
+  app.get(
+    '/api/itineraries/:id/days/:date/sheet',
+    {
+      schema: {
+        tags,
+        operationId: 'readDaySheet',
+        summary: 'Read the sheet of one day',
+        description:
+          'All of the day that is for you: of the draft if you plan, else of what was published last. With `Accept: text/html` it is a page to print.',
+        'x-permission': 'itineraries.read',
+        params: Strict({ id: Id, date: DateOnly }),
+        response: {
+          200: {
+            description: 'The sheet',
+            headers: {},
+            content: {
+              'application/json': { schema: DaySheet },
+              'text/html': {
+                schema: Type.String({
+                  maxLength: 10_000_000,
+                  pattern: '^<!doctype html>[^\\u0000]*$',
+                  description: 'A page without scripts, and with all that it needs',
+                  examples: ['<!doctype html><title>The Gaslights, 2027-03-14</title>'],
+                }),
+              },
+            },
+          },
+        },
+      },
+    },
+    async (request, reply) => {
+      const { id, date } = request.params
+      const rows = await request.tenant(
+        sql => sql<Answer[]>`select status, body from app.read_day_sheet(${id}, ${date}::text::date)`,
+      )
+      void reply.header('vary', 'Accept')
+      // A browser that follows a link names it first; a program that takes anything gets JSON.
+      if (!request.headers.accept?.includes('text/html')) return reply.json(rows)
+      const page = renderDaySheet(JSON.parse(only(rows).body ?? '{}') as DaySheet)
+      return reply.header('content-security-policy', sheetPolicy).type('text/html; charset=utf-8').send(page)
+    },
+  )
+}

@@ -1,0 +1,67 @@
+import { Type } from '@sinclair/typebox'
+import type { App } from '../http/fastify.ts'
+import { answer } from '../http/openapi/openapi.ts'
+import { Strict } from '../http/schemas.ts'
+
+const Part = Type.String({ enum: ['ok', 'failing'] })
+const Readiness = Strict(
+  { status: Part, parts: Strict({ database: Part, migrations: Part }) },
+  { title: 'Readiness' },
+)
+
+/** Whether the process lives, and whether it can work. */
+export async function healthRoutes(app: App) {
+  const schema = { tags: ['health'], security: [] }
+  const config = { rateLimit: false } as const
+
+  app.get(
+    '/livez',
+    {
+      config,
+      logLevel: 'warn',
+      schema: {
+        ...schema,
+        operationId: 'readLiveness',
+        summary: 'Whether the process lives',
+        description: 'Answers as long as the process can, whatever becomes of the database.',
+        response: { 200: answer('It does', Strict({ status: Type.Literal('ok') }, { title: 'Liveness' })) },
+      },
+    },
+    () => ({ status: 'ok' as const }),
+  )
+
+  app.get(
+    '/readyz',
+    {
+      config,
+      logLevel: 'warn',
+      schema: {
+        ...schema,
+        operationId: 'readReadiness',
+        summary: 'Whether requests can be served, part by part',
+        description: 'Asks the database whether it is there and migrated; 503 says which part is not ready.',
+        response: {
+          200: answer('They can', Readiness),
+          503: answer('They cannot', Readiness),
+        },
+      },
+    },
+    async (request, reply) => {
+      const parts = await request
+        .anonymous(
+          sql =>
+            sql<
+              [{ migrated: boolean }]
+            >`select to_regprocedure('app.enter(text,uuid,text,inet)') is not null as migrated`,
+        )
+        .then(([row]) => ({ database: 'ok', migrations: row.migrated ? 'ok' : 'failing' }))
+        .catch((error: unknown) => {
+          request.log.warn({ err: error }, 'not ready')
+          return { database: 'failing', migrations: 'failing' }
+        })
+      const status = Object.values(parts).includes('failing') ? 'failing' : 'ok'
+      if (status !== 'ok') void reply.header('retry-after', '1')
+      return reply.code(status === 'ok' ? 200 : 503).send({ status, parts })
+    },
+  )
+}

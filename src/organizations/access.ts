@@ -1,0 +1,80 @@
+import { Type } from '@sinclair/typebox'
+import type { App } from '../http/fastify.ts'
+import { answer } from '../http/openapi/openapi.ts'
+import { Id, noControls, Strict } from '../http/schemas.ts'
+import type { Answer } from '../tenant/tenant.ts'
+
+const Question = Strict(
+  {
+    user_id: Type.Optional(Type.String({ ...Id, description: 'Whose access; your own if not given' })),
+    table: Type.String({ maxLength: 60, pattern: '^[a-z_]+$', examples: ['shows'] }),
+    id: Type.Optional(
+      Type.String({ ...Id, description: 'The row; without it, any row of the organization' }),
+    ),
+    command: Type.String({ enum: ['select', 'insert', 'update', 'delete'], examples: ['update'] }),
+    changes: Type.Optional(
+      Strict(
+        { status: Type.String({ maxLength: 40, pattern: '^[a-z_]+$', examples: ['confirmed'] }) },
+        { description: 'What an update would set' },
+      ),
+    ),
+  },
+  { title: 'AccessQuestion' },
+)
+const Sentence = Type.String({
+  maxLength: 2000,
+  pattern: noControls,
+  examples: ['They do not hold shows.write. These roles do: admin, manager, owner.'],
+})
+const Explanation = Strict(
+  {
+    is_allowed: Type.Boolean({ description: 'Whether every step is passed' }),
+    reason: Type.String({ ...Sentence, description: 'The first step that is not passed' }),
+    steps: Type.Array(
+      Strict({
+        step: Type.String({
+          maxLength: 40,
+          pattern: '^[a-z]+$',
+          description:
+            'account, session, organization, membership, permission, row, period, settlement, status, references',
+          examples: ['permission'],
+        }),
+        passes: Type.Boolean(),
+        detail: Sentence,
+      }),
+      { maxItems: 100 },
+    ),
+  },
+  { title: 'AccessExplanation' },
+)
+
+/** Why can I not see this row? */
+export async function accessRoutes(app: App) {
+  app.post(
+    '/api/access/explain',
+    {
+      schema: {
+        tags: ['permissions'],
+        operationId: 'explainAccess',
+        summary: 'Why somebody may or may not see, make, change or delete something',
+        description:
+          'About yourself, or with members.manage about any member, step by step. What belongs to another organization is, to you, not there.',
+        'x-problems': [
+          'no_organization',
+          'membership_revoked',
+          'organization_deleted',
+          'permission_denied',
+          'not_found',
+          'explain_table_unknown',
+          'explain_row_unnamed',
+        ],
+        body: Question,
+        response: { 200: answer('The explanation', Explanation) },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(sql => sql<Answer[]>`select status, body from app.explain_access(${sql.json(request.body)})`)
+        .then(reply.json),
+  )
+}

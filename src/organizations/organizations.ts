@@ -1,0 +1,238 @@
+import { Type } from '@sinclair/typebox'
+import type { App } from '../http/fastify.ts'
+import { answer, IdempotencyKey, IfMatch } from '../http/openapi/openapi.ts'
+import { constraintsOf } from '../http/openapi/refusals.ts'
+import {
+  Currency,
+  Id,
+  IdParams,
+  Line,
+  Nullable,
+  Role,
+  ShortList,
+  Slug,
+  Strict,
+  Timestamp,
+  TimeZone,
+} from '../http/schemas.ts'
+import type { Answer } from '../tenant/tenant.ts'
+import { Member } from './users.ts'
+
+const Organization = Strict(
+  {
+    id: Id,
+    name: Line('Northlight Touring'),
+    slug: Slug,
+    currency: Currency,
+    time_zone: TimeZone,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+  },
+  { title: 'Organization' },
+)
+export const MyOrganization = Strict(
+  {
+    id: Id,
+    name: Line('Northlight Touring'),
+    slug: Slug,
+    role: Nullable(Role),
+    deleted_at: Nullable(Timestamp),
+  },
+  { title: 'MyOrganization' },
+)
+const NewOrganization = Strict(
+  {
+    name: Line('Northlight Touring'),
+    currency: Type.Optional(Currency),
+    time_zone: Type.Optional(TimeZone),
+  },
+  { title: 'NewOrganization' },
+)
+const tags = ['organizations']
+
+/** Organizations as their members see them from outside: which are mine, a new one, one from the bin. */
+export async function myOrganizationRoutes(app: App) {
+  app.get(
+    '/api/organizations',
+    {
+      schema: {
+        tags,
+        operationId: 'listOrganizations',
+        summary: 'List the organizations you belong to, or with deleted=only those you may restore',
+        description:
+          'With your role in each. Your token is for one of them; `switchOrganization` gives one for another.',
+        querystring: Strict({ deleted: Type.Optional(Type.Literal('only')) }),
+        response: { 200: answer('Your organizations', ShortList(MyOrganization)) },
+      },
+    },
+    (request, reply) =>
+      request
+        .account(
+          sql =>
+            sql<
+              Answer[]
+            >`select status, body from app.list_my_organizations(${request.query.deleted === 'only'})`,
+        )
+        .then(reply.json),
+  )
+
+  app.post(
+    '/api/organizations',
+    {
+      schema: {
+        tags,
+        operationId: 'createOrganization',
+        summary: 'Create an organization and own it',
+        description:
+          'Its slug is made from the name, with a number where that is taken. Your token stays as it is: switch to work in the new one.',
+        'x-problems': ['slug_reserved', ...constraintsOf('organizations')],
+        body: NewOrganization,
+        response: { 201: answer('Created', Organization, 'ETag', 'Location') },
+      },
+    },
+    (request, reply) =>
+      request
+        .account(
+          sql =>
+            sql<
+              Answer[]
+            >`select status, body, etag, location from app.create_organization(${sql.json(request.body)})`,
+        )
+        .then(reply.json),
+  )
+
+  app.post(
+    '/api/organizations/:id/restore',
+    {
+      schema: {
+        tags,
+        operationId: 'restoreOrganization',
+        summary: 'Bring back a deleted organization and all that was deleted with it',
+        description:
+          'Also its members come back, in the roles they had. Your token may be for any organization.',
+        'x-permission': 'organization.delete',
+        params: IdParams,
+        response: { 200: answer('Restored', Organization, 'ETag') },
+      },
+    },
+    (request, reply) =>
+      request
+        .account(
+          sql =>
+            sql<
+              Answer[]
+            >`select status, body, etag, location from app.restore_organization(${request.params.id})`,
+        )
+        .then(reply.json),
+  )
+}
+
+/** The organization of the token. */
+export async function organizationRoutes(app: App) {
+  app.get(
+    '/api/organizations/:id',
+    {
+      schema: {
+        tags,
+        operationId: 'readOrganization',
+        summary: "Read the token's organization, by id or by any slug it ever had",
+        description: 'Every other id and slug is 404, whether or not there is such an organization.',
+        'x-permission': 'organization.read',
+        params: Strict({
+          id: Type.String({
+            minLength: 1,
+            maxLength: 80,
+            pattern: '^[a-z0-9-]+$',
+            description: 'Id or slug',
+            examples: ['northlight-touring'],
+          }),
+        }),
+        response: { 200: answer('The organization', Organization, 'ETag') },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(
+          sql => sql<Answer[]>`select status, body, etag from app.read_organization(${request.params.id})`,
+        )
+        .then(reply.json),
+  )
+
+  app.put(
+    '/api/organizations/:id',
+    {
+      schema: {
+        tags,
+        operationId: 'replaceOrganization',
+        summary: "Replace the organization's name and settings; the slug follows the name",
+        description:
+          'A currency or time zone that is left out becomes USD or UTC. Earlier slugs still lead here.',
+        'x-problems': ['slug_reserved', ...constraintsOf('organizations')],
+        'x-permission': 'organization.update',
+        params: IdParams,
+        headers: IfMatch,
+        body: NewOrganization,
+        response: { 200: answer('The organization', Organization, 'ETag') },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(
+          sql => sql<Answer[]>`
+          select status, body, etag from app.replace_organization(${request.params.id}, ${sql.json(request.body)}, ${request.headers['if-match'] ?? null})`,
+        )
+        .then(reply.json),
+  )
+
+  app.delete(
+    '/api/organizations/:id',
+    {
+      schema: {
+        tags,
+        operationId: 'deleteOrganization',
+        summary: 'Delete the organization and all it has, until it is restored',
+        description: 'Tokens for it are refused from now on. Whoever could delete it can restore it.',
+        'x-permission': 'organization.delete',
+        params: IdParams,
+        headers: IfMatch,
+        response: { 204: answer('Deleted') },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(
+          sql =>
+            sql<
+              Answer[]
+            >`select status, body from app.delete_organization(${request.params.id}, ${request.headers['if-match'] ?? null})`,
+        )
+        .then(reply.json),
+  )
+
+  app.post(
+    '/api/organizations/:id/transfer',
+    {
+      schema: {
+        tags,
+        operationId: 'transferOwnership',
+        summary: 'Make another member the owner and yourself admin',
+        description: 'Both happen at once, so the organization is never without an owner.',
+        'x-problems': ['already_owner', 'last_owner'],
+        'x-permission': 'organization.delete',
+        params: IdParams,
+        headers: IdempotencyKey,
+        body: Strict({ user_id: Id }, { title: 'OwnershipTransfer' }),
+        response: { 200: answer('The new owner', Member, 'ETag') },
+      },
+    },
+    (request, reply) =>
+      request
+        .tenant(
+          sql =>
+            sql<
+              Answer[]
+            >`select status, body, etag from app.transfer_ownership(${request.params.id}, ${request.body.user_id})`,
+        )
+        .then(reply.json),
+  )
+}

@@ -1,0 +1,128 @@
+import { Type } from '@sinclair/typebox'
+import type { App } from '../http/fastify.ts'
+import { answer } from '../http/openapi/openapi.ts'
+import { constraintsOf } from '../http/openapi/refusals.ts'
+import {
+  Count,
+  Id,
+  IdParams,
+  Line,
+  ListQuery,
+  noControls,
+  Nullable,
+  Page,
+  Slug,
+  Strict,
+  Timestamp,
+} from '../http/schemas.ts'
+import { type Answer, only } from '../tenant/tenant.ts'
+import { Grant } from '../accounts/auth.ts'
+
+const AnyOrganization = Strict(
+  {
+    id: Id,
+    name: Line('Northlight Touring'),
+    slug: Slug,
+    members: Count(0, 12),
+    created_at: Timestamp,
+    deleted_at: Nullable(Timestamp),
+  },
+  { title: 'AnyOrganization' },
+)
+const RateLimit = Strict(
+  {
+    requests: Nullable(Type.Integer({ ...Count(1, 1000), maximum: 1_000_000_000 })),
+    window_seconds: Nullable(Type.Integer({ ...Count(1, 60), maximum: 86_400 })),
+    block_seconds: Nullable(Type.Integer({ ...Count(0, 300), maximum: 86_400 })),
+  },
+  { title: 'RateLimit' },
+)
+const SupportQuery = Strict({
+  ...ListQuery,
+  q: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 100,
+      pattern: noControls,
+      description: 'Text in the name',
+      examples: ['north'],
+    }),
+  ),
+})
+const tags = ['support']
+
+/** Superadmins. That somebody is one is decided by the database, for each request anew. */
+export async function supportRoutes(app: App) {
+  app.post(
+    '/api/support/token',
+    {
+      schema: {
+        tags,
+        operationId: 'createSupportToken',
+        summary: 'Get a token to look into an organization as a superadmin',
+        description:
+          'For those to whom a DBA has given a grant. With the token, requests work as for a member who may read everything, and write if the grant says so; each is an event in the log of the organization. Without an organization it lists all of them.',
+        'x-problems': ['support_grant_needed'],
+        body: Strict({ organization_id: Nullable(Id) }, { title: 'SupportTokenRequest' }),
+        response: { 200: answer('The token', Grant) },
+      },
+    },
+    async (request, reply) => {
+      const { sid } = request.user
+      const rows = await request.beforeSupport(
+        sql =>
+          sql<Answer[]>`select status, body from app.support_token(${sid}, ${request.body.organization_id})`,
+      )
+      return reply.secret(app.issue(only(rows).body, sid, { scope: 'superadmin' }))
+    },
+  )
+
+  app.put(
+    '/api/support/organizations/:id/rate-limit',
+    {
+      schema: {
+        tags,
+        operationId: 'setRateLimit',
+        summary: 'Set how often an organization may ask, as a superadmin',
+        description:
+          'It takes a grant for writing. What is null is the setting of the server. It holds within seconds, also for an organization that is blocked.',
+        'x-problems': ['support_grant_needed', 'permission_denied', ...constraintsOf('rate_limits')],
+        params: IdParams,
+        body: RateLimit,
+        response: { 200: answer('The limit', RateLimit) },
+      },
+    },
+    (request, reply) =>
+      request
+        .support(
+          request.params.id,
+          sql => sql<Answer[]>`select status, body from app.set_rate_limit(${sql.json(request.body)})`,
+        )
+        .then(reply.json),
+  )
+
+  app.get(
+    '/api/support/organizations',
+    {
+      schema: {
+        tags,
+        operationId: 'listAllOrganizations',
+        summary: 'List all organizations, as a superadmin',
+        description: 'By name, deleted ones too. It takes a grant for all organizations.',
+        'x-problems': ['support_grant_needed'],
+        querystring: SupportQuery,
+        response: { 200: answer('Organizations', Page(AnyOrganization)) },
+      },
+    },
+    (request, reply) => {
+      const { q = null, cursor = null, limit = 50 } = request.query
+      return request
+        .support(
+          null,
+          sql =>
+            sql<Answer[]>`select status, body from app.list_all_organizations(${q}, ${cursor}, ${limit})`,
+        )
+        .then(reply.json)
+    },
+  )
+}

@@ -1,0 +1,69 @@
+import { Type } from '@sinclair/typebox'
+import type { App } from '../http/fastify.ts'
+import { BasisPoints, Currency, MinorUnits, Nullable } from '../http/schemas.ts'
+import { showPart } from './show-part.ts'
+
+const Kind = Type.String({
+  title: 'DealKind',
+  enum: ['versus', 'plus', 'door', 'flat'],
+  description:
+    'What the artist is paid. flat: the guarantee; door: the percentage; plus: both; versus: the larger of both',
+  examples: ['versus'],
+})
+const Base = Type.String({
+  title: 'DealBase',
+  enum: ['gross', 'net', 'net_after_promoter_profit'],
+  description:
+    'What the percentage is of. gross: ticket sales as they were paid; net: what is left of them after facility fees, tax and costs; net_after_promoter_profit: and after the profit of the promoter',
+  examples: ['net_after_promoter_profit'],
+})
+/** The fields of a deal but for its currency, which is that of the whole settlement. */
+export const dealTerms = {
+  required: { kind: Kind },
+  optional: {
+    guarantee_minor: Nullable(
+      Type.Integer({
+        ...MinorUnits,
+        description: 'In the smallest unit of the currency; null for door',
+        examples: [500_000],
+      }),
+    ),
+    percentage_bp: Nullable(
+      Type.Integer({ ...BasisPoints, description: 'In basis points; null for flat', examples: [8500] }),
+    ),
+    base: Nullable(Base),
+    tax_bp: Type.Integer({
+      ...BasisPoints,
+      description: 'The tax that the prices of the tickets contain, in basis points',
+      examples: [800],
+    }),
+    promoter_profit_bp: Type.Integer({
+      ...BasisPoints,
+      description:
+        'What the promoter earns before the percentage begins, in basis points of the costs; only with the base net_after_promoter_profit',
+      examples: [1500],
+    }),
+    guarantee_is_cost: Type.Boolean({
+      description:
+        'Only of plus, and true there if not given: the settlement adds the guarantee to the fixed costs, so it is not to be entered as a cost as well',
+      examples: [false],
+    }),
+  },
+}
+
+/** Deals: what the artist of a show is paid, and of what. */
+export async function dealRoutes(app: App) {
+  showPart(app, {
+    path: 'deals',
+    table: 'deals',
+    sqlName: 'deal',
+    title: 'Deal',
+    word: 'deal',
+    required: { ...dealTerms.required, currency: Currency },
+    optional: dealTerms.optional,
+    sorts: { created_at: { column: 'created_at', type: 'timestamptz' } },
+    description:
+      'A show has one. Its currency is that of the prices, costs and deposits of the show, too. A percentage needs a base.',
+    problems: ['deals_one_per_show'],
+  })
+}

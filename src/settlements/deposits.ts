@@ -1,0 +1,30 @@
+import { Type } from '@sinclair/typebox'
+import type { App } from '../http/fastify.ts'
+import { DateOnly, MinorUnits, Nullable, Text } from '../http/schemas.ts'
+import { showPart } from './show-part.ts'
+
+/** The fields of a deposit, which a settlement shows as they were. */
+export const depositFields = {
+  required: {
+    paid_on: DateOnly,
+    amount_minor: Type.Integer({ ...MinorUnits, minimum: 1, examples: [250_000] }),
+  },
+  optional: { note: Nullable(Text(1000, 'Half of the guarantee, by transfer')) },
+}
+
+/** Deposits: what the artist has been paid ahead of the settlement. */
+export async function depositRoutes(app: App) {
+  showPart(app, {
+    path: 'deposits',
+    table: 'deposits',
+    sqlName: 'deposit',
+    title: 'Deposit',
+    word: 'deposit',
+    ...depositFields,
+    sorts: {
+      paid_on: { column: 'paid_on', type: 'date' },
+      created_at: { column: 'created_at', type: 'timestamptz' },
+    },
+    description: 'What the artist has been paid already. The amount is in the currency of the deal.',
+  })
+}

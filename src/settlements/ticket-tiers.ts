@@ -1,0 +1,46 @@
+import { Type } from '@sinclair/typebox'
+import type { App } from '../http/fastify.ts'
+import { Count, Line, MinorUnits } from '../http/schemas.ts'
+import { showPart } from './show-part.ts'
+
+/** The fields of a ticket tier, which a settlement shows as they were. */
+export const ticketTierFields = {
+  required: {
+    name: Line('Stalls'),
+    price_minor: Type.Integer({
+      ...MinorUnits,
+      description: 'What a ticket costs, tax and facility fee included',
+      examples: [3000],
+    }),
+    allotment: Count(1, 600),
+  },
+  optional: {
+    facility_fee_minor: Type.Integer({
+      ...MinorUnits,
+      description: 'What the venue keeps of the price of each ticket sold; 0 if not given',
+      examples: [200],
+    }),
+    sold: Count(0, 500),
+    comps: Type.Integer({
+      ...Count(0, 12),
+      description: 'Given away: they take a place, and bring and cost nothing',
+    }),
+  },
+}
+
+/** Ticket tiers: the kinds of tickets of a show, and how many were sold. */
+export async function ticketTierRoutes(app: App) {
+  showPart(app, {
+    path: 'ticket-tiers',
+    table: 'ticket_tiers',
+    sqlName: 'ticket_tier',
+    title: 'TicketTier',
+    word: 'ticket tier',
+    ...ticketTierFields,
+    sorts: {
+      created_at: { column: 'created_at', type: 'timestamptz' },
+      name: { column: 'name', type: 'text' },
+    },
+    description: 'Amounts are in the currency of the deal.',
+  })
+}
