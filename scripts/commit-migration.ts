@@ -1,6 +1,8 @@
 // `npm run migration:commit -- "what it does"` turns db/migrations/current.sql into the next
 // committed migration. It needs no database of yours: it runs on an embedded one of its own.
-import { rm } from 'node:fs/promises'
+// `npm run migration:baseline` replaces all of them by one that is the schema: until 0.2.0 only,
+// because from then on databases have run them.
+import { cp, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -8,10 +10,19 @@ import { commit } from 'graphile-migrate'
 import { startEmbedded } from '../src/database/embedded.ts'
 import { migrationSettings } from '../src/database/migrate.ts'
 import { createDatabase, createRoles, withUrl } from '../src/database/provision.ts'
+import { version } from '../src/version.ts'
 
-const message = process.argv[2]
+const isBaseline = process.argv[2] === '--baseline'
+const message = isBaseline ? 'callboard' : process.argv[2]
 if (message === undefined)
   throw new Error('Say what the migration does: npm run migration:commit -- "add tours"')
+if (isBaseline) {
+  if (!version.startsWith('0.1.'))
+    throw new Error(`Committed migrations are frozen since 0.2.0, and this is ${version}: write a migration.`)
+  const db = new URL('../db/', import.meta.url)
+  await rm(new URL('migrations/committed/', db), { recursive: true, force: true })
+  await cp(new URL('schema.sql', db), new URL('migrations/current.sql', db))
+}
 
 const root = fileURLToPath(new URL('../.data/commit', import.meta.url))
 const embedded = await startEmbedded({ root, port: 0, settings: { fsync: 'off' } })

@@ -1,6 +1,6 @@
 // `npm run migrate` brings the database of MIGRATOR_DATABASE_URL to the newest migration.
 import { ConfigError, readConfig } from '../src/config.ts'
-import { migrate } from '../src/database/migrate.ts'
+import { ForeignMigrations, migrate } from '../src/database/migrate.ts'
 
 function give(advice: string): never {
   console.error(advice)
@@ -24,6 +24,7 @@ function migratorUrl(): string {
 await migrate(migratorUrl(), line => {
   console.log(line)
 }).catch((error: unknown) => {
+  if (error instanceof ForeignMigrations) give(error.message)
   const { code = '', message } = error as NodeJS.ErrnoException
   // Whatever a migration does wrong is shown in full; a server that does not let us in, in a line.
   if (!/^(28|3D|57P|E[A-Z])/.test(code)) throw error

@@ -1,11 +1,18 @@
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { Logger } from '@graphile/logger'
 import { migrate as runMigrations, type Settings } from 'graphile-migrate'
 import { Logger as WorkerLogger, makeWorkerUtils } from 'graphile-worker'
+import type { Pool } from 'pg'
 import { createJobPool } from '../jobs/pool.ts'
 
 const db = new URL('../../db/', import.meta.url)
+const committed = new URL('migrations/committed/', db)
+
+/** The database was migrated by migrations that this version does not have; the message says what to do. */
+export class ForeignMigrations extends Error {
+  override name = 'ForeignMigrations'
+}
 
 /** Settings of graphile-migrate for one database, logged in as callboard_migrator. */
 export function migrationSettings(migratorUrl: string, log: (line: string) => void = () => {}): Settings {
@@ -19,10 +26,39 @@ export function migrationSettings(migratorUrl: string, log: (line: string) => vo
   }
 }
 
+/**
+ * Throws ForeignMigrations for a database that has run a migration which is not among the committed ones: it is
+ * from before they were replaced by one baseline, or from a later release. graphile-migrate itself compares file
+ * names only, and would call such a database up to date.
+ */
+async function checkHistory(pool: Pool): Promise<void> {
+  const { rows: found } = await pool.query<{ there: boolean }>(
+    `select to_regclass('graphile_migrate.migrations') is not null as there`,
+  )
+  if (!found[0]?.there) return
+  const { rows } = await pool.query<{ filename: string; hash: string }>(
+    'select filename, hash from graphile_migrate.migrations order by filename',
+  )
+  const known = new Set<string>()
+  for (const file of await readdir(committed)) {
+    const text = await readFile(new URL(file, committed), 'utf8')
+    known.add(/^--! Hash: (\S+)$/m.exec(text)?.[1] ?? '')
+  }
+  const foreign = rows.find(({ hash }) => !known.has(hash))
+  if (foreign)
+    throw new ForeignMigrations(
+      `This database has run the migration ${foreign.filename}, which this version of Callboard does not have. ` +
+        'Before 0.2.0 the migrations were replaced by one baseline, and a database from before cannot be migrated. ' +
+        'Export what you want to keep as CSV with the version that made it (GET /api/exports/…), then import it into a new database; ' +
+        'or, if it is the embedded database of a demo, delete the folder .data and start again.',
+    )
+}
+
 /** Installs the schema of graphile-worker, or brings it to the version of the package, with the rights of db/queue.sql. */
 async function installQueue(migratorUrl: string): Promise<void> {
   const { pool, end } = createJobPool(migratorUrl, { size: 1, applicationName: 'callboard migrate' })
   try {
+    await checkHistory(pool)
     const utils = await makeWorkerUtils({ pgPool: pool, logger: new WorkerLogger(() => () => {}) })
     await utils.release()
     await pool.query(await readFile(new URL('queue.sql', db), 'utf8'))
@@ -31,7 +67,7 @@ async function installQueue(migratorUrl: string): Promise<void> {
   }
 }
 
-/** Brings the database to the newest committed migration; a migration that fails leaves it as it was. */
+/** Brings the database to the newest committed migration; a migration that fails leaves it as it was. Throws ForeignMigrations. */
 export async function migrate(migratorUrl: string, log?: (line: string) => void): Promise<void> {
   // First, because a migration may queue a job.
   await installQueue(migratorUrl)

@@ -1,0 +1,12488 @@
+--! Previous: -
+--! Hash: sha1:bb1855aa2fb6be1d76cc6ecedfb654d8a9a7f113
+--! Message: callboard
+
+--! Included schemas.sql
+-- Two pairs of schemas. `app` is what the API works with, always under row-level security.
+-- `app_private` holds keys, secrets and the helpers that need them; the API has no way in.
+-- `analytics` are views for the API and for BI tools, of the one organization that who asks belongs to,
+-- over the materialized views of `analytics_private`, which know no row-level security.
+
+create schema if not exists app;
+create schema if not exists app_private;
+create schema if not exists analytics;
+create schema if not exists analytics_private;
+
+comment on schema app is 'What the API works with; every table is under row-level security.';
+comment on schema app_private is 'Keys, secrets and helpers; never granted to a login.';
+comment on schema analytics is 'Sums and counts of your organization, for the API and for BI tools.';
+comment on schema analytics_private is 'Materialized views with the rows of all organizations; never granted to a login.';
+
+-- PostgreSQL lets everybody execute a new function. Here nobody may until it is granted.
+alter default privileges for role callboard_owner revoke execute on functions from public;
+alter default privileges for role callboard_definer revoke execute on functions from public;
+alter default privileges for role callboard_rollup revoke execute on functions from public;
+
+-- A definer function that a login may call is silent (client_min_messages = 'error'): with
+-- debug_print_plan the caller would be sent the plans of its statements, with the values in them,
+-- and so the secret that it is about to mail. Those that only read the caller's own context are not.
+
+grant usage on schema app to callboard_api, callboard_worker, callboard_auditor;
+-- CREATE is what lets the owner hand a function over to the definer; the definer never logs in.
+grant usage, create on schema app, app_private to callboard_definer;
+grant usage on schema analytics to callboard_api, callboard_bi;
+-- It owns the materialized views, which it makes and refreshes, and the views over them.
+grant usage, create on schema analytics, analytics_private to callboard_rollup;
+grant usage, create on schema app to callboard_rollup;
+grant usage on schema app_private to callboard_rollup;
+-- It says to members how old the figures are.
+grant usage on schema analytics_private to callboard_definer;
+
+-- Trigram search for show titles, with the organization in the same index.
+create extension if not exists pg_trgm with schema app_private;
+create extension if not exists btree_gin with schema app_private;
+--! EndIncluded schemas.sql
+--! Included helpers.sql
+-- Small functions that know nothing of tenants.
+
+create or replace function app.uuid_v7() returns uuid
+language sql volatile parallel safe
+return encode(
+  set_bit(set_bit(
+    overlay(uuid_send(gen_random_uuid())
+      placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6),
+    52, 1), 53, 1),
+  'hex')::uuid;
+comment on function app.uuid_v7() is
+  'A new UUID version 7 (RFC 9562): 48 bits of Unix milliseconds, then random bits. Keys made together lie together in the index.';
+revoke execute on function app.uuid_v7() from public;
+grant execute on function app.uuid_v7() to callboard_api, callboard_definer;
+
+create or replace function app_private.random_token() returns text
+language sql volatile parallel safe
+set search_path = ''
+return replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+comment on function app_private.random_token() is
+  'A secret of 64 hexadecimal digits (244 random bits) for a link in a mail.';
+revoke execute on function app_private.random_token() from public;
+grant execute on function app_private.random_token() to callboard_definer;
+
+create or replace function app_private.digest(secret text) returns bytea
+language sql stable strict parallel safe
+return sha256(convert_to(secret, 'UTF8'));
+comment on function app_private.digest(text) is
+  'What is stored of a random secret: its SHA-256. Enough for 200 random bits; never used for passwords.';
+revoke execute on function app_private.digest(text) from public;
+grant execute on function app_private.digest(text) to callboard_definer;
+
+create or replace function app.is_time_zone(name text) returns boolean
+language plpgsql stable strict parallel safe
+set search_path = ''
+as $$
+begin
+  -- Only names of the time zone database: PostgreSQL itself would also take 'XYZ+3' and 'Any/Thing+3'.
+  return name ~ '^(UTC|[A-Z][A-Za-z_]+(/[A-Za-z_-]+)+|Etc/GMT([+-]?0|\+([1-9]|1[0-2])|-([1-9]|1[0-4])))$'
+    and (now() at time zone name) is not null;
+exception when invalid_parameter_value then
+  return false;
+end
+$$;
+comment on function app.is_time_zone(text) is 'True for a name of the IANA time zone database, such as Europe/Berlin.';
+revoke execute on function app.is_time_zone(text) from public;
+grant execute on function app.is_time_zone(text) to callboard_api, callboard_definer;
+
+create or replace function app_private.tg__100_timestamps() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  new.updated_at := statement_timestamp();
+  new.version := old.version + 1;
+  return new;
+end
+$$;
+comment on function app_private.tg__100_timestamps() is
+  'Before update: moves updated_at and counts version, which is the ETag.';
+revoke execute on function app_private.tg__100_timestamps() from public;
+
+create or replace function app.refuse(status integer, problem text, detail text default null) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  raise exception using errcode = 'PT' || status, message = problem, detail = coalesce(detail, '');
+end
+$$;
+comment on function app.refuse(integer, text, text) is
+  'Raises a problem: HTTP status, its name (see src/http/problems.ts, which has a sentence for each) and what more there is to say in this case.';
+revoke execute on function app.refuse(integer, text, text) from public;
+grant execute on function app.refuse(integer, text, text) to callboard_api, callboard_definer;
+
+-- What a function for a route returns; the API sends `body` as it is.
+do $$
+begin
+  if to_regtype('app.answer') is null then
+    create type app.answer as (status integer, body json, etag text, location text);
+  end if;
+end
+$$;
+comment on type app.answer is
+  'An HTTP answer: status (null = 200), body, the row''s version as ETag, the path of what was created.';
+
+create or replace function app.refusal(status integer, problem text, detail text default null) returns app.answer
+language sql immutable
+set search_path = ''
+return (status, json_build_object('problem', problem, 'detail', coalesce(detail, '')), null, null)::app.answer;
+comment on function app.refusal(integer, text, text) is
+  'A refusal as an answer, for one that must be committed: raising it with app.refuse would undo what was written.';
+revoke execute on function app.refusal(integer, text, text) from public;
+grant execute on function app.refusal(integer, text, text) to callboard_definer;
+
+create or replace function app.etag(version integer) returns text
+language sql immutable parallel safe
+return '"' || version::text || '"';
+comment on function app.etag(integer) is 'The ETag of a row version (RFC 9110, strong).';
+revoke execute on function app.etag(integer) from public;
+grant execute on function app.etag(integer) to callboard_api, callboard_definer;
+
+create or replace function app.matches(version integer, if_match text) returns boolean
+language sql immutable parallel safe
+return if_match is null or if_match = '*'
+  or app.etag(version) = any (string_to_array(replace(if_match, ' ', ''), ','));
+comment on function app.matches(integer, text) is 'Whether an If-Match header (a list of ETags, * or null) allows this version.';
+revoke execute on function app.matches(integer, text) from public;
+grant execute on function app.matches(integer, text) to callboard_api, callboard_definer;
+
+create or replace function app.in_bin(body json, deleted_at timestamptz, deleted_by uuid) returns json
+language sql stable parallel safe
+return case when deleted_at is null then body
+  else (body::jsonb || jsonb_build_object('deleted_at', deleted_at, 'deleted_by', deleted_by))::json end;
+comment on function app.in_bin(json, timestamptz, uuid) is 'The JSON of a row, and if it is in the bin also since when and who put it there.';
+revoke execute on function app.in_bin(json, timestamptz, uuid) from public;
+grant execute on function app.in_bin(json, timestamptz, uuid) to callboard_api, callboard_definer;
+
+create or replace function app.check_version(version integer, if_match text) returns void
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  if version is null then
+    perform app.refuse(404, 'not_found');
+  elsif not app.matches(version, if_match) then
+    perform app.refuse(412, 'version_mismatch');
+  end if;
+end
+$$;
+comment on function app.check_version(integer, text) is
+  'PT404 not_found if there is no version (the row is not visible), PT412 version_mismatch if If-Match does not allow it.';
+revoke execute on function app.check_version(integer, text) from public;
+grant execute on function app.check_version(integer, text) to callboard_api, callboard_definer;
+--! EndIncluded helpers.sql
+--! Included context.sql
+-- Who is asking. This is the only file that knows how a request's context is kept.
+--
+-- The context is a handful of transaction-local settings. Anyone who can run SQL can set a
+-- setting, so a setting alone proves nothing: `app.enter` signs them all with a key that no
+-- login can read, bound to this backend and this transaction. Policies ask the functions
+-- below; they check the signature and answer NULL, which matches no row, when it is missing,
+-- wrong, or copied from another transaction.
+
+create table if not exists app_private.context_keys (
+  id boolean primary key default true constraint context_keys_one_row check (id),
+  inner_key bytea not null,
+  outer_key bytea not null
+);
+alter table app_private.context_keys enable row level security;
+alter table app_private.context_keys force row level security;
+drop policy if exists select_definer on app_private.context_keys;
+create policy select_definer on app_private.context_keys for select to callboard_definer using (true);
+drop policy if exists insert_owner on app_private.context_keys;
+create policy insert_owner on app_private.context_keys for insert to callboard_owner with check (true);
+grant select on app_private.context_keys to callboard_definer;
+comment on table app_private.context_keys is 'The two random keys that sign a request''s context. Replace the row to invalidate nothing but transactions in flight.';
+
+insert into app_private.context_keys (inner_key, outer_key)
+select uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()),
+       uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
+on conflict do nothing;
+
+-- Nested hashing with two keys, as in NMAC: a plain sha256(key || text) could be extended. One expression
+-- without settings, so that PostgreSQL puts it in the place of the call.
+create or replace function app_private.hash_with(key app_private.context_keys, message bytea) returns bytea
+language sql immutable parallel safe
+return sha256(key.outer_key || sha256(key.inner_key || message));
+comment on function app_private.hash_with(app_private.context_keys, bytea) is 'A message authentication code under this pair of keys (32 bytes).';
+alter function app_private.hash_with(app_private.context_keys, bytea) owner to callboard_definer;
+revoke execute on function app_private.hash_with(app_private.context_keys, bytea) from public;
+
+create or replace function app_private.keyed_hash(message bytea) returns bytea
+language plpgsql stable parallel safe security definer
+set search_path = ''
+as $$
+begin
+  return (select app_private.hash_with(k, message) from app_private.context_keys k);
+end
+$$;
+comment on function app_private.keyed_hash(bytea) is 'A message authentication code under the database''s own key (32 bytes).';
+alter function app_private.keyed_hash(bytea) owner to callboard_definer;
+revoke execute on function app_private.keyed_hash(bytea) from public;
+
+-- A parallel worker is another backend, where no signature is right. So what asks for the context is
+-- PARALLEL RESTRICTED: the leader finds it once, and (select …) hands the value to the workers.
+-- Several times in every transaction, so it is one function and one statement: each more of either
+-- costs as much as the hashes do.
+create or replace function app_private.context_signature() returns text
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+begin
+  -- An array's text form quotes its elements, so no value can pose as two.
+  return (select encode(app_private.hash_with(k,
+    int4send(pg_backend_pid()) || timestamptz_send(transaction_timestamp()) || convert_to(array[
+      current_setting('app.current_org', true),
+      current_setting('app.user_id', true),
+      current_setting('app.session_id', true),
+      current_setting('app.role', true),
+      current_setting('app.permissions', true),
+      current_setting('app.request_id', true),
+      current_setting('app.ip', true)
+    ]::text, 'UTF8')), 'hex') from app_private.context_keys k);
+end
+$$;
+comment on function app_private.context_signature() is 'The signature that the present settings would have in this transaction.';
+alter function app_private.context_signature() owner to callboard_definer;
+revoke execute on function app_private.context_signature() from public;
+
+create or replace function app_private.set_context(
+  user_id uuid, session_id uuid, organization_id uuid default null, role text default null, permissions text[] default '{}',
+  request_id text default null, ip inet default null
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  -- Assigned rather than performed: an expression costs a fraction of a statement.
+  done text[] := array[
+    set_config('app.current_org', coalesce(organization_id::text, ''), true),
+    set_config('app.user_id', coalesce(user_id::text, ''), true),
+    set_config('app.session_id', coalesce(session_id::text, ''), true),
+    set_config('app.role', coalesce(role, ''), true),
+    -- A blank on both sides of every name: one search finds a whole word.
+    set_config('app.permissions', ' ' || array_to_string(permissions, ' ') || ' ', true),
+    set_config('app.request_id', coalesce(request_id, ''), true),
+    set_config('app.ip', coalesce(host(ip), ''), true)];
+begin
+  done[1] := set_config('app.signature', app_private.context_signature(), true);
+end
+$$;
+comment on function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) is
+  'Sets and signs the context of this transaction. Only for definer functions that have checked who asks.';
+alter function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) owner to callboard_definer;
+revoke execute on function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) from public;
+
+create or replace function app_private.is_genuine() returns boolean
+language sql stable parallel restricted
+return current_setting('app.signature', true) is not distinct from app_private.context_signature();
+comment on function app_private.is_genuine() is 'Whether the settings of this transaction are those that were signed.';
+alter function app_private.is_genuine() owner to callboard_definer;
+revoke execute on function app_private.is_genuine() from public;
+
+create or replace function app_private.change_context(
+  user_id uuid, session_id uuid, organization_id uuid, role text default null, permissions text[] default '{}'
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  -- The request stays the same one, if it was a genuine one.
+  if app_private.is_genuine() then
+    perform app_private.set_context(user_id, session_id, organization_id, role, permissions,
+      current_setting('app.request_id'), nullif(current_setting('app.ip'), '')::inet);
+  else
+    perform app_private.set_context(user_id, session_id, organization_id, role, permissions);
+  end if;
+end
+$$;
+comment on function app_private.change_context(uuid, uuid, uuid, text, text[]) is
+  'As set_context, in the middle of a request: its id and address stay. Only for definer functions that have checked who asks.';
+alter function app_private.change_context(uuid, uuid, uuid, text, text[]) owner to callboard_definer;
+revoke execute on function app_private.change_context(uuid, uuid, uuid, text, text[]) from public;
+
+create or replace function app.introduce(request_id text, ip inet) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.set_context(null, null, null, null, '{}', request_id, ip);
+end
+$$;
+comment on function app.introduce(text, inet) is
+  'Opens this transaction for somebody who has not signed in: says only which request it is and where it came from.';
+alter function app.introduce(text, inet) owner to callboard_definer;
+revoke execute on function app.introduce(text, inet) from public;
+grant execute on function app.introduce(text, inet) to callboard_api;
+
+-- After a transaction that set it, a setting is '' and not NULL, hence nullif everywhere.
+create or replace function app.current_org() returns uuid
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+as $$
+declare
+  organization text := nullif(current_setting('app.current_org', true), '');
+begin
+  if organization is null or app_private.context_signature() is distinct from current_setting('app.signature', true) then
+    return null;
+  end if;
+  return organization;
+end
+$$;
+comment on function app.current_org() is 'The organization of this transaction, or NULL without a genuine context.';
+alter function app.current_org() owner to callboard_definer;
+revoke execute on function app.current_org() from public;
+grant execute on function app.current_org() to callboard_api;
+
+create or replace function app.current_user_id() returns uuid
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+as $$
+declare
+  who text := nullif(current_setting('app.user_id', true), '');
+begin
+  if who is null or app_private.context_signature() is distinct from current_setting('app.signature', true) then
+    return null;
+  end if;
+  return who;
+end
+$$;
+comment on function app.current_user_id() is 'The user of this transaction, or NULL without a genuine context.';
+alter function app.current_user_id() owner to callboard_definer;
+revoke execute on function app.current_user_id() from public;
+grant execute on function app.current_user_id() to callboard_api;
+
+create or replace function app.current_session_id() returns uuid
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+as $$
+begin
+  return case when app.current_user_id() is not null then current_setting('app.session_id')::uuid end;
+end
+$$;
+comment on function app.current_session_id() is 'The session of this transaction, or NULL without a genuine context.';
+alter function app.current_session_id() owner to callboard_definer;
+revoke execute on function app.current_session_id() from public;
+grant execute on function app.current_session_id() to callboard_api;
+
+-- Says nothing of whether it is true: for who has asked for the organization in the same statement.
+create or replace function app_private.is_claimed(permission text) returns boolean
+language sql stable parallel restricted
+return coalesce(strpos(current_setting('app.permissions', true), ' ' || permission || ' ') > 0, false);
+comment on function app_private.is_claimed(text) is 'Whether the settings name this permission; whether they are genuine, app.org_if and app.current_org know.';
+alter function app_private.is_claimed(text) owner to callboard_definer;
+revoke execute on function app_private.is_claimed(text) from public;
+
+create or replace function app.org_if(permission text) returns uuid
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+as $$
+begin
+  -- As current_org, which would be one more function in every statement.
+  if app_private.is_claimed(permission)
+    and app_private.context_signature() = current_setting('app.signature', true) then
+    return nullif(current_setting('app.current_org', true), '');
+  end if;
+  return null;
+end
+$$;
+comment on function app.org_if(text) is
+  'The organization of this transaction if its member holds the permission, else NULL. A policy compares organization_id with it: permission and tenant are one condition.';
+alter function app.org_if(text) owner to callboard_definer;
+revoke execute on function app.org_if(text) from public;
+grant execute on function app.org_if(text) to callboard_api;
+
+create or replace function app.has_permission(permission text) returns boolean
+language sql stable parallel restricted
+return app.org_if(permission) is not null;
+comment on function app.has_permission(text) is 'Whether the member of this transaction holds the permission.';
+revoke execute on function app.has_permission(text) from public;
+grant execute on function app.has_permission(text) to callboard_api, callboard_definer;
+
+create or replace function app.require(permission text) returns uuid
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+declare
+  organization uuid := app.org_if(permission);
+begin
+  if organization is null then
+    raise exception using errcode = 'PT403', message = 'permission_denied',
+      detail = format('This needs the permission %s.', permission);
+  end if;
+  return organization;
+end
+$$;
+comment on function app.require(text) is 'The organization of this transaction; PT403 permission_denied unless its member holds the permission.';
+revoke execute on function app.require(text) from public;
+grant execute on function app.require(text) to callboard_api, callboard_definer;
+
+-- In every transaction, so it costs as little as can be: the settings are compared as they are. Without
+-- their signature nobody would have seen a row by them; that they were changed is to be noticed anyway.
+create or replace function app.confirm_organization(organization text) returns void
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+begin
+  if current_setting('app.current_org', true) is distinct from organization then
+    raise exception using message = 'isolation_breach',
+      detail = case when coalesce(current_setting('app.current_org', true), '') = '' then 'no_context' else 'other_organization' end;
+  end if;
+end
+$$;
+comment on function app.confirm_organization(text) is
+  'Refuses to end a transaction in another organization than it should have been in, with the error isolation_breach, which no request should ever see. The API asks before each COMMIT.';
+revoke execute on function app.confirm_organization(text) from public;
+grant execute on function app.confirm_organization(text) to callboard_api;
+--! EndIncluded context.sql
+--! Included permissions.sql
+-- Who may do what: permissions, the roles that every organization has, and which role holds which
+-- permission. A member's role is in app.memberships; what an organization adds to it is in
+-- custom_roles.sql and member_permissions.sql, where what a member holds is put together.
+
+create table if not exists app.permissions (
+  name text primary key constraint permissions_name_format check (name ~ '^[a-z_]+\.[a-z_]+$'),
+  description text not null
+);
+create table if not exists app.roles (
+  name text primary key,
+  description text not null
+);
+create table if not exists app.role_permissions (
+  role text not null references app.roles (name),
+  permission text not null references app.permissions (name),
+  primary key (role, permission)
+);
+comment on table app.permissions is 'Reference: everything that can be permitted, as <resource>.<verb>.';
+comment on table app.roles is 'Reference: the built-in roles. An organization''s own are in app.custom_roles.';
+comment on table app.role_permissions is 'Reference: the permissions that a built-in role holds.';
+
+do $$
+declare
+  reference regclass;
+begin
+  foreach reference in array array['app.permissions', 'app.roles', 'app.role_permissions']::regclass[] loop
+    execute format('alter table %s enable row level security', reference);
+    execute format('alter table %s force row level security', reference);
+    execute format('drop policy if exists select_all on %s', reference);
+    execute format('create policy select_all on %s for select to callboard_api, callboard_definer using (true)', reference);
+    execute format('drop policy if exists all_owner on %s', reference);
+    execute format('create policy all_owner on %s for all to callboard_owner using (true)', reference);
+    execute format('grant select on %s to callboard_api, callboard_definer', reference);
+  end loop;
+end
+$$;
+
+insert into app.permissions (name, description) values
+  ('shows.read',          'See shows and venues'),
+  ('shows.write',         'Enter and change shows and venues'),
+  ('shows.delete',        'Delete and restore shows and venues'),
+  ('finance.read',        'See income, expenses and settlements'),
+  ('finance.write',       'Enter and change income, expenses and settlements'),
+  ('finance.delete',      'Delete and restore income, expenses and settlements'),
+  ('finance.close',       'Close the books of a month, and open them again'),
+  ('imports.run',         'Import shows and finance records that one may write from files'),
+  ('itineraries.read',    'See itineraries, as far as they are for everybody or for oneself'),
+  ('itineraries.write',   'Enter, change and publish itineraries'),
+  ('itineraries.delete',  'Delete and restore itineraries'),
+  ('analytics.read',      'See reports and statistics, and with finance.read those of money, too'),
+  ('analytics.refresh',   'Have reports and statistics brought up to date'),
+  ('exports.run',         'Take out as files what one may see'),
+  ('bi.manage',           'Create and revoke database logins of BI tools'),
+  ('members.read',        'See who belongs to the organization'),
+  ('members.manage',      'Invite, add and remove people and change their roles'),
+  ('organization.read',   'See the organization'),
+  ('organization.update', 'Change the organization''s name and settings'),
+  ('organization.delete', 'Delete and restore the organization, hand it over'),
+  ('audit.read',          'Read the event log and verify it'),
+  ('audit.manage',        'Decide how long events are kept'),
+  ('retention.manage',    'Decide how long deleted rows are kept, place and release legal holds')
+on conflict (name) do update set description = excluded.description;
+
+insert into app.roles (name, description) values
+  ('owner',   'Everything, including people and the organization itself'),
+  ('admin',   'All daily work, including deleting'),
+  ('manager', 'Enters and changes, does not delete'),
+  ('viewer',  'Reads')
+on conflict (name) do update set description = excluded.description;
+
+insert into app.role_permissions (role, permission)
+select r.role, p.permission
+from (values
+  ('owner',   array['organization.read', 'organization.update', 'organization.delete', 'members.read', 'members.manage', 'shows.read', 'shows.write', 'shows.delete', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'imports.run', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'analytics.read', 'analytics.refresh', 'exports.run', 'bi.manage', 'audit.read', 'audit.manage', 'retention.manage']),
+  ('admin',   array['organization.read', 'organization.update', 'members.read', 'shows.read', 'shows.write', 'shows.delete', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'imports.run', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'analytics.read', 'analytics.refresh', 'exports.run', 'audit.read']),
+  ('manager', array['organization.read', 'members.read', 'shows.read', 'shows.write', 'finance.read', 'finance.write', 'imports.run', 'itineraries.read', 'itineraries.write', 'analytics.read', 'analytics.refresh', 'exports.run']),
+  ('viewer',  array['organization.read', 'members.read', 'shows.read', 'finance.read', 'itineraries.read', 'analytics.read'])
+) as r (role, held), unnest(r.held) as p (permission)
+on conflict do nothing;
+--! EndIncluded permissions.sql
+--! Included event_log.sql
+-- What happened: one row for every create, update, delete, restore, sign-in and so on, written in
+-- the transaction of the change. Only triggers and definer functions write here. No login may, not
+-- even the API's, so injected SQL cannot make an event up, and cannot do anything without one.
+--
+-- No foreign keys: the log outlives the people and organizations that it is about. And no CHECK:
+-- PostgreSQL reads one anew for each statement, which costs more than an index does, and the one
+-- function that writes here knows what it writes.
+
+-- One expression without settings, so that PostgreSQL puts it in the place of the call: the time of
+-- the transaction to the microsecond, the backend, and the microseconds since then. No two events
+-- have the same, and those of a transaction stay in their order.
+create or replace function app_private.event_id() returns uuid
+language sql volatile parallel restricted
+return encode(
+  int8send((date_part('epoch', now()) * 1000000)::bigint / 1000 << 16 | 28672 | (date_part('epoch', now()) * 1000000)::bigint % 1000)
+  || int8send(x'8000000000000000'::bigint | (pg_backend_pid()::bigint << 40) | (date_part('epoch', clock_timestamp() - now()) * 1000000)::bigint),
+  'hex')::uuid;
+comment on function app_private.event_id() is
+  'A UUID version 7 whose time is that of the event, so that the id alone says where to look: see app.event_time.';
+alter function app_private.event_id() owner to callboard_definer;
+revoke execute on function app_private.event_id() from public;
+
+create table if not exists app.event_log (
+  organization_id uuid not null,
+  id uuid not null default app_private.event_id(),
+  occurred_at timestamptz not null default now(),
+  actor_id uuid,
+  session_id uuid,
+  resource_id uuid,
+  salt uuid default gen_random_uuid(),
+  erased_at timestamptz,
+  actor_kind text not null,
+  action text not null,
+  resource_type text not null,
+  request_id text,
+  ip inet,
+  changes jsonb,
+  primary key (organization_id, occurred_at, id)
+) partition by range (occurred_at);
+-- No other index: every filter follows this one back in time, and each more costs every change.
+
+alter table app.event_log enable row level security;
+alter table app.event_log force row level security;
+
+drop policy if exists select_member on app.event_log;
+create policy select_member on app.event_log for select to callboard_api, callboard_exporter
+  using (organization_id = (select app.org_if('audit.read')));
+drop policy if exists select_auditor on app.event_log;
+create policy select_auditor on app.event_log for select to callboard_auditor using (true);
+
+-- Figures are computed of all organizations at once: see rollups.sql.
+drop policy if exists select_rollup on app.event_log;
+create policy select_rollup on app.event_log for select to callboard_rollup using (true);
+
+-- The definer appends. Afterwards it can only take personal details out, and only what is older
+-- than the shortest retention can go.
+drop policy if exists select_definer on app.event_log;
+create policy select_definer on app.event_log for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.event_log;
+create policy insert_definer on app.event_log for insert to callboard_definer with check (true);
+drop policy if exists update_definer on app.event_log;
+create policy update_definer on app.event_log for update to callboard_definer
+  using (erased_at is null)
+  with check (erased_at is not null and changes is null and request_id is null and ip is null and salt is null);
+drop policy if exists delete_definer on app.event_log;
+create policy delete_definer on app.event_log for delete to callboard_definer
+  using (occurred_at < now() - interval '90 days');
+
+grant select (organization_id, id, occurred_at, actor_id, session_id, resource_id, erased_at, actor_kind, action, resource_type, request_id, ip, changes)
+  on app.event_log to callboard_api, callboard_exporter;
+grant select on app.event_log to callboard_auditor, callboard_definer, callboard_rollup;
+grant insert (organization_id, id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes),
+  update (erased_at, changes, request_id, ip, salt), delete on app.event_log to callboard_definer;
+
+comment on table app.event_log is 'What happened, who did it, and what it changed; by month. Nobody changes it: see event_seals.sql for the proof.';
+comment on column app.event_log.organization_id is 'The nil UUID for what belongs to no organization, such as a sign-in with an unknown address.';
+comment on column app.event_log.occurred_at is 'When the transaction began; it is the time in the id, too.';
+comment on column app.event_log.actor_id is 'The user who did it, where that is proved.';
+comment on column app.event_log.actor_kind is 'user, anonymous (before or without signing in), support, or system: jobs, migrations, and SQL of a DBA.';
+comment on column app.event_log.changes is '{"old": {column: value}, "new": {column: value}} of the columns that changed; on create "new" with those that are set. Never a secret.';
+comment on column app.event_log.salt is 'Goes into the sealed hash of the details, so that details that were erased cannot be guessed from it.';
+comment on column app.event_log.erased_at is 'When changes, request_id, ip and salt were erased: see app_private.erase_events.';
+
+create or replace function app.event_time(event uuid) returns timestamptz
+language sql immutable strict parallel safe
+return to_timestamp(('x' || translate(left(event::text, 13), '-', ''))::bit(48)::bigint::numeric / 1000);
+comment on function app.event_time(uuid) is 'The millisecond in which the event with this id occurred.';
+revoke execute on function app.event_time(uuid) from public;
+grant execute on function app.event_time(uuid) to callboard_api, callboard_auditor, callboard_definer;
+
+create or replace function app_private.nobody() returns uuid
+language sql immutable parallel safe
+return uuid '00000000-0000-0000-0000-000000000000';
+comment on function app_private.nobody() is 'The organization of events that belong to none.';
+alter function app_private.nobody() owner to callboard_definer;
+revoke execute on function app_private.nobody() from public;
+
+create or replace function app_private.is_trusted() returns boolean
+language sql stable
+return session_user = 'callboard_worker' or pg_has_role(session_user, 'callboard_owner', 'member');
+comment on function app_private.is_trusted() is 'Whether the login is the worker, the migrator or a superuser, who may change rows in nobody''s name.';
+alter function app_private.is_trusted() owner to callboard_definer;
+revoke execute on function app_private.is_trusted() from public;
+
+create or replace function app_private.log_event(
+  of_organization uuid, what text, of_type text, of_id uuid, changes jsonb default null, by_user uuid default null
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  is_genuine boolean := app_private.is_genuine();
+  who uuid := coalesce(by_user, case when is_genuine then nullif(current_setting('app.user_id'), '')::uuid end);
+  kind text := 'user';
+begin
+  if session_user = 'callboard_support' then
+    kind := 'support';
+  elsif who is null then
+    kind := case when app_private.is_trusted() then 'system' else 'anonymous' end;
+  end if;
+  insert into app.event_log (organization_id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes)
+  values (coalesce(of_organization, app_private.nobody()), who,
+    case when is_genuine then nullif(current_setting('app.session_id'), '')::uuid end, of_id, kind, what, of_type,
+    case when is_genuine then nullif(current_setting('app.request_id'), '') end,
+    case when is_genuine then nullif(current_setting('app.ip'), '')::inet end, changes);
+end
+$$;
+comment on function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) is
+  'Appends an event: organization (null for none), action, type and id of what it is about, changes, and who did it where that is not who has signed in.';
+alter function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) owner to callboard_definer;
+revoke execute on function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) from public;
+--! EndIncluded event_log.sql
+--! Included event_triggers.sql
+-- How changes of tables become events. A table takes part with one line,
+--
+--   select app_private.log_changes('app.shows', 'show');
+--
+-- and one that does not is named, with the reason, in test/events/not-logged.ts.
+
+create or replace function app_private.loggable(of_row jsonb, hidden text) returns jsonb
+language sql stable parallel safe
+return case hidden when '{}' then of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by}'::text[]
+  else of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by}'::text[] - hidden::text[] end;
+comment on function app_private.loggable(jsonb, text) is 'A row without what its event says anyway, and without the columns of a list.';
+alter function app_private.loggable(jsonb, text) owner to callboard_definer;
+revoke execute on function app_private.loggable(jsonb, text) from public;
+
+create or replace function app_private.diff(before jsonb, after jsonb) returns jsonb
+language plpgsql immutable parallel safe
+set search_path = ''
+as $$
+begin
+  return (
+    select jsonb_build_object('old', jsonb_object_agg(a.key, before -> a.key), 'new', jsonb_object_agg(a.key, a.value))
+    from jsonb_each(after) a where a.value is distinct from before -> a.key
+    having count(*) > 0);
+end
+$$;
+comment on function app_private.diff(jsonb, jsonb) is 'The columns in which two versions of a row differ, old and new; NULL if there is none.';
+alter function app_private.diff(jsonb, jsonb) owner to callboard_definer;
+revoke execute on function app_private.diff(jsonb, jsonb) from public;
+
+-- Runs with every change, so it has few and small expressions: PostgreSQL prepares each anew in every transaction.
+create or replace function app_private.tg__900_event() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  -- The arguments are those that app_private.log_changes gives: resource, column of its id, column of
+  -- its organization, verbs, columns to leave out.
+  present jsonb := to_jsonb(coalesce(new, old));
+  changes jsonb;
+  verb text := 'create';
+begin
+  if tg_op = 'INSERT' then
+    changes := jsonb_build_object('new', jsonb_strip_nulls(app_private.loggable(present, tg_argv[4])));
+  elsif tg_op = 'UPDATE' then
+    changes := app_private.diff(app_private.loggable(to_jsonb(old), tg_argv[4]), app_private.loggable(present, tg_argv[4]));
+    if changes is null then
+      return null;
+    elsif changes -> 'new' ? 'deleted_at' then
+      verb := case when present ->> 'deleted_at' is null then 'restore' else 'delete' end;
+    else
+      verb := coalesce((select v.key from jsonb_each(tg_argv[3]::jsonb) v where changes -> 'new' ? v.key limit 1), 'update');
+    end if;
+  else
+    -- What was marked before is purged now, with what goes along, and its values are to be gone. What is never marked is taken back.
+    if present ->> 'deleted_at' is not null or current_setting('app.role', true) = 'purge' and app_private.is_genuine() then
+      verb := 'purge';
+    else
+      verb := 'delete';
+      if not present ? 'deleted_at' then
+        changes := jsonb_build_object('old', jsonb_strip_nulls(app_private.loggable(present, tg_argv[4])));
+      end if;
+    end if;
+  end if;
+  if tg_argv[3] <> '{}' then
+    verb := coalesce(tg_argv[3]::jsonb ->> verb, verb);
+  end if;
+  -- A statement may change the context while it is at work: what has lost its own by the end is not done.
+  if app_private.is_genuine() and current_setting('app.current_org') = present ->> tg_argv[2] and current_setting('app.user_id') <> '' then
+    insert into app.event_log (organization_id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes)
+    values ((present ->> tg_argv[2])::uuid, current_setting('app.user_id')::uuid, current_setting('app.session_id')::uuid,
+      (present ->> tg_argv[1])::uuid, case session_user when 'callboard_support' then 'support' else 'user' end,
+      tg_argv[0] || '.' || verb, tg_argv[0],
+      nullif(current_setting('app.request_id'), ''), nullif(current_setting('app.ip'), '')::inet, changes);
+  elsif app_private.is_trusted() then
+    perform app_private.log_event((present ->> tg_argv[2])::uuid, tg_argv[0] || '.' || verb, tg_argv[0], (present ->> tg_argv[1])::uuid, changes);
+  else
+    perform app.refuse(403, 'permission_denied', 'The context was lost on the way.');
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg__900_event() is 'Writes what was done to a row into the event log. PT403 if a login has no context of the row''s organization any more.';
+alter function app_private.tg__900_event() owner to callboard_definer;
+revoke execute on function app_private.tg__900_event() from public;
+
+create or replace function app_private.log_changes(on_table regclass, resource text, verbs jsonb default '{}', id_column text default 'id') returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  organization_column text := case when on_table = to_regclass('app.organizations') then 'id' else 'organization_id' end;
+  -- What is bytes is a hash or a key.
+  hidden text[] := array(
+    select a.attname::text from pg_catalog.pg_attribute a
+    where a.attrelid = on_table and (a.atttypid = 'bytea'::regtype or a.attname = id_column and id_column <> 'id') and not a.attisdropped
+    order by a.attname);
+begin
+  execute format('create or replace trigger _900_event after insert or update or delete on %s
+    for each row execute function app_private.tg__900_event(%L, %L, %L, %L, %L)',
+    on_table, resource, id_column, organization_column, verbs, hidden);
+end
+$$;
+comment on function app_private.log_changes(regclass, text, jsonb, text) is
+  'Has every change of the table''s rows logged as <resource>.create, update, delete, restore or purge. verbs gives others, by these names or by the column whose change it is: {"role": "change_role"}. To be called again when the table gets a column of bytes.';
+revoke execute on function app_private.log_changes(regclass, text, jsonb, text) from public;
+--! EndIncluded event_triggers.sql
+--! Included event_partitions.sql
+-- The months of the event log. The worker makes them ahead; what comes without one goes to
+-- app.event_log_default, so that no change is ever refused for want of a table.
+
+create table if not exists app.event_log_default partition of app.event_log default;
+alter table app.event_log_default enable row level security;
+alter table app.event_log_default force row level security;
+
+create or replace function app_private.hide_statistics(of_table regclass) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  name text;
+begin
+  foreach name in array array['actor_kind', 'action', 'resource_type', 'request_id', 'ip', 'changes'] loop
+    execute format('alter table %s alter column %I set statistics 0', of_table, name);
+  end loop;
+end
+$$;
+comment on function app_private.hide_statistics(regclass) is 'Keeps the planner from learning what only one organization knows of its events.';
+revoke execute on function app_private.hide_statistics(regclass) from public;
+
+select app_private.hide_statistics('app.event_log'), app_private.hide_statistics('app.event_log_default');
+
+-- Making and dropping tables is the owner's, so this one function runs as the owner. It takes no
+-- text from whoever calls it.
+create or replace function app.maintain_event_partitions() returns table (partition text, done text)
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+set timezone = 'UTC'
+-- Requests wait behind whoever waits for a lock.
+set lock_timeout = '3s'
+as $$
+declare
+  month timestamptz;
+  has_rows boolean;
+  name text;
+begin
+  -- Its policies are those of app.event_log, which hold for what goes through that.
+  alter table app.event_log_default no force row level security;
+  for month in
+    select date_trunc('month', now()) + make_interval(months => n) from generate_series(0, 3) n
+    union
+    select date_trunc('month', e.occurred_at) from app.event_log_default e
+    order by 1
+  loop
+    partition := 'event_log_' || to_char(month, 'YYYY_MM');
+    continue when to_regclass('app.' || partition) is not null;
+    execute format('create table app.%I (like app.event_log including defaults including constraints)', partition);
+    perform app_private.hide_statistics(to_regclass('app.' || partition));
+    execute format('with moved as (delete from app.event_log_default e where e.occurred_at >= %L and e.occurred_at < %L returning *)
+      insert into app.%I select * from moved', month, month + interval '1 month', partition);
+    execute format('alter table app.%I enable row level security', partition);
+    execute format('alter table app.%I force row level security', partition);
+    execute format('alter table app.event_log attach partition app.%I for values from (%L) to (%L)',
+      partition, month, month + interval '1 month');
+    done := 'made';
+    return next;
+  end loop;
+  alter table app.event_log_default force row level security;
+
+  for name in
+    select c.relname from pg_catalog.pg_inherits i join pg_catalog.pg_class c on c.oid = i.inhrelid
+    where i.inhparent = 'app.event_log'::regclass and c.relname ~ '^event_log_\d{4}_\d\d$'
+      -- No organization may keep its events for less than 90 days.
+      and to_timestamp(right(c.relname, 7), 'YYYY_MM') + interval '1 month' < now() - interval '90 days'
+    order by 1
+  loop
+    execute format('alter table app.%I no force row level security', name);
+    execute format('select exists (select from app.%I)', name) into has_rows;
+    if has_rows then
+      execute format('alter table app.%I force row level security', name);
+    else
+      execute format('drop table app.%I', name);
+      partition := name;
+      done := 'dropped';
+      return next;
+    end if;
+  end loop;
+end
+$$;
+comment on function app.maintain_event_partitions() is
+  'Makes the months of the event log up to three ahead, takes rows out of app.event_log_default into theirs, and drops months that are empty and over for 90 days. Says what it did.';
+revoke execute on function app.maintain_event_partitions() from public;
+grant execute on function app.maintain_event_partitions() to callboard_worker;
+
+select app.maintain_event_partitions();
+--! EndIncluded event_partitions.sql
+--! Included event_seals.sql
+-- Proof that the event log is what it was. A worker seals the events of each organization in a
+-- chain: every seal's hash covers the event's and that of the seal before. Whoever changes, takes
+-- out or cuts off an event breaks the chain, or ends with another head than one that was noted
+-- elsewhere. Of the personal details the chain holds only a salted hash, so they can be erased.
+
+create table if not exists app.event_seals (
+  organization_id uuid not null,
+  seq bigint not null,
+  event_id uuid not null,
+  occurred_at timestamptz not null,
+  core_hash bytea not null,
+  details_hash bytea not null,
+  prev_hash bytea not null,
+  hash bytea not null,
+  sealed_at timestamptz not null default now(),
+  primary key (organization_id, seq),
+  constraint event_seals_event_once unique (organization_id, event_id)
+);
+alter table app.event_seals enable row level security;
+alter table app.event_seals force row level security;
+drop policy if exists select_auditor on app.event_seals;
+create policy select_auditor on app.event_seals for select to callboard_auditor using (true);
+-- The definer adds to it, and nobody ever changes or deletes: seals outlive their events.
+drop policy if exists select_definer on app.event_seals;
+create policy select_definer on app.event_seals for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.event_seals;
+create policy insert_definer on app.event_seals for insert to callboard_definer with check (true);
+grant select on app.event_seals to callboard_auditor, callboard_definer;
+grant insert on app.event_seals to callboard_definer;
+alter table app.event_seals alter column seq set statistics 0, alter column core_hash set statistics 0,
+  alter column details_hash set statistics 0, alter column prev_hash set statistics 0, alter column hash set statistics 0;
+comment on table app.event_seals is 'The chain of each organization''s events.';
+comment on column app.event_seals.core_hash is 'Of what stays of an event for ever: app.event_core_hash.';
+comment on column app.event_seals.details_hash is 'Of what may be erased, with a salt that is erased too: app.event_details_hash.';
+comment on column app.event_seals.hash is 'Of prev_hash and all before it: app.event_seal_hash. With seq it is the head of the chain up to here.';
+
+-- How far the sealer is; whoever holds the row is the only one.
+create table if not exists app_private.sealing (
+  id boolean primary key default true constraint sealing_one_row check (id),
+  sealed_until timestamptz not null default '-infinity'
+);
+alter table app_private.sealing enable row level security;
+alter table app_private.sealing force row level security;
+drop policy if exists all_definer on app_private.sealing;
+create policy all_definer on app_private.sealing for all to callboard_definer using (true);
+grant select, update on app_private.sealing to callboard_definer;
+drop policy if exists insert_owner on app_private.sealing;
+create policy insert_owner on app_private.sealing for insert to callboard_owner with check (true);
+insert into app_private.sealing default values on conflict do nothing;
+comment on table app_private.sealing is 'Until when all events are sealed; locked by the sealer, so that there is one at a time.';
+
+-- Times as microseconds and everything as the text of an array, which quotes its elements: neither
+-- depends on a setting, and no value can pose as two.
+create or replace function app.event_core_hash(e app.event_log) returns bytea
+language sql stable parallel safe
+return sha256(convert_to(array[(e).organization_id::text, (e).id::text, (extract(epoch from (e).occurred_at) * 1000000)::bigint::text,
+  (e).actor_id::text, (e).actor_kind, (e).session_id::text, (e).action, (e).resource_type, (e).resource_id::text]::text, 'UTF8'));
+comment on function app.event_core_hash(app.event_log) is 'SHA-256 of an event without its details.';
+revoke execute on function app.event_core_hash(app.event_log) from public;
+grant execute on function app.event_core_hash(app.event_log) to callboard_auditor, callboard_definer;
+
+create or replace function app.event_details_hash(e app.event_log) returns bytea
+language sql stable parallel safe
+return sha256(convert_to(array[(e).salt::text, (e).changes::text, (e).request_id, host((e).ip)]::text, 'UTF8'));
+comment on function app.event_details_hash(app.event_log) is 'Salted SHA-256 of the details of an event: changes, request_id, ip.';
+revoke execute on function app.event_details_hash(app.event_log) from public;
+grant execute on function app.event_details_hash(app.event_log) to callboard_auditor, callboard_definer;
+
+create or replace function app.event_seal_hash(prev_hash bytea, organization_id uuid, seq bigint, event_id uuid, occurred_at timestamptz, core_hash bytea, details_hash bytea) returns bytea
+language sql immutable parallel safe
+return sha256(prev_hash || uuid_send(organization_id) || int8send(seq) || uuid_send(event_id) || timestamptz_send(occurred_at) || core_hash || details_hash);
+comment on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) is 'SHA-256 of a seal and the one before it; before the first there is the empty one.';
+revoke execute on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) from public;
+grant execute on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) to callboard_auditor, callboard_definer;
+
+create or replace function app_private.seal_horizon() returns timestamptz
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  at timestamptz := clock_timestamp();
+begin
+  if not pg_has_role(current_user, 'pg_read_all_stats', 'usage') then
+    raise exception 'callboard_definer cannot see the transactions of others: run db/roles.sql again, as a superuser';
+  end if;
+  -- An earlier look in this transaction would be repeated otherwise.
+  perform pg_stat_clear_snapshot();
+  return least(at,
+    -- BI tools write no events, and may keep a transaction open for long.
+    (select min(a.xact_start) from pg_catalog.pg_stat_activity a where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_type <> 'autovacuum worker'
+      and not exists (select from app_private.bi_logins l where l.login = a.usename)),
+    -- When a prepared transaction began is not known, only that it was before.
+    (select min(p.prepared) - interval '1 hour' from pg_catalog.pg_prepared_xacts p where p.database = current_database()));
+end
+$$;
+comment on function app_private.seal_horizon() is 'The moment before which every transaction that has begun has also ended.';
+alter function app_private.seal_horizon() owner to callboard_definer;
+revoke execute on function app_private.seal_horizon() from public;
+
+create or replace function app_private.next_logged(behind uuid, since timestamptz, until timestamptz) returns uuid
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  -- Along the primary key from one organization to the next. Whole months, so that it needs no look at the events.
+  if behind is null then
+    return (select l.organization_id from app.event_log l
+      where l.occurred_at >= date_trunc('month', since, 'UTC') and l.occurred_at < until order by l.organization_id limit 1);
+  end if;
+  return (select l.organization_id from app.event_log l
+    where l.organization_id > behind and l.occurred_at >= date_trunc('month', since, 'UTC') and l.occurred_at < until
+    order by l.organization_id limit 1);
+end
+$$;
+comment on function app_private.next_logged(uuid, timestamptz, timestamptz) is
+  'The organization behind another one (null: the first) that has events between two moments, and perhaps some that has them only nearby.';
+alter function app_private.next_logged(uuid, timestamptz, timestamptz) owner to callboard_definer;
+revoke execute on function app_private.next_logged(uuid, timestamptz, timestamptz) from public;
+
+create or replace function app_private.seal_some(of_organization uuid, since timestamptz, until timestamptz, at_most integer) returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  head app.event_seals;
+  batch record;
+  chain bytea[] := '{}';
+  last_hash bytea;
+begin
+  -- Hashed after the limit, not before.
+  select array_agg((e.l).id) as ids, array_agg((e.l).occurred_at) as times,
+    array_agg(app.event_core_hash(e.l)) as cores, array_agg(app.event_details_hash(e.l)) as details into batch
+  from (
+    select l from app.event_log l
+    where l.organization_id = of_organization and l.occurred_at >= since and l.occurred_at < until
+      and not exists (select from app.event_seals s where s.organization_id = of_organization and s.event_id = l.id)
+    order by l.occurred_at, l.id limit at_most) e;
+  if batch.ids is null then
+    return 0;
+  end if;
+  select * into head from app.event_seals s where s.organization_id = of_organization order by s.seq desc limit 1;
+  head.seq := coalesce(head.seq, 0);
+  head.hash := coalesce(head.hash, '');
+  last_hash := head.hash;
+  for n in 1 .. cardinality(batch.ids) loop
+    last_hash := app.event_seal_hash(last_hash, of_organization, head.seq + n, batch.ids[n], batch.times[n], batch.cores[n], batch.details[n]);
+    chain[n] := last_hash;
+  end loop;
+  insert into app.event_seals (organization_id, seq, event_id, occurred_at, core_hash, details_hash, prev_hash, hash)
+  select of_organization, head.seq + e.n, e.id, e.occurred_at, e.core, e.details, lag(e.hash, 1, head.hash) over (order by e.n), e.hash
+  from unnest(batch.ids, batch.times, batch.cores, batch.details, chain) with ordinality e (id, occurred_at, core, details, hash, n);
+  return cardinality(batch.ids);
+end
+$$;
+comment on function app_private.seal_some(uuid, timestamptz, timestamptz, integer) is 'Adds the unsealed events of an organization between two moments to its chain, in the order of time; says how many.';
+alter function app_private.seal_some(uuid, timestamptz, timestamptz, integer) owner to callboard_definer;
+revoke execute on function app_private.seal_some(uuid, timestamptz, timestamptz, integer) from public;
+
+create or replace function app.seal_events(look_back interval default '1 hour') returns bigint
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+set jit = off
+as $$
+declare
+  state app_private.sealing;
+  horizon timestamptz;
+  since timestamptz;
+  behind timestamptz;
+  organization uuid;
+  done bigint;
+  sealed bigint := 0;
+begin
+  select * into state from app_private.sealing for update skip locked;
+  if not found then
+    return 0;
+  end if;
+  horizon := app_private.seal_horizon();
+  -- A clock that was set back, or a backend that stopped between taking the time and showing it,
+  -- leaves an event behind the others: it is found within look_back, and sealed behind them.
+  since := greatest(state.sealed_until - look_back, '0001-01-01 00:00:00+00');
+  loop
+    organization := app_private.next_logged(organization, since, horizon);
+    exit when organization is null;
+    -- Nearly all of them, when it is asked every few seconds.
+    continue when not exists (select from app.event_log l
+      where l.organization_id = organization and l.occurred_at >= since and l.occurred_at < horizon);
+    behind := since;
+    loop
+      -- As many as fit into the memory at a time.
+      done := app_private.seal_some(organization, behind, horizon, 20000);
+      sealed := sealed + done;
+      exit when done < 20000;
+      select s.occurred_at into behind from app.event_seals s where s.organization_id = organization order by s.seq desc limit 1;
+    end loop;
+  end loop;
+  update app_private.sealing set sealed_until = greatest(sealed_until, horizon);
+  return sealed;
+end
+$$;
+comment on function app.seal_events(interval) is
+  'Seals the events of all transactions that can have no earlier ones any more, and those of the last look_back that were missed; says how many. Another call at the same time does nothing. Every 2 seconds with ''10 seconds'', once a minute, and once a day with ''10 years''.';
+alter function app.seal_events(interval) owner to callboard_definer;
+revoke execute on function app.seal_events(interval) from public;
+grant execute on function app.seal_events(interval) to callboard_worker;
+--! EndIncluded event_seals.sql
+--! Included users.sql
+-- People. A user exists once, whatever number of organizations they work for, so this table
+-- has no organization_id: a member sees themselves and their present colleagues.
+
+create table if not exists app.users (
+  id uuid primary key default app.uuid_v7(),
+  email text not null constraint users_email_format check (
+    email = lower(email) and length(email) <= 254 and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+\.[^@[:space:][:cntrl:].]+$'),
+  display_name text not null constraint users_display_name_length check (
+    length(display_name) between 1 and 200 and display_name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(display_name) <> ''),
+  email_verified_at timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1
+);
+-- Of the expression, because comparing a plain column is leakproof: PostgreSQL would look anybody's
+-- address up in the index first and ask the policy afterwards, and EXPLAIN ANALYZE would tell.
+create unique index if not exists email_taken on app.users (lower(email));
+alter index app.email_taken alter column 1 set statistics 0;
+alter table app.users alter column email set statistics 0, alter column display_name set statistics 0;
+
+alter table app.users enable row level security;
+alter table app.users force row level security;
+
+drop policy if exists select_self on app.users;
+create policy select_self on app.users for select to callboard_api
+  using (id = (select app.current_user_id()));
+
+-- Colleagues see each other too: that policy needs app.memberships and stands in memberships.sql.
+
+drop policy if exists update_self on app.users;
+create policy update_self on app.users for update to callboard_api
+  using (id = (select app.current_user_id()));
+
+-- Sign-in and invitations look people up before there is a context.
+drop policy if exists select_definer on app.users;
+create policy select_definer on app.users for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.users;
+create policy insert_definer on app.users for insert to callboard_definer with check (true);
+drop policy if exists update_definer on app.users;
+create policy update_definer on app.users for update to callboard_definer using (true);
+
+grant select on app.users to callboard_api, callboard_definer;
+grant update (display_name) on app.users to callboard_api;
+grant insert (id, email, display_name, email_verified_at), update (email_verified_at, display_name) on app.users to callboard_definer;
+
+drop trigger if exists _100_timestamps on app.users;
+create trigger _100_timestamps before update on app.users
+  for each row execute function app_private.tg__100_timestamps();
+
+comment on table app.users is 'People who can sign in; shared by all organizations, seen by themselves and by colleagues.';
+comment on column app.users.email is 'Lower-cased address, unique; it is the sign-in name.';
+
+create or replace function app.read_me() returns app.answer
+language sql stable
+set search_path = ''
+begin atomic
+  select null::integer, json_build_object(
+      'id', u.id, 'email', u.email, 'display_name', u.display_name, 'email_verified_at', u.email_verified_at,
+      'created_at', u.created_at, 'updated_at', u.updated_at),
+    app.etag(u.version), null::text
+  from app.users u
+  where u.id = app.current_user_id();
+end;
+comment on function app.read_me() is 'The signed-in user''s own profile.';
+revoke execute on function app.read_me() from public;
+grant execute on function app.read_me() to callboard_api;
+
+create or replace function app.update_me(body jsonb, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  me uuid := app.current_user_id();
+  present integer;
+begin
+  select u.version into present from app.users u where u.id = me for update;
+  perform app.check_version(present, if_match);
+  update app.users u set display_name = coalesce(body ->> 'display_name', u.display_name) where u.id = me;
+  return app.read_me();
+end
+$$;
+comment on function app.update_me(jsonb, text) is 'Changes the signed-in user''s own profile (display_name).';
+revoke execute on function app.update_me(jsonb, text) from public;
+grant execute on function app.update_me(jsonb, text) to callboard_api;
+--! EndIncluded users.sql
+--! Included currencies.sql
+-- Currencies (ISO 4217): how many decimals an amount has is a property of its currency, and amounts
+-- are kept in the smallest unit.
+
+create or replace function app.minor_digits(currency text) returns integer
+language sql immutable strict parallel safe
+return case
+  when currency in ('BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'UYI', 'VND', 'VUV', 'XAF', 'XOF', 'XPF') then 0
+  when currency in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 3
+  when currency in ('CLF', 'UYW') then 4
+  else 2 end;
+comment on function app.minor_digits(text) is 'Decimals of a currency by its ISO 4217 code: EUR 2, JPY 0, KWD 3. 2 for a code that is none.';
+revoke execute on function app.minor_digits(text) from public;
+grant execute on function app.minor_digits(text) to callboard_api, callboard_definer;
+
+create table if not exists app.currencies (
+  code char(3) primary key,
+  name text not null,
+  minor_digits integer not null
+);
+alter table app.currencies enable row level security;
+alter table app.currencies force row level security;
+drop policy if exists select_all on app.currencies;
+create policy select_all on app.currencies for select to callboard_api, callboard_definer using (true);
+drop policy if exists all_owner on app.currencies;
+create policy all_owner on app.currencies for all to callboard_owner using (true);
+grant select on app.currencies to callboard_api, callboard_definer;
+comment on table app.currencies is 'Reference: the currencies of ISO 4217 that money is kept in.';
+
+insert into app.currencies (code, name, minor_digits)
+select c.code, c.name, app.minor_digits(c.code) from (values
+  ('AED', 'UAE dirham'), ('AFN', 'Afghani'), ('ALL', 'Lek'), ('AMD', 'Armenian dram'), ('AOA', 'Kwanza'), ('ARS', 'Argentine peso'),
+  ('AUD', 'Australian dollar'), ('AWG', 'Aruban florin'), ('AZN', 'Azerbaijan manat'), ('BAM', 'Convertible mark'), ('BBD', 'Barbados dollar'),
+  ('BDT', 'Taka'), ('BGN', 'Bulgarian lev'), ('BHD', 'Bahraini dinar'), ('BIF', 'Burundi franc'), ('BMD', 'Bermudian dollar'),
+  ('BND', 'Brunei dollar'), ('BOB', 'Boliviano'), ('BRL', 'Brazilian real'), ('BSD', 'Bahamian dollar'), ('BTN', 'Ngultrum'), ('BWP', 'Pula'),
+  ('BYN', 'Belarusian ruble'), ('BZD', 'Belize dollar'), ('CAD', 'Canadian dollar'), ('CDF', 'Congolese franc'), ('CHF', 'Swiss franc'),
+  ('CLF', 'Unidad de fomento'), ('CLP', 'Chilean peso'), ('CNY', 'Yuan renminbi'), ('COP', 'Colombian peso'), ('CRC', 'Costa Rican colon'),
+  ('CUP', 'Cuban peso'), ('CVE', 'Cabo Verde escudo'), ('CZK', 'Czech koruna'), ('DJF', 'Djibouti franc'), ('DKK', 'Danish krone'),
+  ('DOP', 'Dominican peso'), ('DZD', 'Algerian dinar'), ('EGP', 'Egyptian pound'), ('ERN', 'Nakfa'), ('ETB', 'Ethiopian birr'), ('EUR', 'Euro'),
+  ('FJD', 'Fiji dollar'), ('FKP', 'Falkland Islands pound'), ('GBP', 'Pound sterling'), ('GEL', 'Lari'), ('GHS', 'Ghana cedi'),
+  ('GIP', 'Gibraltar pound'), ('GMD', 'Dalasi'), ('GNF', 'Guinean franc'), ('GTQ', 'Quetzal'), ('GYD', 'Guyana dollar'), ('HKD', 'Hong Kong dollar'),
+  ('HNL', 'Lempira'), ('HTG', 'Gourde'), ('HUF', 'Forint'), ('IDR', 'Rupiah'), ('ILS', 'New Israeli sheqel'), ('INR', 'Indian rupee'),
+  ('IQD', 'Iraqi dinar'), ('IRR', 'Iranian rial'), ('ISK', 'Iceland krona'), ('JMD', 'Jamaican dollar'), ('JOD', 'Jordanian dinar'), ('JPY', 'Yen'),
+  ('KES', 'Kenyan shilling'), ('KGS', 'Som'), ('KHR', 'Riel'), ('KMF', 'Comorian franc'), ('KPW', 'North Korean won'), ('KRW', 'Won'),
+  ('KWD', 'Kuwaiti dinar'), ('KYD', 'Cayman Islands dollar'), ('KZT', 'Tenge'), ('LAK', 'Lao kip'), ('LBP', 'Lebanese pound'),
+  ('LKR', 'Sri Lanka rupee'), ('LRD', 'Liberian dollar'), ('LSL', 'Loti'), ('LYD', 'Libyan dinar'), ('MAD', 'Moroccan dirham'),
+  ('MDL', 'Moldovan leu'), ('MGA', 'Malagasy ariary'), ('MKD', 'Denar'), ('MMK', 'Kyat'), ('MNT', 'Tugrik'), ('MOP', 'Pataca'), ('MRU', 'Ouguiya'),
+  ('MUR', 'Mauritius rupee'), ('MVR', 'Rufiyaa'), ('MWK', 'Malawi kwacha'), ('MXN', 'Mexican peso'), ('MYR', 'Malaysian ringgit'),
+  ('MZN', 'Mozambique metical'), ('NAD', 'Namibia dollar'), ('NGN', 'Naira'), ('NIO', 'Cordoba oro'), ('NOK', 'Norwegian krone'),
+  ('NPR', 'Nepalese rupee'), ('NZD', 'New Zealand dollar'), ('OMR', 'Rial omani'), ('PAB', 'Balboa'), ('PEN', 'Sol'), ('PGK', 'Kina'),
+  ('PHP', 'Philippine peso'), ('PKR', 'Pakistan rupee'), ('PLN', 'Zloty'), ('PYG', 'Guarani'), ('QAR', 'Qatari rial'), ('RON', 'Romanian leu'),
+  ('RSD', 'Serbian dinar'), ('RUB', 'Russian ruble'), ('RWF', 'Rwanda franc'), ('SAR', 'Saudi riyal'), ('SBD', 'Solomon Islands dollar'),
+  ('SCR', 'Seychelles rupee'), ('SDG', 'Sudanese pound'), ('SEK', 'Swedish krona'), ('SGD', 'Singapore dollar'), ('SHP', 'Saint Helena pound'),
+  ('SLE', 'Leone'), ('SOS', 'Somali shilling'), ('SRD', 'Surinam dollar'), ('SSP', 'South Sudanese pound'), ('STN', 'Dobra'), ('SVC', 'El Salvador colon'),
+  ('SYP', 'Syrian pound'), ('SZL', 'Lilangeni'), ('THB', 'Baht'), ('TJS', 'Somoni'), ('TMT', 'Turkmenistan new manat'), ('TND', 'Tunisian dinar'),
+  ('TOP', 'Pa''anga'), ('TRY', 'Turkish lira'), ('TTD', 'Trinidad and Tobago dollar'), ('TWD', 'New Taiwan dollar'), ('TZS', 'Tanzanian shilling'),
+  ('UAH', 'Hryvnia'), ('UGX', 'Uganda shilling'), ('USD', 'US dollar'), ('UYI', 'Uruguay peso in indexed units'), ('UYU', 'Peso uruguayo'),
+  ('UYW', 'Unidad previsional'), ('UZS', 'Uzbekistan sum'), ('VED', 'Bolivar digital'), ('VES', 'Bolivar soberano'), ('VND', 'Dong'), ('VUV', 'Vatu'),
+  ('WST', 'Tala'), ('XAF', 'CFA franc BEAC'), ('XCD', 'East Caribbean dollar'), ('XCG', 'Caribbean guilder'), ('XOF', 'CFA franc BCEAO'),
+  ('XPF', 'CFP franc'), ('YER', 'Yemeni rial'), ('ZAR', 'Rand'), ('ZMW', 'Zambian kwacha'), ('ZWG', 'Zimbabwe gold')) as c (code, name)
+on conflict (code) do update set name = excluded.name, minor_digits = excluded.minor_digits;
+
+create or replace function app.convert_minor(amount_minor bigint, exchange_rate numeric, currency text, base_currency text) returns bigint
+language sql immutable parallel safe
+return case when exchange_rate is null then null when currency = base_currency then amount_minor
+  -- Beyond what a bigint holds it stays at its end, where a constraint names the problem.
+  else least(round(amount_minor::numeric * exchange_rate
+    * (10::numeric ^ (app.minor_digits(base_currency) - app.minor_digits(currency)))), 9223372036854775807)::bigint end;
+comment on function app.convert_minor(bigint, numeric, text, text) is
+  'An amount in another currency, both in minor units; the rate is units of the base currency for one unit of the currency. Half a unit is rounded away from zero.';
+revoke execute on function app.convert_minor(bigint, numeric, text, text) from public;
+grant execute on function app.convert_minor(bigint, numeric, text, text) to callboard_api, callboard_definer;
+
+create or replace function app.list_currencies() returns app.answer
+language sql stable
+set search_path = ''
+begin atomic
+  select 200, json_build_object('items', json_agg(json_build_object('code', c.code, 'name', c.name, 'minor_digits', c.minor_digits) order by c.code),
+    'next_cursor', null), null::text, null::text
+  from app.currencies c where app.require('finance.read') is not null;
+end;
+comment on function app.list_currencies() is 'The currencies that finance records can have. PT403.';
+revoke execute on function app.list_currencies() from public;
+grant execute on function app.list_currencies() to callboard_api;
+--! EndIncluded currencies.sql
+--! Included organizations.sql
+-- Companies: the tenants. The row's own id is the organization_id of everything else.
+
+create table if not exists app.organizations (
+  id uuid primary key default app.uuid_v7(),
+  name text not null constraint organizations_name_length check (
+    length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  slug text not null,
+  currency char(3) not null default 'USD' constraint organizations_currency_format check (currency ~ '^[A-Z]{3}$'),
+  time_zone text not null default 'UTC' constraint organizations_time_zone_exists check (app.is_time_zone(time_zone)),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid
+);
+
+-- EXPLAIN estimates from what ANALYZE saw in all organizations, whoever asks: of what only one
+-- of them should know, nothing is kept. The other tables do the same.
+alter table app.organizations alter column name set statistics 0, alter column slug set statistics 0;
+
+alter table app.organizations enable row level security;
+alter table app.organizations force row level security;
+
+drop policy if exists select_member on app.organizations;
+create policy select_member on app.organizations for select to callboard_api
+  using (id = (select app.org_if('organization.read')));
+
+drop policy if exists update_member on app.organizations;
+create policy update_member on app.organizations for update to callboard_api
+  using (id = (select app.org_if('organization.update')));
+
+-- Without a grant, because deleting is marking: app.delete_organization.
+drop policy if exists delete_member on app.organizations;
+create policy delete_member on app.organizations for delete to callboard_api
+  using (id = (select app.org_if('organization.delete')));
+
+-- app.enter and sign-in ask for organizations before there is a context.
+drop policy if exists select_definer on app.organizations;
+create policy select_definer on app.organizations for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.organizations;
+create policy insert_definer on app.organizations for insert to callboard_definer with check (true);
+drop policy if exists update_definer on app.organizations;
+create policy update_definer on app.organizations for update to callboard_definer
+  using (id = (select app.current_org()));
+-- Figures are computed of all organizations at once: see rollups.sql.
+drop policy if exists select_rollup on app.organizations;
+create policy select_rollup on app.organizations for select to callboard_rollup using (true);
+
+grant select on app.organizations to callboard_api, callboard_definer, callboard_rollup;
+grant update (name, currency, time_zone) on app.organizations to callboard_api;
+grant insert (id, name, currency, time_zone), update (deleted_at, deleted_by, deletion_id) on app.organizations to callboard_definer;
+
+comment on table app.organizations is 'Companies that put on shows; each is a tenant.';
+comment on column app.organizations.slug is 'Derived from the name by the database; app_private.slugs keeps it unique, and the earlier ones.';
+comment on column app.organizations.currency is 'ISO 4217 code of the currency that the organization keeps its books in.';
+
+-- Every slug that was ever given, so that an old link still leads to its organization
+-- and never to somebody else's, even when that is gone.
+create table if not exists app_private.slugs (
+  slug text primary key constraint slugs_format check (slug ~ '^[a-z0-9]+(-[a-z0-9]+)*$' and length(slug) <= 80),
+  -- No foreign key: it outlives the organization.
+  organization_id uuid not null,
+  created_at timestamptz not null default now()
+);
+create index if not exists slugs_organization_id_idx on app_private.slugs (organization_id);
+alter table app_private.slugs enable row level security;
+alter table app_private.slugs force row level security;
+drop policy if exists all_definer on app_private.slugs;
+create policy all_definer on app_private.slugs for all to callboard_definer using (true);
+grant select, insert on app_private.slugs to callboard_definer;
+comment on table app_private.slugs is 'Every slug ever given and the organization it leads to.';
+
+create or replace function app_private.slug_base(name text) returns text
+language sql immutable strict parallel safe
+set search_path = ''
+-- NFKD takes letters and their accents apart; the accents then fall out with all that is not a-z, 0-9.
+-- It leaves whole the letters that are no accented ones, so these are spelled out, in both cases
+-- because lower() knows beyond ASCII only what the database's locale knows.
+return coalesce(nullif(btrim(left(regexp_replace(regexp_replace(
+    replace(replace(replace(replace(translate(lower(normalize(name, NFKD)),
+      'ẞØøŁłĐđÐðıÆŒÞ', 'ßoollddddiæœþ'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th'),
+    U&'[\0300-\036F''\2019]', '', 'g'), '[^a-z0-9]+', '-', 'g'), 60), '-'), ''), 'organization');
+comment on function app_private.slug_base(text) is 'The slug that a name gives: ''Broadway Co.'' is broadway-co.';
+alter function app_private.slug_base(text) owner to callboard_definer;
+revoke execute on function app_private.slug_base(text) from public;
+
+create or replace function app_private.tg_organizations__200_slug() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  base text := app_private.slug_base(new.name);
+  candidate text := base;
+  n integer := 1;
+begin
+  if base = any ('{admin,api,app,auth,billing,callboard,docs,help,livez,login,logout,me,metrics,new,openapi,problems,readyz,register,root,settings,sign-in,sign-out,status,support,system,www}') then
+    perform app.refuse(409, 'slug_reserved', format('The name gives the address "%s", which is reserved.', base));
+  end if;
+  loop
+    -- An organization gets a slug back that it once had.
+    exit when exists (select from app_private.slugs s where s.slug = candidate and s.organization_id = new.id);
+    insert into app_private.slugs (slug, organization_id) values (candidate, new.id) on conflict (slug) do nothing;
+    exit when found;
+    n := n + 1;
+    candidate := base || '-' || n;
+  end loop;
+  new.slug := candidate;
+  return new;
+end
+$$;
+comment on function app_private.tg_organizations__200_slug() is 'Gives an organization the slug of its name, with a number where that is taken.';
+alter function app_private.tg_organizations__200_slug() owner to callboard_definer;
+revoke execute on function app_private.tg_organizations__200_slug() from public;
+
+select app_private.log_changes('app.organizations', 'organization');
+
+drop trigger if exists _100_timestamps on app.organizations;
+create trigger _100_timestamps before update on app.organizations
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _200_slug_insert on app.organizations;
+create trigger _200_slug_insert before insert on app.organizations
+  for each row execute function app_private.tg_organizations__200_slug();
+drop trigger if exists _200_slug_rename on app.organizations;
+create trigger _200_slug_rename before update on app.organizations
+  for each row when (new.name is distinct from old.name) execute function app_private.tg_organizations__200_slug();
+--! EndIncluded organizations.sql
+--! Included memberships.sql
+-- Who belongs to which organization, and as what. A person leaves by being marked deleted,
+-- so that an organization restored after its deletion finds its people again.
+
+create table if not exists app.memberships (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  user_id uuid not null references app.users (id),
+  -- One of the built-in roles; null for who has none, and only the organization's own (custom_roles.sql).
+  role text constraint memberships_role_exists references app.roles (name),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, user_id)
+);
+create index if not exists memberships_user_id_idx on app.memberships (user_id) where deleted_at is null;
+create index if not exists memberships_deletion_id_idx on app.memberships (organization_id, deletion_id) where deletion_id is not null;
+
+alter table app.memberships enable row level security;
+alter table app.memberships force row level security;
+
+drop policy if exists select_member on app.memberships;
+create policy select_member on app.memberships for select to callboard_api, callboard_exporter
+  using (organization_id = (select app.org_if('members.read')));
+
+-- Without grants, because all writing is the definer's: a policy cannot say that nobody gives what
+-- they do not hold. They say which permission it needs.
+drop policy if exists insert_member on app.memberships;
+create policy insert_member on app.memberships for insert to callboard_api
+  with check (organization_id = (select app.org_if('members.manage')));
+drop policy if exists update_member on app.memberships;
+create policy update_member on app.memberships for update to callboard_api
+  using (organization_id = (select app.org_if('members.manage')));
+drop policy if exists delete_member on app.memberships;
+create policy delete_member on app.memberships for delete to callboard_api
+  using (organization_id = (select app.org_if('members.manage')));
+
+drop policy if exists select_definer on app.memberships;
+create policy select_definer on app.memberships for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.memberships;
+create policy insert_definer on app.memberships for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists update_definer on app.memberships;
+create policy update_definer on app.memberships for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.memberships to callboard_api, callboard_definer;
+-- Who did something is exported with its event.
+grant select (organization_id, user_id, deleted_at) on app.memberships to callboard_exporter;
+grant select (id, display_name) on app.users to callboard_exporter;
+grant insert (organization_id, user_id, role), update (role, created_at, deleted_at, deleted_by, deletion_id) on app.memberships to callboard_definer;
+
+drop policy if exists select_colleague on app.users;
+create policy select_colleague on app.users for select to callboard_api, callboard_exporter
+  using (id = any (array(
+    select m.user_id from app.memberships m
+    where m.organization_id = (select app.org_if('members.read')) and m.deleted_at is null)));
+
+comment on table app.memberships is 'Who belongs to which organization and in which role; deleted_at marks those who left.';
+
+drop trigger if exists _100_timestamps on app.memberships;
+create trigger _100_timestamps before update on app.memberships
+  for each row execute function app_private.tg__100_timestamps();
+
+select app_private.log_changes('app.memberships', 'member',
+  '{"create": "add", "restore": "add", "delete": "remove", "role": "change_role"}', 'user_id');
+
+-- Without an owner nobody could manage an organization any more. Locking its row makes
+-- parallel departures queue up, so the second to last one is counted before the last.
+create or replace function app_private.tg_memberships__300_last_owner() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  perform from app.organizations o where o.id = new.organization_id and o.deleted_at is null for no key update;
+  if found and not exists (
+    select from app.memberships m
+    where m.organization_id = new.organization_id and m.role = 'owner' and m.deleted_at is null
+  ) then
+    perform app.refuse(409, 'last_owner', 'An organization needs an owner: make somebody else owner first.');
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg_memberships__300_last_owner() is 'PT409 last_owner when a change would leave a living organization without an owner.';
+alter function app_private.tg_memberships__300_last_owner() owner to callboard_definer;
+revoke execute on function app_private.tg_memberships__300_last_owner() from public;
+
+drop trigger if exists _300_last_owner on app.memberships;
+create trigger _300_last_owner after update on app.memberships
+  for each row when (old.role = 'owner' and old.deleted_at is null and (new.role is distinct from 'owner' or new.deleted_at is not null))
+  execute function app_private.tg_memberships__300_last_owner();
+--! EndIncluded memberships.sql
+--! Included custom_roles.sql
+-- Roles that an organization makes for itself, from the permissions that there are. A member has
+-- one built-in role or none (app.memberships.role) and any number of these.
+
+create table if not exists app.custom_roles (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  name text not null constraint custom_roles_name_length check (
+    length(name) between 1 and 100 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  description text not null default '' constraint custom_roles_description_length check (length(description) <= 1000),
+  permissions text[] not null,
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  -- "Who is admin here?" must have one answer.
+  constraint custom_roles_name_is_free check (lower(name) not in ('owner', 'admin', 'manager', 'viewer'))
+);
+create unique index if not exists custom_role_name_taken on app.custom_roles (organization_id, lower(name)) where deleted_at is null;
+alter index app.custom_role_name_taken alter column 2 set statistics 0;
+create index if not exists custom_roles_deletion_id_idx on app.custom_roles (organization_id, deletion_id) where deletion_id is not null;
+alter table app.custom_roles alter column name set statistics 0, alter column description set statistics 0,
+  alter column permissions set statistics 0;
+
+alter table app.custom_roles enable row level security;
+alter table app.custom_roles force row level security;
+
+drop policy if exists select_member on app.custom_roles;
+create policy select_member on app.custom_roles for select to callboard_api
+  using (organization_id = (select app.org_if('members.read')));
+
+-- Without grants, because all writing is the definer's: a policy cannot say that nobody gives what
+-- they do not hold. They say which permission it needs.
+drop policy if exists insert_member on app.custom_roles;
+create policy insert_member on app.custom_roles for insert to callboard_api
+  with check (organization_id = (select app.org_if('members.manage')));
+drop policy if exists update_member on app.custom_roles;
+create policy update_member on app.custom_roles for update to callboard_api
+  using (organization_id = (select app.org_if('members.manage')));
+drop policy if exists delete_member on app.custom_roles;
+create policy delete_member on app.custom_roles for delete to callboard_api
+  using (organization_id = (select app.org_if('members.manage')));
+
+drop policy if exists select_definer on app.custom_roles;
+create policy select_definer on app.custom_roles for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.custom_roles;
+create policy insert_definer on app.custom_roles for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists update_definer on app.custom_roles;
+create policy update_definer on app.custom_roles for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.custom_roles to callboard_api, callboard_definer;
+grant insert (id, name, description, permissions), update (name, description, permissions, deleted_at, deleted_by, deletion_id)
+  on app.custom_roles to callboard_definer;
+
+comment on table app.custom_roles is 'Roles that an organization has made for itself.';
+comment on column app.custom_roles.permissions is 'Names from app.permissions, sorted, each once.';
+
+create or replace function app_private.tg_custom_roles__200_permissions() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+  unknown text[];
+begin
+  select array_agg(distinct g) into unknown from unnest(new.permissions) as g where not exists (select from app.permissions p where p.name = g);
+  if unknown is not null then
+    perform app.refuse(422, 'permission_unknown', format('There is no such permission: %s.', array_to_string(unknown, ', ')));
+  end if;
+  new.permissions := array(select distinct g from unnest(new.permissions) as g order by g);
+  return new;
+end
+$$;
+comment on function app_private.tg_custom_roles__200_permissions() is 'Keeps the permissions of a role sorted, each once. PT422 permission_unknown.';
+revoke execute on function app_private.tg_custom_roles__200_permissions() from public;
+
+drop trigger if exists _100_timestamps on app.custom_roles;
+create trigger _100_timestamps before update on app.custom_roles
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _200_permissions on app.custom_roles;
+create trigger _200_permissions before insert or update of permissions on app.custom_roles
+  for each row execute function app_private.tg_custom_roles__200_permissions();
+
+select app_private.log_changes('app.custom_roles', 'role');
+
+-- Who has which of them. A row here is removed and not marked: what a role or a member had when
+-- they were deleted comes back with them, because nobody has touched it.
+create table if not exists app.member_roles (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  user_id uuid not null,
+  role_id uuid not null,
+  granted_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  primary key (organization_id, user_id, role_id),
+  constraint member_roles_member_exists foreign key (organization_id, user_id) references app.memberships (organization_id, user_id) on delete cascade,
+  constraint member_roles_role_exists foreign key (organization_id, role_id) references app.custom_roles (organization_id, id) on delete cascade
+);
+create index if not exists member_roles_role_id_idx on app.member_roles (organization_id, role_id);
+
+alter table app.member_roles enable row level security;
+alter table app.member_roles force row level security;
+
+drop policy if exists select_member on app.member_roles;
+create policy select_member on app.member_roles for select to callboard_api
+  using (organization_id = (select app.org_if('members.read')));
+drop policy if exists insert_member on app.member_roles;
+create policy insert_member on app.member_roles for insert to callboard_api
+  with check (organization_id = (select app.org_if('members.manage')));
+drop policy if exists delete_member on app.member_roles;
+create policy delete_member on app.member_roles for delete to callboard_api
+  using (organization_id = (select app.org_if('members.manage')));
+
+drop policy if exists select_definer on app.member_roles;
+create policy select_definer on app.member_roles for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.member_roles;
+create policy insert_definer on app.member_roles for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists delete_definer on app.member_roles;
+create policy delete_definer on app.member_roles for delete to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.member_roles to callboard_api, callboard_definer;
+grant insert (user_id, role_id), delete on app.member_roles to callboard_definer;
+
+comment on table app.member_roles is 'Which member has which of the organization''s own roles.';
+
+select app_private.log_changes('app.member_roles', 'member', '{"create": "assign_role", "delete": "unassign_role"}', 'user_id');
+
+create or replace function app_private.permissions_of_role(of_role text) returns text[]
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  if exists (select from app.roles r where r.name = of_role) then
+    return array(select rp.permission from app.role_permissions rp where rp.role = of_role order by 1);
+  elsif exists (select from app.custom_roles r where r.organization_id = app.current_org() and r.id::text = lower(of_role) and r.deleted_at is null) then
+    return (select r.permissions from app.custom_roles r where r.organization_id = app.current_org() and r.id = of_role::uuid);
+  end if;
+  perform app.refuse(422, 'role_unknown', 'There is no such role.');
+end
+$$;
+comment on function app_private.permissions_of_role(text) is
+  'What a role gives: a built-in one by its name, or one of the current organization''s own by its id. PT422 role_unknown.';
+alter function app_private.permissions_of_role(text) owner to callboard_definer;
+revoke execute on function app_private.permissions_of_role(text) from public;
+--! EndIncluded custom_roles.sql
+--! Included member_permissions.sql
+-- What a single member is granted or denied beside their roles, for a while or for good; and what a
+-- member holds in all, which nothing else in the database decides.
+
+create table if not exists app.member_permissions (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  user_id uuid not null,
+  permission text not null constraint member_permissions_permission_exists references app.permissions (name),
+  effect text not null constraint member_permissions_effect_known check (effect in ('grant', 'deny')),
+  expires_at timestamptz,
+  granted_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  primary key (organization_id, user_id, permission),
+  constraint member_permissions_member_exists foreign key (organization_id, user_id) references app.memberships (organization_id, user_id) on delete cascade,
+  constraint member_permissions_expires_later check (expires_at > updated_at)
+);
+alter table app.member_permissions alter column permission set statistics 0, alter column effect set statistics 0;
+
+alter table app.member_permissions enable row level security;
+alter table app.member_permissions force row level security;
+
+drop policy if exists select_member on app.member_permissions;
+create policy select_member on app.member_permissions for select to callboard_api
+  using (organization_id = (select app.org_if('members.read')));
+-- Without grants, because all writing is the definer's: a policy cannot say that nobody gives what
+-- they do not hold. They say which permission it needs.
+drop policy if exists insert_member on app.member_permissions;
+create policy insert_member on app.member_permissions for insert to callboard_api
+  with check (organization_id = (select app.org_if('members.manage')));
+drop policy if exists update_member on app.member_permissions;
+create policy update_member on app.member_permissions for update to callboard_api
+  using (organization_id = (select app.org_if('members.manage')));
+drop policy if exists delete_member on app.member_permissions;
+create policy delete_member on app.member_permissions for delete to callboard_api
+  using (organization_id = (select app.org_if('members.manage')));
+
+drop policy if exists select_definer on app.member_permissions;
+create policy select_definer on app.member_permissions for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.member_permissions;
+create policy insert_definer on app.member_permissions for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists update_definer on app.member_permissions;
+create policy update_definer on app.member_permissions for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+drop policy if exists delete_definer on app.member_permissions;
+create policy delete_definer on app.member_permissions for delete to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.member_permissions to callboard_api, callboard_definer;
+grant insert (user_id, permission, effect, expires_at), update (effect, expires_at, granted_by), delete on app.member_permissions to callboard_definer;
+
+comment on table app.member_permissions is 'Permissions that a member is granted or denied beside their roles.';
+comment on column app.member_permissions.effect is 'grant adds to what the roles hold, deny takes from it and from grants.';
+
+drop trigger if exists _100_timestamps on app.member_permissions;
+create trigger _100_timestamps before update on app.member_permissions
+  for each row execute function app_private.tg__100_timestamps();
+
+select app_private.log_changes('app.member_permissions', 'member',
+  '{"create": "set_permission", "update": "set_permission", "delete": "clear_permission"}', 'user_id');
+
+-- In plpgsql, whose plans live as long as the session: app.enter asks this at every request.
+create or replace function app_private.permission_sources(organization uuid, member uuid, member_role text)
+returns table (permission text, source text, role_id text, role_name text, expires_at timestamptz, granted_by uuid)
+language sql stable
+begin atomic
+  select rp.permission, 'role', rp.role, rp.role, null::timestamptz, null::uuid
+  from app.role_permissions rp where rp.role = member_role
+  union all
+  select unnest(r.permissions), 'role', r.id::text, r.name, null, m.granted_by
+  from app.member_roles m join app.custom_roles r on r.organization_id = m.organization_id and r.id = m.role_id
+  where m.organization_id = organization and m.user_id = member and r.organization_id = organization and r.deleted_at is null
+  union all
+  select p.permission, p.effect, null, null, p.expires_at, p.granted_by
+  from app.member_permissions p
+  where p.organization_id = organization and p.user_id = member and (p.expires_at is null or p.expires_at > now());
+end;
+comment on function app_private.permission_sources(uuid, uuid, text) is
+  'Everything that gives a member with this built-in role a permission or takes it: source is role, grant or deny. What has expired is not in it.';
+alter function app_private.permission_sources(uuid, uuid, text) owner to callboard_definer;
+revoke execute on function app_private.permission_sources(uuid, uuid, text) from public;
+
+create or replace function app_private.effective_permissions(organization uuid, member uuid, member_role text, lasting boolean default false)
+returns text[]
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return coalesce((
+    select array_agg(held.permission order by held.permission) from (
+      select s.permission from app_private.permission_sources(organization, member, member_role) s
+      group by s.permission
+      having bool_or(s.source <> 'deny' and (s.expires_at is null or not lasting)) and not bool_or(s.source = 'deny')) as held), '{}');
+end
+$$;
+comment on function app_private.effective_permissions(uuid, uuid, text, boolean) is
+  'What a member with this built-in role holds, sorted; with lasting, only what does not expire.';
+alter function app_private.effective_permissions(uuid, uuid, text, boolean) owner to callboard_definer;
+revoke execute on function app_private.effective_permissions(uuid, uuid, text, boolean) from public;
+
+create or replace function app.permissions_of(organization uuid, member uuid, lasting boolean default false) returns text[]
+language sql stable
+set search_path = ''
+begin atomic
+  select coalesce((
+    select app_private.effective_permissions(m.organization_id, m.user_id, m.role, lasting)
+    from app.memberships m join app.organizations o on o.id = m.organization_id
+    -- Whoever went with their organization still holds what restores it.
+    where m.organization_id = organization and m.user_id = member and (m.deleted_at is null or m.deletion_id = o.deletion_id)), '{}');
+end;
+comment on function app.permissions_of(uuid, uuid, boolean) is
+  'The permissions that a member holds in an organization, sorted: those of their roles and grants, minus denials; with lasting, only what does not expire. Empty for who is no member.';
+alter function app.permissions_of(uuid, uuid, boolean) owner to callboard_definer;
+revoke execute on function app.permissions_of(uuid, uuid, boolean) from public;
+
+-- Two checks of everything that changes what members hold. The lock makes such changes of one
+-- organization queue up, so that each is judged by what its author holds at that moment, not by
+-- what they held when their request began.
+create or replace function app_private.administer() returns uuid
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  organization uuid := app.require('members.manage');
+begin
+  perform from app.organizations o where o.id = organization and o.deleted_at is null for no key update;
+  if not found or not 'members.manage' = any (app.permissions_of(organization, app.current_user_id())) then
+    perform app.refuse(403, 'permission_denied', 'This needs the permission members.manage.');
+  end if;
+  return organization;
+end
+$$;
+comment on function app_private.administer() is
+  'The current organization, locked against other changes of its people, for a member who may manage them. PT403 permission_denied.';
+alter function app_private.administer() owner to callboard_definer;
+revoke execute on function app_private.administer() from public;
+
+create or replace function app_private.require_to_hold(wanted text[]) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  missing text[];
+begin
+  -- What is no permission is another refusal's business.
+  select array_agg(p.name order by p.name) into missing from app.permissions p
+  where p.name = any (wanted) and p.name <> all (app.permissions_of(app.current_org(), app.current_user_id(), lasting => true));
+  if missing is not null then
+    perform app.refuse(403, 'permission_not_held',
+      format('Nobody gives or takes what they do not hold themselves, for good: %s.', array_to_string(missing, ', ')));
+  end if;
+end
+$$;
+comment on function app_private.require_to_hold(text[]) is
+  'PT403 permission_not_held unless the member of this transaction holds all of these, none of them only for a while.';
+alter function app_private.require_to_hold(text[]) owner to callboard_definer;
+revoke execute on function app_private.require_to_hold(text[]) from public;
+--! EndIncluded member_permissions.sql
+--! Included rate_limits.sql
+-- How often an organization may ask the API, where that is not what the API's settings say
+-- (RATE_LIMIT, RATE_LIMIT_WINDOW, RATE_LIMIT_BLOCK). A row is agreed with whoever runs Callboard, so
+-- no member writes one, but a superadmin does; the API reads its own organization's, and goes by it a few seconds later.
+
+create table if not exists app.rate_limits (
+  organization_id uuid primary key default app.current_org() references app.organizations (id) on delete cascade,
+  -- Null is the setting's value.
+  requests integer constraint rate_limits_requests_range check (requests between 1 and 1000000000),
+  window_seconds integer constraint rate_limits_window_range check (window_seconds between 1 and 86400),
+  block_seconds integer constraint rate_limits_block_range check (block_seconds between 0 and 86400)
+);
+alter table app.rate_limits
+  alter column requests set statistics 0, alter column window_seconds set statistics 0, alter column block_seconds set statistics 0;
+
+alter table app.rate_limits enable row level security;
+alter table app.rate_limits force row level security;
+
+-- Not org_if('organization.read'): the limit holds for a member who may not read it, too.
+drop policy if exists select_member on app.rate_limits;
+create policy select_member on app.rate_limits for select to callboard_api
+  using (organization_id = (select app.current_org()));
+
+-- A superadmin writes them, in the organization, by app.set_rate_limit.
+drop policy if exists all_definer on app.rate_limits;
+create policy all_definer on app.rate_limits for all to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.rate_limits to callboard_api, callboard_definer;
+grant insert (requests, window_seconds, block_seconds), update (requests, window_seconds, block_seconds) on app.rate_limits to callboard_definer;
+
+comment on table app.rate_limits is 'Limits of organizations that have others than the API''s settings.';
+comment on column app.rate_limits.requests is 'Requests in a window.';
+comment on column app.rate_limits.window_seconds is 'Length of a window, which begins with its first request.';
+comment on column app.rate_limits.block_seconds is 'How long everything is refused after one request too many; 0 is until the window ends.';
+
+select app_private.log_changes('app.rate_limits', 'rate_limit', '{}', 'organization_id');
+
+create or replace function app.set_rate_limit(body jsonb) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  wanted app.rate_limits := jsonb_populate_record(null::app.rate_limits, body);
+begin
+  if app.require('organization.update') is null or current_setting('app.role') <> 'superadmin' then
+    perform app.refuse(403, 'permission_denied', 'Limits are set by superadmins.');
+  end if;
+  insert into app.rate_limits (requests, window_seconds, block_seconds)
+  values (wanted.requests, wanted.window_seconds, wanted.block_seconds)
+  on conflict (organization_id) do update
+    set requests = excluded.requests, window_seconds = excluded.window_seconds, block_seconds = excluded.block_seconds;
+  return (200, json_build_object('requests', wanted.requests, 'window_seconds', wanted.window_seconds, 'block_seconds', wanted.block_seconds),
+    null, null)::app.answer;
+end
+$$;
+comment on function app.set_rate_limit(jsonb) is
+  'Sets the limit of the organization that a superadmin is in, whose grant allows writing: requests, window_seconds, block_seconds; null is the API''s setting. PT403 permission_denied.';
+alter function app.set_rate_limit(jsonb) owner to callboard_definer;
+revoke execute on function app.set_rate_limit(jsonb) from public;
+grant execute on function app.set_rate_limit(jsonb) to callboard_support;
+--! EndIncluded rate_limits.sql
+--! Included sessions.sql
+-- Sign-ins. A session is a pair of random secrets that only the client holds: one travels in
+-- every access token, the other renews it and is spent by that. Of both only a hash is kept.
+
+create table if not exists app.sessions (
+  id uuid primary key default app.uuid_v7(),
+  user_id uuid not null references app.users (id) on delete cascade,
+  secret_hash bytea not null constraint sessions_secret_hash_unique unique,
+  -- Where the user last worked; the next token is for there.
+  organization_id uuid references app.organizations (id) on delete set null,
+  ip inet,
+  user_agent text constraint sessions_user_agent_length check (length(user_agent) <= 400),
+  created_at timestamptz not null default now(),
+  refreshed_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  revoked_at timestamptz,
+  revoked_because text constraint sessions_revoked_because_known check (
+    revoked_because in ('signed_out', 'revoked', 'password_changed', 'password_reset', 'refresh_token_reused')),
+  constraint sessions_revoked_with_reason check ((revoked_at is null) = (revoked_because is null))
+);
+create index if not exists sessions_user_id_idx on app.sessions (user_id, id);
+create index if not exists sessions_organization_id_idx on app.sessions (organization_id);
+alter table app.sessions alter column ip set statistics 0, alter column user_agent set statistics 0;
+
+alter table app.sessions enable row level security;
+alter table app.sessions force row level security;
+
+drop policy if exists select_self on app.sessions;
+create policy select_self on app.sessions for select to callboard_api
+  using (user_id = (select app.current_user_id()));
+drop policy if exists all_definer on app.sessions;
+create policy all_definer on app.sessions for all to callboard_definer using (true);
+
+grant select (id, user_id, organization_id, ip, user_agent, created_at, refreshed_at, expires_at, revoked_at, revoked_because)
+  on app.sessions to callboard_api;
+grant select, insert, update, delete on app.sessions to callboard_definer;
+
+comment on table app.sessions is 'Sign-ins, live and ended; each user sees their own.';
+comment on column app.sessions.secret_hash is 'SHA-256 of the secret in the access token; granted to no login.';
+
+-- Every refresh token of a session, spent or not: a spent one that comes back was stolen.
+create table if not exists app_private.refresh_tokens (
+  token_hash bytea primary key,
+  session_id uuid not null references app.sessions (id) on delete cascade,
+  created_at timestamptz not null default now(),
+  used_at timestamptz
+);
+create index if not exists refresh_tokens_session_id_idx on app_private.refresh_tokens (session_id);
+alter table app_private.refresh_tokens enable row level security;
+alter table app_private.refresh_tokens force row level security;
+drop policy if exists all_definer on app_private.refresh_tokens;
+create policy all_definer on app_private.refresh_tokens for all to callboard_definer using (true);
+grant select, insert, update, delete on app_private.refresh_tokens to callboard_definer;
+comment on table app_private.refresh_tokens is 'Hashes of refresh tokens; a token is spent by its first use.';
+
+create or replace function app_private.session_lifetime() returns interval
+language sql immutable parallel safe
+return interval '30 days';
+comment on function app_private.session_lifetime() is 'How long a session lives after its last refresh.';
+revoke execute on function app_private.session_lifetime() from public;
+grant execute on function app_private.session_lifetime() to callboard_definer;
+
+create or replace function app_private.live_session(session_secret text) returns app.sessions
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  s app.sessions;
+begin
+  select * into s from app.sessions x where x.secret_hash = app_private.digest(session_secret);
+  if s.id is null then
+    perform app.refuse(401, 'session_unknown');
+  elsif s.revoked_because is not null then
+    perform app.refuse(401, 'session_revoked');
+  elsif s.expires_at <= now() then
+    perform app.refuse(401, 'session_expired');
+  end if;
+  return s;
+end
+$$;
+comment on function app_private.live_session(text) is 'The session with this secret. PT401 session_unknown, session_revoked, session_expired.';
+alter function app_private.live_session(text) owner to callboard_definer;
+revoke execute on function app_private.live_session(text) from public;
+
+-- The door. Every transaction for a signed-in user starts here, so it is one statement: each costs
+-- more than the rows that it reads.
+create or replace function app.enter(
+  session_secret text, organization uuid default null, request_id text default null, ip inet default null
+) returns void
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  f record;
+begin
+  select s.id, s.user_id, s.revoked_because is not null or s.expires_at <= now() as is_over, m.role, o.deleted_at,
+    m.user_id is null or m.deleted_at is not null and m.deletion_id is distinct from o.deletion_id as is_stranger,
+    -- Who has nothing but a built-in role holds what that has, which is found much faster.
+    case when exists (select from app.member_roles x where x.organization_id = organization and x.user_id = s.user_id)
+        or exists (select from app.member_permissions x where x.organization_id = organization and x.user_id = s.user_id)
+      then app_private.effective_permissions(organization, s.user_id, m.role)
+      else array(select x.permission from app.role_permissions x where x.role = m.role) end as permissions
+  into f
+  from app.sessions s
+  left join app.memberships m on m.organization_id = organization and m.user_id = s.user_id
+  left join app.organizations o on o.id = m.organization_id
+  where s.secret_hash = app_private.digest(session_secret);
+  if f.is_over is distinct from false then
+    -- Says why; if the session has come back to life since, it is unknown to this statement all the same.
+    perform app_private.live_session(session_secret);
+    perform app.refuse(401, 'session_unknown');
+  elsif organization is null then
+    perform app_private.set_context(f.user_id, f.id, null, null, '{}', request_id, ip);
+    return;
+  -- Somebody who did not belong to the end learns nothing about an organization, not even that it is gone.
+  elsif f.is_stranger then
+    perform app.refuse(403, 'membership_revoked');
+  elsif f.deleted_at is not null then
+    perform app.refuse(403, 'organization_deleted');
+  end if;
+  perform app_private.set_context(f.user_id, f.id, organization, f.role, f.permissions, request_id, ip);
+end
+$$;
+comment on function app.enter(text, uuid, text, inet) is
+  'Opens this transaction for the session with this secret, in one of its user''s organizations or, with null, in none; request and address are for the event log. PT401 session_unknown, session_revoked, session_expired; PT403 membership_revoked, organization_deleted.';
+alter function app.enter(text, uuid, text, inet) owner to callboard_definer;
+revoke execute on function app.enter(text, uuid, text, inet) from public;
+grant execute on function app.enter(text, uuid, text, inet) to callboard_api;
+
+create or replace function app_private.grant_of(of_user uuid, of_organization uuid) returns json
+language sql stable
+set search_path = ''
+begin atomic
+  select json_build_object('user_id', of_user, 'organization_id', m.organization_id, 'role', m.role,
+    'permissions', to_json(app.permissions_of(m.organization_id, of_user)))
+  from (select of_user as id) u
+  left join app.memberships m on m.user_id = u.id and m.organization_id = of_organization and m.deleted_at is null;
+end;
+comment on function app_private.grant_of(uuid, uuid) is 'What an access token says of its user; the database never reads it back.';
+alter function app_private.grant_of(uuid, uuid) owner to callboard_definer;
+revoke execute on function app_private.grant_of(uuid, uuid) from public;
+
+create or replace function app_private.usual_organization(of_user uuid, preferred uuid default null) returns uuid
+language sql stable
+set search_path = ''
+begin atomic
+  select m.organization_id from app.memberships m join app.organizations o on o.id = m.organization_id
+  where m.user_id = of_user and m.deleted_at is null and o.deleted_at is null
+  order by m.organization_id = preferred desc nulls last,
+    (select max(s.refreshed_at) from app.sessions s where s.user_id = of_user and s.organization_id = m.organization_id) desc nulls last,
+    m.created_at, m.organization_id
+  limit 1;
+end;
+comment on function app_private.usual_organization(uuid, uuid) is 'The organization a user''s next token is for: the preferred one, else where they last worked, else their first.';
+alter function app_private.usual_organization(uuid, uuid) owner to callboard_definer;
+revoke execute on function app_private.usual_organization(uuid, uuid) from public;
+
+create or replace function app_private.start_session(
+  of_user uuid, session_hash bytea, refresh_hash bytea, preferred uuid, client jsonb
+) returns json
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  session app.sessions;
+begin
+  insert into app.sessions (user_id, secret_hash, organization_id, ip, user_agent, expires_at)
+  values (of_user, session_hash, app_private.usual_organization(of_user, preferred), (client ->> 'ip')::inet,
+    left(client ->> 'user_agent', 400), now() + app_private.session_lifetime())
+  returning * into session;
+  insert into app_private.refresh_tokens (token_hash, session_id) values (refresh_hash, session.id);
+  return app_private.grant_of(of_user, session.organization_id);
+end
+$$;
+comment on function app_private.start_session(uuid, bytea, bytea, uuid, jsonb) is 'A new session for a user whose identity has been proved.';
+alter function app_private.start_session(uuid, bytea, bytea, uuid, jsonb) owner to callboard_definer;
+revoke execute on function app_private.start_session(uuid, bytea, bytea, uuid, jsonb) from public;
+
+create or replace function app.refresh_session(
+  session_secret text, refresh_secret text, new_refresh_hash bytea, preferred uuid default null
+) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  t app_private.refresh_tokens;
+  s app.sessions;
+begin
+  select * into s from app.sessions x where x.secret_hash = app_private.digest(session_secret) for update;
+  select * into t from app_private.refresh_tokens x
+  where x.session_id = s.id and x.token_hash = app_private.digest(refresh_secret);
+  if t.token_hash is null then
+    perform app.refuse(401, 'invalid_refresh_token', 'This refresh token is not valid: sign in again.');
+  elsif s.revoked_at is not null then
+    perform app.refuse(401, 'session_revoked');
+  elsif s.expires_at <= now() then
+    perform app.refuse(401, 'session_expired');
+  elsif t.used_at < statement_timestamp() - interval '10 seconds' then
+    -- Two parties hold it, and nobody can tell which is the thief: both are out. The refusal is
+    -- returned, not raised, because raising would undo the revocation.
+    update app.sessions x set revoked_at = statement_timestamp(), revoked_because = 'refresh_token_reused' where x.id = s.id;
+    return app.refusal(401, 'refresh_token_reused', 'This refresh token was used before; the session has been ended: sign in again.');
+  end if;
+  if preferred is not null and preferred is distinct from app_private.usual_organization(s.user_id, preferred) then
+    perform app.refuse(403, 'membership_revoked');
+  end if;
+  update app_private.refresh_tokens x set used_at = coalesce(x.used_at, statement_timestamp()) where x.token_hash = t.token_hash;
+  -- Those spent more than a lifetime ago could not renew anything any more.
+  delete from app_private.refresh_tokens x where x.session_id = s.id and x.used_at < now() - app_private.session_lifetime();
+  insert into app_private.refresh_tokens (token_hash, session_id) values (new_refresh_hash, s.id);
+  update app.sessions x
+  set refreshed_at = statement_timestamp(), expires_at = now() + app_private.session_lifetime(),
+      organization_id = app_private.usual_organization(s.user_id, coalesce(preferred, s.organization_id))
+  where x.id = s.id returning * into s;
+  return (200, app_private.grant_of(s.user_id, s.organization_id), null, null)::app.answer;
+end
+$$;
+comment on function app.refresh_session(text, text, bytea, uuid) is
+  'Spends a refresh token and stores the next one. PT401 invalid_refresh_token, session_revoked, session_expired; a token spent more than 10 seconds ago ends the session (answer 401 refresh_token_reused).';
+alter function app.refresh_session(text, text, bytea, uuid) owner to callboard_definer;
+revoke execute on function app.refresh_session(text, text, bytea, uuid) from public;
+grant execute on function app.refresh_session(text, text, bytea, uuid) to callboard_api;
+
+create or replace function app.switch_organization(organization uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  me uuid := app.current_user_id();
+begin
+  if organization is distinct from app_private.usual_organization(me, organization) then
+    perform app.refuse(404, 'not_found');
+  end if;
+  update app.sessions s set organization_id = organization where s.id = app.current_session_id();
+  return (200, app_private.grant_of(me, organization), null, null)::app.answer;
+end
+$$;
+comment on function app.switch_organization(uuid) is 'What the token for another of the user''s organizations says. PT404.';
+alter function app.switch_organization(uuid) owner to callboard_definer;
+revoke execute on function app.switch_organization(uuid) from public;
+grant execute on function app.switch_organization(uuid) to callboard_api;
+
+create or replace function app_private.end_sessions(of_user uuid, because text, except_session uuid default null) returns void
+language sql volatile
+set search_path = ''
+begin atomic
+  update app.sessions s set revoked_at = statement_timestamp(), revoked_because = because
+  where s.user_id = of_user and s.revoked_at is null and s.id is distinct from except_session;
+end;
+comment on function app_private.end_sessions(uuid, text, uuid) is 'Revokes all of a user''s sessions, or all but one.';
+alter function app_private.end_sessions(uuid, text, uuid) owner to callboard_definer;
+revoke execute on function app_private.end_sessions(uuid, text, uuid) from public;
+
+create or replace function app.end_session(session uuid, because text default 'revoked') returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  update app.sessions s set revoked_at = statement_timestamp(), revoked_because = because
+  where s.id = session and s.user_id = app.current_user_id() and s.revoked_at is null;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.end_session(uuid, text) is 'Revokes one of the signed-in user''s own sessions. PT404.';
+alter function app.end_session(uuid, text) owner to callboard_definer;
+revoke execute on function app.end_session(uuid, text) from public;
+grant execute on function app.end_session(uuid, text) to callboard_api;
+
+create or replace view app.session_list with (security_invoker = true) as
+  select s.user_id, s.id, json_build_object('id', s.id, 'is_current', s.id = app.current_session_id(), 'ip', host(s.ip),
+      'user_agent', s.user_agent, 'created_at', s.created_at, 'refreshed_at', s.refreshed_at, 'expires_at', s.expires_at) as body
+  from app.sessions s
+  where s.revoked_at is null and s.expires_at > now();
+comment on view app.session_list is 'The live sessions of the signed-in user.';
+grant select on app.session_list to callboard_api;
+--! EndIncluded sessions.sql
+--! Included replicas.sql
+-- Reading on a standby. What it has is as old as its replay is behind, and a session, a membership or a
+-- permission that has ended a moment ago may live on there. So the standby does not decide who somebody is:
+-- a request enters on the primary (app.enter, as always) and takes a pass along, which says what it may do,
+-- signed with a key that both have. The standby opens the transaction by the pass and by nothing else.
+
+create or replace function app.issue_pass() returns text
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  pass text;
+begin
+  if app.current_org() is null then
+    return null;
+  end if;
+  -- What has been flushed is what a standby can have: it holds every transaction whose commit was waited for.
+  pass := array[current_setting('app.current_org'), current_setting('app.user_id'), current_setting('app.session_id'),
+    current_setting('app.role'), current_setting('app.permissions'), current_setting('app.request_id'), current_setting('app.ip'),
+    extract(epoch from clock_timestamp())::text, pg_current_wal_flush_lsn()::text]::text;
+  -- The beginning of a context's message is the number of a process, and none is as large as these four letters.
+  return encode(app_private.keyed_hash(convert_to('pass' || pass, 'UTF8')), 'hex') || pass;
+end
+$$;
+comment on function app.issue_pass() is
+  'The context of this transaction as app.enter_by_pass takes it on a standby, with how far the primary has come. NULL without a genuine context.';
+alter function app.issue_pass() owner to callboard_definer;
+revoke execute on function app.issue_pass() from public;
+grant execute on function app.issue_pass() to callboard_api;
+
+create or replace function app_private.read_pass(pass text) returns text[]
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+declare
+  found text[];
+begin
+  if pass is null or left(pass, 64) is distinct from encode(app_private.keyed_hash(convert_to('pass' || substr(pass, 65), 'UTF8')), 'hex') then
+    raise exception using message = 'replica_unusable', detail = 'pass_unknown';
+  end if;
+  found := substr(pass, 65)::text[];
+  -- Each request takes a new one; this is for whoever keeps one.
+  if abs(extract(epoch from clock_timestamp()) - found[8]::numeric) > 60 then
+    raise exception using message = 'replica_unusable', detail = 'pass_expired';
+  end if;
+  return found;
+end
+$$;
+comment on function app_private.read_pass(text) is
+  'What a pass says, if it is one of this database and of the last minute; else the error replica_unusable.';
+alter function app_private.read_pass(text) owner to callboard_definer;
+revoke execute on function app_private.read_pass(text) from public;
+
+create or replace function app_private.replay_age(primary_at numeric, primary_lsn pg_lsn, patience interval) returns double precision
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  given_up_at timestamptz := clock_timestamp() + patience;
+  age numeric;
+begin
+  -- Mostly it is some milliseconds behind: then it is worth to wait, and the answer is the primary's own.
+  loop
+    if pg_last_wal_replay_lsn() >= primary_lsn then
+      return 0;
+    end if;
+    exit when clock_timestamp() >= given_up_at;
+    perform pg_sleep(0.002);
+  end loop;
+  -- Both are times of the primary's clock. Where nobody had committed for a while it is more than the true
+  -- age, never less.
+  age := primary_at - extract(epoch from pg_last_xact_replay_timestamp());
+  return case when age < 0.001 then 0.001 else age end;
+end
+$$;
+comment on function app_private.replay_age(numeric, pg_lsn, interval) is
+  'How many seconds at most this standby is behind what the primary had at that time (in seconds since 1970): 0 if it has all of it, NULL if it cannot tell. Waits so long for 0.';
+alter function app_private.replay_age(numeric, pg_lsn, interval) owner to callboard_definer;
+revoke execute on function app_private.replay_age(numeric, pg_lsn, interval) from public;
+
+create or replace function app.enter_by_pass(pass text, max_age interval, patience interval default '50 milliseconds')
+returns double precision
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  p text[] := app_private.read_pass(pass);
+  age double precision;
+begin
+  -- On the primary a pass would outlive what it says.
+  if not pg_is_in_recovery() then
+    raise exception using message = 'replica_unusable', detail = 'not_a_standby';
+  end if;
+  age := app_private.replay_age(p[8]::numeric, p[9]::pg_lsn, least(patience, max_age));
+  if age is null or age > extract(epoch from max_age) then
+    raise exception using message = 'replica_unusable', detail = 'too_old';
+  end if;
+  perform app_private.set_context(p[2]::uuid, p[3]::uuid, p[1]::uuid, p[4], string_to_array(btrim(p[5]), ' '), p[6], nullif(p[7], '')::inet);
+  perform set_config('app.data_age', age::text, true);
+  return age;
+end
+$$;
+comment on function app.enter_by_pass(text, interval, interval) is
+  'Opens this transaction on a standby for the one that took this pass from the primary; returns how many seconds its data is behind at most. Error replica_unusable: pass_unknown, pass_expired, not_a_standby, too_old.';
+alter function app.enter_by_pass(text, interval, interval) owner to callboard_definer;
+revoke execute on function app.enter_by_pass(text, interval, interval) from public;
+grant execute on function app.enter_by_pass(text, interval, interval) to callboard_api;
+
+create or replace function app.data_age() returns double precision
+language sql stable parallel safe
+set search_path = ''
+return coalesce(nullif(current_setting('app.data_age', true), '')::double precision, 0);
+comment on function app.data_age() is
+  'How many seconds what this transaction reads may be behind the primary: 0 there, and on a standby that has caught up. What says that it is current has to ask.';
+revoke execute on function app.data_age() from public;
+grant execute on function app.data_age() to callboard_api, callboard_definer;
+--! EndIncluded replicas.sql
+--! Included jobs.sql
+-- Jobs: what is done after the answer, by the worker. graphile-worker keeps them in a schema of its
+-- own (see queue.sql); these functions are all that the rest of the database knows of it. They are
+-- in plpgsql because that schema is not there when they are made.
+
+create or replace function app_private.add_job(
+  task text, payload jsonb, job_key text default null, max_attempts integer default null, queue text default null
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform graphile_worker.add_job(task, payload::json, queue, job_key => add_job.job_key, max_attempts => add_job.max_attempts);
+end
+$$;
+comment on function app_private.add_job(text, jsonb, text, integer, text) is
+  'Has the worker do a task once this transaction has committed. No secret goes into the payload, which is kept as long as the job. A waiting job with the same key is replaced; a job that fails is tried again after growing pauses, max_attempts times (default 25). Of the jobs in one queue only one is done at a time.';
+alter function app_private.add_job(text, jsonb, text, integer, text) owner to callboard_definer;
+revoke execute on function app_private.add_job(text, jsonb, text, integer, text) from public;
+
+create or replace function app.keep_jobs(workers text[], may_free boolean default true) returns integer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  released integer;
+begin
+  update graphile_worker._private_jobs j set locked_at = now() where j.locked_by = any (workers);
+  update graphile_worker._private_job_queues q set locked_at = now() where q.locked_by = any (workers);
+  if not may_free then
+    return 0;
+  end if;
+
+  update graphile_worker._private_jobs j
+  set locked_at = null, locked_by = null, last_error = coalesce(j.last_error, 'its worker was gone')
+  where j.locked_at < now() - interval '20 seconds';
+  get diagnostics released = row_count;
+  update graphile_worker._private_job_queues q set locked_at = null, locked_by = null
+  where q.locked_at < now() - interval '20 seconds';
+  return released;
+end
+$$;
+comment on function app.keep_jobs(text[], boolean) is
+  'A worker''s sign of life, given every 5 seconds: its jobs stay its own, and those of a worker that has been silent for 20 are free again. Whoever has not been heard for that long itself must not free any: it may have been the database that was away. Returns how many are free.';
+alter function app.keep_jobs(text[], boolean) owner to callboard_definer;
+revoke execute on function app.keep_jobs(text[], boolean) from public;
+grant execute on function app.keep_jobs(text[], boolean) to callboard_worker;
+
+create or replace function app.job_health()
+returns table (waiting bigint, failed bigint, oldest_waiting_seconds float8, sealer_lag_seconds float8)
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return query
+    select count(*) filter (where j.is_available), count(*) filter (where j.locked_at is null and not j.is_available),
+      coalesce(extract(epoch from now() - min(j.run_at) filter (where j.is_available and j.run_at <= now())), 0)::float8,
+      (select extract(epoch from now() - s.sealed_until)::float8 from app_private.sealing s where isfinite(s.sealed_until))
+    from graphile_worker._private_jobs j;
+end
+$$;
+comment on function app.job_health() is
+  'How many jobs wait (some until a pause is over) and were given up, for how long the oldest has been due, and up to how long ago events are sealed (null: none ever).';
+alter function app.job_health() owner to callboard_definer;
+revoke execute on function app.job_health() from public;
+grant execute on function app.job_health() to callboard_worker;
+--! EndIncluded jobs.sql
+--! Included mails.sql
+-- The outbox. What must be mailed is written in the transaction that causes it, and so is the job
+-- to send it, so a mail is neither lost nor sent for something that was rolled back; and the secret
+-- in its link is made here, so that the API's login never holds it, nor does the job.
+
+create table if not exists app_private.mails (
+  id uuid primary key default app.uuid_v7(),
+  kind text not null,
+  to_address text not null,
+  data jsonb not null,
+  created_at timestamptz not null default now(),
+  sent_at timestamptz,
+  failed_at timestamptz,
+  last_error text
+);
+alter table app_private.mails enable row level security;
+alter table app_private.mails force row level security;
+drop policy if exists all_definer on app_private.mails;
+create policy all_definer on app_private.mails for all to callboard_definer using (true);
+grant select, insert, update, delete on app_private.mails to callboard_definer;
+comment on table app_private.mails is 'Mails to send and sent; the secret leaves the row when the mail has left.';
+
+create or replace function app_private.send_mail(mail uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform app_private.add_job('send_mail', jsonb_build_object('mail', mail), job_key => 'send_mail:' || mail, max_attempts => 12);
+end
+$$;
+comment on function app_private.send_mail(uuid) is 'Has the worker send a mail of the outbox: 12 attempts within about 16 hours.';
+alter function app_private.send_mail(uuid) owner to callboard_definer;
+revoke execute on function app_private.send_mail(uuid) from public;
+
+create or replace function app_private.queue_mail(kind text, to_address text, data jsonb) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  mail uuid := app.uuid_v7();
+begin
+  insert into app_private.mails (id, kind, to_address, data) values (mail, kind, to_address, data);
+  perform app_private.send_mail(mail);
+end
+$$;
+comment on function app_private.queue_mail(text, text, jsonb) is 'Puts a mail into the outbox; it leaves after commit.';
+alter function app_private.queue_mail(text, text, jsonb) owner to callboard_definer;
+revoke execute on function app_private.queue_mail(text, text, jsonb) from public;
+
+create or replace function app.take_mail(mail uuid) returns table (kind text, to_address text, data jsonb)
+language sql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select m.kind, m.to_address, m.data from app_private.mails m
+  where m.id = mail and m.sent_at is null and m.failed_at is null;
+end;
+comment on function app.take_mail(uuid) is 'A mail that is to be sent; nothing when it has been sent, given up or deleted.';
+alter function app.take_mail(uuid) owner to callboard_definer;
+revoke execute on function app.take_mail(uuid) from public;
+grant execute on function app.take_mail(uuid) to callboard_worker;
+
+create or replace function app.settle_mail(mail uuid, error text default null, is_last boolean default false) returns void
+language sql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  update app_private.mails m
+  set sent_at = case when error is null then now() end,
+      failed_at = case when error is not null and is_last then now() end,
+      data = case when error is null or is_last then m.data - 'token' else m.data end,
+      last_error = left(error, 1000)
+  where m.id = mail and m.sent_at is null;
+end;
+comment on function app.settle_mail(uuid, text, boolean) is 'Marks a mail as sent or, with an error, as tried in vain; after the last attempt it is given up. Its secret leaves with either end.';
+alter function app.settle_mail(uuid, text, boolean) owner to callboard_definer;
+revoke execute on function app.settle_mail(uuid, text, boolean) from public;
+grant execute on function app.settle_mail(uuid, text, boolean) to callboard_worker;
+--! EndIncluded mails.sql
+--! Included deletions.sql
+-- Deleting is marking. A deletion has an id; it marks a row and, through the foreign keys that
+-- say ON DELETE CASCADE, everything that belongs to it. Restoring clears exactly the marks with
+-- that id. A foreign key that does not cascade protects its parent, as it would in PostgreSQL.
+--
+-- Both work on every table that has `deletion_id`, found in the catalogue: a new table takes
+-- part by having the columns, its definer policies, and grants for the three columns.
+
+create or replace view app_private.deletion_edges as
+  select c.confrelid::regclass as parent, c.conrelid::regclass as child, c.conname as name, c.confdeltype = 'c' as cascades,
+    (select string_agg(format('c.%I = p.%I', a.attname, b.attname), ' and ')
+     from unnest(c.conkey, c.confkey) as k (child_column, parent_column)
+     join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.child_column
+     join pg_catalog.pg_attribute b on b.attrelid = c.confrelid and b.attnum = k.parent_column) as condition
+  from pg_catalog.pg_constraint c
+  -- What is set to null does without its parent: it neither follows a deletion nor forbids one.
+  where c.contype = 'f' and c.confdeltype <> 'n'
+    and exists (select from pg_catalog.pg_attribute a where a.attrelid = c.conrelid and a.attname = 'deletion_id' and not a.attisdropped)
+    and exists (select from pg_catalog.pg_attribute a where a.attrelid = c.confrelid and a.attname = 'deletion_id' and not a.attisdropped);
+comment on view app_private.deletion_edges is 'Foreign keys between tables with soft delete: what a deletion follows, and what forbids it.';
+grant select on app_private.deletion_edges to callboard_definer;
+
+create or replace view app_private.deletion_tables as
+  select c.oid::regclass as marked, case when c.oid = 'app.organizations'::regclass then 'id' else 'organization_id' end as organization_column
+  from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
+  where a.attname = 'deletion_id' and not a.attisdropped and c.relkind in ('r', 'p') and not c.relispartition
+  order by c.relname;
+comment on view app_private.deletion_tables is 'The tables with soft delete, and their columns with the organization.';
+grant select on app_private.deletion_tables to callboard_definer;
+
+create or replace function app_private.spread_deletion(from_table regclass, deletion uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  edge record;
+  marked bigint;
+begin
+  for edge in select * from app_private.deletion_edges e where e.parent = from_table order by e.child::text, e.name loop
+    if edge.cascades then
+      execute format(
+        'update %s c set deleted_at = p.deleted_at, deleted_by = p.deleted_by, deletion_id = p.deletion_id
+         from %s p where %s and p.deletion_id = $1 and c.deleted_at is null', edge.child, from_table, edge.condition)
+      using deletion;
+      get diagnostics marked = row_count;
+      -- Only a table that got new marks is followed, so a cycle comes to an end.
+      if marked > 0 then
+        perform app_private.spread_deletion(edge.child, deletion);
+      end if;
+    end if;
+  end loop;
+end
+$$;
+comment on function app_private.spread_deletion(regclass, uuid) is 'Marks what belongs to the rows of a table that a deletion has marked.';
+alter function app_private.spread_deletion(regclass, uuid) owner to callboard_definer;
+revoke execute on function app_private.spread_deletion(regclass, uuid) from public;
+
+create or replace function app_private.soft_delete(target regclass, condition text, id uuid) returns uuid
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  deletion uuid := app.uuid_v7();
+  edge record;
+  in_use boolean;
+begin
+  execute format('update %s set deleted_at = statement_timestamp(), deleted_by = app.current_user_id(), deletion_id = $2
+                  where %s and deleted_at is null', target, condition) using id, deletion;
+  for edge in select * from app_private.deletion_edges e where e.parent = target and not e.cascades loop
+    execute format('select exists (select from %s c, %s p where %s and p.deletion_id = $1 and c.deleted_at is null)',
+      edge.child, target, edge.condition) into in_use using deletion;
+    if in_use then
+      perform app.refuse(409, edge.name, 'Something else still refers to it.');
+    end if;
+  end loop;
+  perform app_private.spread_deletion(target, deletion);
+  return deletion;
+end
+$$;
+comment on function app_private.soft_delete(regclass, text, uuid) is
+  'Marks the row of a table for which the condition on $1 (the id) holds, and what belongs to it. Returns the deletion''s id. PT409 with the name of a foreign key that protects the row.';
+alter function app_private.soft_delete(regclass, text, uuid) owner to callboard_definer;
+revoke execute on function app_private.soft_delete(regclass, text, uuid) from public;
+
+create or replace function app_private.restore_deletion(deletion uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  t record;
+begin
+  for t in select * from app_private.deletion_tables loop
+    execute format('update %s set deleted_at = null, deleted_by = null, deletion_id = null where deletion_id = $1 and %I = app.current_org()',
+      t.marked, t.organization_column)
+    using deletion;
+  end loop;
+end
+$$;
+comment on function app_private.restore_deletion(uuid) is 'Clears every mark of a deletion in the current organization.';
+alter function app_private.restore_deletion(uuid) owner to callboard_definer;
+revoke execute on function app_private.restore_deletion(uuid) from public;
+
+create or replace function app_private.policy_permission(target regclass, command text) returns text
+language sql stable
+set search_path = ''
+begin atomic
+  select substring(pg_get_expr(coalesce(p.polqual, p.polwithcheck), p.polrelid) from 'org_if\(''([a-z_.]+)''')
+  from pg_catalog.pg_policy p where p.polrelid = target and p.polname = command || '_member';
+end;
+comment on function app_private.policy_permission(regclass, text) is
+  'The permission that a member needs for select, insert, update or delete on a table, as its policy says; NULL where no member may. A policy says so too where there is no grant, because the command goes through functions.';
+alter function app_private.policy_permission(regclass, text) owner to callboard_definer;
+revoke execute on function app_private.policy_permission(regclass, text) from public;
+
+create or replace function app_private.delete_row(target regclass, id uuid, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  present integer;
+begin
+  execute format('select version from %s where organization_id = app.org_if($2) and id = $1 and deleted_at is null for no key update', target)
+  into present using id, app_private.policy_permission(target, 'select');
+  perform app.check_version(present, if_match);
+  perform app.require(app_private.policy_permission(target, 'delete'));
+  perform app_private.soft_delete(target, 'organization_id = app.current_org() and id = $1', id);
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app_private.delete_row(regclass, uuid, text) is
+  'The command behind every DELETE of one row of the current organization. PT404, PT403, PT412, PT409.';
+alter function app_private.delete_row(regclass, uuid, text) owner to callboard_definer;
+revoke execute on function app_private.delete_row(regclass, uuid, text) from public;
+
+create or replace function app_private.restore_row(target regclass, id uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  deletion uuid;
+  edge record;
+  missing boolean;
+begin
+  execute format('select deletion_id from %s where organization_id = app.org_if($2) and id = $1 and deleted_at is not null for no key update', target)
+  into deletion using id, app_private.policy_permission(target, 'select');
+  if deletion is null then
+    perform app.refuse(404, 'not_found');
+  end if;
+  perform app.require(app_private.policy_permission(target, 'delete'));
+  -- A row whose parent is deleted would come back to nowhere, or take its parent along, which is for
+  -- those who may restore that. Locking the parent makes its deletion at the same moment wait and then see the row.
+  for edge in select * from app_private.deletion_edges e where e.child = target loop
+    execute format('select p.deleted_at is not null from %s c, %s p where %s and c.organization_id = app.current_org() and c.id = $1 for share of p',
+      target, edge.parent, edge.condition) into missing using id;
+    if missing then
+      perform app.refuse(409, 'parent_deleted', 'What it belongs to is deleted: restore that first.');
+    end if;
+  end loop;
+  perform app_private.restore_deletion(deletion);
+end
+$$;
+comment on function app_private.restore_row(regclass, uuid) is
+  'The command behind every restore: brings back all that was deleted together with this row. PT404, PT403, PT409 parent_deleted.';
+alter function app_private.restore_row(regclass, uuid) owner to callboard_definer;
+revoke execute on function app_private.restore_row(regclass, uuid) from public;
+--! EndIncluded deletions.sql
+--! Included organization_commands.sql
+-- What can be done with an organization; the table is in organizations.sql.
+
+create or replace view app.organization_list with (security_invoker = true) as
+  select o.id, o.slug, o.version,
+    json_build_object('id', o.id, 'name', o.name, 'slug', o.slug, 'currency', o.currency, 'time_zone', o.time_zone,
+      'created_at', o.created_at, 'updated_at', o.updated_at) as body
+  from app.organizations o
+  where o.deleted_at is null;
+comment on view app.organization_list is 'The organization of this transaction.';
+grant select on app.organization_list to callboard_api, callboard_definer;
+
+create or replace function app_private.found_organization(founder uuid, body jsonb) returns uuid
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  organization uuid := app.uuid_v7();
+begin
+  -- The first member cannot be let in by anybody: for these two rows the context is the founder's own.
+  perform app_private.change_context(founder, coalesce(app.current_session_id(), app.uuid_v7()), organization);
+  insert into app.organizations (id, name, currency, time_zone)
+  values (organization, body ->> 'name', coalesce(body ->> 'currency', 'USD'), coalesce(body ->> 'time_zone', 'UTC'));
+  perform app_private.join_organization(founder, organization, 'owner');
+  return organization;
+end
+$$;
+comment on function app_private.found_organization(uuid, jsonb) is 'Creates an organization with its owner and leaves the transaction in its context, without permissions.';
+alter function app_private.found_organization(uuid, jsonb) owner to callboard_definer;
+revoke execute on function app_private.found_organization(uuid, jsonb) from public;
+
+create or replace function app.create_organization(body jsonb) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  organization uuid;
+begin
+  if app.current_user_id() is null then
+    perform app.refuse(401, 'session_unknown');
+  end if;
+  organization := app_private.found_organization(app.current_user_id(), body);
+  return (201, o.body, app.etag(o.version), '/api/organizations/' || o.id)::app.answer
+    from app.organization_list o where o.id = organization;
+end
+$$;
+comment on function app.create_organization(jsonb) is 'A new organization whose owner is the signed-in user: name, currency, time_zone. PT409 slug_reserved.';
+alter function app.create_organization(jsonb) owner to callboard_definer;
+revoke execute on function app.create_organization(jsonb) from public;
+grant execute on function app.create_organization(jsonb) to callboard_api;
+
+create or replace function app.list_my_organizations(only_deleted boolean default false) returns app.answer
+language sql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select 200, json_build_object('items', coalesce(json_agg(json_build_object(
+      'id', o.id, 'name', o.name, 'slug', o.slug, 'role', m.role, 'deleted_at', o.deleted_at) order by o.name, o.id), '[]'),
+    'next_cursor', null), null::text, null::text
+  from app.memberships m join app.organizations o on o.id = m.organization_id
+  where m.user_id = app.current_user_id()
+    and case when only_deleted
+      -- The bin is for those who may restore.
+      then o.deleted_at is not null and m.deletion_id = o.deletion_id
+        and 'organization.delete' = any (app.permissions_of(o.id, m.user_id))
+      else o.deleted_at is null and m.deleted_at is null end;
+end;
+comment on function app.list_my_organizations(boolean) is 'The organizations that the signed-in user belongs to, or the deleted ones they may restore.';
+alter function app.list_my_organizations(boolean) owner to callboard_definer;
+revoke execute on function app.list_my_organizations(boolean) from public;
+grant execute on function app.list_my_organizations(boolean) to callboard_api;
+
+create or replace function app_private.slug_organization(of_slug text) returns uuid
+language sql stable security definer
+set search_path = ''
+begin atomic
+  select o.id from app_private.slugs s join app.organizations o on o.id = s.organization_id where s.slug = of_slug;
+end;
+alter function app_private.slug_organization(text) owner to callboard_definer;
+comment on function app_private.slug_organization(text) is 'The organization that a slug, also a former one, leads to.';
+revoke execute on function app_private.slug_organization(text) from public;
+
+create or replace function app.read_organization(id_or_slug text) returns app.answer
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  organization uuid := app.require('organization.read');
+  answer app.answer;
+begin
+  select 200, o.body, app.etag(o.version), '/api/organizations/' || o.id into answer
+  from app.organization_list o
+  where o.id = organization and (id_or_slug = o.id::text or app_private.slug_organization(id_or_slug) = o.id);
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_organization(text) is 'The organization of the token, by its id or any slug it ever had. PT404 for every other.';
+alter function app.read_organization(text) owner to callboard_definer;
+revoke execute on function app.read_organization(text) from public;
+grant execute on function app.read_organization(text) to callboard_api;
+
+create or replace function app.replace_organization(organization uuid, body jsonb, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  present integer;
+begin
+  select o.version into present from app.organization_list o where o.id = organization;
+  perform app.check_version(present, if_match);
+  perform app.require('organization.update');
+  select o.version into present from app.organizations o where o.id = organization for no key update;
+  perform app.check_version(present, if_match);
+  update app.organizations o
+  set name = body ->> 'name', currency = coalesce(body ->> 'currency', 'USD'), time_zone = coalesce(body ->> 'time_zone', 'UTC')
+  where o.id = organization;
+  return app.read_organization(organization::text);
+end
+$$;
+comment on function app.replace_organization(uuid, jsonb, text) is 'Replaces name, currency and time_zone; the slug follows the name. PT403, PT404, PT409 slug_reserved, PT412.';
+revoke execute on function app.replace_organization(uuid, jsonb, text) from public;
+grant execute on function app.replace_organization(uuid, jsonb, text) to callboard_api;
+
+create or replace function app.delete_organization(organization uuid, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  present integer;
+begin
+  select o.version into present from app.organizations o
+  where o.id = organization and o.id = app.org_if('organization.read') for no key update;
+  perform app.check_version(present, if_match);
+  perform app.require('organization.delete');
+  perform app_private.soft_delete('app.organizations', 'id = $1', organization);
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.delete_organization(uuid, text) is 'Deletes the organization of the token and all it has, until it is restored. PT403, PT404, PT412.';
+alter function app.delete_organization(uuid, text) owner to callboard_definer;
+revoke execute on function app.delete_organization(uuid, text) from public;
+grant execute on function app.delete_organization(uuid, text) to callboard_api;
+
+create or replace function app.restore_organization(organization uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  me uuid := app.current_user_id();
+  bin record;
+  held text[];
+begin
+  -- A deleted organization cannot be entered, so its rule is checked here: whoever belonged to
+  -- it when it was deleted, and could have deleted it, may restore it.
+  select o.deletion_id, m.role into bin
+  from app.organizations o join app.memberships m on m.organization_id = o.id
+  where o.id = organization and m.user_id = me and m.deletion_id = o.deletion_id;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  held := app.permissions_of(organization, me);
+  if not 'organization.delete' = any (held) then
+    perform app.refuse(403, 'permission_denied', 'This needs the permission organization.delete.');
+  end if;
+  perform app_private.change_context(me, app.current_session_id(), organization, bin.role, held);
+  -- Now that it may be locked, look again: somebody else may have restored it.
+  perform from app.organizations o where o.id = organization and o.deletion_id = bin.deletion_id for no key update;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  perform app_private.restore_deletion(bin.deletion_id);
+  return app.read_organization(organization::text);
+end
+$$;
+comment on function app.restore_organization(uuid) is 'Brings back a deleted organization with exactly what was deleted with it. PT403, PT404.';
+alter function app.restore_organization(uuid) owner to callboard_definer;
+revoke execute on function app.restore_organization(uuid) from public;
+grant execute on function app.restore_organization(uuid) to callboard_api;
+--! EndIncluded organization_commands.sql
+--! Included invitations.sql
+-- Invitations by mail. The link's secret is made and mailed by the database; whoever presents
+-- it has read that mailbox. It works once, until it expires, is revoked or is sent anew.
+
+create table if not exists app.invitations (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  email text not null constraint invitations_email_format check (
+    email = lower(email) and length(email) <= 254 and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+\.[^@[:space:][:cntrl:].]+$'),
+  role text not null constraint invitations_role_exists references app.roles (name),
+  token_hash bytea not null,
+  invited_by uuid not null references app.users (id),
+  expires_at timestamptz not null,
+  accepted_at timestamptz,
+  accepted_by uuid references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id)
+);
+-- The secret is 244 random bits, so a key without the organization tells nobody anything.
+create unique index if not exists invitations_token_hash_idx on app.invitations (token_hash);
+create unique index if not exists invitation_pending on app.invitations (organization_id, email)
+  where accepted_at is null and deleted_at is null;
+create index if not exists invitations_deletion_id_idx on app.invitations (organization_id, deletion_id) where deletion_id is not null;
+alter table app.invitations alter column email set statistics 0;
+
+alter table app.invitations enable row level security;
+alter table app.invitations force row level security;
+
+drop policy if exists select_member on app.invitations;
+create policy select_member on app.invitations for select to callboard_api
+  using (organization_id = (select app.org_if('members.manage')));
+
+-- Without grants: the definer writes, and they say which permission it needs.
+drop policy if exists insert_member on app.invitations;
+create policy insert_member on app.invitations for insert to callboard_api
+  with check (organization_id = (select app.org_if('members.manage')));
+drop policy if exists update_member on app.invitations;
+create policy update_member on app.invitations for update to callboard_api
+  using (organization_id = (select app.org_if('members.manage')));
+drop policy if exists delete_member on app.invitations;
+create policy delete_member on app.invitations for delete to callboard_api
+  using (organization_id = (select app.org_if('members.manage')));
+
+-- Accepting happens before one belongs, so the definer looks in all organizations, and writes in one.
+drop policy if exists select_definer on app.invitations;
+create policy select_definer on app.invitations for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.invitations;
+create policy insert_definer on app.invitations for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists update_definer on app.invitations;
+create policy update_definer on app.invitations for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select (organization_id, id, email, role, invited_by, expires_at, accepted_at, accepted_by, created_at, updated_at, version, deleted_at, deleted_by, deletion_id)
+  on app.invitations to callboard_api;
+grant select, insert, update on app.invitations to callboard_definer;
+
+comment on table app.invitations is 'Invitations to join an organization; deleted_at marks revoked ones.';
+
+drop trigger if exists _100_timestamps on app.invitations;
+create trigger _100_timestamps before update on app.invitations
+  for each row execute function app_private.tg__100_timestamps();
+
+select app_private.log_changes('app.invitations', 'invitation',
+  '{"delete": "revoke", "accepted_at": "accept", "expires_at": "resend"}');
+
+create or replace view app.invitation_list with (security_invoker = true) as
+  select i.organization_id, i.id, i.email, i.version, i.created_at,
+    json_build_object('id', i.id, 'email', i.email, 'role', i.role, 'invited_by', i.invited_by,
+      'status', case when i.accepted_at is not null then 'accepted' when i.expires_at <= now() then 'expired' else 'pending' end,
+      'expires_at', i.expires_at, 'accepted_at', i.accepted_at, 'created_at', i.created_at, 'updated_at', i.updated_at) as body
+  from app.invitations i
+  where i.deleted_at is null;
+comment on view app.invitation_list is 'The organization''s invitations that were not revoked.';
+grant select on app.invitation_list to callboard_api, callboard_definer;
+
+create or replace function app_private.send_invitation(invitation uuid) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  token text := app_private.random_token();
+  i app.invitations;
+begin
+  update app.invitations x set token_hash = app_private.digest(token), expires_at = now() + interval '7 days'
+  where x.organization_id = app.current_org() and x.id = invitation and x.accepted_at is null and x.deleted_at is null
+  returning * into i;
+  if i.id is null then
+    perform app.refuse(404, 'not_found');
+  end if;
+  perform app_private.queue_mail('invitation', i.email,
+    jsonb_build_object('token', token, 'organization', o.name, 'role', i.role, 'invited_by', u.display_name))
+  from app.organizations o, app.users u where o.id = i.organization_id and u.id = i.invited_by;
+  return (200, l.body, app.etag(l.version), '/api/invitations/' || l.id)::app.answer
+    from app.invitation_list l where l.organization_id = i.organization_id and l.id = i.id;
+end
+$$;
+comment on function app_private.send_invitation(uuid) is 'Gives an invitation a new secret and seven days, and mails it. PT404 unless it is open.';
+alter function app_private.send_invitation(uuid) owner to callboard_definer;
+revoke execute on function app_private.send_invitation(uuid) from public;
+
+create or replace function app_private.withdraw_invitations(of_organization uuid, address text, expiring_until timestamptz) returns void
+language sql volatile
+set search_path = ''
+begin atomic
+  update app.invitations i
+  set deleted_at = statement_timestamp(), deleted_by = app.current_user_id(), deletion_id = app.uuid_v7()
+  where i.organization_id = of_organization and i.email = lower(address) and i.expires_at <= expiring_until
+    and i.accepted_at is null and i.deleted_at is null;
+end;
+comment on function app_private.withdraw_invitations(uuid, text, timestamptz) is 'Revokes the open invitations of an address that expire until then.';
+alter function app_private.withdraw_invitations(uuid, text, timestamptz) owner to callboard_definer;
+revoke execute on function app_private.withdraw_invitations(uuid, text, timestamptz) from public;
+
+create or replace function app.read_invitation(invitation uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  perform app.require('members.manage');
+  select 200, l.body, app.etag(l.version), '/api/invitations/' || l.id into answer
+  from app.invitation_list l where l.organization_id = app.current_org() and l.id = invitation;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_invitation(uuid) is 'An invitation that was not revoked. PT403, PT404.';
+revoke execute on function app.read_invitation(uuid) from public;
+grant execute on function app.read_invitation(uuid) to callboard_api;
+
+create or replace function app.create_invitation(address text, new_role text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  organization uuid := app_private.administer();
+  invitation uuid := app.uuid_v7();
+  answer app.answer;
+begin
+  perform app_private.require_to_hold(app_private.permissions_of_role(new_role));
+  if exists (select from app.memberships m join app.users u on u.id = m.user_id
+             where m.organization_id = organization and lower(u.email) = lower(address) and m.deleted_at is null) then
+    perform app.refuse(409, 'already_member');
+  end if;
+  perform app_private.withdraw_invitations(organization, address, now());
+  insert into app.invitations (organization_id, id, email, role, token_hash, invited_by, expires_at)
+  values (organization, invitation, lower(address), new_role, app_private.digest(app_private.random_token()), app.current_user_id(), now() + interval '7 days');
+  answer := app_private.send_invitation(invitation);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_invitation(text, text) is 'Invites an address. PT403 permission_denied, permission_not_held, PT409 already_member, invitation_pending.';
+alter function app.create_invitation(text, text) owner to callboard_definer;
+revoke execute on function app.create_invitation(text, text) from public;
+grant execute on function app.create_invitation(text, text) to callboard_api;
+
+create or replace function app.resend_invitation(invitation uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app.require('members.manage');
+  return app_private.send_invitation(invitation);
+end
+$$;
+comment on function app.resend_invitation(uuid) is 'Mails a new link; the old one stops working. PT403, PT404.';
+alter function app.resend_invitation(uuid) owner to callboard_definer;
+revoke execute on function app.resend_invitation(uuid) from public;
+grant execute on function app.resend_invitation(uuid) to callboard_api;
+
+create or replace function app.revoke_invitation(invitation uuid, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  organization uuid := app.require('members.manage');
+  present integer;
+begin
+  select i.version into present from app.invitations i
+  where i.organization_id = organization and i.id = invitation and i.accepted_at is null and i.deleted_at is null for no key update;
+  perform app.check_version(present, if_match);
+  update app.invitations i
+  set deleted_at = statement_timestamp(), deleted_by = app.current_user_id(), deletion_id = app.uuid_v7()
+  where i.organization_id = organization and i.id = invitation;
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.revoke_invitation(uuid, text) is 'Makes an open invitation worthless. PT403, PT404, PT412.';
+alter function app.revoke_invitation(uuid, text) owner to callboard_definer;
+revoke execute on function app.revoke_invitation(uuid, text) from public;
+grant execute on function app.revoke_invitation(uuid, text) to callboard_api;
+
+create or replace function app_private.accept_invitation(who uuid, token text) returns uuid
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  i app.invitations;
+begin
+  select * into i from app.invitations x
+  where x.token_hash = app_private.digest(token) and x.accepted_at is null and x.deleted_at is null and x.expires_at > now();
+  if i.id is null then
+    perform app.refuse(400, 'invalid_token');
+  elsif i.email is distinct from (select u.email from app.users u where u.id = who) then
+    perform app.refuse(403, 'invitation_for_another_address', 'This invitation was sent to another address than that of your account.');
+  end if;
+  -- In the context of the organization that invited; it holds no permission.
+  perform app_private.change_context(who, coalesce(app.current_session_id(), app.uuid_v7()), i.organization_id);
+  -- It may have been used, revoked or sent anew since it was read.
+  update app.invitations x set accepted_at = now(), accepted_by = who
+  where x.organization_id = i.organization_id and x.id = i.id and x.token_hash = i.token_hash
+    and x.accepted_at is null and x.deleted_at is null;
+  if not found then
+    perform app.refuse(400, 'invalid_token');
+  end if;
+  perform app_private.join_organization(who, i.organization_id, i.role);
+  update app.users u set email_verified_at = now() where u.id = who and u.email_verified_at is null;
+  return i.organization_id;
+end
+$$;
+comment on function app_private.accept_invitation(uuid, text) is 'Makes a user the member that an invitation says. PT400 invalid_token, PT403 invitation_for_another_address, PT409 already_member.';
+alter function app_private.accept_invitation(uuid, text) owner to callboard_definer;
+revoke execute on function app_private.accept_invitation(uuid, text) from public;
+
+create or replace function app.accept_invitation(token text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  me uuid := app.current_user_id();
+  organization uuid := app_private.accept_invitation(me, token);
+begin
+  return (200, json_build_object('id', o.id, 'name', o.name, 'slug', o.slug, 'role', m.role, 'deleted_at', o.deleted_at),
+    null, '/api/organizations/' || o.id)::app.answer
+    from app.organizations o join app.memberships m on m.organization_id = o.id
+    where o.id = organization and m.user_id = me;
+end
+$$;
+comment on function app.accept_invitation(text) is 'Accepts an invitation as the signed-in user and returns the organization. PT400, PT403, PT409.';
+alter function app.accept_invitation(text) owner to callboard_definer;
+revoke execute on function app.accept_invitation(text) from public;
+grant execute on function app.accept_invitation(text) to callboard_api;
+--! EndIncluded invitations.sql
+--! Included member_commands.sql
+-- What can be done with members; the table is in memberships.sql. Whoever changes what somebody
+-- holds must hold it themselves, before and after: see app_private.require_to_hold.
+
+create or replace view app.member_list with (security_invoker = true) as
+  select m.organization_id, u.id, u.email, u.display_name, m.role, m.created_at as joined_at, m.version,
+    json_build_object('id', u.id, 'email', u.email, 'display_name', u.display_name, 'role', m.role,
+      'custom_roles', (
+        select coalesce(json_agg(json_build_object('id', r.id, 'name', r.name) order by r.name, r.id), '[]')
+        from app.member_roles x join app.custom_roles r on r.organization_id = x.organization_id and r.id = x.role_id
+        where x.organization_id = m.organization_id and x.user_id = m.user_id and r.deleted_at is null),
+      'joined_at', m.created_at, 'updated_at', m.updated_at) as body
+  from app.memberships m
+  join app.users u on u.id = m.user_id
+  where m.deleted_at is null;
+comment on view app.member_list is 'The present members of the organization, with their name, address and roles.';
+grant select on app.member_list to callboard_api, callboard_definer;
+
+create or replace function app.read_member(member uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  select null, m.body, app.etag(m.version), '/api/users/' || m.id into answer
+  from app.member_list m where m.id = member and m.organization_id = app.org_if('members.read');
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_member(uuid) is 'A member by user id; PT404.';
+revoke execute on function app.read_member(uuid) from public;
+grant execute on function app.read_member(uuid) to callboard_api, callboard_definer;
+
+create or replace function app_private.lock_member(member uuid, if_match text) returns app.memberships
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  m app.memberships;
+begin
+  -- Who may not see a member is told that there is none, before anything about rights.
+  select * into m from app.memberships x
+  where x.organization_id = app.org_if('members.read') and x.user_id = member and x.deleted_at is null;
+  perform app.check_version(m.version, if_match);
+  perform app_private.administer();
+  -- Now that nobody else can change it, look again.
+  select * into m from app.memberships x
+  where x.organization_id = app.current_org() and x.user_id = member and x.deleted_at is null for no key update;
+  perform app.check_version(m.version, if_match);
+  if member is distinct from app.current_user_id() then
+    perform app_private.require_to_hold(app.permissions_of(m.organization_id, member));
+  end if;
+  return m;
+end
+$$;
+comment on function app_private.lock_member(uuid, text) is
+  'A member whom the one of this transaction may change, as locked. PT403 permission_denied, permission_not_held, PT404, PT412.';
+alter function app_private.lock_member(uuid, text) owner to callboard_definer;
+revoke execute on function app_private.lock_member(uuid, text) from public;
+
+create or replace function app_private.set_role(member uuid, new_role text) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  update app.memberships m set role = new_role where m.organization_id = app.current_org() and m.user_id = member;
+  if new_role = 'owner' then
+    -- An owner to whom something is denied could not be helped by anybody.
+    delete from app.member_permissions p where p.organization_id = app.current_org() and p.user_id = member and p.effect = 'deny';
+  end if;
+end
+$$;
+comment on function app_private.set_role(uuid, text) is 'Gives a member a built-in role, or with null none. PT409 last_owner.';
+alter function app_private.set_role(uuid, text) owner to callboard_definer;
+revoke execute on function app_private.set_role(uuid, text) from public;
+
+create or replace function app.change_member_role(member uuid, new_role text, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.lock_member(member, if_match);
+  perform app_private.require_to_hold(app_private.permissions_of_role(new_role));
+  perform app_private.set_role(member, new_role);
+  return app.read_member(member);
+end
+$$;
+comment on function app.change_member_role(uuid, text, text) is
+  'Gives a member another built-in role. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
+alter function app.change_member_role(uuid, text, text) owner to callboard_definer;
+revoke execute on function app.change_member_role(uuid, text, text) from public;
+grant execute on function app.change_member_role(uuid, text, text) to callboard_api;
+
+create or replace function app.remove_member(member uuid, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  me uuid := app.current_user_id();
+  organization uuid := app.current_org();
+  present integer;
+begin
+  -- Leaving needs no permission; making somebody leave does.
+  if member is distinct from me then
+    perform app_private.lock_member(member, if_match);
+  else
+    perform from app.organizations o where o.id = organization for no key update;
+    select m.version into present from app.memberships m
+    where m.organization_id = organization and m.user_id = me and m.deleted_at is null for no key update;
+    perform app.check_version(present, if_match);
+  end if;
+  update app.memberships m set deleted_at = statement_timestamp(), deleted_by = me, deletion_id = app.uuid_v7()
+  where m.organization_id = organization and m.user_id = member;
+  -- Should they come back, they begin with what they are given then.
+  delete from app.member_roles x where x.organization_id = organization and x.user_id = member;
+  delete from app.member_permissions x where x.organization_id = organization and x.user_id = member;
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.remove_member(uuid, text) is
+  'Removes a member, or lets oneself leave. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
+alter function app.remove_member(uuid, text) owner to callboard_definer;
+revoke execute on function app.remove_member(uuid, text) from public;
+grant execute on function app.remove_member(uuid, text) to callboard_api;
+
+create or replace function app.add_member(address text, person_name text, new_role text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  organization uuid := app_private.administer();
+  who uuid;
+begin
+  perform app_private.require_to_hold(app_private.permissions_of_role(new_role));
+  insert into app.users (email, display_name) values (lower(address), person_name) on conflict (lower(email)) do nothing returning id into who;
+  if who is not null then
+    perform app_private.mail_token(who, 'reset_password', interval '7 days');
+  else
+    select u.id into who from app.users u where lower(u.email) = lower(address);
+    -- Anybody can sign up with anybody's address. Until its owner has answered a mail, a password
+    -- of that account may be a stranger's, whom this would let in.
+    if exists (select from app.users u join app_private.credentials c on c.user_id = u.id where u.id = who and u.email_verified_at is null) then
+      perform app.refuse(409, 'address_unverified');
+    end if;
+  end if;
+  perform app_private.join_organization(who, organization, new_role);
+  -- An invitation that is still open would let them in again after they were removed.
+  perform app_private.withdraw_invitations(organization, address, 'infinity');
+  perform app_private.queue_mail('added', lower(address), jsonb_build_object('organization', o.name, 'role', new_role))
+  from app.organizations o where o.id = organization;
+  return (201, r.body, r.etag, r.location)::app.answer from app.read_member(who) r;
+end
+$$;
+comment on function app.add_member(text, text, text) is
+  'Makes somebody a member at once; an address without an account gets one, and a mailed link to choose a password. PT403 permission_denied, permission_not_held, PT409 already_member, address_unverified.';
+alter function app.add_member(text, text, text) owner to callboard_definer;
+revoke execute on function app.add_member(text, text, text) from public;
+grant execute on function app.add_member(text, text, text) to callboard_api;
+
+create or replace function app_private.join_organization(who uuid, organization uuid, new_role text) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  -- Somebody who comes back gets their old row.
+  insert into app.memberships as m (organization_id, user_id, role) values (organization, who, new_role)
+  on conflict (organization_id, user_id) do update
+    set role = excluded.role, created_at = now(), deleted_at = null, deleted_by = null, deletion_id = null
+    where m.deleted_at is not null;
+  if not found then
+    perform app.refuse(409, 'already_member');
+  end if;
+end
+$$;
+comment on function app_private.join_organization(uuid, uuid, text) is 'Writes a membership in the current organization. PT409 already_member.';
+alter function app_private.join_organization(uuid, uuid, text) owner to callboard_definer;
+revoke execute on function app_private.join_organization(uuid, uuid, text) from public;
+
+create or replace function app.transfer_ownership(organization uuid, new_owner uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  me uuid := app.current_user_id();
+begin
+  if organization is distinct from app.org_if('organization.read') then
+    perform app.refuse(404, 'not_found');
+  end if;
+  perform app.require('organization.delete');
+  perform from app.organizations o where o.id = organization for no key update;
+  -- Ownership is handed over by who has it, not by whoever holds one of its permissions.
+  if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = me and m.role = 'owner' and m.deleted_at is null) then
+    perform app.refuse(403, 'permission_denied', 'Only an owner hands the organization over.');
+  elsif new_owner = me then
+    perform app.refuse(409, 'already_owner', 'You are the owner already.');
+  elsif not exists (select from app.memberships m where m.organization_id = organization and m.user_id = new_owner and m.deleted_at is null) then
+    perform app.refuse(404, 'not_found');
+  end if;
+  perform app_private.set_role(new_owner, 'owner');
+  perform app_private.set_role(me, 'admin');
+  return app.read_member(new_owner);
+end
+$$;
+comment on function app.transfer_ownership(uuid, uuid) is 'Makes another member owner and oneself admin. PT403, PT404, PT409 already_owner.';
+alter function app.transfer_ownership(uuid, uuid) owner to callboard_definer;
+revoke execute on function app.transfer_ownership(uuid, uuid) from public;
+grant execute on function app.transfer_ownership(uuid, uuid) to callboard_api;
+--! EndIncluded member_commands.sql
+--! Included role_commands.sql
+-- What can be done with the roles of an organization; the table is in custom_roles.sql.
+
+create or replace view app.role_list with (security_invoker = true) as
+  select null::uuid as organization_id, r.name as id, r.name, 0 as version,
+    json_build_object('id', r.name, 'name', r.name, 'description', r.description, 'is_built_in', true,
+      'permissions', (select coalesce(json_agg(rp.permission order by rp.permission), '[]') from app.role_permissions rp where rp.role = r.name),
+      'created_at', null, 'updated_at', null) as body,
+    null::timestamptz as deleted_at, null::uuid as deleted_by
+  from app.roles r
+  union all
+  select r.organization_id, r.id::text, r.name, r.version,
+    json_build_object('id', r.id, 'name', r.name, 'description', r.description, 'is_built_in', false,
+      'permissions', to_json(r.permissions), 'created_at', r.created_at, 'updated_at', r.updated_at),
+    r.deleted_at, r.deleted_by
+  from app.custom_roles r;
+comment on view app.role_list is 'The built-in roles, and the organization''s own, with their JSON; also those in the bin, which have deleted_at.';
+grant select on app.role_list to callboard_api, callboard_definer;
+
+create or replace function app.list_roles(in_bin boolean) returns app.answer
+language sql stable
+set search_path = ''
+begin atomic
+  select 200, json_build_object('items', coalesce(json_agg(app.in_bin(r.body, r.deleted_at, r.deleted_by) order by r.organization_id nulls first, r.name, r.id), '[]'), 'next_cursor', null),
+    null::text, null::text
+  from app.role_list r
+  -- Evaluated for its refusal.
+  where (select app.require('members.read')) is not null
+    and (r.organization_id is null or r.organization_id = app.current_org())
+    -- In this order, so that it is asked also where nothing is in the bin.
+    and case when in_bin then (select app.require('members.manage')) is not null and r.deleted_at is not null else r.deleted_at is null end;
+end;
+comment on function app.list_roles(boolean) is 'All roles that a member can have, or those that were deleted. PT403.';
+revoke execute on function app.list_roles(boolean) from public;
+grant execute on function app.list_roles(boolean) to callboard_api;
+
+create or replace function app.list_permissions() returns app.answer
+language sql stable
+set search_path = ''
+begin atomic
+  select 200, json_build_object('items', json_agg(json_build_object('name', p.name, 'description', p.description) order by p.name), 'next_cursor', null),
+    null::text, null::text
+  from app.permissions p
+  where (select app.require('members.read')) is not null;
+end;
+comment on function app.list_permissions() is 'All that can be permitted. PT403.';
+revoke execute on function app.list_permissions() from public;
+grant execute on function app.list_permissions() to callboard_api;
+
+create or replace function app.read_role(the_role text) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  select 200, r.body, app.etag(r.version), '/api/roles/' || r.id into answer from app.role_list r
+  where app.has_permission('members.read') and r.deleted_at is null and r.id = lower(the_role) and (r.organization_id is null or r.organization_id = app.current_org());
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_role(text) is 'A built-in role by its name, or one of the organization''s own by its id. PT404.';
+revoke execute on function app.read_role(text) from public;
+grant execute on function app.read_role(text) to callboard_api, callboard_definer;
+
+create or replace function app_private.lock_role(the_role text, if_match text) returns app.custom_roles
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  present integer;
+  r app.custom_roles;
+begin
+  select x.version into present from app.role_list x
+  where app.has_permission('members.read') and x.deleted_at is null and x.id = lower(the_role) and (x.organization_id is null or x.organization_id = app.current_org());
+  perform app.check_version(present, if_match);
+  perform app_private.administer();
+  if exists (select from app.roles b where b.name = the_role) then
+    perform app.refuse(409, 'role_built_in', 'The built-in roles are the same in every organization: make one of your own.');
+  end if;
+  select * into r from app.custom_roles x
+  where x.organization_id = app.current_org() and x.id = the_role::uuid and x.deleted_at is null for no key update;
+  perform app.check_version(r.version, if_match);
+  perform app_private.require_to_hold(r.permissions);
+  return r;
+end
+$$;
+comment on function app_private.lock_role(text, text) is
+  'One of the organization''s own roles that the member of this transaction may change, as locked. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
+alter function app_private.lock_role(text, text) owner to callboard_definer;
+revoke execute on function app_private.lock_role(text, text) from public;
+
+create or replace function app.create_role(body jsonb) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  wanted app.custom_roles := jsonb_populate_record(null::app.custom_roles, body);
+  answer app.answer;
+begin
+  perform app_private.administer();
+  insert into app.custom_roles as r (name, description, permissions)
+  values (wanted.name, coalesce(wanted.description, ''), wanted.permissions) returning r.* into wanted;
+  -- Behind the insert, where an unknown permission has been found out.
+  perform app_private.require_to_hold(wanted.permissions);
+  answer := app.read_role(wanted.id::text);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_role(jsonb) is
+  'A new role of the organization''s own: name, description, permissions. PT403 permission_denied, permission_not_held, PT409 custom_role_name_taken, PT422 permission_unknown.';
+alter function app.create_role(jsonb) owner to callboard_definer;
+revoke execute on function app.create_role(jsonb) from public;
+grant execute on function app.create_role(jsonb) to callboard_api;
+
+create or replace function app.update_role(the_role text, body jsonb, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  r app.custom_roles := app_private.lock_role(the_role, if_match);
+begin
+  r := jsonb_populate_record(r, body);
+  -- Asked before it is changed: it may be a role of one's own.
+  perform app_private.require_to_hold(r.permissions);
+  update app.custom_roles x set name = r.name, description = r.description, permissions = r.permissions
+  where x.organization_id = app.current_org() and x.id = r.id;
+  return app.read_role(the_role);
+end
+$$;
+comment on function app.update_role(text, jsonb, text) is
+  'Changes one of the organization''s own roles; its members have it so from their next request on. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, custom_role_name_taken, PT412, PT422 permission_unknown.';
+alter function app.update_role(text, jsonb, text) owner to callboard_definer;
+revoke execute on function app.update_role(text, jsonb, text) from public;
+grant execute on function app.update_role(text, jsonb, text) to callboard_api;
+
+create or replace function app.delete_role(the_role text, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  r app.custom_roles := app_private.lock_role(the_role, if_match);
+begin
+  return app_private.delete_row('app.custom_roles', r.id, if_match);
+end
+$$;
+comment on function app.delete_role(text, text) is
+  'Deletes one of the organization''s own roles until it is restored; nobody holds what it gave. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
+alter function app.delete_role(text, text) owner to callboard_definer;
+revoke execute on function app.delete_role(text, text) from public;
+grant execute on function app.delete_role(text, text) to callboard_api;
+
+create or replace function app.restore_role(the_role uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.administer();
+  -- Asked before it is restored: it may be a role of one's own.
+  perform app_private.require_to_hold(r.permissions) from app.custom_roles r
+  where r.organization_id = app.current_org() and r.id = the_role and r.deleted_at is not null;
+  perform app_private.restore_row('app.custom_roles', the_role);
+  return app.read_role(the_role::text);
+end
+$$;
+comment on function app.restore_role(uuid) is
+  'Brings back a deleted role for those who had it. PT403 permission_denied, permission_not_held, PT404, PT409 custom_role_name_taken.';
+alter function app.restore_role(uuid) owner to callboard_definer;
+revoke execute on function app.restore_role(uuid) from public;
+grant execute on function app.restore_role(uuid) to callboard_api;
+--! EndIncluded role_commands.sql
+--! Included member_permission_commands.sql
+-- What single members are given beside their built-in role: the organization's own roles, grants
+-- and denials. The tables are in custom_roles.sql and member_permissions.sql.
+
+create or replace function app.assign_role(member uuid, the_role text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.lock_member(member, null);
+  perform app_private.require_to_hold(app_private.permissions_of_role(the_role));
+  if exists (select from app.roles r where r.name = the_role) then
+    perform app_private.set_role(member, the_role);
+  else
+    insert into app.member_roles (user_id, role_id) values (member, the_role::uuid) on conflict do nothing;
+    if found then
+      -- Their version counts what they are, too.
+      update app.memberships m set role = m.role where m.organization_id = app.current_org() and m.user_id = member;
+    end if;
+  end if;
+  return app.read_member(member);
+end
+$$;
+comment on function app.assign_role(uuid, text) is
+  'Gives a member a role: a built-in one by its name, in place of the one they have, or one of the organization''s own by its id, beside the others. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT422 role_unknown.';
+alter function app.assign_role(uuid, text) owner to callboard_definer;
+revoke execute on function app.assign_role(uuid, text) from public;
+grant execute on function app.assign_role(uuid, text) to callboard_api;
+
+create or replace function app.unassign_role(member uuid, the_role text, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  m app.memberships := app_private.lock_member(member, if_match);
+begin
+  if m.role = the_role then
+    perform app_private.set_role(member, null);
+  else
+    delete from app.member_roles x
+    where x.organization_id = m.organization_id and x.user_id = member and x.role_id::text = lower(the_role);
+    if not found then
+      perform app.refuse(404, 'not_found');
+    end if;
+    update app.memberships x set role = x.role where x.organization_id = m.organization_id and x.user_id = member;
+  end if;
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.unassign_role(uuid, text, text) is
+  'Takes a role from a member, a built-in one by its name or one of the organization''s own by its id. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
+alter function app.unassign_role(uuid, text, text) owner to callboard_definer;
+revoke execute on function app.unassign_role(uuid, text, text) from public;
+grant execute on function app.unassign_role(uuid, text, text) to callboard_api;
+
+create or replace function app.member_permissions_of(member uuid) returns app.answer
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  m app.memberships;
+begin
+  select * into m from app.memberships x
+  where x.organization_id = app.org_if('members.read') and x.user_id = member and x.deleted_at is null;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return (
+    with sources as materialized (
+      select * from app_private.permission_sources(m.organization_id, m.user_id, m.role)
+    ), held as materialized (
+      select unnest(app.permissions_of(m.organization_id, m.user_id)) as permission
+    )
+    select (200, json_build_object('user_id', m.user_id, 'items', json_agg(json_build_object(
+        'permission', p.name, 'description', p.description, 'is_held', p.name in (select h.permission from held h),
+        'sources', (
+          select coalesce(json_agg(json_build_object('source', s.source, 'role_id', s.role_id, 'role_name', s.role_name,
+            'expires_at', s.expires_at, 'granted_by', s.granted_by) order by s.source, s.role_name), '[]')
+          from sources s where s.permission = p.name)
+        ) order by p.name), 'next_cursor', null), app.etag(m.version), null)::app.answer
+    from app.permissions p);
+end
+$$;
+comment on function app.member_permissions_of(uuid) is
+  'Every permission with whether a member holds it, and all that gives it or takes it. PT404.';
+alter function app.member_permissions_of(uuid) owner to callboard_definer;
+revoke execute on function app.member_permissions_of(uuid) from public;
+grant execute on function app.member_permissions_of(uuid) to callboard_api;
+
+create or replace function app.set_member_permission(member uuid, the_permission text, body jsonb, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  m app.memberships := app_private.lock_member(member, if_match);
+  wanted app.member_permissions := jsonb_populate_record(null::app.member_permissions, body);
+begin
+  if not exists (select from app.permissions p where p.name = the_permission) then
+    perform app.refuse(404, 'not_found');
+  end if;
+  perform app_private.require_to_hold(array[the_permission]);
+  if wanted.effect = 'deny' and m.role = 'owner' then
+    perform app.refuse(409, 'owner_keeps_permissions', 'Nothing is denied to an owner: give them another role first.');
+  end if;
+  insert into app.member_permissions as p (user_id, permission, effect, expires_at)
+  values (member, the_permission, wanted.effect, wanted.expires_at)
+  on conflict (organization_id, user_id, permission) do update
+    set effect = excluded.effect, expires_at = excluded.expires_at, granted_by = excluded.granted_by;
+  update app.memberships x set role = x.role where x.organization_id = m.organization_id and x.user_id = member;
+  return app.member_permissions_of(member);
+end
+$$;
+comment on function app.set_member_permission(uuid, text, jsonb, text) is
+  'Grants or denies a member a permission beside their roles: effect (grant or deny), expires_at. PT403 permission_denied, permission_not_held, PT404, PT409 owner_keeps_permissions, PT412.';
+alter function app.set_member_permission(uuid, text, jsonb, text) owner to callboard_definer;
+revoke execute on function app.set_member_permission(uuid, text, jsonb, text) from public;
+grant execute on function app.set_member_permission(uuid, text, jsonb, text) to callboard_api;
+
+create or replace function app.clear_member_permission(member uuid, the_permission text, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  m app.memberships := app_private.lock_member(member, if_match);
+  was text;
+begin
+  select p.effect into was from app.member_permissions p
+  where p.organization_id = m.organization_id and p.user_id = member and p.permission = the_permission;
+  if was is null then
+    perform app.refuse(404, 'not_found');
+  elsif was = 'deny' then
+    -- Lifting it gives the permission back. Asked before it is lifted: it may be one's own.
+    perform app_private.require_to_hold(array[the_permission]);
+  end if;
+  delete from app.member_permissions p
+  where p.organization_id = m.organization_id and p.user_id = member and p.permission = the_permission;
+  update app.memberships x set role = x.role where x.organization_id = m.organization_id and x.user_id = member;
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.clear_member_permission(uuid, text, text) is
+  'Takes back a member''s grant or denial, so that their roles alone decide. PT403 permission_denied, permission_not_held, PT404, PT412.';
+alter function app.clear_member_permission(uuid, text, text) owner to callboard_definer;
+revoke execute on function app.clear_member_permission(uuid, text, text) from public;
+grant execute on function app.clear_member_permission(uuid, text, text) to callboard_api;
+--! EndIncluded member_permission_commands.sql
+--! Included explain.sql
+-- Why can somebody see or change a row, or why not? Every step that a request goes through, in its
+-- order, in words. It asks what decides: the session, the membership, app.permissions_of, the policy.
+
+create or replace function app_private.explain_permission(organization uuid, who uuid, wanted text) returns text
+language sql stable
+set search_path = ''
+begin atomic
+  select case
+    when wanted = any (app.permissions_of(organization, who)) then
+      format('They hold %s, by %s.', wanted, string_agg(
+        case s.source when 'grant' then 'a grant' else 'the role ' || s.role_name end || coalesce(' until ' || s.expires_at, ''), ' and '))
+    when bool_or(s.source = 'deny') then
+      format('%s is denied to them%s.', wanted, max(' until ' || s.expires_at) filter (where s.source = 'deny'))
+    else format('They do not hold %s. %s', wanted, (
+      select coalesce('These roles do: ' || string_agg(r.name, ', ' order by r.is_own, r.name) || '.', 'No role does.') from (
+        select rp.role, false from app.role_permissions rp where rp.permission = wanted
+        union all
+        select c.name, true from app.custom_roles c
+        where c.organization_id = organization and c.deleted_at is null and wanted = any (c.permissions)) as r (name, is_own)))
+    end
+  from (select) as once
+  left join app.memberships m on m.organization_id = organization and m.user_id = who
+  left join lateral app_private.permission_sources(organization, who, m.role) s on s.permission = wanted;
+end;
+comment on function app_private.explain_permission(uuid, uuid, text) is 'Where a member has a permission from, or who has it instead, in words.';
+alter function app_private.explain_permission(uuid, uuid, text) owner to callboard_definer;
+revoke execute on function app_private.explain_permission(uuid, uuid, text) from public;
+
+create or replace function app_private.explain_lock(target regclass, of_row jsonb)
+returns table (step text, passes boolean, detail text)
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  if target = 'app.finance_records'::regclass then
+    return query
+      select 'period', p.month is null, case when p.month is null then 'The books of its month are open.'
+        else format('The books of %s are closed.', to_char(p.month, 'YYYY-MM')) end
+      from (select) as once
+      left join app.finance_periods p on p.organization_id = (of_row ->> 'organization_id')::uuid
+        and p.month = date_trunc('month', (of_row ->> 'booked_on')::date)::date;
+  elsif target in ('app.deals'::regclass, 'app.ticket_tiers'::regclass, 'app.show_costs'::regclass, 'app.deposits'::regclass) then
+    return query
+      select 'settlement', s.status <> 'settled',
+        case s.status when 'settled' then 'Its show is settled: what the settlement came from stays as it is.' else 'Its show is not settled.' end
+      from app.shows s where s.organization_id = (of_row ->> 'organization_id')::uuid and s.id = (of_row ->> 'show_id')::uuid;
+  end if;
+end
+$$;
+comment on function app_private.explain_lock(regclass, jsonb) is 'Whether something else keeps a row as it is: a closed month, or a final settlement.';
+alter function app_private.explain_lock(regclass, jsonb) owner to callboard_definer;
+revoke execute on function app_private.explain_lock(regclass, jsonb) from public;
+
+create or replace function app_private.explain_row(target regclass, id uuid, command text, changes jsonb)
+returns table (step text, passes boolean, detail text)
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  found jsonb;
+  status_table regclass := to_regclass(format('app.%s_status_transitions', regexp_replace(target::text, '^app\.|s$', '', 'g')));
+  is_allowed boolean;
+  others text;
+  edge record;
+  in_use boolean;
+begin
+  execute format('select to_jsonb(t) from %s t where %I = $1', target, app_private.row_key(target)) into found using id;
+  if found ->> 'deleted_at' is not null then
+    return query select 'row', false, format('It was deleted at %s by %s: it is only in the bin.', found ->> 'deleted_at',
+      coalesce((select u.email from app.users u where u.id::text = found ->> 'deleted_by'), 'somebody'));
+    return;
+  end if;
+  return query select 'row', true, 'It is there.';
+  if command in ('update', 'delete') then
+    return query select * from app_private.explain_lock(target, found);
+  end if;
+  if command = 'update' and changes ? 'status' and status_table is not null and changes ->> 'status' <> found ->> 'status' then
+    execute format('select coalesce(bool_or(to_status = $2), false), string_agg(to_status, '', '' order by to_status) from %s where from_status = $1', status_table)
+    into is_allowed, others using found ->> 'status', changes ->> 'status';
+    return query select 'status', is_allowed, format('From %s it can go to %s.', found ->> 'status', coalesce(others, 'no other status'));
+  elsif command = 'delete' then
+    for edge in select * from app_private.deletion_edges e where e.parent = target and not e.cascades loop
+      execute format('select exists (select from %s c, %s p where %s and p.%I = $1 and c.deleted_at is null)',
+        edge.child, target, edge.condition, app_private.row_key(target)) into in_use using id;
+      return query select 'references', not in_use,
+        format(case when in_use then 'Something in %s still refers to it.' else 'Nothing in %s refers to it.' end, edge.child);
+    end loop;
+  end if;
+end
+$$;
+comment on function app_private.explain_row(regclass, uuid, text, jsonb) is 'What the row itself has to say to a command on it; the row must be there.';
+alter function app_private.explain_row(regclass, uuid, text, jsonb) owner to callboard_definer;
+revoke execute on function app_private.explain_row(regclass, uuid, text, jsonb) from public;
+
+create or replace function app_private.row_key(target regclass) returns text
+language sql stable
+set search_path = ''
+begin atomic
+  -- The one column of the primary key beside the organization.
+  select case when count(*) = 1 then min(a.attname)::text end
+  from pg_catalog.pg_constraint c, unnest(c.conkey) as k (attnum)
+  join pg_catalog.pg_attribute a on a.attnum = k.attnum
+  where c.conrelid = target and c.contype = 'p' and a.attrelid = target and a.attname <> 'organization_id';
+end;
+comment on function app_private.row_key(regclass) is 'The column that names a row of a table within its organization; NULL where it takes more than one.';
+alter function app_private.row_key(regclass) owner to callboard_definer;
+revoke execute on function app_private.row_key(regclass) from public;
+
+create or replace function app.explain_access(
+  who uuid, target regclass, row_id uuid, command text, organization uuid default null, changes jsonb default '{}'
+) returns table (step text, passes boolean, detail text)
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  is_organization boolean := target = 'app.organizations'::regclass;
+  permission text := app_private.policy_permission(target, command);
+  whose uuid;
+  m record;
+begin
+  if command not in ('select', 'insert', 'update', 'delete') then
+    perform app.refuse(422, 'explain_command_unknown', 'A command is select, insert, update or delete.');
+  elsif app_private.policy_permission(target, 'select') is null then
+    perform app.refuse(422, 'explain_table_unknown', 'There is no table of this name whose rows belong to an organization.');
+  elsif row_id is not null and app_private.row_key(target) is null then
+    perform app.refuse(422, 'explain_row_unnamed', 'A row of this table has no id of its own: ask without one.');
+  elsif row_id is null and organization is null then
+    perform app.refuse(422, 'explain_row_needed', 'Name a row, or the organization.');
+  end if;
+  if row_id is not null then
+    execute format('select %I from %s where %I = $1 and ($2 is null or %1$I = $2)',
+      case when is_organization then 'id' else 'organization_id' end, target, app_private.row_key(target))
+    into whose using row_id, case when app_private.row_key(target) = 'user_id' then organization end;
+  end if;
+  organization := coalesce(organization, whose);
+
+  return query select 'account', exists (select from app.users u where u.id = who),
+    coalesce((select 'They are ' || u.email || '.' from app.users u where u.id = who), 'There is no such account.');
+  return query
+    select 'session', count(*) filter (where s.revoked_at is null and s.expires_at > now()) > 0,
+      case
+        when count(*) filter (where s.revoked_at is null and s.expires_at > now()) > 0 then 'They are signed in.'
+        when count(*) = 0 then 'They have never signed in.'
+        else 'All their sessions have ended; the last because: ' || (array_agg(coalesce(s.revoked_because, 'expired') order by coalesce(s.revoked_at, s.expires_at) desc))[1] || '.'
+      end
+    from app.sessions s where s.user_id = who;
+  select o.name, o.deleted_at is not null as is_deleted, x.user_id is not null as was_member, x.role,
+    x.user_id is not null and (x.deleted_at is null or x.deletion_id = o.deletion_id) as is_member, x.deleted_at as left_at
+  into m
+  from app.organizations o left join app.memberships x on x.organization_id = o.id and x.user_id = who where o.id = explain_access.organization;
+  return query select 'organization', m.name is not null and not m.is_deleted,
+    case when m.name is null then 'There is no such organization, or the row is of none.'
+      when m.is_deleted then m.name || ' has been deleted.' else 'It is ' || m.name || '.' end;
+  return query select 'membership', coalesce(m.is_member, false),
+    case when m.is_member then 'They belong to it' || coalesce(' as ' || m.role, ', without a built-in role') || '.'
+      when m.was_member then 'They have not belonged to it since ' || m.left_at || '.'
+      else 'They do not belong to it.' end;
+  if permission is null then
+    return query select 'permission', false, format('No member may %s rows of %s, whatever they hold.', command, target);
+  else
+    return query select 'permission', permission = any (app.permissions_of(organization, who)),
+      app_private.explain_permission(organization, who, permission);
+  end if;
+  if row_id is null or command = 'insert' then
+    return;
+  elsif whose is null then
+    return query select 'row', false, 'There is no such row.';
+  elsif whose <> organization then
+    return query select 'row', false, format('It belongs to another organization, %s.', (select o.name from app.organizations o where o.id = whose));
+  else
+    return query select * from app_private.explain_row(target, row_id, command, changes);
+  end if;
+end
+$$;
+comment on function app.explain_access(uuid, regclass, uuid, text, uuid, jsonb) is
+  'Why a user may or may not select, insert, update or delete a row: every step of the way with whether it is passed and why. Without an organization it is the row''s; changes are what an update would set. For DBAs: it looks into all organizations. PT422 explain_command_unknown, explain_table_unknown, explain_row_unnamed, explain_row_needed.';
+alter function app.explain_access(uuid, regclass, uuid, text, uuid, jsonb) owner to callboard_definer;
+revoke execute on function app.explain_access(uuid, regclass, uuid, text, uuid, jsonb) from public;
+
+create or replace function app.explain_access(body jsonb) returns app.answer
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  me uuid := app.current_user_id();
+  organization uuid := app.current_org();
+  who uuid := coalesce((body ->> 'user_id')::uuid, me);
+  target regclass := to_regclass('app.' || quote_ident(body ->> 'table'));
+  row_id uuid := (body ->> 'id')::uuid;
+  to_see text := app_private.policy_permission(target, 'select');
+  is_known boolean;
+begin
+  if organization is null then
+    perform app.refuse(401, 'session_unknown');
+  elsif who is distinct from me then
+    perform app.require('members.manage');
+    if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = who) then
+      perform app.refuse(404, 'not_found');
+    end if;
+  end if;
+  if to_see is null then
+    perform app.refuse(422, 'explain_table_unknown');
+  end if;
+  if row_id is not null and app_private.row_key(target) is not null then
+    -- What a row of another organization is to them: nothing. Nor does one's own tell those more who may not read it.
+    execute format('select exists (select from %s t where %I = $1 and %I = $2)', target,
+      case when target = 'app.organizations'::regclass then 'id' else 'organization_id' end, app_private.row_key(target))
+    into is_known using organization, row_id;
+    is_known := is_known and app.has_permission(to_see);
+  end if;
+  return (
+    select (200, json_build_object(
+        'is_allowed', bool_and(e.passes),
+        'reason', coalesce((array_agg(e.detail order by e.n) filter (where not e.passes))[1], 'Nothing stands in the way.'),
+        'steps', json_agg(json_build_object('step', e.step, 'passes', e.passes, 'detail', e.detail) order by e.n)), null, null)::app.answer
+    from (
+      select x.step, x.passes, x.detail, x.ordinality as n
+      from app.explain_access(who, target, case when is_known or app_private.row_key(target) is null then row_id end, body ->> 'command', organization, coalesce(body -> 'changes', '{}'))
+        with ordinality as x
+      union all
+      select 'row', false, 'There is no such row.', 100 where not is_known and body ->> 'command' <> 'insert') as e);
+end
+$$;
+comment on function app.explain_access(jsonb) is
+  'The same for members, within their organization: table, command, id, changes, user_id. About oneself, or with members.manage about others. A row of another organization is no row. PT403, PT404, PT422.';
+alter function app.explain_access(jsonb) owner to callboard_definer;
+revoke execute on function app.explain_access(jsonb) from public;
+grant execute on function app.explain_access(jsonb) to callboard_api;
+--! EndIncluded explain.sql
+--! Included accounts.sql
+-- Passwords and proofs. The API computes argon2id, the database compares, and a password's hash
+-- never leaves it: `app.password_recipe` gives salt and cost, the API answers with the raw
+-- argon2id output (the proof), and only its SHA-256 is stored. So even SQL injected as the
+-- API's login can neither read something to crack nor sign in as somebody.
+
+create table if not exists app_private.credentials (
+  user_id uuid primary key references app.users (id) on delete cascade,
+  recipe text not null,
+  verifier bytea not null,
+  changed_at timestamptz not null default now()
+);
+alter table app_private.credentials enable row level security;
+alter table app_private.credentials force row level security;
+drop policy if exists all_definer on app_private.credentials;
+create policy all_definer on app_private.credentials for all to callboard_definer using (true);
+grant select, insert, update on app_private.credentials to callboard_definer;
+comment on table app_private.credentials is 'Of each password: how to derive its proof, and the SHA-256 of the proof.';
+
+create table if not exists app_private.email_tokens (
+  token_hash bytea primary key,
+  user_id uuid not null references app.users (id) on delete cascade,
+  purpose text not null constraint email_tokens_purpose_known check (purpose in ('verify_email', 'reset_password')),
+  expires_at timestamptz not null,
+  used_at timestamptz
+);
+create index if not exists email_tokens_user_id_idx on app_private.email_tokens (user_id);
+alter table app_private.email_tokens enable row level security;
+alter table app_private.email_tokens force row level security;
+drop policy if exists all_definer on app_private.email_tokens;
+create policy all_definer on app_private.email_tokens for all to callboard_definer using (true);
+grant select, insert, update, delete on app_private.email_tokens to callboard_definer;
+comment on table app_private.email_tokens is 'Hashes of the secrets in mailed links.';
+
+create or replace function app_private.password_cost() returns text
+language sql immutable parallel safe
+set search_path = ''
+return 'argon2id$m=19456,t=2,p=1$';
+comment on function app_private.password_cost() is 'What a new password costs to derive: OWASP''s minimum for argon2id.';
+alter function app_private.password_cost() owner to callboard_definer;
+revoke execute on function app_private.password_cost() from public;
+
+create or replace function app.password_recipe(address text default null) returns text
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  -- An unknown address gets a salt too, always the same one, so that it looks like a known one.
+  return coalesce(
+    (select c.recipe from app_private.credentials c join app.users u on u.id = c.user_id where lower(u.email) = lower(address)),
+    -- All 128 bits from the same hash: the fixed bits of a UUID would tell the one from the other.
+    app_private.password_cost() || encode(substring(app_private.keyed_hash(
+      convert_to('salt:' || coalesce(lower(address), gen_random_uuid()::text), 'UTF8')) from 1 for 16), 'base64'));
+end
+$$;
+comment on function app.password_recipe(text) is
+  'How to derive the proof of a password: argon2id$m=<KiB>,t=<passes>,p=<lanes>$<salt, base64>. With null, a fresh recipe for a new password. The cost is that of app_private.password_cost.';
+alter function app.password_recipe(text) owner to callboard_definer;
+revoke execute on function app.password_recipe(text) from public;
+grant execute on function app.password_recipe(text) to callboard_api;
+
+create or replace function app_private.set_password(of_user uuid, recipe text, proof bytea) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  if length(proof) is distinct from 32 or not starts_with(recipe, app_private.password_cost())
+    or substr(recipe, length(app_private.password_cost()) + 1) !~ '^[A-Za-z0-9+/]{22}==$' then
+    perform app.refuse(400, 'invalid_value', 'The proof of the password is malformed.');
+  end if;
+  insert into app_private.credentials as c (user_id, recipe, verifier) values (of_user, recipe, sha256(proof))
+  on conflict (user_id) do update set recipe = excluded.recipe, verifier = excluded.verifier, changed_at = now();
+  -- A link that was asked for before must not undo this.
+  update app_private.email_tokens t set used_at = now()
+  where t.user_id = of_user and t.purpose = 'reset_password' and t.used_at is null;
+end
+$$;
+comment on function app_private.set_password(uuid, text, bytea) is 'Stores what is kept of a password; open links for a new one end.';
+alter function app_private.set_password(uuid, text, bytea) owner to callboard_definer;
+revoke execute on function app_private.set_password(uuid, text, bytea) from public;
+
+create or replace function app_private.is_password(of_user uuid, proof bytea) returns boolean
+language sql stable
+set search_path = ''
+begin atomic
+  select exists (select from app_private.credentials c where c.user_id = of_user and c.verifier = sha256(proof));
+end;
+comment on function app_private.is_password(uuid, bytea) is 'Whether this proves the user''s password. Comparing hashes of a secret leaks nothing by its timing.';
+alter function app_private.is_password(uuid, bytea) owner to callboard_definer;
+revoke execute on function app_private.is_password(uuid, bytea) from public;
+
+create or replace function app_private.mail_token(of_user uuid, for_purpose text, lifetime interval) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  token text := app_private.random_token();
+begin
+  -- Only the newest link works.
+  update app_private.email_tokens t set used_at = now()
+  where t.user_id = of_user and t.purpose = for_purpose and t.used_at is null;
+  insert into app_private.email_tokens (token_hash, user_id, purpose, expires_at)
+  values (app_private.digest(token), of_user, for_purpose, now() + lifetime);
+  perform app_private.queue_mail(for_purpose, u.email, jsonb_build_object('token', token, 'display_name', u.display_name))
+  from app.users u where u.id = of_user;
+end
+$$;
+comment on function app_private.mail_token(uuid, text, interval) is 'Mails a link that proves the address belongs to the user.';
+alter function app_private.mail_token(uuid, text, interval) owner to callboard_definer;
+revoke execute on function app_private.mail_token(uuid, text, interval) from public;
+
+create or replace function app_private.spend_token(token text, for_purpose text) returns uuid
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  whose uuid;
+begin
+  update app_private.email_tokens t set used_at = now()
+  where t.token_hash = app_private.digest(token) and t.purpose = for_purpose and t.used_at is null and t.expires_at > now()
+  returning t.user_id into whose;
+  if whose is null then
+    perform app.refuse(400, 'invalid_token');
+  end if;
+  -- Whoever holds the link reads the mailbox.
+  update app.users u set email_verified_at = now() where u.id = whose and u.email_verified_at is null;
+  return whose;
+end
+$$;
+comment on function app_private.spend_token(text, text) is 'The user of a mailed link, which works once. PT400 invalid_token.';
+alter function app_private.spend_token(text, text) owner to callboard_definer;
+revoke execute on function app_private.spend_token(text, text) from public;
+
+create or replace function app.register(
+  address text, display_name text, recipe text, proof bytea, organization_name text default null, invitation_token text default null
+) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  new_user uuid := app.uuid_v7();
+begin
+  insert into app.users (id, email, display_name) values (new_user, lower(address), display_name);
+  perform app_private.set_password(new_user, recipe, proof);
+  if invitation_token is not null then
+    perform app_private.accept_invitation(new_user, invitation_token);
+  else
+    perform app_private.found_organization(new_user, jsonb_build_object('name', organization_name));
+    perform app_private.mail_token(new_user, 'verify_email', interval '3 days');
+  end if;
+  perform app_private.log_event(app.current_org(), 'auth.register', 'user', new_user,
+    jsonb_build_object('new', jsonb_build_object('email', lower(address), 'display_name', display_name)));
+end
+$$;
+comment on function app.register(text, text, text, bytea, text, text) is
+  'Creates a user with a first organization, or as the member that an invitation says. email_taken, PT409 slug_reserved, PT400 invalid_token, PT403 invitation_for_another_address.';
+alter function app.register(text, text, text, bytea, text, text) owner to callboard_definer;
+revoke execute on function app.register(text, text, text, bytea, text, text) from public;
+grant execute on function app.register(text, text, text, bytea, text, text) to callboard_api;
+
+create or replace function app.sign_in(
+  address text, proof bytea, session_hash bytea, refresh_hash bytea, client jsonb, organization uuid default null
+) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  who uuid;
+begin
+  select u.id into who from app.users u where lower(u.email) = lower(address);
+  -- Refusals are returned, not raised, because raising would take their event back.
+  if not app_private.is_password(who, proof) then
+    perform app_private.log_failed_sign_in(address, who, 'invalid_credentials', organization);
+    return app.refusal(401, 'invalid_credentials', 'The address or the password is wrong.');
+  end if;
+  if organization is not null and organization is distinct from app_private.usual_organization(who, organization) then
+    perform app_private.log_failed_sign_in(address, who, 'membership_revoked', organization);
+    return app.refusal(403, 'membership_revoked');
+  end if;
+  return (200, app_private.start_session(who, session_hash, refresh_hash, organization, client), null, null)::app.answer;
+end
+$$;
+comment on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) is
+  'Starts a session for whoever proves the password. Answers 401 invalid_credentials (also for an unknown address) and 403 membership_revoked.';
+alter function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) owner to callboard_definer;
+revoke execute on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) from public;
+grant execute on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) to callboard_api;
+
+create or replace function app.change_password(proof bytea, new_recipe text, new_proof bytea) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  me uuid := app.current_user_id();
+begin
+  if not app_private.is_password(me, proof) then
+    perform app.refuse(403, 'wrong_password', 'The current password is wrong.');
+  end if;
+  perform app_private.set_password(me, new_recipe, new_proof);
+  perform app_private.end_sessions(me, 'password_changed', app.current_session_id());
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.change_password(bytea, text, bytea) is
+  'Changes the signed-in user''s password and ends their other sessions. PT403 wrong_password.';
+alter function app.change_password(bytea, text, bytea) owner to callboard_definer;
+revoke execute on function app.change_password(bytea, text, bytea) from public;
+grant execute on function app.change_password(bytea, text, bytea) to callboard_api;
+
+create or replace function app.forget_password(address text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.mail_token(u.id, 'reset_password', interval '1 hour') from app.users u where lower(u.email) = lower(address);
+  return (202, null, null, null)::app.answer;
+end
+$$;
+comment on function app.forget_password(text) is 'Mails a link for a new password if the address is known; the answer does not say whether it is.';
+alter function app.forget_password(text) owner to callboard_definer;
+revoke execute on function app.forget_password(text) from public;
+grant execute on function app.forget_password(text) to callboard_api;
+
+create or replace function app.reset_password(token text, recipe text, proof bytea) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  who uuid := app_private.spend_token(token, 'reset_password');
+begin
+  perform app_private.set_password(who, recipe, proof);
+  perform app_private.end_sessions(who, 'password_reset');
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.reset_password(text, text, bytea) is 'Sets a new password by a mailed link and ends all sessions. PT400 invalid_token.';
+alter function app.reset_password(text, text, bytea) owner to callboard_definer;
+revoke execute on function app.reset_password(text, text, bytea) from public;
+grant execute on function app.reset_password(text, text, bytea) to callboard_api;
+
+create or replace function app.verify_email(token text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.spend_token(token, 'verify_email');
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.verify_email(text) is 'Marks an address as verified by a mailed link. PT400 invalid_token.';
+alter function app.verify_email(text) owner to callboard_definer;
+revoke execute on function app.verify_email(text) from public;
+grant execute on function app.verify_email(text) to callboard_api;
+
+create or replace function app.request_verification() returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.mail_token(u.id, 'verify_email', interval '3 days')
+  from app.users u where u.id = app.current_user_id() and u.email_verified_at is null;
+  return (202, null, null, null)::app.answer;
+end
+$$;
+comment on function app.request_verification() is 'Mails the link that verifies the signed-in user''s address again, unless it is verified.';
+alter function app.request_verification() owner to callboard_definer;
+revoke execute on function app.request_verification() from public;
+grant execute on function app.request_verification() to callboard_api;
+--! EndIncluded accounts.sql
+--! Included account_events.sql
+-- What people do with their account, as events. An account belongs to no organization; its events
+-- are in the log of the one where its user works at the time: where the session is, or where the
+-- next sign-in would lead.
+
+create or replace function app_private.account_holder(whose uuid) returns uuid
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return case when app.current_user_id() is not null or not app_private.is_trusted() then whose end;
+end
+$$;
+comment on function app_private.account_holder(uuid) is
+  'The user whose account is used, by a password, a token or a mailed link; NULL where a DBA or a job works on it.';
+alter function app_private.account_holder(uuid) owner to callboard_definer;
+revoke execute on function app_private.account_holder(uuid) from public;
+
+create or replace function app_private.tg_sessions__900_event() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  organization uuid := coalesce(new.organization_id, app_private.usual_organization(new.user_id));
+begin
+  if tg_op = 'INSERT' then
+    perform app_private.log_event(organization, 'auth.sign_in', 'session', new.id,
+      jsonb_build_object('new', jsonb_build_object('user_agent', new.user_agent)), app_private.account_holder(new.user_id));
+  elsif old.revoked_at is null and new.revoked_at is not null then
+    -- Who sent a spent token is not known: the user or a thief.
+    perform app_private.log_event(organization,
+      case new.revoked_because when 'signed_out' then 'auth.sign_out' when 'refresh_token_reused' then 'auth.refresh_token_reused'
+        else 'auth.session_revoked' end, 'session', new.id,
+      jsonb_build_object('new', jsonb_build_object('revoked_because', new.revoked_because)),
+      case when new.revoked_because <> 'refresh_token_reused' then app_private.account_holder(new.user_id) end);
+  elsif new.organization_id is distinct from old.organization_id and new.organization_id is not null then
+    -- Without saying from where: that is another organization's to know.
+    perform app_private.log_event(organization, 'auth.switch_organization', 'session', new.id, null, app_private.account_holder(new.user_id));
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg_sessions__900_event() is
+  'Logs the beginning and the end of a session, and its move to another organization, where it moves to.';
+alter function app_private.tg_sessions__900_event() owner to callboard_definer;
+revoke execute on function app_private.tg_sessions__900_event() from public;
+
+create or replace trigger _900_event after insert or update on app.sessions
+  for each row execute function app_private.tg_sessions__900_event();
+
+create or replace function app_private.tg_users__900_event() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  organization uuid := coalesce(app.current_org(), app_private.usual_organization(new.id));
+  changes jsonb;
+begin
+  if tg_op = 'INSERT' then
+    -- Somebody who registers has no organization yet: see app.register.
+    if organization is not null then
+      perform app_private.log_event(organization, 'user.create', 'user', new.id,
+        jsonb_build_object('new', jsonb_build_object('email', new.email, 'display_name', new.display_name)));
+    end if;
+    return null;
+  end if;
+  changes := app_private.diff(
+    jsonb_build_object('email', old.email, 'display_name', old.display_name, 'email_verified_at', old.email_verified_at),
+    jsonb_build_object('email', new.email, 'display_name', new.display_name, 'email_verified_at', new.email_verified_at));
+  if changes is not null then
+    perform app_private.log_event(organization,
+      case when changes -> 'new' ? 'email_verified_at' then 'auth.email_verified' else 'user.update' end, 'user', new.id, changes);
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg_users__900_event() is 'Logs accounts made for others, and changes of a profile.';
+alter function app_private.tg_users__900_event() owner to callboard_definer;
+revoke execute on function app_private.tg_users__900_event() from public;
+
+create or replace trigger _900_event after insert or update on app.users
+  for each row execute function app_private.tg_users__900_event();
+
+create or replace function app_private.tg_credentials__900_event() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  organization uuid := app_private.usual_organization(new.user_id);
+begin
+  -- The first password of somebody who registers is part of registering.
+  if tg_op = 'UPDATE' or organization is not null then
+    perform app_private.log_event(organization,
+      case when app.current_user_id() is not null then 'auth.password_changed' else 'auth.password_reset' end,
+      'user', new.user_id, null, app_private.account_holder(new.user_id));
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg_credentials__900_event() is
+  'Logs that a password was changed by somebody signed in, or set by a mailed link; nothing of the password.';
+alter function app_private.tg_credentials__900_event() owner to callboard_definer;
+revoke execute on function app_private.tg_credentials__900_event() from public;
+
+create or replace trigger _900_event after insert or update on app_private.credentials
+  for each row execute function app_private.tg_credentials__900_event();
+
+create or replace function app_private.log_failed_sign_in(address text, who uuid, problem text, organization uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  -- Both are worked out for every address, so that the time taken does not tell whether it is known.
+  landing uuid := app_private.usual_organization(who, organization);
+  -- Of an unknown address only a keyed hash: it may be a password in the wrong field.
+  hash text := encode(app_private.keyed_hash(convert_to('address:' || lower(address), 'UTF8')), 'hex');
+begin
+  perform app_private.log_event(landing, 'auth.sign_in_failed', 'user', who,
+    jsonb_build_object('new', jsonb_build_object('problem', problem)
+      || case when who is null then jsonb_build_object('address_hash', hash) else '{}' end));
+end
+$$;
+comment on function app_private.log_failed_sign_in(text, uuid, text, uuid) is
+  'Logs a refused sign-in where it would have led; with an unknown address in no organization.';
+alter function app_private.log_failed_sign_in(text, uuid, text, uuid) owner to callboard_definer;
+revoke execute on function app_private.log_failed_sign_in(text, uuid, text, uuid) from public;
+--! EndIncluded account_events.sql
+--! Included event_verify.sql
+-- Whether the log is what was sealed. Anybody who may read both tables can ask; a head that was
+-- noted earlier, and elsewhere, also shows whether the end was cut off or all of it made anew.
+
+create or replace function app.verify_events(
+  organization uuid, head_seq bigint default null, head_hash text default null, after_seq bigint default 0, at_most bigint default null
+) returns json
+language plpgsql stable
+set search_path = ''
+set jit = off
+as $$
+declare
+  anchor bytea := coalesce((select s.hash from app.event_seals s where s.organization_id = organization and s.seq = after_seq), '');
+  -- Said by the purge itself; no retention is shorter than 90 days.
+  purged_before timestamptz := (
+    select max((p.changes #>> '{new,before}')::timestamptz) from app.event_log p
+    where p.organization_id = organization and p.resource_id = organization and p.action = 'audit.purge'
+      and (p.changes #>> '{new,before}')::timestamptz <= p.occurred_at - interval '90 days');
+  head app.event_seals;
+  seen record;
+  problem json;
+  unsealed bigint;
+begin
+  select * into head from app.event_seals s where s.organization_id = organization order by s.seq desc limit 1;
+  with checked as (
+    select s.seq, s.event_id, s.occurred_at, lag(s.seq, 1, after_seq) over chain as previous,
+      case
+        when s.seq <> lag(s.seq, 1, after_seq) over chain + 1 then 'seal_missing'
+        when s.prev_hash <> lag(s.hash, 1, anchor) over chain
+          or s.hash <> app.event_seal_hash(s.prev_hash, s.organization_id, s.seq, s.event_id, s.occurred_at, s.core_hash, s.details_hash)
+          then 'seal_changed'
+        when e.id is null then case when s.occurred_at < purged_before then null else 'missing' end
+        when app.event_core_hash(e) <> s.core_hash then 'changed'
+        when e.erased_at is null then case when app.event_details_hash(e) <> s.details_hash then 'changed' end
+        -- Erased, and an event of that very moment says so.
+        when not exists (select from app.event_log x
+          where x.organization_id = organization and x.occurred_at = e.erased_at and x.action = 'audit.erase'
+            and x.resource_id in (e.actor_id, e.resource_id)) then 'erased'
+      end as kind
+    from app.event_seals s
+    left join app.event_log e on e.organization_id = organization and e.occurred_at = s.occurred_at and e.id = s.event_id
+    where s.organization_id = organization and s.seq > after_seq and (at_most is null or s.seq <= after_seq + at_most)
+    window chain as (order by s.seq)
+  )
+  select count(*) as checked, max(c.seq) as last, (array_agg(to_jsonb(c) order by c.seq) filter (where c.kind is not null))[1] as bad
+  into seen from checked c;
+
+  if seen.bad is not null then
+    problem := json_build_object(
+      -- With another time it is not found under its seal's.
+      'kind', case when seen.bad ->> 'kind' = 'missing' and exists (select from app.event_log e
+        where e.organization_id = organization and e.id = (seen.bad ->> 'event_id')::uuid) then 'changed' else seen.bad ->> 'kind' end,
+      'seq', case when seen.bad ->> 'kind' = 'seal_missing' then (seen.bad ->> 'previous')::bigint + 1 else (seen.bad ->> 'seq')::bigint end,
+      'event_id', case when seen.bad ->> 'kind' <> 'seal_missing' then seen.bad ->> 'event_id' end,
+      'occurred_at', case when seen.bad ->> 'kind' <> 'seal_missing' then (seen.bad ->> 'occurred_at')::timestamptz end);
+  elsif head_seq is not null and not exists (select from app.event_seals s
+    where s.organization_id = organization and s.seq = head_seq and encode(s.hash, 'hex') = lower(head_hash)) then
+    problem := json_build_object(
+      'kind', case when head.seq is null or head_seq > head.seq then 'cut_off' else 'rewritten' end,
+      'seq', case when head.seq is null or head_seq > head.seq then coalesce(head.seq, 0) + 1 else head_seq end,
+      'event_id', null, 'occurred_at', null);
+  end if;
+  select count(*) into unsealed from app.event_log e
+  where e.organization_id = organization
+    and not exists (select from app.event_seals s where s.organization_id = organization and s.event_id = e.id);
+  return json_build_object('ok', problem is null, 'checked', seen.checked, 'unsealed', unsealed,
+    'head', case when head.seq is not null then json_build_object('seq', head.seq, 'hash', encode(head.hash, 'hex'), 'sealed_at', head.sealed_at) end,
+    'purged_before', purged_before,
+    'next_after', case when seen.last < head.seq then seen.last end,
+    'problem', problem);
+end
+$$;
+comment on function app.verify_events(uuid, bigint, text, bigint, bigint) is
+  'Checks an organization''s events against their seals, all of them or at_most so many behind after_seq, and a head that was noted. problem is the first: changed, missing, erased (without a trace), seal_changed, seal_missing, cut_off or rewritten (the head is not the one that was noted).';
+revoke execute on function app.verify_events(uuid, bigint, text, bigint, bigint) from public;
+grant execute on function app.verify_events(uuid, bigint, text, bigint, bigint) to callboard_auditor, callboard_definer;
+
+create or replace function app.audited_organizations(of_slug text default null) returns table (id uuid, slug text)
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  if of_slug is not null then
+    return query select s.organization_id, s.slug from app_private.slugs s where s.slug = of_slug;
+    return;
+  end if;
+  -- Along the key of the seals from one to the next; also those that are not there any more.
+  return query
+    with recursive sealed as (
+      (select s.organization_id from app.event_seals s order by s.organization_id limit 1)
+      union all
+      select (select s.organization_id from app.event_seals s where s.organization_id > f.organization_id order by s.organization_id limit 1)
+      from sealed f where f.organization_id is not null
+    )
+    select coalesce(f.organization_id, o.id), o.slug
+    from (select * from sealed where sealed.organization_id is not null) f full join app.organizations o on o.id = f.organization_id
+    order by o.slug nulls last, 1;
+end
+$$;
+comment on function app.audited_organizations(text) is 'For an auditor: the organization with a slug, or all that have a chain of events, even if they themselves are gone.';
+alter function app.audited_organizations(text) owner to callboard_definer;
+revoke execute on function app.audited_organizations(text) from public;
+grant execute on function app.audited_organizations(text) to callboard_auditor;
+--! EndIncluded event_verify.sql
+--! Included legal_holds.sql
+-- Legal holds: while an organization has one that is not released, nothing of it is deleted for good:
+-- no deleted rows, no old events, no details of events, and not the organization itself. Deleting
+-- goes on as always, because it only marks. A hold is never deleted, so the table is its history.
+
+create table if not exists app.legal_holds (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  reason text not null constraint legal_holds_reason_given check (length(btrim(reason)) between 1 and 500 and reason !~ '[\u0001-\u001f\u007f-\u009f]'),
+  -- NULL for a DBA.
+  placed_by uuid default app.current_user_id() references app.users (id),
+  placed_at timestamptz not null default now(),
+  released_by uuid references app.users (id),
+  released_at timestamptz,
+  primary key (organization_id, id)
+);
+alter table app.legal_holds alter column reason set statistics 0;
+
+alter table app.legal_holds enable row level security;
+alter table app.legal_holds force row level security;
+drop policy if exists select_member on app.legal_holds;
+create policy select_member on app.legal_holds for select to callboard_api
+  using (organization_id = (select app.org_if('audit.read')));
+-- Without grants: app.place_legal_hold and app.release_legal_hold write, and these say which permission they need.
+drop policy if exists insert_member on app.legal_holds;
+create policy insert_member on app.legal_holds for insert to callboard_api
+  with check (organization_id = (select app.org_if('retention.manage')));
+drop policy if exists update_member on app.legal_holds;
+create policy update_member on app.legal_holds for update to callboard_api
+  using (organization_id = (select app.org_if('retention.manage')));
+drop policy if exists select_definer on app.legal_holds;
+create policy select_definer on app.legal_holds for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.legal_holds;
+create policy insert_definer on app.legal_holds for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists update_definer on app.legal_holds;
+create policy update_definer on app.legal_holds for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+grant select on app.legal_holds to callboard_api, callboard_definer;
+grant insert (reason), update (released_at, released_by) on app.legal_holds to callboard_definer;
+comment on table app.legal_holds is 'Why nothing of an organization may be deleted for good, and until when that was so.';
+comment on column app.legal_holds.placed_by is 'The member who placed it; null for a DBA, whose holds only a DBA releases.';
+
+select app_private.log_changes('app.legal_holds', 'legal_hold', '{"create": "place", "released_at": "release"}');
+
+create or replace function app_private.is_held(organization uuid) returns boolean
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return exists (select from app.legal_holds h where h.organization_id = organization and h.released_at is null);
+end
+$$;
+comment on function app_private.is_held(uuid) is 'Whether a legal hold keeps all that an organization has.';
+alter function app_private.is_held(uuid) owner to callboard_definer;
+revoke execute on function app_private.is_held(uuid) from public;
+
+create or replace view app.legal_hold_list with (security_invoker = true) as
+  select h.organization_id, h.id, h.placed_at,
+    json_build_object('id', h.id, 'reason', h.reason, 'placed_by', h.placed_by, 'placed_at', h.placed_at,
+      'released_by', h.released_by, 'released_at', h.released_at) as body
+  from app.legal_holds h;
+comment on view app.legal_hold_list is 'The organization''s legal holds, released ones too, with their JSON.';
+grant select on app.legal_hold_list to callboard_api, callboard_definer;
+
+create or replace function app.read_legal_hold(hold uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  organization uuid := app.require('audit.read');
+  answer app.answer;
+begin
+  select 200, h.body into answer.status, answer.body from app.legal_hold_list h where h.organization_id = organization and h.id = hold;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_legal_hold(uuid) is 'A legal hold, released or not. PT403 without audit.read, PT404.';
+revoke execute on function app.read_legal_hold(uuid) from public;
+grant execute on function app.read_legal_hold(uuid) to callboard_api;
+
+create or replace function app_private.hold_organization(organization uuid, why text) returns uuid
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  hold uuid;
+begin
+  -- A purge that is under way holds this row: it ends before the hold begins, and the next one sees it.
+  perform from app.organizations o where o.id = organization for no key update;
+  insert into app.legal_holds (reason) values (why) returning id into hold;
+  return hold;
+end
+$$;
+comment on function app_private.hold_organization(uuid, text) is 'Places a hold on the organization of this transaction.';
+alter function app_private.hold_organization(uuid, text) owner to callboard_definer;
+revoke execute on function app_private.hold_organization(uuid, text) from public;
+
+create or replace function app.place_legal_hold(why text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  organization uuid := app.require('retention.manage');
+  hold uuid := app_private.hold_organization(organization, why);
+begin
+  return (201, h.body, null, '/api/legal-holds/' || h.id)::app.answer
+    from app.legal_hold_list h where h.organization_id = organization and h.id = hold;
+end
+$$;
+comment on function app.place_legal_hold(text) is
+  'Keeps all that the organization has from being deleted for good, for a reason. PT403 without retention.manage, legal_holds_reason_given.';
+alter function app.place_legal_hold(text) owner to callboard_definer;
+revoke execute on function app.place_legal_hold(text) from public;
+grant execute on function app.place_legal_hold(text) to callboard_api;
+
+create or replace function app.release_legal_hold(hold uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  organization uuid := app.require('retention.manage');
+  h app.legal_holds;
+begin
+  select * into h from app.legal_holds x where x.organization_id = organization and x.id = hold for no key update;
+  if h.id is null then
+    perform app.refuse(404, 'not_found');
+  elsif h.released_at is not null then
+    perform app.refuse(409, 'legal_hold_released');
+  elsif h.placed_by is null then
+    perform app.refuse(409, 'legal_hold_not_yours');
+  end if;
+  update app.legal_holds x set released_at = statement_timestamp(), released_by = app.current_user_id()
+  where x.organization_id = organization and x.id = hold;
+  return (200, l.body, null, null)::app.answer
+    from app.legal_hold_list l where l.organization_id = organization and l.id = hold;
+end
+$$;
+comment on function app.release_legal_hold(uuid) is
+  'Ends a hold that a member has placed. PT403 without retention.manage, PT404, PT409 legal_hold_released, legal_hold_not_yours.';
+alter function app.release_legal_hold(uuid) owner to callboard_definer;
+revoke execute on function app.release_legal_hold(uuid) from public;
+grant execute on function app.release_legal_hold(uuid) to callboard_api;
+
+-- The same for a DBA, also of an organization that has been deleted. In the organization's context,
+-- as all writing is, and without it afterwards.
+create or replace function app_private.place_legal_hold(of_slug text, why text) returns uuid
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  organization uuid := app_private.slug_organization(of_slug);
+  hold uuid;
+begin
+  if organization is null then
+    perform app.refuse(404, 'not_found', format('There is no organization %s.', of_slug));
+  end if;
+  perform app_private.set_context(null, null, organization);
+  hold := app_private.hold_organization(organization, why);
+  perform app_private.set_context(null, null);
+  return hold;
+end
+$$;
+comment on function app_private.place_legal_hold(text, text) is
+  'Keeps all that an organization (by slug) has from being deleted for good, until a DBA releases it; for a reason, which its members read. Returns the hold''s id. PT404, legal_holds_reason_given.';
+alter function app_private.place_legal_hold(text, text) owner to callboard_definer;
+revoke execute on function app_private.place_legal_hold(text, text) from public;
+
+create or replace function app_private.release_legal_hold(hold uuid) returns void
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  organization uuid := (select h.organization_id from app.legal_holds h where h.id = hold and h.released_at is null);
+begin
+  if organization is null then
+    perform app.refuse(404, 'not_found', 'There is no such hold, or it has been released.');
+  end if;
+  perform app_private.set_context(null, null, organization);
+  update app.legal_holds h set released_at = statement_timestamp() where h.organization_id = organization and h.id = hold;
+  perform app_private.set_context(null, null);
+end
+$$;
+comment on function app_private.release_legal_hold(uuid) is 'Ends a hold, whoever has placed it. PT404.';
+alter function app_private.release_legal_hold(uuid) owner to callboard_definer;
+revoke execute on function app_private.release_legal_hold(uuid) from public;
+--! EndIncluded legal_holds.sql
+--! Included event_retention.sql
+-- How long events are kept, and how personal details leave them before that.
+
+create table if not exists app.event_retentions (
+  -- No foreign key: like the log, it outlives the organization.
+  organization_id uuid primary key default app.current_org(),
+  days integer not null constraint event_retentions_days_range check (days between 90 and 3650)
+);
+alter table app.event_retentions alter column days set statistics 0;
+alter table app.event_retentions enable row level security;
+alter table app.event_retentions force row level security;
+drop policy if exists select_member on app.event_retentions;
+create policy select_member on app.event_retentions for select to callboard_api
+  using (organization_id = (select app.org_if('audit.read')));
+-- Without grants: app.set_event_retention writes, and they say which permission it needs.
+drop policy if exists insert_member on app.event_retentions;
+create policy insert_member on app.event_retentions for insert to callboard_api
+  with check (organization_id = (select app.org_if('audit.manage')));
+drop policy if exists update_member on app.event_retentions;
+create policy update_member on app.event_retentions for update to callboard_api
+  using (organization_id = (select app.org_if('audit.manage')));
+drop policy if exists select_definer on app.event_retentions;
+create policy select_definer on app.event_retentions for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.event_retentions;
+create policy insert_definer on app.event_retentions for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists update_definer on app.event_retentions;
+create policy update_definer on app.event_retentions for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+grant select on app.event_retentions to callboard_api, callboard_definer;
+grant insert (days), update (days) on app.event_retentions to callboard_definer;
+comment on table app.event_retentions is 'For how many days an organization''s events are kept, where that is not 365.';
+
+select app_private.log_changes('app.event_retentions', 'audit', '{"create": "set_retention", "update": "set_retention"}', 'organization_id');
+
+create or replace function app.read_event_retention() returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  organization uuid := app.require('audit.read');
+begin
+  return (null, json_build_object('days', coalesce((select r.days from app.event_retentions r where r.organization_id = organization), 365)),
+    null, null)::app.answer;
+end
+$$;
+comment on function app.read_event_retention() is 'For how many days the organization''s events are kept. PT403 without audit.read.';
+revoke execute on function app.read_event_retention() from public;
+grant execute on function app.read_event_retention() to callboard_api, callboard_definer;
+
+create or replace function app.set_event_retention(new_days integer) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app.require('audit.manage');
+  insert into app.event_retentions as r (days) values (new_days)
+  on conflict (organization_id) do update set days = excluded.days;
+  return app.read_event_retention();
+end
+$$;
+comment on function app.set_event_retention(integer) is 'Keeps the organization''s events for so many days from now on. PT403 without audit.manage.';
+alter function app.set_event_retention(integer) owner to callboard_definer;
+revoke execute on function app.set_event_retention(integer) from public;
+grant execute on function app.set_event_retention(integer) to callboard_api;
+
+create or replace function app.purge_events() returns bigint
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  organization uuid;
+  before timestamptz;
+  gone bigint;
+  purged bigint := 0;
+begin
+  loop
+    organization := app_private.next_logged(organization, '0001-01-01 00:00:00+00', now() - interval '90 days');
+    exit when organization is null;
+    continue when app_private.is_held(organization);
+    before := now() - make_interval(days => coalesce((select r.days from app.event_retentions r where r.organization_id = organization), 365));
+    -- What is not sealed yet stays: it would leave no trace.
+    delete from app.event_log l
+    where l.organization_id = organization and l.occurred_at < before
+      and exists (select from app.event_seals s where s.organization_id = organization and s.event_id = l.id);
+    get diagnostics gone = row_count;
+    if gone > 0 then
+      perform app_private.log_event(organization, 'audit.purge', 'organization', organization,
+        jsonb_build_object('new', jsonb_build_object('before', before, 'events', gone)));
+      purged := purged + gone;
+    end if;
+  end loop;
+  return purged;
+end
+$$;
+comment on function app.purge_events() is
+  'Deletes the sealed events that are older than their organization keeps them, unless a legal hold does, and logs until when (audit.purge); says how many. Once a day, before app.maintain_event_partitions.';
+alter function app.purge_events() owner to callboard_definer;
+revoke execute on function app.purge_events() from public;
+grant execute on function app.purge_events() to callboard_worker;
+
+create or replace function app_private.erase_events(about uuid) returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  erased bigint := 0;
+  found_in record;
+begin
+  for found_in in
+    with gone as (
+      update app.event_log l set erased_at = now(), changes = null, request_id = null, ip = null, salt = null
+      where (l.actor_id = about or l.resource_id = about) and l.erased_at is null and l.action not in ('audit.purge', 'audit.erase')
+      returning l.organization_id
+    )
+    select g.organization_id, count(*) as events from gone g group by 1
+  loop
+    if app_private.is_held(found_in.organization_id) then
+      perform app.refuse(409, 'legal_hold', format('The organization %s has a legal hold: nothing of its events may be erased.', found_in.organization_id));
+    end if;
+    -- app.verify_events finds it by the moment and by what it is about.
+    perform app_private.log_event(found_in.organization_id, 'audit.erase', 'details', about,
+      jsonb_build_object('new', jsonb_build_object('events', found_in.events)));
+    erased := erased + found_in.events;
+  end loop;
+  return erased;
+end
+$$;
+comment on function app_private.erase_events(uuid) is
+  'Erases changes, request id and address of all events that a user did, or that are about the user or thing with this id; what is left stays verifiable. Logs audit.erase in each organization; says how many. PT409 legal_hold if one of them has one: then nothing is erased.';
+alter function app_private.erase_events(uuid) owner to callboard_definer;
+revoke execute on function app_private.erase_events(uuid) from public;
+--! EndIncluded event_retention.sql
+--! Included event_reading.sql
+-- How members read their organization's events; that is an event, too.
+
+create or replace view app.event_list with (security_invoker = true) as
+  select e.organization_id, e.id, e.occurred_at, e.actor_id, e.action, e.resource_type, e.resource_id,
+    json_build_object('id', e.id, 'occurred_at', e.occurred_at, 'actor_kind', e.actor_kind, 'actor_id', e.actor_id, 'actor_name', u.display_name,
+      'action', e.action, 'resource_type', e.resource_type, 'resource_id', e.resource_id, 'changes', e.changes,
+      'request_id', e.request_id, 'ip', host(e.ip), 'session_id', e.session_id, 'erased_at', e.erased_at) as body
+  from app.event_log e
+  left join app.users u on u.id = e.actor_id;
+comment on view app.event_list is 'The organization''s events, with their JSON; the actor''s name as long as they are a colleague.';
+grant select on app.event_list to callboard_api;
+
+create or replace function app.read_event(event uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  organization uuid := app.require('audit.read');
+  answer app.answer;
+begin
+  select null, l.body, null, null into answer from app.event_list l
+  where l.organization_id = organization and l.id = event
+    -- The id says when; rounded, so a little around it.
+    and l.occurred_at between app.event_time(event) - interval '2 milliseconds' and app.event_time(event) + interval '2 milliseconds';
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_event(uuid) is 'An event. PT403 without audit.read, PT404.';
+revoke execute on function app.read_event(uuid) from public;
+grant execute on function app.read_event(uuid) to callboard_api;
+
+create or replace function app.verify_own_events(after_seq bigint, at_most bigint) returns app.answer
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return (null, app.verify_events(app.require('audit.read'), null, null, after_seq, at_most), null, null)::app.answer;
+end
+$$;
+comment on function app.verify_own_events(bigint, bigint) is 'app.verify_events for the organization of the token. PT403 without audit.read.';
+alter function app.verify_own_events(bigint, bigint) owner to callboard_definer;
+revoke execute on function app.verify_own_events(bigint, bigint) from public;
+grant execute on function app.verify_own_events(bigint, bigint) to callboard_api;
+
+create or replace function app.log_reading(what text, of_event uuid default null, filters jsonb default null) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  organization uuid := app.require('audit.read');
+  given jsonb := nullif(jsonb_strip_nulls(filters), '{}');
+begin
+  if what not in ('audit.read', 'audit.verify') or length(given::text) > 2000 then
+    perform app.refuse(400, 'invalid_value', 'This is no reading of the event log.');
+  end if;
+  perform app_private.log_event(organization, what, 'event', of_event,
+    case when given is not null then jsonb_build_object('new', given) end);
+end
+$$;
+comment on function app.log_reading(text, uuid, jsonb) is
+  'Logs that the event log is read (audit.read, with the filters) or verified (audit.verify). PT403 without audit.read.';
+alter function app.log_reading(text, uuid, jsonb) owner to callboard_definer;
+revoke execute on function app.log_reading(text, uuid, jsonb) from public;
+grant execute on function app.log_reading(text, uuid, jsonb) to callboard_api;
+--! EndIncluded event_reading.sql
+--! Included idempotency.sql
+-- Answers to POST requests that carried an Idempotency-Key, kept for a day, so that a client
+-- that lost the answer can ask again without doing the thing twice.
+
+create table if not exists app.idempotency_keys (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  user_id uuid not null default app.current_user_id() references app.users (id) on delete cascade,
+  key text not null constraint idempotency_keys_length check (length(key) between 1 and 200),
+  request_hash bytea not null,
+  answer app.answer,
+  created_at timestamptz not null default now(),
+  primary key (organization_id, user_id, key)
+);
+create index if not exists idempotency_keys_created_at_idx on app.idempotency_keys (created_at);
+
+alter table app.idempotency_keys enable row level security;
+alter table app.idempotency_keys force row level security;
+
+-- The API has no grant: it goes through the two functions, which see one user's keys in one organization.
+drop policy if exists all_definer on app.idempotency_keys;
+create policy all_definer on app.idempotency_keys for all to callboard_definer
+  using (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
+-- The purge has no context, and sees only what is too old to be anybody's answer.
+drop policy if exists purge_definer on app.idempotency_keys;
+create policy purge_definer on app.idempotency_keys for all to callboard_definer
+  using ((select app.current_org()) is null and created_at < now() - interval '24 hours');
+grant select, insert, update, delete on app.idempotency_keys to callboard_definer;
+comment on table app.idempotency_keys is 'What was answered to a POST with an Idempotency-Key.';
+
+create or replace function app.claim_key(the_key text, hash bytea) returns setof app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  known app.idempotency_keys;
+begin
+  -- The policy shows this user's own; a key that is old is free, purged or not.
+  delete from app.idempotency_keys k where k.key = the_key and k.created_at < now() - interval '24 hours';
+  -- A request with the same key that is under way holds the row: this waits for its end.
+  insert into app.idempotency_keys (key, request_hash) values (the_key, hash) on conflict do nothing;
+  if found then
+    return;
+  end if;
+  select * into known from app.idempotency_keys k where k.key = the_key;
+  if known.request_hash is distinct from hash then
+    perform app.refuse(409, 'idempotency_key_reused', 'This Idempotency-Key was used for another request.');
+  end if;
+  return next known.answer;
+end
+$$;
+comment on function app.claim_key(text, bytea) is
+  'Takes an Idempotency-Key for this transaction, or returns the answer it was used for. PT409 idempotency_key_reused when the request differs.';
+alter function app.claim_key(text, bytea) owner to callboard_definer;
+revoke execute on function app.claim_key(text, bytea) from public;
+grant execute on function app.claim_key(text, bytea) to callboard_api;
+
+create or replace function app.keep_answer(the_key text, status integer, body json, etag text, location text) returns void
+language sql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  update app.idempotency_keys k set answer = (status, body, etag, location)::app.answer where k.key = the_key and k.answer is null;
+end;
+comment on function app.keep_answer(text, integer, json, text, text) is 'Keeps the answer to the request that claimed the key, in the same transaction.';
+alter function app.keep_answer(text, integer, json, text, text) owner to callboard_definer;
+revoke execute on function app.keep_answer(text, integer, json, text, text) from public;
+grant execute on function app.keep_answer(text, integer, json, text, text) to callboard_api;
+--! EndIncluded idempotency.sql
+--! Included support.sql
+-- Superadmins: people who run the service and look into organizations that they do not belong to. That
+-- is no flag and no permission but another login of the database, callboard_support, which has what the
+-- API's login has and this door beside it. A grant, made by a DBA, says who, why, where and until when;
+-- each use is an event of the organization's own log, committed before anything is read.
+
+create table if not exists app_private.support_grants (
+  id uuid primary key default app.uuid_v7(),
+  user_id uuid not null references app.users (id),
+  -- NULL for all organizations.
+  organization_id uuid references app.organizations (id) on delete cascade,
+  reason text not null constraint support_grants_reason_given check (length(btrim(reason)) between 1 and 500 and reason !~ '[\u0001-\u001f\u007f-\u009f]'),
+  may_write boolean not null default false,
+  granted_by text not null default session_user,
+  created_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  revoked_at timestamptz,
+  constraint support_grants_expires_later check (expires_at > created_at)
+);
+create index if not exists support_grants_user_id_idx on app_private.support_grants (user_id);
+create index if not exists support_grants_organization_id_idx on app_private.support_grants (organization_id);
+alter table app_private.support_grants enable row level security;
+alter table app_private.support_grants force row level security;
+drop policy if exists all_definer on app_private.support_grants;
+create policy all_definer on app_private.support_grants for all to callboard_definer using (true);
+grant select, insert, update on app_private.support_grants to callboard_definer;
+comment on table app_private.support_grants is 'Who may look into an organization, or all, as a superadmin: why, until when, and whether they may write. Made by a DBA.';
+
+create or replace function app_private.grant_support(
+  address text, why text, until timestamptz, slug text default null, may_write boolean default false
+) returns uuid
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  who uuid := (select u.id from app.users u where lower(u.email) = lower(address));
+  organization uuid := app_private.slug_organization(slug);
+  id uuid;
+begin
+  if who is null then
+    perform app.refuse(404, 'not_found', format('There is no account %s.', address));
+  elsif slug is not null and organization is null then
+    perform app.refuse(404, 'not_found', format('There is no organization %s.', slug));
+  end if;
+  insert into app_private.support_grants as g (user_id, organization_id, reason, may_write, granted_by, expires_at)
+  values (who, organization, why, grant_support.may_write, session_user, until) returning g.id into id;
+  perform app_private.log_event(organization, 'auth.superadmin.granted', 'support_grant', id,
+    jsonb_build_object('new', jsonb_build_object('user_id', who, 'reason', why, 'may_write', grant_support.may_write, 'expires_at', until)));
+  return id;
+end
+$$;
+comment on function app_private.grant_support(text, text, timestamptz, text, boolean) is
+  'Lets somebody (by address) into an organization (by slug; all without one) as a superadmin, for a reason, until then. Returns the grant''s id. PT404, support_grants_reason_given, support_grants_expires_later.';
+alter function app_private.grant_support(text, text, timestamptz, text, boolean) owner to callboard_definer;
+revoke execute on function app_private.grant_support(text, text, timestamptz, text, boolean) from public;
+
+create or replace function app_private.revoke_support(the_grant uuid) returns void
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  g app_private.support_grants;
+begin
+  update app_private.support_grants x set revoked_at = now() where x.id = the_grant and x.revoked_at is null returning x.* into g;
+  if g.id is null then
+    perform app.refuse(404, 'not_found', 'There is no such grant, or it has been revoked.');
+  end if;
+  perform app_private.log_event(g.organization_id, 'auth.superadmin.revoked', 'support_grant', g.id);
+end
+$$;
+comment on function app_private.revoke_support(uuid) is 'Ends a grant: the next request with it is refused. PT404.';
+alter function app_private.revoke_support(uuid) owner to callboard_definer;
+revoke execute on function app_private.revoke_support(uuid) from public;
+
+create or replace function app_private.live_support_grant(of_user uuid, of_organization uuid) returns app_private.support_grants
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  g app_private.support_grants;
+begin
+  select * into g from app_private.support_grants x
+  where x.user_id = of_user and x.revoked_at is null and x.expires_at > now()
+    and (x.organization_id is null or x.organization_id = of_organization)
+  order by x.may_write desc, x.expires_at desc limit 1;
+  if g.id is null or of_organization is not null and not exists (select from app.organizations o where o.id = of_organization) then
+    -- The same, whether there is such an organization or not.
+    perform app.refuse(403, 'support_grant_needed');
+  end if;
+  return g;
+end
+$$;
+comment on function app_private.live_support_grant(uuid, uuid) is
+  'The grant by which a user may look into an organization, or with null, into all. PT403 support_grant_needed.';
+alter function app_private.live_support_grant(uuid, uuid) owner to callboard_definer;
+revoke execute on function app_private.live_support_grant(uuid, uuid) from public;
+
+create or replace function app.use_support(session_secret text, organization uuid, what text, request_id text, ip inet) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  s app.sessions := app_private.live_session(session_secret);
+  g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
+begin
+  perform app_private.set_context(s.user_id, s.id, null, null, '{}', request_id, ip);
+  perform app_private.log_event(organization, 'auth.superadmin.used', 'support_grant', g.id,
+    jsonb_build_object('new', jsonb_build_object('request', left(what, 200), 'reason', g.reason, 'may_write', g.may_write)));
+end
+$$;
+comment on function app.use_support(text, uuid, text, text, inet) is
+  'Says in the log of an organization (or with null, in nobody''s) that a superadmin is about to do something. In a transaction of its own, committed before. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
+alter function app.use_support(text, uuid, text, text, inet) owner to callboard_definer;
+revoke execute on function app.use_support(text, uuid, text, text, inet) from public;
+grant execute on function app.use_support(text, uuid, text, text, inet) to callboard_support;
+
+create or replace function app.enter_support(session_secret text, organization uuid, request_id text, ip inet) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  s app.sessions := app_private.live_session(session_secret);
+  g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
+begin
+  -- A transaction that only reads cannot be made to write any more, so in it they may all.
+  perform app_private.set_context(s.user_id, s.id, organization, 'superadmin', array(
+    select p.name from app.permissions p
+    where g.may_write or p.name like '%.read' or current_setting('transaction_read_only')::boolean order by p.name), request_id, ip);
+end
+$$;
+comment on function app.enter_support(text, uuid, text, inet) is
+  'Opens this transaction for a superadmin: in an organization with all that there is to read, and to write if the grant says so. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
+alter function app.enter_support(text, uuid, text, inet) owner to callboard_definer;
+revoke execute on function app.enter_support(text, uuid, text, inet) from public;
+grant execute on function app.enter_support(text, uuid, text, inet) to callboard_support;
+
+create or replace function app.support_token(session_secret text, organization uuid) returns app.answer
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  s app.sessions := app_private.live_session(session_secret);
+  g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
+begin
+  return (200, json_build_object('user_id', s.user_id, 'organization_id', organization, 'role', null, 'permissions', array(
+    select p.name from app.permissions p where g.may_write or p.name like '%.read' order by p.name)), null, null)::app.answer;
+end
+$$;
+comment on function app.support_token(text, uuid) is 'What the access token of a superadmin says. PT401, PT403 support_grant_needed.';
+alter function app.support_token(text, uuid) owner to callboard_definer;
+revoke execute on function app.support_token(text, uuid) from public;
+grant execute on function app.support_token(text, uuid) to callboard_support;
+
+create or replace function app.support_organization(session_secret text, slug text) returns uuid
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  s app.sessions := app_private.live_session(session_secret);
+  organization uuid := app_private.slug_organization(slug);
+begin
+  -- Without a grant one is not told whether there is such an organization.
+  perform app_private.live_support_grant(s.user_id, coalesce(organization, app_private.nobody()));
+  return organization;
+end
+$$;
+comment on function app.support_organization(text, text) is 'The organization with a slug, for a superadmin who may look into it. PT401, PT403 support_grant_needed.';
+alter function app.support_organization(text, text) owner to callboard_definer;
+revoke execute on function app.support_organization(text, text) from public;
+grant execute on function app.support_organization(text, text) to callboard_support;
+
+create or replace function app.list_all_organizations(matching text, after text, how_many integer) returns app.answer
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  last json := convert_from(decode(rpad(translate(after, '-_', '+/'), (length(after) + 3) / 4 * 4, '='), 'base64'), 'UTF8')::json;
+begin
+  -- Only app.enter_support gives this role, and without an organization only for a grant for all.
+  if app.current_user_id() is null or app.current_org() is not null or current_setting('app.role') <> 'superadmin' then
+    perform app.refuse(403, 'support_grant_needed');
+  elsif last ->> 1 is null and after is not null then
+    perform app.refuse(400, 'invalid_cursor', 'Take the cursor from next_cursor of the page before.');
+  end if;
+  return (
+    with found as (
+      select o.id, o.name, row_number() over (order by o.name, o.id) as n, json_build_object('id', o.id, 'name', o.name, 'slug', o.slug,
+        'members', (select count(*) from app.memberships m where m.organization_id = o.id and m.deleted_at is null),
+        'created_at', o.created_at, 'deleted_at', o.deleted_at) as body
+      from app.organizations o
+      where (matching is null or o.name ilike '%' || regexp_replace(matching, '([\\%_])', '\\\1', 'g') || '%')
+        and (last is null or (o.name, o.id) > (last ->> 0, (last ->> 1)::uuid))
+      order by o.name, o.id limit how_many + 1)
+    select (200, json_build_object('items', coalesce(json_agg(f.body order by f.n) filter (where f.n <= how_many), '[]'),
+      'next_cursor', case when count(*) > how_many then translate(encode(convert_to(
+        (json_agg(json_build_array(f.name, f.id)) filter (where f.n = how_many) -> 0)::text, 'UTF8'), 'base64'), E'+/=\n', '-_') end), null, null)::app.answer
+    from found f);
+exception when data_exception then
+  perform app.refuse(400, 'invalid_cursor', 'Take the cursor from next_cursor of the page before.');
+end
+$$;
+comment on function app.list_all_organizations(text, text, integer) is
+  'For a superadmin with a grant for all organizations: a page of them by name, deleted ones too. PT400 invalid_cursor, PT403 support_grant_needed.';
+alter function app.list_all_organizations(text, text, integer) owner to callboard_definer;
+revoke execute on function app.list_all_organizations(text, text, integer) from public;
+grant execute on function app.list_all_organizations(text, text, integer) to callboard_support;
+--! EndIncluded support.sql
+--! Included purge.sql
+-- What goes, and when: the retention of what belongs to no organization's work. The worker calls
+-- this every hour (src/jobs/schedule.ts). What organizations have deleted: deletion_purge.sql.
+
+create or replace function app.purge_expired() returns jsonb
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  gone jsonb := '{}';
+  n bigint;
+begin
+  -- Refresh tokens that could renew nothing any more.
+  delete from app_private.refresh_tokens t where t.used_at < now() - app_private.session_lifetime();
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('refresh_tokens', n);
+
+  -- Ended sessions, with the refresh tokens that they still have.
+  delete from app.sessions s where coalesce(s.revoked_at, s.expires_at) < now() - interval '90 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('sessions', n);
+
+  -- Links, used or not.
+  delete from app_private.email_tokens t where t.expires_at < now() - interval '90 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('email_tokens', n);
+
+  -- Answers to repeated requests: the policy purge_definer shows no others.
+  delete from app.idempotency_keys k where k.created_at < now() - interval '24 hours';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('idempotency_keys', n);
+
+  -- A mail whose job has ended, or is lost, without a word of the mail: nobody will send it.
+  update app_private.mails m
+  set failed_at = now(), data = m.data - 'token', last_error = coalesce(m.last_error, 'its job has ended')
+  where m.sent_at is null and m.failed_at is null and not exists (
+    select from graphile_worker._private_jobs j
+    where j.key = 'send_mail:' || m.id and (j.is_available or j.locked_at is not null));
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('mails_given_up', n);
+
+  delete from app_private.mails m where coalesce(m.sent_at, m.failed_at) < now() - interval '90 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('mails', n);
+
+  -- What was uploaded, with what was wrong with it.
+  delete from app.imports i where i.created_at < now() - interval '30 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('imports', n);
+
+  -- What programs told of their users: the policy purge_definer shows no newer ones. By organization, because so is the index.
+  delete from app.client_events e
+  where e.organization_id = any (array(select o.id from app.organizations o where not app_private.is_held(o.id)))
+    and e.received_at < now() - interval '90 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('client_events', n);
+
+  -- Counts, so that a year can be compared with the one before.
+  delete from app.api_use u
+  where u.organization_id = any (array(select o.id from app.organizations o)) and u.day < (now() at time zone 'UTC')::date - 800;
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('api_use', n);
+  delete from app.integration_use u
+  where u.organization_id = any (array(select o.id from app.organizations o)) and u.day < (now() at time zone 'UTC')::date - 800;
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('integration_use', n);
+  delete from app_private.use_batches b where b.added_at < now() - interval '7 days';
+
+  -- Whose files have gone long before.
+  delete from app.exports e where e.created_at < now() - interval '30 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('exports', n);
+
+  -- Jobs that were given up.
+  delete from graphile_worker._private_jobs j
+  where not j.is_available and j.locked_at is null and j.run_at < now() - interval '90 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('jobs', n);
+
+  return gone;
+end
+$$;
+comment on function app.purge_expired() is
+  'Deletes ended sessions, old links, client events, sent mails and failed jobs after 90 days, counts of use after 800, spent refresh tokens after 30, idempotency keys after one. Returns how many of each.';
+alter function app.purge_expired() owner to callboard_definer;
+revoke execute on function app.purge_expired() from public;
+grant execute on function app.purge_expired() to callboard_worker;
+--! EndIncluded purge.sql
+--! Included venues.sql
+-- Where shows happen. A venue gives its shows their time zone.
+
+create table if not exists app.venues (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  name text not null constraint venues_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  city text not null constraint venues_city_length check (length(city) between 1 and 200 and city !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(city) <> ''),
+  country char(2) not null constraint venues_country_format check (country ~ '^[A-Z]{2}$'),
+  time_zone text not null constraint venues_time_zone_exists check (app.is_time_zone(time_zone)),
+  capacity integer constraint venues_capacity_positive check (capacity > 0),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id)
+);
+create index if not exists venues_organization_id_name_idx on app.venues (organization_id, name, id) where deleted_at is null;
+create index if not exists venues_deletion_id_idx on app.venues (organization_id, deletion_id) where deletion_id is not null;
+alter table app.venues alter column name set statistics 0, alter column city set statistics 0, alter column capacity set statistics 0;
+
+alter table app.venues enable row level security;
+alter table app.venues force row level security;
+
+drop policy if exists select_member on app.venues;
+create policy select_member on app.venues for select to callboard_api, callboard_exporter
+  using (organization_id = (select app.org_if('shows.read')));
+drop policy if exists insert_member on app.venues;
+create policy insert_member on app.venues for insert to callboard_api
+  with check (organization_id = (select app.org_if('shows.write')));
+drop policy if exists update_member on app.venues;
+create policy update_member on app.venues for update to callboard_api
+  using (organization_id = (select app.org_if('shows.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.venues;
+create policy delete_member on app.venues for delete to callboard_api
+  using (organization_id = (select app.org_if('shows.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization.
+drop policy if exists select_definer on app.venues;
+create policy select_definer on app.venues for select to callboard_definer using (true);
+drop policy if exists update_definer on app.venues;
+create policy update_definer on app.venues for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.venues to callboard_api, callboard_definer, callboard_exporter;
+grant insert (name, city, country, time_zone, capacity), update (name, city, country, time_zone, capacity) on app.venues to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.venues to callboard_definer;
+
+comment on table app.venues is 'Places where shows happen, with the time zone that a show''s local times are in.';
+comment on column app.venues.country is 'ISO 3166-1 alpha-2 code.';
+
+drop trigger if exists _100_timestamps on app.venues;
+create trigger _100_timestamps before update on app.venues
+  for each row execute function app_private.tg__100_timestamps();
+
+select app_private.log_changes('app.venues', 'venue');
+
+create or replace view app.venue_list with (security_invoker = true) as
+  select v.organization_id, v.id, v.name, v.city, v.country, v.created_at, v.version,
+    json_build_object('id', v.id, 'name', v.name, 'city', v.city, 'country', v.country, 'time_zone', v.time_zone,
+      'capacity', v.capacity, 'created_at', v.created_at, 'updated_at', v.updated_at) as body,
+    v.deleted_at, v.deleted_by
+  from app.venues v;
+comment on view app.venue_list is 'The organization''s venues with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.venue_list to callboard_api, callboard_definer;
+
+create or replace function app.read_venue(venue uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  select 200, v.body, app.etag(v.version), '/api/venues/' || v.id into answer from app.venue_list v
+  where v.organization_id = (select app.current_org()) and v.id = venue and v.deleted_at is null;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_venue(uuid) is 'A venue. PT404.';
+revoke execute on function app.read_venue(uuid) from public;
+grant execute on function app.read_venue(uuid) to callboard_api, callboard_definer;
+
+create or replace function app.create_venue(body jsonb) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  given app.venues := jsonb_populate_record(null::app.venues, body);
+  answer app.answer;
+begin
+  insert into app.venues (name, city, country, time_zone, capacity)
+  values (given.name, given.city, given.country, given.time_zone, given.capacity) returning id into given.id;
+  answer := app.read_venue(given.id);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_venue(jsonb) is 'A new venue. PT403 without shows.write.';
+revoke execute on function app.create_venue(jsonb) from public;
+grant execute on function app.create_venue(jsonb) to callboard_api;
+
+create or replace function app.write_venue(venue uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  present app.venues;
+begin
+  select * into present from app.venues v
+  where v.organization_id = (select app.current_org()) and v.id = venue and v.deleted_at is null;
+  perform app.check_version(present.version, if_match);
+  perform app.require('shows.write');
+  -- Now that it may be locked, look again.
+  select * into present from app.venues v
+  where v.organization_id = (select app.current_org()) and v.id = venue and v.deleted_at is null for no key update;
+  perform app.check_version(present.version, if_match);
+  present := jsonb_populate_record(case when replaces then null::app.venues else present end, body);
+  update app.venues v
+  set (name, city, country, time_zone, capacity) = row (present.name, present.city, present.country, present.time_zone, present.capacity)
+  where v.organization_id = (select app.current_org()) and v.id = venue;
+  return app.read_venue(venue);
+end
+$$;
+comment on function app.write_venue(uuid, jsonb, boolean, text) is
+  'Changes a venue: the columns in the body or, with replaces, all of them (absent ones become null). PT403, PT404, PT412.';
+revoke execute on function app.write_venue(uuid, jsonb, boolean, text) from public;
+grant execute on function app.write_venue(uuid, jsonb, boolean, text) to callboard_api;
+
+create or replace function app.delete_venue(venue uuid, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return app_private.delete_row('app.venues', venue, if_match);
+end
+$$;
+comment on function app.delete_venue(uuid, text) is 'Deletes a venue that no show uses. PT403, PT404, PT409 shows_venue_exists, PT412.';
+alter function app.delete_venue(uuid, text) owner to callboard_definer;
+revoke execute on function app.delete_venue(uuid, text) from public;
+grant execute on function app.delete_venue(uuid, text) to callboard_api;
+
+create or replace function app.restore_venue(venue uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.restore_row('app.venues', venue);
+  return app.read_venue(venue);
+end
+$$;
+comment on function app.restore_venue(uuid) is 'Brings a deleted venue back. PT403, PT404.';
+alter function app.restore_venue(uuid) owner to callboard_definer;
+revoke execute on function app.restore_venue(uuid) from public;
+grant execute on function app.restore_venue(uuid) to callboard_api;
+--! EndIncluded venues.sql
+--! Included shows.sql
+-- Shows: one performance of one bill on one day at one venue.
+
+create table if not exists app.show_status_transitions (
+  from_status text not null,
+  to_status text not null,
+  primary key (from_status, to_status)
+);
+alter table app.show_status_transitions enable row level security;
+alter table app.show_status_transitions force row level security;
+drop policy if exists select_all on app.show_status_transitions;
+create policy select_all on app.show_status_transitions for select to callboard_api, callboard_definer using (true);
+drop policy if exists all_owner on app.show_status_transitions;
+create policy all_owner on app.show_status_transitions for all to callboard_owner using (true);
+grant select on app.show_status_transitions to callboard_api, callboard_definer;
+comment on table app.show_status_transitions is 'Reference: from which status a show may go to which.';
+
+insert into app.show_status_transitions (from_status, to_status) values
+  ('inquiry', 'hold'), ('inquiry', 'offer'), ('inquiry', 'cancelled'),
+  ('hold', 'inquiry'), ('hold', 'offer'), ('hold', 'confirmed'), ('hold', 'cancelled'),
+  ('offer', 'hold'), ('offer', 'confirmed'), ('offer', 'cancelled'),
+  ('confirmed', 'played'), ('confirmed', 'cancelled'), ('confirmed', 'postponed'),
+  ('postponed', 'hold'), ('postponed', 'confirmed'), ('postponed', 'cancelled'),
+  ('cancelled', 'inquiry'),
+  ('played', 'settled')
+on conflict do nothing;
+
+create table if not exists app.shows (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  title text not null constraint shows_title_length check (length(title) between 1 and 200 and title !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(title) <> ''),
+  artist text not null constraint shows_artist_length check (length(artist) between 1 and 200 and artist !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(artist) <> ''),
+  venue_id uuid,
+  show_on date not null constraint shows_show_on_range check (show_on between date '1900-01-01' and date '2199-12-31'),
+  doors_time time(0),
+  start_time time(0),
+  curfew_time time(0),
+  status text not null default 'inquiry' constraint shows_status_known check (
+    status in ('inquiry', 'hold', 'offer', 'confirmed', 'played', 'settled', 'cancelled', 'postponed')),
+  capacity integer constraint shows_capacity_positive check (capacity > 0),
+  tickets_sold integer not null default 0 constraint shows_tickets_sold_positive check (tickets_sold >= 0),
+  -- In the smallest unit of the currency; JSON numbers are exact up to 2^53 - 1.
+  fee_minor bigint constraint shows_fee_range check (fee_minor between 0 and 9007199254740991),
+  currency char(3) constraint shows_currency_format check (currency ~ '^[A-Z]{3}$'),
+  notes text constraint shows_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  source text constraint shows_source_length check (length(source) between 1 and 100 and source !~ '[\u0001-\u001f\u007f-\u009f]'),
+  external_ref text constraint shows_external_ref_length check (length(external_ref) between 1 and 200 and external_ref !~ '[\u0001-\u001f\u007f-\u009f]'),
+  primary key (organization_id, id),
+  constraint shows_external_ref_with_source check ((external_ref is null) = (source is null)),
+  constraint shows_venue_exists foreign key (organization_id, venue_id) references app.venues (organization_id, id),
+  constraint shows_doors_before_start check (doors_time <= start_time),
+  constraint shows_tickets_within_capacity check (tickets_sold <= capacity),
+  constraint shows_fee_with_currency check ((fee_minor is null) = (currency is null))
+);
+create index if not exists shows_organization_id_show_on_idx on app.shows (organization_id, show_on, id) where deleted_at is null;
+create index if not exists shows_organization_id_created_at_idx on app.shows (organization_id, created_at, id) where deleted_at is null;
+create index if not exists shows_organization_id_title_idx on app.shows (organization_id, title, id) where deleted_at is null;
+-- Also of those in the bin: app.search_shows looks there, too, and the foreign key does.
+create index if not exists shows_organization_id_venue_id_idx on app.shows (organization_id, venue_id, show_on);
+create index if not exists shows_search_idx on app.shows using gin (organization_id, (title || ' ' || artist) app_private.gin_trgm_ops);
+alter index app.shows_search_idx alter column 2 set statistics 0;
+alter table app.shows alter column title set statistics 0, alter column artist set statistics 0, alter column notes set statistics 0,
+  alter column capacity set statistics 0, alter column tickets_sold set statistics 0, alter column fee_minor set statistics 0;
+create unique index if not exists show_external_ref_taken on app.shows (organization_id, source, external_ref)
+  where deleted_at is null and external_ref is not null;
+alter table app.shows alter column source set statistics 0, alter column external_ref set statistics 0;
+create index if not exists shows_deletion_id_idx on app.shows (organization_id, deletion_id) where deletion_id is not null;
+
+alter table app.shows enable row level security;
+alter table app.shows force row level security;
+
+drop policy if exists select_member on app.shows;
+create policy select_member on app.shows for select to callboard_api, callboard_exporter
+  using (organization_id = (select app.org_if('shows.read')));
+drop policy if exists insert_member on app.shows;
+create policy insert_member on app.shows for insert to callboard_api
+  with check (organization_id = (select app.org_if('shows.write')));
+drop policy if exists update_member on app.shows;
+create policy update_member on app.shows for update to callboard_api
+  using (organization_id = (select app.org_if('shows.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.shows;
+create policy delete_member on app.shows for delete to callboard_api
+  using (organization_id = (select app.org_if('shows.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it searches,
+-- because a text match under a filtering policy cannot use an index (it is not leakproof).
+drop policy if exists select_definer on app.shows;
+create policy select_definer on app.shows for select to callboard_definer using (true);
+-- It imports, too, as the member that an import runs as.
+drop policy if exists insert_definer on app.shows;
+create policy insert_definer on app.shows for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists update_definer on app.shows;
+create policy update_definer on app.shows for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+-- Figures are computed of all organizations at once: see rollups.sql.
+drop policy if exists select_rollup on app.shows;
+create policy select_rollup on app.shows for select to callboard_rollup using (true);
+
+grant select on app.shows to callboard_api, callboard_definer, callboard_exporter, callboard_rollup;
+grant insert (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref),
+  update (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
+  on app.shows to callboard_api;
+grant insert (organization_id, title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes,
+    source, external_ref, created_by),
+  update (status, deleted_at, deleted_by, deletion_id) on app.shows to callboard_definer;
+
+comment on table app.shows is 'Performances, from the first inquiry to the settlement.';
+comment on column app.shows.start_time is 'Local time at the venue; a curfew at or before the start is on the next day.';
+comment on column app.shows.external_ref is 'What the show is called where it comes from (source); unique there.';
+comment on column app.shows.fee_minor is 'What the artist is paid, in the smallest unit of the currency.';
+
+select app_private.log_changes('app.shows', 'show');
+
+create or replace function app_private.tg_shows__200_status() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  -- There is no way out of settled but app.reopen_settlement, which asks for another permission and a reason.
+  if current_user = 'callboard_definer' and old.status = 'settled' and new.status = 'played' then
+    return new;
+  end if;
+  if not exists (select from app.show_status_transitions t where t.from_status = old.status and t.to_status = new.status) then
+    perform app.refuse(409, 'show_status_transition', format('A show cannot go from %s to %s.', old.status, new.status));
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg_shows__200_status() is 'PT409 show_status_transition for a change that app.show_status_transitions does not list.';
+revoke execute on function app_private.tg_shows__200_status() from public;
+
+drop trigger if exists _100_timestamps on app.shows;
+create trigger _100_timestamps before update on app.shows
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _200_status on app.shows;
+create trigger _200_status before update on app.shows
+  for each row when (new.status is distinct from old.status) execute function app_private.tg_shows__200_status();
+
+-- A show may not be booked into a venue that is deleted; locking the venue's row makes a
+-- deletion at the same moment wait and then see the show.
+create or replace function app_private.tg_shows__300_venue() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  perform from app.venues v
+  where v.organization_id = new.organization_id and v.id = new.venue_id and v.deleted_at is null for share;
+  if not found then
+    perform app.refuse(409, 'shows_venue_exists', 'There is no such venue.');
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg_shows__300_venue() is 'PT409 shows_venue_exists for a venue that is not there, is deleted or is another organization''s.';
+alter function app_private.tg_shows__300_venue() owner to callboard_definer;
+revoke execute on function app_private.tg_shows__300_venue() from public;
+
+drop trigger if exists _300_venue_insert on app.shows;
+create trigger _300_venue_insert before insert on app.shows
+  for each row when (new.venue_id is not null) execute function app_private.tg_shows__300_venue();
+drop trigger if exists _300_venue_change on app.shows;
+create trigger _300_venue_change before update on app.shows
+  for each row when (new.venue_id is not null and new.venue_id is distinct from old.venue_id)
+  execute function app_private.tg_shows__300_venue();
+--! EndIncluded shows.sql
+--! Included show_commands.sql
+-- What can be done with a show; the table is in shows.sql.
+
+create or replace view app.show_list with (security_invoker = true) as
+  select s.organization_id, s.id, s.title, s.artist, s.venue_id, s.show_on, s.status, s.created_at, s.version,
+    json_build_object(
+      'id', s.id, 'title', s.title, 'artist', s.artist,
+      'venue_id', s.venue_id, 'venue_name', v.name, 'venue_city', v.city, 'time_zone', v.time_zone,
+      'show_on', s.show_on,
+      'doors_time', to_char(s.doors_time, 'HH24:MI'), 'start_time', to_char(s.start_time, 'HH24:MI'),
+      'curfew_time', to_char(s.curfew_time, 'HH24:MI'),
+      'starts_at', (s.show_on + s.start_time) at time zone v.time_zone,
+      'status', s.status, 'capacity', s.capacity, 'tickets_sold', s.tickets_sold,
+      'fee_minor', s.fee_minor, 'currency', s.currency, 'notes', s.notes, 'source', s.source, 'external_ref', s.external_ref,
+      'created_by', s.created_by, 'created_at', s.created_at, 'updated_at', s.updated_at) as body,
+    s.deleted_at, s.deleted_by, s.source, s.external_ref
+  from app.shows s
+  left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id;
+comment on view app.show_list is 'The organization''s shows with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.show_list to callboard_api, callboard_definer;
+
+-- Few rows are expected, so that a list looks these up instead of looking for them among all shows.
+create or replace function app.search_shows(q text) returns setof uuid
+language plpgsql stable rows 20 security definer
+set search_path = ''
+set client_min_messages = 'error'
+-- How many rows a text finds is known only when the text is.
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  -- The organization is compared as a value, not through a policy: under one the index is no use.
+  organization uuid := app.org_if('shows.read');
+  pattern text := '%' || regexp_replace(q, '([\\%_])', '\\\1', 'g') || '%';
+begin
+  return query
+    select s.id from app.shows s where s.organization_id = organization and (s.title || ' ' || s.artist) ilike pattern
+    union
+    -- The venues first, as an array: joined, PostgreSQL would read all shows.
+    select s.id from app.shows s
+    where s.organization_id = organization and s.venue_id = any (array(
+      select v.id from app.venues v where v.organization_id = organization and (v.name || ' ' || v.city) ilike pattern));
+end
+$$;
+comment on function app.search_shows(text) is 'Ids of the organization''s shows whose title and artist, or venue and city, contain the text in any case.';
+alter function app.search_shows(text) owner to callboard_definer;
+revoke execute on function app.search_shows(text) from public;
+grant execute on function app.search_shows(text) to callboard_api;
+
+create or replace function app.read_show(show uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  select 200, s.body, app.etag(s.version), '/api/shows/' || s.id into answer from app.show_list s
+  where s.organization_id = (select app.current_org()) and s.id = show and s.deleted_at is null;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_show(uuid) is 'A show. PT404.';
+revoke execute on function app.read_show(uuid) from public;
+grant execute on function app.read_show(uuid) to callboard_api, callboard_definer;
+
+create or replace function app.create_show(body jsonb) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  n app.shows := jsonb_populate_record(null::app.shows, body);
+  answer app.answer;
+begin
+  insert into app.shows (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
+  values (n.title, n.artist, n.venue_id, n.show_on, n.doors_time, n.start_time, n.curfew_time, coalesce(n.status, 'inquiry'),
+    n.capacity, coalesce(n.tickets_sold, 0), n.fee_minor, n.currency, n.notes, n.source, n.external_ref)
+  returning id into n.id;
+  answer := app.read_show(n.id);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_show(jsonb) is 'A new show. PT403 without shows.write, PT409 shows_venue_exists.';
+revoke execute on function app.create_show(jsonb) from public;
+grant execute on function app.create_show(jsonb) to callboard_api;
+
+create or replace function app.write_show(show uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  n app.shows;
+begin
+  select * into n from app.shows s where s.organization_id = (select app.current_org()) and s.id = show and s.deleted_at is null;
+  perform app.check_version(n.version, if_match);
+  perform app.require('shows.write');
+  -- Now that it may be locked, look again.
+  select * into n from app.shows s
+  where s.organization_id = (select app.current_org()) and s.id = show and s.deleted_at is null for no key update;
+  perform app.check_version(n.version, if_match);
+  n := jsonb_populate_record(case when replaces then null::app.shows else n end, body);
+  update app.shows s
+  set (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
+    = row (n.title, n.artist, n.venue_id, n.show_on, n.doors_time, n.start_time, n.curfew_time, coalesce(n.status, 'inquiry'),
+      n.capacity, coalesce(n.tickets_sold, 0), n.fee_minor, n.currency, n.notes, n.source, n.external_ref)
+  where s.organization_id = (select app.current_org()) and s.id = show;
+  return app.read_show(show);
+end
+$$;
+comment on function app.write_show(uuid, jsonb, boolean, text) is
+  'Changes a show: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409, PT412.';
+revoke execute on function app.write_show(uuid, jsonb, boolean, text) from public;
+grant execute on function app.write_show(uuid, jsonb, boolean, text) to callboard_api;
+
+create or replace function app.delete_show(show uuid, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return app_private.delete_row('app.shows', show, if_match);
+end
+$$;
+comment on function app.delete_show(uuid, text) is 'Deletes a show until it is restored. PT403, PT404, PT412.';
+alter function app.delete_show(uuid, text) owner to callboard_definer;
+revoke execute on function app.delete_show(uuid, text) from public;
+grant execute on function app.delete_show(uuid, text) to callboard_api;
+
+create or replace function app.restore_show(show uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.restore_row('app.shows', show);
+  return app.read_show(show);
+end
+$$;
+comment on function app.restore_show(uuid) is 'Brings a deleted show back. PT403, PT404, PT409 parent_deleted.';
+alter function app.restore_show(uuid) owner to callboard_definer;
+revoke execute on function app.restore_show(uuid) from public;
+grant execute on function app.restore_show(uuid) to callboard_api;
+--! EndIncluded show_commands.sql
+--! Included finance_categories.sql
+-- What income and expenses are for: a list of each organization's own, with which it begins.
+
+create table if not exists app.finance_categories (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  kind text not null constraint finance_categories_kind_known check (kind in ('income', 'expense')),
+  name text not null constraint finance_categories_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  -- So that a record and its category are of one kind.
+  constraint finance_categories_id_kind_key unique (organization_id, id, kind)
+);
+create unique index if not exists finance_category_name_taken on app.finance_categories (organization_id, kind, lower(name)) where deleted_at is null;
+alter index app.finance_category_name_taken alter column 3 set statistics 0;
+create index if not exists finance_categories_deletion_id_idx on app.finance_categories (organization_id, deletion_id) where deletion_id is not null;
+alter table app.finance_categories alter column name set statistics 0;
+
+alter table app.finance_categories enable row level security;
+alter table app.finance_categories force row level security;
+
+drop policy if exists select_member on app.finance_categories;
+create policy select_member on app.finance_categories for select to callboard_api, callboard_exporter
+  using (organization_id = (select app.org_if('finance.read')));
+drop policy if exists insert_member on app.finance_categories;
+create policy insert_member on app.finance_categories for insert to callboard_api
+  with check (organization_id = (select app.org_if('finance.write')));
+drop policy if exists update_member on app.finance_categories;
+create policy update_member on app.finance_categories for update to callboard_api
+  using (organization_id = (select app.org_if('finance.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.finance_categories;
+create policy delete_member on app.finance_categories for delete to callboard_api
+  using (organization_id = (select app.org_if('finance.delete')));
+
+-- Founding an organization, deleting and restoring are the definer's, within the current organization.
+drop policy if exists select_definer on app.finance_categories;
+create policy select_definer on app.finance_categories for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.finance_categories;
+create policy insert_definer on app.finance_categories for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists update_definer on app.finance_categories;
+create policy update_definer on app.finance_categories for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+-- Figures are computed of all organizations at once: see rollups.sql.
+drop policy if exists select_rollup on app.finance_categories;
+create policy select_rollup on app.finance_categories for select to callboard_rollup using (true);
+
+grant select on app.finance_categories to callboard_api, callboard_definer, callboard_exporter, callboard_rollup;
+grant insert (kind, name), update (name) on app.finance_categories to callboard_api;
+grant insert (organization_id, kind, name), update (deleted_at, deleted_by, deletion_id) on app.finance_categories to callboard_definer;
+
+comment on table app.finance_categories is 'What income and expenses of the organization are for.';
+
+drop trigger if exists _100_timestamps on app.finance_categories;
+create trigger _100_timestamps before update on app.finance_categories
+  for each row execute function app_private.tg__100_timestamps();
+
+select app_private.log_changes('app.finance_categories', 'finance_category');
+
+create or replace function app_private.tg_organizations__500_finance_categories() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  insert into app.finance_categories (organization_id, kind, name)
+  select new.id, c.kind, c.name
+  from (values
+    ('income', 'Ticket sales'), ('income', 'Guarantee'), ('income', 'Merchandise'), ('income', 'Sponsorship'), ('income', 'Other income'),
+    ('expense', 'Artist fees'), ('expense', 'Venue hire'), ('expense', 'Production'), ('expense', 'Crew'), ('expense', 'Travel'),
+    ('expense', 'Accommodation'), ('expense', 'Catering'), ('expense', 'Marketing'), ('expense', 'Insurance'),
+    ('expense', 'Taxes and licences'), ('expense', 'Other expenses')) as c (kind, name);
+  return null;
+end
+$$;
+comment on function app_private.tg_organizations__500_finance_categories() is 'Gives a new organization the categories with which it begins.';
+alter function app_private.tg_organizations__500_finance_categories() owner to callboard_definer;
+revoke execute on function app_private.tg_organizations__500_finance_categories() from public;
+create or replace trigger _500_finance_categories after insert on app.organizations
+  for each row execute function app_private.tg_organizations__500_finance_categories();
+
+create or replace view app.finance_category_list with (security_invoker = true) as
+  select c.organization_id, c.id, c.kind, c.name, c.version,
+    json_build_object('id', c.id, 'kind', c.kind, 'name', c.name, 'created_at', c.created_at, 'updated_at', c.updated_at) as body,
+    c.deleted_at, c.deleted_by
+  from app.finance_categories c;
+comment on view app.finance_category_list is 'The organization''s categories with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.finance_category_list to callboard_api, callboard_definer;
+
+create or replace function app.read_finance_category(category uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  select 200, c.body, app.etag(c.version), '/api/finance-categories/' || c.id into answer from app.finance_category_list c
+  where c.organization_id = (select app.current_org()) and c.id = category and c.deleted_at is null;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_finance_category(uuid) is 'A category. PT404.';
+revoke execute on function app.read_finance_category(uuid) from public;
+grant execute on function app.read_finance_category(uuid) to callboard_api, callboard_definer;
+
+create or replace function app.create_finance_category(body jsonb) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  category uuid;
+  answer app.answer;
+begin
+  insert into app.finance_categories (kind, name) values (body ->> 'kind', body ->> 'name') returning id into category;
+  answer := app.read_finance_category(category);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_finance_category(jsonb) is 'A new category: kind and name. PT403 without finance.write, PT409 finance_category_name_taken.';
+revoke execute on function app.create_finance_category(jsonb) from public;
+grant execute on function app.create_finance_category(jsonb) to callboard_api;
+
+create or replace function app.rename_finance_category(category uuid, to_name text, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  present integer;
+begin
+  select c.version into present from app.finance_categories c
+  where c.organization_id = (select app.current_org()) and c.id = category and c.deleted_at is null;
+  perform app.check_version(present, if_match);
+  perform app.require('finance.write');
+  -- Now that it may be locked, look again.
+  select c.version into present from app.finance_categories c
+  where c.organization_id = (select app.current_org()) and c.id = category and c.deleted_at is null for no key update;
+  perform app.check_version(present, if_match);
+  update app.finance_categories c set name = to_name where c.organization_id = (select app.current_org()) and c.id = category;
+  return app.read_finance_category(category);
+end
+$$;
+comment on function app.rename_finance_category(uuid, text, text) is 'Renames a category, in all records that have it. PT403, PT404, PT409 finance_category_name_taken, PT412.';
+revoke execute on function app.rename_finance_category(uuid, text, text) from public;
+grant execute on function app.rename_finance_category(uuid, text, text) to callboard_api;
+
+create or replace function app.delete_finance_category(category uuid, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return app_private.delete_row('app.finance_categories', category, if_match);
+end
+$$;
+comment on function app.delete_finance_category(uuid, text) is 'Deletes a category that no record has. PT403, PT404, PT409 finance_records_category_exists, PT412.';
+alter function app.delete_finance_category(uuid, text) owner to callboard_definer;
+revoke execute on function app.delete_finance_category(uuid, text) from public;
+grant execute on function app.delete_finance_category(uuid, text) to callboard_api;
+
+create or replace function app.restore_finance_category(category uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.restore_row('app.finance_categories', category);
+  return app.read_finance_category(category);
+end
+$$;
+comment on function app.restore_finance_category(uuid) is 'Brings a deleted category back. PT403, PT404, PT409 finance_category_name_taken.';
+alter function app.restore_finance_category(uuid) owner to callboard_definer;
+revoke execute on function app.restore_finance_category(uuid) from public;
+grant execute on function app.restore_finance_category(uuid) to callboard_api;
+--! EndIncluded finance_categories.sql
+--! Included finance_periods.sql
+-- Months whose books are closed. A row is a closed month; opening it again deletes the row, and the
+-- event log knows who did either.
+
+create table if not exists app.finance_periods (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  month date not null constraint finance_periods_month_first check (
+    extract(day from month) = 1 and month between date '1900-01-01' and date '2199-12-01'),
+  closed_by uuid default app.current_user_id() references app.users (id),
+  closed_at timestamptz not null default now(),
+  primary key (organization_id, month)
+);
+comment on table app.finance_periods is 'Months whose books are closed: no finance record of theirs is entered, changed, deleted or restored.';
+comment on column app.finance_periods.month is 'Its first day.';
+
+alter table app.finance_periods enable row level security;
+alter table app.finance_periods force row level security;
+
+drop policy if exists select_member on app.finance_periods;
+create policy select_member on app.finance_periods for select to callboard_api
+  using (organization_id = (select app.org_if('finance.read')));
+-- Without grants, because both go through functions, which wait for records that are being written.
+drop policy if exists insert_member on app.finance_periods;
+create policy insert_member on app.finance_periods for insert to callboard_api
+  with check (organization_id = (select app.org_if('finance.close')));
+drop policy if exists delete_member on app.finance_periods;
+create policy delete_member on app.finance_periods for delete to callboard_api
+  using (organization_id = (select app.org_if('finance.close')));
+
+drop policy if exists all_definer on app.finance_periods;
+create policy all_definer on app.finance_periods for all to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.finance_periods to callboard_api, callboard_definer;
+grant insert (month), delete on app.finance_periods to callboard_definer;
+
+select app_private.log_changes('app.finance_periods', 'finance_period', '{"create": "close", "delete": "reopen"}');
+
+create or replace view app.finance_period_list with (security_invoker = true) as
+  select p.organization_id, p.id, p.month, json_build_object('month', to_char(p.month, 'YYYY-MM'), 'closed_at', p.closed_at, 'closed_by', p.closed_by) as body
+  from app.finance_periods p;
+comment on view app.finance_period_list is 'The organization''s closed months, with their JSON.';
+grant select on app.finance_period_list to callboard_api, callboard_definer;
+
+create or replace function app.month_of(name text) returns date
+language sql immutable strict parallel safe
+return make_date(left(name, 4)::integer, right(name, 2)::integer, 1);
+comment on function app.month_of(text) is 'The first day of a month that is written YYYY-MM.';
+revoke execute on function app.month_of(text) from public;
+grant execute on function app.month_of(text) to callboard_api, callboard_definer;
+
+create or replace function app.close_period(to_close date) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app.require('finance.close');
+  -- Whoever is writing a record shares this row's lock to the end: see finance_records.sql.
+  perform from app.organizations o where o.id = app.current_org() for no key update;
+  insert into app.finance_periods (month) values (to_close) on conflict (organization_id, month) do nothing;
+  return (200, p.body, null, null)::app.answer from app.finance_period_list p
+    where p.organization_id = app.current_org() and p.month = to_close;
+end
+$$;
+comment on function app.close_period(date) is 'Closes the books of the month that begins on the day; it may be closed already. PT403 without finance.close.';
+alter function app.close_period(date) owner to callboard_definer;
+revoke execute on function app.close_period(date) from public;
+grant execute on function app.close_period(date) to callboard_api;
+
+create or replace function app.reopen_period(to_open date) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app.require('finance.read');
+  if not exists (select from app.finance_periods p where p.organization_id = app.current_org() and p.month = to_open) then
+    perform app.refuse(404, 'not_found');
+  end if;
+  perform app.require('finance.close');
+  delete from app.finance_periods p where p.organization_id = app.current_org() and p.month = to_open;
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.reopen_period(date) is 'Opens the books of a month again. PT403 without finance.close, PT404 if they are not closed.';
+alter function app.reopen_period(date) owner to callboard_definer;
+revoke execute on function app.reopen_period(date) from public;
+grant execute on function app.reopen_period(date) to callboard_api;
+--! EndIncluded finance_periods.sql
+--! Included finance_records.sql
+-- Finance records: money that comes in or goes out, planned or real.
+
+create table if not exists app.finance_record_status_transitions (
+  from_status text not null,
+  to_status text not null,
+  primary key (from_status, to_status)
+);
+alter table app.finance_record_status_transitions enable row level security;
+alter table app.finance_record_status_transitions force row level security;
+drop policy if exists select_all on app.finance_record_status_transitions;
+create policy select_all on app.finance_record_status_transitions for select to callboard_api, callboard_definer using (true);
+drop policy if exists all_owner on app.finance_record_status_transitions;
+create policy all_owner on app.finance_record_status_transitions for all to callboard_owner using (true);
+grant select on app.finance_record_status_transitions to callboard_api, callboard_definer;
+comment on table app.finance_record_status_transitions is 'Reference: from which status a finance record may go to which. What is void stays so.';
+
+insert into app.finance_record_status_transitions (from_status, to_status) values
+  ('planned', 'committed'), ('planned', 'actual'), ('planned', 'void'),
+  ('committed', 'planned'), ('committed', 'actual'), ('committed', 'void'),
+  ('actual', 'committed'), ('actual', 'void')
+on conflict do nothing;
+
+create or replace function app.base_currency() returns text
+language sql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select o.currency::text from app.organizations o where o.id = app.current_org();
+end;
+comment on function app.base_currency() is 'The currency in which the organization of this transaction keeps its books.';
+alter function app.base_currency() owner to callboard_definer;
+revoke execute on function app.base_currency() from public;
+grant execute on function app.base_currency() to callboard_api;
+
+create table if not exists app.finance_records (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  kind text not null constraint finance_records_kind_known check (kind in ('income', 'expense')),
+  category_id uuid not null,
+  show_id uuid,
+  booked_on date not null constraint finance_records_booked_on_range check (booked_on between date '1900-01-01' and date '2199-12-31'),
+  due_on date constraint finance_records_due_on_range check (due_on between date '1900-01-01' and date '2199-12-31'),
+  -- In the smallest unit of the currency; JSON numbers are exact up to 2^53 - 1.
+  amount_minor bigint not null constraint finance_records_amount_range check (amount_minor between 0 and 9007199254740991),
+  tax_minor bigint not null default 0,
+  currency char(3) not null,
+  exchange_rate numeric(20, 10) constraint finance_records_exchange_rate_needed check (exchange_rate is not null)
+    constraint finance_records_exchange_rate_range check (exchange_rate > 0 and exchange_rate <= 1000000000),
+  -- Of the day of booking: another currency of the organization's, later, changes no old record.
+  base_currency char(3) not null default app.base_currency(),
+  -- Null only without a rate, and then a constraint says so.
+  base_amount_minor bigint generated always as
+      (app.convert_minor(amount_minor, exchange_rate, currency::text, base_currency::text)) stored
+    constraint finance_records_base_amount_range check (base_amount_minor between 0 and 9007199254740991),
+  status text not null default 'planned' constraint finance_records_status_known check (status in ('planned', 'committed', 'actual', 'void')),
+  payment_status text not null default 'unpaid' constraint finance_records_payment_status_known check (
+    payment_status in ('unpaid', 'partly_paid', 'paid', 'refunded')),
+  counterparty text constraint finance_records_counterparty_length check (length(counterparty) between 1 and 200 and counterparty !~ '[\u0001-\u001f\u007f-\u009f]'),
+  note text constraint finance_records_note_length check (length(note) <= 10000),
+  source text constraint finance_records_source_length check (length(source) between 1 and 100 and source !~ '[\u0001-\u001f\u007f-\u009f]'),
+  external_ref text constraint finance_records_external_ref_length check (length(external_ref) between 1 and 200 and external_ref !~ '[\u0001-\u001f\u007f-\u009f]'),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint finance_records_category_exists foreign key (organization_id, category_id, kind)
+    references app.finance_categories (organization_id, id, kind),
+  -- A record outlives its show: see the trigger on app.shows below.
+  constraint finance_records_show_exists foreign key (organization_id, show_id)
+    references app.shows (organization_id, id) on delete set null (show_id),
+  constraint finance_records_currency_exists foreign key (currency) references app.currencies (code),
+  constraint finance_records_exchange_rate_of_base check (currency <> base_currency or exchange_rate = 1),
+  constraint finance_records_tax_within_amount check (tax_minor between 0 and amount_minor),
+  constraint finance_records_external_ref_with_source check ((external_ref is null) = (source is null))
+);
+create index if not exists finance_records_organization_id_booked_on_idx on app.finance_records (organization_id, booked_on, id) where deleted_at is null;
+create index if not exists finance_records_organization_id_show_id_idx on app.finance_records (organization_id, show_id, booked_on)
+  where show_id is not null;
+create index if not exists finance_records_organization_id_category_id_idx on app.finance_records (organization_id, category_id, booked_on);
+create unique index if not exists finance_record_external_ref_taken on app.finance_records (organization_id, source, external_ref)
+  where deleted_at is null and external_ref is not null;
+create index if not exists finance_records_deletion_id_idx on app.finance_records (organization_id, deletion_id) where deletion_id is not null;
+alter table app.finance_records
+  alter column amount_minor set statistics 0, alter column tax_minor set statistics 0, alter column exchange_rate set statistics 0,
+  alter column base_amount_minor set statistics 0, alter column counterparty set statistics 0, alter column note set statistics 0,
+  alter column source set statistics 0, alter column external_ref set statistics 0;
+
+alter table app.finance_records enable row level security;
+alter table app.finance_records force row level security;
+
+drop policy if exists select_member on app.finance_records;
+create policy select_member on app.finance_records for select to callboard_api, callboard_exporter
+  using (organization_id = (select app.org_if('finance.read')));
+drop policy if exists insert_member on app.finance_records;
+create policy insert_member on app.finance_records for insert to callboard_api
+  with check (organization_id = (select app.org_if('finance.write')));
+drop policy if exists update_member on app.finance_records;
+create policy update_member on app.finance_records for update to callboard_api
+  using (organization_id = (select app.org_if('finance.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.finance_records;
+create policy delete_member on app.finance_records for delete to callboard_api
+  using (organization_id = (select app.org_if('finance.delete')));
+
+-- Deleting, restoring and importing are the definer's, within the current organization.
+drop policy if exists select_definer on app.finance_records;
+create policy select_definer on app.finance_records for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.finance_records;
+create policy insert_definer on app.finance_records for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists update_definer on app.finance_records;
+create policy update_definer on app.finance_records for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+-- Figures are computed of all organizations at once: see rollups.sql.
+drop policy if exists select_rollup on app.finance_records;
+create policy select_rollup on app.finance_records for select to callboard_rollup using (true);
+
+grant select on app.finance_records to callboard_api, callboard_definer, callboard_exporter, callboard_rollup;
+grant insert (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
+    counterparty, note, source, external_ref),
+  update (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
+    counterparty, note, source, external_ref)
+  on app.finance_records to callboard_api;
+grant insert (organization_id, kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, base_currency, status,
+    payment_status, counterparty, note, source, external_ref, created_by),
+  update (deleted_at, deleted_by, deletion_id) on app.finance_records to callboard_definer;
+
+comment on table app.finance_records is 'Income and expenses of the organization, planned and real.';
+comment on column app.finance_records.amount_minor is 'With tax, in the smallest unit of the currency; kind says in which direction.';
+comment on column app.finance_records.tax_minor is 'Tax that the amount includes.';
+comment on column app.finance_records.exchange_rate is 'Units of the base currency for one unit of the currency, on the day of booking.';
+comment on column app.finance_records.base_amount_minor is 'The amount in the base currency, by the exchange rate.';
+comment on column app.finance_records.external_ref is 'What the record is called where it comes from (source); unique there.';
+
+drop trigger if exists _100_timestamps on app.finance_records;
+create trigger _100_timestamps before update on app.finance_records
+  for each row execute function app_private.tg__100_timestamps();
+
+create or replace function app_private.tg_finance_records__200_status() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if not exists (select from app.finance_record_status_transitions t where t.from_status = old.status and t.to_status = new.status) then
+    perform app.refuse(409, 'finance_record_status_transition', format('A finance record cannot go from %s to %s.', old.status, new.status));
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg_finance_records__200_status() is
+  'PT409 finance_record_status_transition for a change that app.finance_record_status_transitions does not list.';
+revoke execute on function app_private.tg_finance_records__200_status() from public;
+drop trigger if exists _200_status on app.finance_records;
+create trigger _200_status before update on app.finance_records
+  for each row when (new.status is distinct from old.status) execute function app_private.tg_finance_records__200_status();
+
+-- What a record refers to, and whether its month is open, is asked once for all rows of a statement.
+create or replace function app_private.tg_finance_records__300_entered() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  closed date;
+begin
+  -- Whoever closes a month waits for this lock, and then sees these records.
+  perform from app.organizations o where o.id in (select n.organization_id from after n) for share;
+  select p.month into closed from after n
+  join app.finance_periods p on p.organization_id = n.organization_id and p.month = date_trunc('month', n.booked_on)::date limit 1;
+  if found then
+    perform app.refuse(409, 'period_closed', format('The books of %s are closed.', to_char(closed, 'YYYY-MM')));
+  end if;
+  -- Locked, so that a deletion at the same moment waits and then sees the record.
+  perform from app.finance_categories c
+  where (c.organization_id, c.id) in (select n.organization_id, n.category_id from after n) and c.deleted_at is null for share;
+  if exists (select from after n join app.finance_categories c on c.organization_id = n.organization_id and c.id = n.category_id
+      where c.deleted_at is not null) then
+    perform app.refuse(409, 'finance_records_category_exists', 'There is no such category.');
+  end if;
+  perform from app.shows s
+  where (s.organization_id, s.id) in (select n.organization_id, n.show_id from after n) and s.deleted_at is null for share;
+  if exists (select from after n join app.shows s on s.organization_id = n.organization_id and s.id = n.show_id where s.deleted_at is not null) then
+    perform app.refuse(409, 'finance_records_show_exists', 'There is no such show.');
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg_finance_records__300_entered() is
+  'PT409 period_closed, finance_records_category_exists or finance_records_show_exists for new records in a closed month, or of a category or show that is deleted.';
+alter function app_private.tg_finance_records__300_entered() owner to callboard_definer;
+revoke execute on function app_private.tg_finance_records__300_entered() from public;
+create or replace trigger _300_entered after insert on app.finance_records
+  referencing new table as after for each statement execute function app_private.tg_finance_records__300_entered();
+
+create or replace function app_private.tg_finance_records__300_changed() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  closed date;
+begin
+  perform from app.organizations o where o.id in (select n.organization_id from after n) for share;
+  select p.month into closed from after n
+  join before b on b.organization_id = n.organization_id and b.id = n.id
+  -- The whole organization can be deleted and restored whatever is closed.
+  join app.organizations o on o.id = n.organization_id and o.deleted_at is null
+  join app.finance_periods p on p.organization_id = n.organization_id
+    and p.month in (date_trunc('month', n.booked_on)::date, date_trunc('month', b.booked_on)::date)
+  -- So can a show be purged, which takes itself out of its records.
+  where not (b.show_id is not null and n.show_id is null
+    and not exists (select from app.shows s where s.organization_id = b.organization_id and s.id = b.show_id))
+  limit 1;
+  if found then
+    perform app.refuse(409, 'period_closed', format('The books of %s are closed.', to_char(closed, 'YYYY-MM')));
+  end if;
+  perform from app.finance_categories c
+  where (c.organization_id, c.id) in (select n.organization_id, n.category_id from after n where n.deleted_at is null) and c.deleted_at is null for share;
+  if exists (select from after n join before b on b.organization_id = n.organization_id and b.id = n.id
+      join app.finance_categories c on c.organization_id = n.organization_id and c.id = n.category_id
+      where n.category_id <> b.category_id and c.deleted_at is not null) then
+    perform app.refuse(409, 'finance_records_category_exists', 'There is no such category.');
+  end if;
+  perform from app.shows s
+  where (s.organization_id, s.id) in (select n.organization_id, n.show_id from after n where n.deleted_at is null) and s.deleted_at is null for share;
+  if exists (select from after n join before b on b.organization_id = n.organization_id and b.id = n.id
+      join app.shows s on s.organization_id = n.organization_id and s.id = n.show_id
+      where n.show_id is distinct from b.show_id and s.deleted_at is not null) then
+    perform app.refuse(409, 'finance_records_show_exists', 'There is no such show.');
+  end if;
+  -- What is only planned does not come back without its show; one that comes back with it is still marked here.
+  if exists (select from after n join before b on b.organization_id = n.organization_id and b.id = n.id
+      join app.shows s on s.organization_id = n.organization_id and s.id = n.show_id
+      where b.deleted_at is not null and n.deleted_at is null and n.status in ('planned', 'committed')
+        and s.deleted_at is not null and s.deletion_id <> b.deletion_id) then
+    perform app.refuse(409, 'parent_deleted', 'The show that it is planned for is deleted: restore that first.');
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg_finance_records__300_changed() is
+  'The same for changed records: neither the month that a record is in nor the one that it was in may be closed.';
+alter function app_private.tg_finance_records__300_changed() owner to callboard_definer;
+revoke execute on function app_private.tg_finance_records__300_changed() from public;
+create or replace trigger _300_changed after update on app.finance_records
+  referencing old table as before new table as after for each statement execute function app_private.tg_finance_records__300_changed();
+
+-- What was only planned for a show goes with it, and comes back with it. What was really paid stays.
+create or replace function app_private.tg_shows__400_finance_records() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  update app.finance_records r set deleted_at = new.deleted_at, deleted_by = new.deleted_by, deletion_id = new.deletion_id
+  where r.organization_id = new.organization_id and r.show_id = new.id and r.status in ('planned', 'committed') and r.deleted_at is null;
+  return null;
+end
+$$;
+comment on function app_private.tg_shows__400_finance_records() is 'Deletes with a show what is planned or committed for it, but nothing that is actual.';
+alter function app_private.tg_shows__400_finance_records() owner to callboard_definer;
+revoke execute on function app_private.tg_shows__400_finance_records() from public;
+create or replace trigger _400_finance_records after update on app.shows
+  for each row when (new.deleted_at is not null and old.deleted_at is null) execute function app_private.tg_shows__400_finance_records();
+
+select app_private.log_changes('app.finance_records', 'finance_record');
+--! EndIncluded finance_records.sql
+--! Included finance_record_commands.sql
+-- What can be done with a finance record; the table is in finance_records.sql.
+
+create or replace view app.finance_record_list with (security_invoker = true) as
+  select r.organization_id, r.id, r.kind, r.category_id, r.show_id, r.booked_on, r.currency, r.status, r.payment_status, r.source, r.external_ref,
+    r.version,
+    json_build_object(
+      'id', r.id, 'kind', r.kind, 'category_id', r.category_id, 'category_name', c.name, 'show_id', r.show_id,
+      -- Also of a show that is deleted: what was paid for it is still to be read.
+      'show_title', s.title,
+      'booked_on', r.booked_on, 'due_on', r.due_on, 'amount_minor', r.amount_minor, 'tax_minor', r.tax_minor, 'currency', r.currency,
+      'exchange_rate', trim_scale(r.exchange_rate), 'base_amount_minor', r.base_amount_minor, 'base_currency', r.base_currency,
+      'status', r.status, 'payment_status', r.payment_status, 'counterparty', r.counterparty, 'note', r.note,
+      'source', r.source, 'external_ref', r.external_ref,
+      'created_by', r.created_by, 'created_at', r.created_at, 'updated_at', r.updated_at) as body,
+    r.deleted_at, r.deleted_by
+  from app.finance_records r
+  left join app.finance_categories c on c.organization_id = r.organization_id and c.id = r.category_id
+  left join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id;
+comment on view app.finance_record_list is 'The organization''s finance records with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.finance_record_list to callboard_api, callboard_definer;
+
+create or replace function app.read_finance_record(record uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  select 200, r.body, app.etag(r.version), '/api/finance-records/' || r.id into answer from app.finance_record_list r
+  where r.organization_id = (select app.current_org()) and r.id = record and r.deleted_at is null;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_finance_record(uuid) is 'A finance record. PT404.';
+revoke execute on function app.read_finance_record(uuid) from public;
+grant execute on function app.read_finance_record(uuid) to callboard_api, callboard_definer;
+
+create or replace function app.create_finance_record(body jsonb) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  n app.finance_records := jsonb_populate_record(null::app.finance_records, body);
+  answer app.answer;
+begin
+  n.currency := coalesce(n.currency, app.base_currency());
+  insert into app.finance_records (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status,
+    payment_status, counterparty, note, source, external_ref)
+  values (n.kind, n.category_id, n.show_id, n.booked_on, n.due_on, n.amount_minor, coalesce(n.tax_minor, 0), n.currency,
+    coalesce(n.exchange_rate, case when n.currency = app.base_currency() then 1 end), coalesce(n.status, 'planned'),
+    coalesce(n.payment_status, 'unpaid'), n.counterparty, n.note, n.source, n.external_ref)
+  returning id into n.id;
+  answer := app.read_finance_record(n.id);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_finance_record(jsonb) is
+  'A new finance record; without a currency it is in the organization''s. PT403 without finance.write, PT409 period_closed, finance_record_external_ref_taken, and for a category or show that is not there.';
+revoke execute on function app.create_finance_record(jsonb) from public;
+grant execute on function app.create_finance_record(jsonb) to callboard_api;
+
+create or replace function app.write_finance_record(record uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  old app.finance_records;
+  n app.finance_records;
+begin
+  select * into old from app.finance_records r where r.organization_id = (select app.current_org()) and r.id = record and r.deleted_at is null;
+  perform app.check_version(old.version, if_match);
+  perform app.require('finance.write');
+  -- Now that it may be locked, look again.
+  select * into old from app.finance_records r
+  where r.organization_id = (select app.current_org()) and r.id = record and r.deleted_at is null for no key update;
+  perform app.check_version(old.version, if_match);
+  n := jsonb_populate_record(case when replaces then null::app.finance_records else old end, body);
+  n.currency := coalesce(n.currency, old.base_currency);
+  -- The rate belongs to the currency: another one needs its own.
+  if n.currency = old.base_currency then
+    n.exchange_rate := coalesce((body ->> 'exchange_rate')::numeric, 1);
+  elsif n.currency <> old.currency then
+    n.exchange_rate := (body ->> 'exchange_rate')::numeric;
+  end if;
+  update app.finance_records r
+  set (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
+      counterparty, note, source, external_ref)
+    = row (n.kind, n.category_id, n.show_id, n.booked_on, n.due_on, n.amount_minor, coalesce(n.tax_minor, 0), n.currency, n.exchange_rate,
+      coalesce(n.status, 'planned'), coalesce(n.payment_status, 'unpaid'), n.counterparty, n.note, n.source, n.external_ref)
+  where r.organization_id = (select app.current_org()) and r.id = record;
+  return app.read_finance_record(record);
+end
+$$;
+comment on function app.write_finance_record(uuid, jsonb, boolean, text) is
+  'Changes a finance record: the columns in the body or, with replaces, all of them (absent ones get their default). Its base currency stays. PT403, PT404, PT409, PT412.';
+revoke execute on function app.write_finance_record(uuid, jsonb, boolean, text) from public;
+grant execute on function app.write_finance_record(uuid, jsonb, boolean, text) to callboard_api;
+
+create or replace function app.delete_finance_record(record uuid, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return app_private.delete_row('app.finance_records', record, if_match);
+end
+$$;
+comment on function app.delete_finance_record(uuid, text) is 'Deletes a finance record until it is restored. PT403, PT404, PT409 period_closed, PT412.';
+alter function app.delete_finance_record(uuid, text) owner to callboard_definer;
+revoke execute on function app.delete_finance_record(uuid, text) from public;
+grant execute on function app.delete_finance_record(uuid, text) to callboard_api;
+
+create or replace function app.restore_finance_record(record uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.restore_row('app.finance_records', record);
+  return app.read_finance_record(record);
+end
+$$;
+comment on function app.restore_finance_record(uuid) is
+  'Brings a deleted finance record back, and what was deleted with it. PT403, PT404, PT409 parent_deleted, period_closed, finance_record_external_ref_taken.';
+alter function app.restore_finance_record(uuid) owner to callboard_definer;
+revoke execute on function app.restore_finance_record(uuid) from public;
+grant execute on function app.restore_finance_record(uuid) to callboard_api;
+--! EndIncluded finance_record_commands.sql
+--! Included show_parts.sql
+-- What belongs to a show and counts in its settlement: its deal, ticket tiers, costs and deposits,
+-- each in a file of its own. Once the settlement is final they are as they are.
+
+create or replace function app.require_show(show uuid) returns uuid
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+begin
+  if not exists (select from app.shows s where s.organization_id = app.org_if('shows.read') and s.id = show and s.deleted_at is null) then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return show;
+end
+$$;
+comment on function app.require_show(uuid) is 'The id of a show that the member may see. PT404.';
+revoke execute on function app.require_show(uuid) from public;
+grant execute on function app.require_show(uuid) to callboard_api, callboard_definer;
+
+create or replace function app_private.require_unsettled(organization uuid, show uuid, is_new boolean) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  present app.shows;
+begin
+  -- Finalizing and deleting change the show's row: this waits for them, and they for this.
+  perform from app.shows s where s.organization_id = organization and s.id = show for share;
+  select * into present from app.shows s where s.organization_id = organization and s.id = show;
+  if present.id is null then
+    perform app.refuse(404, 'not_found');
+  elsif is_new and present.deleted_at is not null then
+    perform app.refuse(409, 'parent_deleted', 'The show is deleted: restore that first.');
+  elsif present.status = 'settled' then
+    perform app.refuse(409, 'settlement_final');
+  end if;
+end
+$$;
+comment on function app_private.require_unsettled(uuid, uuid, boolean) is
+  'PT404 if there is no such show, PT409 settlement_final if it is settled; for what is new PT409 parent_deleted if it is deleted.';
+alter function app_private.require_unsettled(uuid, uuid, boolean) owner to callboard_definer;
+revoke execute on function app_private.require_unsettled(uuid, uuid, boolean) from public;
+
+create or replace function app_private.tg__200_unsettled() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  perform app_private.require_unsettled(new.organization_id, new.show_id, tg_op = 'INSERT');
+  return new;
+end
+$$;
+comment on function app_private.tg__200_unsettled() is
+  'Before a row of a show is entered or changed: see app_private.require_unsettled. The marks of a deletion are not for it, because they come with those of the show.';
+alter function app_private.tg__200_unsettled() owner to callboard_definer;
+revoke execute on function app_private.tg__200_unsettled() from public;
+
+create or replace function app_private.delete_part(target regclass, id uuid, if_match text) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+  show uuid;
+begin
+  perform app.require('finance.read');
+  answer := app_private.delete_row(target, id, if_match);
+  execute format('select show_id from %s where organization_id = app.current_org() and id = $1', target) into show using id;
+  perform app_private.require_unsettled(app.current_org(), show, false);
+  return answer;
+end
+$$;
+comment on function app_private.delete_part(regclass, uuid, text) is
+  'The command behind every DELETE of a row that counts in a settlement. PT404, PT403, PT412, PT409 settlement_final.';
+alter function app_private.delete_part(regclass, uuid, text) owner to callboard_definer;
+revoke execute on function app_private.delete_part(regclass, uuid, text) from public;
+
+create or replace function app_private.restore_part(target regclass, id uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  show uuid;
+begin
+  perform app.require('finance.read');
+  perform app_private.restore_row(target, id);
+  execute format('select show_id from %s where organization_id = app.current_org() and id = $1', target) into show using id;
+  perform app_private.require_unsettled(app.current_org(), show, false);
+end
+$$;
+comment on function app_private.restore_part(regclass, uuid) is
+  'The command behind every restore of a row that counts in a settlement. PT404, PT403, PT409 parent_deleted, settlement_final.';
+alter function app_private.restore_part(regclass, uuid) owner to callboard_definer;
+revoke execute on function app_private.restore_part(regclass, uuid) from public;
+--! EndIncluded show_parts.sql
+--! Included deals.sql
+-- Deals: what the artist of a show is paid, and of what. How that is worked out is in settlement_arithmetic.sql.
+
+create table if not exists app.deals (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  show_id uuid not null,
+  kind text not null constraint deals_kind_known check (kind in ('flat', 'door', 'plus', 'versus')),
+  currency char(3) not null constraint deals_currency_exists references app.currencies (code),
+  guarantee_minor bigint constraint deals_guarantee_range check (guarantee_minor between 0 and 9007199254740991),
+  -- Rates are in basis points: 8500 is 85 %.
+  percentage_bp integer constraint deals_percentage_range check (percentage_bp between 0 and 10000),
+  base text constraint deals_base_known check (base in ('gross', 'net', 'net_after_promoter_profit')),
+  tax_bp integer not null default 0 constraint deals_tax_range check (tax_bp between 0 and 10000),
+  promoter_profit_bp integer not null default 0 constraint deals_promoter_profit_range check (promoter_profit_bp between 0 and 10000),
+  guarantee_is_cost boolean not null,
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
+  constraint deals_guarantee_by_kind check ((kind = 'door') = (guarantee_minor is null)),
+  constraint deals_percentage_by_kind check ((kind = 'flat') = (percentage_bp is null) and (kind = 'flat') = (base is null)),
+  constraint deals_promoter_profit_by_base check (promoter_profit_bp = 0 or base is not distinct from 'net_after_promoter_profit'),
+  constraint deals_guarantee_is_cost_of_plus check (not guarantee_is_cost or kind = 'plus')
+);
+create unique index if not exists deals_one_per_show on app.deals (organization_id, show_id) where deleted_at is null;
+create index if not exists deals_organization_id_show_id_idx on app.deals (organization_id, show_id, created_at, id) where deleted_at is null;
+create index if not exists deals_deletion_id_idx on app.deals (organization_id, deletion_id) where deletion_id is not null;
+alter table app.deals alter column kind set statistics 0, alter column guarantee_minor set statistics 0, alter column percentage_bp set statistics 0,
+  alter column base set statistics 0, alter column tax_bp set statistics 0, alter column promoter_profit_bp set statistics 0;
+
+alter table app.deals enable row level security;
+alter table app.deals force row level security;
+
+drop policy if exists select_member on app.deals;
+create policy select_member on app.deals for select to callboard_api
+  using (organization_id = (select app.org_if('finance.read')));
+drop policy if exists insert_member on app.deals;
+create policy insert_member on app.deals for insert to callboard_api
+  with check (organization_id = (select app.org_if('finance.write')));
+drop policy if exists update_member on app.deals;
+create policy update_member on app.deals for update to callboard_api
+  using (organization_id = (select app.org_if('finance.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.deals;
+create policy delete_member on app.deals for delete to callboard_api
+  using (organization_id = (select app.org_if('finance.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization.
+drop policy if exists select_definer on app.deals;
+create policy select_definer on app.deals for select to callboard_definer using (true);
+drop policy if exists update_definer on app.deals;
+create policy update_definer on app.deals for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.deals to callboard_api, callboard_definer;
+grant insert (show_id, kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost), update (kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost) on app.deals to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.deals to callboard_definer;
+
+comment on table app.deals is 'What the artist of a show is paid: at most one that is not deleted for each show.';
+comment on column app.deals.kind is 'flat: the guarantee; door: the percentage; plus: both; versus: the larger of both.';
+comment on column app.deals.base is 'What the percentage is of: ticket sales as they were paid; what is left of them after fees, taxes and costs; or after the promoter''s profit, too.';
+comment on column app.deals.tax_bp is 'The rate of the tax that the prices of the tickets contain.';
+comment on column app.deals.promoter_profit_bp is 'The promoter''s profit before the percentage begins, as a share of the costs.';
+comment on column app.deals.guarantee_is_cost is 'Of plus: whether the settlement counts the guarantee among the fixed costs, so that the percentage begins when it has been earned back.';
+
+select app_private.log_changes('app.deals', 'deal');
+
+drop trigger if exists _100_timestamps on app.deals;
+create trigger _100_timestamps before update on app.deals
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _200_unsettled on app.deals;
+create trigger _200_unsettled before insert or update of kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost on app.deals
+  for each row execute function app_private.tg__200_unsettled();
+
+create or replace view app.deal_list with (security_invoker = true) as
+  select x.organization_id, x.id, x.show_id, x.created_at, x.version,
+    json_build_object('id', x.id, 'show_id', x.show_id,
+      'kind', x.kind, 'currency', x.currency, 'guarantee_minor', x.guarantee_minor, 'percentage_bp', x.percentage_bp,
+      'base', x.base, 'tax_bp', x.tax_bp, 'promoter_profit_bp', x.promoter_profit_bp, 'guarantee_is_cost', x.guarantee_is_cost,
+      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body,
+    x.deleted_at, x.deleted_by
+  from app.deals x;
+comment on view app.deal_list is 'The organization''s deals with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.deal_list to callboard_api, callboard_definer;
+
+create or replace function app.read_deal(deal uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  perform app.require('finance.read');
+  select 200, x.body, app.etag(x.version), '/api/deals/' || x.id into answer from app.deal_list x
+  where x.organization_id = (select app.current_org()) and x.id = deal and x.deleted_at is null;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_deal(uuid) is 'A deal. PT403, PT404.';
+revoke execute on function app.read_deal(uuid) from public;
+grant execute on function app.read_deal(uuid) to callboard_api, callboard_definer;
+
+create or replace function app.create_deal(show uuid, body jsonb) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  n app.deals := jsonb_populate_record(null::app.deals, body);
+  answer app.answer;
+begin
+  perform app.require_show(show);
+  perform app.require('finance.write');
+  insert into app.deals (show_id, kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost)
+  values (show, n.kind, n.currency, n.guarantee_minor, n.percentage_bp, n.base, coalesce(n.tax_bp, 0), coalesce(n.promoter_profit_bp, 0),
+      coalesce(n.guarantee_is_cost, n.kind = 'plus')) returning id into n.id;
+  answer := app.read_deal(n.id);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_deal(uuid, jsonb) is 'A new deal of a show. PT403 without finance.write, PT404, PT409 deals_one_per_show, settlement_final.';
+revoke execute on function app.create_deal(uuid, jsonb) from public;
+grant execute on function app.create_deal(uuid, jsonb) to callboard_api;
+
+create or replace function app.write_deal(deal uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  n app.deals;
+begin
+  perform app.require('finance.read');
+  select * into n from app.deals x where x.organization_id = (select app.current_org()) and x.id = deal and x.deleted_at is null;
+  perform app.check_version(n.version, if_match);
+  perform app.require('finance.write');
+  -- Now that it may be locked, look again.
+  select * into n from app.deals x
+  where x.organization_id = (select app.current_org()) and x.id = deal and x.deleted_at is null for no key update;
+  perform app.check_version(n.version, if_match);
+  n := jsonb_populate_record(case when replaces then null::app.deals else n end, body);
+  update app.deals x
+  set (kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost)
+    = row (n.kind, n.currency, n.guarantee_minor, n.percentage_bp, n.base, coalesce(n.tax_bp, 0), coalesce(n.promoter_profit_bp, 0),
+      coalesce(n.guarantee_is_cost, n.kind = 'plus'))
+  where x.organization_id = (select app.current_org()) and x.id = deal;
+  return app.read_deal(deal);
+end
+$$;
+comment on function app.write_deal(uuid, jsonb, boolean, text) is
+  'Changes a deal: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409 settlement_final, PT412.';
+revoke execute on function app.write_deal(uuid, jsonb, boolean, text) from public;
+grant execute on function app.write_deal(uuid, jsonb, boolean, text) to callboard_api;
+
+create or replace function app.delete_deal(deal uuid, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return app_private.delete_part('app.deals', deal, if_match);
+end
+$$;
+comment on function app.delete_deal(uuid, text) is 'Deletes a deal until it is restored. PT403, PT404, PT409 settlement_final, PT412.';
+alter function app.delete_deal(uuid, text) owner to callboard_definer;
+revoke execute on function app.delete_deal(uuid, text) from public;
+grant execute on function app.delete_deal(uuid, text) to callboard_api;
+
+create or replace function app.restore_deal(deal uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.restore_part('app.deals', deal);
+  return app.read_deal(deal);
+end
+$$;
+comment on function app.restore_deal(uuid) is 'Brings a deleted deal back. PT403, PT404, PT409 deals_one_per_show, parent_deleted, settlement_final.';
+alter function app.restore_deal(uuid) owner to callboard_definer;
+revoke execute on function app.restore_deal(uuid) from public;
+grant execute on function app.restore_deal(uuid) to callboard_api;
+--! EndIncluded deals.sql
+--! Included ticket_tiers.sql
+-- Ticket tiers: the kinds of tickets of a show, what one costs, and how many were sold. In the currency of the show's deal.
+
+create table if not exists app.ticket_tiers (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  show_id uuid not null,
+  name text not null constraint ticket_tiers_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  price_minor bigint not null constraint ticket_tiers_price_range check (price_minor between 0 and 9007199254740991),
+  facility_fee_minor bigint not null default 0 constraint ticket_tiers_facility_fee_range check (facility_fee_minor between 0 and 9007199254740991),
+  allotment integer not null constraint ticket_tiers_allotment_positive check (allotment > 0),
+  sold integer not null default 0 constraint ticket_tiers_sold_positive check (sold >= 0),
+  comps integer not null default 0 constraint ticket_tiers_comps_positive check (comps >= 0),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
+  constraint ticket_tiers_fee_within_price check (facility_fee_minor <= price_minor),
+  constraint ticket_tiers_within_allotment check (sold::bigint + comps <= allotment)
+);
+create index if not exists ticket_tiers_organization_id_show_id_idx on app.ticket_tiers (organization_id, show_id, created_at, id) where deleted_at is null;
+create index if not exists ticket_tiers_deletion_id_idx on app.ticket_tiers (organization_id, deletion_id) where deletion_id is not null;
+alter table app.ticket_tiers alter column name set statistics 0, alter column price_minor set statistics 0, alter column facility_fee_minor set statistics 0,
+  alter column allotment set statistics 0, alter column sold set statistics 0, alter column comps set statistics 0;
+
+alter table app.ticket_tiers enable row level security;
+alter table app.ticket_tiers force row level security;
+
+drop policy if exists select_member on app.ticket_tiers;
+create policy select_member on app.ticket_tiers for select to callboard_api
+  using (organization_id = (select app.org_if('finance.read')));
+drop policy if exists insert_member on app.ticket_tiers;
+create policy insert_member on app.ticket_tiers for insert to callboard_api
+  with check (organization_id = (select app.org_if('finance.write')));
+drop policy if exists update_member on app.ticket_tiers;
+create policy update_member on app.ticket_tiers for update to callboard_api
+  using (organization_id = (select app.org_if('finance.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.ticket_tiers;
+create policy delete_member on app.ticket_tiers for delete to callboard_api
+  using (organization_id = (select app.org_if('finance.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization.
+drop policy if exists select_definer on app.ticket_tiers;
+create policy select_definer on app.ticket_tiers for select to callboard_definer using (true);
+drop policy if exists update_definer on app.ticket_tiers;
+create policy update_definer on app.ticket_tiers for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.ticket_tiers to callboard_api, callboard_definer;
+grant insert (show_id, name, price_minor, facility_fee_minor, allotment, sold, comps), update (name, price_minor, facility_fee_minor, allotment, sold, comps) on app.ticket_tiers to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.ticket_tiers to callboard_definer;
+
+comment on table app.ticket_tiers is 'The kinds of tickets of a show, with how many were sold.';
+comment on column app.ticket_tiers.facility_fee_minor is 'What the venue keeps of the price of each ticket sold, before anybody shares.';
+comment on column app.ticket_tiers.comps is 'Tickets that were given away: they take a place, and bring and cost nothing.';
+
+select app_private.log_changes('app.ticket_tiers', 'ticket_tier');
+
+drop trigger if exists _100_timestamps on app.ticket_tiers;
+create trigger _100_timestamps before update on app.ticket_tiers
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _200_unsettled on app.ticket_tiers;
+create trigger _200_unsettled before insert or update of name, price_minor, facility_fee_minor, allotment, sold, comps on app.ticket_tiers
+  for each row execute function app_private.tg__200_unsettled();
+
+create or replace view app.ticket_tier_list with (security_invoker = true) as
+  select x.organization_id, x.id, x.show_id, x.name, x.price_minor, x.created_at, x.version,
+    json_build_object('id', x.id, 'show_id', x.show_id,
+      'name', x.name, 'price_minor', x.price_minor, 'facility_fee_minor', x.facility_fee_minor,
+      'allotment', x.allotment, 'sold', x.sold, 'comps', x.comps,
+      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body,
+    x.deleted_at, x.deleted_by
+  from app.ticket_tiers x;
+comment on view app.ticket_tier_list is 'The organization''s ticket tiers with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.ticket_tier_list to callboard_api, callboard_definer;
+
+create or replace function app.read_ticket_tier(tier uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  perform app.require('finance.read');
+  select 200, x.body, app.etag(x.version), '/api/ticket-tiers/' || x.id into answer from app.ticket_tier_list x
+  where x.organization_id = (select app.current_org()) and x.id = tier and x.deleted_at is null;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_ticket_tier(uuid) is 'A ticket tier. PT403, PT404.';
+revoke execute on function app.read_ticket_tier(uuid) from public;
+grant execute on function app.read_ticket_tier(uuid) to callboard_api, callboard_definer;
+
+create or replace function app.create_ticket_tier(show uuid, body jsonb) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  n app.ticket_tiers := jsonb_populate_record(null::app.ticket_tiers, body);
+  answer app.answer;
+begin
+  perform app.require_show(show);
+  perform app.require('finance.write');
+  insert into app.ticket_tiers (show_id, name, price_minor, facility_fee_minor, allotment, sold, comps)
+  values (show, n.name, n.price_minor, coalesce(n.facility_fee_minor, 0), n.allotment, coalesce(n.sold, 0), coalesce(n.comps, 0)) returning id into n.id;
+  answer := app.read_ticket_tier(n.id);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_ticket_tier(uuid, jsonb) is 'A new ticket tier of a show. PT403 without finance.write, PT404, PT409 settlement_final.';
+revoke execute on function app.create_ticket_tier(uuid, jsonb) from public;
+grant execute on function app.create_ticket_tier(uuid, jsonb) to callboard_api;
+
+create or replace function app.write_ticket_tier(tier uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  n app.ticket_tiers;
+begin
+  perform app.require('finance.read');
+  select * into n from app.ticket_tiers x where x.organization_id = (select app.current_org()) and x.id = tier and x.deleted_at is null;
+  perform app.check_version(n.version, if_match);
+  perform app.require('finance.write');
+  -- Now that it may be locked, look again.
+  select * into n from app.ticket_tiers x
+  where x.organization_id = (select app.current_org()) and x.id = tier and x.deleted_at is null for no key update;
+  perform app.check_version(n.version, if_match);
+  n := jsonb_populate_record(case when replaces then null::app.ticket_tiers else n end, body);
+  update app.ticket_tiers x
+  set (name, price_minor, facility_fee_minor, allotment, sold, comps)
+    = row (n.name, n.price_minor, coalesce(n.facility_fee_minor, 0), n.allotment, coalesce(n.sold, 0), coalesce(n.comps, 0))
+  where x.organization_id = (select app.current_org()) and x.id = tier;
+  return app.read_ticket_tier(tier);
+end
+$$;
+comment on function app.write_ticket_tier(uuid, jsonb, boolean, text) is
+  'Changes a ticket tier: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409 settlement_final, PT412.';
+revoke execute on function app.write_ticket_tier(uuid, jsonb, boolean, text) from public;
+grant execute on function app.write_ticket_tier(uuid, jsonb, boolean, text) to callboard_api;
+
+create or replace function app.delete_ticket_tier(tier uuid, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return app_private.delete_part('app.ticket_tiers', tier, if_match);
+end
+$$;
+comment on function app.delete_ticket_tier(uuid, text) is 'Deletes a ticket tier until it is restored. PT403, PT404, PT409 settlement_final, PT412.';
+alter function app.delete_ticket_tier(uuid, text) owner to callboard_definer;
+revoke execute on function app.delete_ticket_tier(uuid, text) from public;
+grant execute on function app.delete_ticket_tier(uuid, text) to callboard_api;
+
+create or replace function app.restore_ticket_tier(tier uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.restore_part('app.ticket_tiers', tier);
+  return app.read_ticket_tier(tier);
+end
+$$;
+comment on function app.restore_ticket_tier(uuid) is 'Brings a deleted ticket tier back. PT403, PT404, PT409 parent_deleted, settlement_final.';
+alter function app.restore_ticket_tier(uuid) owner to callboard_definer;
+revoke execute on function app.restore_ticket_tier(uuid) from public;
+grant execute on function app.restore_ticket_tier(uuid) to callboard_api;
+--! EndIncluded ticket_tiers.sql
+--! Included show_costs.sql
+-- Costs of a show: what the promoter pays for it. In the currency of the show's deal.
+
+create table if not exists app.show_costs (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  show_id uuid not null,
+  name text not null constraint show_costs_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  kind text not null constraint show_costs_kind_known check (kind in ('fixed', 'per_ticket')),
+  amount_minor bigint not null constraint show_costs_amount_range check (amount_minor between 0 and 9007199254740991),
+  is_estimate boolean not null default false,
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
+);
+create index if not exists show_costs_organization_id_show_id_idx on app.show_costs (organization_id, show_id, created_at, id) where deleted_at is null;
+create index if not exists show_costs_deletion_id_idx on app.show_costs (organization_id, deletion_id) where deletion_id is not null;
+alter table app.show_costs alter column name set statistics 0, alter column kind set statistics 0, alter column amount_minor set statistics 0;
+
+alter table app.show_costs enable row level security;
+alter table app.show_costs force row level security;
+
+drop policy if exists select_member on app.show_costs;
+create policy select_member on app.show_costs for select to callboard_api
+  using (organization_id = (select app.org_if('finance.read')));
+drop policy if exists insert_member on app.show_costs;
+create policy insert_member on app.show_costs for insert to callboard_api
+  with check (organization_id = (select app.org_if('finance.write')));
+drop policy if exists update_member on app.show_costs;
+create policy update_member on app.show_costs for update to callboard_api
+  using (organization_id = (select app.org_if('finance.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.show_costs;
+create policy delete_member on app.show_costs for delete to callboard_api
+  using (organization_id = (select app.org_if('finance.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization.
+drop policy if exists select_definer on app.show_costs;
+create policy select_definer on app.show_costs for select to callboard_definer using (true);
+drop policy if exists update_definer on app.show_costs;
+create policy update_definer on app.show_costs for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.show_costs to callboard_api, callboard_definer;
+grant insert (show_id, name, kind, amount_minor, is_estimate), update (name, kind, amount_minor, is_estimate) on app.show_costs to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.show_costs to callboard_definer;
+
+comment on table app.show_costs is 'What the promoter pays for a show.';
+comment on column app.show_costs.kind is 'fixed: the amount, once; per_ticket: the amount for each ticket sold.';
+comment on column app.show_costs.is_estimate is 'Whether the invoice is still to come: a settlement with an estimate cannot be final.';
+
+select app_private.log_changes('app.show_costs', 'show_cost');
+
+drop trigger if exists _100_timestamps on app.show_costs;
+create trigger _100_timestamps before update on app.show_costs
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _200_unsettled on app.show_costs;
+create trigger _200_unsettled before insert or update of name, kind, amount_minor, is_estimate on app.show_costs
+  for each row execute function app_private.tg__200_unsettled();
+
+create or replace view app.show_cost_list with (security_invoker = true) as
+  select x.organization_id, x.id, x.show_id, x.name, x.created_at, x.version,
+    json_build_object('id', x.id, 'show_id', x.show_id,
+      'name', x.name, 'kind', x.kind, 'amount_minor', x.amount_minor, 'is_estimate', x.is_estimate,
+      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body,
+    x.deleted_at, x.deleted_by
+  from app.show_costs x;
+comment on view app.show_cost_list is 'The organization''s costs of shows with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.show_cost_list to callboard_api, callboard_definer;
+
+create or replace function app.read_show_cost(cost uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  perform app.require('finance.read');
+  select 200, x.body, app.etag(x.version), '/api/costs/' || x.id into answer from app.show_cost_list x
+  where x.organization_id = (select app.current_org()) and x.id = cost and x.deleted_at is null;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_show_cost(uuid) is 'A cost. PT403, PT404.';
+revoke execute on function app.read_show_cost(uuid) from public;
+grant execute on function app.read_show_cost(uuid) to callboard_api, callboard_definer;
+
+create or replace function app.create_show_cost(show uuid, body jsonb) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  n app.show_costs := jsonb_populate_record(null::app.show_costs, body);
+  answer app.answer;
+begin
+  perform app.require_show(show);
+  perform app.require('finance.write');
+  insert into app.show_costs (show_id, name, kind, amount_minor, is_estimate)
+  values (show, n.name, n.kind, n.amount_minor, coalesce(n.is_estimate, false)) returning id into n.id;
+  answer := app.read_show_cost(n.id);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_show_cost(uuid, jsonb) is 'A new cost of a show. PT403 without finance.write, PT404, PT409 settlement_final.';
+revoke execute on function app.create_show_cost(uuid, jsonb) from public;
+grant execute on function app.create_show_cost(uuid, jsonb) to callboard_api;
+
+create or replace function app.write_show_cost(cost uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  n app.show_costs;
+begin
+  perform app.require('finance.read');
+  select * into n from app.show_costs x where x.organization_id = (select app.current_org()) and x.id = cost and x.deleted_at is null;
+  perform app.check_version(n.version, if_match);
+  perform app.require('finance.write');
+  -- Now that it may be locked, look again.
+  select * into n from app.show_costs x
+  where x.organization_id = (select app.current_org()) and x.id = cost and x.deleted_at is null for no key update;
+  perform app.check_version(n.version, if_match);
+  n := jsonb_populate_record(case when replaces then null::app.show_costs else n end, body);
+  update app.show_costs x
+  set (name, kind, amount_minor, is_estimate)
+    = row (n.name, n.kind, n.amount_minor, coalesce(n.is_estimate, false))
+  where x.organization_id = (select app.current_org()) and x.id = cost;
+  return app.read_show_cost(cost);
+end
+$$;
+comment on function app.write_show_cost(uuid, jsonb, boolean, text) is
+  'Changes a cost: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409 settlement_final, PT412.';
+revoke execute on function app.write_show_cost(uuid, jsonb, boolean, text) from public;
+grant execute on function app.write_show_cost(uuid, jsonb, boolean, text) to callboard_api;
+
+create or replace function app.delete_show_cost(cost uuid, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return app_private.delete_part('app.show_costs', cost, if_match);
+end
+$$;
+comment on function app.delete_show_cost(uuid, text) is 'Deletes a cost until it is restored. PT403, PT404, PT409 settlement_final, PT412.';
+alter function app.delete_show_cost(uuid, text) owner to callboard_definer;
+revoke execute on function app.delete_show_cost(uuid, text) from public;
+grant execute on function app.delete_show_cost(uuid, text) to callboard_api;
+
+create or replace function app.restore_show_cost(cost uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.restore_part('app.show_costs', cost);
+  return app.read_show_cost(cost);
+end
+$$;
+comment on function app.restore_show_cost(uuid) is 'Brings a deleted cost back. PT403, PT404, PT409 parent_deleted, settlement_final.';
+alter function app.restore_show_cost(uuid) owner to callboard_definer;
+revoke execute on function app.restore_show_cost(uuid) from public;
+grant execute on function app.restore_show_cost(uuid) to callboard_api;
+--! EndIncluded show_costs.sql
+--! Included deposits.sql
+-- Deposits: what the artist has been paid ahead of the settlement. In the currency of the show's deal.
+
+create table if not exists app.deposits (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  show_id uuid not null,
+  paid_on date not null constraint deposits_paid_on_range check (paid_on between date '1900-01-01' and date '2199-12-31'),
+  amount_minor bigint not null constraint deposits_amount_range check (amount_minor between 1 and 9007199254740991),
+  note text constraint deposits_note_length check (length(note) <= 1000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
+);
+create index if not exists deposits_organization_id_show_id_idx on app.deposits (organization_id, show_id, paid_on, id) where deleted_at is null;
+create index if not exists deposits_deletion_id_idx on app.deposits (organization_id, deletion_id) where deletion_id is not null;
+alter table app.deposits alter column amount_minor set statistics 0, alter column note set statistics 0;
+
+alter table app.deposits enable row level security;
+alter table app.deposits force row level security;
+
+drop policy if exists select_member on app.deposits;
+create policy select_member on app.deposits for select to callboard_api
+  using (organization_id = (select app.org_if('finance.read')));
+drop policy if exists insert_member on app.deposits;
+create policy insert_member on app.deposits for insert to callboard_api
+  with check (organization_id = (select app.org_if('finance.write')));
+drop policy if exists update_member on app.deposits;
+create policy update_member on app.deposits for update to callboard_api
+  using (organization_id = (select app.org_if('finance.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.deposits;
+create policy delete_member on app.deposits for delete to callboard_api
+  using (organization_id = (select app.org_if('finance.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization.
+drop policy if exists select_definer on app.deposits;
+create policy select_definer on app.deposits for select to callboard_definer using (true);
+drop policy if exists update_definer on app.deposits;
+create policy update_definer on app.deposits for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.deposits to callboard_api, callboard_definer;
+grant insert (show_id, paid_on, amount_minor, note), update (paid_on, amount_minor, note) on app.deposits to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.deposits to callboard_definer;
+
+comment on table app.deposits is 'What artists have been paid ahead of the settlement of a show.';
+
+select app_private.log_changes('app.deposits', 'deposit');
+
+drop trigger if exists _100_timestamps on app.deposits;
+create trigger _100_timestamps before update on app.deposits
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _200_unsettled on app.deposits;
+create trigger _200_unsettled before insert or update of paid_on, amount_minor, note on app.deposits
+  for each row execute function app_private.tg__200_unsettled();
+
+create or replace view app.deposit_list with (security_invoker = true) as
+  select x.organization_id, x.id, x.show_id, x.paid_on, x.created_at, x.version,
+    json_build_object('id', x.id, 'show_id', x.show_id,
+      'paid_on', x.paid_on, 'amount_minor', x.amount_minor, 'note', x.note,
+      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body,
+    x.deleted_at, x.deleted_by
+  from app.deposits x;
+comment on view app.deposit_list is 'The organization''s deposits with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.deposit_list to callboard_api, callboard_definer;
+
+create or replace function app.read_deposit(deposit uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  perform app.require('finance.read');
+  select 200, x.body, app.etag(x.version), '/api/deposits/' || x.id into answer from app.deposit_list x
+  where x.organization_id = (select app.current_org()) and x.id = deposit and x.deleted_at is null;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_deposit(uuid) is 'A deposit. PT403, PT404.';
+revoke execute on function app.read_deposit(uuid) from public;
+grant execute on function app.read_deposit(uuid) to callboard_api, callboard_definer;
+
+create or replace function app.create_deposit(show uuid, body jsonb) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  n app.deposits := jsonb_populate_record(null::app.deposits, body);
+  answer app.answer;
+begin
+  perform app.require_show(show);
+  perform app.require('finance.write');
+  insert into app.deposits (show_id, paid_on, amount_minor, note)
+  values (show, n.paid_on, n.amount_minor, n.note) returning id into n.id;
+  answer := app.read_deposit(n.id);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_deposit(uuid, jsonb) is 'A new deposit of a show. PT403 without finance.write, PT404, PT409 settlement_final.';
+revoke execute on function app.create_deposit(uuid, jsonb) from public;
+grant execute on function app.create_deposit(uuid, jsonb) to callboard_api;
+
+create or replace function app.write_deposit(deposit uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  n app.deposits;
+begin
+  perform app.require('finance.read');
+  select * into n from app.deposits x where x.organization_id = (select app.current_org()) and x.id = deposit and x.deleted_at is null;
+  perform app.check_version(n.version, if_match);
+  perform app.require('finance.write');
+  -- Now that it may be locked, look again.
+  select * into n from app.deposits x
+  where x.organization_id = (select app.current_org()) and x.id = deposit and x.deleted_at is null for no key update;
+  perform app.check_version(n.version, if_match);
+  n := jsonb_populate_record(case when replaces then null::app.deposits else n end, body);
+  update app.deposits x
+  set (paid_on, amount_minor, note)
+    = row (n.paid_on, n.amount_minor, n.note)
+  where x.organization_id = (select app.current_org()) and x.id = deposit;
+  return app.read_deposit(deposit);
+end
+$$;
+comment on function app.write_deposit(uuid, jsonb, boolean, text) is
+  'Changes a deposit: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409 settlement_final, PT412.';
+revoke execute on function app.write_deposit(uuid, jsonb, boolean, text) from public;
+grant execute on function app.write_deposit(uuid, jsonb, boolean, text) to callboard_api;
+
+create or replace function app.delete_deposit(deposit uuid, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return app_private.delete_part('app.deposits', deposit, if_match);
+end
+$$;
+comment on function app.delete_deposit(uuid, text) is 'Deletes a deposit until it is restored. PT403, PT404, PT409 settlement_final, PT412.';
+alter function app.delete_deposit(uuid, text) owner to callboard_definer;
+revoke execute on function app.delete_deposit(uuid, text) from public;
+grant execute on function app.delete_deposit(uuid, text) to callboard_api;
+
+create or replace function app.restore_deposit(deposit uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.restore_part('app.deposits', deposit);
+  return app.read_deposit(deposit);
+end
+$$;
+comment on function app.restore_deposit(uuid) is 'Brings a deleted deposit back. PT403, PT404, PT409 parent_deleted, settlement_final.';
+alter function app.restore_deposit(uuid) owner to callboard_definer;
+revoke execute on function app.restore_deposit(uuid) from public;
+grant execute on function app.restore_deposit(uuid) to callboard_api;
+--! EndIncluded deposits.sql
+--! Included settlement_arithmetic.sql
+-- How a show is settled. The steps are those in which promoters and tour managers settle a "promoter
+-- profit deal" (for example https://makingitwithchrisg.com/blog/deals); rules that are ours say so.
+--
+--    1. gross           = for each tier price x sold
+--    2. facility fees   = for each tier fee x sold: the venue's, before anybody shares
+--    3. tax             = (gross - fees) x rate / (1 + rate): the prices contain it, the fees are not taxed here
+--    4. net receipts    = gross - fees - tax
+--    5. costs           = fixed costs + costs per ticket x sold + for `plus`, if the deal says so, the guarantee,
+--                         which is an expense of the promoter as any other
+--    6. promoter profit = costs x its rate; of the costs, not of the receipts
+--    7. split point     = what the net receipts must reach before the percentage begins:
+--                         0 for `gross`, costs for `net`, costs + promoter profit for `net_after_promoter_profit`
+--    8. share base      = gross for `gross`, otherwise net receipts - split point; never below 0 (ours: an
+--                         artist does not pay for a loss)
+--    9. share           = share base x percentage
+--   10. due             = flat: guarantee; door: share; plus: guarantee + share; versus: the larger of the two
+--   11. balance         = due - deposits; below 0 if the artist has to give back
+--   12. promoter        = net receipts - fixed and per-ticket costs - due: what is left to the promoter, profit included
+--
+-- So fees + tax + fixed costs + costs per ticket + due + promoter is the gross, to the last unit.
+--
+-- Ours is also the rounding: half away from zero, to the minor unit of the currency, in steps 3, 6 and 9,
+-- where a rate comes in, once in each; everything else is sums and products of whole numbers.
+-- No step is done in floating point, and no amount may leave the integers that JSON has exactly.
+--
+-- 500 tickets at 30.00 with a fee of 2.00, 8 % tax, costs of 4,000 and 0.80 a ticket, 15 % promoter profit:
+-- 15,000 gross, 1,000 fees, 1,037.04 tax, 12,962.96 net receipts.
+-- Versus, 5,000 or 85 %: costs 4,400, profit 660, split point 5,060, share 85 % of 7,902.96 = 6,717.52: due.
+-- Plus, with the 5,000 as a cost: costs 9,400, profit 1,410, split point 10,810, share 85 % of 2,152.96 = 1,830.02;
+-- due 6,830.02. test/settlement.test.ts has both.
+
+create or replace function app.apportion(amount numeric, part numeric, whole numeric) returns numeric
+language sql immutable parallel safe
+set search_path = ''
+return sign(amount) * div(2 * abs(amount) * part + whole, 2 * whole);
+comment on function app.apportion(numeric, numeric, numeric) is
+  'amount x part / whole as a whole number, half away from zero, for whole numbers of any size and a part that is not negative. Exact: a numeric quotient would be rounded to some digits first.';
+revoke execute on function app.apportion(numeric, numeric, numeric) from public;
+grant execute on function app.apportion(numeric, numeric, numeric) to callboard_api, callboard_definer;
+
+create or replace function app.settle(inputs jsonb) returns jsonb
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+declare
+  deal constant jsonb := inputs -> 'deal';
+  kind constant text := deal ->> 'kind';
+  base constant text := deal ->> 'base';
+  tax_bp constant numeric := (deal ->> 'tax_bp')::numeric;
+  sold numeric;
+  comps numeric;
+  gross numeric;
+  fees numeric;
+  tax numeric;
+  receipts numeric;
+  fixed numeric;
+  per_ticket numeric;
+  guarantee constant numeric := coalesce((deal ->> 'guarantee_minor')::numeric, 0);
+  guarantee_cost constant numeric := case when (deal ->> 'guarantee_is_cost')::boolean then guarantee else 0 end;
+  costs numeric;
+  profit numeric;
+  split_point numeric;
+  share_base numeric;
+  share numeric;
+  due numeric;
+  deposits numeric;
+  result jsonb;
+begin
+  select coalesce(sum(t.sold), 0), coalesce(sum(t.comps), 0), coalesce(sum(t.price_minor * t.sold), 0), coalesce(sum(t.facility_fee_minor * t.sold), 0)
+  into sold, comps, gross, fees
+  from jsonb_to_recordset(inputs -> 'ticket_tiers') as t (price_minor numeric, facility_fee_minor numeric, sold numeric, comps numeric);
+  tax := app.apportion(gross - fees, tax_bp, 10000 + tax_bp);
+  receipts := gross - fees - tax;
+
+  select coalesce(sum(c.amount_minor) filter (where c.kind = 'fixed'), 0), coalesce(sum(c.amount_minor) filter (where c.kind = 'per_ticket'), 0) * sold
+  into fixed, per_ticket
+  from jsonb_to_recordset(inputs -> 'costs') as c (kind text, amount_minor numeric);
+  costs := fixed + per_ticket + guarantee_cost;
+  profit := app.apportion(costs, (deal ->> 'promoter_profit_bp')::numeric, 10000);
+
+  split_point := case base when 'net' then costs when 'net_after_promoter_profit' then costs + profit else 0 end;
+  share_base := case when base = 'gross' then gross when base is null then 0 else greatest(receipts - split_point, 0) end;
+  share := app.apportion(share_base, coalesce((deal ->> 'percentage_bp')::numeric, 0), 10000);
+  due := case kind when 'flat' then guarantee when 'door' then share when 'plus' then guarantee + share else greatest(guarantee, share) end;
+
+  select coalesce(sum(p.amount_minor), 0) into deposits
+  from jsonb_to_recordset(inputs -> 'deposits') as p (amount_minor numeric);
+
+  result := jsonb_build_object(
+    'tickets_sold', sold, 'tickets_comped', comps,
+    'gross_minor', gross, 'facility_fees_minor', fees, 'tax_minor', tax, 'net_receipts_minor', receipts,
+    'fixed_costs_minor', fixed, 'per_ticket_costs_minor', per_ticket, 'guarantee_cost_minor', guarantee_cost, 'costs_minor', costs,
+    'net_minor', receipts - costs, 'promoter_profit_minor', profit, 'split_point_minor', split_point,
+    'share_base_minor', share_base, 'share_minor', share, 'guarantee_minor', guarantee, 'due_minor', due,
+    'deposits_minor', deposits, 'balance_minor', due - deposits, 'promoter_minor', receipts - fixed - per_ticket - due);
+  if exists (select from jsonb_each(result) r where abs(r.value::numeric) > 9007199254740991) then
+    perform app.refuse(422, 'settlement_out_of_range', 'An amount of the settlement is larger than 9007199254740991 minor units.');
+  end if;
+  return result;
+end
+$$;
+comment on function app.settle(jsonb) is
+  'The settlement of a deal, ticket tiers, costs and deposits, as app.settlement_inputs gives them: every line of it, in minor units. It reads nothing else, so what was recorded can be worked out again. PT422 settlement_out_of_range.';
+revoke execute on function app.settle(jsonb) from public;
+grant execute on function app.settle(jsonb) to callboard_api, callboard_definer;
+
+create or replace function app.settlement_inputs(show uuid) returns jsonb
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  organization constant uuid := app.current_org();
+  inputs jsonb;
+begin
+  -- One statement, so one moment. In the order of ids, so that equal inputs are equal JSON.
+  select jsonb_build_object(
+    'currency', d.currency,
+    'deal', jsonb_build_object('id', d.id, 'kind', d.kind, 'guarantee_minor', d.guarantee_minor, 'percentage_bp', d.percentage_bp, 'base', d.base,
+      'tax_bp', d.tax_bp, 'promoter_profit_bp', d.promoter_profit_bp, 'guarantee_is_cost', d.guarantee_is_cost),
+    'ticket_tiers', (
+      select coalesce(jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name, 'price_minor', t.price_minor,
+        'facility_fee_minor', t.facility_fee_minor, 'allotment', t.allotment, 'sold', t.sold, 'comps', t.comps) order by t.id), '[]')
+      from app.ticket_tiers t where t.organization_id = organization and t.show_id = show and t.deleted_at is null),
+    'costs', (
+      select coalesce(jsonb_agg(jsonb_build_object('id', c.id, 'name', c.name, 'kind', c.kind, 'amount_minor', c.amount_minor,
+        'is_estimate', c.is_estimate) order by c.id), '[]')
+      from app.show_costs c where c.organization_id = organization and c.show_id = show and c.deleted_at is null),
+    'deposits', (
+      select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'paid_on', p.paid_on, 'amount_minor', p.amount_minor, 'note', p.note) order by p.id), '[]')
+      from app.deposits p where p.organization_id = organization and p.show_id = show and p.deleted_at is null))
+  into inputs
+  from app.deals d where d.organization_id = organization and d.show_id = show and d.deleted_at is null;
+  if inputs is null then
+    perform app.refuse(409, 'settlement_needs_deal');
+  end if;
+  return inputs;
+end
+$$;
+comment on function app.settlement_inputs(uuid) is 'What a show is settled from, as it is now. PT409 settlement_needs_deal.';
+revoke execute on function app.settlement_inputs(uuid) from public;
+grant execute on function app.settlement_inputs(uuid) to callboard_api, callboard_definer;
+
+create or replace function app.draft_settlement(show uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  inputs jsonb;
+begin
+  perform app.require_show(show);
+  perform app.require('finance.read');
+  inputs := app.settlement_inputs(show);
+  return (200, json_build_object('show_id', show, 'inputs', inputs, 'result', app.settle(inputs)), null, null)::app.answer;
+end
+$$;
+comment on function app.draft_settlement(uuid) is 'What a settlement of the show would be now; nothing is recorded. PT403, PT404, PT409 settlement_needs_deal, PT422 settlement_out_of_range.';
+revoke execute on function app.draft_settlement(uuid) from public;
+grant execute on function app.draft_settlement(uuid) to callboard_api;
+--! EndIncluded settlement_arithmetic.sql
+--! Included settlements.sql
+-- Settlements: what was worked out for a show and when, revision by revision. Only the commands below
+-- write here, and what they write comes from the tables, never from a request.
+
+create table if not exists app.settlements (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  show_id uuid not null,
+  number integer not null,
+  status text not null default 'draft' constraint settlements_status_known check (status in ('draft', 'final')),
+  reason text constraint settlements_reason_length check (length(reason) <= 1000),
+  inputs jsonb not null,
+  result jsonb not null,
+  finalized_at timestamptz,
+  finalized_by uuid references app.users (id),
+  reopened_at timestamptz,
+  reopened_by uuid references app.users (id),
+  reopen_reason text constraint settlements_reopen_reason_length check (length(reopen_reason) <= 1000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint settlements_number_once unique (organization_id, show_id, number),
+  foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
+  constraint settlements_final_with_time check ((status = 'final') = (finalized_at is not null)),
+  constraint settlements_reopened_when_final check (reopened_at is null or status = 'final')
+);
+create unique index if not exists settlements_one_final on app.settlements (organization_id, show_id)
+  where status = 'final' and reopened_at is null and deleted_at is null;
+create index if not exists settlements_organization_id_show_id_idx on app.settlements (organization_id, show_id, created_at, id) where deleted_at is null;
+create index if not exists settlements_deletion_id_idx on app.settlements (organization_id, deletion_id) where deletion_id is not null;
+alter table app.settlements alter column number set statistics 0, alter column reason set statistics 0, alter column inputs set statistics 0,
+  alter column result set statistics 0, alter column reopen_reason set statistics 0;
+
+alter table app.settlements enable row level security;
+alter table app.settlements force row level security;
+
+drop policy if exists select_member on app.settlements;
+create policy select_member on app.settlements for select to callboard_api
+  using (organization_id = (select app.org_if('finance.read')));
+-- Without grants, because the commands below do it; they ask for these permissions.
+drop policy if exists insert_member on app.settlements;
+create policy insert_member on app.settlements for insert to callboard_api
+  with check (organization_id = (select app.org_if('finance.write')));
+drop policy if exists update_member on app.settlements;
+create policy update_member on app.settlements for update to callboard_api
+  using (organization_id = (select app.org_if('finance.close')));
+
+drop policy if exists select_definer on app.settlements;
+create policy select_definer on app.settlements for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.settlements;
+create policy insert_definer on app.settlements for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists update_definer on app.settlements;
+create policy update_definer on app.settlements for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.settlements to callboard_api, callboard_definer;
+grant insert (show_id, number, reason, inputs, result) on app.settlements to callboard_definer;
+grant update (status, finalized_at, finalized_by, reopened_at, reopened_by, reopen_reason, deleted_at, deleted_by, deletion_id)
+  on app.settlements to callboard_definer;
+
+comment on table app.settlements is 'Revisions of the settlements of shows. One that is final and was not reopened is what holds.';
+comment on column app.settlements.inputs is 'Deal, ticket tiers, costs and deposits as they were: see app.settlement_inputs.';
+comment on column app.settlements.result is 'What app.settle made of the inputs.';
+comment on column app.settlements.reason is 'Why there is another revision.';
+
+select app_private.log_changes('app.settlements', 'settlement', '{"finalized_at": "finalize", "reopened_at": "reopen"}');
+
+drop trigger if exists _100_timestamps on app.settlements;
+create trigger _100_timestamps before update on app.settlements
+  for each row execute function app_private.tg__100_timestamps();
+
+create or replace function app_private.tg_settlements__200_unchanged() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if (new.organization_id, new.id, new.show_id, new.number, new.reason, new.inputs, new.result, new.created_by, new.created_at)
+      is distinct from (old.organization_id, old.id, old.show_id, old.number, old.reason, old.inputs, old.result, old.created_by, old.created_at)
+    or old.status = 'final' and (new.status, new.finalized_at, new.finalized_by) is distinct from (old.status, old.finalized_at, old.finalized_by)
+    or old.reopened_at is not null and (new.reopened_at, new.reopened_by, new.reopen_reason) is distinct from (old.reopened_at, old.reopened_by, old.reopen_reason)
+  then
+    perform app.refuse(409, 'settlement_final');
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg_settlements__200_unchanged() is
+  'PT409 settlement_final, whoever asks: a revision is finalized once and reopened once, and nothing else of it ever changes.';
+revoke execute on function app_private.tg_settlements__200_unchanged() from public;
+
+drop trigger if exists _200_unchanged on app.settlements;
+create trigger _200_unchanged before update on app.settlements
+  for each row execute function app_private.tg_settlements__200_unchanged();
+
+-- A show that has a deal is settled by a final settlement, and not by a word.
+create or replace function app_private.tg_shows__400_settlement() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  if exists (select from app.deals d where d.organization_id = new.organization_id and d.show_id = new.id and d.deleted_at is null)
+    and not exists (select from app.settlements x where x.organization_id = new.organization_id and x.show_id = new.id
+      and x.status = 'final' and x.reopened_at is null and x.deleted_at is null)
+  then
+    perform app.refuse(409, 'settlement_not_final');
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg_shows__400_settlement() is 'PT409 settlement_not_final for a show with a deal that is to be settled without a final settlement.';
+alter function app_private.tg_shows__400_settlement() owner to callboard_definer;
+revoke execute on function app_private.tg_shows__400_settlement() from public;
+
+drop trigger if exists _400_settlement on app.shows;
+create trigger _400_settlement before update on app.shows
+  for each row when (new.status = 'settled' and old.status <> 'settled') execute function app_private.tg_shows__400_settlement();
+--! EndIncluded settlements.sql
+--! Included settlement_commands.sql
+-- What can be done with a settlement; the table is in settlements.sql.
+
+create or replace view app.settlement_list with (security_invoker = true) as
+  select x.organization_id, x.id, x.show_id, x.created_at, x.version,
+    json_build_object('id', x.id, 'show_id', x.show_id, 'number', x.number, 'status', x.status, 'reason', x.reason,
+      'inputs', x.inputs, 'result', x.result,
+      'finalized_at', x.finalized_at, 'finalized_by', x.finalized_by,
+      'reopened_at', x.reopened_at, 'reopened_by', x.reopened_by, 'reopen_reason', x.reopen_reason,
+      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body
+  from app.settlements x
+  where x.deleted_at is null;
+comment on view app.settlement_list is 'The organization''s settlements that are not deleted, with their JSON.';
+grant select on app.settlement_list to callboard_api, callboard_definer;
+
+create or replace function app.read_settlement(settlement uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  perform app.require('finance.read');
+  select 200, x.body, app.etag(x.version), '/api/settlements/' || x.id into answer from app.settlement_list x
+  where x.organization_id = (select app.current_org()) and x.id = settlement;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_settlement(uuid) is 'A revision of a settlement. PT403, PT404.';
+revoke execute on function app.read_settlement(uuid) from public;
+grant execute on function app.read_settlement(uuid) to callboard_api, callboard_definer;
+
+create or replace function app_private.lock_show(show uuid) returns text
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  status text;
+begin
+  select s.status into status from app.shows s
+  where s.organization_id = (select app.current_org()) and s.id = show and s.deleted_at is null for no key update;
+  if status is null then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return status;
+end
+$$;
+comment on function app_private.lock_show(uuid) is
+  'The status of a show, whose row is locked: what belongs to it is entered and changed before or after this transaction, not meanwhile. PT404.';
+alter function app_private.lock_show(uuid) owner to callboard_definer;
+revoke execute on function app_private.lock_show(uuid) from public;
+
+create or replace function app.record_settlement(show uuid, body jsonb) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  why constant text := nullif(btrim(body ->> 'reason'), '');
+  present jsonb;
+  settlement uuid;
+  answer app.answer;
+begin
+  perform app.require_show(show);
+  perform app.require('finance.read');
+  perform app.require('finance.write');
+  if app_private.lock_show(show) = 'settled' then
+    perform app.refuse(409, 'settlement_final');
+  end if;
+  if why is null and exists (
+    select from app.settlements x where x.organization_id = (select app.current_org()) and x.show_id = show and x.status = 'final' and x.deleted_at is null)
+  then
+    perform app.refuse(422, 'settlement_reason_needed');
+  end if;
+  present := app.settlement_inputs(show);
+  insert into app.settlements (show_id, number, reason, inputs, result)
+  select show, coalesce(max(x.number), 0) + 1, why, present, app.settle(present)
+  from app.settlements x where x.organization_id = (select app.current_org()) and x.show_id = show
+  returning id into settlement;
+  answer := app.read_settlement(settlement);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.record_settlement(uuid, jsonb) is
+  'Records what the settlement of a show is now, as its next revision. PT403, PT404, PT409 settlement_needs_deal, settlement_final, PT422 settlement_reason_needed, settlement_out_of_range.';
+alter function app.record_settlement(uuid, jsonb) owner to callboard_definer;
+revoke execute on function app.record_settlement(uuid, jsonb) from public;
+grant execute on function app.record_settlement(uuid, jsonb) to callboard_api;
+
+create or replace function app.finalize_settlement(settlement uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  present app.settlements;
+  show_status text;
+begin
+  perform app.require('finance.read');
+  select * into present from app.settlements x
+  where x.organization_id = (select app.current_org()) and x.id = settlement and x.deleted_at is null;
+  perform app.check_version(present.version, null);
+  perform app.require('finance.close');
+  show_status := app_private.lock_show(present.show_id);
+  -- Now that nobody else may finalize it, look again.
+  select * into present from app.settlements x where x.organization_id = (select app.current_org()) and x.id = settlement;
+  if present.status = 'final' then
+    perform app.refuse(409, 'settlement_final');
+  elsif show_status <> 'played' then
+    perform app.refuse(409, 'settlement_show_not_played', format('The show is %s.', show_status));
+  elsif present.inputs is distinct from app.settlement_inputs(present.show_id) then
+    perform app.refuse(409, 'settlement_outdated');
+  elsif present.inputs @> '{"costs": [{"is_estimate": true}]}' then
+    perform app.refuse(409, 'settlement_estimated');
+  end if;
+  update app.settlements x set (status, finalized_at, finalized_by) = row ('final', statement_timestamp(), app.current_user_id())
+  where x.organization_id = (select app.current_org()) and x.id = settlement;
+  update app.shows s set status = 'settled' where s.organization_id = (select app.current_org()) and s.id = present.show_id;
+  return app.read_settlement(settlement);
+end
+$$;
+comment on function app.finalize_settlement(uuid) is
+  'Makes a revision final and its show settled. PT403 without finance.close, PT404, PT409 settlement_final, settlement_show_not_played, settlement_outdated, settlement_estimated.';
+alter function app.finalize_settlement(uuid) owner to callboard_definer;
+revoke execute on function app.finalize_settlement(uuid) from public;
+grant execute on function app.finalize_settlement(uuid) to callboard_api;
+
+create or replace function app.reopen_settlement(show uuid, body jsonb) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app.require_show(show);
+  perform app.require('finance.close');
+  if app_private.lock_show(show) <> 'settled' then
+    perform app.refuse(409, 'show_not_settled');
+  end if;
+  update app.settlements x set (reopened_at, reopened_by, reopen_reason) = row (statement_timestamp(), app.current_user_id(), body ->> 'reason')
+  where x.organization_id = (select app.current_org()) and x.show_id = show and x.status = 'final' and x.reopened_at is null and x.deleted_at is null;
+  if not found then
+    -- Somebody said that it is settled, without a deal: then only the log keeps the reason.
+    perform app_private.log_event(app.current_org(), 'show.reopen', 'show', show, jsonb_build_object('new', jsonb_build_object('reason', body ->> 'reason')));
+  end if;
+  update app.shows s set status = 'played' where s.organization_id = (select app.current_org()) and s.id = show;
+  return app.read_show(show);
+end
+$$;
+comment on function app.reopen_settlement(uuid, jsonb) is
+  'Takes a settled show back to played, for a reason, which stands in the settlement that was final. PT403 without finance.close, PT404, PT409 show_not_settled.';
+alter function app.reopen_settlement(uuid, jsonb) owner to callboard_definer;
+revoke execute on function app.reopen_settlement(uuid, jsonb) from public;
+grant execute on function app.reopen_settlement(uuid, jsonb) to callboard_api;
+--! EndIncluded settlement_commands.sql
+--! Included imports.sql
+-- Imports: a file of shows or finance records that a member uploads, is told about, and then has
+-- entered. The worker does the work as that member: see import_checking.sql and import_running.sql.
+
+create table if not exists app.imports (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  resource text not null constraint imports_resource_known check (resource in ('shows', 'finance_records')),
+  file_name text constraint imports_file_name_length check (length(file_name) between 1 and 200 and file_name !~ '[\u0001-\u001f\u007f-\u009f]'),
+  bytes bigint not null,
+  sha256 text not null,
+  -- What the member says of the file, and once it is checked what was found in it.
+  options jsonb not null default '{}',
+  status text not null default 'uploaded' constraint imports_status_known check (
+    status in ('uploaded', 'checking', 'checked', 'queued', 'running', 'done', 'failed', 'cancelled')),
+  on_error text constraint imports_on_error_known check (on_error in ('abort', 'skip')),
+  lines integer not null default 0,
+  bad_lines integer not null default 0,
+  existing integer not null default 0,
+  created integer not null default 0,
+  failure text,
+  session_id uuid not null default app.current_session_id(),
+  created_by uuid not null default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  finished_at timestamptz,
+  primary key (organization_id, id)
+);
+create index if not exists imports_organization_id_created_at_idx on app.imports (organization_id, created_at, id);
+alter table app.imports alter column resource set statistics 0, alter column file_name set statistics 0, alter column bytes set statistics 0,
+  alter column sha256 set statistics 0, alter column options set statistics 0, alter column on_error set statistics 0,
+  alter column lines set statistics 0, alter column bad_lines set statistics 0, alter column existing set statistics 0,
+  alter column created set statistics 0, alter column failure set statistics 0;
+
+-- Apart, because it moves while the import itself is locked by the transaction that enters its lines.
+create table if not exists app.import_progress (
+  organization_id uuid not null,
+  import_id uuid not null,
+  lines_done integer not null default 0,
+  is_cancelled boolean not null default false,
+  primary key (organization_id, import_id),
+  constraint import_progress_import_exists foreign key (organization_id, import_id) references app.imports (organization_id, id) on delete cascade
+);
+alter table app.import_progress alter column lines_done set statistics 0;
+
+-- The file, in pieces, until it has been entered or given up.
+create table if not exists app.import_chunks (
+  organization_id uuid not null,
+  import_id uuid not null,
+  n integer not null,
+  content bytea not null,
+  primary key (organization_id, import_id, n),
+  constraint import_chunks_import_exists foreign key (organization_id, import_id) references app.imports (organization_id, id) on delete cascade
+);
+
+create table if not exists app.import_lines (
+  organization_id uuid not null,
+  import_id uuid not null,
+  line integer not null,
+  -- As the columns of its table, of a line that is good.
+  record jsonb,
+  -- [{"column", "reason"}] of one that is not.
+  problems jsonb,
+  primary key (organization_id, import_id, line),
+  constraint import_lines_import_exists foreign key (organization_id, import_id) references app.imports (organization_id, id) on delete cascade
+);
+create index if not exists import_lines_problems_idx on app.import_lines (organization_id, import_id, line) where problems is not null;
+alter table app.import_lines alter column line set statistics 0, alter column record set statistics 0, alter column problems set statistics 0;
+alter table app.import_chunks alter column n set statistics 0;
+
+comment on table app.imports is 'Files of shows or finance records, and what became of them.';
+comment on column app.imports.lines is 'Lines with data, counted when the file is checked.';
+comment on column app.imports.existing is 'Lines whose reference (source and external_ref) is there already; they are left alone.';
+comment on table app.import_progress is 'How far an import that is running has come, and whether it is to stop.';
+comment on table app.import_chunks is 'The uploaded files of imports.';
+comment on table app.import_lines is 'The lines of imports: what they say, or what is wrong with them.';
+
+do $$
+declare
+  t regclass;
+begin
+  foreach t in array array['app.imports', 'app.import_progress', 'app.import_chunks', 'app.import_lines']::regclass[] loop
+    execute format('alter table %s enable row level security', t);
+    execute format('alter table %s force row level security', t);
+    -- Nobody reads the file itself.
+    if t <> 'app.import_chunks'::regclass then
+      execute format('drop policy if exists select_member on %s', t);
+      execute format('create policy select_member on %s for select to callboard_api using (organization_id = (select app.org_if(''imports.run'')))', t);
+    end if;
+    -- Also for the worker, who finds out by this whose import it is about to enter.
+    execute format('drop policy if exists select_definer on %s', t);
+    execute format('create policy select_definer on %s for select to callboard_definer using (true)', t);
+    execute format('drop policy if exists insert_definer on %s', t);
+    execute format('create policy insert_definer on %s for insert to callboard_definer with check (organization_id = (select app.current_org()))', t);
+    execute format('drop policy if exists update_definer on %s', t);
+    execute format('create policy update_definer on %s for update to callboard_definer using (organization_id = (select app.current_org()))', t);
+    -- Those of the organization, or of nobody in particular when the worker clears away: see app.purge_expired.
+    execute format('drop policy if exists delete_definer on %s', t);
+    execute format('create policy delete_definer on %s for delete to callboard_definer using (organization_id = (select app.current_org()))', t);
+    execute format('grant select, insert, update, delete on %s to callboard_definer', t);
+  end loop;
+end
+$$;
+-- Without grants, because these go through functions.
+drop policy if exists insert_member on app.imports;
+create policy insert_member on app.imports for insert to callboard_api with check (organization_id = (select app.org_if('imports.run')));
+drop policy if exists update_member on app.imports;
+create policy update_member on app.imports for update to callboard_api using (organization_id = (select app.org_if('imports.run')));
+drop policy if exists purge_definer on app.imports;
+create policy purge_definer on app.imports for delete to callboard_definer
+  using ((select app.current_org()) is null and created_at < now() - interval '30 days');
+grant select on app.imports, app.import_progress, app.import_lines to callboard_api;
+
+select app_private.log_changes('app.imports', 'import', '{"status": "change_status"}');
+
+create or replace view app.import_list with (security_invoker = true) as
+  select i.organization_id, i.id, i.status, i.resource, i.created_at,
+    json_build_object('id', i.id, 'resource', i.resource, 'file_name', i.file_name, 'bytes', i.bytes, 'sha256', i.sha256,
+      'delimiter', i.options ->> 'delimiter', 'decimal', i.options ->> 'decimal', 'encoding', i.options ->> 'encoding',
+      'dates', i.options ->> 'dates', 'source', i.options ->> 'source',
+      'status', i.status, 'on_error', i.on_error, 'lines', i.lines, 'bad_lines', i.bad_lines, 'existing', i.existing, 'created', i.created,
+      'lines_done', coalesce(p.lines_done, 0), 'failure', i.failure,
+      'created_by', i.created_by, 'created_at', i.created_at, 'finished_at', i.finished_at) as body
+  from app.imports i
+  left join app.import_progress p on p.organization_id = i.organization_id and p.import_id = i.id;
+comment on view app.import_list is 'The organization''s imports, with their JSON.';
+grant select on app.import_list to callboard_api, callboard_definer;
+
+create or replace function app.read_import(import uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  perform app.require('imports.run');
+  select 200, i.body, null::text, '/api/imports/' || i.id into answer from app.import_list i
+  where i.organization_id = app.current_org() and i.id = import;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_import(uuid) is 'An import. PT403, PT404.';
+revoke execute on function app.read_import(uuid) from public;
+grant execute on function app.read_import(uuid) to callboard_api, callboard_definer;
+
+create or replace function app.create_import(the_resource text, name text, file_bytes bigint, file_sha256 text, given jsonb) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  import uuid;
+  answer app.answer;
+begin
+  perform app.require('imports.run');
+  perform app.require(case the_resource when 'shows' then 'shows.write' else 'finance.write' end);
+  if file_bytes = 0 then
+    perform app.refuse(400, 'bad_request', 'There is no file in the body.');
+  end if;
+  insert into app.imports (resource, file_name, bytes, sha256, options)
+  values (the_resource, name, file_bytes, file_sha256, jsonb_strip_nulls(given)) returning id into import;
+  insert into app.import_progress (organization_id, import_id) values (app.current_org(), import);
+  perform app_private.add_job('check_import', jsonb_build_object('import', import), 'import:' || import, 5);
+  answer := app.read_import(import);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_import(text, text, bigint, text, jsonb) is
+  'A new import, to be checked once the transaction has committed; its file follows with app.add_import_chunk. PT400 bad_request without a file, PT403 without imports.run, or without the permission to write what is imported.';
+alter function app.create_import(text, text, bigint, text, jsonb) owner to callboard_definer;
+revoke execute on function app.create_import(text, text, bigint, text, jsonb) from public;
+grant execute on function app.create_import(text, text, bigint, text, jsonb) to callboard_api;
+
+create or replace function app.add_import_chunk(import uuid, number integer, piece bytea) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  -- Only in the transaction that has created it: nobody adds to a file that has been uploaded.
+  if not exists (select from app.imports i where i.organization_id = app.current_org() and i.id = import
+      and i.created_by = app.current_user_id() and i.created_at = now()) then
+    perform app.refuse(404, 'not_found');
+  end if;
+  insert into app.import_chunks (organization_id, import_id, n, content) values (app.current_org(), import, number, piece);
+end
+$$;
+comment on function app.add_import_chunk(uuid, integer, bytea) is 'A piece of the file of an import that this transaction has created. PT404.';
+alter function app.add_import_chunk(uuid, integer, bytea) owner to callboard_definer;
+revoke execute on function app.add_import_chunk(uuid, integer, bytea) from public;
+grant execute on function app.add_import_chunk(uuid, integer, bytea) to callboard_api;
+
+create or replace function app.run_import(import uuid, when_bad text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  i app.imports;
+begin
+  perform app.require('imports.run');
+  select * into i from app.imports x where x.organization_id = app.current_org() and x.id = import for update;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  elsif i.status <> 'checked' then
+    perform app.refuse(409, 'import_not_checked', format('It is %s: only an import that is checked can be run.', i.status));
+  elsif when_bad = 'abort' and i.bad_lines > 0 then
+    perform app.refuse(409, 'import_has_bad_lines', format('%s of its %s lines are bad: run it with on_error skip, or import a mended file.', i.bad_lines, i.lines));
+  end if;
+  perform app.require(case i.resource when 'shows' then 'shows.write' else 'finance.write' end);
+  -- As whoever runs it, with what they may do.
+  update app.imports x set status = 'queued', on_error = when_bad, created_by = app.current_user_id(), session_id = app.current_session_id()
+  where x.organization_id = i.organization_id and x.id = i.id;
+  perform app_private.add_job('run_import', jsonb_build_object('import', i.id), 'import:' || i.id, 5);
+  return app.read_import(i.id);
+end
+$$;
+comment on function app.run_import(uuid, text) is
+  'Has the lines of a checked import entered: all of them (abort) or the good ones (skip). PT403, PT404, PT409 import_not_checked, import_has_bad_lines.';
+alter function app.run_import(uuid, text) owner to callboard_definer;
+revoke execute on function app.run_import(uuid, text) from public;
+grant execute on function app.run_import(uuid, text) to callboard_api;
+
+create or replace function app.cancel_import(import uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  present text;
+begin
+  perform app.require('imports.run');
+  select x.status into present from app.imports x where x.organization_id = app.current_org() and x.id = import;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  elsif present in ('done', 'failed', 'cancelled') then
+    perform app.refuse(409, 'import_ended', format('It is %s already.', present));
+  end if;
+  -- One that is running is locked, and looks here after every few lines.
+  update app.import_progress p set is_cancelled = true where p.organization_id = app.current_org() and p.import_id = import;
+  if present <> 'running' then
+    perform from app.imports x where x.organization_id = app.current_org() and x.id = import for update;
+    perform app_private.end_import(import, 'cancelled');
+  end if;
+  return app.read_import(import);
+end
+$$;
+comment on function app.cancel_import(uuid) is 'Gives an import up; one that is running stops soon, and nothing of it is entered. PT403, PT404, PT409 import_ended.';
+alter function app.cancel_import(uuid) owner to callboard_definer;
+revoke execute on function app.cancel_import(uuid) from public;
+grant execute on function app.cancel_import(uuid) to callboard_api;
+
+create or replace function app_private.end_import(import uuid, with_status text, because text default null, entered integer default 0, there integer default null)
+returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  i app.imports;
+begin
+  update app.imports x
+  set status = with_status, failure = because, finished_at = statement_timestamp(), created = entered, existing = coalesce(there, x.existing)
+  where x.organization_id = app.current_org() and x.id = import and x.status not in ('done', 'failed', 'cancelled')
+  returning x.* into i;
+  if found then
+    perform app_private.count_integration(i.organization_id, 'import', coalesce(i.options ->> 'source', i.resource), 1, (with_status = 'failed')::integer,
+      entered, i.bytes);
+  end if;
+  -- What the lines said is in the records, or nobody wants it; what was wrong with them may still be read.
+  delete from app.import_chunks c where c.organization_id = app.current_org() and c.import_id = import;
+  delete from app.import_lines l where l.organization_id = app.current_org() and l.import_id = import and l.problems is null;
+end
+$$;
+comment on function app_private.end_import(uuid, text, text, integer, integer) is 'Ends an import, counts it, and clears away its file and its good lines.';
+alter function app_private.end_import(uuid, text, text, integer, integer) owner to callboard_definer;
+revoke execute on function app_private.end_import(uuid, text, text, integer, integer) from public;
+
+create or replace function app.list_import_problems(import uuid, after_line integer, how_many integer) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  perform app.read_import(import);
+  return (
+    select (200, json_build_object('items', coalesce(json_agg(json_build_object('line', x.line, 'problems', x.problems) order by x.line)
+        filter (where x.n <= how_many), '[]'),
+      'next_cursor', (max(x.line) filter (where x.n = how_many and x.total > how_many))::text), null, null)::app.answer
+    from (
+      select l.line, l.problems, row_number() over (order by l.line) as n, count(*) over () as total
+      from app.import_lines l
+      where l.organization_id = app.current_org() and l.import_id = import and l.problems is not null and l.line > after_line
+      order by l.line limit how_many + 1) as x);
+end
+$$;
+comment on function app.list_import_problems(uuid, integer, integer) is
+  'The bad lines of an import behind a line, and the last of them if there are more. PT404.';
+revoke execute on function app.list_import_problems(uuid, integer, integer) from public;
+grant execute on function app.list_import_problems(uuid, integer, integer) to callboard_api;
+--! EndIncluded imports.sql
+--! Included import_checking.sql
+-- Checking the lines of an import: what each says, or what is wrong with it, in the words of the file.
+-- The small functions have a standard body and no settings of their own, so that they are inlined: they
+-- are called dozens of times for every line.
+
+create or replace function app_private.csv_number(value text, decimal_is text) returns numeric
+language sql immutable parallel safe
+return case
+  -- A group of three is a group of three: 1,5 is no fifteen.
+  when decimal_is = 'comma' and value ~ '^[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]{1,18})(,[0-9]{1,10})?$' then replace(replace(value, '.', ''), ',', '.')::numeric
+  when decimal_is = 'point' and value ~ '^[+-]?([0-9]{1,3}(,[0-9]{3})+|[0-9]{1,18})(\.[0-9]{1,10})?$' then replace(value, ',', '')::numeric
+end;
+comment on function app_private.csv_number(text, text) is 'The number that a text is, with comma or point as its decimal sign and the other one between thousands; NULL if it is none.';
+alter function app_private.csv_number(text, text) owner to callboard_definer;
+revoke execute on function app_private.csv_number(text, text) from public;
+
+create or replace function app_private.csv_date(value text, order_is text) returns date
+language plpgsql immutable parallel safe
+set search_path = ''
+as $$
+declare
+  part text[];
+  y integer;
+  m integer;
+  d integer;
+  found date;
+begin
+  if value ~ '^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}$' then
+    part := string_to_array(value, '-');
+    y := part[1]; m := part[2]; d := part[3];
+  elsif value ~ '^[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}$' then
+    part := string_to_array(value, '.');
+    y := part[3]; m := part[2]; d := part[1];
+  elsif value ~ '^[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}$' and order_is in ('dmy', 'mdy') then
+    part := string_to_array(value, '/');
+    y := part[3];
+    m := part[case order_is when 'dmy' then 2 else 1 end]; d := part[case order_is when 'dmy' then 1 else 2 end];
+  end if;
+  if y is null or y not between 1 and 9999 or m not between 1 and 12 or d not between 1 and 31 then
+    return null;
+  end if;
+  found := make_date(y, m, 1) + (d - 1);
+  return case when extract(month from found) = m then found end;
+end
+$$;
+comment on function app_private.csv_date(text, text) is
+  'The day that a text is: 2027-03-14, 14.3.2027, or with slashes in the order dmy or mdy; NULL if it is none.';
+alter function app_private.csv_date(text, text) owner to callboard_definer;
+revoke execute on function app_private.csv_date(text, text) from public;
+
+create or replace function app_private.csv_time(value text) returns time
+language sql stable parallel safe
+return case when value ~ '^([01]?[0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$' then value::time(0) end;
+comment on function app_private.csv_time(text) is 'The time of day that a text is, 19:30; NULL if it is none.';
+alter function app_private.csv_time(text) owner to callboard_definer;
+revoke execute on function app_private.csv_time(text) from public;
+
+create or replace function app_private.csv_uuid(value text) returns uuid
+language sql immutable parallel safe
+return case when value ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then value::uuid end;
+comment on function app_private.csv_uuid(text) is 'The id that a text is; NULL if it is none.';
+alter function app_private.csv_uuid(text) owner to callboard_definer;
+revoke execute on function app_private.csv_uuid(text) from public;
+
+create or replace function app_private.bad(is_bad boolean, in_column text, reason text) returns jsonb
+language sql stable parallel safe
+return case when is_bad then jsonb_build_object('column', in_column, 'reason', reason) end;
+comment on function app_private.bad(boolean, text, text) is 'A problem of a line, if it is one.';
+alter function app_private.bad(boolean, text, text) owner to callboard_definer;
+revoke execute on function app_private.bad(boolean, text, text) from public;
+
+create or replace function app_private.is_line(value text, longest integer) returns boolean
+language sql immutable parallel safe
+return value is null or length(value) <= longest and value !~ '[\u0001-\u001f\u007f-\u009f]';
+comment on function app_private.is_line(text, integer) is 'Whether a text is one line of at most so many characters, or nothing.';
+alter function app_private.is_line(text, integer) owner to callboard_definer;
+revoke execute on function app_private.is_line(text, integer) from public;
+
+create or replace function app_private.check_finance_lines(i app.imports, lines jsonb) returns table (line integer, record jsonb, problems jsonb)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  -- In plpgsql, which plans this once for all batches of a connection.
+  return query
+  with given as materialized (
+    select (x.value ->> 0)::integer as line, x.value -> 1 as v from jsonb_array_elements(lines) as x
+  ),
+  read as materialized (
+    select g.line, g.v, o.currency as base,
+      coalesce(upper(g.v ->> 'currency'), o.currency) as currency,
+      coalesce(app_private.csv_number(g.v ->> 'amount', i.options ->> 'decimal') * 10::numeric ^ app.minor_digits(coalesce(upper(g.v ->> 'currency'), o.currency)),
+        app_private.csv_number(g.v ->> 'amount_minor', i.options ->> 'decimal')) as amount,
+      coalesce(app_private.csv_number(g.v ->> 'tax', i.options ->> 'decimal') * 10::numeric ^ app.minor_digits(coalesce(upper(g.v ->> 'currency'), o.currency)),
+        app_private.csv_number(g.v ->> 'tax_minor', i.options ->> 'decimal')) as tax,
+      app_private.csv_number(g.v ->> 'exchange_rate', i.options ->> 'decimal') as rate,
+      app_private.csv_date(g.v ->> 'booked_on', i.options ->> 'dates') as booked_on,
+      app_private.csv_date(g.v ->> 'due_on', i.options ->> 'dates') as due_on,
+      app_private.csv_uuid(g.v ->> 'show_id') as show_id,
+      coalesce(g.v ->> 'source', i.options ->> 'source', 'import') as source
+    from given g, app.organizations o where o.id = i.organization_id
+  ),
+  meant as materialized (
+    select r.*, k.kind, c.id as category_id
+    from read r
+    -- Without a kind the sign says which it is, as in the statements of banks.
+    cross join lateral (select coalesce(lower(r.v ->> 'kind'), case when r.amount < 0 then 'expense' else 'income' end) as kind) k
+    left join app.finance_categories c on c.organization_id = i.organization_id and c.kind = k.kind
+      and lower(c.name) = lower(r.v ->> 'category') and c.deleted_at is null
+  ),
+  -- Once for each line, and not for every mention of it.
+  judged as materialized (
+    select m.*, to_jsonb(nullif(array_remove(array[
+      app_private.bad(m.v ? '', '', 'There are more cells than columns.'),
+      app_private.bad(m.booked_on is null or m.booked_on not between date '1900-01-01' and date '2199-12-31', 'booked_on',
+        case when m.v ->> 'booked_on' is null then 'There must be a day.' else 'It is no day between 1900 and 2199: write 2027-03-14.' end),
+      app_private.bad(exists (select from app.finance_periods f where f.organization_id = i.organization_id and f.month = date_trunc('month', m.booked_on)::date),
+        'booked_on', 'The books of this month are closed.'),
+      app_private.bad(m.v ->> 'due_on' is not null and (m.due_on is null or m.due_on not between date '1900-01-01' and date '2199-12-31'), 'due_on',
+        'It is no day between 1900 and 2199: write 2027-03-14.'),
+      app_private.bad(m.kind not in ('income', 'expense'), 'kind', 'It is income or expense.'),
+      app_private.bad(m.category_id is null and m.kind in ('income', 'expense'), 'category', case when m.v ->> 'category' is null then 'There must be a category.'
+        else format('There is no category of this name for %s.', m.kind) end),
+      app_private.bad(m.amount is null, 'amount', case when coalesce(m.v ->> 'amount', m.v ->> 'amount_minor') is null then 'There must be an amount.'
+        else format('It is no number with a decimal %s.', i.options ->> 'decimal') end),
+      app_private.bad(m.amount <> trunc(m.amount), 'amount', format('%s has %s decimals.', m.currency, app.minor_digits(m.currency))),
+      app_private.bad(abs(m.amount) > 9007199254740991, 'amount', 'It is too large.'),
+      app_private.bad(m.amount < 0 and m.v ->> 'kind' is not null, 'amount', 'It is negative: the kind says in which direction money goes.'),
+      app_private.bad(coalesce(m.v ->> 'tax', m.v ->> 'tax_minor') is not null and (m.tax is null or m.tax <> trunc(m.tax) or abs(m.tax) > abs(m.amount)), 'tax',
+        'It is no part of the amount.'),
+      app_private.bad(not exists (select from app.currencies c where c.code = m.currency), 'currency', 'There is no such currency.'),
+      app_private.bad(m.v ->> 'exchange_rate' is not null and coalesce(m.rate <= 0 or m.rate > 1000000000, true), 'exchange_rate', 'It is no positive number.'),
+      app_private.bad(m.currency <> m.base and m.v ->> 'exchange_rate' is null, 'exchange_rate', format('An amount in %s needs its rate to %s.', m.currency, m.base)),
+      app_private.bad(m.currency = m.base and m.rate <> 1, 'exchange_rate', 'The rate of a currency to itself is 1.'),
+      app_private.bad(app.convert_minor(least(abs(m.amount), 9007199254740991)::bigint, m.rate, m.currency, m.base) > 9007199254740991, 'exchange_rate',
+        format('The amount is too large in %s.', m.base)),
+      app_private.bad(lower(m.v ->> 'status') not in ('planned', 'committed', 'actual', 'void'), 'status', 'It is planned, committed, actual or void.'),
+      app_private.bad(lower(m.v ->> 'payment_status') not in ('unpaid', 'partly_paid', 'paid', 'refunded'), 'payment_status',
+        'It is unpaid, partly_paid, paid or refunded.'),
+      app_private.bad(m.v ->> 'show_id' is not null and not exists (select from app.shows s
+        where s.organization_id = i.organization_id and s.id = m.show_id and s.deleted_at is null), 'show_id', 'There is no such show.'),
+      app_private.bad(not app_private.is_line(m.v ->> 'counterparty', 200), 'counterparty', 'It is longer than 200 characters, or has control characters.'),
+      app_private.bad(length(m.v ->> 'note') > 10000, 'note', 'It is longer than 10000 characters.'),
+      app_private.bad(not app_private.is_line(m.source, 100), 'source', 'It is longer than 100 characters, or has control characters.'),
+      app_private.bad(not app_private.is_line(m.v ->> 'external_ref', 200), 'external_ref', 'It is longer than 200 characters, or has control characters.')
+    ], null), '{}')) as problems
+    from meant m
+  )
+  select m.line,
+    case when m.problems is null then jsonb_build_object('kind', m.kind, 'category_id', m.category_id, 'show_id', m.show_id,
+      'booked_on', m.booked_on, 'due_on', m.due_on, 'amount_minor', abs(m.amount)::bigint, 'tax_minor', coalesce(abs(m.tax)::bigint, 0),
+      'currency', m.currency, 'exchange_rate', coalesce(m.rate, 1), 'base_currency', m.base,
+      'status', coalesce(lower(m.v ->> 'status'), 'actual'), 'payment_status', coalesce(lower(m.v ->> 'payment_status'), 'unpaid'),
+      'counterparty', m.v ->> 'counterparty', 'note', m.v ->> 'note',
+      'source', case when m.v ->> 'external_ref' is not null then m.source end, 'external_ref', m.v ->> 'external_ref') end,
+    m.problems
+  from judged m;
+end
+$$;
+comment on function app_private.check_finance_lines(app.imports, jsonb) is 'What lines [[line, {column: text}]] of finance records say, or what is wrong with them.';
+alter function app_private.check_finance_lines(app.imports, jsonb) owner to callboard_definer;
+revoke execute on function app_private.check_finance_lines(app.imports, jsonb) from public;
+
+create or replace function app_private.check_show_lines(i app.imports, lines jsonb) returns table (line integer, record jsonb, problems jsonb)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  -- In plpgsql, which plans this once for all batches of a connection.
+  return query
+  with given as materialized (
+    select (x.value ->> 0)::integer as line, x.value -> 1 as v from jsonb_array_elements(lines) as x
+  ),
+  read as materialized (
+    select g.line, g.v,
+      case when coalesce(g.v ->> 'fee', g.v ->> 'fee_minor') is not null then coalesce(upper(g.v ->> 'currency'), o.currency) end as currency,
+      coalesce(app_private.csv_number(g.v ->> 'fee', i.options ->> 'decimal') * 10::numeric ^ app.minor_digits(coalesce(upper(g.v ->> 'currency'), o.currency)),
+        app_private.csv_number(g.v ->> 'fee_minor', i.options ->> 'decimal')) as fee,
+      app_private.csv_date(g.v ->> 'show_on', i.options ->> 'dates') as show_on,
+      app_private.csv_time(g.v ->> 'doors_time') as doors_time, app_private.csv_time(g.v ->> 'start_time') as start_time,
+      app_private.csv_time(g.v ->> 'curfew_time') as curfew_time,
+      app_private.csv_number(g.v ->> 'capacity', i.options ->> 'decimal') as capacity,
+      app_private.csv_number(g.v ->> 'tickets_sold', i.options ->> 'decimal') as tickets_sold,
+      coalesce(g.v ->> 'source', i.options ->> 'source', 'import') as source,
+      n.id as venue_id, n.found
+    from given g
+    cross join app.organizations o
+    cross join lateral (
+      select (array_agg(w.id))[1] as id, count(*) as found from app.venues w
+      where w.organization_id = i.organization_id and w.deleted_at is null
+        and case when g.v ->> 'venue_id' is not null then w.id = app_private.csv_uuid(g.v ->> 'venue_id')
+          else lower(w.name) = lower(g.v ->> 'venue') and (g.v ->> 'city' is null or lower(w.city) = lower(g.v ->> 'city')) end) n
+    where o.id = i.organization_id
+  ),
+  -- Once for each line, and not for every mention of it.
+  judged as materialized (
+    select m.*, to_jsonb(nullif(array_remove(array[
+      app_private.bad(m.v ? '', '', 'There are more cells than columns.'),
+      app_private.bad(m.v ->> 'title' is null, 'title', 'There must be a title.'),
+      app_private.bad(not app_private.is_line(m.v ->> 'title', 200), 'title', 'It is longer than 200 characters, or has control characters.'),
+      app_private.bad(m.v ->> 'artist' is null, 'artist', 'There must be an artist.'),
+      app_private.bad(not app_private.is_line(m.v ->> 'artist', 200), 'artist', 'It is longer than 200 characters, or has control characters.'),
+      app_private.bad(coalesce(m.v ->> 'venue_id', m.v ->> 'venue') is not null and m.found = 0, 'venue', 'There is no such venue.'),
+      app_private.bad(m.found > 1, 'venue', 'There are several venues of this name: add the column city.'),
+      app_private.bad(m.show_on is null or m.show_on not between date '1900-01-01' and date '2199-12-31', 'show_on',
+        case when m.v ->> 'show_on' is null then 'There must be a day.' else 'It is no day between 1900 and 2199: write 2027-03-14.' end),
+      app_private.bad(m.v ->> 'doors_time' is not null and m.doors_time is null, 'doors_time', 'It is no time: write 19:30.'),
+      app_private.bad(m.v ->> 'start_time' is not null and m.start_time is null, 'start_time', 'It is no time: write 19:30.'),
+      app_private.bad(m.v ->> 'curfew_time' is not null and m.curfew_time is null, 'curfew_time', 'It is no time: write 19:30.'),
+      app_private.bad(m.doors_time > m.start_time, 'doors_time', 'Doors cannot open after the start.'),
+      app_private.bad(lower(m.v ->> 'status') not in ('inquiry', 'hold', 'offer', 'confirmed', 'played', 'settled', 'cancelled', 'postponed'), 'status',
+        'It is inquiry, hold, offer, confirmed, played, settled, cancelled or postponed.'),
+      app_private.bad(m.v ->> 'capacity' is not null and coalesce(m.capacity not between 1 and 2147483647 or m.capacity <> trunc(m.capacity), true), 'capacity',
+        'It is no positive whole number.'),
+      app_private.bad(m.v ->> 'tickets_sold' is not null and coalesce(m.tickets_sold not between 0 and 2147483647 or m.tickets_sold <> trunc(m.tickets_sold), true),
+        'tickets_sold', 'It is no whole number.'),
+      app_private.bad(m.tickets_sold > m.capacity, 'tickets_sold', 'More tickets are sold than there are places.'),
+      app_private.bad(coalesce(m.v ->> 'fee', m.v ->> 'fee_minor') is not null and coalesce(m.fee not between 0 and 9007199254740991, true), 'fee',
+        format('It is no number with a decimal %s that is not negative.', i.options ->> 'decimal')),
+      app_private.bad(m.fee <> trunc(m.fee), 'fee', format('%s has %s decimals.', m.currency, app.minor_digits(m.currency))),
+      app_private.bad(m.currency !~ '^[A-Z]{3}$', 'currency', 'It is no ISO 4217 code.'),
+      app_private.bad(length(m.v ->> 'notes') > 10000, 'notes', 'It is longer than 10000 characters.'),
+      app_private.bad(not app_private.is_line(m.source, 100), 'source', 'It is longer than 100 characters, or has control characters.'),
+      app_private.bad(not app_private.is_line(m.v ->> 'external_ref', 200), 'external_ref', 'It is longer than 200 characters, or has control characters.')
+    ], null), '{}')) as problems
+    from read m
+  )
+  select m.line,
+    case when m.problems is null then jsonb_build_object('title', m.v ->> 'title', 'artist', m.v ->> 'artist', 'venue_id', m.venue_id, 'show_on', m.show_on,
+      'doors_time', m.doors_time, 'start_time', m.start_time, 'curfew_time', m.curfew_time, 'status', coalesce(lower(m.v ->> 'status'), 'inquiry'),
+      'capacity', m.capacity::integer, 'tickets_sold', coalesce(m.tickets_sold, 0)::integer, 'fee_minor', m.fee::bigint, 'currency', m.currency, 'notes', m.v ->> 'notes',
+      'source', case when m.v ->> 'external_ref' is not null then m.source end, 'external_ref', m.v ->> 'external_ref') end,
+    m.problems
+  from judged m;
+end
+$$;
+comment on function app_private.check_show_lines(app.imports, jsonb) is 'What lines [[line, {column: text}]] of shows say, or what is wrong with them.';
+alter function app_private.check_show_lines(app.imports, jsonb) owner to callboard_definer;
+revoke execute on function app_private.check_show_lines(app.imports, jsonb) from public;
+--! EndIncluded import_checking.sql
+--! Included import_running.sql
+-- What the worker does with an import (src/imports/task.ts): it stages the lines of the file, and once it is
+-- told to, enters them in one transaction. Each function first stands where the member stands who
+-- wants this, with what they may do at this moment.
+
+create or replace function app_private.enter_import(import uuid) returns app.imports
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  i app.imports;
+  held text[];
+begin
+  select * into i from app.imports x where x.id = import;
+  if not found then
+    return null;
+  end if;
+  held := app.permissions_of(i.organization_id, i.created_by);
+  perform app_private.set_context(i.created_by, i.session_id, i.organization_id, null, held);
+  -- Whoever else is at it is waited for, and then has done it.
+  select * into i from app.imports x where x.organization_id = i.organization_id and x.id = import for update;
+  return i;
+end
+$$;
+comment on function app_private.enter_import(uuid) is 'Opens this transaction for the member whose import it is, and locks it; null if there is none.';
+alter function app_private.enter_import(uuid) owner to callboard_definer;
+revoke execute on function app_private.enter_import(uuid) from public;
+
+create or replace function app_private.may_import(i app.imports) returns boolean
+language sql stable
+set search_path = ''
+begin atomic
+  select app.has_permission('imports.run') and app.has_permission(case i.resource when 'shows' then 'shows.write' else 'finance.write' end);
+end;
+comment on function app_private.may_import(app.imports) is 'Whether the member whose import it is may still do it.';
+alter function app_private.may_import(app.imports) owner to callboard_definer;
+revoke execute on function app_private.may_import(app.imports) from public;
+
+create or replace function app.begin_import(import uuid, step text) returns jsonb
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  i app.imports := app_private.enter_import(import);
+begin
+  if i.id is null or not i.status = any (case step when 'check' then array['uploaded', 'checking'] else array['queued', 'running'] end) then
+    return null;
+  elsif not app_private.may_import(i) then
+    perform app_private.end_import(i.id, 'failed', 'Who wanted it may not do it any more.');
+    return null;
+  end if;
+  if step = 'check' then
+    -- What a worker that is gone had staged.
+    delete from app.import_lines l where l.organization_id = i.organization_id and l.import_id = i.id;
+  end if;
+  update app.import_progress p set lines_done = 0 where p.organization_id = i.organization_id and p.import_id = i.id;
+  update app.imports x set status = case step when 'check' then 'checking' else 'running' end where x.organization_id = i.organization_id and x.id = i.id;
+  return jsonb_build_object('resource', i.resource, 'options', i.options, 'lines', i.lines, 'chunks', (
+    select count(*) from app.import_chunks c where c.organization_id = i.organization_id and c.import_id = i.id));
+end
+$$;
+comment on function app.begin_import(uuid, text) is
+  'Begins to check or to run an import, also again: its resource, options, lines and how many pieces its file has. NULL if there is nothing to do (any more).';
+alter function app.begin_import(uuid, text) owner to callboard_definer;
+revoke execute on function app.begin_import(uuid, text) from public;
+grant execute on function app.begin_import(uuid, text) to callboard_worker;
+
+create or replace function app.import_chunk(import uuid, number integer) returns bytea
+language sql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select c.content from app.import_chunks c join app.imports i on i.organization_id = c.organization_id and i.id = c.import_id
+  where i.id = import and c.n = number;
+end;
+comment on function app.import_chunk(uuid, integer) is 'A piece of the file of an import, counted from 0.';
+alter function app.import_chunk(uuid, integer) owner to callboard_definer;
+revoke execute on function app.import_chunk(uuid, integer) from public;
+grant execute on function app.import_chunk(uuid, integer) to callboard_worker;
+
+create or replace function app.stage_import(import uuid, found_options jsonb, lines jsonb) returns boolean
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  i app.imports := app_private.enter_import(import);
+  staged integer;
+begin
+  if i.status is distinct from 'checking' then
+    return false;
+  end if;
+  i.options := found_options;
+  if i.resource = 'shows' then
+    insert into app.import_lines (organization_id, import_id, line, record, problems)
+    select i.organization_id, i.id, c.* from app_private.check_show_lines(i, lines) c;
+  else
+    insert into app.import_lines (organization_id, import_id, line, record, problems)
+    select i.organization_id, i.id, c.* from app_private.check_finance_lines(i, lines) c;
+  end if;
+  get diagnostics staged = row_count;
+  update app.import_progress p set lines_done = p.lines_done + staged where p.organization_id = i.organization_id and p.import_id = i.id;
+  return true;
+end
+$$;
+comment on function app.stage_import(uuid, jsonb, jsonb) is
+  'Checks lines [[line, {column: text}]] of an import and keeps what they say. False if it has been cancelled.';
+alter function app.stage_import(uuid, jsonb, jsonb) owner to callboard_definer;
+revoke execute on function app.stage_import(uuid, jsonb, jsonb) from public;
+grant execute on function app.stage_import(uuid, jsonb, jsonb) to callboard_worker;
+
+create or replace function app.finish_check(import uuid, found_options jsonb, because text default null) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  i app.imports := app_private.enter_import(import);
+begin
+  if i.status is distinct from 'checking' then
+    return;
+  end if;
+  if because is not null then
+    update app.imports x set options = found_options where x.organization_id = i.organization_id and x.id = i.id;
+    perform app_private.end_import(i.id, 'failed', because);
+    return;
+  end if;
+  -- A reference that the file has twice: the first line has it.
+  update app.import_lines l
+  set record = null, problems = jsonb_build_array(jsonb_build_object('column', 'external_ref', 'reason', format('Line %s has the same.', d.first_line)))
+  from (
+    select x.line, first_value(x.line) over (partition by x.record ->> 'source', x.record ->> 'external_ref' order by x.line) as first_line
+    from app.import_lines x
+    where x.organization_id = i.organization_id and x.import_id = i.id and x.record ->> 'external_ref' is not null) d
+  where l.organization_id = i.organization_id and l.import_id = i.id and l.line = d.line and d.line <> d.first_line;
+  update app.imports x
+  set status = 'checked', options = found_options, lines = n.lines, bad_lines = n.bad_lines, existing = n.existing
+  from (
+    select count(*) as lines, count(l.problems) as bad_lines, count(coalesce(r.id, s.id)) as existing
+    from app.import_lines l
+    left join app.finance_records r on i.resource = 'finance_records' and r.organization_id = l.organization_id and r.deleted_at is null
+      and r.source = l.record ->> 'source' and r.external_ref = l.record ->> 'external_ref'
+    left join app.shows s on i.resource = 'shows' and s.organization_id = l.organization_id and s.deleted_at is null
+      and s.source = l.record ->> 'source' and s.external_ref = l.record ->> 'external_ref'
+    where l.organization_id = i.organization_id and l.import_id = i.id) n
+  where x.organization_id = i.organization_id and x.id = i.id;
+  -- The lines have all that is needed of it.
+  delete from app.import_chunks c where c.organization_id = i.organization_id and c.import_id = i.id;
+end
+$$;
+comment on function app.finish_check(uuid, jsonb, text) is 'All lines of an import are staged, or the file cannot be read because of something.';
+alter function app.finish_check(uuid, jsonb, text) owner to callboard_definer;
+revoke execute on function app.finish_check(uuid, jsonb, text) from public;
+grant execute on function app.finish_check(uuid, jsonb, text) to callboard_worker;
+
+create or replace function app.enter_lines(import uuid, after_line integer, how_many integer, out last_line integer, out entered integer, out there integer)
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  i app.imports := app_private.enter_import(import);
+  good integer;
+begin
+  if not app_private.may_import(i) then
+    perform app.refuse(403, 'permission_denied', 'Who wanted it may not do it any more.');
+  elsif (select p.is_cancelled from app.import_progress p where p.organization_id = i.organization_id and p.import_id = i.id) then
+    perform app.refuse(409, 'import_ended', 'It was cancelled.');
+  end if;
+  select max(x.line), count(*) into last_line, good from (
+    select l.line from app.import_lines l
+    where l.organization_id = i.organization_id and l.import_id = i.id and l.problems is null and l.line > after_line
+    order by l.line limit how_many) x;
+  if i.resource = 'shows' then
+    insert into app.shows (organization_id, title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold,
+      fee_minor, currency, notes, source, external_ref, created_by)
+    select i.organization_id, r.*, i.created_by
+    from app.import_lines l
+    cross join lateral jsonb_to_record(l.record) as r (title text, artist text, venue_id uuid, show_on date, doors_time time, start_time time,
+      curfew_time time, status text, capacity integer, tickets_sold integer, fee_minor bigint, currency text, notes text, source text, external_ref text)
+    where l.organization_id = i.organization_id and l.import_id = i.id and l.problems is null and l.line > after_line and l.line <= last_line
+    order by l.line
+    on conflict (organization_id, source, external_ref) where deleted_at is null and external_ref is not null do nothing;
+  else
+    insert into app.finance_records (organization_id, kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate,
+      base_currency, status, payment_status, counterparty, note, source, external_ref, created_by)
+    select i.organization_id, r.*, i.created_by
+    from app.import_lines l
+    cross join lateral jsonb_to_record(l.record) as r (kind text, category_id uuid, show_id uuid, booked_on date, due_on date, amount_minor bigint,
+      tax_minor bigint, currency text, exchange_rate numeric, base_currency text, status text, payment_status text, counterparty text, note text,
+      source text, external_ref text)
+    where l.organization_id = i.organization_id and l.import_id = i.id and l.problems is null and l.line > after_line and l.line <= last_line
+    order by l.line
+    on conflict (organization_id, source, external_ref) where deleted_at is null and external_ref is not null do nothing;
+  end if;
+  get diagnostics entered = row_count;
+  there := good - entered;
+end
+$$;
+comment on function app.enter_lines(uuid, integer, integer) is
+  'Enters the next good lines of an import: the last of them (null: there were none), how many, and how many were there already. PT403 and PT409 when it is to stop, and what the table itself refuses.';
+alter function app.enter_lines(uuid, integer, integer) owner to callboard_definer;
+revoke execute on function app.enter_lines(uuid, integer, integer) from public;
+grant execute on function app.enter_lines(uuid, integer, integer) to callboard_worker;
+
+create or replace function app.note_import_progress(import uuid, lines integer) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  i app.imports;
+begin
+  -- From beside the transaction that has the import locked, so this locks it not.
+  select * into i from app.imports x where x.id = import;
+  perform app_private.set_context(i.created_by, i.session_id, i.organization_id);
+  update app.import_progress p set lines_done = lines where p.organization_id = i.organization_id and p.import_id = i.id;
+end
+$$;
+comment on function app.note_import_progress(uuid, integer) is 'How many lines of an import are behind the worker.';
+alter function app.note_import_progress(uuid, integer) owner to callboard_definer;
+revoke execute on function app.note_import_progress(uuid, integer) from public;
+grant execute on function app.note_import_progress(uuid, integer) to callboard_worker;
+
+create or replace function app.finish_import(import uuid, entered integer, there integer, because text default null) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  i app.imports := app_private.enter_import(import);
+  is_cancelled boolean := (select p.is_cancelled from app.import_progress p where p.organization_id = i.organization_id and p.import_id = i.id);
+begin
+  if i.status is distinct from 'running' then
+    return;
+  end if;
+  perform app_private.end_import(i.id, case when because is null then 'done' when is_cancelled then 'cancelled' else 'failed' end,
+    because, entered, there);
+end
+$$;
+comment on function app.finish_import(uuid, integer, integer, text) is 'An import has been run: so many lines were entered, so many were there. Or it has failed because of something.';
+alter function app.finish_import(uuid, integer, integer, text) owner to callboard_definer;
+revoke execute on function app.finish_import(uuid, integer, integer, text) from public;
+grant execute on function app.finish_import(uuid, integer, integer, text) to callboard_worker;
+--! EndIncluded import_running.sql
+--! Included itineraries.sql
+-- Itineraries: a tour with its days. What is here is the draft of those who plan (itineraries.write);
+-- everybody else reads what has been published of it, see itinerary_versions.sql.
+
+create table if not exists app.itineraries (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  name text not null constraint itineraries_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  artist text not null constraint itineraries_artist_length check (length(artist) between 1 and 200 and artist !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(artist) <> ''),
+  starts_on date not null constraint itineraries_starts_on_range check (starts_on between date '1900-01-01' and date '2199-12-31'),
+  ends_on date not null constraint itineraries_ends_on_range check (ends_on between date '1900-01-01' and date '2199-12-31'),
+  notes text constraint itineraries_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint itineraries_start_before_end check (starts_on <= ends_on)
+);
+create index if not exists itineraries_organization_id_starts_on_idx on app.itineraries (organization_id, starts_on, id) where deleted_at is null;
+create index if not exists itineraries_deletion_id_idx on app.itineraries (organization_id, deletion_id) where deletion_id is not null;
+alter table app.itineraries alter column name set statistics 0, alter column artist set statistics 0, alter column notes set statistics 0;
+
+alter table app.itineraries enable row level security;
+alter table app.itineraries force row level security;
+
+drop policy if exists select_member on app.itineraries;
+create policy select_member on app.itineraries for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.itineraries;
+create policy insert_member on app.itineraries for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.itineraries;
+create policy update_member on app.itineraries for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.itineraries;
+create policy delete_member on app.itineraries for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.itineraries;
+create policy select_definer on app.itineraries for select to callboard_definer using (true);
+drop policy if exists update_definer on app.itineraries;
+create policy update_definer on app.itineraries for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.itineraries to callboard_api, callboard_definer;
+grant insert (name, artist, starts_on, ends_on, notes), update (name, artist, starts_on, ends_on, notes) on app.itineraries to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.itineraries to callboard_definer;
+
+comment on table app.itineraries is 'Tours, as they are being planned.';
+comment on column app.itineraries.starts_on is 'First day of the tour; a day of another kind, such as a rehearsal, may lie before it.';
+
+drop trigger if exists _100_timestamps on app.itineraries;
+create trigger _100_timestamps before update on app.itineraries
+  for each row execute function app_private.tg__100_timestamps();
+
+select app_private.log_changes('app.itineraries', 'itinerary');
+
+-- What a row refers to must be there and not deleted; locking it makes a deletion at the same moment
+-- wait and then see the row. Arguments: column, table, column there, and the constraint's name.
+create or replace function app_private.tg__300_parents() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  present jsonb := to_jsonb(new);
+  edge record;
+  is_there boolean;
+begin
+  for edge in
+    select present ->> tg_argv[4 * n] as id, tg_argv[4 * n + 1]::regclass as parent, tg_argv[4 * n + 2] as key, tg_argv[4 * n + 3] as name
+    from generate_series(0, tg_nargs / 4 - 1) as n
+    where tg_op = 'INSERT' or to_jsonb(old) -> tg_argv[4 * n] is distinct from present -> tg_argv[4 * n]
+  loop
+    if edge.id is not null then
+      execute format('select true from %s p where p.organization_id = $1 and p.%I = $2 and p.deleted_at is null for share', edge.parent, edge.key)
+      into is_there using new.organization_id, edge.id::uuid;
+      if is_there is null then
+        perform app.refuse(409, edge.name, 'It is not there, or has been deleted.');
+      end if;
+    end if;
+  end loop;
+  return new;
+end
+$$;
+comment on function app_private.tg__300_parents() is 'PT409 with the name of a foreign key whose row is not there, is deleted or is another organization''s.';
+alter function app_private.tg__300_parents() owner to callboard_definer;
+revoke execute on function app_private.tg__300_parents() from public;
+
+create table if not exists app.itinerary_days (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  itinerary_id uuid not null,
+  day_on date not null constraint itinerary_days_day_on_range check (day_on between date '1900-01-01' and date '2199-12-31'),
+  kind text not null default 'show' constraint itinerary_days_kind_known check (kind in ('show', 'travel', 'off', 'rehearsal', 'press')),
+  -- The day stays when its show is deleted, and has it again when it is restored.
+  show_id uuid,
+  city text constraint itinerary_days_city_length check (length(city) between 1 and 200 and city !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(city) <> ''),
+  time_zone text not null constraint itinerary_days_time_zone_exists check (app.is_time_zone(time_zone)),
+  notes text constraint itinerary_days_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint itinerary_days_itinerary_exists foreign key (organization_id, itinerary_id)
+    references app.itineraries (organization_id, id) on delete cascade,
+  constraint itinerary_days_show_exists foreign key (organization_id, show_id)
+    references app.shows (organization_id, id) on delete set null (show_id)
+);
+create unique index if not exists itinerary_days_date_taken on app.itinerary_days (organization_id, itinerary_id, day_on) where deleted_at is null;
+create index if not exists itinerary_days_show_id_idx on app.itinerary_days (organization_id, show_id) where show_id is not null;
+create index if not exists itinerary_days_deletion_id_idx on app.itinerary_days (organization_id, deletion_id) where deletion_id is not null;
+alter table app.itinerary_days alter column kind set statistics 0, alter column city set statistics 0, alter column notes set statistics 0;
+
+alter table app.itinerary_days enable row level security;
+alter table app.itinerary_days force row level security;
+
+drop policy if exists select_member on app.itinerary_days;
+create policy select_member on app.itinerary_days for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.itinerary_days;
+create policy insert_member on app.itinerary_days for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.itinerary_days;
+create policy update_member on app.itinerary_days for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.itinerary_days;
+create policy delete_member on app.itinerary_days for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.itinerary_days;
+create policy select_definer on app.itinerary_days for select to callboard_definer using (true);
+drop policy if exists update_definer on app.itinerary_days;
+create policy update_definer on app.itinerary_days for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.itinerary_days to callboard_api, callboard_definer;
+grant insert (itinerary_id, day_on, kind, show_id, city, time_zone, notes), update (day_on, kind, show_id, city, time_zone, notes) on app.itinerary_days to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.itinerary_days to callboard_definer;
+
+comment on table app.itinerary_days is 'The days of itineraries.';
+comment on column app.itinerary_days.time_zone is 'That of all local times of the day.';
+
+drop trigger if exists _100_timestamps on app.itinerary_days;
+create trigger _100_timestamps before update on app.itinerary_days
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _300_parents on app.itinerary_days;
+create trigger _300_parents before insert or update of itinerary_id, show_id on app.itinerary_days
+  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'itinerary_days_itinerary_exists', 'show_id', 'app.shows', 'id', 'itinerary_days_show_exists');
+
+select app_private.log_changes('app.itinerary_days', 'itinerary_day');
+--! EndIncluded itineraries.sql
+--! Included itinerary_party.sql
+-- The party of an itinerary: who travels, and the groups that decide who may see what.
+
+create table if not exists app.party_groups (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  itinerary_id uuid not null,
+  name text not null constraint party_groups_name_length check (length(name) between 1 and 100 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint party_groups_itinerary_exists foreign key (organization_id, itinerary_id)
+    references app.itineraries (organization_id, id) on delete cascade
+);
+create unique index if not exists party_groups_name_taken on app.party_groups (organization_id, itinerary_id, lower(name)) where deleted_at is null;
+alter index app.party_groups_name_taken alter column 3 set statistics 0;
+create index if not exists party_groups_deletion_id_idx on app.party_groups (organization_id, deletion_id) where deletion_id is not null;
+alter table app.party_groups alter column name set statistics 0;
+
+alter table app.party_groups enable row level security;
+alter table app.party_groups force row level security;
+
+drop policy if exists select_member on app.party_groups;
+create policy select_member on app.party_groups for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.party_groups;
+create policy insert_member on app.party_groups for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.party_groups;
+create policy update_member on app.party_groups for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.party_groups;
+create policy delete_member on app.party_groups for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.party_groups;
+create policy select_definer on app.party_groups for select to callboard_definer using (true);
+drop policy if exists update_definer on app.party_groups;
+create policy update_definer on app.party_groups for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.party_groups to callboard_api, callboard_definer;
+grant insert (itinerary_id, name), update (name) on app.party_groups to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.party_groups to callboard_definer;
+
+comment on table app.party_groups is 'Parts of a party, such as band and crew. What is for a deleted group is for nobody but those who plan.';
+
+drop trigger if exists _100_timestamps on app.party_groups;
+create trigger _100_timestamps before update on app.party_groups
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _300_parents on app.party_groups;
+create trigger _300_parents before insert or update of itinerary_id on app.party_groups
+  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_groups_itinerary_exists');
+
+select app_private.log_changes('app.party_groups', 'party_group');
+
+-- Lists of ids have no foreign keys. Arguments: column of the list, and the table that it is of.
+-- What was in the list before may have been deleted since, and stays.
+create or replace function app_private.tg__400_listed() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  present jsonb := to_jsonb(new);
+  before jsonb := case when tg_op = 'UPDATE' then to_jsonb(old) else '{}' end;
+  unknown text;
+begin
+  for n in 0 .. tg_nargs / 2 - 1 loop
+    execute format(
+      'select string_agg(coalesce(x.id, ''null''), '', '') from (
+         select jsonb_array_elements_text($1) as id except select jsonb_array_elements_text($2)) x
+       where not exists (select from %s p where p.organization_id = $3 and p.id = x.id::uuid and p.itinerary_id = $4 and p.deleted_at is null)',
+      tg_argv[2 * n + 1])
+    into unknown
+    using present -> tg_argv[2 * n], coalesce(before -> tg_argv[2 * n], '[]'), new.organization_id, (present ->> 'itinerary_id')::uuid;
+    if unknown is not null then
+      perform app.refuse(409, 'party_unknown', format('Not of the party of this itinerary: %s.', unknown));
+    end if;
+  end loop;
+  return new;
+end
+$$;
+comment on function app_private.tg__400_listed() is 'PT409 party_unknown for an id in a list that is nobody and no group of the itinerary''s party.';
+alter function app_private.tg__400_listed() owner to callboard_definer;
+revoke execute on function app_private.tg__400_listed() from public;
+
+create table if not exists app.party_members (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  itinerary_id uuid not null,
+  name text not null constraint party_members_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  role text constraint party_members_role_length check (length(role) between 1 and 200 and role !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(role) <> ''),
+  -- Whose account it is, if they have one: what this member sees of the itinerary follows from the groups.
+  user_id uuid,
+  group_ids uuid[] not null default '{}',
+  notes text constraint party_members_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint party_members_itinerary_exists foreign key (organization_id, itinerary_id)
+    references app.itineraries (organization_id, id) on delete cascade,
+  constraint party_members_user_exists foreign key (organization_id, user_id)
+    references app.memberships (organization_id, user_id) on delete set null (user_id)
+);
+create unique index if not exists party_members_user_taken on app.party_members (organization_id, itinerary_id, user_id) where deleted_at is null;
+create index if not exists party_members_user_id_idx on app.party_members (organization_id, user_id) where user_id is not null;
+create index if not exists party_members_deletion_id_idx on app.party_members (organization_id, deletion_id) where deletion_id is not null;
+alter table app.party_members alter column name set statistics 0, alter column role set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
+
+alter table app.party_members enable row level security;
+alter table app.party_members force row level security;
+
+drop policy if exists select_member on app.party_members;
+create policy select_member on app.party_members for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.party_members;
+create policy insert_member on app.party_members for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.party_members;
+create policy update_member on app.party_members for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.party_members;
+create policy delete_member on app.party_members for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.party_members;
+create policy select_definer on app.party_members for select to callboard_definer using (true);
+drop policy if exists update_definer on app.party_members;
+create policy update_definer on app.party_members for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.party_members to callboard_api, callboard_definer;
+grant insert (itinerary_id, name, role, user_id, group_ids, notes), update (name, role, user_id, group_ids, notes) on app.party_members to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.party_members to callboard_definer;
+
+comment on table app.party_members is 'Who travels with an itinerary.';
+
+drop trigger if exists _100_timestamps on app.party_members;
+create trigger _100_timestamps before update on app.party_members
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _300_parents on app.party_members;
+create trigger _300_parents before insert or update of itinerary_id, user_id on app.party_members
+  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_members_itinerary_exists', 'user_id', 'app.memberships', 'user_id', 'party_members_user_exists');
+drop trigger if exists _400_listed on app.party_members;
+create trigger _400_listed before insert or update of group_ids on app.party_members
+  for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
+
+select app_private.log_changes('app.party_members', 'party_member');
+
+create or replace function app.own_groups() returns uuid[]
+language sql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select coalesce(array_agg(g.id), '{}')
+  from app.party_members m
+  join app.party_groups g on g.organization_id = m.organization_id and g.id = any (m.group_ids) and g.deleted_at is null
+  where m.organization_id = app.current_org() and m.user_id = app.current_user_id() and m.deleted_at is null;
+end;
+comment on function app.own_groups() is 'The groups that the user of this transaction is in, of all itineraries of the organization. For policies, which ask once.';
+alter function app.own_groups() owner to callboard_definer;
+revoke execute on function app.own_groups() from public;
+grant execute on function app.own_groups() to callboard_api;
+--! EndIncluded itinerary_party.sql
+--! Included schedule_items.sql
+-- What happens on the days of an itinerary, hour by hour.
+
+create table if not exists app.schedule_items (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  -- The day's, put there by a trigger.
+  itinerary_id uuid not null,
+  day_id uuid not null,
+  kind text not null default 'other' constraint schedule_items_kind_known check (
+    kind in ('load_in', 'soundcheck', 'doors', 'performance', 'load_out', 'lobby_call', 'press', 'rehearsal', 'meal', 'meeting', 'other')),
+  title text not null constraint schedule_items_title_length check (length(title) between 1 and 200 and title !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(title) <> ''),
+  certainty text not null default 'exact' constraint schedule_items_certainty_known check (
+    certainty in ('exact', 'approximate', 'to_be_determined', 'hidden')),
+  start_time time(0),
+  starts_next_day boolean not null default false,
+  end_time time(0),
+  ends_next_day boolean not null default false,
+  is_confirmed boolean not null default false,
+  show_id uuid,
+  location text constraint schedule_items_location_length check (length(location) between 1 and 200 and location !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(location) <> ''),
+  -- For whom it is; for everybody if there is none.
+  group_ids uuid[] not null default '{}',
+  notes text constraint schedule_items_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint schedule_items_day_exists foreign key (organization_id, day_id)
+    references app.itinerary_days (organization_id, id) on delete cascade,
+  constraint schedule_items_show_exists foreign key (organization_id, show_id)
+    references app.shows (organization_id, id) on delete set null (show_id),
+  constraint schedule_items_time_as_certain check ((certainty = 'to_be_determined') = (start_time is null)),
+  constraint schedule_items_next_day_with_time check ((start_time is not null or not starts_next_day) and (end_time is not null or not ends_next_day)),
+  constraint schedule_items_start_before_end check (
+    end_time is null or start_time is not null and (starts_next_day, start_time) <= (ends_next_day, end_time))
+);
+create index if not exists schedule_items_day_id_idx on app.schedule_items (organization_id, day_id, start_time, id) where deleted_at is null;
+create index if not exists schedule_items_itinerary_id_idx on app.schedule_items (organization_id, itinerary_id, id) where deleted_at is null;
+create index if not exists schedule_items_show_id_idx on app.schedule_items (organization_id, show_id) where show_id is not null;
+create index if not exists schedule_items_deletion_id_idx on app.schedule_items (organization_id, deletion_id) where deletion_id is not null;
+alter table app.schedule_items alter column kind set statistics 0, alter column title set statistics 0, alter column certainty set statistics 0, alter column location set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
+
+alter table app.schedule_items enable row level security;
+alter table app.schedule_items force row level security;
+
+drop policy if exists select_member on app.schedule_items;
+create policy select_member on app.schedule_items for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.schedule_items;
+create policy insert_member on app.schedule_items for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.schedule_items;
+create policy update_member on app.schedule_items for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.schedule_items;
+create policy delete_member on app.schedule_items for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.schedule_items;
+create policy select_definer on app.schedule_items for select to callboard_definer using (true);
+drop policy if exists update_definer on app.schedule_items;
+create policy update_definer on app.schedule_items for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.schedule_items to callboard_api, callboard_definer;
+grant insert (day_id, kind, title, certainty, start_time, starts_next_day, end_time, ends_next_day, is_confirmed, show_id, location, group_ids, notes), update (day_id, kind, title, certainty, start_time, starts_next_day, end_time, ends_next_day, is_confirmed, show_id, location, group_ids, notes) on app.schedule_items to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.schedule_items to callboard_definer;
+
+comment on table app.schedule_items is 'What happens on a day: load-in, soundcheck, lobby call …';
+comment on column app.schedule_items.starts_next_day is 'It belongs to this day and starts after midnight, like a load-out at 01:00.';
+comment on column app.schedule_items.certainty is 'exact, approximate, to_be_determined (no time yet), or hidden (there is one, and only those who plan see it).';
+
+create or replace function app_private.tg_schedule_items__250_itinerary() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  itinerary uuid := (select d.itinerary_id from app.itinerary_days d where d.organization_id = new.organization_id and d.id = new.day_id);
+begin
+  if tg_op = 'UPDATE' and itinerary is distinct from old.itinerary_id then
+    perform app.refuse(409, 'schedule_items_day_exists', 'The itinerary has no such day.');
+  end if;
+  new.itinerary_id := itinerary;
+  return new;
+end
+$$;
+comment on function app_private.tg_schedule_items__250_itinerary() is 'Notes whose itinerary''s an item is. PT409 schedule_items_day_exists for a day of another one.';
+alter function app_private.tg_schedule_items__250_itinerary() owner to callboard_definer;
+revoke execute on function app_private.tg_schedule_items__250_itinerary() from public;
+
+drop trigger if exists _100_timestamps on app.schedule_items;
+create trigger _100_timestamps before update on app.schedule_items
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _250_itinerary on app.schedule_items;
+create trigger _250_itinerary before insert or update of day_id on app.schedule_items
+  for each row execute function app_private.tg_schedule_items__250_itinerary();
+drop trigger if exists _300_parents on app.schedule_items;
+create trigger _300_parents before insert or update of day_id, show_id on app.schedule_items
+  for each row execute function app_private.tg__300_parents('day_id', 'app.itinerary_days', 'id', 'schedule_items_day_exists', 'show_id', 'app.shows', 'id', 'schedule_items_show_exists');
+drop trigger if exists _400_listed on app.schedule_items;
+create trigger _400_listed before insert or update of group_ids on app.schedule_items
+  for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
+
+select app_private.log_changes('app.schedule_items', 'schedule_item');
+--! EndIncluded schedule_items.sql
+--! Included travel_and_lodging.sql
+-- How a party travels, and where it sleeps.
+
+create table if not exists app.travel_segments (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  itinerary_id uuid not null,
+  mode text not null constraint travel_segments_mode_known check (mode in ('air', 'rail', 'ground', 'sea')),
+  carrier text constraint travel_segments_carrier_length check (length(carrier) between 1 and 200 and carrier !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(carrier) <> ''),
+  number text constraint travel_segments_number_length check (length(number) between 1 and 200 and number !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(number) <> ''),
+  from_place text not null constraint travel_segments_from_place_length check (length(from_place) between 1 and 200 and from_place !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(from_place) <> ''),
+  departs_on date not null constraint travel_segments_departs_on_range check (departs_on between date '1900-01-01' and date '2199-12-31'),
+  departs_time time(0) not null,
+  from_time_zone text not null constraint travel_segments_from_time_zone_exists check (app.is_time_zone(from_time_zone)),
+  to_place text not null constraint travel_segments_to_place_length check (length(to_place) between 1 and 200 and to_place !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(to_place) <> ''),
+  arrives_on date not null constraint travel_segments_arrives_on_range check (arrives_on between date '1900-01-01' and date '2199-12-31'),
+  arrives_time time(0) not null,
+  to_time_zone text not null constraint travel_segments_to_time_zone_exists check (app.is_time_zone(to_time_zone)),
+  confirmation_number text constraint travel_segments_confirmation_number_length check (length(confirmation_number) between 1 and 200 and confirmation_number !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(confirmation_number) <> ''),
+  is_confirmed boolean not null default false,
+  passenger_ids uuid[] not null default '{}',
+  group_ids uuid[] not null default '{}',
+  notes text constraint travel_segments_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint travel_segments_itinerary_exists foreign key (organization_id, itinerary_id)
+    references app.itineraries (organization_id, id) on delete cascade
+);
+create index if not exists travel_segments_itinerary_id_idx on app.travel_segments (organization_id, itinerary_id, departs_on, id) where deleted_at is null;
+create index if not exists travel_segments_deletion_id_idx on app.travel_segments (organization_id, deletion_id) where deletion_id is not null;
+alter table app.travel_segments alter column mode set statistics 0, alter column carrier set statistics 0, alter column number set statistics 0, alter column from_place set statistics 0, alter column from_time_zone set statistics 0, alter column to_place set statistics 0, alter column to_time_zone set statistics 0, alter column confirmation_number set statistics 0, alter column passenger_ids set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
+
+alter table app.travel_segments enable row level security;
+alter table app.travel_segments force row level security;
+
+drop policy if exists select_member on app.travel_segments;
+create policy select_member on app.travel_segments for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.travel_segments;
+create policy insert_member on app.travel_segments for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.travel_segments;
+create policy update_member on app.travel_segments for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.travel_segments;
+create policy delete_member on app.travel_segments for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.travel_segments;
+create policy select_definer on app.travel_segments for select to callboard_definer using (true);
+drop policy if exists update_definer on app.travel_segments;
+create policy update_definer on app.travel_segments for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.travel_segments to callboard_api, callboard_definer;
+grant insert (itinerary_id, mode, carrier, number, from_place, departs_on, departs_time, from_time_zone, to_place, arrives_on, arrives_time, to_time_zone, confirmation_number, is_confirmed, passenger_ids, group_ids, notes), update (mode, carrier, number, from_place, departs_on, departs_time, from_time_zone, to_place, arrives_on, arrives_time, to_time_zone, confirmation_number, is_confirmed, passenger_ids, group_ids, notes) on app.travel_segments to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.travel_segments to callboard_definer;
+
+comment on table app.travel_segments is 'Flights, trains, drives and ships, each end in its own time zone.';
+
+-- No check constraint, because what a local time is as an instant depends on the time zone database.
+create or replace function app_private.tg_travel_segments__200_order() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if (new.arrives_on + new.arrives_time) at time zone new.to_time_zone < (new.departs_on + new.departs_time) at time zone new.from_time_zone then
+    perform app.refuse(422, 'travel_segments_departure_before_arrival', 'It would arrive before it departs.');
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg_travel_segments__200_order() is 'PT422 travel_segments_departure_before_arrival.';
+revoke execute on function app_private.tg_travel_segments__200_order() from public;
+
+drop trigger if exists _100_timestamps on app.travel_segments;
+create trigger _100_timestamps before update on app.travel_segments
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _200_order on app.travel_segments;
+create trigger _200_order before insert or update of departs_on, departs_time, from_time_zone, arrives_on, arrives_time, to_time_zone on app.travel_segments
+  for each row when (app.is_time_zone(new.from_time_zone) and app.is_time_zone(new.to_time_zone))
+  execute function app_private.tg_travel_segments__200_order();
+drop trigger if exists _300_parents on app.travel_segments;
+create trigger _300_parents before insert or update of itinerary_id on app.travel_segments
+  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'travel_segments_itinerary_exists');
+drop trigger if exists _400_listed on app.travel_segments;
+create trigger _400_listed before insert or update of passenger_ids, group_ids on app.travel_segments
+  for each row execute function app_private.tg__400_listed('passenger_ids', 'app.party_members', 'group_ids', 'app.party_groups');
+
+select app_private.log_changes('app.travel_segments', 'travel_segment');
+
+create table if not exists app.lodgings (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  itinerary_id uuid not null,
+  name text not null constraint lodgings_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  address text constraint lodgings_address_length check (length(address) <= 1000),
+  check_in_on date not null constraint lodgings_check_in_on_range check (check_in_on between date '1900-01-01' and date '2199-12-31'),
+  check_out_on date not null constraint lodgings_check_out_on_range check (check_out_on between date '1900-01-01' and date '2199-12-31'),
+  confirmation_number text constraint lodgings_confirmation_number_length check (length(confirmation_number) between 1 and 200 and confirmation_number !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(confirmation_number) <> ''),
+  group_ids uuid[] not null default '{}',
+  notes text constraint lodgings_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint lodgings_itinerary_exists foreign key (organization_id, itinerary_id)
+    references app.itineraries (organization_id, id) on delete cascade,
+  constraint lodgings_in_before_out check (check_in_on < check_out_on)
+);
+create index if not exists lodgings_itinerary_id_idx on app.lodgings (organization_id, itinerary_id, check_in_on, id) where deleted_at is null;
+create index if not exists lodgings_deletion_id_idx on app.lodgings (organization_id, deletion_id) where deletion_id is not null;
+alter table app.lodgings alter column name set statistics 0, alter column address set statistics 0, alter column confirmation_number set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
+
+alter table app.lodgings enable row level security;
+alter table app.lodgings force row level security;
+
+drop policy if exists select_member on app.lodgings;
+create policy select_member on app.lodgings for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.lodgings;
+create policy insert_member on app.lodgings for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.lodgings;
+create policy update_member on app.lodgings for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.lodgings;
+create policy delete_member on app.lodgings for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.lodgings;
+create policy select_definer on app.lodgings for select to callboard_definer using (true);
+drop policy if exists update_definer on app.lodgings;
+create policy update_definer on app.lodgings for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.lodgings to callboard_api, callboard_definer;
+grant insert (itinerary_id, name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes), update (name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes) on app.lodgings to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.lodgings to callboard_definer;
+
+comment on table app.lodgings is 'Where a party sleeps.';
+
+drop trigger if exists _100_timestamps on app.lodgings;
+create trigger _100_timestamps before update on app.lodgings
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _300_parents on app.lodgings;
+create trigger _300_parents before insert or update of itinerary_id on app.lodgings
+  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'lodgings_itinerary_exists');
+drop trigger if exists _400_listed on app.lodgings;
+create trigger _400_listed before insert or update of group_ids on app.lodgings
+  for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
+
+select app_private.log_changes('app.lodgings', 'lodging');
+
+create table if not exists app.lodging_rooms (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  -- The lodging's, put there by a trigger.
+  itinerary_id uuid not null,
+  lodging_id uuid not null,
+  name text not null constraint lodging_rooms_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  occupant_ids uuid[] not null default '{}',
+  confirmation_number text constraint lodging_rooms_confirmation_number_length check (length(confirmation_number) between 1 and 200 and confirmation_number !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(confirmation_number) <> ''),
+  notes text constraint lodging_rooms_notes_length check (length(notes) <= 10000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint lodging_rooms_lodging_exists foreign key (organization_id, lodging_id)
+    references app.lodgings (organization_id, id) on delete cascade
+);
+create index if not exists lodging_rooms_lodging_id_idx on app.lodging_rooms (organization_id, lodging_id, id) where deleted_at is null;
+create index if not exists lodging_rooms_deletion_id_idx on app.lodging_rooms (organization_id, deletion_id) where deletion_id is not null;
+alter table app.lodging_rooms alter column name set statistics 0, alter column occupant_ids set statistics 0, alter column confirmation_number set statistics 0, alter column notes set statistics 0;
+
+alter table app.lodging_rooms enable row level security;
+alter table app.lodging_rooms force row level security;
+
+drop policy if exists select_member on app.lodging_rooms;
+create policy select_member on app.lodging_rooms for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.lodging_rooms;
+create policy insert_member on app.lodging_rooms for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists update_member on app.lodging_rooms;
+create policy update_member on app.lodging_rooms for update to callboard_api
+  using (organization_id = (select app.org_if('itineraries.write')));
+-- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
+drop policy if exists delete_member on app.lodging_rooms;
+create policy delete_member on app.lodging_rooms for delete to callboard_api
+  using (organization_id = (select app.org_if('itineraries.delete')));
+
+-- Deleting and restoring are the definer's, within the current organization; and it publishes.
+drop policy if exists select_definer on app.lodging_rooms;
+create policy select_definer on app.lodging_rooms for select to callboard_definer using (true);
+drop policy if exists update_definer on app.lodging_rooms;
+create policy update_definer on app.lodging_rooms for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.lodging_rooms to callboard_api, callboard_definer;
+grant insert (lodging_id, name, occupant_ids, confirmation_number, notes), update (name, occupant_ids, confirmation_number, notes) on app.lodging_rooms to callboard_api;
+grant update (deleted_at, deleted_by, deletion_id) on app.lodging_rooms to callboard_definer;
+
+comment on table app.lodging_rooms is 'Rooms, and who sleeps in them. Whoever may see the lodging sees its rooms.';
+
+create or replace function app_private.tg_lodging_rooms__250_itinerary() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  new.itinerary_id := (select l.itinerary_id from app.lodgings l where l.organization_id = new.organization_id and l.id = new.lodging_id);
+  return new;
+end
+$$;
+comment on function app_private.tg_lodging_rooms__250_itinerary() is 'Notes whose itinerary''s a room is.';
+alter function app_private.tg_lodging_rooms__250_itinerary() owner to callboard_definer;
+revoke execute on function app_private.tg_lodging_rooms__250_itinerary() from public;
+
+drop trigger if exists _100_timestamps on app.lodging_rooms;
+create trigger _100_timestamps before update on app.lodging_rooms
+  for each row execute function app_private.tg__100_timestamps();
+drop trigger if exists _250_itinerary on app.lodging_rooms;
+create trigger _250_itinerary before insert on app.lodging_rooms
+  for each row execute function app_private.tg_lodging_rooms__250_itinerary();
+drop trigger if exists _300_parents on app.lodging_rooms;
+create trigger _300_parents before insert or update of lodging_id on app.lodging_rooms
+  for each row execute function app_private.tg__300_parents('lodging_id', 'app.lodgings', 'id', 'lodging_rooms_lodging_exists');
+drop trigger if exists _400_listed on app.lodging_rooms;
+create trigger _400_listed before insert or update of occupant_ids on app.lodging_rooms
+  for each row execute function app_private.tg__400_listed('occupant_ids', 'app.party_members');
+
+select app_private.log_changes('app.lodging_rooms', 'lodging_room');
+--! EndIncluded travel_and_lodging.sql
+--! Included itinerary_lists.sql
+-- What the parts of an itinerary look like to those who plan. The tables are in itineraries.sql,
+-- itinerary_party.sql, schedule_items.sql and travel_and_lodging.sql.
+
+create or replace view app.itinerary_day_list with (security_invoker = true) as
+  select d.organization_id, d.id, d.itinerary_id, d.day_on, d.created_at, d.version,
+    json_build_object('id', d.id, 'itinerary_id', d.itinerary_id, 'day_on', d.day_on, 'kind', d.kind, 'show_id', d.show_id,
+      'city', d.city, 'time_zone', d.time_zone, 'notes', d.notes,
+      'created_by', d.created_by, 'created_at', d.created_at, 'updated_at', d.updated_at) as body,
+    d.deleted_at, d.deleted_by
+  from app.itinerary_days d;
+comment on view app.itinerary_day_list is 'Days of the organization''s itineraries with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.itinerary_day_list to callboard_api, callboard_definer;
+
+create or replace view app.party_group_list with (security_invoker = true) as
+  select g.organization_id, g.id, g.itinerary_id, g.name, g.created_at, g.version,
+    json_build_object('id', g.id, 'itinerary_id', g.itinerary_id, 'name', g.name,
+      'created_by', g.created_by, 'created_at', g.created_at, 'updated_at', g.updated_at) as body,
+    g.deleted_at, g.deleted_by
+  from app.party_groups g;
+comment on view app.party_group_list is 'Groups of parties with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.party_group_list to callboard_api, callboard_definer;
+
+create or replace view app.party_member_list with (security_invoker = true) as
+  select m.organization_id, m.id, m.itinerary_id, m.name, m.created_at, m.version,
+    json_build_object('id', m.id, 'itinerary_id', m.itinerary_id, 'name', m.name, 'role', m.role, 'user_id', m.user_id,
+      'group_ids', m.group_ids, 'notes', m.notes,
+      'created_by', m.created_by, 'created_at', m.created_at, 'updated_at', m.updated_at) as body,
+    m.deleted_at, m.deleted_by
+  from app.party_members m;
+comment on view app.party_member_list is 'Who travels, with their JSON, also those in the bin, who have deleted_at.';
+grant select on app.party_member_list to callboard_api, callboard_definer;
+
+create or replace view app.schedule_item_list with (security_invoker = true) as
+  select i.organization_id, i.id, i.itinerary_id, i.day_id, i.created_at, i.version,
+    -- Those without a time come first on their day.
+    (d.day_on + i.starts_next_day::integer + coalesce(i.start_time, '00:00')) at time zone d.time_zone as sort_at,
+    json_build_object('id', i.id, 'itinerary_id', i.itinerary_id, 'day_id', i.day_id, 'day_on', d.day_on, 'time_zone', d.time_zone,
+      'kind', i.kind, 'title', i.title, 'certainty', i.certainty,
+      'start_time', to_char(i.start_time, 'HH24:MI'), 'starts_next_day', i.starts_next_day,
+      'end_time', to_char(i.end_time, 'HH24:MI'), 'ends_next_day', i.ends_next_day,
+      'starts_at', (d.day_on + i.starts_next_day::integer + i.start_time) at time zone d.time_zone,
+      'ends_at', (d.day_on + i.ends_next_day::integer + i.end_time) at time zone d.time_zone,
+      'is_confirmed', i.is_confirmed, 'show_id', i.show_id, 'location', i.location, 'group_ids', i.group_ids, 'notes', i.notes,
+      'created_by', i.created_by, 'created_at', i.created_at, 'updated_at', i.updated_at) as body,
+    i.deleted_at, i.deleted_by
+  from app.schedule_items i
+  join app.itinerary_days d on d.organization_id = i.organization_id and d.id = i.day_id;
+comment on view app.schedule_item_list is 'Items of schedules with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.schedule_item_list to callboard_api, callboard_definer;
+
+create or replace view app.travel_segment_list with (security_invoker = true) as
+  select s.organization_id, s.id, s.itinerary_id, s.created_at, s.version, t.departs_at,
+    json_build_object('id', s.id, 'itinerary_id', s.itinerary_id, 'mode', s.mode, 'carrier', s.carrier, 'number', s.number,
+      'from_place', s.from_place, 'departs_on', s.departs_on, 'departs_time', to_char(s.departs_time, 'HH24:MI'),
+      'from_time_zone', s.from_time_zone, 'departs_at', t.departs_at,
+      'to_place', s.to_place, 'arrives_on', s.arrives_on, 'arrives_time', to_char(s.arrives_time, 'HH24:MI'),
+      'to_time_zone', s.to_time_zone, 'arrives_at', t.arrives_at,
+      'duration_minutes', (extract(epoch from t.arrives_at - t.departs_at) / 60)::integer,
+      'confirmation_number', s.confirmation_number, 'is_confirmed', s.is_confirmed,
+      'passenger_ids', s.passenger_ids, 'group_ids', s.group_ids, 'notes', s.notes,
+      'created_by', s.created_by, 'created_at', s.created_at, 'updated_at', s.updated_at) as body,
+    s.deleted_at, s.deleted_by
+  from app.travel_segments s,
+    lateral (select (s.departs_on + s.departs_time) at time zone s.from_time_zone as departs_at,
+      (s.arrives_on + s.arrives_time) at time zone s.to_time_zone as arrives_at) t;
+comment on view app.travel_segment_list is 'Travel segments with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.travel_segment_list to callboard_api, callboard_definer;
+
+create or replace view app.lodging_list with (security_invoker = true) as
+  select l.organization_id, l.id, l.itinerary_id, l.check_in_on, l.created_at, l.version,
+    json_build_object('id', l.id, 'itinerary_id', l.itinerary_id, 'name', l.name, 'address', l.address,
+      'check_in_on', l.check_in_on, 'check_out_on', l.check_out_on, 'confirmation_number', l.confirmation_number,
+      'group_ids', l.group_ids, 'notes', l.notes,
+      'created_by', l.created_by, 'created_at', l.created_at, 'updated_at', l.updated_at) as body,
+    l.deleted_at, l.deleted_by
+  from app.lodgings l;
+comment on view app.lodging_list is 'Lodgings with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.lodging_list to callboard_api, callboard_definer;
+
+create or replace view app.lodging_room_list with (security_invoker = true) as
+  select r.organization_id, r.id, r.itinerary_id, r.lodging_id, r.name, r.created_at, r.version,
+    json_build_object('id', r.id, 'itinerary_id', r.itinerary_id, 'lodging_id', r.lodging_id, 'name', r.name,
+      'occupant_ids', r.occupant_ids, 'confirmation_number', r.confirmation_number, 'notes', r.notes,
+      'created_by', r.created_by, 'created_at', r.created_at, 'updated_at', r.updated_at) as body,
+    r.deleted_at, r.deleted_by
+  from app.lodging_rooms r;
+comment on view app.lodging_room_list is 'Rooms of lodgings with their JSON, also those in the bin, which have deleted_at.';
+grant select on app.lodging_room_list to callboard_api, callboard_definer;
+--! EndIncluded itinerary_lists.sql
+--! Included itinerary_commands.sql
+-- What can be done with itineraries and their parts. It is the same with all of them, so each command
+-- is one function that is told the table; what is special about a table is in its triggers.
+
+create or replace function app.itinerary_part(part text) returns table (list text, path text, reading text)
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  if part <> all (array['itineraries', 'itinerary_days', 'schedule_items', 'travel_segments', 'lodgings', 'lodging_rooms',
+    'party_members', 'party_groups']) then
+    raise exception 'there is no part of an itinerary called %', part;
+  end if;
+  return query select
+    case part when 'itineraries' then 'itinerary_list' else left(part, -1) || '_list' end,
+    '/api/' || replace(part, '_', '-') || '/',
+    case part when 'itineraries' then 'itineraries.read' else 'itineraries.write' end;
+end
+$$;
+comment on function app.itinerary_part(text) is
+  'Of a table of itineraries: the view that has its JSON, the path of its routes, and the permission to read it. Fails for any other table.';
+revoke execute on function app.itinerary_part(text) from public;
+grant execute on function app.itinerary_part(text) to callboard_api, callboard_definer;
+
+create or replace function app.read_itinerary_part(part text, id uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+  p record;
+begin
+  select * into p from app.itinerary_part(part);
+  perform app.require(p.reading);
+  execute format('select 200, body, app.etag(version), %L || id from app.%I where organization_id = app.current_org() and id = $1 and deleted_at is null',
+    p.path, p.list) into answer using id;
+  if answer.status is null then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_itinerary_part(text, uuid) is 'A row of one of the tables of itineraries. PT403, PT404.';
+revoke execute on function app.read_itinerary_part(text, uuid) from public;
+grant execute on function app.read_itinerary_part(text, uuid) to callboard_api, callboard_definer;
+
+create or replace function app.create_itinerary_part(part text, body jsonb) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+  columns text := (select string_agg(quote_ident(k), ', ') from jsonb_object_keys(body) k);
+  id uuid;
+begin
+  perform from app.itinerary_part(part);
+  perform app.require('itineraries.write');
+  -- What the body does not name gets its default; what is not granted, the policy or the grant refuses.
+  execute format('insert into app.%1$I (%2$s) select %2$s from jsonb_populate_record(null::app.%1$I, $1) returning id', part, columns)
+  into id using body;
+  answer := app.read_itinerary_part(part, id);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_itinerary_part(text, jsonb) is 'A new row of one of the tables of itineraries. PT403, PT409, PT422.';
+revoke execute on function app.create_itinerary_part(text, jsonb) from public;
+grant execute on function app.create_itinerary_part(text, jsonb) to callboard_api;
+
+create or replace function app.write_itinerary_part(part text, id uuid, body jsonb, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  columns text := (select string_agg(quote_ident(k), ', ') from jsonb_object_keys(body) k);
+  present integer;
+begin
+  perform from app.itinerary_part(part);
+  perform app.require('itineraries.write');
+  execute format('select version from app.%I t where t.organization_id = app.current_org() and t.id = $1 and t.deleted_at is null for no key update', part)
+  into present using id;
+  perform app.check_version(present, if_match);
+  execute format('update app.%1$I t set (%2$s) = (select %2$s from jsonb_populate_record(null::app.%1$I, $1))
+    where t.organization_id = app.current_org() and t.id = $2', part, columns) using body, id;
+  return app.read_itinerary_part(part, id);
+end
+$$;
+comment on function app.write_itinerary_part(text, uuid, jsonb, text) is
+  'Changes the columns in the body of a row of one of the tables of itineraries. PT403, PT404, PT409, PT412, PT422.';
+revoke execute on function app.write_itinerary_part(text, uuid, jsonb, text) from public;
+grant execute on function app.write_itinerary_part(text, uuid, jsonb, text) to callboard_api;
+
+create or replace function app.delete_itinerary_part(part text, id uuid, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform from app.itinerary_part(part);
+  perform app.require('itineraries.delete');
+  return app_private.delete_row(('app.' || part)::regclass, id, if_match);
+end
+$$;
+comment on function app.delete_itinerary_part(text, uuid, text) is
+  'Deletes a row of one of the tables of itineraries, with what belongs to it, until it is restored. PT403, PT404, PT412.';
+alter function app.delete_itinerary_part(text, uuid, text) owner to callboard_definer;
+revoke execute on function app.delete_itinerary_part(text, uuid, text) from public;
+grant execute on function app.delete_itinerary_part(text, uuid, text) to callboard_api;
+
+create or replace function app.restore_itinerary_part(part text, id uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform from app.itinerary_part(part);
+  perform app.require('itineraries.delete');
+  perform app_private.restore_row(('app.' || part)::regclass, id);
+  return app.read_itinerary_part(part, id);
+end
+$$;
+comment on function app.restore_itinerary_part(text, uuid) is
+  'Brings a row of one of the tables of itineraries back, with what was deleted together with it. PT403, PT404, PT409 parent_deleted and where something has taken its place.';
+alter function app.restore_itinerary_part(text, uuid) owner to callboard_definer;
+revoke execute on function app.restore_itinerary_part(text, uuid) from public;
+grant execute on function app.restore_itinerary_part(text, uuid) to callboard_api;
+--! EndIncluded itinerary_commands.sql
+--! Included itinerary_versions.sql
+-- What has been published of itineraries. Those who plan work on the tables; everybody else
+-- reads what was published last, and of that what is for them: a version is frozen, who is in a group is not.
+
+create table if not exists app.itinerary_versions (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  itinerary_id uuid not null,
+  number integer not null constraint itinerary_versions_number_positive check (number > 0),
+  name text not null,
+  artist text not null,
+  starts_on date not null,
+  created_at timestamptz not null,
+  -- The itinerary itself, as JSON and by its version; the rest is in app.itinerary_entries.
+  body jsonb not null,
+  version integer not null,
+  note text constraint itinerary_versions_note_length check (length(note) <= 1000),
+  published_by uuid default app.current_user_id() references app.users (id),
+  published_at timestamptz not null default now(),
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, itinerary_id, number),
+  constraint itinerary_versions_itinerary_exists foreign key (organization_id, itinerary_id)
+    references app.itineraries (organization_id, id) on delete cascade
+);
+create index if not exists itinerary_versions_deletion_id_idx on app.itinerary_versions (organization_id, deletion_id) where deletion_id is not null;
+alter table app.itinerary_versions alter column number set statistics 0, alter column name set statistics 0, alter column artist set statistics 0, alter column body set statistics 0, alter column note set statistics 0;
+
+create table if not exists app.itinerary_entries (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  itinerary_id uuid not null,
+  number integer not null,
+  id uuid not null,
+  kind text not null constraint itinerary_entries_kind_known check (kind in ('day', 'item', 'segment', 'lodging')),
+  day_on date,
+  first_on date not null,
+  last_on date not null,
+  title text not null,
+  location text,
+  detail text,
+  local_start timestamp(0),
+  local_end timestamp(0),
+  start_zone text,
+  end_zone text,
+  starts_at timestamptz,
+  ends_at timestamptz,
+  is_confirmed boolean not null,
+  group_ids uuid[] not null,
+  body jsonb not null,
+  version integer not null,
+  updated_at timestamptz not null,
+  primary key (organization_id, itinerary_id, number, id),
+  constraint itinerary_entries_version_exists foreign key (organization_id, itinerary_id, number)
+    references app.itinerary_versions (organization_id, itinerary_id, number) on delete cascade
+);
+alter table app.itinerary_entries alter column number set statistics 0, alter column kind set statistics 0, alter column title set statistics 0, alter column location set statistics 0, alter column detail set statistics 0, alter column local_start set statistics 0, alter column local_end set statistics 0, alter column start_zone set statistics 0, alter column end_zone set statistics 0, alter column group_ids set statistics 0, alter column body set statistics 0;
+
+alter table app.itinerary_versions enable row level security;
+alter table app.itinerary_versions force row level security;
+alter table app.itinerary_entries enable row level security;
+alter table app.itinerary_entries force row level security;
+
+drop policy if exists select_member on app.itinerary_versions;
+create policy select_member on app.itinerary_versions for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.read')));
+-- What is for nobody in particular is for everybody, what is for groups is for who is in one of them, and
+-- who plans sees all. Each of the three is found once for the statement.
+drop policy if exists select_member on app.itinerary_entries;
+create policy select_member on app.itinerary_entries for select to callboard_api
+  using (organization_id = (select app.org_if('itineraries.read'))
+    and (group_ids = '{}' or group_ids && (select app.own_groups()) or (select app.has_permission('itineraries.write'))));
+-- Without grants: only app.publish_itinerary publishes.
+drop policy if exists insert_member on app.itinerary_versions;
+create policy insert_member on app.itinerary_versions for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+drop policy if exists insert_member on app.itinerary_entries;
+create policy insert_member on app.itinerary_entries for insert to callboard_api
+  with check (organization_id = (select app.org_if('itineraries.write')));
+
+drop policy if exists select_definer on app.itinerary_versions;
+create policy select_definer on app.itinerary_versions for select to callboard_definer using (true);
+drop policy if exists select_definer on app.itinerary_entries;
+create policy select_definer on app.itinerary_entries for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.itinerary_versions;
+create policy insert_definer on app.itinerary_versions for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists insert_definer on app.itinerary_entries;
+create policy insert_definer on app.itinerary_entries for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+-- The marks of a deletion, which go with those of the itinerary.
+drop policy if exists update_definer on app.itinerary_versions;
+create policy update_definer on app.itinerary_versions for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.itinerary_versions, app.itinerary_entries to callboard_api, callboard_definer;
+grant insert (itinerary_id, number, name, artist, starts_on, created_at, body, version, note),
+  update (deleted_at, deleted_by, deletion_id) on app.itinerary_versions to callboard_definer;
+grant insert (itinerary_id, number, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at) on app.itinerary_entries to callboard_definer;
+
+comment on table app.itinerary_versions is 'Itineraries as they were published, numbered from 1; never changed.';
+comment on table app.itinerary_entries is 'What a published version consists of, as its readers see it; never changed.';
+comment on column app.itinerary_entries.group_ids is 'For whom it is; empty for everybody who may read itineraries.';
+comment on column app.itinerary_entries.first_on is 'First day in local time; last_on is the last. Without local_start it is all day.';
+
+-- Also against whoever has the rights of the owner. What goes goes with its itinerary, or out of the bin.
+create or replace function app_private.tg__050_frozen() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  marks constant text[] := array['deleted_at', 'deleted_by', 'deletion_id'];
+begin
+  if tg_op = 'UPDATE' and to_jsonb(new) - marks = to_jsonb(old) - marks then
+    return new;
+  elsif tg_op = 'DELETE' and not exists (
+    select from app.itinerary_versions v
+    join app.itineraries i on i.organization_id = v.organization_id and i.id = v.itinerary_id
+    join app.organizations o on o.id = v.organization_id
+    where v.organization_id = old.organization_id and v.itinerary_id = old.itinerary_id and v.number = old.number
+      and v.deleted_at is null) then
+    return old;
+  end if;
+  raise exception 'what has been published of an itinerary stays as it is';
+end
+$$;
+comment on function app_private.tg__050_frozen() is 'Lets nothing through but the marks of a deletion, and the end of what has them or of the whole itinerary.';
+alter function app_private.tg__050_frozen() owner to callboard_definer;
+revoke execute on function app_private.tg__050_frozen() from public;
+
+drop trigger if exists _050_frozen on app.itinerary_versions;
+create trigger _050_frozen before update or delete on app.itinerary_versions
+  for each row execute function app_private.tg__050_frozen();
+drop trigger if exists _050_frozen on app.itinerary_entries;
+create trigger _050_frozen before update or delete on app.itinerary_entries
+  for each row execute function app_private.tg__050_frozen();
+
+select app_private.log_changes('app.itinerary_versions', 'itinerary', '{"create": "publish"}', 'itinerary_id');
+--! EndIncluded itinerary_versions.sql
+--! Included itinerary_publishing.sql
+-- Itineraries as their readers see them: the draft, as it would be published now, and what was published.
+
+create or replace view app.itinerary_drafts with (security_invoker = true) as
+  select d.organization_id, d.itinerary_id, d.id, 'day' as kind, d.day_on, d.day_on as first_on, d.day_on as last_on,
+    coalesce(d.city, d.kind) as title, d.city as location, d.notes as detail,
+    null::timestamp(0) as local_start, null::timestamp(0) as local_end, d.time_zone as start_zone, d.time_zone as end_zone,
+    null::timestamptz as starts_at, null::timestamptz as ends_at, true as is_confirmed, '{}'::uuid[] as group_ids,
+    jsonb_build_object('id', d.id, 'day_on', d.day_on, 'kind', d.kind, 'city', d.city, 'time_zone', d.time_zone,
+      'show_id', d.show_id, 'notes', d.notes) as body, d.version, d.updated_at
+  from app.itinerary_days d where d.deleted_at is null
+  union all
+  select i.organization_id, i.itinerary_id, i.id, 'item', d.day_on,
+    d.day_on + coalesce(t.starts_next_day, false)::integer, d.day_on + greatest(t.starts_next_day, t.ends_next_day, false)::integer,
+    i.title, i.location, i.notes,
+    d.day_on + t.starts_next_day::integer + t.start_time, d.day_on + t.ends_next_day::integer + t.end_time, d.time_zone, d.time_zone,
+    (d.day_on + t.starts_next_day::integer + t.start_time) at time zone d.time_zone,
+    (d.day_on + t.ends_next_day::integer + t.end_time) at time zone d.time_zone, i.is_confirmed, i.group_ids,
+    jsonb_build_object('id', i.id, 'day_id', i.day_id, 'day_on', d.day_on, 'kind', i.kind, 'title', i.title, 'certainty', i.certainty,
+      'start_time', to_char(t.start_time, 'HH24:MI'), 'starts_next_day', coalesce(t.starts_next_day, false),
+      'end_time', to_char(t.end_time, 'HH24:MI'), 'ends_next_day', coalesce(t.ends_next_day, false), 'time_zone', d.time_zone,
+      'starts_at', (d.day_on + t.starts_next_day::integer + t.start_time) at time zone d.time_zone,
+      'ends_at', (d.day_on + t.ends_next_day::integer + t.end_time) at time zone d.time_zone,
+      'is_confirmed', i.is_confirmed, 'show_id', i.show_id, 'location', i.location, 'group_ids', i.group_ids, 'notes', i.notes),
+    -- A day that is moved moves its items.
+    i.version + d.version - 1, greatest(i.updated_at, d.updated_at)
+  from app.schedule_items i
+  join app.itinerary_days d on d.organization_id = i.organization_id and d.id = i.day_id
+  -- A hidden time is not there for anybody who reads.
+  left join lateral (select i.start_time, i.starts_next_day, i.end_time, i.ends_next_day where i.certainty <> 'hidden') t on true
+  where i.deleted_at is null
+  union all
+  select s.organization_id, s.itinerary_id, s.id, 'segment', s.departs_on, s.departs_on, greatest(s.departs_on, s.arrives_on),
+    s.from_place || ' → ' || s.to_place, s.from_place,
+    nullif(concat_ws(E'\n', nullif(concat_ws(' ', s.carrier, s.number), ''), 'Confirmation ' || s.confirmation_number, s.notes), ''),
+    s.departs_on + s.departs_time, s.arrives_on + s.arrives_time, s.from_time_zone, s.to_time_zone, t.departs_at, t.arrives_at,
+    s.is_confirmed, s.group_ids,
+    jsonb_build_object('id', s.id, 'mode', s.mode, 'carrier', s.carrier, 'number', s.number,
+      'from_place', s.from_place, 'departs_on', s.departs_on, 'departs_time', to_char(s.departs_time, 'HH24:MI'),
+      'from_time_zone', s.from_time_zone, 'departs_at', t.departs_at,
+      'to_place', s.to_place, 'arrives_on', s.arrives_on, 'arrives_time', to_char(s.arrives_time, 'HH24:MI'),
+      'to_time_zone', s.to_time_zone, 'arrives_at', t.arrives_at,
+      'duration_minutes', (extract(epoch from t.arrives_at - t.departs_at) / 60)::integer,
+      'confirmation_number', s.confirmation_number, 'is_confirmed', s.is_confirmed, 'group_ids', s.group_ids, 'notes', s.notes,
+      'passengers', (select coalesce(jsonb_agg(jsonb_build_object('id', m.id, 'name', m.name) order by m.name, m.id), '[]')
+        from app.party_members m where m.organization_id = s.organization_id and m.id = any (s.passenger_ids) and m.deleted_at is null)),
+    s.version, s.updated_at
+  from app.travel_segments s,
+    lateral (select (s.departs_on + s.departs_time) at time zone s.from_time_zone as departs_at,
+      (s.arrives_on + s.arrives_time) at time zone s.to_time_zone as arrives_at) t
+  where s.deleted_at is null
+  union all
+  select l.organization_id, l.itinerary_id, l.id, 'lodging', null, l.check_in_on, l.check_out_on - 1,
+    l.name, l.address, nullif(concat_ws(E'\n', 'Confirmation ' || l.confirmation_number, l.notes), ''),
+    null, null, null, null, null, null, true, l.group_ids,
+    jsonb_build_object('id', l.id, 'name', l.name, 'address', l.address, 'check_in_on', l.check_in_on, 'check_out_on', l.check_out_on,
+      'confirmation_number', l.confirmation_number, 'group_ids', l.group_ids, 'notes', l.notes,
+      'rooms', (select coalesce(jsonb_agg(jsonb_build_object('id', r.id, 'name', r.name, 'confirmation_number', r.confirmation_number, 'notes', r.notes,
+          'occupants', (select coalesce(jsonb_agg(jsonb_build_object('id', m.id, 'name', m.name) order by m.name, m.id), '[]')
+            from app.party_members m where m.organization_id = r.organization_id and m.id = any (r.occupant_ids) and m.deleted_at is null))
+          order by r.name, r.id), '[]')
+        from app.lodging_rooms r where r.organization_id = l.organization_id and r.lodging_id = l.id and r.deleted_at is null)),
+    l.version, l.updated_at
+  from app.lodgings l where l.deleted_at is null;
+comment on view app.itinerary_drafts is 'Days, items, segments and lodgings of the organization''s itineraries as they would be published now. For those who plan.';
+grant select on app.itinerary_drafts to callboard_api, callboard_definer;
+
+create or replace view app.published_itineraries with (security_invoker = true) as
+  select distinct on (v.organization_id, v.itinerary_id) v.organization_id, v.itinerary_id, v.number, v.name, v.artist, v.starts_on,
+    v.created_at, v.version, v.body, v.published_at, v.deleted_at, v.deleted_by
+  from app.itinerary_versions v
+  order by v.organization_id, v.itinerary_id, v.number desc;
+comment on view app.published_itineraries is 'Of each itinerary what was published last, also of those in the bin, which have deleted_at.';
+grant select on app.published_itineraries to callboard_api, callboard_definer;
+
+create or replace view app.itinerary_list with (security_invoker = true) as
+  select i.organization_id, i.id, i.name, i.starts_on, i.created_at, i.version,
+    json_build_object('id', i.id, 'name', i.name, 'artist', i.artist, 'starts_on', i.starts_on, 'ends_on', i.ends_on, 'notes', i.notes,
+      'created_by', i.created_by, 'created_at', i.created_at, 'updated_at', i.updated_at,
+      'published_number', p.number, 'published_at', p.published_at) as body,
+    i.deleted_at, i.deleted_by
+  from app.itineraries i
+  left join lateral (
+    select v.number, v.published_at from app.itinerary_versions v
+    where v.organization_id = i.organization_id and v.itinerary_id = i.id order by v.number desc limit 1) p on true
+  union all
+  select p.organization_id, p.itinerary_id, p.name, p.starts_on, p.created_at, p.version,
+    (p.body || jsonb_build_object('published_number', p.number, 'published_at', p.published_at))::json,
+    p.deleted_at, p.deleted_by
+  from app.published_itineraries p
+  where not (select app.has_permission('itineraries.write'));
+comment on view app.itinerary_list is 'Itineraries with their JSON, also those in the bin, which have deleted_at: the drafts for those who plan, for others what was published last.';
+grant select on app.itinerary_list to callboard_api, callboard_definer;
+
+create or replace view app.itinerary_plan with (security_invoker = true) as
+  select organization_id, itinerary_id, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at
+  from app.itinerary_drafts
+  union all
+  select e.organization_id, e.itinerary_id, e.id, e.kind, e.day_on, e.first_on, e.last_on, e.title, e.location, e.detail, e.local_start, e.local_end, e.start_zone, e.end_zone, e.starts_at, e.ends_at, e.is_confirmed, e.group_ids, e.body, e.version, e.updated_at
+  from app.itinerary_entries e
+  join app.published_itineraries p on p.organization_id = e.organization_id and p.itinerary_id = e.itinerary_id and p.number = e.number
+  where p.deleted_at is null and not (select app.has_permission('itineraries.write'));
+comment on view app.itinerary_plan is 'What the member sees of days, items, segments and lodgings: the drafts if they plan, else what was published last and is for them.';
+grant select on app.itinerary_plan to callboard_api, callboard_definer;
+
+create or replace function app.publish_itinerary(itinerary uuid, remark text default null, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  organization uuid := app.require('itineraries.write');
+  present integer;
+  next_number integer;
+  answer app.answer;
+begin
+  -- Two who publish at once get two numbers.
+  select i.version into present from app.itineraries i
+  where i.organization_id = organization and i.id = itinerary and i.deleted_at is null for no key update;
+  perform app.check_version(present, if_match);
+  select coalesce(max(v.number), 0) + 1 into next_number from app.itinerary_versions v
+  where v.organization_id = organization and v.itinerary_id = itinerary;
+  insert into app.itinerary_versions (itinerary_id, number, name, artist, starts_on, created_at, body, version, note)
+  select i.id, next_number, i.name, i.artist, i.starts_on, i.created_at,
+    jsonb_build_object('id', i.id, 'name', i.name, 'artist', i.artist, 'starts_on', i.starts_on, 'ends_on', i.ends_on, 'notes', i.notes,
+      'created_by', i.created_by, 'created_at', i.created_at, 'updated_at', i.updated_at), i.version, remark
+  from app.itineraries i where i.organization_id = organization and i.id = itinerary;
+  insert into app.itinerary_entries (itinerary_id, number, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at)
+  select d.itinerary_id, next_number, d.id, d.kind, d.day_on, d.first_on, d.last_on, d.title, d.location, d.detail, d.local_start, d.local_end, d.start_zone, d.end_zone, d.starts_at, d.ends_at, d.is_confirmed, d.group_ids, d.body, d.version, d.updated_at
+  from app.itinerary_drafts d where d.organization_id = organization and d.itinerary_id = itinerary;
+  answer := app.read_itinerary_version(itinerary, next_number);
+  answer.status := 201;
+  answer.location := '/api/itineraries/' || itinerary || '/versions/' || next_number;
+  return answer;
+end
+$$;
+comment on function app.publish_itinerary(uuid, text, text) is
+  'Publishes an itinerary as it is, as its next version. PT403, PT404, PT412 for another version of the itinerary itself.';
+alter function app.publish_itinerary(uuid, text, text) owner to callboard_definer;
+revoke execute on function app.publish_itinerary(uuid, text, text) from public;
+grant execute on function app.publish_itinerary(uuid, text, text) to callboard_api;
+
+create or replace function app.list_itinerary_versions(itinerary uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  perform app.read_itinerary_part('itineraries', itinerary);
+  return (
+    select (200, json_build_object('items', coalesce(json_agg(json_build_object('number', v.number, 'note', v.note,
+      'published_by', v.published_by, 'published_at', v.published_at) order by v.number desc), '[]'), 'next_cursor', null), null, null)::app.answer
+    from app.itinerary_versions v
+    where v.organization_id = app.current_org() and v.itinerary_id = itinerary and v.deleted_at is null);
+end
+$$;
+comment on function app.list_itinerary_versions(uuid) is 'The versions of an itinerary, newest first. PT403, PT404.';
+revoke execute on function app.list_itinerary_versions(uuid) from public;
+grant execute on function app.list_itinerary_versions(uuid) to callboard_api;
+
+create or replace function app.read_itinerary_version(itinerary uuid, wanted integer default null) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  v app.itinerary_versions;
+begin
+  perform app.require('itineraries.read');
+  select * into v from app.itinerary_versions x
+  where x.organization_id = app.current_org() and x.itinerary_id = itinerary and x.number = coalesce(wanted, x.number) and x.deleted_at is null
+  order by x.number desc limit 1;
+  if v.number is null then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return (
+    select (200, json_build_object('number', v.number, 'note', v.note, 'published_by', v.published_by, 'published_at', v.published_at,
+      'itinerary', v.body,
+      'days', coalesce(json_agg(e.body order by e.day_on) filter (where e.kind = 'day'), '[]'),
+      'items', coalesce(json_agg(e.body order by e.day_on, e.starts_at nulls first, e.title, e.id) filter (where e.kind = 'item'), '[]'),
+      'segments', coalesce(json_agg(e.body order by e.starts_at, e.id) filter (where e.kind = 'segment'), '[]'),
+      'lodgings', coalesce(json_agg(e.body order by e.first_on, e.title, e.id) filter (where e.kind = 'lodging'), '[]')), null, null)::app.answer
+    from app.itinerary_entries e
+    where e.organization_id = v.organization_id and e.itinerary_id = v.itinerary_id and e.number = v.number);
+end
+$$;
+comment on function app.read_itinerary_version(uuid, integer) is
+  'A published version, or the last one, with all in it that is for the member. PT403, PT404.';
+revoke execute on function app.read_itinerary_version(uuid, integer) from public;
+grant execute on function app.read_itinerary_version(uuid, integer) to callboard_api, callboard_definer;
+
+create or replace function app.read_day_sheet(itinerary uuid, sheet_on date) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  head app.answer := app.read_itinerary_part('itineraries', itinerary);
+  answer app.answer;
+begin
+  select 200, json_build_object(
+    'itinerary', head.body,
+    'day', (select d.body || jsonb_build_object('show', (
+        select json_build_object('id', s.id, 'title', s.title, 'status', s.status, 'venue_name', v.name, 'venue_city', v.city,
+          'doors_time', to_char(s.doors_time, 'HH24:MI'), 'start_time', to_char(s.start_time, 'HH24:MI'), 'curfew_time', to_char(s.curfew_time, 'HH24:MI'))
+        from app.shows s left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id
+        where s.organization_id = d.organization_id and s.id = (d.body ->> 'show_id')::uuid and s.deleted_at is null))),
+    'items', coalesce((select json_agg(e.body order by e.starts_at nulls first, e.title, e.id) from app.itinerary_plan e
+      where e.organization_id = d.organization_id and e.itinerary_id = itinerary and e.kind = 'item' and e.day_on = sheet_on), '[]'),
+    'segments', coalesce((select json_agg(e.body order by e.starts_at, e.id) from app.itinerary_plan e
+      where e.organization_id = d.organization_id and e.itinerary_id = itinerary and e.kind = 'segment' and sheet_on between e.first_on and e.last_on), '[]'),
+    'lodgings', coalesce((select json_agg(e.body order by e.title, e.id) from app.itinerary_plan e
+      where e.organization_id = d.organization_id and e.itinerary_id = itinerary and e.kind = 'lodging' and sheet_on between e.first_on and e.last_on + 1), '[]')),
+    null, null into answer
+  from app.itinerary_plan d
+  where d.organization_id = app.current_org() and d.itinerary_id = itinerary and d.kind = 'day' and d.day_on = sheet_on;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_day_sheet(uuid, date) is
+  'All of one day that is for the member: the draft if they plan, else what was published last. The show is as it is now. PT403, PT404.';
+revoke execute on function app.read_day_sheet(uuid, date) from public;
+grant execute on function app.read_day_sheet(uuid, date) to callboard_api;
+--! EndIncluded itinerary_publishing.sql
+--! Included calendar.sql
+-- The calendar: shows, and what is on itineraries, as far as the member sees each of them.
+
+create or replace view app.calendar_entries with (security_invoker = true) as
+  select s.organization_id, 'show' as kind, s.id, null::uuid as itinerary_id, s.title, nullif(concat_ws(', ', v.name, v.city), '') as location,
+    s.artist as detail, s.show_on as first_on, s.show_on as last_on,
+    case when v.id is not null then s.show_on + s.start_time end as local_start,
+    -- A curfew at or before the start is on the next day.
+    case when v.id is not null and s.start_time is not null then s.show_on + (s.curfew_time <= s.start_time)::integer + s.curfew_time end as local_end,
+    v.time_zone as start_zone, v.time_zone as end_zone,
+    (s.show_on + s.start_time) at time zone v.time_zone as starts_at,
+    case when s.start_time is not null then (s.show_on + (s.curfew_time <= s.start_time)::integer + s.curfew_time) at time zone v.time_zone end as ends_at,
+    case s.status when 'cancelled' then 'cancelled' when 'confirmed' then 'confirmed' when 'played' then 'confirmed'
+      when 'settled' then 'confirmed' else 'tentative' end as status,
+    s.version, s.updated_at
+  from app.shows s
+  left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id
+  where s.deleted_at is null
+  union all
+  select e.organization_id, e.kind, e.id, e.itinerary_id, e.title, e.location, e.detail, e.first_on, e.last_on, e.local_start, e.local_end,
+    e.start_zone, e.end_zone, e.starts_at, e.ends_at, case when e.is_confirmed then 'confirmed' else 'tentative' end, e.version, e.updated_at
+  from app.itinerary_plan e
+  where e.kind <> 'day';
+comment on view app.calendar_entries is 'Shows, and items, segments and lodgings of itineraries, as the member sees them; without local_start all day, from first_on to last_on.';
+grant select on app.calendar_entries to callboard_api, callboard_definer;
+
+create or replace function app.read_calendar(first_day date default null, last_day date default null) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  organization uuid := coalesce(app.org_if('itineraries.read'), app.require('shows.read'));
+  most constant integer := 5000;
+  from_on date := coalesce(first_day, last_day - 30, (now() at time zone 'UTC')::date);
+  to_on date := coalesce(last_day, from_on + 30);
+  items json;
+begin
+  if to_on < from_on or to_on - from_on > 366 then
+    perform app.refuse(422, 'calendar_range', 'A calendar has 1 to 367 days.');
+  end if;
+  select coalesce(json_agg(json_build_object(
+      'kind', c.kind, 'id', c.id, 'itinerary_id', c.itinerary_id, 'title', c.title, 'location', c.location, 'status', c.status,
+      'is_all_day', c.local_start is null, 'starts_on', c.first_on, 'start_time', to_char(c.local_start, 'HH24:MI'),
+      'time_zone', c.start_zone, 'starts_at', c.starts_at,
+      'ends_on', coalesce(c.local_end::date, c.last_on), 'end_time', to_char(c.local_end, 'HH24:MI'),
+      'end_time_zone', c.end_zone, 'ends_at', c.ends_at)
+    order by c.first_on, c.starts_at nulls first, c.title, c.id), '[]') into items
+  from (
+    select * from app.calendar_entries x
+    where x.organization_id = organization and x.first_on <= to_on and x.last_on >= from_on
+    limit most + 1) c;
+  if json_array_length(items) > most then
+    perform app.refuse(422, 'calendar_range', format('There are more than %s entries: ask for fewer days.', most));
+  end if;
+  return (200, json_build_object('items', items, 'next_cursor', null), null, null)::app.answer;
+end
+$$;
+comment on function app.read_calendar(date, date) is
+  'All that happens from one day (today) to another (30 days later), both included, and that the member may see. PT403 without both permissions, PT422 calendar_range.';
+revoke execute on function app.read_calendar(date, date) from public;
+grant execute on function app.read_calendar(date, date) to callboard_api;
+--! EndIncluded calendar.sql
+--! Included calendar_feeds.sql
+-- Calendars that calendar programs subscribe to. Who has the secret of a feed reads the calendar of
+-- the member who made it, as that member sees it now, and nothing else.
+
+create table if not exists app.calendar_feeds (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  user_id uuid not null default app.current_user_id() references app.users (id) on delete cascade,
+  name text not null constraint calendar_feeds_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  secret_hash bytea not null,
+  created_at timestamptz not null default now(),
+  revoked_at timestamptz,
+  primary key (organization_id, id)
+);
+-- Not unique: a hash of 256 random bits needs no guard, and a unique one would tell who has it.
+create index if not exists calendar_feeds_secret_hash_idx on app.calendar_feeds (secret_hash) where revoked_at is null;
+create index if not exists calendar_feeds_user_id_idx on app.calendar_feeds (organization_id, user_id, id) where revoked_at is null;
+alter table app.calendar_feeds alter column name set statistics 0;
+
+alter table app.calendar_feeds enable row level security;
+alter table app.calendar_feeds force row level security;
+
+drop policy if exists select_self on app.calendar_feeds;
+create policy select_self on app.calendar_feeds for select to callboard_api
+  using (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
+drop policy if exists select_definer on app.calendar_feeds;
+create policy select_definer on app.calendar_feeds for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.calendar_feeds;
+create policy insert_definer on app.calendar_feeds for insert to callboard_definer
+  with check (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
+drop policy if exists update_definer on app.calendar_feeds;
+create policy update_definer on app.calendar_feeds for update to callboard_definer
+  using (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
+
+grant select (organization_id, id, user_id, name, created_at, revoked_at) on app.calendar_feeds to callboard_api;
+grant select, insert (name, secret_hash), update (revoked_at) on app.calendar_feeds to callboard_definer;
+
+comment on table app.calendar_feeds is 'Subscriptions of calendar programs; each member sees their own.';
+comment on column app.calendar_feeds.secret_hash is 'SHA-256 of the secret in the feed''s address; granted to no login.';
+
+select app_private.log_changes('app.calendar_feeds', 'calendar_feed', '{"revoked_at": "revoke"}');
+
+create or replace view app.calendar_feed_list with (security_invoker = true) as
+  select f.organization_id, f.id, f.user_id, f.created_at,
+    json_build_object('id', f.id, 'name', f.name, 'created_at', f.created_at) as body
+  from app.calendar_feeds f
+  where f.revoked_at is null;
+comment on view app.calendar_feed_list is 'The live feeds of the signed-in user in the organization.';
+grant select on app.calendar_feed_list to callboard_api;
+
+create or replace function app.list_calendar_feeds() returns app.answer
+language sql stable
+set search_path = ''
+begin atomic
+  select 200, json_build_object('items', coalesce(json_agg(f.body order by f.id), '[]'), 'next_cursor', null), null::text, null::text
+  from app.calendar_feed_list f
+  where f.organization_id = app.current_org() and f.user_id = app.current_user_id();
+end;
+comment on function app.list_calendar_feeds() is 'One''s own feeds in the organization.';
+revoke execute on function app.list_calendar_feeds() from public;
+grant execute on function app.list_calendar_feeds() to callboard_api;
+
+create or replace function app.create_calendar_feed(feed_name text, hash bytea) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  f app.calendar_feeds;
+begin
+  if app.current_org() is null then
+    perform app.refuse(401, 'session_unknown');
+  elsif app.org_if('itineraries.read') is null then
+    perform app.require('shows.read');
+  end if;
+  -- A superadmin is no member, and a feed is one's own.
+  if not exists (select from app.memberships m where m.organization_id = app.current_org() and m.user_id = app.current_user_id() and m.deleted_at is null) then
+    perform app.refuse(403, 'permission_denied', 'Feeds are for members.');
+  end if;
+  insert into app.calendar_feeds as x (name, secret_hash) values (feed_name, hash) returning x.* into f;
+  -- made_with tells the server whether the secret that it has made is the one that counts, or the request was repeated.
+  return (201, json_build_object('id', f.id, 'name', f.name, 'created_at', f.created_at, 'made_with', encode(sha256(f.secret_hash), 'hex')),
+    null, '/api/calendar-feeds/' || f.id)::app.answer;
+end
+$$;
+comment on function app.create_calendar_feed(text, bytea) is
+  'A feed of the member''s own calendar, for whoever has the secret of which this is the SHA-256. PT403 for who sees no calendar.';
+alter function app.create_calendar_feed(text, bytea) owner to callboard_definer;
+revoke execute on function app.create_calendar_feed(text, bytea) from public;
+grant execute on function app.create_calendar_feed(text, bytea) to callboard_api;
+
+create or replace function app.revoke_calendar_feed(feed uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  update app.calendar_feeds f set revoked_at = statement_timestamp()
+  where f.organization_id = app.current_org() and f.user_id = app.current_user_id() and f.id = feed and f.revoked_at is null;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.revoke_calendar_feed(uuid) is 'Ends one of one''s own feeds, for good. PT404.';
+alter function app.revoke_calendar_feed(uuid) owner to callboard_definer;
+revoke execute on function app.revoke_calendar_feed(uuid) from public;
+grant execute on function app.revoke_calendar_feed(uuid) to callboard_api;
+
+-- The second door besides app.enter, and a narrower one.
+create or replace function app.enter_calendar_feed(secret text) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  f record;
+begin
+  -- PostgreSQL lets no transaction out of being read-only, so whatever runs in this one changes nothing.
+  if not current_setting('transaction_read_only')::boolean then
+    raise exception 'a calendar feed is read in a transaction that can only read';
+  end if;
+  select x.id, x.user_id, x.organization_id, m.role into f
+  from app.calendar_feeds x
+  join app.memberships m on m.organization_id = x.organization_id and m.user_id = x.user_id and m.deleted_at is null
+  join app.organizations o on o.id = x.organization_id and o.deleted_at is null
+  where x.secret_hash = app_private.digest(secret) and x.revoked_at is null;
+  if f.id is null then
+    perform app.refuse(404, 'not_found', 'There is no such calendar, or not any more.');
+  end if;
+  perform app_private.set_context(f.user_id, f.id, f.organization_id, f.role, array(
+    select p from unnest(app_private.effective_permissions(f.organization_id, f.user_id, f.role)) p
+    where p in ('organization.read', 'shows.read', 'itineraries.read', 'itineraries.write')));
+end
+$$;
+comment on function app.enter_calendar_feed(text) is
+  'Opens this transaction, which must be read-only, for the member who made the feed with this secret, with no permission but those that decide about the calendar and its name. PT404 if the feed, the membership or the organization is gone.';
+alter function app.enter_calendar_feed(text) owner to callboard_definer;
+revoke execute on function app.enter_calendar_feed(text) from public;
+grant execute on function app.enter_calendar_feed(text) to callboard_api;
+
+create or replace function app.read_calendar_feed(secret text) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  most constant integer := 5000;
+  today date := (now() at time zone 'UTC')::date;
+  organization uuid;
+  body json;
+begin
+  perform app.enter_calendar_feed(secret);
+  organization := coalesce(app.org_if('itineraries.read'), app.require('shows.read'));
+  select json_build_object(
+    'name', (select o.name from app.organizations o where o.id = organization),
+    'entries', coalesce(json_agg(json_build_object(
+      'kind', c.kind, 'id', c.id, 'title', c.title, 'location', c.location, 'detail', c.detail, 'status', c.status,
+      'first_on', c.first_on, 'last_on', c.last_on, 'local_start', c.local_start, 'local_end', c.local_end,
+      'start_zone', c.start_zone, 'end_zone', c.end_zone, 'starts_at', c.starts_at, 'ends_at', c.ends_at,
+      'version', c.version, 'updated_at', c.updated_at)
+      order by c.first_on, c.starts_at nulls first, c.id), '[]')) into body
+  from (
+    select * from app.calendar_entries x
+    where x.organization_id = organization and x.first_on <= today + 400 and x.last_on >= today - 100
+    order by x.first_on, x.id
+    limit most) c;
+  -- Whose it is goes along for the API, which counts what it serves.
+  return (200, json_build_object('organization_id', organization, 'calendar', body),
+    '"' || ('x' || left(md5(body::text), 15))::bit(60)::bigint || '"', null)::app.answer;
+end
+$$;
+comment on function app.read_calendar_feed(text) is
+  'The calendar of the member who made the feed with this secret, from 100 days ago to 400 days from now and at most 5000 entries, the organization whose it is, and an ETag of its content. PT404, PT403 if the member sees no calendar any more.';
+revoke execute on function app.read_calendar_feed(text) from public;
+grant execute on function app.read_calendar_feed(text) to callboard_api;
+--! EndIncluded calendar_feeds.sql
+--! Included bi_credentials.sql
+-- BI tools connect to PostgreSQL itself, each with a login of its own that belongs to one organization:
+-- what it sees follows from who has logged in (session_user), never from a setting. The credential is
+-- what members see of it; making and dropping the role itself is in bi_commands.sql and db/database.sql.
+-- A credential is never deleted, so that the list says who once could read what.
+
+create table if not exists app.bi_credentials (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  name text not null constraint bi_credentials_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  login text not null,
+  connection_limit integer not null constraint bi_credentials_connection_limit_range check (connection_limit between 1 and 10),
+  statement_timeout_seconds integer not null constraint bi_credentials_statement_timeout_range check (statement_timeout_seconds between 1 and 3600),
+  expires_at timestamptz not null,
+  -- NULL for a DBA.
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  rotated_at timestamptz,
+  revoked_by uuid references app.users (id),
+  revoked_at timestamptz,
+  primary key (organization_id, id),
+  constraint bi_credentials_expiry_range check (expires_at - coalesce(rotated_at, created_at) between interval '0' and interval '731 days')
+);
+alter table app.bi_credentials alter column name set statistics 0, alter column login set statistics 0,
+  alter column connection_limit set statistics 0, alter column statement_timeout_seconds set statistics 0;
+
+alter table app.bi_credentials enable row level security;
+alter table app.bi_credentials force row level security;
+drop policy if exists select_member on app.bi_credentials;
+create policy select_member on app.bi_credentials for select to callboard_api
+  using (organization_id = (select app.org_if('bi.manage')));
+-- Without grants: the functions of bi_commands.sql write, and these say which permission they need.
+drop policy if exists insert_member on app.bi_credentials;
+create policy insert_member on app.bi_credentials for insert to callboard_api
+  with check (organization_id = (select app.org_if('bi.manage')));
+drop policy if exists update_member on app.bi_credentials;
+create policy update_member on app.bi_credentials for update to callboard_api
+  using (organization_id = (select app.org_if('bi.manage')));
+drop policy if exists select_definer on app.bi_credentials;
+create policy select_definer on app.bi_credentials for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.bi_credentials;
+create policy insert_definer on app.bi_credentials for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists update_definer on app.bi_credentials;
+create policy update_definer on app.bi_credentials for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+
+grant select on app.bi_credentials to callboard_api, callboard_definer;
+grant insert (id, name, login, connection_limit, statement_timeout_seconds, expires_at),
+  update (expires_at, rotated_at, revoked_at, revoked_by) on app.bi_credentials to callboard_definer;
+
+comment on table app.bi_credentials is 'Logins of BI tools to the database: each reads what `analytics` has of its organization until it is revoked or expires.';
+comment on column app.bi_credentials.login is 'The role of PostgreSQL; its password is kept nowhere, only its verifier, by PostgreSQL.';
+comment on column app.bi_credentials.created_by is 'The member who made it; null for a DBA. It stays when they leave.';
+
+select app_private.log_changes('app.bi_credentials', 'bi', '{"rotated_at": "rotate", "revoked_at": "revoke"}');
+
+-- What is asked before there is an organization: whose a login is. Without foreign keys, because the role
+-- outlives a purged organization until it is dropped.
+create table if not exists app_private.bi_logins (
+  login text primary key,
+  organization_id uuid not null,
+  credential_id uuid not null,
+  must_end boolean not null default false,
+  last_seen_at timestamptz
+);
+alter table app_private.bi_logins enable row level security;
+alter table app_private.bi_logins force row level security;
+drop policy if exists all_definer on app_private.bi_logins;
+create policy all_definer on app_private.bi_logins for all to callboard_definer using (true);
+grant select, insert, update, delete on app_private.bi_logins to callboard_definer;
+comment on table app_private.bi_logins is 'Whose the roles are that BI tools log in as; a row goes when its role is dropped.';
+comment on column app_private.bi_logins.must_end is 'It has got a new password: the connections that were made with the old one are yet to be ended.';
+comment on column app_private.bi_logins.last_seen_at is 'When it was connected, to within five minutes.';
+
+create or replace view app_private.bi_states with (security_invoker = true) as
+  select l.organization_id, l.credential_id, l.login, l.must_end, l.last_seen_at, c.statement_timeout_seconds,
+    c.id is null or c.revoked_at is not null as is_gone,
+    c.revoked_at is null and c.expires_at <= statement_timestamp() as has_expired,
+    coalesce(c.revoked_at is null and c.expires_at > statement_timestamp() and o.deleted_at is null, false) as is_live
+  from app_private.bi_logins l
+  left join app.bi_credentials c on c.organization_id = l.organization_id and c.id = l.credential_id
+  left join app.organizations o on o.id = l.organization_id;
+comment on view app_private.bi_states is 'What is to become of each login of a BI tool.';
+grant select on app_private.bi_states to callboard_definer;
+
+create or replace function app.bi_last_seen(credential uuid) returns timestamptz
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return (select max(l.last_seen_at) from app_private.bi_logins l
+    where l.organization_id = app.org_if('bi.manage') and l.credential_id = credential);
+end
+$$;
+comment on function app.bi_last_seen(uuid) is 'When the login of a credential of the organization was last connected, for who holds bi.manage; to within five minutes.';
+alter function app.bi_last_seen(uuid) owner to callboard_definer;
+revoke execute on function app.bi_last_seen(uuid) from public;
+grant execute on function app.bi_last_seen(uuid) to callboard_api, callboard_definer;
+
+create or replace view app.bi_credential_list with (security_invoker = true) as
+  select c.organization_id, c.id, c.created_at,
+    json_build_object('id', c.id, 'name', c.name, 'login', c.login,
+      'status', case when c.revoked_at is not null then 'revoked' when c.expires_at <= statement_timestamp() then 'expired' else 'active' end,
+      'connection_limit', c.connection_limit, 'statement_timeout_seconds', c.statement_timeout_seconds,
+      'created_by', c.created_by, 'created_at', c.created_at, 'expires_at', c.expires_at, 'rotated_at', c.rotated_at,
+      'last_seen_at', app.bi_last_seen(c.id), 'revoked_by', c.revoked_by, 'revoked_at', c.revoked_at) as body
+  from app.bi_credentials c;
+comment on view app.bi_credential_list is 'The organization''s BI credentials, those that have ended too, with their JSON.';
+grant select on app.bi_credential_list to callboard_api, callboard_definer;
+
+create or replace function app.read_bi_credential(credential uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  organization uuid := app.require('bi.manage');
+  answer app.answer;
+begin
+  select 200, c.body into answer.status, answer.body
+  from app.bi_credential_list c where c.organization_id = organization and c.id = credential;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_bi_credential(uuid) is 'A BI credential, whatever has become of it. PT403 without bi.manage, PT404.';
+revoke execute on function app.read_bi_credential(uuid) from public;
+grant execute on function app.read_bi_credential(uuid) to callboard_api;
+--! EndIncluded bi_credentials.sql
+--! Included bi_commands.sql
+-- What can be done with BI credentials; the tables are in bi_credentials.sql, and the functions that make
+-- and drop roles in db/database.sql. A password is made by whoever calls, and never comes here: only its
+-- SCRAM-SHA-256 verifier, from which nobody can log in.
+
+create or replace function app_private.make_room_for_bi(besides uuid default null) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  most constant integer := 10;
+begin
+  -- Two at the same moment count one after the other.
+  perform from app.organizations o where o.id = app.current_org() for no key update;
+  if (select count(*) from app.bi_credentials c
+      where c.organization_id = app.current_org() and c.revoked_at is null and c.expires_at > now() and c.id is distinct from besides) >= most then
+    perform app.refuse(409, 'bi_credential_limit', format('There are %s BI credentials already: revoke one first.', most));
+  end if;
+end
+$$;
+comment on function app_private.make_room_for_bi(uuid) is 'PT409 bi_credential_limit if the organization has as many live credentials, besides this one, as it may.';
+alter function app_private.make_room_for_bi(uuid) owner to callboard_definer;
+revoke execute on function app_private.make_room_for_bi(uuid) from public;
+
+create or replace function app_private.add_bi_credential(body jsonb, verifier text) returns uuid
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  credential uuid := app.uuid_v7();
+  connections integer := coalesce((body ->> 'connection_limit')::integer, 5);
+  seconds integer := coalesce((body ->> 'statement_timeout_seconds')::integer, 300);
+  until timestamptz := now() + make_interval(days => coalesce((body ->> 'expires_in_days')::integer, 90));
+  role_name text;
+begin
+  perform app_private.make_room_for_bi();
+  role_name := app_private.make_bi_role(credential, verifier, connections, seconds, until);
+  insert into app.bi_credentials (id, name, login, connection_limit, statement_timeout_seconds, expires_at)
+  values (credential, body ->> 'name', role_name, connections, seconds, until);
+  insert into app_private.bi_logins (login, organization_id, credential_id) values (role_name, app.current_org(), credential);
+  return credential;
+end
+$$;
+comment on function app_private.add_bi_credential(jsonb, text) is
+  'A credential of the organization of this transaction with its role: name, expires_in_days (90), connection_limit (5), statement_timeout_seconds (300). PT409 bi_credential_limit.';
+alter function app_private.add_bi_credential(jsonb, text) owner to callboard_definer;
+revoke execute on function app_private.add_bi_credential(jsonb, text) from public;
+
+create or replace function app_private.renew_bi_credential(credential uuid, body jsonb, verifier text) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  c app.bi_credentials;
+  until timestamptz := now() + make_interval(days => coalesce((body ->> 'expires_in_days')::integer, 90));
+begin
+  -- The worker's hands off the role until this is done.
+  perform from app_private.bi_logins l where l.organization_id = app.current_org() and l.credential_id = credential for update;
+  select * into c from app.bi_credentials x where x.organization_id = app.current_org() and x.id = credential for no key update;
+  if c.id is null then
+    perform app.refuse(404, 'not_found');
+  elsif c.revoked_at is not null then
+    perform app.refuse(409, 'bi_credential_revoked');
+  end if;
+  perform app_private.make_room_for_bi(credential);
+  perform app_private.make_bi_role(credential, verifier, c.connection_limit, c.statement_timeout_seconds, until);
+  update app.bi_credentials x set rotated_at = now(), expires_at = until
+  where x.organization_id = c.organization_id and x.id = credential;
+  update app_private.bi_logins l set must_end = true where l.login = c.login;
+end
+$$;
+comment on function app_private.renew_bi_credential(uuid, jsonb, text) is
+  'Gives a credential of the organization of this transaction another password and another end; makes its role again if that is gone, as after a restore. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+alter function app_private.renew_bi_credential(uuid, jsonb, text) owner to callboard_definer;
+revoke execute on function app_private.renew_bi_credential(uuid, jsonb, text) from public;
+
+create or replace function app_private.end_bi_credential(credential uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  c app.bi_credentials;
+begin
+  -- The worker's hands off the role until this is done.
+  perform from app_private.bi_logins l where l.organization_id = app.current_org() and l.credential_id = credential for update;
+  select * into c from app.bi_credentials x where x.organization_id = app.current_org() and x.id = credential for no key update;
+  if c.id is null then
+    perform app.refuse(404, 'not_found');
+  elsif c.revoked_at is not null then
+    perform app.refuse(409, 'bi_credential_revoked');
+  end if;
+  update app.bi_credentials x set revoked_at = now(), revoked_by = app.current_user_id()
+  where x.organization_id = c.organization_id and x.id = credential;
+  perform app_private.let_bi_role(credential, false);
+end
+$$;
+comment on function app_private.end_bi_credential(uuid) is 'Revokes a credential of the organization of this transaction. PT404, PT409 bi_credential_revoked.';
+alter function app_private.end_bi_credential(uuid) owner to callboard_definer;
+revoke execute on function app_private.end_bi_credential(uuid) from public;
+
+create or replace function app_private.bi_answer(status integer, credential uuid, verifier text) returns app.answer
+language sql volatile
+set search_path = ''
+begin atomic
+  -- Volatile, so that it sees what the same statement has made. made_with tells the server whether the password that it has made is the one that counts, or the request was repeated.
+  select status, (c.body::jsonb || jsonb_build_object('made_with', encode(app_private.digest(verifier), 'hex')))::json,
+    null::text, '/api/bi-credentials/' || c.id
+  from app.bi_credential_list c where c.organization_id = app.current_org() and c.id = credential;
+end;
+comment on function app_private.bi_answer(integer, uuid, text) is 'A credential that has just got a password.';
+alter function app_private.bi_answer(integer, uuid, text) owner to callboard_definer;
+revoke execute on function app_private.bi_answer(integer, uuid, text) from public;
+
+create or replace function app_private.require_member(permission text) returns void
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+begin
+  perform app.require(permission);
+  if current_setting('app.role', true) = 'superadmin' then
+    perform app.refuse(403, 'permission_denied', 'A login would outlive the grant of a superadmin: it is for members to make.');
+  end if;
+end
+$$;
+comment on function app_private.require_member(text) is 'As app.require, and PT403 permission_denied for a superadmin whatever their grant.';
+alter function app_private.require_member(text) owner to callboard_definer;
+revoke execute on function app_private.require_member(text) from public;
+
+create or replace function app.create_bi_credential(body jsonb, verifier text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.require_member('bi.manage');
+  return app_private.bi_answer(201, app_private.add_bi_credential(body, verifier), verifier);
+end
+$$;
+comment on function app.create_bi_credential(jsonb, text) is
+  'A new login for a BI tool, whose password has this SCRAM-SHA-256 verifier. PT403 without bi.manage, PT409 bi_credential_limit.';
+alter function app.create_bi_credential(jsonb, text) owner to callboard_definer;
+revoke execute on function app.create_bi_credential(jsonb, text) from public;
+grant execute on function app.create_bi_credential(jsonb, text) to callboard_api;
+
+create or replace function app.rotate_bi_credential(credential uuid, body jsonb, verifier text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.require_member('bi.manage');
+  perform app_private.renew_bi_credential(credential, body, verifier);
+  return app_private.bi_answer(200, credential, verifier);
+end
+$$;
+comment on function app.rotate_bi_credential(uuid, jsonb, text) is
+  'Another password, and another end (expires_in_days). Then app.end_bi_connections ends what the old one has opened. PT403, PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+alter function app.rotate_bi_credential(uuid, jsonb, text) owner to callboard_definer;
+revoke execute on function app.rotate_bi_credential(uuid, jsonb, text) from public;
+grant execute on function app.rotate_bi_credential(uuid, jsonb, text) to callboard_api;
+
+create or replace function app.revoke_bi_credential(credential uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app.require('bi.manage');
+  perform app_private.end_bi_credential(credential);
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.revoke_bi_credential(uuid) is
+  'Ends a credential for good: it sees nothing from the next statement on. Then app.end_bi_connections ends what it has open. PT403, PT404, PT409 bi_credential_revoked.';
+alter function app.revoke_bi_credential(uuid) owner to callboard_definer;
+revoke execute on function app.revoke_bi_credential(uuid) from public;
+grant execute on function app.revoke_bi_credential(uuid) to callboard_api;
+
+-- In a transaction of its own, after the one that ended them has committed: before, a tool that connects
+-- again at once would get in once more. It ends only what has no right to be there, so anybody may call it.
+create or replace function app.end_bi_connections() returns bigint
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  login record;
+  ended bigint := 0;
+begin
+  for login in select * from app_private.bi_states s where s.must_end or not s.is_live loop
+    ended := ended + app_private.end_bi_sessions(login.credential_id);
+    update app_private.bi_logins l set must_end = false where l.login = login.login and l.must_end;
+  end loop;
+  return ended;
+end
+$$;
+comment on function app.end_bi_connections() is
+  'Ends the connections of BI logins that are revoked or have expired, whose organization is deleted, or that were made with an earlier password. Returns how many.';
+alter function app.end_bi_connections() owner to callboard_definer;
+revoke execute on function app.end_bi_connections() from public;
+grant execute on function app.end_bi_connections() to callboard_api, callboard_worker;
+--! EndIncluded bi_commands.sql
+--! Included bi_keeping.sql
+-- What is done about BI logins without being asked: roles follow what has become of their credentials, and
+-- nobody holds up others with a transaction without end, which every login could ask for.
+
+create or replace function app_private.keep_bi_login(s app_private.bi_states, can_log_in boolean, is_connected boolean) returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  if s.is_gone and not is_connected then
+    perform app_private.drop_bi_role(s.credential_id);
+    delete from app_private.bi_logins l where l.login = s.login;
+    return 1;
+  elsif can_log_in is distinct from s.is_live and can_log_in is not null then
+    perform app_private.let_bi_role(s.credential_id, s.is_live);
+    if s.has_expired then
+      perform app_private.log_event(s.organization_id, 'bi.expire', 'bi', s.credential_id);
+    end if;
+    return 1;
+  end if;
+  return 0;
+exception when dependent_objects_still_exist then
+  -- A DBA has granted it something. It cannot log in, and is dropped when that is gone.
+  return 0;
+end
+$$;
+comment on function app_private.keep_bi_login(app_private.bi_states, boolean, boolean) is
+  'Lets a role log in or not, or drops it, as its credential says. Returns 1 if that was something to do.';
+alter function app_private.keep_bi_login(app_private.bi_states, boolean, boolean) owner to callboard_definer;
+revoke execute on function app_private.keep_bi_login(app_private.bi_states, boolean, boolean) from public;
+
+create or replace function app.keep_bi_logins() returns bigint
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  found_one record;
+  done bigint;
+begin
+  -- One worker at a time, and most of the time there is nothing to do.
+  perform from app_private.bi_logins l for update skip locked;
+  if not found then
+    return 0;
+  end if;
+  done := app.end_bi_connections();
+  for found_one in
+    select s, r.rolcanlogin, a.backends > 0 as is_connected, a.late
+    from app_private.bi_states s
+    left join pg_catalog.pg_roles r on r.rolname = s.login,
+      lateral (
+        select count(*) as backends,
+          -- Twice what a statement may take: it can change its own timeouts, and old transactions keep VACUUM waiting.
+          array_agg(x.pid) filter (where x.xact_start < clock_timestamp() - make_interval(secs => 2 * s.statement_timeout_seconds)) as late
+        from pg_catalog.pg_stat_activity x where x.usename = s.login and x.datname = current_database()) a
+  loop
+    done := done + app_private.keep_bi_login(found_one.s, found_one.rolcanlogin, found_one.is_connected);
+    if found_one.is_connected then
+      done := done + coalesce((select sum(app_private.end_bi_sessions((found_one.s).credential_id, p)) from unnest(found_one.late) p), 0);
+      update app_private.bi_logins l set last_seen_at = now()
+      where l.login = (found_one.s).login and coalesce(l.last_seen_at < now() - interval '5 minutes', true);
+    end if;
+  end loop;
+  return done;
+end
+$$;
+comment on function app.keep_bi_logins() is
+  'Ends connections as app.end_bi_connections does, and transactions that last twice as long as a statement may; lets roles log in or not as their credentials say, drops those that are revoked, and notes who was connected. Every few seconds. Returns how much there was to do.';
+alter function app.keep_bi_logins() owner to callboard_definer;
+revoke execute on function app.keep_bi_logins() from public;
+grant execute on function app.keep_bi_logins() to callboard_worker;
+
+-- The same as in bi_commands.sql for a DBA (npm run bi), in the context of the organization and without it afterwards.
+create or replace function app_private.create_bi_credential(of_slug text, body jsonb, verifier text) returns uuid
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  organization uuid := app_private.slug_organization(of_slug);
+  credential uuid;
+begin
+  if organization is null then
+    perform app.refuse(404, 'not_found', format('There is no organization %s.', of_slug));
+  end if;
+  perform app_private.set_context(null, null, organization);
+  credential := app_private.add_bi_credential(body, verifier);
+  perform app_private.set_context(null, null);
+  return credential;
+end
+$$;
+comment on function app_private.create_bi_credential(text, jsonb, text) is 'A new login for a BI tool of an organization (by slug). Returns the credential''s id. PT404, PT409 bi_credential_limit.';
+alter function app_private.create_bi_credential(text, jsonb, text) owner to callboard_definer;
+revoke execute on function app_private.create_bi_credential(text, jsonb, text) from public;
+
+create or replace function app_private.rotate_bi_credential(credential uuid, body jsonb, verifier text) returns void
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  perform app_private.set_context(null, null, (select c.organization_id from app.bi_credentials c where c.id = credential));
+  perform app_private.renew_bi_credential(credential, body, verifier);
+  perform app_private.set_context(null, null);
+end
+$$;
+comment on function app_private.rotate_bi_credential(uuid, jsonb, text) is 'Another password and another end for a BI credential, whoever has made it. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+alter function app_private.rotate_bi_credential(uuid, jsonb, text) owner to callboard_definer;
+revoke execute on function app_private.rotate_bi_credential(uuid, jsonb, text) from public;
+
+create or replace function app_private.revoke_bi_credential(credential uuid) returns void
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  perform app_private.set_context(null, null, (select c.organization_id from app.bi_credentials c where c.id = credential));
+  perform app_private.end_bi_credential(credential);
+  perform app_private.set_context(null, null);
+end
+$$;
+comment on function app_private.revoke_bi_credential(uuid) is 'Ends a BI credential, whoever has made it. PT404, PT409 bi_credential_revoked.';
+alter function app_private.revoke_bi_credential(uuid) owner to callboard_definer;
+revoke execute on function app_private.revoke_bi_credential(uuid) from public;
+--! EndIncluded bi_keeping.sql
+--! Included client_events.sql
+-- What people do in a program that uses the API: pages they look at and things they click, as the
+-- program tells (POST /api/events). What they change is in the event log, and not here a second time.
+--
+-- One table instead of one a month: it keeps 90 days, and an id that a program sends again is found
+-- wherever it is.
+
+create table if not exists app.client_events (
+  organization_id uuid not null references app.organizations (id) on delete cascade,
+  user_id uuid not null references app.users (id) on delete cascade,
+  -- Made by the program. In the key behind its member, so that it tells nobody else what exists.
+  id uuid not null,
+  kind text not null constraint client_events_kind_known check (kind in ('page_view', 'action')),
+  name text not null constraint client_events_name_format check (name ~ '^[a-z0-9_]+([./-][a-z0-9_]+)*$' and length(name) <= 100),
+  occurred_at timestamptz not null,
+  received_at timestamptz not null default now(),
+  properties jsonb not null default '{}',
+  primary key (organization_id, user_id, id),
+  constraint client_events_properties_flat check (
+    jsonb_typeof(properties) = 'object' and not properties @? 'strict $.* ? (@.type() == "object" || @.type() == "array")'
+    and length(properties::text) <= 10000)
+);
+create index if not exists client_events_organization_id_received_at_idx on app.client_events (organization_id, received_at);
+alter table app.client_events alter column kind set statistics 0, alter column name set statistics 0, alter column properties set statistics 0;
+
+alter table app.client_events enable row level security;
+alter table app.client_events force row level security;
+
+-- Nobody reads single ones: analytics has their numbers.
+drop policy if exists select_rollup on app.client_events;
+create policy select_rollup on app.client_events for select to callboard_rollup using (true);
+drop policy if exists insert_definer on app.client_events;
+create policy insert_definer on app.client_events for insert to callboard_definer
+  with check (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
+-- It says how fresh the numbers are, and purges, which has no context and takes only what is old.
+drop policy if exists select_definer on app.client_events;
+create policy select_definer on app.client_events for select to callboard_definer using (true);
+drop policy if exists purge_definer on app.client_events;
+create policy purge_definer on app.client_events for delete to callboard_definer
+  using ((select app.current_org()) is null and received_at < now() - interval '90 days');
+
+grant select on app.client_events to callboard_rollup;
+grant select (organization_id, received_at), insert (organization_id, user_id, id, kind, name, occurred_at, properties), delete
+  on app.client_events to callboard_definer;
+
+comment on table app.client_events is 'Page views and actions that programs tell of their users.';
+comment on column app.client_events.name is 'Of the page or action, such as shows/detail or calendar.print.';
+comment on column app.client_events.occurred_at is 'By the program''s clock, but never later than it was received.';
+
+create or replace function app.record_client_events(events jsonb) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  organization uuid := app.current_org();
+  me uuid := app.current_user_id();
+  -- Given, of these in time, of these new.
+  n bigint[];
+begin
+  if organization is null then
+    perform app.refuse(401, 'session_unknown');
+  elsif current_setting('app.role') = 'superadmin' then
+    perform app.refuse(403, 'permission_denied', 'Client events are of members.');
+  elsif jsonb_array_length(events) > 100 then
+    perform app.refuse(400, 'invalid_value', 'There are more than 100 events.');
+  end if;
+  with e as (
+    select x.id, x.kind, x.name, coalesce(x.occurred_at, now()) as occurred_at, coalesce(x.properties, '{}') as properties
+    from jsonb_to_recordset(events) as x (id uuid, kind text, name text, occurred_at timestamptz, properties jsonb)
+  ), t as (
+    -- A clock may be a little fast.
+    select * from e where e.occurred_at between now() - interval '7 days' and now() + interval '5 minutes'
+  ), i as (
+    insert into app.client_events (organization_id, user_id, id, kind, name, occurred_at, properties)
+    select organization, me, t.id, t.kind, t.name, least(t.occurred_at, now()), t.properties from t
+    on conflict do nothing
+    returning 1
+  )
+  select array[(select count(*) from e), (select count(*) from t), (select count(*) from i)] into n;
+  return (202, json_build_object('accepted', n[3], 'repeated', n[2] - n[3], 'out_of_time', n[1] - n[2]), null, null)::app.answer;
+end
+$$;
+comment on function app.record_client_events(jsonb) is
+  'Keeps up to 100 client events of the member: [{id, kind, name, occurred_at, properties}]. Says how many it has accepted, how many ids the member had sent before, and how many were older than 7 days or more than 5 minutes ahead, which are not kept. PT403 for superadmins.';
+alter function app.record_client_events(jsonb) owner to callboard_definer;
+revoke execute on function app.record_client_events(jsonb) from public;
+grant execute on function app.record_client_events(jsonb) to callboard_api;
+--! EndIncluded client_events.sql
+--! Included use.sql
+-- How much the API is used, and what else an organization has to do with other systems by it: its
+-- imports and calendar feeds, for example. Numbers by UTC day and nothing of single calls.
+-- The API counts in memory and adds what it has counted every few seconds (src/analytics/use/use.ts); what is rare
+-- is counted in the transaction that does it.
+--
+-- These are sums already, so analytics reads them as they are: nothing has to be refreshed.
+
+create table if not exists app.api_use (
+  organization_id uuid not null references app.organizations (id) on delete cascade,
+  day date not null,
+  operation text not null constraint api_use_operation_format check (operation ~ '^[A-Za-z][A-Za-z0-9]{0,99}$'),
+  calls bigint not null,
+  errors bigint not null,
+  server_errors bigint not null,
+  total_us bigint not null,
+  slowest_us bigint not null,
+  within_10_ms bigint not null,
+  within_100_ms bigint not null,
+  within_1_s bigint not null,
+  bytes_in bigint not null,
+  bytes_out bigint not null,
+  primary key (organization_id, day, operation)
+);
+create table if not exists app.integration_use (
+  organization_id uuid not null references app.organizations (id) on delete cascade,
+  day date not null,
+  kind text not null constraint integration_use_kind_known check (kind in ('import', 'export', 'calendar_feed', 'bi', 'webhook')),
+  name text not null constraint integration_use_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]'),
+  calls bigint not null,
+  errors bigint not null,
+  rows bigint not null,
+  bytes bigint not null,
+  last_at timestamptz not null,
+  primary key (organization_id, day, kind, name)
+);
+alter table app.api_use alter column operation set statistics 0, alter column calls set statistics 0, alter column errors set statistics 0,
+  alter column server_errors set statistics 0, alter column total_us set statistics 0, alter column slowest_us set statistics 0,
+  alter column within_10_ms set statistics 0, alter column within_100_ms set statistics 0, alter column within_1_s set statistics 0,
+  alter column bytes_in set statistics 0, alter column bytes_out set statistics 0;
+alter table app.integration_use alter column kind set statistics 0, alter column name set statistics 0, alter column calls set statistics 0,
+  alter column errors set statistics 0, alter column rows set statistics 0, alter column bytes set statistics 0;
+
+-- Which batches were added: whoever does not know whether a COMMIT came through sends it again.
+create table if not exists app_private.use_batches (
+  id uuid primary key,
+  added_at timestamptz not null default now()
+);
+
+comment on table app.api_use is 'Calls of the API, by UTC day and operation; nobody''s but the organization''s.';
+comment on column app.api_use.operation is 'operationId in the OpenAPI document.';
+comment on column app.api_use.errors is 'Answers from 400 on, those from 500 on among them.';
+comment on column app.api_use.total_us is 'Microseconds from the arrival of a request to the end of its answer, of all calls together.';
+comment on column app.api_use.within_10_ms is 'Calls that took no longer than 10 ms.';
+comment on column app.api_use.bytes_in is 'Of requests as they came over the wire, with their headers.';
+comment on column app.api_use.bytes_out is 'Of answers, with their headers.';
+comment on table app.integration_use is 'Integrations, such as imports and calendar feeds, by UTC day.';
+comment on column app.integration_use.name is 'Which one: the source of an import, or what is imported; what is exported.';
+comment on column app.integration_use.rows is 'Rows that were entered or taken out.';
+comment on table app_private.use_batches is 'Batches of counts that were added in the last 7 days.';
+
+do $$
+declare
+  t regclass;
+begin
+  foreach t in array array['app.api_use', 'app.integration_use', 'app_private.use_batches']::regclass[] loop
+    execute format('alter table %s enable row level security', t);
+    execute format('alter table %s force row level security', t);
+    -- Whoever counts has no context: calls of many organizations are added at once.
+    execute format('drop policy if exists all_definer on %s', t);
+    execute format('create policy all_definer on %s for all to callboard_definer using (true)', t);
+    execute format('grant select, insert, update, delete on %s to callboard_definer', t);
+  end loop;
+  foreach t in array array['app.api_use', 'app.integration_use']::regclass[] loop
+    execute format('drop policy if exists select_rollup on %s', t);
+    execute format('create policy select_rollup on %s for select to callboard_rollup using (true)', t);
+    execute format('grant select on %s to callboard_rollup', t);
+  end loop;
+end
+$$;
+
+-- What can be added at a time: a sum then never overflows, whoever adds to it how often.
+create or replace function app_private.countable(n numeric) returns bigint
+language sql immutable parallel safe
+return least(greatest(coalesce(n, 0), 0), 1000000000000)::bigint;
+comment on function app_private.countable(numeric) is 'A number as it may be added to a count: from 0 to 10^12.';
+alter function app_private.countable(numeric) owner to callboard_definer;
+revoke execute on function app_private.countable(numeric) from public;
+
+create or replace function app_private.countable_day(day date) returns date
+language sql stable parallel safe
+return least(greatest(day, (now() at time zone 'UTC')::date - 7), (now() at time zone 'UTC')::date + 1);
+comment on function app_private.countable_day(date) is 'The day nearest to this one that something may be counted on: from 7 days ago to tomorrow.';
+alter function app_private.countable_day(date) owner to callboard_definer;
+revoke execute on function app_private.countable_day(date) from public;
+
+create or replace function app_private.count_integration(
+  organization uuid, of_kind text, of_name text, more_calls bigint default 1, more_errors bigint default 0, more_rows bigint default 0,
+  more_bytes bigint default 0, on_day date default null
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  insert into app.integration_use as u (organization_id, day, kind, name, calls, errors, rows, bytes, last_at)
+  values (organization, app_private.countable_day(coalesce(on_day, (now() at time zone 'UTC')::date)), of_kind, of_name,
+    app_private.countable(more_calls), app_private.countable(more_errors), app_private.countable(more_rows), app_private.countable(more_bytes), now())
+  on conflict (organization_id, day, kind, name) do update
+  set calls = u.calls + excluded.calls, errors = u.errors + excluded.errors, rows = u.rows + excluded.rows, bytes = u.bytes + excluded.bytes,
+    last_at = greatest(u.last_at, excluded.last_at);
+end
+$$;
+comment on function app_private.count_integration(uuid, text, text, bigint, bigint, bigint, bigint, date) is
+  'Counts the use of an integration: its organization, kind (import, export, calendar_feed, bi, webhook) and name; calls, errors, rows and bytes, today if no day is given. For functions that do it in their own transaction.';
+alter function app_private.count_integration(uuid, text, text, bigint, bigint, bigint, bigint, date) owner to callboard_definer;
+revoke execute on function app_private.count_integration(uuid, text, text, bigint, bigint, bigint, bigint, date) from public;
+
+create or replace function app.add_use(batch uuid, api jsonb, integrations jsonb) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  -- The same batch again waits here for the end of the first, and then is not added if that was.
+  insert into app_private.use_batches (id) values (batch) on conflict do nothing;
+  if not found then
+    return;
+  end if;
+  insert into app.api_use as u (organization_id, day, operation, calls, errors, server_errors, total_us, slowest_us, within_10_ms, within_100_ms,
+    within_1_s, bytes_in, bytes_out)
+  select o.id, app_private.countable_day(c.day), c.operation, app_private.countable(sum(c.calls)), app_private.countable(sum(c.errors)),
+    app_private.countable(sum(c.server_errors)), app_private.countable(sum(c.total_us)), app_private.countable(max(c.slowest_us)),
+    app_private.countable(sum(c.within_10_ms)), app_private.countable(sum(c.within_100_ms)), app_private.countable(sum(c.within_1_s)),
+    app_private.countable(sum(c.bytes_in)), app_private.countable(sum(c.bytes_out))
+  from jsonb_to_recordset(api) as c (organization_id uuid, day date, operation text, calls bigint, errors bigint, server_errors bigint, total_us bigint,
+    slowest_us bigint, within_10_ms bigint, within_100_ms bigint, within_1_s bigint, bytes_in bigint, bytes_out bigint)
+  -- One that has been purged meanwhile has no use for numbers.
+  join app.organizations o on o.id = c.organization_id
+  group by 1, 2, 3
+  -- Two processes that add at the same time do so in the same order.
+  order by 1, 2, 3
+  on conflict (organization_id, day, operation) do update
+  set calls = u.calls + excluded.calls, errors = u.errors + excluded.errors, server_errors = u.server_errors + excluded.server_errors,
+    total_us = u.total_us + excluded.total_us, slowest_us = greatest(u.slowest_us, excluded.slowest_us),
+    within_10_ms = u.within_10_ms + excluded.within_10_ms, within_100_ms = u.within_100_ms + excluded.within_100_ms,
+    within_1_s = u.within_1_s + excluded.within_1_s, bytes_in = u.bytes_in + excluded.bytes_in, bytes_out = u.bytes_out + excluded.bytes_out;
+  perform app_private.count_integration(c.organization_id, c.kind, c.name, c.calls, c.errors, c.rows, c.bytes, c.day)
+  from (
+    select x.* from jsonb_to_recordset(integrations) as x (organization_id uuid, day date, kind text, name text, calls bigint, errors bigint,
+      rows bigint, bytes bigint)
+    join app.organizations o on o.id = x.organization_id
+    order by x.organization_id, x.day, x.kind, x.name) c;
+end
+$$;
+comment on function app.add_use(uuid, jsonb, jsonb) is
+  'Adds a batch of counts, of many organizations, unless that batch has been added. It only adds, and says nothing: whoever runs SQL as the API''s login can make the use of any organization look higher, by at most 10^12 a call and on days from 7 ago to tomorrow, and can neither read nor lower anything.';
+alter function app.add_use(uuid, jsonb, jsonb) owner to callboard_definer;
+revoke execute on function app.add_use(uuid, jsonb, jsonb) from public;
+grant execute on function app.add_use(uuid, jsonb, jsonb) to callboard_api;
+--! EndIncluded use.sql
+--! Included exports.sql
+-- Exports: files of what a member may see. The small ones are streamed as answers and are nothing
+-- but events; the large ones are rows here, made by the worker as that member: see export_running.sql.
+-- An export is its maker's own, because another member may not see all that is in the file.
+
+create or replace function app_private.export_sees(resource text) returns text[]
+language sql immutable parallel safe
+set search_path = ''
+return case resource
+  when 'shows' then '{shows.read,shows.delete}'
+  when 'venues' then '{shows.read,shows.delete}'
+  when 'finance_records' then '{finance.read,finance.delete,shows.read}'
+  when 'events' then '{audit.read,members.read}'
+end::text[];
+comment on function app_private.export_sees(text) is
+  'Which permissions an export of something makes use of, if they are held; the first of them it needs, and exports.run. NULL for what cannot be exported.';
+alter function app_private.export_sees(text) owner to callboard_definer;
+revoke execute on function app_private.export_sees(text) from public;
+
+create table if not exists app.exports (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  resource text not null constraint exports_resource_known check (resource in ('shows', 'venues', 'finance_records', 'events')),
+  format text not null constraint exports_format_known check (format in ('csv', 'ndjson', 'json')),
+  bom boolean not null default false,
+  filters jsonb not null default '{}' constraint exports_filters_size check (length(filters::text) <= 4000),
+  status text not null default 'queued' constraint exports_status_known check (
+    status in ('queued', 'running', 'ready', 'failed', 'cancelled', 'expired')),
+  -- Each try writes a file of its own, so that of two workers only one can make it ready.
+  attempt uuid,
+  bytes bigint,
+  sha256 text constraint exports_sha256_format check (sha256 ~ '^[0-9a-f]{64}$'),
+  failure text,
+  session_id uuid not null default app.current_session_id(),
+  created_by uuid not null default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  finished_at timestamptz,
+  expires_at timestamptz,
+  primary key (organization_id, id),
+  constraint exports_ready_with_file check (status <> 'ready' or (attempt is not null and bytes is not null and sha256 is not null and expires_at is not null))
+);
+create index if not exists exports_created_by_idx on app.exports (organization_id, created_by, created_at, id);
+alter table app.exports alter column resource set statistics 0, alter column format set statistics 0, alter column filters set statistics 0,
+  alter column bytes set statistics 0, alter column sha256 set statistics 0, alter column failure set statistics 0;
+
+-- Apart, because it moves all the time and is no event.
+create table if not exists app.export_progress (
+  organization_id uuid not null,
+  export_id uuid not null,
+  created_by uuid not null default app.current_user_id() references app.users (id),
+  rows_done bigint not null default 0,
+  primary key (organization_id, export_id),
+  constraint export_progress_export_exists foreign key (organization_id, export_id) references app.exports (organization_id, id) on delete cascade
+);
+alter table app.export_progress alter column rows_done set statistics 0;
+
+comment on table app.exports is 'Files that members have had made of what they may see, and what became of them.';
+comment on column app.exports.filters is 'As in the list, with its sort.';
+comment on column app.exports.attempt is 'The last part of the name of its file, after the organization and the export.';
+comment on column app.exports.expires_at is 'When the file goes.';
+comment on table app.export_progress is 'How many rows of an export are written.';
+
+do $$
+declare
+  t regclass;
+begin
+  foreach t in array array['app.exports', 'app.export_progress']::regclass[] loop
+    execute format('alter table %s enable row level security', t);
+    execute format('alter table %s force row level security', t);
+    -- Also for the worker, who finds out by this whose export it is about to make.
+    execute format('drop policy if exists select_definer on %s', t);
+    execute format('create policy select_definer on %s for select to callboard_definer using (true)', t);
+    execute format('drop policy if exists insert_definer on %s', t);
+    execute format('create policy insert_definer on %s for insert to callboard_definer with check (organization_id = (select app.current_org()))', t);
+    execute format('drop policy if exists update_definer on %s', t);
+    execute format('create policy update_definer on %s for update to callboard_definer using (organization_id = (select app.current_org()))', t);
+  end loop;
+end
+$$;
+drop policy if exists select_member on app.exports;
+create policy select_member on app.exports for select to callboard_api
+  using (organization_id = (select app.org_if('exports.run')) and created_by = (select app.current_user_id()));
+drop policy if exists select_member on app.export_progress;
+create policy select_member on app.export_progress for select to callboard_api
+  using (organization_id = (select app.org_if('exports.run')) and created_by = (select app.current_user_id()));
+-- Without grants, because these go through functions.
+drop policy if exists insert_member on app.exports;
+create policy insert_member on app.exports for insert to callboard_api with check (organization_id = (select app.org_if('exports.run')));
+drop policy if exists update_member on app.exports;
+create policy update_member on app.exports for update to callboard_api using (organization_id = (select app.org_if('exports.run')));
+drop policy if exists purge_definer on app.exports;
+create policy purge_definer on app.exports for delete to callboard_definer
+  using ((select app.current_org()) is null and created_at < now() - interval '30 days');
+
+grant select (organization_id, id, resource, format, bom, filters, status, bytes, sha256, failure, created_by, created_at, finished_at, expires_at)
+  on app.exports to callboard_api;
+grant select on app.export_progress to callboard_api;
+grant select, insert (resource, format, bom, filters), update (status, attempt, bytes, sha256, failure, finished_at, expires_at), delete
+  on app.exports to callboard_definer;
+grant select, insert, update (rows_done) on app.export_progress to callboard_definer;
+
+select app_private.log_changes('app.exports', 'export', '{"status": "change_status"}');
+
+create or replace function app.require_export(of_resource text) returns uuid
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app.require('exports.run');
+  return app.require((app_private.export_sees(of_resource))[1]);
+end
+$$;
+comment on function app.require_export(text) is
+  'The organization of this transaction, if its member may export this. PT403 without exports.run or the permission to read it.';
+alter function app.require_export(text) owner to callboard_definer;
+revoke execute on function app.require_export(text) from public;
+grant execute on function app.require_export(text) to callboard_api;
+
+create or replace function app.log_export(stream uuid, of_resource text, details jsonb, is_done boolean default false) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  -- Its end is told also by a member who may not begin any more.
+  if not is_done then
+    perform app.require_export(of_resource);
+  end if;
+  if app.current_org() is null or app.current_user_id() is null then
+    perform app.refuse(403, 'permission_denied');
+  elsif length(details::text) > 4000 then
+    perform app.refuse(400, 'invalid_value', 'These filters are too long.');
+  end if;
+  perform app_private.log_event(app.current_org(), case when is_done then 'export.stream_end' else 'export.stream' end, 'export', stream,
+    jsonb_build_object('new', jsonb_build_object('resource', of_resource) || jsonb_strip_nulls(details)));
+  if is_done then
+    perform app_private.count_integration(app.current_org(), 'export', of_resource,
+      more_errors => (not coalesce((details ->> 'is_whole')::boolean, false))::integer, more_rows => coalesce((details ->> 'rows')::bigint, 0));
+  end if;
+end
+$$;
+comment on function app.log_export(uuid, text, jsonb, boolean) is
+  'Logs that an export is streamed (export.stream, with format and filters), or has ended (export.stream_end, with its rows and whether it is complete). PT403 for who may not export this.';
+alter function app.log_export(uuid, text, jsonb, boolean) owner to callboard_definer;
+revoke execute on function app.log_export(uuid, text, jsonb, boolean) from public;
+grant execute on function app.log_export(uuid, text, jsonb, boolean) to callboard_api;
+--! EndIncluded exports.sql
+--! Included export_running.sql
+-- What the worker does with an export (src/exports/task.ts): it reads, as the member whose it is and
+-- under the same policies as a request of theirs, and writes what it has read into a file.
+--
+-- callboard_exporter is the role that it reads as. It is named in the SELECT policies of what can be
+-- exported, beside callboard_api, and can nothing else. The worker may become it, and without
+-- app.enter_export, which makes the context of a running export, sees nothing as that either.
+
+create or replace function app_private.export_permissions(e app.exports) returns text[]
+language sql stable
+set search_path = ''
+begin atomic
+  select coalesce(array_agg(p.held order by p.held), '{}')
+  from unnest(app.permissions_of(e.organization_id, e.created_by)) p (held)
+  where p.held = any (array['exports.run'] || app_private.export_sees(e.resource))
+    -- permissions_of also counts for who may restore what was deleted.
+    and exists (select from app.organizations o where o.id = e.organization_id and o.deleted_at is null);
+end;
+comment on function app_private.export_permissions(app.exports) is 'What the member whose export it is holds at this moment of what it makes use of.';
+alter function app_private.export_permissions(app.exports) owner to callboard_definer;
+revoke execute on function app_private.export_permissions(app.exports) from public;
+
+create or replace function app_private.may_export(e app.exports) returns boolean
+language sql stable
+set search_path = ''
+return (
+  select p.held @> array['exports.run', (app_private.export_sees(e.resource))[1]]
+    -- What is in the bin is for those who may bring it back.
+    and (e.filters ->> 'deleted' is distinct from 'only' or p.held && array['shows.delete', 'finance.delete'])
+  from (select app_private.export_permissions(e)) p (held));
+comment on function app_private.may_export(app.exports) is 'Whether the member whose export it is may still have it.';
+alter function app_private.may_export(app.exports) owner to callboard_definer;
+revoke execute on function app_private.may_export(app.exports) from public;
+
+create or replace function app_private.lock_export(organization uuid, export uuid, of_attempt uuid default null) returns app.exports
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  e app.exports;
+begin
+  select * into e from app.exports x where x.organization_id = organization and x.id = export;
+  if not found then
+    return null;
+  end if;
+  perform app_private.set_context(e.created_by, e.session_id, organization);
+  select * into e from app.exports x where x.organization_id = organization and x.id = export for update;
+  if of_attempt is not null and (e.status <> 'running' or e.attempt is distinct from of_attempt) then
+    return null;
+  end if;
+  return e;
+end
+$$;
+comment on function app_private.lock_export(uuid, uuid, uuid) is
+  'Locks an export, in the name of its member; null if there is none, or with an attempt if that is not the one under way.';
+alter function app_private.lock_export(uuid, uuid, uuid) owner to callboard_definer;
+revoke execute on function app_private.lock_export(uuid, uuid, uuid) from public;
+
+create or replace function app_private.end_export(e app.exports, because text) returns void
+language sql volatile
+set search_path = ''
+begin atomic
+  update app.exports x set status = 'failed', failure = because, finished_at = statement_timestamp()
+  where x.organization_id = e.organization_id and x.id = e.id;
+  select app_private.count_integration(e.organization_id, 'export', e.resource, more_errors => 1);
+end;
+comment on function app_private.end_export(app.exports, text) is 'An export has failed because of something.';
+alter function app_private.end_export(app.exports, text) owner to callboard_definer;
+revoke execute on function app_private.end_export(app.exports, text) from public;
+
+create or replace function app.begin_export(organization uuid, export uuid) returns jsonb
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  e app.exports := app_private.lock_export(organization, export);
+begin
+  if e.id is null or e.status not in ('queued', 'running') then
+    return null;
+  elsif not app_private.may_export(e) then
+    perform app_private.end_export(e, 'Who wanted it may not do it any more.');
+    return null;
+  end if;
+  update app.export_progress p set rows_done = 0 where p.organization_id = organization and p.export_id = export;
+  update app.exports x set status = 'running', attempt = gen_random_uuid() where x.organization_id = organization and x.id = export returning * into e;
+  return jsonb_build_object('resource', e.resource, 'format', e.format, 'bom', e.bom, 'filters', e.filters, 'attempt', e.attempt,
+    'key', concat_ws('/', e.organization_id, e.id, e.attempt));
+end
+$$;
+comment on function app.begin_export(uuid, uuid) is
+  'Begins to make an export, also again, and then anew: what of, and the name of the file. NULL if there is nothing to do (any more).';
+alter function app.begin_export(uuid, uuid) owner to callboard_definer;
+revoke execute on function app.begin_export(uuid, uuid) from public;
+grant execute on function app.begin_export(uuid, uuid) to callboard_worker;
+
+create or replace function app.enter_export(organization uuid, export uuid, of_attempt uuid) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  e app.exports;
+begin
+  -- PostgreSQL lets no transaction out of being read-only, so whatever runs in this one changes nothing.
+  if not current_setting('transaction_read_only')::boolean then
+    raise exception 'an export is read in a transaction that can only read';
+  end if;
+  select * into e from app.exports x where x.organization_id = organization and x.id = export and x.attempt = of_attempt and x.status = 'running';
+  if not found or not app_private.may_export(e) then
+    perform app.refuse(403, 'permission_denied', 'Who wanted it may not do it any more.');
+  end if;
+  perform app_private.set_context(e.created_by, e.session_id, e.organization_id, null, app_private.export_permissions(e));
+end
+$$;
+comment on function app.enter_export(uuid, uuid, uuid) is
+  'Opens this transaction, which can only read, for the member whose export is running, with what they hold of the permissions to read it and no other. PT403.';
+alter function app.enter_export(uuid, uuid, uuid) owner to callboard_definer;
+revoke execute on function app.enter_export(uuid, uuid, uuid) from public;
+grant execute on function app.enter_export(uuid, uuid, uuid) to callboard_worker;
+
+create or replace function app.note_export_progress(organization uuid, export uuid, of_attempt uuid, rows_written bigint) returns boolean
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  e app.exports := app_private.lock_export(organization, export, of_attempt);
+begin
+  if e.id is null then
+    return false;
+  elsif not app_private.may_export(e) then
+    perform app_private.end_export(e, 'Who wanted it may not do it any more.');
+    return false;
+  end if;
+  update app.export_progress p set rows_done = rows_written where p.organization_id = organization and p.export_id = export;
+  return true;
+end
+$$;
+comment on function app.note_export_progress(uuid, uuid, uuid, bigint) is
+  'How many rows of an export are written. False if it is to stop: it was cancelled, another worker has it, or its member may not have it any more.';
+alter function app.note_export_progress(uuid, uuid, uuid, bigint) owner to callboard_definer;
+revoke execute on function app.note_export_progress(uuid, uuid, uuid, bigint) from public;
+grant execute on function app.note_export_progress(uuid, uuid, uuid, bigint) to callboard_worker;
+
+create or replace function app.finish_export(organization uuid, export uuid, of_attempt uuid, rows_written bigint, file_bytes bigint, file_sha256 text)
+returns boolean
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  if not app.note_export_progress(organization, export, of_attempt, rows_written) then
+    return false;
+  end if;
+  update app.exports x
+  set status = 'ready', bytes = file_bytes, sha256 = file_sha256, finished_at = statement_timestamp(), expires_at = statement_timestamp() + interval '7 days'
+  where x.organization_id = organization and x.id = export;
+  perform app_private.count_integration(organization, 'export', (select x.resource from app.exports x where x.organization_id = finish_export.organization and x.id = export),
+    more_rows => rows_written, more_bytes => file_bytes);
+  return true;
+end
+$$;
+comment on function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) is
+  'The file of an export is whole, and kept for seven days. False if nobody wants or may have it any more, or another worker makes it.';
+alter function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) owner to callboard_definer;
+revoke execute on function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) from public;
+grant execute on function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) to callboard_worker;
+
+create or replace function app.fail_export(organization uuid, export uuid, of_attempt uuid, because text) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  e app.exports := app_private.lock_export(organization, export, of_attempt);
+begin
+  if e.status in ('queued', 'running') then
+    perform app_private.end_export(e, because);
+  end if;
+end
+$$;
+comment on function app.fail_export(uuid, uuid, uuid, text) is 'An export, or this attempt at it, has failed because of something.';
+alter function app.fail_export(uuid, uuid, uuid, text) owner to callboard_definer;
+revoke execute on function app.fail_export(uuid, uuid, uuid, text) from public;
+grant execute on function app.fail_export(uuid, uuid, uuid, text) to callboard_worker;
+
+create or replace function app.expire_exports() returns bigint
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  e app.exports;
+  ended bigint := 0;
+begin
+  for e in
+    select * from app.exports x
+    where x.status = 'ready' and x.expires_at <= now()
+      -- Its job was given up without a word of it, or is lost.
+      or x.status in ('queued', 'running') and not exists (
+        select from graphile_worker._private_jobs j where j.key = 'export:' || x.id and (j.is_available or j.locked_at is not null))
+  loop
+    e := app_private.lock_export(e.organization_id, e.id);
+    if e.status = 'ready' and e.expires_at <= now() then
+      update app.exports x set status = 'expired' where x.organization_id = e.organization_id and x.id = e.id;
+    elsif e.status in ('queued', 'running') then
+      perform app_private.end_export(e, 'It was tried several times, and the worker died each time.');
+    end if;
+    ended := ended + 1;
+  end loop;
+  perform app_private.set_context(null, null);
+  perform app_private.add_job('sweep_exports', '{}', 'sweep_exports', 3);
+  return ended;
+end
+$$;
+comment on function app.expire_exports() is
+  'Ends exports whose time is over or whose job is gone, and has the files swept that nobody may fetch any more. Returns how many ended.';
+alter function app.expire_exports() owner to callboard_definer;
+revoke execute on function app.expire_exports() from public;
+grant execute on function app.expire_exports() to callboard_worker;
+
+create or replace function app.wanted_export_files(keys text[]) returns text[]
+language sql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select coalesce(array_agg(k.key), '{}')
+  from unnest(keys) k (key)
+  join app.exports e on e.organization_id = split_part(k.key, '/', 1)::uuid and e.id = split_part(k.key, '/', 2)::uuid
+    and e.attempt = split_part(k.key, '/', 3)::uuid and e.status in ('running', 'ready');
+end;
+comment on function app.wanted_export_files(text[]) is 'Those of these files that belong to an export that is ready, or is being made.';
+alter function app.wanted_export_files(text[]) owner to callboard_definer;
+revoke execute on function app.wanted_export_files(text[]) from public;
+grant execute on function app.wanted_export_files(text[]) to callboard_worker;
+
+grant usage on schema app to callboard_exporter;
+grant execute on function app.require(text), app.org_if(text), app.current_org(), app.current_user_id(), app.search_shows(text),
+  app.in_bin(json, timestamptz, uuid) to callboard_exporter;
+--! EndIncluded export_running.sql
+--! Included export_commands.sql
+-- What a member does with their exports: have one made, see how far it is, give it up, and fetch the file.
+
+create or replace function app_private.export_link(organization uuid, export uuid, member uuid, session uuid, until bigint) returns text
+language sql stable parallel restricted
+set search_path = ''
+return concat_ws('.', replace(organization::text, '-', ''), replace(session::text, '-', ''), until,
+  encode(app_private.keyed_hash(convert_to(concat_ws(' ', 'export', organization, export, member, session, until), 'UTF8')), 'hex'));
+comment on function app_private.export_link(uuid, uuid, uuid, uuid, bigint) is
+  'The token of a link to the file of an export: for whom, from which session, until when (in seconds since 1970), and the proof.';
+alter function app_private.export_link(uuid, uuid, uuid, uuid, bigint) owner to callboard_definer;
+revoke execute on function app_private.export_link(uuid, uuid, uuid, uuid, bigint) from public;
+
+create or replace function app.export_link(export uuid) returns text
+language sql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select format('/api/analytics/export/%s/file?token=%s', e.id,
+    app_private.export_link(e.organization_id, e.id, e.created_by, app.current_session_id(), extract(epoch from now() + interval '1 hour')::bigint))
+  from app.exports e
+  where e.organization_id = app.org_if('exports.run') and e.id = export and e.created_by = app.current_user_id() and e.status = 'ready'
+    and e.expires_at > now();
+end;
+comment on function app.export_link(uuid) is
+  'A fresh link to the file of one of one''s own exports, for an hour and as long as one''s session; NULL if there is no file.';
+alter function app.export_link(uuid) owner to callboard_definer;
+revoke execute on function app.export_link(uuid) from public;
+grant execute on function app.export_link(uuid) to callboard_api;
+
+create or replace view app.export_list with (security_invoker = true) as
+  select e.organization_id, e.id, e.created_by, e.resource, e.created_at,
+    json_build_object('id', e.id, 'resource', e.resource, 'format', e.format, 'bom', e.bom, 'filters', e.filters,
+      'status', e.status, 'rows_done', coalesce(p.rows_done, 0), 'bytes', e.bytes, 'sha256', e.sha256, 'failure', e.failure,
+      'link', app.export_link(e.id), 'created_by', e.created_by, 'created_at', e.created_at, 'finished_at', e.finished_at,
+      'expires_at', e.expires_at) as body
+  from app.exports e
+  left join app.export_progress p on p.organization_id = e.organization_id and p.export_id = e.id;
+comment on view app.export_list is 'The member''s own exports, with their JSON.';
+grant select on app.export_list to callboard_api;
+grant select on app.export_list to callboard_definer;
+
+create or replace function app.read_export(export uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  perform app.require('exports.run');
+  select 200, e.body, null::text, '/api/analytics/export/' || e.id into answer from app.export_list e
+  -- Its maker's own, also for who sees more.
+  where e.organization_id = app.current_org() and e.id = export and e.created_by = app.current_user_id();
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_export(uuid) is 'One of one''s own exports, with a fresh link if it is ready. PT403, PT404.';
+revoke execute on function app.read_export(uuid) from public;
+grant execute on function app.read_export(uuid) to callboard_api, callboard_definer;
+
+create or replace function app.create_export(of_resource text, in_format text, with_bom boolean, by_filters jsonb) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  organization uuid := app.require_export(of_resource);
+  export uuid;
+  answer app.answer;
+begin
+  -- The worker enters as the member, and a superadmin is none.
+  if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = app.current_user_id() and m.deleted_at is null) then
+    perform app.refuse(403, 'permission_denied', 'Exports are for members.');
+  elsif (select count(*) from app.exports e where e.organization_id = organization and e.created_by = app.current_user_id()
+      and e.status in ('queued', 'running')) >= 5 then
+    perform app.refuse(409, 'too_many_exports');
+  end if;
+  insert into app.exports (resource, format, bom, filters) values (of_resource, in_format, with_bom, jsonb_strip_nulls(by_filters)) returning id into export;
+  insert into app.export_progress (organization_id, export_id) values (organization, export);
+  -- Two queues: exports of one organization follow each other, and never take all that a worker can do at a time.
+  perform app_private.add_job('run_export', jsonb_build_object('organization', organization, 'export', export), 'export:' || export, 5,
+    'exports ' || abs(hashtext(organization::text) % 2));
+  answer := app.read_export(export);
+  answer.status := 202;
+  return answer;
+end
+$$;
+comment on function app.create_export(text, text, boolean, jsonb) is
+  'Has the worker make a file of what the member may see once this transaction has committed. PT403 without exports.run or the permission to read it, PT409 too_many_exports.';
+alter function app.create_export(text, text, boolean, jsonb) owner to callboard_definer;
+revoke execute on function app.create_export(text, text, boolean, jsonb) from public;
+grant execute on function app.create_export(text, text, boolean, jsonb) to callboard_api;
+
+create or replace function app.cancel_export(export uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  present text;
+begin
+  perform app.require('exports.run');
+  select e.status into present from app.exports e
+  where e.organization_id = app.current_org() and e.id = export and e.created_by = app.current_user_id() for update;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  elsif present not in ('queued', 'running') then
+    perform app.refuse(409, 'export_ended', format('It is %s already.', present));
+  end if;
+  -- The worker asks after every few rows whether it is to go on.
+  update app.exports e set status = 'cancelled', finished_at = statement_timestamp() where e.organization_id = app.current_org() and e.id = export;
+  return app.read_export(export);
+end
+$$;
+comment on function app.cancel_export(uuid) is 'Gives one of one''s own exports up, so that there will be no file. PT403, PT404, PT409 export_ended.';
+alter function app.cancel_export(uuid) owner to callboard_definer;
+revoke execute on function app.cancel_export(uuid) from public;
+grant execute on function app.cancel_export(uuid) to callboard_api;
+
+-- The door for who has a link and no token. What it opens is one file, and only as long as its maker may still see what is in it.
+create or replace function app.open_export_link(export uuid, token text, is_event boolean, request_id text, ip inet) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  parts text[] := string_to_array(token, '.');
+  e app.exports;
+  session uuid;
+begin
+  if not token ~ '^[0-9a-f]{32}\.[0-9a-f]{32}\.[0-9]{1,12}\.[0-9a-f]{64}$' then
+    perform app.refuse(400, 'invalid_token');
+  end if;
+  session := parts[2];
+  select * into e from app.exports x where x.organization_id = parts[1]::uuid and x.id = export;
+  if not found or token <> app_private.export_link(e.organization_id, e.id, e.created_by, session, parts[3]::bigint)
+      or parts[3]::bigint <= extract(epoch from now()) then
+    perform app.refuse(400, 'invalid_token');
+  elsif not app_private.may_export(e) or not exists (
+      select from app.sessions s where s.id = session and s.user_id = e.created_by and s.revoked_at is null and s.expires_at > now()) then
+    perform app.refuse(403, 'permission_denied', 'Whose link this is may not see this any more, or has signed out.');
+  elsif e.status <> 'ready' or e.expires_at <= now() then
+    perform app.refuse(404, 'not_found', 'The file has expired.');
+  end if;
+  if is_event then
+    perform app_private.set_context(e.created_by, session, e.organization_id, null, '{}', request_id, ip);
+    perform app_private.log_event(e.organization_id, 'export.download', 'export', e.id);
+    perform app_private.set_context(null, null);
+  end if;
+  return (200, json_build_object('key', concat_ws('/', e.organization_id, e.id, e.attempt), 'resource', e.resource, 'format', e.format,
+    'bytes', e.bytes, 'sha256', e.sha256, 'day', e.created_at::date), null, null)::app.answer;
+end
+$$;
+comment on function app.open_export_link(uuid, text, boolean, text, inet) is
+  'Where the file of an export is, for who has a link to it; an event if that is said. PT400 invalid_token, PT403 when its maker has lost membership, permission or session, PT404 when it has expired.';
+alter function app.open_export_link(uuid, text, boolean, text, inet) owner to callboard_definer;
+revoke execute on function app.open_export_link(uuid, text, boolean, text, inet) from public;
+grant execute on function app.open_export_link(uuid, text, boolean, text, inet) to callboard_api;
+--! EndIncluded export_commands.sql
+--! Included export_views.sql
+-- What is exported as columns instead of as JSON: the same rows as the lists, with the same words, but
+-- four times as fast for PostgreSQL to write. test/exports.test.ts compares each cell with the JSON.
+
+create or replace view app.show_rows with (security_invoker = true) as
+  select s.organization_id, s.id, s.title, s.artist, s.show_on, s.status, s.venue_id,
+    to_char(s.doors_time, 'HH24:MI') as doors_time, to_char(s.start_time, 'HH24:MI') as start_time, to_char(s.curfew_time, 'HH24:MI') as curfew_time,
+    s.capacity, s.tickets_sold, s.fee_minor, s.currency, s.notes, s.source, s.external_ref, v.name as venue_name, v.city as venue_city, v.time_zone,
+    (s.show_on + s.start_time) at time zone v.time_zone as starts_at, s.created_by, s.created_at, s.updated_at, s.deleted_at, s.deleted_by
+  from app.shows s
+  left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id;
+comment on view app.show_rows is 'The organization''s shows as columns, also those in the bin, which have deleted_at.';
+
+create or replace view app.venue_rows with (security_invoker = true) as
+  select v.organization_id, v.id, v.name, v.city, v.country, v.time_zone, v.capacity, v.created_at, v.updated_at, v.deleted_at, v.deleted_by
+  from app.venues v;
+comment on view app.venue_rows is 'The organization''s venues as columns, also those in the bin, which have deleted_at.';
+
+create or replace view app.finance_record_rows with (security_invoker = true) as
+  select r.organization_id, r.id, r.kind, r.category_id, r.booked_on, r.amount_minor, r.status, r.show_id, r.due_on, r.tax_minor, r.currency,
+    trim_scale(r.exchange_rate) as exchange_rate, r.payment_status, r.counterparty, r.note, r.source, r.external_ref, c.name as category_name,
+    s.title as show_title, r.base_amount_minor, r.base_currency, r.created_by, r.created_at, r.updated_at, r.deleted_at, r.deleted_by
+  from app.finance_records r
+  left join app.finance_categories c on c.organization_id = r.organization_id and c.id = r.category_id
+  left join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id;
+comment on view app.finance_record_rows is 'The organization''s finance records as columns, also those in the bin, which have deleted_at.';
+
+create or replace view app.event_rows with (security_invoker = true) as
+  select e.organization_id, e.id, e.occurred_at, e.actor_kind, e.actor_id, u.display_name as actor_name, e.action, e.resource_type, e.resource_id, e.changes,
+    e.request_id, host(e.ip) as ip, e.session_id, e.erased_at
+  from app.event_log e
+  left join app.users u on u.id = e.actor_id;
+comment on view app.event_rows is 'The organization''s events as columns; the actor''s name as long as they are a colleague.';
+
+grant select on app.show_rows, app.venue_rows, app.finance_record_rows, app.event_rows to callboard_api, callboard_exporter;
+grant select on app.show_list, app.venue_list, app.finance_record_list, app.event_list to callboard_exporter;
+--! EndIncluded export_views.sql
+--! Included visible_org.sql
+-- Whose rows somebody sees in `analytics`. The materialized views behind it hold those of all
+-- organizations and know no policies, so every view there compares organization_id with this.
+
+create or replace function app.visible_org(permission text default null) returns uuid
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  -- A BI tool is who has logged in, whatever its settings say, and has no permissions of its own: who
+  -- made it decided that it sees all of `analytics`. Any other login needs the context of a member.
+  if session_user like 'bi\_%' then
+    return (select s.organization_id from app_private.bi_states s where s.login = session_user and s.is_live);
+  end if;
+  -- The signature covers all permissions, so it is looked at once for both.
+  return case when permission is null or app_private.is_claimed(permission) then app.org_if('analytics.read') end;
+end
+$$;
+comment on function app.visible_org(text) is
+  'The organization whose figures may be read: of a BI login its own, while the credential is neither revoked nor expired and the organization not deleted; else that of the transaction''s member, if they hold analytics.read and the permission that is asked for besides. NULL if there is none.';
+alter function app.visible_org(text) owner to callboard_definer;
+revoke execute on function app.visible_org(text) from public;
+-- callboard_bi may not use the schema `app`, so it calls this through the views only.
+grant execute on function app.visible_org(text) to callboard_api, callboard_rollup, callboard_bi;
+--! EndIncluded visible_org.sql
+--! Included rollups.sql
+-- How fresh the materialized views of `analytics_private` are: a row for each. How they are
+-- refreshed is in rollup_refreshing.sql; each has a file of its own, which registers it here.
+
+create table if not exists analytics_private.rollups (
+  name text primary key,
+  -- The tables that it is computed from, and the events of an organization (by resource_type) after
+  -- which its figures may be others: '*' is any. client_event is what comes without events of the log.
+  sources text[] not null,
+  resources text[] not null,
+  -- Whether it knows what day it is where an organization is, so that tomorrow it is another one.
+  has_today boolean not null default false,
+  -- Null until it has been filled for the first time.
+  as_of timestamptz,
+  refreshed_at timestamptz,
+  took interval,
+  row_count bigint,
+  -- Of the sources, before it was refreshed: analytics_private.state_of.
+  state jsonb
+);
+alter table analytics_private.rollups enable row level security;
+alter table analytics_private.rollups force row level security;
+drop policy if exists select_definer on analytics_private.rollups;
+create policy select_definer on analytics_private.rollups for select to callboard_definer using (true);
+drop policy if exists all_rollup on analytics_private.rollups;
+create policy all_rollup on analytics_private.rollups for all to callboard_rollup using (true);
+drop policy if exists all_owner on analytics_private.rollups;
+create policy all_owner on analytics_private.rollups for all to callboard_owner using (true);
+grant select on analytics_private.rollups to callboard_definer;
+grant select, update on analytics_private.rollups to callboard_rollup;
+comment on table analytics_private.rollups is 'The materialized views of this schema: what they are computed from, and when they were.';
+comment on column analytics_private.rollups.as_of is 'Everything that began before this moment is in the figures, or has changed nothing.';
+comment on column analytics_private.rollups.refreshed_at is 'When it was computed last. as_of moves on without that as long as nothing has happened.';
+
+-- Whoever holds the row is the only one who refreshes anything.
+create table if not exists analytics_private.refreshing (
+  id boolean primary key default true constraint refreshing_one_row check (id)
+);
+alter table analytics_private.refreshing enable row level security;
+alter table analytics_private.refreshing force row level security;
+drop policy if exists all_rollup on analytics_private.refreshing;
+create policy all_rollup on analytics_private.refreshing for all to callboard_rollup using (true);
+-- Locking a row takes the right to change it.
+grant select, update on analytics_private.refreshing to callboard_rollup;
+drop policy if exists insert_owner on analytics_private.refreshing;
+create policy insert_owner on analytics_private.refreshing for insert to callboard_owner with check (true);
+insert into analytics_private.refreshing default values on conflict do nothing;
+comment on table analytics_private.refreshing is 'Locked by whoever refreshes a materialized view, so that there is one at a time.';
+
+create or replace function analytics_private.register_rollup(name text, sources text[], resources text[], has_today boolean default false) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  known_to_one name;
+begin
+  -- EXPLAIN shows what the planner makes of statistics, and they are of all organizations.
+  for known_to_one in
+    select a.attname from pg_catalog.pg_attribute a
+    where a.attrelid = format('analytics_private.%I', register_rollup.name)::regclass and a.attnum > 0
+      and a.atttypid not in ('uuid'::regtype, 'date'::regtype) and a.attname not in ('status', 'currency', 'base_currency')
+  loop
+    execute format('alter materialized view analytics_private.%I alter column %I set statistics 0', register_rollup.name, known_to_one);
+  end loop;
+  execute format('alter materialized view analytics_private.%I owner to callboard_rollup', register_rollup.name);
+  execute format('alter view analytics.%I owner to callboard_rollup', register_rollup.name);
+  execute format('grant select on analytics.%I to callboard_api, callboard_bi', register_rollup.name);
+  insert into analytics_private.rollups as r (name, sources, resources, has_today)
+  values (register_rollup.name, register_rollup.sources, register_rollup.resources, register_rollup.has_today)
+  on conflict on constraint rollups_pkey do update
+  set sources = excluded.sources, resources = excluded.resources, has_today = excluded.has_today,
+    -- What is defined anew is computed anew.
+    state = null;
+end
+$$;
+comment on function analytics_private.register_rollup(text, text[], text[], boolean) is
+  'Hands the materialized view analytics_private.<name> and the view analytics.<name> over to callboard_rollup, grants the latter to those who read figures, and has the former refreshed when the tables `sources` change or an event about one of `resources` happens, or with has_today when the day turns somewhere.';
+revoke execute on function analytics_private.register_rollup(text, text[], text[], boolean) from public;
+
+create or replace function app.freshness(variadic rollups text[], out as_of timestamptz, out is_current boolean)
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+-- Only the events since as_of, which are few, whatever the planner thinks: it does not know as_of.
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  organization uuid := app.visible_org();
+  today_is_another boolean;
+  has_client_events boolean;
+begin
+  if organization is null then
+    return;
+  end if;
+  select case when bool_and(r.as_of is not null) then min(r.as_of) end,
+    bool_or(r.has_today and (r.refreshed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date),
+    bool_or('client_event' = any (r.resources))
+  into as_of, today_is_another, has_client_events
+  from analytics_private.rollups r, app.organizations o where r.name = any (rollups) and o.id = organization;
+  -- Events are kept for 90 days at least. As as_of is known by now, only the months since are looked at.
+  -- And a standby that is behind does not know what has been changed meanwhile.
+  is_current := as_of > now() - interval '90 days' and not today_is_another
+    and not exists (select from app.event_log l
+      where l.organization_id = organization and l.occurred_at >= as_of
+        and exists (select from analytics_private.rollups r
+          where r.name = any (rollups) and l.occurred_at >= r.as_of and (l.resource_type = any (r.resources) or '*' = any (r.resources))))
+    and not (has_client_events and exists (select from app.client_events c
+      where c.organization_id = organization and c.received_at >= as_of
+        and exists (select from analytics_private.rollups r
+          where r.name = any (rollups) and c.received_at >= r.as_of and 'client_event' = any (r.resources))))
+    and app.data_age() = 0;
+  is_current := coalesce(is_current, false);
+end
+$$;
+comment on function app.freshness(text[]) is
+  'Of what moment the figures of these materialized views are, the oldest of them (null: never computed), and whether the organization has changed nothing since that they would show. Nulls for who sees none (app.visible_org).';
+alter function app.freshness(text[]) owner to callboard_definer;
+revoke execute on function app.freshness(text[]) from public;
+grant execute on function app.freshness(text[]) to callboard_api;
+
+-- Of BI tools, too: each answer of the API has it besides.
+create or replace view analytics.freshness with (security_barrier = true) as
+  select r.name as view_name, f.as_of, f.is_current
+  from analytics_private.rollups r, lateral app.freshness(r.name) f
+  where (select app.visible_org()) is not null;
+comment on view analytics.freshness is 'How old the figures of each view are.';
+comment on column analytics.freshness.view_name is 'The view in this schema.';
+comment on column analytics.freshness.as_of is 'Its figures are complete up to this moment; null if there are none yet.';
+comment on column analytics.freshness.is_current is 'Whether your organization has changed nothing since that they would show.';
+alter view analytics.freshness owner to callboard_rollup;
+grant select on analytics.freshness to callboard_api, callboard_bi;
+grant execute on function app.freshness(text[]) to callboard_rollup, callboard_bi;
+
+create or replace function app.read_freshness() returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  perform app.require('analytics.read');
+  return (null, (select json_build_object('items', coalesce(json_agg(json_build_object(
+      'name', f.view_name, 'as_of', f.as_of, 'is_current', f.is_current) order by f.view_name), '[]'), 'next_cursor', null)
+    from analytics.freshness f), null, null)::app.answer;
+end
+$$;
+comment on function app.read_freshness() is 'How old the figures are, by view. PT403 without analytics.read.';
+revoke execute on function app.read_freshness() from public;
+grant execute on function app.read_freshness() to callboard_api, callboard_definer;
+
+create or replace function app.ask_for_refresh() returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app.require('analytics.refresh');
+  -- However many ask: as long as it waits, it is one job.
+  perform app_private.add_job('refresh_rollups', '{}', 'refresh_rollups', 4);
+  return (202, json_build_object('look_at', '/api/analytics/refresh'), null, null)::app.answer;
+end
+$$;
+comment on function app.ask_for_refresh() is 'Has the worker refresh what has changed, now instead of within a minute. PT403 without analytics.refresh.';
+alter function app.ask_for_refresh() owner to callboard_definer;
+revoke execute on function app.ask_for_refresh() from public;
+grant execute on function app.ask_for_refresh() to callboard_api;
+--! EndIncluded rollups.sql
+--! Included rollup_refreshing.sql
+-- Refreshing the materialized views: those of which something has changed, one in a transaction.
+--
+-- That something has changed is seen in two ways, neither of which writes anything on the tenants'
+-- path. An event says it at once, exactly, and says whose it is; but not everything makes events: a
+-- TRUNCATE, a DBA's statement without triggers. PostgreSQL's statistics count every row that was
+-- written, whoever did it; but late, by seconds, and they begin anew after a crash. So they are
+-- compared for being equal, with the time of the last reset, and they are read BEFORE the snapshot
+-- that the view is computed from: what was counted by then, had been committed, and is in it; what
+-- was not counted yet, makes a difference the next time.
+
+create or replace function analytics_private.state_of(sources text[]) returns jsonb
+language sql volatile
+set search_path = ''
+begin atomic
+  -- A dropped partition is missing, a truncated table has another file, and a crash has reset all counters at a new time.
+  select jsonb_build_object(
+    'counted_since', jsonb_build_array(pg_catalog.pg_stat_get_db_stat_reset_time(d.oid), (select a.stats_reset from pg_catalog.pg_stat_archiver a)),
+    'tables', (
+      select jsonb_object_agg(t.relid::oid::text, jsonb_build_array(pg_catalog.pg_relation_filenode(t.relid),
+        pg_catalog.pg_stat_get_tuples_inserted(t.relid), pg_catalog.pg_stat_get_tuples_updated(t.relid), pg_catalog.pg_stat_get_tuples_deleted(t.relid)))
+      from unnest(sources) s (name), lateral (select s.name::regclass union select p.relid from pg_catalog.pg_partition_tree(s.name::regclass) p) t (relid)))
+  from pg_catalog.pg_database d where d.datname = current_database();
+end;
+comment on function analytics_private.state_of(text[]) is
+  'What PostgreSQL has counted of the rows written to these tables and their partitions: as long as it is the same, nothing was changed that it knows of.';
+alter function analytics_private.state_of(text[]) owner to callboard_rollup;
+revoke execute on function analytics_private.state_of(text[]) from public;
+
+create or replace function app_private.logged_since(since timestamptz, until timestamptz) returns jsonb
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  organization uuid;
+  seen jsonb := '{}';
+begin
+  loop
+    organization := app_private.next_logged(organization, since, until);
+    exit when organization is null;
+    seen := seen || coalesce((
+      select jsonb_object_agg(e.resource_type, greatest(e.latest, (seen ->> e.resource_type)::timestamptz))
+      from (select l.resource_type, max(l.occurred_at) as latest from app.event_log l
+        where l.organization_id = organization and l.occurred_at >= since and l.occurred_at < until group by 1) e), '{}');
+  end loop;
+  -- By organization, because so is the index.
+  return seen || coalesce((
+    select jsonb_build_object('client_event', max(c.received_at)) from app.client_events c
+    where c.organization_id = any (array(select o.id from app.organizations o)) and c.received_at >= since and c.received_at < until
+    having count(*) > 0), '{}');
+end
+$$;
+comment on function app_private.logged_since(timestamptz, timestamptz) is
+  'What the events of all organizations between two moments are about, each with the time of the latest; client_event of those that clients have told.';
+alter function app_private.logged_since(timestamptz, timestamptz) owner to callboard_definer;
+revoke execute on function app_private.logged_since(timestamptz, timestamptz) from public;
+grant execute on function app_private.logged_since(timestamptz, timestamptz) to callboard_rollup;
+
+create or replace function app_private.horizon() returns timestamptz
+language sql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select app_private.seal_horizon();
+end;
+comment on function app_private.horizon() is 'app_private.seal_horizon for callboard_rollup, which may not see the transactions of others itself.';
+alter function app_private.horizon() owner to callboard_definer;
+revoke execute on function app_private.horizon() from public;
+grant execute on function app_private.horizon() to callboard_rollup;
+
+create or replace function app.refresh_rollups(behind jsonb default null) returns jsonb
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+set jit = off
+set work_mem = '64MB'
+as $$
+declare
+  r analytics_private.rollups;
+  horizon timestamptz;
+  seen jsonb;
+  now_state jsonb;
+  began timestamptz;
+  n bigint;
+  failed integer := 0;
+  waiting integer := 0;
+  because jsonb := '[]';
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'every statement needs a snapshot of its own';
+  end if;
+  perform from analytics_private.refreshing for update skip locked;
+  if not found then
+    return jsonb_build_object('busy', true, 'failed', 0, 'next', null);
+  end if;
+  -- In this order: whose transaction was over before the horizon, its events are seen, and it is in the snapshot of the refresh.
+  horizon := app_private.horizon();
+  seen := app_private.logged_since((select coalesce(min(v.as_of), horizon) from analytics_private.rollups v), horizon);
+  for r in select * from analytics_private.rollups v where behind is null or v.name > behind #>> '{}' order by v.name loop
+    now_state := analytics_private.state_of(r.sources);
+    if r.state = now_state and current_setting('track_counts')::boolean
+      and not (r.has_today and exists (select from app.organizations o
+        where (r.refreshed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date))
+      and not exists (select from jsonb_each_text(seen) s
+        where (s.key = any (r.resources) or '*' = any (r.resources) and s.key <> 'client_event') and s.value::timestamptz >= r.as_of)
+    then
+      update analytics_private.rollups v set as_of = greatest(v.as_of, horizon) where v.name = r.name;
+      continue;
+    end if;
+    -- However much happens, and however often somebody asks: one part in so many of the time.
+    if r.state is not null and r.refreshed_at + least(r.took * 20, interval '10 minutes') > clock_timestamp() then
+      waiting := waiting + 1;
+      continue;
+    end if;
+    began := clock_timestamp();
+    begin
+      execute format('refresh materialized view concurrently analytics_private.%I', r.name);
+      execute format('select count(*) from analytics_private.%I', r.name) into n;
+    exception when others then
+      failed := failed + 1;
+      because := because || jsonb_build_object('rollup', r.name, 'failed_with', sqlerrm);
+      continue;
+    end;
+    update analytics_private.rollups v
+    set as_of = greatest(v.as_of, horizon), refreshed_at = now(), took = clock_timestamp() - began, row_count = n, state = now_state
+    where v.name = r.name;
+    -- The sealer of events waits for the end of this transaction.
+    return jsonb_build_object('refreshed', r.name, 'rows', n, 'ms', (extract(epoch from clock_timestamp() - began) * 1000)::integer,
+      'waiting', waiting, 'failed', failed, 'because', because, 'until', horizon, 'next', r.name);
+  end loop;
+  return jsonb_build_object('waiting', waiting, 'failed', failed, 'because', because, 'until', horizon, 'next', null);
+end
+$$;
+comment on function app.refresh_rollups(jsonb) is
+  'Refreshes the first materialized view behind another one (null: of all) whose sources have changed, without keeping anybody from reading it, and moves on as_of of those of which nothing has. To go on, call it with next, until that is null; one at a time: another call at the same time does nothing. Says until when it knows what has happened, how many wait because they were refreshed just now, and which could not be, and why.';
+alter function app.refresh_rollups(jsonb) owner to callboard_rollup;
+revoke execute on function app.refresh_rollups(jsonb) from public;
+grant execute on function app.refresh_rollups(jsonb) to callboard_worker;
+--! EndIncluded rollup_refreshing.sql
+--! Included finance_by_month.sql
+-- Money by month. What is void or deleted does not count.
+--
+-- Sums are numeric: a bigint could overflow, and then one organization's invented amounts would keep
+-- the figures of all others from being computed.
+
+create materialized view if not exists analytics_private.finance_by_month as
+  select r.organization_id, date_trunc('month', r.booked_on::timestamp)::date as month, r.status, r.currency::text as currency, r.base_currency::text as base_currency,
+    coalesce(sum(r.amount_minor) filter (where r.kind = 'income'), 0) as income_minor,
+    coalesce(sum(r.amount_minor) filter (where r.kind = 'expense'), 0) as expense_minor,
+    coalesce(sum(r.base_amount_minor) filter (where r.kind = 'income'), 0) as base_income_minor,
+    coalesce(sum(r.base_amount_minor) filter (where r.kind = 'expense'), 0) as base_expense_minor,
+    count(*) as records
+  from app.finance_records r
+  where r.deleted_at is null and r.status <> 'void'
+  group by 1, 2, 3, 4, 5;
+create unique index if not exists finance_by_month_key on analytics_private.finance_by_month (organization_id, month, status, currency, base_currency);
+comment on materialized view analytics_private.finance_by_month is 'Money of all organizations by month: see analytics.finance_by_month.';
+
+create or replace view analytics.finance_by_month with (security_barrier = true) as
+  select m.month, m.status, m.currency, m.income_minor, m.expense_minor, m.income_minor - m.expense_minor as profit_minor,
+    m.base_currency, m.base_income_minor, m.base_expense_minor, m.base_income_minor - m.base_expense_minor as base_profit_minor,
+    m.records, (select r.as_of from analytics_private.rollups r where r.name = 'finance_by_month') as as_of
+  from analytics_private.finance_by_month m
+  where m.organization_id = (select app.visible_org('finance.read'));
+comment on view analytics.finance_by_month is 'Income and expenses by month in which they are booked, by status and by currency. What is void or deleted does not count. Needs finance.read.';
+comment on column analytics.finance_by_month.month is 'The first day of the month.';
+comment on column analytics.finance_by_month.status is 'planned, committed or actual.';
+comment on column analytics.finance_by_month.currency is 'In which the records were entered, ISO 4217.';
+comment on column analytics.finance_by_month.income_minor is 'Income with tax, in the smallest unit of the currency.';
+comment on column analytics.finance_by_month.expense_minor is 'Expenses with tax, in the smallest unit of the currency.';
+comment on column analytics.finance_by_month.profit_minor is 'Income less expenses.';
+comment on column analytics.finance_by_month.base_currency is 'The currency in which the books were kept when the records were entered, ISO 4217.';
+comment on column analytics.finance_by_month.base_income_minor is 'The income in the base currency, by the exchange rate of each record.';
+comment on column analytics.finance_by_month.base_expense_minor is 'The expenses in the base currency, by the exchange rate of each record.';
+comment on column analytics.finance_by_month.base_profit_minor is 'Income less expenses in the base currency.';
+comment on column analytics.finance_by_month.records is 'How many records these are.';
+comment on column analytics.finance_by_month.as_of is 'The figures are complete up to this moment.';
+
+select analytics_private.register_rollup('finance_by_month', '{app.finance_records}', '{finance_record}');
+--! EndIncluded finance_by_month.sql
+--! Included finance_by_category.sql
+-- Money by category and month. What is void or deleted does not count. Names are looked up when it is
+-- read: the fewer and shorter the columns, the sooner it is compared with what it was before.
+
+create materialized view if not exists analytics_private.finance_by_category as
+  select r.organization_id, date_trunc('month', r.booked_on::timestamp)::date as month, r.category_id, r.status,
+    r.currency::text as currency, r.base_currency::text as base_currency,
+    sum(r.amount_minor) as amount_minor, sum(r.base_amount_minor) as base_amount_minor, count(*) as records
+  from app.finance_records r
+  where r.deleted_at is null and r.status <> 'void'
+  group by 1, 2, 3, 4, 5, 6;
+create unique index if not exists finance_by_category_key
+  on analytics_private.finance_by_category (organization_id, month, category_id, status, currency, base_currency);
+comment on materialized view analytics_private.finance_by_category is 'Money of all organizations by category and month: see analytics.finance_by_category.';
+
+create or replace view analytics.finance_by_category with (security_barrier = true) as
+  select m.month, m.category_id, c.name as category, c.kind, m.status, m.currency, m.amount_minor, m.base_currency, m.base_amount_minor,
+    m.records, (select r.as_of from analytics_private.rollups r where r.name = 'finance_by_category') as as_of
+  from analytics_private.finance_by_category m
+  join app.finance_categories c on c.organization_id = m.organization_id and c.id = m.category_id
+  where m.organization_id = (select app.visible_org('finance.read'));
+comment on view analytics.finance_by_category is 'Income and expenses by category and month in which they are booked, by status and by currency. What is void or deleted does not count. Needs finance.read.';
+comment on column analytics.finance_by_category.month is 'The first day of the month.';
+comment on column analytics.finance_by_category.category_id is 'The id of the category.';
+comment on column analytics.finance_by_category.category is 'The name of the category.';
+comment on column analytics.finance_by_category.kind is 'income or expense.';
+comment on column analytics.finance_by_category.status is 'planned, committed or actual.';
+comment on column analytics.finance_by_category.currency is 'In which the records were entered, ISO 4217.';
+comment on column analytics.finance_by_category.amount_minor is 'The amount with tax, in the smallest unit of the currency.';
+comment on column analytics.finance_by_category.base_currency is 'The currency in which the books were kept when the records were entered, ISO 4217.';
+comment on column analytics.finance_by_category.base_amount_minor is 'The amount in the base currency, by the exchange rate of each record.';
+comment on column analytics.finance_by_category.records is 'How many records these are.';
+comment on column analytics.finance_by_category.as_of is 'The figures are complete up to this moment.';
+
+select analytics_private.register_rollup('finance_by_category', '{app.finance_records}', '{finance_record}');
+--! EndIncluded finance_by_category.sql
+--! Included finance_by_show.sql
+-- What shows bring in and cost. What is void or deleted does not count, nor what is booked for a show that is deleted.
+--
+-- The statuses of the money are columns, and names are looked up when it is read: the fewer and shorter
+-- the rows, the sooner they are compared with what they were before.
+
+create materialized view if not exists analytics_private.finance_by_show as
+  select r.organization_id, s.show_on, r.show_id, r.currency::text as currency, r.base_currency::text as base_currency,
+    sum(r.amount_minor) filter (where r.status = 'planned' and r.kind = 'income') as planned_income_minor,
+    sum(r.base_amount_minor) filter (where r.status = 'planned' and r.kind = 'income') as planned_base_income_minor,
+    sum(r.amount_minor) filter (where r.status = 'planned' and r.kind = 'expense') as planned_expense_minor,
+    sum(r.base_amount_minor) filter (where r.status = 'planned' and r.kind = 'expense') as planned_base_expense_minor,
+    sum(r.amount_minor) filter (where r.status = 'committed' and r.kind = 'income') as committed_income_minor,
+    sum(r.base_amount_minor) filter (where r.status = 'committed' and r.kind = 'income') as committed_base_income_minor,
+    sum(r.amount_minor) filter (where r.status = 'committed' and r.kind = 'expense') as committed_expense_minor,
+    sum(r.base_amount_minor) filter (where r.status = 'committed' and r.kind = 'expense') as committed_base_expense_minor,
+    sum(r.amount_minor) filter (where r.status = 'actual' and r.kind = 'income') as actual_income_minor,
+    sum(r.base_amount_minor) filter (where r.status = 'actual' and r.kind = 'income') as actual_base_income_minor,
+    sum(r.amount_minor) filter (where r.status = 'actual' and r.kind = 'expense') as actual_expense_minor,
+    sum(r.base_amount_minor) filter (where r.status = 'actual' and r.kind = 'expense') as actual_base_expense_minor,
+    count(*) filter (where r.status = 'planned') as planned_records,
+    count(*) filter (where r.status = 'committed') as committed_records,
+    count(*) filter (where r.status = 'actual') as actual_records
+  from app.finance_records r
+  join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id
+  where r.deleted_at is null and r.status <> 'void' and s.deleted_at is null
+  group by 1, 2, 3, 4, 5;
+create unique index if not exists finance_by_show_key
+  on analytics_private.finance_by_show (organization_id, show_on, show_id, currency, base_currency);
+comment on materialized view analytics_private.finance_by_show is 'Money of all organizations by show: see analytics.finance_by_show.';
+
+create or replace view analytics.finance_by_show with (security_barrier = true) as
+  select m.show_id, m.show_on, s.title, s.artist, s.status as show_status, b.status,
+    m.currency, coalesce(b.income, 0) as income_minor, coalesce(b.expense, 0) as expense_minor, coalesce(b.income, 0) - coalesce(b.expense, 0) as profit_minor,
+    m.base_currency, coalesce(b.base_income, 0) as base_income_minor, coalesce(b.base_expense, 0) as base_expense_minor,
+    coalesce(b.base_income, 0) - coalesce(b.base_expense, 0) as base_profit_minor,
+    b.records, (select r.as_of from analytics_private.rollups r where r.name = 'finance_by_show') as as_of
+  from analytics_private.finance_by_show m
+  join app.shows s on s.organization_id = m.organization_id and s.id = m.show_id,
+  lateral (values
+    ('planned', m.planned_records, m.planned_income_minor, m.planned_expense_minor, m.planned_base_income_minor, m.planned_base_expense_minor),
+    ('committed', m.committed_records, m.committed_income_minor, m.committed_expense_minor, m.committed_base_income_minor, m.committed_base_expense_minor),
+    ('actual', m.actual_records, m.actual_income_minor, m.actual_expense_minor, m.actual_base_income_minor, m.actual_base_expense_minor)) b (status, records, income, expense, base_income, base_expense)
+  where m.organization_id = (select app.visible_org('finance.read')) and (select app.visible_org('shows.read')) is not null and b.records > 0;
+comment on view analytics.finance_by_show is 'Profit and loss by show, by status and by currency. What is void or deleted does not count, nor what is booked for a show that is deleted. Needs finance.read and shows.read.';
+comment on column analytics.finance_by_show.show_id is 'The id of the show.';
+comment on column analytics.finance_by_show.show_on is 'The day of the show, whenever the money is booked.';
+comment on column analytics.finance_by_show.title is 'The title of the show.';
+comment on column analytics.finance_by_show.artist is 'The artist of the show.';
+comment on column analytics.finance_by_show.show_status is 'The status of the show.';
+comment on column analytics.finance_by_show.status is 'Of the records: planned, committed or actual.';
+comment on column analytics.finance_by_show.currency is 'In which the records were entered, ISO 4217.';
+comment on column analytics.finance_by_show.income_minor is 'Income with tax, in the smallest unit of the currency.';
+comment on column analytics.finance_by_show.expense_minor is 'Expenses with tax, in the smallest unit of the currency.';
+comment on column analytics.finance_by_show.profit_minor is 'Income less expenses.';
+comment on column analytics.finance_by_show.base_currency is 'The currency in which the books were kept when the records were entered, ISO 4217.';
+comment on column analytics.finance_by_show.base_income_minor is 'The income in the base currency, by the exchange rate of each record.';
+comment on column analytics.finance_by_show.base_expense_minor is 'The expenses in the base currency, by the exchange rate of each record.';
+comment on column analytics.finance_by_show.base_profit_minor is 'Income less expenses in the base currency.';
+comment on column analytics.finance_by_show.records is 'How many records these are.';
+comment on column analytics.finance_by_show.as_of is 'The figures are complete up to this moment.';
+
+select analytics_private.register_rollup('finance_by_show', '{app.finance_records,app.shows}', '{finance_record,show}');
+--! EndIncluded finance_by_show.sql
+--! Included shows_by_month.sql
+-- Shows by the month in which they are, and by the month in which they were entered. What is deleted does not count.
+--
+-- Whether a show was ever on hold, only its events tell, as long as they are kept; without them a
+-- show that is not on hold now counts as one that never was.
+
+create materialized view if not exists analytics_private.shows_by_month as
+  with steps as (
+    select l.organization_id, l.resource_id,
+      min(l.occurred_at) filter (where l.status = 'hold') as held_at, max(l.occurred_at) filter (where l.status = 'confirmed') as confirmed_at
+    -- offset 0: what the JSON says is looked up once.
+    from (select organization_id, resource_id, occurred_at, changes #>> '{new,status}' as status from app.event_log where resource_type = 'show' offset 0) l
+    where l.status in ('hold', 'confirmed')
+    group by 1, 2
+  )
+  select s.organization_id, date_trunc('month', s.show_on::timestamp)::date as month, s.status, count(*) as shows,
+    count(*) filter (where e.held_at is not null or s.status = 'hold') as held,
+    count(*) filter (where e.confirmed_at > e.held_at) as confirmed_from_hold,
+    coalesce(sum(s.capacity), 0)::bigint as capacity,
+    coalesce(sum(s.tickets_sold) filter (where s.capacity is not null), 0)::bigint as tickets_sold
+  from app.shows s
+  left join steps e on e.organization_id = s.organization_id and e.resource_id = s.id
+  where s.deleted_at is null
+  group by 1, 2, 3;
+create unique index if not exists shows_by_month_key on analytics_private.shows_by_month (organization_id, month, status);
+comment on materialized view analytics_private.shows_by_month is 'Shows of all organizations by month: see analytics.shows_by_month.';
+
+create or replace view analytics.shows_by_month with (security_barrier = true) as
+  select m.month, m.status, m.shows, m.held, m.confirmed_from_hold, m.capacity, m.tickets_sold,
+    (select r.as_of from analytics_private.rollups r where r.name = 'shows_by_month') as as_of
+  from analytics_private.shows_by_month m
+  where m.organization_id = (select app.visible_org());
+comment on view analytics.shows_by_month is 'Shows by the month in which they are, and by status. What is deleted does not count.';
+comment on column analytics.shows_by_month.month is 'The first day of the month.';
+comment on column analytics.shows_by_month.status is 'The status of the shows now.';
+comment on column analytics.shows_by_month.shows is 'How many shows these are.';
+comment on column analytics.shows_by_month.held is 'How many of them are or were on hold, as far back as events are kept.';
+comment on column analytics.shows_by_month.confirmed_from_hold is 'How many of those were confirmed afterwards.';
+comment on column analytics.shows_by_month.capacity is 'Of all of them whose capacity is known.';
+comment on column analytics.shows_by_month.tickets_sold is 'Of those whose capacity is known.';
+comment on column analytics.shows_by_month.as_of is 'The figures are complete up to this moment.';
+
+-- Details of events can be erased, and old events are purged; both are events themselves.
+select analytics_private.register_rollup('shows_by_month', '{app.shows}', '{show,details,organization}');
+
+create materialized view if not exists analytics_private.shows_created_by_month as
+  select s.organization_id, date_trunc('month', s.created_at at time zone o.time_zone)::date as month, count(*) as created
+  from app.shows s
+  join app.organizations o on o.id = s.organization_id
+  where s.deleted_at is null
+  group by 1, 2;
+create unique index if not exists shows_created_by_month_key on analytics_private.shows_created_by_month (organization_id, month);
+comment on materialized view analytics_private.shows_created_by_month is 'New shows of all organizations by month: see analytics.shows_created_by_month.';
+
+create or replace view analytics.shows_created_by_month with (security_barrier = true) as
+  select m.month, m.created, (select r.as_of from analytics_private.rollups r where r.name = 'shows_created_by_month') as as_of
+  from analytics_private.shows_created_by_month m
+  where m.organization_id = (select app.visible_org());
+comment on view analytics.shows_created_by_month is 'Shows by the month in which they were entered, in the time zone of the organization. What is deleted does not count.';
+comment on column analytics.shows_created_by_month.month is 'The first day of the month.';
+comment on column analytics.shows_created_by_month.created is 'How many shows were entered.';
+comment on column analytics.shows_created_by_month.as_of is 'The figures are complete up to this moment.';
+
+select analytics_private.register_rollup('shows_created_by_month', '{app.shows,app.organizations}', '{show,organization}');
+--! EndIncluded shows_by_month.sql
+--! Included dashboard.sql
+-- What somebody sees first in the morning: one row for each organization.
+--
+-- Money is in the organization's base currency, as it is now; what was entered while the books were
+-- kept in another one is only counted. What is void or deleted does not count.
+
+create materialized view if not exists analytics_private.dashboard as
+  with days as (
+    select o.id as organization_id, o.currency, d.today, date_trunc('month', d.today::timestamp)::date as month_on, date_trunc('year', d.today::timestamp)::date as year_on
+    from app.organizations o, lateral (select (now() at time zone o.time_zone)::date as today) d
+    where o.deleted_at is null
+  ), money as (
+    select r.organization_id,
+      sum(r.base_amount_minor) filter (where r.kind = 'income' and r.status = 'actual' and r.booked_on >= d.month_on and r.booked_on < d.month_on + interval '1 month') as month_income_minor,
+      sum(r.base_amount_minor) filter (where r.kind = 'expense' and r.status = 'actual' and r.booked_on >= d.month_on and r.booked_on < d.month_on + interval '1 month') as month_expense_minor,
+      sum(r.base_amount_minor) filter (where r.kind = 'income' and r.status = 'actual' and r.booked_on >= d.year_on and r.booked_on < d.year_on + interval '1 year') as year_income_minor,
+      sum(r.base_amount_minor) filter (where r.kind = 'expense' and r.status = 'actual' and r.booked_on >= d.year_on and r.booked_on < d.year_on + interval '1 year') as year_expense_minor,
+      sum(r.base_amount_minor) filter (where r.kind = 'income' and r.status <> 'actual' and r.booked_on >= d.year_on and r.booked_on < d.year_on + interval '1 year') as year_open_income_minor,
+      sum(r.base_amount_minor) filter (where r.kind = 'expense' and r.status <> 'actual' and r.booked_on >= d.year_on and r.booked_on < d.year_on + interval '1 year') as year_open_expense_minor,
+      sum(r.base_amount_minor) filter (where r.kind = 'income' and r.status <> 'planned' and r.payment_status in ('unpaid', 'partly_paid')) as receivable_minor,
+      sum(r.base_amount_minor) filter (where r.kind = 'income' and r.status <> 'planned' and r.payment_status in ('unpaid', 'partly_paid') and r.due_on < d.today) as receivable_overdue_minor,
+      sum(r.base_amount_minor) filter (where r.kind = 'expense' and r.status <> 'planned' and r.payment_status in ('unpaid', 'partly_paid')) as payable_minor,
+      sum(r.base_amount_minor) filter (where r.kind = 'expense' and r.status <> 'planned' and r.payment_status in ('unpaid', 'partly_paid') and r.due_on < d.today) as payable_overdue_minor
+    from app.finance_records r
+    join days d on d.organization_id = r.organization_id and d.currency = r.base_currency
+    where r.deleted_at is null and r.status <> 'void'
+    group by 1
+  ), others as (
+    select r.organization_id, count(*) as records from app.finance_records r
+    join days d on d.organization_id = r.organization_id and d.currency <> r.base_currency
+    where r.deleted_at is null and r.status <> 'void'
+    group by 1
+  ), played as (
+    select s.organization_id,
+      count(*) filter (where s.show_on >= d.today and s.status not in ('cancelled', 'postponed')) as coming_shows,
+      count(*) filter (where s.show_on >= d.today and s.status = 'confirmed') as coming_confirmed_shows,
+      count(*) filter (where s.show_on >= d.today and s.status = 'hold') as coming_held_shows,
+      count(*) filter (where s.show_on >= d.today and s.show_on < d.today + 30 and s.status not in ('cancelled', 'postponed')) as shows_in_30_days,
+      min(s.show_on) filter (where s.show_on >= d.today and s.status = 'confirmed') as next_show_on,
+      count(*) filter (where s.status = 'played') as shows_to_settle,
+      count(*) filter (where s.show_on >= d.month_on and s.show_on < d.month_on + interval '1 month' and s.status in ('played', 'settled')) as month_played_shows,
+      count(*) filter (where s.show_on >= d.year_on and s.show_on < d.year_on + interval '1 year' and s.status in ('played', 'settled')) as year_played_shows
+    from app.shows s
+    join days d on d.organization_id = s.organization_id
+    where s.deleted_at is null
+    group by 1
+  )
+  select d.organization_id, d.today, d.currency::text as currency,
+    coalesce(m.month_income_minor, 0) as month_income_minor, coalesce(m.month_expense_minor, 0) as month_expense_minor,
+    coalesce(m.year_income_minor, 0) as year_income_minor, coalesce(m.year_expense_minor, 0) as year_expense_minor,
+    coalesce(m.year_open_income_minor, 0) as year_open_income_minor, coalesce(m.year_open_expense_minor, 0) as year_open_expense_minor,
+    coalesce(m.receivable_minor, 0) as receivable_minor, coalesce(m.receivable_overdue_minor, 0) as receivable_overdue_minor,
+    coalesce(m.payable_minor, 0) as payable_minor, coalesce(m.payable_overdue_minor, 0) as payable_overdue_minor,
+    coalesce(x.records, 0) as records_in_other_base_currencies,
+    coalesce(p.coming_shows, 0) as coming_shows, coalesce(p.coming_confirmed_shows, 0) as coming_confirmed_shows, coalesce(p.coming_held_shows, 0) as coming_held_shows,
+    coalesce(p.shows_in_30_days, 0) as shows_in_30_days, p.next_show_on, coalesce(p.shows_to_settle, 0) as shows_to_settle,
+    coalesce(p.month_played_shows, 0) as month_played_shows, coalesce(p.year_played_shows, 0) as year_played_shows
+  from days d
+  left join money m using (organization_id)
+  left join others x using (organization_id)
+  left join played p using (organization_id);
+create unique index if not exists dashboard_key on analytics_private.dashboard (organization_id);
+comment on materialized view analytics_private.dashboard is 'The dashboards of all organizations: see analytics.dashboard.';
+
+create or replace view analytics.dashboard with (security_barrier = true) as
+  select d.today, f.may_see_money,
+    case when f.may_see_money then d.currency end as currency,
+    case when f.may_see_money then d.month_income_minor end as month_income_minor,
+    case when f.may_see_money then d.month_expense_minor end as month_expense_minor,
+    case when f.may_see_money then d.year_income_minor end as year_income_minor,
+    case when f.may_see_money then d.year_expense_minor end as year_expense_minor,
+    case when f.may_see_money then d.year_open_income_minor end as year_open_income_minor,
+    case when f.may_see_money then d.year_open_expense_minor end as year_open_expense_minor,
+    case when f.may_see_money then d.receivable_minor end as receivable_minor,
+    case when f.may_see_money then d.receivable_overdue_minor end as receivable_overdue_minor,
+    case when f.may_see_money then d.payable_minor end as payable_minor,
+    case when f.may_see_money then d.payable_overdue_minor end as payable_overdue_minor,
+    case when f.may_see_money then d.records_in_other_base_currencies end as records_in_other_base_currencies,
+    d.coming_shows, d.coming_confirmed_shows, d.coming_held_shows, d.shows_in_30_days, d.next_show_on, d.shows_to_settle, d.month_played_shows, d.year_played_shows,
+    (select r.as_of from analytics_private.rollups r where r.name = 'dashboard') as as_of
+  -- `offset 0`: else PostgreSQL puts the question in each place that has the answer, and asks it fourteen times.
+  from analytics_private.dashboard d, lateral (select (select app.visible_org('finance.read')) is not null as may_see_money offset 0) f
+  where d.organization_id = (select app.visible_org());
+comment on view analytics.dashboard is 'The most important figures in one row. Money is in the base currency of the organization, and null without finance.read.';
+comment on column analytics.dashboard.today is 'The day on which it was computed, in the time zone of the organization.';
+comment on column analytics.dashboard.may_see_money is 'Whether you hold finance.read, without which the amounts are null.';
+comment on column analytics.dashboard.currency is 'The base currency, ISO 4217.';
+comment on column analytics.dashboard.month_income_minor is 'Actual income booked in this month, in the smallest unit of the currency.';
+comment on column analytics.dashboard.month_expense_minor is 'Actual expenses booked in this month.';
+comment on column analytics.dashboard.year_income_minor is 'Actual income booked in this year.';
+comment on column analytics.dashboard.year_expense_minor is 'Actual expenses booked in this year.';
+comment on column analytics.dashboard.year_open_income_minor is 'Planned and committed income of this year.';
+comment on column analytics.dashboard.year_open_expense_minor is 'Planned and committed expenses of this year.';
+comment on column analytics.dashboard.receivable_minor is 'Committed and actual income that is unpaid or partly paid, in full.';
+comment on column analytics.dashboard.receivable_overdue_minor is 'That of it which was due before today.';
+comment on column analytics.dashboard.payable_minor is 'Committed and actual expenses that are unpaid or partly paid, in full.';
+comment on column analytics.dashboard.payable_overdue_minor is 'That of it which was due before today.';
+comment on column analytics.dashboard.records_in_other_base_currencies is 'Records that were entered while the books were kept in another currency; they are in none of these amounts.';
+comment on column analytics.dashboard.coming_shows is 'Shows from today on that are not cancelled or postponed.';
+comment on column analytics.dashboard.coming_confirmed_shows is 'Those that are confirmed.';
+comment on column analytics.dashboard.coming_held_shows is 'Those that are on hold.';
+comment on column analytics.dashboard.shows_in_30_days is 'Those of the next 30 days, with today.';
+comment on column analytics.dashboard.next_show_on is 'The day of the next confirmed show.';
+comment on column analytics.dashboard.shows_to_settle is 'Shows that were played and are not settled.';
+comment on column analytics.dashboard.month_played_shows is 'Shows of this month that were played.';
+comment on column analytics.dashboard.year_played_shows is 'Shows of this year that were played.';
+comment on column analytics.dashboard.as_of is 'The figures are complete up to this moment.';
+
+select analytics_private.register_rollup('dashboard', '{app.finance_records,app.shows,app.organizations}', '{finance_record,show,organization}', true);
+--! EndIncluded dashboard.sql
+--! Included finance_figures.sql
+-- Money by period, as the API answers it.
+
+create or replace function app.today() returns date
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return (select (now() at time zone o.time_zone)::date from app.organizations o where o.id = (select app.current_org()));
+end
+$$;
+comment on function app.today() is 'What day it is where the organization of this transaction is.';
+alter function app.today() owner to callboard_definer;
+revoke execute on function app.today() from public;
+grant execute on function app.today() to callboard_api;
+
+create or replace function app.profit_and_loss(income numeric, expense numeric, records numeric) returns json
+language sql stable parallel safe
+return json_build_object('income_minor', coalesce(income, 0), 'expense_minor', coalesce(expense, 0),
+  'profit_minor', coalesce(income, 0) - coalesce(expense, 0), 'records', coalesce(records, 0));
+comment on function app.profit_and_loss(numeric, numeric, numeric) is 'Income, expenses and what is left, as JSON; null counts as nothing.';
+revoke execute on function app.profit_and_loss(numeric, numeric, numeric) from public;
+grant execute on function app.profit_and_loss(numeric, numeric, numeric) to callboard_api;
+
+create or replace function app.profit(income numeric, expense numeric) returns json
+language sql stable parallel safe
+return json_build_object('income_minor', income, 'expense_minor', expense, 'profit_minor', income - expense);
+comment on function app.profit(numeric, numeric) is 'Income, expenses and what is left, as JSON.';
+revoke execute on function app.profit(numeric, numeric) from public;
+grant execute on function app.profit(numeric, numeric) to callboard_api;
+
+create or replace function app.figure_months(from_on date, to_on date, out since date, out until date)
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  -- This year's if nothing is said.
+  since := date_trunc('month', coalesce(from_on, date_trunc('year', coalesce(to_on, app.today())::timestamp)::date)::timestamp);
+  until := date_trunc('month', coalesce(to_on, (date_trunc('year', since::timestamp) + interval '11 months')::date)::timestamp);
+  if until < since or until >= since + interval '10 years' then
+    perform app.refuse(422, 'analytics_range', 'The last month is not before the first, and less than ten years behind it.');
+  end if;
+end
+$$;
+comment on function app.figure_months(date, date) is
+  'The first days of the months from that of one day (January) to that of another (December of the same year). PT422 analytics_range.';
+revoke execute on function app.figure_months(date, date) from public;
+grant execute on function app.figure_months(date, date) to callboard_api;
+
+create or replace function app.figures(rollups text[], since date, until date, period text, items json) returns app.answer
+language sql stable
+set search_path = ''
+return (
+  select (null, case when period is null
+      then json_build_object('as_of', f.as_of, 'is_current', f.is_current, 'from', since, 'to', m.last_on, 'items', coalesce(items, '[]'))
+      else json_build_object('as_of', f.as_of, 'is_current', f.is_current, 'period', period, 'from', since, 'to', m.last_on, 'items', coalesce(items, '[]')) end,
+    null, null)::app.answer
+  from app.freshness(variadic rollups) f, lateral (select (until + interval '1 month' - interval '1 day')::date as last_on) m);
+comment on function app.figures(text[], date, date, text, json) is
+  'The answer with figures of these materialized views: of when they are, of which months (with period: by what), and the figures.';
+revoke execute on function app.figures(text[], date, date, text, json) from public;
+grant execute on function app.figures(text[], date, date, text, json) to callboard_api;
+
+create or replace function app.finance_figures(period text, from_on date default null, to_on date default null, in_currency text default null) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  months record;
+  items json;
+begin
+  perform app.require('analytics.read'), app.require('finance.read');
+  months := app.figure_months(from_on, to_on);
+  select json_agg(json_build_object('period_on', p.period_on, 'currency', p.currency,
+    'planned', p.planned, 'committed', p.committed, 'actual', p.actual) order by p.period_on, p.currency) into items
+  from (
+    select m.period_on, m.currency,
+      app.profit_and_loss(sum(m.income) filter (where m.status = 'planned'), sum(m.expense) filter (where m.status = 'planned'), sum(m.records) filter (where m.status = 'planned')) as planned,
+      app.profit_and_loss(sum(m.income) filter (where m.status = 'committed'), sum(m.expense) filter (where m.status = 'committed'), sum(m.records) filter (where m.status = 'committed')) as committed,
+      app.profit_and_loss(sum(m.income) filter (where m.status = 'actual'), sum(m.expense) filter (where m.status = 'actual'), sum(m.records) filter (where m.status = 'actual')) as actual
+    from (
+      select date_trunc(period, f.month::timestamp)::date as period_on, f.status, f.records,
+        case when in_currency is null then f.base_currency else f.currency end as currency,
+        case when in_currency is null then f.base_income_minor else f.income_minor end as income,
+        case when in_currency is null then f.base_expense_minor else f.expense_minor end as expense
+      from analytics.finance_by_month f
+      where f.month between months.since and months.until and (in_currency is null or f.currency = in_currency)) m
+    group by 1, 2) p;
+  return app.figures('{finance_by_month}', months.since, months.until, period, items);
+end
+$$;
+comment on function app.finance_figures(text, date, date, text) is
+  'Income, expenses and profit by month, quarter or year, in one currency or, without it, all in the base currency; of whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
+revoke execute on function app.finance_figures(text, date, date, text) from public;
+grant execute on function app.finance_figures(text, date, date, text) to callboard_api;
+
+create or replace function app.category_figures(from_on date default null, to_on date default null, in_currency text default null) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  months record;
+  items json;
+begin
+  perform app.require('analytics.read'), app.require('finance.read');
+  months := app.figure_months(from_on, to_on);
+  select json_agg(json_build_object('category_id', c.category_id, 'category', c.category, 'kind', c.kind, 'currency', c.currency,
+    'planned_minor', coalesce(c.planned, 0), 'committed_minor', coalesce(c.committed, 0), 'actual_minor', coalesce(c.actual, 0), 'records', c.records)
+    order by c.kind, c.category, c.category_id, c.currency) into items
+  from (
+    select m.category_id, m.category, m.kind, m.currency, sum(m.records) as records, sum(m.amount) filter (where m.status = 'planned') as planned,
+      sum(m.amount) filter (where m.status = 'committed') as committed, sum(m.amount) filter (where m.status = 'actual') as actual
+    from (
+      select f.category_id, f.category, f.kind, f.status, f.records,
+        case when in_currency is null then f.base_currency else f.currency end as currency,
+        case when in_currency is null then f.base_amount_minor else f.amount_minor end as amount
+      from analytics.finance_by_category f
+      where f.month between months.since and months.until and (in_currency is null or f.currency = in_currency)) m
+    group by 1, 2, 3, 4) c;
+  return app.figures('{finance_by_category}', months.since, months.until, null, items);
+end
+$$;
+comment on function app.category_figures(date, date, text) is
+  'What was booked by category, in one currency or, without it, all in the base currency; of whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
+revoke execute on function app.category_figures(date, date, text) from public;
+grant execute on function app.category_figures(date, date, text) to callboard_api;
+
+create or replace function app.show_profits(from_on date default null, to_on date default null, in_currency text default null, at_most integer default 50) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  months record;
+  items json;
+begin
+  perform app.require('analytics.read'), app.require('finance.read'), app.require('shows.read');
+  months := app.figure_months(from_on, to_on);
+  select json_agg(json_build_object('show_id', p.show_id, 'show_on', p.show_on, 'title', p.title, 'artist', p.artist, 'status', p.show_status,
+    'currency', p.currency, 'planned', p.planned, 'committed', p.committed, 'actual', p.actual) order by p.show_on desc, p.show_id, p.currency) into items
+  from (
+    select m.show_on, m.show_id, m.title, m.artist, m.show_status, m.currency,
+      app.profit_and_loss(sum(m.income) filter (where m.status = 'planned'), sum(m.expense) filter (where m.status = 'planned'), sum(m.records) filter (where m.status = 'planned')) as planned,
+      app.profit_and_loss(sum(m.income) filter (where m.status = 'committed'), sum(m.expense) filter (where m.status = 'committed'), sum(m.records) filter (where m.status = 'committed')) as committed,
+      app.profit_and_loss(sum(m.income) filter (where m.status = 'actual'), sum(m.expense) filter (where m.status = 'actual'), sum(m.records) filter (where m.status = 'actual')) as actual
+    from (
+      select f.show_on, f.show_id, f.title, f.artist, f.show_status, f.status, f.records,
+        case when in_currency is null then f.base_currency else f.currency end as currency,
+        case when in_currency is null then f.base_income_minor else f.income_minor end as income,
+        case when in_currency is null then f.base_expense_minor else f.expense_minor end as expense
+      from analytics.finance_by_show f
+      where f.show_on between months.since and (months.until + interval '1 month' - interval '1 day')::date
+        and (in_currency is null or f.currency = in_currency)) m
+    group by 1, 2, 3, 4, 5, 6
+    order by 1 desc, 2, 6 limit at_most) p;
+  return app.figures('{finance_by_show}', months.since, months.until, null, items);
+end
+$$;
+comment on function app.show_profits(date, date, text, integer) is
+  'Profit and loss of shows, the latest first, in one currency or, without it, all in the base currency; of shows in whole months. PT403 without analytics.read, finance.read and shows.read, PT422 analytics_range.';
+revoke execute on function app.show_profits(date, date, text, integer) from public;
+grant execute on function app.show_profits(date, date, text, integer) to callboard_api;
+--! EndIncluded finance_figures.sql
+--! Included activity.sql
+-- What people do, by day where their organization is: from the event log, as long as that is kept, and
+-- from what programs tell. Both have a row for each member, so that people can be counted over any time.
+
+create materialized view if not exists analytics_private.activity_by_day as
+  select e.organization_id, (e.occurred_at at time zone o.time_zone)::date as day,
+    -- A key has no nulls.
+    coalesce(e.actor_id, uuid '00000000-0000-0000-0000-000000000000') as user_id, e.actor_kind, e.action, count(*) as events
+  from app.event_log e
+  join app.organizations o on o.id = e.organization_id
+  group by 1, 2, 3, 4, 5;
+create unique index if not exists activity_by_day_key on analytics_private.activity_by_day (organization_id, day, user_id, actor_kind, action);
+comment on materialized view analytics_private.activity_by_day is 'Events of all organizations by day: see analytics.activity_by_day.';
+
+create or replace view analytics.activity_by_day with (security_barrier = true) as
+  select m.day, nullif(m.user_id, uuid '00000000-0000-0000-0000-000000000000') as user_id, m.actor_kind, m.action, m.events,
+    (select r.as_of from analytics_private.rollups r where r.name = 'activity_by_day') as as_of
+  from analytics_private.activity_by_day m
+  where m.organization_id = (select app.visible_org());
+comment on view analytics.activity_by_day is 'What was done by day, as often as the event log has it: creating, changing, deleting, restoring, signing in and so on.';
+comment on column analytics.activity_by_day.day is 'In the time zone of the organization.';
+comment on column analytics.activity_by_day.user_id is 'Who did it; null where that is not known.';
+comment on column analytics.activity_by_day.actor_kind is 'user, anonymous, system or support.';
+comment on column analytics.activity_by_day.action is '<resource>.<verb>, such as show.create; auth.sign_in is a sign-in.';
+comment on column analytics.activity_by_day.events is 'How often.';
+comment on column analytics.activity_by_day.as_of is 'The figures are complete up to this moment.';
+
+create materialized view if not exists analytics_private.client_events_by_day as
+  select c.organization_id, (c.occurred_at at time zone o.time_zone)::date as day, c.user_id, c.kind, c.name, count(*) as events
+  from app.client_events c
+  join app.organizations o on o.id = c.organization_id
+  group by 1, 2, 3, 4, 5;
+create unique index if not exists client_events_by_day_key on analytics_private.client_events_by_day (organization_id, day, user_id, kind, name);
+comment on materialized view analytics_private.client_events_by_day is 'Client events of all organizations by day: see analytics.client_events_by_day.';
+
+create or replace view analytics.client_events_by_day with (security_barrier = true) as
+  select m.day, m.user_id, m.kind, m.name, m.events,
+    (select r.as_of from analytics_private.rollups r where r.name = 'client_events_by_day') as as_of
+  from analytics_private.client_events_by_day m
+  where m.organization_id = (select app.visible_org());
+comment on view analytics.client_events_by_day is 'What programs told of their users by day, for 90 days.';
+comment on column analytics.client_events_by_day.day is 'In the time zone of the organization.';
+comment on column analytics.client_events_by_day.user_id is 'Whose program told it.';
+comment on column analytics.client_events_by_day.kind is 'page_view or action.';
+comment on column analytics.client_events_by_day.name is 'Of the page or action.';
+comment on column analytics.client_events_by_day.events is 'How often.';
+comment on column analytics.client_events_by_day.as_of is 'The figures are complete up to this moment.';
+
+select analytics_private.register_rollup('activity_by_day', '{app.event_log,app.organizations}', '{*}'),
+  analytics_private.register_rollup('client_events_by_day', '{app.client_events,app.organizations}', '{client_event,organization}');
+
+create or replace function app.activity_figures(from_on date default null, to_on date default null, of_user uuid default null, of_action text default null)
+returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  until date := least(coalesce(to_on, from_on + 29, app.today()), '9999-12-31');
+  since date := coalesce(from_on, greatest(until - 29, '0001-01-01'));
+  fresh record;
+  body jsonb;
+begin
+  perform app.require('analytics.read');
+  if until < since or until > since + 366 then
+    perform app.refuse(422, 'analytics_range', 'It ends at least when it begins, and no more than 367 days later.');
+  end if;
+  select * into fresh from app.freshness('activity_by_day', 'client_events_by_day');
+  with e as materialized (
+    select a.day, case a.actor_kind when 'user' then a.user_id end as user_id, a.action, a.events, a.events * (a.action = 'auth.sign_in')::integer as sign_ins
+    from analytics.activity_by_day a
+    where a.day between since and until and (of_user is null or a.user_id = of_user) and (of_action is null or a.action = of_action)
+  ), c as materialized (
+    select x.day, x.user_id, x.kind, x.name, x.events from analytics.client_events_by_day x
+    where x.day between since and until and (of_user is null or x.user_id = of_user)
+  )
+  select jsonb_build_object(
+    'totals', (
+      select jsonb_build_object('events', coalesce(sum(e.events), 0), 'sign_ins', coalesce(sum(e.sign_ins), 0), 'active_users', count(distinct e.user_id))
+      from e),
+    'by_day', (
+      select coalesce(jsonb_agg(jsonb_build_object('day', d.day, 'events', d.events, 'sign_ins', d.sign_ins, 'active_users', d.users) order by d.day), '[]')
+      from (select e.day, sum(e.events) as events, sum(e.sign_ins) as sign_ins, count(distinct e.user_id) as users from e group by 1) d),
+    'by_week', (
+      select coalesce(jsonb_agg(jsonb_build_object('week_on', w.week, 'events', w.events, 'sign_ins', w.sign_ins, 'active_users', w.users,
+        'signed_in_users', w.signed_in) order by w.week), '[]')
+      from (
+        select date_trunc('week', e.day::timestamp)::date as week, sum(e.events) as events, sum(e.sign_ins) as sign_ins,
+          count(distinct e.user_id) as users, count(distinct e.user_id) filter (where e.sign_ins > 0) as signed_in
+        from e group by 1) w),
+    'by_action', (
+      select coalesce(jsonb_agg(jsonb_build_object('action', a.action, 'events', a.events) order by a.events desc, a.action), '[]')
+      from (select e.action, sum(e.events) as events from e group by 1) a),
+    'by_user', (
+      select coalesce(jsonb_agg(jsonb_build_object('user_id', p.user_id, 'display_name', u.display_name, 'events', p.events, 'sign_ins', p.sign_ins,
+        'active_days', p.days, 'last_on', p.last_on) order by p.events desc, p.user_id), '[]')
+      from (
+        select e.user_id, sum(e.events) as events, sum(e.sign_ins) as sign_ins, count(distinct e.day) as days, max(e.day) as last_on
+        from e where e.user_id is not null group by 1) p
+      -- The name as long as they are a colleague.
+      left join app.users u on u.id = p.user_id),
+    'client_events', jsonb_build_object(
+      'by_day', (
+        select coalesce(jsonb_agg(jsonb_build_object('day', d.day, 'page_views', d.page_views, 'actions', d.actions, 'users', d.users) order by d.day), '[]')
+        from (
+          select c.day, coalesce(sum(c.events) filter (where c.kind = 'page_view'), 0) as page_views,
+            coalesce(sum(c.events) filter (where c.kind = 'action'), 0) as actions, count(distinct c.user_id) as users
+          from c group by 1) d),
+      'by_name', (
+        select coalesce(jsonb_agg(jsonb_build_object('kind', n.kind, 'name', n.name, 'events', n.events, 'users', n.users)
+          order by n.events desc, n.kind, n.name), '[]')
+        from (
+          select c.kind, c.name, sum(c.events) as events, count(distinct c.user_id) as users from c group by 1, 2
+          order by 3 desc, 1, 2 limit 100) n))) into body;
+  return (null, jsonb_build_object('as_of', fresh.as_of, 'is_current', fresh.is_current, 'from', since, 'to', until) || body, null, null)::app.answer;
+end
+$$;
+comment on function app.activity_figures(date, date, uuid, text) is
+  'What was done from one day to another (30 days up to today, if nothing is said; at most 367), by day, week, action and user, with sign-ins; and what programs told, by day and the 100 most frequent names. Of one user and one action, if given. PT403 without analytics.read, PT422 analytics_range.';
+revoke execute on function app.activity_figures(date, date, uuid, text) from public;
+grant execute on function app.activity_figures(date, date, uuid, text) to callboard_api;
+--! EndIncluded activity.sql
+--! Included use_figures.sql
+-- How the use of the API and of integrations is shown: from the sums themselves (use.sql), which need
+-- no refreshing.
+
+create or replace view analytics.api_use_by_day with (security_barrier = true) as
+  select u.day, u.operation, u.calls, u.errors, u.server_errors, u.total_us, u.slowest_us, u.within_10_ms, u.within_100_ms, u.within_1_s,
+    u.bytes_in, u.bytes_out, now() - interval '1 minute' as as_of
+  from app.api_use u
+  where u.organization_id = (select app.visible_org());
+comment on view analytics.api_use_by_day is 'Calls of the API by day and operation, of members with a token; also those that were refused, but not those of superadmins.';
+comment on column analytics.api_use_by_day.day is 'UTC.';
+comment on column analytics.api_use_by_day.operation is 'operationId in the OpenAPI document.';
+comment on column analytics.api_use_by_day.calls is 'How many calls.';
+comment on column analytics.api_use_by_day.errors is 'How many were answered with a status from 400 on.';
+comment on column analytics.api_use_by_day.server_errors is 'How many of them from 500 on.';
+comment on column analytics.api_use_by_day.total_us is 'Microseconds that all of them took together.';
+comment on column analytics.api_use_by_day.slowest_us is 'Microseconds that the slowest took.';
+comment on column analytics.api_use_by_day.within_10_ms is 'How many took no longer than 10 ms.';
+comment on column analytics.api_use_by_day.within_100_ms is 'How many took no longer than 100 ms.';
+comment on column analytics.api_use_by_day.within_1_s is 'How many took no longer than a second.';
+comment on column analytics.api_use_by_day.bytes_in is 'Bytes of the requests, with their headers.';
+comment on column analytics.api_use_by_day.bytes_out is 'Bytes of the answers, with their headers.';
+comment on column analytics.api_use_by_day.as_of is 'Calls after this moment may still be missing.';
+
+create or replace view analytics.integration_use_by_day with (security_barrier = true) as
+  select u.day, u.kind, u.name, u.calls, u.errors, u.rows, u.bytes, u.last_at, now() - interval '1 minute' as as_of
+  from app.integration_use u
+  where u.organization_id = (select app.visible_org());
+comment on view analytics.integration_use_by_day is 'Integrations, such as imports and calendar feeds, by day.';
+comment on column analytics.integration_use_by_day.day is 'UTC.';
+comment on column analytics.integration_use_by_day.kind is 'import, export, calendar_feed, bi or webhook.';
+comment on column analytics.integration_use_by_day.name is 'Which one, such as the source of an import.';
+comment on column analytics.integration_use_by_day.calls is 'How often it was used.';
+comment on column analytics.integration_use_by_day.errors is 'How often in vain.';
+comment on column analytics.integration_use_by_day.rows is 'Rows that were entered or taken out.';
+comment on column analytics.integration_use_by_day.bytes is 'Bytes of what was entered or taken out.';
+comment on column analytics.integration_use_by_day.last_at is 'When it was used last on that day.';
+comment on column analytics.integration_use_by_day.as_of is 'What happened after this moment may still be missing.';
+
+do $$
+declare
+  shown text;
+begin
+  foreach shown in array array['api_use_by_day', 'integration_use_by_day'] loop
+    execute format('alter view analytics.%I owner to callboard_rollup', shown);
+    execute format('grant select on analytics.%I to callboard_api, callboard_bi', shown);
+  end loop;
+end
+$$;
+
+create or replace function app.calls_json(calls numeric, errors numeric, server_errors numeric, total_us numeric, slowest_us bigint, within_10_ms numeric,
+  within_100_ms numeric, within_1_s numeric, bytes_in numeric, bytes_out numeric) returns jsonb
+language sql stable parallel safe
+return jsonb_build_object('calls', coalesce(calls, 0), 'errors', coalesce(errors, 0), 'server_errors', coalesce(server_errors, 0),
+  'mean_us', round(total_us / nullif(calls, 0)), 'slowest_us', slowest_us, 'within_10_ms', coalesce(within_10_ms, 0),
+  'within_100_ms', coalesce(within_100_ms, 0), 'within_1_s', coalesce(within_1_s, 0), 'bytes_in', coalesce(bytes_in, 0), 'bytes_out', coalesce(bytes_out, 0));
+comment on function app.calls_json(numeric, numeric, numeric, numeric, bigint, numeric, numeric, numeric, numeric, numeric) is
+  'Sums of calls as JSON, with the mean of how long they took; null counts as nothing.';
+revoke execute on function app.calls_json(numeric, numeric, numeric, numeric, bigint, numeric, numeric, numeric, numeric, numeric) from public;
+grant execute on function app.calls_json(numeric, numeric, numeric, numeric, bigint, numeric, numeric, numeric, numeric, numeric) to callboard_api;
+
+create or replace function app.use_figures(from_on date, to_on date, delay_seconds double precision) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  -- What is counted is written down a little later.
+  as_of timestamptz := now() - make_interval(secs => 2 * delay_seconds + app.data_age());
+  until date := least(coalesce(to_on, from_on + 29, (now() at time zone 'UTC')::date), '9999-12-31');
+  since date := coalesce(from_on, greatest(until - 29, '0001-01-01'));
+  body jsonb;
+begin
+  perform app.require('analytics.read');
+  if until < since or until > since + 366 then
+    perform app.refuse(422, 'analytics_range', 'It ends at least when it begins, and no more than 367 days later.');
+  end if;
+  with a as materialized (
+    select * from analytics.api_use_by_day u where u.day between since and until
+  ), i as materialized (
+    select * from analytics.integration_use_by_day u where u.day between since and until
+  )
+  select jsonb_build_object(
+    'integrations', (
+      select coalesce(jsonb_agg(jsonb_build_object('kind', x.kind, 'name', x.name, 'calls', x.calls, 'errors', x.errors, 'rows', x.rows,
+        'bytes', x.bytes, 'last_at', x.last_at) order by x.kind, x.name), '[]')
+      from (
+        select i.kind, i.name, sum(i.calls) as calls, sum(i.errors) as errors, sum(i.rows) as rows, sum(i.bytes) as bytes, max(i.last_at) as last_at
+        from i group by 1, 2) x),
+    'integrations_by_day', (
+      select coalesce(jsonb_agg(jsonb_build_object('day', x.day, 'kind', x.kind, 'calls', x.calls, 'errors', x.errors, 'rows', x.rows,
+        'bytes', x.bytes) order by x.day, x.kind), '[]')
+      from (
+        select i.day, i.kind, sum(i.calls) as calls, sum(i.errors) as errors, sum(i.rows) as rows, sum(i.bytes) as bytes
+        from i group by 1, 2) x),
+    'api', jsonb_build_object(
+      'totals', (
+        select app.calls_json(sum(a.calls), sum(a.errors), sum(a.server_errors), sum(a.total_us), max(a.slowest_us), sum(a.within_10_ms),
+          sum(a.within_100_ms), sum(a.within_1_s), sum(a.bytes_in), sum(a.bytes_out)) from a),
+      'by_day', (
+        select coalesce(jsonb_agg(jsonb_build_object('day', x.day) || x.use order by x.day), '[]')
+        from (
+          select a.day, app.calls_json(sum(a.calls), sum(a.errors), sum(a.server_errors), sum(a.total_us), max(a.slowest_us), sum(a.within_10_ms),
+            sum(a.within_100_ms), sum(a.within_1_s), sum(a.bytes_in), sum(a.bytes_out)) as use
+          from a group by 1) x),
+      'by_operation', (
+        select coalesce(jsonb_agg(jsonb_build_object('operation', x.operation) || x.use order by x.calls desc, x.operation), '[]')
+        from (
+          select a.operation, sum(a.calls) as calls, app.calls_json(sum(a.calls), sum(a.errors), sum(a.server_errors), sum(a.total_us),
+            max(a.slowest_us), sum(a.within_10_ms), sum(a.within_100_ms), sum(a.within_1_s), sum(a.bytes_in), sum(a.bytes_out)) as use
+          from a group by 1) x))) into body;
+  -- Days that are over are complete.
+  return (null, jsonb_build_object('as_of', as_of, 'is_current', until < (as_of at time zone 'UTC')::date, 'from', since, 'to', until) || body,
+    null, null)::app.answer;
+end
+$$;
+comment on function app.use_figures(date, date, double precision) is
+  'Integrations and calls of the API from one UTC day to another (30 days up to today, if nothing is said; at most 367), where counts are written so many seconds late. PT403 without analytics.read, PT422 analytics_range.';
+revoke execute on function app.use_figures(date, date, double precision) from public;
+grant execute on function app.use_figures(date, date, double precision) to callboard_api;
+--! EndIncluded use_figures.sql
+--! Included show_figures.sql
+-- Shows by period, and the dashboard, as the API answers them.
+
+create or replace function app.share(part numeric, of_all numeric) returns numeric
+language sql immutable parallel safe
+return round(part / nullif(of_all, 0), 4);
+comment on function app.share(numeric, numeric) is 'A part of all, from 0 to 1; null of nothing.';
+revoke execute on function app.share(numeric, numeric) from public;
+grant execute on function app.share(numeric, numeric) to callboard_api;
+
+create or replace function app.show_figures(period text, from_on date default null, to_on date default null) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  months record;
+  items json;
+begin
+  perform app.require('analytics.read');
+  months := app.figure_months(from_on, to_on);
+  select json_agg(json_build_object('period_on', p.period_on, 'created', p.created, 'shows', p.shows, 'by_status', p.by_status,
+    'completed', p.completed, 'completion_rate', app.share(p.completed, p.completed + p.cancelled),
+    'held', p.held, 'confirmed_from_hold', p.confirmed_from_hold, 'hold_conversion_rate', app.share(p.confirmed_from_hold, p.held),
+    'capacity', p.capacity, 'tickets_sold', p.tickets_sold, 'sell_through', app.share(p.tickets_sold, p.capacity)) order by p.period_on) into items
+  from (
+    select m.period_on, sum(m.created) as created, sum(m.shows) as shows, sum(m.held) as held, sum(m.confirmed_from_hold) as confirmed_from_hold,
+      coalesce(sum(m.shows) filter (where m.status in ('played', 'settled')), 0) as completed,
+      coalesce(sum(m.shows) filter (where m.status = 'cancelled'), 0) as cancelled,
+      coalesce(sum(m.capacity) filter (where m.status in ('confirmed', 'played', 'settled')), 0) as capacity,
+      coalesce(sum(m.tickets_sold) filter (where m.status in ('confirmed', 'played', 'settled')), 0) as tickets_sold,
+      (select json_object_agg(n.status, coalesce(n.shows, 0)) from (values
+        ('inquiry', sum(m.shows) filter (where m.status = 'inquiry')), ('hold', sum(m.shows) filter (where m.status = 'hold')),
+        ('offer', sum(m.shows) filter (where m.status = 'offer')), ('confirmed', sum(m.shows) filter (where m.status = 'confirmed')),
+        ('played', sum(m.shows) filter (where m.status = 'played')), ('settled', sum(m.shows) filter (where m.status = 'settled')),
+        ('cancelled', sum(m.shows) filter (where m.status = 'cancelled')), ('postponed', sum(m.shows) filter (where m.status = 'postponed'))) n (status, shows)) as by_status
+    from (
+      select date_trunc(period, f.month::timestamp)::date as period_on, f.status, 0 as created, f.shows, f.held, f.confirmed_from_hold, f.capacity, f.tickets_sold
+      from analytics.shows_by_month f where f.month between months.since and months.until
+      union all
+      select date_trunc(period, f.month::timestamp)::date, null, f.created, 0, 0, 0, 0, 0
+      from analytics.shows_created_by_month f where f.month between months.since and months.until) m
+    group by 1) p;
+  return app.figures(array['shows_by_month', 'shows_created_by_month'], months.since, months.until, period, items);
+end
+$$;
+comment on function app.show_figures(text, date, date) is
+  'Shows by month, quarter or year: entered, by status, completed, confirmed from hold, sold; of whole months. PT403 without analytics.read, PT422 analytics_range.';
+revoke execute on function app.show_figures(text, date, date) from public;
+grant execute on function app.show_figures(text, date, date) to callboard_api;
+
+create or replace function app.read_dashboard() returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  d record;
+  fresh record;
+begin
+  perform app.require('analytics.read');
+  select * into fresh from app.freshness('dashboard');
+  select * into d from analytics.dashboard;
+  return (null, json_build_object('as_of', fresh.as_of, 'is_current', fresh.is_current, 'today', d.today,
+    'shows', case when d.today is not null then json_build_object('coming', d.coming_shows, 'coming_confirmed', d.coming_confirmed_shows, 'coming_held', d.coming_held_shows,
+      'in_30_days', d.shows_in_30_days, 'next_on', d.next_show_on, 'to_settle', d.shows_to_settle,
+      'played_this_month', d.month_played_shows, 'played_this_year', d.year_played_shows) end,
+    'money', case when d.may_see_money then json_build_object('currency', d.currency,
+      'this_month', app.profit(d.month_income_minor, d.month_expense_minor), 'this_year', app.profit(d.year_income_minor, d.year_expense_minor),
+      'open_this_year', app.profit(d.year_open_income_minor, d.year_open_expense_minor),
+      'receivable_minor', d.receivable_minor, 'receivable_overdue_minor', d.receivable_overdue_minor,
+      'payable_minor', d.payable_minor, 'payable_overdue_minor', d.payable_overdue_minor,
+      'records_in_other_base_currencies', d.records_in_other_base_currencies) end), null, null)::app.answer;
+end
+$$;
+comment on function app.read_dashboard() is 'The dashboard; without finance.read there is no money in it. PT403 without analytics.read.';
+revoke execute on function app.read_dashboard() from public;
+grant execute on function app.read_dashboard() to callboard_api;
+--! EndIncluded show_figures.sql
+--! Included report.sql
+-- What the report prints: the answers of the endpoints of figures, put together.
+
+create or replace function app.report_amounts(items json) returns json
+language sql immutable
+set search_path = ''
+return (
+  select coalesce(json_agg(json_build_object('period_on', i ->> 'period_on', 'currency', i ->> 'currency',
+    'minor_digits', app.minor_digits(i ->> 'currency'), 'income_minor', i #>> '{actual,income_minor}',
+    'expense_minor', i #>> '{actual,expense_minor}', 'profit_minor', i #>> '{actual,profit_minor}',
+    'committed_profit_minor', i #>> '{committed,profit_minor}', 'planned_profit_minor', i #>> '{planned,profit_minor}')), '[]')
+  from json_array_elements(items) i);
+comment on function app.report_amounts(json) is
+  'Items of app.finance_figures with their amounts as texts, since a sum may have more digits than a number in JavaScript, and with how many digits of them are decimals.';
+revoke execute on function app.report_amounts(json) from public;
+grant execute on function app.report_amounts(json) to callboard_api;
+
+create or replace function app.report(from_on date default null, to_on date default null) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  months record;
+  last_day date;
+  money json;
+  money_by_year json;
+  shows json;
+  activity json;
+begin
+  perform app.require('analytics.read');
+  months := app.figure_months(from_on, to_on);
+  last_day := months.until + interval '1 month' - interval '1 day';
+  if app.has_permission('finance.read') then
+    select a.body into money from app.finance_figures('month', months.since, months.until) a;
+    select a.body into money_by_year from app.finance_figures('year', months.since, months.until) a;
+  end if;
+  select a.body into shows from app.show_figures('year', months.since, months.until) a;
+  -- At most the last year of it, which is as long as these figures go, and nothing is done in the future.
+  last_day := greatest(months.since, least(last_day, app.today()));
+  select a.body into activity from app.activity_figures(greatest(months.since, last_day - 366), last_day) a;
+  return (null, json_build_object('data_age', app.data_age(), 'from', months.since, 'to', shows -> 'to',
+    'organization', (select o.name from app.organizations o where o.id = app.current_org()),
+    'money', case when money is not null then json_build_object('as_of', money -> 'as_of', 'is_current', money -> 'is_current',
+      'by_month', app.report_amounts(money -> 'items'), 'by_year', app.report_amounts(money_by_year -> 'items')) end,
+    'shows', json_build_object('as_of', shows -> 'as_of', 'is_current', shows -> 'is_current', 'by_year', shows -> 'items',
+      'by_status', (select coalesce(json_object_agg(s.status, s.shows), '{}') from (
+        select b.key as status, sum(b.value::numeric) as shows
+        from json_array_elements(shows -> 'items') i, json_each_text(i -> 'by_status') b group by 1) s)),
+    'activity', json_build_object('as_of', activity -> 'as_of', 'is_current', activity -> 'is_current', 'from', activity -> 'from',
+      'to', activity -> 'to', 'totals', activity -> 'totals', 'by_day', activity -> 'by_day')), null, null)::app.answer;
+end
+$$;
+comment on function app.report(date, date) is
+  'Money by month and year, shows by status and activity by day, of whole months, as app.finance_figures, app.show_figures and app.activity_figures answer them; without finance.read there is no money in it. PT403 without analytics.read, PT422 analytics_range.';
+revoke execute on function app.report(date, date) from public;
+grant execute on function app.report(date, date) to callboard_api;
+--! EndIncluded report.sql
+--! Included deletion_retention.sql
+-- How long deleted rows can be restored, before they are deleted for good (deletion_purge.sql).
+
+create table if not exists app.deletion_retentions (
+  organization_id uuid primary key default app.current_org() references app.organizations (id) on delete cascade,
+  deleted_days integer not null constraint deletion_retentions_days_range check (deleted_days between 1 and 3650)
+);
+alter table app.deletion_retentions alter column deleted_days set statistics 0;
+alter table app.deletion_retentions enable row level security;
+alter table app.deletion_retentions force row level security;
+drop policy if exists select_member on app.deletion_retentions;
+create policy select_member on app.deletion_retentions for select to callboard_api
+  using (organization_id = (select app.org_if('audit.read')));
+-- Without grants: app.set_retention writes, and they say which permission it needs.
+drop policy if exists insert_member on app.deletion_retentions;
+create policy insert_member on app.deletion_retentions for insert to callboard_api
+  with check (organization_id = (select app.org_if('retention.manage')));
+drop policy if exists update_member on app.deletion_retentions;
+create policy update_member on app.deletion_retentions for update to callboard_api
+  using (organization_id = (select app.org_if('retention.manage')));
+drop policy if exists select_definer on app.deletion_retentions;
+create policy select_definer on app.deletion_retentions for select to callboard_definer using (true);
+drop policy if exists insert_definer on app.deletion_retentions;
+create policy insert_definer on app.deletion_retentions for insert to callboard_definer
+  with check (organization_id = (select app.current_org()));
+drop policy if exists update_definer on app.deletion_retentions;
+create policy update_definer on app.deletion_retentions for update to callboard_definer
+  using (organization_id = (select app.current_org()));
+grant select on app.deletion_retentions to callboard_api, callboard_definer;
+grant insert (deleted_days), update (deleted_days) on app.deletion_retentions to callboard_definer;
+comment on table app.deletion_retentions is 'For how many days an organization''s deleted rows are kept, where that is not 30.';
+
+select app_private.log_changes('app.deletion_retentions', 'retention', '{"create": "set", "update": "set"}', 'organization_id');
+
+create or replace function app_private.retention_of(organization uuid) returns json
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return json_build_object(
+    'deleted_days', coalesce((select r.deleted_days from app.deletion_retentions r where r.organization_id = organization), 30),
+    'is_held', app_private.is_held(organization));
+end
+$$;
+comment on function app_private.retention_of(uuid) is 'What the API says of an organization''s retention.';
+alter function app_private.retention_of(uuid) owner to callboard_definer;
+revoke execute on function app_private.retention_of(uuid) from public;
+
+create or replace function app.read_retention() returns app.answer
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return (null, app_private.retention_of(app.require('audit.read')), null, null)::app.answer;
+end
+$$;
+comment on function app.read_retention() is
+  'For how many days the organization''s deleted rows are kept, and whether a legal hold keeps them longer. PT403 without audit.read.';
+alter function app.read_retention() owner to callboard_definer;
+revoke execute on function app.read_retention() from public;
+grant execute on function app.read_retention() to callboard_api;
+
+create or replace function app.set_retention(days integer) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  organization uuid := app.require('retention.manage');
+begin
+  insert into app.deletion_retentions as r (deleted_days) values (days)
+  on conflict (organization_id) do update set deleted_days = excluded.deleted_days;
+  return (null, app_private.retention_of(organization), null, null)::app.answer;
+end
+$$;
+comment on function app.set_retention(integer) is
+  'Keeps the organization''s deleted rows for so many days, those in the bin too. PT403 without retention.manage, deletion_retentions_days_range.';
+alter function app.set_retention(integer) owner to callboard_definer;
+revoke execute on function app.set_retention(integer) from public;
+grant execute on function app.set_retention(integer) to callboard_api;
+--! EndIncluded deletion_retention.sql
+--! Included deletion_purge.sql
+-- The end of what was deleted: a deletion that is older than its organization's retention is deleted
+-- for good, all its rows at once or none. A deleted organization goes with everything that it has.
+-- What stays of it is its event log with its seals and its retention, and its slugs, which must never
+-- lead to another one.
+--
+-- The purge works in the context of one organization at a time, so the policies hold it there. Like
+-- deletions.sql it takes every table that has `deletion_id`; this is the last file, so that what the
+-- tables before it need for that is given to all of them.
+
+do $$
+declare
+  t record;
+begin
+  for t in select d.marked, d.organization_column from app_private.deletion_tables d loop
+    execute format('drop policy if exists purge_definer on %s', t.marked);
+    -- No retention is shorter than a day.
+    execute format(
+      'create policy purge_definer on %s for delete to callboard_definer
+       using (%I = (select app.current_org()) and deleted_at < now() - interval ''1 day'')', t.marked, t.organization_column);
+    execute format('grant delete on %s to callboard_definer', t.marked);
+  end loop;
+end
+$$;
+
+create or replace function app_private.due_deletions(behind jsonb, at_most integer)
+returns table (organization_id uuid, deletion_id uuid, deleted_at timestamptz, marked regclass[])
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return query execute (
+    select format(
+      'select m.organization_id, m.deletion_id, max(m.deleted_at), array_agg(distinct m.marked)
+       from (%s) m left join app.deletion_retentions r on r.organization_id = m.organization_id
+       where ($1 is null or m.organization_id >= ($1 ->> 0)::uuid)
+         and m.organization_id not in (select h.organization_id from app.legal_holds h where h.released_at is null)
+       group by m.organization_id, m.deletion_id, r.deleted_days
+       having max(m.deleted_at) < now() - make_interval(days => coalesce(r.deleted_days, 30))
+         and ($1 is null or (m.organization_id, max(m.deleted_at), m.deletion_id) > (($1 ->> 0)::uuid, ($1 ->> 1)::timestamptz, ($1 ->> 2)::uuid))
+       order by 1, 3, 2 limit $2',
+      string_agg(format('select t.%I as organization_id, t.deletion_id, t.deleted_at, %L::regclass as marked from %s t where t.deletion_id is not null',
+        d.organization_column, d.marked, d.marked), ' union all '))
+    from app_private.deletion_tables d)
+  using behind, at_most;
+end
+$$;
+comment on function app_private.due_deletions(jsonb, integer) is
+  'The deletions whose time is over, by organization and age, behind [organization, time, deletion]; and which tables have rows of each. Not of an organization that is held.';
+alter function app_private.due_deletions(jsonb, integer) owner to callboard_definer;
+revoke execute on function app_private.due_deletions(jsonb, integer) from public;
+
+create or replace function app_private.purge_deletion(organization uuid, deletion uuid, marked regclass[]) returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  edge record;
+  part regclass;
+  is_needed boolean;
+  gone bigint;
+begin
+  -- Until the end of the transaction nobody can place a hold: who does waits, and then finds it done.
+  perform from app.organizations o where o.id = organization for share;
+  if app_private.is_held(organization) then
+    return 0;
+  end if;
+  if 'app.organizations'::regclass = any (marked) then
+    perform from app.organizations o where o.id = organization and o.deletion_id = deletion for update nowait;
+    -- Everything else goes along the foreign keys.
+    delete from app.organizations o where o.id = organization and o.deletion_id = deletion;
+    get diagnostics gone = row_count;
+    return gone;
+  end if;
+  -- Who restores it at this moment has locked a row of it. Waiting with the others in hand could block both.
+  foreach part in array marked loop
+    execute format('select from %s t where t.organization_id = $1 and t.deletion_id = $2 for update nowait', part)
+    using organization, deletion;
+  end loop;
+  -- Their parent would take them along. What refers to it otherwise, PostgreSQL itself protects.
+  for edge in select * from app_private.deletion_edges e where e.parent = any (marked) and e.cascades loop
+    execute format('select exists (select from %s c, %s p where %s and p.organization_id = $1 and p.deletion_id = $2 and c.deletion_id is distinct from $2)',
+      edge.child, edge.parent, edge.condition) into is_needed using organization, deletion;
+    if is_needed then
+      raise foreign_key_violation using message = 'Something that is not deleted with it belongs to it.', constraint = edge.name;
+    end if;
+  end loop;
+  -- One statement, at whose end the foreign keys are checked: no order is needed, whatever refers to what.
+  execute (
+    select format('with %s select %s',
+      string_agg(format('d%s as (delete from %s t where t.organization_id = $1 and t.deletion_id = $2 returning 1)', m.n, m.t), ', '),
+      string_agg(format('(select count(*) from d%s)', m.n), ' + '))
+    from unnest(marked) with ordinality m (t, n))
+  into gone using organization, deletion;
+  return gone;
+end
+$$;
+comment on function app_private.purge_deletion(uuid, uuid, regclass[]) is
+  'Deletes the rows of a deletion in these tables for good, in the organization''s context; says how many, for a whole organization one. Fails with foreign_key_violation if something else refers to them, and with lock_not_available if somebody is at work on them.';
+alter function app_private.purge_deletion(uuid, uuid, regclass[]) owner to callboard_definer;
+revoke execute on function app_private.purge_deletion(uuid, uuid, regclass[]) from public;
+
+create or replace function app.purge_deleted(behind jsonb default null, at_most integer default 1000) returns jsonb
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+set timezone = 'UTC'
+set lock_timeout = '1s'
+as $$
+declare
+  began timestamptz := clock_timestamp();
+  due record;
+  seen integer := 0;
+  gone bigint;
+  -- deletions, rows, organizations, busy, kept, failed
+  n bigint[] := '{0,0,0,0,0,0}';
+  violated text;
+  because jsonb := '[]';
+  next jsonb;
+begin
+  for due in select * from app_private.due_deletions(behind, at_most) loop
+    seen := seen + 1;
+    perform app_private.set_context(null, null, due.organization_id, 'purge');
+    begin
+      gone := app_private.purge_deletion(due.organization_id, due.deletion_id, due.marked);
+      if 'app.organizations'::regclass = any (due.marked) then
+        n[3] := n[3] + gone;
+      elsif gone > 0 then
+        n[1] := n[1] + 1;
+        n[2] := n[2] + gone;
+      end if;
+    exception
+      when lock_not_available or deadlock_detected then
+        n[4] := n[4] + 1;
+      when foreign_key_violation then
+        n[5] := n[5] + 1;
+        get stacked diagnostics violated = constraint_name;
+        because := because || jsonb_build_object('organization_id', due.organization_id, 'deletion_id', due.deletion_id, 'kept_by', violated);
+      when others then
+        n[6] := n[6] + 1;
+        because := because || jsonb_build_object('organization_id', due.organization_id, 'deletion_id', due.deletion_id, 'failed_with', sqlerrm);
+    end;
+    -- The sealer of events waits for the end of this transaction.
+    if seen = at_most or clock_timestamp() > began + interval '2 seconds' then
+      next := jsonb_build_array(due.organization_id, due.deleted_at, due.deletion_id);
+      exit;
+    end if;
+  end loop;
+  perform app_private.set_context(null, null);
+  return jsonb_build_object('deletions', n[1], 'rows', n[2], 'organizations', n[3], 'busy', n[4], 'kept', n[5], 'failed', n[6],
+    'because', because, 'next', next);
+end
+$$;
+comment on function app.purge_deleted(jsonb, integer) is
+  'Deletes for good what was deleted longer ago than its organization keeps it; a part of it, about two seconds long: to go on, call it with next, until that is null. Says how many deletions with how many rows and how many organizations are gone, how many were busy, were kept because something refers to them, or failed, and why.';
+alter function app.purge_deleted(jsonb, integer) owner to callboard_definer;
+revoke execute on function app.purge_deleted(jsonb, integer) from public;
+grant execute on function app.purge_deleted(jsonb, integer) to callboard_worker;
+--! EndIncluded deletion_purge.sql
