@@ -27,7 +27,7 @@ const messages: Record<string, (data: Record<string, string>, url: string) => Me
   }),
 }
 
-/** The task of a job that sends a mail of the outbox (db/schema/mails.sql), whose id is all that the job holds. */
+/** The task of a job that sends a mail of the outbox (db/schema/accounts/mails.sql), whose id is all that the job holds. */
 export function mailTask(config: Config, publicUrl: () => string): { task: Task; close: () => void } {
   const { send, close } = transport(config)
   const task: Task = async (payload, helpers) => {

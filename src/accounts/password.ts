@@ -4,7 +4,7 @@ const form = /^argon2id\$m=(\d+),t=(\d+),p=(\d+)\$([A-Za-z0-9+/=]+)$/
 
 /**
  * The proof of a password: argon2id's 32 raw bytes by the recipe that `app.password_recipe` gives.
- * The database stores and compares only the SHA-256 of it: see db/schema/accounts.sql.
+ * The database stores and compares only the SHA-256 of it: see db/schema/accounts/accounts.sql.
  */
 export async function prove(password: string, recipe: string): Promise<Buffer> {
   const [, memory, passes, lanes, salt] = form.exec(recipe) ?? []

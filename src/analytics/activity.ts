@@ -113,7 +113,7 @@ const tags = ['analytics']
 /** What it takes to read them. */
 export const permission = { 'x-permission': 'analytics.read', 'x-problems': ['analytics_range'] }
 
-/** What members do: see db/schema/activity.sql. */
+/** What members do: see db/schema/analytics/activity.sql. */
 export async function activityRoutes(app: App) {
   app.get(
     '/api/analytics/activity',

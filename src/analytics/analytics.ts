@@ -24,7 +24,7 @@ const money = {
 const whatCounts =
   'What is void or deleted does not count. Without `currency` all amounts are in the base currency, each by its own rate; those that were entered while the books were kept in another one stay in that, as items of their own. It needs `analytics.read`, too.'
 
-/** Sums and counts, read from materialized views: see db/schema/rollups.sql. */
+/** Sums and counts, read from materialized views: see db/schema/analytics/rollups.sql. */
 export async function analyticsRoutes(app: App) {
   app.get(
     '/api/analytics/finance',

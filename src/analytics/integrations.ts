@@ -77,7 +77,7 @@ const Use = Strict(
   },
   { title: 'Integrations' },
 )
-/** How much members use: see db/schema/use_figures.sql. `delay`: how late counts are written, in seconds. */
+/** How much members use: see db/schema/analytics/use_figures.sql. `delay`: how late counts are written, in seconds. */
 export async function integrationRoutes(app: App, { delay }: { delay: number }) {
   app.get(
     '/api/analytics/integrations',

@@ -5,7 +5,7 @@ import { type Report, renderReport, reportPolicy } from './report/report.ts'
 import { Strict } from '../http/schemas.ts'
 import { type Answer, only } from '../tenant/tenant.ts'
 
-/** The figures as a page to print: see db/schema/report.sql. */
+/** The figures as a page to print: see db/schema/analytics/report.sql. */
 export async function reportRoutes(app: App) {
   app.get(
     '/api/analytics/report',

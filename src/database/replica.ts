@@ -12,7 +12,7 @@ export interface Replica {
   check: () => Promise<string[]>
   /** Whether that has been done and was well. */
   isChecked: () => boolean
-  /** What opens a transaction there by a pass: see db/schema/replicas.sql. */
+  /** What opens a transaction there by a pass: see db/schema/foundation/replicas.sql. */
   enter: (sql: Client, pass: string) => PendingQuery<Row[]>
   close: () => Promise<void>
 }

@@ -4,7 +4,7 @@ import { financeRecords } from '../finance/records.ts'
 import { shows } from '../shows/shows.ts'
 import { venues } from '../shows/venues.ts'
 
-/** What can be exported, and the permission for it that fewest hold. A line here and its permissions in db/schema/exports.sql add to it. */
+/** What can be exported, and the permission for it that fewest hold. A line here and its permissions in db/schema/exports/exports.sql add to it. */
 export const resources = {
   shows: { list: shows, path: 'shows', operationId: 'exportShows', permission: 'exports.run' },
   venues: { list: venues, path: 'venues', operationId: 'exportVenues', permission: 'exports.run' },

@@ -131,7 +131,7 @@ async function sweep(helpers: JobHelpers, storage: Storage): Promise<void> {
   helpers.logger.debug(`files of exports swept: ${swept}`)
 }
 
-/** The tasks behind exports, and what closes their connections: see db/schema/export_running.sql. */
+/** The tasks behind exports, and what closes their connections: see db/schema/exports/export_running.sql. */
 export function exportTasks(config: Config, url: string): { tasks: TaskList; close: () => Promise<unknown> } {
   const storage = createStorage(config)
   const pool = createPool({

@@ -12,7 +12,7 @@ export interface AccessToken {
   org: string | null
   role: string | null
   permissions: string[]
-  /** Opens another door of the database, which looks for a grant: see db/schema/support.sql. */
+  /** Opens another door of the database, which looks for a grant: see db/schema/support/support.sql. */
   scope?: 'superadmin'
   /** The session's secret: whoever holds the token holds the session. */
   sid: string

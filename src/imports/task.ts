@@ -135,7 +135,7 @@ const lastTry =
     }
   }
 
-/** The tasks behind imports: see db/schema/import_running.sql. */
+/** The tasks behind imports: see db/schema/imports/import_running.sql. */
 export const importTasks: TaskList = {
   check_import: lastTry(check, 'check'),
   run_import: lastTry(run, 'run'),

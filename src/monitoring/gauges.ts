@@ -2,7 +2,7 @@ import type { Config } from '../config.ts'
 import { createPool } from '../database/pool.ts'
 import type { DatabaseGauge } from './registry.ts'
 
-/** What app.job_health (db/schema/jobs.sql) tells, by the name it has in /metrics. */
+/** What app.job_health (db/schema/foundation/jobs.sql) tells, by the name it has in /metrics. */
 const helps: Record<string, string> = {
   jobs_waiting: 'Jobs that are to be done, now or again later',
   jobs_failed: 'Jobs that were given up',

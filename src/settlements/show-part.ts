@@ -19,7 +19,7 @@ import {
 } from '../http/schemas.ts'
 import type { Answer } from '../tenant/tenant.ts'
 
-/** What belongs to a show and counts in its settlement: see db/schema/show_parts.sql. */
+/** What belongs to a show and counts in its settlement: see db/schema/settlements/show_parts.sql. */
 export interface ShowPart {
   /** The last step of the path under a show, and the first of its own. */
   path: string

@@ -115,7 +115,7 @@ export const replicas = fp(
     }
 
     async function readThere<T>(request: FastifyRequest, reading: Reading<T>) {
-      // Who may read what is said by the primary, in this request: see db/schema/replicas.sql.
+      // Who may read what is said by the primary, in this request: see db/schema/foundation/replicas.sql.
       const [row] = await request.tenant(sql => sql<[{ pass: string }]>`select app.issue_pass() as pass`)
       try {
         const found = await read(request, row.pass, reading)

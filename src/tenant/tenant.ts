@@ -9,7 +9,7 @@ import { Problem } from '../http/problem.ts'
 import { type Doors, type Parts, stream } from './streaming.ts'
 import type { AccessToken } from '../http/tokens.ts'
 
-/** What SQL answers to a request: see app.answer in db/schema/helpers.sql. `body` is JSON text. */
+/** What SQL answers to a request: see app.answer in db/schema/foundation/helpers.sql. `body` is JSON text. */
 export interface Answer {
   status?: number | null
   body: string | null
@@ -37,7 +37,7 @@ declare module 'fastify' {
     streamed: (parts: Parts) => Promise<Readable>
     /** Runs SQL as the token's user, in no organization. */
     account: <T>(work: Work<T>) => Promise<T>
-    /** Runs SQL as a superadmin, in an organization or, with null, in none: see db/schema/support.sql. */
+    /** Runs SQL as a superadmin, in an organization or, with null, in none: see db/schema/support/support.sql. */
     support: <T>(organization: string | null, work: Work<T>) => Promise<T>
     /** Runs SQL with the login of superadmins, before it has been asked for a grant. */
     beforeSupport: <T>(work: Work<T>) => Promise<T>

@@ -1,8 +1,8 @@
 --! Previous: -
---! Hash: sha1:bb1855aa2fb6be1d76cc6ecedfb654d8a9a7f113
+--! Hash: sha1:1b17a785581ab24aad60b07bc96fd712a3271df3
 --! Message: callboard
 
---! Included schemas.sql
+--! Included foundation/schemas.sql
 -- Two pairs of schemas. `app` is what the API works with, always under row-level security.
 -- `app_private` holds keys, secrets and the helpers that need them; the API has no way in.
 -- `analytics` are views for the API and for BI tools, of the one organization that who asks belongs to,
@@ -41,8 +41,8 @@ grant usage on schema analytics_private to callboard_definer;
 -- Trigram search for show titles, with the organization in the same index.
 create extension if not exists pg_trgm with schema app_private;
 create extension if not exists btree_gin with schema app_private;
---! EndIncluded schemas.sql
---! Included helpers.sql
+--! EndIncluded foundation/schemas.sql
+--! Included foundation/helpers.sql
 -- Small functions that know nothing of tenants.
 
 create or replace function app.uuid_v7() returns uuid
@@ -177,8 +177,8 @@ comment on function app.check_version(integer, text) is
   'PT404 not_found if there is no version (the row is not visible), PT412 version_mismatch if If-Match does not allow it.';
 revoke execute on function app.check_version(integer, text) from public;
 grant execute on function app.check_version(integer, text) to callboard_api, callboard_definer;
---! EndIncluded helpers.sql
---! Included context.sql
+--! EndIncluded foundation/helpers.sql
+--! Included foundation/context.sql
 -- Who is asking. This is the only file that knows how a request's context is kept.
 --
 -- The context is a handful of transaction-local settings. Anyone who can run SQL can set a
@@ -442,8 +442,8 @@ comment on function app.confirm_organization(text) is
   'Refuses to end a transaction in another organization than it should have been in, with the error isolation_breach, which no request should ever see. The API asks before each COMMIT.';
 revoke execute on function app.confirm_organization(text) from public;
 grant execute on function app.confirm_organization(text) to callboard_api;
---! EndIncluded context.sql
---! Included permissions.sql
+--! EndIncluded foundation/context.sql
+--! Included organizations/permissions.sql
 -- Who may do what: permissions, the roles that every organization has, and which role holds which
 -- permission. A member's role is in app.memberships; what an organization adds to it is in
 -- custom_roles.sql and member_permissions.sql, where what a member holds is put together.
@@ -523,8 +523,8 @@ from (values
   ('viewer',  array['organization.read', 'members.read', 'shows.read', 'finance.read', 'itineraries.read', 'analytics.read'])
 ) as r (role, held), unnest(r.held) as p (permission)
 on conflict do nothing;
---! EndIncluded permissions.sql
---! Included event_log.sql
+--! EndIncluded organizations/permissions.sql
+--! Included audit/event_log.sql
 -- What happened: one row for every create, update, delete, restore, sign-in and so on, written in
 -- the transaction of the change. Only triggers and definer functions write here. No login may, not
 -- even the API's, so injected SQL cannot make an event up, and cannot do anything without one.
@@ -656,8 +656,8 @@ comment on function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) i
   'Appends an event: organization (null for none), action, type and id of what it is about, changes, and who did it where that is not who has signed in.';
 alter function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) owner to callboard_definer;
 revoke execute on function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) from public;
---! EndIncluded event_log.sql
---! Included event_triggers.sql
+--! EndIncluded audit/event_log.sql
+--! Included audit/event_triggers.sql
 -- How changes of tables become events. A table takes part with one line,
 --
 --   select app_private.log_changes('app.shows', 'show');
@@ -763,8 +763,8 @@ $$;
 comment on function app_private.log_changes(regclass, text, jsonb, text) is
   'Has every change of the table''s rows logged as <resource>.create, update, delete, restore or purge. verbs gives others, by these names or by the column whose change it is: {"role": "change_role"}. To be called again when the table gets a column of bytes.';
 revoke execute on function app_private.log_changes(regclass, text, jsonb, text) from public;
---! EndIncluded event_triggers.sql
---! Included event_partitions.sql
+--! EndIncluded audit/event_triggers.sql
+--! Included audit/event_partitions.sql
 -- The months of the event log. The worker makes them ahead; what comes without one goes to
 -- app.event_log_default, so that no change is ever refused for want of a table.
 
@@ -853,8 +853,8 @@ revoke execute on function app.maintain_event_partitions() from public;
 grant execute on function app.maintain_event_partitions() to callboard_worker;
 
 select app.maintain_event_partitions();
---! EndIncluded event_partitions.sql
---! Included event_seals.sql
+--! EndIncluded audit/event_partitions.sql
+--! Included audit/event_seals.sql
 -- Proof that the event log is what it was. A worker seals the events of each organization in a
 -- chain: every seal's hash covers the event's and that of the seal before. Whoever changes, takes
 -- out or cuts off an event breaks the chain, or ends with another head than one that was noted
@@ -1060,8 +1060,8 @@ comment on function app.seal_events(interval) is
 alter function app.seal_events(interval) owner to callboard_definer;
 revoke execute on function app.seal_events(interval) from public;
 grant execute on function app.seal_events(interval) to callboard_worker;
---! EndIncluded event_seals.sql
---! Included users.sql
+--! EndIncluded audit/event_seals.sql
+--! Included accounts/users.sql
 -- People. A user exists once, whatever number of organizations they work for, so this table
 -- has no organization_id: a member sees themselves and their present colleagues.
 
@@ -1146,8 +1146,8 @@ $$;
 comment on function app.update_me(jsonb, text) is 'Changes the signed-in user''s own profile (display_name).';
 revoke execute on function app.update_me(jsonb, text) from public;
 grant execute on function app.update_me(jsonb, text) to callboard_api;
---! EndIncluded users.sql
---! Included currencies.sql
+--! EndIncluded accounts/users.sql
+--! Included finance/currencies.sql
 -- Currencies (ISO 4217): how many decimals an amount has is a property of its currency, and amounts
 -- are kept in the smallest unit.
 
@@ -1231,8 +1231,8 @@ end;
 comment on function app.list_currencies() is 'The currencies that finance records can have. PT403.';
 revoke execute on function app.list_currencies() from public;
 grant execute on function app.list_currencies() to callboard_api;
---! EndIncluded currencies.sql
---! Included organizations.sql
+--! EndIncluded finance/currencies.sql
+--! Included organizations/organizations.sql
 -- Companies: the tenants. The row's own id is the organization_id of everything else.
 
 create table if not exists app.organizations (
@@ -1359,8 +1359,8 @@ create trigger _200_slug_insert before insert on app.organizations
 drop trigger if exists _200_slug_rename on app.organizations;
 create trigger _200_slug_rename before update on app.organizations
   for each row when (new.name is distinct from old.name) execute function app_private.tg_organizations__200_slug();
---! EndIncluded organizations.sql
---! Included memberships.sql
+--! EndIncluded organizations/organizations.sql
+--! Included organizations/memberships.sql
 -- Who belongs to which organization, and as what. A person leaves by being marked deleted,
 -- so that an organization restored after its deletion finds its people again.
 
@@ -1454,8 +1454,8 @@ drop trigger if exists _300_last_owner on app.memberships;
 create trigger _300_last_owner after update on app.memberships
   for each row when (old.role = 'owner' and old.deleted_at is null and (new.role is distinct from 'owner' or new.deleted_at is not null))
   execute function app_private.tg_memberships__300_last_owner();
---! EndIncluded memberships.sql
---! Included custom_roles.sql
+--! EndIncluded organizations/memberships.sql
+--! Included organizations/custom_roles.sql
 -- Roles that an organization makes for itself, from the permissions that there are. A member has
 -- one built-in role or none (app.memberships.role) and any number of these.
 
@@ -1605,8 +1605,8 @@ comment on function app_private.permissions_of_role(text) is
   'What a role gives: a built-in one by its name, or one of the current organization''s own by its id. PT422 role_unknown.';
 alter function app_private.permissions_of_role(text) owner to callboard_definer;
 revoke execute on function app_private.permissions_of_role(text) from public;
---! EndIncluded custom_roles.sql
---! Included member_permissions.sql
+--! EndIncluded organizations/custom_roles.sql
+--! Included organizations/member_permissions.sql
 -- What a single member is granted or denied beside their roles, for a while or for good; and what a
 -- member holds in all, which nothing else in the database decides.
 
@@ -1765,8 +1765,8 @@ comment on function app_private.require_to_hold(text[]) is
   'PT403 permission_not_held unless the member of this transaction holds all of these, none of them only for a while.';
 alter function app_private.require_to_hold(text[]) owner to callboard_definer;
 revoke execute on function app_private.require_to_hold(text[]) from public;
---! EndIncluded member_permissions.sql
---! Included rate_limits.sql
+--! EndIncluded organizations/member_permissions.sql
+--! Included foundation/rate_limits.sql
 -- How often an organization may ask the API, where that is not what the API's settings say
 -- (RATE_LIMIT, RATE_LIMIT_WINDOW, RATE_LIMIT_BLOCK). A row is agreed with whoever runs Callboard, so
 -- no member writes one, but a superadmin does; the API reads its own organization's, and goes by it a few seconds later.
@@ -1828,8 +1828,8 @@ comment on function app.set_rate_limit(jsonb) is
 alter function app.set_rate_limit(jsonb) owner to callboard_definer;
 revoke execute on function app.set_rate_limit(jsonb) from public;
 grant execute on function app.set_rate_limit(jsonb) to callboard_support;
---! EndIncluded rate_limits.sql
---! Included sessions.sql
+--! EndIncluded foundation/rate_limits.sql
+--! Included accounts/sessions.sql
 -- Sign-ins. A session is a pair of random secrets that only the client holds: one travels in
 -- every access token, the other renews it and is spent by that. Of both only a hash is kept.
 
@@ -2110,8 +2110,8 @@ create or replace view app.session_list with (security_invoker = true) as
   where s.revoked_at is null and s.expires_at > now();
 comment on view app.session_list is 'The live sessions of the signed-in user.';
 grant select on app.session_list to callboard_api;
---! EndIncluded sessions.sql
---! Included replicas.sql
+--! EndIncluded accounts/sessions.sql
+--! Included foundation/replicas.sql
 -- Reading on a standby. What it has is as old as its replay is behind, and a session, a membership or a
 -- permission that has ended a moment ago may live on there. So the standby does not decide who somebody is:
 -- a request enters on the primary (app.enter, as always) and takes a pass along, which says what it may do,
@@ -2229,8 +2229,8 @@ comment on function app.data_age() is
   'How many seconds what this transaction reads may be behind the primary: 0 there, and on a standby that has caught up. What says that it is current has to ask.';
 revoke execute on function app.data_age() from public;
 grant execute on function app.data_age() to callboard_api, callboard_definer;
---! EndIncluded replicas.sql
---! Included jobs.sql
+--! EndIncluded foundation/replicas.sql
+--! Included foundation/jobs.sql
 -- Jobs: what is done after the answer, by the worker. graphile-worker keeps them in a schema of its
 -- own (see queue.sql); these functions are all that the rest of the database knows of it. They are
 -- in plpgsql because that schema is not there when they are made.
@@ -2298,8 +2298,8 @@ comment on function app.job_health() is
 alter function app.job_health() owner to callboard_definer;
 revoke execute on function app.job_health() from public;
 grant execute on function app.job_health() to callboard_worker;
---! EndIncluded jobs.sql
---! Included mails.sql
+--! EndIncluded foundation/jobs.sql
+--! Included accounts/mails.sql
 -- The outbox. What must be mailed is written in the transaction that causes it, and so is the job
 -- to send it, so a mail is neither lost nor sent for something that was rolled back; and the secret
 -- in its link is made here, so that the API's login never holds it, nor does the job.
@@ -2377,8 +2377,8 @@ comment on function app.settle_mail(uuid, text, boolean) is 'Marks a mail as sen
 alter function app.settle_mail(uuid, text, boolean) owner to callboard_definer;
 revoke execute on function app.settle_mail(uuid, text, boolean) from public;
 grant execute on function app.settle_mail(uuid, text, boolean) to callboard_worker;
---! EndIncluded mails.sql
---! Included deletions.sql
+--! EndIncluded accounts/mails.sql
+--! Included foundation/deletions.sql
 -- Deleting is marking. A deletion has an id; it marks a row and, through the foreign keys that
 -- say ON DELETE CASCADE, everything that belongs to it. Restoring clears exactly the marks with
 -- that id. A foreign key that does not cascade protects its parent, as it would in PostgreSQL.
@@ -2543,8 +2543,8 @@ comment on function app_private.restore_row(regclass, uuid) is
   'The command behind every restore: brings back all that was deleted together with this row. PT404, PT403, PT409 parent_deleted.';
 alter function app_private.restore_row(regclass, uuid) owner to callboard_definer;
 revoke execute on function app_private.restore_row(regclass, uuid) from public;
---! EndIncluded deletions.sql
---! Included organization_commands.sql
+--! EndIncluded foundation/deletions.sql
+--! Included organizations/organization_commands.sql
 -- What can be done with an organization; the table is in organizations.sql.
 
 create or replace view app.organization_list with (security_invoker = true) as
@@ -2729,8 +2729,8 @@ comment on function app.restore_organization(uuid) is 'Brings back a deleted org
 alter function app.restore_organization(uuid) owner to callboard_definer;
 revoke execute on function app.restore_organization(uuid) from public;
 grant execute on function app.restore_organization(uuid) to callboard_api;
---! EndIncluded organization_commands.sql
---! Included invitations.sql
+--! EndIncluded organizations/organization_commands.sql
+--! Included organizations/invitations.sql
 -- Invitations by mail. The link's secret is made and mailed by the database; whoever presents
 -- it has read that mailbox. It works once, until it expires, is revoked or is sent anew.
 
@@ -2986,8 +2986,8 @@ comment on function app.accept_invitation(text) is 'Accepts an invitation as the
 alter function app.accept_invitation(text) owner to callboard_definer;
 revoke execute on function app.accept_invitation(text) from public;
 grant execute on function app.accept_invitation(text) to callboard_api;
---! EndIncluded invitations.sql
---! Included member_commands.sql
+--! EndIncluded organizations/invitations.sql
+--! Included organizations/member_commands.sql
 -- What can be done with members; the table is in memberships.sql. Whoever changes what somebody
 -- holds must hold it themselves, before and after: see app_private.require_to_hold.
 
@@ -3202,8 +3202,8 @@ comment on function app.transfer_ownership(uuid, uuid) is 'Makes another member 
 alter function app.transfer_ownership(uuid, uuid) owner to callboard_definer;
 revoke execute on function app.transfer_ownership(uuid, uuid) from public;
 grant execute on function app.transfer_ownership(uuid, uuid) to callboard_api;
---! EndIncluded member_commands.sql
---! Included role_commands.sql
+--! EndIncluded organizations/member_commands.sql
+--! Included organizations/role_commands.sql
 -- What can be done with the roles of an organization; the table is in custom_roles.sql.
 
 create or replace view app.role_list with (security_invoker = true) as
@@ -3381,8 +3381,8 @@ comment on function app.restore_role(uuid) is
 alter function app.restore_role(uuid) owner to callboard_definer;
 revoke execute on function app.restore_role(uuid) from public;
 grant execute on function app.restore_role(uuid) to callboard_api;
---! EndIncluded role_commands.sql
---! Included member_permission_commands.sql
+--! EndIncluded organizations/role_commands.sql
+--! Included organizations/member_permission_commands.sql
 -- What single members are given beside their built-in role: the organization's own roles, grants
 -- and denials. The tables are in custom_roles.sql and member_permissions.sql.
 
@@ -3532,8 +3532,8 @@ comment on function app.clear_member_permission(uuid, text, text) is
 alter function app.clear_member_permission(uuid, text, text) owner to callboard_definer;
 revoke execute on function app.clear_member_permission(uuid, text, text) from public;
 grant execute on function app.clear_member_permission(uuid, text, text) to callboard_api;
---! EndIncluded member_permission_commands.sql
---! Included explain.sql
+--! EndIncluded organizations/member_permission_commands.sql
+--! Included organizations/explain.sql
 -- Why can somebody see or change a row, or why not? Every step that a request goes through, in its
 -- order, in words. It asks what decides: the session, the membership, app.permissions_of, the policy.
 
@@ -3763,8 +3763,8 @@ comment on function app.explain_access(jsonb) is
 alter function app.explain_access(jsonb) owner to callboard_definer;
 revoke execute on function app.explain_access(jsonb) from public;
 grant execute on function app.explain_access(jsonb) to callboard_api;
---! EndIncluded explain.sql
---! Included accounts.sql
+--! EndIncluded organizations/explain.sql
+--! Included accounts/accounts.sql
 -- Passwords and proofs. The API computes argon2id, the database compares, and a password's hash
 -- never leaves it: `app.password_recipe` gives salt and cost, the API answers with the raw
 -- argon2id output (the proof), and only its SHA-256 is stored. So even SQL injected as the
@@ -4040,8 +4040,8 @@ comment on function app.request_verification() is 'Mails the link that verifies 
 alter function app.request_verification() owner to callboard_definer;
 revoke execute on function app.request_verification() from public;
 grant execute on function app.request_verification() to callboard_api;
---! EndIncluded accounts.sql
---! Included account_events.sql
+--! EndIncluded accounts/accounts.sql
+--! Included accounts/account_events.sql
 -- What people do with their account, as events. An account belongs to no organization; its events
 -- are in the log of the one where its user works at the time: where the session is, or where the
 -- next sign-in would lead.
@@ -4167,8 +4167,8 @@ comment on function app_private.log_failed_sign_in(text, uuid, text, uuid) is
   'Logs a refused sign-in where it would have led; with an unknown address in no organization.';
 alter function app_private.log_failed_sign_in(text, uuid, text, uuid) owner to callboard_definer;
 revoke execute on function app_private.log_failed_sign_in(text, uuid, text, uuid) from public;
---! EndIncluded account_events.sql
---! Included event_verify.sql
+--! EndIncluded accounts/account_events.sql
+--! Included audit/event_verify.sql
 -- Whether the log is what was sealed. Anybody who may read both tables can ask; a head that was
 -- noted earlier, and elsewhere, also shows whether the end was cut off or all of it made anew.
 
@@ -4272,8 +4272,8 @@ comment on function app.audited_organizations(text) is 'For an auditor: the orga
 alter function app.audited_organizations(text) owner to callboard_definer;
 revoke execute on function app.audited_organizations(text) from public;
 grant execute on function app.audited_organizations(text) to callboard_auditor;
---! EndIncluded event_verify.sql
---! Included legal_holds.sql
+--! EndIncluded audit/event_verify.sql
+--! Included retention/legal_holds.sql
 -- Legal holds: while an organization has one that is not released, nothing of it is deleted for good:
 -- no deleted rows, no old events, no details of events, and not the organization itself. Deleting
 -- goes on as always, because it only marks. A hold is never deleted, so the table is its history.
@@ -4464,8 +4464,8 @@ $$;
 comment on function app_private.release_legal_hold(uuid) is 'Ends a hold, whoever has placed it. PT404.';
 alter function app_private.release_legal_hold(uuid) owner to callboard_definer;
 revoke execute on function app_private.release_legal_hold(uuid) from public;
---! EndIncluded legal_holds.sql
---! Included event_retention.sql
+--! EndIncluded retention/legal_holds.sql
+--! Included audit/event_retention.sql
 -- How long events are kept, and how personal details leave them before that.
 
 create table if not exists app.event_retentions (
@@ -4599,8 +4599,8 @@ comment on function app_private.erase_events(uuid) is
   'Erases changes, request id and address of all events that a user did, or that are about the user or thing with this id; what is left stays verifiable. Logs audit.erase in each organization; says how many. PT409 legal_hold if one of them has one: then nothing is erased.';
 alter function app_private.erase_events(uuid) owner to callboard_definer;
 revoke execute on function app_private.erase_events(uuid) from public;
---! EndIncluded event_retention.sql
---! Included event_reading.sql
+--! EndIncluded audit/event_retention.sql
+--! Included audit/event_reading.sql
 -- How members read their organization's events; that is an event, too.
 
 create or replace view app.event_list with (security_invoker = true) as
@@ -4670,8 +4670,8 @@ comment on function app.log_reading(text, uuid, jsonb) is
 alter function app.log_reading(text, uuid, jsonb) owner to callboard_definer;
 revoke execute on function app.log_reading(text, uuid, jsonb) from public;
 grant execute on function app.log_reading(text, uuid, jsonb) to callboard_api;
---! EndIncluded event_reading.sql
---! Included idempotency.sql
+--! EndIncluded audit/event_reading.sql
+--! Included foundation/idempotency.sql
 -- Answers to POST requests that carried an Idempotency-Key, kept for a day, so that a client
 -- that lost the answer can ask again without doing the thing twice.
 
@@ -4739,8 +4739,8 @@ comment on function app.keep_answer(text, integer, json, text, text) is 'Keeps t
 alter function app.keep_answer(text, integer, json, text, text) owner to callboard_definer;
 revoke execute on function app.keep_answer(text, integer, json, text, text) from public;
 grant execute on function app.keep_answer(text, integer, json, text, text) to callboard_api;
---! EndIncluded idempotency.sql
---! Included support.sql
+--! EndIncluded foundation/idempotency.sql
+--! Included support/support.sql
 -- Superadmins: people who run the service and look into organizations that they do not belong to. That
 -- is no flag and no permission but another login of the database, callboard_support, which has what the
 -- API's login has and this door beside it. A grant, made by a DBA, says who, why, where and until when;
@@ -4951,8 +4951,8 @@ comment on function app.list_all_organizations(text, text, integer) is
 alter function app.list_all_organizations(text, text, integer) owner to callboard_definer;
 revoke execute on function app.list_all_organizations(text, text, integer) from public;
 grant execute on function app.list_all_organizations(text, text, integer) to callboard_support;
---! EndIncluded support.sql
---! Included purge.sql
+--! EndIncluded support/support.sql
+--! Included retention/purge.sql
 -- What goes, and when: the retention of what belongs to no organization's work. The worker calls
 -- this every hour (src/jobs/schedule.ts). What organizations have deleted: deletion_purge.sql.
 
@@ -5040,8 +5040,8 @@ comment on function app.purge_expired() is
 alter function app.purge_expired() owner to callboard_definer;
 revoke execute on function app.purge_expired() from public;
 grant execute on function app.purge_expired() to callboard_worker;
---! EndIncluded purge.sql
---! Included venues.sql
+--! EndIncluded retention/purge.sql
+--! Included shows/venues.sql
 -- Where shows happen. A venue gives its shows their time zone.
 
 create table if not exists app.venues (
@@ -5203,8 +5203,8 @@ comment on function app.restore_venue(uuid) is 'Brings a deleted venue back. PT4
 alter function app.restore_venue(uuid) owner to callboard_definer;
 revoke execute on function app.restore_venue(uuid) from public;
 grant execute on function app.restore_venue(uuid) to callboard_api;
---! EndIncluded venues.sql
---! Included shows.sql
+--! EndIncluded shows/venues.sql
+--! Included shows/shows.sql
 -- Shows: one performance of one bill on one day at one venue.
 
 create table if not exists app.show_status_transitions (
@@ -5377,8 +5377,8 @@ drop trigger if exists _300_venue_change on app.shows;
 create trigger _300_venue_change before update on app.shows
   for each row when (new.venue_id is not null and new.venue_id is distinct from old.venue_id)
   execute function app_private.tg_shows__300_venue();
---! EndIncluded shows.sql
---! Included show_commands.sql
+--! EndIncluded shows/shows.sql
+--! Included shows/show_commands.sql
 -- What can be done with a show; the table is in shows.sql.
 
 create or replace view app.show_list with (security_invoker = true) as
@@ -5522,8 +5522,8 @@ comment on function app.restore_show(uuid) is 'Brings a deleted show back. PT403
 alter function app.restore_show(uuid) owner to callboard_definer;
 revoke execute on function app.restore_show(uuid) from public;
 grant execute on function app.restore_show(uuid) to callboard_api;
---! EndIncluded show_commands.sql
---! Included finance_categories.sql
+--! EndIncluded shows/show_commands.sql
+--! Included finance/finance_categories.sql
 -- What income and expenses are for: a list of each organization's own, with which it begins.
 
 create table if not exists app.finance_categories (
@@ -5705,8 +5705,8 @@ comment on function app.restore_finance_category(uuid) is 'Brings a deleted cate
 alter function app.restore_finance_category(uuid) owner to callboard_definer;
 revoke execute on function app.restore_finance_category(uuid) from public;
 grant execute on function app.restore_finance_category(uuid) to callboard_api;
---! EndIncluded finance_categories.sql
---! Included finance_periods.sql
+--! EndIncluded finance/finance_categories.sql
+--! Included finance/finance_periods.sql
 -- Months whose books are closed. A row is a closed month; opening it again deletes the row, and the
 -- event log knows who did either.
 
@@ -5796,8 +5796,8 @@ comment on function app.reopen_period(date) is 'Opens the books of a month again
 alter function app.reopen_period(date) owner to callboard_definer;
 revoke execute on function app.reopen_period(date) from public;
 grant execute on function app.reopen_period(date) to callboard_api;
---! EndIncluded finance_periods.sql
---! Included finance_records.sql
+--! EndIncluded finance/finance_periods.sql
+--! Included finance/finance_records.sql
 -- Finance records: money that comes in or goes out, planned or real.
 
 create table if not exists app.finance_record_status_transitions (
@@ -6065,8 +6065,8 @@ create or replace trigger _400_finance_records after update on app.shows
   for each row when (new.deleted_at is not null and old.deleted_at is null) execute function app_private.tg_shows__400_finance_records();
 
 select app_private.log_changes('app.finance_records', 'finance_record');
---! EndIncluded finance_records.sql
---! Included finance_record_commands.sql
+--! EndIncluded finance/finance_records.sql
+--! Included finance/finance_record_commands.sql
 -- What can be done with a finance record; the table is in finance_records.sql.
 
 create or replace view app.finance_record_list with (security_invoker = true) as
@@ -6198,8 +6198,8 @@ comment on function app.restore_finance_record(uuid) is
 alter function app.restore_finance_record(uuid) owner to callboard_definer;
 revoke execute on function app.restore_finance_record(uuid) from public;
 grant execute on function app.restore_finance_record(uuid) to callboard_api;
---! EndIncluded finance_record_commands.sql
---! Included show_parts.sql
+--! EndIncluded finance/finance_record_commands.sql
+--! Included settlements/show_parts.sql
 -- What belongs to a show and counts in its settlement: its deal, ticket tiers, costs and deposits,
 -- each in a file of its own. Once the settlement is final they are as they are.
 
@@ -6293,8 +6293,8 @@ comment on function app_private.restore_part(regclass, uuid) is
   'The command behind every restore of a row that counts in a settlement. PT404, PT403, PT409 parent_deleted, settlement_final.';
 alter function app_private.restore_part(regclass, uuid) owner to callboard_definer;
 revoke execute on function app_private.restore_part(regclass, uuid) from public;
---! EndIncluded show_parts.sql
---! Included deals.sql
+--! EndIncluded settlements/show_parts.sql
+--! Included settlements/deals.sql
 -- Deals: what the artist of a show is paid, and of what. How that is worked out is in settlement_arithmetic.sql.
 
 create table if not exists app.deals (
@@ -6484,8 +6484,8 @@ comment on function app.restore_deal(uuid) is 'Brings a deleted deal back. PT403
 alter function app.restore_deal(uuid) owner to callboard_definer;
 revoke execute on function app.restore_deal(uuid) from public;
 grant execute on function app.restore_deal(uuid) to callboard_api;
---! EndIncluded deals.sql
---! Included ticket_tiers.sql
+--! EndIncluded settlements/deals.sql
+--! Included settlements/ticket_tiers.sql
 -- Ticket tiers: the kinds of tickets of a show, what one costs, and how many were sold. In the currency of the show's deal.
 
 create table if not exists app.ticket_tiers (
@@ -6664,8 +6664,8 @@ comment on function app.restore_ticket_tier(uuid) is 'Brings a deleted ticket ti
 alter function app.restore_ticket_tier(uuid) owner to callboard_definer;
 revoke execute on function app.restore_ticket_tier(uuid) from public;
 grant execute on function app.restore_ticket_tier(uuid) to callboard_api;
---! EndIncluded ticket_tiers.sql
---! Included show_costs.sql
+--! EndIncluded settlements/ticket_tiers.sql
+--! Included settlements/show_costs.sql
 -- Costs of a show: what the promoter pays for it. In the currency of the show's deal.
 
 create table if not exists app.show_costs (
@@ -6838,8 +6838,8 @@ comment on function app.restore_show_cost(uuid) is 'Brings a deleted cost back. 
 alter function app.restore_show_cost(uuid) owner to callboard_definer;
 revoke execute on function app.restore_show_cost(uuid) from public;
 grant execute on function app.restore_show_cost(uuid) to callboard_api;
---! EndIncluded show_costs.sql
---! Included deposits.sql
+--! EndIncluded settlements/show_costs.sql
+--! Included settlements/deposits.sql
 -- Deposits: what the artist has been paid ahead of the settlement. In the currency of the show's deal.
 
 create table if not exists app.deposits (
@@ -7009,8 +7009,8 @@ comment on function app.restore_deposit(uuid) is 'Brings a deleted deposit back.
 alter function app.restore_deposit(uuid) owner to callboard_definer;
 revoke execute on function app.restore_deposit(uuid) from public;
 grant execute on function app.restore_deposit(uuid) to callboard_api;
---! EndIncluded deposits.sql
---! Included settlement_arithmetic.sql
+--! EndIncluded settlements/deposits.sql
+--! Included settlements/settlement_arithmetic.sql
 -- How a show is settled. The steps are those in which promoters and tour managers settle a "promoter
 -- profit deal" (for example https://makingitwithchrisg.com/blog/deals); rules that are ours say so.
 --
@@ -7169,8 +7169,8 @@ $$;
 comment on function app.draft_settlement(uuid) is 'What a settlement of the show would be now; nothing is recorded. PT403, PT404, PT409 settlement_needs_deal, PT422 settlement_out_of_range.';
 revoke execute on function app.draft_settlement(uuid) from public;
 grant execute on function app.draft_settlement(uuid) to callboard_api;
---! EndIncluded settlement_arithmetic.sql
---! Included settlements.sql
+--! EndIncluded settlements/settlement_arithmetic.sql
+--! Included settlements/settlements.sql
 -- Settlements: what was worked out for a show and when, revision by revision. Only the commands below
 -- write here, and what they write comes from the tables, never from a request.
 
@@ -7292,8 +7292,8 @@ revoke execute on function app_private.tg_shows__400_settlement() from public;
 drop trigger if exists _400_settlement on app.shows;
 create trigger _400_settlement before update on app.shows
   for each row when (new.status = 'settled' and old.status <> 'settled') execute function app_private.tg_shows__400_settlement();
---! EndIncluded settlements.sql
---! Included settlement_commands.sql
+--! EndIncluded settlements/settlements.sql
+--! Included settlements/settlement_commands.sql
 -- What can be done with a settlement; the table is in settlements.sql.
 
 create or replace view app.settlement_list with (security_invoker = true) as
@@ -7450,8 +7450,8 @@ comment on function app.reopen_settlement(uuid, jsonb) is
 alter function app.reopen_settlement(uuid, jsonb) owner to callboard_definer;
 revoke execute on function app.reopen_settlement(uuid, jsonb) from public;
 grant execute on function app.reopen_settlement(uuid, jsonb) to callboard_api;
---! EndIncluded settlement_commands.sql
---! Included imports.sql
+--! EndIncluded settlements/settlement_commands.sql
+--! Included imports/imports.sql
 -- Imports: a file of shows or finance records that a member uploads, is told about, and then has
 -- entered. The worker does the work as that member: see import_checking.sql and import_running.sql.
 
@@ -7752,8 +7752,8 @@ comment on function app.list_import_problems(uuid, integer, integer) is
   'The bad lines of an import behind a line, and the last of them if there are more. PT404.';
 revoke execute on function app.list_import_problems(uuid, integer, integer) from public;
 grant execute on function app.list_import_problems(uuid, integer, integer) to callboard_api;
---! EndIncluded imports.sql
---! Included import_checking.sql
+--! EndIncluded imports/imports.sql
+--! Included imports/import_checking.sql
 -- Checking the lines of an import: what each says, or what is wrong with it, in the words of the file.
 -- The small functions have a standard body and no settings of their own, so that they are inlined: they
 -- are called dozens of times for every line.
@@ -7994,8 +7994,8 @@ $$;
 comment on function app_private.check_show_lines(app.imports, jsonb) is 'What lines [[line, {column: text}]] of shows say, or what is wrong with them.';
 alter function app_private.check_show_lines(app.imports, jsonb) owner to callboard_definer;
 revoke execute on function app_private.check_show_lines(app.imports, jsonb) from public;
---! EndIncluded import_checking.sql
---! Included import_running.sql
+--! EndIncluded imports/import_checking.sql
+--! Included imports/import_running.sql
 -- What the worker does with an import (src/imports/task.ts): it stages the lines of the file, and once it is
 -- told to, enters them in one transaction. Each function first stands where the member stands who
 -- wants this, with what they may do at this moment.
@@ -8240,8 +8240,8 @@ comment on function app.finish_import(uuid, integer, integer, text) is 'An impor
 alter function app.finish_import(uuid, integer, integer, text) owner to callboard_definer;
 revoke execute on function app.finish_import(uuid, integer, integer, text) from public;
 grant execute on function app.finish_import(uuid, integer, integer, text) to callboard_worker;
---! EndIncluded import_running.sql
---! Included itineraries.sql
+--! EndIncluded imports/import_running.sql
+--! Included itineraries/itineraries.sql
 -- Itineraries: a tour with its days. What is here is the draft of those who plan (itineraries.write);
 -- everybody else reads what has been published of it, see itinerary_versions.sql.
 
@@ -8403,8 +8403,8 @@ create trigger _300_parents before insert or update of itinerary_id, show_id on 
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'itinerary_days_itinerary_exists', 'show_id', 'app.shows', 'id', 'itinerary_days_show_exists');
 
 select app_private.log_changes('app.itinerary_days', 'itinerary_day');
---! EndIncluded itineraries.sql
---! Included itinerary_party.sql
+--! EndIncluded itineraries/itineraries.sql
+--! Included itineraries/itinerary_party.sql
 -- The party of an itinerary: who travels, and the groups that decide who may see what.
 
 create table if not exists app.party_groups (
@@ -8581,8 +8581,8 @@ comment on function app.own_groups() is 'The groups that the user of this transa
 alter function app.own_groups() owner to callboard_definer;
 revoke execute on function app.own_groups() from public;
 grant execute on function app.own_groups() to callboard_api;
---! EndIncluded itinerary_party.sql
---! Included schedule_items.sql
+--! EndIncluded itineraries/itinerary_party.sql
+--! Included itineraries/schedule_items.sql
 -- What happens on the days of an itinerary, hour by hour.
 
 create table if not exists app.schedule_items (
@@ -8693,8 +8693,8 @@ create trigger _400_listed before insert or update of group_ids on app.schedule_
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
 
 select app_private.log_changes('app.schedule_items', 'schedule_item');
---! EndIncluded schedule_items.sql
---! Included travel_and_lodging.sql
+--! EndIncluded itineraries/schedule_items.sql
+--! Included itineraries/travel_and_lodging.sql
 -- How a party travels, and where it sleeps.
 
 create table if not exists app.travel_segments (
@@ -8944,8 +8944,8 @@ create trigger _400_listed before insert or update of occupant_ids on app.lodgin
   for each row execute function app_private.tg__400_listed('occupant_ids', 'app.party_members');
 
 select app_private.log_changes('app.lodging_rooms', 'lodging_room');
---! EndIncluded travel_and_lodging.sql
---! Included itinerary_lists.sql
+--! EndIncluded itineraries/travel_and_lodging.sql
+--! Included itineraries/itinerary_lists.sql
 -- What the parts of an itinerary look like to those who plan. The tables are in itineraries.sql,
 -- itinerary_party.sql, schedule_items.sql and travel_and_lodging.sql.
 
@@ -9034,8 +9034,8 @@ create or replace view app.lodging_room_list with (security_invoker = true) as
   from app.lodging_rooms r;
 comment on view app.lodging_room_list is 'Rooms of lodgings with their JSON, also those in the bin, which have deleted_at.';
 grant select on app.lodging_room_list to callboard_api, callboard_definer;
---! EndIncluded itinerary_lists.sql
---! Included itinerary_commands.sql
+--! EndIncluded itineraries/itinerary_lists.sql
+--! Included itineraries/itinerary_commands.sql
 -- What can be done with itineraries and their parts. It is the same with all of them, so each command
 -- is one function that is told the table; what is special about a table is in its triggers.
 
@@ -9161,8 +9161,8 @@ comment on function app.restore_itinerary_part(text, uuid) is
 alter function app.restore_itinerary_part(text, uuid) owner to callboard_definer;
 revoke execute on function app.restore_itinerary_part(text, uuid) from public;
 grant execute on function app.restore_itinerary_part(text, uuid) to callboard_api;
---! EndIncluded itinerary_commands.sql
---! Included itinerary_versions.sql
+--! EndIncluded itineraries/itinerary_commands.sql
+--! Included itineraries/itinerary_versions.sql
 -- What has been published of itineraries. Those who plan work on the tables; everybody else
 -- reads what was published last, and of that what is for them: a version is frozen, who is in a group is not.
 
@@ -9299,8 +9299,8 @@ create trigger _050_frozen before update or delete on app.itinerary_entries
   for each row execute function app_private.tg__050_frozen();
 
 select app_private.log_changes('app.itinerary_versions', 'itinerary', '{"create": "publish"}', 'itinerary_id');
---! EndIncluded itinerary_versions.sql
---! Included itinerary_publishing.sql
+--! EndIncluded itineraries/itinerary_versions.sql
+--! Included itineraries/itinerary_publishing.sql
 -- Itineraries as their readers see them: the draft, as it would be published now, and what was published.
 
 create or replace view app.itinerary_drafts with (security_invoker = true) as
@@ -9523,8 +9523,8 @@ comment on function app.read_day_sheet(uuid, date) is
   'All of one day that is for the member: the draft if they plan, else what was published last. The show is as it is now. PT403, PT404.';
 revoke execute on function app.read_day_sheet(uuid, date) from public;
 grant execute on function app.read_day_sheet(uuid, date) to callboard_api;
---! EndIncluded itinerary_publishing.sql
---! Included calendar.sql
+--! EndIncluded itineraries/itinerary_publishing.sql
+--! Included calendar/calendar.sql
 -- The calendar: shows, and what is on itineraries, as far as the member sees each of them.
 
 create or replace view app.calendar_entries with (security_invoker = true) as
@@ -9585,8 +9585,8 @@ comment on function app.read_calendar(date, date) is
   'All that happens from one day (today) to another (30 days later), both included, and that the member may see. PT403 without both permissions, PT422 calendar_range.';
 revoke execute on function app.read_calendar(date, date) from public;
 grant execute on function app.read_calendar(date, date) to callboard_api;
---! EndIncluded calendar.sql
---! Included calendar_feeds.sql
+--! EndIncluded calendar/calendar.sql
+--! Included calendar/calendar_feeds.sql
 -- Calendars that calendar programs subscribe to. Who has the secret of a feed reads the calendar of
 -- the member who made it, as that member sees it now, and nothing else.
 
@@ -9762,8 +9762,8 @@ comment on function app.read_calendar_feed(text) is
   'The calendar of the member who made the feed with this secret, from 100 days ago to 400 days from now and at most 5000 entries, the organization whose it is, and an ETag of its content. PT404, PT403 if the member sees no calendar any more.';
 revoke execute on function app.read_calendar_feed(text) from public;
 grant execute on function app.read_calendar_feed(text) to callboard_api;
---! EndIncluded calendar_feeds.sql
---! Included bi_credentials.sql
+--! EndIncluded calendar/calendar_feeds.sql
+--! Included bi/bi_credentials.sql
 -- BI tools connect to PostgreSQL itself, each with a login of its own that belongs to one organization:
 -- what it sees follows from who has logged in (session_user), never from a setting. The credential is
 -- what members see of it; making and dropping the role itself is in bi_commands.sql and db/database.sql.
@@ -9894,8 +9894,8 @@ $$;
 comment on function app.read_bi_credential(uuid) is 'A BI credential, whatever has become of it. PT403 without bi.manage, PT404.';
 revoke execute on function app.read_bi_credential(uuid) from public;
 grant execute on function app.read_bi_credential(uuid) to callboard_api;
---! EndIncluded bi_credentials.sql
---! Included bi_commands.sql
+--! EndIncluded bi/bi_credentials.sql
+--! Included bi/bi_commands.sql
 -- What can be done with BI credentials; the tables are in bi_credentials.sql, and the functions that make
 -- and drop roles in db/database.sql. A password is made by whoever calls, and never comes here: only its
 -- SCRAM-SHA-256 verifier, from which nobody can log in.
@@ -10096,8 +10096,8 @@ comment on function app.end_bi_connections() is
 alter function app.end_bi_connections() owner to callboard_definer;
 revoke execute on function app.end_bi_connections() from public;
 grant execute on function app.end_bi_connections() to callboard_api, callboard_worker;
---! EndIncluded bi_commands.sql
---! Included bi_keeping.sql
+--! EndIncluded bi/bi_commands.sql
+--! Included bi/bi_keeping.sql
 -- What is done about BI logins without being asked: roles follow what has become of their credentials, and
 -- nobody holds up others with a transaction without end, which every login could ask for.
 
@@ -10218,8 +10218,8 @@ $$;
 comment on function app_private.revoke_bi_credential(uuid) is 'Ends a BI credential, whoever has made it. PT404, PT409 bi_credential_revoked.';
 alter function app_private.revoke_bi_credential(uuid) owner to callboard_definer;
 revoke execute on function app_private.revoke_bi_credential(uuid) from public;
---! EndIncluded bi_keeping.sql
---! Included client_events.sql
+--! EndIncluded bi/bi_keeping.sql
+--! Included analytics/client_events.sql
 -- What people do in a program that uses the API: pages they look at and things they click, as the
 -- program tells (POST /api/events). What they change is in the event log, and not here a second time.
 --
@@ -10307,8 +10307,8 @@ comment on function app.record_client_events(jsonb) is
 alter function app.record_client_events(jsonb) owner to callboard_definer;
 revoke execute on function app.record_client_events(jsonb) from public;
 grant execute on function app.record_client_events(jsonb) to callboard_api;
---! EndIncluded client_events.sql
---! Included use.sql
+--! EndIncluded analytics/client_events.sql
+--! Included analytics/use.sql
 -- How much the API is used, and what else an organization has to do with other systems by it: its
 -- imports and calendar feeds, for example. Numbers by UTC day and nothing of single calls.
 -- The API counts in memory and adds what it has counted every few seconds (src/analytics/use/use.ts); what is rare
@@ -10467,8 +10467,8 @@ comment on function app.add_use(uuid, jsonb, jsonb) is
 alter function app.add_use(uuid, jsonb, jsonb) owner to callboard_definer;
 revoke execute on function app.add_use(uuid, jsonb, jsonb) from public;
 grant execute on function app.add_use(uuid, jsonb, jsonb) to callboard_api;
---! EndIncluded use.sql
---! Included exports.sql
+--! EndIncluded analytics/use.sql
+--! Included exports/exports.sql
 -- Exports: files of what a member may see. The small ones are streamed as answers and are nothing
 -- but events; the large ones are rows here, made by the worker as that member: see export_running.sql.
 -- An export is its maker's own, because another member may not see all that is in the file.
@@ -10615,8 +10615,8 @@ comment on function app.log_export(uuid, text, jsonb, boolean) is
 alter function app.log_export(uuid, text, jsonb, boolean) owner to callboard_definer;
 revoke execute on function app.log_export(uuid, text, jsonb, boolean) from public;
 grant execute on function app.log_export(uuid, text, jsonb, boolean) to callboard_api;
---! EndIncluded exports.sql
---! Included export_running.sql
+--! EndIncluded exports/exports.sql
+--! Included exports/export_running.sql
 -- What the worker does with an export (src/exports/task.ts): it reads, as the member whose it is and
 -- under the same policies as a request of theirs, and writes what it has read into a file.
 --
@@ -10856,8 +10856,8 @@ grant execute on function app.wanted_export_files(text[]) to callboard_worker;
 grant usage on schema app to callboard_exporter;
 grant execute on function app.require(text), app.org_if(text), app.current_org(), app.current_user_id(), app.search_shows(text),
   app.in_bin(json, timestamptz, uuid) to callboard_exporter;
---! EndIncluded export_running.sql
---! Included export_commands.sql
+--! EndIncluded exports/export_running.sql
+--! Included exports/export_commands.sql
 -- What a member does with their exports: have one made, see how far it is, give it up, and fetch the file.
 
 create or replace function app_private.export_link(organization uuid, export uuid, member uuid, session uuid, until bigint) returns text
@@ -11018,8 +11018,8 @@ comment on function app.open_export_link(uuid, text, boolean, text, inet) is
 alter function app.open_export_link(uuid, text, boolean, text, inet) owner to callboard_definer;
 revoke execute on function app.open_export_link(uuid, text, boolean, text, inet) from public;
 grant execute on function app.open_export_link(uuid, text, boolean, text, inet) to callboard_api;
---! EndIncluded export_commands.sql
---! Included export_views.sql
+--! EndIncluded exports/export_commands.sql
+--! Included exports/export_views.sql
 -- What is exported as columns instead of as JSON: the same rows as the lists, with the same words, but
 -- four times as fast for PostgreSQL to write. test/exports.test.ts compares each cell with the JSON.
 
@@ -11055,8 +11055,8 @@ comment on view app.event_rows is 'The organization''s events as columns; the ac
 
 grant select on app.show_rows, app.venue_rows, app.finance_record_rows, app.event_rows to callboard_api, callboard_exporter;
 grant select on app.show_list, app.venue_list, app.finance_record_list, app.event_list to callboard_exporter;
---! EndIncluded export_views.sql
---! Included visible_org.sql
+--! EndIncluded exports/export_views.sql
+--! Included analytics/visible_org.sql
 -- Whose rows somebody sees in `analytics`. The materialized views behind it hold those of all
 -- organizations and know no policies, so every view there compares organization_id with this.
 
@@ -11081,8 +11081,8 @@ alter function app.visible_org(text) owner to callboard_definer;
 revoke execute on function app.visible_org(text) from public;
 -- callboard_bi may not use the schema `app`, so it calls this through the views only.
 grant execute on function app.visible_org(text) to callboard_api, callboard_rollup, callboard_bi;
---! EndIncluded visible_org.sql
---! Included rollups.sql
+--! EndIncluded analytics/visible_org.sql
+--! Included analytics/rollups.sql
 -- How fresh the materialized views of `analytics_private` are: a row for each. How they are
 -- refreshed is in rollup_refreshing.sql; each has a file of its own, which registers it here.
 
@@ -11247,8 +11247,8 @@ comment on function app.ask_for_refresh() is 'Has the worker refresh what has ch
 alter function app.ask_for_refresh() owner to callboard_definer;
 revoke execute on function app.ask_for_refresh() from public;
 grant execute on function app.ask_for_refresh() to callboard_api;
---! EndIncluded rollups.sql
---! Included rollup_refreshing.sql
+--! EndIncluded analytics/rollups.sql
+--! Included analytics/rollup_refreshing.sql
 -- Refreshing the materialized views: those of which something has changed, one in a transaction.
 --
 -- That something has changed is seen in two ways, neither of which writes anything on the tenants'
@@ -11390,8 +11390,8 @@ comment on function app.refresh_rollups(jsonb) is
 alter function app.refresh_rollups(jsonb) owner to callboard_rollup;
 revoke execute on function app.refresh_rollups(jsonb) from public;
 grant execute on function app.refresh_rollups(jsonb) to callboard_worker;
---! EndIncluded rollup_refreshing.sql
---! Included finance_by_month.sql
+--! EndIncluded analytics/rollup_refreshing.sql
+--! Included analytics/finance_by_month.sql
 -- Money by month. What is void or deleted does not count.
 --
 -- Sums are numeric: a bigint could overflow, and then one organization's invented amounts would keep
@@ -11431,8 +11431,8 @@ comment on column analytics.finance_by_month.records is 'How many records these 
 comment on column analytics.finance_by_month.as_of is 'The figures are complete up to this moment.';
 
 select analytics_private.register_rollup('finance_by_month', '{app.finance_records}', '{finance_record}');
---! EndIncluded finance_by_month.sql
---! Included finance_by_category.sql
+--! EndIncluded analytics/finance_by_month.sql
+--! Included analytics/finance_by_category.sql
 -- Money by category and month. What is void or deleted does not count. Names are looked up when it is
 -- read: the fewer and shorter the columns, the sooner it is compared with what it was before.
 
@@ -11467,8 +11467,8 @@ comment on column analytics.finance_by_category.records is 'How many records the
 comment on column analytics.finance_by_category.as_of is 'The figures are complete up to this moment.';
 
 select analytics_private.register_rollup('finance_by_category', '{app.finance_records}', '{finance_record}');
---! EndIncluded finance_by_category.sql
---! Included finance_by_show.sql
+--! EndIncluded analytics/finance_by_category.sql
+--! Included analytics/finance_by_show.sql
 -- What shows bring in and cost. What is void or deleted does not count, nor what is booked for a show that is deleted.
 --
 -- The statuses of the money are columns, and names are looked up when it is read: the fewer and shorter
@@ -11531,8 +11531,8 @@ comment on column analytics.finance_by_show.records is 'How many records these a
 comment on column analytics.finance_by_show.as_of is 'The figures are complete up to this moment.';
 
 select analytics_private.register_rollup('finance_by_show', '{app.finance_records,app.shows}', '{finance_record,show}');
---! EndIncluded finance_by_show.sql
---! Included shows_by_month.sql
+--! EndIncluded analytics/finance_by_show.sql
+--! Included analytics/shows_by_month.sql
 -- Shows by the month in which they are, and by the month in which they were entered. What is deleted does not count.
 --
 -- Whether a show was ever on hold, only its events tell, as long as they are kept; without them a
@@ -11596,8 +11596,8 @@ comment on column analytics.shows_created_by_month.created is 'How many shows we
 comment on column analytics.shows_created_by_month.as_of is 'The figures are complete up to this moment.';
 
 select analytics_private.register_rollup('shows_created_by_month', '{app.shows,app.organizations}', '{show,organization}');
---! EndIncluded shows_by_month.sql
---! Included dashboard.sql
+--! EndIncluded analytics/shows_by_month.sql
+--! Included analytics/dashboard.sql
 -- What somebody sees first in the morning: one row for each organization.
 --
 -- Money is in the organization's base currency, as it is now; what was entered while the books were
@@ -11706,8 +11706,8 @@ comment on column analytics.dashboard.year_played_shows is 'Shows of this year t
 comment on column analytics.dashboard.as_of is 'The figures are complete up to this moment.';
 
 select analytics_private.register_rollup('dashboard', '{app.finance_records,app.shows,app.organizations}', '{finance_record,show,organization}', true);
---! EndIncluded dashboard.sql
---! Included finance_figures.sql
+--! EndIncluded analytics/dashboard.sql
+--! Included analytics/finance_figures.sql
 -- Money by period, as the API answers it.
 
 create or replace function app.today() returns date
@@ -11869,8 +11869,8 @@ comment on function app.show_profits(date, date, text, integer) is
   'Profit and loss of shows, the latest first, in one currency or, without it, all in the base currency; of shows in whole months. PT403 without analytics.read, finance.read and shows.read, PT422 analytics_range.';
 revoke execute on function app.show_profits(date, date, text, integer) from public;
 grant execute on function app.show_profits(date, date, text, integer) to callboard_api;
---! EndIncluded finance_figures.sql
---! Included activity.sql
+--! EndIncluded analytics/finance_figures.sql
+--! Included analytics/activity.sql
 -- What people do, by day where their organization is: from the event log, as long as that is kept, and
 -- from what programs tell. Both have a row for each member, so that people can be counted over any time.
 
@@ -11990,8 +11990,8 @@ comment on function app.activity_figures(date, date, uuid, text) is
   'What was done from one day to another (30 days up to today, if nothing is said; at most 367), by day, week, action and user, with sign-ins; and what programs told, by day and the 100 most frequent names. Of one user and one action, if given. PT403 without analytics.read, PT422 analytics_range.';
 revoke execute on function app.activity_figures(date, date, uuid, text) from public;
 grant execute on function app.activity_figures(date, date, uuid, text) to callboard_api;
---! EndIncluded activity.sql
---! Included use_figures.sql
+--! EndIncluded analytics/activity.sql
+--! Included analytics/use_figures.sql
 -- How the use of the API and of integrations is shown: from the sums themselves (use.sql), which need
 -- no refreshing.
 
@@ -12110,8 +12110,8 @@ comment on function app.use_figures(date, date, double precision) is
   'Integrations and calls of the API from one UTC day to another (30 days up to today, if nothing is said; at most 367), where counts are written so many seconds late. PT403 without analytics.read, PT422 analytics_range.';
 revoke execute on function app.use_figures(date, date, double precision) from public;
 grant execute on function app.use_figures(date, date, double precision) to callboard_api;
---! EndIncluded use_figures.sql
---! Included show_figures.sql
+--! EndIncluded analytics/use_figures.sql
+--! Included analytics/show_figures.sql
 -- Shows by period, and the dashboard, as the API answers them.
 
 create or replace function app.share(part numeric, of_all numeric) returns numeric
@@ -12187,8 +12187,8 @@ $$;
 comment on function app.read_dashboard() is 'The dashboard; without finance.read there is no money in it. PT403 without analytics.read.';
 revoke execute on function app.read_dashboard() from public;
 grant execute on function app.read_dashboard() to callboard_api;
---! EndIncluded show_figures.sql
---! Included report.sql
+--! EndIncluded analytics/show_figures.sql
+--! Included analytics/report.sql
 -- What the report prints: the answers of the endpoints of figures, put together.
 
 create or replace function app.report_amounts(items json) returns json
@@ -12244,8 +12244,8 @@ comment on function app.report(date, date) is
   'Money by month and year, shows by status and activity by day, of whole months, as app.finance_figures, app.show_figures and app.activity_figures answer them; without finance.read there is no money in it. PT403 without analytics.read, PT422 analytics_range.';
 revoke execute on function app.report(date, date) from public;
 grant execute on function app.report(date, date) to callboard_api;
---! EndIncluded report.sql
---! Included deletion_retention.sql
+--! EndIncluded analytics/report.sql
+--! Included retention/deletion_retention.sql
 -- How long deleted rows can be restored, before they are deleted for good (deletion_purge.sql).
 
 create table if not exists app.deletion_retentions (
@@ -12326,8 +12326,8 @@ comment on function app.set_retention(integer) is
 alter function app.set_retention(integer) owner to callboard_definer;
 revoke execute on function app.set_retention(integer) from public;
 grant execute on function app.set_retention(integer) to callboard_api;
---! EndIncluded deletion_retention.sql
---! Included deletion_purge.sql
+--! EndIncluded retention/deletion_retention.sql
+--! Included retention/deletion_purge.sql
 -- The end of what was deleted: a deletion that is older than its organization's retention is deleted
 -- for good, all its rows at once or none. A deleted organization goes with everything that it has.
 -- What stays of it is its event log with its seals and its retention, and its slugs, which must never
@@ -12485,4 +12485,4 @@ comment on function app.purge_deleted(jsonb, integer) is
 alter function app.purge_deleted(jsonb, integer) owner to callboard_definer;
 revoke execute on function app.purge_deleted(jsonb, integer) from public;
 grant execute on function app.purge_deleted(jsonb, integer) to callboard_worker;
---! EndIncluded deletion_purge.sql
+--! EndIncluded retention/deletion_purge.sql

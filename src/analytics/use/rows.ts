@@ -1,4 +1,4 @@
-/** Calls of one operation by one organization: as in app.api_use (db/schema/use.sql). */
+/** Calls of one operation by one organization: as in app.api_use (db/schema/analytics/use.sql). */
 export interface ApiUse {
   calls: number
   errors: number

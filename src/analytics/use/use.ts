@@ -9,7 +9,7 @@ import { run } from '../../tenant/tenant.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Counts what organizations use: see db/schema/use.sql. */
+    /** Counts what organizations use: see db/schema/analytics/use.sql. */
     tally: Counts
   }
 }
