@@ -3,8 +3,8 @@
 import { join } from 'node:path'
 import postgres from 'postgres'
 import { after, test } from 'tap'
-import { compare, readSchema } from '../scripts/db-check.ts'
-import { describe } from '../scripts/describe.ts'
+import { compare, readSchema } from '../scripts/db/db-check.ts'
+import { describe } from '../scripts/db/describe.ts'
 import { dropDatabase, withUrl } from '../src/database/provision.ts'
 
 const adminUrl = process.env.ADMIN_DATABASE_URL

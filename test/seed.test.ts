@@ -17,7 +17,7 @@ const script = (name: string, settings: Record<string, string>) =>
     process.execPath,
     '--import',
     'tsx',
-    `scripts/${name}.ts`,
+    `scripts/db/${name}.ts`,
   )
 
 t.test('an empty database becomes a Callboard', async t => {
@@ -93,7 +93,7 @@ t.test('a demo that a kill -9 has cut off is completed by the next run', async t
   async function cutOff(lock: (sql: postgres.TransactionSql) => Promise<unknown>) {
     await db.admin.begin(async sql => {
       await lock(sql)
-      const child = spawn(process.execPath, ['--import', 'tsx', 'scripts/seed.ts'], {
+      const child = spawn(process.execPath, ['--import', 'tsx', 'scripts/db/seed.ts'], {
         cwd: root,
         env: { PATH: process.env['PATH'], ...settings },
         stdio: 'ignore',

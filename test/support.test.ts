@@ -219,7 +219,7 @@ t.test('superadmins', async t => {
   const run = (script: string, args: string[], env: Record<string, string>, input = '') => {
     const { status, stdout, stderr } = spawnSync(
       process.execPath,
-      ['--import', 'tsx', `scripts/${script}.ts`, ...args],
+      ['--import', 'tsx', `scripts/support/${script}.ts`, ...args],
       {
         cwd: fileURLToPath(new URL('..', import.meta.url)),
         env: { PATH: process.env['PATH'] ?? '', ...env },

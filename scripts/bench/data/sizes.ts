@@ -18,7 +18,7 @@ export const nameOf = ({ organizations, shows }: Size) => `callboard_bench_${org
 /** What a filled database depends on: when this is another one, it is filled anew. */
 export function fingerprint(): string {
   const hash = createHash('sha256')
-  for (const folder of ['../../db/migrations/committed/', '../../db/', './fill/', './'])
+  for (const folder of ['../../../db/migrations/committed/', '../../../db/', './fill/', './'])
     for (const name of readdirSync(new URL(folder, import.meta.url)).sort())
       if (/\.sql$/.test(name) || name === 'fill.ts')
         hash.update(readFileSync(new URL(folder + name, import.meta.url)))

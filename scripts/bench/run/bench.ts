@@ -3,10 +3,10 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { compare } from './compare.ts'
-import { say, startServer } from './database.ts'
+import { say, startServer } from '../data/database.ts'
 import { grow } from './grow.ts'
 import { readOptions } from './options.ts'
-import { publish } from './publish.ts'
+import { publish } from '../report/publish.ts'
 import { soak } from './soak.ts'
 import type { Undo } from './stage.ts'
 

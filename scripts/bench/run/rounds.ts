@@ -1,6 +1,6 @@
 import type { Contender } from './contenders.ts'
-import { say } from './database.ts'
-import type { Result } from './report.ts'
+import { say } from '../data/database.ts'
+import type { Result } from '../report/report.ts'
 import type { Work } from './works.ts'
 
 /** Has everybody do everything, again and again and in turns, so that what disturbs one disturbs all. */

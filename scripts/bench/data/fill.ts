@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import postgres from 'postgres'
-import { prove } from '../../src/accounts/password.ts'
+import { prove } from '../../../src/accounts/password.ts'
 import type { Size } from './sizes.ts'
 
 /** Everybody in the benchmark signs in with this. */

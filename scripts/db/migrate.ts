@@ -1,6 +1,6 @@
 // `npm run migrate` brings the database of MIGRATOR_DATABASE_URL to the newest migration.
-import { ConfigError, readConfig } from '../src/config.ts'
-import { ForeignMigrations, migrate } from '../src/database/migrate.ts'
+import { ConfigError, readConfig } from '../../src/config.ts'
+import { ForeignMigrations, migrate } from '../../src/database/migrate.ts'
 
 function give(advice: string): never {
   console.error(advice)

@@ -7,10 +7,10 @@ import { dirname } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { commit } from 'graphile-migrate'
-import { startEmbedded } from '../src/database/embedded.ts'
-import { migrationSettings } from '../src/database/migrate.ts'
-import { createDatabase, createRoles, withUrl } from '../src/database/provision.ts'
-import { version } from '../src/version.ts'
+import { startEmbedded } from '../../src/database/embedded.ts'
+import { migrationSettings } from '../../src/database/migrate.ts'
+import { createDatabase, createRoles, withUrl } from '../../src/database/provision.ts'
+import { version } from '../../src/version.ts'
 
 const isBaseline = process.argv[2] === '--baseline'
 const message = isBaseline ? 'callboard' : process.argv[2]
@@ -19,12 +19,12 @@ if (message === undefined)
 if (isBaseline) {
   if (!version.startsWith('0.1.'))
     throw new Error(`Committed migrations are frozen since 0.2.0, and this is ${version}: write a migration.`)
-  const db = new URL('../db/', import.meta.url)
+  const db = new URL('../../db/', import.meta.url)
   await rm(new URL('migrations/committed/', db), { recursive: true, force: true })
   await cp(new URL('schema.sql', db), new URL('migrations/current.sql', db))
 }
 
-const root = fileURLToPath(new URL('../.data/commit', import.meta.url))
+const root = fileURLToPath(new URL('../../.data/commit', import.meta.url))
 const embedded = await startEmbedded({ root, port: 0, settings: { fsync: 'off' } })
 const { adminUrl, dataDir } = embedded
 try {

@@ -6,9 +6,9 @@ import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
-import { startEmbedded } from '../src/database/embedded.ts'
-import { migrate } from '../src/database/migrate.ts'
-import { createDatabase, createRoles, dropDatabase, withUrl } from '../src/database/provision.ts'
+import { startEmbedded } from '../../src/database/embedded.ts'
+import { migrate } from '../../src/database/migrate.ts'
+import { createDatabase, createRoles, dropDatabase, withUrl } from '../../src/database/provision.ts'
 import { describe, newline } from './describe.ts'
 
 const include = /^--![ \t]*include[ \t]+(.*\.sql)[ \t]*$/
@@ -139,7 +139,7 @@ async function onServer<T>(work: (adminUrl: string) => Promise<T>): Promise<T> {
   const given = process.env.ADMIN_DATABASE_URL
   if (given !== undefined) return work(given)
   // Always the same folder: should this process be killed, the next check clears up after it.
-  const root = fileURLToPath(new URL('../.data/check', import.meta.url))
+  const root = fileURLToPath(new URL('../../.data/check', import.meta.url))
   const embedded = await startEmbedded({ root, port: 0, settings: { fsync: 'off' } })
   try {
     return await work(embedded.adminUrl)
@@ -151,7 +151,7 @@ async function onServer<T>(work: (adminUrl: string) => Promise<T>): Promise<T> {
 }
 
 async function main() {
-  const schemaFile = fileURLToPath(new URL('../db/schema.sql', import.meta.url))
+  const schemaFile = fileURLToPath(new URL('../../db/schema.sql', import.meta.url))
   const { facts, differences } = await onServer(async adminUrl => {
     await createRoles(adminUrl)
     return checkDatabases({ adminUrl, schemaFile })

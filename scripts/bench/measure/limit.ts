@@ -1,7 +1,7 @@
 import postgres from 'postgres'
 import type { Statement } from './capture.ts'
-import type { Person } from './people.ts'
-import type { Request } from './works.ts'
+import type { Person } from '../data/people.ts'
+import type { Request } from '../run/works.ts'
 
 /** A transaction that PostgreSQL is asked for, as texts; `:k` in them counts from 1 to `variants`. */
 export interface Script {

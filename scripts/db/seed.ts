@@ -1,5 +1,5 @@
 // `npm run seed` loads the demo into the database of MIGRATOR_DATABASE_URL and DATABASE_URL.
-import { demoEmail, demoPassword, seedDemo } from '../src/demo/demo.ts'
+import { demoEmail, demoPassword, seedDemo } from '../../src/demo/demo.ts'
 
 const { MIGRATOR_DATABASE_URL: migratorUrl, DATABASE_URL: apiUrl, NODE_ENV } = process.env
 if (NODE_ENV === 'production') {

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Outcome } from './compare.ts'
-import { say, type Server } from './database.ts'
-import { load } from './load.ts'
-import { describe, machine } from './machine.ts'
+import { say, type Server } from '../data/database.ts'
+import { load } from '../measure/load.ts'
+import { describe, machine } from '../measure/machine.ts'
 import type { Options } from './options.ts'
-import { median } from './report.ts'
+import { median } from '../report/report.ts'
 import { setUp, type Undo } from './stage.ts'
 import { tidy } from './tidy.ts'
-import { memory } from './usage.ts'
+import { memory } from '../measure/usage.ts'
 
 /** Whether Callboard's memory stays what it is under full load: reading, mostly, and every tenth request enters a show. */
 export async function soak(server: Server, options: Options, undo: Undo): Promise<Outcome> {

@@ -5,8 +5,8 @@ import { hostname } from 'node:os'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import postgres from 'postgres'
-import { prove } from '../src/accounts/password.ts'
-import { newSecret } from '../src/http/tokens.ts'
+import { prove } from '../../src/accounts/password.ts'
+import { newSecret } from '../../src/http/tokens.ts'
 
 const usage = 'Usage: npm run support -- --user <address> --org <slug> [--sql <query>]'
 const overview = `

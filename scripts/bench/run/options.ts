@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
-import { peers } from './peers.ts'
-import { hasPgbench } from './pgbench.ts'
-import { type Size, sizes } from './sizes.ts'
+import { peers } from '../peers/peers.ts'
+import { hasPgbench } from '../measure/pgbench.ts'
+import { type Size, sizes } from '../data/sizes.ts'
 import { works } from './works.ts'
 
 export interface Options {

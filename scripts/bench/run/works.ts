@@ -1,4 +1,4 @@
-import type { Person } from './people.ts'
+import type { Person } from '../data/people.ts'
 
 export interface Request {
   method: 'GET' | 'POST'

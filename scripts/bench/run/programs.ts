@@ -3,8 +3,8 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { freePort } from '../../src/database/embedded/port.ts'
-import type { Filled } from './database.ts'
+import { freePort } from '../../../src/database/embedded/port.ts'
+import type { Filled } from '../data/database.ts'
 
 /** A server that is measured. */
 export interface Program {
@@ -15,7 +15,7 @@ export interface Program {
   stop: () => Promise<void>
 }
 
-export const root = fileURLToPath(new URL('../..', import.meta.url))
+export const root = fileURLToPath(new URL('../../..', import.meta.url))
 
 /** Starts a server that listens on PORT, and waits until it answers. */
 export async function startProgram(

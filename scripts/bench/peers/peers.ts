@@ -3,14 +3,14 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
-import { prove } from '../../src/accounts/password.ts'
-import { type Contender, overHttp, type Stage } from './contenders.ts'
-import { say } from './database.ts'
-import { password } from './fill.ts'
-import type { Undo } from './stage.ts'
-import { type Program, startProgram } from './programs.ts'
+import { prove } from '../../../src/accounts/password.ts'
+import { type Contender, overHttp, type Stage } from '../run/contenders.ts'
+import { say } from '../data/database.ts'
+import { password } from '../data/fill.ts'
+import type { Undo } from '../run/stage.ts'
+import { type Program, startProgram } from '../run/programs.ts'
 
-const folder = fileURLToPath(new URL('peers/', import.meta.url))
+const folder = fileURLToPath(new URL('./', import.meta.url))
 
 interface Peer {
   name: string

@@ -1,7 +1,7 @@
 import postgres from 'postgres'
 import type { Filled } from './database.ts'
 import { password } from './fill.ts'
-import type { Program } from './programs.ts'
+import type { Program } from '../run/programs.ts'
 
 /** Somebody who asks, and what of theirs there is to be asked for. */
 export interface Person {

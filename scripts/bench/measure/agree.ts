@@ -1,6 +1,6 @@
-import type { Contender } from './contenders.ts'
-import type { Person } from './people.ts'
-import { works } from './works.ts'
+import type { Contender } from '../run/contenders.ts'
+import type { Person } from '../data/people.ts'
+import { works } from '../run/works.ts'
 
 interface Row {
   id: string

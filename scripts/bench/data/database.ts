@@ -2,15 +2,15 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
-import { secret, startEmbedded } from '../../src/database/embedded.ts'
-import { migrate } from '../../src/database/migrate.ts'
+import { secret, startEmbedded } from '../../../src/database/embedded.ts'
+import { migrate } from '../../../src/database/migrate.ts'
 import {
   createDatabase,
   createRoles,
   databaseExists,
   dropDatabase,
   withUrl,
-} from '../../src/database/provision.ts'
+} from '../../../src/database/provision.ts'
 import { fill } from './fill.ts'
 import { fingerprint, nameOf, type Size } from './sizes.ts'
 
@@ -46,7 +46,7 @@ export async function startServer(): Promise<Server> {
     return { adminUrl: given, isOwn: false, passwordOf: () => password, stop: async () => {} }
   }
   const root = join(
-    process.env['DATA_DIR'] ?? fileURLToPath(new URL('../../.data', import.meta.url)),
+    process.env['DATA_DIR'] ?? fileURLToPath(new URL('../../../.data', import.meta.url)),
     'bench',
   )
   const embedded = await startEmbedded({ root, port: 0, settings })

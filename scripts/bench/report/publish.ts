@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Outcome } from './compare.ts'
-import { root } from './programs.ts'
+import type { Outcome } from '../run/compare.ts'
+import { root } from '../run/programs.ts'
 
 /** Puts the last figures of a kind of run into docs/performance.md, between its two marks, and its picture beside it. */
 export async function publish({ kind, text, picture, how }: Outcome): Promise<void> {

@@ -1,4 +1,4 @@
-import type { Measure } from './load.ts'
+import type { Measure } from '../measure/load.ts'
 
 export interface Result {
   work: string

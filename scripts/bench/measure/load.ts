@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import autocannon from 'autocannon'
-import type { Person } from './people.ts'
-import type { Request } from './works.ts'
+import type { Person } from '../data/people.ts'
+import type { Request } from '../run/works.ts'
 import { each, type Processes, usage, type Usage } from './usage.ts'
 
 /** What one measurement has found. */
