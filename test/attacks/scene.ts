@@ -1,6 +1,6 @@
 import type postgres from 'postgres'
 import type { Test } from 'tap'
-import { startServer, type TestServer } from '../helper.ts'
+import { startServer, type TestServer } from '../support/helper.ts'
 import { endedContext, readSettings } from '../isolation/contexts.ts'
 import { changed, findTables, makeWorld, openLogin, secretOf, snapshot } from '../isolation/world.ts'
 import type { Attack, Knowledge } from './attack.ts'

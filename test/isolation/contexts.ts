@@ -1,6 +1,6 @@
 import type postgres from 'postgres'
 import { secretOf, type Tenant, type World } from './world.ts'
-import type { Person } from '../helper.ts'
+import type { Person } from '../support/helper.ts'
 
 /** Who a statement of the API's login runs as, or pretends to. */
 export interface Context {

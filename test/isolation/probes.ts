@@ -1,5 +1,5 @@
 import type postgres from 'postgres'
-import type { Database } from '../helper.ts'
+import type { Database } from '../support/helper.ts'
 import type { Context } from './contexts.ts'
 import { changed, findTables, shared, snapshot, type Table, type World } from './world.ts'
 

@@ -1,10 +1,10 @@
 import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import type { Test } from 'tap'
-import { refresh } from '../figures.ts'
-import { type Database, join, type Person, register, signIn, type TestServer } from '../helper.ts'
-import { makeTour, type Tour } from '../itineraries.ts'
-import { claimsOf } from '../tokens.ts'
+import { refresh } from '../support/figures.ts'
+import { type Database, join, type Person, register, signIn, type TestServer } from '../support/helper.ts'
+import { makeTour, type Tour } from '../support/itineraries.ts'
+import { claimsOf } from '../support/tokens.ts'
 
 /** An organization that has been worked with, so that it has rows in every table. */
 export interface Tenant {

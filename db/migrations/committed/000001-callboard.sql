@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:1b17a785581ab24aad60b07bc96fd712a3271df3
+--! Hash: sha1:dea0ff0af81484da3ed4cac0940fe384cd3de2b7
 --! Message: callboard
 
 --! Included foundation/schemas.sql
@@ -662,7 +662,7 @@ revoke execute on function app_private.log_event(uuid, text, text, uuid, jsonb, 
 --
 --   select app_private.log_changes('app.shows', 'show');
 --
--- and one that does not is named, with the reason, in test/events/not-logged.ts.
+-- and one that does not is named, with the reason, in test/audit/not-logged.ts.
 
 create or replace function app_private.loggable(of_row jsonb, hidden text) returns jsonb
 language sql stable parallel safe
@@ -7040,7 +7040,7 @@ grant execute on function app.restore_deposit(uuid) to callboard_api;
 -- 15,000 gross, 1,000 fees, 1,037.04 tax, 12,962.96 net receipts.
 -- Versus, 5,000 or 85 %: costs 4,400, profit 660, split point 5,060, share 85 % of 7,902.96 = 6,717.52: due.
 -- Plus, with the 5,000 as a cost: costs 9,400, profit 1,410, split point 10,810, share 85 % of 2,152.96 = 1,830.02;
--- due 6,830.02. test/settlement.test.ts has both.
+-- due 6,830.02. test/settlements/settlement.test.ts has both.
 
 create or replace function app.apportion(amount numeric, part numeric, whole numeric) returns numeric
 language sql immutable parallel safe
@@ -11021,7 +11021,7 @@ grant execute on function app.open_export_link(uuid, text, boolean, text, inet) 
 --! EndIncluded exports/export_commands.sql
 --! Included exports/export_views.sql
 -- What is exported as columns instead of as JSON: the same rows as the lists, with the same words, but
--- four times as fast for PostgreSQL to write. test/exports.test.ts compares each cell with the JSON.
+-- four times as fast for PostgreSQL to write. test/exports/exports.test.ts compares each cell with the JSON.
 
 create or replace view app.show_rows with (security_invoker = true) as
   select s.organization_id, s.id, s.title, s.artist, s.show_on, s.status, s.venue_id,

@@ -2,7 +2,7 @@
 --
 --   select app_private.log_changes('app.shows', 'show');
 --
--- and one that does not is named, with the reason, in test/events/not-logged.ts.
+-- and one that does not is named, with the reason, in test/audit/not-logged.ts.
 
 create or replace function app_private.loggable(of_row jsonb, hidden text) returns jsonb
 language sql stable parallel safe

@@ -1,5 +1,5 @@
 -- What is exported as columns instead of as JSON: the same rows as the lists, with the same words, but
--- four times as fast for PostgreSQL to write. test/exports.test.ts compares each cell with the JSON.
+-- four times as fast for PostgreSQL to write. test/exports/exports.test.ts compares each cell with the JSON.
 
 create or replace view app.show_rows with (security_invoker = true) as
   select s.organization_id, s.id, s.title, s.artist, s.show_on, s.status, s.venue_id,

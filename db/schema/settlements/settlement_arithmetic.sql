@@ -27,7 +27,7 @@
 -- 15,000 gross, 1,000 fees, 1,037.04 tax, 12,962.96 net receipts.
 -- Versus, 5,000 or 85 %: costs 4,400, profit 660, split point 5,060, share 85 % of 7,902.96 = 6,717.52: due.
 -- Plus, with the 5,000 as a cost: costs 9,400, profit 1,410, split point 10,810, share 85 % of 2,152.96 = 1,830.02;
--- due 6,830.02. test/settlement.test.ts has both.
+-- due 6,830.02. test/settlements/settlement.test.ts has both.
 
 create or replace function app.apportion(amount numeric, part numeric, whole numeric) returns numeric
 language sql immutable parallel safe

@@ -1,0 +1,257 @@
+// Every figure of every endpoint equals a recount from the raw tables as the same member, whatever was
+// entered, changed, deleted, restored and purged before.
+import fc from 'fast-check'
+import t from 'tap'
+import { refresh } from '../support/figures.ts'
+import { openLogin } from '../isolation/world.ts'
+import { type Person, register, startServer, type TestServer } from '../support/helper.ts'
+import {
+  type Asked,
+  categoryItems,
+  dashboard,
+  financeItems,
+  type Raw,
+  rawOf,
+  showItems,
+  showProfitItems,
+} from '../support/recount.ts'
+
+const rounds = Number(process.env['RECOUNT_ROUNDS'] ?? 4)
+const currencies = ['USD', 'EUR', 'JPY', 'KWD']
+const day = fc
+  .integer({ min: -500, max: 500 })
+  .map(n => new Date(Date.now() + n * 86_400_000).toISOString().slice(0, 10))
+const pick = fc.nat({ max: 1000 })
+const recordFields = {
+  booked_on: day,
+  due_on: fc.option(day),
+  amount_minor: fc.oneof(fc.nat({ max: 1_000_000 }), fc.constant(2 ** 40)),
+  currency: fc.constantFrom(...currencies),
+  rate: fc.integer({ min: 1, max: 3_000_000 }),
+  status: fc.constantFrom('planned', 'committed', 'actual', 'void'),
+  payment_status: fc.constantFrom('unpaid', 'partly_paid', 'paid', 'refunded'),
+}
+const steps = {
+  record: fc.record({ ...recordFields, category: pick, show: fc.option(pick) }),
+  change: fc.record({ record: pick, ...recordFields }),
+  remove: fc.record({ record: pick }),
+  restore: fc.record({ record: pick }),
+  category: fc.record({ kind: fc.constantFrom('income', 'expense') }),
+  rename: fc.record({ category: pick }),
+  show: fc.record({
+    show_on: day,
+    status: fc.constantFrom('inquiry', 'hold', 'offer', 'confirmed', 'played', 'cancelled', 'postponed'),
+    capacity: fc.option(fc.integer({ min: 100, max: 5000 })),
+    tickets_sold: fc.nat({ max: 100 }),
+  }),
+  move: fc.record({
+    show: pick,
+    status: fc.constantFrom('hold', 'offer', 'confirmed', 'played', 'cancelled', 'postponed'),
+  }),
+  removeShow: fc.record({ show: pick }),
+  restoreShow: fc.record({ show: pick }),
+  organization: fc.record({
+    currency: fc.constantFrom('USD', 'USD', 'EUR'),
+    time_zone: fc.constantFrom('UTC', 'Pacific/Auckland', 'America/Los_Angeles'),
+  }),
+  purge: fc.record({}),
+}
+type Step = {
+  [K in keyof typeof steps]: { do: K; with: (typeof steps)[K] extends fc.Arbitrary<infer V> ? V : never }
+}[keyof typeof steps]
+const weights: Partial<Record<keyof typeof steps, number>> = { record: 24, change: 10, show: 6, move: 6 }
+const step = fc.oneof(
+  ...Object.entries(steps).map(([name, arbitrary]) => ({
+    weight: weights[name as keyof typeof steps] ?? 1,
+    arbitrary: (arbitrary as fc.Arbitrary<unknown>).map(value => ({ do: name, with: value }) as Step),
+  })),
+)
+
+/** An organization and what it has made so far. */
+class Company {
+  records: string[] = []
+  shows: string[] = []
+  categories: { id: string; kind: string; name: string }[] = []
+  readonly server: TestServer
+  readonly owner: Person
+  constructor(server: TestServer, owner: Person) {
+    this.server = server
+    this.owner = owner
+  }
+
+  /** What the API refuses is refused: only what it has done counts. */
+  async ask(request: `${string} ${string}`, body?: object): Promise<string | undefined> {
+    const answer = await this.server.call<{ id: string }>(request, {
+      token: this.owner.token,
+      ...(body && { body }),
+    })
+    if (answer.status >= 500) throw new Error(answer.text)
+    return answer.status === 201 ? answer.body.id : undefined
+  }
+  private at = <T>(all: T[], n: number) => all[n % Math.max(1, all.length)]
+  private money({ currency, rate, ...rest }: { currency: string; rate: number }) {
+    return { ...rest, currency, ...(currency !== 'USD' && { exchange_rate: rate / 100_000 }) }
+  }
+
+  async does(step: Step): Promise<void> {
+    const path = (what: string, all: string[], n: number) => `/api/${what}/${this.at(all, n) ?? 'none'}`
+    switch (step.do) {
+      case 'record': {
+        const { category, show, ...rest } = step.with
+        const of = this.at(this.categories, category)
+        const id = await this.ask('POST /api/finance-records', {
+          ...this.money(rest),
+          kind: of?.kind,
+          category_id: of?.id,
+          show_id: show === null ? null : (this.at(this.shows, show) ?? null),
+        })
+        if (id !== undefined) this.records.push(id)
+        return
+      }
+      case 'change': {
+        const { record, ...rest } = step.with
+        await this.ask(`PATCH ${path('finance-records', this.records, record)}`, this.money(rest))
+        return
+      }
+      case 'remove':
+        await this.ask(`DELETE ${path('finance-records', this.records, step.with.record)}`)
+        return
+      case 'restore':
+        await this.ask(`POST ${path('finance-records', this.records, step.with.record)}/restore`)
+        return
+      case 'category': {
+        const name = `Category ${this.categories.length}`
+        const id = await this.ask('POST /api/finance-categories', { ...step.with, name })
+        if (id !== undefined) this.categories.push({ id, kind: step.with.kind, name })
+        return
+      }
+      case 'rename': {
+        const of = this.at(this.categories, step.with.category)
+        if (of) await this.ask(`PATCH /api/finance-categories/${of.id}`, { name: `${of.name}’` })
+        return
+      }
+      case 'show': {
+        const id = await this.ask('POST /api/shows', {
+          title: `Show ${this.shows.length}`,
+          artist: 'The Gaslights',
+          ...step.with,
+        })
+        if (id !== undefined) this.shows.push(id)
+        return
+      }
+      case 'move':
+        await this.ask(`PATCH ${path('shows', this.shows, step.with.show)}`, { status: step.with.status })
+        return
+      case 'removeShow':
+        await this.ask(`DELETE ${path('shows', this.shows, step.with.show)}`)
+        return
+      case 'restoreShow':
+        await this.ask(`POST ${path('shows', this.shows, step.with.show)}/restore`)
+        return
+      case 'organization':
+        await this.ask(`PATCH /api/organizations/${this.owner.organization}`, step.with)
+        return
+      case 'purge':
+        return this.purge()
+    }
+  }
+
+  /** What is deleted was deleted long ago, and goes for good. */
+  private async purge() {
+    const { db } = this.server
+    await db.admin.begin(async sql => {
+      await sql`set local session_replication_role = replica`
+      for (const table of ['app.shows', 'app.finance_records'])
+        await sql`
+          update ${sql(table)} set deleted_at = now() - interval '60 days'
+          where organization_id = ${this.owner.organization} and deleted_at is not null`
+    })
+    await db.as('callboard_worker')`select app.purge_deleted()`
+  }
+}
+
+t.test('every figure equals a recount', async t => {
+  const server = await startServer(t)
+  const { call, db } = server
+  const sql = openLogin(t, db.url('callboard_api'))
+  const companies = [
+    new Company(server, await register(server, 'Ana')),
+    new Company(server, await register(server, 'Ben')),
+  ]
+  for (const { owner, categories } of companies) {
+    const { body } = await call<{ items: Company['categories'] }>('GET /api/finance-categories', {
+      token: owner.token,
+    })
+    categories.push(...body.items.slice(0, 6), ...body.items.slice(-6))
+  }
+  const items = async ({ owner }: Company, path: string, asked: Asked, more = '') => {
+    const query = Object.entries(asked).flatMap(([name, value]) =>
+      value === undefined || (name === 'period' && /categories|finance.shows/.test(path))
+        ? []
+        : [`${name}=${String(value)}`],
+    )
+    const { status, body } = await call<{ is_current: boolean; items: object[] }>(
+      `GET /api/analytics/${path}?${query.join('&')}${more}`,
+      { token: owner.token },
+    )
+    t.equal(status, 200)
+    t.equal(body.is_current, true, `${path} is current`)
+    return body.items
+  }
+  const byId = (all: object[]) => {
+    const key = (one: object) =>
+      Object.entries(one as Record<string, string>)
+        .find(([name]) => name === 'category_id')
+        ?.join() ?? ''
+    const currency = (one: object) => (one as { currency: string }).currency
+    return [...all].sort((a, b) => (key(a) + currency(a) < key(b) + currency(b) ? -1 : 1))
+  }
+  async function compare(company: Company, raw: Raw, asked: Asked) {
+    const says = `${company.owner.email} ${JSON.stringify(asked)}`
+    t.strictSame(await items(company, 'finance', asked), financeItems(raw, asked), `finance of ${says}`)
+    t.strictSame(
+      byId(await items(company, 'finance/categories', asked)),
+      byId(categoryItems(raw, asked)),
+      `categories of ${says}`,
+    )
+    t.strictSame(
+      await items(company, 'finance/shows', asked, '&limit=200'),
+      showProfitItems(raw, asked).slice(0, 200),
+      `shows of ${says}`,
+    )
+    if (asked.currency === undefined)
+      t.strictSame(
+        await items(company, 'shows', { ...asked }),
+        showItems(raw, asked),
+        `what becomes of shows of ${says}`,
+      )
+  }
+
+  const asked = fc.record({
+    period: fc.constantFrom('month' as const, 'quarter' as const, 'year' as const),
+    days: fc.tuple(day, day).map(([a, b]): [string, string] => (a < b ? [a, b] : [b, a])),
+    currency: fc.option(fc.constantFrom(...currencies), { nil: undefined }),
+  })
+  const work = fc.array(fc.tuple(fc.nat({ max: 1 }), step), { minLength: 60, maxLength: 120, size: 'max' })
+  const samples = fc.sample(fc.tuple(work, fc.array(asked, { minLength: 6, maxLength: 6 })), {
+    numRuns: rounds,
+    seed: Number(process.env['RECOUNT_SEED'] ?? 20261125),
+  })
+  for (const [round, [done, questions]] of samples.entries()) {
+    for (const [who, step] of done) await companies[who]?.does(step)
+    await refresh(db)
+    for (const company of companies) {
+      const raw = await rawOf(sql, company.owner)
+      for (const { period, days, currency } of questions)
+        await compare(company, raw, { period, from: days[0], to: days[1], currency })
+      await compare(company, raw, { period: 'year', from: '2024-01-01', to: '2029-12-31' })
+      const { body } = await call('GET /api/analytics/dashboard', { token: company.owner.token })
+      const { as_of, is_current, ...figures } = body
+      t.match({ as_of, is_current }, { as_of: String, is_current: true })
+      t.strictSame(figures, dashboard(raw), `the dashboard of ${company.owner.email}`)
+      t.comment(
+        `round ${round + 1}: ${raw.records.length} records and ${raw.shows.length} shows of ${company.owner.email}`,
+      )
+    }
+  }
+})

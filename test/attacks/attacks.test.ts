@@ -1,0 +1,209 @@
+import t from 'tap'
+import type { Attack } from './attack.ts'
+import { commands } from './commands.ts'
+import { escalation } from './escalation.ts'
+import { events } from './events.ts'
+import { forgedContext } from './forged-context.ts'
+import { oracles } from './oracles.ts'
+import { reading } from './reading.ts'
+import { makeScene } from './scene.ts'
+import { sessions } from './sessions.ts'
+import { writing } from './writing.ts'
+import { startDatabase } from '../support/helper.ts'
+
+const attacks = {
+  'pretending to be somebody else': forgedContext,
+  'what outlives a transaction': sessions,
+  'reading rows, files and the system': reading,
+  'writing rows': writing,
+  'calling functions': commands,
+  'asking without seeing': oracles,
+  'what the log says': events,
+  'becoming more than a login': escalation,
+}
+const all = Object.values(attacks).flat()
+
+t.test('any SQL as the login of the API', async t => {
+  const { server, direct, assess, loot, answers } = await makeScene(t)
+  const { pool } = server
+  const usual = await answers()
+
+  t.equal(new Set(all.map(({ name }) => name)).size, all.length, 'no two attacks have the same name')
+  for (const [kind, list] of Object.entries(attacks))
+    await t.test(kind, async t => {
+      for (const attack of list)
+        await t.test(attack.name, async t => {
+          t.strictSame(await assess(attack, direct), [], 'gets nowhere')
+          await direct.unsafe('discard all')
+          t.strictSame(await pool.use(sql => assess(attack, sql)), [], 'nor on the connection of everybody')
+          t.strictSame(await answers(), usual, 'whose next requests get the usual answers')
+          t.strictSame(await pool.use(sql => loot(attack, sql)), [], 'and leave nothing behind')
+        })
+    })
+})
+
+t.test('every function with the ids of another organization', async t => {
+  const { server, direct, assess, knowledge, answers } = await makeScene(t)
+  const usual = await answers()
+  const { b, session } = await knowledge(direct)
+  const functions = await server.db.admin<{ name: string; types: string[] }[]>`
+    select p.oid::regproc::text as name, array(select format_type(x, null) from unnest(p.proargtypes) x) as types
+    from pg_proc p where has_function_privilege('callboard_api', p.oid, 'execute') and p.pronamespace = 'app'::regnamespace`
+  const values: Record<string, string> = {
+    text: `'viewer'`,
+    jsonb: `'{"title": "x", "name": "x", "artist": "x", "show_on": "2027-01-01"}'`,
+    json: `'{}'`,
+    bytea: `sha256('x')`,
+    integer: '400',
+    bigint: '0',
+    numeric: '1',
+    inet: `'192.0.2.7'`,
+    boolean: 'true',
+    date: 'current_date',
+    'timestamp with time zone': 'now()',
+    interval: `'1 day'`,
+    'double precision': '1',
+    // Without a type, because the element of a VARIADIC is written in the same way.
+    'text[]': `'{finance_by_month}'`,
+  }
+  t.ok(functions.length > 40, 'there are many')
+  const ids = [
+    ...[b.organization, b.show, b.venue, b.record, b.import, b.tour.itineraries, b.tour['schedule-items']],
+    ...[b.invitation, b.owner.id, b.viewer.id, session],
+  ]
+  for (const { name, types } of functions) {
+    const unknown = types.filter(type => type !== 'uuid' && !(type in values))
+    t.strictSame(unknown, [], `${name} takes types that this test has a value for`)
+    for (const id of ids) {
+      const arguments_ = types.map(type => (type === 'uuid' ? `'${id}'` : values[type])).join(', ')
+      const attack: Attack = {
+        name,
+        steps: () => [`select * from ${name}(${arguments_})`],
+        expects: 'anything',
+      }
+      t.strictSame(await assess(attack, direct), [], `${name} shows and changes nothing`)
+      if (!types.includes('uuid')) break
+    }
+  }
+  t.strictSame(await answers(), usual)
+})
+
+t.test('the recipe of a password', async t => {
+  const { as } = await startDatabase(t)
+  const sql = as('callboard_api')
+  const salts = async (address: string) => {
+    const recipes = await sql.unsafe<{ recipe: string }[]>(
+      `select app.password_recipe(${address}) as recipe from generate_series(1, 64) as i`,
+    )
+    return recipes.map(({ recipe }) => Buffer.from(recipe.split('$').at(-1) ?? '', 'base64').toString('hex'))
+  }
+  const cases = {
+    'of an account': 'null',
+    'made up for an unknown address': `'nobody' || i || '@example.com'`,
+  }
+  for (const [whose, address] of Object.entries(cases))
+    await t.test(`${whose} has no fixed bit by which it can be known`, async t => {
+      const bits = (await salts(address)).map(salt => BigInt(`0x${salt}`))
+      const [some, every] = [bits.reduce((x, y) => x | y), bits.reduce((x, y) => x & y)]
+      t.strictSame([some, every], [2n ** 128n - 1n, 0n], 'each bit is set in some and unset in others')
+    })
+  await t.test('for an unknown address is the same every time, however it is written', async t => {
+    const found = [...(await salts(`'nobody@example.com'`)), ...(await salts(`'Nobody@Example.com'`))]
+    t.equal(new Set(found).size, 1)
+  })
+})
+
+interface Guard {
+  /** How a superuser takes it away … */
+  without: string
+  /** … and gives it back. */
+  again: string
+  /** Attacks that get through meanwhile. */
+  through: string[]
+}
+const database = (privilege: string) =>
+  `do $$ begin execute format('${privilege}', current_database()); end $$`
+const guards: Guard[] = [
+  {
+    without: `create or replace function app_private.is_trusted() returns boolean language sql stable set search_path = '' return true`,
+    again: `create or replace function app_private.is_trusted() returns boolean language sql stable set search_path = ''
+      return session_user = 'callboard_worker' or pg_has_role(session_user, 'callboard_owner', 'member')`,
+    through: ['a change that throws its context away before it is logged'],
+  },
+  {
+    without: 'alter function pg_catalog.uuid_eq(uuid, uuid) cost 1',
+    again: 'alter function pg_catalog.uuid_eq(uuid, uuid) cost 0.0001',
+    through: [
+      'what is executed for a title',
+      'what is executed for a fee',
+      'what is executed for the notes of one row',
+      'what is executed for an address',
+    ],
+  },
+  {
+    without: 'alter table app.shows disable row level security',
+    again: 'alter table app.shows enable row level security',
+    through: [
+      'all but the own',
+      'COPY of a query',
+      'an UPDATE that returns',
+      'a cast to a number, in the condition',
+      'a query after COMMIT',
+    ],
+  },
+  {
+    // A usual one is not used as long as any transaction of the server is older, also one of another test.
+    without: 'create index concurrently loot on app.users (email)',
+    again: 'drop index app.loot',
+    through: ['what an index finds for an address', 'what counters say of an address'],
+  },
+  {
+    without:
+      'alter table app.shows alter title set statistics 100, alter notes set statistics 100; analyze app.shows',
+    again: 'alter table app.shows alter title set statistics 0, alter notes set statistics 0',
+    through: ['the estimate for a title', 'the estimate for notes'],
+  },
+  {
+    without: 'alter function app.forget_password(text) reset client_min_messages',
+    again: `alter function app.forget_password(text) set client_min_messages = 'error'`,
+    through: ['the plans of functions that know an address, and mail a secret to it'],
+  },
+  {
+    without: database('grant temporary on database %I to public'),
+    again: database('revoke temporary on database %I from public'),
+    through: ['a temporary table', 'a temporary type that shadows text'],
+  },
+  {
+    without:
+      'grant select on pg_prepared_statements to public; grant execute on function pg_prepared_statement() to public',
+    again:
+      'revoke select on pg_prepared_statements from public; revoke execute on function pg_prepared_statement() from public',
+    through: ['the names of prepared statements'],
+  },
+  {
+    without: `create or replace function app_private.context_signature() returns text language sql set search_path = ''
+      return coalesce(current_setting('app.signature', true), '')`,
+    again: '',
+    through: [
+      'set_config of the organization alone',
+      'all settings of the victim without the signature',
+      'a signature copied from an earlier transaction of the same backend',
+      'permissions widened under the own signature',
+    ],
+  },
+]
+
+t.test('without a guard', async t => {
+  const { server, direct, assess } = await makeScene(t, false)
+  for (const { without, again, through } of guards)
+    await t.test(without, async t => {
+      await server.db.admin.unsafe(without)
+      for (const name of through) {
+        const attack = all.find(a => a.name === name)
+        if (!attack) throw new Error(`there is no attack ${name}`)
+        t.not((await assess(attack, direct)).length, 0, `${name} gets through, and that is noticed`)
+        await direct.unsafe('discard all')
+      }
+      await server.db.admin.unsafe(again)
+    })
+})

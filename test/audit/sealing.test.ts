@@ -1,0 +1,125 @@
+// When events are sealed: within seconds, by whichever worker comes first.
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import type { Scheduled } from '../../src/jobs/schedule.ts'
+import { startWorker } from '../../src/jobs/worker.ts'
+import { aShow, register, startServer, type TestServer, until } from '../support/helper.ts'
+
+interface Found {
+  ok: boolean
+  checked: number
+  unsealed: number
+  problem: unknown
+}
+
+function start(t: Test, { app, config, db }: TestServer, recurring?: Scheduled[], log = app.log) {
+  const worker = startWorker(
+    config,
+    db.url('callboard_worker'),
+    () => 'https://callboard.example',
+    log,
+    recurring,
+  )
+  t.teardown(() => worker.stop())
+  return worker
+}
+
+t.test('while workers run, what happens is sealed within seconds', async t => {
+  const server = await startServer(t)
+  const { call, db } = server
+  start(t, server)
+  start(t, server)
+  const people = [
+    await register(server, 'Ana'),
+    await register(server, 'Ben'),
+    await register(server, 'Chiara'),
+  ]
+  const verify = async (token: string) => (await call<Found>('GET /api/audit/verify', { token })).body
+  for (let round = 0; round < 3; round++) {
+    await Promise.all(
+      people.map(async ({ token }) => {
+        for (let n = 0; n < 5; n++)
+          t.equal((await call('POST /api/shows', { token, body: aShow })).status, 201)
+        const began = Date.now()
+        // That somebody verifies is an event, too, and not sealed yet.
+        const { checked, unsealed } = await verify(token)
+        t.ok(unsealed > 0)
+        await until(async () => {
+          await sleep(200)
+          return (await verify(token)).checked >= checked + unsealed
+        }, 10)
+        const ms = Date.now() - began
+        t.ok(ms < 5000, `sealed after ${ms} ms`)
+        t.match(await verify(token), { ok: true, problem: null })
+      }),
+    )
+  }
+  const [health] = await db.as('callboard_worker')<[{ lag: number }]>`
+    select sealer_lag_seconds as lag from app.job_health()`
+  t.ok(health.lag < 5, `up to ${health.lag} s ago`)
+})
+
+t.test('a transaction that takes long is waited for', async t => {
+  const server = await startServer(t)
+  const { db } = server
+  const ana = await register(server, 'Ana')
+  const until0 = async () =>
+    (await db.admin<[{ at: Date }]>`select sealed_until as at from app_private.sealing`)[0].at
+  start(t, server)
+  await until(async () => Number.isFinite(Number(await until0())))
+  const open = await db.admin.reserve()
+  await open`begin`
+  const [{ at }] = await open<[{ at: Date }]>`select now() as at`
+  await sleep(100)
+  await server.call('POST /api/shows', { token: ana.token, body: aShow })
+  await sleep(4500)
+  t.ok((await until0()) <= at, 'nothing that began after it is sealed')
+  await open`rollback`
+  open.release()
+  await until(async () => (await until0()) > at)
+})
+
+t.test('what is done every few seconds', async t => {
+  const server = await startServer(t)
+  const { app, db } = server
+  await db.admin`create table public.ticks (at timestamptz default clock_timestamp())`
+  await db.admin`grant usage on schema public to callboard_worker`
+  await db.admin`grant all on public.ticks to callboard_worker`
+
+  await t.test('is done less often when it takes long', async t => {
+    const sql = `with one as (insert into public.ticks default values returning at)
+      select pg_sleep(0.1) from one`
+    const ticks = async () => (await db.admin`select from public.ticks`).length
+    const worker = start(t, server, [{ task: 'tick', seconds: 0.05, sql }])
+    await until(async () => (await ticks()) === 3, 15)
+    await worker.stop()
+    const [{ least }] = await db.admin<[{ least: number }]>`
+      select min(pause)::float8 as least
+      from (select extract(epoch from at - lag(at) over (order by at)) as pause from public.ticks) x`
+    t.ok(least >= 2, `after ${least} s`)
+  })
+
+  await t.test('says once that it fails, and goes on', async t => {
+    const said: string[] = []
+    const note = (level: string) => (about: { task?: string }, message: string) => {
+      if (about.task === 'tick') said.push(`${level}: ${message}`)
+    }
+    const log = Object.assign(Object.create(app.log) as typeof app.log, {
+      warn: note('warn'),
+      debug: note('debug'),
+      info: note('info'),
+    })
+    const sql = 'select 1 / count(*) from public.ticks'
+    await db.admin`delete from public.ticks`
+    const worker = start(t, server, [{ task: 'tick', seconds: 0.05, sql }], log)
+    await until(() => said.length >= 3)
+    t.same(said.slice(0, 3), [
+      'warn: job failed, will be tried again',
+      'debug: job failed, will be tried again',
+      'debug: job failed, will be tried again',
+    ])
+    await db.admin`insert into public.ticks default values`
+    await until(() => said.includes('info: job done'))
+    await worker.stop()
+  })
+})

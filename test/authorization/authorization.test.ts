@@ -1,0 +1,96 @@
+import t from 'tap'
+import { join, startServer } from '../support/helper.ts'
+import { operationsOf } from '../support/operations.ts'
+import { actors, customPermissions, newWorld, roles, table, type World } from './matrix.ts'
+import { outcome } from '../support/tokens.ts'
+
+/** All that an organization has, but for its log, in one number that any change moves. */
+async function fingerprint({ server: { db }, owner: { organization } }: World): Promise<string> {
+  const tables = await db.admin<{ name: string; column: string }[]>`
+    select c.oid::regclass::text as name, a.attname as column from pg_class c
+    join pg_attribute a on a.attrelid = c.oid
+      and a.attname = case when c.oid = 'app.organizations'::regclass then 'id' else 'organization_id' end
+    where c.relnamespace = 'app'::regnamespace and c.relkind = 'r' and not c.relispartition
+      and c.oid not in ('app.event_seals'::regclass, 'app.sessions'::regclass, 'app.idempotency_keys'::regclass)
+    order by 1`
+  const rows = tables.map(
+    ({ name, column }) => `select x::text as line from ${name} x where x.${column} = $1`,
+  )
+  const [row] = await db.admin.unsafe<[{ fingerprint: string }]>(
+    `select md5(coalesce(string_agg(line, '' order by line), '')) as fingerprint from (${rows.join(' union all ')}) all_rows`,
+    [organization],
+  )
+  return row.fingerprint
+}
+
+t.test('authorization', async t => {
+  const server = await startServer(t)
+  const { call, db, app } = server
+  const operations = operationsOf(app)
+
+  await t.test('every operation has its line, and every line an operation', async t => {
+    t.strictSame(operations.map(({ id }) => id).sort(), Object.keys(table).sort())
+  })
+
+  await t.test('the document says of every operation who may', async t => {
+    const held = await db.admin<{ role: string; permission: string }[]>`
+      select role, permission from app.role_permissions`
+    for (const { id, isOpen, permission, tags } of operations) {
+      const [statuses = []] = table[id] ?? []
+      t.equal((statuses[0] ?? 0) < 300, isOpen, `${id} without a token`)
+      // A grant is nothing that a member has.
+      if (tags.includes('support')) continue
+      const may = roles.filter(
+        role => permission === undefined || held.some(h => h.role === role && h.permission === permission),
+      )
+      t.strictSame(
+        roles.filter(role => (statuses[actors.indexOf(role)] ?? 0) < 300),
+        may,
+        `${id}: ${permission ?? 'no permission'}`,
+      )
+      if (permission !== undefined && !customPermissions.includes(permission))
+        t.equal(statuses[actors.indexOf('custom')], 403, `${id} needs ${permission}, which custom lacks`)
+    }
+  })
+
+  const shared = await newWorld(server)
+  for (const { id, path: pattern, method } of operations) {
+    const [expected = [], arrange, needs] = table[id] ?? []
+    await t.test(`${id} answers each actor as it should`, async t => {
+      const world = needs === undefined ? shared : await newWorld(server)
+      // Who may comes last, because afterwards it may be gone.
+      const order = [...actors].sort(
+        (a, b) => (expected[actors.indexOf(b)] ?? 0) - (expected[actors.indexOf(a)] ?? 0),
+      )
+      for (const actor of order) {
+        const person = actor === 'anonymous' ? undefined : world[actor]
+        const { path = pattern, body, headers } = (await arrange?.(world, person ?? world.owner)) ?? {}
+        const before = await fingerprint(world)
+        const answer = await call(`${method} ${path}`, {
+          token: person?.token,
+          ...(body && { body }),
+          ...(headers && { headers }),
+        })
+        t.equal(answer.status, expected[actors.indexOf(actor)], `${actor}: ${outcome(answer)}`)
+        if (answer.status >= 400) t.equal(await fingerprint(world), before, 'and nothing has changed')
+        if (answer.status === 403)
+          t.match(outcome(answer), /^403 (permission_(denied|not_held)|support_grant_needed)$/)
+        if (actor === 'stranger') {
+          const theirs = [world.owner, world.viewer, world.manager, world.admin, world.custom].flatMap(p => [
+            p.organization,
+            p.email,
+          ])
+          const isAboutOwner = id === 'signIn' || id === 'refresh'
+          t.notOk(!isAboutOwner && theirs.some(text => answer.text.includes(text)), 'and learns nothing')
+        }
+      }
+    })
+  }
+
+  await t.test('leaving needs no permission', async t => {
+    for (const role of ['viewer', 'manager', 'admin']) {
+      const member = await join(server, shared.owner, role)
+      t.equal((await call(`DELETE /api/users/${member.id}`, { token: member.token })).status, 204, role)
+    }
+  })
+})

@@ -1,0 +1,644 @@
+import { randomUUID } from 'node:crypto'
+import { Readable } from 'node:stream'
+import { createStorage } from '../../src/exports/storage.ts'
+import {
+  aShow,
+  join,
+  joinAs,
+  mailedToken,
+  password,
+  type Person,
+  register,
+  signIn,
+  superadmin,
+  type TestServer,
+} from '../support/helper.ts'
+import { aLodging, anItem, anItinerary, aSegment, makeTour } from '../support/itineraries.ts'
+
+/** Who asks: custom has only a role of the organization's own, a stranger is the owner of another one, a superadmin may read all. */
+export const actors = [
+  'anonymous',
+  'viewer',
+  'manager',
+  'admin',
+  'owner',
+  'custom',
+  'stranger',
+  'superadmin',
+] as const
+export type Actor = (typeof actors)[number]
+export const roles = ['viewer', 'manager', 'admin', 'owner'] as const
+/** Manages people, and otherwise only sees what a viewer does, or could make nobody a viewer. */
+export const customPermissions = [
+  'analytics.read',
+  'finance.read',
+  'itineraries.read',
+  'members.manage',
+  'members.read',
+  'organization.read',
+  'shows.read',
+]
+
+interface Target {
+  path?: string
+  body?: object | string
+  headers?: Record<string, string>
+}
+export interface World extends Record<Exclude<Actor, 'anonymous'>, Person> {
+  server: TestServer
+}
+/** Makes what the request is about, anew for each actor, and says where it is. */
+type Arrange = (world: World, actor: Person) => Promise<Target> | Target
+
+let serial = 0
+const anAddress = () => `person${serial++}@example.com`
+const aVenue = { name: 'Vera', city: 'Groningen', country: 'NL', time_zone: 'Europe/Amsterdam' }
+
+async function make({ server, owner }: World, path: string, body: object): Promise<string> {
+  const answer = await server.call<{ id: string }>(`POST ${path}`, { token: owner.token, body })
+  if (answer.status !== 201) throw new Error(`${path}: ${answer.text}`)
+  return `${path}/${answer.body.id}`
+}
+async function deleted(world: World, path: string, body: object): Promise<string> {
+  const made = await make(world, path, body)
+  await world.server.call(`DELETE ${made}`, { token: world.owner.token })
+  return `${made}/restore`
+}
+const aShowOf: Arrange = async world => ({ path: await make(world, '/api/shows', aShow) })
+const aVenueOf: Arrange = async world => ({ path: await make(world, '/api/venues', aVenue) })
+const aMemberOf: Arrange = async world => ({
+  path: await make(world, '/api/users', { email: anAddress(), display_name: 'Mia', role: 'viewer' }),
+})
+const anInvitationOf: Arrange = async world => ({
+  path: await make(world, '/api/invitations', { email: anAddress(), role: 'viewer' }),
+})
+const categoryOf = async ({ server, owner }: World, kind: string): Promise<string> => {
+  const { body } = await server.call<{ items: { id: string }[] }>(
+    `GET /api/finance-categories?kind=${kind}`,
+    {
+      token: owner.token,
+    },
+  )
+  return body.items[0]?.id ?? ''
+}
+const aRecord = async (world: World) => ({
+  kind: 'income',
+  category_id: await categoryOf(world, 'income'),
+  booked_on: '2027-03-14',
+  amount_minor: 1250000,
+})
+const aRecordOf: Arrange = async world => ({
+  path: await make(world, '/api/finance-records', await aRecord(world)),
+})
+const aCategory = () => ({ kind: 'expense', name: `Category ${serial++}` })
+const aCategoryOf: Arrange = async world => ({
+  path: await make(world, '/api/finance-categories', aCategory()),
+})
+/** A file that has been uploaded, and as it is after the worker has checked it. */
+const anImportOf: Arrange = async ({ server, owner }) => {
+  const { body } = await server.call<{ id: string }>('POST /api/imports?resource=shows', {
+    token: owner.token,
+    body: 'title,artist,show_on\nSpring,The Gaslights,2027-05-01\n',
+    headers: { 'content-type': 'text/csv' },
+  })
+  await server.db.admin`update app.imports set status = 'checked' where id = ${body.id}`
+  return { path: `/api/imports/${body.id}` }
+}
+/** Of who asks, if they are one of the organization's and may have one, and else the owner's. */
+const anExportOf: Arrange = async ({ server, owner, stranger }, actor) => {
+  // One has five at a time.
+  await server.db.admin`update app.exports set status = 'cancelled'`
+  const ask = ({ token }: Person) =>
+    server.call<{ id: string }>('POST /api/analytics/export', {
+      token,
+      body: { resource: 'shows', format: 'csv' },
+    })
+  let made = await ask(actor.id === stranger.id ? owner : actor)
+  if (made.status !== 202) made = await ask(owner)
+  return { path: `/api/analytics/export/${made.body.id}` }
+}
+/** The link to a file, as it is after the worker has made it. */
+const aFileOf: Arrange = async world => {
+  const { path = '' } = await anExportOf(world, world.owner)
+  const { db, call, config } = world.server
+  const [made] = await db.admin<[{ key: string }]>`
+    update app.exports set status = 'ready', attempt = gen_random_uuid(), bytes = 4, sha256 = repeat('0', 64), expires_at = now() + interval '1 day'
+    where id = ${path.replace(/.*\//, '')} returning concat_ws('/', organization_id, id, attempt) as key`
+  await createStorage(config).put(made.key, Readable.from([Buffer.from('id\r\n')]))
+  const { body } = await call<{ link: string }>(`GET ${path}`, { token: world.owner.token })
+  return { path: body.link }
+}
+/** What waits of who asks; the five that one may have are taken back first. */
+const roomForExports: Arrange = async ({ server }) => {
+  await server.db.admin`update app.exports set status = 'cancelled'`
+  return { body: { resource: 'venues', format: 'csv' } }
+}
+const anItineraryOf: Arrange = async world => ({ path: await make(world, '/api/itineraries', anItinerary) })
+/** One of the parts of a new itinerary. */
+const partOf =
+  (kind: string): Arrange =>
+  async ({ server, owner }) => ({
+    path: `/api/${kind}/${(await makeTour(server, owner))[kind] ?? ''}`,
+  })
+const restoredPartOf =
+  (kind: string): Arrange =>
+  async (world, actor) => {
+    const { path = '' } = await partOf(kind)(world, actor)
+    await world.server.call(`DELETE ${path}`, { token: world.owner.token })
+    return { path: `${path}/restore` }
+  }
+/** What one belongs to: the stranger's is of their own organization. */
+const partFor =
+  (kind: string, parent: string, body: object): Arrange =>
+  async ({ server, owner, stranger }, actor) => {
+    const tour = await makeTour(server, actor.id === stranger.id ? stranger : owner)
+    return {
+      body: {
+        ...body,
+        [parent === 'itinerary-days' ? 'day_id' : parent === 'lodgings' ? 'lodging_id' : 'itinerary_id']:
+          tour[parent],
+      },
+      path: `/api/${kind}`,
+    }
+  }
+const aFeed = async ({ server }: World, { token }: Person) =>
+  (
+    await server.call<{ id: string; path: string }>('POST /api/calendar-feeds', {
+      token,
+      body: { name: 'Phone' },
+    })
+  ).body
+const published: Arrange = async (world, actor) => {
+  const { path = '' } = await partOf('itineraries')(world, actor)
+  await world.server.call(`POST ${path}/publish`, { token: world.owner.token, body: { note: null } })
+  return { path }
+}
+const aRole = () => ({ name: `Role ${serial++}`, permissions: ['shows.read'] })
+const aRoleOf: Arrange = async world => ({ path: await make(world, '/api/roles', aRole()) })
+const aBiCredentialOf: Arrange = async world => {
+  // There may be ten at a time.
+  await world.server.db.admin`update app.bi_credentials set revoked_at = now() where revoked_at is null`
+  return { path: await make(world, '/api/bi-credentials', { name: 'Metabase' }) }
+}
+const aHoldOf: Arrange = async world => ({
+  path: await make(world, '/api/legal-holds', { reason: 'A lawsuit' }),
+})
+/** Something that belongs to what another arrangement makes. */
+const under =
+  (arrange: Arrange, path: string, body?: object): Arrange =>
+  async (world, actor) => ({
+    path: `${(await arrange(world, actor)).path ?? ''}${path}`,
+    ...(body && { body }),
+  })
+/** What counts in the settlement of a show, by the last step of its path. */
+const parts: Record<string, object> = {
+  deals: { kind: 'flat', currency: 'EUR', guarantee_minor: 500_000 },
+  'ticket-tiers': { name: 'Stalls', price_minor: 3000, allotment: 600 },
+  costs: { name: 'PA', kind: 'fixed', amount_minor: 400_000 },
+  deposits: { paid_on: '2027-01-10', amount_minor: 250_000 },
+}
+/** One of them, or a settlement, of a show that was played and has a deal. */
+const ofAShow =
+  (path: string, body: object = parts[path] ?? {}): Arrange =>
+  async world => {
+    const show = await make(world, '/api/shows', { ...aShow, status: 'played' })
+    const deal = path === 'deals' ? '' : await make(world, `${show}/deals`, parts['deals'] ?? {})
+    const made = path === 'shows' ? deal : await make(world, `${show}/${path}`, body)
+    return { path: path === 'shows' ? show : made.replace(/.*(?=\/[\w-]+\/[\w-]+$)/, '/api') }
+  }
+const aPlayedShowOf = ofAShow('shows')
+const aSettlementOf = ofAShow('settlements', { reason: null })
+const aSettledShowOf: Arrange = async world => ({
+  path: await make(world, '/api/shows', { ...aShow, status: 'settled' }),
+})
+const deletedPartOf =
+  (kind: string): Arrange =>
+  async (world, actor) => {
+    const { path = '' } = await ofAShow(kind)(world, actor)
+    await world.server.call(`DELETE ${path}`, { token: world.owner.token })
+    return { path: `${path}/restore` }
+  }
+const anEventOf: Arrange = async ({ server, owner }) => {
+  const { body } = await server.call<{ items: { id: string }[] }>('GET /api/audit/events?limit=1', {
+    token: owner.token,
+  })
+  return { path: `/api/audit/events/${body.items[0]?.id ?? ''}` }
+}
+const theOrganization: Arrange = ({ owner }) => ({ path: `/api/organizations/${owner.organization}` })
+const withBody =
+  (arrange: Arrange, body: object): Arrange =>
+  async (world, actor) => ({ ...(await arrange(world, actor)), body })
+const only =
+  (body: () => object): Arrange =>
+  () => ({ body: body() })
+
+// Columns: anonymous, viewer, manager, admin, owner, custom, stranger, superadmin. Where the stranger gets more than
+// a 404, it is about the stranger's own organization or person.
+const everybody = [200, 200, 200, 200, 200, 200, 200, 200]
+const readers = [401, 200, 200, 200, 200, 200, 404, 200]
+type Line = [statuses: number[], arrange?: Arrange | undefined, needs?: 'fresh world']
+/** The seven lines of what counts in a settlement. */
+const linesOf = (kind: string, one: string): Record<string, Line> => ({
+  [`list${one}s`]: [readers, under(aShowOf, `/${kind}`)],
+  [`create${one}`]: [[401, 403, 201, 201, 201, 403, 404, 403], under(aShowOf, `/${kind}`, parts[kind])],
+  [`read${one}`]: [readers, ofAShow(kind)],
+  [`replace${one}`]: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(ofAShow(kind), parts[kind] ?? {})],
+  [`update${one}`]: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(ofAShow(kind), parts[kind] ?? {})],
+  [`delete${one}`]: [[401, 403, 403, 204, 204, 403, 404, 403], ofAShow(kind)],
+  [`restore${one}`]: [[401, 403, 403, 200, 200, 403, 404, 403], deletedPartOf(kind)],
+})
+export const table: Record<string, Line> = {
+  readLiveness: [everybody],
+  readReadiness: [everybody],
+  readProblemType: [everybody, () => ({ path: '/problems/not_found' })],
+
+  register: [
+    [201, 201, 201, 201, 201, 201, 201, 201],
+    only(() => ({ email: anAddress(), password, display_name: 'New', organization_name: 'Company' })),
+  ],
+  signIn: [everybody, ({ owner }) => ({ body: { email: owner.email, password } })],
+  refresh: [
+    everybody,
+    async ({ server, owner }) => ({
+      body: { refresh_token: (await signIn(server, owner.email)).refreshToken },
+    }),
+  ],
+  forgotPassword: [[202, 202, 202, 202, 202, 202, 202, 202], only(() => ({ email: anAddress() }))],
+  resetPassword: [
+    [204, 204, 204, 204, 204, 204, 204, 204],
+    async ({ server }) => {
+      const { email } = await register(server, 'Forgetful')
+      await server.call('POST /api/auth/password/forgot', { body: { email } })
+      return { body: { token: await mailedToken(server, 'reset_password', email), password } }
+    },
+  ],
+  verifyEmail: [
+    [204, 204, 204, 204, 204, 204, 204, 204],
+    async ({ server }) => {
+      const { email } = await register(server, 'Verified')
+      return { body: { token: await mailedToken(server, 'verify_email', email) } }
+    },
+  ],
+
+  readMe: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  updateMe: [[401, 200, 200, 200, 200, 200, 200, 200], only(() => ({ display_name: 'Renamed' }))],
+  listSessions: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  revokeSession: [
+    [401, 204, 204, 204, 204, 204, 204, 204],
+    async ({ server }, { email, token }) => {
+      await signIn(server, email)
+      const { body } = await server.call<{ items: { id: string; is_current: boolean }[] }>(
+        'GET /api/sessions',
+        { token },
+      )
+      return { path: `/api/sessions/${body.items.find(session => !session.is_current)?.id ?? ''}` }
+    },
+  ],
+  signOut: [[401, 204, 204, 204, 204, 204, 204, 204], undefined, 'fresh world'],
+  switchOrganization: [
+    [401, 200, 200, 200, 200, 200, 200, 200],
+    (_, { organization }) => ({ body: { organization_id: organization } }),
+  ],
+  changePassword: [
+    [401, 204, 204, 204, 204, 204, 204, 204],
+    only(() => ({ current_password: password, new_password: 'another horse and battery' })),
+    'fresh world',
+  ],
+  requestVerification: [[401, 202, 202, 202, 202, 202, 202, 202]],
+
+  listOrganizations: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  createOrganization: [[401, 201, 201, 201, 201, 201, 201, 201], only(() => ({ name: 'Another' }))],
+  acceptInvitation: [
+    [401, 200, 200, 200, 200, 200, 200, 200],
+    async ({ server }, { email }) => {
+      const host = await register(server, 'Host')
+      await server.call('POST /api/invitations', { token: host.token, body: { email, role: 'viewer' } })
+      return { body: { token: await mailedToken(server, 'invitation', email) } }
+    },
+  ],
+  readOrganization: [readers, theOrganization],
+  replaceOrganization: [
+    [401, 403, 403, 200, 200, 403, 404, 403],
+    withBody(theOrganization, { name: 'Renamed' }),
+  ],
+  deleteOrganization: [[401, 403, 403, 403, 204, 403, 404, 403], theOrganization, 'fresh world'],
+  // Who is not deleted with it, as a superadmin is not, has nothing to restore.
+  restoreOrganization: [
+    [401, 403, 403, 403, 200, 403, 404, 404],
+    async ({ server, owner }) => {
+      const path = `/api/organizations/${owner.organization}`
+      await server.call(`DELETE ${path}`, { token: owner.token })
+      return { path: `${path}/restore` }
+    },
+    'fresh world',
+  ],
+  transferOwnership: [
+    [401, 403, 403, 403, 200, 403, 404, 403],
+    ({ owner, admin }) => ({
+      path: `/api/organizations/${owner.organization}/transfer`,
+      body: { user_id: admin.id },
+    }),
+    'fresh world',
+  ],
+
+  listUsers: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  addUser: [
+    [401, 403, 403, 403, 201, 201, 201, 403],
+    only(() => ({ email: anAddress(), display_name: 'Added', role: 'viewer' })),
+  ],
+  readUser: [readers, aMemberOf],
+  changeUserRole: [[401, 403, 403, 403, 200, 403, 404, 403], withBody(aMemberOf, { role: 'manager' })],
+  removeUser: [[401, 403, 403, 403, 204, 204, 404, 403], aMemberOf],
+
+  createSupportToken: [
+    [401, 403, 403, 403, 403, 403, 403, 200],
+    ({ owner }) => ({ body: { organization_id: owner.organization } }),
+  ],
+  setRateLimit: [
+    [401, 403, 403, 403, 403, 403, 403, 403],
+    ({ owner }) => ({
+      path: `/api/support/organizations/${owner.organization}/rate-limit`,
+      body: { requests: 5, window_seconds: null, block_seconds: null },
+    }),
+  ],
+  listAllOrganizations: [[401, 403, 403, 403, 403, 403, 403, 200]],
+
+  listPermissions: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  listRoles: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  createRole: [[401, 403, 403, 403, 201, 201, 201, 403], only(aRole)],
+  readRole: [readers, aRoleOf],
+  updateRole: [
+    [401, 403, 403, 403, 200, 200, 404, 403],
+    withBody(aRoleOf, { permissions: ['members.read'] }),
+  ],
+  deleteRole: [[401, 403, 403, 403, 204, 204, 404, 403], aRoleOf],
+  restoreRole: [
+    [401, 403, 403, 403, 200, 200, 404, 403],
+    async world => ({ path: await deleted(world, '/api/roles', aRole()) }),
+  ],
+  assignRole: [[401, 403, 403, 403, 200, 200, 404, 403], under(aMemberOf, '/roles', { role_id: 'viewer' })],
+  unassignRole: [[401, 403, 403, 403, 204, 204, 404, 403], under(aMemberOf, '/roles/viewer')],
+  listUserPermissions: [readers, under(aMemberOf, '/permissions')],
+  setUserPermission: [
+    [401, 403, 403, 403, 200, 200, 404, 403],
+    under(aMemberOf, '/permissions/shows.read', { effect: 'deny' }),
+  ],
+  clearUserPermission: [
+    [401, 403, 403, 403, 204, 204, 404, 403],
+    async (world, actor) => {
+      const { path = '' } = await under(aMemberOf, '/permissions/shows.read')(world, actor)
+      await world.server.call(`PUT ${path}`, { token: world.owner.token, body: { effect: 'deny' } })
+      return { path }
+    },
+  ],
+  explainAccess: [
+    [401, 200, 200, 200, 200, 200, 200, 200],
+    only(() => ({ table: 'shows', command: 'select' })),
+  ],
+
+  listInvitations: [[401, 403, 403, 403, 200, 200, 200, 200]],
+  createInvitation: [
+    [401, 403, 403, 403, 201, 201, 201, 403],
+    only(() => ({ email: anAddress(), role: 'viewer' })),
+  ],
+  readInvitation: [[401, 403, 403, 403, 200, 200, 404, 200], anInvitationOf],
+  resendInvitation: [
+    [401, 403, 403, 403, 200, 200, 404, 403],
+    async (world, actor) => ({ path: `${(await anInvitationOf(world, actor)).path ?? ''}/resend` }),
+  ],
+  revokeInvitation: [[401, 403, 403, 403, 204, 204, 404, 403], anInvitationOf],
+
+  listVenues: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  createVenue: [[401, 403, 201, 201, 201, 403, 201, 403], only(() => aVenue)],
+  readVenue: [readers, aVenueOf],
+  replaceVenue: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(aVenueOf, aVenue)],
+  updateVenue: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(aVenueOf, { name: 'Renamed' })],
+  deleteVenue: [[401, 403, 403, 204, 204, 403, 404, 403], aVenueOf],
+  restoreVenue: [
+    [401, 403, 403, 200, 200, 403, 404, 403],
+    async world => ({ path: await deleted(world, '/api/venues', aVenue) }),
+  ],
+
+  listShows: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  createShow: [[401, 403, 201, 201, 201, 403, 201, 403], only(() => aShow)],
+  readShow: [readers, aShowOf],
+  replaceShow: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(aShowOf, { ...aShow, status: 'hold' })],
+  updateShow: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(aShowOf, { title: 'Renamed' })],
+  deleteShow: [[401, 403, 403, 204, 204, 403, 404, 403], aShowOf],
+  restoreShow: [
+    [401, 403, 403, 200, 200, 403, 404, 403],
+    async world => ({ path: await deleted(world, '/api/shows', aShow) }),
+  ],
+
+  ...linesOf('deals', 'Deal'),
+  ...linesOf('ticket-tiers', 'TicketTier'),
+  ...linesOf('costs', 'ShowCost'),
+  ...linesOf('deposits', 'Deposit'),
+  draftSettlement: [readers, under(aPlayedShowOf, '/settlement')],
+  listSettlements: [readers, under(aPlayedShowOf, '/settlements')],
+  createSettlement: [
+    [401, 403, 201, 201, 201, 403, 404, 403],
+    under(aPlayedShowOf, '/settlements', { reason: null }),
+  ],
+  readSettlement: [readers, aSettlementOf],
+  finalizeSettlement: [[401, 403, 403, 200, 200, 403, 404, 403], under(aSettlementOf, '/finalize')],
+  reopenSettlement: [
+    [401, 403, 403, 200, 200, 403, 404, 403],
+    under(aSettledShowOf, '/settlement/reopen', { reason: 'Twelve more tickets' }),
+  ],
+
+  listCurrencies: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  listFinanceCategories: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  createFinanceCategory: [[401, 403, 201, 201, 201, 403, 201, 403], only(aCategory)],
+  readFinanceCategory: [readers, aCategoryOf],
+  renameFinanceCategory: [
+    [401, 403, 200, 200, 200, 403, 404, 403],
+    async world => ({ ...(await aCategoryOf(world, world.owner)), body: { name: `Renamed ${serial++}` } }),
+  ],
+  deleteFinanceCategory: [[401, 403, 403, 204, 204, 403, 404, 403], aCategoryOf],
+  restoreFinanceCategory: [
+    [401, 403, 403, 200, 200, 403, 404, 403],
+    async world => ({ path: await deleted(world, '/api/finance-categories', aCategory()) }),
+  ],
+  listFinanceRecords: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  createFinanceRecord: [
+    [401, 403, 201, 201, 201, 403, 409, 403],
+    async world => ({ body: await aRecord(world) }),
+  ],
+  readFinanceRecord: [readers, aRecordOf],
+  replaceFinanceRecord: [
+    [401, 403, 200, 200, 200, 403, 404, 403],
+    async (world, actor) => ({
+      ...(await aRecordOf(world, actor)),
+      body: { ...(await aRecord(world)), status: 'actual' },
+    }),
+  ],
+  updateFinanceRecord: [
+    [401, 403, 200, 200, 200, 403, 404, 403],
+    withBody(aRecordOf, { payment_status: 'paid' }),
+  ],
+  deleteFinanceRecord: [[401, 403, 403, 204, 204, 403, 404, 403], aRecordOf],
+  restoreFinanceRecord: [
+    [401, 403, 403, 200, 200, 403, 404, 403],
+    async world => ({ path: await deleted(world, '/api/finance-records', await aRecord(world)) }),
+  ],
+  listFinancePeriods: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  closeFinancePeriod: [
+    [401, 403, 403, 200, 200, 403, 200, 403],
+    () => ({ path: `/api/finance-periods/${1900 + (serial++ % 299)}-01` }),
+  ],
+  reopenFinancePeriod: [
+    [401, 403, 403, 204, 204, 403, 404, 403],
+    async ({ server, owner }) => {
+      const path = `/api/finance-periods/${1900 + (serial++ % 299)}-02`
+      await server.call(`PUT ${path}`, { token: owner.token })
+      return { path }
+    },
+  ],
+
+  readFinanceFigures: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readCategoryFigures: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readShowProfits: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readShowFigures: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readDashboard: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readFreshness: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readReport: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readActivity: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  readIntegrations: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  refreshFigures: [[401, 403, 202, 202, 202, 403, 202, 403]],
+
+  // A file without a header is a file all the same; without one it is refused before anybody is asked.
+  createImport: [
+    [401, 403, 201, 201, 201, 403, 201, 403],
+    () => ({
+      path: '/api/imports?resource=shows',
+      body: 'title\n',
+      headers: { 'content-type': 'text/csv' },
+    }),
+  ],
+  listImports: [[401, 403, 200, 200, 200, 403, 200, 200]],
+  readImport: [[401, 403, 200, 200, 200, 403, 404, 200], anImportOf],
+  listImportProblems: [
+    [401, 403, 200, 200, 200, 403, 404, 200],
+    async (world, actor) => ({ path: `${(await anImportOf(world, actor)).path ?? ''}/problems` }),
+  ],
+  runImport: [[401, 403, 200, 200, 200, 403, 404, 403], under(anImportOf, '/run', { on_error: 'abort' })],
+  cancelImport: [[401, 403, 200, 200, 200, 403, 404, 403], under(anImportOf, '/cancel')],
+  exportShows: [[401, 403, 200, 200, 200, 403, 200, 403]],
+  exportVenues: [[401, 403, 200, 200, 200, 403, 200, 403]],
+  exportFinanceRecords: [[401, 403, 200, 200, 200, 403, 200, 403]],
+  exportEvents: [[401, 403, 403, 200, 200, 403, 200, 403]],
+  createExport: [[401, 403, 202, 202, 202, 403, 202, 403], roomForExports],
+  listExports: [[401, 403, 200, 200, 200, 403, 200, 200]],
+  // Only one's own, whoever may export.
+  readExport: [[401, 403, 200, 200, 200, 403, 404, 404], anExportOf],
+  cancelExport: [[401, 403, 200, 200, 200, 403, 404, 403], under(anExportOf, '/cancel')],
+  downloadExport: [everybody, aFileOf],
+  listItineraries: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  createItinerary: [[401, 403, 201, 201, 201, 403, 201, 403], only(() => anItinerary)],
+  // Drafts are nobody's but theirs who plan; a superadmin reads all.
+  readItinerary: [readers, published],
+  updateItinerary: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(anItineraryOf, { name: 'Renamed' })],
+  deleteItinerary: [[401, 403, 403, 204, 204, 403, 404, 403], anItineraryOf],
+  restoreItinerary: [[401, 403, 403, 200, 200, 403, 404, 403], restoredPartOf('itineraries')],
+  publishItinerary: [
+    [401, 403, 201, 201, 201, 403, 404, 403],
+    under(anItineraryOf, '/publish', { note: null }),
+  ],
+  listItineraryVersions: [readers, under(published, '/versions')],
+  readItineraryVersion: [readers, under(published, '/versions/1')],
+  readDaySheet: [readers, under(published, '/days/2027-03-14/sheet')],
+  ...Object.fromEntries(
+    (
+      [
+        [
+          'ItineraryDay',
+          'ItineraryDays',
+          'itinerary-days',
+          'itineraries',
+          { day_on: '2027-03-15', time_zone: 'Europe/Lisbon' },
+        ],
+        ['ScheduleItem', 'ScheduleItems', 'schedule-items', 'itinerary-days', anItem],
+        ['TravelSegment', 'TravelSegments', 'travel-segments', 'itineraries', aSegment],
+        ['Lodging', 'Lodgings', 'lodgings', 'itineraries', aLodging],
+        ['LodgingRoom', 'LodgingRooms', 'lodging-rooms', 'lodgings', { name: 'Single' }],
+        ['PartyMember', 'PartyMembers', 'party-members', 'itineraries', { name: 'Ola' }],
+        ['PartyGroup', 'PartyGroups', 'party-groups', 'itineraries', { name: 'Band' }],
+      ] as const
+    ).flatMap(([noun, plural, kind, parent, body]): [string, [number[], Arrange?]][] => [
+      [`list${plural}`, [[401, 403, 200, 200, 200, 403, 200, 200]]],
+      [`create${noun}`, [[401, 403, 201, 201, 201, 403, 201, 403], partFor(kind, parent, body)]],
+      [`read${noun}`, [[401, 403, 200, 200, 200, 403, 404, 200], partOf(kind)]],
+      [
+        `update${noun}`,
+        [
+          [401, 403, 200, 200, 200, 403, 404, 403],
+          withBody(partOf(kind), kind === 'party-groups' ? { name: 'New' } : { notes: 'New' }),
+        ],
+      ],
+      [`delete${noun}`, [[401, 403, 403, 204, 204, 403, 404, 403], partOf(kind)]],
+      [`restore${noun}`, [[401, 403, 403, 200, 200, 403, 404, 403], restoredPartOf(kind)]],
+    ]),
+  ),
+
+  readCalendar: [
+    [401, 200, 200, 200, 200, 200, 200, 200],
+    () => ({ path: '/api/calendar?from=2027-03-01&to=2027-03-31' }),
+  ],
+  listCalendarFeeds: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  // One's own; a superadmin is no member, and can have none.
+  createCalendarFeed: [[401, 201, 201, 201, 201, 201, 201, 403], only(() => ({ name: 'Phone' }))],
+  revokeCalendarFeed: [
+    [401, 204, 204, 204, 204, 204, 204, 404],
+    async (world, actor) => ({
+      path: `/api/calendar-feeds/${(await aFeed(world, actor === world.superadmin ? world.owner : actor)).id}`,
+    }),
+  ],
+  readCalendarFeed: [everybody, async world => ({ path: (await aFeed(world, world.owner)).path })],
+
+  // A superadmin is no member.
+  recordClientEvents: [
+    [401, 202, 202, 202, 202, 202, 202, 403],
+    only(() => ({ events: [{ id: randomUUID(), kind: 'page_view', name: 'shows/detail' }] })),
+  ],
+
+  listEvents: [[401, 403, 403, 200, 200, 403, 200, 200]],
+  readEvent: [[401, 403, 403, 200, 200, 403, 404, 200], anEventOf],
+  verifyEvents: [[401, 403, 403, 200, 200, 403, 200, 200]],
+  readEventRetention: [[401, 403, 403, 200, 200, 403, 200, 200]],
+  setEventRetention: [[401, 403, 403, 403, 200, 403, 200, 403], only(() => ({ days: 90 }))],
+
+  readRetention: [[401, 403, 403, 200, 200, 403, 200, 200]],
+  setRetention: [[401, 403, 403, 403, 200, 403, 200, 403], only(() => ({ deleted_days: 60 }))],
+  listLegalHolds: [[401, 403, 403, 200, 200, 403, 200, 200]],
+  listBiCredentials: [[401, 403, 403, 403, 200, 403, 200, 200]],
+  createBiCredential: [[401, 403, 403, 403, 201, 403, 201, 403], only(() => ({ name: 'Metabase' }))],
+  readBiCredential: [[401, 403, 403, 403, 200, 403, 404, 200], aBiCredentialOf],
+  rotateBiCredential: [[401, 403, 403, 403, 200, 403, 404, 403], under(aBiCredentialOf, '/rotate', {})],
+  revokeBiCredential: [[401, 403, 403, 403, 204, 403, 404, 403], aBiCredentialOf],
+  placeLegalHold: [[401, 403, 403, 403, 201, 403, 201, 403], only(() => ({ reason: 'A lawsuit' }))],
+  readLegalHold: [[401, 403, 403, 200, 200, 403, 404, 200], aHoldOf],
+  releaseLegalHold: [[401, 403, 403, 403, 200, 403, 404, 403], under(aHoldOf, '/release')],
+}
+
+/** Somebody with a grant to read all organizations, and a token for that of the owner. */
+async function superadminOf(server: TestServer, { organization }: Person): Promise<Person> {
+  const person = await register(server, 'Support')
+  await superadmin(server, person, null)
+  return superadmin(server, person, organization)
+}
+
+/** An organization with one member in each role, another one's owner, and a superadmin. */
+export async function newWorld(server: TestServer): Promise<World> {
+  const owner = await register(server, 'Owner')
+  return {
+    server,
+    owner,
+    viewer: await join(server, owner, 'viewer'),
+    manager: await join(server, owner, 'manager'),
+    admin: await join(server, owner, 'admin'),
+    custom: await joinAs(server, owner, customPermissions),
+    stranger: await register(server, 'Stranger'),
+    superadmin: await superadminOf(server, owner),
+  }
+}

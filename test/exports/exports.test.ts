@@ -1,0 +1,355 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { request as httpRequest } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { harmless } from '../../src/exports/csv.ts'
+import { aShow, join, joinAs, register, startServer, type TestServer, until } from '../support/helper.ts'
+import { outcome } from '../support/tokens.ts'
+
+const csv = { accept: 'text/csv' }
+const ndjson = { accept: 'application/x-ndjson' }
+
+/** Cells of CSV by RFC 4180, as Python's reader, which is not ours, understands them. */
+async function parsed(text: string): Promise<Record<string, string>[]> {
+  const program =
+    'import csv, json, sys, io; print(json.dumps(list(csv.DictReader(io.StringIO(sys.stdin.buffer.read().decode("utf-8-sig"), newline="")))))'
+  const running = promisify(execFile)('python3', ['-c', program], { maxBuffer: 1e8 })
+  running.child.stdin?.end(text)
+  return JSON.parse((await running).stdout) as Record<string, string>[]
+}
+
+async function record({ call }: TestServer, token: string, more: object) {
+  const { body } = await call<{ items: { id: string }[] }>('GET /api/finance-categories?kind=income', {
+    token,
+  })
+  const { status, text } = await call('POST /api/finance-records', {
+    token,
+    body: {
+      kind: 'income',
+      category_id: body.items[0]?.id,
+      booked_on: '2027-03-14',
+      amount_minor: 500,
+      ...more,
+    },
+  })
+  if (status !== 201) throw new Error(text)
+}
+
+/** Rows in SQL, because it takes many. */
+async function fill(
+  { db, call }: TestServer,
+  { organization, token }: { organization: string; token: string },
+  rows: number,
+) {
+  const { body } = await call<{ items: { id: string }[] }>('GET /api/finance-categories?kind=income', {
+    token,
+  })
+  await db.admin`
+    insert into app.finance_records (organization_id, kind, category_id, booked_on, amount_minor, currency, exchange_rate, base_currency, status, note)
+    select ${organization}, 'income', ${body.items[0]?.id ?? ''}, date '2027-01-01' + n % 300, n, 'USD', 1, 'USD', 'actual', repeat('note ', 20)
+    from generate_series(1, ${rows}::integer) n`
+}
+
+/** The server on a port, and a client that can stop reading. */
+async function listening(t: Test, server: TestServer) {
+  await server.app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = server.app.server.address() as AddressInfo
+  const busy = () => server.exportPool.stats().busy
+  const open = (token: string, accept = csv.accept) =>
+    new Promise<import('node:http').IncomingMessage>((resolve, reject) => {
+      const headers = { authorization: `Bearer ${token}`, accept }
+      const asked = httpRequest(
+        { port, host: '127.0.0.1', path: '/api/exports/finance-records', headers, agent: false },
+        resolve,
+      )
+      asked.on('error', reject).end()
+      t.teardown(() => asked.destroy())
+    })
+  return { open, busy, url: `http://127.0.0.1:${port}` }
+}
+
+t.test('an export', async t => {
+  const server = await startServer(t)
+  const { call, db } = server
+  const ana = await register(server, 'Ana')
+  const ben = await register(server, 'Ben')
+  const { token } = ana
+  const venue = { name: 'Vera', city: 'Groningen', country: 'NL', time_zone: 'Europe/Amsterdam' }
+  const { body: made } = await call<{ id: string }>('POST /api/venues', { token, body: venue })
+  const show = { ...aShow, venue_id: made.id, start_time: '20:30', fee_minor: 250_000, currency: 'EUR' }
+  await call('POST /api/shows', { token, body: { ...show, title: 'Größe, "so"', notes: 'One\r\nTwo' } })
+  await call('POST /api/shows', { token, body: { ...show, title: '=1+1', artist: '＠all', notes: '-5' } })
+  await call('POST /api/shows', { token, body: { ...aShow, status: 'hold' } })
+  await call('POST /api/shows', { token: ben.token, body: { ...aShow, title: 'Not Ana’s' } })
+  await record(server, token, { currency: 'EUR', exchange_rate: 123_456_789.123_456_78, note: '@SUM(A1)' })
+  await record(server, token, { counterparty: '+1 555', tax_minor: 5 })
+  const { body: gone } = await call<{ id: string }>('POST /api/venues', {
+    token,
+    body: { ...venue, name: 'Gone' },
+  })
+  await call(`DELETE /api/venues/${gone.id}`, { token })
+
+  await t.test('has the rows, words and values of the list, in each form', async t => {
+    for (const path of [
+      'shows',
+      'venues',
+      'finance-records',
+      'venues?deleted=only',
+      'shows?status=hold&sort=-title',
+      'shows?q=so',
+      'finance-records?from=2027-03-15',
+    ]) {
+      const { body } = await call<{ items: Record<string, unknown>[] }>(`GET /api/${path}`, { token })
+      const json = await call<{ items: object[]; next_cursor: null }>(`GET /api/exports/${path}`, { token })
+      t.strictSame(json.body, { items: body.items, next_cursor: null }, path)
+      const lines = (await call(`GET /api/exports/${path}`, { token, headers: ndjson })).text
+        .split('\n')
+        .filter(Boolean)
+      t.strictSame(
+        lines.map(line => JSON.parse(line) as object),
+        body.items,
+        `${path} as lines`,
+      )
+      const { text } = await call(`GET /api/exports/${path}`, { token, headers: csv })
+      const cells = (value: unknown) =>
+        value === null ? '' : typeof value === 'number' ? String(value) : harmless(value as string)
+      const expected = body.items.map(item =>
+        Object.fromEntries(Object.entries(item).map(([name, value]) => [name, cells(value)])),
+      )
+      const found = await parsed(text)
+      t.strictSame(found.map(sorted), expected.map(sorted), `${path} as CSV`)
+      t.match(text, /^[a-z_,]+\r\n/)
+      t.ok(text.endsWith('\r\n') && !text.endsWith('\r\n\r\n'), 'each line ends once')
+    }
+  })
+
+  await t.test('of events has their changes as JSON', async t => {
+    const { text } = await call('GET /api/exports/events?action=show.create', { token, headers: csv })
+    const [event] = await parsed(text)
+    t.match(JSON.parse(event?.['changes'] ?? ''), { new: { artist: 'The Gaslights' } })
+    t.equal(event?.['actor_name'], 'Ana')
+  })
+
+  await t.test('computes nothing in a spreadsheet, and leaves numbers alone', async t => {
+    for (const [text, cell] of [
+      ['=1', "'=1"],
+      ['+1', "'+1"],
+      ['-1', "'-1"],
+      ['@a', "'@a"],
+      ['\t=1', "'\t=1"],
+      ['\r1', "'\r1"],
+      ['\n1', "'\n1"],
+      ['＝1', "'＝1"],
+      ['＋1', "'＋1"],
+      ['－1', "'－1"],
+      ['＠1', "'＠1"],
+      ['a=1', 'a=1'],
+      ['', ''],
+    ] as const)
+      t.equal(harmless(text), cell)
+    const [first, second] = await parsed(
+      (await call('GET /api/exports/shows?q=%3D1', { token, headers: csv })).text,
+    )
+    t.match(first, { title: "'=1+1", artist: "'＠all", notes: "'-5", fee_minor: '250000' })
+    t.equal(second, undefined)
+  })
+
+  await t.test('begins with a mark if that is wanted, also an empty one, which has its header', async t => {
+    for (const path of ['shows', 'shows?from=2150-01-01']) {
+      const marked = (
+        await call(`GET /api/exports/${path}${path.includes('?') ? '&' : '?'}bom=true`, {
+          token,
+          headers: csv,
+        })
+      ).text
+      const plain = (await call(`GET /api/exports/${path}`, { token, headers: csv })).text
+      t.equal(marked, `\uFEFF${plain}`)
+    }
+    t.match(
+      (await call('GET /api/exports/shows?from=2150-01-01', { token, headers: csv })).text,
+      /^id,title,[a-z_,]+\r\n$/,
+    )
+  })
+
+  await t.test('is chosen by Accept, and refused in any other form or method', async t => {
+    const type = async (accept?: string) =>
+      (await call('GET /api/exports/shows', { token, headers: accept === undefined ? {} : { accept } }))
+        .headers['content-type']
+    t.equal(await type(), 'application/json; charset=utf-8')
+    t.equal(await type('*/*'), 'application/json; charset=utf-8')
+    t.equal(await type('text/*'), 'text/csv; charset=utf-8')
+    t.equal(await type('text/csv;q=0.5, application/x-ndjson'), 'application/x-ndjson; charset=utf-8')
+    t.equal(
+      outcome(await call('GET /api/exports/shows', { token, headers: { accept: 'text/html' } })),
+      '406 not_acceptable',
+    )
+    t.equal(outcome(await call('GET /api/exports/shows?status=unheard', { token })), '400 validation')
+    t.equal(
+      outcome(await call('GET /api/exports/shows?limit=5', { token })),
+      '400 validation',
+      'it has no pages',
+    )
+    t.equal(outcome(await call('GET /api/exports/shows?from=2027-02-30', { token })), '400 validation')
+    const { headers } = await call('GET /api/exports/finance-records', { token, headers: csv })
+    t.match(headers['content-disposition'], /^attachment; filename="finance-records-\d{4}-\d\d-\d\d\.csv"$/)
+    t.match(headers, { 'cache-control': 'no-store', vary: /Accept/, 'x-content-type-options': 'nosniff' })
+  })
+
+  await t.test('takes exports.run and the permission to read', async t => {
+    const viewer = await join(server, ana, 'viewer')
+    t.equal(outcome(await call('GET /api/exports/shows', { token: viewer.token })), '403 permission_denied')
+    const clerk = await joinAs(server, ana, ['exports.run', 'shows.read'])
+    t.equal((await call('GET /api/exports/shows', { token: clerk.token })).status, 200)
+    for (const path of ['finance-records', 'events', 'shows?deleted=only'])
+      t.equal(
+        outcome(await call(`GET /api/exports/${path}`, { token: clerk.token })),
+        '403 permission_denied',
+        path,
+      )
+  })
+
+  await t.test('is an event when it begins and when it ends', async t => {
+    await call('GET /api/exports/shows?status=hold', { token, headers: csv })
+    const events = await db.admin<
+      { action: string; actor_id: string; changes: { new: object }; resource_id: string }[]
+    >`
+      select action, actor_id, changes, resource_id from app.event_log
+      where resource_id = (
+        select resource_id from app.event_log where action = 'export.stream' and changes -> 'new' -> 'filters' ->> 'status' = 'hold' and changes -> 'new' ->> 'format' = 'csv'
+        order by occurred_at desc limit 1)
+      order by occurred_at`
+    const [begin, end] = events
+    t.match(begin, {
+      action: 'export.stream',
+      actor_id: ana.id,
+      changes: { new: { resource: 'shows', format: 'csv', filters: { status: 'hold' } } },
+    })
+    t.match(end, {
+      action: 'export.stream_end',
+      resource_id: begin?.resource_id,
+      changes: { new: { rows: 1, is_whole: true } },
+    })
+  })
+
+  await t.test('counts as use of an integration', async t => {
+    const used = async () => {
+      const { body } = await call<{ integrations: { kind: string; name: string }[] }>(
+        'GET /api/analytics/integrations',
+        { token },
+      )
+      return body.integrations.find(({ kind, name }) => kind === 'export' && name === 'shows') as
+        { calls: number; rows: number; errors: number } | undefined
+    }
+    const before = await used()
+    await call('GET /api/exports/shows?status=hold', { token, headers: csv })
+    t.match(await used(), {
+      calls: (before?.calls ?? 0) + 1,
+      rows: (before?.rows ?? 0) + 1,
+      errors: before?.errors ?? 0,
+    })
+  })
+})
+
+const sorted = (row: object) => Object.fromEntries(Object.entries(row).sort(([a], [b]) => (a < b ? -1 : 1)))
+
+t.test('a long export', async t => {
+  const server = await startServer(t, { EXPORT_STREAMS: '4' })
+  const { db } = server
+  const ana = await register(server, 'Ana')
+  await fill(server, ana, 30_000)
+  const { open, busy, url } = await listening(t, server)
+  const ended = async (isWhole: boolean) => {
+    const found = async () =>
+      (
+        await db.admin`select from app.event_log where action = 'export.stream_end' and changes -> 'new' -> 'is_whole' = ${db.admin.json(isWhole)}`
+      ).count
+    await until(async () => (await found()) > 0)
+  }
+
+  await t.test(
+    'holds a connection while it is read, and gives it back when the client goes away',
+    async t => {
+      const answer = await open(ana.token)
+      t.equal(answer.statusCode, 200)
+      t.equal(busy(), 1)
+      answer.destroy()
+      await until(() => busy() === 0)
+      await ended(false)
+      await until(
+        async () =>
+          (
+            await db.admin`select from pg_stat_activity where application_name = 'callboard test export' and state <> 'idle'`
+          ).count === 0,
+      )
+    },
+  )
+
+  await t.test('ends when the one who reads it may not any more', async t => {
+    const manager = await join(server, ana, 'manager')
+    const answer = await open(manager.token)
+    await server.call(`DELETE /api/users/${manager.id}`, { token: ana.token })
+    await until(() => busy() === 0, 15)
+    await t.rejects(async () => {
+      for await (const piece of answer as AsyncIterable<Buffer>) t.ok(piece.length > 0)
+    })
+  })
+
+  await t.test('is one of so many at a time, and leaves the others their connections', async t => {
+    const [first, second] = [await open(ana.token), await open(ana.token, ndjson.accept)]
+    const third = await open(ana.token)
+    t.equal(third.statusCode, 503)
+    t.match(third.headers, { 'retry-after': /^\d+$/ })
+    const other = await open((await register(server, 'Ben')).token)
+    t.equal(other.statusCode, 200, 'of an organization half of all')
+    other.destroy()
+    const shows = await fetch(`${url}/api/shows`, { headers: { authorization: `Bearer ${ana.token}` } })
+    t.equal(shows.status, 200)
+    let lines = 0
+    for await (const piece of first as AsyncIterable<Buffer>) lines += piece.toString().split('\n').length - 1
+    t.equal(lines, 30_001)
+    second.destroy()
+    await until(() => busy() === 0)
+    await ended(true)
+  })
+
+  await t.test('that breaks off does not look like a whole one', async t => {
+    const answer = await open(ana.token)
+    const read = async () => {
+      for await (const piece of answer as AsyncIterable<Buffer>)
+        if (piece.length > 0)
+          await db.admin`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'callboard test export' and state <> 'idle'`
+    }
+    await t.rejects(read(), { code: 'ECONNRESET' })
+    t.notOk(answer.complete)
+    await until(() => busy() === 0)
+  })
+
+  await t.test('whose connection breaks while the reader rests ends when that one reads on', async t => {
+    for (const accept of [csv.accept, ndjson.accept]) {
+      const answer = await open(ana.token, accept)
+      answer.pause()
+      // Until as much has been read ahead as will be.
+      await setTimeout(200)
+      await db.admin`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'callboard test export' and state <> 'idle'`
+      await setTimeout(50)
+      await t.rejects(async () => {
+        for await (const piece of answer as AsyncIterable<Buffer>) t.ok(piece.length > 0)
+      })
+      await until(() => busy() === 0)
+    }
+  })
+
+  await t.test('is cut off when it takes longer than it may', async t => {
+    const hasty = await startServer(t, { EXPORT_DEADLINE: '1' })
+    const ben = await register(hasty, 'Ben')
+    await fill(hasty, ben, 30_000)
+    const slow = await listening(t, hasty)
+    const answer = await slow.open(ben.token)
+    await until(() => slow.busy() === 0)
+    await t.rejects(async () => {
+      for await (const piece of answer as AsyncIterable<Buffer>) t.ok(piece.length > 0)
+    })
+  })
+})

@@ -1,0 +1,414 @@
+import fastCheck from 'fast-check'
+import t, { type Test } from 'tap'
+import { startWorker } from '../../src/jobs/worker.ts'
+import { type Answer, join, joinAs, type Person, register, startServer, until } from '../support/helper.ts'
+import { startServerProcess } from '../support/server-process.ts'
+import { outcome } from '../support/tokens.ts'
+
+interface Import extends Record<string, unknown> {
+  id: string
+  status: string
+  failure: string | null
+}
+interface BadLine {
+  line: number
+  problems: { column: string; reason: string }[]
+}
+
+/** A company whose books are in euros, a worker, and short ways to import. */
+async function office(t: Test) {
+  const server = await startServer(t)
+  const { call, db, config, app } = server
+  const owner = await register(server, 'Ana')
+  const { token } = owner
+  await call(`PUT /api/organizations/${owner.organization}`, {
+    token,
+    body: { name: 'Northlight', currency: 'EUR', time_zone: 'Europe/Berlin' },
+  })
+  const start = () => startWorker(config, db.url('callboard_worker'), () => 'http://localhost', app.log, [])
+  let worker = start()
+  t.teardown(() => worker.stop())
+  const upload = (text: string | Buffer, query = 'resource=finance_records', as: Person = owner) =>
+    call<Import>(`POST /api/imports?${query}`, {
+      token: as.token,
+      body: text,
+      headers: { 'content-type': 'text/csv' },
+    })
+  const read = async (id: string) => (await call<Import>(`GET /api/imports/${id}`, { token })).body
+  const settled = async (id: string, ...statuses: string[]) => {
+    let found = await read(id)
+    await until(async () => statuses.includes((found = await read(id)).status), 30)
+    return found
+  }
+  const check = async (text: string | Buffer, query?: string) => {
+    const { status, body, text: why } = await upload(text, query)
+    if (status !== 201) throw new Error(why)
+    return settled(body.id, 'checked', 'failed')
+  }
+  const problemsOf = async (id: string) =>
+    (await call<{ items: BadLine[] }>(`GET /api/imports/${id}/problems?limit=200`, { token })).body.items
+  const run = (id: string, on_error = 'abort', as: Person = owner) =>
+    call<Import>(`POST /api/imports/${id}/run`, { token: as.token, body: { on_error } })
+  const enter = async (text: string | Buffer, on_error = 'abort', query?: string) => {
+    const { id } = await check(text, query)
+    const answer = await run(id, on_error)
+    if (answer.status !== 200) throw new Error(answer.text)
+    return settled(id, 'done', 'failed')
+  }
+  const list = async (path: string) =>
+    (await call<{ items: Record<string, unknown>[] }>(`GET ${path}?limit=200`, { token })).body.items
+  const records = () => list('/api/finance-records')
+  return {
+    ...{ server, owner, token, call, upload, read, settled, check, problemsOf, run, enter, records, list },
+    stop: () => worker.stop(),
+    start: () => (worker = start()),
+  }
+}
+
+t.test('a file', async t => {
+  const { check, enter, records, list, problemsOf, call, token, run, settled } = await office(t)
+
+  await t.test('of finance records is checked, and entered when it is run', async t => {
+    const found = await check(
+      'Booked On,Kind,Category,Amount,Currency,Exchange Rate,Tax,Status,Payment Status,Counterparty,Note\r\n' +
+        '2027-03-14,income,Guarantee,"1,250.50",EUR,,100.00,actual,paid,"Paradiso, Amsterdam","Two\nlines"\r\n' +
+        '2027-03-15,expense,TRAVEL,12345,JPY,0.0062,,planned,,,\r\n',
+    )
+    t.match(found, {
+      status: 'checked',
+      lines: 2,
+      bad_lines: 0,
+      existing: 0,
+      delimiter: ',',
+      decimal: 'point',
+      encoding: 'utf-8',
+    })
+    t.equal((await records()).length, 0, 'nothing has been entered yet')
+    t.match((await run(found.id)).body, { status: 'queued' })
+    t.match(await settled(found.id, 'done'), { created: 2, existing: 0, lines_done: 2, failure: null })
+    t.match(await records(), [
+      {
+        booked_on: '2027-03-14',
+        kind: 'income',
+        category_name: 'Guarantee',
+        amount_minor: 125050,
+        tax_minor: 10000,
+        currency: 'EUR',
+        base_amount_minor: 125050,
+        status: 'actual',
+        payment_status: 'paid',
+        counterparty: 'Paradiso, Amsterdam',
+        note: 'Two\nlines',
+        external_ref: null,
+      },
+      { currency: 'JPY', amount_minor: 12345, base_amount_minor: 7654, status: 'planned' },
+    ])
+  })
+
+  await t.test('of a German spreadsheet is understood without being told', async t => {
+    const text =
+      'booked_on;category;amount;counterparty\n14.3.2028;Künstler;1.234,50;Café Größe\n1.4.2028;Künstler;-99,9;\n'
+    await call('POST /api/finance-categories', { token, body: { kind: 'income', name: 'Künstler' } })
+    await call('POST /api/finance-categories', { token, body: { kind: 'expense', name: 'Künstler' } })
+    const done = await enter(Buffer.from(text, 'latin1'))
+    t.match(done, { status: 'done', created: 2, delimiter: ';', decimal: 'comma', encoding: 'windows-1252' })
+    const entered = (await records()).filter(record => String(record['booked_on']).startsWith('2028'))
+    t.match(entered, [
+      { booked_on: '2028-03-14', kind: 'income', amount_minor: 123450, counterparty: 'Café Größe' },
+      { booked_on: '2028-04-01', kind: 'expense', amount_minor: 9990, counterparty: null },
+    ])
+  })
+
+  const encodings: [name: string, encode: (text: string) => Buffer][] = [
+    ['utf-8', text => Buffer.from(`\uFEFF${text}`)],
+    ['utf-16le', text => Buffer.from(`\uFEFF${text}`, 'utf16le')],
+    ['utf-16be', text => Buffer.from(`\uFEFF${text}`, 'utf16le').swap16()],
+  ]
+  for (const [encoding, encode] of encodings)
+    await t.test(`with the mark of ${encoding} is read as such`, async t => {
+      const found = await check(encode('booked_on\tcategory\tamount\n2027-01-02\tGuarantee\t1\n'))
+      t.match(found, { status: 'checked', encoding, delimiter: '\t', lines: 1, bad_lines: 0 })
+    })
+
+  await t.test('of shows finds venues by their names', async t => {
+    const venue = { name: 'Vera', city: 'Groningen', country: 'NL', time_zone: 'Europe/Amsterdam' }
+    await call('POST /api/venues', { token, body: venue })
+    await call('POST /api/venues', { token, body: { ...venue, name: 'Odeon' } })
+    await call('POST /api/venues', { token, body: { ...venue, name: 'Odeon', city: 'Zwolle' } })
+    const text =
+      'title,artist,show_on,venue,city,start_time,doors_time,status,capacity,tickets_sold,fee,notes,external_ref\n' +
+      'Spring,The Gaslights,2027-05-01,vera,,20:30,19:00,confirmed,500,120,2500.00,Load-in,A1\n' +
+      'Spring,The Gaslights,2027-05-02,Odeon,Zwolle,,,,,,,,A2\n' +
+      'Spring,The Gaslights,2027-05-03,Odeon,,,,,,,,,A3\n' +
+      'Spring,The Gaslights,2027-05-04,Nowhere,,,,,,,,,A4\n'
+    const found = await check(text, 'resource=shows&source=agency')
+    t.match(await problemsOf(found.id), [
+      { line: 4, problems: [{ column: 'venue', reason: /several/ }] },
+      { line: 5, problems: [{ column: 'venue', reason: /no such venue/ }] },
+    ])
+    await run(found.id, 'skip')
+    t.match(await settled(found.id, 'done', 'failed'), { created: 2 })
+    t.match(await list('/api/shows'), [
+      {
+        title: 'Spring',
+        venue_name: 'Vera',
+        fee_minor: 250000,
+        currency: 'EUR',
+        source: 'agency',
+        external_ref: 'A1',
+        start_time: '20:30',
+      },
+      { venue_city: 'Zwolle', status: 'inquiry' },
+    ])
+  })
+
+  const bad: [cells: string, column: string, reason: RegExp][] = [
+    [',Guarantee,1,,,,,,', 'booked_on', /must be a day/],
+    ['2027-02-29,Guarantee,1,,,,,,', 'booked_on', /no day/],
+    ['14/03/2027,Guarantee,1,,,,,,', 'booked_on', /no day/],
+    ['1899-01-01,Guarantee,1,,,,,,', 'booked_on', /no day/],
+    ['2030-05-05,Guarantee,1,,,,,,', 'booked_on', /closed/],
+    ['2027-03-14,,1,,,,,,', 'category', /must be a category/],
+    ['2027-03-14,Nothing,1,,,,,,', 'category', /no category of this name for income/],
+    ['2027-03-14,Guarantee,,,,,,,', 'amount', /must be an amount/],
+    ['2027-03-14,Guarantee,a lot,,,,,,', 'amount', /no number/],
+    ['2027-03-14,Guarantee,"1,5",,,,,,', 'amount', /no number with a decimal point/],
+    ['2027-03-14,Guarantee,1.005,,,,,,', 'amount', /EUR has 2 decimals/],
+    ['2027-03-14,Guarantee,99999999999999999,,,,,,', 'amount', /too large/],
+    ['2027-03-14,Guarantee,-1,income,,,,,', 'amount', /negative/],
+    ['2027-03-14,Guarantee,1,gift,,,,,', 'kind', /income or expense/],
+    ['2027-03-14,Guarantee,1,,ABC,2,,,', 'currency', /no such currency/],
+    ['2027-03-14,Guarantee,1,,USD,,,,', 'exchange_rate', /needs its rate to EUR/],
+    ['2027-03-14,Guarantee,1,,EUR,2,,,', 'exchange_rate', /itself is 1/],
+    ['2027-03-14,Guarantee,1,,USD,0,,,', 'exchange_rate', /no positive number/],
+    ['2027-03-14,Guarantee,1,,,,2,,', 'tax', /no part of the amount/],
+    ['2027-03-14,Guarantee,1,,,,,maybe,', 'status', /planned, committed/],
+    ['2027-03-14,Guarantee,1,,,,,,01980c5e-8c5e-7b4a-9d59-3f1de6a3c111', 'show_id', /no such show/],
+    ['2027-03-14,Guarantee,1,,,,,,,,more', '', /more cells/],
+  ]
+  await t.test('says of every bad line what is wrong in which column', async t => {
+    await call('PUT /api/finance-periods/2030-05', { token })
+    const header = 'booked_on,category,amount,kind,currency,exchange_rate,tax,status,show_id\n'
+    const found = await check(
+      `${header}${bad.map(([cells]) => `${cells}\n`).join('')}`,
+      'resource=finance_records&decimal=point',
+    )
+    t.match(found, { lines: bad.length, bad_lines: bad.length })
+    const lines = await problemsOf(found.id)
+    for (const [n, [cells, column, reason]] of bad.entries())
+      t.match(lines[n], { line: n + 2, problems: [{ column, reason }] }, cells)
+    const [first] = (
+      await call<{ items: BadLine[]; next_cursor: string }>(`GET /api/imports/${found.id}/problems?limit=1`, {
+        token,
+      })
+    ).body.items
+    t.equal(first?.line, 2)
+    const { body } = await call<{ items: BadLine[]; next_cursor: string | null }>(
+      `GET /api/imports/${found.id}/problems?limit=200&cursor=2`,
+      { token },
+    )
+    t.equal(body.items.length, bad.length - 1)
+    t.equal(body.next_cursor, null)
+    t.equal(outcome(await run(found.id, 'abort')), '409 import_has_bad_lines')
+  })
+
+  const unreadable: [text: string, why: RegExp][] = [
+    ['\n\n', /empty/],
+    ['booked_on,category\n2027-01-01,Guarantee\n', /amount or amount_minor is missing/],
+    ['booked_on,category,amount,colour\n', /“colour” is not known/],
+    ['booked_on,category,amount,amount\n', /amount is there twice/],
+    ['booked_on,category,amount\n2027-01-01,"Guarantee,1\n', /From line 2 on it is no CSV/],
+  ]
+  for (const [text, why] of unreadable)
+    await t.test(`that cannot be read fails with a reason: ${why}`, async t => {
+      t.match(await check(text), { status: 'failed', failure: why })
+    })
+
+  await t.test(
+    'imported again leaves alone what is there, and what the file has twice is entered once',
+    async t => {
+      const text =
+        'booked_on,category,amount,external_ref\n2027-06-01,Guarantee,1,R1\n2027-06-02,Guarantee,2,R2\n2027-06-03,Guarantee,3,R1\n'
+      const first = await check(text, 'resource=finance_records&source=bank')
+      t.match(first, { lines: 3, bad_lines: 1, existing: 0 })
+      t.match(await problemsOf(first.id), [
+        { line: 4, problems: [{ column: 'external_ref', reason: 'Line 2 has the same.' }] },
+      ])
+      await run(first.id, 'skip')
+      t.match(await settled(first.id, 'done', 'failed'), { created: 2 })
+      const before = (await records()).length
+      const again = await check(`${text}2027-06-04,Guarantee,4,R4\n`, 'resource=finance_records&source=bank')
+      t.match(again, { existing: 2 })
+      await run(again.id, 'skip')
+      t.match(await settled(again.id, 'done', 'failed'), { created: 1, existing: 2 })
+      t.equal((await records()).length, before + 1)
+    },
+  )
+})
+
+t.test('an import', async t => {
+  const { server, owner, upload, check, run, settled, call, token, records, read, stop, start } =
+    await office(t)
+  const { db } = server
+  const text = 'booked_on,category,amount\n2027-03-14,Guarantee,1\n2027-03-15,Guarantee,2\n'
+
+  await t.test('is all or nothing when the table refuses a line after all', async t => {
+    const { id } = await check(text)
+    await call('PUT /api/finance-periods/2027-03', { token })
+    await run(id)
+    t.match(await settled(id, 'done', 'failed'), {
+      status: 'failed',
+      created: 0,
+      failure: 'The books of 2027-03 are closed.',
+    })
+    t.equal((await records()).length, 0)
+    await call('DELETE /api/finance-periods/2027-03', { token })
+    t.equal(outcome(await run(id)), '409 import_not_checked', 'what has failed is uploaded again')
+  })
+
+  await t.test('needs the permission to write what is imported, at each step', async t => {
+    const viewer = await join(server, owner, 'viewer')
+    t.equal(outcome(await upload(text, undefined, viewer)), '403 permission_denied')
+    const clerk = await joinAs(server, owner, ['imports.run', 'finance.read', 'organization.read'])
+    t.equal(
+      outcome(await upload(text, undefined, clerk)),
+      '403 permission_denied',
+      'imports.run alone is not enough',
+    )
+    const manager = await join(server, owner, 'manager')
+    const { body } = await upload(text, undefined, manager)
+    await settled(body.id, 'checked')
+    await stop()
+    t.equal((await run(body.id, 'abort', manager)).status, 200)
+    await call(`PATCH /api/users/${manager.id}`, { token, body: { role: 'viewer' } })
+    start()
+    t.match(await settled(body.id, 'failed', 'done'), { status: 'failed', failure: /may not do it any more/ })
+    t.equal((await records()).length, 0)
+  })
+
+  await t.test('can be given up, and then enters nothing', async t => {
+    const { id } = await check(text)
+    t.match((await call(`POST /api/imports/${id}/cancel`, { token })).body, { status: 'cancelled' })
+    t.equal(outcome(await call(`POST /api/imports/${id}/cancel`, { token })), '409 import_ended')
+    t.equal(outcome(await run(id)), '409 import_not_checked')
+    t.equal((await db.admin`select from app.import_lines where import_id = ${id}`).count, 0)
+    t.equal((await records()).length, 0)
+  })
+
+  await t.test('is another organization’s business', async t => {
+    const { id } = await check(text)
+    const ben = await register(server, 'Ben')
+    for (const request of [
+      `GET /api/imports/${id}`,
+      `GET /api/imports/${id}/problems`,
+      `POST /api/imports/${id}/cancel`,
+    ] as const)
+      t.equal(outcome(await call(request, { token: ben.token })), '404 not_found', request)
+    t.equal(outcome(await run(id, 'abort', ben)), '404 not_found')
+  })
+
+  await t.test('takes a file, of a certain size at most', async t => {
+    const post = (body: string | undefined, headers: Record<string, string>) =>
+      call('POST /api/imports?resource=shows', { token, ...(body !== undefined && { body }), headers })
+    t.equal(outcome(await post(undefined, {})), '400 bad_request')
+    t.equal(outcome(await post('', { 'content-type': 'text/csv' })), '400 bad_request')
+    t.equal(outcome(await post('{}', { 'content-type': 'application/json' })), '415 unsupported_media_type')
+    const small = await startServer(t, { IMPORT_LIMIT: '1024' })
+    const cleo = await register(small, 'Cleo')
+    const big = (size: number) =>
+      small.call('POST /api/imports?resource=shows', {
+        token: cleo.token,
+        body: 'x'.repeat(size),
+        headers: { 'content-type': 'text/csv' },
+      })
+    t.equal((await big(1024)).status, 201)
+    t.equal(outcome(await big(1025)), '413 payload_too_large')
+  })
+
+  await t.test('is made once with an Idempotency-Key', async t => {
+    const post = (body: string): Promise<Answer<Import>> =>
+      call('POST /api/imports?resource=finance_records', {
+        token,
+        body,
+        headers: { 'content-type': 'text/csv', 'idempotency-key': 'march' },
+      })
+    const [one, two] = [await post(text), await post(text)]
+    t.equal(one.body.id, two.body.id)
+    t.equal(outcome(await post(`${text}\n`)), '409 idempotency_key_reused')
+    t.ok(await read(one.body.id))
+  })
+
+  await t.test('leaves an event for every record, in the name of who ran it', async t => {
+    const { id } = await check(text)
+    await run(id)
+    await settled(id, 'done')
+    const events = await call<{ items: { actor_id: string; action: string }[] }>(
+      'GET /api/audit/events?action=finance_record.create&limit=10',
+      { token },
+    )
+    t.equal(events.body.items.length, 2)
+    t.ok(events.body.items.every(({ actor_id }) => actor_id === owner.id))
+  })
+})
+
+t.test('a worker that is killed in the middle leaves nothing, and the next one enters all', async t => {
+  const { server, owner, token, upload, settled, run, read, call, stop, start } = await office(t)
+  const { db } = server
+  await stop()
+  const killed = startServerProcess(
+    t,
+    { NODE_ENV: 'test', WORKER_DATABASE_URL: db.url('callboard_worker') },
+    'src/worker.ts',
+  )
+  const lines = 8000
+  const text = Array.from({ length: lines }, (_, n) => `2027-01-01,Guarantee,${n}\n`).join('')
+  const { id } = (await upload(`booked_on,category,amount\n${text}`)).body
+  await settled(id, 'checked')
+  await run(id)
+  await until(async () => {
+    const { status, lines_done } = await read(id)
+    return status === 'running' && Number(lines_done) >= 1000
+  }, 30)
+  killed.child.kill('SIGKILL')
+  await killed.ended
+  const count = async () =>
+    (await db.admin`select from app.finance_records where organization_id = ${owner.organization}`).count
+  await until(
+    async () =>
+      (
+        await db.admin`select from pg_stat_activity where application_name = 'callboard worker' and datname = current_database()`
+      ).count === 0,
+  )
+  t.match(await read(id), { status: 'running', created: 0 })
+  t.equal(await count(), 0, 'nothing is half imported')
+  // What a living worker does once this one has been silent for long enough.
+  await db.admin`update graphile_worker._private_jobs set locked_at = null, locked_by = null`
+  start()
+  t.match(await settled(id, 'done', 'failed'), { status: 'done', created: lines, lines_done: lines })
+  t.equal(await count(), lines)
+  t.equal((await call(`GET /api/imports/${id}`, { token })).status, 200)
+})
+
+t.test('numbers survive being written in either way', async t => {
+  const { enter, records } = await office(t)
+  const amounts = fastCheck.sample(fastCheck.bigInt({ min: 0n, max: 9_007_199_254_740_991n }), {
+    numRuns: 100,
+    seed: 7,
+  })
+  const written = (amount: bigint, thousands: string, decimal: string) => {
+    const whole = (amount / 100n).toString().replace(/\B(?=(\d{3})+$)/g, thousands)
+    return `"${whole}${decimal}${(amount % 100n).toString().padStart(2, '0')}"`
+  }
+  const file = (year: number, thousands: string, decimal: string) =>
+    `booked_on;category;amount;external_ref\n${amounts
+      .map((amount, n) => `${year}-01-01;Guarantee;${written(amount, thousands, decimal)};${year}-${n}\n`)
+      .join('')}`
+  t.match(await enter(file(2027, '.', ',')), { status: 'done', created: 100, decimal: 'comma' })
+  t.match(await enter(file(2028, ',', '.')), { status: 'done', created: 100, decimal: 'point' })
+  const found = await records()
+  for (const year of ['2027', '2028'])
+    for (const [n, amount] of amounts.entries()) {
+      const record = found.find(item => item['external_ref'] === `${year}-${n}`)
+      if (record) t.equal(record['amount_minor'], Number(amount))
+    }
+})

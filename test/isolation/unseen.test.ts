@@ -1,0 +1,136 @@
+import { randomUUID } from 'node:crypto'
+import t from 'tap'
+import { type Answer, join, register, startServer } from '../support/helper.ts'
+import { fieldsOf, operationsOf, pathOf, withField } from '../support/operations.ts'
+import { kindOf, sessionOf, thingsOf } from '../support/things.ts'
+import { outcome } from '../support/tokens.ts'
+
+/** An answer without what must differ: the id of the request. */
+const comparable = ({ status, body, headers }: Answer) =>
+  JSON.stringify([status, { ...body, instance: '' }, headers['content-type'], headers['etag']])
+
+t.test('what one may not see', async t => {
+  const server = await startServer(t)
+  const { app, call, db } = server
+  const ana = await register(server, 'Ana')
+  const ben = await register(server, 'Ben')
+  const mine = await thingsOf(server, ana)
+  // A month is everybody's.
+  const theirs = Object.fromEntries(
+    Object.entries(await thingsOf(server, ben)).filter(([kind]) => kind !== 'finance-periods'),
+  )
+  const operations = operationsOf(app)
+  const closed = operations.filter(({ isOpen }) => !isOpen)
+  const colleague = await join(server, ana, 'viewer')
+  const hidden: Record<string, Record<string, string>> = {
+    sessions: { "a colleague's": await sessionOf(server, colleague) },
+    users: { 'somebody who left': await leaver() },
+    roles: { deleted: await deletedOf('roles') },
+    shows: { deleted: await deletedOf('shows') },
+    deals: { deleted: await deletedOf('deals') },
+    'ticket-tiers': { deleted: await deletedOf('ticket-tiers') },
+    costs: { deleted: await deletedOf('costs') },
+    deposits: { deleted: await deletedOf('deposits') },
+    venues: { deleted: await deletedOf('venues') },
+    invitations: { revoked: await deletedOf('invitations') },
+  }
+  async function leaver() {
+    const { id } = await join(server, ana, 'viewer', 'Leaver')
+    await call(`DELETE /api/users/${id}`, { token: ana.token })
+    return id
+  }
+  async function deletedOf(kind: string) {
+    const id = (await thingsOf(server, ana))[kind] ?? ''
+    const answer = await call(`DELETE /api/${kind}/${id}`, { token: ana.token })
+    if (answer.status !== 204) throw new Error(answer.text)
+    return id
+  }
+
+  // To who is no superadmin all organizations are alike: 403, whether there is one or not.
+  for (const operation of closed.filter(o => o.path.includes('{id}') && !o.tags.includes('support'))) {
+    const { id, method, body, parameters } = operation
+    await t.test(`${id} says the same of what is hidden and of what is not there`, async t => {
+      const kind = kindOf(operation)
+      const others = {
+        nothing: randomUUID(),
+        "another organization's": theirs[kind] ?? '',
+        ...(!id.startsWith('restore') && hidden[kind]),
+      }
+      const preconditions = parameters.some(({ name }) => name === 'if-match')
+        ? [{}, { 'if-match': '*' }]
+        : [{}]
+      const answers: string[] = []
+      for (const headers of preconditions) {
+        for (const [what, other] of Object.entries(others)) {
+          const answer = await call(`${method} ${pathOf(operation, () => other)}`, {
+            token: ana.token,
+            headers,
+            ...(body && { body: body.example }),
+          })
+          t.equal(outcome(answer), '404 not_found', what)
+          answers.push(comparable(answer))
+        }
+      }
+      t.equal(new Set(answers).size, 1, 'to the letter')
+    })
+  }
+
+  await t.test("another organization's name in the address is as unknown as any", async t => {
+    const [{ slug } = { slug: '' }] = await db.admin<{ slug: string }[]>`
+      select slug from app.organizations where id = ${ben.organization}`
+    const answers = []
+    for (const name of [slug, 'no-such-company', ben.organization, randomUUID()])
+      answers.push(await call(`GET /api/organizations/${name}`, { token: ana.token }))
+    t.strictSame(answers.map(outcome), Array(4).fill('404 not_found'))
+    t.equal(new Set(answers.map(comparable)).size, 1)
+  })
+
+  await t.test(
+    "a field that refers to what is another organization's is as one that refers to nothing",
+    async t => {
+      // Whatever a field may refer to: each kind of thing is tried in each.
+      let fields = 0
+      for (const operation of operations) {
+        const { id, method, body } = operation
+        for (const [at, schema] of body ? fieldsOf(body.schema) : []) {
+          if (schema.format !== 'uuid' && !schema.anyOf?.some(({ format }) => format === 'uuid')) continue
+          fields++
+          const ask = async (value: string) => {
+            const example = withField(body?.example, ['invitation_token'], undefined)
+            const request = withField(example, at, value) as object
+            const path = pathOf(operation, () => mine[kindOf(operation)] ?? '')
+            return call(`${method} ${path}`, {
+              token: operation.isOpen ? undefined : ana.token,
+              body: request,
+            })
+          }
+          const unknown = await ask(randomUUID())
+          // The explanation is that there is nothing; and the id of a client's event refers to nothing.
+          t.ok(
+            unknown.status >= 400 || ['explainAccess', 'recordClientEvents'].includes(id),
+            `${id} ${at.join('.')}: ${outcome(unknown)}`,
+          )
+          for (const [kind, other] of Object.entries(theirs))
+            t.equal(comparable(await ask(other)), comparable(unknown), `${id} ${at.join('.')}: ${kind}`)
+        }
+      }
+      t.ok(fields > 3)
+    },
+  )
+
+  await t.test("a filter by what is another organization's finds nothing", async t => {
+    for (const operation of closed) {
+      for (const { name, schema } of operation.parameters.filter(p => p.in === 'query')) {
+        if (schema.format !== 'uuid') continue
+        const ask = async (id: string) =>
+          (await call(`GET ${operation.path}?${name}=${id}`, { token: ana.token })).body
+        const none = await ask(randomUUID())
+        // What is no list has sums of nothing.
+        if (operation.id === 'readActivity') t.match(none, { totals: { events: 0 }, by_user: [] })
+        else t.strictSame(none, { items: [], next_cursor: null }, `${operation.id} ${name}`)
+        for (const other of Object.values(theirs))
+          t.strictSame(await ask(other), none, `${operation.id} ${name}`)
+      }
+    }
+  })
+})

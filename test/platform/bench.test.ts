@@ -1,0 +1,175 @@
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import postgres from 'postgres'
+import t from 'tap'
+import { startEmbedded } from '../../src/database/embedded.ts'
+import { withUrl } from '../../src/database/provision.ts'
+import { run } from '../support/program.ts'
+
+interface Measure {
+  rate: number
+  p50?: number
+  p99?: number
+  cpu: Record<'server' | 'postgres' | 'client', number | null>
+  done: number
+  failed: number
+}
+interface Report {
+  size: { organizations: number; shows: number }
+  works: { name: string }[]
+  contenders: { name: string }[]
+  megabytes: Record<string, number>
+  secondsToFirstAnswer: number
+  summaries: { work: string; contender: string; rate: number; spread: number; failed: number }[]
+  results: { work: string; contender: string; rounds: Measure[] }[]
+}
+
+// Most of it is starting servers, which takes its time on a machine that has other work.
+t.setTimeout(600_000)
+const folder = await mkdtemp(join(tmpdir(), 'callboard-bench-test-'))
+await chmod(folder, 0o755)
+t.teardown(() => rm(folder, { recursive: true, force: true }))
+process.env['DATA_DIR'] = folder
+const bench = (...args: string[]) => run('npm', 'run', '--silent', 'bench', '--', ...args)
+const json = join(folder, 'bench.json')
+const brief = ['--small', '--seconds', '1', '--warm-up', '0.3', '--people', '5', '--json', json]
+const report = async () => JSON.parse(await readFile(json, 'utf8')) as Report
+
+t.test('the benchmark fills a database and measures Callboard and the limit', async t => {
+  const works = ['list', 'create', 'sign-in']
+  const { code, output } = await bench(
+    ...brief,
+    '--rounds',
+    '2',
+    '--only',
+    [...works, 'limit', 'callboard'].join(),
+  )
+  t.equal(code, 0, output)
+  t.match(output, /^\| list of 50 shows +\| Callboard +\|/m)
+  t.match(output, /^In memory at the end: Callboard \d+ MB\.$/m)
+  t.match(output, /^Round 2 of 2, 100 %: /m)
+  const { summaries, results, ...made } = await report()
+  t.same(made.size, { organizations: 50, shows: 10_000 })
+  t.same(
+    made.works.map(work => work.name),
+    works,
+  )
+  t.ok(made.secondsToFirstAnswer > 0)
+  t.ok((made.megabytes['callboard'] ?? 0) > 20)
+  const measured = results.map(({ work, contender }) => `${work} ${contender}`)
+  // What a sign-in asks PostgreSQL cannot be asked twice.
+  t.same(
+    measured,
+    works.flatMap(work =>
+      work === 'sign-in' ? [`${work} callboard`] : [`${work} limit`, `${work} callboard`],
+    ),
+  )
+  for (const { work, contender, rounds } of results) {
+    t.equal(rounds.length, 2, work)
+    for (const { rate, cpu, done, failed, p50 = 1, p99 = 1 } of rounds) {
+      t.equal(failed, 0, `${work}: all that ${contender} answers is what it should be`)
+      t.ok(rate > 0 && done > 0 && p50 > 0 && p99 >= p50, `${work}, ${contender}`)
+      // A round of one second, as exactly as a clock on a busy machine can say.
+      t.ok(Math.abs(done / rate - 1) < 0.5, `${done} in a second is ${rate}`)
+      t.ok((cpu.postgres ?? 0) > 0 && (cpu.client ?? 0) > 0)
+      if (contender === 'callboard') t.ok((cpu.server ?? 0) > 0)
+    }
+    const [a = 0, b = 0] = rounds.map(({ rate }) => rate)
+    const summary = summaries.find(other => other.work === work && other.contender === contender)
+    t.ok(Math.abs((summary?.rate ?? 0) - (a + b) / 2) < 1e-6)
+    t.ok(Math.abs((summary?.spread ?? 0) - Math.abs(a - b) / ((a + b) / 2)) < 1e-6)
+  }
+})
+
+t.test('it finds the database again, and asks PostgreSQL without pgbench, too', async t => {
+  const { code, output } = await bench(
+    ...brief,
+    '--rounds',
+    '1',
+    '--only',
+    'one,limit,no-rls,unsigned',
+    '--loop',
+  )
+  t.equal(code, 0, output)
+  t.match(output, /^Found callboard_bench_50_10000/m)
+  const { results } = await report()
+  t.equal(results.length, 3)
+  for (const { rounds } of results) for (const { done, failed } of rounds) t.ok(done > 0 && failed === 0)
+})
+
+t.test('it says what it does not know', async t => {
+  for (const wrong of [
+    ['--only', 'lists'],
+    ['--rounds', 'many'],
+  ]) {
+    const { code, output } = await bench(...wrong)
+    t.equal(code, 2, wrong.join(' '))
+    t.match(output, /npm run bench -- \[--small\]/)
+  }
+})
+
+t.test('the rows are such as the application makes', async t => {
+  const embedded = await startEmbedded({ root: join(folder, 'bench'), port: 0 })
+  const sql = postgres(withUrl(embedded.adminUrl, { database: 'callboard_bench_50_10000' }), {
+    max: 1,
+    onnotice: () => {},
+  })
+  t.teardown(async () => {
+    await sql.end()
+    await embedded.stop()
+    if (!embedded.dataDir.startsWith(folder))
+      await rm(dirname(embedded.dataDir), { recursive: true, force: true })
+  })
+  await t.test('every constraint holds, though no trigger looked', async t => {
+    const constraints = await sql<{ name: string; statement: string }[]>`
+      select conrelid::regclass || '.' || conname as name,
+        format('alter table %s drop constraint %I, add constraint %2$I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) as statement
+      from pg_constraint where contype in ('f', 'c') and conparentid = 0 and conislocal
+        and connamespace in ('app'::regnamespace, 'app_private'::regnamespace) order by 1`
+    t.ok(constraints.length > 100)
+    for (const { name, statement } of constraints)
+      await sql
+        .begin(async tx => {
+          await tx.unsafe(statement)
+          throw new Error('undo')
+        })
+        .catch((error: unknown) => t.equal((error as Error).message, 'undo', name))
+    t.same(await sql`select indexrelid::regclass from pg_index where not indisvalid or not indisready`, [])
+  })
+
+  await t.test('there is what was said there would be, and nothing is left of the measurements', async t => {
+    const [counts] = await sql`
+      select (select count(*)::integer from app.shows) as shows, (select count(*)::integer from app.finance_records) as finance_records,
+        (select count(*)::integer from app.event_log) as events, (select count(*)::integer from app.event_log_default) as without_a_month,
+        (select max(n)::integer from (select count(*) as n from app.shows group by organization_id) s) as most,
+        (select count(*)::integer from app.event_seals) as seals`
+    t.match(counts, { shows: 10_000, finance_records: 30_000, without_a_month: 0, most: 1000 })
+    // Five for each show, but for how many of the people work for two.
+    t.ok(Math.abs(Number(counts?.['events']) - 50_000) < 200)
+  })
+
+  await t.test('what an event says is what the trigger would have said', async t => {
+    // One that was changed is what it was when it was entered, changed.
+    const [changed] = await sql<[{ changes: { old: object; new: object } }]>`
+      select changes from app.event_log where action = 'show.update' and changes -> 'new' ? 'fee_minor' limit 1`
+    t.match(changed.changes, { old: { status: 'inquiry', fee_minor: null }, new: { fee_minor: Number } })
+    await sql
+      .begin(async tx => {
+        const [show] = await tx<[{ id: string; changes: object }]>`
+          select e.resource_id as id, e.changes, app_private.set_context(s.created_by, s.created_by, s.organization_id)
+          from app.event_log e join app.shows s on s.organization_id = e.organization_id and s.id = e.resource_id
+          where e.action = 'show.create' and s.version = 1 limit 1`
+        await tx`create temp table kept as select * from app.shows where id = ${show.id}`
+        await tx`set local session_replication_role = replica`
+        await tx`delete from app.shows where id = ${show.id}`
+        await tx`set local session_replication_role = origin`
+        await tx`insert into app.shows select * from kept`
+        const [logged] = await tx<[{ changes: object }]>`
+          select changes from app.event_log where action = 'show.create' and resource_id = ${show.id} order by occurred_at desc limit 1`
+        t.same(show.changes, logged.changes)
+        throw new Error('undo')
+      })
+      .catch((error: unknown) => t.equal((error as Error).message, 'undo'))
+  })
+})

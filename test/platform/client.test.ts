@@ -1,0 +1,121 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { password, register, startServer } from '../support/helper.ts'
+import { root, run } from '../support/program.ts'
+
+/** A program of somebody who knows the API from its document only. A line that must not compile says so. */
+const program = `
+import createClient from 'openapi-fetch'
+import type { components, paths } from './api.ts'
+
+type Show = components['schemas']['Show']
+
+const [baseUrl = '', email = '', password = ''] = process.argv.slice(2)
+const client = createClient<paths>({ baseUrl })
+
+const refused = await client.POST('/api/auth/sign-in', { body: { email, password: 'guessed' } })
+if (refused.error === undefined) throw new Error('a guessed password is taken')
+const problem: components['schemas']['Problem'] = refused.error
+
+const signedIn = await client.POST('/api/auth/sign-in', { body: { email, password } })
+if (signedIn.error) throw new Error(signedIn.error.detail)
+const headers = { authorization: \`Bearer \${signedIn.data.access_token}\` }
+
+const created = await client.POST('/api/shows', {
+  headers,
+  body: { title: 'Spring Tour', artist: 'The Gaslights', show_on: '2027-03-14', status: 'hold', capacity: null },
+})
+if (created.error) throw new Error(created.error.detail)
+const show: Show = created.data
+
+const changed = await client.PATCH('/api/shows/{id}', {
+  params: { path: { id: show.id }, header: { 'if-match': created.response.headers.get('etag') ?? '' } },
+  headers,
+  body: { tickets_sold: 820 },
+})
+if (changed.error) throw new Error(changed.error.detail)
+
+const listed = await client.GET('/api/shows', {
+  params: { query: { status: 'hold', sort: '-show_on', limit: 10 } },
+  headers,
+})
+if (listed.error) throw new Error(listed.error.detail)
+const shows: Show[] = listed.data.items
+const sold: number[] = shows.map(item => item.tickets_sold)
+
+console.log(JSON.stringify({ problem, show, shows, sold }))
+
+async function neverCalled() {
+  // @ts-expect-error a show has a title
+  await client.POST('/api/shows', { body: { artist: 'The Gaslights', show_on: '2027-03-14' } })
+  // @ts-expect-error there is no such status
+  await client.POST('/api/shows', { body: { title: '', artist: '', show_on: '', status: 'sold' } })
+  // @ts-expect-error a show has no colour
+  console.log(show.colour)
+  // @ts-expect-error a fee may be null
+  console.log(show.fee_minor + 1)
+  // @ts-expect-error the id is in the path
+  await client.GET('/api/shows/{id}', {})
+  // @ts-expect-error there is no such path
+  await client.GET('/api/concerts', {})
+}
+void neverCalled
+`
+
+/** As strict as TypeScript gets. */
+const tsconfig = {
+  compilerOptions: {
+    strict: true,
+    noUncheckedIndexedAccess: true,
+    exactOptionalPropertyTypes: true,
+    target: 'es2022',
+    module: 'nodenext',
+    types: ['node'],
+    skipLibCheck: true,
+    rewriteRelativeImportExtensions: true,
+    rootDir: '.',
+    outDir: 'out',
+  },
+  files: ['program.ts'],
+}
+
+t.test('a client that is generated from the served document works', async t => {
+  const server = await startServer(t)
+  const url = await server.app.listen({ host: '127.0.0.1', port: 0 })
+  const ana = await register(server, 'Ana')
+
+  // Within the checkout, so that the program finds openapi-fetch.
+  await mkdir(join(root, '.data'), { recursive: true })
+  const folder = await mkdtemp(join(root, '.data/client-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  await writeFile(join(folder, 'package.json'), '{ "type": "module" }')
+  await writeFile(join(folder, 'program.ts'), program)
+  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(tsconfig))
+
+  await t.test('it is generated', async t => {
+    const api = join(folder, 'api.ts')
+    t.match(await run('node_modules/.bin/openapi-typescript', `${url}/openapi.json`, '-o', api), {
+      code: 0,
+    })
+  })
+  await t.test('a program with it compiles, and what the document forbids does not', async t => {
+    t.same(await run('node_modules/.bin/tsc', '-p', folder), { code: 0, output: '' })
+  })
+  await t.test('the program signs in, creates a show and finds it in the list', async t => {
+    const { code, output } = await run(
+      process.execPath,
+      join(folder, 'out/program.js'),
+      url,
+      ana.email,
+      password,
+    )
+    t.equal(code, 0, output)
+    t.match(JSON.parse(output), {
+      problem: { type: '/problems/invalid_credentials', status: 401 },
+      show: { title: 'Spring Tour', status: 'hold', tickets_sold: 0 },
+      shows: [{ title: 'Spring Tour', status: 'hold', tickets_sold: 820 }],
+      sold: [820],
+    })
+  })
+})

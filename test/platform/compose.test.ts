@@ -1,0 +1,173 @@
+// The container setup, as far as it can be shown without containers: its files agree with each
+// other and with the program. compose-init.test.ts runs what the first start of the database runs.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { Config, readConfig } from '../../src/config.ts'
+import { versionProblem } from '../../src/database/safety.ts'
+import { networks, read, root, type Service, services, text, volumes } from '../support/compose.ts'
+
+const dockerfile = read('Dockerfile').replaceAll('\\\n', '')
+const instructions = (name: string) =>
+  [...dockerfile.matchAll(new RegExp(`^\\s*${name} (.*)$`, 'gm'))].map(([, rest = '']) => rest.trim())
+
+const secrets = {
+  POSTGRES_PASSWORD: 'of-the-superuser',
+  CALLBOARD_API_PASSWORD: 'of-the-api',
+  CALLBOARD_MIGRATOR_PASSWORD: 'of-the-migrator',
+  CALLBOARD_WORKER_PASSWORD: 'of-the-worker',
+  CALLBOARD_SUPPORT_PASSWORD: 'of-support',
+  JWT_SECRET: 'a key of thirty-two characters or more',
+  PUBLIC_URL: 'https://callboard.example.com',
+}
+
+/** What docker compose makes of ${NAME:?reason} and ${NAME:-default}; an empty variable is like none. */
+function interpolate(value: string, env: Record<string, string>): string {
+  return value.replace(/\$\{(\w+):([?-])([^}]*)\}/g, (_, name: string, operator: string, rest: string) => {
+    const given = env[name] ?? ''
+    if (given === '' && operator === '?') throw new Error(`${name}: ${rest}`)
+    return given === '' ? rest : given
+  })
+}
+const environment = (service: Service, env: Record<string, string>) =>
+  Object.fromEntries(
+    Object.entries(service.environment).map(([name, value]) => [name, interpolate(value, env)]),
+  )
+
+t.test('PostgreSQL is of a version that a production server accepts', async t => {
+  const [name, tag = ''] = services.postgres.image.split(':')
+  const [major = 0, minor = 0] = tag.split('.').map(Number)
+  t.equal(name, 'postgres')
+  t.match(tag, /^18\.\d+$/)
+  t.equal(versionProblem(major * 10_000 + minor), undefined)
+})
+
+t.test('every secret is asked for, none has a default', async t => {
+  const named = [...text.matchAll(/\$\{(\w+)(:.)?/g)]
+  t.ok(named.length > 0)
+  for (const [, name = '', operator] of named) {
+    if (/PASSWORD|SECRET/.test(name)) t.equal(operator, ':?', name)
+  }
+  for (const service of Object.values(services))
+    for (const [name, value] of Object.entries(service.environment)) {
+      if (/PASSWORD|SECRET/.test(name)) t.match(value, /^\$\{\w+:\?[^}]+\}$/, name)
+      if (name.endsWith('DATABASE_URL') && name !== 'BI_DATABASE_URL')
+        t.match(value, /^postgres:\/\/\w+:\$\{\w+:\?[^}]+\}@/, name)
+    }
+  for (const name of Object.keys(secrets)) {
+    const rest = { ...secrets, [name]: '' }
+    t.throws(
+      () => Object.values(services).map(service => environment(service, rest)),
+      { message: new RegExp(`^${name}: .`) },
+      `${name} is needed`,
+    )
+  }
+})
+
+t.test('the settings are ones that the program has, and enough for production', async t => {
+  for (const service of [services.api, services.worker, services.migrate])
+    for (const name of Object.keys(service.environment)) t.ok(name in Config.properties, name)
+  const config = readConfig(environment(services.api, secrets))
+  t.equal(config.NODE_ENV, 'production')
+  t.equal(config.JWT_SECRET, secrets.JWT_SECRET)
+  t.equal(readConfig(environment(services.worker, secrets), 'worker').SMTP_URL, undefined)
+  const image = readConfig(
+    Object.fromEntries(
+      instructions('ENV')
+        .flatMap(line => line.split(' '))
+        .map(pair => pair.split('=') as [string, string])
+        .filter(([name]) => name !== 'NODE_ENV'),
+    ),
+  )
+  t.equal(image.HOST, '0.0.0.0')
+  t.same(services.api.ports, [`127.0.0.1:\${PORT:-${image.PORT}}:${image.PORT}`])
+  t.ok(services.worker.volumes?.includes(`mail:${image.DATA_DIR}`))
+})
+
+t.test('each login gets the password that the database was given for it', async t => {
+  const given = environment(services.postgres, secrets)
+  const used = {
+    ...environment(services.api, secrets),
+    ...environment(services.worker, secrets),
+    ...environment(services.migrate, secrets),
+  }
+  for (const name of ['DATABASE_URL', 'WORKER_DATABASE_URL', 'MIGRATOR_DATABASE_URL']) {
+    const url = new URL(used[name] ?? '')
+    t.equal(url.password, given[`${url.username.toUpperCase()}_PASSWORD`], url.username)
+    t.equal(url.pathname.slice(1), given['POSTGRES_DB'])
+    t.equal(url.hostname, 'postgres')
+  }
+})
+
+t.test('everything waits for what it needs, and tells how it is', async t => {
+  t.match(services.postgres.healthcheck?.test, ['CMD', 'pg_isready', /^--host=127\.0\.0\.1$/])
+  t.same(services.migrate.depends_on, { postgres: { condition: 'service_healthy' } })
+  for (const service of [services.api, services.worker])
+    t.same(service.depends_on, {
+      migrate: { condition: 'service_completed_successfully' },
+      postgres: { condition: 'service_healthy' },
+    })
+  t.match(instructions('HEALTHCHECK').join(), '/readyz')
+  t.equal(services.api.healthcheck, undefined)
+  t.same(services.worker.healthcheck, { disable: true }, 'it answers nothing')
+})
+
+t.test('the program runs without rights that it does not need', async t => {
+  t.same(instructions('USER'), ['node'])
+  for (const service of [services.api, services.worker, services.migrate]) {
+    t.equal(service.read_only, true)
+    t.same(service.tmpfs, ['/tmp'])
+    t.same(service.cap_drop, ['ALL'])
+  }
+  for (const service of Object.values(services)) t.same(service.security_opt, ['no-new-privileges:true'])
+  t.equal(networks['database']?.internal, true)
+  t.same(services.postgres.networks, ['database'])
+  t.equal(services.postgres.ports, undefined)
+})
+
+t.test('the image has what it runs, and runs what npm does', async t => {
+  const { scripts, engines } = JSON.parse(read('package.json')) as {
+    scripts: Record<string, string>
+    engines: { node: string }
+  }
+  t.match(instructions('FROM'), [/^node:\d+-slim$/])
+  const node = Number(/\d+/.exec(instructions('FROM').join())?.[0])
+  t.ok(node >= Number(/\d+/.exec(engines.node)?.[0]), engines.node)
+  t.equal((JSON.parse(instructions('CMD').at(-1) ?? '') as string[]).join(' '), scripts['start'])
+  t.equal(services.migrate.command?.join(' '), scripts['migrate'])
+  t.equal(services.worker.command?.join(' '), scripts['worker'])
+  const sources = instructions('COPY').flatMap(line => line.split(' ').slice(0, -1))
+  for (const source of sources) t.ok(existsSync(join(root, source)), source)
+  const [first, ...kept] = read('.dockerignore')
+    .split('\n')
+    .filter(line => line !== '' && !line.startsWith('#'))
+  t.equal(first, '*')
+  t.same(
+    kept.filter(line => line.startsWith('!')).sort(),
+    sources.map(source => `!${source}`).sort(),
+    'nothing else is sent to the builder',
+  )
+})
+
+t.test(
+  'Metabase is there for who asks for it, of one version, and reaches nothing but PostgreSQL and its users',
+  async t => {
+    const { metabase, ...others } = services
+    t.same(metabase.profiles, ['metabase'])
+    for (const [name, { profiles }] of Object.entries(others)) t.equal(profiles, undefined, name)
+    t.match(metabase.image, /^metabase\/metabase:v0\.\d+\.\d+\.\d+$/)
+    t.same(metabase.ports, ['127.0.0.1:${METABASE_PORT:-3001}:3000'])
+    t.same(metabase.networks, ['database', 'outside'])
+    for (const mount of metabase.volumes ?? []) t.ok((mount.split(':')[0] ?? '') in volumes, mount)
+    t.notMatch(Object.keys(metabase.environment).join(), /PASS|SECRET|URL/, 'it gets no login from here')
+  },
+)
+
+t.test('what is mounted exists', async t => {
+  for (const mount of services.postgres.volumes ?? []) {
+    const [source = ''] = mount.split(':')
+    if (source.startsWith('./')) t.ok(existsSync(join(root, source)), source)
+    else t.ok(source in volumes, source)
+  }
+  t.ok(services.postgres.volumes?.includes('postgres:/var/lib/postgresql'))
+})

@@ -1,0 +1,80 @@
+import t from 'tap'
+import { prove } from '../../src/accounts/password.ts'
+import { Problem, toProblem } from '../../src/http/problem.ts'
+
+/** An error as postgres.js passes it on. */
+const fromPostgres = (code: string, more: object = {}) =>
+  Object.assign(new Error('said by PostgreSQL'), { code, severity_local: 'ERROR', ...more })
+
+t.test('an error of PostgreSQL becomes a problem', async t => {
+  const cases: [what: string, error: Error, status: number, problem: string][] = [
+    [
+      'of our own, with its status in the code',
+      Object.assign(fromPostgres('PT409'), { message: 'last_owner' }),
+      409,
+      'last_owner',
+    ],
+    [
+      'refused by a policy',
+      fromPostgres('42501', { routine: 'ExecWithCheckOptions' }),
+      403,
+      'permission_denied',
+    ],
+    [
+      'for a missing grant, which is our mistake',
+      fromPostgres('42501', { routine: 'aclcheck_error' }),
+      500,
+      'internal',
+    ],
+    [
+      'of a constraint with a name',
+      fromPostgres('23514', { constraint_name: 'shows_doors_before_start' }),
+      422,
+      'shows_doors_before_start',
+    ],
+    [
+      'of a check nobody has named',
+      fromPostgres('23514', { constraint_name: 'some_check' }),
+      422,
+      'unprocessable',
+    ],
+    ['of a missing value', fromPostgres('23502'), 422, 'unprocessable'],
+    ['of a key nobody has named', fromPostgres('23505', { constraint_name: 'some_key' }), 409, 'conflict'],
+    ['of a reference', fromPostgres('23503'), 409, 'conflict'],
+    ['of an exclusion', fromPostgres('23P01'), 409, 'conflict'],
+    ['of a value that is none of the column’s', fromPostgres('22008'), 400, 'invalid_value'],
+    ['of a statement that took too long', fromPostgres('57014'), 503, 'database_unavailable'],
+    ['of a serialization', fromPostgres('40001'), 503, 'database_unavailable'],
+    ['of a deadlock', fromPostgres('40P01'), 503, 'database_unavailable'],
+    ['of our SQL', fromPostgres('42601'), 500, 'internal'],
+  ]
+  for (const [what, error, status, problem] of cases) {
+    const shaped = toProblem(error)
+    t.match(shaped, { status, problem }, what)
+    t.notMatch(shaped.message, /said by PostgreSQL/, `${what}: its text stays inside`)
+  }
+})
+
+t.test('an error of anything else becomes a problem', async t => {
+  const known = new Problem(404, 'not_found')
+  t.equal(toProblem(known), known)
+  t.match(toProblem(Object.assign(new Error('a teapot'), { statusCode: 418 })), {
+    status: 418,
+    problem: 'bad_request',
+  })
+  t.match(toProblem(Object.assign(new Error('too large'), { statusCode: 413 })), {
+    status: 413,
+    problem: 'payload_too_large',
+  })
+  t.match(toProblem(Object.assign(new Error('ours'), { statusCode: 502 })), {
+    status: 500,
+    problem: 'internal',
+  })
+  t.match(toProblem(new TypeError('a bug')), { status: 500, problem: 'internal' })
+  t.equal(new Problem(404, 'not_found', 'In other words.').message, 'In other words.')
+  t.match(new Problem(418, 'unheard_of').message, 'unheard_of')
+})
+
+t.test('a recipe that is not argon2id is not followed', async t => {
+  await t.rejects(prove('a password', 'md5$abc'), /not argon2id/)
+})

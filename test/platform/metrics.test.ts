@@ -1,0 +1,277 @@
+// What /metrics tells, to whom, and that nothing in it grows without end.
+import { randomUUID } from 'node:crypto'
+import t, { type Test } from 'tap'
+import { buildApp } from '../../src/app.ts'
+import { connectGauges } from '../../src/monitoring/gauges.ts'
+import { createMetrics } from '../../src/monitoring/registry.ts'
+import type { Answer } from '../../src/tenant/tenant.ts'
+import {
+  aShow,
+  join,
+  password,
+  register,
+  signIn,
+  startServer,
+  type TestServer,
+  until,
+} from '../support/helper.ts'
+import { startProxy } from '../support/proxy.ts'
+import { sum } from '../support/series.ts'
+import { startServerProcess } from '../support/server-process.ts'
+
+const token = 'a token only for Prometheus'
+
+const read = async ({ app }: Pick<TestServer, 'app'>) => app.metrics.text()
+
+t.test('who may read the metrics', async t => {
+  await t.test('nobody, unless it is set', async t => {
+    const { app } = await startServer(t)
+    t.equal((await app.inject('/metrics')).statusCode, 404)
+  })
+
+  await t.test('whoever has the token', async t => {
+    const { app } = await startServer(t, { METRICS_TOKEN: token, RATE_LIMIT: '2' })
+    const ask = (authorization?: string) =>
+      app.inject({ url: '/metrics', headers: authorization === undefined ? {} : { authorization } })
+    for (const wrong of [undefined, '', token, `Bearer ${token}x`, `Bearer ${token.slice(1)}`, 'Bearer '])
+      t.match(
+        await ask(wrong),
+        { statusCode: 401, headers: { 'www-authenticate': 'Bearer' } },
+        wrong ?? 'none',
+      )
+    const answer = await ask(`Bearer ${token}`)
+    t.equal(answer.statusCode, 200)
+    t.match(answer.headers, { 'content-type': /^text\/plain; version=0\.0\.4/ })
+    t.match(answer.body, /^process_cpu_seconds_total \d/m)
+    t.notOk(JSON.stringify(app.swagger()).includes('/metrics'), 'it is no part of the API')
+  })
+
+  await t.test('whoever reaches their own port, where nothing else is', async t => {
+    const { db } = await startServer(t)
+    const server = startServerProcess(t, {
+      NODE_ENV: 'test',
+      PORT: '0',
+      METRICS_PORT: '0',
+      METRICS_TOKEN: token,
+      DATABASE_URL: db.url('callboard_api'),
+      WORKER_DATABASE_URL: db.url('callboard_worker'),
+      JWT_SECRET: 'a secret that only the tests know, and of 32 letters',
+      PUBLIC_URL: 'http://callboard.example',
+    })
+    const [, own = ''] = await server.says(/Metrics at (http:\/\/127\.0\.0\.1:\d+)/)
+    const [, api = ''] = await server.says(/Server listening at (http:\/\/127\.0\.0\.1:\d+)/)
+    t.equal((await fetch(`${api}/livez`)).status, 200)
+    t.equal((await fetch(`${api}/metrics`)).status, 404)
+    t.equal((await fetch(`${own}/livez`)).status, 404)
+    t.equal((await fetch(`${own}/metrics`)).status, 401)
+    const headers = { authorization: `Bearer ${token}` }
+    t.equal((await fetch(`${own}/metrics`, { method: 'POST', headers })).status, 405)
+    const text = await (await fetch(`${own}/metrics`, { headers })).text()
+    t.equal(sum(text, 'callboard_http_request_duration_seconds_count', { operation: 'readLiveness' }), 1)
+    t.equal(sum(text, 'callboard_database_gauges_up'), 1)
+
+    const second = startServerProcess(t, {
+      PORT: '0',
+      METRICS_PORT: new URL(own).port,
+      DATABASE_URL: db.url('callboard_api'),
+      JWT_SECRET: 'a secret that only the tests know, and of 32 letters',
+    })
+    t.same(await second.ended, { code: 1, signal: null })
+    t.match(second.complaint(), /^METRICS_PORT: cannot listen there: /)
+    server.child.kill('SIGTERM')
+    t.same(await server.ended, { code: 0, signal: null })
+  })
+})
+
+t.test('requests are counted by operation, method and status, and never by what was asked for', async t => {
+  const server = await startServer(t)
+  const { call, app } = server
+  const ana = await register(server, 'Ana')
+  const show = await call<{ id: string }>('POST /api/shows', { token: ana.token, body: aShow })
+  const ids = [show.body.id, randomUUID(), randomUUID()]
+  for (const id of ids) await call(`GET /api/shows/${id}`, { token: ana.token })
+  for (const path of ['/nothing', '/nor-this', '/api/shows/a/b/c']) await app.inject(path)
+  await app.inject({ method: 'DELETE', url: '/livez' })
+  const text = await read(server)
+  const count = (labels: Record<string, string>) =>
+    sum(text, 'callboard_http_request_duration_seconds_count', labels)
+  t.equal(count({ operation: 'readShow', method: 'GET', status: '200' }), 1)
+  t.equal(count({ operation: 'readShow', method: 'GET', status: '404' }), 2)
+  t.equal(count({ operation: 'createShow', method: 'POST', status: '201' }), 1)
+  t.equal(count({ operation: 'none', status: '404' }), 3)
+  t.equal(count({ operation: '/livez', status: '405' }), 1)
+  t.equal(count({}), 9)
+  for (const part of [...ids, 'nothing', ana.id, ana.organization, ana.email]) t.notMatch(text, part)
+  t.equal(sum(text, 'callboard_pool_connections', { state: 'size' }), 4)
+  t.ok(sum(text, 'callboard_pool_connections', { state: 'open' }) >= 1)
+  t.match(text, /^callboard_pool_waiting 0$/m)
+})
+
+t.test('requests that a limit has refused are counted by organization, up to a number', async t => {
+  const server = await startServer(t, { RATE_LIMIT: '2', SIGN_IN_LIMIT: '1' })
+  const { call } = server
+  const ana = await register(server, 'Ana')
+  for (let n = 0; n < 5; n++) await call('GET /api/me', { token: ana.token })
+  await call('POST /api/auth/sign-in', { body: { email: ana.email, password } })
+  await call('GET /problems/not_found')
+  const text = await read(server)
+  const limited = (labels: Record<string, string>) => sum(text, 'callboard_rate_limited_total', labels)
+  t.equal(limited({ limit: 'organization', organization: ana.organization }), 3)
+  t.equal(limited({ limit: 'sign_in', organization: '' }), 1)
+  t.equal(limited({ limit: 'address', organization: '' }), 1)
+
+  const metrics = createMetrics(server.pool)
+  for (let n = 0; n < 150; n++) metrics.limited('organization', `organization-${n}`)
+  metrics.limited('organization', 'organization-7')
+  const many = await metrics.text()
+  t.equal(sum(many, 'callboard_rate_limited_total', { organization: 'organization-7' }), 2)
+  t.equal(sum(many, 'callboard_rate_limited_total', { organization: 'other' }), 50)
+  t.equal([...many.matchAll(/^callboard_rate_limited_total\{/gm)].length, 101)
+})
+
+t.test('refused tokens are counted by what is wrong with them', async t => {
+  const server = await startServer(t)
+  const { call, app } = server
+  const owner = await register(server, 'Ana')
+  const left = await join(server, owner, 'viewer')
+  const out = await signIn(server, owner.email)
+  const refused = async (reason: string) =>
+    sum(await read(server), 'callboard_refused_tokens_total', { reason })
+
+  await call('GET /api/me')
+  await app.inject({ url: '/api/me', headers: { authorization: 'Bearer to many parts' } })
+  await call('GET /api/me', { token: `${owner.token.slice(0, -4)}AAAA` })
+  await call('GET /api/me', { token: app.jwt.sign({ sub: owner.id } as never) })
+  const { sub, org, sid } = app.jwt.decode<{ sub: string; org: string; sid: string }>(owner.token) ?? {}
+  await call('GET /api/me', {
+    token: app.jwt.sign({ sub, org, sid } as never, { expiresIn: -1 } as never),
+  })
+  await call('GET /api/me', { token: app.jwt.sign({ sub, org, sid: 'unheard of' } as never) })
+  await call('POST /api/auth/sign-out', { token: out.token })
+  await call('GET /api/shows', { token: out.token })
+  await call(`DELETE /api/users/${left.id}`, { token: owner.token })
+  await call('GET /api/shows', { token: left.token })
+  await call('POST /api/auth/refresh', { body: { refresh_token: 'no.such' } })
+  await call('POST /api/auth/sign-in', { body: { email: owner.email, password: 'wrong' } })
+  await call('GET /api/shows/nonsense', { token: owner.token })
+
+  for (const [reason, count] of Object.entries({
+    missing: 1,
+    malformed: 1,
+    invalid: 2,
+    expired: 1,
+    session_unknown: 1,
+    session_revoked: 1,
+    membership_revoked: 1,
+    invalid_refresh_token: 1,
+  }))
+    t.equal(await refused(reason), count, reason)
+  t.equal(sum(await read(server), 'callboard_refused_tokens_total'), 9)
+})
+
+t.test('a transaction that ends in another context than that of the token', async t => {
+  // The look-up of the limit is a transaction, too: here it comes first, and once.
+  const server = await startServer(t, { RATE_LIMIT_REFRESH: '3600' })
+  const { db, call } = server
+  const [ana, ben] = [await register(server, 'Ana'), await register(server, 'Ben')]
+  await call('GET /api/shows', { token: ana.token })
+  const breaches = async (kind: string, from: Pick<TestServer, 'app'> = server) =>
+    sum(await read(from), 'callboard_isolation_breaches_total', { kind })
+  const showsOf = async (organization: string) =>
+    (await db.admin`select from app.shows where organization_id = ${organization}`).count
+  t.match(await read(server), /^callboard_isolation_breaches_total\{kind="other_organization"\} 0$/m)
+
+  await t.test('because the entrance leads elsewhere is refused, undone and counted', async t => {
+    await call('POST /api/shows', { token: ben.token, body: aShow })
+    await db.admin.unsafe(`
+      alter function app.enter(text, uuid, text, inet) rename to enter_as_it_should_be;
+      create function app.enter(session_secret text, organization uuid default null, request_id text default null, ip inet default null) returns void
+        language plpgsql volatile security definer set search_path = '' as
+        $$ begin perform app_private.set_context('${ben.id}', gen_random_uuid(), '${ben.organization}', 'owner',
+          app_private.permissions_of_role('owner')); end $$;
+      alter function app.enter(text, uuid, text, inet) owner to callboard_definer;
+      grant execute on function app.enter(text, uuid, text, inet) to callboard_api`)
+    for (const request of ['GET /api/shows', 'POST /api/shows'] as const) {
+      const answer = await call(request, {
+        token: ana.token,
+        ...(request.startsWith('POST') && { body: aShow }),
+      })
+      t.match(answer, { status: 500, body: { type: '/problems/internal' } })
+      t.notMatch(answer.text, /breach|Winter Tour/)
+    }
+    t.equal(await breaches('other_organization'), 2)
+    t.equal(await showsOf(ben.organization), 1, 'nothing was written')
+    t.equal((await call('GET /api/shows', { token: ben.token })).status, 200, 'where it leads is no breach')
+    await db.admin.unsafe(`
+      drop function app.enter(text, uuid, text, inet);
+      alter function app.enter_as_it_should_be(text, uuid, text, inet) rename to enter`)
+    t.equal((await call('GET /api/shows', { token: ana.token })).status, 200)
+    t.equal(await breaches('other_organization'), 2)
+  })
+
+  await t.test('because a statement has tampered with it is refused and counted', async t => {
+    const { app, inject } = await withRoute(t, server, ana.token)
+    t.match(await inject('harmless'), { statusCode: 200 })
+    t.match(await inject(ben.organization), { statusCode: 500 })
+    t.equal(await breaches('other_organization', { app }), 1)
+    t.match(await inject(' '), { statusCode: 500 })
+    t.equal(await breaches('no_context', { app }), 1)
+  })
+})
+
+/** The server with a route that sets app.current_org as injected SQL could. */
+async function withRoute(t: Test, server: TestServer, asWhom: string) {
+  const app = await buildApp({ ...server, jwtSecret: server.config.JWT_SECRET ?? '' })
+  t.teardown(() => app.close())
+  app.get('/tamper/:what', { schema: { hide: true }, onRequest: app.authenticate }, (request, reply) => {
+    const { what } = request.params as { what: string }
+    const name = what === 'harmless' ? 'app.nothing' : 'app.current_org'
+    return request
+      .tenant(
+        sql =>
+          sql<Answer[]>`select json_build_object('set', set_config(${name}, ${what.trim()}, true)) as body`,
+      )
+      .then(reply.json)
+  })
+  const inject = (what: string) =>
+    app.inject({ url: `/tamper/${encodeURIComponent(what)}`, headers: { authorization: `Bearer ${asWhom}` } })
+  return { app, inject }
+}
+
+t.test('what the database has to tell', async t => {
+  const server = await startServer(t)
+  const { db } = server
+  const proxy = await startProxy(t, db.url('callboard_worker'))
+  const gauges = connectGauges(server.config, proxy.through(db.url('callboard_worker')))
+  t.teardown(() => gauges.close())
+  const metrics = createMetrics(server.pool, gauges.read)
+  await register(server, 'Ana')
+  // A job that was given up.
+  await db.admin`select app_private.add_job('no_such_task', '{}', max_attempts => 1)`
+  await db.admin`update graphile_worker._private_jobs set attempts = max_attempts where key is null`
+
+  await t.test('is read anew each time', async t => {
+    t.equal(sum(await metrics.text(), 'callboard_database_jobs_waiting'), 1)
+    await register(server, 'Ben')
+    const text = await metrics.text()
+    t.equal(sum(text, 'callboard_database_jobs_waiting'), 2)
+    t.equal(sum(text, 'callboard_database_jobs_failed'), 1)
+    t.ok(sum(text, 'callboard_database_jobs_oldest_waiting_seconds') > 0)
+    t.match(text, /^callboard_database_gauges_up 1$/m)
+  })
+
+  await t.test('is left out while it does not answer', async t => {
+    await proxy.stop()
+    const text = await metrics.text()
+    t.match(text, /^callboard_database_gauges_up 0$/m)
+    t.notMatch(text, /callboard_database_jobs/)
+    t.match(text, /^callboard_pool_waiting 0$/m)
+    await proxy.start()
+    await until(async () => /^callboard_database_gauges_up 1$/m.test(await metrics.text()))
+    t.equal(sum(await metrics.text(), 'callboard_database_jobs_waiting'), 2)
+  })
+
+  await t.test('is not for the login that requests run as', async t => {
+    await t.rejects(db.as('callboard_api')`select * from app.job_health()`, { message: /permission denied/ })
+  })
+})

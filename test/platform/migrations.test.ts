@@ -1,0 +1,23 @@
+import { randomUUID } from 'node:crypto'
+import t from 'tap'
+import { migrate } from '../../src/database/migrate.ts'
+import { startDatabase } from '../support/helper.ts'
+
+t.test(
+  'a database that has run a migration which this version does not have is refused untouched',
+  async t => {
+    const { admin, url } = await startDatabase(t)
+    await t.resolves(migrate(url('callboard_migrator')), 'one of this version is up to date')
+    await admin`update graphile_migrate.migrations set hash = ${`sha1:${randomUUID()}`}, filename = '000027-expressions.sql'`
+    await admin`drop function app.current_org() cascade`
+    for (const attempt of [1, 2])
+      await t.rejects(
+        migrate(url('callboard_migrator')),
+        { name: 'ForeignMigrations', message: /000027-expressions\.sql.*as CSV.*delete the folder \.data/ },
+        `attempt ${attempt} says which, and what to do`,
+      )
+    const [{ there }] = await admin<[{ there: boolean }]>`
+    select to_regprocedure('app.current_org()') is not null as there`
+    t.notOk(there, 'nothing was run')
+  },
+)

@@ -1,0 +1,208 @@
+import t from 'tap'
+import { checkValue } from '../support/contract.ts'
+import { aShow, register, signIn, startServer } from '../support/helper.ts'
+import { anItinerary } from '../support/itineraries.ts'
+import { readDocument } from '../support/openapi.ts'
+
+t.test('the OpenAPI document, taken at its word,', async t => {
+  const server = await startServer(t)
+  const { app, call, db } = server
+  const { document, operations, responsesOf, callExample } = await readDocument(server)
+
+  await t.test('says of every operation in an organization which permission it needs', async t => {
+    const rows = await db.admin<{ name: string }[]>`select name from app.permissions`
+    const ana = await register(server, 'Ana')
+    const feeds = ['listCalendarFeeds', 'createCalendarFeed', 'revokeCalendarFeed']
+    for (const { operation, name } of operations) {
+      const permission = operation['x-permission']
+      if (permission !== undefined)
+        t.ok(
+          rows.some(row => row.name === permission),
+          `${permission} is a permission`,
+        )
+      if (operation.security?.length === 0) continue
+      // A new session each time, since some of the operations end it.
+      const { token } = await signIn(server, ana.email)
+      const nowhere = app.jwt.sign({ ...app.jwt.decode<object>(token), org: null } as never)
+      const { body } = await callExample(name, operation, nowhere)
+      // It has been deleted, so nobody can be in it.
+      const needsOrganization =
+        // About oneself it needs no permission, and for the calendar one of two.
+        ['explainAccess', 'readCalendar', 'recordClientEvents', ...feeds].includes(operation.operationId) ||
+        (permission !== undefined && operation.operationId !== 'restoreOrganization')
+      t.equal(
+        body.type === '/problems/no_organization',
+        needsOrganization,
+        `${name} runs in an organization, or not`,
+      )
+    }
+  })
+
+  await t.test('has examples that the server takes', async t => {
+    // An example cannot know what is secret, deleted or somebody else's; it still gets as far as this.
+    const refused: Record<string, string> = {
+      signIn: 'membership_revoked',
+      refresh: 'invalid_refresh_token',
+      resetPassword: 'invalid_token',
+      verifyEmail: 'invalid_token',
+      acceptInvitation: 'invalid_token',
+      changePassword: 'wrong_password',
+      revokeSession: 'not_found',
+      switchOrganization: 'not_found',
+      restoreOrganization: 'not_found',
+      transferOwnership: 'not_found',
+      // The example of register has claimed this address.
+      addUser: 'address_unverified',
+      changeUserRole: 'last_owner',
+      removeUser: 'last_owner',
+      assignRole: 'last_owner',
+      // They have another one.
+      unassignRole: 'not_found',
+      clearUserPermission: 'not_found',
+      restoreRole: 'not_found',
+      explainAccess: 'not_found',
+      createSupportToken: 'support_grant_needed',
+      listAllOrganizations: 'support_grant_needed',
+      setRateLimit: 'support_grant_needed',
+      readInvitation: 'not_found',
+      readEvent: 'not_found',
+      readBiCredential: 'not_found',
+      rotateBiCredential: 'not_found',
+      revokeBiCredential: 'not_found',
+      revokeInvitation: 'not_found',
+      resendInvitation: 'not_found',
+      createItineraryDay: 'itinerary_days_itinerary_exists',
+      createScheduleItem: 'schedule_items_day_exists',
+      createTravelSegment: 'travel_segments_itinerary_exists',
+      createLodging: 'lodgings_itinerary_exists',
+      createLodgingRoom: 'lodging_rooms_lodging_exists',
+      createPartyMember: 'party_members_itinerary_exists',
+      createPartyGroup: 'party_groups_itinerary_exists',
+      restoreItinerary: 'not_found',
+      readItineraryDay: 'not_found',
+      updateItineraryDay: 'not_found',
+      deleteItineraryDay: 'not_found',
+      restoreItineraryDay: 'not_found',
+      readScheduleItem: 'not_found',
+      updateScheduleItem: 'not_found',
+      deleteScheduleItem: 'not_found',
+      restoreScheduleItem: 'not_found',
+      readTravelSegment: 'not_found',
+      updateTravelSegment: 'not_found',
+      deleteTravelSegment: 'not_found',
+      restoreTravelSegment: 'not_found',
+      readLodging: 'not_found',
+      updateLodging: 'not_found',
+      deleteLodging: 'not_found',
+      restoreLodging: 'not_found',
+      readLodgingRoom: 'not_found',
+      updateLodgingRoom: 'not_found',
+      deleteLodgingRoom: 'not_found',
+      restoreLodgingRoom: 'not_found',
+      readPartyMember: 'not_found',
+      updatePartyMember: 'not_found',
+      deletePartyMember: 'not_found',
+      restorePartyMember: 'not_found',
+      readPartyGroup: 'not_found',
+      updatePartyGroup: 'not_found',
+      deletePartyGroup: 'not_found',
+      restorePartyGroup: 'not_found',
+      readItineraryVersion: 'not_found',
+      readDaySheet: 'not_found',
+      restoreVenue: 'not_found',
+      revokeCalendarFeed: 'not_found',
+      readCalendarFeed: 'not_found',
+      restoreShow: 'not_found',
+      // The example of a file is no JSON, and not sent.
+      createImport: 'bad_request',
+      readImport: 'not_found',
+      listImportProblems: 'not_found',
+      runImport: 'not_found',
+      cancelImport: 'not_found',
+      readExport: 'not_found',
+      cancelExport: 'not_found',
+      downloadExport: 'invalid_token',
+      restoreDeal: 'not_found',
+      restoreTicketTier: 'not_found',
+      restoreShowCost: 'not_found',
+      restoreDeposit: 'not_found',
+      createDeal: 'deals_one_per_show',
+      // The show is on hold.
+      finalizeSettlement: 'settlement_show_not_played',
+      reopenSettlement: 'show_not_settled',
+      restoreFinanceCategory: 'not_found',
+      restoreFinanceRecord: 'not_found',
+      readLegalHold: 'not_found',
+      releaseLegalHold: 'not_found',
+    }
+    for (const { operation, name } of operations) {
+      const ben = await register(server, 'Ben')
+      const make = async (path: string, body: object) =>
+        (await call<{ id: string }>(`POST /api/${path}`, { token: ben.token, body })).body.id
+      const venues = await make('venues', {
+        name: 'Kanalhalle',
+        city: 'Berlin',
+        country: 'DE',
+        time_zone: 'Europe/Berlin',
+      })
+      const shows = await make('shows', { ...aShow, status: 'hold' })
+      const roles = await make('roles', { name: 'Door', permissions: ['shows.read'] })
+      const itineraries = await make('itineraries', anItinerary)
+      const part = (path: string, body: object) => make(`shows/${shows}/${path}`, body)
+      const parts = {
+        deals: await part('deals', { kind: 'flat', currency: 'EUR', guarantee_minor: 500_000 }),
+        'ticket-tiers': await part('ticket-tiers', { name: 'Stalls', price_minor: 3000, allotment: 600 }),
+        costs: await part('costs', { name: 'PA', kind: 'fixed', amount_minor: 400_000 }),
+        deposits: await part('deposits', { paid_on: '2027-01-10', amount_minor: 250_000 }),
+        settlements: await part('settlements', { reason: null }),
+      }
+      const category = await make('finance-categories', { kind: 'income', name: 'Bar' })
+      const record = await make('finance-records', {
+        kind: 'income',
+        category_id: await make('finance-categories', { kind: 'income', name: 'Door' }),
+        booked_on: '2027-03-14',
+        amount_minor: 100,
+      })
+      if (operation.operationId === 'reopenFinancePeriod')
+        await call('PUT /api/finance-periods/2027-03', { token: ben.token })
+      const finance = { 'finance-categories': category, 'finance-records': record }
+      const ids = {
+        ...parts,
+        ...finance,
+        venues,
+        shows,
+        itineraries,
+        roles,
+        users: ben.id,
+        organizations: ben.organization,
+      }
+      const token = operation.security ? undefined : ben.token
+      const { status, body, text } = await callExample(name, operation, token, ids)
+      const problem = refused[operation.operationId]
+      if (problem === undefined) t.ok(status < 300, `${name} takes its example: ${text}`)
+      else t.equal(body.type, `/problems/${problem}`, `${name} takes its example as far as it can`)
+    }
+  })
+
+  await t.test('has examples that agree with their schemas', async t => {
+    for (const { operation, name } of operations) {
+      for (const parameter of operation.parameters ?? []) {
+        t.doesNotThrow(() => {
+          checkValue(document, parameter.schema, parameter.example, `${name} ${parameter.name}`)
+        })
+      }
+      const bodies = [operation.requestBody, ...responsesOf(operation).map(([, response]) => response)]
+      for (const media of bodies.flatMap(body => Object.values(body?.content ?? {}))) {
+        const shared = Object.values(media.examples ?? {}).map(
+          ({ $ref }) => document.components.examples?.[$ref.replace('#/components/examples/', '')]?.value,
+        )
+        const examples = 'example' in media ? [media.example] : shared
+        t.ok(examples.length > 0, `${name} has an example of everything`)
+        for (const example of examples)
+          t.doesNotThrow(() => {
+            checkValue(document, media.schema, example, name)
+          })
+      }
+    }
+  })
+})

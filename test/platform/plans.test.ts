@@ -1,0 +1,182 @@
+import { readFile } from 'node:fs/promises'
+import t from 'tap'
+import { aShow, type Database, register, startServer } from '../support/helper.ts'
+import { nodesOf, type Plan, wiretap } from './plans/wiretap.ts'
+
+const day = '2026-06-01'
+
+/**
+ * What is asked most: the request, the indexes that its plans must use, and how many rows of large tables
+ * they may read in all, which is 600 where nothing is said: a page, what is joined to it and, since that
+ * is cheaper for most organizations, all venues. The organization has 10,000 shows and 500 venues.
+ * `<show>` and so on stand for ids.
+ */
+const hot: [request: `${string} ${string}`, indexes: string[], most?: number, body?: unknown][] = [
+  ['GET /api/shows', ['shows_organization_id_show_on_idx']],
+  ['GET /api/shows?sort=-show_on', ['shows_organization_id_show_on_idx']],
+  ['GET /api/shows?sort=created_at', ['shows_organization_id_created_at_idx']],
+  ['GET /api/shows?sort=-created_at', ['shows_organization_id_created_at_idx']],
+  ['GET /api/shows?sort=title', ['shows_organization_id_title_idx']],
+  ['GET /api/shows?sort=-title', ['shows_organization_id_title_idx']],
+  [`GET /api/shows?from=${day}`, ['shows_organization_id_show_on_idx']],
+  [`GET /api/shows?from=${day}&to=2026-06-30`, ['shows_organization_id_show_on_idx']],
+  // One in seven has the status.
+  ['GET /api/shows?status=hold', ['shows_organization_id_show_on_idx'], 1000],
+  ['GET /api/shows?cursor=<cursor>', ['shows_organization_id_show_on_idx']],
+  ['GET /api/shows?venue_id=<venue>', ['shows_organization_id_venue_id_idx']],
+  ['GET /api/shows?q=rarity', ['shows_search_idx']],
+  ['GET /api/shows/<show>', ['shows_pkey', 'venues_pkey']],
+  ['PATCH /api/shows/<show>', ['shows_pkey'], 10, { notes: 'x' }],
+  ['POST /api/shows', ['shows_pkey'], 20, aShow],
+  ['POST /api/shows with a key', ['idempotency_keys_pkey'], 20, aShow],
+  ['GET /api/venues', ['venues_organization_id_name_idx']],
+  ['GET /api/venues/<venue>', ['venues_pkey']],
+  ['GET /api/finance-records', ['finance_records_organization_id_booked_on_idx']],
+  ['GET /api/finance-records?sort=-booked_on', ['finance_records_organization_id_booked_on_idx']],
+  [
+    `GET /api/finance-records?from=${day}&to=2026-06-30&limit=200`,
+    ['finance_records_organization_id_booked_on_idx'],
+  ],
+  ['GET /api/finance-records?show_id=<show>', ['finance_records_organization_id_show_id_idx']],
+  ['GET /api/finance-records?source=bank&external_ref=Show%209', ['finance_record_external_ref_taken']],
+  ['GET /api/finance-records/<record>', ['finance_records_pkey']],
+  ['GET /api/audit/events', ['event_log_.*_pkey']],
+  [`GET /api/audit/events?from=2026-01-01T00:00:00Z`, ['event_log_.*_pkey']],
+  // With all days of all itineraries: only those know when they are.
+  [`GET /api/calendar?from=${day}&to=2026-06-30`, ['shows_organization_id_show_on_idx'], 5000],
+  ['GET /api/itineraries', ['itineraries_.*']],
+  ['GET /api/me', ['users_pkey']], // in no organization
+]
+/** Every request of them enters, most an organization. */
+const door = ['sessions_secret_hash_unique', 'memberships_pkey', 'organizations_pkey']
+
+t.test('the plans of what is asked most, as the API, in a large organization among many', async t => {
+  let wire!: Awaited<ReturnType<typeof wiretap>>
+  const server = await startServer(t, async db => {
+    await listenToPlans(db)
+    wire = await wiretap(t, db.url('callboard_api'))
+    return { DATABASE_URL: wire.through(db.url('callboard_api')), POOL_SIZE: '1', RATE_LIMIT_REFRESH: '3600' }
+  })
+  const { call } = server
+  const { admin } = server.db
+  const { token, organization } = await register(server, 'Ana')
+  const company = await readFile(new URL('plans/company.sql', import.meta.url), 'utf8')
+  await admin.begin(async sql => {
+    await sql`select set_config('plans.organization', ${organization}, true)`
+    await sql.unsafe(company)
+  })
+  await admin`vacuum analyze`
+  const large = new Set(
+    (
+      await admin<{ name: string }[]>`
+        select relname as name from pg_class where relnamespace = 'app'::regnamespace and relkind in ('r', 'p') and reltuples > 2000`
+    ).map(({ name }) => name),
+  )
+  t.ok(large.size >= 10, [...large].join(', '))
+  const things = await thingsOf(admin, organization)
+  const page = await call<{ next_cursor: string }>('GET /api/shows', { token })
+  const ids: Record<string, string> = { ...things, cursor: page.body.next_cursor }
+  let keys = 0
+
+  const ask = async (line: string, body: unknown) => {
+    const [request = '', withKey] = line
+      .replace(/<(\w+)>/g, (_, name: string) => ids[name] ?? name)
+      .split(' with ')
+    const key = `key-${(keys += 1)}`
+    const headers = withKey === undefined ? {} : { 'idempotency-key': key }
+    const { status, text } = await call(request as `${string} ${string}`, { token, body, headers })
+    if (status >= 300) throw new Error(`${request}: ${text}`)
+  }
+  const faults = async (request: string, indexes: string[], most: number, body: unknown) => {
+    // Once before, so that only what the request costs every time is heard.
+    await ask(request, body)
+    const plans = await wire.during(() => ask(request, body))
+    return faultsOf(plans, indexes, most, large)
+  }
+
+  for (const [request, indexes, most = 600, body] of hot)
+    await t.test(request, async t => {
+      t.same(
+        await faults(
+          request,
+          [...indexes, ...(request.endsWith('/me') ? door.slice(0, 1) : door)],
+          most,
+          body,
+        ),
+        [],
+      )
+    })
+
+  await t.test('and without an index, or with a function for each row, that is noticed', async t => {
+    await admin`drop index app.shows_organization_id_show_on_idx`
+    t.match(await faults('GET /api/shows', ['shows_organization_id_show_on_idx'], 600, undefined), [
+      /uses no shows_organization_id_show_on_idx/,
+    ])
+    await admin`drop policy select_member on app.shows`
+    await admin`create policy select_member on app.shows for select to callboard_api
+      using (organization_id = app.current_org() and app.is_time_zone(status) is not null)`
+    t.match(await faults('GET /api/shows?sort=title', ['shows_organization_id_title_idx'], 600, undefined), [
+      /calls app.is_time_zone\( for each row/,
+    ])
+  })
+})
+
+/** What is wrong with the plans of a request. */
+function faultsOf(plans: Plan[], indexes: string[], most: number, large: Set<string>): string[] {
+  const nodes = plans.flatMap(plan => [...nodesOf(plan.Plan)])
+  const used = nodes.map(node => node['Index Name'] ?? '')
+  const faults = indexes
+    .filter(index => !used.some(name => new RegExp(`^${index}$`).test(name)))
+    .map(index => `uses no ${index}, but ${[...new Set(used)].join(' ')}`)
+  let rows = 0
+  for (const node of nodes) {
+    const { 'Node Type': type, 'Relation Name': relation = '', 'Actual Loops': loops } = node
+    const seen = loops * (node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0))
+    const conditions = [node.Filter, node['Join Filter'], ...(node.Output ?? [])]
+    if (large.has(relation)) rows += seen
+    if (large.has(relation) && type === 'Seq Scan') faults.push(`reads all of ${relation}`)
+    if (node['Parent Relationship'] === 'SubPlan' && loops > 1) faults.push(`asks ${relation} for each row`)
+    // A function in FROM is called once.
+    if (type === 'ProjectSet' || type === 'Function Scan') continue
+    for (const call of conditions.join(' ').match(/\bapp(_private)?\.\w+\(/g) ?? [])
+      if (seen > 1) faults.push(`calls ${call} for each row`)
+  }
+  if (rows > most) faults.push(`reads ${rows} rows`)
+  return faults
+}
+
+/** Has PostgreSQL tell the API the plan of everything that it runs, also in functions. */
+async function listenToPlans({ admin, name }: Database) {
+  for (const setting of [
+    `session_preload_libraries = 'auto_explain'`,
+    'auto_explain.log_min_duration = 0',
+    'auto_explain.log_nested_statements = on',
+    'auto_explain.log_analyze = on',
+    'auto_explain.log_timing = off',
+    'auto_explain.log_verbose = on',
+    'auto_explain.log_format = json',
+    'auto_explain.log_level = notice',
+  ])
+    await admin.unsafe(`alter role callboard_api in database ${name} set ${setting}`)
+  // Which some functions keep a login from hearing.
+  await admin.unsafe(`
+    do $$
+    declare
+      f record;
+    begin
+      for f in select oid::regprocedure as name from pg_proc
+        where pronamespace in ('app'::regnamespace, 'app_private'::regnamespace) and 'client_min_messages=error' = any (proconfig) loop
+        execute format('alter function %s reset client_min_messages', f.name);
+      end loop;
+    end
+    $$`)
+}
+
+/** Ids to put into requests. */
+async function thingsOf(admin: Database['admin'], organization: string): Promise<Record<string, string>> {
+  const [row] = await admin<Record<string, string>[]>`
+    select s.id as show, s.venue_id as venue, r.id as record
+    from app.shows s join app.finance_records r on r.organization_id = s.organization_id and r.show_id = s.id
+    where s.organization_id = ${organization} and s.venue_id is not null order by s.id limit 1`
+  return row ?? {}
+}

@@ -1,0 +1,120 @@
+import t from 'tap'
+import { withUrl } from '../../src/database/provision.ts'
+import { checkDatabase, UnsafeDatabase, versionProblem } from '../../src/database/safety.ts'
+import { startDatabase } from '../support/helper.ts'
+
+t.test('server versions whose row-level security can be bypassed are known', async t => {
+  for (const [version, problem] of [
+    [140025, /PostgreSQL 14 is not supported: use 15 to 18/],
+    [90624, /PostgreSQL 9 is not supported/],
+    [150019, /15\.19 .*CVE-2026-120154.* update it to 15\.20 or later/],
+    [150020, undefined],
+    [160015, /update it to 16\.16/],
+    [160016, undefined],
+    [170011, /update it to 17\.12/],
+    [170012, undefined],
+    [180004, /PostgreSQL 18\.4 .* update it to 18\.7/],
+    [180007, undefined],
+    [180010, undefined],
+    [190000, undefined],
+  ] as const) {
+    if (problem) t.match(versionProblem(version), problem)
+    else t.equal(versionProblem(version), undefined)
+  }
+})
+
+t.test('the login of the API', async t => {
+  const db = await startDatabase(t)
+  const [{ version, superuser }] = await db.admin<
+    [{ version: number; superuser: string }]
+  >`select current_setting('server_version_num')::integer as version, quote_ident(current_user) as superuser`
+  const problem = versionProblem(version)
+  const suffix = db.name.slice(-8)
+  const made: string[] = []
+  t.teardown(async () => {
+    for (const role of made) await db.admin.unsafe(`drop owned by ${role}; drop role ${role}`)
+  })
+  /** A login of this test's own; roles belong to the whole cluster. */
+  const login = async (name: string, options: string, then = '') => {
+    const role = `safety_${name}_${suffix}`
+    await db.admin.unsafe(`create role ${role} login password 'x' ${options}`)
+    made.push(role)
+    await db.admin.unsafe(
+      `grant connect on database ${db.name} to ${role}; ${then.replace('SUPERUSER', superuser).replaceAll('ROLE', role)}`,
+    )
+    return withUrl(db.url('callboard_api'), { user: role, password: 'x' })
+  }
+
+  await t.test('callboard_api is accepted, with a warning where the server is vulnerable', async t => {
+    t.same(await checkDatabase(db.url('callboard_api'), false), problem === undefined ? [] : [problem])
+  })
+
+  await t.test('a vulnerable server is refused in production', async t => {
+    const start = checkDatabase(db.url('callboard_api'), true)
+    if (problem === undefined) t.same(await start, [])
+    else await t.rejects(start, { name: 'UnsafeDatabase', message: problem })
+  })
+
+  for (const [what, name, options, then, refusal] of [
+    ['a superuser', 'super', 'superuser', '', /which is a superuser, or may become one, and so sees every/],
+    ['a member of a superuser', 'sudo', '', 'grant SUPERUSER to ROLE', /superuser/],
+    ['a login with BYPASSRLS', 'bypass', 'bypassrls', '', /which has BYPASSRLS/],
+    [
+      'a superuser in disguise',
+      'disguised',
+      'superuser',
+      'alter role ROLE set role to callboard_api',
+      /superuser/,
+    ],
+    [
+      'the owner of a table',
+      'owner',
+      '',
+      'create table app.own (); alter table app.own owner to ROLE',
+      /owns tables/,
+    ],
+    ['a member of the owner', 'heir', '', 'grant callboard_owner to ROLE', /may become their owner/],
+    [
+      'a member of the owner who has to take the role first',
+      'latent',
+      'noinherit',
+      'grant callboard_owner to ROLE',
+      /may become their owner/,
+    ],
+    ['a member of the definer', 'definer', '', 'grant callboard_definer to ROLE', /may become their owner/],
+    [
+      'a reader of files',
+      'files',
+      '',
+      'grant pg_read_server_files to ROLE',
+      /may read and write the server's files/,
+    ],
+    ['a stranger', 'stranger', '', '', /which may not call app\.enter and so sees nothing/],
+  ] as const)
+    await t.test(`${what} is refused`, async t => {
+      await t.rejects(checkDatabase(await login(name, options, then), false), {
+        name: 'UnsafeDatabase',
+        message: refusal,
+      })
+    })
+
+  await t.test('callboard_migrator is refused', async t => {
+    await t.rejects(checkDatabase(db.url('callboard_migrator'), false), {
+      message: /^DATABASE_URL logs in as callboard_migrator, which owns tables.*: use callboard_api/,
+    })
+  })
+
+  await t.test('a database without the schema is refused, with what to do', async t => {
+    await t.rejects(
+      checkDatabase(withUrl(await login('empty', ''), { database: 'postgres' }), false),
+      new UnsafeDatabase('The database has no Callboard schema: run npm run migrate first.'),
+    )
+  })
+
+  await t.test('a database that is not there is no verdict', async t => {
+    await t.rejects(checkDatabase(withUrl(db.url('callboard_api'), { password: 'wrong' }), false), {
+      problem: 'database_unavailable',
+      cause: { message: /password authentication failed/ },
+    })
+  })
+})

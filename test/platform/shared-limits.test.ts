@@ -1,0 +1,245 @@
+// Counts that processes share through Redis, and what becomes of requests when it is away.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { register, startDatabase, startServer, type TestServer, until } from '../support/helper.ts'
+import { limitOf, spread } from '../support/limit.ts'
+import { startProxy } from '../support/proxy.ts'
+import { startRedis, withoutRedis } from '../support/redis.ts'
+import { type ServerProcess, startServerProcess } from '../support/server-process.ts'
+
+const jwtSecret = 'a secret that only the tests know, and of 32 letters'
+
+t.test('two processes', withoutRedis(), async t => {
+  const redis = await startRedis(t)
+  const db = await startDatabase(t)
+  const settings = {
+    NODE_ENV: 'test',
+    PORT: '0',
+    LOG_LEVEL: 'info',
+    DATABASE_URL: db.url('callboard_api'),
+    JWT_SECRET: jwtSecret,
+    PUBLIC_URL: 'http://callboard.example',
+    REDIS_URL: redis.url,
+    RATE_LIMIT: '10',
+    RATE_LIMIT_BLOCK: '3',
+    SIGN_IN_LIMIT: '6',
+    TRUST_PROXY: '127.0.0.1',
+  }
+  const listening = async (server: ServerProcess) =>
+    (await server.says(/Server listening at (http:\/\/127\.0\.0\.1:\d+)/))[1] ?? ''
+  const [one, two] = await Promise.all(
+    [startServerProcess(t, settings), startServerProcess(t, settings)].map(listening),
+  )
+  const urls = [one ?? '', two ?? '']
+  const ask = async (n: number, path: string, init: RequestInit = {}) => {
+    const answer = await fetch(`${urls[n % 2] ?? ''}${path}`, init)
+    const body = (await answer.json()) as Record<string, string>
+    return { ...limitOf({ status: answer.status, headers: Object.fromEntries(answer.headers) }), body }
+  }
+  const post = (body: object, from: string) => ({
+    method: 'POST',
+    body: JSON.stringify(body),
+    headers: { 'content-type': 'application/json', 'x-forwarded-for': from },
+  })
+  const { body: grant } = await ask(
+    0,
+    '/api/auth/register',
+    post(
+      {
+        email: 'ana@northlight.example',
+        password: 'seven black umbrellas',
+        display_name: 'Ana',
+        organization_name: 'Northlight',
+      },
+      '192.0.2.1',
+    ),
+  )
+  const me = (n: number) =>
+    ask(n, '/api/me', { headers: { authorization: `Bearer ${grant['access_token'] ?? ''}` } })
+
+  await t.test('have one budget for an organization, one block and one release', async t => {
+    for (let n = 0; n < 10; n++) t.match(await me(n), { status: 200, limit: 10, remaining: 9 - n })
+    const began = performance.now()
+    t.match(await me(0), { status: 429, retryAfter: 3 })
+    t.match(await me(1), { status: 429, retryAfter: 3 })
+    await until(async () => (await me(1)).status === 200)
+    const seconds = (performance.now() - began) / 1000
+    t.comment(`released after ${seconds.toFixed(3)} s`)
+    t.ok(seconds >= 2.9 && seconds < 3.6)
+    t.match(await me(0), { status: 200, remaining: 8 })
+  })
+
+  await t.test('let nobody in twice when asked at the same moment', async t => {
+    await until(async () => (await me(0)).status === 429)
+    await until(async () => (await me(0)).status === 200)
+    const statuses = (await Promise.all(Array.from({ length: 30 }, (_, n) => me(n)))).map(a => a.status)
+    t.equal(statuses.filter(status => status === 200).length, 9)
+  })
+
+  await t.test('have one budget for guessing, per account and per address', async t => {
+    const guess = (n: number, email: string, from: string) =>
+      ask(n, '/api/auth/sign-in', post({ email, password: 'guessed' }, from))
+    for (let n = 0; n < 6; n++)
+      t.match(await guess(n, 'ben@northlight.example', `192.0.2.${n + 10}`), { status: 401 })
+    for (const n of [0, 1])
+      t.match(await guess(n, 'ben@northlight.example', '192.0.2.20'), { status: 429 }, 'the account')
+    for (let n = 0; n < 6; n++)
+      t.match(await guess(n, `c${n}@northlight.example`, '2001:db8::1'), { status: 401 })
+    for (const n of [0, 1])
+      t.match(await guess(n, `d${n}@northlight.example`, '2001:db8::2'), { status: 429 }, 'the address')
+  })
+
+  await t.test('tell Redis nothing that a secret or an address could be read from', async t => {
+    const client = new Redis(redis.url)
+    const keys = await client.keys('*')
+    client.disconnect()
+    t.ok(keys.length > 5)
+    t.ok(keys.every(key => key.startsWith('callboard:')))
+    t.notMatch(keys.join('\n'), /northlight|umbrellas/)
+  })
+})
+
+t.test('while Redis is away', withoutRedis(), async t => {
+  const redis = await startRedis(t)
+  const server = await startServer(t, { RATE_LIMIT: '1000', REDIS_URL: redis.url })
+  const said = listen(server)
+  const { token } = await register(server, 'Ana')
+  const ask = async () => limitOf(await server.call('GET /api/me', { token }))
+  const warnings = () => said.filter(({ level, msg }) => level === 'warn' && msg.includes('Redis'))
+
+  await answers(t, 'when it is there')
+  const counted = (await ask()).remaining ?? 0
+
+  /** Takes Redis away and gives it back; requests go on all the while. */
+  async function outage(t: Test, away: () => unknown, back: () => unknown) {
+    said.length = 0
+    await away()
+    const before = performance.now()
+    const burst = await Promise.all(Array.from({ length: 20 }, ask))
+    t.same([...new Set(burst.map(({ status }) => status))], [200])
+    t.ok(performance.now() - before < 1000, 'the first notice it soon')
+    await answers(t, 'meanwhile')
+    t.equal(warnings().length, 1, 'one warning for all requests')
+    await sleep(1200)
+    await answers(t, 'a second later')
+    t.equal(warnings().length, 1)
+    await back()
+    await until(async () => {
+      await ask()
+      return said.some(({ msg }) => /Redis answers again/.test(msg))
+    })
+    t.equal(warnings().length, 1)
+    await answers(t, 'when it is back')
+  }
+  async function answers(t: Test, when: string) {
+    const times: number[] = []
+    const statuses = new Set<number>()
+    for (let n = 0; n < 20; n++) {
+      const began = performance.now()
+      statuses.add((await ask()).status)
+      times.push(performance.now() - began)
+    }
+    t.same([...statuses], [200], when)
+    t.comment(`${when}: median ${spread(times).median.toFixed(1)} ms`)
+    t.ok(spread(times).median < 100, when)
+  }
+
+  await t.test('because it hangs', async t => {
+    await outage(t, redis.freeze, redis.thaw)
+    const { remaining = 0 } = await ask()
+    t.ok(remaining < counted && remaining > 900, 'it has kept its counts')
+  })
+  await t.test('because nobody listens', async t => {
+    await outage(t, redis.stop, redis.start)
+  })
+  await t.test('requests are still counted, by each process for itself', async t => {
+    const strict = await startServer(t, { RATE_LIMIT: '3', REDIS_URL: redis.url })
+    const ben = await register(strict, 'Ben')
+    await redis.stop()
+    const statuses: number[] = []
+    for (let n = 0; n < 5; n++) statuses.push((await strict.call('GET /api/me', { token: ben.token })).status)
+    t.same(statuses, [200, 200, 200, 429, 429])
+  })
+  await t.test('a server starts all the same', async t => {
+    const began = Date.now()
+    const late = await startServer(t, { REDIS_URL: redis.url })
+    t.equal((await late.call('GET /livez')).status, 200)
+    t.equal((await late.call('GET /problems/not_found')).status, 200)
+    t.ok(Date.now() - began < 5000)
+  })
+})
+
+t.test('while Redis is slow', withoutRedis(), async t => {
+  const redis = await startRedis(t)
+  const proxy = await startProxy(t, redis.url)
+  const settings = { RATE_LIMIT: '100', RATE_LIMIT_BLOCK: '1', REDIS_URL: proxy.through(redis.url) }
+  const server = await startServer(t, settings)
+  const said = listen(server)
+  const warnings = () => said.filter(({ level, msg }) => level === 'warn' && msg.includes('Redis'))
+  const { token } = await register(server, 'Ana')
+  const ask = async () => {
+    const began = performance.now()
+    const answer = limitOf(await server.call('GET /api/me', { token }))
+    return { ...answer, ms: performance.now() - began }
+  }
+
+  await t.test('but not too slow, it still counts', async t => {
+    const { remaining = 0 } = await ask()
+    proxy.delay(120)
+    const slow = [await ask(), await ask(), await ask()]
+    t.match(
+      slow.map(({ remaining }) => remaining),
+      [remaining - 1, remaining - 2, remaining - 3],
+    )
+    t.ok(slow.every(({ ms }) => ms >= 100))
+    t.same(warnings(), [])
+  })
+
+  await t.test('requests wait no longer than a quarter of a second, and are counted here', async t => {
+    proxy.delay(0)
+    const { remaining = 0 } = await ask()
+    proxy.delay(700)
+    const began = Date.now()
+    const answers = await Promise.all(Array.from({ length: 10 }, () => ask()))
+    while (Date.now() - began < 4000) {
+      answers.push(await ask())
+      await sleep(100)
+    }
+    t.same([...new Set(answers.map(({ status }) => status))], [200])
+    const times = answers.map(({ ms }) => ms)
+    t.ok(Math.max(...times) < 500, `at most ${Math.max(...times).toFixed(0)} ms`)
+    t.ok(
+      spread(times.slice(10)).median < 100,
+      `the median is ${spread(times.slice(10)).median.toFixed(1)} ms`,
+    )
+    t.equal(warnings().length, 1)
+    const left = answers.map(answer => answer.remaining ?? 0)
+    t.ok(Math.max(...left) > remaining, 'with a count of its own')
+    t.ok((left.at(-1) ?? 0) < Math.max(...left) - 20, 'that goes on')
+    let refused = 0
+    for (let n = 0; n < 100; n++) if ((await ask()).status === 429) refused += 1
+    t.ok(refused > 0, 'and has the same limit')
+  })
+
+  await t.test('it is asked again when it is fast again', async t => {
+    proxy.delay(0)
+    await until(async () => {
+      await ask()
+      return said.some(({ msg }) => /Redis answers again/.test(msg))
+    })
+    t.equal((await ask()).status, 200)
+  })
+})
+
+interface Line {
+  level: 'warn' | 'info'
+  msg: string
+}
+/** What the server logs from now on. */
+function listen({ app }: TestServer): Line[] {
+  const lines: Line[] = []
+  for (const level of ['warn', 'info'] as const)
+    app.log[level] = (...all: unknown[]) => void lines.push({ level, msg: String(all.at(-1)) })
+  return lines
+}

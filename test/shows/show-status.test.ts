@@ -1,0 +1,76 @@
+import t from 'tap'
+import { aShow, register, startServer } from '../support/helper.ts'
+import { claimsOf, outcome } from '../support/tokens.ts'
+
+/** Which status may follow which, said once more than in the database. */
+const follows: Record<string, string[]> = {
+  inquiry: ['hold', 'offer', 'cancelled'],
+  hold: ['inquiry', 'offer', 'confirmed', 'cancelled'],
+  offer: ['hold', 'confirmed', 'cancelled'],
+  confirmed: ['played', 'cancelled', 'postponed'],
+  postponed: ['hold', 'confirmed', 'cancelled'],
+  cancelled: ['inquiry'],
+  played: ['settled'],
+  settled: [],
+}
+const statuses = Object.keys(follows)
+
+t.test('the status of a show', async t => {
+  const server = await startServer(t)
+  const { call, db } = server
+  const ana = await register(server, 'Ana')
+  const token = ana.token
+  const create = async (status: string) => {
+    const { body } = await call<{ id: string }>('POST /api/shows', { token, body: { ...aShow, status } })
+    return body.id
+  }
+  const statusOf = async (id: string) => (await call(`GET /api/shows/${id}`, { token })).body['status']
+
+  for (const method of ['PATCH', 'PUT']) {
+    await t.test(`${method} goes from each status to those that may follow, and to no other`, async t => {
+      for (const from of statuses) {
+        for (const to of statuses) {
+          const id = await create(from)
+          const body = method === 'PUT' ? { ...aShow, status: to } : { status: to }
+          const allowed = from === to || follows[from]?.includes(to) === true
+          const answer = await call(`${method} /api/shows/${id}`, { token, body })
+          t.equal(outcome(answer), allowed ? '200' : '409 show_status_transition', `${from} to ${to}`)
+          t.equal(await statusOf(id), allowed ? to : from)
+        }
+      }
+    })
+  }
+
+  await t.test('a refused transition takes the other changes with it', async t => {
+    const id = await create('inquiry')
+    const refused = await call(`PATCH /api/shows/${id}`, { token, body: { status: 'played', title: 'No' } })
+    t.equal(outcome(refused), '409 show_status_transition')
+    t.match(refused.body, { detail: 'A show cannot go from inquiry to played.' })
+    const read = await call(`GET /api/shows/${id}`, { token })
+    t.match(read.body, { ...aShow, status: 'inquiry' })
+    t.equal(read.headers['etag'], '"1"')
+  })
+
+  await t.test('an UPDATE by hand keeps to the same table', async t => {
+    const id = await create('settled')
+    const update = db
+      .as('callboard_api')
+      .begin(sql => [
+        sql`select app.enter(${String(claimsOf(token)['sid'])}, ${ana.organization})`,
+        sql`update app.shows set status = 'inquiry' where id = ${id}`,
+      ])
+    await t.rejects(update, { code: 'PT409', message: 'show_status_transition' })
+  })
+
+  await t.test('parallel transitions follow one another or are refused', async t => {
+    const id = await create('confirmed')
+    const answers = await Promise.all(
+      ['played', 'cancelled', 'postponed'].map(status =>
+        call(`PATCH /api/shows/${id}`, { token, body: { status } }),
+      ),
+    )
+    // Whichever comes first: postponed may still be cancelled, nothing else has a successor here.
+    const done = answers.filter(({ status }) => status === 200).length
+    t.ok(done === 1 || (done === 2 && (await statusOf(id)) === 'cancelled'), answers.map(outcome).join(', '))
+  })
+})

@@ -1,0 +1,31 @@
+// The compose file as data, for the tests of the container setup.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parse } from 'yaml'
+
+export interface Service {
+  image: string
+  command?: string[]
+  environment: Record<string, string>
+  volumes?: string[]
+  networks: string[]
+  ports?: string[]
+  profiles?: string[]
+  healthcheck?: { test?: string[]; disable?: boolean }
+  depends_on?: Record<string, { condition: string }>
+  read_only?: boolean
+  tmpfs?: string[]
+  cap_drop?: string[]
+  security_opt: string[]
+}
+interface Compose {
+  services: { postgres: Service; migrate: Service; api: Service; worker: Service; metabase: Service }
+  networks: Record<string, { internal?: boolean } | null>
+  volumes: Record<string, null>
+}
+
+export const root = fileURLToPath(new URL('../..', import.meta.url))
+export const read = (file: string) => readFileSync(join(root, file), 'utf8')
+export const text = read('docker-compose.yml')
+export const { services, networks, volumes } = parse(text) as Compose

@@ -1,0 +1,294 @@
+import { randomUUID } from 'node:crypto'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join as joinPath } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { LightMyRequestResponse } from 'fastify'
+import postgres from 'postgres'
+import type { Test } from 'tap'
+import { buildApp } from '../../src/app.ts'
+import type { App } from '../../src/http/fastify.ts'
+import { type Config, readConfig } from '../../src/config.ts'
+import { createPool, type Pool } from '../../src/database/pool.ts'
+import { openReplica } from '../../src/database/replica.ts'
+import { createDatabase, dropDatabase, withUrl } from '../../src/database/provision.ts'
+import { checkAnswer } from './contract.ts'
+
+const {
+  ADMIN_DATABASE_URL: adminUrl = '',
+  TEST_TEMPLATE: template = '',
+  TEST_PASSWORD: rolePassword = '',
+} = process.env
+
+export interface Database {
+  name: string
+  /** Superuser: sees everything; for arranging and for looking behind the scenes. */
+  admin: postgres.Sql
+  /** The URL of a role's own login in this database. */
+  url: (role: string) => string
+  /** A connection as the role, closed after the test. */
+  as: (role: string) => postgres.Sql
+}
+
+/** A database of this test file's own, cloned from the template and dropped afterwards. */
+export async function startDatabase(t: Test): Promise<Database> {
+  if (template === '')
+    throw new Error('Run tests with npm test, which makes the database: npm test -- test/shows/shows.test.ts')
+  const name = `callboard_test_${randomUUID().replaceAll('-', '')}`
+  await createDatabase(adminUrl, name, template)
+  const open: postgres.Sql[] = []
+  const connect = (url: string) => {
+    const sql = postgres(url, { max: 4, onnotice: () => {}, types: {}, idle_timeout: 1 })
+    open.push(sql)
+    return sql
+  }
+  const admin = connect(withUrl(adminUrl, { database: name }))
+  t.teardown(async () => {
+    // Roles belong to the whole server.
+    await admin`select app_private.drop_bi_role(credential_id) from app_private.bi_logins`.catch(() => {})
+    await Promise.all(open.map(sql => sql.end({ timeout: 1 })))
+    await dropDatabase(adminUrl, name)
+  })
+  const url = (role: string) => withUrl(adminUrl, { database: name, user: role, password: rolePassword })
+  return { name, admin, url, as: role => connect(url(role)) }
+}
+
+export interface Call {
+  token?: string | undefined
+  body?: unknown
+  headers?: Record<string, string>
+}
+export interface Answer<T = Record<string, unknown>> {
+  status: number
+  body: T
+  headers: LightMyRequestResponse['headers']
+  text: string
+}
+export interface TestServer {
+  app: App
+  pool: Pool
+  exportPool: Pool
+  config: Config
+  db: Database
+  /** One request, without a network; its answer is held against the OpenAPI document. */
+  call: <T = Record<string, unknown>>(request: `${string} ${string}`, call?: Call) => Promise<Answer<T>>
+}
+
+/** The server on a database of its own, or the given one, with limits out of the way unless the test sets them. */
+export async function startServer(
+  t: Test,
+  overrides: Record<string, string> | ((db: Database) => Promise<Record<string, string>>) = {},
+  given?: Database,
+): Promise<TestServer> {
+  const db = given ?? (await startDatabase(t))
+  const config = readConfig({
+    NODE_ENV: 'test',
+    LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'fatal',
+    DATABASE_URL: db.url('callboard_api'),
+    JWT_SECRET: 'a secret that only the tests know, and of 32 letters',
+    RATE_LIMIT: '1000000',
+    SIGN_IN_LIMIT: '1000000',
+    // Not in between: tests say when.
+    USE_FLUSH_INTERVAL: '86400',
+    POOL_SIZE: '4',
+    EXPORT_DIR: joinPath(tmpdir(), db.name),
+    ...(typeof overrides === 'function' ? await overrides(db) : overrides),
+  })
+  const pool = createPool({
+    url: config.DATABASE_URL ?? '',
+    size: config.POOL_SIZE,
+    deadline: config.DATABASE_DEADLINE * 1000,
+    prepare: config.PREPARE_STATEMENTS,
+    applicationName: 'callboard test',
+  })
+  const exportPool = createPool({
+    url: config.DATABASE_URL ?? '',
+    size: config.EXPORT_STREAMS,
+    deadline: config.EXPORT_DEADLINE * 1000,
+    prepare: config.PREPARE_STATEMENTS,
+    applicationName: 'callboard test export',
+  })
+  const supportPool = createPool({
+    url: db.url('callboard_support'),
+    size: 2,
+    deadline: config.DATABASE_DEADLINE * 1000,
+    prepare: config.PREPARE_STATEMENTS,
+    applicationName: 'callboard test support',
+  })
+  const { DATABASE_REPLICA_URL: replicaUrl } = config
+  const replica = replicaUrl === undefined ? undefined : openReplica(config, replicaUrl)
+  // As src/server.ts does: one that is away is looked at again later.
+  await replica?.check().catch(() => {})
+  const app = await buildApp({
+    config,
+    pool,
+    supportPool,
+    exportPool,
+    replica,
+    jwtSecret: config.JWT_SECRET ?? '',
+  })
+  await app.ready()
+  t.teardown(async () => {
+    await app.close()
+    if (config.EXPORT_DIR !== undefined) await rm(config.EXPORT_DIR, { recursive: true, force: true })
+    await Promise.all([pool.close(), supportPool.close(), exportPool.close(), replica?.close()])
+  })
+  const call: TestServer['call'] = async (request, { token, body, headers = {} } = {}) => {
+    const [method = '', url = ''] = request.split(' ')
+    const response = await app.inject({
+      method: method as 'GET',
+      url,
+      headers: {
+        ...(token !== undefined && { authorization: `Bearer ${token}` }),
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body !== undefined && {
+        payload: typeof body === 'string' || body instanceof Buffer ? body : JSON.stringify(body),
+      }),
+    })
+    checkAnswer(app.swagger(), method, url, response, isSuperadmins(token))
+    return {
+      status: response.statusCode,
+      body: (response.body !== '' && /[/+]json/.test(String(response.headers['content-type']))
+        ? response.json()
+        : {}) as never,
+      headers: response.headers,
+      text: response.body,
+    }
+  }
+  return { app, pool, exportPool, config, db, call }
+}
+
+/** Whether a token, if it is one at all, says that it is a superadmin's. */
+function isSuperadmins(token = ''): boolean {
+  const claims = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()
+  return claims.includes('"scope":"superadmin"')
+}
+
+export const password = 'correct horse battery staple'
+
+export interface Person {
+  id: string
+  email: string
+  organization: string
+  token: string
+  refreshToken: string
+}
+interface Grant {
+  access_token: string
+  refresh_token: string
+  user_id: string
+  organization_id: string
+}
+
+/** Registers somebody with an organization of their own, and signs in. */
+export async function register(
+  { call }: TestServer,
+  name: string,
+  organization = `${name}'s company`,
+): Promise<Person> {
+  const email = `${name.toLowerCase().replaceAll(/[^a-z0-9]/g, '')}.${randomUUID().slice(0, 8)}@example.com`
+  const { status, body } = await call<Grant>('POST /api/auth/register', {
+    body: { email, password, display_name: name, organization_name: organization },
+  })
+  if (status !== 201) throw new Error(`cannot register: ${JSON.stringify(body)}`)
+  return {
+    id: body.user_id,
+    email,
+    organization: body.organization_id,
+    token: body.access_token,
+    refreshToken: body.refresh_token,
+  }
+}
+
+/** Signs in, for an organization if given. */
+export async function signIn({ call }: TestServer, email: string, organization?: string): Promise<Person> {
+  const { status, body } = await call<Grant>('POST /api/auth/sign-in', {
+    body: { email, password, ...(organization !== undefined && { organization_id: organization }) },
+  })
+  if (status !== 200) throw new Error(`cannot sign in: ${JSON.stringify(body)}`)
+  return {
+    id: body.user_id,
+    email,
+    organization: body.organization_id,
+    token: body.access_token,
+    refreshToken: body.refresh_token,
+  }
+}
+
+/** The same person, who has confirmed their address: only then can they be added without an invitation. */
+export async function confirmed({ db }: TestServer, person: Person): Promise<Person> {
+  await db.admin`update app.users set email_verified_at = now() where id = ${person.id} and email_verified_at is null`
+  return person
+}
+
+/** A member of an owner's organization in a role, with a token for that organization. */
+export async function join(
+  server: TestServer,
+  owner: Person,
+  role: string,
+  name = `${role} of ${owner.organization.slice(-4)}`,
+): Promise<Person> {
+  const person = await confirmed(server, await register(server, name))
+  const { status, body } = await server.call('POST /api/users', {
+    token: owner.token,
+    body: { email: person.email, display_name: name, role },
+  })
+  if (status !== 201) throw new Error(`cannot add ${role}: ${JSON.stringify(body)}`)
+  return signIn(server, person.email, owner.organization)
+}
+
+/** A member who has nothing but one role of the organization's own, made for them. */
+export async function joinAs(server: TestServer, owner: Person, permissions: string[]): Promise<Person> {
+  const member = await join(server, owner, 'viewer')
+  const { token } = owner
+  const made = await server.call<{ id: string }>('POST /api/roles', {
+    token,
+    body: { name: `Role ${randomUUID()}`, permissions },
+  })
+  for (const done of [
+    made,
+    await server.call(`POST /api/users/${member.id}/roles`, { token, body: { role_id: made.body.id } }),
+    await server.call(`DELETE /api/users/${member.id}/roles/viewer`, { token }),
+  ])
+    if (done.status >= 400) throw new Error(`cannot give a role: ${done.text}`)
+  return member
+}
+
+/** Lets somebody in as a superadmin, as a DBA would; the token is for that organization, or for none. */
+export async function superadmin(
+  { call, db }: TestServer,
+  person: Person,
+  organization: string | null,
+  { mayWrite = false, reason = 'A customer asked for help' } = {},
+): Promise<Person & { grant: string }> {
+  const [row] = await db.admin<[{ id: string }]>`
+    select app_private.grant_support(${person.email}, ${reason}, now() + interval '1 hour',
+      (select slug from app.organizations where id = ${organization}), ${mayWrite}) as id`
+  const { status, body } = await call<Grant>('POST /api/support/token', {
+    token: person.token,
+    body: { organization_id: organization },
+  })
+  if (status !== 200) throw new Error(`no token for a superadmin: ${JSON.stringify(body)}`)
+  return { ...person, token: body.access_token, grant: row.id }
+}
+
+/** The secret in the newest mail of a kind to an address, which only the outbox knows. */
+export async function mailedToken({ db }: TestServer, kind: string, email: string): Promise<string> {
+  const [mail] = await db.admin<{ token: string }[]>`
+    select data ->> 'token' as token from app_private.mails where kind = ${kind} and to_address = ${email} order by id desc limit 1`
+  if (!mail) throw new Error(`there is no ${kind} mail to ${email}`)
+  return mail.token
+}
+
+export const aShow = { title: 'Winter Tour', artist: 'The Gaslights', show_on: '2027-02-03' }
+
+/** Waits for something to become true, for five seconds at most or as long as is said. */
+export async function until(condition: () => boolean | Promise<boolean>, seconds = 5): Promise<void> {
+  for (let round = 0; round < seconds * 50; round += 1) {
+    if (await condition()) return
+    await sleep(20)
+  }
+  throw new Error(`it did not happen: ${condition.toString()}`)
+}

@@ -1,0 +1,19 @@
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+export const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/** Runs a program in the checkout, and returns what it printed. */
+export async function run(
+  command: string,
+  ...args: string[]
+): Promise<{ code: number | null; output: string }> {
+  // What it covers of itself is nothing that the tests should be measured by.
+  const env = { ...process.env, NODE_OPTIONS: '', NODE_V8_COVERAGE: '' }
+  const child = spawn(command, args, { cwd: root, env })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  const code = await new Promise<number | null>(resolve => child.on('close', resolve))
+  return { code, output }
+}
