@@ -3,7 +3,7 @@ import type { App } from '../http/fastify.ts'
 import { answer, IfMatch } from '../http/openapi/openapi.ts'
 import { constraintsOf } from '../http/openapi/refusals.ts'
 import { Email, Id, IdParams, Line, Nullable, ShortList, Strict, Timestamp } from '../http/schemas.ts'
-import { type Answer, only } from '../tenant/tenant.ts'
+import { type Answer, only } from '../tenant/answer.ts'
 import { Grant } from './auth.ts'
 
 const Me = Strict(

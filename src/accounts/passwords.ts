@@ -2,7 +2,7 @@ import type { App } from '../http/fastify.ts'
 import { answer } from '../http/openapi/openapi.ts'
 import { prove } from './password.ts'
 import { Email, Secret, Strict } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 import { NewPassword, Password, recipeFor } from './auth.ts'
 
 const tags = ['auth']

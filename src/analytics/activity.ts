@@ -3,7 +3,7 @@ import { fresh } from './shapes.ts'
 import type { App } from '../http/fastify.ts'
 import { answer } from '../http/openapi/openapi.ts'
 import { DateOnly, Id, Line, Nullable, Strict } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 import { Action } from '../audit/audit.ts'
 import { ClientEventKind, ClientEventName } from './client-events.ts'
 

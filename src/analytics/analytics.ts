@@ -13,7 +13,7 @@ import {
 import type { App } from '../http/fastify.ts'
 import { answer, IdempotencyKey } from '../http/openapi/openapi.ts'
 import { ListQuery, ShortList, Strict } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 
 const tags = ['analytics']
 const money = {

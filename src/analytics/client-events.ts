@@ -3,7 +3,7 @@ import type { App } from '../http/fastify.ts'
 import { answer, IdempotencyKey } from '../http/openapi/openapi.ts'
 import { inOrganization } from '../http/openapi/refusals.ts'
 import { Count, Id, noControls, Strict, Timestamp } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 
 export const ClientEventKind = Type.String({
   title: 'ClientEventKind',

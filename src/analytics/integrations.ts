@@ -3,7 +3,7 @@ import { fresh } from './shapes.ts'
 import type { App } from '../http/fastify.ts'
 import { answer } from '../http/openapi/openapi.ts'
 import { Line, Nullable, Strict, Timestamp } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 import { Day, days, List, permission, range, Tally } from './activity.ts'
 
 const used = {

@@ -3,7 +3,7 @@ import { monthsQuery } from './shapes.ts'
 import type { App } from '../http/fastify.ts'
 import { type Report, renderReport, reportPolicy } from './report/report.ts'
 import { Strict } from '../http/schemas.ts'
-import { type Answer, only } from '../tenant/tenant.ts'
+import { type Answer, only } from '../tenant/answer.ts'
 
 /** The figures as a page to print: see db/schema/analytics/report.sql. */
 export async function reportRoutes(app: App) {

@@ -15,7 +15,7 @@ import {
   Strict,
   Timestamp,
 } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 
 const Values = (description: string, example: object) =>
   Type.Object({}, { additionalProperties: true, maxProperties: 200, description, examples: [example] })

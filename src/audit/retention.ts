@@ -15,7 +15,7 @@ import {
   Strict,
   Timestamp,
 } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 
 const deletedDays = { deleted_days: Count(1, 30) }
 const Retention = Strict(

@@ -5,7 +5,7 @@ import { answer, IdempotencyKey } from '../http/openapi/openapi.ts'
 import { constraintsOf } from '../http/openapi/refusals.ts'
 import { page } from '../tenant/list.ts'
 import { IdParams, ListQuery, Page, sortBy, Strict } from '../http/schemas.ts'
-import { type Answer, only } from '../tenant/tenant.ts'
+import { type Answer, only } from '../tenant/answer.ts'
 import { BiCredential, NewBiCredential, Rotation, WithPassword } from './shapes.ts'
 
 const sorts = { created_at: { column: 'created_at', type: 'timestamptz' } } as const

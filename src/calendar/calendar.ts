@@ -17,7 +17,7 @@ import {
   Timestamp,
   TimeZone,
 } from '../http/schemas.ts'
-import { type Answer, only } from '../tenant/tenant.ts'
+import { type Answer, only } from '../tenant/answer.ts'
 import { newSecret } from '../http/tokens.ts'
 
 const time = Nullable(

@@ -5,7 +5,8 @@ import type { Storage } from './storage.ts'
 import type { App } from '../http/fastify.ts'
 import { Problem } from '../http/problem.ts'
 import { IdParams, Secret, Strict } from '../http/schemas.ts'
-import { addressOf, type Answer, only } from '../tenant/tenant.ts'
+import { type Answer, only } from '../tenant/answer.ts'
+import { addressOf } from '../tenant/tenant.ts'
 
 interface File {
   key: string

@@ -6,7 +6,7 @@ import { answer, IdempotencyKey } from '../http/openapi/openapi.ts'
 import { page } from '../tenant/list.ts'
 import { Problem } from '../http/problem.ts'
 import { Id, IdParams, ListQuery, Nullable, Page, sortBy, Strict, Timestamp } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 import { Bom } from './streams.ts'
 
 const word = (title: string, values: string[], description: string) =>

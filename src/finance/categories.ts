@@ -16,7 +16,7 @@ import {
   Strict,
   Timestamp,
 } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 
 const fields = { kind: FinanceKind, name: Line('Lighting') }
 const NewCategory = Strict(fields, { title: 'NewFinanceCategory' })

@@ -14,7 +14,7 @@ import {
   Strict,
   Timestamp,
 } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 
 const Month = Type.String({
   pattern: '^(19|20|21)[0-9]{2}-(0[1-9]|1[0-2])$',

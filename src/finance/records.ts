@@ -24,7 +24,7 @@ import {
   Text,
   Timestamp,
 } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 
 const Status = Type.String({
   title: 'FinanceStatus',

@@ -15,7 +15,7 @@ import {
   Strict,
   Timestamp,
 } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 
 const word = (values: string[], description: string) =>
   Type.String({ enum: values, description, examples: values.slice(0, 1) })

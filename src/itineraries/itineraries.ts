@@ -15,7 +15,7 @@ import {
   Text,
   Timestamp,
 } from '../http/schemas.ts'
-import { type Answer, only } from '../tenant/tenant.ts'
+import { type Answer, only } from '../tenant/answer.ts'
 import { detailsOf, partRoutes } from './itinerary-part.ts'
 import {
   DayEntry,

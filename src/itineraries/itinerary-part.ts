@@ -17,7 +17,7 @@ import {
   Strict,
   Timestamp,
 } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 
 /** One of the tables that an itinerary consists of, and what its routes are like. */
 export interface Part {

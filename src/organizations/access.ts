@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { App } from '../http/fastify.ts'
 import { answer } from '../http/openapi/openapi.ts'
 import { Id, noControls, Strict } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 
 const Question = Strict(
   {

@@ -16,7 +16,7 @@ import {
   Strict,
   Timestamp,
 } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 import { MyOrganization } from './organizations.ts'
 
 const Invitation = Strict(

@@ -15,7 +15,7 @@ import {
   Timestamp,
   TimeZone,
 } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 import { Member } from './users.ts'
 
 const Organization = Strict(

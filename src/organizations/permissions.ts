@@ -3,7 +3,7 @@ import type { App } from '../http/fastify.ts'
 import { answer, IdempotencyKey, IfMatch } from '../http/openapi/openapi.ts'
 import { constraintsOf } from '../http/openapi/refusals.ts'
 import { Id, IdParams, Line, Nullable, Permission, RoleId, Strict, Timestamp } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 import { Member } from './users.ts'
 
 const ExpiresAt = Type.String({

@@ -16,7 +16,7 @@ import {
   Strict,
   Timestamp,
 } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 
 const Permissions = Type.Array(Permission, { maxItems: 500, uniqueItems: true })
 const Description = Type.String({

@@ -15,7 +15,7 @@ import {
   Strict,
   Timestamp,
 } from '../http/schemas.ts'
-import { type Answer, only } from '../tenant/tenant.ts'
+import { type Answer, only } from '../tenant/answer.ts'
 import { Grant } from '../accounts/auth.ts'
 
 const AnyOrganization = Strict(

@@ -18,7 +18,7 @@ import {
   Timestamp,
 } from '../http/schemas.ts'
 import type { ShowPart } from './show-part.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 import { dealTerms } from './deals.ts'
 import { depositFields } from './deposits.ts'
 import { showCostFields } from './show-costs.ts'

@@ -17,7 +17,7 @@ import {
   Strict,
   Timestamp,
 } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 
 /** What belongs to a show and counts in its settlement: see db/schema/settlements/show_parts.sql. */
 export interface ShowPart {

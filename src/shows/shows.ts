@@ -27,7 +27,7 @@ import {
   Timestamp,
   TimeZone,
 } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 
 const Status = Type.String({
   title: 'ShowStatus',

@@ -19,7 +19,7 @@ import {
   Timestamp,
   TimeZone,
 } from '../http/schemas.ts'
-import type { Answer } from '../tenant/tenant.ts'
+import type { Answer } from '../tenant/answer.ts'
 
 const fields = {
   name: Line('Paradiso'),

@@ -2,7 +2,7 @@ import type { TObject, TProperties } from '@sinclair/typebox'
 import type { Fragment } from 'postgres'
 import type { Client } from '../database/pool.ts'
 import { Problem } from '../http/problem.ts'
-import type { Answer } from './tenant.ts'
+import type { Answer } from './answer.ts'
 
 /** A column that a list can be sorted by, and the type its values have in a cursor. */
 export interface SortColumn {

@@ -4,7 +4,8 @@ import { type Pool, Unavailable } from '../database/pool.ts'
 import type { Replica } from '../database/replica.ts'
 import { UnsafeDatabase } from '../database/safety.ts'
 import type { UnderWay } from './streaming.ts'
-import { leave, noteBreach, organizationOf, transact, type Work } from './tenant.ts'
+import { leave, noteBreach, organizationOf } from './tenant.ts'
+import { transact, type Work } from './transaction.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

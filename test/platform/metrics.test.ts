@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { buildApp } from '../../src/app.ts'
 import { connectGauges } from '../../src/monitoring/gauges.ts'
 import { createMetrics } from '../../src/monitoring/registry.ts'
-import type { Answer } from '../../src/tenant/tenant.ts'
+import type { Answer } from '../../src/tenant/answer.ts'
 import {
   aShow,
   join,

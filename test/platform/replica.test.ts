@@ -6,7 +6,7 @@ import { buildApp } from '../../src/app.ts'
 import type { Config } from '../../src/config.ts'
 import { openReplica } from '../../src/database/replica.ts'
 import type { App } from '../../src/http/fastify.ts'
-import type { Answer } from '../../src/tenant/tenant.ts'
+import type { Answer } from '../../src/tenant/answer.ts'
 import { refresh } from '../support/figures.ts'
 import { openLogin, secretOf } from '../isolation/world.ts'
 import {

@@ -4,7 +4,7 @@ import { buildApp } from '../../src/app.ts'
 import type { App } from '../../src/http/fastify.ts'
 import { createPool, type Pool } from '../../src/database/pool.ts'
 import { Problem } from '../../src/http/problem.ts'
-import type { Answer } from '../../src/tenant/tenant.ts'
+import type { Answer } from '../../src/tenant/answer.ts'
 import { register, startServer, type TestServer } from '../support/helper.ts'
 
 interface Reply {

@@ -5,7 +5,7 @@ import fp from 'fastify-plugin'
 import type { Config } from '../../config.ts'
 import type { Pool } from '../../database/pool.ts'
 import { type Counts, createCounts } from './counts.ts'
-import { run } from '../../tenant/tenant.ts'
+import { run } from '../../tenant/transaction.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,0 +1,71 @@
+import { createHash } from 'node:crypto'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { RawRowList } from 'postgres'
+import { Problem } from '../http/problem.ts'
+import type { Work } from './transaction.ts'
+
+/** What SQL answers to a request: see app.answer in db/schema/foundation/helpers.sql. `body` is JSON text. */
+export interface Answer {
+  status?: number | null
+  body: string | null
+  etag?: string | null
+  location?: string | null
+  /** Of a list: where the next page begins. */
+  next_cursor?: string | null
+}
+/** Answers as postgres.js gives them with `raw()`. */
+export type Bytes = RawRowList<Answer[]>
+
+/** The one row that every statement for a route returns. Throws where it is a refusal that had to be committed. */
+export function only(rows: readonly Answer[]): Answer {
+  const [answer] = rows
+  if (!answer) throw new Error('The statement returned no row')
+  if ((answer.status ?? 200) >= 400) {
+    // See app.refusal.
+    const { problem, detail } = JSON.parse(answer.body ?? '{}') as { problem: string; detail: string }
+    throw new Problem(answer.status ?? 500, problem, detail)
+  }
+  return answer
+}
+
+/** With its body as it came, so that a long one is not made a string and then bytes again. */
+function unpacked(rows: Bytes): Omit<Answer, 'body'> & { body: Buffer } {
+  const values = rows.columns.map(({ name }, i) => {
+    const value = rows[0]?.[i] ?? null
+    return [name, name === 'body' ? value : (value?.toString() ?? null)]
+  })
+  return Object.fromEntries(values) as ReturnType<typeof unpacked>
+}
+
+const isBytes = (rows: readonly Answer[] | Bytes): rows is Bytes => Array.isArray(rows[0])
+
+/** Sends the first row of a result as the answer. */
+export function json(reply: FastifyReply, rows: readonly Answer[] | Bytes): FastifyReply {
+  const answer = isBytes(rows) ? unpacked(rows) : only(rows)
+  const status = answer.status ?? 200
+  if (answer.etag != null) void reply.header('etag', answer.etag)
+  if (answer.location != null && status === 201) void reply.header('location', answer.location)
+  if (answer.next_cursor != null) {
+    const url = new URL(reply.request.url, 'http://localhost')
+    url.searchParams.set('cursor', answer.next_cursor)
+    void reply.header('link', `<${url.pathname}${url.search}>; rel="next"`)
+  }
+  if (answer.body == null) return reply.code(status).send()
+  return reply.code(status).type('application/json; charset=utf-8').send(answer.body)
+}
+
+/** Same key, same request: replays the kept answer; new key: keeps the answer in the same transaction. */
+export function once(request: FastifyRequest, key: string, work: Work<Answer[]>): Work<Answer[]> {
+  const hash = createHash('sha256')
+    .update(JSON.stringify([request.method, request.url, request.body ?? null]))
+    .digest()
+  return async sql => {
+    const kept = await sql<Answer[]>`select status, body, etag, location from app.claim_key(${key}, ${hash})`
+    if (kept.length > 0) return kept
+    const rows = await work(sql)
+    const [a] = rows
+    if (a)
+      await sql`select app.keep_answer(${key}, ${a.status ?? 200}, ${a.body}::text::json, ${a.etag ?? null}, ${a.location ?? null})`
+    return rows
+  }
+}
