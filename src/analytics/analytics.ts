@@ -179,7 +179,7 @@ export async function analyticsRoutes(app: App) {
 
 const RefreshAsked = Strict(
   {
-    look_at: Type.Literal('/api/analytics/refresh', {
+    status_url: Type.Literal('/api/analytics/refresh', {
       description: 'Where to see how far it is',
       examples: ['/api/analytics/refresh'],
     }),

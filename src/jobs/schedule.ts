@@ -22,7 +22,7 @@ export type Scheduled = {
 
 /** All that is done without being asked for. A line here and a grant to callboard_worker add to it. */
 export const schedule: Scheduled[] = [
-  { task: 'keep_bi_logins', seconds: 5, sql: 'select app.keep_bi_logins()' },
+  { task: 'reconcile_bi_logins', seconds: 5, sql: 'select app.reconcile_bi_logins()' },
   { task: 'seal_new_events', seconds: 2, sql: `select app.seal_events('10 seconds')` },
   // What turned up later than that.
   { task: 'seal_events', cron: '* * * * *', sql: 'select app.seal_events()' },

@@ -250,7 +250,7 @@ t.test('figures', async t => {
       [1, 2, 3].map(() => call('POST /api/analytics/refresh', { token: ana.owner.token })),
     )
     t.match(asked, [
-      { status: 202, body: { look_at: '/api/analytics/refresh' } },
+      { status: 202, body: { status_url: '/api/analytics/refresh' } },
       { status: 202 },
       { status: 202 },
     ])

@@ -19,7 +19,7 @@ t.test('BI credentials', async t => {
   const read = async ({ id }: Pick<Credential, 'id'>) =>
     (await call(`GET /api/bi-credentials/${id}`, { token })).body
   /** What the worker does every few seconds. */
-  const keep = () => db.as('callboard_worker')`select app.keep_bi_logins()`
+  const keep = () => db.as('callboard_worker')`select app.reconcile_bi_logins()`
   const revoke = ({ id }: { id: string }, person: Person = ana) =>
     call(`DELETE /api/bi-credentials/${id}`, { token: person.token })
   const roleOf = async (login: string) =>

@@ -414,7 +414,7 @@ t.test('every table with soft delete', async t => {
     await age(db, organization, 41)
     t.match(await purge(db), { organizations: 1, because: [], next: null })
     // The worker drops the logins of its BI tools, as soon as nobody is connected by them.
-    await db.as('callboard_worker')`select app.keep_bi_logins()`
+    await db.as('callboard_worker')`select app.reconcile_bi_logins()`
 
     // What the log needs, and what keeps an old link from leading to somebody else.
     const outlives = /^app\.(event_log\w*|event_seals|event_retentions)$|^app_private\.slugs$/

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:dea0ff0af81484da3ed4cac0940fe384cd3de2b7
+--! Hash: sha1:a9aec900d29ce600ccf711d939d318cb2cd79fd3
 --! Message: callboard
 
 --! Included foundation/schemas.sql
@@ -974,7 +974,7 @@ comment on function app_private.next_logged(uuid, timestamptz, timestamptz) is
 alter function app_private.next_logged(uuid, timestamptz, timestamptz) owner to callboard_definer;
 revoke execute on function app_private.next_logged(uuid, timestamptz, timestamptz) from public;
 
-create or replace function app_private.seal_some(of_organization uuid, since timestamptz, until timestamptz, at_most integer) returns bigint
+create or replace function app_private.seal_batch(of_organization uuid, since timestamptz, until timestamptz, at_most integer) returns bigint
 language plpgsql volatile
 set search_path = ''
 as $$
@@ -1009,9 +1009,9 @@ begin
   return cardinality(batch.ids);
 end
 $$;
-comment on function app_private.seal_some(uuid, timestamptz, timestamptz, integer) is 'Adds the unsealed events of an organization between two moments to its chain, in the order of time; says how many.';
-alter function app_private.seal_some(uuid, timestamptz, timestamptz, integer) owner to callboard_definer;
-revoke execute on function app_private.seal_some(uuid, timestamptz, timestamptz, integer) from public;
+comment on function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) is 'Adds the unsealed events of an organization between two moments to its chain, in the order of time; says how many.';
+alter function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) owner to callboard_definer;
+revoke execute on function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) from public;
 
 create or replace function app.seal_events(look_back interval default '1 hour') returns bigint
 language plpgsql volatile security definer
@@ -1045,7 +1045,7 @@ begin
     behind := since;
     loop
       -- As many as fit into the memory at a time.
-      done := app_private.seal_some(organization, behind, horizon, 20000);
+      done := app_private.seal_batch(organization, behind, horizon, 20000);
       sealed := sealed + done;
       exit when done < 20000;
       select s.occurred_at into behind from app.event_seals s where s.organization_id = organization order by s.seq desc limit 1;
@@ -2165,12 +2165,12 @@ comment on function app_private.read_pass(text) is
 alter function app_private.read_pass(text) owner to callboard_definer;
 revoke execute on function app_private.read_pass(text) from public;
 
-create or replace function app_private.replay_age(primary_at numeric, primary_lsn pg_lsn, patience interval) returns double precision
+create or replace function app_private.replay_age(primary_at numeric, primary_lsn pg_lsn, timeout interval) returns double precision
 language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  given_up_at timestamptz := clock_timestamp() + patience;
+  given_up_at timestamptz := clock_timestamp() + timeout;
   age numeric;
 begin
   -- Mostly it is some milliseconds behind: then it is worth to wait, and the answer is the primary's own.
@@ -2192,7 +2192,7 @@ comment on function app_private.replay_age(numeric, pg_lsn, interval) is
 alter function app_private.replay_age(numeric, pg_lsn, interval) owner to callboard_definer;
 revoke execute on function app_private.replay_age(numeric, pg_lsn, interval) from public;
 
-create or replace function app.enter_by_pass(pass text, max_age interval, patience interval default '50 milliseconds')
+create or replace function app.enter_by_pass(pass text, max_age interval, timeout interval default '50 milliseconds')
 returns double precision
 language plpgsql volatile security definer
 set search_path = ''
@@ -2206,7 +2206,7 @@ begin
   if not pg_is_in_recovery() then
     raise exception using message = 'replica_unusable', detail = 'not_a_standby';
   end if;
-  age := app_private.replay_age(p[8]::numeric, p[9]::pg_lsn, least(patience, max_age));
+  age := app_private.replay_age(p[8]::numeric, p[9]::pg_lsn, least(timeout, max_age));
   if age is null or age > extract(epoch from max_age) then
     raise exception using message = 'replica_unusable', detail = 'too_old';
   end if;
@@ -10101,7 +10101,7 @@ grant execute on function app.end_bi_connections() to callboard_api, callboard_w
 -- What is done about BI logins without being asked: roles follow what has become of their credentials, and
 -- nobody holds up others with a transaction without end, which every login could ask for.
 
-create or replace function app_private.keep_bi_login(s app_private.bi_states, can_log_in boolean, is_connected boolean) returns bigint
+create or replace function app_private.reconcile_bi_login(s app_private.bi_states, can_log_in boolean, is_connected boolean) returns bigint
 language plpgsql volatile
 set search_path = ''
 as $$
@@ -10123,12 +10123,12 @@ exception when dependent_objects_still_exist then
   return 0;
 end
 $$;
-comment on function app_private.keep_bi_login(app_private.bi_states, boolean, boolean) is
+comment on function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) is
   'Lets a role log in or not, or drops it, as its credential says. Returns 1 if that was something to do.';
-alter function app_private.keep_bi_login(app_private.bi_states, boolean, boolean) owner to callboard_definer;
-revoke execute on function app_private.keep_bi_login(app_private.bi_states, boolean, boolean) from public;
+alter function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) owner to callboard_definer;
+revoke execute on function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) from public;
 
-create or replace function app.keep_bi_logins() returns bigint
+create or replace function app.reconcile_bi_logins() returns bigint
 language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
@@ -10153,7 +10153,7 @@ begin
           array_agg(x.pid) filter (where x.xact_start < clock_timestamp() - make_interval(secs => 2 * s.statement_timeout_seconds)) as late
         from pg_catalog.pg_stat_activity x where x.usename = s.login and x.datname = current_database()) a
   loop
-    done := done + app_private.keep_bi_login(found_one.s, found_one.rolcanlogin, found_one.is_connected);
+    done := done + app_private.reconcile_bi_login(found_one.s, found_one.rolcanlogin, found_one.is_connected);
     if found_one.is_connected then
       done := done + coalesce((select sum(app_private.end_bi_sessions((found_one.s).credential_id, p)) from unnest(found_one.late) p), 0);
       update app_private.bi_logins l set last_seen_at = now()
@@ -10163,11 +10163,11 @@ begin
   return done;
 end
 $$;
-comment on function app.keep_bi_logins() is
+comment on function app.reconcile_bi_logins() is
   'Ends connections as app.end_bi_connections does, and transactions that last twice as long as a statement may; lets roles log in or not as their credentials say, drops those that are revoked, and notes who was connected. Every few seconds. Returns how much there was to do.';
-alter function app.keep_bi_logins() owner to callboard_definer;
-revoke execute on function app.keep_bi_logins() from public;
-grant execute on function app.keep_bi_logins() to callboard_worker;
+alter function app.reconcile_bi_logins() owner to callboard_definer;
+revoke execute on function app.reconcile_bi_logins() from public;
+grant execute on function app.reconcile_bi_logins() to callboard_worker;
 
 -- The same as in bi_commands.sql for a DBA (npm run bi), in the context of the organization and without it afterwards.
 create or replace function app_private.create_bi_credential(of_slug text, body jsonb, verifier text) returns uuid
@@ -10473,7 +10473,7 @@ grant execute on function app.add_use(uuid, jsonb, jsonb) to callboard_api;
 -- but events; the large ones are rows here, made by the worker as that member: see export_running.sql.
 -- An export is its maker's own, because another member may not see all that is in the file.
 
-create or replace function app_private.export_sees(resource text) returns text[]
+create or replace function app_private.permissions_for_export(resource text) returns text[]
 language sql immutable parallel safe
 set search_path = ''
 return case resource
@@ -10482,10 +10482,10 @@ return case resource
   when 'finance_records' then '{finance.read,finance.delete,shows.read}'
   when 'events' then '{audit.read,members.read}'
 end::text[];
-comment on function app_private.export_sees(text) is
+comment on function app_private.permissions_for_export(text) is
   'Which permissions an export of something makes use of, if they are held; the first of them it needs, and exports.run. NULL for what cannot be exported.';
-alter function app_private.export_sees(text) owner to callboard_definer;
-revoke execute on function app_private.export_sees(text) from public;
+alter function app_private.permissions_for_export(text) owner to callboard_definer;
+revoke execute on function app_private.permissions_for_export(text) from public;
 
 create table if not exists app.exports (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -10578,7 +10578,7 @@ set client_min_messages = 'error'
 as $$
 begin
   perform app.require('exports.run');
-  return app.require((app_private.export_sees(of_resource))[1]);
+  return app.require((app_private.permissions_for_export(of_resource))[1]);
 end
 $$;
 comment on function app.require_export(text) is
@@ -10630,7 +10630,7 @@ set search_path = ''
 begin atomic
   select coalesce(array_agg(p.held order by p.held), '{}')
   from unnest(app.permissions_of(e.organization_id, e.created_by)) p (held)
-  where p.held = any (array['exports.run'] || app_private.export_sees(e.resource))
+  where p.held = any (array['exports.run'] || app_private.permissions_for_export(e.resource))
     -- permissions_of also counts for who may restore what was deleted.
     and exists (select from app.organizations o where o.id = e.organization_id and o.deleted_at is null);
 end;
@@ -10642,7 +10642,7 @@ create or replace function app_private.may_export(e app.exports) returns boolean
 language sql stable
 set search_path = ''
 return (
-  select p.held @> array['exports.run', (app_private.export_sees(e.resource))[1]]
+  select p.held @> array['exports.run', (app_private.permissions_for_export(e.resource))[1]]
     -- What is in the bin is for those who may bring it back.
     and (e.filters ->> 'deleted' is distinct from 'only' or p.held && array['shows.delete', 'finance.delete'])
   from (select app_private.export_permissions(e)) p (held));
@@ -11240,7 +11240,7 @@ begin
   perform app.require('analytics.refresh');
   -- However many ask: as long as it waits, it is one job.
   perform app_private.add_job('refresh_rollups', '{}', 'refresh_rollups', 4);
-  return (202, json_build_object('look_at', '/api/analytics/refresh'), null, null)::app.answer;
+  return (202, json_build_object('status_url', '/api/analytics/refresh'), null, null)::app.answer;
 end
 $$;
 comment on function app.ask_for_refresh() is 'Has the worker refresh what has changed, now instead of within a minute. PT403 without analytics.refresh.';

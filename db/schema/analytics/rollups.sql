@@ -155,7 +155,7 @@ begin
   perform app.require('analytics.refresh');
   -- However many ask: as long as it waits, it is one job.
   perform app_private.add_job('refresh_rollups', '{}', 'refresh_rollups', 4);
-  return (202, json_build_object('look_at', '/api/analytics/refresh'), null, null)::app.answer;
+  return (202, json_build_object('status_url', '/api/analytics/refresh'), null, null)::app.answer;
 end
 $$;
 comment on function app.ask_for_refresh() is 'Has the worker refresh what has changed, now instead of within a minute. PT403 without analytics.refresh.';

@@ -117,7 +117,7 @@ comment on function app_private.next_logged(uuid, timestamptz, timestamptz) is
 alter function app_private.next_logged(uuid, timestamptz, timestamptz) owner to callboard_definer;
 revoke execute on function app_private.next_logged(uuid, timestamptz, timestamptz) from public;
 
-create or replace function app_private.seal_some(of_organization uuid, since timestamptz, until timestamptz, at_most integer) returns bigint
+create or replace function app_private.seal_batch(of_organization uuid, since timestamptz, until timestamptz, at_most integer) returns bigint
 language plpgsql volatile
 set search_path = ''
 as $$
@@ -152,9 +152,9 @@ begin
   return cardinality(batch.ids);
 end
 $$;
-comment on function app_private.seal_some(uuid, timestamptz, timestamptz, integer) is 'Adds the unsealed events of an organization between two moments to its chain, in the order of time; says how many.';
-alter function app_private.seal_some(uuid, timestamptz, timestamptz, integer) owner to callboard_definer;
-revoke execute on function app_private.seal_some(uuid, timestamptz, timestamptz, integer) from public;
+comment on function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) is 'Adds the unsealed events of an organization between two moments to its chain, in the order of time; says how many.';
+alter function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) owner to callboard_definer;
+revoke execute on function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) from public;
 
 create or replace function app.seal_events(look_back interval default '1 hour') returns bigint
 language plpgsql volatile security definer
@@ -188,7 +188,7 @@ begin
     behind := since;
     loop
       -- As many as fit into the memory at a time.
-      done := app_private.seal_some(organization, behind, horizon, 20000);
+      done := app_private.seal_batch(organization, behind, horizon, 20000);
       sealed := sealed + done;
       exit when done < 20000;
       select s.occurred_at into behind from app.event_seals s where s.organization_id = organization order by s.seq desc limit 1;

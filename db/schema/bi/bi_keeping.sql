@@ -1,7 +1,7 @@
 -- What is done about BI logins without being asked: roles follow what has become of their credentials, and
 -- nobody holds up others with a transaction without end, which every login could ask for.
 
-create or replace function app_private.keep_bi_login(s app_private.bi_states, can_log_in boolean, is_connected boolean) returns bigint
+create or replace function app_private.reconcile_bi_login(s app_private.bi_states, can_log_in boolean, is_connected boolean) returns bigint
 language plpgsql volatile
 set search_path = ''
 as $$
@@ -23,12 +23,12 @@ exception when dependent_objects_still_exist then
   return 0;
 end
 $$;
-comment on function app_private.keep_bi_login(app_private.bi_states, boolean, boolean) is
+comment on function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) is
   'Lets a role log in or not, or drops it, as its credential says. Returns 1 if that was something to do.';
-alter function app_private.keep_bi_login(app_private.bi_states, boolean, boolean) owner to callboard_definer;
-revoke execute on function app_private.keep_bi_login(app_private.bi_states, boolean, boolean) from public;
+alter function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) owner to callboard_definer;
+revoke execute on function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) from public;
 
-create or replace function app.keep_bi_logins() returns bigint
+create or replace function app.reconcile_bi_logins() returns bigint
 language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
@@ -53,7 +53,7 @@ begin
           array_agg(x.pid) filter (where x.xact_start < clock_timestamp() - make_interval(secs => 2 * s.statement_timeout_seconds)) as late
         from pg_catalog.pg_stat_activity x where x.usename = s.login and x.datname = current_database()) a
   loop
-    done := done + app_private.keep_bi_login(found_one.s, found_one.rolcanlogin, found_one.is_connected);
+    done := done + app_private.reconcile_bi_login(found_one.s, found_one.rolcanlogin, found_one.is_connected);
     if found_one.is_connected then
       done := done + coalesce((select sum(app_private.end_bi_sessions((found_one.s).credential_id, p)) from unnest(found_one.late) p), 0);
       update app_private.bi_logins l set last_seen_at = now()
@@ -63,11 +63,11 @@ begin
   return done;
 end
 $$;
-comment on function app.keep_bi_logins() is
+comment on function app.reconcile_bi_logins() is
   'Ends connections as app.end_bi_connections does, and transactions that last twice as long as a statement may; lets roles log in or not as their credentials say, drops those that are revoked, and notes who was connected. Every few seconds. Returns how much there was to do.';
-alter function app.keep_bi_logins() owner to callboard_definer;
-revoke execute on function app.keep_bi_logins() from public;
-grant execute on function app.keep_bi_logins() to callboard_worker;
+alter function app.reconcile_bi_logins() owner to callboard_definer;
+revoke execute on function app.reconcile_bi_logins() from public;
+grant execute on function app.reconcile_bi_logins() to callboard_worker;
 
 -- The same as in bi_commands.sql for a DBA (npm run bi), in the context of the organization and without it afterwards.
 create or replace function app_private.create_bi_credential(of_slug text, body jsonb, verifier text) returns uuid

@@ -11,7 +11,7 @@ set search_path = ''
 begin atomic
   select coalesce(array_agg(p.held order by p.held), '{}')
   from unnest(app.permissions_of(e.organization_id, e.created_by)) p (held)
-  where p.held = any (array['exports.run'] || app_private.export_sees(e.resource))
+  where p.held = any (array['exports.run'] || app_private.permissions_for_export(e.resource))
     -- permissions_of also counts for who may restore what was deleted.
     and exists (select from app.organizations o where o.id = e.organization_id and o.deleted_at is null);
 end;
@@ -23,7 +23,7 @@ create or replace function app_private.may_export(e app.exports) returns boolean
 language sql stable
 set search_path = ''
 return (
-  select p.held @> array['exports.run', (app_private.export_sees(e.resource))[1]]
+  select p.held @> array['exports.run', (app_private.permissions_for_export(e.resource))[1]]
     -- What is in the bin is for those who may bring it back.
     and (e.filters ->> 'deleted' is distinct from 'only' or p.held && array['shows.delete', 'finance.delete'])
   from (select app_private.export_permissions(e)) p (held));

@@ -2,7 +2,7 @@
 -- but events; the large ones are rows here, made by the worker as that member: see export_running.sql.
 -- An export is its maker's own, because another member may not see all that is in the file.
 
-create or replace function app_private.export_sees(resource text) returns text[]
+create or replace function app_private.permissions_for_export(resource text) returns text[]
 language sql immutable parallel safe
 set search_path = ''
 return case resource
@@ -11,10 +11,10 @@ return case resource
   when 'finance_records' then '{finance.read,finance.delete,shows.read}'
   when 'events' then '{audit.read,members.read}'
 end::text[];
-comment on function app_private.export_sees(text) is
+comment on function app_private.permissions_for_export(text) is
   'Which permissions an export of something makes use of, if they are held; the first of them it needs, and exports.run. NULL for what cannot be exported.';
-alter function app_private.export_sees(text) owner to callboard_definer;
-revoke execute on function app_private.export_sees(text) from public;
+alter function app_private.permissions_for_export(text) owner to callboard_definer;
+revoke execute on function app_private.permissions_for_export(text) from public;
 
 create table if not exists app.exports (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -107,7 +107,7 @@ set client_min_messages = 'error'
 as $$
 begin
   perform app.require('exports.run');
-  return app.require((app_private.export_sees(of_resource))[1]);
+  return app.require((app_private.permissions_for_export(of_resource))[1]);
 end
 $$;
 comment on function app.require_export(text) is

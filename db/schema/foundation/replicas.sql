@@ -51,12 +51,12 @@ comment on function app_private.read_pass(text) is
 alter function app_private.read_pass(text) owner to callboard_definer;
 revoke execute on function app_private.read_pass(text) from public;
 
-create or replace function app_private.replay_age(primary_at numeric, primary_lsn pg_lsn, patience interval) returns double precision
+create or replace function app_private.replay_age(primary_at numeric, primary_lsn pg_lsn, timeout interval) returns double precision
 language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  given_up_at timestamptz := clock_timestamp() + patience;
+  given_up_at timestamptz := clock_timestamp() + timeout;
   age numeric;
 begin
   -- Mostly it is some milliseconds behind: then it is worth to wait, and the answer is the primary's own.
@@ -78,7 +78,7 @@ comment on function app_private.replay_age(numeric, pg_lsn, interval) is
 alter function app_private.replay_age(numeric, pg_lsn, interval) owner to callboard_definer;
 revoke execute on function app_private.replay_age(numeric, pg_lsn, interval) from public;
 
-create or replace function app.enter_by_pass(pass text, max_age interval, patience interval default '50 milliseconds')
+create or replace function app.enter_by_pass(pass text, max_age interval, timeout interval default '50 milliseconds')
 returns double precision
 language plpgsql volatile security definer
 set search_path = ''
@@ -92,7 +92,7 @@ begin
   if not pg_is_in_recovery() then
     raise exception using message = 'replica_unusable', detail = 'not_a_standby';
   end if;
-  age := app_private.replay_age(p[8]::numeric, p[9]::pg_lsn, least(patience, max_age));
+  age := app_private.replay_age(p[8]::numeric, p[9]::pg_lsn, least(timeout, max_age));
   if age is null or age > extract(epoch from max_age) then
     raise exception using message = 'replica_unusable', detail = 'too_old';
   end if;
