@@ -1,15 +1,14 @@
 // `npm run db:check`: do the schema files and the committed migrations make the same database?
 // It builds one from each and prints what only one of them has.
 import { existsSync, readFileSync, realpathSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
-import { startEmbedded } from '../../src/database/embedded.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../../src/database/provision.ts'
 import { describe, newline } from './describe.ts'
+import { onServer } from './server.ts'
 
 const include = /^--![ \t]*include[ \t]+(.*\.sql)[ \t]*$/
 // graphile-migrate takes these for comments and says nothing.
@@ -99,14 +98,16 @@ export async function checkDatabases({ adminUrl, schemaFile }: { adminUrl: strin
   }
 }
 
-// graphile-migrate keeps its connection for 0.2 s and ends the whole process, silently, when
-// that connection is cut, as it would be by dropping the database.
-async function migrateAndWait(url: string) {
+/**
+ * Migrates, and waits until graphile-migrate lets go of its connection: when that is cut, as it would be by dropping
+ * the database, it ends the whole process silently.
+ */
+export async function migrateAndWait(url: string) {
   await migrate(url).finally(() => setTimeout(400))
 }
 
 /** The owner has no login: a migrator becomes it when it connects, and so does this superuser. */
-function asOwner(url: string) {
+export function asOwner(url: string) {
   const changed = new URL(url)
   changed.searchParams.set('options', '-c role=callboard_owner')
   return changed.href
@@ -134,25 +135,9 @@ async function run(text: string, url: string) {
   }
 }
 
-/** The server of ADMIN_DATABASE_URL, else an embedded one that lives as long as the check. */
-async function onServer<T>(work: (adminUrl: string) => Promise<T>): Promise<T> {
-  const given = process.env.ADMIN_DATABASE_URL
-  if (given !== undefined) return work(given)
-  // Always the same folder: should this process be killed, the next check clears up after it.
-  const root = fileURLToPath(new URL('../../.data/check', import.meta.url))
-  const embedded = await startEmbedded({ root, port: 0, settings: { fsync: 'off' } })
-  try {
-    return await work(embedded.adminUrl)
-  } finally {
-    await embedded.stop()
-    // Started as root, the data may lie outside the folder.
-    for (const folder of [root, dirname(embedded.dataDir)]) await rm(folder, { recursive: true, force: true })
-  }
-}
-
 async function main() {
   const schemaFile = fileURLToPath(new URL('../../db/schema.sql', import.meta.url))
-  const { facts, differences } = await onServer(async adminUrl => {
+  const { facts, differences } = await onServer('check', async adminUrl => {
     await createRoles(adminUrl)
     return checkDatabases({ adminUrl, schemaFile })
   })

@@ -1,0 +1,51 @@
+// `npm run docs` writes the pages of docs/reference/ that are made from the database and the
+// OpenAPI document. It needs no database of yours: it migrates one on an embedded server.
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import postgres from 'postgres'
+import { createDatabase, createRoles, dropDatabase, withUrl } from '../../src/database/provision.ts'
+import { problems } from '../../src/http/problems.ts'
+import { asOwner, migrateAndWait } from '../db/db-check.ts'
+import { onServer } from '../db/server.ts'
+import { openapi } from '../openapi.ts'
+import { readCatalogue, readPermissions } from './catalogue.ts'
+import { type Document, permissionsPage } from './permissions-page.ts'
+import { schemaPage } from './schema-page.ts'
+import { readSubjects } from './subjects.ts'
+
+const root = new URL('../../', import.meta.url)
+
+/** The pages by file, made from a migrated database that a superuser has opened. */
+export async function pages(sql: postgres.Sql): Promise<Map<string, string>> {
+  const subjects = readSubjects(fileURLToPath(new URL('db', root)))
+  const document = JSON.parse(await openapi()) as Document
+  return new Map([
+    ['docs/reference/permissions.md', permissionsPage(await readPermissions(sql), document)],
+    ['docs/reference/schema.md', schemaPage(await readCatalogue(sql), subjects, problems)],
+  ])
+}
+
+async function main() {
+  const made = await onServer('docs', async adminUrl => {
+    const database = `callboard_docs_${process.pid}`
+    await createRoles(adminUrl)
+    await createDatabase(adminUrl, database)
+    const sql = postgres(withUrl(adminUrl, { database }), { max: 1 })
+    try {
+      await migrateAndWait(asOwner(withUrl(adminUrl, { database })))
+      return await pages(sql)
+    } finally {
+      await sql.end()
+      await dropDatabase(adminUrl, database)
+    }
+  })
+  for (const [file, text] of made) {
+    const path = fileURLToPath(new URL(file, root))
+    await mkdir(dirname(path), { recursive: true })
+    await writeFile(path, text)
+    console.log(file)
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main()
