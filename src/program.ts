@@ -1,9 +1,9 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { EmbeddedError } from './database/embedded.ts'
+import { Unavailable } from './database/errors.ts'
 import { UnsafeDatabase } from './database/safety.ts'
 import { reasonOf } from './http/logging.ts'
-import { Problem } from './http/problem.ts'
 
 /** What a program has started. */
 export interface Running {
@@ -18,7 +18,7 @@ export interface Running {
 export function advice(error: unknown, url: keyof Config): string | undefined {
   if (error instanceof ConfigError || error instanceof EmbeddedError || error instanceof UnsafeDatabase)
     return error.message
-  if (!(error instanceof Problem)) return undefined
+  if (!(error instanceof Unavailable)) return undefined
   return `${url}: cannot connect: ${reasonOf((error.cause ?? error) as Error)}`
 }
 

@@ -1,6 +1,7 @@
 import { type AddressInfo } from 'node:net'
 import { buildApp } from './app.ts'
 import type { Config } from './config.ts'
+import { Unavailable } from './database/errors.ts'
 import { startLocalDatabase } from './database/local.ts'
 import { createPool } from './database/pool.ts'
 import { openReplica } from './database/replica.ts'
@@ -10,7 +11,6 @@ import type { App } from './http/fastify.ts'
 import { connectGauges } from './monitoring/gauges.ts'
 import { listenForMetrics } from './monitoring/listener.ts'
 import { startWorker, type Worker } from './jobs/worker.ts'
-import { Problem } from './http/problem.ts'
 import { advice, nameOf, runProgram, type Running } from './program.ts'
 
 const say = (line: string) => process.stdout.write(`${line}\n`)
@@ -57,7 +57,7 @@ async function start(config: Config): Promise<Running> {
     if (replica) undo.push(() => replica.close())
     // One that is away does not keep the server from starting: the primary does its work until it is back.
     await replica?.check().catch((error: unknown) => {
-      if (!(error instanceof Problem)) throw error
+      if (!(error instanceof Unavailable)) throw error
       warnings.push(`${advice(error, 'DATABASE_REPLICA_URL')}: DATABASE_URL serves what it would`)
     })
     const gauges = workerUrl === undefined ? undefined : connectGauges(config, workerUrl)

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import postgres from 'postgres'
-import { Problem } from '../http/problem.ts'
+import { Deliberate } from './errors.ts'
 import { openSocket, type Place, prepareSocket } from './socket.ts'
 
 /** What postgres.js offers of one connection, used by one transaction at a time. */
@@ -103,7 +103,7 @@ export function openConnection(options: ConnectionOptions, onClose: () => void):
     isLost: error => {
       const { severity } = error as { severity?: string }
       if (severity !== undefined) return severity === 'FATAL' || severity === 'PANIC'
-      return isClosed() && !(error instanceof Problem)
+      return isClosed() && !(error instanceof Deliberate)
     },
     destroy,
     end: async () => {

@@ -1,5 +1,5 @@
-import { Problem } from '../http/problem.ts'
 import { type Client, type Connection, type ConnectionOptions, openConnection } from './connection.ts'
+import { Deliberate, Unavailable } from './errors.ts'
 
 export type { Client } from './connection.ts'
 
@@ -10,25 +10,13 @@ export interface PoolOptions extends ConnectionOptions {
 
 export interface Pool {
   /**
-   * Runs `work` alone on a connection. Rejects with a 503 Problem when the deadline passes; and at once when the
-   * signal says that nobody waits for it any more, whose connection is cut.
+   * Runs `work` alone on a connection. Rejects with Unavailable when the deadline passes, and
+   * immediately when the signal says that nobody is waiting any more: its connection is then cut.
    */
   use: <T>(work: (client: Client) => PromiseLike<T>, signal?: AbortSignal) => Promise<T>
   /** How many connections are open, and how many callers wait for one. */
   stats: () => { size: number; open: number; busy: number; waiting: number }
   close: () => Promise<void>
-}
-
-/** Why there was no answer: no connection was free, the time was over, the connection was lost, or the pool is closed. */
-type Reason = 'busy' | 'late' | 'lost' | 'closed'
-
-export class Unavailable extends Problem {
-  readonly reason: Reason
-  constructor(reason: Reason, detail: string, cause?: unknown) {
-    super(503, 'database_unavailable', detail)
-    this.reason = reason
-    this.cause = cause
-  }
 }
 
 /**
@@ -69,7 +57,7 @@ export function createPool(options: PoolOptions): Pool {
       const timer = setTimeout(
         () => {
           waiting.splice(waiting.indexOf(take), 1)
-          reject(new Unavailable('busy', 'All database connections are busy: try again shortly.'))
+          reject(new Unavailable('busy'))
         },
         // Some time must be left for the work: a statement that is cut off costs its connection,
         // and under a load that never lets up each of them would be.
@@ -93,7 +81,7 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   async function use<T>(work: (client: Client) => PromiseLike<T>, signal?: AbortSignal): Promise<T> {
-    if (closed) throw new Unavailable('closed', 'The server is stopping.')
+    if (closed) throw new Unavailable('closed')
     const deadline = Date.now() + options.deadline
     const connection = await checkout(deadline)
     let interrupt: (reason: Error) => void = () => {}
@@ -104,7 +92,7 @@ export function createPool(options: PoolOptions): Pool {
       }
     })
     const timer = setTimeout(() => {
-      interrupt(new Unavailable('late', 'The database did not answer in time: try again shortly.'))
+      interrupt(new Unavailable('late'))
     }, deadline - Date.now())
     const cut = () => {
       interrupt(signal?.reason as Error)
@@ -117,11 +105,11 @@ export function createPool(options: PoolOptions): Pool {
       if (signal?.aborted) throw signal.reason
       if (!connection.isLost(error)) {
         // Neither the server's word nor ours: the driver has stumbled, and may have lost its place.
-        if (!(error instanceof Problem) && !('severity' in (error as object))) connection.destroy()
+        if (!(error instanceof Deliberate) && !('severity' in (error as object))) connection.destroy()
         throw error
       }
       connection.destroy()
-      throw new Unavailable('lost', 'The database cannot be reached: try again shortly.', error)
+      throw new Unavailable('lost', error)
     } finally {
       clearTimeout(timer)
       signal?.removeEventListener('abort', cut)

@@ -8,7 +8,7 @@ export interface Replica {
   pool: Pool
   /** Connections that only exports use, which take their time. */
   exportPool: Pool
-  /** Looks at its login as at that of the API, and returns warnings. Throws UnsafeDatabase, or a 503 Problem if it is away. */
+  /** Looks at its login as at that of the API, and returns warnings. Throws UnsafeDatabase, or Unavailable if it is away. */
   check: () => Promise<string[]>
   /** Whether that has been done and was well. */
   isChecked: () => boolean

@@ -2,6 +2,7 @@ import { type OutgoingMessage, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { Deliberate, Stale, Unavailable } from '../database/errors.ts'
 import { asking } from './logging.ts'
 import { problems } from './problems.ts'
 
@@ -11,7 +12,7 @@ export interface FieldError {
 }
 
 /** An error with an HTTP status and a name from `problems`. */
-export class Problem extends Error {
+export class Problem extends Deliberate {
   readonly status: number
   readonly problem: string
   readonly errors: FieldError[] | undefined
@@ -117,6 +118,8 @@ function fromFastify(error: FastifyError): Problem | undefined {
 /** Any error as a Problem; what is not expected becomes 500 `internal` and says nothing. */
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
+  if (error instanceof Unavailable || error instanceof Stale)
+    return new Problem(503, 'database_unavailable', error.message)
   const { code } = error as { code?: unknown }
   const known =
     typeof code === 'string' && 'severity_local' in (error as object)

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { type Pool, Unavailable } from '../database/pool.ts'
+import { Unavailable } from '../database/errors.ts'
+import type { Pool } from '../database/pool.ts'
 import type { Replica } from '../database/replica.ts'
 import { UnsafeDatabase } from '../database/safety.ts'
 import type { UnderWay } from './streaming.ts'

@@ -1,16 +1,8 @@
 import type { PendingQuery, Row } from 'postgres'
+import { Stale } from '../database/errors.ts'
 import type { Client, Pool } from '../database/pool.ts'
-import { Problem } from '../http/problem.ts'
 
 export type Work<T> = (sql: Client) => PromiseLike<T>
-
-/** The transaction met a change of the schema, and has been rolled back. */
-class Stale extends Problem {
-  readonly code = '26000'
-  constructor() {
-    super(503, 'database_unavailable', 'The database is being changed: try again shortly.')
-  }
-}
 
 /** Codes after which the same transaction may succeed: stale plans, serialization, deadlock. */
 const transient = new Set(['0A000', '26000', '40001', '40P01'])

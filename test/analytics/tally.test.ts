@@ -172,7 +172,7 @@ t.test('bytes are those that went over the wire', async t => {
   })
 })
 
-const away = { problem: 'database_unavailable' } as unknown as Error
+const away = { name: 'Unavailable' }
 
 t.test('while the database is away', async t => {
   let proxy!: Awaited<ReturnType<typeof startProxy>>

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { prove } from '../../src/accounts/password.ts'
+import { Stale, Unavailable } from '../../src/database/errors.ts'
 import { Problem, toProblem } from '../../src/http/problem.ts'
 
 /** An error as postgres.js passes it on. */
@@ -53,6 +54,15 @@ t.test('an error of PostgreSQL becomes a problem', async t => {
     t.match(shaped, { status, problem }, what)
     t.notMatch(shaped.message, /said by PostgreSQL/, `${what}: its text stays inside`)
   }
+})
+
+t.test('a database that gives no answer, or is being changed, becomes a problem', async t => {
+  for (const error of [
+    new Unavailable('busy'),
+    new Unavailable('lost', new Error('ECONNRESET')),
+    new Stale(),
+  ])
+    t.match(toProblem(error), { status: 503, problem: 'database_unavailable', message: error.message })
 })
 
 t.test('an error of anything else becomes a problem', async t => {

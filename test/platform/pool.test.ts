@@ -2,8 +2,9 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { Unavailable } from '../../src/database/errors.ts'
 import { createPool, type Pool, type PoolOptions } from '../../src/database/pool.ts'
-import { Problem } from '../../src/http/problem.ts'
+import { Problem, toProblem } from '../../src/http/problem.ts'
 import { type Database, startDatabase, until } from '../support/helper.ts'
 import { startProxy } from '../support/proxy.ts'
 
@@ -214,7 +215,7 @@ t.test('the pool', async t => {
       outcomes.map(o =>
         o.status === 'fulfilled'
           ? 'ok'
-          : String((o.reason as Problem).status ?? (o.reason as { code: string }).code),
+          : String((o.reason as { code?: string }).code ?? toProblem(o.reason).status),
       ),
     )
     t.same([...codes].sort(), ['22012', '503', 'ok'])
@@ -313,14 +314,15 @@ async function backendOf(sql: Sql): Promise<number> {
   return row.pid
 }
 
-/** The 503 that a promise must reject with. */
-async function refusal(t: Test, promise: Promise<unknown>, detail: RegExp): Promise<Problem> {
+/** What a promise must reject with, which a client sees as a 503. */
+async function refusal(t: Test, promise: Promise<unknown>, detail: RegExp): Promise<Unavailable> {
   const error = await promise.then(
     () => new Error('it did not fail'),
     (reason: unknown) => reason,
   )
-  t.match(error, { status: 503, problem: 'database_unavailable', message: detail })
-  return error as Problem
+  t.type(error, Unavailable)
+  t.match(toProblem(error), { status: 503, problem: 'database_unavailable', message: detail })
+  return error as Unavailable
 }
 
 /** Work that lasts until it is freed. */

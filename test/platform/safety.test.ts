@@ -113,7 +113,7 @@ t.test('the login of the API', async t => {
 
   await t.test('a database that is not there is no verdict', async t => {
     await t.rejects(checkDatabase(withUrl(db.url('callboard_api'), { password: 'wrong' }), false), {
-      problem: 'database_unavailable',
+      reason: 'lost',
       cause: { message: /password authentication failed/ },
     })
   })

@@ -51,7 +51,7 @@ t.test('encrypted connections to PostgreSQL', async t => {
       const pool = open(t, url)
       await t.rejects(
         pool.use(sql => Promise.all([sql`begin`, sql`select ${'x'}::text`, sql`commit`])),
-        { problem: 'database_unavailable', cause: { message: reason } },
+        { reason: 'lost', cause: { message: reason } },
       )
       t.equal(pool.stats().open, 0)
     })
