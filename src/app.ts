@@ -53,6 +53,7 @@ import { userRoutes } from './organizations/users.ts'
 import { venueRoutes } from './shows/venues.ts'
 import { securityHeaders } from './http/security-headers.ts'
 import { tally } from './analytics/use/use.ts'
+import { resources } from './tenant/resource.ts'
 import { tenant } from './tenant/tenant.ts'
 import { tokens } from './http/tokens.ts'
 import { validation } from './http/validation.ts'
@@ -129,6 +130,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   await app.register(accepts)
   await app.register(tenant, { pool, supportPool, exportPool })
   await app.register(replicas, { replica })
+  await app.register(resources)
   await app.register(tally, { pool, config })
   await app.register(limits, { config })
   await app.register(methods)

@@ -2,19 +2,8 @@ import { Type } from '@sinclair/typebox'
 import type { App } from '../http/fastify.ts'
 import { answer } from '../http/openapi/openapi.ts'
 import { constraintsOf } from '../http/openapi/refusals.ts'
-import { type List, listed } from '../tenant/list.ts'
-import {
-  Count,
-  Id,
-  IdParams,
-  Line,
-  ListQuery,
-  Nullable,
-  Page,
-  sortBy,
-  Strict,
-  Timestamp,
-} from '../http/schemas.ts'
+import { type Filters, instant, list, listed } from '../tenant/list.ts'
+import { Count, Id, IdParams, Line, ListQuery, Nullable, Page, Strict, Timestamp } from '../http/schemas.ts'
 import type { Answer } from '../tenant/answer.ts'
 
 const Values = (description: string, example: object) =>
@@ -98,32 +87,25 @@ const Verification = Strict(
 )
 const Retention = Strict({ days: Count(1, 365) }, { title: 'EventRetention' })
 
-const sorts = { occurred_at: { column: 'occurred_at', type: 'timestamptz' } } as const
-const filters = {
-  actor_id: Type.Optional(Id),
-  action: Type.Optional(Action),
-  resource_type: Type.Optional(ResourceType),
-  resource_id: Type.Optional(Id),
-  from: Type.Optional(Type.String({ ...Timestamp, description: 'Events at this moment and later' })),
-  to: Type.Optional(Type.String({ ...Timestamp, description: 'Events before this moment' })),
-  sort: Type.Optional(sortBy(sorts)),
-}
-export const events: List = {
+export const events = list({
   from: 'event_rows',
   permission: 'audit.read',
-  sorts,
-  sort: '-occurred_at',
-  filters,
   item: Event,
-  where: (sql, { actor_id, action, resource_type, resource_id, from, to }) => [
-    actor_id === undefined ? undefined : sql`actor_id = ${actor_id}`,
-    action === undefined ? undefined : sql`action = ${action}`,
-    resource_type === undefined ? undefined : sql`resource_type = ${resource_type}`,
-    resource_id === undefined ? undefined : sql`resource_id = ${resource_id}`,
-    from === undefined ? undefined : sql`occurred_at >= ${from}::text::timestamptz`,
-    to === undefined ? undefined : sql`occurred_at < ${to}::text::timestamptz`,
-  ],
-}
+  sorts: { occurred_at: instant },
+  sort: '-occurred_at',
+  filters: {
+    actor_id: Id,
+    action: Action,
+    resource_type: ResourceType,
+    resource_id: Id,
+    from: Type.String({ ...Timestamp, description: 'Events at this moment and later' }),
+    to: Type.String({ ...Timestamp, description: 'Events before this moment' }),
+  },
+  where: {
+    from: (sql, from) => sql`occurred_at >= ${from}::text::timestamptz`,
+    to: (sql, to) => sql`occurred_at < ${to}::text::timestamptz`,
+  },
+})
 const VerifyQuery = Strict({
   after: Type.Optional(Seq('next_after of the answer before', 100_000)),
   limit: Type.Optional(
@@ -149,13 +131,13 @@ export async function auditRoutes(app: App) {
         summary: 'List what happened, the newest first',
         description: 'Filters that are given together must all hold. The list will show that it was read.',
         'x-permission': 'audit.read',
-        querystring: Strict({ ...ListQuery, ...filters }),
+        querystring: Strict({ ...ListQuery, ...events.filters }),
         response: { 200: answer('Events', Page(Event), 'Link') },
       },
     },
     (request, reply) => {
       // Which page of it is no filter.
-      const { actor_id, action, resource_type, resource_id, from, to } = request.query
+      const { actor_id, action, resource_type, resource_id, from, to } = request.query as Filters
       const given = { actor_id, action, resource_type, resource_id, from, to }
       return request
         .audited(

@@ -42,7 +42,7 @@ const LegalHold = Strict(
   },
   { title: 'LegalHold' },
 )
-const sorts = { placed_at: { column: 'placed_at', type: 'timestamptz' } } as const
+const sorts = { placed_at: 'timestamptz' } as const
 const tags = ['retention']
 
 /** How long what was deleted can be restored, and what keeps everything. */

@@ -8,7 +8,7 @@ import { IdParams, ListQuery, Page, sortBy, Strict } from '../http/schemas.ts'
 import { type Answer, only } from '../tenant/answer.ts'
 import { BiCredential, NewBiCredential, Rotation, WithPassword } from './shapes.ts'
 
-const sorts = { created_at: { column: 'created_at', type: 'timestamptz' } } as const
+const sorts = { created_at: 'timestamptz' } as const
 const shared = { tags: ['bi'], 'x-permission': 'bi.manage' }
 
 /** Logins of BI tools, which read `analytics` in the database itself; `url` is where tools reach it. */

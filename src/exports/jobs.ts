@@ -74,7 +74,7 @@ const NewExport = Strict(
   },
   { title: 'NewExport' },
 )
-const sorts = { created_at: { column: 'created_at', type: 'timestamptz' } } as const
+const sorts = { created_at: 'timestamptz' } as const
 const tags = ['exports']
 const permission = { 'x-permission': 'exports.run' }
 /** What the lists check in their query strings. */

@@ -24,7 +24,7 @@ const Category = Strict(
   { id: Id, ...fields, created_at: Timestamp, updated_at: Timestamp, ...inBin },
   { title: 'FinanceCategory' },
 )
-const sorts = { name: { column: 'name', type: 'text' } } as const
+const sorts = { name: 'text' } as const
 const tags = ['finance']
 const problems = [...constraintsOf('finance_categories'), 'finance_category_name_taken']
 

@@ -41,7 +41,7 @@ const KnownCurrency = Strict(
   },
   { title: 'Currency' },
 )
-const sorts = { month: { column: 'month', type: 'date' } } as const
+const sorts = { month: 'date' } as const
 const tags = ['finance']
 
 /** Months whose books are closed, and what money there is. */

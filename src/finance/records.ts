@@ -1,30 +1,22 @@
 import { Type } from '@sinclair/typebox'
-import type { App } from '../http/fastify.ts'
-import { answer, IdempotencyKey, IfMatch } from '../http/openapi/openapi.ts'
-import { constraintsOf } from '../http/openapi/refusals.ts'
-import { type List, listed } from '../tenant/list.ts'
 import {
   Currency,
   DateOnly,
-  Deleted,
   ExternalRef,
   ExternalSource,
   FinanceKind,
   Id,
-  IdParams,
-  inBin,
+  leftOut,
   Line,
-  ListQuery,
   MinorUnits,
   Nullable,
-  Page,
   Patch,
-  sortBy,
+  rowOf,
   Strict,
   Text,
-  Timestamp,
 } from '../http/schemas.ts'
-import type { Answer } from '../tenant/answer.ts'
+import { day, list } from '../tenant/list.ts'
+import { named, of, resource } from '../tenant/resource.ts'
 
 const Status = Type.String({
   title: 'FinanceStatus',
@@ -63,236 +55,105 @@ const optional = {
   source: ExternalSource,
   external_ref: ExternalRef,
 }
-const mayBeLeftOut = Type.Partial(Type.Object(optional)).properties
 const NewRecord = Strict(
-  { ...required, status: Type.Optional(Status), ...mayBeLeftOut },
+  { ...required, status: Type.Optional(Status), ...leftOut(optional) },
   { title: 'NewFinanceRecord' },
 )
 const WholeRecord = Strict(
-  { ...required, status: Status, ...mayBeLeftOut },
+  { ...required, status: Status, ...leftOut(optional) },
   { title: 'FinanceRecordReplacement' },
 )
-const FinanceRecord = Strict(
-  {
-    id: Id,
-    ...required,
-    status: Status,
-    ...optional,
-    category_name: Line('Guarantee'),
-    show_title: Nullable(
-      Type.String({ ...Line('Spring Tour'), description: 'Also of a show that has been deleted since' }),
-    ),
-    base_amount_minor: Type.Integer({
-      ...MinorUnits,
-      description: 'The amount in the base currency, in its smallest unit',
-      examples: [1358125],
-    }),
-    base_currency: Type.String({
-      ...Currency,
-      description: 'In which the organization kept its books when it was entered',
-      examples: ['USD'],
-    }),
-    created_by: Nullable(Id),
-    created_at: Timestamp,
-    updated_at: Timestamp,
-    ...inBin,
-  },
-  { title: 'FinanceRecord' },
-)
-const sorts = { booked_on: { column: 'booked_on', type: 'date' } } as const
-const filters = {
-  kind: Type.Optional(FinanceKind),
-  status: Type.Optional(Status),
-  payment_status: Type.Optional(PaymentStatus),
-  category_id: Type.Optional(Id),
-  show_id: Type.Optional(Id),
-  currency: Type.Optional(Currency),
-  from: Type.Optional(Type.String({ ...DateOnly, description: 'Booked on this day and later' })),
-  to: Type.Optional(Type.String({ ...DateOnly, description: 'Booked on this day and earlier' })),
-  source: Type.Optional(Line('bank')),
-  external_ref: Type.Optional(Line('INV-2027-0313')),
-  sort: Type.Optional(sortBy(sorts)),
-  deleted: Deleted,
-}
-export const financeRecords: List = {
+const FinanceRecord = rowOf('FinanceRecord', {
+  ...required,
+  status: Status,
+  ...optional,
+  category_name: Line('Guarantee'),
+  show_title: Nullable(
+    Type.String({ ...Line('Spring Tour'), description: 'Also of a show that has been deleted since' }),
+  ),
+  base_amount_minor: Type.Integer({
+    ...MinorUnits,
+    description: 'The amount in the base currency, in its smallest unit',
+    examples: [1358125],
+  }),
+  base_currency: Type.String({
+    ...Currency,
+    description: 'In which the organization kept its books when it was entered',
+    examples: ['USD'],
+  }),
+})
+export const financeRecords = list({
   from: 'finance_record_rows',
   permission: 'finance.read',
   bin: 'finance.delete',
-  sorts,
-  sort: 'booked_on',
-  filters,
   item: FinanceRecord,
-  where: (sql, { from, to, ...equal }) => [
-    ...Object.entries(equal).map(([column, value]) => sql`${sql(column)} = ${String(value)}`),
-    from === undefined ? undefined : sql`booked_on >= ${from}::text::date`,
-    to === undefined ? undefined : sql`booked_on <= ${to}::text::date`,
-  ],
-}
-const tags = ['finance']
-const problems = [...constraintsOf('finance_records'), 'finance_record_external_ref_taken', 'period_closed']
+  sorts: { booked_on: day },
+  filters: {
+    kind: FinanceKind,
+    status: Status,
+    payment_status: PaymentStatus,
+    category_id: Id,
+    show_id: Id,
+    currency: Currency,
+    from: Type.String({ ...DateOnly, description: 'Booked on this day and later' }),
+    to: Type.String({ ...DateOnly, description: 'Booked on this day and earlier' }),
+    source: Line('bank'),
+    external_ref: Line('INV-2027-0313'),
+  },
+  where: {
+    from: (sql, from) => sql`booked_on >= ${from}::text::date`,
+    to: (sql, to) => sql`booked_on <= ${to}::text::date`,
+  },
+})
+const entered = ['finance_record_external_ref_taken', 'period_closed']
+const changed = [...entered, 'finance_record_status_transition']
 
 /** Income and expenses, planned and real. */
-export async function financeRecordRoutes(app: App) {
-  app.get(
-    '/api/finance-records',
-    {
-      schema: {
-        tags,
-        operationId: 'listFinanceRecords',
-        summary: 'List finance records',
-        description:
-          'By the day they are booked on. Filters that are given together must all hold. `source` with `external_ref` finds one by its name elsewhere.',
-        'x-permission': 'finance.read',
-        querystring: Strict({ ...ListQuery, ...filters }),
-        response: { 200: answer('Finance records', Page(FinanceRecord), 'Link') },
-      },
-    },
-    (request, reply) => request.tenant(sql => listed(sql, financeRecords, request.query)).then(reply.json),
-  )
-
-  app.post(
-    '/api/finance-records',
-    {
-      schema: {
-        tags,
-        operationId: 'createFinanceRecord',
-        summary: 'Enter income or an expense',
-        description:
-          'The amount in the organization’s currency is fixed now, by `exchange_rate`. A closed month takes none.',
-        'x-problems': problems,
-        'x-permission': 'finance.write',
-        headers: IdempotencyKey,
-        body: NewRecord,
-        response: { 201: answer('Created', FinanceRecord, 'ETag', 'Location') },
-      },
-    },
-    (request, reply) =>
-      request
-        .tenant(
-          sql =>
-            sql<
-              Answer[]
-            >`select status, body, etag, location from app.create_finance_record(${sql.json(request.body)})`,
-        )
-        .then(reply.json),
-  )
-
-  app.get(
-    '/api/finance-records/:id',
-    {
-      schema: {
-        tags,
-        operationId: 'readFinanceRecord',
-        summary: 'Read a finance record',
-        description: 'With the names of its category and show.',
-        'x-permission': 'finance.read',
-        params: IdParams,
-        response: { 200: answer('The finance record', FinanceRecord, 'ETag') },
-      },
-    },
-    (request, reply) =>
-      request
-        .tenant(
-          sql => sql<Answer[]>`select status, body, etag from app.read_finance_record(${request.params.id})`,
-        )
-        .then(reply.json),
-  )
-
-  const write = {
-    tags,
-    'x-permission': 'finance.write',
-    'x-problems': [...problems, 'finance_record_status_transition'],
-    params: IdParams,
-    headers: IfMatch,
-    response: { 200: answer('The finance record', FinanceRecord, 'ETag') },
-  }
-  app.put(
-    '/api/finance-records/:id',
-    {
-      schema: {
-        ...write,
-        operationId: 'replaceFinanceRecord',
-        summary: 'Replace a finance record',
-        description: 'What is left out becomes empty; the base currency stays that of the first booking.',
-        body: WholeRecord,
-      },
-    },
-    (request, reply) =>
-      request
-        .tenant(
-          sql => sql<Answer[]>`
-          select status, body, etag from app.write_finance_record(${request.params.id}, ${sql.json(request.body)}, true, ${request.headers['if-match'] ?? null})`,
-        )
-        .then(reply.json),
-  )
-  app.patch(
-    '/api/finance-records/:id',
-    {
-      schema: {
-        ...write,
-        operationId: 'updateFinanceRecord',
-        summary: 'Change some fields of a finance record',
-        description: 'What the body does not name stays as it is. Another currency needs its exchange rate.',
-        body: Patch(WholeRecord, 'FinanceRecordChange'),
-      },
-    },
-    (request, reply) =>
-      request
-        .tenant(
-          sql => sql<Answer[]>`
-          select status, body, etag from app.write_finance_record(${request.params.id}, ${sql.json(request.body)}, false, ${request.headers['if-match'] ?? null})`,
-        )
-        .then(reply.json),
-  )
-
-  app.delete(
-    '/api/finance-records/:id',
-    {
-      schema: {
-        tags,
-        operationId: 'deleteFinanceRecord',
-        summary: 'Delete a finance record until it is restored',
-        description: 'Of an open month. To keep it in sight instead, make it void.',
-        'x-problems': ['period_closed'],
-        'x-permission': 'finance.delete',
-        params: IdParams,
-        headers: IfMatch,
-        response: { 204: answer('Deleted') },
-      },
-    },
-    (request, reply) =>
-      request
-        .tenant(
-          sql =>
-            sql<
-              Answer[]
-            >`select status, body from app.delete_finance_record(${request.params.id}, ${request.headers['if-match'] ?? null})`,
-        )
-        .then(reply.json),
-  )
-
-  app.post(
-    '/api/finance-records/:id/restore',
-    {
-      schema: {
-        tags,
-        operationId: 'restoreFinanceRecord',
-        summary: 'Bring back a deleted finance record',
-        description:
-          'As it was. If its category, or the show that it is planned for, is deleted, restore that first.',
-        'x-problems': ['parent_deleted', 'period_closed', 'finance_record_external_ref_taken'],
-        'x-permission': 'finance.delete',
-        params: IdParams,
-        headers: IdempotencyKey,
-        response: { 200: answer('The finance record', FinanceRecord, 'ETag') },
-      },
-    },
-    (request, reply) =>
-      request
-        .tenant(
-          sql =>
-            sql<Answer[]>`select status, body, etag from app.restore_finance_record(${request.params.id})`,
-        )
-        .then(reply.json),
-  )
-}
+export const financeRecordRoutes = resource({
+  table: 'finance_records',
+  commands: named('finance_record'),
+  title: 'FinanceRecord',
+  words: 'finance record',
+  tag: 'finance',
+  path: '/api/finance-records',
+  permissions: of('finance'),
+  item: FinanceRecord,
+  list: {
+    rows: financeRecords,
+    answers: 'Finance records',
+    summary: 'List finance records',
+    description:
+      'By the day they are booked on. Filters that are given together must all hold. `source` with `external_ref` finds one by its name elsewhere.',
+  },
+  create: {
+    summary: 'Enter income or an expense',
+    description:
+      'The amount in the organization’s currency is fixed now, by `exchange_rate`. A closed month takes none.',
+    problems: entered,
+    body: NewRecord,
+  },
+  read: { summary: 'Read a finance record', description: 'With the names of its category and show.' },
+  replace: {
+    summary: 'Replace a finance record',
+    description: 'What is left out becomes empty; the base currency stays that of the first booking.',
+    problems: changed,
+    body: WholeRecord,
+  },
+  update: {
+    summary: 'Change some fields of a finance record',
+    description: 'What the body does not name stays as it is. Another currency needs its exchange rate.',
+    problems: changed,
+    body: Patch(WholeRecord, 'FinanceRecordChange'),
+  },
+  delete: {
+    summary: 'Delete a finance record until it is restored',
+    description: 'Of an open month. To keep it in sight instead, make it void.',
+    problems: ['period_closed'],
+  },
+  restore: {
+    summary: 'Bring back a deleted finance record',
+    description:
+      'As it was. If its category, or the show that it is planned for, is deleted, restore that first.',
+    problems: ['parent_deleted', 'period_closed', 'finance_record_external_ref_taken'],
+  },
+})

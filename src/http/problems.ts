@@ -1,8 +1,8 @@
-/**
- * Every problem that has a name: the status it comes with, its title and, where there is no more
- * to say in the single case, its detail. SQL raises these names too.
- */
-export const problems: Record<string, { status: number; title: string; detail?: string }> = {
+/** By name: the status that a problem comes with, its title and, where each case has no more to say, its detail. */
+export type Problems = Record<string, { status: number; title: string; detail?: string }>
+
+/** Every problem that belongs to no resource; a resource declares its own. SQL raises these names too. */
+export const problems: Problems = {
   bad_request: { status: 400, title: 'The request is malformed' },
   validation: { status: 400, title: 'The request does not have the expected form' },
   invalid_value: { status: 400, title: 'A value cannot be stored' },
@@ -412,3 +412,11 @@ export const problems: Record<string, { status: number; title: string; detail?: 
 export const ofSessions = ['session_unknown', 'session_revoked', 'session_expired']
 /** What it says to one that is good, but not for this organization (any more). */
 export const ofMemberships = ['membership_revoked', 'organization_deleted']
+
+/** Adds the problems of a resource. */
+export function addProblems(own: Problems): void {
+  for (const [name, problem] of Object.entries(own)) {
+    if (name in problems) throw new Error(`Two problems are named ${name}`)
+    problems[name] = problem
+  }
+}

@@ -11,6 +11,10 @@ export const Strict = <T extends TProperties>(properties: T, options: object = {
 export const Patch = <T extends TProperties>(schema: TObject<T>, title: string) =>
   Type.Partial(schema, { additionalProperties: false, minProperties: 1, title })
 
+/** Properties that a body may leave out. */
+export const leftOut = <T extends TProperties>(properties: T) =>
+  Type.Partial(Type.Object(properties)).properties
+
 /** A UUID, as a part of a pattern. */
 export const uuid = '[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}'
 export const Id = Type.String({
@@ -169,6 +173,20 @@ export const inBin = {
   ),
   deleted_by: Type.Optional(Nullable(Type.String({ ...Id, description: 'Who deleted it; only in the bin' }))),
 }
+
+/** A row in answers: its own fields, and those that every row has. */
+export const rowOf = <T extends TProperties>(title: string, fields: T) =>
+  Strict(
+    {
+      id: Id,
+      ...fields,
+      created_by: Nullable(Id),
+      created_at: Timestamp,
+      updated_at: Timestamp,
+      ...inBin,
+    },
+    { title },
+  )
 
 /** `?sort=` of a list: the names of its columns, and with a minus the other way round. */
 export const sortBy = (columns: object) => {

@@ -92,7 +92,7 @@ const BadLine = Strict(
   },
   { title: 'BadLine' },
 )
-const sorts = { created_at: { column: 'created_at', type: 'timestamptz' } } as const
+const sorts = { created_at: 'timestamptz' } as const
 const tags = ['imports']
 const permission = { 'x-permission': 'imports.run' }
 

@@ -3,7 +3,7 @@ import type { JSONValue } from 'postgres'
 import type { App } from '../http/fastify.ts'
 import { answer, IdempotencyKey, IfMatch } from '../http/openapi/openapi.ts'
 import { constraintsOf } from '../http/openapi/refusals.ts'
-import { page, type SortColumn } from '../tenant/list.ts'
+import { page, type SortType } from '../tenant/list.ts'
 import {
   Deleted,
   Id,
@@ -40,7 +40,7 @@ export interface Part {
   derived?: TProperties
   /** Filters of the list, besides the bin. */
   filters: Record<string, typeof Id>
-  sorts: Record<string, SortColumn>
+  sorts: Record<string, SortType>
   /** What the list and the making of one are about, each a sentence. */
   listed: string
   created: string

@@ -26,8 +26,8 @@ const zone = Type.String({ ...TimeZone, examples: ['Europe/Berlin'] })
 const groups = listOf('The groups that it is for; for everybody if there is none')
 const notes = Nullable(Text(10_000, 'Runners meet at the rear gate.'))
 const confirmation = Nullable(Line('X7K2QP'))
-const created_at = { column: 'created_at', type: 'timestamptz' } as const
-const name = { column: 'name', type: 'text' } as const
+const created_at = 'timestamptz' as const
+const name = 'text' as const
 
 export const DayKind = choice(
   'DayKind',
@@ -121,7 +121,7 @@ export const itineraries = {
     published_at: Nullable(Timestamp),
   },
   filters: {},
-  sorts: { starts_on: { column: 'starts_on', type: 'date' }, name, created_at },
+  sorts: { starts_on: 'date', name, created_at },
   listed:
     'Those who plan (`itineraries.write`) get them as they are being planned, others as they were published last: of what has never been published nothing.',
   created: 'It is a draft, which only those who plan see, until it is published.',
@@ -136,7 +136,7 @@ export const itineraryDays = {
   required: { day_on: day('One day of an itinerary for each date'), time_zone: zone },
   optional: { kind: DayKind, show_id: Nullable(Id), city: Nullable(Line('Lisbon')), notes },
   filters: { itinerary_id: Id },
-  sorts: { day_on: { column: 'day_on', type: 'date' }, created_at },
+  sorts: { day_on: 'date', created_at },
   listed: 'By date, unless `sort` says otherwise.',
   created:
     'When its show is deleted the day stays, and has it again when the show is restored. All local times of a day are in its time zone.',
@@ -162,7 +162,7 @@ export const scheduleItems = {
   },
   derived: { itinerary_id: Id, day_on: DateOnly, time_zone: zone, ...itemInstants },
   filters: { itinerary_id: Id, day_id: Id },
-  sorts: { sort_at: { column: 'sort_at', type: 'timestamptz' }, created_at },
+  sorts: { sort_at: 'timestamptz', created_at },
   listed: 'By time, unless `sort` says otherwise; those without one come first on their day.',
   created:
     'It has a `start_time` unless it is `to_be_determined`. A load-out at 01:00 belongs to the day of the show, with `starts_next_day`.',
@@ -184,7 +184,7 @@ export const travelSegments = {
   },
   derived: segmentInstants,
   filters: { itinerary_id: Id },
-  sorts: { departs_at: { column: 'departs_at', type: 'timestamptz' }, created_at },
+  sorts: { departs_at: 'timestamptz', created_at },
   listed: 'By departure, unless `sort` says otherwise.',
   created: 'Each end has its own date, time and time zone; the instants and the duration follow.',
   problems: ['party_unknown', 'travel_segments_departure_before_arrival'],
@@ -208,7 +208,7 @@ export const lodgings = {
     notes,
   },
   filters: { itinerary_id: Id },
-  sorts: { check_in_on: { column: 'check_in_on', type: 'date' }, created_at },
+  sorts: { check_in_on: 'date', created_at },
   listed: 'By the first night, unless `sort` says otherwise.',
   created: 'Rooms are entered one by one, and who sees the lodging sees them.',
   problems: ['party_unknown'],

@@ -34,8 +34,8 @@ const Invitation = Strict(
   { title: 'Invitation' },
 )
 const sorts = {
-  created_at: { column: 'created_at', type: 'timestamptz' },
-  email: { column: 'email', type: 'text' },
+  created_at: 'timestamptz',
+  email: 'text',
 } as const
 const tags = ['invitations']
 

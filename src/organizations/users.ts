@@ -33,8 +33,8 @@ export const Member = Strict(
 export type Member = Static<typeof Member>
 
 const sorts = {
-  display_name: { column: 'display_name', type: 'text' },
-  joined_at: { column: 'joined_at', type: 'timestamptz' },
+  display_name: 'text',
+  joined_at: 'timestamptz',
 } as const
 const MemberQuery = Strict({
   ...ListQuery,

@@ -61,7 +61,7 @@ export async function dealRoutes(app: App) {
     word: 'deal',
     required: { ...dealTerms.required, currency: Currency },
     optional: dealTerms.optional,
-    sorts: { created_at: { column: 'created_at', type: 'timestamptz' } },
+    sorts: { created_at: 'timestamptz' },
     description:
       'A show has one. Its currency is that of the prices, costs and deposits of the show, too. A percentage needs a base.',
     problems: ['deals_one_per_show'],

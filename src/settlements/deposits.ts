@@ -22,8 +22,8 @@ export async function depositRoutes(app: App) {
     word: 'deposit',
     ...depositFields,
     sorts: {
-      paid_on: { column: 'paid_on', type: 'date' },
-      created_at: { column: 'created_at', type: 'timestamptz' },
+      paid_on: 'date',
+      created_at: 'timestamptz',
     },
     description: 'What the artist has been paid already. The amount is in the currency of the deal.',
   })

@@ -115,7 +115,7 @@ const Reopening = Strict(
   },
   { title: 'SettlementReopening' },
 )
-const sorts = { created_at: { column: 'created_at', type: 'timestamptz' } } as const
+const sorts = { created_at: 'timestamptz' } as const
 const SettlementQuery = Strict({ ...ListQuery, sort: Type.Optional(sortBy(sorts)) })
 const tags = ['settlements']
 const impossible = ['settlement_needs_deal', 'settlement_out_of_range']

@@ -34,8 +34,8 @@ export async function showCostRoutes(app: App) {
     word: 'cost',
     ...showCostFields,
     sorts: {
-      created_at: { column: 'created_at', type: 'timestamptz' },
-      name: { column: 'name', type: 'text' },
+      created_at: 'timestamptz',
+      name: 'text',
     },
     description:
       'What the promoter pays for the show, but for the artist. The amount is in the currency of the deal.',

@@ -3,7 +3,7 @@ import type { JSONValue } from 'postgres'
 import type { App } from '../http/fastify.ts'
 import { answer, IdempotencyKey, IfMatch } from '../http/openapi/openapi.ts'
 import { constraintsOf } from '../http/openapi/refusals.ts'
-import { page, type SortColumn } from '../tenant/list.ts'
+import { page, type SortType } from '../tenant/list.ts'
 import {
   Deleted,
   Id,
@@ -33,7 +33,7 @@ export interface ShowPart {
   required: Record<string, TSchema>
   optional: Record<string, TSchema>
   /** The first one is the order of a list that is asked for without. */
-  sorts: Record<string, SortColumn>
+  sorts: Record<string, SortType>
   /** What there is to know when one is entered. */
   description: string
   problems?: string[]

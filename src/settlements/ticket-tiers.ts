@@ -38,8 +38,8 @@ export async function ticketTierRoutes(app: App) {
     word: 'ticket tier',
     ...ticketTierFields,
     sorts: {
-      created_at: { column: 'created_at', type: 'timestamptz' },
-      name: { column: 'name', type: 'text' },
+      created_at: 'timestamptz',
+      name: 'text',
     },
     description: 'Amounts are in the currency of the deal.',
   })

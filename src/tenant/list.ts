@@ -1,22 +1,23 @@
-import type { TObject, TProperties } from '@sinclair/typebox'
+import { type TObject, type TProperties, Type } from '@sinclair/typebox'
 import type { Fragment } from 'postgres'
 import type { Client } from '../database/pool.ts'
 import { Problem } from '../http/problem.ts'
+import { Deleted, sortBy } from '../http/schemas.ts'
 import type { Answer } from './answer.ts'
 
-/** A column that a list can be sorted by, and the type its values have in a cursor. */
-export interface SortColumn {
-  column: string
-  type: 'date' | 'text' | 'timestamptz'
-}
+/** The type of a column that a list can be sorted by, as its values are written in a cursor. */
+export type SortType = 'date' | 'text' | 'timestamptz'
+export const text = 'text'
+export const day = 'date'
+export const instant = 'timestamptz'
 
 interface Source {
   /** A view in `app` with `organization_id`, `id`, the sort columns, and `body` (JSON) or the fields of an item. */
   from: string
   /** Without it the list is refused; an empty list would be a lie. */
   permission: string
-  /** Columns by the name they have in `?sort=`; a minus before the name turns the order round. */
-  sorts: Record<string, SortColumn>
+  /** Columns, by which `?sort=` can sort; a minus before the name reverses the order. */
+  sorts: Record<string, SortType>
 }
 /** Rows that are wanted. */
 interface Selection extends Source {
@@ -34,14 +35,16 @@ interface Selection extends Source {
 export interface PageOptions extends Selection {
   limit: number | undefined
   cursor: string | undefined
-  /** What the list belongs to, as a call that refuses where that is not there: else its list would be empty. */
+  /** A call that refuses if what the list belongs to is not there; otherwise its list would be empty. */
   of?: Fragment
 }
 
 /** Filters of a list, as they come in its query string. */
 export type Filters = Partial<Record<string, string>>
+/** The condition of a filter that is more than "the column of this name has this value". */
+type Condition = (sql: Client, value: string) => Fragment
 
-/** A list with filters, all said once: for its route, and for exporting it. Its view has the fields of an item. */
+/** A list with its filters, declared once for its route and for its export. Its view has the fields of an item. */
 export interface List extends Source {
   /** The order without `?sort=`. */
   sort: string
@@ -49,8 +52,31 @@ export interface List extends Source {
   bin?: string
   /** What its query string has besides `limit` and `cursor`. */
   filters: TProperties
+  conditions: Record<string, Condition>
   item: TObject
-  where: (sql: Client, filters: Filters) => (Fragment | undefined)[]
+}
+
+/** Declares a list. Without `sort` it is sorted by the first column that it can be sorted by. */
+export function list({
+  filters = {},
+  where = {},
+  sort,
+  ...source
+}: Omit<List, 'filters' | 'conditions' | 'sort'> & {
+  sort?: string
+  filters?: TProperties
+  where?: Record<string, Condition>
+}): List {
+  return {
+    ...source,
+    sort: sort ?? Object.keys(source.sorts)[0] ?? '',
+    filters: {
+      ...Type.Partial(Type.Object(filters)).properties,
+      sort: Type.Optional(sortBy(source.sorts)),
+      ...(source.bin !== undefined && { deleted: Deleted }),
+    },
+    conditions: where,
+  }
 }
 
 /** The fields of an item, in their order; those that say when it was deleted only in the bin. */
@@ -61,23 +87,40 @@ export const fieldsOf = ({ item }: List, isBin: boolean): string[] =>
 function selected(
   sql: Client,
   list: List,
-  { sort = list.sort, deleted, ...filters }: Filters,
+  { sort = list.sort, deleted, ...given }: Filters,
 ): Selection & { fields: string[] } {
-  const { from, permission, sorts, bin } = list
+  const { from, permission, sorts, bin, filters, conditions } = list
   const fields = fieldsOf(list, deleted === 'only')
-  const wanted = { from, permission, sorts, sort, fields, where: list.where(sql, filters) }
+  // In the order of the declaration, not of the query string: each order is a statement to be prepared.
+  const where = Object.keys(filters).map(name => {
+    const value = given[name]
+    if (value === undefined) return undefined
+    return conditions[name]?.(sql, value) ?? sql`${sql(name)} = ${value}`
+  })
+  const wanted = { from, permission, sorts, sort, fields, where }
   return bin === undefined
     ? wanted
     : { ...wanted, bin: { permission: bin, deleted: deleted as 'only' | undefined } }
 }
 
-/** One page of a list, as its query string asks for it. */
+/** What a list belongs to: the column, its value, and a call that refuses if that is not there. */
+export interface Parent {
+  column: string
+  id: string
+  of: Fragment
+}
+
+/** One page of a list, as its query string asks for it; of a list under a parent, what belongs to that. */
 export function listed(
   sql: Client,
   list: List,
   { limit, cursor, ...filters }: { limit?: number | undefined; cursor?: string | undefined },
+  parent?: Parent,
 ) {
-  return page(sql, { ...selected(sql, list, filters), limit, cursor })
+  const rows = { ...selected(sql, list, filters), limit, cursor }
+  if (parent === undefined) return page(sql, rows)
+  const where = [sql`${sql(parent.column)} = ${parent.id}`, ...rows.where]
+  return page(sql, { ...rows, where, of: parent.of })
 }
 
 /** All rows of a list that filters leave, for a cursor: the fields of each as `body`, or their texts. */
@@ -122,8 +165,8 @@ function decode(cursor: string, list: string): [string, string] {
 function partsOf(sql: Client, options: Selection, [value, id]: string[] = []) {
   const descending = options.sort.startsWith('-')
   // The schema of the request lets no other names through: see sortBy.
-  const sort = options.sorts[options.sort.replace(/^-/, '')] as SortColumn
-  const key = sql(sort.column)
+  const column = options.sort.replace(/^-/, '')
+  const key = sql(column)
   const conditions: Fragment[] = options.where.filter(condition => condition !== undefined)
   const isBin = options.bin?.deleted === 'only'
   const needed = [options.permission, ...(isBin ? [options.bin?.permission ?? ''] : [])]
@@ -134,7 +177,7 @@ function partsOf(sql: Client, options: Selection, [value, id]: string[] = []) {
       date: sql`${value}::text::date`,
       text: sql`${value}::text`,
       timestamptz: sql`${value}::text::timestamptz`,
-    }[sort.type]
+    }[options.sorts[column] as SortType]
     conditions.push(sql`(${key}, id) ${compared} (${typed}, ${id}::text::uuid)`)
   }
   return {
