@@ -126,12 +126,17 @@ parts (classid, objid, subid, label, value) as (
     format('owner %s, %s', p.pubowner::regrole, to_jsonb(p) - array['oid', 'pubname', 'pubowner'])
   from pg_publication p
   union all
-  -- Operators, collations, text search and the like: rare enough that being there is all that is told.
+  -- Without the version of the library, which is the server's. The columns differ between versions.
+  select 'pg_collation'::regclass, c.oid, 0, format('collation %s', c.oid::regcollation),
+    (jsonb_strip_nulls(to_jsonb(c)) - array['oid', 'collname', 'collnamespace', 'collowner', 'collversion'])::text
+  from pg_collation c join schemas s on s.oid = c.collnamespace
+  union all
+  -- Operators, text search and the like: rare enough that being there is all that is told.
   select d.classid, d.objid, 0, format('%s %s', i.type, i.identity), 'exists'
   from pg_depend d join schemas s on d.refclassid = 'pg_namespace'::regclass and d.refobjid = s.oid
   cross join pg_identify_object(d.classid, d.objid, 0) i
   where d.classid not in ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_type'::regclass, 'pg_statistic_ext'::regclass,
-                          'pg_extension'::regclass, 'pg_default_acl'::regclass, 'pg_publication_namespace'::regclass)
+                          'pg_extension'::regclass, 'pg_collation'::regclass, 'pg_default_acl'::regclass, 'pg_publication_namespace'::regclass)
     and (d.classid, d.objid) not in (select classid, objid from members)
 ),
 

@@ -27,6 +27,8 @@ interface Login {
   enters: boolean
   version: number
   migrated: boolean
+  /** The versions of the ICU library that the indexes were made with and that sorts now, where they differ. */
+  sorted: string | null
 }
 
 // Every role counts that the login could take by SET ROLE: whoever injects SQL would.
@@ -43,7 +45,9 @@ const look = (sql: Client, door: string) => sql<[Login]>`
     bool_or(rolname in ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program')) as files,
     exists (select from door where has_function_privilege(door.oid, 'execute')) as enters,
     current_setting('server_version_num')::integer as version,
-    exists (select from door) as migrated
+    exists (select from door) as migrated,
+    (select c.collversion || ', now ' || pg_collation_actual_version(c.oid) from pg_collation c join pg_namespace n on n.oid = c.collnamespace
+      where n.nspname = 'app' and c.collname = 'people' and c.collversion <> pg_collation_actual_version(c.oid)) as sorted
   from role`
 
 const faults: [keyof Login, string][] = [
@@ -63,7 +67,7 @@ const api: Part = { url: 'DATABASE_URL', role: 'callboard_api', door: 'enter' }
 const replica: Part = { ...api, url: 'DATABASE_REPLICA_URL' }
 const worker: Part = { url: 'WORKER_DATABASE_URL', role: 'callboard_worker', door: 'keep_jobs' }
 
-async function check(url: string, { url: setting, role, door }: Part): Promise<number> {
+async function check(url: string, { url: setting, role, door }: Part): Promise<Login> {
   const pool = createPool({
     url,
     size: 1,
@@ -83,18 +87,27 @@ async function check(url: string, { url: setting, role, door }: Part): Promise<n
     throw new UnsafeDatabase(
       `${setting} logs in as ${login.name}, which may not call app.${door} and so sees nothing: use ${role} (see db/README.md).`,
     )
-  return login.version
+  return login
 }
 
 /**
  * Looks at the API's login before the first request. Throws UnsafeDatabase if its login could see
  * through row-level security, if the schema is missing, or, in production, if the server is known
- * to be vulnerable; in development that is returned as a warning.
+ * to be vulnerable; in development that is returned as a warning, and so is, always, an ICU library
+ * other than the one that the indexes were made with.
  */
 export async function checkDatabase(url: string, production: boolean, isReplica = false): Promise<string[]> {
-  const problem = versionProblem(await check(url, isReplica ? replica : api))
+  const { version, sorted } = await check(url, isReplica ? replica : api)
+  const problem = versionProblem(version)
   if (problem !== undefined && production) throw new UnsafeDatabase(problem)
-  return problem === undefined ? [] : [problem]
+  return [
+    ...(problem === undefined ? [] : [problem]),
+    ...(sorted === null
+      ? []
+      : [
+          `The indexes were sorted by another version of the ICU library (${sorted}), so lists may miss rows: reindex (see "Versions of PostgreSQL" in db/README.md).`,
+        ]),
+  ]
 }
 
 /** Looks at the worker's login before its first job. Throws UnsafeDatabase as above. */

@@ -23,6 +23,7 @@ after(async () => {
 
 await sql.unsafe(`
   create schema app;
+  create collation app.people (provider = icu, locale = 'und');
   create domain app.currency as text constraint currency_code check (value ~ '^[A-Z]{3}$');
   create type app.answer as (status integer, body text);
   create table app.shows (
@@ -118,6 +119,18 @@ noticed(
   'alter view app.show_list reset (security_invoker)',
   '- view app.show_list option: security_invoker=true',
 )
+
+test('a collation that sorts otherwise is noticed', async t => {
+  t.match(
+    await differences(
+      `drop collation app.people; create collation app.people (provider = icu, locale = 'de')`,
+    ),
+    [
+      /^only in schema files: collation app\.people: .*"und"/,
+      /^only in migrations: collation app\.people: .*"de"/,
+    ],
+  )
+})
 
 noticed(
   'a grant on a table',

@@ -49,6 +49,18 @@ t.test('the login of the API', async t => {
     t.same(await checkDatabase(db.url('callboard_api'), false), problem === undefined ? [] : [problem])
   })
 
+  await t.test('an ICU library other than the one that sorted the indexes is a warning', async t => {
+    const sorted = (version: string) =>
+      db.admin`update pg_collation set collversion = ${version} where oid = 'app.people'::regcollation`
+    await sorted('1.2')
+    t.match(
+      (await checkDatabase(db.url('callboard_api'), false)).at(-1),
+      /ICU library \(1\.2, now \d+\.\d+\).* reindex/,
+    )
+    await db.admin`alter collation app.people refresh version`
+    t.same(await checkDatabase(db.url('callboard_api'), false), problem === undefined ? [] : [problem])
+  })
+
   await t.test('a vulnerable server is refused in production', async t => {
     const start = checkDatabase(db.url('callboard_api'), true)
     if (problem === undefined) t.same(await start, [])

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:a9aec900d29ce600ccf711d939d318cb2cd79fd3
+--! Hash: sha1:85b66c06921a23923be78217c4b65f2915c43d57
 --! Message: callboard
 
 --! Included foundation/schemas.sql
@@ -37,6 +37,13 @@ grant usage, create on schema app to callboard_rollup;
 grant usage on schema app_private to callboard_rollup;
 -- It says to members how old the figures are.
 grant usage on schema analytics_private to callboard_definer;
+
+-- Names, titles and places in the order in which people look for them: apple, Äther, Banana, Zebra, and Hall 2
+-- before Hall 10. A column has it, so lists and their cursors, CSV, views and BI agree, on every server, whatever
+-- its locale. Deterministic: equality is still that of the bytes, so unique constraints mean what they meant, and
+-- every pair of different texts has an order, which keyset pagination needs.
+create collation if not exists app.people (provider = icu, locale = 'und-u-kn-true', deterministic = true);
+comment on collation app.people is 'How people sort: by letter before accent and case, and numbers by their value.';
 
 -- Trigram search for show titles, with the organization in the same index.
 create extension if not exists pg_trgm with schema app_private;
@@ -1069,7 +1076,7 @@ create table if not exists app.users (
   id uuid primary key default app.uuid_v7(),
   email text not null constraint users_email_format check (
     email = lower(email) and length(email) <= 254 and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+\.[^@[:space:][:cntrl:].]+$'),
-  display_name text not null constraint users_display_name_length check (
+  display_name text collate app.people not null constraint users_display_name_length check (
     length(display_name) between 1 and 200 and display_name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(display_name) <> ''),
   email_verified_at timestamptz,
   created_at timestamptz not null default now(),
@@ -1164,7 +1171,7 @@ grant execute on function app.minor_digits(text) to callboard_api, callboard_def
 
 create table if not exists app.currencies (
   code char(3) primary key,
-  name text not null,
+  name text collate app.people not null,
   minor_digits integer not null
 );
 alter table app.currencies enable row level security;
@@ -1237,7 +1244,7 @@ grant execute on function app.list_currencies() to callboard_api;
 
 create table if not exists app.organizations (
   id uuid primary key default app.uuid_v7(),
-  name text not null constraint organizations_name_length check (
+  name text collate app.people not null constraint organizations_name_length check (
     length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
   slug text not null,
   currency char(3) not null default 'USD' constraint organizations_currency_format check (currency ~ '^[A-Z]{3}$'),
@@ -1462,7 +1469,7 @@ create trigger _300_last_owner after update on app.memberships
 create table if not exists app.custom_roles (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  name text not null constraint custom_roles_name_length check (
+  name text collate app.people not null constraint custom_roles_name_length check (
     length(name) between 1 and 100 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
   description text not null default '' constraint custom_roles_description_length check (length(description) <= 1000),
   permissions text[] not null,
@@ -3462,7 +3469,7 @@ begin
         'permission', p.name, 'description', p.description, 'is_held', p.name in (select h.permission from held h),
         'sources', (
           select coalesce(json_agg(json_build_object('source', s.source, 'role_id', s.role_id, 'role_name', s.role_name,
-            'expires_at', s.expires_at, 'granted_by', s.granted_by) order by s.source, s.role_name), '[]')
+            'expires_at', s.expires_at, 'granted_by', s.granted_by) order by s.source, s.role_name collate app.people), '[]')
           from sources s where s.permission = p.name)
         ) order by p.name), 'next_cursor', null), app.etag(m.version), null)::app.answer
     from app.permissions p);
@@ -5047,8 +5054,8 @@ grant execute on function app.purge_expired() to callboard_worker;
 create table if not exists app.venues (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  name text not null constraint venues_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
-  city text not null constraint venues_city_length check (length(city) between 1 and 200 and city !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(city) <> ''),
+  name text collate app.people not null constraint venues_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  city text collate app.people not null constraint venues_city_length check (length(city) between 1 and 200 and city !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(city) <> ''),
   country char(2) not null constraint venues_country_format check (country ~ '^[A-Z]{2}$'),
   time_zone text not null constraint venues_time_zone_exists check (app.is_time_zone(time_zone)),
   capacity integer constraint venues_capacity_positive check (capacity > 0),
@@ -5234,8 +5241,8 @@ on conflict do nothing;
 create table if not exists app.shows (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  title text not null constraint shows_title_length check (length(title) between 1 and 200 and title !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(title) <> ''),
-  artist text not null constraint shows_artist_length check (length(artist) between 1 and 200 and artist !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(artist) <> ''),
+  title text collate app.people not null constraint shows_title_length check (length(title) between 1 and 200 and title !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(title) <> ''),
+  artist text collate app.people not null constraint shows_artist_length check (length(artist) between 1 and 200 and artist !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(artist) <> ''),
   venue_id uuid,
   show_on date not null constraint shows_show_on_range check (show_on between date '1900-01-01' and date '2199-12-31'),
   doors_time time(0),
@@ -5256,7 +5263,7 @@ create table if not exists app.shows (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
-  source text constraint shows_source_length check (length(source) between 1 and 100 and source !~ '[\u0001-\u001f\u007f-\u009f]'),
+  source text collate app.people constraint shows_source_length check (length(source) between 1 and 100 and source !~ '[\u0001-\u001f\u007f-\u009f]'),
   external_ref text constraint shows_external_ref_length check (length(external_ref) between 1 and 200 and external_ref !~ '[\u0001-\u001f\u007f-\u009f]'),
   primary key (organization_id, id),
   constraint shows_external_ref_with_source check ((external_ref is null) = (source is null)),
@@ -5530,7 +5537,7 @@ create table if not exists app.finance_categories (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   kind text not null constraint finance_categories_kind_known check (kind in ('income', 'expense')),
-  name text not null constraint finance_categories_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint finance_categories_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   version integer not null default 1,
@@ -5855,9 +5862,9 @@ create table if not exists app.finance_records (
   status text not null default 'planned' constraint finance_records_status_known check (status in ('planned', 'committed', 'actual', 'void')),
   payment_status text not null default 'unpaid' constraint finance_records_payment_status_known check (
     payment_status in ('unpaid', 'partly_paid', 'paid', 'refunded')),
-  counterparty text constraint finance_records_counterparty_length check (length(counterparty) between 1 and 200 and counterparty !~ '[\u0001-\u001f\u007f-\u009f]'),
+  counterparty text collate app.people constraint finance_records_counterparty_length check (length(counterparty) between 1 and 200 and counterparty !~ '[\u0001-\u001f\u007f-\u009f]'),
   note text constraint finance_records_note_length check (length(note) <= 10000),
-  source text constraint finance_records_source_length check (length(source) between 1 and 100 and source !~ '[\u0001-\u001f\u007f-\u009f]'),
+  source text collate app.people constraint finance_records_source_length check (length(source) between 1 and 100 and source !~ '[\u0001-\u001f\u007f-\u009f]'),
   external_ref text constraint finance_records_external_ref_length check (length(external_ref) between 1 and 200 and external_ref !~ '[\u0001-\u001f\u007f-\u009f]'),
   created_by uuid default app.current_user_id() references app.users (id),
   created_at timestamptz not null default now(),
@@ -6492,7 +6499,7 @@ create table if not exists app.ticket_tiers (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   show_id uuid not null,
-  name text not null constraint ticket_tiers_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint ticket_tiers_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
   price_minor bigint not null constraint ticket_tiers_price_range check (price_minor between 0 and 9007199254740991),
   facility_fee_minor bigint not null default 0 constraint ticket_tiers_facility_fee_range check (facility_fee_minor between 0 and 9007199254740991),
   allotment integer not null constraint ticket_tiers_allotment_positive check (allotment > 0),
@@ -6672,7 +6679,7 @@ create table if not exists app.show_costs (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   show_id uuid not null,
-  name text not null constraint show_costs_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint show_costs_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
   kind text not null constraint show_costs_kind_known check (kind in ('fixed', 'per_ticket')),
   amount_minor bigint not null constraint show_costs_amount_range check (amount_minor between 0 and 9007199254740991),
   is_estimate boolean not null default false,
@@ -7459,7 +7466,7 @@ create table if not exists app.imports (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   resource text not null constraint imports_resource_known check (resource in ('shows', 'finance_records')),
-  file_name text constraint imports_file_name_length check (length(file_name) between 1 and 200 and file_name !~ '[\u0001-\u001f\u007f-\u009f]'),
+  file_name text collate app.people constraint imports_file_name_length check (length(file_name) between 1 and 200 and file_name !~ '[\u0001-\u001f\u007f-\u009f]'),
   bytes bigint not null,
   sha256 text not null,
   -- What the member says of the file, and once it is checked what was found in it.
@@ -7862,7 +7869,7 @@ begin
     -- Without a kind the sign says which it is, as in the statements of banks.
     cross join lateral (select coalesce(lower(r.v ->> 'kind'), case when r.amount < 0 then 'expense' else 'income' end) as kind) k
     left join app.finance_categories c on c.organization_id = i.organization_id and c.kind = k.kind
-      and lower(c.name) = lower(r.v ->> 'category') and c.deleted_at is null
+      and lower(c.name) = lower((r.v ->> 'category') collate app.people) and c.deleted_at is null
   ),
   -- Once for each line, and not for every mention of it.
   judged as materialized (
@@ -7946,7 +7953,7 @@ begin
       select (array_agg(w.id))[1] as id, count(*) as found from app.venues w
       where w.organization_id = i.organization_id and w.deleted_at is null
         and case when g.v ->> 'venue_id' is not null then w.id = app_private.csv_uuid(g.v ->> 'venue_id')
-          else lower(w.name) = lower(g.v ->> 'venue') and (g.v ->> 'city' is null or lower(w.city) = lower(g.v ->> 'city')) end) n
+          else lower(w.name) = lower((g.v ->> 'venue') collate app.people) and (g.v ->> 'city' is null or lower(w.city) = lower((g.v ->> 'city') collate app.people)) end) n
     where o.id = i.organization_id
   ),
   -- Once for each line, and not for every mention of it.
@@ -8248,8 +8255,8 @@ grant execute on function app.finish_import(uuid, integer, integer, text) to cal
 create table if not exists app.itineraries (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  name text not null constraint itineraries_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
-  artist text not null constraint itineraries_artist_length check (length(artist) between 1 and 200 and artist !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(artist) <> ''),
+  name text collate app.people not null constraint itineraries_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  artist text collate app.people not null constraint itineraries_artist_length check (length(artist) between 1 and 200 and artist !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(artist) <> ''),
   starts_on date not null constraint itineraries_starts_on_range check (starts_on between date '1900-01-01' and date '2199-12-31'),
   ends_on date not null constraint itineraries_ends_on_range check (ends_on between date '1900-01-01' and date '2199-12-31'),
   notes text constraint itineraries_notes_length check (length(notes) <= 10000),
@@ -8343,7 +8350,7 @@ create table if not exists app.itinerary_days (
   kind text not null default 'show' constraint itinerary_days_kind_known check (kind in ('show', 'travel', 'off', 'rehearsal', 'press')),
   -- The day stays when its show is deleted, and has it again when it is restored.
   show_id uuid,
-  city text constraint itinerary_days_city_length check (length(city) between 1 and 200 and city !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(city) <> ''),
+  city text collate app.people constraint itinerary_days_city_length check (length(city) between 1 and 200 and city !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(city) <> ''),
   time_zone text not null constraint itinerary_days_time_zone_exists check (app.is_time_zone(time_zone)),
   notes text constraint itinerary_days_notes_length check (length(notes) <= 10000),
   created_by uuid default app.current_user_id() references app.users (id),
@@ -8411,7 +8418,7 @@ create table if not exists app.party_groups (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   itinerary_id uuid not null,
-  name text not null constraint party_groups_name_length check (length(name) between 1 and 100 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint party_groups_name_length check (length(name) between 1 and 100 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
   created_by uuid default app.current_user_id() references app.users (id),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -8501,8 +8508,8 @@ create table if not exists app.party_members (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   itinerary_id uuid not null,
-  name text not null constraint party_members_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
-  role text constraint party_members_role_length check (length(role) between 1 and 200 and role !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(role) <> ''),
+  name text collate app.people not null constraint party_members_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  role text collate app.people constraint party_members_role_length check (length(role) between 1 and 200 and role !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(role) <> ''),
   -- Whose account it is, if they have one: what this member sees of the itinerary follows from the groups.
   user_id uuid,
   group_ids uuid[] not null default '{}',
@@ -8593,7 +8600,7 @@ create table if not exists app.schedule_items (
   day_id uuid not null,
   kind text not null default 'other' constraint schedule_items_kind_known check (
     kind in ('load_in', 'soundcheck', 'doors', 'performance', 'load_out', 'lobby_call', 'press', 'rehearsal', 'meal', 'meeting', 'other')),
-  title text not null constraint schedule_items_title_length check (length(title) between 1 and 200 and title !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(title) <> ''),
+  title text collate app.people not null constraint schedule_items_title_length check (length(title) between 1 and 200 and title !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(title) <> ''),
   certainty text not null default 'exact' constraint schedule_items_certainty_known check (
     certainty in ('exact', 'approximate', 'to_be_determined', 'hidden')),
   start_time time(0),
@@ -8602,7 +8609,7 @@ create table if not exists app.schedule_items (
   ends_next_day boolean not null default false,
   is_confirmed boolean not null default false,
   show_id uuid,
-  location text constraint schedule_items_location_length check (length(location) between 1 and 200 and location !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(location) <> ''),
+  location text collate app.people constraint schedule_items_location_length check (length(location) between 1 and 200 and location !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(location) <> ''),
   -- For whom it is; for everybody if there is none.
   group_ids uuid[] not null default '{}',
   notes text constraint schedule_items_notes_length check (length(notes) <= 10000),
@@ -8702,13 +8709,13 @@ create table if not exists app.travel_segments (
   id uuid not null default app.uuid_v7(),
   itinerary_id uuid not null,
   mode text not null constraint travel_segments_mode_known check (mode in ('air', 'rail', 'ground', 'sea')),
-  carrier text constraint travel_segments_carrier_length check (length(carrier) between 1 and 200 and carrier !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(carrier) <> ''),
+  carrier text collate app.people constraint travel_segments_carrier_length check (length(carrier) between 1 and 200 and carrier !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(carrier) <> ''),
   number text constraint travel_segments_number_length check (length(number) between 1 and 200 and number !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(number) <> ''),
-  from_place text not null constraint travel_segments_from_place_length check (length(from_place) between 1 and 200 and from_place !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(from_place) <> ''),
+  from_place text collate app.people not null constraint travel_segments_from_place_length check (length(from_place) between 1 and 200 and from_place !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(from_place) <> ''),
   departs_on date not null constraint travel_segments_departs_on_range check (departs_on between date '1900-01-01' and date '2199-12-31'),
   departs_time time(0) not null,
   from_time_zone text not null constraint travel_segments_from_time_zone_exists check (app.is_time_zone(from_time_zone)),
-  to_place text not null constraint travel_segments_to_place_length check (length(to_place) between 1 and 200 and to_place !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(to_place) <> ''),
+  to_place text collate app.people not null constraint travel_segments_to_place_length check (length(to_place) between 1 and 200 and to_place !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(to_place) <> ''),
   arrives_on date not null constraint travel_segments_arrives_on_range check (arrives_on between date '1900-01-01' and date '2199-12-31'),
   arrives_time time(0) not null,
   to_time_zone text not null constraint travel_segments_to_time_zone_exists check (app.is_time_zone(to_time_zone)),
@@ -8797,7 +8804,7 @@ create table if not exists app.lodgings (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   itinerary_id uuid not null,
-  name text not null constraint lodgings_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint lodgings_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
   address text constraint lodgings_address_length check (length(address) <= 1000),
   check_in_on date not null constraint lodgings_check_in_on_range check (check_in_on between date '1900-01-01' and date '2199-12-31'),
   check_out_on date not null constraint lodgings_check_out_on_range check (check_out_on between date '1900-01-01' and date '2199-12-31'),
@@ -8868,7 +8875,7 @@ create table if not exists app.lodging_rooms (
   -- The lodging's, put there by a trigger.
   itinerary_id uuid not null,
   lodging_id uuid not null,
-  name text not null constraint lodging_rooms_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint lodging_rooms_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
   occupant_ids uuid[] not null default '{}',
   confirmation_number text constraint lodging_rooms_confirmation_number_length check (length(confirmation_number) between 1 and 200 and confirmation_number !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(confirmation_number) <> ''),
   notes text constraint lodging_rooms_notes_length check (length(notes) <= 10000),
@@ -9170,8 +9177,8 @@ create table if not exists app.itinerary_versions (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   itinerary_id uuid not null,
   number integer not null constraint itinerary_versions_number_positive check (number > 0),
-  name text not null,
-  artist text not null,
+  name text collate app.people not null,
+  artist text collate app.people not null,
   starts_on date not null,
   created_at timestamptz not null,
   -- The itinerary itself, as JSON and by its version; the rest is in app.itinerary_entries.
@@ -9199,8 +9206,8 @@ create table if not exists app.itinerary_entries (
   day_on date,
   first_on date not null,
   last_on date not null,
-  title text not null,
-  location text,
+  title text collate app.people not null,
+  location text collate app.people,
   detail text,
   local_start timestamp(0),
   local_end timestamp(0),
@@ -9594,7 +9601,7 @@ create table if not exists app.calendar_feeds (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   user_id uuid not null default app.current_user_id() references app.users (id) on delete cascade,
-  name text not null constraint calendar_feeds_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint calendar_feeds_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
   secret_hash bytea not null,
   created_at timestamptz not null default now(),
   revoked_at timestamptz,
@@ -9772,7 +9779,7 @@ grant execute on function app.read_calendar_feed(text) to callboard_api;
 create table if not exists app.bi_credentials (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  name text not null constraint bi_credentials_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint bi_credentials_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
   login text not null,
   connection_limit integer not null constraint bi_credentials_connection_limit_range check (connection_limit between 1 and 10),
   statement_timeout_seconds integer not null constraint bi_credentials_statement_timeout_range check (statement_timeout_seconds between 1 and 3600),
@@ -10336,7 +10343,7 @@ create table if not exists app.integration_use (
   organization_id uuid not null references app.organizations (id) on delete cascade,
   day date not null,
   kind text not null constraint integration_use_kind_known check (kind in ('import', 'export', 'calendar_feed', 'bi', 'webhook')),
-  name text not null constraint integration_use_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]'),
+  name text collate app.people not null constraint integration_use_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]'),
   calls bigint not null,
   errors bigint not null,
   rows bigint not null,

@@ -5,7 +5,7 @@ create table if not exists app.users (
   id uuid primary key default app.uuid_v7(),
   email text not null constraint users_email_format check (
     email = lower(email) and length(email) <= 254 and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+\.[^@[:space:][:cntrl:].]+$'),
-  display_name text not null constraint users_display_name_length check (
+  display_name text collate app.people not null constraint users_display_name_length check (
     length(display_name) between 1 and 200 and display_name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(display_name) <> ''),
   email_verified_at timestamptz,
   created_at timestamptz not null default now(),

@@ -25,7 +25,7 @@ create table if not exists app.integration_use (
   organization_id uuid not null references app.organizations (id) on delete cascade,
   day date not null,
   kind text not null constraint integration_use_kind_known check (kind in ('import', 'export', 'calendar_feed', 'bi', 'webhook')),
-  name text not null constraint integration_use_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]'),
+  name text collate app.people not null constraint integration_use_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]'),
   calls bigint not null,
   errors bigint not null,
   rows bigint not null,

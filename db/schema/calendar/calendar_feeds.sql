@@ -5,7 +5,7 @@ create table if not exists app.calendar_feeds (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   user_id uuid not null default app.current_user_id() references app.users (id) on delete cascade,
-  name text not null constraint calendar_feeds_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint calendar_feeds_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
   secret_hash bytea not null,
   created_at timestamptz not null default now(),
   revoked_at timestamptz,

@@ -14,7 +14,7 @@ grant execute on function app.minor_digits(text) to callboard_api, callboard_def
 
 create table if not exists app.currencies (
   code char(3) primary key,
-  name text not null,
+  name text collate app.people not null,
   minor_digits integer not null
 );
 alter table app.currencies enable row level security;

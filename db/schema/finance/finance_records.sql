@@ -55,9 +55,9 @@ create table if not exists app.finance_records (
   status text not null default 'planned' constraint finance_records_status_known check (status in ('planned', 'committed', 'actual', 'void')),
   payment_status text not null default 'unpaid' constraint finance_records_payment_status_known check (
     payment_status in ('unpaid', 'partly_paid', 'paid', 'refunded')),
-  counterparty text constraint finance_records_counterparty_length check (length(counterparty) between 1 and 200 and counterparty !~ '[\u0001-\u001f\u007f-\u009f]'),
+  counterparty text collate app.people constraint finance_records_counterparty_length check (length(counterparty) between 1 and 200 and counterparty !~ '[\u0001-\u001f\u007f-\u009f]'),
   note text constraint finance_records_note_length check (length(note) <= 10000),
-  source text constraint finance_records_source_length check (length(source) between 1 and 100 and source !~ '[\u0001-\u001f\u007f-\u009f]'),
+  source text collate app.people constraint finance_records_source_length check (length(source) between 1 and 100 and source !~ '[\u0001-\u001f\u007f-\u009f]'),
   external_ref text constraint finance_records_external_ref_length check (length(external_ref) between 1 and 200 and external_ref !~ '[\u0001-\u001f\u007f-\u009f]'),
   created_by uuid default app.current_user_id() references app.users (id),
   created_at timestamptz not null default now(),

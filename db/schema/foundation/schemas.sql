@@ -33,6 +33,13 @@ grant usage on schema app_private to callboard_rollup;
 -- It says to members how old the figures are.
 grant usage on schema analytics_private to callboard_definer;
 
+-- Names, titles and places in the order in which people look for them: apple, Äther, Banana, Zebra, and Hall 2
+-- before Hall 10. A column has it, so lists and their cursors, CSV, views and BI agree, on every server, whatever
+-- its locale. Deterministic: equality is still that of the bytes, so unique constraints mean what they meant, and
+-- every pair of different texts has an order, which keyset pagination needs.
+create collation if not exists app.people (provider = icu, locale = 'und-u-kn-true', deterministic = true);
+comment on collation app.people is 'How people sort: by letter before accent and case, and numbers by their value.';
+
 -- Trigram search for show titles, with the organization in the same index.
 create extension if not exists pg_trgm with schema app_private;
 create extension if not exists btree_gin with schema app_private;

@@ -106,7 +106,7 @@ begin
     -- Without a kind the sign says which it is, as in the statements of banks.
     cross join lateral (select coalesce(lower(r.v ->> 'kind'), case when r.amount < 0 then 'expense' else 'income' end) as kind) k
     left join app.finance_categories c on c.organization_id = i.organization_id and c.kind = k.kind
-      and lower(c.name) = lower(r.v ->> 'category') and c.deleted_at is null
+      and lower(c.name) = lower((r.v ->> 'category') collate app.people) and c.deleted_at is null
   ),
   -- Once for each line, and not for every mention of it.
   judged as materialized (
@@ -190,7 +190,7 @@ begin
       select (array_agg(w.id))[1] as id, count(*) as found from app.venues w
       where w.organization_id = i.organization_id and w.deleted_at is null
         and case when g.v ->> 'venue_id' is not null then w.id = app_private.csv_uuid(g.v ->> 'venue_id')
-          else lower(w.name) = lower(g.v ->> 'venue') and (g.v ->> 'city' is null or lower(w.city) = lower(g.v ->> 'city')) end) n
+          else lower(w.name) = lower((g.v ->> 'venue') collate app.people) and (g.v ->> 'city' is null or lower(w.city) = lower((g.v ->> 'city') collate app.people)) end) n
     where o.id = i.organization_id
   ),
   -- Once for each line, and not for every mention of it.

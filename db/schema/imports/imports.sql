@@ -5,7 +5,7 @@ create table if not exists app.imports (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   resource text not null constraint imports_resource_known check (resource in ('shows', 'finance_records')),
-  file_name text constraint imports_file_name_length check (length(file_name) between 1 and 200 and file_name !~ '[\u0001-\u001f\u007f-\u009f]'),
+  file_name text collate app.people constraint imports_file_name_length check (length(file_name) between 1 and 200 and file_name !~ '[\u0001-\u001f\u007f-\u009f]'),
   bytes bigint not null,
   sha256 text not null,
   -- What the member says of the file, and once it is checked what was found in it.

@@ -4,8 +4,8 @@
 create table if not exists app.itineraries (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  name text not null constraint itineraries_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
-  artist text not null constraint itineraries_artist_length check (length(artist) between 1 and 200 and artist !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(artist) <> ''),
+  name text collate app.people not null constraint itineraries_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  artist text collate app.people not null constraint itineraries_artist_length check (length(artist) between 1 and 200 and artist !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(artist) <> ''),
   starts_on date not null constraint itineraries_starts_on_range check (starts_on between date '1900-01-01' and date '2199-12-31'),
   ends_on date not null constraint itineraries_ends_on_range check (ends_on between date '1900-01-01' and date '2199-12-31'),
   notes text constraint itineraries_notes_length check (length(notes) <= 10000),
@@ -99,7 +99,7 @@ create table if not exists app.itinerary_days (
   kind text not null default 'show' constraint itinerary_days_kind_known check (kind in ('show', 'travel', 'off', 'rehearsal', 'press')),
   -- The day stays when its show is deleted, and has it again when it is restored.
   show_id uuid,
-  city text constraint itinerary_days_city_length check (length(city) between 1 and 200 and city !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(city) <> ''),
+  city text collate app.people constraint itinerary_days_city_length check (length(city) between 1 and 200 and city !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(city) <> ''),
   time_zone text not null constraint itinerary_days_time_zone_exists check (app.is_time_zone(time_zone)),
   notes text constraint itinerary_days_notes_length check (length(notes) <= 10000),
   created_by uuid default app.current_user_id() references app.users (id),

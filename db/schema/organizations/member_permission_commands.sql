@@ -77,7 +77,7 @@ begin
         'permission', p.name, 'description', p.description, 'is_held', p.name in (select h.permission from held h),
         'sources', (
           select coalesce(json_agg(json_build_object('source', s.source, 'role_id', s.role_id, 'role_name', s.role_name,
-            'expires_at', s.expires_at, 'granted_by', s.granted_by) order by s.source, s.role_name), '[]')
+            'expires_at', s.expires_at, 'granted_by', s.granted_by) order by s.source, s.role_name collate app.people), '[]')
           from sources s where s.permission = p.name)
         ) order by p.name), 'next_cursor', null), app.etag(m.version), null)::app.answer
     from app.permissions p);

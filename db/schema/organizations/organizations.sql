@@ -2,7 +2,7 @@
 
 create table if not exists app.organizations (
   id uuid primary key default app.uuid_v7(),
-  name text not null constraint organizations_name_length check (
+  name text collate app.people not null constraint organizations_name_length check (
     length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
   slug text not null,
   currency char(3) not null default 'USD' constraint organizations_currency_format check (currency ~ '^[A-Z]{3}$'),

@@ -4,7 +4,7 @@ create table if not exists app.show_costs (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   show_id uuid not null,
-  name text not null constraint show_costs_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint show_costs_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
   kind text not null constraint show_costs_kind_known check (kind in ('fixed', 'per_ticket')),
   amount_minor bigint not null constraint show_costs_amount_range check (amount_minor between 0 and 9007199254740991),
   is_estimate boolean not null default false,

@@ -4,7 +4,7 @@ create table if not exists app.ticket_tiers (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   show_id uuid not null,
-  name text not null constraint ticket_tiers_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint ticket_tiers_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
   price_minor bigint not null constraint ticket_tiers_price_range check (price_minor between 0 and 9007199254740991),
   facility_fee_minor bigint not null default 0 constraint ticket_tiers_facility_fee_range check (facility_fee_minor between 0 and 9007199254740991),
   allotment integer not null constraint ticket_tiers_allotment_positive check (allotment > 0),
