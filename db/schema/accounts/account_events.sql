@@ -13,7 +13,6 @@ $$;
 comment on function app_private.account_holder(uuid) is
   'The user whose account is used, by a password, a token or a mailed link; NULL where a DBA or a job works on it.';
 alter function app_private.account_holder(uuid) owner to callboard_definer;
-revoke execute on function app_private.account_holder(uuid) from public;
 
 create or replace function app_private.tg_sessions__900_event() returns trigger
 language plpgsql volatile security definer
@@ -42,7 +41,6 @@ $$;
 comment on function app_private.tg_sessions__900_event() is
   'Logs the beginning and the end of a session, and its move to another organization, where it moves to.';
 alter function app_private.tg_sessions__900_event() owner to callboard_definer;
-revoke execute on function app_private.tg_sessions__900_event() from public;
 
 create or replace trigger _900_event after insert or update on app.sessions
   for each row execute function app_private.tg_sessions__900_event();
@@ -75,7 +73,6 @@ end
 $$;
 comment on function app_private.tg_users__900_event() is 'Logs accounts made for others, and changes of a profile.';
 alter function app_private.tg_users__900_event() owner to callboard_definer;
-revoke execute on function app_private.tg_users__900_event() from public;
 
 create or replace trigger _900_event after insert or update on app.users
   for each row execute function app_private.tg_users__900_event();
@@ -99,7 +96,6 @@ $$;
 comment on function app_private.tg_credentials__900_event() is
   'Logs that a password was changed by somebody signed in, or set by a mailed link; nothing of the password.';
 alter function app_private.tg_credentials__900_event() owner to callboard_definer;
-revoke execute on function app_private.tg_credentials__900_event() from public;
 
 create or replace trigger _900_event after insert or update on app_private.credentials
   for each row execute function app_private.tg_credentials__900_event();
@@ -122,4 +118,3 @@ $$;
 comment on function app_private.log_failed_sign_in(text, uuid, text, uuid) is
   'Logs a refused sign-in where it would have led; with an unknown address in no organization.';
 alter function app_private.log_failed_sign_in(text, uuid, text, uuid) owner to callboard_definer;
-revoke execute on function app_private.log_failed_sign_in(text, uuid, text, uuid) from public;

@@ -37,7 +37,6 @@ set search_path = ''
 return 'argon2id$m=19456,t=2,p=1$';
 comment on function app_private.password_cost() is 'What a new password costs to derive: OWASP''s minimum for argon2id.';
 alter function app_private.password_cost() owner to callboard_definer;
-revoke execute on function app_private.password_cost() from public;
 
 create or replace function app.password_recipe(address text default null) returns text
 language plpgsql volatile security definer
@@ -56,7 +55,6 @@ $$;
 comment on function app.password_recipe(text) is
   'How to derive the proof of a password: argon2id$m=<KiB>,t=<passes>,p=<lanes>$<salt, base64>. With null, a fresh recipe for a new password. The cost is that of app_private.password_cost.';
 alter function app.password_recipe(text) owner to callboard_definer;
-revoke execute on function app.password_recipe(text) from public;
 grant execute on function app.password_recipe(text) to callboard_api;
 
 create or replace function app_private.set_password(of_user uuid, recipe text, proof bytea) returns void
@@ -77,7 +75,6 @@ end
 $$;
 comment on function app_private.set_password(uuid, text, bytea) is 'Stores what is kept of a password; open links for a new one end.';
 alter function app_private.set_password(uuid, text, bytea) owner to callboard_definer;
-revoke execute on function app_private.set_password(uuid, text, bytea) from public;
 
 create or replace function app_private.is_password(of_user uuid, proof bytea) returns boolean
 language sql stable
@@ -87,7 +84,6 @@ begin atomic
 end;
 comment on function app_private.is_password(uuid, bytea) is 'Whether this proves the user''s password. Comparing hashes of a secret leaks nothing by its timing.';
 alter function app_private.is_password(uuid, bytea) owner to callboard_definer;
-revoke execute on function app_private.is_password(uuid, bytea) from public;
 
 create or replace function app_private.mail_token(of_user uuid, for_purpose text, lifetime interval) returns void
 language plpgsql volatile
@@ -107,7 +103,6 @@ end
 $$;
 comment on function app_private.mail_token(uuid, text, interval) is 'Mails a link that proves the address belongs to the user.';
 alter function app_private.mail_token(uuid, text, interval) owner to callboard_definer;
-revoke execute on function app_private.mail_token(uuid, text, interval) from public;
 
 create or replace function app_private.spend_token(token text, for_purpose text) returns uuid
 language plpgsql volatile
@@ -129,7 +124,6 @@ end
 $$;
 comment on function app_private.spend_token(text, text) is 'The user of a mailed link, which works once. PT400 invalid_token.';
 alter function app_private.spend_token(text, text) owner to callboard_definer;
-revoke execute on function app_private.spend_token(text, text) from public;
 
 create or replace function app.register(
   address text, display_name text, recipe text, proof bytea, organization_name text default null, invitation_token text default null
@@ -156,7 +150,6 @@ $$;
 comment on function app.register(text, text, text, bytea, text, text) is
   'Creates a user with a first organization, or as the member that an invitation says. email_taken, PT409 slug_reserved, PT400 invalid_token, PT403 invitation_for_another_address.';
 alter function app.register(text, text, text, bytea, text, text) owner to callboard_definer;
-revoke execute on function app.register(text, text, text, bytea, text, text) from public;
 grant execute on function app.register(text, text, text, bytea, text, text) to callboard_api;
 
 create or replace function app.sign_in(
@@ -185,7 +178,6 @@ $$;
 comment on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) is
   'Starts a session for whoever proves the password. Answers 401 invalid_credentials (also for an unknown address) and 403 membership_revoked.';
 alter function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) owner to callboard_definer;
-revoke execute on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) from public;
 grant execute on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) to callboard_api;
 
 create or replace function app.change_password(proof bytea, new_recipe text, new_proof bytea) returns app.answer
@@ -207,7 +199,6 @@ $$;
 comment on function app.change_password(bytea, text, bytea) is
   'Changes the signed-in user''s password and ends their other sessions. PT403 wrong_password.';
 alter function app.change_password(bytea, text, bytea) owner to callboard_definer;
-revoke execute on function app.change_password(bytea, text, bytea) from public;
 grant execute on function app.change_password(bytea, text, bytea) to callboard_api;
 
 create or replace function app.forget_password(address text) returns app.answer
@@ -222,7 +213,6 @@ end
 $$;
 comment on function app.forget_password(text) is 'Mails a link for a new password if the address is known; the answer does not say whether it is.';
 alter function app.forget_password(text) owner to callboard_definer;
-revoke execute on function app.forget_password(text) from public;
 grant execute on function app.forget_password(text) to callboard_api;
 
 create or replace function app.reset_password(token text, recipe text, proof bytea) returns app.answer
@@ -240,7 +230,6 @@ end
 $$;
 comment on function app.reset_password(text, text, bytea) is 'Sets a new password by a mailed link and ends all sessions. PT400 invalid_token.';
 alter function app.reset_password(text, text, bytea) owner to callboard_definer;
-revoke execute on function app.reset_password(text, text, bytea) from public;
 grant execute on function app.reset_password(text, text, bytea) to callboard_api;
 
 create or replace function app.verify_email(token text) returns app.answer
@@ -255,7 +244,6 @@ end
 $$;
 comment on function app.verify_email(text) is 'Marks an address as verified by a mailed link. PT400 invalid_token.';
 alter function app.verify_email(text) owner to callboard_definer;
-revoke execute on function app.verify_email(text) from public;
 grant execute on function app.verify_email(text) to callboard_api;
 
 create or replace function app.request_verification() returns app.answer
@@ -271,5 +259,4 @@ end
 $$;
 comment on function app.request_verification() is 'Mails the link that verifies the signed-in user''s address again, unless it is verified.';
 alter function app.request_verification() owner to callboard_definer;
-revoke execute on function app.request_verification() from public;
 grant execute on function app.request_verification() to callboard_api;

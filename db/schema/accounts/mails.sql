@@ -29,7 +29,6 @@ end
 $$;
 comment on function app_private.send_mail(uuid) is 'Has the worker send a mail of the outbox: 12 attempts within about 16 hours.';
 alter function app_private.send_mail(uuid) owner to callboard_definer;
-revoke execute on function app_private.send_mail(uuid) from public;
 
 create or replace function app_private.queue_mail(kind text, to_address text, data jsonb) returns void
 language plpgsql volatile
@@ -44,7 +43,6 @@ end
 $$;
 comment on function app_private.queue_mail(text, text, jsonb) is 'Puts a mail into the outbox; it leaves after commit.';
 alter function app_private.queue_mail(text, text, jsonb) owner to callboard_definer;
-revoke execute on function app_private.queue_mail(text, text, jsonb) from public;
 
 create or replace function app.take_mail(mail uuid) returns table (kind text, to_address text, data jsonb)
 language sql stable security definer
@@ -56,7 +54,6 @@ begin atomic
 end;
 comment on function app.take_mail(uuid) is 'A mail that is to be sent; nothing when it has been sent, given up or deleted.';
 alter function app.take_mail(uuid) owner to callboard_definer;
-revoke execute on function app.take_mail(uuid) from public;
 grant execute on function app.take_mail(uuid) to callboard_worker;
 
 create or replace function app.settle_mail(mail uuid, error text default null, is_last boolean default false) returns void
@@ -73,5 +70,4 @@ begin atomic
 end;
 comment on function app.settle_mail(uuid, text, boolean) is 'Marks a mail as sent or, with an error, as tried in vain; after the last attempt it is given up. Its secret leaves with either end.';
 alter function app.settle_mail(uuid, text, boolean) owner to callboard_definer;
-revoke execute on function app.settle_mail(uuid, text, boolean) from public;
 grant execute on function app.settle_mail(uuid, text, boolean) to callboard_worker;

@@ -56,7 +56,6 @@ create or replace function app_private.session_lifetime() returns interval
 language sql immutable parallel safe
 return interval '30 days';
 comment on function app_private.session_lifetime() is 'How long a session lives after its last refresh.';
-revoke execute on function app_private.session_lifetime() from public;
 grant execute on function app_private.session_lifetime() to callboard_definer;
 
 create or replace function app_private.live_session(session_secret text) returns app.sessions
@@ -79,7 +78,6 @@ end
 $$;
 comment on function app_private.live_session(text) is 'The session with this secret. PT401 session_unknown, session_revoked, session_expired.';
 alter function app_private.live_session(text) owner to callboard_definer;
-revoke execute on function app_private.live_session(text) from public;
 
 -- The door. Every transaction for a signed-in user starts here, so it is one statement: each costs
 -- more than the rows that it reads.
@@ -123,7 +121,6 @@ $$;
 comment on function app.enter(text, uuid, text, inet) is
   'Opens this transaction for the session with this secret, in one of its user''s organizations or, with null, in none; request and address are for the event log. PT401 session_unknown, session_revoked, session_expired; PT403 membership_revoked, organization_deleted.';
 alter function app.enter(text, uuid, text, inet) owner to callboard_definer;
-revoke execute on function app.enter(text, uuid, text, inet) from public;
 grant execute on function app.enter(text, uuid, text, inet) to callboard_api;
 
 create or replace function app_private.grant_of(of_user uuid, of_organization uuid) returns json
@@ -137,7 +134,6 @@ begin atomic
 end;
 comment on function app_private.grant_of(uuid, uuid) is 'What an access token says of its user; the database never reads it back.';
 alter function app_private.grant_of(uuid, uuid) owner to callboard_definer;
-revoke execute on function app_private.grant_of(uuid, uuid) from public;
 
 create or replace function app_private.usual_organization(of_user uuid, preferred uuid default null) returns uuid
 language sql stable
@@ -152,7 +148,6 @@ begin atomic
 end;
 comment on function app_private.usual_organization(uuid, uuid) is 'The organization a user''s next token is for: the preferred one, else where they last worked, else their first.';
 alter function app_private.usual_organization(uuid, uuid) owner to callboard_definer;
-revoke execute on function app_private.usual_organization(uuid, uuid) from public;
 
 create or replace function app_private.start_session(
   of_user uuid, session_hash bytea, refresh_hash bytea, preferred uuid, client jsonb
@@ -173,7 +168,6 @@ end
 $$;
 comment on function app_private.start_session(uuid, bytea, bytea, uuid, jsonb) is 'A new session for a user whose identity has been proved.';
 alter function app_private.start_session(uuid, bytea, bytea, uuid, jsonb) owner to callboard_definer;
-revoke execute on function app_private.start_session(uuid, bytea, bytea, uuid, jsonb) from public;
 
 create or replace function app.refresh_session(
   session_secret text, refresh_secret text, new_refresh_hash bytea, preferred uuid default null
@@ -218,7 +212,6 @@ $$;
 comment on function app.refresh_session(text, text, bytea, uuid) is
   'Spends a refresh token and stores the next one. PT401 invalid_refresh_token, session_revoked, session_expired; a token spent more than 10 seconds ago ends the session (answer 401 refresh_token_reused).';
 alter function app.refresh_session(text, text, bytea, uuid) owner to callboard_definer;
-revoke execute on function app.refresh_session(text, text, bytea, uuid) from public;
 grant execute on function app.refresh_session(text, text, bytea, uuid) to callboard_api;
 
 create or replace function app.switch_organization(organization uuid) returns app.answer
@@ -238,7 +231,6 @@ end
 $$;
 comment on function app.switch_organization(uuid) is 'What the token for another of the user''s organizations says. PT404.';
 alter function app.switch_organization(uuid) owner to callboard_definer;
-revoke execute on function app.switch_organization(uuid) from public;
 grant execute on function app.switch_organization(uuid) to callboard_api;
 
 create or replace function app_private.end_sessions(of_user uuid, because text, except_session uuid default null) returns void
@@ -250,7 +242,6 @@ begin atomic
 end;
 comment on function app_private.end_sessions(uuid, text, uuid) is 'Revokes all of a user''s sessions, or all but one.';
 alter function app_private.end_sessions(uuid, text, uuid) owner to callboard_definer;
-revoke execute on function app_private.end_sessions(uuid, text, uuid) from public;
 
 create or replace function app.end_session(session uuid, because text default 'revoked') returns app.answer
 language plpgsql volatile security definer
@@ -268,7 +259,6 @@ end
 $$;
 comment on function app.end_session(uuid, text) is 'Revokes one of the signed-in user''s own sessions. PT404.';
 alter function app.end_session(uuid, text) owner to callboard_definer;
-revoke execute on function app.end_session(uuid, text) from public;
 grant execute on function app.end_session(uuid, text) to callboard_api;
 
 create or replace view app.session_list with (security_invoker = true) as

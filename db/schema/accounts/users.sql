@@ -62,7 +62,6 @@ begin atomic
   where u.id = app.current_user_id();
 end;
 comment on function app.read_me() is 'The signed-in user''s own profile.';
-revoke execute on function app.read_me() from public;
 grant execute on function app.read_me() to callboard_api;
 
 create or replace function app.update_me(body jsonb, if_match text default null) returns app.answer
@@ -80,5 +79,4 @@ begin
 end
 $$;
 comment on function app.update_me(jsonb, text) is 'Changes the signed-in user''s own profile (display_name).';
-revoke execute on function app.update_me(jsonb, text) from public;
 grant execute on function app.update_me(jsonb, text) to callboard_api;

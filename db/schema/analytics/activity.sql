@@ -115,5 +115,4 @@ end
 $$;
 comment on function app.activity_figures(date, date, uuid, text) is
   'What was done from one day to another (30 days up to today, if nothing is said; at most 367), by day, week, action and user, with sign-ins; and what programs told, by day and the 100 most frequent names. Of one user and one action, if given. PT403 without analytics.read, PT422 analytics_range.';
-revoke execute on function app.activity_figures(date, date, uuid, text) from public;
 grant execute on function app.activity_figures(date, date, uuid, text) to callboard_api;

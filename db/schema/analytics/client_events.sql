@@ -83,5 +83,4 @@ $$;
 comment on function app.record_client_events(jsonb) is
   'Keeps up to 100 client events of the member: [{id, kind, name, occurred_at, properties}]. Says how many it has accepted, how many ids the member had sent before, and how many were older than 7 days or more than 5 minutes ahead, which are not kept. PT403 for superadmins.';
 alter function app.record_client_events(jsonb) owner to callboard_definer;
-revoke execute on function app.record_client_events(jsonb) from public;
 grant execute on function app.record_client_events(jsonb) to callboard_api;

@@ -11,7 +11,6 @@ end
 $$;
 comment on function app.today() is 'What day it is where the organization of this transaction is.';
 alter function app.today() owner to callboard_definer;
-revoke execute on function app.today() from public;
 grant execute on function app.today() to callboard_api;
 
 create or replace function app.profit_and_loss(income numeric, expense numeric, records numeric) returns json
@@ -19,14 +18,12 @@ language sql stable parallel safe
 return json_build_object('income_minor', coalesce(income, 0), 'expense_minor', coalesce(expense, 0),
   'profit_minor', coalesce(income, 0) - coalesce(expense, 0), 'records', coalesce(records, 0));
 comment on function app.profit_and_loss(numeric, numeric, numeric) is 'Income, expenses and what is left, as JSON; null counts as nothing.';
-revoke execute on function app.profit_and_loss(numeric, numeric, numeric) from public;
 grant execute on function app.profit_and_loss(numeric, numeric, numeric) to callboard_api;
 
 create or replace function app.profit(income numeric, expense numeric) returns json
 language sql stable parallel safe
 return json_build_object('income_minor', income, 'expense_minor', expense, 'profit_minor', income - expense);
 comment on function app.profit(numeric, numeric) is 'Income, expenses and what is left, as JSON.';
-revoke execute on function app.profit(numeric, numeric) from public;
 grant execute on function app.profit(numeric, numeric) to callboard_api;
 
 create or replace function app.figure_months(from_on date, to_on date, out since date, out until date)
@@ -44,7 +41,6 @@ end
 $$;
 comment on function app.figure_months(date, date) is
   'The first days of the months from that of one day (January) to that of another (December of the same year). PT422 analytics_range.';
-revoke execute on function app.figure_months(date, date) from public;
 grant execute on function app.figure_months(date, date) to callboard_api;
 
 create or replace function app.figures(rollups text[], since date, until date, period text, items json) returns app.answer
@@ -58,7 +54,6 @@ return (
   from app.freshness(variadic rollups) f, lateral (select (until + interval '1 month' - interval '1 day')::date as last_on) m);
 comment on function app.figures(text[], date, date, text, json) is
   'The answer with figures of these materialized views: of when they are, of which months (with period: by what), and the figures.';
-revoke execute on function app.figures(text[], date, date, text, json) from public;
 grant execute on function app.figures(text[], date, date, text, json) to callboard_api;
 
 create or replace function app.finance_figures(period text, from_on date default null, to_on date default null, in_currency text default null) returns app.answer
@@ -91,7 +86,6 @@ end
 $$;
 comment on function app.finance_figures(text, date, date, text) is
   'Income, expenses and profit by month, quarter or year, in one currency or, without it, all in the base currency; of whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
-revoke execute on function app.finance_figures(text, date, date, text) from public;
 grant execute on function app.finance_figures(text, date, date, text) to callboard_api;
 
 create or replace function app.category_figures(from_on date default null, to_on date default null, in_currency text default null) returns app.answer
@@ -122,7 +116,6 @@ end
 $$;
 comment on function app.category_figures(date, date, text) is
   'What was booked by category, in one currency or, without it, all in the base currency; of whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
-revoke execute on function app.category_figures(date, date, text) from public;
 grant execute on function app.category_figures(date, date, text) to callboard_api;
 
 create or replace function app.show_profits(from_on date default null, to_on date default null, in_currency text default null, at_most integer default 50) returns app.answer
@@ -157,5 +150,4 @@ end
 $$;
 comment on function app.show_profits(date, date, text, integer) is
   'Profit and loss of shows, the latest first, in one currency or, without it, all in the base currency; of shows in whole months. PT403 without analytics.read, finance.read and shows.read, PT422 analytics_range.';
-revoke execute on function app.show_profits(date, date, text, integer) from public;
 grant execute on function app.show_profits(date, date, text, integer) to callboard_api;

@@ -11,7 +11,6 @@ return (
   from json_array_elements(items) i);
 comment on function app.report_amounts(json) is
   'Items of app.finance_figures with their amounts as texts, since a sum may have more digits than a number in JavaScript, and with how many digits of them are decimals.';
-revoke execute on function app.report_amounts(json) from public;
 grant execute on function app.report_amounts(json) to callboard_api;
 
 create or replace function app.report(from_on date default null, to_on date default null) returns app.answer
@@ -51,5 +50,4 @@ end
 $$;
 comment on function app.report(date, date) is
   'Money by month and year, shows by status and activity by day, of whole months, as app.finance_figures, app.show_figures and app.activity_figures answer them; without finance.read there is no money in it. PT403 without analytics.read, PT422 analytics_range.';
-revoke execute on function app.report(date, date) from public;
 grant execute on function app.report(date, date) to callboard_api;

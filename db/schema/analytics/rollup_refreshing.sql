@@ -24,7 +24,6 @@ end;
 comment on function analytics_private.state_of(text[]) is
   'What PostgreSQL has counted of the rows written to these tables and their partitions: as long as it is the same, nothing was changed that it knows of.';
 alter function analytics_private.state_of(text[]) owner to callboard_rollup;
-revoke execute on function analytics_private.state_of(text[]) from public;
 
 create or replace function app_private.logged_since(since timestamptz, until timestamptz) returns jsonb
 language plpgsql volatile security definer
@@ -56,7 +55,6 @@ $$;
 comment on function app_private.logged_since(timestamptz, timestamptz) is
   'What the events of all organizations between two moments are about, each with the time of the latest; client_event of those that clients have told.';
 alter function app_private.logged_since(timestamptz, timestamptz) owner to callboard_definer;
-revoke execute on function app_private.logged_since(timestamptz, timestamptz) from public;
 grant execute on function app_private.logged_since(timestamptz, timestamptz) to callboard_rollup;
 
 create or replace function app_private.horizon() returns timestamptz
@@ -68,7 +66,6 @@ begin atomic
 end;
 comment on function app_private.horizon() is 'app_private.seal_horizon for callboard_rollup, which may not see the transactions of others itself.';
 alter function app_private.horizon() owner to callboard_definer;
-revoke execute on function app_private.horizon() from public;
 grant execute on function app_private.horizon() to callboard_rollup;
 
 create or replace function app.refresh_rollups(behind jsonb default null) returns jsonb
@@ -137,5 +134,4 @@ $$;
 comment on function app.refresh_rollups(jsonb) is
   'Refreshes the first materialized view behind another one (null: of all) whose sources have changed, without keeping anybody from reading it, and moves on as_of of those of which nothing has. To go on, call it with next, until that is null; one at a time: another call at the same time does nothing. Says until when it knows what has happened, how many wait because they were refreshed just now, and which could not be, and why.';
 alter function app.refresh_rollups(jsonb) owner to callboard_rollup;
-revoke execute on function app.refresh_rollups(jsonb) from public;
 grant execute on function app.refresh_rollups(jsonb) to callboard_worker;

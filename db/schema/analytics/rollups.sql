@@ -74,7 +74,6 @@ end
 $$;
 comment on function analytics_private.register_rollup(text, text[], text[], boolean) is
   'Hands the materialized view analytics_private.<name> and the view analytics.<name> over to callboard_rollup, grants the latter to those who read figures, and has the former refreshed when the tables `sources` change or an event about one of `resources` happens, or with has_today when the day turns somewhere.';
-revoke execute on function analytics_private.register_rollup(text, text[], text[], boolean) from public;
 
 create or replace function app.freshness(variadic rollups text[], out as_of timestamptz, out is_current boolean)
 language plpgsql stable parallel restricted security definer
@@ -115,7 +114,6 @@ $$;
 comment on function app.freshness(text[]) is
   'Of what moment the figures of these materialized views are, the oldest of them (null: never computed), and whether the organization has changed nothing since that they would show. Nulls for who sees none (app.visible_org).';
 alter function app.freshness(text[]) owner to callboard_definer;
-revoke execute on function app.freshness(text[]) from public;
 grant execute on function app.freshness(text[]) to callboard_api;
 
 -- Of BI tools, too: each answer of the API has it besides.
@@ -143,7 +141,6 @@ begin
 end
 $$;
 comment on function app.read_freshness() is 'How old the figures are, by view. PT403 without analytics.read.';
-revoke execute on function app.read_freshness() from public;
 grant execute on function app.read_freshness() to callboard_api, callboard_definer;
 
 create or replace function app.ask_for_refresh() returns app.answer
@@ -160,5 +157,4 @@ end
 $$;
 comment on function app.ask_for_refresh() is 'Has the worker refresh what has changed, now instead of within a minute. PT403 without analytics.refresh.';
 alter function app.ask_for_refresh() owner to callboard_definer;
-revoke execute on function app.ask_for_refresh() from public;
 grant execute on function app.ask_for_refresh() to callboard_api;

@@ -4,7 +4,6 @@ create or replace function app.share(part numeric, of_all numeric) returns numer
 language sql immutable parallel safe
 return round(part / nullif(of_all, 0), 4);
 comment on function app.share(numeric, numeric) is 'A part of all, from 0 to 1; null of nothing.';
-revoke execute on function app.share(numeric, numeric) from public;
 grant execute on function app.share(numeric, numeric) to callboard_api;
 
 create or replace function app.show_figures(period text, from_on date default null, to_on date default null) returns app.answer
@@ -44,7 +43,6 @@ end
 $$;
 comment on function app.show_figures(text, date, date) is
   'Shows by month, quarter or year: entered, by status, completed, confirmed from hold, sold; of whole months. PT403 without analytics.read, PT422 analytics_range.';
-revoke execute on function app.show_figures(text, date, date) from public;
 grant execute on function app.show_figures(text, date, date) to callboard_api;
 
 create or replace function app.read_dashboard() returns app.answer
@@ -71,5 +69,4 @@ begin
 end
 $$;
 comment on function app.read_dashboard() is 'The dashboard; without finance.read there is no money in it. PT403 without analytics.read.';
-revoke execute on function app.read_dashboard() from public;
 grant execute on function app.read_dashboard() to callboard_api;

@@ -84,14 +84,12 @@ language sql immutable parallel safe
 return least(greatest(coalesce(n, 0), 0), 1000000000000)::bigint;
 comment on function app_private.countable(numeric) is 'A number as it may be added to a count: from 0 to 10^12.';
 alter function app_private.countable(numeric) owner to callboard_definer;
-revoke execute on function app_private.countable(numeric) from public;
 
 create or replace function app_private.countable_day(day date) returns date
 language sql stable parallel safe
 return least(greatest(day, (now() at time zone 'UTC')::date - 7), (now() at time zone 'UTC')::date + 1);
 comment on function app_private.countable_day(date) is 'The day nearest to this one that something may be counted on: from 7 days ago to tomorrow.';
 alter function app_private.countable_day(date) owner to callboard_definer;
-revoke execute on function app_private.countable_day(date) from public;
 
 create or replace function app_private.count_integration(
   organization uuid, of_kind text, of_name text, more_calls bigint default 1, more_errors bigint default 0, more_rows bigint default 0,
@@ -112,7 +110,6 @@ $$;
 comment on function app_private.count_integration(uuid, text, text, bigint, bigint, bigint, bigint, date) is
   'Counts the use of an integration: its organization, kind (import, export, calendar_feed, bi, webhook) and name; calls, errors, rows and bytes, today if no day is given. For functions that do it in their own transaction.';
 alter function app_private.count_integration(uuid, text, text, bigint, bigint, bigint, bigint, date) owner to callboard_definer;
-revoke execute on function app_private.count_integration(uuid, text, text, bigint, bigint, bigint, bigint, date) from public;
 
 create or replace function app.add_use(batch uuid, api jsonb, integrations jsonb) returns void
 language plpgsql volatile security definer
@@ -154,5 +151,4 @@ $$;
 comment on function app.add_use(uuid, jsonb, jsonb) is
   'Adds a batch of counts, of many organizations, unless that batch has been added. It only adds, and says nothing: whoever runs SQL as the API''s login can make the use of any organization look higher, by at most 10^12 a call and on days from 7 ago to tomorrow, and can neither read nor lower anything.';
 alter function app.add_use(uuid, jsonb, jsonb) owner to callboard_definer;
-revoke execute on function app.add_use(uuid, jsonb, jsonb) from public;
 grant execute on function app.add_use(uuid, jsonb, jsonb) to callboard_api;

@@ -55,7 +55,6 @@ return jsonb_build_object('calls', coalesce(calls, 0), 'errors', coalesce(errors
   'within_100_ms', coalesce(within_100_ms, 0), 'within_1_s', coalesce(within_1_s, 0), 'bytes_in', coalesce(bytes_in, 0), 'bytes_out', coalesce(bytes_out, 0));
 comment on function app.calls_json(numeric, numeric, numeric, numeric, bigint, numeric, numeric, numeric, numeric, numeric) is
   'Sums of calls as JSON, with the mean of how long they took; null counts as nothing.';
-revoke execute on function app.calls_json(numeric, numeric, numeric, numeric, bigint, numeric, numeric, numeric, numeric, numeric) from public;
 grant execute on function app.calls_json(numeric, numeric, numeric, numeric, bigint, numeric, numeric, numeric, numeric, numeric) to callboard_api;
 
 create or replace function app.use_figures(from_on date, to_on date, delay_seconds double precision) returns app.answer
@@ -114,5 +113,4 @@ end
 $$;
 comment on function app.use_figures(date, date, double precision) is
   'Integrations and calls of the API from one UTC day to another (30 days up to today, if nothing is said; at most 367), where counts are written so many seconds late. PT403 without analytics.read, PT422 analytics_range.';
-revoke execute on function app.use_figures(date, date, double precision) from public;
 grant execute on function app.use_figures(date, date, double precision) to callboard_api;

@@ -19,6 +19,5 @@ $$;
 comment on function app.visible_org(text) is
   'The organization whose figures may be read: of a BI login its own, while the credential is neither revoked nor expired and the organization not deleted; else that of the transaction''s member, if they hold analytics.read and the permission that is asked for besides. NULL if there is none.';
 alter function app.visible_org(text) owner to callboard_definer;
-revoke execute on function app.visible_org(text) from public;
 -- callboard_bi may not use the schema `app`, so it calls this through the views only.
 grant execute on function app.visible_org(text) to callboard_api, callboard_rollup, callboard_bi;

@@ -18,7 +18,6 @@ return encode(
 comment on function app_private.event_id() is
   'A UUID version 7 whose time is that of the event, so that the id alone says where to look: see app.event_time.';
 alter function app_private.event_id() owner to callboard_definer;
-revoke execute on function app_private.event_id() from public;
 
 create table if not exists app.event_log (
   organization_id uuid not null,
@@ -85,7 +84,6 @@ create or replace function app.event_time(event uuid) returns timestamptz
 language sql immutable strict parallel safe
 return to_timestamp(('x' || translate(left(event::text, 13), '-', ''))::bit(48)::bigint::numeric / 1000);
 comment on function app.event_time(uuid) is 'The millisecond in which the event with this id occurred.';
-revoke execute on function app.event_time(uuid) from public;
 grant execute on function app.event_time(uuid) to callboard_api, callboard_auditor, callboard_definer;
 
 create or replace function app_private.nobody() returns uuid
@@ -93,14 +91,12 @@ language sql immutable parallel safe
 return uuid '00000000-0000-0000-0000-000000000000';
 comment on function app_private.nobody() is 'The organization of events that belong to none.';
 alter function app_private.nobody() owner to callboard_definer;
-revoke execute on function app_private.nobody() from public;
 
 create or replace function app_private.is_trusted() returns boolean
 language sql stable
 return session_user = 'callboard_worker' or pg_has_role(session_user, 'callboard_owner', 'member');
 comment on function app_private.is_trusted() is 'Whether the login is the worker, the migrator or a superuser, who may change rows in nobody''s name.';
 alter function app_private.is_trusted() owner to callboard_definer;
-revoke execute on function app_private.is_trusted() from public;
 
 create or replace function app_private.log_event(
   of_organization uuid, what text, of_type text, of_id uuid, changes jsonb default null, by_user uuid default null
@@ -128,4 +124,3 @@ $$;
 comment on function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) is
   'Appends an event: organization (null for none), action, type and id of what it is about, changes, and who did it where that is not who has signed in.';
 alter function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) owner to callboard_definer;
-revoke execute on function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) from public;

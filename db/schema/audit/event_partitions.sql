@@ -18,7 +18,6 @@ begin
 end
 $$;
 comment on function app_private.hide_statistics(regclass) is 'Keeps the planner from learning what only one organization knows of its events.';
-revoke execute on function app_private.hide_statistics(regclass) from public;
 
 select app_private.hide_statistics('app.event_log'), app_private.hide_statistics('app.event_log_default');
 
@@ -82,7 +81,6 @@ end
 $$;
 comment on function app.maintain_event_partitions() is
   'Makes the months of the event log up to three ahead, takes rows out of app.event_log_default into theirs, and drops months that are empty and over for 90 days. Says what it did.';
-revoke execute on function app.maintain_event_partitions() from public;
 grant execute on function app.maintain_event_partitions() to callboard_worker;
 
 select app.maintain_event_partitions();

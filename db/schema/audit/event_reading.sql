@@ -29,7 +29,6 @@ begin
 end
 $$;
 comment on function app.read_event(uuid) is 'An event. PT403 without audit.read, PT404.';
-revoke execute on function app.read_event(uuid) from public;
 grant execute on function app.read_event(uuid) to callboard_api;
 
 create or replace function app.verify_own_events(after_seq bigint, at_most bigint) returns app.answer
@@ -43,7 +42,6 @@ end
 $$;
 comment on function app.verify_own_events(bigint, bigint) is 'app.verify_events for the organization of the token. PT403 without audit.read.';
 alter function app.verify_own_events(bigint, bigint) owner to callboard_definer;
-revoke execute on function app.verify_own_events(bigint, bigint) from public;
 grant execute on function app.verify_own_events(bigint, bigint) to callboard_api;
 
 create or replace function app.log_reading(what text, of_event uuid default null, filters jsonb default null) returns void
@@ -65,5 +63,4 @@ $$;
 comment on function app.log_reading(text, uuid, jsonb) is
   'Logs that the event log is read (audit.read, with the filters) or verified (audit.verify). PT403 without audit.read.';
 alter function app.log_reading(text, uuid, jsonb) owner to callboard_definer;
-revoke execute on function app.log_reading(text, uuid, jsonb) from public;
 grant execute on function app.log_reading(text, uuid, jsonb) to callboard_api;

@@ -44,7 +44,6 @@ begin
 end
 $$;
 comment on function app.read_event_retention() is 'For how many days the organization''s events are kept. PT403 without audit.read.';
-revoke execute on function app.read_event_retention() from public;
 grant execute on function app.read_event_retention() to callboard_api, callboard_definer;
 
 create or replace function app.set_event_retention(new_days integer) returns app.answer
@@ -61,7 +60,6 @@ end
 $$;
 comment on function app.set_event_retention(integer) is 'Keeps the organization''s events for so many days from now on. PT403 without audit.manage.';
 alter function app.set_event_retention(integer) owner to callboard_definer;
-revoke execute on function app.set_event_retention(integer) from public;
 grant execute on function app.set_event_retention(integer) to callboard_api;
 
 create or replace function app.purge_events() returns bigint
@@ -97,7 +95,6 @@ $$;
 comment on function app.purge_events() is
   'Deletes the sealed events that are older than their organization keeps them, unless a legal hold does, and logs until when (audit.purge); says how many. Once a day, before app.maintain_event_partitions.';
 alter function app.purge_events() owner to callboard_definer;
-revoke execute on function app.purge_events() from public;
 grant execute on function app.purge_events() to callboard_worker;
 
 create or replace function app_private.erase_events(about uuid) returns bigint
@@ -130,4 +127,3 @@ $$;
 comment on function app_private.erase_events(uuid) is
   'Erases changes, request id and address of all events that a user did, or that are about the user or thing with this id; what is left stays verifiable. Logs audit.erase in each organization; says how many. PT409 legal_hold if one of them has one: then nothing is erased.';
 alter function app_private.erase_events(uuid) owner to callboard_definer;
-revoke execute on function app_private.erase_events(uuid) from public;

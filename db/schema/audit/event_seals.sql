@@ -56,21 +56,18 @@ language sql stable parallel safe
 return sha256(convert_to(array[(e).organization_id::text, (e).id::text, (extract(epoch from (e).occurred_at) * 1000000)::bigint::text,
   (e).actor_id::text, (e).actor_kind, (e).session_id::text, (e).action, (e).resource_type, (e).resource_id::text]::text, 'UTF8'));
 comment on function app.event_core_hash(app.event_log) is 'SHA-256 of an event without its details.';
-revoke execute on function app.event_core_hash(app.event_log) from public;
 grant execute on function app.event_core_hash(app.event_log) to callboard_auditor, callboard_definer;
 
 create or replace function app.event_details_hash(e app.event_log) returns bytea
 language sql stable parallel safe
 return sha256(convert_to(array[(e).salt::text, (e).changes::text, (e).request_id, host((e).ip)]::text, 'UTF8'));
 comment on function app.event_details_hash(app.event_log) is 'Salted SHA-256 of the details of an event: changes, request_id, ip.';
-revoke execute on function app.event_details_hash(app.event_log) from public;
 grant execute on function app.event_details_hash(app.event_log) to callboard_auditor, callboard_definer;
 
 create or replace function app.event_seal_hash(prev_hash bytea, organization_id uuid, seq bigint, event_id uuid, occurred_at timestamptz, core_hash bytea, details_hash bytea) returns bytea
 language sql immutable parallel safe
 return sha256(prev_hash || uuid_send(organization_id) || int8send(seq) || uuid_send(event_id) || timestamptz_send(occurred_at) || core_hash || details_hash);
 comment on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) is 'SHA-256 of a seal and the one before it; before the first there is the empty one.';
-revoke execute on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) from public;
 grant execute on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) to callboard_auditor, callboard_definer;
 
 create or replace function app_private.seal_horizon() returns timestamptz
@@ -95,7 +92,6 @@ end
 $$;
 comment on function app_private.seal_horizon() is 'The moment before which every transaction that has begun has also ended.';
 alter function app_private.seal_horizon() owner to callboard_definer;
-revoke execute on function app_private.seal_horizon() from public;
 
 create or replace function app_private.next_logged(behind uuid, since timestamptz, until timestamptz) returns uuid
 language plpgsql stable
@@ -115,7 +111,6 @@ $$;
 comment on function app_private.next_logged(uuid, timestamptz, timestamptz) is
   'The organization behind another one (null: the first) that has events between two moments, and perhaps some that has them only nearby.';
 alter function app_private.next_logged(uuid, timestamptz, timestamptz) owner to callboard_definer;
-revoke execute on function app_private.next_logged(uuid, timestamptz, timestamptz) from public;
 
 create or replace function app_private.seal_batch(of_organization uuid, since timestamptz, until timestamptz, at_most integer) returns bigint
 language plpgsql volatile
@@ -154,7 +149,6 @@ end
 $$;
 comment on function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) is 'Adds the unsealed events of an organization between two moments to its chain, in the order of time; says how many.';
 alter function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) owner to callboard_definer;
-revoke execute on function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) from public;
 
 create or replace function app.seal_events(look_back interval default '1 hour') returns bigint
 language plpgsql volatile security definer
@@ -201,5 +195,4 @@ $$;
 comment on function app.seal_events(interval) is
   'Seals the events of all transactions that can have no earlier ones any more, and those of the last look_back that were missed; says how many. Another call at the same time does nothing. Every 2 seconds with ''10 seconds'', once a minute, and once a day with ''10 years''.';
 alter function app.seal_events(interval) owner to callboard_definer;
-revoke execute on function app.seal_events(interval) from public;
 grant execute on function app.seal_events(interval) to callboard_worker;

@@ -10,7 +10,6 @@ return case hidden when '{}' then of_row - '{organization_id,id,created_at,creat
   else of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by}'::text[] - hidden::text[] end;
 comment on function app_private.loggable(jsonb, text) is 'A row without what its event says anyway, and without the columns of a list.';
 alter function app_private.loggable(jsonb, text) owner to callboard_definer;
-revoke execute on function app_private.loggable(jsonb, text) from public;
 
 create or replace function app_private.diff(before jsonb, after jsonb) returns jsonb
 language plpgsql immutable parallel safe
@@ -25,7 +24,6 @@ end
 $$;
 comment on function app_private.diff(jsonb, jsonb) is 'The columns in which two versions of a row differ, old and new; NULL if there is none.';
 alter function app_private.diff(jsonb, jsonb) owner to callboard_definer;
-revoke execute on function app_private.diff(jsonb, jsonb) from public;
 
 -- Runs with every change, so it has few and small expressions: PostgreSQL prepares each anew in every transaction.
 create or replace function app_private.tg__900_event() returns trigger
@@ -81,7 +79,6 @@ end
 $$;
 comment on function app_private.tg__900_event() is 'Writes what was done to a row into the event log. PT403 if a login has no context of the row''s organization any more.';
 alter function app_private.tg__900_event() owner to callboard_definer;
-revoke execute on function app_private.tg__900_event() from public;
 
 create or replace function app_private.log_changes(on_table regclass, resource text, verbs jsonb default '{}', id_column text default 'id') returns void
 language plpgsql volatile
@@ -102,4 +99,3 @@ end
 $$;
 comment on function app_private.log_changes(regclass, text, jsonb, text) is
   'Has every change of the table''s rows logged as <resource>.create, update, delete, restore or purge. verbs gives others, by these names or by the column whose change it is: {"role": "change_role"}. To be called again when the table gets a column of bytes.';
-revoke execute on function app_private.log_changes(regclass, text, jsonb, text) from public;

@@ -71,7 +71,6 @@ end
 $$;
 comment on function app.verify_events(uuid, bigint, text, bigint, bigint) is
   'Checks an organization''s events against their seals, all of them or at_most so many behind after_seq, and a head that was noted. problem is the first: changed, missing, erased (without a trace), seal_changed, seal_missing, cut_off or rewritten (the head is not the one that was noted).';
-revoke execute on function app.verify_events(uuid, bigint, text, bigint, bigint) from public;
 grant execute on function app.verify_events(uuid, bigint, text, bigint, bigint) to callboard_auditor, callboard_definer;
 
 create or replace function app.audited_organizations(of_slug text default null) returns table (id uuid, slug text)
@@ -99,5 +98,4 @@ end
 $$;
 comment on function app.audited_organizations(text) is 'For an auditor: the organization with a slug, or all that have a chain of events, even if they themselves are gone.';
 alter function app.audited_organizations(text) owner to callboard_definer;
-revoke execute on function app.audited_organizations(text) from public;
 grant execute on function app.audited_organizations(text) to callboard_auditor;

@@ -19,7 +19,6 @@ end
 $$;
 comment on function app_private.make_room_for_bi(uuid) is 'PT409 bi_credential_limit if the organization has as many live credentials, besides this one, as it may.';
 alter function app_private.make_room_for_bi(uuid) owner to callboard_definer;
-revoke execute on function app_private.make_room_for_bi(uuid) from public;
 
 create or replace function app_private.add_bi_credential(body jsonb, verifier text) returns uuid
 language plpgsql volatile
@@ -43,7 +42,6 @@ $$;
 comment on function app_private.add_bi_credential(jsonb, text) is
   'A credential of the organization of this transaction with its role: name, expires_in_days (90), connection_limit (5), statement_timeout_seconds (300). PT409 bi_credential_limit.';
 alter function app_private.add_bi_credential(jsonb, text) owner to callboard_definer;
-revoke execute on function app_private.add_bi_credential(jsonb, text) from public;
 
 create or replace function app_private.renew_bi_credential(credential uuid, body jsonb, verifier text) returns void
 language plpgsql volatile
@@ -71,7 +69,6 @@ $$;
 comment on function app_private.renew_bi_credential(uuid, jsonb, text) is
   'Gives a credential of the organization of this transaction another password and another end; makes its role again if that is gone, as after a restore. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
 alter function app_private.renew_bi_credential(uuid, jsonb, text) owner to callboard_definer;
-revoke execute on function app_private.renew_bi_credential(uuid, jsonb, text) from public;
 
 create or replace function app_private.end_bi_credential(credential uuid) returns void
 language plpgsql volatile
@@ -95,7 +92,6 @@ end
 $$;
 comment on function app_private.end_bi_credential(uuid) is 'Revokes a credential of the organization of this transaction. PT404, PT409 bi_credential_revoked.';
 alter function app_private.end_bi_credential(uuid) owner to callboard_definer;
-revoke execute on function app_private.end_bi_credential(uuid) from public;
 
 create or replace function app_private.bi_answer(status integer, credential uuid, verifier text) returns app.answer
 language sql volatile
@@ -108,7 +104,6 @@ begin atomic
 end;
 comment on function app_private.bi_answer(integer, uuid, text) is 'A credential that has just got a password.';
 alter function app_private.bi_answer(integer, uuid, text) owner to callboard_definer;
-revoke execute on function app_private.bi_answer(integer, uuid, text) from public;
 
 create or replace function app_private.require_member(permission text) returns void
 language plpgsql stable parallel restricted
@@ -123,7 +118,6 @@ end
 $$;
 comment on function app_private.require_member(text) is 'As app.require, and PT403 permission_denied for a superadmin whatever their grant.';
 alter function app_private.require_member(text) owner to callboard_definer;
-revoke execute on function app_private.require_member(text) from public;
 
 create or replace function app.create_bi_credential(body jsonb, verifier text) returns app.answer
 language plpgsql volatile security definer
@@ -138,7 +132,6 @@ $$;
 comment on function app.create_bi_credential(jsonb, text) is
   'A new login for a BI tool, whose password has this SCRAM-SHA-256 verifier. PT403 without bi.manage, PT409 bi_credential_limit.';
 alter function app.create_bi_credential(jsonb, text) owner to callboard_definer;
-revoke execute on function app.create_bi_credential(jsonb, text) from public;
 grant execute on function app.create_bi_credential(jsonb, text) to callboard_api;
 
 create or replace function app.rotate_bi_credential(credential uuid, body jsonb, verifier text) returns app.answer
@@ -155,7 +148,6 @@ $$;
 comment on function app.rotate_bi_credential(uuid, jsonb, text) is
   'Another password, and another end (expires_in_days). Then app.end_bi_connections ends what the old one has opened. PT403, PT404, PT409 bi_credential_revoked, bi_credential_limit.';
 alter function app.rotate_bi_credential(uuid, jsonb, text) owner to callboard_definer;
-revoke execute on function app.rotate_bi_credential(uuid, jsonb, text) from public;
 grant execute on function app.rotate_bi_credential(uuid, jsonb, text) to callboard_api;
 
 create or replace function app.revoke_bi_credential(credential uuid) returns app.answer
@@ -172,7 +164,6 @@ $$;
 comment on function app.revoke_bi_credential(uuid) is
   'Ends a credential for good: it sees nothing from the next statement on. Then app.end_bi_connections ends what it has open. PT403, PT404, PT409 bi_credential_revoked.';
 alter function app.revoke_bi_credential(uuid) owner to callboard_definer;
-revoke execute on function app.revoke_bi_credential(uuid) from public;
 grant execute on function app.revoke_bi_credential(uuid) to callboard_api;
 
 -- In a transaction of its own, after the one that ended them has committed: before, a tool that connects
@@ -196,5 +187,4 @@ $$;
 comment on function app.end_bi_connections() is
   'Ends the connections of BI logins that are revoked or have expired, whose organization is deleted, or that were made with an earlier password. Returns how many.';
 alter function app.end_bi_connections() owner to callboard_definer;
-revoke execute on function app.end_bi_connections() from public;
 grant execute on function app.end_bi_connections() to callboard_api, callboard_worker;

@@ -95,7 +95,6 @@ end
 $$;
 comment on function app.bi_last_seen(uuid) is 'When the login of a credential of the organization was last connected, for who holds bi.manage; to within five minutes.';
 alter function app.bi_last_seen(uuid) owner to callboard_definer;
-revoke execute on function app.bi_last_seen(uuid) from public;
 grant execute on function app.bi_last_seen(uuid) to callboard_api, callboard_definer;
 
 create or replace view app.bi_credential_list with (security_invoker = true) as
@@ -126,5 +125,4 @@ begin
 end
 $$;
 comment on function app.read_bi_credential(uuid) is 'A BI credential, whatever has become of it. PT403 without bi.manage, PT404.';
-revoke execute on function app.read_bi_credential(uuid) from public;
 grant execute on function app.read_bi_credential(uuid) to callboard_api;

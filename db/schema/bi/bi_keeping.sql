@@ -26,7 +26,6 @@ $$;
 comment on function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) is
   'Lets a role log in or not, or drops it, as its credential says. Returns 1 if that was something to do.';
 alter function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) owner to callboard_definer;
-revoke execute on function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) from public;
 
 create or replace function app.reconcile_bi_logins() returns bigint
 language plpgsql volatile security definer
@@ -66,7 +65,6 @@ $$;
 comment on function app.reconcile_bi_logins() is
   'Ends connections as app.end_bi_connections does, and transactions that last twice as long as a statement may; lets roles log in or not as their credentials say, drops those that are revoked, and notes who was connected. Every few seconds. Returns how much there was to do.';
 alter function app.reconcile_bi_logins() owner to callboard_definer;
-revoke execute on function app.reconcile_bi_logins() from public;
 grant execute on function app.reconcile_bi_logins() to callboard_worker;
 
 -- The same as in bi_commands.sql for a DBA (npm run bi), in the context of the organization and without it afterwards.
@@ -89,7 +87,6 @@ end
 $$;
 comment on function app_private.create_bi_credential(text, jsonb, text) is 'A new login for a BI tool of an organization (by slug). Returns the credential''s id. PT404, PT409 bi_credential_limit.';
 alter function app_private.create_bi_credential(text, jsonb, text) owner to callboard_definer;
-revoke execute on function app_private.create_bi_credential(text, jsonb, text) from public;
 
 create or replace function app_private.rotate_bi_credential(credential uuid, body jsonb, verifier text) returns void
 language plpgsql volatile security definer
@@ -103,7 +100,6 @@ end
 $$;
 comment on function app_private.rotate_bi_credential(uuid, jsonb, text) is 'Another password and another end for a BI credential, whoever has made it. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
 alter function app_private.rotate_bi_credential(uuid, jsonb, text) owner to callboard_definer;
-revoke execute on function app_private.rotate_bi_credential(uuid, jsonb, text) from public;
 
 create or replace function app_private.revoke_bi_credential(credential uuid) returns void
 language plpgsql volatile security definer
@@ -117,4 +113,3 @@ end
 $$;
 comment on function app_private.revoke_bi_credential(uuid) is 'Ends a BI credential, whoever has made it. PT404, PT409 bi_credential_revoked.';
 alter function app_private.revoke_bi_credential(uuid) owner to callboard_definer;
-revoke execute on function app_private.revoke_bi_credential(uuid) from public;

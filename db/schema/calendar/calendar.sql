@@ -56,5 +56,4 @@ end
 $$;
 comment on function app.read_calendar(date, date) is
   'All that happens from one day (today) to another (30 days later), both included, and that the member may see. PT403 without both permissions, PT422 calendar_range.';
-revoke execute on function app.read_calendar(date, date) from public;
 grant execute on function app.read_calendar(date, date) to callboard_api;

@@ -56,7 +56,6 @@ begin atomic
   where f.organization_id = app.current_org() and f.user_id = app.current_user_id();
 end;
 comment on function app.list_calendar_feeds() is 'One''s own feeds in the organization.';
-revoke execute on function app.list_calendar_feeds() from public;
 grant execute on function app.list_calendar_feeds() to callboard_api;
 
 create or replace function app.create_calendar_feed(feed_name text, hash bytea) returns app.answer
@@ -85,7 +84,6 @@ $$;
 comment on function app.create_calendar_feed(text, bytea) is
   'A feed of the member''s own calendar, for whoever has the secret of which this is the SHA-256. PT403 for who sees no calendar.';
 alter function app.create_calendar_feed(text, bytea) owner to callboard_definer;
-revoke execute on function app.create_calendar_feed(text, bytea) from public;
 grant execute on function app.create_calendar_feed(text, bytea) to callboard_api;
 
 create or replace function app.revoke_calendar_feed(feed uuid) returns app.answer
@@ -104,7 +102,6 @@ end
 $$;
 comment on function app.revoke_calendar_feed(uuid) is 'Ends one of one''s own feeds, for good. PT404.';
 alter function app.revoke_calendar_feed(uuid) owner to callboard_definer;
-revoke execute on function app.revoke_calendar_feed(uuid) from public;
 grant execute on function app.revoke_calendar_feed(uuid) to callboard_api;
 
 -- The second door besides app.enter, and a narrower one.
@@ -136,7 +133,6 @@ $$;
 comment on function app.enter_calendar_feed(text) is
   'Opens this transaction, which must be read-only, for the member who made the feed with this secret, with no permission but those that decide about the calendar and its name. PT404 if the feed, the membership or the organization is gone.';
 alter function app.enter_calendar_feed(text) owner to callboard_definer;
-revoke execute on function app.enter_calendar_feed(text) from public;
 grant execute on function app.enter_calendar_feed(text) to callboard_api;
 
 create or replace function app.read_calendar_feed(secret text) returns app.answer
@@ -171,5 +167,4 @@ end
 $$;
 comment on function app.read_calendar_feed(text) is
   'The calendar of the member who made the feed with this secret, from 100 days ago to 400 days from now and at most 5000 entries, the organization whose it is, and an ETag of its content. PT404, PT403 if the member sees no calendar any more.';
-revoke execute on function app.read_calendar_feed(text) from public;
 grant execute on function app.read_calendar_feed(text) to callboard_api;

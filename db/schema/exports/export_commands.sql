@@ -8,7 +8,6 @@ return concat_ws('.', replace(organization::text, '-', ''), replace(session::tex
 comment on function app_private.export_link(uuid, uuid, uuid, uuid, bigint) is
   'The token of a link to the file of an export: for whom, from which session, until when (in seconds since 1970), and the proof.';
 alter function app_private.export_link(uuid, uuid, uuid, uuid, bigint) owner to callboard_definer;
-revoke execute on function app_private.export_link(uuid, uuid, uuid, uuid, bigint) from public;
 
 create or replace function app.export_link(export uuid) returns text
 language sql stable parallel restricted security definer
@@ -24,7 +23,6 @@ end;
 comment on function app.export_link(uuid) is
   'A fresh link to the file of one of one''s own exports, for an hour and as long as one''s session; NULL if there is no file.';
 alter function app.export_link(uuid) owner to callboard_definer;
-revoke execute on function app.export_link(uuid) from public;
 grant execute on function app.export_link(uuid) to callboard_api;
 
 create or replace view app.export_list with (security_invoker = true) as
@@ -57,7 +55,6 @@ begin
 end
 $$;
 comment on function app.read_export(uuid) is 'One of one''s own exports, with a fresh link if it is ready. PT403, PT404.';
-revoke execute on function app.read_export(uuid) from public;
 grant execute on function app.read_export(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_export(of_resource text, in_format text, with_bom boolean, by_filters jsonb) returns app.answer
@@ -90,7 +87,6 @@ $$;
 comment on function app.create_export(text, text, boolean, jsonb) is
   'Has the worker make a file of what the member may see once this transaction has committed. PT403 without exports.run or the permission to read it, PT409 too_many_exports.';
 alter function app.create_export(text, text, boolean, jsonb) owner to callboard_definer;
-revoke execute on function app.create_export(text, text, boolean, jsonb) from public;
 grant execute on function app.create_export(text, text, boolean, jsonb) to callboard_api;
 
 create or replace function app.cancel_export(export uuid) returns app.answer
@@ -116,7 +112,6 @@ end
 $$;
 comment on function app.cancel_export(uuid) is 'Gives one of one''s own exports up, so that there will be no file. PT403, PT404, PT409 export_ended.';
 alter function app.cancel_export(uuid) owner to callboard_definer;
-revoke execute on function app.cancel_export(uuid) from public;
 grant execute on function app.cancel_export(uuid) to callboard_api;
 
 -- The door for who has a link and no token. What it opens is one file, and only as long as its maker may still see what is in it.
@@ -156,5 +151,4 @@ $$;
 comment on function app.open_export_link(uuid, text, boolean, text, inet) is
   'Where the file of an export is, for who has a link to it; an event if that is said. PT400 invalid_token, PT403 when its maker has lost membership, permission or session, PT404 when it has expired.';
 alter function app.open_export_link(uuid, text, boolean, text, inet) owner to callboard_definer;
-revoke execute on function app.open_export_link(uuid, text, boolean, text, inet) from public;
 grant execute on function app.open_export_link(uuid, text, boolean, text, inet) to callboard_api;

@@ -17,7 +17,6 @@ begin atomic
 end;
 comment on function app_private.export_permissions(app.exports) is 'What the member whose export it is holds at this moment of what it makes use of.';
 alter function app_private.export_permissions(app.exports) owner to callboard_definer;
-revoke execute on function app_private.export_permissions(app.exports) from public;
 
 create or replace function app_private.may_export(e app.exports) returns boolean
 language sql stable
@@ -29,7 +28,6 @@ return (
   from (select app_private.export_permissions(e)) p (held));
 comment on function app_private.may_export(app.exports) is 'Whether the member whose export it is may still have it.';
 alter function app_private.may_export(app.exports) owner to callboard_definer;
-revoke execute on function app_private.may_export(app.exports) from public;
 
 create or replace function app_private.lock_export(organization uuid, export uuid, of_attempt uuid default null) returns app.exports
 language plpgsql volatile
@@ -53,7 +51,6 @@ $$;
 comment on function app_private.lock_export(uuid, uuid, uuid) is
   'Locks an export, in the name of its member; null if there is none, or with an attempt if that is not the one under way.';
 alter function app_private.lock_export(uuid, uuid, uuid) owner to callboard_definer;
-revoke execute on function app_private.lock_export(uuid, uuid, uuid) from public;
 
 create or replace function app_private.end_export(e app.exports, because text) returns void
 language sql volatile
@@ -65,7 +62,6 @@ begin atomic
 end;
 comment on function app_private.end_export(app.exports, text) is 'An export has failed because of something.';
 alter function app_private.end_export(app.exports, text) owner to callboard_definer;
-revoke execute on function app_private.end_export(app.exports, text) from public;
 
 create or replace function app.begin_export(organization uuid, export uuid) returns jsonb
 language plpgsql volatile security definer
@@ -90,7 +86,6 @@ $$;
 comment on function app.begin_export(uuid, uuid) is
   'Begins to make an export, also again, and then anew: what of, and the name of the file. NULL if there is nothing to do (any more).';
 alter function app.begin_export(uuid, uuid) owner to callboard_definer;
-revoke execute on function app.begin_export(uuid, uuid) from public;
 grant execute on function app.begin_export(uuid, uuid) to callboard_worker;
 
 create or replace function app.enter_export(organization uuid, export uuid, of_attempt uuid) returns void
@@ -115,7 +110,6 @@ $$;
 comment on function app.enter_export(uuid, uuid, uuid) is
   'Opens this transaction, which can only read, for the member whose export is running, with what they hold of the permissions to read it and no other. PT403.';
 alter function app.enter_export(uuid, uuid, uuid) owner to callboard_definer;
-revoke execute on function app.enter_export(uuid, uuid, uuid) from public;
 grant execute on function app.enter_export(uuid, uuid, uuid) to callboard_worker;
 
 create or replace function app.note_export_progress(organization uuid, export uuid, of_attempt uuid, rows_written bigint) returns boolean
@@ -139,7 +133,6 @@ $$;
 comment on function app.note_export_progress(uuid, uuid, uuid, bigint) is
   'How many rows of an export are written. False if it is to stop: it was cancelled, another worker has it, or its member may not have it any more.';
 alter function app.note_export_progress(uuid, uuid, uuid, bigint) owner to callboard_definer;
-revoke execute on function app.note_export_progress(uuid, uuid, uuid, bigint) from public;
 grant execute on function app.note_export_progress(uuid, uuid, uuid, bigint) to callboard_worker;
 
 create or replace function app.finish_export(organization uuid, export uuid, of_attempt uuid, rows_written bigint, file_bytes bigint, file_sha256 text)
@@ -163,7 +156,6 @@ $$;
 comment on function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) is
   'The file of an export is whole, and kept for seven days. False if nobody wants or may have it any more, or another worker makes it.';
 alter function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) owner to callboard_definer;
-revoke execute on function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) from public;
 grant execute on function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) to callboard_worker;
 
 create or replace function app.fail_export(organization uuid, export uuid, of_attempt uuid, because text) returns void
@@ -181,7 +173,6 @@ end
 $$;
 comment on function app.fail_export(uuid, uuid, uuid, text) is 'An export, or this attempt at it, has failed because of something.';
 alter function app.fail_export(uuid, uuid, uuid, text) owner to callboard_definer;
-revoke execute on function app.fail_export(uuid, uuid, uuid, text) from public;
 grant execute on function app.fail_export(uuid, uuid, uuid, text) to callboard_worker;
 
 create or replace function app.expire_exports() returns bigint
@@ -216,7 +207,6 @@ $$;
 comment on function app.expire_exports() is
   'Ends exports whose time is over or whose job is gone, and has the files swept that nobody may fetch any more. Returns how many ended.';
 alter function app.expire_exports() owner to callboard_definer;
-revoke execute on function app.expire_exports() from public;
 grant execute on function app.expire_exports() to callboard_worker;
 
 create or replace function app.wanted_export_files(keys text[]) returns text[]
@@ -231,7 +221,6 @@ begin atomic
 end;
 comment on function app.wanted_export_files(text[]) is 'Those of these files that belong to an export that is ready, or is being made.';
 alter function app.wanted_export_files(text[]) owner to callboard_definer;
-revoke execute on function app.wanted_export_files(text[]) from public;
 grant execute on function app.wanted_export_files(text[]) to callboard_worker;
 
 grant usage on schema app to callboard_exporter;

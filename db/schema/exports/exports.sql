@@ -14,7 +14,6 @@ end::text[];
 comment on function app_private.permissions_for_export(text) is
   'Which permissions an export of something makes use of, if they are held; the first of them it needs, and exports.run. NULL for what cannot be exported.';
 alter function app_private.permissions_for_export(text) owner to callboard_definer;
-revoke execute on function app_private.permissions_for_export(text) from public;
 
 create table if not exists app.exports (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -113,7 +112,6 @@ $$;
 comment on function app.require_export(text) is
   'The organization of this transaction, if its member may export this. PT403 without exports.run or the permission to read it.';
 alter function app.require_export(text) owner to callboard_definer;
-revoke execute on function app.require_export(text) from public;
 grant execute on function app.require_export(text) to callboard_api;
 
 create or replace function app.log_export(stream uuid, of_resource text, details jsonb, is_done boolean default false) returns void
@@ -142,5 +140,4 @@ $$;
 comment on function app.log_export(uuid, text, jsonb, boolean) is
   'Logs that an export is streamed (export.stream, with format and filters), or has ended (export.stream_end, with its rows and whether it is complete). PT403 for who may not export this.';
 alter function app.log_export(uuid, text, jsonb, boolean) owner to callboard_definer;
-revoke execute on function app.log_export(uuid, text, jsonb, boolean) from public;
 grant execute on function app.log_export(uuid, text, jsonb, boolean) to callboard_api;

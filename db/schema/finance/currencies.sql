@@ -9,7 +9,6 @@ return case
   when currency in ('CLF', 'UYW') then 4
   else 2 end;
 comment on function app.minor_digits(text) is 'Decimals of a currency by its ISO 4217 code: EUR 2, JPY 0, KWD 3. 2 for a code that is none.';
-revoke execute on function app.minor_digits(text) from public;
 grant execute on function app.minor_digits(text) to callboard_api, callboard_definer;
 
 create table if not exists app.currencies (
@@ -67,7 +66,6 @@ return case when exchange_rate is null then null when currency = base_currency t
     * (10::numeric ^ (app.minor_digits(base_currency) - app.minor_digits(currency)))), 9223372036854775807)::bigint end;
 comment on function app.convert_minor(bigint, numeric, text, text) is
   'An amount in another currency, both in minor units; the rate is units of the base currency for one unit of the currency. Half a unit is rounded away from zero.';
-revoke execute on function app.convert_minor(bigint, numeric, text, text) from public;
 grant execute on function app.convert_minor(bigint, numeric, text, text) to callboard_api, callboard_definer;
 
 create or replace function app.list_currencies() returns app.answer
@@ -79,5 +77,4 @@ begin atomic
   from app.currencies c where app.require('finance.read') is not null;
 end;
 comment on function app.list_currencies() is 'The currencies that finance records can have. PT403.';
-revoke execute on function app.list_currencies() from public;
 grant execute on function app.list_currencies() to callboard_api;

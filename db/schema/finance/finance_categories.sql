@@ -79,7 +79,6 @@ end
 $$;
 comment on function app_private.tg_organizations__500_finance_categories() is 'Gives a new organization the categories with which it begins.';
 alter function app_private.tg_organizations__500_finance_categories() owner to callboard_definer;
-revoke execute on function app_private.tg_organizations__500_finance_categories() from public;
 create or replace trigger _500_finance_categories after insert on app.organizations
   for each row execute function app_private.tg_organizations__500_finance_categories();
 
@@ -107,7 +106,6 @@ begin
 end
 $$;
 comment on function app.read_finance_category(uuid) is 'A category. PT404.';
-revoke execute on function app.read_finance_category(uuid) from public;
 grant execute on function app.read_finance_category(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_finance_category(body jsonb) returns app.answer
@@ -125,7 +123,6 @@ begin
 end
 $$;
 comment on function app.create_finance_category(jsonb) is 'A new category: kind and name. PT403 without finance.write, PT409 finance_category_name_taken.';
-revoke execute on function app.create_finance_category(jsonb) from public;
 grant execute on function app.create_finance_category(jsonb) to callboard_api;
 
 create or replace function app.rename_finance_category(category uuid, to_name text, if_match text default null) returns app.answer
@@ -148,7 +145,6 @@ begin
 end
 $$;
 comment on function app.rename_finance_category(uuid, text, text) is 'Renames a category, in all records that have it. PT403, PT404, PT409 finance_category_name_taken, PT412.';
-revoke execute on function app.rename_finance_category(uuid, text, text) from public;
 grant execute on function app.rename_finance_category(uuid, text, text) to callboard_api;
 
 create or replace function app.delete_finance_category(category uuid, if_match text default null) returns app.answer
@@ -162,7 +158,6 @@ end
 $$;
 comment on function app.delete_finance_category(uuid, text) is 'Deletes a category that no record has. PT403, PT404, PT409 finance_records_category_exists, PT412.';
 alter function app.delete_finance_category(uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_finance_category(uuid, text) from public;
 grant execute on function app.delete_finance_category(uuid, text) to callboard_api;
 
 create or replace function app.restore_finance_category(category uuid) returns app.answer
@@ -177,5 +172,4 @@ end
 $$;
 comment on function app.restore_finance_category(uuid) is 'Brings a deleted category back. PT403, PT404, PT409 finance_category_name_taken.';
 alter function app.restore_finance_category(uuid) owner to callboard_definer;
-revoke execute on function app.restore_finance_category(uuid) from public;
 grant execute on function app.restore_finance_category(uuid) to callboard_api;

@@ -46,7 +46,6 @@ create or replace function app.month_of(name text) returns date
 language sql immutable strict parallel safe
 return make_date(left(name, 4)::integer, right(name, 2)::integer, 1);
 comment on function app.month_of(text) is 'The first day of a month that is written YYYY-MM.';
-revoke execute on function app.month_of(text) from public;
 grant execute on function app.month_of(text) to callboard_api, callboard_definer;
 
 create or replace function app.close_period(to_close date) returns app.answer
@@ -65,7 +64,6 @@ end
 $$;
 comment on function app.close_period(date) is 'Closes the books of the month that begins on the day; it may be closed already. PT403 without finance.close.';
 alter function app.close_period(date) owner to callboard_definer;
-revoke execute on function app.close_period(date) from public;
 grant execute on function app.close_period(date) to callboard_api;
 
 create or replace function app.reopen_period(to_open date) returns app.answer
@@ -85,5 +83,4 @@ end
 $$;
 comment on function app.reopen_period(date) is 'Opens the books of a month again. PT403 without finance.close, PT404 if they are not closed.';
 alter function app.reopen_period(date) owner to callboard_definer;
-revoke execute on function app.reopen_period(date) from public;
 grant execute on function app.reopen_period(date) to callboard_api;

@@ -35,7 +35,6 @@ begin
 end
 $$;
 comment on function app.read_finance_record(uuid) is 'A finance record. PT404.';
-revoke execute on function app.read_finance_record(uuid) from public;
 grant execute on function app.read_finance_record(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_finance_record(body jsonb) returns app.answer
@@ -60,7 +59,6 @@ end
 $$;
 comment on function app.create_finance_record(jsonb) is
   'A new finance record; without a currency it is in the organization''s. PT403 without finance.write, PT409 period_closed, finance_record_external_ref_taken, and for a category or show that is not there.';
-revoke execute on function app.create_finance_record(jsonb) from public;
 grant execute on function app.create_finance_record(jsonb) to callboard_api;
 
 create or replace function app.write_finance_record(record uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -97,7 +95,6 @@ end
 $$;
 comment on function app.write_finance_record(uuid, jsonb, boolean, text) is
   'Changes a finance record: the columns in the body or, with replaces, all of them (absent ones get their default). Its base currency stays. PT403, PT404, PT409, PT412.';
-revoke execute on function app.write_finance_record(uuid, jsonb, boolean, text) from public;
 grant execute on function app.write_finance_record(uuid, jsonb, boolean, text) to callboard_api;
 
 create or replace function app.delete_finance_record(record uuid, if_match text default null) returns app.answer
@@ -111,7 +108,6 @@ end
 $$;
 comment on function app.delete_finance_record(uuid, text) is 'Deletes a finance record until it is restored. PT403, PT404, PT409 period_closed, PT412.';
 alter function app.delete_finance_record(uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_finance_record(uuid, text) from public;
 grant execute on function app.delete_finance_record(uuid, text) to callboard_api;
 
 create or replace function app.restore_finance_record(record uuid) returns app.answer
@@ -127,5 +123,4 @@ $$;
 comment on function app.restore_finance_record(uuid) is
   'Brings a deleted finance record back, and what was deleted with it. PT403, PT404, PT409 parent_deleted, period_closed, finance_record_external_ref_taken.';
 alter function app.restore_finance_record(uuid) owner to callboard_definer;
-revoke execute on function app.restore_finance_record(uuid) from public;
 grant execute on function app.restore_finance_record(uuid) to callboard_api;

@@ -29,7 +29,6 @@ begin atomic
 end;
 comment on function app.base_currency() is 'The currency in which the organization of this transaction keeps its books.';
 alter function app.base_currency() owner to callboard_definer;
-revoke execute on function app.base_currency() from public;
 grant execute on function app.base_currency() to callboard_api;
 
 create table if not exists app.finance_records (
@@ -153,7 +152,6 @@ end
 $$;
 comment on function app_private.tg_finance_records__200_status() is
   'PT409 finance_record_status_transition for a change that app.finance_record_status_transitions does not list.';
-revoke execute on function app_private.tg_finance_records__200_status() from public;
 drop trigger if exists _200_status on app.finance_records;
 create trigger _200_status before update on app.finance_records
   for each row when (new.status is distinct from old.status) execute function app_private.tg_finance_records__200_status();
@@ -191,7 +189,6 @@ $$;
 comment on function app_private.tg_finance_records__300_entered() is
   'PT409 period_closed, finance_records_category_exists or finance_records_show_exists for new records in a closed month, or of a category or show that is deleted.';
 alter function app_private.tg_finance_records__300_entered() owner to callboard_definer;
-revoke execute on function app_private.tg_finance_records__300_entered() from public;
 create or replace trigger _300_entered after insert on app.finance_records
   referencing new table as after for each statement execute function app_private.tg_finance_records__300_entered();
 
@@ -243,7 +240,6 @@ $$;
 comment on function app_private.tg_finance_records__300_changed() is
   'The same for changed records: neither the month that a record is in nor the one that it was in may be closed.';
 alter function app_private.tg_finance_records__300_changed() owner to callboard_definer;
-revoke execute on function app_private.tg_finance_records__300_changed() from public;
 create or replace trigger _300_changed after update on app.finance_records
   referencing old table as before new table as after for each statement execute function app_private.tg_finance_records__300_changed();
 
@@ -260,7 +256,6 @@ end
 $$;
 comment on function app_private.tg_shows__400_finance_records() is 'Deletes with a show what is planned or committed for it, but nothing that is actual.';
 alter function app_private.tg_shows__400_finance_records() owner to callboard_definer;
-revoke execute on function app_private.tg_shows__400_finance_records() from public;
 create or replace trigger _400_finance_records after update on app.shows
   for each row when (new.deleted_at is not null and old.deleted_at is null) execute function app_private.tg_shows__400_finance_records();
 

@@ -32,7 +32,6 @@ language sql immutable parallel safe
 return sha256(key.outer_key || sha256(key.inner_key || message));
 comment on function app_private.hash_with(app_private.context_keys, bytea) is 'A message authentication code under this pair of keys (32 bytes).';
 alter function app_private.hash_with(app_private.context_keys, bytea) owner to callboard_definer;
-revoke execute on function app_private.hash_with(app_private.context_keys, bytea) from public;
 
 create or replace function app_private.keyed_hash(message bytea) returns bytea
 language plpgsql stable parallel safe security definer
@@ -44,7 +43,6 @@ end
 $$;
 comment on function app_private.keyed_hash(bytea) is 'A message authentication code under the database''s own key (32 bytes).';
 alter function app_private.keyed_hash(bytea) owner to callboard_definer;
-revoke execute on function app_private.keyed_hash(bytea) from public;
 
 -- A parallel worker is another backend, where no signature is right. So what asks for the context is
 -- PARALLEL RESTRICTED: the leader finds it once, and (select …) hands the value to the workers.
@@ -70,7 +68,6 @@ end
 $$;
 comment on function app_private.context_signature() is 'The signature that the present settings would have in this transaction.';
 alter function app_private.context_signature() owner to callboard_definer;
-revoke execute on function app_private.context_signature() from public;
 
 create or replace function app_private.set_context(
   user_id uuid, session_id uuid, organization_id uuid default null, role text default null, permissions text[] default '{}',
@@ -97,14 +94,12 @@ $$;
 comment on function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) is
   'Sets and signs the context of this transaction. Only for definer functions that have checked who asks.';
 alter function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) owner to callboard_definer;
-revoke execute on function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) from public;
 
 create or replace function app_private.is_genuine() returns boolean
 language sql stable parallel restricted
 return current_setting('app.signature', true) is not distinct from app_private.context_signature();
 comment on function app_private.is_genuine() is 'Whether the settings of this transaction are those that were signed.';
 alter function app_private.is_genuine() owner to callboard_definer;
-revoke execute on function app_private.is_genuine() from public;
 
 create or replace function app_private.change_context(
   user_id uuid, session_id uuid, organization_id uuid, role text default null, permissions text[] default '{}'
@@ -125,7 +120,6 @@ $$;
 comment on function app_private.change_context(uuid, uuid, uuid, text, text[]) is
   'As set_context, in the middle of a request: its id and address stay. Only for definer functions that have checked who asks.';
 alter function app_private.change_context(uuid, uuid, uuid, text, text[]) owner to callboard_definer;
-revoke execute on function app_private.change_context(uuid, uuid, uuid, text, text[]) from public;
 
 create or replace function app.introduce(request_id text, ip inet) returns void
 language plpgsql volatile security definer
@@ -139,7 +133,6 @@ $$;
 comment on function app.introduce(text, inet) is
   'Opens this transaction for somebody who has not signed in: says only which request it is and where it came from.';
 alter function app.introduce(text, inet) owner to callboard_definer;
-revoke execute on function app.introduce(text, inet) from public;
 grant execute on function app.introduce(text, inet) to callboard_api;
 
 -- After a transaction that set it, a setting is '' and not NULL, hence nullif everywhere.
@@ -158,7 +151,6 @@ end
 $$;
 comment on function app.current_org() is 'The organization of this transaction, or NULL without a genuine context.';
 alter function app.current_org() owner to callboard_definer;
-revoke execute on function app.current_org() from public;
 grant execute on function app.current_org() to callboard_api;
 
 create or replace function app.current_user_id() returns uuid
@@ -176,7 +168,6 @@ end
 $$;
 comment on function app.current_user_id() is 'The user of this transaction, or NULL without a genuine context.';
 alter function app.current_user_id() owner to callboard_definer;
-revoke execute on function app.current_user_id() from public;
 grant execute on function app.current_user_id() to callboard_api;
 
 create or replace function app.current_session_id() returns uuid
@@ -189,7 +180,6 @@ end
 $$;
 comment on function app.current_session_id() is 'The session of this transaction, or NULL without a genuine context.';
 alter function app.current_session_id() owner to callboard_definer;
-revoke execute on function app.current_session_id() from public;
 grant execute on function app.current_session_id() to callboard_api;
 
 -- Says nothing of whether it is true: for who has asked for the organization in the same statement.
@@ -198,7 +188,6 @@ language sql stable parallel restricted
 return coalesce(strpos(current_setting('app.permissions', true), ' ' || permission || ' ') > 0, false);
 comment on function app_private.is_claimed(text) is 'Whether the settings name this permission; whether they are genuine, app.org_if and app.current_org know.';
 alter function app_private.is_claimed(text) owner to callboard_definer;
-revoke execute on function app_private.is_claimed(text) from public;
 
 create or replace function app.org_if(permission text) returns uuid
 language plpgsql stable parallel restricted security definer
@@ -216,14 +205,12 @@ $$;
 comment on function app.org_if(text) is
   'The organization of this transaction if its member holds the permission, else NULL. A policy compares organization_id with it: permission and tenant are one condition.';
 alter function app.org_if(text) owner to callboard_definer;
-revoke execute on function app.org_if(text) from public;
 grant execute on function app.org_if(text) to callboard_api;
 
 create or replace function app.has_permission(permission text) returns boolean
 language sql stable parallel restricted
 return app.org_if(permission) is not null;
 comment on function app.has_permission(text) is 'Whether the member of this transaction holds the permission.';
-revoke execute on function app.has_permission(text) from public;
 grant execute on function app.has_permission(text) to callboard_api, callboard_definer;
 
 create or replace function app.require(permission text) returns uuid
@@ -241,7 +228,6 @@ begin
 end
 $$;
 comment on function app.require(text) is 'The organization of this transaction; PT403 permission_denied unless its member holds the permission.';
-revoke execute on function app.require(text) from public;
 grant execute on function app.require(text) to callboard_api, callboard_definer;
 
 -- In every transaction, so it costs as little as can be: the settings are compared as they are. Without
@@ -259,5 +245,4 @@ end
 $$;
 comment on function app.confirm_organization(text) is
   'Refuses to end a transaction in another organization than it should have been in, with the error isolation_breach, which no request should ever see. The API asks before each COMMIT.';
-revoke execute on function app.confirm_organization(text) from public;
 grant execute on function app.confirm_organization(text) to callboard_api;

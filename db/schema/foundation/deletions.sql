@@ -52,7 +52,6 @@ end
 $$;
 comment on function app_private.spread_deletion(regclass, uuid) is 'Marks what belongs to the rows of a table that a deletion has marked.';
 alter function app_private.spread_deletion(regclass, uuid) owner to callboard_definer;
-revoke execute on function app_private.spread_deletion(regclass, uuid) from public;
 
 create or replace function app_private.soft_delete(target regclass, condition text, id uuid) returns uuid
 language plpgsql volatile
@@ -79,7 +78,6 @@ $$;
 comment on function app_private.soft_delete(regclass, text, uuid) is
   'Marks the row of a table for which the condition on $1 (the id) holds, and what belongs to it. Returns the deletion''s id. PT409 with the name of a foreign key that protects the row.';
 alter function app_private.soft_delete(regclass, text, uuid) owner to callboard_definer;
-revoke execute on function app_private.soft_delete(regclass, text, uuid) from public;
 
 create or replace function app_private.restore_deletion(deletion uuid) returns void
 language plpgsql volatile
@@ -97,7 +95,6 @@ end
 $$;
 comment on function app_private.restore_deletion(uuid) is 'Clears every mark of a deletion in the current organization.';
 alter function app_private.restore_deletion(uuid) owner to callboard_definer;
-revoke execute on function app_private.restore_deletion(uuid) from public;
 
 create or replace function app_private.policy_permission(target regclass, command text) returns text
 language sql stable
@@ -109,7 +106,6 @@ end;
 comment on function app_private.policy_permission(regclass, text) is
   'The permission that a member needs for select, insert, update or delete on a table, as its policy says; NULL where no member may. A policy says so too where there is no grant, because the command goes through functions.';
 alter function app_private.policy_permission(regclass, text) owner to callboard_definer;
-revoke execute on function app_private.policy_permission(regclass, text) from public;
 
 create or replace function app_private.delete_row(target regclass, id uuid, if_match text default null) returns app.answer
 language plpgsql volatile
@@ -129,7 +125,6 @@ $$;
 comment on function app_private.delete_row(regclass, uuid, text) is
   'The command behind every DELETE of one row of the current organization. PT404, PT403, PT412, PT409.';
 alter function app_private.delete_row(regclass, uuid, text) owner to callboard_definer;
-revoke execute on function app_private.delete_row(regclass, uuid, text) from public;
 
 create or replace function app_private.restore_row(target regclass, id uuid) returns void
 language plpgsql volatile
@@ -161,4 +156,3 @@ $$;
 comment on function app_private.restore_row(regclass, uuid) is
   'The command behind every restore: brings back all that was deleted together with this row. PT404, PT403, PT409 parent_deleted.';
 alter function app_private.restore_row(regclass, uuid) owner to callboard_definer;
-revoke execute on function app_private.restore_row(regclass, uuid) from public;

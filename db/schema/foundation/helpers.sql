@@ -10,7 +10,6 @@ return encode(
   'hex')::uuid;
 comment on function app.uuid_v7() is
   'A new UUID version 7 (RFC 9562): 48 bits of Unix milliseconds, then random bits. Keys made together lie together in the index.';
-revoke execute on function app.uuid_v7() from public;
 grant execute on function app.uuid_v7() to callboard_api, callboard_definer;
 
 create or replace function app_private.random_token() returns text
@@ -19,7 +18,6 @@ set search_path = ''
 return replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
 comment on function app_private.random_token() is
   'A secret of 64 hexadecimal digits (244 random bits) for a link in a mail.';
-revoke execute on function app_private.random_token() from public;
 grant execute on function app_private.random_token() to callboard_definer;
 
 create or replace function app_private.digest(secret text) returns bytea
@@ -27,7 +25,6 @@ language sql stable strict parallel safe
 return sha256(convert_to(secret, 'UTF8'));
 comment on function app_private.digest(text) is
   'What is stored of a random secret: its SHA-256. Enough for 200 random bits; never used for passwords.';
-revoke execute on function app_private.digest(text) from public;
 grant execute on function app_private.digest(text) to callboard_definer;
 
 create or replace function app.is_time_zone(name text) returns boolean
@@ -43,7 +40,6 @@ exception when invalid_parameter_value then
 end
 $$;
 comment on function app.is_time_zone(text) is 'True for a name of the IANA time zone database, such as Europe/Berlin.';
-revoke execute on function app.is_time_zone(text) from public;
 grant execute on function app.is_time_zone(text) to callboard_api, callboard_definer;
 
 create or replace function app_private.tg__100_timestamps() returns trigger
@@ -58,7 +54,6 @@ end
 $$;
 comment on function app_private.tg__100_timestamps() is
   'Before update: moves updated_at and counts version, which is the ETag.';
-revoke execute on function app_private.tg__100_timestamps() from public;
 
 create or replace function app.refuse(status integer, problem text, detail text default null) returns void
 language plpgsql volatile
@@ -70,7 +65,6 @@ end
 $$;
 comment on function app.refuse(integer, text, text) is
   'Raises a problem: HTTP status, its name (see src/http/problems.ts, which has a sentence for each) and what more there is to say in this case.';
-revoke execute on function app.refuse(integer, text, text) from public;
 grant execute on function app.refuse(integer, text, text) to callboard_api, callboard_definer;
 
 -- What a function for a route returns; the API sends `body` as it is.
@@ -90,14 +84,12 @@ set search_path = ''
 return (status, json_build_object('problem', problem, 'detail', coalesce(detail, '')), null, null)::app.answer;
 comment on function app.refusal(integer, text, text) is
   'A refusal as an answer, for one that must be committed: raising it with app.refuse would undo what was written.';
-revoke execute on function app.refusal(integer, text, text) from public;
 grant execute on function app.refusal(integer, text, text) to callboard_definer;
 
 create or replace function app.etag(version integer) returns text
 language sql immutable parallel safe
 return '"' || version::text || '"';
 comment on function app.etag(integer) is 'The ETag of a row version (RFC 9110, strong).';
-revoke execute on function app.etag(integer) from public;
 grant execute on function app.etag(integer) to callboard_api, callboard_definer;
 
 create or replace function app.matches(version integer, if_match text) returns boolean
@@ -105,7 +97,6 @@ language sql immutable parallel safe
 return if_match is null or if_match = '*'
   or app.etag(version) = any (string_to_array(replace(if_match, ' ', ''), ','));
 comment on function app.matches(integer, text) is 'Whether an If-Match header (a list of ETags, * or null) allows this version.';
-revoke execute on function app.matches(integer, text) from public;
 grant execute on function app.matches(integer, text) to callboard_api, callboard_definer;
 
 create or replace function app.in_bin(body json, deleted_at timestamptz, deleted_by uuid) returns json
@@ -113,7 +104,6 @@ language sql stable parallel safe
 return case when deleted_at is null then body
   else (body::jsonb || jsonb_build_object('deleted_at', deleted_at, 'deleted_by', deleted_by))::json end;
 comment on function app.in_bin(json, timestamptz, uuid) is 'The JSON of a row, and if it is in the bin also since when and who put it there.';
-revoke execute on function app.in_bin(json, timestamptz, uuid) from public;
 grant execute on function app.in_bin(json, timestamptz, uuid) to callboard_api, callboard_definer;
 
 create or replace function app.check_version(version integer, if_match text) returns void
@@ -130,5 +120,4 @@ end
 $$;
 comment on function app.check_version(integer, text) is
   'PT404 not_found if there is no version (the row is not visible), PT412 version_mismatch if If-Match does not allow it.';
-revoke execute on function app.check_version(integer, text) from public;
 grant execute on function app.check_version(integer, text) to callboard_api, callboard_definer;

@@ -51,7 +51,6 @@ $$;
 comment on function app.claim_key(text, bytea) is
   'Takes an Idempotency-Key for this transaction, or returns the answer it was used for. PT409 idempotency_key_reused when the request differs.';
 alter function app.claim_key(text, bytea) owner to callboard_definer;
-revoke execute on function app.claim_key(text, bytea) from public;
 grant execute on function app.claim_key(text, bytea) to callboard_api;
 
 create or replace function app.keep_answer(the_key text, status integer, body json, etag text, location text) returns void
@@ -63,5 +62,4 @@ begin atomic
 end;
 comment on function app.keep_answer(text, integer, json, text, text) is 'Keeps the answer to the request that claimed the key, in the same transaction.';
 alter function app.keep_answer(text, integer, json, text, text) owner to callboard_definer;
-revoke execute on function app.keep_answer(text, integer, json, text, text) from public;
 grant execute on function app.keep_answer(text, integer, json, text, text) to callboard_api;

@@ -15,7 +15,6 @@ $$;
 comment on function app_private.add_job(text, jsonb, text, integer, text) is
   'Has the worker do a task once this transaction has committed. No secret goes into the payload, which is kept as long as the job. A waiting job with the same key is replaced; a job that fails is tried again after growing pauses, max_attempts times (default 25). Of the jobs in one queue only one is done at a time.';
 alter function app_private.add_job(text, jsonb, text, integer, text) owner to callboard_definer;
-revoke execute on function app_private.add_job(text, jsonb, text, integer, text) from public;
 
 create or replace function app.keep_jobs(workers text[], may_free boolean default true) returns integer
 language plpgsql volatile security definer
@@ -43,7 +42,6 @@ $$;
 comment on function app.keep_jobs(text[], boolean) is
   'A worker''s sign of life, given every 5 seconds: its jobs stay its own, and those of a worker that has been silent for 20 are free again. Whoever has not been heard for that long itself must not free any: it may have been the database that was away. Returns how many are free.';
 alter function app.keep_jobs(text[], boolean) owner to callboard_definer;
-revoke execute on function app.keep_jobs(text[], boolean) from public;
 grant execute on function app.keep_jobs(text[], boolean) to callboard_worker;
 
 create or replace function app.job_health()
@@ -63,5 +61,4 @@ $$;
 comment on function app.job_health() is
   'How many jobs wait (some until a pause is over) and were given up, for how long the oldest has been due, and up to how long ago events are sealed (null: none ever).';
 alter function app.job_health() owner to callboard_definer;
-revoke execute on function app.job_health() from public;
 grant execute on function app.job_health() to callboard_worker;

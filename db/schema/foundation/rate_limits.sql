@@ -57,5 +57,4 @@ $$;
 comment on function app.set_rate_limit(jsonb) is
   'Sets the limit of the organization that a superadmin is in, whose grant allows writing: requests, window_seconds, block_seconds; null is the API''s setting. PT403 permission_denied.';
 alter function app.set_rate_limit(jsonb) owner to callboard_definer;
-revoke execute on function app.set_rate_limit(jsonb) from public;
 grant execute on function app.set_rate_limit(jsonb) to callboard_support;

@@ -25,7 +25,6 @@ $$;
 comment on function app.issue_pass() is
   'The context of this transaction as app.enter_by_pass takes it on a standby, with how far the primary has come. NULL without a genuine context.';
 alter function app.issue_pass() owner to callboard_definer;
-revoke execute on function app.issue_pass() from public;
 grant execute on function app.issue_pass() to callboard_api;
 
 create or replace function app_private.read_pass(pass text) returns text[]
@@ -49,7 +48,6 @@ $$;
 comment on function app_private.read_pass(text) is
   'What a pass says, if it is one of this database and of the last minute; else the error replica_unusable.';
 alter function app_private.read_pass(text) owner to callboard_definer;
-revoke execute on function app_private.read_pass(text) from public;
 
 create or replace function app_private.replay_age(primary_at numeric, primary_lsn pg_lsn, timeout interval) returns double precision
 language plpgsql volatile
@@ -76,7 +74,6 @@ $$;
 comment on function app_private.replay_age(numeric, pg_lsn, interval) is
   'How many seconds at most this standby is behind what the primary had at that time (in seconds since 1970): 0 if it has all of it, NULL if it cannot tell. Waits so long for 0.';
 alter function app_private.replay_age(numeric, pg_lsn, interval) owner to callboard_definer;
-revoke execute on function app_private.replay_age(numeric, pg_lsn, interval) from public;
 
 create or replace function app.enter_by_pass(pass text, max_age interval, timeout interval default '50 milliseconds')
 returns double precision
@@ -104,7 +101,6 @@ $$;
 comment on function app.enter_by_pass(text, interval, interval) is
   'Opens this transaction on a standby for the one that took this pass from the primary; returns how many seconds its data is behind at most. Error replica_unusable: pass_unknown, pass_expired, not_a_standby, too_old.';
 alter function app.enter_by_pass(text, interval, interval) owner to callboard_definer;
-revoke execute on function app.enter_by_pass(text, interval, interval) from public;
 grant execute on function app.enter_by_pass(text, interval, interval) to callboard_api;
 
 create or replace function app.data_age() returns double precision
@@ -113,5 +109,4 @@ set search_path = ''
 return coalesce(nullif(current_setting('app.data_age', true), '')::double precision, 0);
 comment on function app.data_age() is
   'How many seconds what this transaction reads may be behind the primary: 0 there, and on a standby that has caught up. What says that it is current has to ask.';
-revoke execute on function app.data_age() from public;
 grant execute on function app.data_age() to callboard_api, callboard_definer;

@@ -11,7 +11,6 @@ return case
 end;
 comment on function app_private.csv_number(text, text) is 'The number that a text is, with comma or point as its decimal sign and the other one between thousands; NULL if it is none.';
 alter function app_private.csv_number(text, text) owner to callboard_definer;
-revoke execute on function app_private.csv_number(text, text) from public;
 
 create or replace function app_private.csv_date(value text, order_is text) returns date
 language plpgsql immutable parallel safe
@@ -45,35 +44,30 @@ $$;
 comment on function app_private.csv_date(text, text) is
   'The day that a text is: 2027-03-14, 14.3.2027, or with slashes in the order dmy or mdy; NULL if it is none.';
 alter function app_private.csv_date(text, text) owner to callboard_definer;
-revoke execute on function app_private.csv_date(text, text) from public;
 
 create or replace function app_private.csv_time(value text) returns time
 language sql stable parallel safe
 return case when value ~ '^([01]?[0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$' then value::time(0) end;
 comment on function app_private.csv_time(text) is 'The time of day that a text is, 19:30; NULL if it is none.';
 alter function app_private.csv_time(text) owner to callboard_definer;
-revoke execute on function app_private.csv_time(text) from public;
 
 create or replace function app_private.csv_uuid(value text) returns uuid
 language sql immutable parallel safe
 return case when value ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then value::uuid end;
 comment on function app_private.csv_uuid(text) is 'The id that a text is; NULL if it is none.';
 alter function app_private.csv_uuid(text) owner to callboard_definer;
-revoke execute on function app_private.csv_uuid(text) from public;
 
 create or replace function app_private.bad(is_bad boolean, in_column text, reason text) returns jsonb
 language sql stable parallel safe
 return case when is_bad then jsonb_build_object('column', in_column, 'reason', reason) end;
 comment on function app_private.bad(boolean, text, text) is 'A problem of a line, if it is one.';
 alter function app_private.bad(boolean, text, text) owner to callboard_definer;
-revoke execute on function app_private.bad(boolean, text, text) from public;
 
 create or replace function app_private.is_line(value text, longest integer) returns boolean
 language sql immutable parallel safe
 return value is null or length(value) <= longest and value !~ '[\u0001-\u001f\u007f-\u009f]';
 comment on function app_private.is_line(text, integer) is 'Whether a text is one line of at most so many characters, or nothing.';
 alter function app_private.is_line(text, integer) owner to callboard_definer;
-revoke execute on function app_private.is_line(text, integer) from public;
 
 create or replace function app_private.check_finance_lines(i app.imports, lines jsonb) returns table (line integer, record jsonb, problems jsonb)
 language plpgsql stable
@@ -159,7 +153,6 @@ end
 $$;
 comment on function app_private.check_finance_lines(app.imports, jsonb) is 'What lines [[line, {column: text}]] of finance records say, or what is wrong with them.';
 alter function app_private.check_finance_lines(app.imports, jsonb) owner to callboard_definer;
-revoke execute on function app_private.check_finance_lines(app.imports, jsonb) from public;
 
 create or replace function app_private.check_show_lines(i app.imports, lines jsonb) returns table (line integer, record jsonb, problems jsonb)
 language plpgsql stable
@@ -237,4 +230,3 @@ end
 $$;
 comment on function app_private.check_show_lines(app.imports, jsonb) is 'What lines [[line, {column: text}]] of shows say, or what is wrong with them.';
 alter function app_private.check_show_lines(app.imports, jsonb) owner to callboard_definer;
-revoke execute on function app_private.check_show_lines(app.imports, jsonb) from public;

@@ -23,7 +23,6 @@ end
 $$;
 comment on function app_private.enter_import(uuid) is 'Opens this transaction for the member whose import it is, and locks it; null if there is none.';
 alter function app_private.enter_import(uuid) owner to callboard_definer;
-revoke execute on function app_private.enter_import(uuid) from public;
 
 create or replace function app_private.may_import(i app.imports) returns boolean
 language sql stable
@@ -33,7 +32,6 @@ begin atomic
 end;
 comment on function app_private.may_import(app.imports) is 'Whether the member whose import it is may still do it.';
 alter function app_private.may_import(app.imports) owner to callboard_definer;
-revoke execute on function app_private.may_import(app.imports) from public;
 
 create or replace function app.begin_import(import uuid, step text) returns jsonb
 language plpgsql volatile security definer
@@ -62,7 +60,6 @@ $$;
 comment on function app.begin_import(uuid, text) is
   'Begins to check or to run an import, also again: its resource, options, lines and how many pieces its file has. NULL if there is nothing to do (any more).';
 alter function app.begin_import(uuid, text) owner to callboard_definer;
-revoke execute on function app.begin_import(uuid, text) from public;
 grant execute on function app.begin_import(uuid, text) to callboard_worker;
 
 create or replace function app.import_chunk(import uuid, number integer) returns bytea
@@ -75,7 +72,6 @@ begin atomic
 end;
 comment on function app.import_chunk(uuid, integer) is 'A piece of the file of an import, counted from 0.';
 alter function app.import_chunk(uuid, integer) owner to callboard_definer;
-revoke execute on function app.import_chunk(uuid, integer) from public;
 grant execute on function app.import_chunk(uuid, integer) to callboard_worker;
 
 create or replace function app.stage_import(import uuid, found_options jsonb, lines jsonb) returns boolean
@@ -106,7 +102,6 @@ $$;
 comment on function app.stage_import(uuid, jsonb, jsonb) is
   'Checks lines [[line, {column: text}]] of an import and keeps what they say. False if it has been cancelled.';
 alter function app.stage_import(uuid, jsonb, jsonb) owner to callboard_definer;
-revoke execute on function app.stage_import(uuid, jsonb, jsonb) from public;
 grant execute on function app.stage_import(uuid, jsonb, jsonb) to callboard_worker;
 
 create or replace function app.finish_check(import uuid, found_options jsonb, because text default null) returns void
@@ -150,7 +145,6 @@ end
 $$;
 comment on function app.finish_check(uuid, jsonb, text) is 'All lines of an import are staged, or the file cannot be read because of something.';
 alter function app.finish_check(uuid, jsonb, text) owner to callboard_definer;
-revoke execute on function app.finish_check(uuid, jsonb, text) from public;
 grant execute on function app.finish_check(uuid, jsonb, text) to callboard_worker;
 
 create or replace function app.enter_lines(import uuid, after_line integer, how_many integer, out last_line integer, out entered integer, out there integer)
@@ -200,7 +194,6 @@ $$;
 comment on function app.enter_lines(uuid, integer, integer) is
   'Enters the next good lines of an import: the last of them (null: there were none), how many, and how many were there already. PT403 and PT409 when it is to stop, and what the table itself refuses.';
 alter function app.enter_lines(uuid, integer, integer) owner to callboard_definer;
-revoke execute on function app.enter_lines(uuid, integer, integer) from public;
 grant execute on function app.enter_lines(uuid, integer, integer) to callboard_worker;
 
 create or replace function app.note_import_progress(import uuid, lines integer) returns void
@@ -219,7 +212,6 @@ end
 $$;
 comment on function app.note_import_progress(uuid, integer) is 'How many lines of an import are behind the worker.';
 alter function app.note_import_progress(uuid, integer) owner to callboard_definer;
-revoke execute on function app.note_import_progress(uuid, integer) from public;
 grant execute on function app.note_import_progress(uuid, integer) to callboard_worker;
 
 create or replace function app.finish_import(import uuid, entered integer, there integer, because text default null) returns void
@@ -240,5 +232,4 @@ end
 $$;
 comment on function app.finish_import(uuid, integer, integer, text) is 'An import has been run: so many lines were entered, so many were there. Or it has failed because of something.';
 alter function app.finish_import(uuid, integer, integer, text) owner to callboard_definer;
-revoke execute on function app.finish_import(uuid, integer, integer, text) from public;
 grant execute on function app.finish_import(uuid, integer, integer, text) to callboard_worker;

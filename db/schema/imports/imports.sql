@@ -141,7 +141,6 @@ begin
 end
 $$;
 comment on function app.read_import(uuid) is 'An import. PT403, PT404.';
-revoke execute on function app.read_import(uuid) from public;
 grant execute on function app.read_import(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_import(the_resource text, name text, file_bytes bigint, file_sha256 text, given jsonb) returns app.answer
@@ -170,7 +169,6 @@ $$;
 comment on function app.create_import(text, text, bigint, text, jsonb) is
   'A new import, to be checked once the transaction has committed; its file follows with app.add_import_chunk. PT400 bad_request without a file, PT403 without imports.run, or without the permission to write what is imported.';
 alter function app.create_import(text, text, bigint, text, jsonb) owner to callboard_definer;
-revoke execute on function app.create_import(text, text, bigint, text, jsonb) from public;
 grant execute on function app.create_import(text, text, bigint, text, jsonb) to callboard_api;
 
 create or replace function app.add_import_chunk(import uuid, number integer, piece bytea) returns void
@@ -189,7 +187,6 @@ end
 $$;
 comment on function app.add_import_chunk(uuid, integer, bytea) is 'A piece of the file of an import that this transaction has created. PT404.';
 alter function app.add_import_chunk(uuid, integer, bytea) owner to callboard_definer;
-revoke execute on function app.add_import_chunk(uuid, integer, bytea) from public;
 grant execute on function app.add_import_chunk(uuid, integer, bytea) to callboard_api;
 
 create or replace function app.run_import(import uuid, when_bad text) returns app.answer
@@ -220,7 +217,6 @@ $$;
 comment on function app.run_import(uuid, text) is
   'Has the lines of a checked import entered: all of them (abort) or the good ones (skip). PT403, PT404, PT409 import_not_checked, import_has_bad_lines.';
 alter function app.run_import(uuid, text) owner to callboard_definer;
-revoke execute on function app.run_import(uuid, text) from public;
 grant execute on function app.run_import(uuid, text) to callboard_api;
 
 create or replace function app.cancel_import(import uuid) returns app.answer
@@ -249,7 +245,6 @@ end
 $$;
 comment on function app.cancel_import(uuid) is 'Gives an import up; one that is running stops soon, and nothing of it is entered. PT403, PT404, PT409 import_ended.';
 alter function app.cancel_import(uuid) owner to callboard_definer;
-revoke execute on function app.cancel_import(uuid) from public;
 grant execute on function app.cancel_import(uuid) to callboard_api;
 
 create or replace function app_private.end_import(import uuid, with_status text, because text default null, entered integer default 0, there integer default null)
@@ -275,7 +270,6 @@ end
 $$;
 comment on function app_private.end_import(uuid, text, text, integer, integer) is 'Ends an import, counts it, and clears away its file and its good lines.';
 alter function app_private.end_import(uuid, text, text, integer, integer) owner to callboard_definer;
-revoke execute on function app_private.end_import(uuid, text, text, integer, integer) from public;
 
 create or replace function app.list_import_problems(import uuid, after_line integer, how_many integer) returns app.answer
 language plpgsql stable
@@ -296,5 +290,4 @@ end
 $$;
 comment on function app.list_import_problems(uuid, integer, integer) is
   'The bad lines of an import behind a line, and the last of them if there are more. PT404.';
-revoke execute on function app.list_import_problems(uuid, integer, integer) from public;
 grant execute on function app.list_import_problems(uuid, integer, integer) to callboard_api;

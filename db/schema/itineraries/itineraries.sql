@@ -89,7 +89,6 @@ end
 $$;
 comment on function app_private.tg__300_parents() is 'PT409 with the name of a foreign key whose row is not there, is deleted or is another organization''s.';
 alter function app_private.tg__300_parents() owner to callboard_definer;
-revoke execute on function app_private.tg__300_parents() from public;
 
 create table if not exists app.itinerary_days (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,

@@ -18,7 +18,6 @@ end
 $$;
 comment on function app.itinerary_part(text) is
   'Of a table of itineraries: the view that has its JSON, the path of its routes, and the permission to read it. Fails for any other table.';
-revoke execute on function app.itinerary_part(text) from public;
 grant execute on function app.itinerary_part(text) to callboard_api, callboard_definer;
 
 create or replace function app.read_itinerary_part(part text, id uuid) returns app.answer
@@ -40,7 +39,6 @@ begin
 end
 $$;
 comment on function app.read_itinerary_part(text, uuid) is 'A row of one of the tables of itineraries. PT403, PT404.';
-revoke execute on function app.read_itinerary_part(text, uuid) from public;
 grant execute on function app.read_itinerary_part(text, uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_itinerary_part(part text, body jsonb) returns app.answer
@@ -63,7 +61,6 @@ begin
 end
 $$;
 comment on function app.create_itinerary_part(text, jsonb) is 'A new row of one of the tables of itineraries. PT403, PT409, PT422.';
-revoke execute on function app.create_itinerary_part(text, jsonb) from public;
 grant execute on function app.create_itinerary_part(text, jsonb) to callboard_api;
 
 create or replace function app.write_itinerary_part(part text, id uuid, body jsonb, if_match text default null) returns app.answer
@@ -86,7 +83,6 @@ end
 $$;
 comment on function app.write_itinerary_part(text, uuid, jsonb, text) is
   'Changes the columns in the body of a row of one of the tables of itineraries. PT403, PT404, PT409, PT412, PT422.';
-revoke execute on function app.write_itinerary_part(text, uuid, jsonb, text) from public;
 grant execute on function app.write_itinerary_part(text, uuid, jsonb, text) to callboard_api;
 
 create or replace function app.delete_itinerary_part(part text, id uuid, if_match text default null) returns app.answer
@@ -103,7 +99,6 @@ $$;
 comment on function app.delete_itinerary_part(text, uuid, text) is
   'Deletes a row of one of the tables of itineraries, with what belongs to it, until it is restored. PT403, PT404, PT412.';
 alter function app.delete_itinerary_part(text, uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_itinerary_part(text, uuid, text) from public;
 grant execute on function app.delete_itinerary_part(text, uuid, text) to callboard_api;
 
 create or replace function app.restore_itinerary_part(part text, id uuid) returns app.answer
@@ -121,5 +116,4 @@ $$;
 comment on function app.restore_itinerary_part(text, uuid) is
   'Brings a row of one of the tables of itineraries back, with what was deleted together with it. PT403, PT404, PT409 parent_deleted and where something has taken its place.';
 alter function app.restore_itinerary_part(text, uuid) owner to callboard_definer;
-revoke execute on function app.restore_itinerary_part(text, uuid) from public;
 grant execute on function app.restore_itinerary_part(text, uuid) to callboard_api;

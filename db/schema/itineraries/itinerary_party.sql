@@ -88,7 +88,6 @@ end
 $$;
 comment on function app_private.tg__400_listed() is 'PT409 party_unknown for an id in a list that is nobody and no group of the itinerary''s party.';
 alter function app_private.tg__400_listed() owner to callboard_definer;
-revoke execute on function app_private.tg__400_listed() from public;
 
 create table if not exists app.party_members (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -172,5 +171,4 @@ begin atomic
 end;
 comment on function app.own_groups() is 'The groups that the user of this transaction is in, of all itineraries of the organization. For policies, which ask once.';
 alter function app.own_groups() owner to callboard_definer;
-revoke execute on function app.own_groups() from public;
 grant execute on function app.own_groups() to callboard_api;

@@ -136,7 +136,6 @@ $$;
 comment on function app.publish_itinerary(uuid, text, text) is
   'Publishes an itinerary as it is, as its next version. PT403, PT404, PT412 for another version of the itinerary itself.';
 alter function app.publish_itinerary(uuid, text, text) owner to callboard_definer;
-revoke execute on function app.publish_itinerary(uuid, text, text) from public;
 grant execute on function app.publish_itinerary(uuid, text, text) to callboard_api;
 
 create or replace function app.list_itinerary_versions(itinerary uuid) returns app.answer
@@ -153,7 +152,6 @@ begin
 end
 $$;
 comment on function app.list_itinerary_versions(uuid) is 'The versions of an itinerary, newest first. PT403, PT404.';
-revoke execute on function app.list_itinerary_versions(uuid) from public;
 grant execute on function app.list_itinerary_versions(uuid) to callboard_api;
 
 create or replace function app.read_itinerary_version(itinerary uuid, wanted integer default null) returns app.answer
@@ -183,7 +181,6 @@ end
 $$;
 comment on function app.read_itinerary_version(uuid, integer) is
   'A published version, or the last one, with all in it that is for the member. PT403, PT404.';
-revoke execute on function app.read_itinerary_version(uuid, integer) from public;
 grant execute on function app.read_itinerary_version(uuid, integer) to callboard_api, callboard_definer;
 
 create or replace function app.read_day_sheet(itinerary uuid, sheet_on date) returns app.answer
@@ -218,5 +215,4 @@ end
 $$;
 comment on function app.read_day_sheet(uuid, date) is
   'All of one day that is for the member: the draft if they plan, else what was published last. The show is as it is now. PT403, PT404.';
-revoke execute on function app.read_day_sheet(uuid, date) from public;
 grant execute on function app.read_day_sheet(uuid, date) to callboard_api;

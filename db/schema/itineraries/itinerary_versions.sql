@@ -124,7 +124,6 @@ end
 $$;
 comment on function app_private.tg__050_frozen() is 'Lets nothing through but the marks of a deletion, and the end of what has them or of the whole itinerary.';
 alter function app_private.tg__050_frozen() owner to callboard_definer;
-revoke execute on function app_private.tg__050_frozen() from public;
 
 drop trigger if exists _050_frozen on app.itinerary_versions;
 create trigger _050_frozen before update or delete on app.itinerary_versions

@@ -92,7 +92,6 @@ end
 $$;
 comment on function app_private.tg_schedule_items__250_itinerary() is 'Notes whose itinerary''s an item is. PT409 schedule_items_day_exists for a day of another one.';
 alter function app_private.tg_schedule_items__250_itinerary() owner to callboard_definer;
-revoke execute on function app_private.tg_schedule_items__250_itinerary() from public;
 
 drop trigger if exists _100_timestamps on app.schedule_items;
 create trigger _100_timestamps before update on app.schedule_items

@@ -78,7 +78,6 @@ begin
 end
 $$;
 comment on function app_private.tg_travel_segments__200_order() is 'PT422 travel_segments_departure_before_arrival.';
-revoke execute on function app_private.tg_travel_segments__200_order() from public;
 
 drop trigger if exists _100_timestamps on app.travel_segments;
 create trigger _100_timestamps before update on app.travel_segments
@@ -231,7 +230,6 @@ end
 $$;
 comment on function app_private.tg_lodging_rooms__250_itinerary() is 'Notes whose itinerary''s a room is.';
 alter function app_private.tg_lodging_rooms__250_itinerary() owner to callboard_definer;
-revoke execute on function app_private.tg_lodging_rooms__250_itinerary() from public;
 
 drop trigger if exists _100_timestamps on app.lodging_rooms;
 create trigger _100_timestamps before update on app.lodging_rooms

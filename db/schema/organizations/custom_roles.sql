@@ -76,7 +76,6 @@ begin
 end
 $$;
 comment on function app_private.tg_custom_roles__200_permissions() is 'Keeps the permissions of a role sorted, each once. PT422 permission_unknown.';
-revoke execute on function app_private.tg_custom_roles__200_permissions() from public;
 
 drop trigger if exists _100_timestamps on app.custom_roles;
 create trigger _100_timestamps before update on app.custom_roles
@@ -146,4 +145,3 @@ $$;
 comment on function app_private.permissions_of_role(text) is
   'What a role gives: a built-in one by its name, or one of the current organization''s own by its id. PT422 role_unknown.';
 alter function app_private.permissions_of_role(text) owner to callboard_definer;
-revoke execute on function app_private.permissions_of_role(text) from public;

@@ -24,7 +24,6 @@ begin atomic
 end;
 comment on function app_private.explain_permission(uuid, uuid, text) is 'Where a member has a permission from, or who has it instead, in words.';
 alter function app_private.explain_permission(uuid, uuid, text) owner to callboard_definer;
-revoke execute on function app_private.explain_permission(uuid, uuid, text) from public;
 
 create or replace function app_private.explain_lock(target regclass, of_row jsonb)
 returns table (step text, passes boolean, detail text)
@@ -49,7 +48,6 @@ end
 $$;
 comment on function app_private.explain_lock(regclass, jsonb) is 'Whether something else keeps a row as it is: a closed month, or a final settlement.';
 alter function app_private.explain_lock(regclass, jsonb) owner to callboard_definer;
-revoke execute on function app_private.explain_lock(regclass, jsonb) from public;
 
 create or replace function app_private.explain_row(target regclass, id uuid, command text, changes jsonb)
 returns table (step text, passes boolean, detail text)
@@ -90,7 +88,6 @@ end
 $$;
 comment on function app_private.explain_row(regclass, uuid, text, jsonb) is 'What the row itself has to say to a command on it; the row must be there.';
 alter function app_private.explain_row(regclass, uuid, text, jsonb) owner to callboard_definer;
-revoke execute on function app_private.explain_row(regclass, uuid, text, jsonb) from public;
 
 create or replace function app_private.row_key(target regclass) returns text
 language sql stable
@@ -104,7 +101,6 @@ begin atomic
 end;
 comment on function app_private.row_key(regclass) is 'The column that names a row of a table within its organization; NULL where it takes more than one.';
 alter function app_private.row_key(regclass) owner to callboard_definer;
-revoke execute on function app_private.row_key(regclass) from public;
 
 create or replace function app.explain_access(
   who uuid, target regclass, row_id uuid, command text, organization uuid default null, changes jsonb default '{}'
@@ -175,7 +171,6 @@ $$;
 comment on function app.explain_access(uuid, regclass, uuid, text, uuid, jsonb) is
   'Why a user may or may not select, insert, update or delete a row: every step of the way with whether it is passed and why. Without an organization it is the row''s; changes are what an update would set. For DBAs: it looks into all organizations. PT422 explain_command_unknown, explain_table_unknown, explain_row_unnamed, explain_row_needed.';
 alter function app.explain_access(uuid, regclass, uuid, text, uuid, jsonb) owner to callboard_definer;
-revoke execute on function app.explain_access(uuid, regclass, uuid, text, uuid, jsonb) from public;
 
 create or replace function app.explain_access(body jsonb) returns app.answer
 language plpgsql stable security definer
@@ -225,5 +220,4 @@ $$;
 comment on function app.explain_access(jsonb) is
   'The same for members, within their organization: table, command, id, changes, user_id. About oneself, or with members.manage about others. A row of another organization is no row. PT403, PT404, PT422.';
 alter function app.explain_access(jsonb) owner to callboard_definer;
-revoke execute on function app.explain_access(jsonb) from public;
 grant execute on function app.explain_access(jsonb) to callboard_api;

@@ -101,7 +101,6 @@ end
 $$;
 comment on function app_private.send_invitation(uuid) is 'Gives an invitation a new secret and seven days, and mails it. PT404 unless it is open.';
 alter function app_private.send_invitation(uuid) owner to callboard_definer;
-revoke execute on function app_private.send_invitation(uuid) from public;
 
 create or replace function app_private.withdraw_invitations(of_organization uuid, address text, expiring_until timestamptz) returns void
 language sql volatile
@@ -114,7 +113,6 @@ begin atomic
 end;
 comment on function app_private.withdraw_invitations(uuid, text, timestamptz) is 'Revokes the open invitations of an address that expire until then.';
 alter function app_private.withdraw_invitations(uuid, text, timestamptz) owner to callboard_definer;
-revoke execute on function app_private.withdraw_invitations(uuid, text, timestamptz) from public;
 
 create or replace function app.read_invitation(invitation uuid) returns app.answer
 language plpgsql stable
@@ -133,7 +131,6 @@ begin
 end
 $$;
 comment on function app.read_invitation(uuid) is 'An invitation that was not revoked. PT403, PT404.';
-revoke execute on function app.read_invitation(uuid) from public;
 grant execute on function app.read_invitation(uuid) to callboard_api;
 
 create or replace function app.create_invitation(address text, new_role text) returns app.answer
@@ -161,7 +158,6 @@ end
 $$;
 comment on function app.create_invitation(text, text) is 'Invites an address. PT403 permission_denied, permission_not_held, PT409 already_member, invitation_pending.';
 alter function app.create_invitation(text, text) owner to callboard_definer;
-revoke execute on function app.create_invitation(text, text) from public;
 grant execute on function app.create_invitation(text, text) to callboard_api;
 
 create or replace function app.resend_invitation(invitation uuid) returns app.answer
@@ -176,7 +172,6 @@ end
 $$;
 comment on function app.resend_invitation(uuid) is 'Mails a new link; the old one stops working. PT403, PT404.';
 alter function app.resend_invitation(uuid) owner to callboard_definer;
-revoke execute on function app.resend_invitation(uuid) from public;
 grant execute on function app.resend_invitation(uuid) to callboard_api;
 
 create or replace function app.revoke_invitation(invitation uuid, if_match text default null) returns app.answer
@@ -199,7 +194,6 @@ end
 $$;
 comment on function app.revoke_invitation(uuid, text) is 'Makes an open invitation worthless. PT403, PT404, PT412.';
 alter function app.revoke_invitation(uuid, text) owner to callboard_definer;
-revoke execute on function app.revoke_invitation(uuid, text) from public;
 grant execute on function app.revoke_invitation(uuid, text) to callboard_api;
 
 create or replace function app_private.accept_invitation(who uuid, token text) returns uuid
@@ -232,7 +226,6 @@ end
 $$;
 comment on function app_private.accept_invitation(uuid, text) is 'Makes a user the member that an invitation says. PT400 invalid_token, PT403 invitation_for_another_address, PT409 already_member.';
 alter function app_private.accept_invitation(uuid, text) owner to callboard_definer;
-revoke execute on function app_private.accept_invitation(uuid, text) from public;
 
 create or replace function app.accept_invitation(token text) returns app.answer
 language plpgsql volatile security definer
@@ -251,5 +244,4 @@ end
 $$;
 comment on function app.accept_invitation(text) is 'Accepts an invitation as the signed-in user and returns the organization. PT400, PT403, PT409.';
 alter function app.accept_invitation(text) owner to callboard_definer;
-revoke execute on function app.accept_invitation(text) from public;
 grant execute on function app.accept_invitation(text) to callboard_api;

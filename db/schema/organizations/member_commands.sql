@@ -31,7 +31,6 @@ begin
 end
 $$;
 comment on function app.read_member(uuid) is 'A member by user id; PT404.';
-revoke execute on function app.read_member(uuid) from public;
 grant execute on function app.read_member(uuid) to callboard_api, callboard_definer;
 
 create or replace function app_private.lock_member(member uuid, if_match text) returns app.memberships
@@ -59,7 +58,6 @@ $$;
 comment on function app_private.lock_member(uuid, text) is
   'A member whom the one of this transaction may change, as locked. PT403 permission_denied, permission_not_held, PT404, PT412.';
 alter function app_private.lock_member(uuid, text) owner to callboard_definer;
-revoke execute on function app_private.lock_member(uuid, text) from public;
 
 create or replace function app_private.set_role(member uuid, new_role text) returns void
 language plpgsql volatile
@@ -75,7 +73,6 @@ end
 $$;
 comment on function app_private.set_role(uuid, text) is 'Gives a member a built-in role, or with null none. PT409 last_owner.';
 alter function app_private.set_role(uuid, text) owner to callboard_definer;
-revoke execute on function app_private.set_role(uuid, text) from public;
 
 create or replace function app.change_member_role(member uuid, new_role text, if_match text default null) returns app.answer
 language plpgsql volatile security definer
@@ -92,7 +89,6 @@ $$;
 comment on function app.change_member_role(uuid, text, text) is
   'Gives a member another built-in role. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
 alter function app.change_member_role(uuid, text, text) owner to callboard_definer;
-revoke execute on function app.change_member_role(uuid, text, text) from public;
 grant execute on function app.change_member_role(uuid, text, text) to callboard_api;
 
 create or replace function app.remove_member(member uuid, if_match text default null) returns app.answer
@@ -125,7 +121,6 @@ $$;
 comment on function app.remove_member(uuid, text) is
   'Removes a member, or lets oneself leave. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
 alter function app.remove_member(uuid, text) owner to callboard_definer;
-revoke execute on function app.remove_member(uuid, text) from public;
 grant execute on function app.remove_member(uuid, text) to callboard_api;
 
 create or replace function app.add_member(address text, person_name text, new_role text) returns app.answer
@@ -160,7 +155,6 @@ $$;
 comment on function app.add_member(text, text, text) is
   'Makes somebody a member at once; an address without an account gets one, and a mailed link to choose a password. PT403 permission_denied, permission_not_held, PT409 already_member, address_unverified.';
 alter function app.add_member(text, text, text) owner to callboard_definer;
-revoke execute on function app.add_member(text, text, text) from public;
 grant execute on function app.add_member(text, text, text) to callboard_api;
 
 create or replace function app_private.join_organization(who uuid, organization uuid, new_role text) returns void
@@ -180,7 +174,6 @@ end
 $$;
 comment on function app_private.join_organization(uuid, uuid, text) is 'Writes a membership in the current organization. PT409 already_member.';
 alter function app_private.join_organization(uuid, uuid, text) owner to callboard_definer;
-revoke execute on function app_private.join_organization(uuid, uuid, text) from public;
 
 create or replace function app.transfer_ownership(organization uuid, new_owner uuid) returns app.answer
 language plpgsql volatile security definer
@@ -210,5 +203,4 @@ end
 $$;
 comment on function app.transfer_ownership(uuid, uuid) is 'Makes another member owner and oneself admin. PT403, PT404, PT409 already_owner.';
 alter function app.transfer_ownership(uuid, uuid) owner to callboard_definer;
-revoke execute on function app.transfer_ownership(uuid, uuid) from public;
 grant execute on function app.transfer_ownership(uuid, uuid) to callboard_api;

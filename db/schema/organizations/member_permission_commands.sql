@@ -24,7 +24,6 @@ $$;
 comment on function app.assign_role(uuid, text) is
   'Gives a member a role: a built-in one by its name, in place of the one they have, or one of the organization''s own by its id, beside the others. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT422 role_unknown.';
 alter function app.assign_role(uuid, text) owner to callboard_definer;
-revoke execute on function app.assign_role(uuid, text) from public;
 grant execute on function app.assign_role(uuid, text) to callboard_api;
 
 create or replace function app.unassign_role(member uuid, the_role text, if_match text default null) returns app.answer
@@ -51,7 +50,6 @@ $$;
 comment on function app.unassign_role(uuid, text, text) is
   'Takes a role from a member, a built-in one by its name or one of the organization''s own by its id. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
 alter function app.unassign_role(uuid, text, text) owner to callboard_definer;
-revoke execute on function app.unassign_role(uuid, text, text) from public;
 grant execute on function app.unassign_role(uuid, text, text) to callboard_api;
 
 create or replace function app.member_permissions_of(member uuid) returns app.answer
@@ -86,7 +84,6 @@ $$;
 comment on function app.member_permissions_of(uuid) is
   'Every permission with whether a member holds it, and all that gives it or takes it. PT404.';
 alter function app.member_permissions_of(uuid) owner to callboard_definer;
-revoke execute on function app.member_permissions_of(uuid) from public;
 grant execute on function app.member_permissions_of(uuid) to callboard_api;
 
 create or replace function app.set_member_permission(member uuid, the_permission text, body jsonb, if_match text default null) returns app.answer
@@ -116,7 +113,6 @@ $$;
 comment on function app.set_member_permission(uuid, text, jsonb, text) is
   'Grants or denies a member a permission beside their roles: effect (grant or deny), expires_at. PT403 permission_denied, permission_not_held, PT404, PT409 owner_keeps_permissions, PT412.';
 alter function app.set_member_permission(uuid, text, jsonb, text) owner to callboard_definer;
-revoke execute on function app.set_member_permission(uuid, text, jsonb, text) from public;
 grant execute on function app.set_member_permission(uuid, text, jsonb, text) to callboard_api;
 
 create or replace function app.clear_member_permission(member uuid, the_permission text, if_match text default null) returns app.answer
@@ -145,5 +141,4 @@ $$;
 comment on function app.clear_member_permission(uuid, text, text) is
   'Takes back a member''s grant or denial, so that their roles alone decide. PT403 permission_denied, permission_not_held, PT404, PT412.';
 alter function app.clear_member_permission(uuid, text, text) owner to callboard_definer;
-revoke execute on function app.clear_member_permission(uuid, text, text) from public;
 grant execute on function app.clear_member_permission(uuid, text, text) to callboard_api;

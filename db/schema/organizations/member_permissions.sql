@@ -79,7 +79,6 @@ end;
 comment on function app_private.permission_sources(uuid, uuid, text) is
   'Everything that gives a member with this built-in role a permission or takes it: source is role, grant or deny. What has expired is not in it.';
 alter function app_private.permission_sources(uuid, uuid, text) owner to callboard_definer;
-revoke execute on function app_private.permission_sources(uuid, uuid, text) from public;
 
 create or replace function app_private.effective_permissions(organization uuid, member uuid, member_role text, lasting boolean default false)
 returns text[]
@@ -97,7 +96,6 @@ $$;
 comment on function app_private.effective_permissions(uuid, uuid, text, boolean) is
   'What a member with this built-in role holds, sorted; with lasting, only what does not expire.';
 alter function app_private.effective_permissions(uuid, uuid, text, boolean) owner to callboard_definer;
-revoke execute on function app_private.effective_permissions(uuid, uuid, text, boolean) from public;
 
 create or replace function app.permissions_of(organization uuid, member uuid, lasting boolean default false) returns text[]
 language sql stable
@@ -112,7 +110,6 @@ end;
 comment on function app.permissions_of(uuid, uuid, boolean) is
   'The permissions that a member holds in an organization, sorted: those of their roles and grants, minus denials; with lasting, only what does not expire. Empty for who is no member.';
 alter function app.permissions_of(uuid, uuid, boolean) owner to callboard_definer;
-revoke execute on function app.permissions_of(uuid, uuid, boolean) from public;
 
 -- Two checks of everything that changes what members hold. The lock makes such changes of one
 -- organization queue up, so that each is judged by what its author holds at that moment, not by
@@ -134,7 +131,6 @@ $$;
 comment on function app_private.administer() is
   'The current organization, locked against other changes of its people, for a member who may manage them. PT403 permission_denied.';
 alter function app_private.administer() owner to callboard_definer;
-revoke execute on function app_private.administer() from public;
 
 create or replace function app_private.require_to_hold(wanted text[]) returns void
 language plpgsql volatile
@@ -155,4 +151,3 @@ $$;
 comment on function app_private.require_to_hold(text[]) is
   'PT403 permission_not_held unless the member of this transaction holds all of these, none of them only for a while.';
 alter function app_private.require_to_hold(text[]) owner to callboard_definer;
-revoke execute on function app_private.require_to_hold(text[]) from public;

@@ -85,7 +85,6 @@ end
 $$;
 comment on function app_private.tg_memberships__300_last_owner() is 'PT409 last_owner when a change would leave a living organization without an owner.';
 alter function app_private.tg_memberships__300_last_owner() owner to callboard_definer;
-revoke execute on function app_private.tg_memberships__300_last_owner() from public;
 
 drop trigger if exists _300_last_owner on app.memberships;
 create trigger _300_last_owner after update on app.memberships

@@ -26,7 +26,6 @@ end
 $$;
 comment on function app_private.found_organization(uuid, jsonb) is 'Creates an organization with its owner and leaves the transaction in its context, without permissions.';
 alter function app_private.found_organization(uuid, jsonb) owner to callboard_definer;
-revoke execute on function app_private.found_organization(uuid, jsonb) from public;
 
 create or replace function app.create_organization(body jsonb) returns app.answer
 language plpgsql volatile security definer
@@ -46,7 +45,6 @@ end
 $$;
 comment on function app.create_organization(jsonb) is 'A new organization whose owner is the signed-in user: name, currency, time_zone. PT409 slug_reserved.';
 alter function app.create_organization(jsonb) owner to callboard_definer;
-revoke execute on function app.create_organization(jsonb) from public;
 grant execute on function app.create_organization(jsonb) to callboard_api;
 
 create or replace function app.list_my_organizations(only_deleted boolean default false) returns app.answer
@@ -67,7 +65,6 @@ begin atomic
 end;
 comment on function app.list_my_organizations(boolean) is 'The organizations that the signed-in user belongs to, or the deleted ones they may restore.';
 alter function app.list_my_organizations(boolean) owner to callboard_definer;
-revoke execute on function app.list_my_organizations(boolean) from public;
 grant execute on function app.list_my_organizations(boolean) to callboard_api;
 
 create or replace function app_private.slug_organization(of_slug text) returns uuid
@@ -78,7 +75,6 @@ begin atomic
 end;
 alter function app_private.slug_organization(text) owner to callboard_definer;
 comment on function app_private.slug_organization(text) is 'The organization that a slug, also a former one, leads to.';
-revoke execute on function app_private.slug_organization(text) from public;
 
 create or replace function app.read_organization(id_or_slug text) returns app.answer
 language plpgsql stable security definer
@@ -100,7 +96,6 @@ end
 $$;
 comment on function app.read_organization(text) is 'The organization of the token, by its id or any slug it ever had. PT404 for every other.';
 alter function app.read_organization(text) owner to callboard_definer;
-revoke execute on function app.read_organization(text) from public;
 grant execute on function app.read_organization(text) to callboard_api;
 
 create or replace function app.replace_organization(organization uuid, body jsonb, if_match text default null) returns app.answer
@@ -122,7 +117,6 @@ begin
 end
 $$;
 comment on function app.replace_organization(uuid, jsonb, text) is 'Replaces name, currency and time_zone; the slug follows the name. PT403, PT404, PT409 slug_reserved, PT412.';
-revoke execute on function app.replace_organization(uuid, jsonb, text) from public;
 grant execute on function app.replace_organization(uuid, jsonb, text) to callboard_api;
 
 create or replace function app.delete_organization(organization uuid, if_match text default null) returns app.answer
@@ -143,7 +137,6 @@ end
 $$;
 comment on function app.delete_organization(uuid, text) is 'Deletes the organization of the token and all it has, until it is restored. PT403, PT404, PT412.';
 alter function app.delete_organization(uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_organization(uuid, text) from public;
 grant execute on function app.delete_organization(uuid, text) to callboard_api;
 
 create or replace function app.restore_organization(organization uuid) returns app.answer
@@ -180,5 +173,4 @@ end
 $$;
 comment on function app.restore_organization(uuid) is 'Brings back a deleted organization with exactly what was deleted with it. PT403, PT404.';
 alter function app.restore_organization(uuid) owner to callboard_definer;
-revoke execute on function app.restore_organization(uuid) from public;
 grant execute on function app.restore_organization(uuid) to callboard_api;

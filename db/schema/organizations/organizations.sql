@@ -83,7 +83,6 @@ return coalesce(nullif(btrim(left(regexp_replace(regexp_replace(
     U&'[\0300-\036F''\2019]', '', 'g'), '[^a-z0-9]+', '-', 'g'), 60), '-'), ''), 'organization');
 comment on function app_private.slug_base(text) is 'The slug that a name gives: ''Broadway Co.'' is broadway-co.';
 alter function app_private.slug_base(text) owner to callboard_definer;
-revoke execute on function app_private.slug_base(text) from public;
 
 create or replace function app_private.tg_organizations__200_slug() returns trigger
 language plpgsql security definer
@@ -111,7 +110,6 @@ end
 $$;
 comment on function app_private.tg_organizations__200_slug() is 'Gives an organization the slug of its name, with a number where that is taken.';
 alter function app_private.tg_organizations__200_slug() owner to callboard_definer;
-revoke execute on function app_private.tg_organizations__200_slug() from public;
 
 select app_private.log_changes('app.organizations', 'organization');
 

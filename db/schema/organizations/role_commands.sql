@@ -30,7 +30,6 @@ begin atomic
     and case when in_bin then (select app.require('members.manage')) is not null and r.deleted_at is not null else r.deleted_at is null end;
 end;
 comment on function app.list_roles(boolean) is 'All roles that a member can have, or those that were deleted. PT403.';
-revoke execute on function app.list_roles(boolean) from public;
 grant execute on function app.list_roles(boolean) to callboard_api;
 
 create or replace function app.list_permissions() returns app.answer
@@ -43,7 +42,6 @@ begin atomic
   where (select app.require('members.read')) is not null;
 end;
 comment on function app.list_permissions() is 'All that can be permitted. PT403.';
-revoke execute on function app.list_permissions() from public;
 grant execute on function app.list_permissions() to callboard_api;
 
 create or replace function app.read_role(the_role text) returns app.answer
@@ -62,7 +60,6 @@ begin
 end
 $$;
 comment on function app.read_role(text) is 'A built-in role by its name, or one of the organization''s own by its id. PT404.';
-revoke execute on function app.read_role(text) from public;
 grant execute on function app.read_role(text) to callboard_api, callboard_definer;
 
 create or replace function app_private.lock_role(the_role text, if_match text) returns app.custom_roles
@@ -90,7 +87,6 @@ $$;
 comment on function app_private.lock_role(text, text) is
   'One of the organization''s own roles that the member of this transaction may change, as locked. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
 alter function app_private.lock_role(text, text) owner to callboard_definer;
-revoke execute on function app_private.lock_role(text, text) from public;
 
 create or replace function app.create_role(body jsonb) returns app.answer
 language plpgsql volatile security definer
@@ -114,7 +110,6 @@ $$;
 comment on function app.create_role(jsonb) is
   'A new role of the organization''s own: name, description, permissions. PT403 permission_denied, permission_not_held, PT409 custom_role_name_taken, PT422 permission_unknown.';
 alter function app.create_role(jsonb) owner to callboard_definer;
-revoke execute on function app.create_role(jsonb) from public;
 grant execute on function app.create_role(jsonb) to callboard_api;
 
 create or replace function app.update_role(the_role text, body jsonb, if_match text default null) returns app.answer
@@ -136,7 +131,6 @@ $$;
 comment on function app.update_role(text, jsonb, text) is
   'Changes one of the organization''s own roles; its members have it so from their next request on. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, custom_role_name_taken, PT412, PT422 permission_unknown.';
 alter function app.update_role(text, jsonb, text) owner to callboard_definer;
-revoke execute on function app.update_role(text, jsonb, text) from public;
 grant execute on function app.update_role(text, jsonb, text) to callboard_api;
 
 create or replace function app.delete_role(the_role text, if_match text default null) returns app.answer
@@ -153,7 +147,6 @@ $$;
 comment on function app.delete_role(text, text) is
   'Deletes one of the organization''s own roles until it is restored; nobody holds what it gave. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
 alter function app.delete_role(text, text) owner to callboard_definer;
-revoke execute on function app.delete_role(text, text) from public;
 grant execute on function app.delete_role(text, text) to callboard_api;
 
 create or replace function app.restore_role(the_role uuid) returns app.answer
@@ -173,6 +166,5 @@ $$;
 comment on function app.restore_role(uuid) is
   'Brings back a deleted role for those who had it. PT403 permission_denied, permission_not_held, PT404, PT409 custom_role_name_taken.';
 alter function app.restore_role(uuid) owner to callboard_definer;
-revoke execute on function app.restore_role(uuid) from public;
 grant execute on function app.restore_role(uuid) to callboard_api;
 

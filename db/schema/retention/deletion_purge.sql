@@ -47,7 +47,6 @@ $$;
 comment on function app_private.due_deletions(jsonb, integer) is
   'The deletions whose time is over, by organization and age, behind [organization, time, deletion]; and which tables have rows of each. Not of an organization that is held.';
 alter function app_private.due_deletions(jsonb, integer) owner to callboard_definer;
-revoke execute on function app_private.due_deletions(jsonb, integer) from public;
 
 create or replace function app_private.purge_deletion(organization uuid, deletion uuid, marked regclass[]) returns bigint
 language plpgsql volatile
@@ -97,7 +96,6 @@ $$;
 comment on function app_private.purge_deletion(uuid, uuid, regclass[]) is
   'Deletes the rows of a deletion in these tables for good, in the organization''s context; says how many, for a whole organization one. Fails with foreign_key_violation if something else refers to them, and with lock_not_available if somebody is at work on them.';
 alter function app_private.purge_deletion(uuid, uuid, regclass[]) owner to callboard_definer;
-revoke execute on function app_private.purge_deletion(uuid, uuid, regclass[]) from public;
 
 create or replace function app.purge_deleted(behind jsonb default null, at_most integer default 1000) returns jsonb
 language plpgsql volatile security definer
@@ -153,5 +151,4 @@ $$;
 comment on function app.purge_deleted(jsonb, integer) is
   'Deletes for good what was deleted longer ago than its organization keeps it; a part of it, about two seconds long: to go on, call it with next, until that is null. Says how many deletions with how many rows and how many organizations are gone, how many were busy, were kept because something refers to them, or failed, and why.';
 alter function app.purge_deleted(jsonb, integer) owner to callboard_definer;
-revoke execute on function app.purge_deleted(jsonb, integer) from public;
 grant execute on function app.purge_deleted(jsonb, integer) to callboard_worker;

@@ -43,7 +43,6 @@ end
 $$;
 comment on function app_private.retention_of(uuid) is 'What the API says of an organization''s retention.';
 alter function app_private.retention_of(uuid) owner to callboard_definer;
-revoke execute on function app_private.retention_of(uuid) from public;
 
 create or replace function app.read_retention() returns app.answer
 language plpgsql stable security definer
@@ -57,7 +56,6 @@ $$;
 comment on function app.read_retention() is
   'For how many days the organization''s deleted rows are kept, and whether a legal hold keeps them longer. PT403 without audit.read.';
 alter function app.read_retention() owner to callboard_definer;
-revoke execute on function app.read_retention() from public;
 grant execute on function app.read_retention() to callboard_api;
 
 create or replace function app.set_retention(days integer) returns app.answer
@@ -76,5 +74,4 @@ $$;
 comment on function app.set_retention(integer) is
   'Keeps the organization''s deleted rows for so many days, those in the bin too. PT403 without retention.manage, deletion_retentions_days_range.';
 alter function app.set_retention(integer) owner to callboard_definer;
-revoke execute on function app.set_retention(integer) from public;
 grant execute on function app.set_retention(integer) to callboard_api;

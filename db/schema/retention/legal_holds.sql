@@ -52,7 +52,6 @@ end
 $$;
 comment on function app_private.is_held(uuid) is 'Whether a legal hold keeps all that an organization has.';
 alter function app_private.is_held(uuid) owner to callboard_definer;
-revoke execute on function app_private.is_held(uuid) from public;
 
 create or replace view app.legal_hold_list with (security_invoker = true) as
   select h.organization_id, h.id, h.placed_at,
@@ -78,7 +77,6 @@ begin
 end
 $$;
 comment on function app.read_legal_hold(uuid) is 'A legal hold, released or not. PT403 without audit.read, PT404.';
-revoke execute on function app.read_legal_hold(uuid) from public;
 grant execute on function app.read_legal_hold(uuid) to callboard_api;
 
 create or replace function app_private.hold_organization(organization uuid, why text) returns uuid
@@ -96,7 +94,6 @@ end
 $$;
 comment on function app_private.hold_organization(uuid, text) is 'Places a hold on the organization of this transaction.';
 alter function app_private.hold_organization(uuid, text) owner to callboard_definer;
-revoke execute on function app_private.hold_organization(uuid, text) from public;
 
 create or replace function app.place_legal_hold(why text) returns app.answer
 language plpgsql volatile security definer
@@ -114,7 +111,6 @@ $$;
 comment on function app.place_legal_hold(text) is
   'Keeps all that the organization has from being deleted for good, for a reason. PT403 without retention.manage, legal_holds_reason_given.';
 alter function app.place_legal_hold(text) owner to callboard_definer;
-revoke execute on function app.place_legal_hold(text) from public;
 grant execute on function app.place_legal_hold(text) to callboard_api;
 
 create or replace function app.release_legal_hold(hold uuid) returns app.answer
@@ -143,7 +139,6 @@ $$;
 comment on function app.release_legal_hold(uuid) is
   'Ends a hold that a member has placed. PT403 without retention.manage, PT404, PT409 legal_hold_released, legal_hold_not_yours.';
 alter function app.release_legal_hold(uuid) owner to callboard_definer;
-revoke execute on function app.release_legal_hold(uuid) from public;
 grant execute on function app.release_legal_hold(uuid) to callboard_api;
 
 -- The same for a DBA, also of an organization that has been deleted. In the organization's context,
@@ -168,7 +163,6 @@ $$;
 comment on function app_private.place_legal_hold(text, text) is
   'Keeps all that an organization (by slug) has from being deleted for good, until a DBA releases it; for a reason, which its members read. Returns the hold''s id. PT404, legal_holds_reason_given.';
 alter function app_private.place_legal_hold(text, text) owner to callboard_definer;
-revoke execute on function app_private.place_legal_hold(text, text) from public;
 
 create or replace function app_private.release_legal_hold(hold uuid) returns void
 language plpgsql volatile security definer
@@ -187,4 +181,3 @@ end
 $$;
 comment on function app_private.release_legal_hold(uuid) is 'Ends a hold, whoever has placed it. PT404.';
 alter function app_private.release_legal_hold(uuid) owner to callboard_definer;
-revoke execute on function app_private.release_legal_hold(uuid) from public;

@@ -83,5 +83,4 @@ $$;
 comment on function app.purge_expired() is
   'Deletes ended sessions, old links, client events, sent mails and failed jobs after 90 days, counts of use after 800, spent refresh tokens after 30, idempotency keys after one. Returns how many of each.';
 alter function app.purge_expired() owner to callboard_definer;
-revoke execute on function app.purge_expired() from public;
 grant execute on function app.purge_expired() to callboard_worker;

@@ -105,7 +105,6 @@ begin
 end
 $$;
 comment on function app.read_deal(uuid) is 'A deal. PT403, PT404.';
-revoke execute on function app.read_deal(uuid) from public;
 grant execute on function app.read_deal(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_deal(show uuid, body jsonb) returns app.answer
@@ -127,7 +126,6 @@ begin
 end
 $$;
 comment on function app.create_deal(uuid, jsonb) is 'A new deal of a show. PT403 without finance.write, PT404, PT409 deals_one_per_show, settlement_final.';
-revoke execute on function app.create_deal(uuid, jsonb) from public;
 grant execute on function app.create_deal(uuid, jsonb) to callboard_api;
 
 create or replace function app.write_deal(deal uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -156,7 +154,6 @@ end
 $$;
 comment on function app.write_deal(uuid, jsonb, boolean, text) is
   'Changes a deal: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409 settlement_final, PT412.';
-revoke execute on function app.write_deal(uuid, jsonb, boolean, text) from public;
 grant execute on function app.write_deal(uuid, jsonb, boolean, text) to callboard_api;
 
 create or replace function app.delete_deal(deal uuid, if_match text default null) returns app.answer
@@ -170,7 +167,6 @@ end
 $$;
 comment on function app.delete_deal(uuid, text) is 'Deletes a deal until it is restored. PT403, PT404, PT409 settlement_final, PT412.';
 alter function app.delete_deal(uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_deal(uuid, text) from public;
 grant execute on function app.delete_deal(uuid, text) to callboard_api;
 
 create or replace function app.restore_deal(deal uuid) returns app.answer
@@ -185,5 +181,4 @@ end
 $$;
 comment on function app.restore_deal(uuid) is 'Brings a deleted deal back. PT403, PT404, PT409 deals_one_per_show, parent_deleted, settlement_final.';
 alter function app.restore_deal(uuid) owner to callboard_definer;
-revoke execute on function app.restore_deal(uuid) from public;
 grant execute on function app.restore_deal(uuid) to callboard_api;

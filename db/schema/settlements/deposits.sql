@@ -87,7 +87,6 @@ begin
 end
 $$;
 comment on function app.read_deposit(uuid) is 'A deposit. PT403, PT404.';
-revoke execute on function app.read_deposit(uuid) from public;
 grant execute on function app.read_deposit(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_deposit(show uuid, body jsonb) returns app.answer
@@ -108,7 +107,6 @@ begin
 end
 $$;
 comment on function app.create_deposit(uuid, jsonb) is 'A new deposit of a show. PT403 without finance.write, PT404, PT409 settlement_final.';
-revoke execute on function app.create_deposit(uuid, jsonb) from public;
 grant execute on function app.create_deposit(uuid, jsonb) to callboard_api;
 
 create or replace function app.write_deposit(deposit uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -136,7 +134,6 @@ end
 $$;
 comment on function app.write_deposit(uuid, jsonb, boolean, text) is
   'Changes a deposit: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409 settlement_final, PT412.';
-revoke execute on function app.write_deposit(uuid, jsonb, boolean, text) from public;
 grant execute on function app.write_deposit(uuid, jsonb, boolean, text) to callboard_api;
 
 create or replace function app.delete_deposit(deposit uuid, if_match text default null) returns app.answer
@@ -150,7 +147,6 @@ end
 $$;
 comment on function app.delete_deposit(uuid, text) is 'Deletes a deposit until it is restored. PT403, PT404, PT409 settlement_final, PT412.';
 alter function app.delete_deposit(uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_deposit(uuid, text) from public;
 grant execute on function app.delete_deposit(uuid, text) to callboard_api;
 
 create or replace function app.restore_deposit(deposit uuid) returns app.answer
@@ -165,5 +161,4 @@ end
 $$;
 comment on function app.restore_deposit(uuid) is 'Brings a deleted deposit back. PT403, PT404, PT409 parent_deleted, settlement_final.';
 alter function app.restore_deposit(uuid) owner to callboard_definer;
-revoke execute on function app.restore_deposit(uuid) from public;
 grant execute on function app.restore_deposit(uuid) to callboard_api;

@@ -35,7 +35,6 @@ set search_path = ''
 return sign(amount) * div(2 * abs(amount) * part + whole, 2 * whole);
 comment on function app.apportion(numeric, numeric, numeric) is
   'amount x part / whole as a whole number, half away from zero, for whole numbers of any size and a part that is not negative. Exact: a numeric quotient would be rounded to some digits first.';
-revoke execute on function app.apportion(numeric, numeric, numeric) from public;
 grant execute on function app.apportion(numeric, numeric, numeric) to callboard_api, callboard_definer;
 
 create or replace function app.settle(inputs jsonb) returns jsonb
@@ -101,7 +100,6 @@ end
 $$;
 comment on function app.settle(jsonb) is
   'The settlement of a deal, ticket tiers, costs and deposits, as app.settlement_inputs gives them: every line of it, in minor units. It reads nothing else, so what was recorded can be worked out again. PT422 settlement_out_of_range.';
-revoke execute on function app.settle(jsonb) from public;
 grant execute on function app.settle(jsonb) to callboard_api, callboard_definer;
 
 create or replace function app.settlement_inputs(show uuid) returns jsonb
@@ -137,7 +135,6 @@ begin
 end
 $$;
 comment on function app.settlement_inputs(uuid) is 'What a show is settled from, as it is now. PT409 settlement_needs_deal.';
-revoke execute on function app.settlement_inputs(uuid) from public;
 grant execute on function app.settlement_inputs(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.draft_settlement(show uuid) returns app.answer
@@ -154,5 +151,4 @@ begin
 end
 $$;
 comment on function app.draft_settlement(uuid) is 'What a settlement of the show would be now; nothing is recorded. PT403, PT404, PT409 settlement_needs_deal, PT422 settlement_out_of_range.';
-revoke execute on function app.draft_settlement(uuid) from public;
 grant execute on function app.draft_settlement(uuid) to callboard_api;

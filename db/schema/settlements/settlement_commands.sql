@@ -29,7 +29,6 @@ begin
 end
 $$;
 comment on function app.read_settlement(uuid) is 'A revision of a settlement. PT403, PT404.';
-revoke execute on function app.read_settlement(uuid) from public;
 grant execute on function app.read_settlement(uuid) to callboard_api, callboard_definer;
 
 create or replace function app_private.lock_show(show uuid) returns text
@@ -50,7 +49,6 @@ $$;
 comment on function app_private.lock_show(uuid) is
   'The status of a show, whose row is locked: what belongs to it is entered and changed before or after this transaction, not meanwhile. PT404.';
 alter function app_private.lock_show(uuid) owner to callboard_definer;
-revoke execute on function app_private.lock_show(uuid) from public;
 
 create or replace function app.record_settlement(show uuid, body jsonb) returns app.answer
 language plpgsql volatile security definer
@@ -87,7 +85,6 @@ $$;
 comment on function app.record_settlement(uuid, jsonb) is
   'Records what the settlement of a show is now, as its next revision. PT403, PT404, PT409 settlement_needs_deal, settlement_final, PT422 settlement_reason_needed, settlement_out_of_range.';
 alter function app.record_settlement(uuid, jsonb) owner to callboard_definer;
-revoke execute on function app.record_settlement(uuid, jsonb) from public;
 grant execute on function app.record_settlement(uuid, jsonb) to callboard_api;
 
 create or replace function app.finalize_settlement(settlement uuid) returns app.answer
@@ -125,7 +122,6 @@ $$;
 comment on function app.finalize_settlement(uuid) is
   'Makes a revision final and its show settled. PT403 without finance.close, PT404, PT409 settlement_final, settlement_show_not_played, settlement_outdated, settlement_estimated.';
 alter function app.finalize_settlement(uuid) owner to callboard_definer;
-revoke execute on function app.finalize_settlement(uuid) from public;
 grant execute on function app.finalize_settlement(uuid) to callboard_api;
 
 create or replace function app.reopen_settlement(show uuid, body jsonb) returns app.answer
@@ -152,5 +148,4 @@ $$;
 comment on function app.reopen_settlement(uuid, jsonb) is
   'Takes a settled show back to played, for a reason, which stands in the settlement that was final. PT403 without finance.close, PT404, PT409 show_not_settled.';
 alter function app.reopen_settlement(uuid, jsonb) owner to callboard_definer;
-revoke execute on function app.reopen_settlement(uuid, jsonb) from public;
 grant execute on function app.reopen_settlement(uuid, jsonb) to callboard_api;

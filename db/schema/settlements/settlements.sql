@@ -91,7 +91,6 @@ end
 $$;
 comment on function app_private.tg_settlements__200_unchanged() is
   'PT409 settlement_final, whoever asks: a revision is finalized once and reopened once, and nothing else of it ever changes.';
-revoke execute on function app_private.tg_settlements__200_unchanged() from public;
 
 drop trigger if exists _200_unchanged on app.settlements;
 create trigger _200_unchanged before update on app.settlements
@@ -114,7 +113,6 @@ end
 $$;
 comment on function app_private.tg_shows__400_settlement() is 'PT409 settlement_not_final for a show with a deal that is to be settled without a final settlement.';
 alter function app_private.tg_shows__400_settlement() owner to callboard_definer;
-revoke execute on function app_private.tg_shows__400_settlement() from public;
 
 drop trigger if exists _400_settlement on app.shows;
 create trigger _400_settlement before update on app.shows

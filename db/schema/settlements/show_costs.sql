@@ -90,7 +90,6 @@ begin
 end
 $$;
 comment on function app.read_show_cost(uuid) is 'A cost. PT403, PT404.';
-revoke execute on function app.read_show_cost(uuid) from public;
 grant execute on function app.read_show_cost(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_show_cost(show uuid, body jsonb) returns app.answer
@@ -111,7 +110,6 @@ begin
 end
 $$;
 comment on function app.create_show_cost(uuid, jsonb) is 'A new cost of a show. PT403 without finance.write, PT404, PT409 settlement_final.';
-revoke execute on function app.create_show_cost(uuid, jsonb) from public;
 grant execute on function app.create_show_cost(uuid, jsonb) to callboard_api;
 
 create or replace function app.write_show_cost(cost uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -139,7 +137,6 @@ end
 $$;
 comment on function app.write_show_cost(uuid, jsonb, boolean, text) is
   'Changes a cost: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409 settlement_final, PT412.';
-revoke execute on function app.write_show_cost(uuid, jsonb, boolean, text) from public;
 grant execute on function app.write_show_cost(uuid, jsonb, boolean, text) to callboard_api;
 
 create or replace function app.delete_show_cost(cost uuid, if_match text default null) returns app.answer
@@ -153,7 +150,6 @@ end
 $$;
 comment on function app.delete_show_cost(uuid, text) is 'Deletes a cost until it is restored. PT403, PT404, PT409 settlement_final, PT412.';
 alter function app.delete_show_cost(uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_show_cost(uuid, text) from public;
 grant execute on function app.delete_show_cost(uuid, text) to callboard_api;
 
 create or replace function app.restore_show_cost(cost uuid) returns app.answer
@@ -168,5 +164,4 @@ end
 $$;
 comment on function app.restore_show_cost(uuid) is 'Brings a deleted cost back. PT403, PT404, PT409 parent_deleted, settlement_final.';
 alter function app.restore_show_cost(uuid) owner to callboard_definer;
-revoke execute on function app.restore_show_cost(uuid) from public;
 grant execute on function app.restore_show_cost(uuid) to callboard_api;

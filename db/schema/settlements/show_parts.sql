@@ -13,7 +13,6 @@ begin
 end
 $$;
 comment on function app.require_show(uuid) is 'The id of a show that the member may see. PT404.';
-revoke execute on function app.require_show(uuid) from public;
 grant execute on function app.require_show(uuid) to callboard_api, callboard_definer;
 
 create or replace function app_private.require_unsettled(organization uuid, show uuid, is_new boolean) returns void
@@ -38,7 +37,6 @@ $$;
 comment on function app_private.require_unsettled(uuid, uuid, boolean) is
   'PT404 if there is no such show, PT409 settlement_final if it is settled; for what is new PT409 parent_deleted if it is deleted.';
 alter function app_private.require_unsettled(uuid, uuid, boolean) owner to callboard_definer;
-revoke execute on function app_private.require_unsettled(uuid, uuid, boolean) from public;
 
 create or replace function app_private.tg__200_unsettled() returns trigger
 language plpgsql security definer
@@ -52,7 +50,6 @@ $$;
 comment on function app_private.tg__200_unsettled() is
   'Before a row of a show is entered or changed: see app_private.require_unsettled. The marks of a deletion are not for it, because they come with those of the show.';
 alter function app_private.tg__200_unsettled() owner to callboard_definer;
-revoke execute on function app_private.tg__200_unsettled() from public;
 
 create or replace function app_private.delete_part(target regclass, id uuid, if_match text) returns app.answer
 language plpgsql volatile
@@ -72,7 +69,6 @@ $$;
 comment on function app_private.delete_part(regclass, uuid, text) is
   'The command behind every DELETE of a row that counts in a settlement. PT404, PT403, PT412, PT409 settlement_final.';
 alter function app_private.delete_part(regclass, uuid, text) owner to callboard_definer;
-revoke execute on function app_private.delete_part(regclass, uuid, text) from public;
 
 create or replace function app_private.restore_part(target regclass, id uuid) returns void
 language plpgsql volatile
@@ -90,4 +86,3 @@ $$;
 comment on function app_private.restore_part(regclass, uuid) is
   'The command behind every restore of a row that counts in a settlement. PT404, PT403, PT409 parent_deleted, settlement_final.';
 alter function app_private.restore_part(regclass, uuid) owner to callboard_definer;
-revoke execute on function app_private.restore_part(regclass, uuid) from public;

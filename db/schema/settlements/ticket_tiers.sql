@@ -96,7 +96,6 @@ begin
 end
 $$;
 comment on function app.read_ticket_tier(uuid) is 'A ticket tier. PT403, PT404.';
-revoke execute on function app.read_ticket_tier(uuid) from public;
 grant execute on function app.read_ticket_tier(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_ticket_tier(show uuid, body jsonb) returns app.answer
@@ -117,7 +116,6 @@ begin
 end
 $$;
 comment on function app.create_ticket_tier(uuid, jsonb) is 'A new ticket tier of a show. PT403 without finance.write, PT404, PT409 settlement_final.';
-revoke execute on function app.create_ticket_tier(uuid, jsonb) from public;
 grant execute on function app.create_ticket_tier(uuid, jsonb) to callboard_api;
 
 create or replace function app.write_ticket_tier(tier uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -145,7 +143,6 @@ end
 $$;
 comment on function app.write_ticket_tier(uuid, jsonb, boolean, text) is
   'Changes a ticket tier: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409 settlement_final, PT412.';
-revoke execute on function app.write_ticket_tier(uuid, jsonb, boolean, text) from public;
 grant execute on function app.write_ticket_tier(uuid, jsonb, boolean, text) to callboard_api;
 
 create or replace function app.delete_ticket_tier(tier uuid, if_match text default null) returns app.answer
@@ -159,7 +156,6 @@ end
 $$;
 comment on function app.delete_ticket_tier(uuid, text) is 'Deletes a ticket tier until it is restored. PT403, PT404, PT409 settlement_final, PT412.';
 alter function app.delete_ticket_tier(uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_ticket_tier(uuid, text) from public;
 grant execute on function app.delete_ticket_tier(uuid, text) to callboard_api;
 
 create or replace function app.restore_ticket_tier(tier uuid) returns app.answer
@@ -174,5 +170,4 @@ end
 $$;
 comment on function app.restore_ticket_tier(uuid) is 'Brings a deleted ticket tier back. PT403, PT404, PT409 parent_deleted, settlement_final.';
 alter function app.restore_ticket_tier(uuid) owner to callboard_definer;
-revoke execute on function app.restore_ticket_tier(uuid) from public;
 grant execute on function app.restore_ticket_tier(uuid) to callboard_api;

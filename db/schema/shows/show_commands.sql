@@ -42,7 +42,6 @@ end
 $$;
 comment on function app.search_shows(text) is 'Ids of the organization''s shows whose title and artist, or venue and city, contain the text in any case.';
 alter function app.search_shows(text) owner to callboard_definer;
-revoke execute on function app.search_shows(text) from public;
 grant execute on function app.search_shows(text) to callboard_api;
 
 create or replace function app.read_show(show uuid) returns app.answer
@@ -61,7 +60,6 @@ begin
 end
 $$;
 comment on function app.read_show(uuid) is 'A show. PT404.';
-revoke execute on function app.read_show(uuid) from public;
 grant execute on function app.read_show(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_show(body jsonb) returns app.answer
@@ -82,7 +80,6 @@ begin
 end
 $$;
 comment on function app.create_show(jsonb) is 'A new show. PT403 without shows.write, PT409 shows_venue_exists.';
-revoke execute on function app.create_show(jsonb) from public;
 grant execute on function app.create_show(jsonb) to callboard_api;
 
 create or replace function app.write_show(show uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -110,7 +107,6 @@ end
 $$;
 comment on function app.write_show(uuid, jsonb, boolean, text) is
   'Changes a show: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409, PT412.';
-revoke execute on function app.write_show(uuid, jsonb, boolean, text) from public;
 grant execute on function app.write_show(uuid, jsonb, boolean, text) to callboard_api;
 
 create or replace function app.delete_show(show uuid, if_match text default null) returns app.answer
@@ -124,7 +120,6 @@ end
 $$;
 comment on function app.delete_show(uuid, text) is 'Deletes a show until it is restored. PT403, PT404, PT412.';
 alter function app.delete_show(uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_show(uuid, text) from public;
 grant execute on function app.delete_show(uuid, text) to callboard_api;
 
 create or replace function app.restore_show(show uuid) returns app.answer
@@ -139,5 +134,4 @@ end
 $$;
 comment on function app.restore_show(uuid) is 'Brings a deleted show back. PT403, PT404, PT409 parent_deleted.';
 alter function app.restore_show(uuid) owner to callboard_definer;
-revoke execute on function app.restore_show(uuid) from public;
 grant execute on function app.restore_show(uuid) to callboard_api;

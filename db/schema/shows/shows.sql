@@ -135,7 +135,6 @@ begin
 end
 $$;
 comment on function app_private.tg_shows__200_status() is 'PT409 show_status_transition for a change that app.show_status_transitions does not list.';
-revoke execute on function app_private.tg_shows__200_status() from public;
 
 drop trigger if exists _100_timestamps on app.shows;
 create trigger _100_timestamps before update on app.shows
@@ -161,7 +160,6 @@ end
 $$;
 comment on function app_private.tg_shows__300_venue() is 'PT409 shows_venue_exists for a venue that is not there, is deleted or is another organization''s.';
 alter function app_private.tg_shows__300_venue() owner to callboard_definer;
-revoke execute on function app_private.tg_shows__300_venue() from public;
 
 drop trigger if exists _300_venue_insert on app.shows;
 create trigger _300_venue_insert before insert on app.shows

@@ -82,7 +82,6 @@ begin
 end
 $$;
 comment on function app.read_venue(uuid) is 'A venue. PT404.';
-revoke execute on function app.read_venue(uuid) from public;
 grant execute on function app.read_venue(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_venue(body jsonb) returns app.answer
@@ -101,7 +100,6 @@ begin
 end
 $$;
 comment on function app.create_venue(jsonb) is 'A new venue. PT403 without shows.write.';
-revoke execute on function app.create_venue(jsonb) from public;
 grant execute on function app.create_venue(jsonb) to callboard_api;
 
 create or replace function app.write_venue(venue uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -128,7 +126,6 @@ end
 $$;
 comment on function app.write_venue(uuid, jsonb, boolean, text) is
   'Changes a venue: the columns in the body or, with replaces, all of them (absent ones become null). PT403, PT404, PT412.';
-revoke execute on function app.write_venue(uuid, jsonb, boolean, text) from public;
 grant execute on function app.write_venue(uuid, jsonb, boolean, text) to callboard_api;
 
 create or replace function app.delete_venue(venue uuid, if_match text default null) returns app.answer
@@ -142,7 +139,6 @@ end
 $$;
 comment on function app.delete_venue(uuid, text) is 'Deletes a venue that no show uses. PT403, PT404, PT409 shows_venue_exists, PT412.';
 alter function app.delete_venue(uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_venue(uuid, text) from public;
 grant execute on function app.delete_venue(uuid, text) to callboard_api;
 
 create or replace function app.restore_venue(venue uuid) returns app.answer
@@ -157,5 +153,4 @@ end
 $$;
 comment on function app.restore_venue(uuid) is 'Brings a deleted venue back. PT403, PT404.';
 alter function app.restore_venue(uuid) owner to callboard_definer;
-revoke execute on function app.restore_venue(uuid) from public;
 grant execute on function app.restore_venue(uuid) to callboard_api;

@@ -51,7 +51,6 @@ $$;
 comment on function app_private.grant_support(text, text, timestamptz, text, boolean) is
   'Lets somebody (by address) into an organization (by slug; all without one) as a superadmin, for a reason, until then. Returns the grant''s id. PT404, support_grants_reason_given, support_grants_expires_later.';
 alter function app_private.grant_support(text, text, timestamptz, text, boolean) owner to callboard_definer;
-revoke execute on function app_private.grant_support(text, text, timestamptz, text, boolean) from public;
 
 create or replace function app_private.revoke_support(the_grant uuid) returns void
 language plpgsql volatile security definer
@@ -69,7 +68,6 @@ end
 $$;
 comment on function app_private.revoke_support(uuid) is 'Ends a grant: the next request with it is refused. PT404.';
 alter function app_private.revoke_support(uuid) owner to callboard_definer;
-revoke execute on function app_private.revoke_support(uuid) from public;
 
 create or replace function app_private.live_support_grant(of_user uuid, of_organization uuid) returns app_private.support_grants
 language plpgsql stable
@@ -92,7 +90,6 @@ $$;
 comment on function app_private.live_support_grant(uuid, uuid) is
   'The grant by which a user may look into an organization, or with null, into all. PT403 support_grant_needed.';
 alter function app_private.live_support_grant(uuid, uuid) owner to callboard_definer;
-revoke execute on function app_private.live_support_grant(uuid, uuid) from public;
 
 create or replace function app.use_support(session_secret text, organization uuid, what text, request_id text, ip inet) returns void
 language plpgsql volatile security definer
@@ -111,7 +108,6 @@ $$;
 comment on function app.use_support(text, uuid, text, text, inet) is
   'Says in the log of an organization (or with null, in nobody''s) that a superadmin is about to do something. In a transaction of its own, committed before. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
 alter function app.use_support(text, uuid, text, text, inet) owner to callboard_definer;
-revoke execute on function app.use_support(text, uuid, text, text, inet) from public;
 grant execute on function app.use_support(text, uuid, text, text, inet) to callboard_support;
 
 create or replace function app.enter_support(session_secret text, organization uuid, request_id text, ip inet) returns void
@@ -132,7 +128,6 @@ $$;
 comment on function app.enter_support(text, uuid, text, inet) is
   'Opens this transaction for a superadmin: in an organization with all that there is to read, and to write if the grant says so. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
 alter function app.enter_support(text, uuid, text, inet) owner to callboard_definer;
-revoke execute on function app.enter_support(text, uuid, text, inet) from public;
 grant execute on function app.enter_support(text, uuid, text, inet) to callboard_support;
 
 create or replace function app.support_token(session_secret text, organization uuid) returns app.answer
@@ -150,7 +145,6 @@ end
 $$;
 comment on function app.support_token(text, uuid) is 'What the access token of a superadmin says. PT401, PT403 support_grant_needed.';
 alter function app.support_token(text, uuid) owner to callboard_definer;
-revoke execute on function app.support_token(text, uuid) from public;
 grant execute on function app.support_token(text, uuid) to callboard_support;
 
 create or replace function app.support_organization(session_secret text, slug text) returns uuid
@@ -169,7 +163,6 @@ end
 $$;
 comment on function app.support_organization(text, text) is 'The organization with a slug, for a superadmin who may look into it. PT401, PT403 support_grant_needed.';
 alter function app.support_organization(text, text) owner to callboard_definer;
-revoke execute on function app.support_organization(text, text) from public;
 grant execute on function app.support_organization(text, text) to callboard_support;
 
 create or replace function app.list_all_organizations(matching text, after text, how_many integer) returns app.answer
@@ -206,5 +199,4 @@ $$;
 comment on function app.list_all_organizations(text, text, integer) is
   'For a superadmin with a grant for all organizations: a page of them by name, deleted ones too. PT400 invalid_cursor, PT403 support_grant_needed.';
 alter function app.list_all_organizations(text, text, integer) owner to callboard_definer;
-revoke execute on function app.list_all_organizations(text, text, integer) from public;
 grant execute on function app.list_all_organizations(text, text, integer) to callboard_support;
