@@ -1,7 +1,9 @@
 --!include foundation/schemas.sql
+--!include foundation/policies.sql
 --!include foundation/helpers.sql
 --!include foundation/context.sql
 --!include organizations/permissions.sql
+--!include foundation/tables.sql
 --!include audit/event_log.sql
 --!include audit/event_triggers.sql
 --!include audit/event_partitions.sql

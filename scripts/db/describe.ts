@@ -18,19 +18,21 @@ export async function describe(sql: TransactionSql): Promise<string[]> {
 
 /** Tables whose rows belong to the schema: no organization's, and commented as "Reference: …". */
 async function referenceRows(sql: TransactionSql) {
-  const tables = await sql<{ name: string }[]>`
-    select c.relname as name
-    from pg_class c
-    where c.relnamespace = to_regnamespace('app') and c.relkind in ('r', 'p') and not c.relispartition
+  const tables = await sql<{ schema: string; name: string }[]>`
+    select n.nspname as schema, c.relname as name
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname in ('app', 'app_private') and c.relkind in ('r', 'p') and not c.relispartition
       and obj_description(c.oid, 'pg_class') like 'Reference:%'
       and not exists (
         select from pg_attribute a
         where a.attrelid = c.oid and a.attname = 'organization_id' and not a.attisdropped)
-    order by 1`
+    order by 1, 2`
   const lines: string[] = []
-  for (const { name } of tables) {
-    const rows = await sql<{ row: string }[]>`select to_jsonb(t)::text as row from app.${sql(name)} t`
-    lines.push(...rows.map(({ row }) => `row of app.${name}: ${row}`))
+  for (const { schema, name } of tables) {
+    const rows = await sql<
+      { row: string }[]
+    >`select to_jsonb(t)::text as row from ${sql(schema)}.${sql(name)} t`
+    lines.push(...rows.map(({ row }) => `row of ${schema}.${name}: ${row}`))
   }
   return lines
 }

@@ -89,6 +89,25 @@ export const rules: Rule[] = [
     broken: `create policy select_everybody on app.shows for select to callboard_api using (status = 'confirmed')`,
   },
   {
+    rule: 'the permission of a policy is noted in app_private.table_permissions, and none is noted without a policy',
+    offenders: `
+      select format('%s on %s: %s, noted %s', coalesce(p.command, n.command), coalesce(p.reloid, n.on_table)::regclass, p.permission, n.permission) as name
+      from (select reloid, split_part(polname, '_', 1) as command, c.command as for_command, substring(condition from 'app\\.org_if\\(''([^'']*)''') as permission
+        from policies join ${commands} on c.letter::"char" = polcmd where condition ~ 'app\\.org_if\\(' and on_table <> 'app.users') p
+      full join app_private.table_permissions n on n.on_table = p.reloid and n.command = p.command
+      where (p.permission, p.for_command) is distinct from (n.permission, n.command)`,
+    broken: `alter policy delete_member on app.shows using (organization_id = (select app.org_if('shows.write')))`,
+  },
+  {
+    rule: 'a table that the commands for any row may be told lets the API itself write what they write',
+    offenders: `
+      select name from app_private.resources r
+      where not has_any_column_privilege('callboard_api', 'app.' || quote_ident(name), 'insert')
+        or not has_any_column_privilege('callboard_api', 'app.' || quote_ident(name), 'update')
+        or not exists (select from app_private.table_permissions n where n.on_table = ('app.' || quote_ident(name))::regclass and n.command = 'delete')`,
+    broken: `insert into app_private.resources (name, noun, fields, path) values ('memberships', 'member', 'member_rows', '/api/users')`,
+  },
+  {
     rule: 'no policy reads a setting itself',
     offenders: `select name from policies where condition ~ 'current_setting'`,
     broken: `create policy select_setting on app.shows for select to callboard_api using (organization_id::text = current_setting('app.current_org'))`,

@@ -230,6 +230,8 @@ export const shared = [
   'app.currencies',
   'app.finance_record_status_transitions',
   'app_private.context_keys',
+  'app_private.table_permissions',
+  'app_private.resources',
   'app_private.sealing',
   'app_private.use_batches',
   'analytics_private.rollups',

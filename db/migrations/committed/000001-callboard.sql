@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:85b66c06921a23923be78217c4b65f2915c43d57
+--! Hash: sha1:05fffe63c0cde6e679d15fe1cbbc7615a85ad844
 --! Message: callboard
 
 --! Included foundation/schemas.sql
@@ -49,6 +49,103 @@ comment on collation app.people is 'How people sort: by letter before accent and
 create extension if not exists pg_trgm with schema app_private;
 create extension if not exists btree_gin with schema app_private;
 --! EndIncluded foundation/schemas.sql
+--! Included foundation/policies.sql
+-- What tables have in common, each in one call that can be repeated. A call changes only what is not yet as it says:
+-- CREATE POLICY, DROP POLICY and ENABLE ROW LEVEL SECURITY would lock out everybody even if nothing changes.
+
+create or replace function app_private.force_rls(target regclass) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  if not (select c.relrowsecurity and c.relforcerowsecurity from pg_catalog.pg_class c where c.oid = target) then
+    execute format('alter table %s enable row level security, force row level security', target);
+  end if;
+end
+$$;
+comment on function app_private.force_rls(regclass) is 'Row-level security for everybody, the owner of the table included.';
+
+-- What PostgreSQL prints for a policy, without what it adds to the text that was written.
+create or replace function app_private.plain_condition(condition text) returns text
+language sql immutable parallel safe
+set search_path = ''
+return replace(replace(replace(regexp_replace(condition, ' AS \w+|::text|\s', '', 'g'), 'SELECT', 'select'), 'AND', 'and'), 'OR', 'or');
+comment on function app_private.plain_condition(text) is 'A condition without blanks, casts to text and names of columns: to tell whether two are the same.';
+
+create or replace function app_private.set_policy(target regclass, policy text, who text, condition text, command text default null) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  -- The name of a policy begins with its command.
+  for_command text := coalesce(command, split_part(policy, '_', 1));
+  present pg_catalog.pg_policy;
+begin
+  select * into present from pg_catalog.pg_policy p where p.polrelid = target and p.polname = policy;
+  if present.polcmd = (case for_command when 'select' then 'r' when 'insert' then 'a' when 'update' then 'w' when 'delete' then 'd' else '*' end)::"char"
+    and present.polpermissive
+    and array(select unnest(present.polroles) order by 1) = array(select r::regrole::oid from regexp_split_to_table(who, ', *') r order by 1)
+    and app_private.plain_condition(concat_ws(' and ', pg_get_expr(present.polqual, target), pg_get_expr(present.polwithcheck, target)))
+      in (app_private.plain_condition(condition), app_private.plain_condition('(' || condition || ')')) then
+    return;
+  end if;
+  if present.oid is not null then
+    execute format('drop policy %I on %s', policy, target);
+  end if;
+  execute format('create policy %I on %s for %s to %s %s (%s)', policy, target, for_command, who,
+    case for_command when 'insert' then 'with check' else 'using' end, condition);
+end
+$$;
+comment on function app_private.set_policy(regclass, text, text, text, text) is
+  'Makes a policy, named <command>_<who>, or changes it into what is said here. A condition written in another way than PostgreSQL prints it is only made again.';
+
+create or replace function app_private.reference_table(target regclass) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform app_private.force_rls(target);
+  perform app_private.set_policy(target, 'select_all', 'callboard_api, callboard_definer', 'true');
+  perform app_private.set_policy(target, 'all_owner', 'callboard_owner', 'true');
+  execute format('grant select on %s to callboard_api, callboard_definer', target);
+end
+$$;
+comment on function app_private.reference_table(regclass) is 'A table with rows of the schema, the same for every organization: everybody reads it, and only a migration writes it.';
+
+create or replace function app_private.definer_table(target regclass, commands text default 'select, insert, update, delete') returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform app_private.force_rls(target);
+  perform app_private.set_policy(target, 'all_definer', 'callboard_definer', 'true');
+  execute format('grant %s on %s to callboard_definer', commands, target);
+end
+$$;
+comment on function app_private.definer_table(regclass, text) is 'A table for functions of the definer, which see all of its rows and do with them what the commands say.';
+
+create or replace function app_private.hide_statistics(target regclass, known text[] default '{}') returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  secret text;
+begin
+  for secret in
+    select a.attname from pg_catalog.pg_attribute a
+    where a.attrelid = target and a.attnum > 0 and not a.attisdropped and a.attstattarget is distinct from 0
+      and a.atttypid not in ('uuid'::regtype, 'boolean'::regtype, 'date'::regtype, 'time'::regtype, 'timestamptz'::regtype, 'bytea'::regtype)
+      -- One of a few values that everybody knows.
+      and a.attname not in ('status', 'country', 'currency', 'base_currency', 'payment_status', 'time_zone', 'version')
+      and a.attname <> all (known)
+  loop
+    execute format('alter table %s alter column %I set statistics 0', target, secret);
+  end loop;
+end
+$$;
+comment on function app_private.hide_statistics(regclass, text[]) is
+  'Keeps the planner from learning the texts and numbers that only one organization knows: EXPLAIN would tell them to anybody. known: columns with a few values that everybody knows.';
+--! EndIncluded foundation/policies.sql
 --! Included foundation/helpers.sql
 -- Small functions that know nothing of tenants.
 
@@ -62,7 +159,6 @@ return encode(
   'hex')::uuid;
 comment on function app.uuid_v7() is
   'A new UUID version 7 (RFC 9562): 48 bits of Unix milliseconds, then random bits. Keys made together lie together in the index.';
-revoke execute on function app.uuid_v7() from public;
 grant execute on function app.uuid_v7() to callboard_api, callboard_definer;
 
 create or replace function app_private.random_token() returns text
@@ -71,7 +167,6 @@ set search_path = ''
 return replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
 comment on function app_private.random_token() is
   'A secret of 64 hexadecimal digits (244 random bits) for a link in a mail.';
-revoke execute on function app_private.random_token() from public;
 grant execute on function app_private.random_token() to callboard_definer;
 
 create or replace function app_private.digest(secret text) returns bytea
@@ -79,7 +174,6 @@ language sql stable strict parallel safe
 return sha256(convert_to(secret, 'UTF8'));
 comment on function app_private.digest(text) is
   'What is stored of a random secret: its SHA-256. Enough for 200 random bits; never used for passwords.';
-revoke execute on function app_private.digest(text) from public;
 grant execute on function app_private.digest(text) to callboard_definer;
 
 create or replace function app.is_time_zone(name text) returns boolean
@@ -95,7 +189,6 @@ exception when invalid_parameter_value then
 end
 $$;
 comment on function app.is_time_zone(text) is 'True for a name of the IANA time zone database, such as Europe/Berlin.';
-revoke execute on function app.is_time_zone(text) from public;
 grant execute on function app.is_time_zone(text) to callboard_api, callboard_definer;
 
 create or replace function app_private.tg__100_timestamps() returns trigger
@@ -110,7 +203,6 @@ end
 $$;
 comment on function app_private.tg__100_timestamps() is
   'Before update: moves updated_at and counts version, which is the ETag.';
-revoke execute on function app_private.tg__100_timestamps() from public;
 
 create or replace function app.refuse(status integer, problem text, detail text default null) returns void
 language plpgsql volatile
@@ -122,7 +214,6 @@ end
 $$;
 comment on function app.refuse(integer, text, text) is
   'Raises a problem: HTTP status, its name (see src/http/problems.ts, which has a sentence for each) and what more there is to say in this case.';
-revoke execute on function app.refuse(integer, text, text) from public;
 grant execute on function app.refuse(integer, text, text) to callboard_api, callboard_definer;
 
 -- What a function for a route returns; the API sends `body` as it is.
@@ -142,14 +233,12 @@ set search_path = ''
 return (status, json_build_object('problem', problem, 'detail', coalesce(detail, '')), null, null)::app.answer;
 comment on function app.refusal(integer, text, text) is
   'A refusal as an answer, for one that must be committed: raising it with app.refuse would undo what was written.';
-revoke execute on function app.refusal(integer, text, text) from public;
 grant execute on function app.refusal(integer, text, text) to callboard_definer;
 
 create or replace function app.etag(version integer) returns text
 language sql immutable parallel safe
 return '"' || version::text || '"';
 comment on function app.etag(integer) is 'The ETag of a row version (RFC 9110, strong).';
-revoke execute on function app.etag(integer) from public;
 grant execute on function app.etag(integer) to callboard_api, callboard_definer;
 
 create or replace function app.matches(version integer, if_match text) returns boolean
@@ -157,7 +246,6 @@ language sql immutable parallel safe
 return if_match is null or if_match = '*'
   or app.etag(version) = any (string_to_array(replace(if_match, ' ', ''), ','));
 comment on function app.matches(integer, text) is 'Whether an If-Match header (a list of ETags, * or null) allows this version.';
-revoke execute on function app.matches(integer, text) from public;
 grant execute on function app.matches(integer, text) to callboard_api, callboard_definer;
 
 create or replace function app.in_bin(body json, deleted_at timestamptz, deleted_by uuid) returns json
@@ -165,7 +253,6 @@ language sql stable parallel safe
 return case when deleted_at is null then body
   else (body::jsonb || jsonb_build_object('deleted_at', deleted_at, 'deleted_by', deleted_by))::json end;
 comment on function app.in_bin(json, timestamptz, uuid) is 'The JSON of a row, and if it is in the bin also since when and who put it there.';
-revoke execute on function app.in_bin(json, timestamptz, uuid) from public;
 grant execute on function app.in_bin(json, timestamptz, uuid) to callboard_api, callboard_definer;
 
 create or replace function app.check_version(version integer, if_match text) returns void
@@ -182,7 +269,6 @@ end
 $$;
 comment on function app.check_version(integer, text) is
   'PT404 not_found if there is no version (the row is not visible), PT412 version_mismatch if If-Match does not allow it.';
-revoke execute on function app.check_version(integer, text) from public;
 grant execute on function app.check_version(integer, text) to callboard_api, callboard_definer;
 --! EndIncluded foundation/helpers.sql
 --! Included foundation/context.sql
@@ -199,12 +285,9 @@ create table if not exists app_private.context_keys (
   inner_key bytea not null,
   outer_key bytea not null
 );
-alter table app_private.context_keys enable row level security;
-alter table app_private.context_keys force row level security;
-drop policy if exists select_definer on app_private.context_keys;
-create policy select_definer on app_private.context_keys for select to callboard_definer using (true);
-drop policy if exists insert_owner on app_private.context_keys;
-create policy insert_owner on app_private.context_keys for insert to callboard_owner with check (true);
+select app_private.force_rls('app_private.context_keys');
+select app_private.set_policy('app_private.context_keys', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app_private.context_keys', 'insert_owner', 'callboard_owner', 'true');
 grant select on app_private.context_keys to callboard_definer;
 comment on table app_private.context_keys is 'The two random keys that sign a request''s context. Replace the row to invalidate nothing but transactions in flight.';
 
@@ -220,7 +303,6 @@ language sql immutable parallel safe
 return sha256(key.outer_key || sha256(key.inner_key || message));
 comment on function app_private.hash_with(app_private.context_keys, bytea) is 'A message authentication code under this pair of keys (32 bytes).';
 alter function app_private.hash_with(app_private.context_keys, bytea) owner to callboard_definer;
-revoke execute on function app_private.hash_with(app_private.context_keys, bytea) from public;
 
 create or replace function app_private.keyed_hash(message bytea) returns bytea
 language plpgsql stable parallel safe security definer
@@ -232,7 +314,6 @@ end
 $$;
 comment on function app_private.keyed_hash(bytea) is 'A message authentication code under the database''s own key (32 bytes).';
 alter function app_private.keyed_hash(bytea) owner to callboard_definer;
-revoke execute on function app_private.keyed_hash(bytea) from public;
 
 -- A parallel worker is another backend, where no signature is right. So what asks for the context is
 -- PARALLEL RESTRICTED: the leader finds it once, and (select …) hands the value to the workers.
@@ -258,7 +339,6 @@ end
 $$;
 comment on function app_private.context_signature() is 'The signature that the present settings would have in this transaction.';
 alter function app_private.context_signature() owner to callboard_definer;
-revoke execute on function app_private.context_signature() from public;
 
 create or replace function app_private.set_context(
   user_id uuid, session_id uuid, organization_id uuid default null, role text default null, permissions text[] default '{}',
@@ -285,14 +365,12 @@ $$;
 comment on function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) is
   'Sets and signs the context of this transaction. Only for definer functions that have checked who asks.';
 alter function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) owner to callboard_definer;
-revoke execute on function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) from public;
 
 create or replace function app_private.is_genuine() returns boolean
 language sql stable parallel restricted
 return current_setting('app.signature', true) is not distinct from app_private.context_signature();
 comment on function app_private.is_genuine() is 'Whether the settings of this transaction are those that were signed.';
 alter function app_private.is_genuine() owner to callboard_definer;
-revoke execute on function app_private.is_genuine() from public;
 
 create or replace function app_private.change_context(
   user_id uuid, session_id uuid, organization_id uuid, role text default null, permissions text[] default '{}'
@@ -313,7 +391,6 @@ $$;
 comment on function app_private.change_context(uuid, uuid, uuid, text, text[]) is
   'As set_context, in the middle of a request: its id and address stay. Only for definer functions that have checked who asks.';
 alter function app_private.change_context(uuid, uuid, uuid, text, text[]) owner to callboard_definer;
-revoke execute on function app_private.change_context(uuid, uuid, uuid, text, text[]) from public;
 
 create or replace function app.introduce(request_id text, ip inet) returns void
 language plpgsql volatile security definer
@@ -327,7 +404,6 @@ $$;
 comment on function app.introduce(text, inet) is
   'Opens this transaction for somebody who has not signed in: says only which request it is and where it came from.';
 alter function app.introduce(text, inet) owner to callboard_definer;
-revoke execute on function app.introduce(text, inet) from public;
 grant execute on function app.introduce(text, inet) to callboard_api;
 
 -- After a transaction that set it, a setting is '' and not NULL, hence nullif everywhere.
@@ -346,7 +422,6 @@ end
 $$;
 comment on function app.current_org() is 'The organization of this transaction, or NULL without a genuine context.';
 alter function app.current_org() owner to callboard_definer;
-revoke execute on function app.current_org() from public;
 grant execute on function app.current_org() to callboard_api;
 
 create or replace function app.current_user_id() returns uuid
@@ -364,7 +439,6 @@ end
 $$;
 comment on function app.current_user_id() is 'The user of this transaction, or NULL without a genuine context.';
 alter function app.current_user_id() owner to callboard_definer;
-revoke execute on function app.current_user_id() from public;
 grant execute on function app.current_user_id() to callboard_api;
 
 create or replace function app.current_session_id() returns uuid
@@ -377,7 +451,6 @@ end
 $$;
 comment on function app.current_session_id() is 'The session of this transaction, or NULL without a genuine context.';
 alter function app.current_session_id() owner to callboard_definer;
-revoke execute on function app.current_session_id() from public;
 grant execute on function app.current_session_id() to callboard_api;
 
 -- Says nothing of whether it is true: for who has asked for the organization in the same statement.
@@ -386,7 +459,6 @@ language sql stable parallel restricted
 return coalesce(strpos(current_setting('app.permissions', true), ' ' || permission || ' ') > 0, false);
 comment on function app_private.is_claimed(text) is 'Whether the settings name this permission; whether they are genuine, app.org_if and app.current_org know.';
 alter function app_private.is_claimed(text) owner to callboard_definer;
-revoke execute on function app_private.is_claimed(text) from public;
 
 create or replace function app.org_if(permission text) returns uuid
 language plpgsql stable parallel restricted security definer
@@ -404,14 +476,12 @@ $$;
 comment on function app.org_if(text) is
   'The organization of this transaction if its member holds the permission, else NULL. A policy compares organization_id with it: permission and tenant are one condition.';
 alter function app.org_if(text) owner to callboard_definer;
-revoke execute on function app.org_if(text) from public;
 grant execute on function app.org_if(text) to callboard_api;
 
 create or replace function app.has_permission(permission text) returns boolean
 language sql stable parallel restricted
 return app.org_if(permission) is not null;
 comment on function app.has_permission(text) is 'Whether the member of this transaction holds the permission.';
-revoke execute on function app.has_permission(text) from public;
 grant execute on function app.has_permission(text) to callboard_api, callboard_definer;
 
 create or replace function app.require(permission text) returns uuid
@@ -429,7 +499,6 @@ begin
 end
 $$;
 comment on function app.require(text) is 'The organization of this transaction; PT403 permission_denied unless its member holds the permission.';
-revoke execute on function app.require(text) from public;
 grant execute on function app.require(text) to callboard_api, callboard_definer;
 
 -- In every transaction, so it costs as little as can be: the settings are compared as they are. Without
@@ -447,7 +516,6 @@ end
 $$;
 comment on function app.confirm_organization(text) is
   'Refuses to end a transaction in another organization than it should have been in, with the error isolation_breach, which no request should ever see. The API asks before each COMMIT.';
-revoke execute on function app.confirm_organization(text) from public;
 grant execute on function app.confirm_organization(text) to callboard_api;
 --! EndIncluded foundation/context.sql
 --! Included organizations/permissions.sql
@@ -472,21 +540,8 @@ comment on table app.permissions is 'Reference: everything that can be permitted
 comment on table app.roles is 'Reference: the built-in roles. An organization''s own are in app.custom_roles.';
 comment on table app.role_permissions is 'Reference: the permissions that a built-in role holds.';
 
-do $$
-declare
-  reference regclass;
-begin
-  foreach reference in array array['app.permissions', 'app.roles', 'app.role_permissions']::regclass[] loop
-    execute format('alter table %s enable row level security', reference);
-    execute format('alter table %s force row level security', reference);
-    execute format('drop policy if exists select_all on %s', reference);
-    execute format('create policy select_all on %s for select to callboard_api, callboard_definer using (true)', reference);
-    execute format('drop policy if exists all_owner on %s', reference);
-    execute format('create policy all_owner on %s for all to callboard_owner using (true)', reference);
-    execute format('grant select on %s to callboard_api, callboard_definer', reference);
-  end loop;
-end
-$$;
+select app_private.reference_table(reference)
+from unnest(array['app.permissions', 'app.roles', 'app.role_permissions']::regclass[]) reference;
 
 insert into app.permissions (name, description) values
   ('shows.read',          'See shows and venues'),
@@ -531,6 +586,147 @@ from (values
 ) as r (role, held), unnest(r.held) as p (permission)
 on conflict do nothing;
 --! EndIncluded organizations/permissions.sql
+--! Included foundation/tables.sql
+-- Tables with the rows of organizations. A usual one needs one call, after which only what is special about it is
+-- left to say in its file:
+--
+--   select app_private.tenant_table('venues', noun => 'venue', permission => 'shows', path => '/api/venues');
+
+create table if not exists app_private.table_permissions (
+  on_table regclass not null,
+  command text not null constraint table_permissions_command_known check (command in ('select', 'insert', 'update', 'delete')),
+  permission text not null references app.permissions (name),
+  primary key (on_table, command)
+);
+select app_private.force_rls('app_private.table_permissions');
+select app_private.set_policy('app_private.table_permissions', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app_private.table_permissions', 'all_owner', 'callboard_owner', 'true');
+grant select on app_private.table_permissions to callboard_definer;
+comment on table app_private.table_permissions is
+  'Reference: the permission that a member needs for a command on a table, as its policy says; also where there is no grant, because the command goes through functions.';
+
+create table if not exists app_private.resources (
+  name text primary key,
+  noun text not null,
+  fields text not null,
+  path text not null
+);
+select app_private.force_rls('app_private.resources');
+select app_private.set_policy('app_private.resources', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app_private.resources', 'all_owner', 'callboard_owner', 'true');
+grant select on app_private.resources to callboard_definer;
+comment on table app_private.resources is
+  'Reference: the tables of app that the commands for any row may be told. Never one whose own commands check more than its policies and triggers do.';
+comment on column app_private.resources.noun is 'What a row is called in the event log.';
+comment on column app_private.resources.fields is 'The view with the fields of an answer.';
+comment on column app_private.resources.path is 'The path of its routes.';
+
+create or replace function app_private.policy_permission(target regclass, command text) returns text
+language sql stable
+set search_path = ''
+begin atomic
+  select p.permission from app_private.table_permissions p where p.on_table = target and p.command = policy_permission.command;
+end;
+comment on function app_private.policy_permission(regclass, text) is
+  'The permission that a member needs for select, insert, update or delete on a table; NULL where no member may.';
+alter function app_private.policy_permission(regclass, text) owner to callboard_definer;
+
+create or replace function app_private.member_policy(
+  target regclass, command text, permission text, who text default 'callboard_api', besides text default null, organization_column text default 'organization_id'
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform app_private.set_policy(target, command || '_member', who,
+    format(case when besides is null then '%I = (select app.org_if(%L))' else '(%I = (select app.org_if(%L))) and (%s)' end,
+      organization_column, permission, besides));
+  insert into app_private.table_permissions as p (on_table, command, permission) values (target, member_policy.command, member_policy.permission)
+  on conflict on constraint table_permissions_pkey do update set permission = excluded.permission where p.permission <> excluded.permission;
+end
+$$;
+comment on function app_private.member_policy(regclass, text, text, text, text, text) is
+  'Lets members who hold the permission do the command with the rows of their organization, where what is said besides is true, and notes the permission.';
+
+create or replace function app_private.tenant_policies(
+  target regclass, reads text, inserts text default null, updates text default null, deletes text default null, definer text default 'update',
+  is_exported boolean default false, is_counted boolean default false, known text[] default '{}', besides text default null
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  command text;
+  name text := (select c.relname from pg_catalog.pg_class c where c.oid = target);
+begin
+  perform app_private.force_rls(target);
+  if reads is not null then
+    perform app_private.member_policy(target, 'select', reads, case when is_exported then 'callboard_api, callboard_exporter' else 'callboard_api' end, besides);
+  end if;
+  if inserts is not null then
+    perform app_private.member_policy(target, 'insert', inserts);
+  end if;
+  if updates is not null then
+    perform app_private.member_policy(target, 'update', updates);
+  end if;
+  -- Without a grant, because deleting is marking: app_private.delete_row asks for the permission.
+  if deletes is not null then
+    perform app_private.member_policy(target, 'delete', deletes);
+  end if;
+  -- The definer finds rows before there is a context, or with an index that a policy would forbid; it writes in the current organization.
+  perform app_private.set_policy(target, 'select_definer', 'callboard_definer', 'true');
+  foreach command in array string_to_array(definer, ', ') loop
+    perform app_private.set_policy(target, command || '_definer', 'callboard_definer', 'organization_id = (select app.current_org())');
+  end loop;
+  -- Figures are computed of all organizations at once: see rollups.sql.
+  if is_counted then
+    perform app_private.set_policy(target, 'select_rollup', 'callboard_rollup', 'true');
+  end if;
+  if exists (select from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = 'version' and a.atthasdef)
+    and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = target and t.tgname = '_100_timestamps') then
+    execute format('create trigger _100_timestamps before update on %s for each row execute function app_private.tg__100_timestamps()', target);
+  end if;
+  -- Soft delete marks rows, and the purge takes what was marked: no retention is shorter than a day.
+  if exists (select from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = 'deletion_id') then
+    perform app_private.set_policy(target, 'purge_definer', 'callboard_definer',
+      '(organization_id = (select app.current_org())) and (deleted_at < (now() - ''1 day''::interval))', 'delete');
+    execute format('grant update (deleted_at, deleted_by, deletion_id), delete on %s to callboard_definer', target);
+    if to_regclass(format('app.%I', name || '_deletion_id_idx')) is null then
+      execute format('create index %I on %s (organization_id, deletion_id) where deletion_id is not null', name || '_deletion_id_idx', target);
+    end if;
+  end if;
+  perform app_private.hide_statistics(target, known);
+end
+$$;
+comment on function app_private.tenant_policies(regclass, text, text, text, text, text, boolean, boolean, text[], text) is
+  'What app_private.tenant_table does, for a table whose grants or events are its own: the permissions of members, the commands that functions of the definer do, and what must be true besides of a row that members see.';
+
+create or replace function app_private.tenant_table(
+  name text, noun text, permission text default null, path text default null, reads text default null, writes text default null, deletes text default null,
+  definer text default 'update', is_exported boolean default false, is_counted boolean default false, known text[] default '{}', verbs jsonb default '{}'
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  target regclass := format('app.%I', name);
+begin
+  perform app_private.tenant_policies(target, coalesce(reads, permission || '.read'), coalesce(writes, permission || '.write'),
+    coalesce(writes, permission || '.write'), coalesce(deletes, permission || '.delete'), definer, is_exported, is_counted, known);
+  execute format('grant select on %s to callboard_api, callboard_definer%s%s', target,
+    case when is_exported then ', callboard_exporter' end, case when is_counted then ', callboard_rollup' end);
+  perform app_private.log_changes(target, noun, verbs);
+  if path is null then
+    delete from app_private.resources r where r.name = tenant_table.name;
+  else
+    insert into app_private.resources as r (name, noun, fields, path) values (tenant_table.name, tenant_table.noun, tenant_table.noun || '_rows', tenant_table.path)
+    on conflict on constraint resources_pkey do update set noun = excluded.noun, fields = excluded.fields, path = excluded.path;
+  end if;
+end
+$$;
+comment on function app_private.tenant_table(text, text, text, text, text, text, text, text, boolean, boolean, text[], jsonb) is
+  'Makes a table one of an organization''s rows: forced row-level security with the policies of <permission>.read, .write and .delete (or of the permissions that are named), ETags, soft delete, the purge, events named <noun>.create and so on, and, with a path, the commands for any row. What can be written is granted by the table''s own file.';
+--! EndIncluded foundation/tables.sql
 --! Included audit/event_log.sql
 -- What happened: one row for every create, update, delete, restore, sign-in and so on, written in
 -- the transaction of the change. Only triggers and definer functions write here. No login may, not
@@ -552,7 +748,6 @@ return encode(
 comment on function app_private.event_id() is
   'A UUID version 7 whose time is that of the event, so that the id alone says where to look: see app.event_time.';
 alter function app_private.event_id() owner to callboard_definer;
-revoke execute on function app_private.event_id() from public;
 
 create table if not exists app.event_log (
   organization_id uuid not null,
@@ -573,25 +768,18 @@ create table if not exists app.event_log (
 ) partition by range (occurred_at);
 -- No other index: every filter follows this one back in time, and each more costs every change.
 
-alter table app.event_log enable row level security;
-alter table app.event_log force row level security;
+select app_private.force_rls('app.event_log');
 
-drop policy if exists select_member on app.event_log;
-create policy select_member on app.event_log for select to callboard_api, callboard_exporter
-  using (organization_id = (select app.org_if('audit.read')));
-drop policy if exists select_auditor on app.event_log;
-create policy select_auditor on app.event_log for select to callboard_auditor using (true);
+select app_private.member_policy('app.event_log', 'select', 'audit.read', 'callboard_api, callboard_exporter');
+select app_private.set_policy('app.event_log', 'select_auditor', 'callboard_auditor', 'true');
 
 -- Figures are computed of all organizations at once: see rollups.sql.
-drop policy if exists select_rollup on app.event_log;
-create policy select_rollup on app.event_log for select to callboard_rollup using (true);
+select app_private.set_policy('app.event_log', 'select_rollup', 'callboard_rollup', 'true');
 
 -- The definer appends. Afterwards it can only take personal details out, and only what is older
 -- than the shortest retention can go.
-drop policy if exists select_definer on app.event_log;
-create policy select_definer on app.event_log for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.event_log;
-create policy insert_definer on app.event_log for insert to callboard_definer with check (true);
+select app_private.set_policy('app.event_log', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app.event_log', 'insert_definer', 'callboard_definer', 'true');
 drop policy if exists update_definer on app.event_log;
 create policy update_definer on app.event_log for update to callboard_definer
   using (erased_at is null)
@@ -619,7 +807,6 @@ create or replace function app.event_time(event uuid) returns timestamptz
 language sql immutable strict parallel safe
 return to_timestamp(('x' || translate(left(event::text, 13), '-', ''))::bit(48)::bigint::numeric / 1000);
 comment on function app.event_time(uuid) is 'The millisecond in which the event with this id occurred.';
-revoke execute on function app.event_time(uuid) from public;
 grant execute on function app.event_time(uuid) to callboard_api, callboard_auditor, callboard_definer;
 
 create or replace function app_private.nobody() returns uuid
@@ -627,14 +814,12 @@ language sql immutable parallel safe
 return uuid '00000000-0000-0000-0000-000000000000';
 comment on function app_private.nobody() is 'The organization of events that belong to none.';
 alter function app_private.nobody() owner to callboard_definer;
-revoke execute on function app_private.nobody() from public;
 
 create or replace function app_private.is_trusted() returns boolean
 language sql stable
 return session_user = 'callboard_worker' or pg_has_role(session_user, 'callboard_owner', 'member');
 comment on function app_private.is_trusted() is 'Whether the login is the worker, the migrator or a superuser, who may change rows in nobody''s name.';
 alter function app_private.is_trusted() owner to callboard_definer;
-revoke execute on function app_private.is_trusted() from public;
 
 create or replace function app_private.log_event(
   of_organization uuid, what text, of_type text, of_id uuid, changes jsonb default null, by_user uuid default null
@@ -662,7 +847,6 @@ $$;
 comment on function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) is
   'Appends an event: organization (null for none), action, type and id of what it is about, changes, and who did it where that is not who has signed in.';
 alter function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) owner to callboard_definer;
-revoke execute on function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) from public;
 --! EndIncluded audit/event_log.sql
 --! Included audit/event_triggers.sql
 -- How changes of tables become events. A table takes part with one line,
@@ -677,7 +861,6 @@ return case hidden when '{}' then of_row - '{organization_id,id,created_at,creat
   else of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by}'::text[] - hidden::text[] end;
 comment on function app_private.loggable(jsonb, text) is 'A row without what its event says anyway, and without the columns of a list.';
 alter function app_private.loggable(jsonb, text) owner to callboard_definer;
-revoke execute on function app_private.loggable(jsonb, text) from public;
 
 create or replace function app_private.diff(before jsonb, after jsonb) returns jsonb
 language plpgsql immutable parallel safe
@@ -692,7 +875,6 @@ end
 $$;
 comment on function app_private.diff(jsonb, jsonb) is 'The columns in which two versions of a row differ, old and new; NULL if there is none.';
 alter function app_private.diff(jsonb, jsonb) owner to callboard_definer;
-revoke execute on function app_private.diff(jsonb, jsonb) from public;
 
 -- Runs with every change, so it has few and small expressions: PostgreSQL prepares each anew in every transaction.
 create or replace function app_private.tg__900_event() returns trigger
@@ -748,7 +930,6 @@ end
 $$;
 comment on function app_private.tg__900_event() is 'Writes what was done to a row into the event log. PT403 if a login has no context of the row''s organization any more.';
 alter function app_private.tg__900_event() owner to callboard_definer;
-revoke execute on function app_private.tg__900_event() from public;
 
 create or replace function app_private.log_changes(on_table regclass, resource text, verbs jsonb default '{}', id_column text default 'id') returns void
 language plpgsql volatile
@@ -769,30 +950,13 @@ end
 $$;
 comment on function app_private.log_changes(regclass, text, jsonb, text) is
   'Has every change of the table''s rows logged as <resource>.create, update, delete, restore or purge. verbs gives others, by these names or by the column whose change it is: {"role": "change_role"}. To be called again when the table gets a column of bytes.';
-revoke execute on function app_private.log_changes(regclass, text, jsonb, text) from public;
 --! EndIncluded audit/event_triggers.sql
 --! Included audit/event_partitions.sql
 -- The months of the event log. The worker makes them ahead; what comes without one goes to
 -- app.event_log_default, so that no change is ever refused for want of a table.
 
 create table if not exists app.event_log_default partition of app.event_log default;
-alter table app.event_log_default enable row level security;
-alter table app.event_log_default force row level security;
-
-create or replace function app_private.hide_statistics(of_table regclass) returns void
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  name text;
-begin
-  foreach name in array array['actor_kind', 'action', 'resource_type', 'request_id', 'ip', 'changes'] loop
-    execute format('alter table %s alter column %I set statistics 0', of_table, name);
-  end loop;
-end
-$$;
-comment on function app_private.hide_statistics(regclass) is 'Keeps the planner from learning what only one organization knows of its events.';
-revoke execute on function app_private.hide_statistics(regclass) from public;
+select app_private.force_rls('app.event_log_default');
 
 select app_private.hide_statistics('app.event_log'), app_private.hide_statistics('app.event_log_default');
 
@@ -856,7 +1020,6 @@ end
 $$;
 comment on function app.maintain_event_partitions() is
   'Makes the months of the event log up to three ahead, takes rows out of app.event_log_default into theirs, and drops months that are empty and over for 90 days. Says what it did.';
-revoke execute on function app.maintain_event_partitions() from public;
 grant execute on function app.maintain_event_partitions() to callboard_worker;
 
 select app.maintain_event_partitions();
@@ -880,15 +1043,11 @@ create table if not exists app.event_seals (
   primary key (organization_id, seq),
   constraint event_seals_event_once unique (organization_id, event_id)
 );
-alter table app.event_seals enable row level security;
-alter table app.event_seals force row level security;
-drop policy if exists select_auditor on app.event_seals;
-create policy select_auditor on app.event_seals for select to callboard_auditor using (true);
+select app_private.force_rls('app.event_seals');
+select app_private.set_policy('app.event_seals', 'select_auditor', 'callboard_auditor', 'true');
 -- The definer adds to it, and nobody ever changes or deletes: seals outlive their events.
-drop policy if exists select_definer on app.event_seals;
-create policy select_definer on app.event_seals for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.event_seals;
-create policy insert_definer on app.event_seals for insert to callboard_definer with check (true);
+select app_private.set_policy('app.event_seals', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app.event_seals', 'insert_definer', 'callboard_definer', 'true');
 grant select on app.event_seals to callboard_auditor, callboard_definer;
 grant insert on app.event_seals to callboard_definer;
 alter table app.event_seals alter column seq set statistics 0, alter column core_hash set statistics 0,
@@ -903,13 +1062,8 @@ create table if not exists app_private.sealing (
   id boolean primary key default true constraint sealing_one_row check (id),
   sealed_until timestamptz not null default '-infinity'
 );
-alter table app_private.sealing enable row level security;
-alter table app_private.sealing force row level security;
-drop policy if exists all_definer on app_private.sealing;
-create policy all_definer on app_private.sealing for all to callboard_definer using (true);
-grant select, update on app_private.sealing to callboard_definer;
-drop policy if exists insert_owner on app_private.sealing;
-create policy insert_owner on app_private.sealing for insert to callboard_owner with check (true);
+select app_private.definer_table('app_private.sealing', 'select, update');
+select app_private.set_policy('app_private.sealing', 'insert_owner', 'callboard_owner', 'true');
 insert into app_private.sealing default values on conflict do nothing;
 comment on table app_private.sealing is 'Until when all events are sealed; locked by the sealer, so that there is one at a time.';
 
@@ -920,21 +1074,18 @@ language sql stable parallel safe
 return sha256(convert_to(array[(e).organization_id::text, (e).id::text, (extract(epoch from (e).occurred_at) * 1000000)::bigint::text,
   (e).actor_id::text, (e).actor_kind, (e).session_id::text, (e).action, (e).resource_type, (e).resource_id::text]::text, 'UTF8'));
 comment on function app.event_core_hash(app.event_log) is 'SHA-256 of an event without its details.';
-revoke execute on function app.event_core_hash(app.event_log) from public;
 grant execute on function app.event_core_hash(app.event_log) to callboard_auditor, callboard_definer;
 
 create or replace function app.event_details_hash(e app.event_log) returns bytea
 language sql stable parallel safe
 return sha256(convert_to(array[(e).salt::text, (e).changes::text, (e).request_id, host((e).ip)]::text, 'UTF8'));
 comment on function app.event_details_hash(app.event_log) is 'Salted SHA-256 of the details of an event: changes, request_id, ip.';
-revoke execute on function app.event_details_hash(app.event_log) from public;
 grant execute on function app.event_details_hash(app.event_log) to callboard_auditor, callboard_definer;
 
 create or replace function app.event_seal_hash(prev_hash bytea, organization_id uuid, seq bigint, event_id uuid, occurred_at timestamptz, core_hash bytea, details_hash bytea) returns bytea
 language sql immutable parallel safe
 return sha256(prev_hash || uuid_send(organization_id) || int8send(seq) || uuid_send(event_id) || timestamptz_send(occurred_at) || core_hash || details_hash);
 comment on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) is 'SHA-256 of a seal and the one before it; before the first there is the empty one.';
-revoke execute on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) from public;
 grant execute on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) to callboard_auditor, callboard_definer;
 
 create or replace function app_private.seal_horizon() returns timestamptz
@@ -959,7 +1110,6 @@ end
 $$;
 comment on function app_private.seal_horizon() is 'The moment before which every transaction that has begun has also ended.';
 alter function app_private.seal_horizon() owner to callboard_definer;
-revoke execute on function app_private.seal_horizon() from public;
 
 create or replace function app_private.next_logged(behind uuid, since timestamptz, until timestamptz) returns uuid
 language plpgsql stable
@@ -979,7 +1129,6 @@ $$;
 comment on function app_private.next_logged(uuid, timestamptz, timestamptz) is
   'The organization behind another one (null: the first) that has events between two moments, and perhaps some that has them only nearby.';
 alter function app_private.next_logged(uuid, timestamptz, timestamptz) owner to callboard_definer;
-revoke execute on function app_private.next_logged(uuid, timestamptz, timestamptz) from public;
 
 create or replace function app_private.seal_batch(of_organization uuid, since timestamptz, until timestamptz, at_most integer) returns bigint
 language plpgsql volatile
@@ -1018,7 +1167,6 @@ end
 $$;
 comment on function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) is 'Adds the unsealed events of an organization between two moments to its chain, in the order of time; says how many.';
 alter function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) owner to callboard_definer;
-revoke execute on function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) from public;
 
 create or replace function app.seal_events(look_back interval default '1 hour') returns bigint
 language plpgsql volatile security definer
@@ -1065,7 +1213,6 @@ $$;
 comment on function app.seal_events(interval) is
   'Seals the events of all transactions that can have no earlier ones any more, and those of the last look_back that were missed; says how many. Another call at the same time does nothing. Every 2 seconds with ''10 seconds'', once a minute, and once a day with ''10 years''.';
 alter function app.seal_events(interval) owner to callboard_definer;
-revoke execute on function app.seal_events(interval) from public;
 grant execute on function app.seal_events(interval) to callboard_worker;
 --! EndIncluded audit/event_seals.sql
 --! Included accounts/users.sql
@@ -1089,8 +1236,7 @@ create unique index if not exists email_taken on app.users (lower(email));
 alter index app.email_taken alter column 1 set statistics 0;
 alter table app.users alter column email set statistics 0, alter column display_name set statistics 0;
 
-alter table app.users enable row level security;
-alter table app.users force row level security;
+select app_private.force_rls('app.users');
 
 drop policy if exists select_self on app.users;
 create policy select_self on app.users for select to callboard_api
@@ -1103,19 +1249,15 @@ create policy update_self on app.users for update to callboard_api
   using (id = (select app.current_user_id()));
 
 -- Sign-in and invitations look people up before there is a context.
-drop policy if exists select_definer on app.users;
-create policy select_definer on app.users for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.users;
-create policy insert_definer on app.users for insert to callboard_definer with check (true);
-drop policy if exists update_definer on app.users;
-create policy update_definer on app.users for update to callboard_definer using (true);
+select app_private.set_policy('app.users', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app.users', 'insert_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app.users', 'update_definer', 'callboard_definer', 'true');
 
 grant select on app.users to callboard_api, callboard_definer;
 grant update (display_name) on app.users to callboard_api;
 grant insert (id, email, display_name, email_verified_at), update (email_verified_at, display_name) on app.users to callboard_definer;
 
-drop trigger if exists _100_timestamps on app.users;
-create trigger _100_timestamps before update on app.users
+create or replace trigger _100_timestamps before update on app.users
   for each row execute function app_private.tg__100_timestamps();
 
 comment on table app.users is 'People who can sign in; shared by all organizations, seen by themselves and by colleagues.';
@@ -1133,7 +1275,6 @@ begin atomic
   where u.id = app.current_user_id();
 end;
 comment on function app.read_me() is 'The signed-in user''s own profile.';
-revoke execute on function app.read_me() from public;
 grant execute on function app.read_me() to callboard_api;
 
 create or replace function app.update_me(body jsonb, if_match text default null) returns app.answer
@@ -1151,7 +1292,6 @@ begin
 end
 $$;
 comment on function app.update_me(jsonb, text) is 'Changes the signed-in user''s own profile (display_name).';
-revoke execute on function app.update_me(jsonb, text) from public;
 grant execute on function app.update_me(jsonb, text) to callboard_api;
 --! EndIncluded accounts/users.sql
 --! Included finance/currencies.sql
@@ -1166,7 +1306,6 @@ return case
   when currency in ('CLF', 'UYW') then 4
   else 2 end;
 comment on function app.minor_digits(text) is 'Decimals of a currency by its ISO 4217 code: EUR 2, JPY 0, KWD 3. 2 for a code that is none.';
-revoke execute on function app.minor_digits(text) from public;
 grant execute on function app.minor_digits(text) to callboard_api, callboard_definer;
 
 create table if not exists app.currencies (
@@ -1174,13 +1313,7 @@ create table if not exists app.currencies (
   name text collate app.people not null,
   minor_digits integer not null
 );
-alter table app.currencies enable row level security;
-alter table app.currencies force row level security;
-drop policy if exists select_all on app.currencies;
-create policy select_all on app.currencies for select to callboard_api, callboard_definer using (true);
-drop policy if exists all_owner on app.currencies;
-create policy all_owner on app.currencies for all to callboard_owner using (true);
-grant select on app.currencies to callboard_api, callboard_definer;
+select app_private.reference_table('app.currencies');
 comment on table app.currencies is 'Reference: the currencies of ISO 4217 that money is kept in.';
 
 insert into app.currencies (code, name, minor_digits)
@@ -1224,7 +1357,6 @@ return case when exchange_rate is null then null when currency = base_currency t
     * (10::numeric ^ (app.minor_digits(base_currency) - app.minor_digits(currency)))), 9223372036854775807)::bigint end;
 comment on function app.convert_minor(bigint, numeric, text, text) is
   'An amount in another currency, both in minor units; the rate is units of the base currency for one unit of the currency. Half a unit is rounded away from zero.';
-revoke execute on function app.convert_minor(bigint, numeric, text, text) from public;
 grant execute on function app.convert_minor(bigint, numeric, text, text) to callboard_api, callboard_definer;
 
 create or replace function app.list_currencies() returns app.answer
@@ -1236,7 +1368,6 @@ begin atomic
   from app.currencies c where app.require('finance.read') is not null;
 end;
 comment on function app.list_currencies() is 'The currencies that finance records can have. PT403.';
-revoke execute on function app.list_currencies() from public;
 grant execute on function app.list_currencies() to callboard_api;
 --! EndIncluded finance/currencies.sql
 --! Included organizations/organizations.sql
@@ -1259,39 +1390,25 @@ create table if not exists app.organizations (
 
 -- EXPLAIN estimates from what ANALYZE saw in all organizations, whoever asks: of what only one
 -- of them should know, nothing is kept. The other tables do the same.
-alter table app.organizations alter column name set statistics 0, alter column slug set statistics 0;
+select app_private.hide_statistics('app.organizations');
 
-alter table app.organizations enable row level security;
-alter table app.organizations force row level security;
-
-drop policy if exists select_member on app.organizations;
-create policy select_member on app.organizations for select to callboard_api
-  using (id = (select app.org_if('organization.read')));
-
-drop policy if exists update_member on app.organizations;
-create policy update_member on app.organizations for update to callboard_api
-  using (id = (select app.org_if('organization.update')));
-
+select app_private.force_rls('app.organizations');
+select app_private.member_policy('app.organizations', 'select', 'organization.read', organization_column => 'id');
+select app_private.member_policy('app.organizations', 'update', 'organization.update', organization_column => 'id');
 -- Without a grant, because deleting is marking: app.delete_organization.
-drop policy if exists delete_member on app.organizations;
-create policy delete_member on app.organizations for delete to callboard_api
-  using (id = (select app.org_if('organization.delete')));
-
+select app_private.member_policy('app.organizations', 'delete', 'organization.delete', organization_column => 'id');
 -- app.enter and sign-in ask for organizations before there is a context.
-drop policy if exists select_definer on app.organizations;
-create policy select_definer on app.organizations for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.organizations;
-create policy insert_definer on app.organizations for insert to callboard_definer with check (true);
-drop policy if exists update_definer on app.organizations;
-create policy update_definer on app.organizations for update to callboard_definer
-  using (id = (select app.current_org()));
+select app_private.set_policy('app.organizations', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app.organizations', 'insert_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app.organizations', 'update_definer', 'callboard_definer', 'id = (select app.current_org())');
+select app_private.set_policy('app.organizations', 'purge_definer', 'callboard_definer',
+  $$(id = (select app.current_org())) and (deleted_at < (now() - '1 day'::interval))$$, 'delete');
 -- Figures are computed of all organizations at once: see rollups.sql.
-drop policy if exists select_rollup on app.organizations;
-create policy select_rollup on app.organizations for select to callboard_rollup using (true);
+select app_private.set_policy('app.organizations', 'select_rollup', 'callboard_rollup', 'true');
 
 grant select on app.organizations to callboard_api, callboard_definer, callboard_rollup;
 grant update (name, currency, time_zone) on app.organizations to callboard_api;
-grant insert (id, name, currency, time_zone), update (deleted_at, deleted_by, deletion_id) on app.organizations to callboard_definer;
+grant insert (id, name, currency, time_zone), update (deleted_at, deleted_by, deletion_id), delete on app.organizations to callboard_definer;
 
 comment on table app.organizations is 'Companies that put on shows; each is a tenant.';
 comment on column app.organizations.slug is 'Derived from the name by the database; app_private.slugs keeps it unique, and the earlier ones.';
@@ -1306,11 +1423,7 @@ create table if not exists app_private.slugs (
   created_at timestamptz not null default now()
 );
 create index if not exists slugs_organization_id_idx on app_private.slugs (organization_id);
-alter table app_private.slugs enable row level security;
-alter table app_private.slugs force row level security;
-drop policy if exists all_definer on app_private.slugs;
-create policy all_definer on app_private.slugs for all to callboard_definer using (true);
-grant select, insert on app_private.slugs to callboard_definer;
+select app_private.definer_table('app_private.slugs', 'select, insert');
 comment on table app_private.slugs is 'Every slug ever given and the organization it leads to.';
 
 create or replace function app_private.slug_base(name text) returns text
@@ -1325,7 +1438,6 @@ return coalesce(nullif(btrim(left(regexp_replace(regexp_replace(
     U&'[\0300-\036F''\2019]', '', 'g'), '[^a-z0-9]+', '-', 'g'), 60), '-'), ''), 'organization');
 comment on function app_private.slug_base(text) is 'The slug that a name gives: ''Broadway Co.'' is broadway-co.';
 alter function app_private.slug_base(text) owner to callboard_definer;
-revoke execute on function app_private.slug_base(text) from public;
 
 create or replace function app_private.tg_organizations__200_slug() returns trigger
 language plpgsql security definer
@@ -1353,18 +1465,14 @@ end
 $$;
 comment on function app_private.tg_organizations__200_slug() is 'Gives an organization the slug of its name, with a number where that is taken.';
 alter function app_private.tg_organizations__200_slug() owner to callboard_definer;
-revoke execute on function app_private.tg_organizations__200_slug() from public;
 
 select app_private.log_changes('app.organizations', 'organization');
 
-drop trigger if exists _100_timestamps on app.organizations;
-create trigger _100_timestamps before update on app.organizations
+create or replace trigger _100_timestamps before update on app.organizations
   for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _200_slug_insert on app.organizations;
-create trigger _200_slug_insert before insert on app.organizations
+create or replace trigger _200_slug_insert before insert on app.organizations
   for each row execute function app_private.tg_organizations__200_slug();
-drop trigger if exists _200_slug_rename on app.organizations;
-create trigger _200_slug_rename before update on app.organizations
+create or replace trigger _200_slug_rename before update on app.organizations
   for each row when (new.name is distinct from old.name) execute function app_private.tg_organizations__200_slug();
 --! EndIncluded organizations/organizations.sql
 --! Included organizations/memberships.sql
@@ -1385,36 +1493,10 @@ create table if not exists app.memberships (
   primary key (organization_id, user_id)
 );
 create index if not exists memberships_user_id_idx on app.memberships (user_id) where deleted_at is null;
-create index if not exists memberships_deletion_id_idx on app.memberships (organization_id, deletion_id) where deletion_id is not null;
 
-alter table app.memberships enable row level security;
-alter table app.memberships force row level security;
-
-drop policy if exists select_member on app.memberships;
-create policy select_member on app.memberships for select to callboard_api, callboard_exporter
-  using (organization_id = (select app.org_if('members.read')));
-
--- Without grants, because all writing is the definer's: a policy cannot say that nobody gives what
--- they do not hold. They say which permission it needs.
-drop policy if exists insert_member on app.memberships;
-create policy insert_member on app.memberships for insert to callboard_api
-  with check (organization_id = (select app.org_if('members.manage')));
-drop policy if exists update_member on app.memberships;
-create policy update_member on app.memberships for update to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-drop policy if exists delete_member on app.memberships;
-create policy delete_member on app.memberships for delete to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-
-drop policy if exists select_definer on app.memberships;
-create policy select_definer on app.memberships for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.memberships;
-create policy insert_definer on app.memberships for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.memberships;
-create policy update_definer on app.memberships for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
+-- Without grants, because functions of the definer write: a policy cannot say that nobody gives what they do not hold.
+select app_private.tenant_policies('app.memberships', reads => 'members.read', inserts => 'members.manage', updates => 'members.manage',
+  deletes => 'members.manage', definer => 'insert, update', is_exported => true, known => '{role}');
 grant select on app.memberships to callboard_api, callboard_definer;
 -- Who did something is exported with its event.
 grant select (organization_id, user_id, deleted_at) on app.memberships to callboard_exporter;
@@ -1428,10 +1510,6 @@ create policy select_colleague on app.users for select to callboard_api, callboa
     where m.organization_id = (select app.org_if('members.read')) and m.deleted_at is null)));
 
 comment on table app.memberships is 'Who belongs to which organization and in which role; deleted_at marks those who left.';
-
-drop trigger if exists _100_timestamps on app.memberships;
-create trigger _100_timestamps before update on app.memberships
-  for each row execute function app_private.tg__100_timestamps();
 
 select app_private.log_changes('app.memberships', 'member',
   '{"create": "add", "restore": "add", "delete": "remove", "role": "change_role"}', 'user_id');
@@ -1455,10 +1533,8 @@ end
 $$;
 comment on function app_private.tg_memberships__300_last_owner() is 'PT409 last_owner when a change would leave a living organization without an owner.';
 alter function app_private.tg_memberships__300_last_owner() owner to callboard_definer;
-revoke execute on function app_private.tg_memberships__300_last_owner() from public;
 
-drop trigger if exists _300_last_owner on app.memberships;
-create trigger _300_last_owner after update on app.memberships
+create or replace trigger _300_last_owner after update on app.memberships
   for each row when (old.role = 'owner' and old.deleted_at is null and (new.role is distinct from 'owner' or new.deleted_at is not null))
   execute function app_private.tg_memberships__300_last_owner();
 --! EndIncluded organizations/memberships.sql
@@ -1486,39 +1562,10 @@ create table if not exists app.custom_roles (
 );
 create unique index if not exists custom_role_name_taken on app.custom_roles (organization_id, lower(name)) where deleted_at is null;
 alter index app.custom_role_name_taken alter column 2 set statistics 0;
-create index if not exists custom_roles_deletion_id_idx on app.custom_roles (organization_id, deletion_id) where deletion_id is not null;
-alter table app.custom_roles alter column name set statistics 0, alter column description set statistics 0,
-  alter column permissions set statistics 0;
 
-alter table app.custom_roles enable row level security;
-alter table app.custom_roles force row level security;
-
-drop policy if exists select_member on app.custom_roles;
-create policy select_member on app.custom_roles for select to callboard_api
-  using (organization_id = (select app.org_if('members.read')));
-
--- Without grants, because all writing is the definer's: a policy cannot say that nobody gives what
--- they do not hold. They say which permission it needs.
-drop policy if exists insert_member on app.custom_roles;
-create policy insert_member on app.custom_roles for insert to callboard_api
-  with check (organization_id = (select app.org_if('members.manage')));
-drop policy if exists update_member on app.custom_roles;
-create policy update_member on app.custom_roles for update to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-drop policy if exists delete_member on app.custom_roles;
-create policy delete_member on app.custom_roles for delete to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-
-drop policy if exists select_definer on app.custom_roles;
-create policy select_definer on app.custom_roles for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.custom_roles;
-create policy insert_definer on app.custom_roles for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.custom_roles;
-create policy update_definer on app.custom_roles for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.custom_roles to callboard_api, callboard_definer;
+-- Without grants, because functions of the definer write: a policy cannot say that nobody gives what they do not hold.
+select app_private.tenant_table('custom_roles', noun => 'role', reads => 'members.read', writes => 'members.manage', deletes => 'members.manage',
+  definer => 'insert, update');
 grant insert (id, name, description, permissions), update (name, description, permissions, deleted_at, deleted_by, deletion_id)
   on app.custom_roles to callboard_definer;
 
@@ -1541,16 +1588,9 @@ begin
 end
 $$;
 comment on function app_private.tg_custom_roles__200_permissions() is 'Keeps the permissions of a role sorted, each once. PT422 permission_unknown.';
-revoke execute on function app_private.tg_custom_roles__200_permissions() from public;
 
-drop trigger if exists _100_timestamps on app.custom_roles;
-create trigger _100_timestamps before update on app.custom_roles
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _200_permissions on app.custom_roles;
-create trigger _200_permissions before insert or update of permissions on app.custom_roles
+create or replace trigger _200_permissions before insert or update of permissions on app.custom_roles
   for each row execute function app_private.tg_custom_roles__200_permissions();
-
-select app_private.log_changes('app.custom_roles', 'role');
 
 -- Who has which of them. A row here is removed and not marked: what a role or a member had when
 -- they were deleted comes back with them, because nobody has touched it.
@@ -1566,28 +1606,8 @@ create table if not exists app.member_roles (
 );
 create index if not exists member_roles_role_id_idx on app.member_roles (organization_id, role_id);
 
-alter table app.member_roles enable row level security;
-alter table app.member_roles force row level security;
-
-drop policy if exists select_member on app.member_roles;
-create policy select_member on app.member_roles for select to callboard_api
-  using (organization_id = (select app.org_if('members.read')));
-drop policy if exists insert_member on app.member_roles;
-create policy insert_member on app.member_roles for insert to callboard_api
-  with check (organization_id = (select app.org_if('members.manage')));
-drop policy if exists delete_member on app.member_roles;
-create policy delete_member on app.member_roles for delete to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-
-drop policy if exists select_definer on app.member_roles;
-create policy select_definer on app.member_roles for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.member_roles;
-create policy insert_definer on app.member_roles for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists delete_definer on app.member_roles;
-create policy delete_definer on app.member_roles for delete to callboard_definer
-  using (organization_id = (select app.current_org()));
-
+select app_private.tenant_policies('app.member_roles', reads => 'members.read', inserts => 'members.manage', deletes => 'members.manage',
+  definer => 'insert, delete');
 grant select on app.member_roles to callboard_api, callboard_definer;
 grant insert (user_id, role_id), delete on app.member_roles to callboard_definer;
 
@@ -1611,7 +1631,6 @@ $$;
 comment on function app_private.permissions_of_role(text) is
   'What a role gives: a built-in one by its name, or one of the current organization''s own by its id. PT422 role_unknown.';
 alter function app_private.permissions_of_role(text) owner to callboard_definer;
-revoke execute on function app_private.permissions_of_role(text) from public;
 --! EndIncluded organizations/custom_roles.sql
 --! Included organizations/member_permissions.sql
 -- What a single member is granted or denied beside their roles, for a while or for good; and what a
@@ -1631,47 +1650,15 @@ create table if not exists app.member_permissions (
   constraint member_permissions_member_exists foreign key (organization_id, user_id) references app.memberships (organization_id, user_id) on delete cascade,
   constraint member_permissions_expires_later check (expires_at > updated_at)
 );
-alter table app.member_permissions alter column permission set statistics 0, alter column effect set statistics 0;
 
-alter table app.member_permissions enable row level security;
-alter table app.member_permissions force row level security;
-
-drop policy if exists select_member on app.member_permissions;
-create policy select_member on app.member_permissions for select to callboard_api
-  using (organization_id = (select app.org_if('members.read')));
--- Without grants, because all writing is the definer's: a policy cannot say that nobody gives what
--- they do not hold. They say which permission it needs.
-drop policy if exists insert_member on app.member_permissions;
-create policy insert_member on app.member_permissions for insert to callboard_api
-  with check (organization_id = (select app.org_if('members.manage')));
-drop policy if exists update_member on app.member_permissions;
-create policy update_member on app.member_permissions for update to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-drop policy if exists delete_member on app.member_permissions;
-create policy delete_member on app.member_permissions for delete to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-
-drop policy if exists select_definer on app.member_permissions;
-create policy select_definer on app.member_permissions for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.member_permissions;
-create policy insert_definer on app.member_permissions for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.member_permissions;
-create policy update_definer on app.member_permissions for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-drop policy if exists delete_definer on app.member_permissions;
-create policy delete_definer on app.member_permissions for delete to callboard_definer
-  using (organization_id = (select app.current_org()));
-
+-- Without grants, because functions of the definer write: a policy cannot say that nobody gives what they do not hold.
+select app_private.tenant_policies('app.member_permissions', reads => 'members.read', inserts => 'members.manage', updates => 'members.manage',
+  deletes => 'members.manage', definer => 'insert, update, delete');
 grant select on app.member_permissions to callboard_api, callboard_definer;
 grant insert (user_id, permission, effect, expires_at), update (effect, expires_at, granted_by), delete on app.member_permissions to callboard_definer;
 
 comment on table app.member_permissions is 'Permissions that a member is granted or denied beside their roles.';
 comment on column app.member_permissions.effect is 'grant adds to what the roles hold, deny takes from it and from grants.';
-
-drop trigger if exists _100_timestamps on app.member_permissions;
-create trigger _100_timestamps before update on app.member_permissions
-  for each row execute function app_private.tg__100_timestamps();
 
 select app_private.log_changes('app.member_permissions', 'member',
   '{"create": "set_permission", "update": "set_permission", "delete": "clear_permission"}', 'user_id');
@@ -1695,7 +1682,6 @@ end;
 comment on function app_private.permission_sources(uuid, uuid, text) is
   'Everything that gives a member with this built-in role a permission or takes it: source is role, grant or deny. What has expired is not in it.';
 alter function app_private.permission_sources(uuid, uuid, text) owner to callboard_definer;
-revoke execute on function app_private.permission_sources(uuid, uuid, text) from public;
 
 create or replace function app_private.effective_permissions(organization uuid, member uuid, member_role text, lasting boolean default false)
 returns text[]
@@ -1713,7 +1699,6 @@ $$;
 comment on function app_private.effective_permissions(uuid, uuid, text, boolean) is
   'What a member with this built-in role holds, sorted; with lasting, only what does not expire.';
 alter function app_private.effective_permissions(uuid, uuid, text, boolean) owner to callboard_definer;
-revoke execute on function app_private.effective_permissions(uuid, uuid, text, boolean) from public;
 
 create or replace function app.permissions_of(organization uuid, member uuid, lasting boolean default false) returns text[]
 language sql stable
@@ -1728,7 +1713,6 @@ end;
 comment on function app.permissions_of(uuid, uuid, boolean) is
   'The permissions that a member holds in an organization, sorted: those of their roles and grants, minus denials; with lasting, only what does not expire. Empty for who is no member.';
 alter function app.permissions_of(uuid, uuid, boolean) owner to callboard_definer;
-revoke execute on function app.permissions_of(uuid, uuid, boolean) from public;
 
 -- Two checks of everything that changes what members hold. The lock makes such changes of one
 -- organization queue up, so that each is judged by what its author holds at that moment, not by
@@ -1750,7 +1734,6 @@ $$;
 comment on function app_private.administer() is
   'The current organization, locked against other changes of its people, for a member who may manage them. PT403 permission_denied.';
 alter function app_private.administer() owner to callboard_definer;
-revoke execute on function app_private.administer() from public;
 
 create or replace function app_private.require_to_hold(wanted text[]) returns void
 language plpgsql volatile
@@ -1771,7 +1754,6 @@ $$;
 comment on function app_private.require_to_hold(text[]) is
   'PT403 permission_not_held unless the member of this transaction holds all of these, none of them only for a while.';
 alter function app_private.require_to_hold(text[]) owner to callboard_definer;
-revoke execute on function app_private.require_to_hold(text[]) from public;
 --! EndIncluded organizations/member_permissions.sql
 --! Included foundation/rate_limits.sql
 -- How often an organization may ask the API, where that is not what the API's settings say
@@ -1788,18 +1770,13 @@ create table if not exists app.rate_limits (
 alter table app.rate_limits
   alter column requests set statistics 0, alter column window_seconds set statistics 0, alter column block_seconds set statistics 0;
 
-alter table app.rate_limits enable row level security;
-alter table app.rate_limits force row level security;
+select app_private.force_rls('app.rate_limits');
 
 -- Not org_if('organization.read'): the limit holds for a member who may not read it, too.
-drop policy if exists select_member on app.rate_limits;
-create policy select_member on app.rate_limits for select to callboard_api
-  using (organization_id = (select app.current_org()));
+select app_private.set_policy('app.rate_limits', 'select_member', 'callboard_api', 'organization_id = (select app.current_org())');
 
 -- A superadmin writes them, in the organization, by app.set_rate_limit.
-drop policy if exists all_definer on app.rate_limits;
-create policy all_definer on app.rate_limits for all to callboard_definer
-  using (organization_id = (select app.current_org()));
+select app_private.set_policy('app.rate_limits', 'all_definer', 'callboard_definer', 'organization_id = (select app.current_org())');
 
 grant select on app.rate_limits to callboard_api, callboard_definer;
 grant insert (requests, window_seconds, block_seconds), update (requests, window_seconds, block_seconds) on app.rate_limits to callboard_definer;
@@ -1833,7 +1810,6 @@ $$;
 comment on function app.set_rate_limit(jsonb) is
   'Sets the limit of the organization that a superadmin is in, whose grant allows writing: requests, window_seconds, block_seconds; null is the API''s setting. PT403 permission_denied.';
 alter function app.set_rate_limit(jsonb) owner to callboard_definer;
-revoke execute on function app.set_rate_limit(jsonb) from public;
 grant execute on function app.set_rate_limit(jsonb) to callboard_support;
 --! EndIncluded foundation/rate_limits.sql
 --! Included accounts/sessions.sql
@@ -1860,14 +1836,12 @@ create index if not exists sessions_user_id_idx on app.sessions (user_id, id);
 create index if not exists sessions_organization_id_idx on app.sessions (organization_id);
 alter table app.sessions alter column ip set statistics 0, alter column user_agent set statistics 0;
 
-alter table app.sessions enable row level security;
-alter table app.sessions force row level security;
+select app_private.force_rls('app.sessions');
 
 drop policy if exists select_self on app.sessions;
 create policy select_self on app.sessions for select to callboard_api
   using (user_id = (select app.current_user_id()));
-drop policy if exists all_definer on app.sessions;
-create policy all_definer on app.sessions for all to callboard_definer using (true);
+select app_private.set_policy('app.sessions', 'all_definer', 'callboard_definer', 'true');
 
 grant select (id, user_id, organization_id, ip, user_agent, created_at, refreshed_at, expires_at, revoked_at, revoked_because)
   on app.sessions to callboard_api;
@@ -1884,18 +1858,13 @@ create table if not exists app_private.refresh_tokens (
   used_at timestamptz
 );
 create index if not exists refresh_tokens_session_id_idx on app_private.refresh_tokens (session_id);
-alter table app_private.refresh_tokens enable row level security;
-alter table app_private.refresh_tokens force row level security;
-drop policy if exists all_definer on app_private.refresh_tokens;
-create policy all_definer on app_private.refresh_tokens for all to callboard_definer using (true);
-grant select, insert, update, delete on app_private.refresh_tokens to callboard_definer;
+select app_private.definer_table('app_private.refresh_tokens');
 comment on table app_private.refresh_tokens is 'Hashes of refresh tokens; a token is spent by its first use.';
 
 create or replace function app_private.session_lifetime() returns interval
 language sql immutable parallel safe
 return interval '30 days';
 comment on function app_private.session_lifetime() is 'How long a session lives after its last refresh.';
-revoke execute on function app_private.session_lifetime() from public;
 grant execute on function app_private.session_lifetime() to callboard_definer;
 
 create or replace function app_private.live_session(session_secret text) returns app.sessions
@@ -1918,7 +1887,6 @@ end
 $$;
 comment on function app_private.live_session(text) is 'The session with this secret. PT401 session_unknown, session_revoked, session_expired.';
 alter function app_private.live_session(text) owner to callboard_definer;
-revoke execute on function app_private.live_session(text) from public;
 
 -- The door. Every transaction for a signed-in user starts here, so it is one statement: each costs
 -- more than the rows that it reads.
@@ -1962,7 +1930,6 @@ $$;
 comment on function app.enter(text, uuid, text, inet) is
   'Opens this transaction for the session with this secret, in one of its user''s organizations or, with null, in none; request and address are for the event log. PT401 session_unknown, session_revoked, session_expired; PT403 membership_revoked, organization_deleted.';
 alter function app.enter(text, uuid, text, inet) owner to callboard_definer;
-revoke execute on function app.enter(text, uuid, text, inet) from public;
 grant execute on function app.enter(text, uuid, text, inet) to callboard_api;
 
 create or replace function app_private.grant_of(of_user uuid, of_organization uuid) returns json
@@ -1976,7 +1943,6 @@ begin atomic
 end;
 comment on function app_private.grant_of(uuid, uuid) is 'What an access token says of its user; the database never reads it back.';
 alter function app_private.grant_of(uuid, uuid) owner to callboard_definer;
-revoke execute on function app_private.grant_of(uuid, uuid) from public;
 
 create or replace function app_private.usual_organization(of_user uuid, preferred uuid default null) returns uuid
 language sql stable
@@ -1991,7 +1957,6 @@ begin atomic
 end;
 comment on function app_private.usual_organization(uuid, uuid) is 'The organization a user''s next token is for: the preferred one, else where they last worked, else their first.';
 alter function app_private.usual_organization(uuid, uuid) owner to callboard_definer;
-revoke execute on function app_private.usual_organization(uuid, uuid) from public;
 
 create or replace function app_private.start_session(
   of_user uuid, session_hash bytea, refresh_hash bytea, preferred uuid, client jsonb
@@ -2012,7 +1977,6 @@ end
 $$;
 comment on function app_private.start_session(uuid, bytea, bytea, uuid, jsonb) is 'A new session for a user whose identity has been proved.';
 alter function app_private.start_session(uuid, bytea, bytea, uuid, jsonb) owner to callboard_definer;
-revoke execute on function app_private.start_session(uuid, bytea, bytea, uuid, jsonb) from public;
 
 create or replace function app.refresh_session(
   session_secret text, refresh_secret text, new_refresh_hash bytea, preferred uuid default null
@@ -2057,7 +2021,6 @@ $$;
 comment on function app.refresh_session(text, text, bytea, uuid) is
   'Spends a refresh token and stores the next one. PT401 invalid_refresh_token, session_revoked, session_expired; a token spent more than 10 seconds ago ends the session (answer 401 refresh_token_reused).';
 alter function app.refresh_session(text, text, bytea, uuid) owner to callboard_definer;
-revoke execute on function app.refresh_session(text, text, bytea, uuid) from public;
 grant execute on function app.refresh_session(text, text, bytea, uuid) to callboard_api;
 
 create or replace function app.switch_organization(organization uuid) returns app.answer
@@ -2077,7 +2040,6 @@ end
 $$;
 comment on function app.switch_organization(uuid) is 'What the token for another of the user''s organizations says. PT404.';
 alter function app.switch_organization(uuid) owner to callboard_definer;
-revoke execute on function app.switch_organization(uuid) from public;
 grant execute on function app.switch_organization(uuid) to callboard_api;
 
 create or replace function app_private.end_sessions(of_user uuid, because text, except_session uuid default null) returns void
@@ -2089,7 +2051,6 @@ begin atomic
 end;
 comment on function app_private.end_sessions(uuid, text, uuid) is 'Revokes all of a user''s sessions, or all but one.';
 alter function app_private.end_sessions(uuid, text, uuid) owner to callboard_definer;
-revoke execute on function app_private.end_sessions(uuid, text, uuid) from public;
 
 create or replace function app.end_session(session uuid, because text default 'revoked') returns app.answer
 language plpgsql volatile security definer
@@ -2107,7 +2068,6 @@ end
 $$;
 comment on function app.end_session(uuid, text) is 'Revokes one of the signed-in user''s own sessions. PT404.';
 alter function app.end_session(uuid, text) owner to callboard_definer;
-revoke execute on function app.end_session(uuid, text) from public;
 grant execute on function app.end_session(uuid, text) to callboard_api;
 
 create or replace view app.session_list with (security_invoker = true) as
@@ -2146,7 +2106,6 @@ $$;
 comment on function app.issue_pass() is
   'The context of this transaction as app.enter_by_pass takes it on a standby, with how far the primary has come. NULL without a genuine context.';
 alter function app.issue_pass() owner to callboard_definer;
-revoke execute on function app.issue_pass() from public;
 grant execute on function app.issue_pass() to callboard_api;
 
 create or replace function app_private.read_pass(pass text) returns text[]
@@ -2170,7 +2129,6 @@ $$;
 comment on function app_private.read_pass(text) is
   'What a pass says, if it is one of this database and of the last minute; else the error replica_unusable.';
 alter function app_private.read_pass(text) owner to callboard_definer;
-revoke execute on function app_private.read_pass(text) from public;
 
 create or replace function app_private.replay_age(primary_at numeric, primary_lsn pg_lsn, timeout interval) returns double precision
 language plpgsql volatile
@@ -2197,7 +2155,6 @@ $$;
 comment on function app_private.replay_age(numeric, pg_lsn, interval) is
   'How many seconds at most this standby is behind what the primary had at that time (in seconds since 1970): 0 if it has all of it, NULL if it cannot tell. Waits so long for 0.';
 alter function app_private.replay_age(numeric, pg_lsn, interval) owner to callboard_definer;
-revoke execute on function app_private.replay_age(numeric, pg_lsn, interval) from public;
 
 create or replace function app.enter_by_pass(pass text, max_age interval, timeout interval default '50 milliseconds')
 returns double precision
@@ -2225,7 +2182,6 @@ $$;
 comment on function app.enter_by_pass(text, interval, interval) is
   'Opens this transaction on a standby for the one that took this pass from the primary; returns how many seconds its data is behind at most. Error replica_unusable: pass_unknown, pass_expired, not_a_standby, too_old.';
 alter function app.enter_by_pass(text, interval, interval) owner to callboard_definer;
-revoke execute on function app.enter_by_pass(text, interval, interval) from public;
 grant execute on function app.enter_by_pass(text, interval, interval) to callboard_api;
 
 create or replace function app.data_age() returns double precision
@@ -2234,7 +2190,6 @@ set search_path = ''
 return coalesce(nullif(current_setting('app.data_age', true), '')::double precision, 0);
 comment on function app.data_age() is
   'How many seconds what this transaction reads may be behind the primary: 0 there, and on a standby that has caught up. What says that it is current has to ask.';
-revoke execute on function app.data_age() from public;
 grant execute on function app.data_age() to callboard_api, callboard_definer;
 --! EndIncluded foundation/replicas.sql
 --! Included foundation/jobs.sql
@@ -2255,7 +2210,6 @@ $$;
 comment on function app_private.add_job(text, jsonb, text, integer, text) is
   'Has the worker do a task once this transaction has committed. No secret goes into the payload, which is kept as long as the job. A waiting job with the same key is replaced; a job that fails is tried again after growing pauses, max_attempts times (default 25). Of the jobs in one queue only one is done at a time.';
 alter function app_private.add_job(text, jsonb, text, integer, text) owner to callboard_definer;
-revoke execute on function app_private.add_job(text, jsonb, text, integer, text) from public;
 
 create or replace function app.keep_jobs(workers text[], may_free boolean default true) returns integer
 language plpgsql volatile security definer
@@ -2283,7 +2237,6 @@ $$;
 comment on function app.keep_jobs(text[], boolean) is
   'A worker''s sign of life, given every 5 seconds: its jobs stay its own, and those of a worker that has been silent for 20 are free again. Whoever has not been heard for that long itself must not free any: it may have been the database that was away. Returns how many are free.';
 alter function app.keep_jobs(text[], boolean) owner to callboard_definer;
-revoke execute on function app.keep_jobs(text[], boolean) from public;
 grant execute on function app.keep_jobs(text[], boolean) to callboard_worker;
 
 create or replace function app.job_health()
@@ -2303,7 +2256,6 @@ $$;
 comment on function app.job_health() is
   'How many jobs wait (some until a pause is over) and were given up, for how long the oldest has been due, and up to how long ago events are sealed (null: none ever).';
 alter function app.job_health() owner to callboard_definer;
-revoke execute on function app.job_health() from public;
 grant execute on function app.job_health() to callboard_worker;
 --! EndIncluded foundation/jobs.sql
 --! Included accounts/mails.sql
@@ -2321,11 +2273,7 @@ create table if not exists app_private.mails (
   failed_at timestamptz,
   last_error text
 );
-alter table app_private.mails enable row level security;
-alter table app_private.mails force row level security;
-drop policy if exists all_definer on app_private.mails;
-create policy all_definer on app_private.mails for all to callboard_definer using (true);
-grant select, insert, update, delete on app_private.mails to callboard_definer;
+select app_private.definer_table('app_private.mails');
 comment on table app_private.mails is 'Mails to send and sent; the secret leaves the row when the mail has left.';
 
 create or replace function app_private.send_mail(mail uuid) returns void
@@ -2338,7 +2286,6 @@ end
 $$;
 comment on function app_private.send_mail(uuid) is 'Has the worker send a mail of the outbox: 12 attempts within about 16 hours.';
 alter function app_private.send_mail(uuid) owner to callboard_definer;
-revoke execute on function app_private.send_mail(uuid) from public;
 
 create or replace function app_private.queue_mail(kind text, to_address text, data jsonb) returns void
 language plpgsql volatile
@@ -2353,7 +2300,6 @@ end
 $$;
 comment on function app_private.queue_mail(text, text, jsonb) is 'Puts a mail into the outbox; it leaves after commit.';
 alter function app_private.queue_mail(text, text, jsonb) owner to callboard_definer;
-revoke execute on function app_private.queue_mail(text, text, jsonb) from public;
 
 create or replace function app.take_mail(mail uuid) returns table (kind text, to_address text, data jsonb)
 language sql stable security definer
@@ -2365,7 +2311,6 @@ begin atomic
 end;
 comment on function app.take_mail(uuid) is 'A mail that is to be sent; nothing when it has been sent, given up or deleted.';
 alter function app.take_mail(uuid) owner to callboard_definer;
-revoke execute on function app.take_mail(uuid) from public;
 grant execute on function app.take_mail(uuid) to callboard_worker;
 
 create or replace function app.settle_mail(mail uuid, error text default null, is_last boolean default false) returns void
@@ -2382,16 +2327,21 @@ begin atomic
 end;
 comment on function app.settle_mail(uuid, text, boolean) is 'Marks a mail as sent or, with an error, as tried in vain; after the last attempt it is given up. Its secret leaves with either end.';
 alter function app.settle_mail(uuid, text, boolean) owner to callboard_definer;
-revoke execute on function app.settle_mail(uuid, text, boolean) from public;
 grant execute on function app.settle_mail(uuid, text, boolean) to callboard_worker;
 --! EndIncluded accounts/mails.sql
 --! Included foundation/deletions.sql
 -- Deleting is marking. A deletion has an id; it marks a row and, through the foreign keys that
 -- say ON DELETE CASCADE, everything that belongs to it. Restoring clears exactly the marks with
--- that id. A foreign key that does not cascade protects its parent, as it would in PostgreSQL.
+-- that id. A foreign key that does not cascade protects its parent, as it would in PostgreSQL:
+--
+--   delete cost A of show 1      cost A has the mark x
+--   delete show 1                the show, its deal and cost B have the mark y; cost A keeps x
+--   restore cost A               409 parent_deleted: restore the show first
+--   restore show 1               the marks y are cleared; cost A is still deleted
+--   delete the venue of show 1   409 shows_venue_exists: that foreign key does not cascade
 --
 -- Both work on every table that has `deletion_id`, found in the catalogue: a new table takes
--- part by having the columns, its definer policies, and grants for the three columns.
+-- part by having the three columns and app_private.tenant_table.
 
 create or replace view app_private.deletion_edges as
   select c.confrelid::regclass as parent, c.conrelid::regclass as child, c.conname as name, c.confdeltype = 'c' as cascades,
@@ -2440,7 +2390,6 @@ end
 $$;
 comment on function app_private.spread_deletion(regclass, uuid) is 'Marks what belongs to the rows of a table that a deletion has marked.';
 alter function app_private.spread_deletion(regclass, uuid) owner to callboard_definer;
-revoke execute on function app_private.spread_deletion(regclass, uuid) from public;
 
 create or replace function app_private.soft_delete(target regclass, condition text, id uuid) returns uuid
 language plpgsql volatile
@@ -2467,7 +2416,6 @@ $$;
 comment on function app_private.soft_delete(regclass, text, uuid) is
   'Marks the row of a table for which the condition on $1 (the id) holds, and what belongs to it. Returns the deletion''s id. PT409 with the name of a foreign key that protects the row.';
 alter function app_private.soft_delete(regclass, text, uuid) owner to callboard_definer;
-revoke execute on function app_private.soft_delete(regclass, text, uuid) from public;
 
 create or replace function app_private.restore_deletion(deletion uuid) returns void
 language plpgsql volatile
@@ -2485,19 +2433,6 @@ end
 $$;
 comment on function app_private.restore_deletion(uuid) is 'Clears every mark of a deletion in the current organization.';
 alter function app_private.restore_deletion(uuid) owner to callboard_definer;
-revoke execute on function app_private.restore_deletion(uuid) from public;
-
-create or replace function app_private.policy_permission(target regclass, command text) returns text
-language sql stable
-set search_path = ''
-begin atomic
-  select substring(pg_get_expr(coalesce(p.polqual, p.polwithcheck), p.polrelid) from 'org_if\(''([a-z_.]+)''')
-  from pg_catalog.pg_policy p where p.polrelid = target and p.polname = command || '_member';
-end;
-comment on function app_private.policy_permission(regclass, text) is
-  'The permission that a member needs for select, insert, update or delete on a table, as its policy says; NULL where no member may. A policy says so too where there is no grant, because the command goes through functions.';
-alter function app_private.policy_permission(regclass, text) owner to callboard_definer;
-revoke execute on function app_private.policy_permission(regclass, text) from public;
 
 create or replace function app_private.delete_row(target regclass, id uuid, if_match text default null) returns app.answer
 language plpgsql volatile
@@ -2517,7 +2452,6 @@ $$;
 comment on function app_private.delete_row(regclass, uuid, text) is
   'The command behind every DELETE of one row of the current organization. PT404, PT403, PT412, PT409.';
 alter function app_private.delete_row(regclass, uuid, text) owner to callboard_definer;
-revoke execute on function app_private.delete_row(regclass, uuid, text) from public;
 
 create or replace function app_private.restore_row(target regclass, id uuid) returns void
 language plpgsql volatile
@@ -2549,7 +2483,6 @@ $$;
 comment on function app_private.restore_row(regclass, uuid) is
   'The command behind every restore: brings back all that was deleted together with this row. PT404, PT403, PT409 parent_deleted.';
 alter function app_private.restore_row(regclass, uuid) owner to callboard_definer;
-revoke execute on function app_private.restore_row(regclass, uuid) from public;
 --! EndIncluded foundation/deletions.sql
 --! Included organizations/organization_commands.sql
 -- What can be done with an organization; the table is in organizations.sql.
@@ -2580,7 +2513,6 @@ end
 $$;
 comment on function app_private.found_organization(uuid, jsonb) is 'Creates an organization with its owner and leaves the transaction in its context, without permissions.';
 alter function app_private.found_organization(uuid, jsonb) owner to callboard_definer;
-revoke execute on function app_private.found_organization(uuid, jsonb) from public;
 
 create or replace function app.create_organization(body jsonb) returns app.answer
 language plpgsql volatile security definer
@@ -2600,7 +2532,6 @@ end
 $$;
 comment on function app.create_organization(jsonb) is 'A new organization whose owner is the signed-in user: name, currency, time_zone. PT409 slug_reserved.';
 alter function app.create_organization(jsonb) owner to callboard_definer;
-revoke execute on function app.create_organization(jsonb) from public;
 grant execute on function app.create_organization(jsonb) to callboard_api;
 
 create or replace function app.list_my_organizations(only_deleted boolean default false) returns app.answer
@@ -2621,7 +2552,6 @@ begin atomic
 end;
 comment on function app.list_my_organizations(boolean) is 'The organizations that the signed-in user belongs to, or the deleted ones they may restore.';
 alter function app.list_my_organizations(boolean) owner to callboard_definer;
-revoke execute on function app.list_my_organizations(boolean) from public;
 grant execute on function app.list_my_organizations(boolean) to callboard_api;
 
 create or replace function app_private.slug_organization(of_slug text) returns uuid
@@ -2632,7 +2562,6 @@ begin atomic
 end;
 alter function app_private.slug_organization(text) owner to callboard_definer;
 comment on function app_private.slug_organization(text) is 'The organization that a slug, also a former one, leads to.';
-revoke execute on function app_private.slug_organization(text) from public;
 
 create or replace function app.read_organization(id_or_slug text) returns app.answer
 language plpgsql stable security definer
@@ -2654,7 +2583,6 @@ end
 $$;
 comment on function app.read_organization(text) is 'The organization of the token, by its id or any slug it ever had. PT404 for every other.';
 alter function app.read_organization(text) owner to callboard_definer;
-revoke execute on function app.read_organization(text) from public;
 grant execute on function app.read_organization(text) to callboard_api;
 
 create or replace function app.replace_organization(organization uuid, body jsonb, if_match text default null) returns app.answer
@@ -2676,7 +2604,6 @@ begin
 end
 $$;
 comment on function app.replace_organization(uuid, jsonb, text) is 'Replaces name, currency and time_zone; the slug follows the name. PT403, PT404, PT409 slug_reserved, PT412.';
-revoke execute on function app.replace_organization(uuid, jsonb, text) from public;
 grant execute on function app.replace_organization(uuid, jsonb, text) to callboard_api;
 
 create or replace function app.delete_organization(organization uuid, if_match text default null) returns app.answer
@@ -2697,7 +2624,6 @@ end
 $$;
 comment on function app.delete_organization(uuid, text) is 'Deletes the organization of the token and all it has, until it is restored. PT403, PT404, PT412.';
 alter function app.delete_organization(uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_organization(uuid, text) from public;
 grant execute on function app.delete_organization(uuid, text) to callboard_api;
 
 create or replace function app.restore_organization(organization uuid) returns app.answer
@@ -2734,7 +2660,6 @@ end
 $$;
 comment on function app.restore_organization(uuid) is 'Brings back a deleted organization with exactly what was deleted with it. PT403, PT404.';
 alter function app.restore_organization(uuid) owner to callboard_definer;
-revoke execute on function app.restore_organization(uuid) from public;
 grant execute on function app.restore_organization(uuid) to callboard_api;
 --! EndIncluded organizations/organization_commands.sql
 --! Included organizations/invitations.sql
@@ -2764,46 +2689,15 @@ create table if not exists app.invitations (
 create unique index if not exists invitations_token_hash_idx on app.invitations (token_hash);
 create unique index if not exists invitation_pending on app.invitations (organization_id, email)
   where accepted_at is null and deleted_at is null;
-create index if not exists invitations_deletion_id_idx on app.invitations (organization_id, deletion_id) where deletion_id is not null;
-alter table app.invitations alter column email set statistics 0;
 
-alter table app.invitations enable row level security;
-alter table app.invitations force row level security;
-
-drop policy if exists select_member on app.invitations;
-create policy select_member on app.invitations for select to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-
--- Without grants: the definer writes, and they say which permission it needs.
-drop policy if exists insert_member on app.invitations;
-create policy insert_member on app.invitations for insert to callboard_api
-  with check (organization_id = (select app.org_if('members.manage')));
-drop policy if exists update_member on app.invitations;
-create policy update_member on app.invitations for update to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-drop policy if exists delete_member on app.invitations;
-create policy delete_member on app.invitations for delete to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-
--- Accepting happens before one belongs, so the definer looks in all organizations, and writes in one.
-drop policy if exists select_definer on app.invitations;
-create policy select_definer on app.invitations for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.invitations;
-create policy insert_definer on app.invitations for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.invitations;
-create policy update_definer on app.invitations for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
+-- Without grants: functions of the definer write. Accepting happens before one belongs, so they look in all organizations.
+select app_private.tenant_policies('app.invitations', reads => 'members.manage', inserts => 'members.manage', updates => 'members.manage',
+  deletes => 'members.manage', definer => 'insert, update', known => '{role}');
 grant select (organization_id, id, email, role, invited_by, expires_at, accepted_at, accepted_by, created_at, updated_at, version, deleted_at, deleted_by, deletion_id)
   on app.invitations to callboard_api;
 grant select, insert, update on app.invitations to callboard_definer;
 
 comment on table app.invitations is 'Invitations to join an organization; deleted_at marks revoked ones.';
-
-drop trigger if exists _100_timestamps on app.invitations;
-create trigger _100_timestamps before update on app.invitations
-  for each row execute function app_private.tg__100_timestamps();
 
 select app_private.log_changes('app.invitations', 'invitation',
   '{"delete": "revoke", "accepted_at": "accept", "expires_at": "resend"}');
@@ -2841,7 +2735,6 @@ end
 $$;
 comment on function app_private.send_invitation(uuid) is 'Gives an invitation a new secret and seven days, and mails it. PT404 unless it is open.';
 alter function app_private.send_invitation(uuid) owner to callboard_definer;
-revoke execute on function app_private.send_invitation(uuid) from public;
 
 create or replace function app_private.withdraw_invitations(of_organization uuid, address text, expiring_until timestamptz) returns void
 language sql volatile
@@ -2854,7 +2747,6 @@ begin atomic
 end;
 comment on function app_private.withdraw_invitations(uuid, text, timestamptz) is 'Revokes the open invitations of an address that expire until then.';
 alter function app_private.withdraw_invitations(uuid, text, timestamptz) owner to callboard_definer;
-revoke execute on function app_private.withdraw_invitations(uuid, text, timestamptz) from public;
 
 create or replace function app.read_invitation(invitation uuid) returns app.answer
 language plpgsql stable
@@ -2873,7 +2765,6 @@ begin
 end
 $$;
 comment on function app.read_invitation(uuid) is 'An invitation that was not revoked. PT403, PT404.';
-revoke execute on function app.read_invitation(uuid) from public;
 grant execute on function app.read_invitation(uuid) to callboard_api;
 
 create or replace function app.create_invitation(address text, new_role text) returns app.answer
@@ -2901,7 +2792,6 @@ end
 $$;
 comment on function app.create_invitation(text, text) is 'Invites an address. PT403 permission_denied, permission_not_held, PT409 already_member, invitation_pending.';
 alter function app.create_invitation(text, text) owner to callboard_definer;
-revoke execute on function app.create_invitation(text, text) from public;
 grant execute on function app.create_invitation(text, text) to callboard_api;
 
 create or replace function app.resend_invitation(invitation uuid) returns app.answer
@@ -2916,7 +2806,6 @@ end
 $$;
 comment on function app.resend_invitation(uuid) is 'Mails a new link; the old one stops working. PT403, PT404.';
 alter function app.resend_invitation(uuid) owner to callboard_definer;
-revoke execute on function app.resend_invitation(uuid) from public;
 grant execute on function app.resend_invitation(uuid) to callboard_api;
 
 create or replace function app.revoke_invitation(invitation uuid, if_match text default null) returns app.answer
@@ -2939,7 +2828,6 @@ end
 $$;
 comment on function app.revoke_invitation(uuid, text) is 'Makes an open invitation worthless. PT403, PT404, PT412.';
 alter function app.revoke_invitation(uuid, text) owner to callboard_definer;
-revoke execute on function app.revoke_invitation(uuid, text) from public;
 grant execute on function app.revoke_invitation(uuid, text) to callboard_api;
 
 create or replace function app_private.accept_invitation(who uuid, token text) returns uuid
@@ -2972,7 +2860,6 @@ end
 $$;
 comment on function app_private.accept_invitation(uuid, text) is 'Makes a user the member that an invitation says. PT400 invalid_token, PT403 invitation_for_another_address, PT409 already_member.';
 alter function app_private.accept_invitation(uuid, text) owner to callboard_definer;
-revoke execute on function app_private.accept_invitation(uuid, text) from public;
 
 create or replace function app.accept_invitation(token text) returns app.answer
 language plpgsql volatile security definer
@@ -2991,7 +2878,6 @@ end
 $$;
 comment on function app.accept_invitation(text) is 'Accepts an invitation as the signed-in user and returns the organization. PT400, PT403, PT409.';
 alter function app.accept_invitation(text) owner to callboard_definer;
-revoke execute on function app.accept_invitation(text) from public;
 grant execute on function app.accept_invitation(text) to callboard_api;
 --! EndIncluded organizations/invitations.sql
 --! Included organizations/member_commands.sql
@@ -3028,7 +2914,6 @@ begin
 end
 $$;
 comment on function app.read_member(uuid) is 'A member by user id; PT404.';
-revoke execute on function app.read_member(uuid) from public;
 grant execute on function app.read_member(uuid) to callboard_api, callboard_definer;
 
 create or replace function app_private.lock_member(member uuid, if_match text) returns app.memberships
@@ -3056,7 +2941,6 @@ $$;
 comment on function app_private.lock_member(uuid, text) is
   'A member whom the one of this transaction may change, as locked. PT403 permission_denied, permission_not_held, PT404, PT412.';
 alter function app_private.lock_member(uuid, text) owner to callboard_definer;
-revoke execute on function app_private.lock_member(uuid, text) from public;
 
 create or replace function app_private.set_role(member uuid, new_role text) returns void
 language plpgsql volatile
@@ -3072,7 +2956,6 @@ end
 $$;
 comment on function app_private.set_role(uuid, text) is 'Gives a member a built-in role, or with null none. PT409 last_owner.';
 alter function app_private.set_role(uuid, text) owner to callboard_definer;
-revoke execute on function app_private.set_role(uuid, text) from public;
 
 create or replace function app.change_member_role(member uuid, new_role text, if_match text default null) returns app.answer
 language plpgsql volatile security definer
@@ -3089,7 +2972,6 @@ $$;
 comment on function app.change_member_role(uuid, text, text) is
   'Gives a member another built-in role. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
 alter function app.change_member_role(uuid, text, text) owner to callboard_definer;
-revoke execute on function app.change_member_role(uuid, text, text) from public;
 grant execute on function app.change_member_role(uuid, text, text) to callboard_api;
 
 create or replace function app.remove_member(member uuid, if_match text default null) returns app.answer
@@ -3122,7 +3004,6 @@ $$;
 comment on function app.remove_member(uuid, text) is
   'Removes a member, or lets oneself leave. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
 alter function app.remove_member(uuid, text) owner to callboard_definer;
-revoke execute on function app.remove_member(uuid, text) from public;
 grant execute on function app.remove_member(uuid, text) to callboard_api;
 
 create or replace function app.add_member(address text, person_name text, new_role text) returns app.answer
@@ -3157,7 +3038,6 @@ $$;
 comment on function app.add_member(text, text, text) is
   'Makes somebody a member at once; an address without an account gets one, and a mailed link to choose a password. PT403 permission_denied, permission_not_held, PT409 already_member, address_unverified.';
 alter function app.add_member(text, text, text) owner to callboard_definer;
-revoke execute on function app.add_member(text, text, text) from public;
 grant execute on function app.add_member(text, text, text) to callboard_api;
 
 create or replace function app_private.join_organization(who uuid, organization uuid, new_role text) returns void
@@ -3177,7 +3057,6 @@ end
 $$;
 comment on function app_private.join_organization(uuid, uuid, text) is 'Writes a membership in the current organization. PT409 already_member.';
 alter function app_private.join_organization(uuid, uuid, text) owner to callboard_definer;
-revoke execute on function app_private.join_organization(uuid, uuid, text) from public;
 
 create or replace function app.transfer_ownership(organization uuid, new_owner uuid) returns app.answer
 language plpgsql volatile security definer
@@ -3207,7 +3086,6 @@ end
 $$;
 comment on function app.transfer_ownership(uuid, uuid) is 'Makes another member owner and oneself admin. PT403, PT404, PT409 already_owner.';
 alter function app.transfer_ownership(uuid, uuid) owner to callboard_definer;
-revoke execute on function app.transfer_ownership(uuid, uuid) from public;
 grant execute on function app.transfer_ownership(uuid, uuid) to callboard_api;
 --! EndIncluded organizations/member_commands.sql
 --! Included organizations/role_commands.sql
@@ -3243,7 +3121,6 @@ begin atomic
     and case when in_bin then (select app.require('members.manage')) is not null and r.deleted_at is not null else r.deleted_at is null end;
 end;
 comment on function app.list_roles(boolean) is 'All roles that a member can have, or those that were deleted. PT403.';
-revoke execute on function app.list_roles(boolean) from public;
 grant execute on function app.list_roles(boolean) to callboard_api;
 
 create or replace function app.list_permissions() returns app.answer
@@ -3256,7 +3133,6 @@ begin atomic
   where (select app.require('members.read')) is not null;
 end;
 comment on function app.list_permissions() is 'All that can be permitted. PT403.';
-revoke execute on function app.list_permissions() from public;
 grant execute on function app.list_permissions() to callboard_api;
 
 create or replace function app.read_role(the_role text) returns app.answer
@@ -3275,7 +3151,6 @@ begin
 end
 $$;
 comment on function app.read_role(text) is 'A built-in role by its name, or one of the organization''s own by its id. PT404.';
-revoke execute on function app.read_role(text) from public;
 grant execute on function app.read_role(text) to callboard_api, callboard_definer;
 
 create or replace function app_private.lock_role(the_role text, if_match text) returns app.custom_roles
@@ -3303,7 +3178,6 @@ $$;
 comment on function app_private.lock_role(text, text) is
   'One of the organization''s own roles that the member of this transaction may change, as locked. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
 alter function app_private.lock_role(text, text) owner to callboard_definer;
-revoke execute on function app_private.lock_role(text, text) from public;
 
 create or replace function app.create_role(body jsonb) returns app.answer
 language plpgsql volatile security definer
@@ -3327,7 +3201,6 @@ $$;
 comment on function app.create_role(jsonb) is
   'A new role of the organization''s own: name, description, permissions. PT403 permission_denied, permission_not_held, PT409 custom_role_name_taken, PT422 permission_unknown.';
 alter function app.create_role(jsonb) owner to callboard_definer;
-revoke execute on function app.create_role(jsonb) from public;
 grant execute on function app.create_role(jsonb) to callboard_api;
 
 create or replace function app.update_role(the_role text, body jsonb, if_match text default null) returns app.answer
@@ -3349,7 +3222,6 @@ $$;
 comment on function app.update_role(text, jsonb, text) is
   'Changes one of the organization''s own roles; its members have it so from their next request on. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, custom_role_name_taken, PT412, PT422 permission_unknown.';
 alter function app.update_role(text, jsonb, text) owner to callboard_definer;
-revoke execute on function app.update_role(text, jsonb, text) from public;
 grant execute on function app.update_role(text, jsonb, text) to callboard_api;
 
 create or replace function app.delete_role(the_role text, if_match text default null) returns app.answer
@@ -3366,7 +3238,6 @@ $$;
 comment on function app.delete_role(text, text) is
   'Deletes one of the organization''s own roles until it is restored; nobody holds what it gave. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
 alter function app.delete_role(text, text) owner to callboard_definer;
-revoke execute on function app.delete_role(text, text) from public;
 grant execute on function app.delete_role(text, text) to callboard_api;
 
 create or replace function app.restore_role(the_role uuid) returns app.answer
@@ -3386,7 +3257,6 @@ $$;
 comment on function app.restore_role(uuid) is
   'Brings back a deleted role for those who had it. PT403 permission_denied, permission_not_held, PT404, PT409 custom_role_name_taken.';
 alter function app.restore_role(uuid) owner to callboard_definer;
-revoke execute on function app.restore_role(uuid) from public;
 grant execute on function app.restore_role(uuid) to callboard_api;
 --! EndIncluded organizations/role_commands.sql
 --! Included organizations/member_permission_commands.sql
@@ -3416,7 +3286,6 @@ $$;
 comment on function app.assign_role(uuid, text) is
   'Gives a member a role: a built-in one by its name, in place of the one they have, or one of the organization''s own by its id, beside the others. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT422 role_unknown.';
 alter function app.assign_role(uuid, text) owner to callboard_definer;
-revoke execute on function app.assign_role(uuid, text) from public;
 grant execute on function app.assign_role(uuid, text) to callboard_api;
 
 create or replace function app.unassign_role(member uuid, the_role text, if_match text default null) returns app.answer
@@ -3443,7 +3312,6 @@ $$;
 comment on function app.unassign_role(uuid, text, text) is
   'Takes a role from a member, a built-in one by its name or one of the organization''s own by its id. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
 alter function app.unassign_role(uuid, text, text) owner to callboard_definer;
-revoke execute on function app.unassign_role(uuid, text, text) from public;
 grant execute on function app.unassign_role(uuid, text, text) to callboard_api;
 
 create or replace function app.member_permissions_of(member uuid) returns app.answer
@@ -3478,7 +3346,6 @@ $$;
 comment on function app.member_permissions_of(uuid) is
   'Every permission with whether a member holds it, and all that gives it or takes it. PT404.';
 alter function app.member_permissions_of(uuid) owner to callboard_definer;
-revoke execute on function app.member_permissions_of(uuid) from public;
 grant execute on function app.member_permissions_of(uuid) to callboard_api;
 
 create or replace function app.set_member_permission(member uuid, the_permission text, body jsonb, if_match text default null) returns app.answer
@@ -3508,7 +3375,6 @@ $$;
 comment on function app.set_member_permission(uuid, text, jsonb, text) is
   'Grants or denies a member a permission beside their roles: effect (grant or deny), expires_at. PT403 permission_denied, permission_not_held, PT404, PT409 owner_keeps_permissions, PT412.';
 alter function app.set_member_permission(uuid, text, jsonb, text) owner to callboard_definer;
-revoke execute on function app.set_member_permission(uuid, text, jsonb, text) from public;
 grant execute on function app.set_member_permission(uuid, text, jsonb, text) to callboard_api;
 
 create or replace function app.clear_member_permission(member uuid, the_permission text, if_match text default null) returns app.answer
@@ -3537,7 +3403,6 @@ $$;
 comment on function app.clear_member_permission(uuid, text, text) is
   'Takes back a member''s grant or denial, so that their roles alone decide. PT403 permission_denied, permission_not_held, PT404, PT412.';
 alter function app.clear_member_permission(uuid, text, text) owner to callboard_definer;
-revoke execute on function app.clear_member_permission(uuid, text, text) from public;
 grant execute on function app.clear_member_permission(uuid, text, text) to callboard_api;
 --! EndIncluded organizations/member_permission_commands.sql
 --! Included organizations/explain.sql
@@ -3567,7 +3432,6 @@ begin atomic
 end;
 comment on function app_private.explain_permission(uuid, uuid, text) is 'Where a member has a permission from, or who has it instead, in words.';
 alter function app_private.explain_permission(uuid, uuid, text) owner to callboard_definer;
-revoke execute on function app_private.explain_permission(uuid, uuid, text) from public;
 
 create or replace function app_private.explain_lock(target regclass, of_row jsonb)
 returns table (step text, passes boolean, detail text)
@@ -3592,7 +3456,6 @@ end
 $$;
 comment on function app_private.explain_lock(regclass, jsonb) is 'Whether something else keeps a row as it is: a closed month, or a final settlement.';
 alter function app_private.explain_lock(regclass, jsonb) owner to callboard_definer;
-revoke execute on function app_private.explain_lock(regclass, jsonb) from public;
 
 create or replace function app_private.explain_row(target regclass, id uuid, command text, changes jsonb)
 returns table (step text, passes boolean, detail text)
@@ -3633,7 +3496,6 @@ end
 $$;
 comment on function app_private.explain_row(regclass, uuid, text, jsonb) is 'What the row itself has to say to a command on it; the row must be there.';
 alter function app_private.explain_row(regclass, uuid, text, jsonb) owner to callboard_definer;
-revoke execute on function app_private.explain_row(regclass, uuid, text, jsonb) from public;
 
 create or replace function app_private.row_key(target regclass) returns text
 language sql stable
@@ -3647,7 +3509,6 @@ begin atomic
 end;
 comment on function app_private.row_key(regclass) is 'The column that names a row of a table within its organization; NULL where it takes more than one.';
 alter function app_private.row_key(regclass) owner to callboard_definer;
-revoke execute on function app_private.row_key(regclass) from public;
 
 create or replace function app.explain_access(
   who uuid, target regclass, row_id uuid, command text, organization uuid default null, changes jsonb default '{}'
@@ -3718,7 +3579,6 @@ $$;
 comment on function app.explain_access(uuid, regclass, uuid, text, uuid, jsonb) is
   'Why a user may or may not select, insert, update or delete a row: every step of the way with whether it is passed and why. Without an organization it is the row''s; changes are what an update would set. For DBAs: it looks into all organizations. PT422 explain_command_unknown, explain_table_unknown, explain_row_unnamed, explain_row_needed.';
 alter function app.explain_access(uuid, regclass, uuid, text, uuid, jsonb) owner to callboard_definer;
-revoke execute on function app.explain_access(uuid, regclass, uuid, text, uuid, jsonb) from public;
 
 create or replace function app.explain_access(body jsonb) returns app.answer
 language plpgsql stable security definer
@@ -3768,7 +3628,6 @@ $$;
 comment on function app.explain_access(jsonb) is
   'The same for members, within their organization: table, command, id, changes, user_id. About oneself, or with members.manage about others. A row of another organization is no row. PT403, PT404, PT422.';
 alter function app.explain_access(jsonb) owner to callboard_definer;
-revoke execute on function app.explain_access(jsonb) from public;
 grant execute on function app.explain_access(jsonb) to callboard_api;
 --! EndIncluded organizations/explain.sql
 --! Included accounts/accounts.sql
@@ -3783,11 +3642,7 @@ create table if not exists app_private.credentials (
   verifier bytea not null,
   changed_at timestamptz not null default now()
 );
-alter table app_private.credentials enable row level security;
-alter table app_private.credentials force row level security;
-drop policy if exists all_definer on app_private.credentials;
-create policy all_definer on app_private.credentials for all to callboard_definer using (true);
-grant select, insert, update on app_private.credentials to callboard_definer;
+select app_private.definer_table('app_private.credentials', 'select, insert, update');
 comment on table app_private.credentials is 'Of each password: how to derive its proof, and the SHA-256 of the proof.';
 
 create table if not exists app_private.email_tokens (
@@ -3798,11 +3653,7 @@ create table if not exists app_private.email_tokens (
   used_at timestamptz
 );
 create index if not exists email_tokens_user_id_idx on app_private.email_tokens (user_id);
-alter table app_private.email_tokens enable row level security;
-alter table app_private.email_tokens force row level security;
-drop policy if exists all_definer on app_private.email_tokens;
-create policy all_definer on app_private.email_tokens for all to callboard_definer using (true);
-grant select, insert, update, delete on app_private.email_tokens to callboard_definer;
+select app_private.definer_table('app_private.email_tokens');
 comment on table app_private.email_tokens is 'Hashes of the secrets in mailed links.';
 
 create or replace function app_private.password_cost() returns text
@@ -3811,7 +3662,6 @@ set search_path = ''
 return 'argon2id$m=19456,t=2,p=1$';
 comment on function app_private.password_cost() is 'What a new password costs to derive: OWASP''s minimum for argon2id.';
 alter function app_private.password_cost() owner to callboard_definer;
-revoke execute on function app_private.password_cost() from public;
 
 create or replace function app.password_recipe(address text default null) returns text
 language plpgsql volatile security definer
@@ -3830,7 +3680,6 @@ $$;
 comment on function app.password_recipe(text) is
   'How to derive the proof of a password: argon2id$m=<KiB>,t=<passes>,p=<lanes>$<salt, base64>. With null, a fresh recipe for a new password. The cost is that of app_private.password_cost.';
 alter function app.password_recipe(text) owner to callboard_definer;
-revoke execute on function app.password_recipe(text) from public;
 grant execute on function app.password_recipe(text) to callboard_api;
 
 create or replace function app_private.set_password(of_user uuid, recipe text, proof bytea) returns void
@@ -3851,7 +3700,6 @@ end
 $$;
 comment on function app_private.set_password(uuid, text, bytea) is 'Stores what is kept of a password; open links for a new one end.';
 alter function app_private.set_password(uuid, text, bytea) owner to callboard_definer;
-revoke execute on function app_private.set_password(uuid, text, bytea) from public;
 
 create or replace function app_private.is_password(of_user uuid, proof bytea) returns boolean
 language sql stable
@@ -3861,7 +3709,6 @@ begin atomic
 end;
 comment on function app_private.is_password(uuid, bytea) is 'Whether this proves the user''s password. Comparing hashes of a secret leaks nothing by its timing.';
 alter function app_private.is_password(uuid, bytea) owner to callboard_definer;
-revoke execute on function app_private.is_password(uuid, bytea) from public;
 
 create or replace function app_private.mail_token(of_user uuid, for_purpose text, lifetime interval) returns void
 language plpgsql volatile
@@ -3881,7 +3728,6 @@ end
 $$;
 comment on function app_private.mail_token(uuid, text, interval) is 'Mails a link that proves the address belongs to the user.';
 alter function app_private.mail_token(uuid, text, interval) owner to callboard_definer;
-revoke execute on function app_private.mail_token(uuid, text, interval) from public;
 
 create or replace function app_private.spend_token(token text, for_purpose text) returns uuid
 language plpgsql volatile
@@ -3903,7 +3749,6 @@ end
 $$;
 comment on function app_private.spend_token(text, text) is 'The user of a mailed link, which works once. PT400 invalid_token.';
 alter function app_private.spend_token(text, text) owner to callboard_definer;
-revoke execute on function app_private.spend_token(text, text) from public;
 
 create or replace function app.register(
   address text, display_name text, recipe text, proof bytea, organization_name text default null, invitation_token text default null
@@ -3930,7 +3775,6 @@ $$;
 comment on function app.register(text, text, text, bytea, text, text) is
   'Creates a user with a first organization, or as the member that an invitation says. email_taken, PT409 slug_reserved, PT400 invalid_token, PT403 invitation_for_another_address.';
 alter function app.register(text, text, text, bytea, text, text) owner to callboard_definer;
-revoke execute on function app.register(text, text, text, bytea, text, text) from public;
 grant execute on function app.register(text, text, text, bytea, text, text) to callboard_api;
 
 create or replace function app.sign_in(
@@ -3959,7 +3803,6 @@ $$;
 comment on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) is
   'Starts a session for whoever proves the password. Answers 401 invalid_credentials (also for an unknown address) and 403 membership_revoked.';
 alter function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) owner to callboard_definer;
-revoke execute on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) from public;
 grant execute on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) to callboard_api;
 
 create or replace function app.change_password(proof bytea, new_recipe text, new_proof bytea) returns app.answer
@@ -3981,7 +3824,6 @@ $$;
 comment on function app.change_password(bytea, text, bytea) is
   'Changes the signed-in user''s password and ends their other sessions. PT403 wrong_password.';
 alter function app.change_password(bytea, text, bytea) owner to callboard_definer;
-revoke execute on function app.change_password(bytea, text, bytea) from public;
 grant execute on function app.change_password(bytea, text, bytea) to callboard_api;
 
 create or replace function app.forget_password(address text) returns app.answer
@@ -3996,7 +3838,6 @@ end
 $$;
 comment on function app.forget_password(text) is 'Mails a link for a new password if the address is known; the answer does not say whether it is.';
 alter function app.forget_password(text) owner to callboard_definer;
-revoke execute on function app.forget_password(text) from public;
 grant execute on function app.forget_password(text) to callboard_api;
 
 create or replace function app.reset_password(token text, recipe text, proof bytea) returns app.answer
@@ -4014,7 +3855,6 @@ end
 $$;
 comment on function app.reset_password(text, text, bytea) is 'Sets a new password by a mailed link and ends all sessions. PT400 invalid_token.';
 alter function app.reset_password(text, text, bytea) owner to callboard_definer;
-revoke execute on function app.reset_password(text, text, bytea) from public;
 grant execute on function app.reset_password(text, text, bytea) to callboard_api;
 
 create or replace function app.verify_email(token text) returns app.answer
@@ -4029,7 +3869,6 @@ end
 $$;
 comment on function app.verify_email(text) is 'Marks an address as verified by a mailed link. PT400 invalid_token.';
 alter function app.verify_email(text) owner to callboard_definer;
-revoke execute on function app.verify_email(text) from public;
 grant execute on function app.verify_email(text) to callboard_api;
 
 create or replace function app.request_verification() returns app.answer
@@ -4045,7 +3884,6 @@ end
 $$;
 comment on function app.request_verification() is 'Mails the link that verifies the signed-in user''s address again, unless it is verified.';
 alter function app.request_verification() owner to callboard_definer;
-revoke execute on function app.request_verification() from public;
 grant execute on function app.request_verification() to callboard_api;
 --! EndIncluded accounts/accounts.sql
 --! Included accounts/account_events.sql
@@ -4064,7 +3902,6 @@ $$;
 comment on function app_private.account_holder(uuid) is
   'The user whose account is used, by a password, a token or a mailed link; NULL where a DBA or a job works on it.';
 alter function app_private.account_holder(uuid) owner to callboard_definer;
-revoke execute on function app_private.account_holder(uuid) from public;
 
 create or replace function app_private.tg_sessions__900_event() returns trigger
 language plpgsql volatile security definer
@@ -4093,7 +3930,6 @@ $$;
 comment on function app_private.tg_sessions__900_event() is
   'Logs the beginning and the end of a session, and its move to another organization, where it moves to.';
 alter function app_private.tg_sessions__900_event() owner to callboard_definer;
-revoke execute on function app_private.tg_sessions__900_event() from public;
 
 create or replace trigger _900_event after insert or update on app.sessions
   for each row execute function app_private.tg_sessions__900_event();
@@ -4126,7 +3962,6 @@ end
 $$;
 comment on function app_private.tg_users__900_event() is 'Logs accounts made for others, and changes of a profile.';
 alter function app_private.tg_users__900_event() owner to callboard_definer;
-revoke execute on function app_private.tg_users__900_event() from public;
 
 create or replace trigger _900_event after insert or update on app.users
   for each row execute function app_private.tg_users__900_event();
@@ -4150,7 +3985,6 @@ $$;
 comment on function app_private.tg_credentials__900_event() is
   'Logs that a password was changed by somebody signed in, or set by a mailed link; nothing of the password.';
 alter function app_private.tg_credentials__900_event() owner to callboard_definer;
-revoke execute on function app_private.tg_credentials__900_event() from public;
 
 create or replace trigger _900_event after insert or update on app_private.credentials
   for each row execute function app_private.tg_credentials__900_event();
@@ -4173,7 +4007,6 @@ $$;
 comment on function app_private.log_failed_sign_in(text, uuid, text, uuid) is
   'Logs a refused sign-in where it would have led; with an unknown address in no organization.';
 alter function app_private.log_failed_sign_in(text, uuid, text, uuid) owner to callboard_definer;
-revoke execute on function app_private.log_failed_sign_in(text, uuid, text, uuid) from public;
 --! EndIncluded accounts/account_events.sql
 --! Included audit/event_verify.sql
 -- Whether the log is what was sealed. Anybody who may read both tables can ask; a head that was
@@ -4249,7 +4082,6 @@ end
 $$;
 comment on function app.verify_events(uuid, bigint, text, bigint, bigint) is
   'Checks an organization''s events against their seals, all of them or at_most so many behind after_seq, and a head that was noted. problem is the first: changed, missing, erased (without a trace), seal_changed, seal_missing, cut_off or rewritten (the head is not the one that was noted).';
-revoke execute on function app.verify_events(uuid, bigint, text, bigint, bigint) from public;
 grant execute on function app.verify_events(uuid, bigint, text, bigint, bigint) to callboard_auditor, callboard_definer;
 
 create or replace function app.audited_organizations(of_slug text default null) returns table (id uuid, slug text)
@@ -4277,7 +4109,6 @@ end
 $$;
 comment on function app.audited_organizations(text) is 'For an auditor: the organization with a slug, or all that have a chain of events, even if they themselves are gone.';
 alter function app.audited_organizations(text) owner to callboard_definer;
-revoke execute on function app.audited_organizations(text) from public;
 grant execute on function app.audited_organizations(text) to callboard_auditor;
 --! EndIncluded audit/event_verify.sql
 --! Included retention/legal_holds.sql
@@ -4296,28 +4127,10 @@ create table if not exists app.legal_holds (
   released_at timestamptz,
   primary key (organization_id, id)
 );
-alter table app.legal_holds alter column reason set statistics 0;
 
-alter table app.legal_holds enable row level security;
-alter table app.legal_holds force row level security;
-drop policy if exists select_member on app.legal_holds;
-create policy select_member on app.legal_holds for select to callboard_api
-  using (organization_id = (select app.org_if('audit.read')));
--- Without grants: app.place_legal_hold and app.release_legal_hold write, and these say which permission they need.
-drop policy if exists insert_member on app.legal_holds;
-create policy insert_member on app.legal_holds for insert to callboard_api
-  with check (organization_id = (select app.org_if('retention.manage')));
-drop policy if exists update_member on app.legal_holds;
-create policy update_member on app.legal_holds for update to callboard_api
-  using (organization_id = (select app.org_if('retention.manage')));
-drop policy if exists select_definer on app.legal_holds;
-create policy select_definer on app.legal_holds for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.legal_holds;
-create policy insert_definer on app.legal_holds for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.legal_holds;
-create policy update_definer on app.legal_holds for update to callboard_definer
-  using (organization_id = (select app.current_org()));
+-- Without grants: app.place_legal_hold and app.release_legal_hold write, and ask for the permission.
+select app_private.tenant_policies('app.legal_holds', reads => 'audit.read', inserts => 'retention.manage', updates => 'retention.manage',
+  definer => 'insert, update');
 grant select on app.legal_holds to callboard_api, callboard_definer;
 grant insert (reason), update (released_at, released_by) on app.legal_holds to callboard_definer;
 comment on table app.legal_holds is 'Why nothing of an organization may be deleted for good, and until when that was so.';
@@ -4335,7 +4148,6 @@ end
 $$;
 comment on function app_private.is_held(uuid) is 'Whether a legal hold keeps all that an organization has.';
 alter function app_private.is_held(uuid) owner to callboard_definer;
-revoke execute on function app_private.is_held(uuid) from public;
 
 create or replace view app.legal_hold_list with (security_invoker = true) as
   select h.organization_id, h.id, h.placed_at,
@@ -4361,7 +4173,6 @@ begin
 end
 $$;
 comment on function app.read_legal_hold(uuid) is 'A legal hold, released or not. PT403 without audit.read, PT404.';
-revoke execute on function app.read_legal_hold(uuid) from public;
 grant execute on function app.read_legal_hold(uuid) to callboard_api;
 
 create or replace function app_private.hold_organization(organization uuid, why text) returns uuid
@@ -4379,7 +4190,6 @@ end
 $$;
 comment on function app_private.hold_organization(uuid, text) is 'Places a hold on the organization of this transaction.';
 alter function app_private.hold_organization(uuid, text) owner to callboard_definer;
-revoke execute on function app_private.hold_organization(uuid, text) from public;
 
 create or replace function app.place_legal_hold(why text) returns app.answer
 language plpgsql volatile security definer
@@ -4397,7 +4207,6 @@ $$;
 comment on function app.place_legal_hold(text) is
   'Keeps all that the organization has from being deleted for good, for a reason. PT403 without retention.manage, legal_holds_reason_given.';
 alter function app.place_legal_hold(text) owner to callboard_definer;
-revoke execute on function app.place_legal_hold(text) from public;
 grant execute on function app.place_legal_hold(text) to callboard_api;
 
 create or replace function app.release_legal_hold(hold uuid) returns app.answer
@@ -4426,7 +4235,6 @@ $$;
 comment on function app.release_legal_hold(uuid) is
   'Ends a hold that a member has placed. PT403 without retention.manage, PT404, PT409 legal_hold_released, legal_hold_not_yours.';
 alter function app.release_legal_hold(uuid) owner to callboard_definer;
-revoke execute on function app.release_legal_hold(uuid) from public;
 grant execute on function app.release_legal_hold(uuid) to callboard_api;
 
 -- The same for a DBA, also of an organization that has been deleted. In the organization's context,
@@ -4451,7 +4259,6 @@ $$;
 comment on function app_private.place_legal_hold(text, text) is
   'Keeps all that an organization (by slug) has from being deleted for good, until a DBA releases it; for a reason, which its members read. Returns the hold''s id. PT404, legal_holds_reason_given.';
 alter function app_private.place_legal_hold(text, text) owner to callboard_definer;
-revoke execute on function app_private.place_legal_hold(text, text) from public;
 
 create or replace function app_private.release_legal_hold(hold uuid) returns void
 language plpgsql volatile security definer
@@ -4470,7 +4277,6 @@ end
 $$;
 comment on function app_private.release_legal_hold(uuid) is 'Ends a hold, whoever has placed it. PT404.';
 alter function app_private.release_legal_hold(uuid) owner to callboard_definer;
-revoke execute on function app_private.release_legal_hold(uuid) from public;
 --! EndIncluded retention/legal_holds.sql
 --! Included audit/event_retention.sql
 -- How long events are kept, and how personal details leave them before that.
@@ -4480,27 +4286,9 @@ create table if not exists app.event_retentions (
   organization_id uuid primary key default app.current_org(),
   days integer not null constraint event_retentions_days_range check (days between 90 and 3650)
 );
-alter table app.event_retentions alter column days set statistics 0;
-alter table app.event_retentions enable row level security;
-alter table app.event_retentions force row level security;
-drop policy if exists select_member on app.event_retentions;
-create policy select_member on app.event_retentions for select to callboard_api
-  using (organization_id = (select app.org_if('audit.read')));
--- Without grants: app.set_event_retention writes, and they say which permission it needs.
-drop policy if exists insert_member on app.event_retentions;
-create policy insert_member on app.event_retentions for insert to callboard_api
-  with check (organization_id = (select app.org_if('audit.manage')));
-drop policy if exists update_member on app.event_retentions;
-create policy update_member on app.event_retentions for update to callboard_api
-  using (organization_id = (select app.org_if('audit.manage')));
-drop policy if exists select_definer on app.event_retentions;
-create policy select_definer on app.event_retentions for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.event_retentions;
-create policy insert_definer on app.event_retentions for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.event_retentions;
-create policy update_definer on app.event_retentions for update to callboard_definer
-  using (organization_id = (select app.current_org()));
+-- Without grants: app.set_event_retention writes, and asks for the permission.
+select app_private.tenant_policies('app.event_retentions', reads => 'audit.read', inserts => 'audit.manage', updates => 'audit.manage',
+  definer => 'insert, update');
 grant select on app.event_retentions to callboard_api, callboard_definer;
 grant insert (days), update (days) on app.event_retentions to callboard_definer;
 comment on table app.event_retentions is 'For how many days an organization''s events are kept, where that is not 365.';
@@ -4519,7 +4307,6 @@ begin
 end
 $$;
 comment on function app.read_event_retention() is 'For how many days the organization''s events are kept. PT403 without audit.read.';
-revoke execute on function app.read_event_retention() from public;
 grant execute on function app.read_event_retention() to callboard_api, callboard_definer;
 
 create or replace function app.set_event_retention(new_days integer) returns app.answer
@@ -4536,7 +4323,6 @@ end
 $$;
 comment on function app.set_event_retention(integer) is 'Keeps the organization''s events for so many days from now on. PT403 without audit.manage.';
 alter function app.set_event_retention(integer) owner to callboard_definer;
-revoke execute on function app.set_event_retention(integer) from public;
 grant execute on function app.set_event_retention(integer) to callboard_api;
 
 create or replace function app.purge_events() returns bigint
@@ -4572,7 +4358,6 @@ $$;
 comment on function app.purge_events() is
   'Deletes the sealed events that are older than their organization keeps them, unless a legal hold does, and logs until when (audit.purge); says how many. Once a day, before app.maintain_event_partitions.';
 alter function app.purge_events() owner to callboard_definer;
-revoke execute on function app.purge_events() from public;
 grant execute on function app.purge_events() to callboard_worker;
 
 create or replace function app_private.erase_events(about uuid) returns bigint
@@ -4605,7 +4390,6 @@ $$;
 comment on function app_private.erase_events(uuid) is
   'Erases changes, request id and address of all events that a user did, or that are about the user or thing with this id; what is left stays verifiable. Logs audit.erase in each organization; says how many. PT409 legal_hold if one of them has one: then nothing is erased.';
 alter function app_private.erase_events(uuid) owner to callboard_definer;
-revoke execute on function app_private.erase_events(uuid) from public;
 --! EndIncluded audit/event_retention.sql
 --! Included audit/event_reading.sql
 -- How members read their organization's events; that is an event, too.
@@ -4639,7 +4423,6 @@ begin
 end
 $$;
 comment on function app.read_event(uuid) is 'An event. PT403 without audit.read, PT404.';
-revoke execute on function app.read_event(uuid) from public;
 grant execute on function app.read_event(uuid) to callboard_api;
 
 create or replace function app.verify_own_events(after_seq bigint, at_most bigint) returns app.answer
@@ -4653,7 +4436,6 @@ end
 $$;
 comment on function app.verify_own_events(bigint, bigint) is 'app.verify_events for the organization of the token. PT403 without audit.read.';
 alter function app.verify_own_events(bigint, bigint) owner to callboard_definer;
-revoke execute on function app.verify_own_events(bigint, bigint) from public;
 grant execute on function app.verify_own_events(bigint, bigint) to callboard_api;
 
 create or replace function app.log_reading(what text, of_event uuid default null, filters jsonb default null) returns void
@@ -4675,7 +4457,6 @@ $$;
 comment on function app.log_reading(text, uuid, jsonb) is
   'Logs that the event log is read (audit.read, with the filters) or verified (audit.verify). PT403 without audit.read.';
 alter function app.log_reading(text, uuid, jsonb) owner to callboard_definer;
-revoke execute on function app.log_reading(text, uuid, jsonb) from public;
 grant execute on function app.log_reading(text, uuid, jsonb) to callboard_api;
 --! EndIncluded audit/event_reading.sql
 --! Included foundation/idempotency.sql
@@ -4693,8 +4474,7 @@ create table if not exists app.idempotency_keys (
 );
 create index if not exists idempotency_keys_created_at_idx on app.idempotency_keys (created_at);
 
-alter table app.idempotency_keys enable row level security;
-alter table app.idempotency_keys force row level security;
+select app_private.force_rls('app.idempotency_keys');
 
 -- The API has no grant: it goes through the two functions, which see one user's keys in one organization.
 drop policy if exists all_definer on app.idempotency_keys;
@@ -4732,7 +4512,6 @@ $$;
 comment on function app.claim_key(text, bytea) is
   'Takes an Idempotency-Key for this transaction, or returns the answer it was used for. PT409 idempotency_key_reused when the request differs.';
 alter function app.claim_key(text, bytea) owner to callboard_definer;
-revoke execute on function app.claim_key(text, bytea) from public;
 grant execute on function app.claim_key(text, bytea) to callboard_api;
 
 create or replace function app.keep_answer(the_key text, status integer, body json, etag text, location text) returns void
@@ -4744,7 +4523,6 @@ begin atomic
 end;
 comment on function app.keep_answer(text, integer, json, text, text) is 'Keeps the answer to the request that claimed the key, in the same transaction.';
 alter function app.keep_answer(text, integer, json, text, text) owner to callboard_definer;
-revoke execute on function app.keep_answer(text, integer, json, text, text) from public;
 grant execute on function app.keep_answer(text, integer, json, text, text) to callboard_api;
 --! EndIncluded foundation/idempotency.sql
 --! Included support/support.sql
@@ -4768,11 +4546,7 @@ create table if not exists app_private.support_grants (
 );
 create index if not exists support_grants_user_id_idx on app_private.support_grants (user_id);
 create index if not exists support_grants_organization_id_idx on app_private.support_grants (organization_id);
-alter table app_private.support_grants enable row level security;
-alter table app_private.support_grants force row level security;
-drop policy if exists all_definer on app_private.support_grants;
-create policy all_definer on app_private.support_grants for all to callboard_definer using (true);
-grant select, insert, update on app_private.support_grants to callboard_definer;
+select app_private.definer_table('app_private.support_grants', 'select, insert, update');
 comment on table app_private.support_grants is 'Who may look into an organization, or all, as a superadmin: why, until when, and whether they may write. Made by a DBA.';
 
 create or replace function app_private.grant_support(
@@ -4801,7 +4575,6 @@ $$;
 comment on function app_private.grant_support(text, text, timestamptz, text, boolean) is
   'Lets somebody (by address) into an organization (by slug; all without one) as a superadmin, for a reason, until then. Returns the grant''s id. PT404, support_grants_reason_given, support_grants_expires_later.';
 alter function app_private.grant_support(text, text, timestamptz, text, boolean) owner to callboard_definer;
-revoke execute on function app_private.grant_support(text, text, timestamptz, text, boolean) from public;
 
 create or replace function app_private.revoke_support(the_grant uuid) returns void
 language plpgsql volatile security definer
@@ -4819,7 +4592,6 @@ end
 $$;
 comment on function app_private.revoke_support(uuid) is 'Ends a grant: the next request with it is refused. PT404.';
 alter function app_private.revoke_support(uuid) owner to callboard_definer;
-revoke execute on function app_private.revoke_support(uuid) from public;
 
 create or replace function app_private.live_support_grant(of_user uuid, of_organization uuid) returns app_private.support_grants
 language plpgsql stable
@@ -4842,7 +4614,6 @@ $$;
 comment on function app_private.live_support_grant(uuid, uuid) is
   'The grant by which a user may look into an organization, or with null, into all. PT403 support_grant_needed.';
 alter function app_private.live_support_grant(uuid, uuid) owner to callboard_definer;
-revoke execute on function app_private.live_support_grant(uuid, uuid) from public;
 
 create or replace function app.use_support(session_secret text, organization uuid, what text, request_id text, ip inet) returns void
 language plpgsql volatile security definer
@@ -4861,7 +4632,6 @@ $$;
 comment on function app.use_support(text, uuid, text, text, inet) is
   'Says in the log of an organization (or with null, in nobody''s) that a superadmin is about to do something. In a transaction of its own, committed before. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
 alter function app.use_support(text, uuid, text, text, inet) owner to callboard_definer;
-revoke execute on function app.use_support(text, uuid, text, text, inet) from public;
 grant execute on function app.use_support(text, uuid, text, text, inet) to callboard_support;
 
 create or replace function app.enter_support(session_secret text, organization uuid, request_id text, ip inet) returns void
@@ -4882,7 +4652,6 @@ $$;
 comment on function app.enter_support(text, uuid, text, inet) is
   'Opens this transaction for a superadmin: in an organization with all that there is to read, and to write if the grant says so. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
 alter function app.enter_support(text, uuid, text, inet) owner to callboard_definer;
-revoke execute on function app.enter_support(text, uuid, text, inet) from public;
 grant execute on function app.enter_support(text, uuid, text, inet) to callboard_support;
 
 create or replace function app.support_token(session_secret text, organization uuid) returns app.answer
@@ -4900,7 +4669,6 @@ end
 $$;
 comment on function app.support_token(text, uuid) is 'What the access token of a superadmin says. PT401, PT403 support_grant_needed.';
 alter function app.support_token(text, uuid) owner to callboard_definer;
-revoke execute on function app.support_token(text, uuid) from public;
 grant execute on function app.support_token(text, uuid) to callboard_support;
 
 create or replace function app.support_organization(session_secret text, slug text) returns uuid
@@ -4919,7 +4687,6 @@ end
 $$;
 comment on function app.support_organization(text, text) is 'The organization with a slug, for a superadmin who may look into it. PT401, PT403 support_grant_needed.';
 alter function app.support_organization(text, text) owner to callboard_definer;
-revoke execute on function app.support_organization(text, text) from public;
 grant execute on function app.support_organization(text, text) to callboard_support;
 
 create or replace function app.list_all_organizations(matching text, after text, how_many integer) returns app.answer
@@ -4956,7 +4723,6 @@ $$;
 comment on function app.list_all_organizations(text, text, integer) is
   'For a superadmin with a grant for all organizations: a page of them by name, deleted ones too. PT400 invalid_cursor, PT403 support_grant_needed.';
 alter function app.list_all_organizations(text, text, integer) owner to callboard_definer;
-revoke execute on function app.list_all_organizations(text, text, integer) from public;
 grant execute on function app.list_all_organizations(text, text, integer) to callboard_support;
 --! EndIncluded support/support.sql
 --! Included retention/purge.sql
@@ -5045,7 +4811,6 @@ $$;
 comment on function app.purge_expired() is
   'Deletes ended sessions, old links, client events, sent mails and failed jobs after 90 days, counts of use after 800, spent refresh tokens after 30, idempotency keys after one. Returns how many of each.';
 alter function app.purge_expired() owner to callboard_definer;
-revoke execute on function app.purge_expired() from public;
 grant execute on function app.purge_expired() to callboard_worker;
 --! EndIncluded retention/purge.sql
 --! Included shows/venues.sql
@@ -5068,45 +4833,12 @@ create table if not exists app.venues (
   primary key (organization_id, id)
 );
 create index if not exists venues_organization_id_name_idx on app.venues (organization_id, name, id) where deleted_at is null;
-create index if not exists venues_deletion_id_idx on app.venues (organization_id, deletion_id) where deletion_id is not null;
-alter table app.venues alter column name set statistics 0, alter column city set statistics 0, alter column capacity set statistics 0;
 
-alter table app.venues enable row level security;
-alter table app.venues force row level security;
-
-drop policy if exists select_member on app.venues;
-create policy select_member on app.venues for select to callboard_api, callboard_exporter
-  using (organization_id = (select app.org_if('shows.read')));
-drop policy if exists insert_member on app.venues;
-create policy insert_member on app.venues for insert to callboard_api
-  with check (organization_id = (select app.org_if('shows.write')));
-drop policy if exists update_member on app.venues;
-create policy update_member on app.venues for update to callboard_api
-  using (organization_id = (select app.org_if('shows.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.venues;
-create policy delete_member on app.venues for delete to callboard_api
-  using (organization_id = (select app.org_if('shows.delete')));
-
--- Deleting and restoring are the definer's, within the current organization.
-drop policy if exists select_definer on app.venues;
-create policy select_definer on app.venues for select to callboard_definer using (true);
-drop policy if exists update_definer on app.venues;
-create policy update_definer on app.venues for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.venues to callboard_api, callboard_definer, callboard_exporter;
+select app_private.tenant_table('venues', noun => 'venue', permission => 'shows', path => '/api/venues', is_exported => true);
 grant insert (name, city, country, time_zone, capacity), update (name, city, country, time_zone, capacity) on app.venues to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.venues to callboard_definer;
 
 comment on table app.venues is 'Places where shows happen, with the time zone that a show''s local times are in.';
 comment on column app.venues.country is 'ISO 3166-1 alpha-2 code.';
-
-drop trigger if exists _100_timestamps on app.venues;
-create trigger _100_timestamps before update on app.venues
-  for each row execute function app_private.tg__100_timestamps();
-
-select app_private.log_changes('app.venues', 'venue');
 
 create or replace view app.venue_list with (security_invoker = true) as
   select v.organization_id, v.id, v.name, v.city, v.country, v.created_at, v.version,
@@ -5133,7 +4865,6 @@ begin
 end
 $$;
 comment on function app.read_venue(uuid) is 'A venue. PT404.';
-revoke execute on function app.read_venue(uuid) from public;
 grant execute on function app.read_venue(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_venue(body jsonb) returns app.answer
@@ -5152,7 +4883,6 @@ begin
 end
 $$;
 comment on function app.create_venue(jsonb) is 'A new venue. PT403 without shows.write.';
-revoke execute on function app.create_venue(jsonb) from public;
 grant execute on function app.create_venue(jsonb) to callboard_api;
 
 create or replace function app.write_venue(venue uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -5179,7 +4909,6 @@ end
 $$;
 comment on function app.write_venue(uuid, jsonb, boolean, text) is
   'Changes a venue: the columns in the body or, with replaces, all of them (absent ones become null). PT403, PT404, PT412.';
-revoke execute on function app.write_venue(uuid, jsonb, boolean, text) from public;
 grant execute on function app.write_venue(uuid, jsonb, boolean, text) to callboard_api;
 
 create or replace function app.delete_venue(venue uuid, if_match text default null) returns app.answer
@@ -5193,7 +4922,6 @@ end
 $$;
 comment on function app.delete_venue(uuid, text) is 'Deletes a venue that no show uses. PT403, PT404, PT409 shows_venue_exists, PT412.';
 alter function app.delete_venue(uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_venue(uuid, text) from public;
 grant execute on function app.delete_venue(uuid, text) to callboard_api;
 
 create or replace function app.restore_venue(venue uuid) returns app.answer
@@ -5208,7 +4936,6 @@ end
 $$;
 comment on function app.restore_venue(uuid) is 'Brings a deleted venue back. PT403, PT404.';
 alter function app.restore_venue(uuid) owner to callboard_definer;
-revoke execute on function app.restore_venue(uuid) from public;
 grant execute on function app.restore_venue(uuid) to callboard_api;
 --! EndIncluded shows/venues.sql
 --! Included shows/shows.sql
@@ -5219,13 +4946,7 @@ create table if not exists app.show_status_transitions (
   to_status text not null,
   primary key (from_status, to_status)
 );
-alter table app.show_status_transitions enable row level security;
-alter table app.show_status_transitions force row level security;
-drop policy if exists select_all on app.show_status_transitions;
-create policy select_all on app.show_status_transitions for select to callboard_api, callboard_definer using (true);
-drop policy if exists all_owner on app.show_status_transitions;
-create policy all_owner on app.show_status_transitions for all to callboard_owner using (true);
-grant select on app.show_status_transitions to callboard_api, callboard_definer;
+select app_private.reference_table('app.show_status_transitions');
 comment on table app.show_status_transitions is 'Reference: from which status a show may go to which.';
 
 insert into app.show_status_transitions (from_status, to_status) values
@@ -5279,46 +5000,12 @@ create index if not exists shows_organization_id_title_idx on app.shows (organiz
 create index if not exists shows_organization_id_venue_id_idx on app.shows (organization_id, venue_id, show_on);
 create index if not exists shows_search_idx on app.shows using gin (organization_id, (title || ' ' || artist) app_private.gin_trgm_ops);
 alter index app.shows_search_idx alter column 2 set statistics 0;
-alter table app.shows alter column title set statistics 0, alter column artist set statistics 0, alter column notes set statistics 0,
-  alter column capacity set statistics 0, alter column tickets_sold set statistics 0, alter column fee_minor set statistics 0;
 create unique index if not exists show_external_ref_taken on app.shows (organization_id, source, external_ref)
   where deleted_at is null and external_ref is not null;
-alter table app.shows alter column source set statistics 0, alter column external_ref set statistics 0;
-create index if not exists shows_deletion_id_idx on app.shows (organization_id, deletion_id) where deletion_id is not null;
 
-alter table app.shows enable row level security;
-alter table app.shows force row level security;
-
-drop policy if exists select_member on app.shows;
-create policy select_member on app.shows for select to callboard_api, callboard_exporter
-  using (organization_id = (select app.org_if('shows.read')));
-drop policy if exists insert_member on app.shows;
-create policy insert_member on app.shows for insert to callboard_api
-  with check (organization_id = (select app.org_if('shows.write')));
-drop policy if exists update_member on app.shows;
-create policy update_member on app.shows for update to callboard_api
-  using (organization_id = (select app.org_if('shows.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.shows;
-create policy delete_member on app.shows for delete to callboard_api
-  using (organization_id = (select app.org_if('shows.delete')));
-
--- Deleting and restoring are the definer's, within the current organization; and it searches,
--- because a text match under a filtering policy cannot use an index (it is not leakproof).
-drop policy if exists select_definer on app.shows;
-create policy select_definer on app.shows for select to callboard_definer using (true);
--- It imports, too, as the member that an import runs as.
-drop policy if exists insert_definer on app.shows;
-create policy insert_definer on app.shows for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.shows;
-create policy update_definer on app.shows for update to callboard_definer
-  using (organization_id = (select app.current_org()));
--- Figures are computed of all organizations at once: see rollups.sql.
-drop policy if exists select_rollup on app.shows;
-create policy select_rollup on app.shows for select to callboard_rollup using (true);
-
-grant select on app.shows to callboard_api, callboard_definer, callboard_exporter, callboard_rollup;
+-- Functions of the definer search, because a text match under a filtering policy cannot use an index (it is not leakproof),
+-- and import as the member who started the import.
+select app_private.tenant_table('shows', noun => 'show', permission => 'shows', definer => 'insert, update', is_exported => true, is_counted => true);
 grant insert (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref),
   update (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
   on app.shows to callboard_api;
@@ -5330,8 +5017,6 @@ comment on table app.shows is 'Performances, from the first inquiry to the settl
 comment on column app.shows.start_time is 'Local time at the venue; a curfew at or before the start is on the next day.';
 comment on column app.shows.external_ref is 'What the show is called where it comes from (source); unique there.';
 comment on column app.shows.fee_minor is 'What the artist is paid, in the smallest unit of the currency.';
-
-select app_private.log_changes('app.shows', 'show');
 
 create or replace function app_private.tg_shows__200_status() returns trigger
 language plpgsql
@@ -5349,13 +5034,8 @@ begin
 end
 $$;
 comment on function app_private.tg_shows__200_status() is 'PT409 show_status_transition for a change that app.show_status_transitions does not list.';
-revoke execute on function app_private.tg_shows__200_status() from public;
 
-drop trigger if exists _100_timestamps on app.shows;
-create trigger _100_timestamps before update on app.shows
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _200_status on app.shows;
-create trigger _200_status before update on app.shows
+create or replace trigger _200_status before update on app.shows
   for each row when (new.status is distinct from old.status) execute function app_private.tg_shows__200_status();
 
 -- A show may not be booked into a venue that is deleted; locking the venue's row makes a
@@ -5375,13 +5055,10 @@ end
 $$;
 comment on function app_private.tg_shows__300_venue() is 'PT409 shows_venue_exists for a venue that is not there, is deleted or is another organization''s.';
 alter function app_private.tg_shows__300_venue() owner to callboard_definer;
-revoke execute on function app_private.tg_shows__300_venue() from public;
 
-drop trigger if exists _300_venue_insert on app.shows;
-create trigger _300_venue_insert before insert on app.shows
+create or replace trigger _300_venue_insert before insert on app.shows
   for each row when (new.venue_id is not null) execute function app_private.tg_shows__300_venue();
-drop trigger if exists _300_venue_change on app.shows;
-create trigger _300_venue_change before update on app.shows
+create or replace trigger _300_venue_change before update on app.shows
   for each row when (new.venue_id is not null and new.venue_id is distinct from old.venue_id)
   execute function app_private.tg_shows__300_venue();
 --! EndIncluded shows/shows.sql
@@ -5430,7 +5107,6 @@ end
 $$;
 comment on function app.search_shows(text) is 'Ids of the organization''s shows whose title and artist, or venue and city, contain the text in any case.';
 alter function app.search_shows(text) owner to callboard_definer;
-revoke execute on function app.search_shows(text) from public;
 grant execute on function app.search_shows(text) to callboard_api;
 
 create or replace function app.read_show(show uuid) returns app.answer
@@ -5449,7 +5125,6 @@ begin
 end
 $$;
 comment on function app.read_show(uuid) is 'A show. PT404.';
-revoke execute on function app.read_show(uuid) from public;
 grant execute on function app.read_show(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_show(body jsonb) returns app.answer
@@ -5470,7 +5145,6 @@ begin
 end
 $$;
 comment on function app.create_show(jsonb) is 'A new show. PT403 without shows.write, PT409 shows_venue_exists.';
-revoke execute on function app.create_show(jsonb) from public;
 grant execute on function app.create_show(jsonb) to callboard_api;
 
 create or replace function app.write_show(show uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -5498,7 +5172,6 @@ end
 $$;
 comment on function app.write_show(uuid, jsonb, boolean, text) is
   'Changes a show: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409, PT412.';
-revoke execute on function app.write_show(uuid, jsonb, boolean, text) from public;
 grant execute on function app.write_show(uuid, jsonb, boolean, text) to callboard_api;
 
 create or replace function app.delete_show(show uuid, if_match text default null) returns app.answer
@@ -5512,7 +5185,6 @@ end
 $$;
 comment on function app.delete_show(uuid, text) is 'Deletes a show until it is restored. PT403, PT404, PT412.';
 alter function app.delete_show(uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_show(uuid, text) from public;
 grant execute on function app.delete_show(uuid, text) to callboard_api;
 
 create or replace function app.restore_show(show uuid) returns app.answer
@@ -5527,7 +5199,6 @@ end
 $$;
 comment on function app.restore_show(uuid) is 'Brings a deleted show back. PT403, PT404, PT409 parent_deleted.';
 alter function app.restore_show(uuid) owner to callboard_definer;
-revoke execute on function app.restore_show(uuid) from public;
 grant execute on function app.restore_show(uuid) to callboard_api;
 --! EndIncluded shows/show_commands.sql
 --! Included finance/finance_categories.sql
@@ -5550,50 +5221,14 @@ create table if not exists app.finance_categories (
 );
 create unique index if not exists finance_category_name_taken on app.finance_categories (organization_id, kind, lower(name)) where deleted_at is null;
 alter index app.finance_category_name_taken alter column 3 set statistics 0;
-create index if not exists finance_categories_deletion_id_idx on app.finance_categories (organization_id, deletion_id) where deletion_id is not null;
-alter table app.finance_categories alter column name set statistics 0;
 
-alter table app.finance_categories enable row level security;
-alter table app.finance_categories force row level security;
-
-drop policy if exists select_member on app.finance_categories;
-create policy select_member on app.finance_categories for select to callboard_api, callboard_exporter
-  using (organization_id = (select app.org_if('finance.read')));
-drop policy if exists insert_member on app.finance_categories;
-create policy insert_member on app.finance_categories for insert to callboard_api
-  with check (organization_id = (select app.org_if('finance.write')));
-drop policy if exists update_member on app.finance_categories;
-create policy update_member on app.finance_categories for update to callboard_api
-  using (organization_id = (select app.org_if('finance.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.finance_categories;
-create policy delete_member on app.finance_categories for delete to callboard_api
-  using (organization_id = (select app.org_if('finance.delete')));
-
--- Founding an organization, deleting and restoring are the definer's, within the current organization.
-drop policy if exists select_definer on app.finance_categories;
-create policy select_definer on app.finance_categories for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.finance_categories;
-create policy insert_definer on app.finance_categories for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.finance_categories;
-create policy update_definer on app.finance_categories for update to callboard_definer
-  using (organization_id = (select app.current_org()));
--- Figures are computed of all organizations at once: see rollups.sql.
-drop policy if exists select_rollup on app.finance_categories;
-create policy select_rollup on app.finance_categories for select to callboard_rollup using (true);
-
-grant select on app.finance_categories to callboard_api, callboard_definer, callboard_exporter, callboard_rollup;
+-- A trigger of the definer inserts the categories with which an organization begins.
+select app_private.tenant_table('finance_categories', noun => 'finance_category', permission => 'finance', path => '/api/finance-categories',
+  definer => 'insert, update', is_exported => true, is_counted => true, known => '{kind}');
 grant insert (kind, name), update (name) on app.finance_categories to callboard_api;
 grant insert (organization_id, kind, name), update (deleted_at, deleted_by, deletion_id) on app.finance_categories to callboard_definer;
 
 comment on table app.finance_categories is 'What income and expenses of the organization are for.';
-
-drop trigger if exists _100_timestamps on app.finance_categories;
-create trigger _100_timestamps before update on app.finance_categories
-  for each row execute function app_private.tg__100_timestamps();
-
-select app_private.log_changes('app.finance_categories', 'finance_category');
 
 create or replace function app_private.tg_organizations__500_finance_categories() returns trigger
 language plpgsql volatile security definer
@@ -5612,7 +5247,6 @@ end
 $$;
 comment on function app_private.tg_organizations__500_finance_categories() is 'Gives a new organization the categories with which it begins.';
 alter function app_private.tg_organizations__500_finance_categories() owner to callboard_definer;
-revoke execute on function app_private.tg_organizations__500_finance_categories() from public;
 create or replace trigger _500_finance_categories after insert on app.organizations
   for each row execute function app_private.tg_organizations__500_finance_categories();
 
@@ -5640,7 +5274,6 @@ begin
 end
 $$;
 comment on function app.read_finance_category(uuid) is 'A category. PT404.';
-revoke execute on function app.read_finance_category(uuid) from public;
 grant execute on function app.read_finance_category(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_finance_category(body jsonb) returns app.answer
@@ -5658,7 +5291,6 @@ begin
 end
 $$;
 comment on function app.create_finance_category(jsonb) is 'A new category: kind and name. PT403 without finance.write, PT409 finance_category_name_taken.';
-revoke execute on function app.create_finance_category(jsonb) from public;
 grant execute on function app.create_finance_category(jsonb) to callboard_api;
 
 create or replace function app.rename_finance_category(category uuid, to_name text, if_match text default null) returns app.answer
@@ -5681,7 +5313,6 @@ begin
 end
 $$;
 comment on function app.rename_finance_category(uuid, text, text) is 'Renames a category, in all records that have it. PT403, PT404, PT409 finance_category_name_taken, PT412.';
-revoke execute on function app.rename_finance_category(uuid, text, text) from public;
 grant execute on function app.rename_finance_category(uuid, text, text) to callboard_api;
 
 create or replace function app.delete_finance_category(category uuid, if_match text default null) returns app.answer
@@ -5695,7 +5326,6 @@ end
 $$;
 comment on function app.delete_finance_category(uuid, text) is 'Deletes a category that no record has. PT403, PT404, PT409 finance_records_category_exists, PT412.';
 alter function app.delete_finance_category(uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_finance_category(uuid, text) from public;
 grant execute on function app.delete_finance_category(uuid, text) to callboard_api;
 
 create or replace function app.restore_finance_category(category uuid) returns app.answer
@@ -5710,7 +5340,6 @@ end
 $$;
 comment on function app.restore_finance_category(uuid) is 'Brings a deleted category back. PT403, PT404, PT409 finance_category_name_taken.';
 alter function app.restore_finance_category(uuid) owner to callboard_definer;
-revoke execute on function app.restore_finance_category(uuid) from public;
 grant execute on function app.restore_finance_category(uuid) to callboard_api;
 --! EndIncluded finance/finance_categories.sql
 --! Included finance/finance_periods.sql
@@ -5729,23 +5358,12 @@ create table if not exists app.finance_periods (
 comment on table app.finance_periods is 'Months whose books are closed: no finance record of theirs is entered, changed, deleted or restored.';
 comment on column app.finance_periods.month is 'Its first day.';
 
-alter table app.finance_periods enable row level security;
-alter table app.finance_periods force row level security;
-
-drop policy if exists select_member on app.finance_periods;
-create policy select_member on app.finance_periods for select to callboard_api
-  using (organization_id = (select app.org_if('finance.read')));
+select app_private.force_rls('app.finance_periods');
+select app_private.member_policy('app.finance_periods', 'select', 'finance.read');
 -- Without grants, because both go through functions, which wait for records that are being written.
-drop policy if exists insert_member on app.finance_periods;
-create policy insert_member on app.finance_periods for insert to callboard_api
-  with check (organization_id = (select app.org_if('finance.close')));
-drop policy if exists delete_member on app.finance_periods;
-create policy delete_member on app.finance_periods for delete to callboard_api
-  using (organization_id = (select app.org_if('finance.close')));
-
-drop policy if exists all_definer on app.finance_periods;
-create policy all_definer on app.finance_periods for all to callboard_definer
-  using (organization_id = (select app.current_org()));
+select app_private.member_policy('app.finance_periods', 'insert', 'finance.close');
+select app_private.member_policy('app.finance_periods', 'delete', 'finance.close');
+select app_private.set_policy('app.finance_periods', 'all_definer', 'callboard_definer', 'organization_id = (select app.current_org())');
 
 grant select on app.finance_periods to callboard_api, callboard_definer;
 grant insert (month), delete on app.finance_periods to callboard_definer;
@@ -5762,7 +5380,6 @@ create or replace function app.month_of(name text) returns date
 language sql immutable strict parallel safe
 return make_date(left(name, 4)::integer, right(name, 2)::integer, 1);
 comment on function app.month_of(text) is 'The first day of a month that is written YYYY-MM.';
-revoke execute on function app.month_of(text) from public;
 grant execute on function app.month_of(text) to callboard_api, callboard_definer;
 
 create or replace function app.close_period(to_close date) returns app.answer
@@ -5781,7 +5398,6 @@ end
 $$;
 comment on function app.close_period(date) is 'Closes the books of the month that begins on the day; it may be closed already. PT403 without finance.close.';
 alter function app.close_period(date) owner to callboard_definer;
-revoke execute on function app.close_period(date) from public;
 grant execute on function app.close_period(date) to callboard_api;
 
 create or replace function app.reopen_period(to_open date) returns app.answer
@@ -5801,7 +5417,6 @@ end
 $$;
 comment on function app.reopen_period(date) is 'Opens the books of a month again. PT403 without finance.close, PT404 if they are not closed.';
 alter function app.reopen_period(date) owner to callboard_definer;
-revoke execute on function app.reopen_period(date) from public;
 grant execute on function app.reopen_period(date) to callboard_api;
 --! EndIncluded finance/finance_periods.sql
 --! Included finance/finance_records.sql
@@ -5812,13 +5427,7 @@ create table if not exists app.finance_record_status_transitions (
   to_status text not null,
   primary key (from_status, to_status)
 );
-alter table app.finance_record_status_transitions enable row level security;
-alter table app.finance_record_status_transitions force row level security;
-drop policy if exists select_all on app.finance_record_status_transitions;
-create policy select_all on app.finance_record_status_transitions for select to callboard_api, callboard_definer using (true);
-drop policy if exists all_owner on app.finance_record_status_transitions;
-create policy all_owner on app.finance_record_status_transitions for all to callboard_owner using (true);
-grant select on app.finance_record_status_transitions to callboard_api, callboard_definer;
+select app_private.reference_table('app.finance_record_status_transitions');
 comment on table app.finance_record_status_transitions is 'Reference: from which status a finance record may go to which. What is void stays so.';
 
 insert into app.finance_record_status_transitions (from_status, to_status) values
@@ -5836,7 +5445,6 @@ begin atomic
 end;
 comment on function app.base_currency() is 'The currency in which the organization of this transaction keeps its books.';
 alter function app.base_currency() owner to callboard_definer;
-revoke execute on function app.base_currency() from public;
 grant execute on function app.base_currency() to callboard_api;
 
 create table if not exists app.finance_records (
@@ -5890,43 +5498,10 @@ create index if not exists finance_records_organization_id_show_id_idx on app.fi
 create index if not exists finance_records_organization_id_category_id_idx on app.finance_records (organization_id, category_id, booked_on);
 create unique index if not exists finance_record_external_ref_taken on app.finance_records (organization_id, source, external_ref)
   where deleted_at is null and external_ref is not null;
-create index if not exists finance_records_deletion_id_idx on app.finance_records (organization_id, deletion_id) where deletion_id is not null;
-alter table app.finance_records
-  alter column amount_minor set statistics 0, alter column tax_minor set statistics 0, alter column exchange_rate set statistics 0,
-  alter column base_amount_minor set statistics 0, alter column counterparty set statistics 0, alter column note set statistics 0,
-  alter column source set statistics 0, alter column external_ref set statistics 0;
 
-alter table app.finance_records enable row level security;
-alter table app.finance_records force row level security;
-
-drop policy if exists select_member on app.finance_records;
-create policy select_member on app.finance_records for select to callboard_api, callboard_exporter
-  using (organization_id = (select app.org_if('finance.read')));
-drop policy if exists insert_member on app.finance_records;
-create policy insert_member on app.finance_records for insert to callboard_api
-  with check (organization_id = (select app.org_if('finance.write')));
-drop policy if exists update_member on app.finance_records;
-create policy update_member on app.finance_records for update to callboard_api
-  using (organization_id = (select app.org_if('finance.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.finance_records;
-create policy delete_member on app.finance_records for delete to callboard_api
-  using (organization_id = (select app.org_if('finance.delete')));
-
--- Deleting, restoring and importing are the definer's, within the current organization.
-drop policy if exists select_definer on app.finance_records;
-create policy select_definer on app.finance_records for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.finance_records;
-create policy insert_definer on app.finance_records for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.finance_records;
-create policy update_definer on app.finance_records for update to callboard_definer
-  using (organization_id = (select app.current_org()));
--- Figures are computed of all organizations at once: see rollups.sql.
-drop policy if exists select_rollup on app.finance_records;
-create policy select_rollup on app.finance_records for select to callboard_rollup using (true);
-
-grant select on app.finance_records to callboard_api, callboard_definer, callboard_exporter, callboard_rollup;
+-- Functions of the definer insert what is imported.
+select app_private.tenant_table('finance_records', noun => 'finance_record', permission => 'finance', definer => 'insert, update',
+  is_exported => true, is_counted => true, known => '{kind}');
 grant insert (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
     counterparty, note, source, external_ref),
   update (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
@@ -5943,10 +5518,6 @@ comment on column app.finance_records.exchange_rate is 'Units of the base curren
 comment on column app.finance_records.base_amount_minor is 'The amount in the base currency, by the exchange rate.';
 comment on column app.finance_records.external_ref is 'What the record is called where it comes from (source); unique there.';
 
-drop trigger if exists _100_timestamps on app.finance_records;
-create trigger _100_timestamps before update on app.finance_records
-  for each row execute function app_private.tg__100_timestamps();
-
 create or replace function app_private.tg_finance_records__200_status() returns trigger
 language plpgsql
 set search_path = ''
@@ -5960,9 +5531,7 @@ end
 $$;
 comment on function app_private.tg_finance_records__200_status() is
   'PT409 finance_record_status_transition for a change that app.finance_record_status_transitions does not list.';
-revoke execute on function app_private.tg_finance_records__200_status() from public;
-drop trigger if exists _200_status on app.finance_records;
-create trigger _200_status before update on app.finance_records
+create or replace trigger _200_status before update on app.finance_records
   for each row when (new.status is distinct from old.status) execute function app_private.tg_finance_records__200_status();
 
 -- What a record refers to, and whether its month is open, is asked once for all rows of a statement.
@@ -5998,7 +5567,6 @@ $$;
 comment on function app_private.tg_finance_records__300_entered() is
   'PT409 period_closed, finance_records_category_exists or finance_records_show_exists for new records in a closed month, or of a category or show that is deleted.';
 alter function app_private.tg_finance_records__300_entered() owner to callboard_definer;
-revoke execute on function app_private.tg_finance_records__300_entered() from public;
 create or replace trigger _300_entered after insert on app.finance_records
   referencing new table as after for each statement execute function app_private.tg_finance_records__300_entered();
 
@@ -6050,7 +5618,6 @@ $$;
 comment on function app_private.tg_finance_records__300_changed() is
   'The same for changed records: neither the month that a record is in nor the one that it was in may be closed.';
 alter function app_private.tg_finance_records__300_changed() owner to callboard_definer;
-revoke execute on function app_private.tg_finance_records__300_changed() from public;
 create or replace trigger _300_changed after update on app.finance_records
   referencing old table as before new table as after for each statement execute function app_private.tg_finance_records__300_changed();
 
@@ -6067,11 +5634,8 @@ end
 $$;
 comment on function app_private.tg_shows__400_finance_records() is 'Deletes with a show what is planned or committed for it, but nothing that is actual.';
 alter function app_private.tg_shows__400_finance_records() owner to callboard_definer;
-revoke execute on function app_private.tg_shows__400_finance_records() from public;
 create or replace trigger _400_finance_records after update on app.shows
   for each row when (new.deleted_at is not null and old.deleted_at is null) execute function app_private.tg_shows__400_finance_records();
-
-select app_private.log_changes('app.finance_records', 'finance_record');
 --! EndIncluded finance/finance_records.sql
 --! Included finance/finance_record_commands.sql
 -- What can be done with a finance record; the table is in finance_records.sql.
@@ -6111,7 +5675,6 @@ begin
 end
 $$;
 comment on function app.read_finance_record(uuid) is 'A finance record. PT404.';
-revoke execute on function app.read_finance_record(uuid) from public;
 grant execute on function app.read_finance_record(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_finance_record(body jsonb) returns app.answer
@@ -6136,7 +5699,6 @@ end
 $$;
 comment on function app.create_finance_record(jsonb) is
   'A new finance record; without a currency it is in the organization''s. PT403 without finance.write, PT409 period_closed, finance_record_external_ref_taken, and for a category or show that is not there.';
-revoke execute on function app.create_finance_record(jsonb) from public;
 grant execute on function app.create_finance_record(jsonb) to callboard_api;
 
 create or replace function app.write_finance_record(record uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -6173,7 +5735,6 @@ end
 $$;
 comment on function app.write_finance_record(uuid, jsonb, boolean, text) is
   'Changes a finance record: the columns in the body or, with replaces, all of them (absent ones get their default). Its base currency stays. PT403, PT404, PT409, PT412.';
-revoke execute on function app.write_finance_record(uuid, jsonb, boolean, text) from public;
 grant execute on function app.write_finance_record(uuid, jsonb, boolean, text) to callboard_api;
 
 create or replace function app.delete_finance_record(record uuid, if_match text default null) returns app.answer
@@ -6187,7 +5748,6 @@ end
 $$;
 comment on function app.delete_finance_record(uuid, text) is 'Deletes a finance record until it is restored. PT403, PT404, PT409 period_closed, PT412.';
 alter function app.delete_finance_record(uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_finance_record(uuid, text) from public;
 grant execute on function app.delete_finance_record(uuid, text) to callboard_api;
 
 create or replace function app.restore_finance_record(record uuid) returns app.answer
@@ -6203,7 +5763,6 @@ $$;
 comment on function app.restore_finance_record(uuid) is
   'Brings a deleted finance record back, and what was deleted with it. PT403, PT404, PT409 parent_deleted, period_closed, finance_record_external_ref_taken.';
 alter function app.restore_finance_record(uuid) owner to callboard_definer;
-revoke execute on function app.restore_finance_record(uuid) from public;
 grant execute on function app.restore_finance_record(uuid) to callboard_api;
 --! EndIncluded finance/finance_record_commands.sql
 --! Included settlements/show_parts.sql
@@ -6222,7 +5781,6 @@ begin
 end
 $$;
 comment on function app.require_show(uuid) is 'The id of a show that the member may see. PT404.';
-revoke execute on function app.require_show(uuid) from public;
 grant execute on function app.require_show(uuid) to callboard_api, callboard_definer;
 
 create or replace function app_private.require_unsettled(organization uuid, show uuid, is_new boolean) returns void
@@ -6247,7 +5805,6 @@ $$;
 comment on function app_private.require_unsettled(uuid, uuid, boolean) is
   'PT404 if there is no such show, PT409 settlement_final if it is settled; for what is new PT409 parent_deleted if it is deleted.';
 alter function app_private.require_unsettled(uuid, uuid, boolean) owner to callboard_definer;
-revoke execute on function app_private.require_unsettled(uuid, uuid, boolean) from public;
 
 create or replace function app_private.tg__200_unsettled() returns trigger
 language plpgsql security definer
@@ -6261,7 +5818,6 @@ $$;
 comment on function app_private.tg__200_unsettled() is
   'Before a row of a show is entered or changed: see app_private.require_unsettled. The marks of a deletion are not for it, because they come with those of the show.';
 alter function app_private.tg__200_unsettled() owner to callboard_definer;
-revoke execute on function app_private.tg__200_unsettled() from public;
 
 create or replace function app_private.delete_part(target regclass, id uuid, if_match text) returns app.answer
 language plpgsql volatile
@@ -6281,7 +5837,6 @@ $$;
 comment on function app_private.delete_part(regclass, uuid, text) is
   'The command behind every DELETE of a row that counts in a settlement. PT404, PT403, PT412, PT409 settlement_final.';
 alter function app_private.delete_part(regclass, uuid, text) owner to callboard_definer;
-revoke execute on function app_private.delete_part(regclass, uuid, text) from public;
 
 create or replace function app_private.restore_part(target regclass, id uuid) returns void
 language plpgsql volatile
@@ -6299,7 +5854,6 @@ $$;
 comment on function app_private.restore_part(regclass, uuid) is
   'The command behind every restore of a row that counts in a settlement. PT404, PT403, PT409 parent_deleted, settlement_final.';
 alter function app_private.restore_part(regclass, uuid) owner to callboard_definer;
-revoke execute on function app_private.restore_part(regclass, uuid) from public;
 --! EndIncluded settlements/show_parts.sql
 --! Included settlements/deals.sql
 -- Deals: what the artist of a show is paid, and of what. How that is worked out is in settlement_arithmetic.sql.
@@ -6333,37 +5887,9 @@ create table if not exists app.deals (
 );
 create unique index if not exists deals_one_per_show on app.deals (organization_id, show_id) where deleted_at is null;
 create index if not exists deals_organization_id_show_id_idx on app.deals (organization_id, show_id, created_at, id) where deleted_at is null;
-create index if not exists deals_deletion_id_idx on app.deals (organization_id, deletion_id) where deletion_id is not null;
-alter table app.deals alter column kind set statistics 0, alter column guarantee_minor set statistics 0, alter column percentage_bp set statistics 0,
-  alter column base set statistics 0, alter column tax_bp set statistics 0, alter column promoter_profit_bp set statistics 0;
 
-alter table app.deals enable row level security;
-alter table app.deals force row level security;
-
-drop policy if exists select_member on app.deals;
-create policy select_member on app.deals for select to callboard_api
-  using (organization_id = (select app.org_if('finance.read')));
-drop policy if exists insert_member on app.deals;
-create policy insert_member on app.deals for insert to callboard_api
-  with check (organization_id = (select app.org_if('finance.write')));
-drop policy if exists update_member on app.deals;
-create policy update_member on app.deals for update to callboard_api
-  using (organization_id = (select app.org_if('finance.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.deals;
-create policy delete_member on app.deals for delete to callboard_api
-  using (organization_id = (select app.org_if('finance.delete')));
-
--- Deleting and restoring are the definer's, within the current organization.
-drop policy if exists select_definer on app.deals;
-create policy select_definer on app.deals for select to callboard_definer using (true);
-drop policy if exists update_definer on app.deals;
-create policy update_definer on app.deals for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.deals to callboard_api, callboard_definer;
+select app_private.tenant_table('deals', noun => 'deal', permission => 'finance');
 grant insert (show_id, kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost), update (kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost) on app.deals to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.deals to callboard_definer;
 
 comment on table app.deals is 'What the artist of a show is paid: at most one that is not deleted for each show.';
 comment on column app.deals.kind is 'flat: the guarantee; door: the percentage; plus: both; versus: the larger of both.';
@@ -6372,13 +5898,7 @@ comment on column app.deals.tax_bp is 'The rate of the tax that the prices of th
 comment on column app.deals.promoter_profit_bp is 'The promoter''s profit before the percentage begins, as a share of the costs.';
 comment on column app.deals.guarantee_is_cost is 'Of plus: whether the settlement counts the guarantee among the fixed costs, so that the percentage begins when it has been earned back.';
 
-select app_private.log_changes('app.deals', 'deal');
-
-drop trigger if exists _100_timestamps on app.deals;
-create trigger _100_timestamps before update on app.deals
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _200_unsettled on app.deals;
-create trigger _200_unsettled before insert or update of kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost on app.deals
+create or replace trigger _200_unsettled before insert or update of kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost on app.deals
   for each row execute function app_private.tg__200_unsettled();
 
 create or replace view app.deal_list with (security_invoker = true) as
@@ -6409,7 +5929,6 @@ begin
 end
 $$;
 comment on function app.read_deal(uuid) is 'A deal. PT403, PT404.';
-revoke execute on function app.read_deal(uuid) from public;
 grant execute on function app.read_deal(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_deal(show uuid, body jsonb) returns app.answer
@@ -6431,7 +5950,6 @@ begin
 end
 $$;
 comment on function app.create_deal(uuid, jsonb) is 'A new deal of a show. PT403 without finance.write, PT404, PT409 deals_one_per_show, settlement_final.';
-revoke execute on function app.create_deal(uuid, jsonb) from public;
 grant execute on function app.create_deal(uuid, jsonb) to callboard_api;
 
 create or replace function app.write_deal(deal uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -6460,7 +5978,6 @@ end
 $$;
 comment on function app.write_deal(uuid, jsonb, boolean, text) is
   'Changes a deal: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409 settlement_final, PT412.';
-revoke execute on function app.write_deal(uuid, jsonb, boolean, text) from public;
 grant execute on function app.write_deal(uuid, jsonb, boolean, text) to callboard_api;
 
 create or replace function app.delete_deal(deal uuid, if_match text default null) returns app.answer
@@ -6474,7 +5991,6 @@ end
 $$;
 comment on function app.delete_deal(uuid, text) is 'Deletes a deal until it is restored. PT403, PT404, PT409 settlement_final, PT412.';
 alter function app.delete_deal(uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_deal(uuid, text) from public;
 grant execute on function app.delete_deal(uuid, text) to callboard_api;
 
 create or replace function app.restore_deal(deal uuid) returns app.answer
@@ -6489,7 +6005,6 @@ end
 $$;
 comment on function app.restore_deal(uuid) is 'Brings a deleted deal back. PT403, PT404, PT409 deals_one_per_show, parent_deleted, settlement_final.';
 alter function app.restore_deal(uuid) owner to callboard_definer;
-revoke execute on function app.restore_deal(uuid) from public;
 grant execute on function app.restore_deal(uuid) to callboard_api;
 --! EndIncluded settlements/deals.sql
 --! Included settlements/ticket_tiers.sql
@@ -6518,49 +6033,15 @@ create table if not exists app.ticket_tiers (
   constraint ticket_tiers_within_allotment check (sold::bigint + comps <= allotment)
 );
 create index if not exists ticket_tiers_organization_id_show_id_idx on app.ticket_tiers (organization_id, show_id, created_at, id) where deleted_at is null;
-create index if not exists ticket_tiers_deletion_id_idx on app.ticket_tiers (organization_id, deletion_id) where deletion_id is not null;
-alter table app.ticket_tiers alter column name set statistics 0, alter column price_minor set statistics 0, alter column facility_fee_minor set statistics 0,
-  alter column allotment set statistics 0, alter column sold set statistics 0, alter column comps set statistics 0;
 
-alter table app.ticket_tiers enable row level security;
-alter table app.ticket_tiers force row level security;
-
-drop policy if exists select_member on app.ticket_tiers;
-create policy select_member on app.ticket_tiers for select to callboard_api
-  using (organization_id = (select app.org_if('finance.read')));
-drop policy if exists insert_member on app.ticket_tiers;
-create policy insert_member on app.ticket_tiers for insert to callboard_api
-  with check (organization_id = (select app.org_if('finance.write')));
-drop policy if exists update_member on app.ticket_tiers;
-create policy update_member on app.ticket_tiers for update to callboard_api
-  using (organization_id = (select app.org_if('finance.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.ticket_tiers;
-create policy delete_member on app.ticket_tiers for delete to callboard_api
-  using (organization_id = (select app.org_if('finance.delete')));
-
--- Deleting and restoring are the definer's, within the current organization.
-drop policy if exists select_definer on app.ticket_tiers;
-create policy select_definer on app.ticket_tiers for select to callboard_definer using (true);
-drop policy if exists update_definer on app.ticket_tiers;
-create policy update_definer on app.ticket_tiers for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.ticket_tiers to callboard_api, callboard_definer;
+select app_private.tenant_table('ticket_tiers', noun => 'ticket_tier', permission => 'finance');
 grant insert (show_id, name, price_minor, facility_fee_minor, allotment, sold, comps), update (name, price_minor, facility_fee_minor, allotment, sold, comps) on app.ticket_tiers to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.ticket_tiers to callboard_definer;
 
 comment on table app.ticket_tiers is 'The kinds of tickets of a show, with how many were sold.';
 comment on column app.ticket_tiers.facility_fee_minor is 'What the venue keeps of the price of each ticket sold, before anybody shares.';
 comment on column app.ticket_tiers.comps is 'Tickets that were given away: they take a place, and bring and cost nothing.';
 
-select app_private.log_changes('app.ticket_tiers', 'ticket_tier');
-
-drop trigger if exists _100_timestamps on app.ticket_tiers;
-create trigger _100_timestamps before update on app.ticket_tiers
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _200_unsettled on app.ticket_tiers;
-create trigger _200_unsettled before insert or update of name, price_minor, facility_fee_minor, allotment, sold, comps on app.ticket_tiers
+create or replace trigger _200_unsettled before insert or update of name, price_minor, facility_fee_minor, allotment, sold, comps on app.ticket_tiers
   for each row execute function app_private.tg__200_unsettled();
 
 create or replace view app.ticket_tier_list with (security_invoker = true) as
@@ -6591,7 +6072,6 @@ begin
 end
 $$;
 comment on function app.read_ticket_tier(uuid) is 'A ticket tier. PT403, PT404.';
-revoke execute on function app.read_ticket_tier(uuid) from public;
 grant execute on function app.read_ticket_tier(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_ticket_tier(show uuid, body jsonb) returns app.answer
@@ -6612,7 +6092,6 @@ begin
 end
 $$;
 comment on function app.create_ticket_tier(uuid, jsonb) is 'A new ticket tier of a show. PT403 without finance.write, PT404, PT409 settlement_final.';
-revoke execute on function app.create_ticket_tier(uuid, jsonb) from public;
 grant execute on function app.create_ticket_tier(uuid, jsonb) to callboard_api;
 
 create or replace function app.write_ticket_tier(tier uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -6640,7 +6119,6 @@ end
 $$;
 comment on function app.write_ticket_tier(uuid, jsonb, boolean, text) is
   'Changes a ticket tier: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409 settlement_final, PT412.';
-revoke execute on function app.write_ticket_tier(uuid, jsonb, boolean, text) from public;
 grant execute on function app.write_ticket_tier(uuid, jsonb, boolean, text) to callboard_api;
 
 create or replace function app.delete_ticket_tier(tier uuid, if_match text default null) returns app.answer
@@ -6654,7 +6132,6 @@ end
 $$;
 comment on function app.delete_ticket_tier(uuid, text) is 'Deletes a ticket tier until it is restored. PT403, PT404, PT409 settlement_final, PT412.';
 alter function app.delete_ticket_tier(uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_ticket_tier(uuid, text) from public;
 grant execute on function app.delete_ticket_tier(uuid, text) to callboard_api;
 
 create or replace function app.restore_ticket_tier(tier uuid) returns app.answer
@@ -6669,7 +6146,6 @@ end
 $$;
 comment on function app.restore_ticket_tier(uuid) is 'Brings a deleted ticket tier back. PT403, PT404, PT409 parent_deleted, settlement_final.';
 alter function app.restore_ticket_tier(uuid) owner to callboard_definer;
-revoke execute on function app.restore_ticket_tier(uuid) from public;
 grant execute on function app.restore_ticket_tier(uuid) to callboard_api;
 --! EndIncluded settlements/ticket_tiers.sql
 --! Included settlements/show_costs.sql
@@ -6694,48 +6170,15 @@ create table if not exists app.show_costs (
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
 );
 create index if not exists show_costs_organization_id_show_id_idx on app.show_costs (organization_id, show_id, created_at, id) where deleted_at is null;
-create index if not exists show_costs_deletion_id_idx on app.show_costs (organization_id, deletion_id) where deletion_id is not null;
-alter table app.show_costs alter column name set statistics 0, alter column kind set statistics 0, alter column amount_minor set statistics 0;
 
-alter table app.show_costs enable row level security;
-alter table app.show_costs force row level security;
-
-drop policy if exists select_member on app.show_costs;
-create policy select_member on app.show_costs for select to callboard_api
-  using (organization_id = (select app.org_if('finance.read')));
-drop policy if exists insert_member on app.show_costs;
-create policy insert_member on app.show_costs for insert to callboard_api
-  with check (organization_id = (select app.org_if('finance.write')));
-drop policy if exists update_member on app.show_costs;
-create policy update_member on app.show_costs for update to callboard_api
-  using (organization_id = (select app.org_if('finance.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.show_costs;
-create policy delete_member on app.show_costs for delete to callboard_api
-  using (organization_id = (select app.org_if('finance.delete')));
-
--- Deleting and restoring are the definer's, within the current organization.
-drop policy if exists select_definer on app.show_costs;
-create policy select_definer on app.show_costs for select to callboard_definer using (true);
-drop policy if exists update_definer on app.show_costs;
-create policy update_definer on app.show_costs for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.show_costs to callboard_api, callboard_definer;
+select app_private.tenant_table('show_costs', noun => 'show_cost', permission => 'finance');
 grant insert (show_id, name, kind, amount_minor, is_estimate), update (name, kind, amount_minor, is_estimate) on app.show_costs to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.show_costs to callboard_definer;
 
 comment on table app.show_costs is 'What the promoter pays for a show.';
 comment on column app.show_costs.kind is 'fixed: the amount, once; per_ticket: the amount for each ticket sold.';
 comment on column app.show_costs.is_estimate is 'Whether the invoice is still to come: a settlement with an estimate cannot be final.';
 
-select app_private.log_changes('app.show_costs', 'show_cost');
-
-drop trigger if exists _100_timestamps on app.show_costs;
-create trigger _100_timestamps before update on app.show_costs
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _200_unsettled on app.show_costs;
-create trigger _200_unsettled before insert or update of name, kind, amount_minor, is_estimate on app.show_costs
+create or replace trigger _200_unsettled before insert or update of name, kind, amount_minor, is_estimate on app.show_costs
   for each row execute function app_private.tg__200_unsettled();
 
 create or replace view app.show_cost_list with (security_invoker = true) as
@@ -6765,7 +6208,6 @@ begin
 end
 $$;
 comment on function app.read_show_cost(uuid) is 'A cost. PT403, PT404.';
-revoke execute on function app.read_show_cost(uuid) from public;
 grant execute on function app.read_show_cost(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_show_cost(show uuid, body jsonb) returns app.answer
@@ -6786,7 +6228,6 @@ begin
 end
 $$;
 comment on function app.create_show_cost(uuid, jsonb) is 'A new cost of a show. PT403 without finance.write, PT404, PT409 settlement_final.';
-revoke execute on function app.create_show_cost(uuid, jsonb) from public;
 grant execute on function app.create_show_cost(uuid, jsonb) to callboard_api;
 
 create or replace function app.write_show_cost(cost uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -6814,7 +6255,6 @@ end
 $$;
 comment on function app.write_show_cost(uuid, jsonb, boolean, text) is
   'Changes a cost: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409 settlement_final, PT412.';
-revoke execute on function app.write_show_cost(uuid, jsonb, boolean, text) from public;
 grant execute on function app.write_show_cost(uuid, jsonb, boolean, text) to callboard_api;
 
 create or replace function app.delete_show_cost(cost uuid, if_match text default null) returns app.answer
@@ -6828,7 +6268,6 @@ end
 $$;
 comment on function app.delete_show_cost(uuid, text) is 'Deletes a cost until it is restored. PT403, PT404, PT409 settlement_final, PT412.';
 alter function app.delete_show_cost(uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_show_cost(uuid, text) from public;
 grant execute on function app.delete_show_cost(uuid, text) to callboard_api;
 
 create or replace function app.restore_show_cost(cost uuid) returns app.answer
@@ -6843,7 +6282,6 @@ end
 $$;
 comment on function app.restore_show_cost(uuid) is 'Brings a deleted cost back. PT403, PT404, PT409 parent_deleted, settlement_final.';
 alter function app.restore_show_cost(uuid) owner to callboard_definer;
-revoke execute on function app.restore_show_cost(uuid) from public;
 grant execute on function app.restore_show_cost(uuid) to callboard_api;
 --! EndIncluded settlements/show_costs.sql
 --! Included settlements/deposits.sql
@@ -6867,46 +6305,13 @@ create table if not exists app.deposits (
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
 );
 create index if not exists deposits_organization_id_show_id_idx on app.deposits (organization_id, show_id, paid_on, id) where deleted_at is null;
-create index if not exists deposits_deletion_id_idx on app.deposits (organization_id, deletion_id) where deletion_id is not null;
-alter table app.deposits alter column amount_minor set statistics 0, alter column note set statistics 0;
 
-alter table app.deposits enable row level security;
-alter table app.deposits force row level security;
-
-drop policy if exists select_member on app.deposits;
-create policy select_member on app.deposits for select to callboard_api
-  using (organization_id = (select app.org_if('finance.read')));
-drop policy if exists insert_member on app.deposits;
-create policy insert_member on app.deposits for insert to callboard_api
-  with check (organization_id = (select app.org_if('finance.write')));
-drop policy if exists update_member on app.deposits;
-create policy update_member on app.deposits for update to callboard_api
-  using (organization_id = (select app.org_if('finance.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.deposits;
-create policy delete_member on app.deposits for delete to callboard_api
-  using (organization_id = (select app.org_if('finance.delete')));
-
--- Deleting and restoring are the definer's, within the current organization.
-drop policy if exists select_definer on app.deposits;
-create policy select_definer on app.deposits for select to callboard_definer using (true);
-drop policy if exists update_definer on app.deposits;
-create policy update_definer on app.deposits for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.deposits to callboard_api, callboard_definer;
+select app_private.tenant_table('deposits', noun => 'deposit', permission => 'finance');
 grant insert (show_id, paid_on, amount_minor, note), update (paid_on, amount_minor, note) on app.deposits to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.deposits to callboard_definer;
 
 comment on table app.deposits is 'What artists have been paid ahead of the settlement of a show.';
 
-select app_private.log_changes('app.deposits', 'deposit');
-
-drop trigger if exists _100_timestamps on app.deposits;
-create trigger _100_timestamps before update on app.deposits
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _200_unsettled on app.deposits;
-create trigger _200_unsettled before insert or update of paid_on, amount_minor, note on app.deposits
+create or replace trigger _200_unsettled before insert or update of paid_on, amount_minor, note on app.deposits
   for each row execute function app_private.tg__200_unsettled();
 
 create or replace view app.deposit_list with (security_invoker = true) as
@@ -6936,7 +6341,6 @@ begin
 end
 $$;
 comment on function app.read_deposit(uuid) is 'A deposit. PT403, PT404.';
-revoke execute on function app.read_deposit(uuid) from public;
 grant execute on function app.read_deposit(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_deposit(show uuid, body jsonb) returns app.answer
@@ -6957,7 +6361,6 @@ begin
 end
 $$;
 comment on function app.create_deposit(uuid, jsonb) is 'A new deposit of a show. PT403 without finance.write, PT404, PT409 settlement_final.';
-revoke execute on function app.create_deposit(uuid, jsonb) from public;
 grant execute on function app.create_deposit(uuid, jsonb) to callboard_api;
 
 create or replace function app.write_deposit(deposit uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -6985,7 +6388,6 @@ end
 $$;
 comment on function app.write_deposit(uuid, jsonb, boolean, text) is
   'Changes a deposit: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409 settlement_final, PT412.';
-revoke execute on function app.write_deposit(uuid, jsonb, boolean, text) from public;
 grant execute on function app.write_deposit(uuid, jsonb, boolean, text) to callboard_api;
 
 create or replace function app.delete_deposit(deposit uuid, if_match text default null) returns app.answer
@@ -6999,7 +6401,6 @@ end
 $$;
 comment on function app.delete_deposit(uuid, text) is 'Deletes a deposit until it is restored. PT403, PT404, PT409 settlement_final, PT412.';
 alter function app.delete_deposit(uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_deposit(uuid, text) from public;
 grant execute on function app.delete_deposit(uuid, text) to callboard_api;
 
 create or replace function app.restore_deposit(deposit uuid) returns app.answer
@@ -7014,7 +6415,6 @@ end
 $$;
 comment on function app.restore_deposit(uuid) is 'Brings a deleted deposit back. PT403, PT404, PT409 parent_deleted, settlement_final.';
 alter function app.restore_deposit(uuid) owner to callboard_definer;
-revoke execute on function app.restore_deposit(uuid) from public;
 grant execute on function app.restore_deposit(uuid) to callboard_api;
 --! EndIncluded settlements/deposits.sql
 --! Included settlements/settlement_arithmetic.sql
@@ -7055,7 +6455,6 @@ set search_path = ''
 return sign(amount) * div(2 * abs(amount) * part + whole, 2 * whole);
 comment on function app.apportion(numeric, numeric, numeric) is
   'amount x part / whole as a whole number, half away from zero, for whole numbers of any size and a part that is not negative. Exact: a numeric quotient would be rounded to some digits first.';
-revoke execute on function app.apportion(numeric, numeric, numeric) from public;
 grant execute on function app.apportion(numeric, numeric, numeric) to callboard_api, callboard_definer;
 
 create or replace function app.settle(inputs jsonb) returns jsonb
@@ -7121,7 +6520,6 @@ end
 $$;
 comment on function app.settle(jsonb) is
   'The settlement of a deal, ticket tiers, costs and deposits, as app.settlement_inputs gives them: every line of it, in minor units. It reads nothing else, so what was recorded can be worked out again. PT422 settlement_out_of_range.';
-revoke execute on function app.settle(jsonb) from public;
 grant execute on function app.settle(jsonb) to callboard_api, callboard_definer;
 
 create or replace function app.settlement_inputs(show uuid) returns jsonb
@@ -7157,7 +6555,6 @@ begin
 end
 $$;
 comment on function app.settlement_inputs(uuid) is 'What a show is settled from, as it is now. PT409 settlement_needs_deal.';
-revoke execute on function app.settlement_inputs(uuid) from public;
 grant execute on function app.settlement_inputs(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.draft_settlement(show uuid) returns app.answer
@@ -7174,7 +6571,6 @@ begin
 end
 $$;
 comment on function app.draft_settlement(uuid) is 'What a settlement of the show would be now; nothing is recorded. PT403, PT404, PT409 settlement_needs_deal, PT422 settlement_out_of_range.';
-revoke execute on function app.draft_settlement(uuid) from public;
 grant execute on function app.draft_settlement(uuid) to callboard_api;
 --! EndIncluded settlements/settlement_arithmetic.sql
 --! Included settlements/settlements.sql
@@ -7211,33 +6607,10 @@ create table if not exists app.settlements (
 create unique index if not exists settlements_one_final on app.settlements (organization_id, show_id)
   where status = 'final' and reopened_at is null and deleted_at is null;
 create index if not exists settlements_organization_id_show_id_idx on app.settlements (organization_id, show_id, created_at, id) where deleted_at is null;
-create index if not exists settlements_deletion_id_idx on app.settlements (organization_id, deletion_id) where deletion_id is not null;
-alter table app.settlements alter column number set statistics 0, alter column reason set statistics 0, alter column inputs set statistics 0,
-  alter column result set statistics 0, alter column reopen_reason set statistics 0;
 
-alter table app.settlements enable row level security;
-alter table app.settlements force row level security;
-
-drop policy if exists select_member on app.settlements;
-create policy select_member on app.settlements for select to callboard_api
-  using (organization_id = (select app.org_if('finance.read')));
--- Without grants, because the commands below do it; they ask for these permissions.
-drop policy if exists insert_member on app.settlements;
-create policy insert_member on app.settlements for insert to callboard_api
-  with check (organization_id = (select app.org_if('finance.write')));
-drop policy if exists update_member on app.settlements;
-create policy update_member on app.settlements for update to callboard_api
-  using (organization_id = (select app.org_if('finance.close')));
-
-drop policy if exists select_definer on app.settlements;
-create policy select_definer on app.settlements for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.settlements;
-create policy insert_definer on app.settlements for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.settlements;
-create policy update_definer on app.settlements for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
+-- Without grants: the commands below write, and ask for these permissions.
+select app_private.tenant_policies('app.settlements', reads => 'finance.read', inserts => 'finance.write', updates => 'finance.close',
+  definer => 'insert, update');
 grant select on app.settlements to callboard_api, callboard_definer;
 grant insert (show_id, number, reason, inputs, result) on app.settlements to callboard_definer;
 grant update (status, finalized_at, finalized_by, reopened_at, reopened_by, reopen_reason, deleted_at, deleted_by, deletion_id)
@@ -7249,10 +6622,6 @@ comment on column app.settlements.result is 'What app.settle made of the inputs.
 comment on column app.settlements.reason is 'Why there is another revision.';
 
 select app_private.log_changes('app.settlements', 'settlement', '{"finalized_at": "finalize", "reopened_at": "reopen"}');
-
-drop trigger if exists _100_timestamps on app.settlements;
-create trigger _100_timestamps before update on app.settlements
-  for each row execute function app_private.tg__100_timestamps();
 
 create or replace function app_private.tg_settlements__200_unchanged() returns trigger
 language plpgsql
@@ -7271,10 +6640,8 @@ end
 $$;
 comment on function app_private.tg_settlements__200_unchanged() is
   'PT409 settlement_final, whoever asks: a revision is finalized once and reopened once, and nothing else of it ever changes.';
-revoke execute on function app_private.tg_settlements__200_unchanged() from public;
 
-drop trigger if exists _200_unchanged on app.settlements;
-create trigger _200_unchanged before update on app.settlements
+create or replace trigger _200_unchanged before update on app.settlements
   for each row execute function app_private.tg_settlements__200_unchanged();
 
 -- A show that has a deal is settled by a final settlement, and not by a word.
@@ -7294,10 +6661,8 @@ end
 $$;
 comment on function app_private.tg_shows__400_settlement() is 'PT409 settlement_not_final for a show with a deal that is to be settled without a final settlement.';
 alter function app_private.tg_shows__400_settlement() owner to callboard_definer;
-revoke execute on function app_private.tg_shows__400_settlement() from public;
 
-drop trigger if exists _400_settlement on app.shows;
-create trigger _400_settlement before update on app.shows
+create or replace trigger _400_settlement before update on app.shows
   for each row when (new.status = 'settled' and old.status <> 'settled') execute function app_private.tg_shows__400_settlement();
 --! EndIncluded settlements/settlements.sql
 --! Included settlements/settlement_commands.sql
@@ -7332,7 +6697,6 @@ begin
 end
 $$;
 comment on function app.read_settlement(uuid) is 'A revision of a settlement. PT403, PT404.';
-revoke execute on function app.read_settlement(uuid) from public;
 grant execute on function app.read_settlement(uuid) to callboard_api, callboard_definer;
 
 create or replace function app_private.lock_show(show uuid) returns text
@@ -7353,7 +6717,6 @@ $$;
 comment on function app_private.lock_show(uuid) is
   'The status of a show, whose row is locked: what belongs to it is entered and changed before or after this transaction, not meanwhile. PT404.';
 alter function app_private.lock_show(uuid) owner to callboard_definer;
-revoke execute on function app_private.lock_show(uuid) from public;
 
 create or replace function app.record_settlement(show uuid, body jsonb) returns app.answer
 language plpgsql volatile security definer
@@ -7390,7 +6753,6 @@ $$;
 comment on function app.record_settlement(uuid, jsonb) is
   'Records what the settlement of a show is now, as its next revision. PT403, PT404, PT409 settlement_needs_deal, settlement_final, PT422 settlement_reason_needed, settlement_out_of_range.';
 alter function app.record_settlement(uuid, jsonb) owner to callboard_definer;
-revoke execute on function app.record_settlement(uuid, jsonb) from public;
 grant execute on function app.record_settlement(uuid, jsonb) to callboard_api;
 
 create or replace function app.finalize_settlement(settlement uuid) returns app.answer
@@ -7428,7 +6790,6 @@ $$;
 comment on function app.finalize_settlement(uuid) is
   'Makes a revision final and its show settled. PT403 without finance.close, PT404, PT409 settlement_final, settlement_show_not_played, settlement_outdated, settlement_estimated.';
 alter function app.finalize_settlement(uuid) owner to callboard_definer;
-revoke execute on function app.finalize_settlement(uuid) from public;
 grant execute on function app.finalize_settlement(uuid) to callboard_api;
 
 create or replace function app.reopen_settlement(show uuid, body jsonb) returns app.answer
@@ -7455,7 +6816,6 @@ $$;
 comment on function app.reopen_settlement(uuid, jsonb) is
   'Takes a settled show back to played, for a reason, which stands in the settlement that was final. PT403 without finance.close, PT404, PT409 show_not_settled.';
 alter function app.reopen_settlement(uuid, jsonb) owner to callboard_definer;
-revoke execute on function app.reopen_settlement(uuid, jsonb) from public;
 grant execute on function app.reopen_settlement(uuid, jsonb) to callboard_api;
 --! EndIncluded settlements/settlement_commands.sql
 --! Included imports/imports.sql
@@ -7486,10 +6846,6 @@ create table if not exists app.imports (
   primary key (organization_id, id)
 );
 create index if not exists imports_organization_id_created_at_idx on app.imports (organization_id, created_at, id);
-alter table app.imports alter column resource set statistics 0, alter column file_name set statistics 0, alter column bytes set statistics 0,
-  alter column sha256 set statistics 0, alter column options set statistics 0, alter column on_error set statistics 0,
-  alter column lines set statistics 0, alter column bad_lines set statistics 0, alter column existing set statistics 0,
-  alter column created set statistics 0, alter column failure set statistics 0;
 
 -- Apart, because it moves while the import itself is locked by the transaction that enters its lines.
 create table if not exists app.import_progress (
@@ -7500,7 +6856,6 @@ create table if not exists app.import_progress (
   primary key (organization_id, import_id),
   constraint import_progress_import_exists foreign key (organization_id, import_id) references app.imports (organization_id, id) on delete cascade
 );
-alter table app.import_progress alter column lines_done set statistics 0;
 
 -- The file, in pieces, until it has been entered or given up.
 create table if not exists app.import_chunks (
@@ -7524,8 +6879,6 @@ create table if not exists app.import_lines (
   constraint import_lines_import_exists foreign key (organization_id, import_id) references app.imports (organization_id, id) on delete cascade
 );
 create index if not exists import_lines_problems_idx on app.import_lines (organization_id, import_id, line) where problems is not null;
-alter table app.import_lines alter column line set statistics 0, alter column record set statistics 0, alter column problems set statistics 0;
-alter table app.import_chunks alter column n set statistics 0;
 
 comment on table app.imports is 'Files of shows or finance records, and what became of them.';
 comment on column app.imports.lines is 'Lines with data, counted when the file is checked.';
@@ -7534,37 +6887,15 @@ comment on table app.import_progress is 'How far an import that is running has c
 comment on table app.import_chunks is 'The uploaded files of imports.';
 comment on table app.import_lines is 'The lines of imports: what they say, or what is wrong with them.';
 
-do $$
-declare
-  t regclass;
-begin
-  foreach t in array array['app.imports', 'app.import_progress', 'app.import_chunks', 'app.import_lines']::regclass[] loop
-    execute format('alter table %s enable row level security', t);
-    execute format('alter table %s force row level security', t);
-    -- Nobody reads the file itself.
-    if t <> 'app.import_chunks'::regclass then
-      execute format('drop policy if exists select_member on %s', t);
-      execute format('create policy select_member on %s for select to callboard_api using (organization_id = (select app.org_if(''imports.run'')))', t);
-    end if;
-    -- Also for the worker, who finds out by this whose import it is about to enter.
-    execute format('drop policy if exists select_definer on %s', t);
-    execute format('create policy select_definer on %s for select to callboard_definer using (true)', t);
-    execute format('drop policy if exists insert_definer on %s', t);
-    execute format('create policy insert_definer on %s for insert to callboard_definer with check (organization_id = (select app.current_org()))', t);
-    execute format('drop policy if exists update_definer on %s', t);
-    execute format('create policy update_definer on %s for update to callboard_definer using (organization_id = (select app.current_org()))', t);
-    -- Those of the organization, or of nobody in particular when the worker clears away: see app.purge_expired.
-    execute format('drop policy if exists delete_definer on %s', t);
-    execute format('create policy delete_definer on %s for delete to callboard_definer using (organization_id = (select app.current_org()))', t);
-    execute format('grant select, insert, update, delete on %s to callboard_definer', t);
-  end loop;
-end
-$$;
--- Without grants, because these go through functions.
-drop policy if exists insert_member on app.imports;
-create policy insert_member on app.imports for insert to callboard_api with check (organization_id = (select app.org_if('imports.run')));
-drop policy if exists update_member on app.imports;
-create policy update_member on app.imports for update to callboard_api using (organization_id = (select app.org_if('imports.run')));
+-- Without grants to write, because these go through functions; nobody reads the file itself. The definer sees all: the worker
+-- finds out whose import it is about to enter.
+select app_private.tenant_policies('app.imports', reads => 'imports.run', inserts => 'imports.run', updates => 'imports.run',
+  definer => 'insert, update, delete');
+select app_private.tenant_policies('app.import_progress', reads => 'imports.run', definer => 'insert, update, delete');
+select app_private.tenant_policies('app.import_lines', reads => 'imports.run', definer => 'insert, update, delete');
+select app_private.tenant_policies('app.import_chunks', reads => null, definer => 'insert, update, delete');
+grant select, insert, update, delete on app.imports, app.import_progress, app.import_chunks, app.import_lines to callboard_definer;
+-- What is old and of nobody in particular: see app.purge_expired.
 drop policy if exists purge_definer on app.imports;
 create policy purge_definer on app.imports for delete to callboard_definer
   using ((select app.current_org()) is null and created_at < now() - interval '30 days');
@@ -7602,7 +6933,6 @@ begin
 end
 $$;
 comment on function app.read_import(uuid) is 'An import. PT403, PT404.';
-revoke execute on function app.read_import(uuid) from public;
 grant execute on function app.read_import(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_import(the_resource text, name text, file_bytes bigint, file_sha256 text, given jsonb) returns app.answer
@@ -7631,7 +6961,6 @@ $$;
 comment on function app.create_import(text, text, bigint, text, jsonb) is
   'A new import, to be checked once the transaction has committed; its file follows with app.add_import_chunk. PT400 bad_request without a file, PT403 without imports.run, or without the permission to write what is imported.';
 alter function app.create_import(text, text, bigint, text, jsonb) owner to callboard_definer;
-revoke execute on function app.create_import(text, text, bigint, text, jsonb) from public;
 grant execute on function app.create_import(text, text, bigint, text, jsonb) to callboard_api;
 
 create or replace function app.add_import_chunk(import uuid, number integer, piece bytea) returns void
@@ -7650,7 +6979,6 @@ end
 $$;
 comment on function app.add_import_chunk(uuid, integer, bytea) is 'A piece of the file of an import that this transaction has created. PT404.';
 alter function app.add_import_chunk(uuid, integer, bytea) owner to callboard_definer;
-revoke execute on function app.add_import_chunk(uuid, integer, bytea) from public;
 grant execute on function app.add_import_chunk(uuid, integer, bytea) to callboard_api;
 
 create or replace function app.run_import(import uuid, when_bad text) returns app.answer
@@ -7681,7 +7009,6 @@ $$;
 comment on function app.run_import(uuid, text) is
   'Has the lines of a checked import entered: all of them (abort) or the good ones (skip). PT403, PT404, PT409 import_not_checked, import_has_bad_lines.';
 alter function app.run_import(uuid, text) owner to callboard_definer;
-revoke execute on function app.run_import(uuid, text) from public;
 grant execute on function app.run_import(uuid, text) to callboard_api;
 
 create or replace function app.cancel_import(import uuid) returns app.answer
@@ -7710,7 +7037,6 @@ end
 $$;
 comment on function app.cancel_import(uuid) is 'Gives an import up; one that is running stops soon, and nothing of it is entered. PT403, PT404, PT409 import_ended.';
 alter function app.cancel_import(uuid) owner to callboard_definer;
-revoke execute on function app.cancel_import(uuid) from public;
 grant execute on function app.cancel_import(uuid) to callboard_api;
 
 create or replace function app_private.end_import(import uuid, with_status text, because text default null, entered integer default 0, there integer default null)
@@ -7736,7 +7062,6 @@ end
 $$;
 comment on function app_private.end_import(uuid, text, text, integer, integer) is 'Ends an import, counts it, and clears away its file and its good lines.';
 alter function app_private.end_import(uuid, text, text, integer, integer) owner to callboard_definer;
-revoke execute on function app_private.end_import(uuid, text, text, integer, integer) from public;
 
 create or replace function app.list_import_problems(import uuid, after_line integer, how_many integer) returns app.answer
 language plpgsql stable
@@ -7757,7 +7082,6 @@ end
 $$;
 comment on function app.list_import_problems(uuid, integer, integer) is
   'The bad lines of an import behind a line, and the last of them if there are more. PT404.';
-revoke execute on function app.list_import_problems(uuid, integer, integer) from public;
 grant execute on function app.list_import_problems(uuid, integer, integer) to callboard_api;
 --! EndIncluded imports/imports.sql
 --! Included imports/import_checking.sql
@@ -7774,7 +7098,6 @@ return case
 end;
 comment on function app_private.csv_number(text, text) is 'The number that a text is, with comma or point as its decimal sign and the other one between thousands; NULL if it is none.';
 alter function app_private.csv_number(text, text) owner to callboard_definer;
-revoke execute on function app_private.csv_number(text, text) from public;
 
 create or replace function app_private.csv_date(value text, order_is text) returns date
 language plpgsql immutable parallel safe
@@ -7808,35 +7131,30 @@ $$;
 comment on function app_private.csv_date(text, text) is
   'The day that a text is: 2027-03-14, 14.3.2027, or with slashes in the order dmy or mdy; NULL if it is none.';
 alter function app_private.csv_date(text, text) owner to callboard_definer;
-revoke execute on function app_private.csv_date(text, text) from public;
 
 create or replace function app_private.csv_time(value text) returns time
 language sql stable parallel safe
 return case when value ~ '^([01]?[0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$' then value::time(0) end;
 comment on function app_private.csv_time(text) is 'The time of day that a text is, 19:30; NULL if it is none.';
 alter function app_private.csv_time(text) owner to callboard_definer;
-revoke execute on function app_private.csv_time(text) from public;
 
 create or replace function app_private.csv_uuid(value text) returns uuid
 language sql immutable parallel safe
 return case when value ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then value::uuid end;
 comment on function app_private.csv_uuid(text) is 'The id that a text is; NULL if it is none.';
 alter function app_private.csv_uuid(text) owner to callboard_definer;
-revoke execute on function app_private.csv_uuid(text) from public;
 
 create or replace function app_private.bad(is_bad boolean, in_column text, reason text) returns jsonb
 language sql stable parallel safe
 return case when is_bad then jsonb_build_object('column', in_column, 'reason', reason) end;
 comment on function app_private.bad(boolean, text, text) is 'A problem of a line, if it is one.';
 alter function app_private.bad(boolean, text, text) owner to callboard_definer;
-revoke execute on function app_private.bad(boolean, text, text) from public;
 
 create or replace function app_private.is_line(value text, longest integer) returns boolean
 language sql immutable parallel safe
 return value is null or length(value) <= longest and value !~ '[\u0001-\u001f\u007f-\u009f]';
 comment on function app_private.is_line(text, integer) is 'Whether a text is one line of at most so many characters, or nothing.';
 alter function app_private.is_line(text, integer) owner to callboard_definer;
-revoke execute on function app_private.is_line(text, integer) from public;
 
 create or replace function app_private.check_finance_lines(i app.imports, lines jsonb) returns table (line integer, record jsonb, problems jsonb)
 language plpgsql stable
@@ -7922,7 +7240,6 @@ end
 $$;
 comment on function app_private.check_finance_lines(app.imports, jsonb) is 'What lines [[line, {column: text}]] of finance records say, or what is wrong with them.';
 alter function app_private.check_finance_lines(app.imports, jsonb) owner to callboard_definer;
-revoke execute on function app_private.check_finance_lines(app.imports, jsonb) from public;
 
 create or replace function app_private.check_show_lines(i app.imports, lines jsonb) returns table (line integer, record jsonb, problems jsonb)
 language plpgsql stable
@@ -8000,7 +7317,6 @@ end
 $$;
 comment on function app_private.check_show_lines(app.imports, jsonb) is 'What lines [[line, {column: text}]] of shows say, or what is wrong with them.';
 alter function app_private.check_show_lines(app.imports, jsonb) owner to callboard_definer;
-revoke execute on function app_private.check_show_lines(app.imports, jsonb) from public;
 --! EndIncluded imports/import_checking.sql
 --! Included imports/import_running.sql
 -- What the worker does with an import (src/imports/task.ts): it stages the lines of the file, and once it is
@@ -8028,7 +7344,6 @@ end
 $$;
 comment on function app_private.enter_import(uuid) is 'Opens this transaction for the member whose import it is, and locks it; null if there is none.';
 alter function app_private.enter_import(uuid) owner to callboard_definer;
-revoke execute on function app_private.enter_import(uuid) from public;
 
 create or replace function app_private.may_import(i app.imports) returns boolean
 language sql stable
@@ -8038,7 +7353,6 @@ begin atomic
 end;
 comment on function app_private.may_import(app.imports) is 'Whether the member whose import it is may still do it.';
 alter function app_private.may_import(app.imports) owner to callboard_definer;
-revoke execute on function app_private.may_import(app.imports) from public;
 
 create or replace function app.begin_import(import uuid, step text) returns jsonb
 language plpgsql volatile security definer
@@ -8067,7 +7381,6 @@ $$;
 comment on function app.begin_import(uuid, text) is
   'Begins to check or to run an import, also again: its resource, options, lines and how many pieces its file has. NULL if there is nothing to do (any more).';
 alter function app.begin_import(uuid, text) owner to callboard_definer;
-revoke execute on function app.begin_import(uuid, text) from public;
 grant execute on function app.begin_import(uuid, text) to callboard_worker;
 
 create or replace function app.import_chunk(import uuid, number integer) returns bytea
@@ -8080,7 +7393,6 @@ begin atomic
 end;
 comment on function app.import_chunk(uuid, integer) is 'A piece of the file of an import, counted from 0.';
 alter function app.import_chunk(uuid, integer) owner to callboard_definer;
-revoke execute on function app.import_chunk(uuid, integer) from public;
 grant execute on function app.import_chunk(uuid, integer) to callboard_worker;
 
 create or replace function app.stage_import(import uuid, found_options jsonb, lines jsonb) returns boolean
@@ -8111,7 +7423,6 @@ $$;
 comment on function app.stage_import(uuid, jsonb, jsonb) is
   'Checks lines [[line, {column: text}]] of an import and keeps what they say. False if it has been cancelled.';
 alter function app.stage_import(uuid, jsonb, jsonb) owner to callboard_definer;
-revoke execute on function app.stage_import(uuid, jsonb, jsonb) from public;
 grant execute on function app.stage_import(uuid, jsonb, jsonb) to callboard_worker;
 
 create or replace function app.finish_check(import uuid, found_options jsonb, because text default null) returns void
@@ -8155,7 +7466,6 @@ end
 $$;
 comment on function app.finish_check(uuid, jsonb, text) is 'All lines of an import are staged, or the file cannot be read because of something.';
 alter function app.finish_check(uuid, jsonb, text) owner to callboard_definer;
-revoke execute on function app.finish_check(uuid, jsonb, text) from public;
 grant execute on function app.finish_check(uuid, jsonb, text) to callboard_worker;
 
 create or replace function app.enter_lines(import uuid, after_line integer, how_many integer, out last_line integer, out entered integer, out there integer)
@@ -8205,7 +7515,6 @@ $$;
 comment on function app.enter_lines(uuid, integer, integer) is
   'Enters the next good lines of an import: the last of them (null: there were none), how many, and how many were there already. PT403 and PT409 when it is to stop, and what the table itself refuses.';
 alter function app.enter_lines(uuid, integer, integer) owner to callboard_definer;
-revoke execute on function app.enter_lines(uuid, integer, integer) from public;
 grant execute on function app.enter_lines(uuid, integer, integer) to callboard_worker;
 
 create or replace function app.note_import_progress(import uuid, lines integer) returns void
@@ -8224,7 +7533,6 @@ end
 $$;
 comment on function app.note_import_progress(uuid, integer) is 'How many lines of an import are behind the worker.';
 alter function app.note_import_progress(uuid, integer) owner to callboard_definer;
-revoke execute on function app.note_import_progress(uuid, integer) from public;
 grant execute on function app.note_import_progress(uuid, integer) to callboard_worker;
 
 create or replace function app.finish_import(import uuid, entered integer, there integer, because text default null) returns void
@@ -8245,7 +7553,6 @@ end
 $$;
 comment on function app.finish_import(uuid, integer, integer, text) is 'An import has been run: so many lines were entered, so many were there. Or it has failed because of something.';
 alter function app.finish_import(uuid, integer, integer, text) owner to callboard_definer;
-revoke execute on function app.finish_import(uuid, integer, integer, text) from public;
 grant execute on function app.finish_import(uuid, integer, integer, text) to callboard_worker;
 --! EndIncluded imports/import_running.sql
 --! Included itineraries/itineraries.sql
@@ -8271,45 +7578,12 @@ create table if not exists app.itineraries (
   constraint itineraries_start_before_end check (starts_on <= ends_on)
 );
 create index if not exists itineraries_organization_id_starts_on_idx on app.itineraries (organization_id, starts_on, id) where deleted_at is null;
-create index if not exists itineraries_deletion_id_idx on app.itineraries (organization_id, deletion_id) where deletion_id is not null;
-alter table app.itineraries alter column name set statistics 0, alter column artist set statistics 0, alter column notes set statistics 0;
 
-alter table app.itineraries enable row level security;
-alter table app.itineraries force row level security;
-
-drop policy if exists select_member on app.itineraries;
-create policy select_member on app.itineraries for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists insert_member on app.itineraries;
-create policy insert_member on app.itineraries for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists update_member on app.itineraries;
-create policy update_member on app.itineraries for update to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.itineraries;
-create policy delete_member on app.itineraries for delete to callboard_api
-  using (organization_id = (select app.org_if('itineraries.delete')));
-
--- Deleting and restoring are the definer's, within the current organization; and it publishes.
-drop policy if exists select_definer on app.itineraries;
-create policy select_definer on app.itineraries for select to callboard_definer using (true);
-drop policy if exists update_definer on app.itineraries;
-create policy update_definer on app.itineraries for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.itineraries to callboard_api, callboard_definer;
+select app_private.tenant_table('itineraries', noun => 'itinerary', permission => 'itineraries', reads => 'itineraries.write');
 grant insert (name, artist, starts_on, ends_on, notes), update (name, artist, starts_on, ends_on, notes) on app.itineraries to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.itineraries to callboard_definer;
 
 comment on table app.itineraries is 'Tours, as they are being planned.';
 comment on column app.itineraries.starts_on is 'First day of the tour; a day of another kind, such as a rehearsal, may lie before it.';
-
-drop trigger if exists _100_timestamps on app.itineraries;
-create trigger _100_timestamps before update on app.itineraries
-  for each row execute function app_private.tg__100_timestamps();
-
-select app_private.log_changes('app.itineraries', 'itinerary');
 
 -- What a row refers to must be there and not deleted; locking it makes a deletion at the same moment
 -- wait and then see the row. Arguments: column, table, column there, and the constraint's name.
@@ -8340,7 +7614,6 @@ end
 $$;
 comment on function app_private.tg__300_parents() is 'PT409 with the name of a foreign key whose row is not there, is deleted or is another organization''s.';
 alter function app_private.tg__300_parents() owner to callboard_definer;
-revoke execute on function app_private.tg__300_parents() from public;
 
 create table if not exists app.itinerary_days (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -8368,48 +7641,16 @@ create table if not exists app.itinerary_days (
 );
 create unique index if not exists itinerary_days_date_taken on app.itinerary_days (organization_id, itinerary_id, day_on) where deleted_at is null;
 create index if not exists itinerary_days_show_id_idx on app.itinerary_days (organization_id, show_id) where show_id is not null;
-create index if not exists itinerary_days_deletion_id_idx on app.itinerary_days (organization_id, deletion_id) where deletion_id is not null;
-alter table app.itinerary_days alter column kind set statistics 0, alter column city set statistics 0, alter column notes set statistics 0;
 
-alter table app.itinerary_days enable row level security;
-alter table app.itinerary_days force row level security;
-
-drop policy if exists select_member on app.itinerary_days;
-create policy select_member on app.itinerary_days for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists insert_member on app.itinerary_days;
-create policy insert_member on app.itinerary_days for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists update_member on app.itinerary_days;
-create policy update_member on app.itinerary_days for update to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.itinerary_days;
-create policy delete_member on app.itinerary_days for delete to callboard_api
-  using (organization_id = (select app.org_if('itineraries.delete')));
-
--- Deleting and restoring are the definer's, within the current organization; and it publishes.
-drop policy if exists select_definer on app.itinerary_days;
-create policy select_definer on app.itinerary_days for select to callboard_definer using (true);
-drop policy if exists update_definer on app.itinerary_days;
-create policy update_definer on app.itinerary_days for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.itinerary_days to callboard_api, callboard_definer;
+select app_private.tenant_table('itinerary_days', noun => 'itinerary_day', permission => 'itineraries', reads => 'itineraries.write',
+  path => '/api/itinerary-days');
 grant insert (itinerary_id, day_on, kind, show_id, city, time_zone, notes), update (day_on, kind, show_id, city, time_zone, notes) on app.itinerary_days to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.itinerary_days to callboard_definer;
 
 comment on table app.itinerary_days is 'The days of itineraries.';
 comment on column app.itinerary_days.time_zone is 'That of all local times of the day.';
 
-drop trigger if exists _100_timestamps on app.itinerary_days;
-create trigger _100_timestamps before update on app.itinerary_days
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _300_parents on app.itinerary_days;
-create trigger _300_parents before insert or update of itinerary_id, show_id on app.itinerary_days
+create or replace trigger _300_parents before insert or update of itinerary_id, show_id on app.itinerary_days
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'itinerary_days_itinerary_exists', 'show_id', 'app.shows', 'id', 'itinerary_days_show_exists');
-
-select app_private.log_changes('app.itinerary_days', 'itinerary_day');
 --! EndIncluded itineraries/itineraries.sql
 --! Included itineraries/itinerary_party.sql
 -- The party of an itinerary: who travels, and the groups that decide who may see what.
@@ -8432,47 +7673,15 @@ create table if not exists app.party_groups (
 );
 create unique index if not exists party_groups_name_taken on app.party_groups (organization_id, itinerary_id, lower(name)) where deleted_at is null;
 alter index app.party_groups_name_taken alter column 3 set statistics 0;
-create index if not exists party_groups_deletion_id_idx on app.party_groups (organization_id, deletion_id) where deletion_id is not null;
-alter table app.party_groups alter column name set statistics 0;
 
-alter table app.party_groups enable row level security;
-alter table app.party_groups force row level security;
-
-drop policy if exists select_member on app.party_groups;
-create policy select_member on app.party_groups for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists insert_member on app.party_groups;
-create policy insert_member on app.party_groups for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists update_member on app.party_groups;
-create policy update_member on app.party_groups for update to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.party_groups;
-create policy delete_member on app.party_groups for delete to callboard_api
-  using (organization_id = (select app.org_if('itineraries.delete')));
-
--- Deleting and restoring are the definer's, within the current organization; and it publishes.
-drop policy if exists select_definer on app.party_groups;
-create policy select_definer on app.party_groups for select to callboard_definer using (true);
-drop policy if exists update_definer on app.party_groups;
-create policy update_definer on app.party_groups for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.party_groups to callboard_api, callboard_definer;
+select app_private.tenant_table('party_groups', noun => 'party_group', permission => 'itineraries', reads => 'itineraries.write',
+  path => '/api/party-groups');
 grant insert (itinerary_id, name), update (name) on app.party_groups to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.party_groups to callboard_definer;
 
 comment on table app.party_groups is 'Parts of a party, such as band and crew. What is for a deleted group is for nobody but those who plan.';
 
-drop trigger if exists _100_timestamps on app.party_groups;
-create trigger _100_timestamps before update on app.party_groups
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _300_parents on app.party_groups;
-create trigger _300_parents before insert or update of itinerary_id on app.party_groups
+create or replace trigger _300_parents before insert or update of itinerary_id on app.party_groups
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_groups_itinerary_exists');
-
-select app_private.log_changes('app.party_groups', 'party_group');
 
 -- Lists of ids have no foreign keys. Arguments: column of the list, and the table that it is of.
 -- What was in the list before may have been deleted since, and stays.
@@ -8502,7 +7711,6 @@ end
 $$;
 comment on function app_private.tg__400_listed() is 'PT409 party_unknown for an id in a list that is nobody and no group of the itinerary''s party.';
 alter function app_private.tg__400_listed() owner to callboard_definer;
-revoke execute on function app_private.tg__400_listed() from public;
 
 create table if not exists app.party_members (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -8529,50 +7737,17 @@ create table if not exists app.party_members (
 );
 create unique index if not exists party_members_user_taken on app.party_members (organization_id, itinerary_id, user_id) where deleted_at is null;
 create index if not exists party_members_user_id_idx on app.party_members (organization_id, user_id) where user_id is not null;
-create index if not exists party_members_deletion_id_idx on app.party_members (organization_id, deletion_id) where deletion_id is not null;
-alter table app.party_members alter column name set statistics 0, alter column role set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
 
-alter table app.party_members enable row level security;
-alter table app.party_members force row level security;
-
-drop policy if exists select_member on app.party_members;
-create policy select_member on app.party_members for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists insert_member on app.party_members;
-create policy insert_member on app.party_members for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists update_member on app.party_members;
-create policy update_member on app.party_members for update to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.party_members;
-create policy delete_member on app.party_members for delete to callboard_api
-  using (organization_id = (select app.org_if('itineraries.delete')));
-
--- Deleting and restoring are the definer's, within the current organization; and it publishes.
-drop policy if exists select_definer on app.party_members;
-create policy select_definer on app.party_members for select to callboard_definer using (true);
-drop policy if exists update_definer on app.party_members;
-create policy update_definer on app.party_members for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.party_members to callboard_api, callboard_definer;
+select app_private.tenant_table('party_members', noun => 'party_member', permission => 'itineraries', reads => 'itineraries.write',
+  path => '/api/party-members');
 grant insert (itinerary_id, name, role, user_id, group_ids, notes), update (name, role, user_id, group_ids, notes) on app.party_members to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.party_members to callboard_definer;
 
 comment on table app.party_members is 'Who travels with an itinerary.';
 
-drop trigger if exists _100_timestamps on app.party_members;
-create trigger _100_timestamps before update on app.party_members
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _300_parents on app.party_members;
-create trigger _300_parents before insert or update of itinerary_id, user_id on app.party_members
+create or replace trigger _300_parents before insert or update of itinerary_id, user_id on app.party_members
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_members_itinerary_exists', 'user_id', 'app.memberships', 'user_id', 'party_members_user_exists');
-drop trigger if exists _400_listed on app.party_members;
-create trigger _400_listed before insert or update of group_ids on app.party_members
+create or replace trigger _400_listed before insert or update of group_ids on app.party_members
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
-
-select app_private.log_changes('app.party_members', 'party_member');
 
 create or replace function app.own_groups() returns uuid[]
 language sql stable parallel restricted security definer
@@ -8586,7 +7761,6 @@ begin atomic
 end;
 comment on function app.own_groups() is 'The groups that the user of this transaction is in, of all itineraries of the organization. For policies, which ask once.';
 alter function app.own_groups() owner to callboard_definer;
-revoke execute on function app.own_groups() from public;
 grant execute on function app.own_groups() to callboard_api;
 --! EndIncluded itineraries/itinerary_party.sql
 --! Included itineraries/schedule_items.sql
@@ -8633,36 +7807,10 @@ create table if not exists app.schedule_items (
 create index if not exists schedule_items_day_id_idx on app.schedule_items (organization_id, day_id, start_time, id) where deleted_at is null;
 create index if not exists schedule_items_itinerary_id_idx on app.schedule_items (organization_id, itinerary_id, id) where deleted_at is null;
 create index if not exists schedule_items_show_id_idx on app.schedule_items (organization_id, show_id) where show_id is not null;
-create index if not exists schedule_items_deletion_id_idx on app.schedule_items (organization_id, deletion_id) where deletion_id is not null;
-alter table app.schedule_items alter column kind set statistics 0, alter column title set statistics 0, alter column certainty set statistics 0, alter column location set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
 
-alter table app.schedule_items enable row level security;
-alter table app.schedule_items force row level security;
-
-drop policy if exists select_member on app.schedule_items;
-create policy select_member on app.schedule_items for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists insert_member on app.schedule_items;
-create policy insert_member on app.schedule_items for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists update_member on app.schedule_items;
-create policy update_member on app.schedule_items for update to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.schedule_items;
-create policy delete_member on app.schedule_items for delete to callboard_api
-  using (organization_id = (select app.org_if('itineraries.delete')));
-
--- Deleting and restoring are the definer's, within the current organization; and it publishes.
-drop policy if exists select_definer on app.schedule_items;
-create policy select_definer on app.schedule_items for select to callboard_definer using (true);
-drop policy if exists update_definer on app.schedule_items;
-create policy update_definer on app.schedule_items for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.schedule_items to callboard_api, callboard_definer;
+select app_private.tenant_table('schedule_items', noun => 'schedule_item', permission => 'itineraries', reads => 'itineraries.write',
+  path => '/api/schedule-items');
 grant insert (day_id, kind, title, certainty, start_time, starts_next_day, end_time, ends_next_day, is_confirmed, show_id, location, group_ids, notes), update (day_id, kind, title, certainty, start_time, starts_next_day, end_time, ends_next_day, is_confirmed, show_id, location, group_ids, notes) on app.schedule_items to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.schedule_items to callboard_definer;
 
 comment on table app.schedule_items is 'What happens on a day: load-in, soundcheck, lobby call …';
 comment on column app.schedule_items.starts_next_day is 'It belongs to this day and starts after midnight, like a load-out at 01:00.';
@@ -8684,22 +7832,13 @@ end
 $$;
 comment on function app_private.tg_schedule_items__250_itinerary() is 'Notes whose itinerary''s an item is. PT409 schedule_items_day_exists for a day of another one.';
 alter function app_private.tg_schedule_items__250_itinerary() owner to callboard_definer;
-revoke execute on function app_private.tg_schedule_items__250_itinerary() from public;
 
-drop trigger if exists _100_timestamps on app.schedule_items;
-create trigger _100_timestamps before update on app.schedule_items
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _250_itinerary on app.schedule_items;
-create trigger _250_itinerary before insert or update of day_id on app.schedule_items
+create or replace trigger _250_itinerary before insert or update of day_id on app.schedule_items
   for each row execute function app_private.tg_schedule_items__250_itinerary();
-drop trigger if exists _300_parents on app.schedule_items;
-create trigger _300_parents before insert or update of day_id, show_id on app.schedule_items
+create or replace trigger _300_parents before insert or update of day_id, show_id on app.schedule_items
   for each row execute function app_private.tg__300_parents('day_id', 'app.itinerary_days', 'id', 'schedule_items_day_exists', 'show_id', 'app.shows', 'id', 'schedule_items_show_exists');
-drop trigger if exists _400_listed on app.schedule_items;
-create trigger _400_listed before insert or update of group_ids on app.schedule_items
+create or replace trigger _400_listed before insert or update of group_ids on app.schedule_items
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
-
-select app_private.log_changes('app.schedule_items', 'schedule_item');
 --! EndIncluded itineraries/schedule_items.sql
 --! Included itineraries/travel_and_lodging.sql
 -- How a party travels, and where it sleeps.
@@ -8736,36 +7875,10 @@ create table if not exists app.travel_segments (
     references app.itineraries (organization_id, id) on delete cascade
 );
 create index if not exists travel_segments_itinerary_id_idx on app.travel_segments (organization_id, itinerary_id, departs_on, id) where deleted_at is null;
-create index if not exists travel_segments_deletion_id_idx on app.travel_segments (organization_id, deletion_id) where deletion_id is not null;
-alter table app.travel_segments alter column mode set statistics 0, alter column carrier set statistics 0, alter column number set statistics 0, alter column from_place set statistics 0, alter column from_time_zone set statistics 0, alter column to_place set statistics 0, alter column to_time_zone set statistics 0, alter column confirmation_number set statistics 0, alter column passenger_ids set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
 
-alter table app.travel_segments enable row level security;
-alter table app.travel_segments force row level security;
-
-drop policy if exists select_member on app.travel_segments;
-create policy select_member on app.travel_segments for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists insert_member on app.travel_segments;
-create policy insert_member on app.travel_segments for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists update_member on app.travel_segments;
-create policy update_member on app.travel_segments for update to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.travel_segments;
-create policy delete_member on app.travel_segments for delete to callboard_api
-  using (organization_id = (select app.org_if('itineraries.delete')));
-
--- Deleting and restoring are the definer's, within the current organization; and it publishes.
-drop policy if exists select_definer on app.travel_segments;
-create policy select_definer on app.travel_segments for select to callboard_definer using (true);
-drop policy if exists update_definer on app.travel_segments;
-create policy update_definer on app.travel_segments for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.travel_segments to callboard_api, callboard_definer;
+select app_private.tenant_table('travel_segments', noun => 'travel_segment', permission => 'itineraries', reads => 'itineraries.write',
+  path => '/api/travel-segments');
 grant insert (itinerary_id, mode, carrier, number, from_place, departs_on, departs_time, from_time_zone, to_place, arrives_on, arrives_time, to_time_zone, confirmation_number, is_confirmed, passenger_ids, group_ids, notes), update (mode, carrier, number, from_place, departs_on, departs_time, from_time_zone, to_place, arrives_on, arrives_time, to_time_zone, confirmation_number, is_confirmed, passenger_ids, group_ids, notes) on app.travel_segments to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.travel_segments to callboard_definer;
 
 comment on table app.travel_segments is 'Flights, trains, drives and ships, each end in its own time zone.';
 
@@ -8782,23 +7895,14 @@ begin
 end
 $$;
 comment on function app_private.tg_travel_segments__200_order() is 'PT422 travel_segments_departure_before_arrival.';
-revoke execute on function app_private.tg_travel_segments__200_order() from public;
 
-drop trigger if exists _100_timestamps on app.travel_segments;
-create trigger _100_timestamps before update on app.travel_segments
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _200_order on app.travel_segments;
-create trigger _200_order before insert or update of departs_on, departs_time, from_time_zone, arrives_on, arrives_time, to_time_zone on app.travel_segments
+create or replace trigger _200_order before insert or update of departs_on, departs_time, from_time_zone, arrives_on, arrives_time, to_time_zone on app.travel_segments
   for each row when (app.is_time_zone(new.from_time_zone) and app.is_time_zone(new.to_time_zone))
   execute function app_private.tg_travel_segments__200_order();
-drop trigger if exists _300_parents on app.travel_segments;
-create trigger _300_parents before insert or update of itinerary_id on app.travel_segments
+create or replace trigger _300_parents before insert or update of itinerary_id on app.travel_segments
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'travel_segments_itinerary_exists');
-drop trigger if exists _400_listed on app.travel_segments;
-create trigger _400_listed before insert or update of passenger_ids, group_ids on app.travel_segments
+create or replace trigger _400_listed before insert or update of passenger_ids, group_ids on app.travel_segments
   for each row execute function app_private.tg__400_listed('passenger_ids', 'app.party_members', 'group_ids', 'app.party_groups');
-
-select app_private.log_changes('app.travel_segments', 'travel_segment');
 
 create table if not exists app.lodgings (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -8824,50 +7928,16 @@ create table if not exists app.lodgings (
   constraint lodgings_in_before_out check (check_in_on < check_out_on)
 );
 create index if not exists lodgings_itinerary_id_idx on app.lodgings (organization_id, itinerary_id, check_in_on, id) where deleted_at is null;
-create index if not exists lodgings_deletion_id_idx on app.lodgings (organization_id, deletion_id) where deletion_id is not null;
-alter table app.lodgings alter column name set statistics 0, alter column address set statistics 0, alter column confirmation_number set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
 
-alter table app.lodgings enable row level security;
-alter table app.lodgings force row level security;
-
-drop policy if exists select_member on app.lodgings;
-create policy select_member on app.lodgings for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists insert_member on app.lodgings;
-create policy insert_member on app.lodgings for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists update_member on app.lodgings;
-create policy update_member on app.lodgings for update to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.lodgings;
-create policy delete_member on app.lodgings for delete to callboard_api
-  using (organization_id = (select app.org_if('itineraries.delete')));
-
--- Deleting and restoring are the definer's, within the current organization; and it publishes.
-drop policy if exists select_definer on app.lodgings;
-create policy select_definer on app.lodgings for select to callboard_definer using (true);
-drop policy if exists update_definer on app.lodgings;
-create policy update_definer on app.lodgings for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.lodgings to callboard_api, callboard_definer;
+select app_private.tenant_table('lodgings', noun => 'lodging', permission => 'itineraries', reads => 'itineraries.write', path => '/api/lodgings');
 grant insert (itinerary_id, name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes), update (name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes) on app.lodgings to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.lodgings to callboard_definer;
 
 comment on table app.lodgings is 'Where a party sleeps.';
 
-drop trigger if exists _100_timestamps on app.lodgings;
-create trigger _100_timestamps before update on app.lodgings
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _300_parents on app.lodgings;
-create trigger _300_parents before insert or update of itinerary_id on app.lodgings
+create or replace trigger _300_parents before insert or update of itinerary_id on app.lodgings
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'lodgings_itinerary_exists');
-drop trigger if exists _400_listed on app.lodgings;
-create trigger _400_listed before insert or update of group_ids on app.lodgings
+create or replace trigger _400_listed before insert or update of group_ids on app.lodgings
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
-
-select app_private.log_changes('app.lodgings', 'lodging');
 
 create table if not exists app.lodging_rooms (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -8891,36 +7961,10 @@ create table if not exists app.lodging_rooms (
     references app.lodgings (organization_id, id) on delete cascade
 );
 create index if not exists lodging_rooms_lodging_id_idx on app.lodging_rooms (organization_id, lodging_id, id) where deleted_at is null;
-create index if not exists lodging_rooms_deletion_id_idx on app.lodging_rooms (organization_id, deletion_id) where deletion_id is not null;
-alter table app.lodging_rooms alter column name set statistics 0, alter column occupant_ids set statistics 0, alter column confirmation_number set statistics 0, alter column notes set statistics 0;
 
-alter table app.lodging_rooms enable row level security;
-alter table app.lodging_rooms force row level security;
-
-drop policy if exists select_member on app.lodging_rooms;
-create policy select_member on app.lodging_rooms for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists insert_member on app.lodging_rooms;
-create policy insert_member on app.lodging_rooms for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists update_member on app.lodging_rooms;
-create policy update_member on app.lodging_rooms for update to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.lodging_rooms;
-create policy delete_member on app.lodging_rooms for delete to callboard_api
-  using (organization_id = (select app.org_if('itineraries.delete')));
-
--- Deleting and restoring are the definer's, within the current organization; and it publishes.
-drop policy if exists select_definer on app.lodging_rooms;
-create policy select_definer on app.lodging_rooms for select to callboard_definer using (true);
-drop policy if exists update_definer on app.lodging_rooms;
-create policy update_definer on app.lodging_rooms for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.lodging_rooms to callboard_api, callboard_definer;
+select app_private.tenant_table('lodging_rooms', noun => 'lodging_room', permission => 'itineraries', reads => 'itineraries.write',
+  path => '/api/lodging-rooms');
 grant insert (lodging_id, name, occupant_ids, confirmation_number, notes), update (name, occupant_ids, confirmation_number, notes) on app.lodging_rooms to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.lodging_rooms to callboard_definer;
 
 comment on table app.lodging_rooms is 'Rooms, and who sleeps in them. Whoever may see the lodging sees its rooms.';
 
@@ -8935,22 +7979,13 @@ end
 $$;
 comment on function app_private.tg_lodging_rooms__250_itinerary() is 'Notes whose itinerary''s a room is.';
 alter function app_private.tg_lodging_rooms__250_itinerary() owner to callboard_definer;
-revoke execute on function app_private.tg_lodging_rooms__250_itinerary() from public;
 
-drop trigger if exists _100_timestamps on app.lodging_rooms;
-create trigger _100_timestamps before update on app.lodging_rooms
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _250_itinerary on app.lodging_rooms;
-create trigger _250_itinerary before insert on app.lodging_rooms
+create or replace trigger _250_itinerary before insert on app.lodging_rooms
   for each row execute function app_private.tg_lodging_rooms__250_itinerary();
-drop trigger if exists _300_parents on app.lodging_rooms;
-create trigger _300_parents before insert or update of lodging_id on app.lodging_rooms
+create or replace trigger _300_parents before insert or update of lodging_id on app.lodging_rooms
   for each row execute function app_private.tg__300_parents('lodging_id', 'app.lodgings', 'id', 'lodging_rooms_lodging_exists');
-drop trigger if exists _400_listed on app.lodging_rooms;
-create trigger _400_listed before insert or update of occupant_ids on app.lodging_rooms
+create or replace trigger _400_listed before insert or update of occupant_ids on app.lodging_rooms
   for each row execute function app_private.tg__400_listed('occupant_ids', 'app.party_members');
-
-select app_private.log_changes('app.lodging_rooms', 'lodging_room');
 --! EndIncluded itineraries/travel_and_lodging.sql
 --! Included itineraries/itinerary_lists.sql
 -- What the parts of an itinerary look like to those who plan. The tables are in itineraries.sql,
@@ -9063,7 +8098,6 @@ end
 $$;
 comment on function app.itinerary_part(text) is
   'Of a table of itineraries: the view that has its JSON, the path of its routes, and the permission to read it. Fails for any other table.';
-revoke execute on function app.itinerary_part(text) from public;
 grant execute on function app.itinerary_part(text) to callboard_api, callboard_definer;
 
 create or replace function app.read_itinerary_part(part text, id uuid) returns app.answer
@@ -9085,7 +8119,6 @@ begin
 end
 $$;
 comment on function app.read_itinerary_part(text, uuid) is 'A row of one of the tables of itineraries. PT403, PT404.';
-revoke execute on function app.read_itinerary_part(text, uuid) from public;
 grant execute on function app.read_itinerary_part(text, uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_itinerary_part(part text, body jsonb) returns app.answer
@@ -9108,7 +8141,6 @@ begin
 end
 $$;
 comment on function app.create_itinerary_part(text, jsonb) is 'A new row of one of the tables of itineraries. PT403, PT409, PT422.';
-revoke execute on function app.create_itinerary_part(text, jsonb) from public;
 grant execute on function app.create_itinerary_part(text, jsonb) to callboard_api;
 
 create or replace function app.write_itinerary_part(part text, id uuid, body jsonb, if_match text default null) returns app.answer
@@ -9131,7 +8163,6 @@ end
 $$;
 comment on function app.write_itinerary_part(text, uuid, jsonb, text) is
   'Changes the columns in the body of a row of one of the tables of itineraries. PT403, PT404, PT409, PT412, PT422.';
-revoke execute on function app.write_itinerary_part(text, uuid, jsonb, text) from public;
 grant execute on function app.write_itinerary_part(text, uuid, jsonb, text) to callboard_api;
 
 create or replace function app.delete_itinerary_part(part text, id uuid, if_match text default null) returns app.answer
@@ -9148,7 +8179,6 @@ $$;
 comment on function app.delete_itinerary_part(text, uuid, text) is
   'Deletes a row of one of the tables of itineraries, with what belongs to it, until it is restored. PT403, PT404, PT412.';
 alter function app.delete_itinerary_part(text, uuid, text) owner to callboard_definer;
-revoke execute on function app.delete_itinerary_part(text, uuid, text) from public;
 grant execute on function app.delete_itinerary_part(text, uuid, text) to callboard_api;
 
 create or replace function app.restore_itinerary_part(part text, id uuid) returns app.answer
@@ -9166,7 +8196,6 @@ $$;
 comment on function app.restore_itinerary_part(text, uuid) is
   'Brings a row of one of the tables of itineraries back, with what was deleted together with it. PT403, PT404, PT409 parent_deleted and where something has taken its place.';
 alter function app.restore_itinerary_part(text, uuid) owner to callboard_definer;
-revoke execute on function app.restore_itinerary_part(text, uuid) from public;
 grant execute on function app.restore_itinerary_part(text, uuid) to callboard_api;
 --! EndIncluded itineraries/itinerary_commands.sql
 --! Included itineraries/itinerary_versions.sql
@@ -9194,8 +8223,6 @@ create table if not exists app.itinerary_versions (
   constraint itinerary_versions_itinerary_exists foreign key (organization_id, itinerary_id)
     references app.itineraries (organization_id, id) on delete cascade
 );
-create index if not exists itinerary_versions_deletion_id_idx on app.itinerary_versions (organization_id, deletion_id) where deletion_id is not null;
-alter table app.itinerary_versions alter column number set statistics 0, alter column name set statistics 0, alter column artist set statistics 0, alter column body set statistics 0, alter column note set statistics 0;
 
 create table if not exists app.itinerary_entries (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -9224,48 +8251,16 @@ create table if not exists app.itinerary_entries (
   constraint itinerary_entries_version_exists foreign key (organization_id, itinerary_id, number)
     references app.itinerary_versions (organization_id, itinerary_id, number) on delete cascade
 );
-alter table app.itinerary_entries alter column number set statistics 0, alter column kind set statistics 0, alter column title set statistics 0, alter column location set statistics 0, alter column detail set statistics 0, alter column local_start set statistics 0, alter column local_end set statistics 0, alter column start_zone set statistics 0, alter column end_zone set statistics 0, alter column group_ids set statistics 0, alter column body set statistics 0;
-
-alter table app.itinerary_versions enable row level security;
-alter table app.itinerary_versions force row level security;
-alter table app.itinerary_entries enable row level security;
-alter table app.itinerary_entries force row level security;
-
-drop policy if exists select_member on app.itinerary_versions;
-create policy select_member on app.itinerary_versions for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.read')));
+-- Without grants: only app.publish_itinerary publishes.
+select app_private.tenant_policies('app.itinerary_versions', reads => 'itineraries.read', inserts => 'itineraries.write',
+  definer => 'insert, update');
 -- What is for nobody in particular is for everybody, what is for groups is for who is in one of them, and
 -- who plans sees all. Each of the three is found once for the statement.
-drop policy if exists select_member on app.itinerary_entries;
-create policy select_member on app.itinerary_entries for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.read'))
-    and (group_ids = '{}' or group_ids && (select app.own_groups()) or (select app.has_permission('itineraries.write'))));
--- Without grants: only app.publish_itinerary publishes.
-drop policy if exists insert_member on app.itinerary_versions;
-create policy insert_member on app.itinerary_versions for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists insert_member on app.itinerary_entries;
-create policy insert_member on app.itinerary_entries for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-
-drop policy if exists select_definer on app.itinerary_versions;
-create policy select_definer on app.itinerary_versions for select to callboard_definer using (true);
-drop policy if exists select_definer on app.itinerary_entries;
-create policy select_definer on app.itinerary_entries for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.itinerary_versions;
-create policy insert_definer on app.itinerary_versions for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists insert_definer on app.itinerary_entries;
-create policy insert_definer on app.itinerary_entries for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
--- The marks of a deletion, which go with those of the itinerary.
-drop policy if exists update_definer on app.itinerary_versions;
-create policy update_definer on app.itinerary_versions for update to callboard_definer
-  using (organization_id = (select app.current_org()));
+select app_private.tenant_policies('app.itinerary_entries', reads => 'itineraries.read', inserts => 'itineraries.write', definer => 'insert',
+  besides => $$(group_ids = '{}'::uuid[]) or (group_ids && (select app.own_groups())) or (select app.has_permission('itineraries.write'))$$);
 
 grant select on app.itinerary_versions, app.itinerary_entries to callboard_api, callboard_definer;
-grant insert (itinerary_id, number, name, artist, starts_on, created_at, body, version, note),
-  update (deleted_at, deleted_by, deletion_id) on app.itinerary_versions to callboard_definer;
+grant insert (itinerary_id, number, name, artist, starts_on, created_at, body, version, note) on app.itinerary_versions to callboard_definer;
 grant insert (itinerary_id, number, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at) on app.itinerary_entries to callboard_definer;
 
 comment on table app.itinerary_versions is 'Itineraries as they were published, numbered from 1; never changed.';
@@ -9296,13 +8291,10 @@ end
 $$;
 comment on function app_private.tg__050_frozen() is 'Lets nothing through but the marks of a deletion, and the end of what has them or of the whole itinerary.';
 alter function app_private.tg__050_frozen() owner to callboard_definer;
-revoke execute on function app_private.tg__050_frozen() from public;
 
-drop trigger if exists _050_frozen on app.itinerary_versions;
-create trigger _050_frozen before update or delete on app.itinerary_versions
+create or replace trigger _050_frozen before update or delete on app.itinerary_versions
   for each row execute function app_private.tg__050_frozen();
-drop trigger if exists _050_frozen on app.itinerary_entries;
-create trigger _050_frozen before update or delete on app.itinerary_entries
+create or replace trigger _050_frozen before update or delete on app.itinerary_entries
   for each row execute function app_private.tg__050_frozen();
 
 select app_private.log_changes('app.itinerary_versions', 'itinerary', '{"create": "publish"}', 'itinerary_id');
@@ -9446,7 +8438,6 @@ $$;
 comment on function app.publish_itinerary(uuid, text, text) is
   'Publishes an itinerary as it is, as its next version. PT403, PT404, PT412 for another version of the itinerary itself.';
 alter function app.publish_itinerary(uuid, text, text) owner to callboard_definer;
-revoke execute on function app.publish_itinerary(uuid, text, text) from public;
 grant execute on function app.publish_itinerary(uuid, text, text) to callboard_api;
 
 create or replace function app.list_itinerary_versions(itinerary uuid) returns app.answer
@@ -9463,7 +8454,6 @@ begin
 end
 $$;
 comment on function app.list_itinerary_versions(uuid) is 'The versions of an itinerary, newest first. PT403, PT404.';
-revoke execute on function app.list_itinerary_versions(uuid) from public;
 grant execute on function app.list_itinerary_versions(uuid) to callboard_api;
 
 create or replace function app.read_itinerary_version(itinerary uuid, wanted integer default null) returns app.answer
@@ -9493,7 +8483,6 @@ end
 $$;
 comment on function app.read_itinerary_version(uuid, integer) is
   'A published version, or the last one, with all in it that is for the member. PT403, PT404.';
-revoke execute on function app.read_itinerary_version(uuid, integer) from public;
 grant execute on function app.read_itinerary_version(uuid, integer) to callboard_api, callboard_definer;
 
 create or replace function app.read_day_sheet(itinerary uuid, sheet_on date) returns app.answer
@@ -9528,7 +8517,6 @@ end
 $$;
 comment on function app.read_day_sheet(uuid, date) is
   'All of one day that is for the member: the draft if they plan, else what was published last. The show is as it is now. PT403, PT404.';
-revoke execute on function app.read_day_sheet(uuid, date) from public;
 grant execute on function app.read_day_sheet(uuid, date) to callboard_api;
 --! EndIncluded itineraries/itinerary_publishing.sql
 --! Included calendar/calendar.sql
@@ -9590,7 +8578,6 @@ end
 $$;
 comment on function app.read_calendar(date, date) is
   'All that happens from one day (today) to another (30 days later), both included, and that the member may see. PT403 without both permissions, PT422 calendar_range.';
-revoke execute on function app.read_calendar(date, date) from public;
 grant execute on function app.read_calendar(date, date) to callboard_api;
 --! EndIncluded calendar/calendar.sql
 --! Included calendar/calendar_feeds.sql
@@ -9612,14 +8599,12 @@ create index if not exists calendar_feeds_secret_hash_idx on app.calendar_feeds 
 create index if not exists calendar_feeds_user_id_idx on app.calendar_feeds (organization_id, user_id, id) where revoked_at is null;
 alter table app.calendar_feeds alter column name set statistics 0;
 
-alter table app.calendar_feeds enable row level security;
-alter table app.calendar_feeds force row level security;
+select app_private.force_rls('app.calendar_feeds');
 
 drop policy if exists select_self on app.calendar_feeds;
 create policy select_self on app.calendar_feeds for select to callboard_api
   using (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
-drop policy if exists select_definer on app.calendar_feeds;
-create policy select_definer on app.calendar_feeds for select to callboard_definer using (true);
+select app_private.set_policy('app.calendar_feeds', 'select_definer', 'callboard_definer', 'true');
 drop policy if exists insert_definer on app.calendar_feeds;
 create policy insert_definer on app.calendar_feeds for insert to callboard_definer
   with check (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
@@ -9652,7 +8637,6 @@ begin atomic
   where f.organization_id = app.current_org() and f.user_id = app.current_user_id();
 end;
 comment on function app.list_calendar_feeds() is 'One''s own feeds in the organization.';
-revoke execute on function app.list_calendar_feeds() from public;
 grant execute on function app.list_calendar_feeds() to callboard_api;
 
 create or replace function app.create_calendar_feed(feed_name text, hash bytea) returns app.answer
@@ -9681,7 +8665,6 @@ $$;
 comment on function app.create_calendar_feed(text, bytea) is
   'A feed of the member''s own calendar, for whoever has the secret of which this is the SHA-256. PT403 for who sees no calendar.';
 alter function app.create_calendar_feed(text, bytea) owner to callboard_definer;
-revoke execute on function app.create_calendar_feed(text, bytea) from public;
 grant execute on function app.create_calendar_feed(text, bytea) to callboard_api;
 
 create or replace function app.revoke_calendar_feed(feed uuid) returns app.answer
@@ -9700,7 +8683,6 @@ end
 $$;
 comment on function app.revoke_calendar_feed(uuid) is 'Ends one of one''s own feeds, for good. PT404.';
 alter function app.revoke_calendar_feed(uuid) owner to callboard_definer;
-revoke execute on function app.revoke_calendar_feed(uuid) from public;
 grant execute on function app.revoke_calendar_feed(uuid) to callboard_api;
 
 -- The second door besides app.enter, and a narrower one.
@@ -9732,7 +8714,6 @@ $$;
 comment on function app.enter_calendar_feed(text) is
   'Opens this transaction, which must be read-only, for the member who made the feed with this secret, with no permission but those that decide about the calendar and its name. PT404 if the feed, the membership or the organization is gone.';
 alter function app.enter_calendar_feed(text) owner to callboard_definer;
-revoke execute on function app.enter_calendar_feed(text) from public;
 grant execute on function app.enter_calendar_feed(text) to callboard_api;
 
 create or replace function app.read_calendar_feed(secret text) returns app.answer
@@ -9767,7 +8748,6 @@ end
 $$;
 comment on function app.read_calendar_feed(text) is
   'The calendar of the member who made the feed with this secret, from 100 days ago to 400 days from now and at most 5000 entries, the organization whose it is, and an ETag of its content. PT404, PT403 if the member sees no calendar any more.';
-revoke execute on function app.read_calendar_feed(text) from public;
 grant execute on function app.read_calendar_feed(text) to callboard_api;
 --! EndIncluded calendar/calendar_feeds.sql
 --! Included bi/bi_credentials.sql
@@ -9793,30 +8773,10 @@ create table if not exists app.bi_credentials (
   primary key (organization_id, id),
   constraint bi_credentials_expiry_range check (expires_at - coalesce(rotated_at, created_at) between interval '0' and interval '731 days')
 );
-alter table app.bi_credentials alter column name set statistics 0, alter column login set statistics 0,
-  alter column connection_limit set statistics 0, alter column statement_timeout_seconds set statistics 0;
 
-alter table app.bi_credentials enable row level security;
-alter table app.bi_credentials force row level security;
-drop policy if exists select_member on app.bi_credentials;
-create policy select_member on app.bi_credentials for select to callboard_api
-  using (organization_id = (select app.org_if('bi.manage')));
--- Without grants: the functions of bi_commands.sql write, and these say which permission they need.
-drop policy if exists insert_member on app.bi_credentials;
-create policy insert_member on app.bi_credentials for insert to callboard_api
-  with check (organization_id = (select app.org_if('bi.manage')));
-drop policy if exists update_member on app.bi_credentials;
-create policy update_member on app.bi_credentials for update to callboard_api
-  using (organization_id = (select app.org_if('bi.manage')));
-drop policy if exists select_definer on app.bi_credentials;
-create policy select_definer on app.bi_credentials for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.bi_credentials;
-create policy insert_definer on app.bi_credentials for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.bi_credentials;
-create policy update_definer on app.bi_credentials for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
+-- Without grants: the functions of bi_commands.sql write, and ask for the permission.
+select app_private.tenant_policies('app.bi_credentials', reads => 'bi.manage', inserts => 'bi.manage', updates => 'bi.manage',
+  definer => 'insert, update');
 grant select on app.bi_credentials to callboard_api, callboard_definer;
 grant insert (id, name, login, connection_limit, statement_timeout_seconds, expires_at),
   update (expires_at, rotated_at, revoked_at, revoked_by) on app.bi_credentials to callboard_definer;
@@ -9836,11 +8796,7 @@ create table if not exists app_private.bi_logins (
   must_end boolean not null default false,
   last_seen_at timestamptz
 );
-alter table app_private.bi_logins enable row level security;
-alter table app_private.bi_logins force row level security;
-drop policy if exists all_definer on app_private.bi_logins;
-create policy all_definer on app_private.bi_logins for all to callboard_definer using (true);
-grant select, insert, update, delete on app_private.bi_logins to callboard_definer;
+select app_private.definer_table('app_private.bi_logins');
 comment on table app_private.bi_logins is 'Whose the roles are that BI tools log in as; a row goes when its role is dropped.';
 comment on column app_private.bi_logins.must_end is 'It has got a new password: the connections that were made with the old one are yet to be ended.';
 comment on column app_private.bi_logins.last_seen_at is 'When it was connected, to within five minutes.';
@@ -9868,7 +8824,6 @@ end
 $$;
 comment on function app.bi_last_seen(uuid) is 'When the login of a credential of the organization was last connected, for who holds bi.manage; to within five minutes.';
 alter function app.bi_last_seen(uuid) owner to callboard_definer;
-revoke execute on function app.bi_last_seen(uuid) from public;
 grant execute on function app.bi_last_seen(uuid) to callboard_api, callboard_definer;
 
 create or replace view app.bi_credential_list with (security_invoker = true) as
@@ -9899,7 +8854,6 @@ begin
 end
 $$;
 comment on function app.read_bi_credential(uuid) is 'A BI credential, whatever has become of it. PT403 without bi.manage, PT404.';
-revoke execute on function app.read_bi_credential(uuid) from public;
 grant execute on function app.read_bi_credential(uuid) to callboard_api;
 --! EndIncluded bi/bi_credentials.sql
 --! Included bi/bi_commands.sql
@@ -9924,7 +8878,6 @@ end
 $$;
 comment on function app_private.make_room_for_bi(uuid) is 'PT409 bi_credential_limit if the organization has as many live credentials, besides this one, as it may.';
 alter function app_private.make_room_for_bi(uuid) owner to callboard_definer;
-revoke execute on function app_private.make_room_for_bi(uuid) from public;
 
 create or replace function app_private.add_bi_credential(body jsonb, verifier text) returns uuid
 language plpgsql volatile
@@ -9948,7 +8901,6 @@ $$;
 comment on function app_private.add_bi_credential(jsonb, text) is
   'A credential of the organization of this transaction with its role: name, expires_in_days (90), connection_limit (5), statement_timeout_seconds (300). PT409 bi_credential_limit.';
 alter function app_private.add_bi_credential(jsonb, text) owner to callboard_definer;
-revoke execute on function app_private.add_bi_credential(jsonb, text) from public;
 
 create or replace function app_private.renew_bi_credential(credential uuid, body jsonb, verifier text) returns void
 language plpgsql volatile
@@ -9976,7 +8928,6 @@ $$;
 comment on function app_private.renew_bi_credential(uuid, jsonb, text) is
   'Gives a credential of the organization of this transaction another password and another end; makes its role again if that is gone, as after a restore. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
 alter function app_private.renew_bi_credential(uuid, jsonb, text) owner to callboard_definer;
-revoke execute on function app_private.renew_bi_credential(uuid, jsonb, text) from public;
 
 create or replace function app_private.end_bi_credential(credential uuid) returns void
 language plpgsql volatile
@@ -10000,7 +8951,6 @@ end
 $$;
 comment on function app_private.end_bi_credential(uuid) is 'Revokes a credential of the organization of this transaction. PT404, PT409 bi_credential_revoked.';
 alter function app_private.end_bi_credential(uuid) owner to callboard_definer;
-revoke execute on function app_private.end_bi_credential(uuid) from public;
 
 create or replace function app_private.bi_answer(status integer, credential uuid, verifier text) returns app.answer
 language sql volatile
@@ -10013,7 +8963,6 @@ begin atomic
 end;
 comment on function app_private.bi_answer(integer, uuid, text) is 'A credential that has just got a password.';
 alter function app_private.bi_answer(integer, uuid, text) owner to callboard_definer;
-revoke execute on function app_private.bi_answer(integer, uuid, text) from public;
 
 create or replace function app_private.require_member(permission text) returns void
 language plpgsql stable parallel restricted
@@ -10028,7 +8977,6 @@ end
 $$;
 comment on function app_private.require_member(text) is 'As app.require, and PT403 permission_denied for a superadmin whatever their grant.';
 alter function app_private.require_member(text) owner to callboard_definer;
-revoke execute on function app_private.require_member(text) from public;
 
 create or replace function app.create_bi_credential(body jsonb, verifier text) returns app.answer
 language plpgsql volatile security definer
@@ -10043,7 +8991,6 @@ $$;
 comment on function app.create_bi_credential(jsonb, text) is
   'A new login for a BI tool, whose password has this SCRAM-SHA-256 verifier. PT403 without bi.manage, PT409 bi_credential_limit.';
 alter function app.create_bi_credential(jsonb, text) owner to callboard_definer;
-revoke execute on function app.create_bi_credential(jsonb, text) from public;
 grant execute on function app.create_bi_credential(jsonb, text) to callboard_api;
 
 create or replace function app.rotate_bi_credential(credential uuid, body jsonb, verifier text) returns app.answer
@@ -10060,7 +9007,6 @@ $$;
 comment on function app.rotate_bi_credential(uuid, jsonb, text) is
   'Another password, and another end (expires_in_days). Then app.end_bi_connections ends what the old one has opened. PT403, PT404, PT409 bi_credential_revoked, bi_credential_limit.';
 alter function app.rotate_bi_credential(uuid, jsonb, text) owner to callboard_definer;
-revoke execute on function app.rotate_bi_credential(uuid, jsonb, text) from public;
 grant execute on function app.rotate_bi_credential(uuid, jsonb, text) to callboard_api;
 
 create or replace function app.revoke_bi_credential(credential uuid) returns app.answer
@@ -10077,7 +9023,6 @@ $$;
 comment on function app.revoke_bi_credential(uuid) is
   'Ends a credential for good: it sees nothing from the next statement on. Then app.end_bi_connections ends what it has open. PT403, PT404, PT409 bi_credential_revoked.';
 alter function app.revoke_bi_credential(uuid) owner to callboard_definer;
-revoke execute on function app.revoke_bi_credential(uuid) from public;
 grant execute on function app.revoke_bi_credential(uuid) to callboard_api;
 
 -- In a transaction of its own, after the one that ended them has committed: before, a tool that connects
@@ -10101,7 +9046,6 @@ $$;
 comment on function app.end_bi_connections() is
   'Ends the connections of BI logins that are revoked or have expired, whose organization is deleted, or that were made with an earlier password. Returns how many.';
 alter function app.end_bi_connections() owner to callboard_definer;
-revoke execute on function app.end_bi_connections() from public;
 grant execute on function app.end_bi_connections() to callboard_api, callboard_worker;
 --! EndIncluded bi/bi_commands.sql
 --! Included bi/bi_keeping.sql
@@ -10133,7 +9077,6 @@ $$;
 comment on function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) is
   'Lets a role log in or not, or drops it, as its credential says. Returns 1 if that was something to do.';
 alter function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) owner to callboard_definer;
-revoke execute on function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) from public;
 
 create or replace function app.reconcile_bi_logins() returns bigint
 language plpgsql volatile security definer
@@ -10173,7 +9116,6 @@ $$;
 comment on function app.reconcile_bi_logins() is
   'Ends connections as app.end_bi_connections does, and transactions that last twice as long as a statement may; lets roles log in or not as their credentials say, drops those that are revoked, and notes who was connected. Every few seconds. Returns how much there was to do.';
 alter function app.reconcile_bi_logins() owner to callboard_definer;
-revoke execute on function app.reconcile_bi_logins() from public;
 grant execute on function app.reconcile_bi_logins() to callboard_worker;
 
 -- The same as in bi_commands.sql for a DBA (npm run bi), in the context of the organization and without it afterwards.
@@ -10196,7 +9138,6 @@ end
 $$;
 comment on function app_private.create_bi_credential(text, jsonb, text) is 'A new login for a BI tool of an organization (by slug). Returns the credential''s id. PT404, PT409 bi_credential_limit.';
 alter function app_private.create_bi_credential(text, jsonb, text) owner to callboard_definer;
-revoke execute on function app_private.create_bi_credential(text, jsonb, text) from public;
 
 create or replace function app_private.rotate_bi_credential(credential uuid, body jsonb, verifier text) returns void
 language plpgsql volatile security definer
@@ -10210,7 +9151,6 @@ end
 $$;
 comment on function app_private.rotate_bi_credential(uuid, jsonb, text) is 'Another password and another end for a BI credential, whoever has made it. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
 alter function app_private.rotate_bi_credential(uuid, jsonb, text) owner to callboard_definer;
-revoke execute on function app_private.rotate_bi_credential(uuid, jsonb, text) from public;
 
 create or replace function app_private.revoke_bi_credential(credential uuid) returns void
 language plpgsql volatile security definer
@@ -10224,7 +9164,6 @@ end
 $$;
 comment on function app_private.revoke_bi_credential(uuid) is 'Ends a BI credential, whoever has made it. PT404, PT409 bi_credential_revoked.';
 alter function app_private.revoke_bi_credential(uuid) owner to callboard_definer;
-revoke execute on function app_private.revoke_bi_credential(uuid) from public;
 --! EndIncluded bi/bi_keeping.sql
 --! Included analytics/client_events.sql
 -- What people do in a program that uses the API: pages they look at and things they click, as the
@@ -10251,18 +9190,15 @@ create table if not exists app.client_events (
 create index if not exists client_events_organization_id_received_at_idx on app.client_events (organization_id, received_at);
 alter table app.client_events alter column kind set statistics 0, alter column name set statistics 0, alter column properties set statistics 0;
 
-alter table app.client_events enable row level security;
-alter table app.client_events force row level security;
+select app_private.force_rls('app.client_events');
 
 -- Nobody reads single ones: analytics has their numbers.
-drop policy if exists select_rollup on app.client_events;
-create policy select_rollup on app.client_events for select to callboard_rollup using (true);
+select app_private.set_policy('app.client_events', 'select_rollup', 'callboard_rollup', 'true');
 drop policy if exists insert_definer on app.client_events;
 create policy insert_definer on app.client_events for insert to callboard_definer
   with check (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
 -- It says how fresh the numbers are, and purges, which has no context and takes only what is old.
-drop policy if exists select_definer on app.client_events;
-create policy select_definer on app.client_events for select to callboard_definer using (true);
+select app_private.set_policy('app.client_events', 'select_definer', 'callboard_definer', 'true');
 drop policy if exists purge_definer on app.client_events;
 create policy purge_definer on app.client_events for delete to callboard_definer
   using ((select app.current_org()) is null and received_at < now() - interval '90 days');
@@ -10312,7 +9248,6 @@ $$;
 comment on function app.record_client_events(jsonb) is
   'Keeps up to 100 client events of the member: [{id, kind, name, occurred_at, properties}]. Says how many it has accepted, how many ids the member had sent before, and how many were older than 7 days or more than 5 minutes ahead, which are not kept. PT403 for superadmins.';
 alter function app.record_client_events(jsonb) owner to callboard_definer;
-revoke execute on function app.record_client_events(jsonb) from public;
 grant execute on function app.record_client_events(jsonb) to callboard_api;
 --! EndIncluded analytics/client_events.sql
 --! Included analytics/use.sql
@@ -10402,14 +9337,12 @@ language sql immutable parallel safe
 return least(greatest(coalesce(n, 0), 0), 1000000000000)::bigint;
 comment on function app_private.countable(numeric) is 'A number as it may be added to a count: from 0 to 10^12.';
 alter function app_private.countable(numeric) owner to callboard_definer;
-revoke execute on function app_private.countable(numeric) from public;
 
 create or replace function app_private.countable_day(day date) returns date
 language sql stable parallel safe
 return least(greatest(day, (now() at time zone 'UTC')::date - 7), (now() at time zone 'UTC')::date + 1);
 comment on function app_private.countable_day(date) is 'The day nearest to this one that something may be counted on: from 7 days ago to tomorrow.';
 alter function app_private.countable_day(date) owner to callboard_definer;
-revoke execute on function app_private.countable_day(date) from public;
 
 create or replace function app_private.count_integration(
   organization uuid, of_kind text, of_name text, more_calls bigint default 1, more_errors bigint default 0, more_rows bigint default 0,
@@ -10430,7 +9363,6 @@ $$;
 comment on function app_private.count_integration(uuid, text, text, bigint, bigint, bigint, bigint, date) is
   'Counts the use of an integration: its organization, kind (import, export, calendar_feed, bi, webhook) and name; calls, errors, rows and bytes, today if no day is given. For functions that do it in their own transaction.';
 alter function app_private.count_integration(uuid, text, text, bigint, bigint, bigint, bigint, date) owner to callboard_definer;
-revoke execute on function app_private.count_integration(uuid, text, text, bigint, bigint, bigint, bigint, date) from public;
 
 create or replace function app.add_use(batch uuid, api jsonb, integrations jsonb) returns void
 language plpgsql volatile security definer
@@ -10472,7 +9404,6 @@ $$;
 comment on function app.add_use(uuid, jsonb, jsonb) is
   'Adds a batch of counts, of many organizations, unless that batch has been added. It only adds, and says nothing: whoever runs SQL as the API''s login can make the use of any organization look higher, by at most 10^12 a call and on days from 7 ago to tomorrow, and can neither read nor lower anything.';
 alter function app.add_use(uuid, jsonb, jsonb) owner to callboard_definer;
-revoke execute on function app.add_use(uuid, jsonb, jsonb) from public;
 grant execute on function app.add_use(uuid, jsonb, jsonb) to callboard_api;
 --! EndIncluded analytics/use.sql
 --! Included exports/exports.sql
@@ -10492,7 +9423,6 @@ end::text[];
 comment on function app_private.permissions_for_export(text) is
   'Which permissions an export of something makes use of, if they are held; the first of them it needs, and exports.run. NULL for what cannot be exported.';
 alter function app_private.permissions_for_export(text) owner to callboard_definer;
-revoke execute on function app_private.permissions_for_export(text) from public;
 
 create table if not exists app.exports (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -10517,8 +9447,6 @@ create table if not exists app.exports (
   constraint exports_ready_with_file check (status <> 'ready' or (attempt is not null and bytes is not null and sha256 is not null and expires_at is not null))
 );
 create index if not exists exports_created_by_idx on app.exports (organization_id, created_by, created_at, id);
-alter table app.exports alter column resource set statistics 0, alter column format set statistics 0, alter column filters set statistics 0,
-  alter column bytes set statistics 0, alter column sha256 set statistics 0, alter column failure set statistics 0;
 
 -- Apart, because it moves all the time and is no event.
 create table if not exists app.export_progress (
@@ -10529,7 +9457,6 @@ create table if not exists app.export_progress (
   primary key (organization_id, export_id),
   constraint export_progress_export_exists foreign key (organization_id, export_id) references app.exports (organization_id, id) on delete cascade
 );
-alter table app.export_progress alter column rows_done set statistics 0;
 
 comment on table app.exports is 'Files that members have had made of what they may see, and what became of them.';
 comment on column app.exports.filters is 'As in the list, with its sort.';
@@ -10537,34 +9464,11 @@ comment on column app.exports.attempt is 'The last part of the name of its file,
 comment on column app.exports.expires_at is 'When the file goes.';
 comment on table app.export_progress is 'How many rows of an export are written.';
 
-do $$
-declare
-  t regclass;
-begin
-  foreach t in array array['app.exports', 'app.export_progress']::regclass[] loop
-    execute format('alter table %s enable row level security', t);
-    execute format('alter table %s force row level security', t);
-    -- Also for the worker, who finds out by this whose export it is about to make.
-    execute format('drop policy if exists select_definer on %s', t);
-    execute format('create policy select_definer on %s for select to callboard_definer using (true)', t);
-    execute format('drop policy if exists insert_definer on %s', t);
-    execute format('create policy insert_definer on %s for insert to callboard_definer with check (organization_id = (select app.current_org()))', t);
-    execute format('drop policy if exists update_definer on %s', t);
-    execute format('create policy update_definer on %s for update to callboard_definer using (organization_id = (select app.current_org()))', t);
-  end loop;
-end
-$$;
-drop policy if exists select_member on app.exports;
-create policy select_member on app.exports for select to callboard_api
-  using (organization_id = (select app.org_if('exports.run')) and created_by = (select app.current_user_id()));
-drop policy if exists select_member on app.export_progress;
-create policy select_member on app.export_progress for select to callboard_api
-  using (organization_id = (select app.org_if('exports.run')) and created_by = (select app.current_user_id()));
--- Without grants, because these go through functions.
-drop policy if exists insert_member on app.exports;
-create policy insert_member on app.exports for insert to callboard_api with check (organization_id = (select app.org_if('exports.run')));
-drop policy if exists update_member on app.exports;
-create policy update_member on app.exports for update to callboard_api using (organization_id = (select app.org_if('exports.run')));
+-- Without grants to write, because these go through functions. The definer sees all: the worker finds out whose export it is about to make.
+select app_private.tenant_policies('app.exports', reads => 'exports.run', inserts => 'exports.run', updates => 'exports.run',
+  definer => 'insert, update', besides => 'created_by = (select app.current_user_id())');
+select app_private.tenant_policies('app.export_progress', reads => 'exports.run', definer => 'insert, update',
+  besides => 'created_by = (select app.current_user_id())');
 drop policy if exists purge_definer on app.exports;
 create policy purge_definer on app.exports for delete to callboard_definer
   using ((select app.current_org()) is null and created_at < now() - interval '30 days');
@@ -10591,7 +9495,6 @@ $$;
 comment on function app.require_export(text) is
   'The organization of this transaction, if its member may export this. PT403 without exports.run or the permission to read it.';
 alter function app.require_export(text) owner to callboard_definer;
-revoke execute on function app.require_export(text) from public;
 grant execute on function app.require_export(text) to callboard_api;
 
 create or replace function app.log_export(stream uuid, of_resource text, details jsonb, is_done boolean default false) returns void
@@ -10620,7 +9523,6 @@ $$;
 comment on function app.log_export(uuid, text, jsonb, boolean) is
   'Logs that an export is streamed (export.stream, with format and filters), or has ended (export.stream_end, with its rows and whether it is complete). PT403 for who may not export this.';
 alter function app.log_export(uuid, text, jsonb, boolean) owner to callboard_definer;
-revoke execute on function app.log_export(uuid, text, jsonb, boolean) from public;
 grant execute on function app.log_export(uuid, text, jsonb, boolean) to callboard_api;
 --! EndIncluded exports/exports.sql
 --! Included exports/export_running.sql
@@ -10643,7 +9545,6 @@ begin atomic
 end;
 comment on function app_private.export_permissions(app.exports) is 'What the member whose export it is holds at this moment of what it makes use of.';
 alter function app_private.export_permissions(app.exports) owner to callboard_definer;
-revoke execute on function app_private.export_permissions(app.exports) from public;
 
 create or replace function app_private.may_export(e app.exports) returns boolean
 language sql stable
@@ -10655,7 +9556,6 @@ return (
   from (select app_private.export_permissions(e)) p (held));
 comment on function app_private.may_export(app.exports) is 'Whether the member whose export it is may still have it.';
 alter function app_private.may_export(app.exports) owner to callboard_definer;
-revoke execute on function app_private.may_export(app.exports) from public;
 
 create or replace function app_private.lock_export(organization uuid, export uuid, of_attempt uuid default null) returns app.exports
 language plpgsql volatile
@@ -10679,7 +9579,6 @@ $$;
 comment on function app_private.lock_export(uuid, uuid, uuid) is
   'Locks an export, in the name of its member; null if there is none, or with an attempt if that is not the one under way.';
 alter function app_private.lock_export(uuid, uuid, uuid) owner to callboard_definer;
-revoke execute on function app_private.lock_export(uuid, uuid, uuid) from public;
 
 create or replace function app_private.end_export(e app.exports, because text) returns void
 language sql volatile
@@ -10691,7 +9590,6 @@ begin atomic
 end;
 comment on function app_private.end_export(app.exports, text) is 'An export has failed because of something.';
 alter function app_private.end_export(app.exports, text) owner to callboard_definer;
-revoke execute on function app_private.end_export(app.exports, text) from public;
 
 create or replace function app.begin_export(organization uuid, export uuid) returns jsonb
 language plpgsql volatile security definer
@@ -10716,7 +9614,6 @@ $$;
 comment on function app.begin_export(uuid, uuid) is
   'Begins to make an export, also again, and then anew: what of, and the name of the file. NULL if there is nothing to do (any more).';
 alter function app.begin_export(uuid, uuid) owner to callboard_definer;
-revoke execute on function app.begin_export(uuid, uuid) from public;
 grant execute on function app.begin_export(uuid, uuid) to callboard_worker;
 
 create or replace function app.enter_export(organization uuid, export uuid, of_attempt uuid) returns void
@@ -10741,7 +9638,6 @@ $$;
 comment on function app.enter_export(uuid, uuid, uuid) is
   'Opens this transaction, which can only read, for the member whose export is running, with what they hold of the permissions to read it and no other. PT403.';
 alter function app.enter_export(uuid, uuid, uuid) owner to callboard_definer;
-revoke execute on function app.enter_export(uuid, uuid, uuid) from public;
 grant execute on function app.enter_export(uuid, uuid, uuid) to callboard_worker;
 
 create or replace function app.note_export_progress(organization uuid, export uuid, of_attempt uuid, rows_written bigint) returns boolean
@@ -10765,7 +9661,6 @@ $$;
 comment on function app.note_export_progress(uuid, uuid, uuid, bigint) is
   'How many rows of an export are written. False if it is to stop: it was cancelled, another worker has it, or its member may not have it any more.';
 alter function app.note_export_progress(uuid, uuid, uuid, bigint) owner to callboard_definer;
-revoke execute on function app.note_export_progress(uuid, uuid, uuid, bigint) from public;
 grant execute on function app.note_export_progress(uuid, uuid, uuid, bigint) to callboard_worker;
 
 create or replace function app.finish_export(organization uuid, export uuid, of_attempt uuid, rows_written bigint, file_bytes bigint, file_sha256 text)
@@ -10789,7 +9684,6 @@ $$;
 comment on function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) is
   'The file of an export is whole, and kept for seven days. False if nobody wants or may have it any more, or another worker makes it.';
 alter function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) owner to callboard_definer;
-revoke execute on function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) from public;
 grant execute on function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) to callboard_worker;
 
 create or replace function app.fail_export(organization uuid, export uuid, of_attempt uuid, because text) returns void
@@ -10807,7 +9701,6 @@ end
 $$;
 comment on function app.fail_export(uuid, uuid, uuid, text) is 'An export, or this attempt at it, has failed because of something.';
 alter function app.fail_export(uuid, uuid, uuid, text) owner to callboard_definer;
-revoke execute on function app.fail_export(uuid, uuid, uuid, text) from public;
 grant execute on function app.fail_export(uuid, uuid, uuid, text) to callboard_worker;
 
 create or replace function app.expire_exports() returns bigint
@@ -10842,7 +9735,6 @@ $$;
 comment on function app.expire_exports() is
   'Ends exports whose time is over or whose job is gone, and has the files swept that nobody may fetch any more. Returns how many ended.';
 alter function app.expire_exports() owner to callboard_definer;
-revoke execute on function app.expire_exports() from public;
 grant execute on function app.expire_exports() to callboard_worker;
 
 create or replace function app.wanted_export_files(keys text[]) returns text[]
@@ -10857,7 +9749,6 @@ begin atomic
 end;
 comment on function app.wanted_export_files(text[]) is 'Those of these files that belong to an export that is ready, or is being made.';
 alter function app.wanted_export_files(text[]) owner to callboard_definer;
-revoke execute on function app.wanted_export_files(text[]) from public;
 grant execute on function app.wanted_export_files(text[]) to callboard_worker;
 
 grant usage on schema app to callboard_exporter;
@@ -10875,7 +9766,6 @@ return concat_ws('.', replace(organization::text, '-', ''), replace(session::tex
 comment on function app_private.export_link(uuid, uuid, uuid, uuid, bigint) is
   'The token of a link to the file of an export: for whom, from which session, until when (in seconds since 1970), and the proof.';
 alter function app_private.export_link(uuid, uuid, uuid, uuid, bigint) owner to callboard_definer;
-revoke execute on function app_private.export_link(uuid, uuid, uuid, uuid, bigint) from public;
 
 create or replace function app.export_link(export uuid) returns text
 language sql stable parallel restricted security definer
@@ -10891,7 +9781,6 @@ end;
 comment on function app.export_link(uuid) is
   'A fresh link to the file of one of one''s own exports, for an hour and as long as one''s session; NULL if there is no file.';
 alter function app.export_link(uuid) owner to callboard_definer;
-revoke execute on function app.export_link(uuid) from public;
 grant execute on function app.export_link(uuid) to callboard_api;
 
 create or replace view app.export_list with (security_invoker = true) as
@@ -10924,7 +9813,6 @@ begin
 end
 $$;
 comment on function app.read_export(uuid) is 'One of one''s own exports, with a fresh link if it is ready. PT403, PT404.';
-revoke execute on function app.read_export(uuid) from public;
 grant execute on function app.read_export(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_export(of_resource text, in_format text, with_bom boolean, by_filters jsonb) returns app.answer
@@ -10957,7 +9845,6 @@ $$;
 comment on function app.create_export(text, text, boolean, jsonb) is
   'Has the worker make a file of what the member may see once this transaction has committed. PT403 without exports.run or the permission to read it, PT409 too_many_exports.';
 alter function app.create_export(text, text, boolean, jsonb) owner to callboard_definer;
-revoke execute on function app.create_export(text, text, boolean, jsonb) from public;
 grant execute on function app.create_export(text, text, boolean, jsonb) to callboard_api;
 
 create or replace function app.cancel_export(export uuid) returns app.answer
@@ -10983,7 +9870,6 @@ end
 $$;
 comment on function app.cancel_export(uuid) is 'Gives one of one''s own exports up, so that there will be no file. PT403, PT404, PT409 export_ended.';
 alter function app.cancel_export(uuid) owner to callboard_definer;
-revoke execute on function app.cancel_export(uuid) from public;
 grant execute on function app.cancel_export(uuid) to callboard_api;
 
 -- The door for who has a link and no token. What it opens is one file, and only as long as its maker may still see what is in it.
@@ -11023,7 +9909,6 @@ $$;
 comment on function app.open_export_link(uuid, text, boolean, text, inet) is
   'Where the file of an export is, for who has a link to it; an event if that is said. PT400 invalid_token, PT403 when its maker has lost membership, permission or session, PT404 when it has expired.';
 alter function app.open_export_link(uuid, text, boolean, text, inet) owner to callboard_definer;
-revoke execute on function app.open_export_link(uuid, text, boolean, text, inet) from public;
 grant execute on function app.open_export_link(uuid, text, boolean, text, inet) to callboard_api;
 --! EndIncluded exports/export_commands.sql
 --! Included exports/export_views.sql
@@ -11085,7 +9970,6 @@ $$;
 comment on function app.visible_org(text) is
   'The organization whose figures may be read: of a BI login its own, while the credential is neither revoked nor expired and the organization not deleted; else that of the transaction''s member, if they hold analytics.read and the permission that is asked for besides. NULL if there is none.';
 alter function app.visible_org(text) owner to callboard_definer;
-revoke execute on function app.visible_org(text) from public;
 -- callboard_bi may not use the schema `app`, so it calls this through the views only.
 grant execute on function app.visible_org(text) to callboard_api, callboard_rollup, callboard_bi;
 --! EndIncluded analytics/visible_org.sql
@@ -11109,14 +9993,10 @@ create table if not exists analytics_private.rollups (
   -- Of the sources, before it was refreshed: analytics_private.state_of.
   state jsonb
 );
-alter table analytics_private.rollups enable row level security;
-alter table analytics_private.rollups force row level security;
-drop policy if exists select_definer on analytics_private.rollups;
-create policy select_definer on analytics_private.rollups for select to callboard_definer using (true);
-drop policy if exists all_rollup on analytics_private.rollups;
-create policy all_rollup on analytics_private.rollups for all to callboard_rollup using (true);
-drop policy if exists all_owner on analytics_private.rollups;
-create policy all_owner on analytics_private.rollups for all to callboard_owner using (true);
+select app_private.force_rls('analytics_private.rollups');
+select app_private.set_policy('analytics_private.rollups', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('analytics_private.rollups', 'all_rollup', 'callboard_rollup', 'true');
+select app_private.set_policy('analytics_private.rollups', 'all_owner', 'callboard_owner', 'true');
 grant select on analytics_private.rollups to callboard_definer;
 grant select, update on analytics_private.rollups to callboard_rollup;
 comment on table analytics_private.rollups is 'The materialized views of this schema: what they are computed from, and when they were.';
@@ -11127,14 +10007,11 @@ comment on column analytics_private.rollups.refreshed_at is 'When it was compute
 create table if not exists analytics_private.refreshing (
   id boolean primary key default true constraint refreshing_one_row check (id)
 );
-alter table analytics_private.refreshing enable row level security;
-alter table analytics_private.refreshing force row level security;
-drop policy if exists all_rollup on analytics_private.refreshing;
-create policy all_rollup on analytics_private.refreshing for all to callboard_rollup using (true);
+select app_private.force_rls('analytics_private.refreshing');
+select app_private.set_policy('analytics_private.refreshing', 'all_rollup', 'callboard_rollup', 'true');
 -- Locking a row takes the right to change it.
 grant select, update on analytics_private.refreshing to callboard_rollup;
-drop policy if exists insert_owner on analytics_private.refreshing;
-create policy insert_owner on analytics_private.refreshing for insert to callboard_owner with check (true);
+select app_private.set_policy('analytics_private.refreshing', 'insert_owner', 'callboard_owner', 'true');
 insert into analytics_private.refreshing default values on conflict do nothing;
 comment on table analytics_private.refreshing is 'Locked by whoever refreshes a materialized view, so that there is one at a time.';
 
@@ -11166,7 +10043,6 @@ end
 $$;
 comment on function analytics_private.register_rollup(text, text[], text[], boolean) is
   'Hands the materialized view analytics_private.<name> and the view analytics.<name> over to callboard_rollup, grants the latter to those who read figures, and has the former refreshed when the tables `sources` change or an event about one of `resources` happens, or with has_today when the day turns somewhere.';
-revoke execute on function analytics_private.register_rollup(text, text[], text[], boolean) from public;
 
 create or replace function app.freshness(variadic rollups text[], out as_of timestamptz, out is_current boolean)
 language plpgsql stable parallel restricted security definer
@@ -11207,7 +10083,6 @@ $$;
 comment on function app.freshness(text[]) is
   'Of what moment the figures of these materialized views are, the oldest of them (null: never computed), and whether the organization has changed nothing since that they would show. Nulls for who sees none (app.visible_org).';
 alter function app.freshness(text[]) owner to callboard_definer;
-revoke execute on function app.freshness(text[]) from public;
 grant execute on function app.freshness(text[]) to callboard_api;
 
 -- Of BI tools, too: each answer of the API has it besides.
@@ -11235,7 +10110,6 @@ begin
 end
 $$;
 comment on function app.read_freshness() is 'How old the figures are, by view. PT403 without analytics.read.';
-revoke execute on function app.read_freshness() from public;
 grant execute on function app.read_freshness() to callboard_api, callboard_definer;
 
 create or replace function app.ask_for_refresh() returns app.answer
@@ -11252,7 +10126,6 @@ end
 $$;
 comment on function app.ask_for_refresh() is 'Has the worker refresh what has changed, now instead of within a minute. PT403 without analytics.refresh.';
 alter function app.ask_for_refresh() owner to callboard_definer;
-revoke execute on function app.ask_for_refresh() from public;
 grant execute on function app.ask_for_refresh() to callboard_api;
 --! EndIncluded analytics/rollups.sql
 --! Included analytics/rollup_refreshing.sql
@@ -11282,7 +10155,6 @@ end;
 comment on function analytics_private.state_of(text[]) is
   'What PostgreSQL has counted of the rows written to these tables and their partitions: as long as it is the same, nothing was changed that it knows of.';
 alter function analytics_private.state_of(text[]) owner to callboard_rollup;
-revoke execute on function analytics_private.state_of(text[]) from public;
 
 create or replace function app_private.logged_since(since timestamptz, until timestamptz) returns jsonb
 language plpgsql volatile security definer
@@ -11314,7 +10186,6 @@ $$;
 comment on function app_private.logged_since(timestamptz, timestamptz) is
   'What the events of all organizations between two moments are about, each with the time of the latest; client_event of those that clients have told.';
 alter function app_private.logged_since(timestamptz, timestamptz) owner to callboard_definer;
-revoke execute on function app_private.logged_since(timestamptz, timestamptz) from public;
 grant execute on function app_private.logged_since(timestamptz, timestamptz) to callboard_rollup;
 
 create or replace function app_private.horizon() returns timestamptz
@@ -11326,7 +10197,6 @@ begin atomic
 end;
 comment on function app_private.horizon() is 'app_private.seal_horizon for callboard_rollup, which may not see the transactions of others itself.';
 alter function app_private.horizon() owner to callboard_definer;
-revoke execute on function app_private.horizon() from public;
 grant execute on function app_private.horizon() to callboard_rollup;
 
 create or replace function app.refresh_rollups(behind jsonb default null) returns jsonb
@@ -11395,7 +10265,6 @@ $$;
 comment on function app.refresh_rollups(jsonb) is
   'Refreshes the first materialized view behind another one (null: of all) whose sources have changed, without keeping anybody from reading it, and moves on as_of of those of which nothing has. To go on, call it with next, until that is null; one at a time: another call at the same time does nothing. Says until when it knows what has happened, how many wait because they were refreshed just now, and which could not be, and why.';
 alter function app.refresh_rollups(jsonb) owner to callboard_rollup;
-revoke execute on function app.refresh_rollups(jsonb) from public;
 grant execute on function app.refresh_rollups(jsonb) to callboard_worker;
 --! EndIncluded analytics/rollup_refreshing.sql
 --! Included analytics/finance_by_month.sql
@@ -11728,7 +10597,6 @@ end
 $$;
 comment on function app.today() is 'What day it is where the organization of this transaction is.';
 alter function app.today() owner to callboard_definer;
-revoke execute on function app.today() from public;
 grant execute on function app.today() to callboard_api;
 
 create or replace function app.profit_and_loss(income numeric, expense numeric, records numeric) returns json
@@ -11736,14 +10604,12 @@ language sql stable parallel safe
 return json_build_object('income_minor', coalesce(income, 0), 'expense_minor', coalesce(expense, 0),
   'profit_minor', coalesce(income, 0) - coalesce(expense, 0), 'records', coalesce(records, 0));
 comment on function app.profit_and_loss(numeric, numeric, numeric) is 'Income, expenses and what is left, as JSON; null counts as nothing.';
-revoke execute on function app.profit_and_loss(numeric, numeric, numeric) from public;
 grant execute on function app.profit_and_loss(numeric, numeric, numeric) to callboard_api;
 
 create or replace function app.profit(income numeric, expense numeric) returns json
 language sql stable parallel safe
 return json_build_object('income_minor', income, 'expense_minor', expense, 'profit_minor', income - expense);
 comment on function app.profit(numeric, numeric) is 'Income, expenses and what is left, as JSON.';
-revoke execute on function app.profit(numeric, numeric) from public;
 grant execute on function app.profit(numeric, numeric) to callboard_api;
 
 create or replace function app.figure_months(from_on date, to_on date, out since date, out until date)
@@ -11761,7 +10627,6 @@ end
 $$;
 comment on function app.figure_months(date, date) is
   'The first days of the months from that of one day (January) to that of another (December of the same year). PT422 analytics_range.';
-revoke execute on function app.figure_months(date, date) from public;
 grant execute on function app.figure_months(date, date) to callboard_api;
 
 create or replace function app.figures(rollups text[], since date, until date, period text, items json) returns app.answer
@@ -11775,7 +10640,6 @@ return (
   from app.freshness(variadic rollups) f, lateral (select (until + interval '1 month' - interval '1 day')::date as last_on) m);
 comment on function app.figures(text[], date, date, text, json) is
   'The answer with figures of these materialized views: of when they are, of which months (with period: by what), and the figures.';
-revoke execute on function app.figures(text[], date, date, text, json) from public;
 grant execute on function app.figures(text[], date, date, text, json) to callboard_api;
 
 create or replace function app.finance_figures(period text, from_on date default null, to_on date default null, in_currency text default null) returns app.answer
@@ -11808,7 +10672,6 @@ end
 $$;
 comment on function app.finance_figures(text, date, date, text) is
   'Income, expenses and profit by month, quarter or year, in one currency or, without it, all in the base currency; of whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
-revoke execute on function app.finance_figures(text, date, date, text) from public;
 grant execute on function app.finance_figures(text, date, date, text) to callboard_api;
 
 create or replace function app.category_figures(from_on date default null, to_on date default null, in_currency text default null) returns app.answer
@@ -11839,7 +10702,6 @@ end
 $$;
 comment on function app.category_figures(date, date, text) is
   'What was booked by category, in one currency or, without it, all in the base currency; of whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
-revoke execute on function app.category_figures(date, date, text) from public;
 grant execute on function app.category_figures(date, date, text) to callboard_api;
 
 create or replace function app.show_profits(from_on date default null, to_on date default null, in_currency text default null, at_most integer default 50) returns app.answer
@@ -11874,7 +10736,6 @@ end
 $$;
 comment on function app.show_profits(date, date, text, integer) is
   'Profit and loss of shows, the latest first, in one currency or, without it, all in the base currency; of shows in whole months. PT403 without analytics.read, finance.read and shows.read, PT422 analytics_range.';
-revoke execute on function app.show_profits(date, date, text, integer) from public;
 grant execute on function app.show_profits(date, date, text, integer) to callboard_api;
 --! EndIncluded analytics/finance_figures.sql
 --! Included analytics/activity.sql
@@ -11995,7 +10856,6 @@ end
 $$;
 comment on function app.activity_figures(date, date, uuid, text) is
   'What was done from one day to another (30 days up to today, if nothing is said; at most 367), by day, week, action and user, with sign-ins; and what programs told, by day and the 100 most frequent names. Of one user and one action, if given. PT403 without analytics.read, PT422 analytics_range.';
-revoke execute on function app.activity_figures(date, date, uuid, text) from public;
 grant execute on function app.activity_figures(date, date, uuid, text) to callboard_api;
 --! EndIncluded analytics/activity.sql
 --! Included analytics/use_figures.sql
@@ -12056,7 +10916,6 @@ return jsonb_build_object('calls', coalesce(calls, 0), 'errors', coalesce(errors
   'within_100_ms', coalesce(within_100_ms, 0), 'within_1_s', coalesce(within_1_s, 0), 'bytes_in', coalesce(bytes_in, 0), 'bytes_out', coalesce(bytes_out, 0));
 comment on function app.calls_json(numeric, numeric, numeric, numeric, bigint, numeric, numeric, numeric, numeric, numeric) is
   'Sums of calls as JSON, with the mean of how long they took; null counts as nothing.';
-revoke execute on function app.calls_json(numeric, numeric, numeric, numeric, bigint, numeric, numeric, numeric, numeric, numeric) from public;
 grant execute on function app.calls_json(numeric, numeric, numeric, numeric, bigint, numeric, numeric, numeric, numeric, numeric) to callboard_api;
 
 create or replace function app.use_figures(from_on date, to_on date, delay_seconds double precision) returns app.answer
@@ -12115,7 +10974,6 @@ end
 $$;
 comment on function app.use_figures(date, date, double precision) is
   'Integrations and calls of the API from one UTC day to another (30 days up to today, if nothing is said; at most 367), where counts are written so many seconds late. PT403 without analytics.read, PT422 analytics_range.';
-revoke execute on function app.use_figures(date, date, double precision) from public;
 grant execute on function app.use_figures(date, date, double precision) to callboard_api;
 --! EndIncluded analytics/use_figures.sql
 --! Included analytics/show_figures.sql
@@ -12125,7 +10983,6 @@ create or replace function app.share(part numeric, of_all numeric) returns numer
 language sql immutable parallel safe
 return round(part / nullif(of_all, 0), 4);
 comment on function app.share(numeric, numeric) is 'A part of all, from 0 to 1; null of nothing.';
-revoke execute on function app.share(numeric, numeric) from public;
 grant execute on function app.share(numeric, numeric) to callboard_api;
 
 create or replace function app.show_figures(period text, from_on date default null, to_on date default null) returns app.answer
@@ -12165,7 +11022,6 @@ end
 $$;
 comment on function app.show_figures(text, date, date) is
   'Shows by month, quarter or year: entered, by status, completed, confirmed from hold, sold; of whole months. PT403 without analytics.read, PT422 analytics_range.';
-revoke execute on function app.show_figures(text, date, date) from public;
 grant execute on function app.show_figures(text, date, date) to callboard_api;
 
 create or replace function app.read_dashboard() returns app.answer
@@ -12192,7 +11048,6 @@ begin
 end
 $$;
 comment on function app.read_dashboard() is 'The dashboard; without finance.read there is no money in it. PT403 without analytics.read.';
-revoke execute on function app.read_dashboard() from public;
 grant execute on function app.read_dashboard() to callboard_api;
 --! EndIncluded analytics/show_figures.sql
 --! Included analytics/report.sql
@@ -12209,7 +11064,6 @@ return (
   from json_array_elements(items) i);
 comment on function app.report_amounts(json) is
   'Items of app.finance_figures with their amounts as texts, since a sum may have more digits than a number in JavaScript, and with how many digits of them are decimals.';
-revoke execute on function app.report_amounts(json) from public;
 grant execute on function app.report_amounts(json) to callboard_api;
 
 create or replace function app.report(from_on date default null, to_on date default null) returns app.answer
@@ -12249,7 +11103,6 @@ end
 $$;
 comment on function app.report(date, date) is
   'Money by month and year, shows by status and activity by day, of whole months, as app.finance_figures, app.show_figures and app.activity_figures answer them; without finance.read there is no money in it. PT403 without analytics.read, PT422 analytics_range.';
-revoke execute on function app.report(date, date) from public;
 grant execute on function app.report(date, date) to callboard_api;
 --! EndIncluded analytics/report.sql
 --! Included retention/deletion_retention.sql
@@ -12259,27 +11112,9 @@ create table if not exists app.deletion_retentions (
   organization_id uuid primary key default app.current_org() references app.organizations (id) on delete cascade,
   deleted_days integer not null constraint deletion_retentions_days_range check (deleted_days between 1 and 3650)
 );
-alter table app.deletion_retentions alter column deleted_days set statistics 0;
-alter table app.deletion_retentions enable row level security;
-alter table app.deletion_retentions force row level security;
-drop policy if exists select_member on app.deletion_retentions;
-create policy select_member on app.deletion_retentions for select to callboard_api
-  using (organization_id = (select app.org_if('audit.read')));
--- Without grants: app.set_retention writes, and they say which permission it needs.
-drop policy if exists insert_member on app.deletion_retentions;
-create policy insert_member on app.deletion_retentions for insert to callboard_api
-  with check (organization_id = (select app.org_if('retention.manage')));
-drop policy if exists update_member on app.deletion_retentions;
-create policy update_member on app.deletion_retentions for update to callboard_api
-  using (organization_id = (select app.org_if('retention.manage')));
-drop policy if exists select_definer on app.deletion_retentions;
-create policy select_definer on app.deletion_retentions for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.deletion_retentions;
-create policy insert_definer on app.deletion_retentions for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.deletion_retentions;
-create policy update_definer on app.deletion_retentions for update to callboard_definer
-  using (organization_id = (select app.current_org()));
+-- Without grants: app.set_retention writes, and asks for the permission.
+select app_private.tenant_policies('app.deletion_retentions', reads => 'audit.read', inserts => 'retention.manage', updates => 'retention.manage',
+  definer => 'insert, update');
 grant select on app.deletion_retentions to callboard_api, callboard_definer;
 grant insert (deleted_days), update (deleted_days) on app.deletion_retentions to callboard_definer;
 comment on table app.deletion_retentions is 'For how many days an organization''s deleted rows are kept, where that is not 30.';
@@ -12298,7 +11133,6 @@ end
 $$;
 comment on function app_private.retention_of(uuid) is 'What the API says of an organization''s retention.';
 alter function app_private.retention_of(uuid) owner to callboard_definer;
-revoke execute on function app_private.retention_of(uuid) from public;
 
 create or replace function app.read_retention() returns app.answer
 language plpgsql stable security definer
@@ -12312,7 +11146,6 @@ $$;
 comment on function app.read_retention() is
   'For how many days the organization''s deleted rows are kept, and whether a legal hold keeps them longer. PT403 without audit.read.';
 alter function app.read_retention() owner to callboard_definer;
-revoke execute on function app.read_retention() from public;
 grant execute on function app.read_retention() to callboard_api;
 
 create or replace function app.set_retention(days integer) returns app.answer
@@ -12331,7 +11164,6 @@ $$;
 comment on function app.set_retention(integer) is
   'Keeps the organization''s deleted rows for so many days, those in the bin too. PT403 without retention.manage, deletion_retentions_days_range.';
 alter function app.set_retention(integer) owner to callboard_definer;
-revoke execute on function app.set_retention(integer) from public;
 grant execute on function app.set_retention(integer) to callboard_api;
 --! EndIncluded retention/deletion_retention.sql
 --! Included retention/deletion_purge.sql
@@ -12340,24 +11172,7 @@ grant execute on function app.set_retention(integer) to callboard_api;
 -- What stays of it is its event log with its seals and its retention, and its slugs, which must never
 -- lead to another one.
 --
--- The purge works in the context of one organization at a time, so the policies hold it there. Like
--- deletions.sql it takes every table that has `deletion_id`; this is the last file, so that what the
--- tables before it need for that is given to all of them.
-
-do $$
-declare
-  t record;
-begin
-  for t in select d.marked, d.organization_column from app_private.deletion_tables d loop
-    execute format('drop policy if exists purge_definer on %s', t.marked);
-    -- No retention is shorter than a day.
-    execute format(
-      'create policy purge_definer on %s for delete to callboard_definer
-       using (%I = (select app.current_org()) and deleted_at < now() - interval ''1 day'')', t.marked, t.organization_column);
-    execute format('grant delete on %s to callboard_definer', t.marked);
-  end loop;
-end
-$$;
+-- The purge works in the context of one organization at a time, and its policies (purge_definer: see tables.sql) hold it there.
 
 create or replace function app_private.due_deletions(behind jsonb, at_most integer)
 returns table (organization_id uuid, deletion_id uuid, deleted_at timestamptz, marked regclass[])
@@ -12384,7 +11199,6 @@ $$;
 comment on function app_private.due_deletions(jsonb, integer) is
   'The deletions whose time is over, by organization and age, behind [organization, time, deletion]; and which tables have rows of each. Not of an organization that is held.';
 alter function app_private.due_deletions(jsonb, integer) owner to callboard_definer;
-revoke execute on function app_private.due_deletions(jsonb, integer) from public;
 
 create or replace function app_private.purge_deletion(organization uuid, deletion uuid, marked regclass[]) returns bigint
 language plpgsql volatile
@@ -12434,7 +11248,6 @@ $$;
 comment on function app_private.purge_deletion(uuid, uuid, regclass[]) is
   'Deletes the rows of a deletion in these tables for good, in the organization''s context; says how many, for a whole organization one. Fails with foreign_key_violation if something else refers to them, and with lock_not_available if somebody is at work on them.';
 alter function app_private.purge_deletion(uuid, uuid, regclass[]) owner to callboard_definer;
-revoke execute on function app_private.purge_deletion(uuid, uuid, regclass[]) from public;
 
 create or replace function app.purge_deleted(behind jsonb default null, at_most integer default 1000) returns jsonb
 language plpgsql volatile security definer
@@ -12490,6 +11303,5 @@ $$;
 comment on function app.purge_deleted(jsonb, integer) is
   'Deletes for good what was deleted longer ago than its organization keeps it; a part of it, about two seconds long: to go on, call it with next, until that is null. Says how many deletions with how many rows and how many organizations are gone, how many were busy, were kept because something refers to them, or failed, and why.';
 alter function app.purge_deleted(jsonb, integer) owner to callboard_definer;
-revoke execute on function app.purge_deleted(jsonb, integer) from public;
 grant execute on function app.purge_deleted(jsonb, integer) to callboard_worker;
 --! EndIncluded retention/deletion_purge.sql

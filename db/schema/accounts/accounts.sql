@@ -9,11 +9,7 @@ create table if not exists app_private.credentials (
   verifier bytea not null,
   changed_at timestamptz not null default now()
 );
-alter table app_private.credentials enable row level security;
-alter table app_private.credentials force row level security;
-drop policy if exists all_definer on app_private.credentials;
-create policy all_definer on app_private.credentials for all to callboard_definer using (true);
-grant select, insert, update on app_private.credentials to callboard_definer;
+select app_private.definer_table('app_private.credentials', 'select, insert, update');
 comment on table app_private.credentials is 'Of each password: how to derive its proof, and the SHA-256 of the proof.';
 
 create table if not exists app_private.email_tokens (
@@ -24,11 +20,7 @@ create table if not exists app_private.email_tokens (
   used_at timestamptz
 );
 create index if not exists email_tokens_user_id_idx on app_private.email_tokens (user_id);
-alter table app_private.email_tokens enable row level security;
-alter table app_private.email_tokens force row level security;
-drop policy if exists all_definer on app_private.email_tokens;
-create policy all_definer on app_private.email_tokens for all to callboard_definer using (true);
-grant select, insert, update, delete on app_private.email_tokens to callboard_definer;
+select app_private.definer_table('app_private.email_tokens');
 comment on table app_private.email_tokens is 'Hashes of the secrets in mailed links.';
 
 create or replace function app_private.password_cost() returns text

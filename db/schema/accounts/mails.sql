@@ -12,11 +12,7 @@ create table if not exists app_private.mails (
   failed_at timestamptz,
   last_error text
 );
-alter table app_private.mails enable row level security;
-alter table app_private.mails force row level security;
-drop policy if exists all_definer on app_private.mails;
-create policy all_definer on app_private.mails for all to callboard_definer using (true);
-grant select, insert, update, delete on app_private.mails to callboard_definer;
+select app_private.definer_table('app_private.mails');
 comment on table app_private.mails is 'Mails to send and sent; the secret leaves the row when the mail has left.';
 
 create or replace function app_private.send_mail(mail uuid) returns void

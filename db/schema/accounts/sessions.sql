@@ -21,14 +21,12 @@ create index if not exists sessions_user_id_idx on app.sessions (user_id, id);
 create index if not exists sessions_organization_id_idx on app.sessions (organization_id);
 alter table app.sessions alter column ip set statistics 0, alter column user_agent set statistics 0;
 
-alter table app.sessions enable row level security;
-alter table app.sessions force row level security;
+select app_private.force_rls('app.sessions');
 
 drop policy if exists select_self on app.sessions;
 create policy select_self on app.sessions for select to callboard_api
   using (user_id = (select app.current_user_id()));
-drop policy if exists all_definer on app.sessions;
-create policy all_definer on app.sessions for all to callboard_definer using (true);
+select app_private.set_policy('app.sessions', 'all_definer', 'callboard_definer', 'true');
 
 grant select (id, user_id, organization_id, ip, user_agent, created_at, refreshed_at, expires_at, revoked_at, revoked_because)
   on app.sessions to callboard_api;
@@ -45,11 +43,7 @@ create table if not exists app_private.refresh_tokens (
   used_at timestamptz
 );
 create index if not exists refresh_tokens_session_id_idx on app_private.refresh_tokens (session_id);
-alter table app_private.refresh_tokens enable row level security;
-alter table app_private.refresh_tokens force row level security;
-drop policy if exists all_definer on app_private.refresh_tokens;
-create policy all_definer on app_private.refresh_tokens for all to callboard_definer using (true);
-grant select, insert, update, delete on app_private.refresh_tokens to callboard_definer;
+select app_private.definer_table('app_private.refresh_tokens');
 comment on table app_private.refresh_tokens is 'Hashes of refresh tokens; a token is spent by its first use.';
 
 create or replace function app_private.session_lifetime() returns interval

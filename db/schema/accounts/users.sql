@@ -18,8 +18,7 @@ create unique index if not exists email_taken on app.users (lower(email));
 alter index app.email_taken alter column 1 set statistics 0;
 alter table app.users alter column email set statistics 0, alter column display_name set statistics 0;
 
-alter table app.users enable row level security;
-alter table app.users force row level security;
+select app_private.force_rls('app.users');
 
 drop policy if exists select_self on app.users;
 create policy select_self on app.users for select to callboard_api
@@ -32,19 +31,15 @@ create policy update_self on app.users for update to callboard_api
   using (id = (select app.current_user_id()));
 
 -- Sign-in and invitations look people up before there is a context.
-drop policy if exists select_definer on app.users;
-create policy select_definer on app.users for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.users;
-create policy insert_definer on app.users for insert to callboard_definer with check (true);
-drop policy if exists update_definer on app.users;
-create policy update_definer on app.users for update to callboard_definer using (true);
+select app_private.set_policy('app.users', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app.users', 'insert_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app.users', 'update_definer', 'callboard_definer', 'true');
 
 grant select on app.users to callboard_api, callboard_definer;
 grant update (display_name) on app.users to callboard_api;
 grant insert (id, email, display_name, email_verified_at), update (email_verified_at, display_name) on app.users to callboard_definer;
 
-drop trigger if exists _100_timestamps on app.users;
-create trigger _100_timestamps before update on app.users
+create or replace trigger _100_timestamps before update on app.users
   for each row execute function app_private.tg__100_timestamps();
 
 comment on table app.users is 'People who can sign in; shared by all organizations, seen by themselves and by colleagues.';

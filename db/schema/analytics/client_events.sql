@@ -22,18 +22,15 @@ create table if not exists app.client_events (
 create index if not exists client_events_organization_id_received_at_idx on app.client_events (organization_id, received_at);
 alter table app.client_events alter column kind set statistics 0, alter column name set statistics 0, alter column properties set statistics 0;
 
-alter table app.client_events enable row level security;
-alter table app.client_events force row level security;
+select app_private.force_rls('app.client_events');
 
 -- Nobody reads single ones: analytics has their numbers.
-drop policy if exists select_rollup on app.client_events;
-create policy select_rollup on app.client_events for select to callboard_rollup using (true);
+select app_private.set_policy('app.client_events', 'select_rollup', 'callboard_rollup', 'true');
 drop policy if exists insert_definer on app.client_events;
 create policy insert_definer on app.client_events for insert to callboard_definer
   with check (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
 -- It says how fresh the numbers are, and purges, which has no context and takes only what is old.
-drop policy if exists select_definer on app.client_events;
-create policy select_definer on app.client_events for select to callboard_definer using (true);
+select app_private.set_policy('app.client_events', 'select_definer', 'callboard_definer', 'true');
 drop policy if exists purge_definer on app.client_events;
 create policy purge_definer on app.client_events for delete to callboard_definer
   using ((select app.current_org()) is null and received_at < now() - interval '90 days');

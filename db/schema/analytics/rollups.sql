@@ -17,14 +17,10 @@ create table if not exists analytics_private.rollups (
   -- Of the sources, before it was refreshed: analytics_private.state_of.
   state jsonb
 );
-alter table analytics_private.rollups enable row level security;
-alter table analytics_private.rollups force row level security;
-drop policy if exists select_definer on analytics_private.rollups;
-create policy select_definer on analytics_private.rollups for select to callboard_definer using (true);
-drop policy if exists all_rollup on analytics_private.rollups;
-create policy all_rollup on analytics_private.rollups for all to callboard_rollup using (true);
-drop policy if exists all_owner on analytics_private.rollups;
-create policy all_owner on analytics_private.rollups for all to callboard_owner using (true);
+select app_private.force_rls('analytics_private.rollups');
+select app_private.set_policy('analytics_private.rollups', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('analytics_private.rollups', 'all_rollup', 'callboard_rollup', 'true');
+select app_private.set_policy('analytics_private.rollups', 'all_owner', 'callboard_owner', 'true');
 grant select on analytics_private.rollups to callboard_definer;
 grant select, update on analytics_private.rollups to callboard_rollup;
 comment on table analytics_private.rollups is 'The materialized views of this schema: what they are computed from, and when they were.';
@@ -35,14 +31,11 @@ comment on column analytics_private.rollups.refreshed_at is 'When it was compute
 create table if not exists analytics_private.refreshing (
   id boolean primary key default true constraint refreshing_one_row check (id)
 );
-alter table analytics_private.refreshing enable row level security;
-alter table analytics_private.refreshing force row level security;
-drop policy if exists all_rollup on analytics_private.refreshing;
-create policy all_rollup on analytics_private.refreshing for all to callboard_rollup using (true);
+select app_private.force_rls('analytics_private.refreshing');
+select app_private.set_policy('analytics_private.refreshing', 'all_rollup', 'callboard_rollup', 'true');
 -- Locking a row takes the right to change it.
 grant select, update on analytics_private.refreshing to callboard_rollup;
-drop policy if exists insert_owner on analytics_private.refreshing;
-create policy insert_owner on analytics_private.refreshing for insert to callboard_owner with check (true);
+select app_private.set_policy('analytics_private.refreshing', 'insert_owner', 'callboard_owner', 'true');
 insert into analytics_private.refreshing default values on conflict do nothing;
 comment on table analytics_private.refreshing is 'Locked by whoever refreshes a materialized view, so that there is one at a time.';
 

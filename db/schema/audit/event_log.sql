@@ -38,25 +38,18 @@ create table if not exists app.event_log (
 ) partition by range (occurred_at);
 -- No other index: every filter follows this one back in time, and each more costs every change.
 
-alter table app.event_log enable row level security;
-alter table app.event_log force row level security;
+select app_private.force_rls('app.event_log');
 
-drop policy if exists select_member on app.event_log;
-create policy select_member on app.event_log for select to callboard_api, callboard_exporter
-  using (organization_id = (select app.org_if('audit.read')));
-drop policy if exists select_auditor on app.event_log;
-create policy select_auditor on app.event_log for select to callboard_auditor using (true);
+select app_private.member_policy('app.event_log', 'select', 'audit.read', 'callboard_api, callboard_exporter');
+select app_private.set_policy('app.event_log', 'select_auditor', 'callboard_auditor', 'true');
 
 -- Figures are computed of all organizations at once: see rollups.sql.
-drop policy if exists select_rollup on app.event_log;
-create policy select_rollup on app.event_log for select to callboard_rollup using (true);
+select app_private.set_policy('app.event_log', 'select_rollup', 'callboard_rollup', 'true');
 
 -- The definer appends. Afterwards it can only take personal details out, and only what is older
 -- than the shortest retention can go.
-drop policy if exists select_definer on app.event_log;
-create policy select_definer on app.event_log for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.event_log;
-create policy insert_definer on app.event_log for insert to callboard_definer with check (true);
+select app_private.set_policy('app.event_log', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app.event_log', 'insert_definer', 'callboard_definer', 'true');
 drop policy if exists update_definer on app.event_log;
 create policy update_definer on app.event_log for update to callboard_definer
   using (erased_at is null)

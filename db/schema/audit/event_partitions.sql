@@ -2,22 +2,7 @@
 -- app.event_log_default, so that no change is ever refused for want of a table.
 
 create table if not exists app.event_log_default partition of app.event_log default;
-alter table app.event_log_default enable row level security;
-alter table app.event_log_default force row level security;
-
-create or replace function app_private.hide_statistics(of_table regclass) returns void
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  name text;
-begin
-  foreach name in array array['actor_kind', 'action', 'resource_type', 'request_id', 'ip', 'changes'] loop
-    execute format('alter table %s alter column %I set statistics 0', of_table, name);
-  end loop;
-end
-$$;
-comment on function app_private.hide_statistics(regclass) is 'Keeps the planner from learning what only one organization knows of its events.';
+select app_private.force_rls('app.event_log_default');
 
 select app_private.hide_statistics('app.event_log'), app_private.hide_statistics('app.event_log_default');
 

@@ -5,27 +5,9 @@ create table if not exists app.event_retentions (
   organization_id uuid primary key default app.current_org(),
   days integer not null constraint event_retentions_days_range check (days between 90 and 3650)
 );
-alter table app.event_retentions alter column days set statistics 0;
-alter table app.event_retentions enable row level security;
-alter table app.event_retentions force row level security;
-drop policy if exists select_member on app.event_retentions;
-create policy select_member on app.event_retentions for select to callboard_api
-  using (organization_id = (select app.org_if('audit.read')));
--- Without grants: app.set_event_retention writes, and they say which permission it needs.
-drop policy if exists insert_member on app.event_retentions;
-create policy insert_member on app.event_retentions for insert to callboard_api
-  with check (organization_id = (select app.org_if('audit.manage')));
-drop policy if exists update_member on app.event_retentions;
-create policy update_member on app.event_retentions for update to callboard_api
-  using (organization_id = (select app.org_if('audit.manage')));
-drop policy if exists select_definer on app.event_retentions;
-create policy select_definer on app.event_retentions for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.event_retentions;
-create policy insert_definer on app.event_retentions for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.event_retentions;
-create policy update_definer on app.event_retentions for update to callboard_definer
-  using (organization_id = (select app.current_org()));
+-- Without grants: app.set_event_retention writes, and asks for the permission.
+select app_private.tenant_policies('app.event_retentions', reads => 'audit.read', inserts => 'audit.manage', updates => 'audit.manage',
+  definer => 'insert, update');
 grant select on app.event_retentions to callboard_api, callboard_definer;
 grant insert (days), update (days) on app.event_retentions to callboard_definer;
 comment on table app.event_retentions is 'For how many days an organization''s events are kept, where that is not 365.';

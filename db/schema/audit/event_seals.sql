@@ -16,15 +16,11 @@ create table if not exists app.event_seals (
   primary key (organization_id, seq),
   constraint event_seals_event_once unique (organization_id, event_id)
 );
-alter table app.event_seals enable row level security;
-alter table app.event_seals force row level security;
-drop policy if exists select_auditor on app.event_seals;
-create policy select_auditor on app.event_seals for select to callboard_auditor using (true);
+select app_private.force_rls('app.event_seals');
+select app_private.set_policy('app.event_seals', 'select_auditor', 'callboard_auditor', 'true');
 -- The definer adds to it, and nobody ever changes or deletes: seals outlive their events.
-drop policy if exists select_definer on app.event_seals;
-create policy select_definer on app.event_seals for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.event_seals;
-create policy insert_definer on app.event_seals for insert to callboard_definer with check (true);
+select app_private.set_policy('app.event_seals', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app.event_seals', 'insert_definer', 'callboard_definer', 'true');
 grant select on app.event_seals to callboard_auditor, callboard_definer;
 grant insert on app.event_seals to callboard_definer;
 alter table app.event_seals alter column seq set statistics 0, alter column core_hash set statistics 0,
@@ -39,13 +35,8 @@ create table if not exists app_private.sealing (
   id boolean primary key default true constraint sealing_one_row check (id),
   sealed_until timestamptz not null default '-infinity'
 );
-alter table app_private.sealing enable row level security;
-alter table app_private.sealing force row level security;
-drop policy if exists all_definer on app_private.sealing;
-create policy all_definer on app_private.sealing for all to callboard_definer using (true);
-grant select, update on app_private.sealing to callboard_definer;
-drop policy if exists insert_owner on app_private.sealing;
-create policy insert_owner on app_private.sealing for insert to callboard_owner with check (true);
+select app_private.definer_table('app_private.sealing', 'select, update');
+select app_private.set_policy('app_private.sealing', 'insert_owner', 'callboard_owner', 'true');
 insert into app_private.sealing default values on conflict do nothing;
 comment on table app_private.sealing is 'Until when all events are sealed; locked by the sealer, so that there is one at a time.';
 

@@ -20,30 +20,10 @@ create table if not exists app.bi_credentials (
   primary key (organization_id, id),
   constraint bi_credentials_expiry_range check (expires_at - coalesce(rotated_at, created_at) between interval '0' and interval '731 days')
 );
-alter table app.bi_credentials alter column name set statistics 0, alter column login set statistics 0,
-  alter column connection_limit set statistics 0, alter column statement_timeout_seconds set statistics 0;
 
-alter table app.bi_credentials enable row level security;
-alter table app.bi_credentials force row level security;
-drop policy if exists select_member on app.bi_credentials;
-create policy select_member on app.bi_credentials for select to callboard_api
-  using (organization_id = (select app.org_if('bi.manage')));
--- Without grants: the functions of bi_commands.sql write, and these say which permission they need.
-drop policy if exists insert_member on app.bi_credentials;
-create policy insert_member on app.bi_credentials for insert to callboard_api
-  with check (organization_id = (select app.org_if('bi.manage')));
-drop policy if exists update_member on app.bi_credentials;
-create policy update_member on app.bi_credentials for update to callboard_api
-  using (organization_id = (select app.org_if('bi.manage')));
-drop policy if exists select_definer on app.bi_credentials;
-create policy select_definer on app.bi_credentials for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.bi_credentials;
-create policy insert_definer on app.bi_credentials for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.bi_credentials;
-create policy update_definer on app.bi_credentials for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
+-- Without grants: the functions of bi_commands.sql write, and ask for the permission.
+select app_private.tenant_policies('app.bi_credentials', reads => 'bi.manage', inserts => 'bi.manage', updates => 'bi.manage',
+  definer => 'insert, update');
 grant select on app.bi_credentials to callboard_api, callboard_definer;
 grant insert (id, name, login, connection_limit, statement_timeout_seconds, expires_at),
   update (expires_at, rotated_at, revoked_at, revoked_by) on app.bi_credentials to callboard_definer;
@@ -63,11 +43,7 @@ create table if not exists app_private.bi_logins (
   must_end boolean not null default false,
   last_seen_at timestamptz
 );
-alter table app_private.bi_logins enable row level security;
-alter table app_private.bi_logins force row level security;
-drop policy if exists all_definer on app_private.bi_logins;
-create policy all_definer on app_private.bi_logins for all to callboard_definer using (true);
-grant select, insert, update, delete on app_private.bi_logins to callboard_definer;
+select app_private.definer_table('app_private.bi_logins');
 comment on table app_private.bi_logins is 'Whose the roles are that BI tools log in as; a row goes when its role is dropped.';
 comment on column app_private.bi_logins.must_end is 'It has got a new password: the connections that were made with the old one are yet to be ended.';
 comment on column app_private.bi_logins.last_seen_at is 'When it was connected, to within five minutes.';

@@ -16,14 +16,12 @@ create index if not exists calendar_feeds_secret_hash_idx on app.calendar_feeds 
 create index if not exists calendar_feeds_user_id_idx on app.calendar_feeds (organization_id, user_id, id) where revoked_at is null;
 alter table app.calendar_feeds alter column name set statistics 0;
 
-alter table app.calendar_feeds enable row level security;
-alter table app.calendar_feeds force row level security;
+select app_private.force_rls('app.calendar_feeds');
 
 drop policy if exists select_self on app.calendar_feeds;
 create policy select_self on app.calendar_feeds for select to callboard_api
   using (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
-drop policy if exists select_definer on app.calendar_feeds;
-create policy select_definer on app.calendar_feeds for select to callboard_definer using (true);
+select app_private.set_policy('app.calendar_feeds', 'select_definer', 'callboard_definer', 'true');
 drop policy if exists insert_definer on app.calendar_feeds;
 create policy insert_definer on app.calendar_feeds for insert to callboard_definer
   with check (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));

@@ -38,8 +38,6 @@ create table if not exists app.exports (
   constraint exports_ready_with_file check (status <> 'ready' or (attempt is not null and bytes is not null and sha256 is not null and expires_at is not null))
 );
 create index if not exists exports_created_by_idx on app.exports (organization_id, created_by, created_at, id);
-alter table app.exports alter column resource set statistics 0, alter column format set statistics 0, alter column filters set statistics 0,
-  alter column bytes set statistics 0, alter column sha256 set statistics 0, alter column failure set statistics 0;
 
 -- Apart, because it moves all the time and is no event.
 create table if not exists app.export_progress (
@@ -50,7 +48,6 @@ create table if not exists app.export_progress (
   primary key (organization_id, export_id),
   constraint export_progress_export_exists foreign key (organization_id, export_id) references app.exports (organization_id, id) on delete cascade
 );
-alter table app.export_progress alter column rows_done set statistics 0;
 
 comment on table app.exports is 'Files that members have had made of what they may see, and what became of them.';
 comment on column app.exports.filters is 'As in the list, with its sort.';
@@ -58,34 +55,11 @@ comment on column app.exports.attempt is 'The last part of the name of its file,
 comment on column app.exports.expires_at is 'When the file goes.';
 comment on table app.export_progress is 'How many rows of an export are written.';
 
-do $$
-declare
-  t regclass;
-begin
-  foreach t in array array['app.exports', 'app.export_progress']::regclass[] loop
-    execute format('alter table %s enable row level security', t);
-    execute format('alter table %s force row level security', t);
-    -- Also for the worker, who finds out by this whose export it is about to make.
-    execute format('drop policy if exists select_definer on %s', t);
-    execute format('create policy select_definer on %s for select to callboard_definer using (true)', t);
-    execute format('drop policy if exists insert_definer on %s', t);
-    execute format('create policy insert_definer on %s for insert to callboard_definer with check (organization_id = (select app.current_org()))', t);
-    execute format('drop policy if exists update_definer on %s', t);
-    execute format('create policy update_definer on %s for update to callboard_definer using (organization_id = (select app.current_org()))', t);
-  end loop;
-end
-$$;
-drop policy if exists select_member on app.exports;
-create policy select_member on app.exports for select to callboard_api
-  using (organization_id = (select app.org_if('exports.run')) and created_by = (select app.current_user_id()));
-drop policy if exists select_member on app.export_progress;
-create policy select_member on app.export_progress for select to callboard_api
-  using (organization_id = (select app.org_if('exports.run')) and created_by = (select app.current_user_id()));
--- Without grants, because these go through functions.
-drop policy if exists insert_member on app.exports;
-create policy insert_member on app.exports for insert to callboard_api with check (organization_id = (select app.org_if('exports.run')));
-drop policy if exists update_member on app.exports;
-create policy update_member on app.exports for update to callboard_api using (organization_id = (select app.org_if('exports.run')));
+-- Without grants to write, because these go through functions. The definer sees all: the worker finds out whose export it is about to make.
+select app_private.tenant_policies('app.exports', reads => 'exports.run', inserts => 'exports.run', updates => 'exports.run',
+  definer => 'insert, update', besides => 'created_by = (select app.current_user_id())');
+select app_private.tenant_policies('app.export_progress', reads => 'exports.run', definer => 'insert, update',
+  besides => 'created_by = (select app.current_user_id())');
 drop policy if exists purge_definer on app.exports;
 create policy purge_definer on app.exports for delete to callboard_definer
   using ((select app.current_org()) is null and created_at < now() - interval '30 days');

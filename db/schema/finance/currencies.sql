@@ -16,13 +16,7 @@ create table if not exists app.currencies (
   name text collate app.people not null,
   minor_digits integer not null
 );
-alter table app.currencies enable row level security;
-alter table app.currencies force row level security;
-drop policy if exists select_all on app.currencies;
-create policy select_all on app.currencies for select to callboard_api, callboard_definer using (true);
-drop policy if exists all_owner on app.currencies;
-create policy all_owner on app.currencies for all to callboard_owner using (true);
-grant select on app.currencies to callboard_api, callboard_definer;
+select app_private.reference_table('app.currencies');
 comment on table app.currencies is 'Reference: the currencies of ISO 4217 that money is kept in.';
 
 insert into app.currencies (code, name, minor_digits)

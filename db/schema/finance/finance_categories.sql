@@ -17,50 +17,14 @@ create table if not exists app.finance_categories (
 );
 create unique index if not exists finance_category_name_taken on app.finance_categories (organization_id, kind, lower(name)) where deleted_at is null;
 alter index app.finance_category_name_taken alter column 3 set statistics 0;
-create index if not exists finance_categories_deletion_id_idx on app.finance_categories (organization_id, deletion_id) where deletion_id is not null;
-alter table app.finance_categories alter column name set statistics 0;
 
-alter table app.finance_categories enable row level security;
-alter table app.finance_categories force row level security;
-
-drop policy if exists select_member on app.finance_categories;
-create policy select_member on app.finance_categories for select to callboard_api, callboard_exporter
-  using (organization_id = (select app.org_if('finance.read')));
-drop policy if exists insert_member on app.finance_categories;
-create policy insert_member on app.finance_categories for insert to callboard_api
-  with check (organization_id = (select app.org_if('finance.write')));
-drop policy if exists update_member on app.finance_categories;
-create policy update_member on app.finance_categories for update to callboard_api
-  using (organization_id = (select app.org_if('finance.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.finance_categories;
-create policy delete_member on app.finance_categories for delete to callboard_api
-  using (organization_id = (select app.org_if('finance.delete')));
-
--- Founding an organization, deleting and restoring are the definer's, within the current organization.
-drop policy if exists select_definer on app.finance_categories;
-create policy select_definer on app.finance_categories for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.finance_categories;
-create policy insert_definer on app.finance_categories for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.finance_categories;
-create policy update_definer on app.finance_categories for update to callboard_definer
-  using (organization_id = (select app.current_org()));
--- Figures are computed of all organizations at once: see rollups.sql.
-drop policy if exists select_rollup on app.finance_categories;
-create policy select_rollup on app.finance_categories for select to callboard_rollup using (true);
-
-grant select on app.finance_categories to callboard_api, callboard_definer, callboard_exporter, callboard_rollup;
+-- A trigger of the definer inserts the categories with which an organization begins.
+select app_private.tenant_table('finance_categories', noun => 'finance_category', permission => 'finance', path => '/api/finance-categories',
+  definer => 'insert, update', is_exported => true, is_counted => true, known => '{kind}');
 grant insert (kind, name), update (name) on app.finance_categories to callboard_api;
 grant insert (organization_id, kind, name), update (deleted_at, deleted_by, deletion_id) on app.finance_categories to callboard_definer;
 
 comment on table app.finance_categories is 'What income and expenses of the organization are for.';
-
-drop trigger if exists _100_timestamps on app.finance_categories;
-create trigger _100_timestamps before update on app.finance_categories
-  for each row execute function app_private.tg__100_timestamps();
-
-select app_private.log_changes('app.finance_categories', 'finance_category');
 
 create or replace function app_private.tg_organizations__500_finance_categories() returns trigger
 language plpgsql volatile security definer

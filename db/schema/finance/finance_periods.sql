@@ -13,23 +13,12 @@ create table if not exists app.finance_periods (
 comment on table app.finance_periods is 'Months whose books are closed: no finance record of theirs is entered, changed, deleted or restored.';
 comment on column app.finance_periods.month is 'Its first day.';
 
-alter table app.finance_periods enable row level security;
-alter table app.finance_periods force row level security;
-
-drop policy if exists select_member on app.finance_periods;
-create policy select_member on app.finance_periods for select to callboard_api
-  using (organization_id = (select app.org_if('finance.read')));
+select app_private.force_rls('app.finance_periods');
+select app_private.member_policy('app.finance_periods', 'select', 'finance.read');
 -- Without grants, because both go through functions, which wait for records that are being written.
-drop policy if exists insert_member on app.finance_periods;
-create policy insert_member on app.finance_periods for insert to callboard_api
-  with check (organization_id = (select app.org_if('finance.close')));
-drop policy if exists delete_member on app.finance_periods;
-create policy delete_member on app.finance_periods for delete to callboard_api
-  using (organization_id = (select app.org_if('finance.close')));
-
-drop policy if exists all_definer on app.finance_periods;
-create policy all_definer on app.finance_periods for all to callboard_definer
-  using (organization_id = (select app.current_org()));
+select app_private.member_policy('app.finance_periods', 'insert', 'finance.close');
+select app_private.member_policy('app.finance_periods', 'delete', 'finance.close');
+select app_private.set_policy('app.finance_periods', 'all_definer', 'callboard_definer', 'organization_id = (select app.current_org())');
 
 grant select on app.finance_periods to callboard_api, callboard_definer;
 grant insert (month), delete on app.finance_periods to callboard_definer;

@@ -5,13 +5,7 @@ create table if not exists app.finance_record_status_transitions (
   to_status text not null,
   primary key (from_status, to_status)
 );
-alter table app.finance_record_status_transitions enable row level security;
-alter table app.finance_record_status_transitions force row level security;
-drop policy if exists select_all on app.finance_record_status_transitions;
-create policy select_all on app.finance_record_status_transitions for select to callboard_api, callboard_definer using (true);
-drop policy if exists all_owner on app.finance_record_status_transitions;
-create policy all_owner on app.finance_record_status_transitions for all to callboard_owner using (true);
-grant select on app.finance_record_status_transitions to callboard_api, callboard_definer;
+select app_private.reference_table('app.finance_record_status_transitions');
 comment on table app.finance_record_status_transitions is 'Reference: from which status a finance record may go to which. What is void stays so.';
 
 insert into app.finance_record_status_transitions (from_status, to_status) values
@@ -82,43 +76,10 @@ create index if not exists finance_records_organization_id_show_id_idx on app.fi
 create index if not exists finance_records_organization_id_category_id_idx on app.finance_records (organization_id, category_id, booked_on);
 create unique index if not exists finance_record_external_ref_taken on app.finance_records (organization_id, source, external_ref)
   where deleted_at is null and external_ref is not null;
-create index if not exists finance_records_deletion_id_idx on app.finance_records (organization_id, deletion_id) where deletion_id is not null;
-alter table app.finance_records
-  alter column amount_minor set statistics 0, alter column tax_minor set statistics 0, alter column exchange_rate set statistics 0,
-  alter column base_amount_minor set statistics 0, alter column counterparty set statistics 0, alter column note set statistics 0,
-  alter column source set statistics 0, alter column external_ref set statistics 0;
 
-alter table app.finance_records enable row level security;
-alter table app.finance_records force row level security;
-
-drop policy if exists select_member on app.finance_records;
-create policy select_member on app.finance_records for select to callboard_api, callboard_exporter
-  using (organization_id = (select app.org_if('finance.read')));
-drop policy if exists insert_member on app.finance_records;
-create policy insert_member on app.finance_records for insert to callboard_api
-  with check (organization_id = (select app.org_if('finance.write')));
-drop policy if exists update_member on app.finance_records;
-create policy update_member on app.finance_records for update to callboard_api
-  using (organization_id = (select app.org_if('finance.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.finance_records;
-create policy delete_member on app.finance_records for delete to callboard_api
-  using (organization_id = (select app.org_if('finance.delete')));
-
--- Deleting, restoring and importing are the definer's, within the current organization.
-drop policy if exists select_definer on app.finance_records;
-create policy select_definer on app.finance_records for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.finance_records;
-create policy insert_definer on app.finance_records for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.finance_records;
-create policy update_definer on app.finance_records for update to callboard_definer
-  using (organization_id = (select app.current_org()));
--- Figures are computed of all organizations at once: see rollups.sql.
-drop policy if exists select_rollup on app.finance_records;
-create policy select_rollup on app.finance_records for select to callboard_rollup using (true);
-
-grant select on app.finance_records to callboard_api, callboard_definer, callboard_exporter, callboard_rollup;
+-- Functions of the definer insert what is imported.
+select app_private.tenant_table('finance_records', noun => 'finance_record', permission => 'finance', definer => 'insert, update',
+  is_exported => true, is_counted => true, known => '{kind}');
 grant insert (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
     counterparty, note, source, external_ref),
   update (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
@@ -135,10 +96,6 @@ comment on column app.finance_records.exchange_rate is 'Units of the base curren
 comment on column app.finance_records.base_amount_minor is 'The amount in the base currency, by the exchange rate.';
 comment on column app.finance_records.external_ref is 'What the record is called where it comes from (source); unique there.';
 
-drop trigger if exists _100_timestamps on app.finance_records;
-create trigger _100_timestamps before update on app.finance_records
-  for each row execute function app_private.tg__100_timestamps();
-
 create or replace function app_private.tg_finance_records__200_status() returns trigger
 language plpgsql
 set search_path = ''
@@ -152,8 +109,7 @@ end
 $$;
 comment on function app_private.tg_finance_records__200_status() is
   'PT409 finance_record_status_transition for a change that app.finance_record_status_transitions does not list.';
-drop trigger if exists _200_status on app.finance_records;
-create trigger _200_status before update on app.finance_records
+create or replace trigger _200_status before update on app.finance_records
   for each row when (new.status is distinct from old.status) execute function app_private.tg_finance_records__200_status();
 
 -- What a record refers to, and whether its month is open, is asked once for all rows of a statement.
@@ -258,5 +214,3 @@ comment on function app_private.tg_shows__400_finance_records() is 'Deletes with
 alter function app_private.tg_shows__400_finance_records() owner to callboard_definer;
 create or replace trigger _400_finance_records after update on app.shows
   for each row when (new.deleted_at is not null and old.deleted_at is null) execute function app_private.tg_shows__400_finance_records();
-
-select app_private.log_changes('app.finance_records', 'finance_record');

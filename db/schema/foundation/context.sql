@@ -11,12 +11,9 @@ create table if not exists app_private.context_keys (
   inner_key bytea not null,
   outer_key bytea not null
 );
-alter table app_private.context_keys enable row level security;
-alter table app_private.context_keys force row level security;
-drop policy if exists select_definer on app_private.context_keys;
-create policy select_definer on app_private.context_keys for select to callboard_definer using (true);
-drop policy if exists insert_owner on app_private.context_keys;
-create policy insert_owner on app_private.context_keys for insert to callboard_owner with check (true);
+select app_private.force_rls('app_private.context_keys');
+select app_private.set_policy('app_private.context_keys', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app_private.context_keys', 'insert_owner', 'callboard_owner', 'true');
 grant select on app_private.context_keys to callboard_definer;
 comment on table app_private.context_keys is 'The two random keys that sign a request''s context. Replace the row to invalidate nothing but transactions in flight.';
 

@@ -1,9 +1,15 @@
 -- Deleting is marking. A deletion has an id; it marks a row and, through the foreign keys that
 -- say ON DELETE CASCADE, everything that belongs to it. Restoring clears exactly the marks with
--- that id. A foreign key that does not cascade protects its parent, as it would in PostgreSQL.
+-- that id. A foreign key that does not cascade protects its parent, as it would in PostgreSQL:
+--
+--   delete cost A of show 1      cost A has the mark x
+--   delete show 1                the show, its deal and cost B have the mark y; cost A keeps x
+--   restore cost A               409 parent_deleted: restore the show first
+--   restore show 1               the marks y are cleared; cost A is still deleted
+--   delete the venue of show 1   409 shows_venue_exists: that foreign key does not cascade
 --
 -- Both work on every table that has `deletion_id`, found in the catalogue: a new table takes
--- part by having the columns, its definer policies, and grants for the three columns.
+-- part by having the three columns and app_private.tenant_table.
 
 create or replace view app_private.deletion_edges as
   select c.confrelid::regclass as parent, c.conrelid::regclass as child, c.conname as name, c.confdeltype = 'c' as cascades,
@@ -95,17 +101,6 @@ end
 $$;
 comment on function app_private.restore_deletion(uuid) is 'Clears every mark of a deletion in the current organization.';
 alter function app_private.restore_deletion(uuid) owner to callboard_definer;
-
-create or replace function app_private.policy_permission(target regclass, command text) returns text
-language sql stable
-set search_path = ''
-begin atomic
-  select substring(pg_get_expr(coalesce(p.polqual, p.polwithcheck), p.polrelid) from 'org_if\(''([a-z_.]+)''')
-  from pg_catalog.pg_policy p where p.polrelid = target and p.polname = command || '_member';
-end;
-comment on function app_private.policy_permission(regclass, text) is
-  'The permission that a member needs for select, insert, update or delete on a table, as its policy says; NULL where no member may. A policy says so too where there is no grant, because the command goes through functions.';
-alter function app_private.policy_permission(regclass, text) owner to callboard_definer;
 
 create or replace function app_private.delete_row(target regclass, id uuid, if_match text default null) returns app.answer
 language plpgsql volatile

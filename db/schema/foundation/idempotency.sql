@@ -12,8 +12,7 @@ create table if not exists app.idempotency_keys (
 );
 create index if not exists idempotency_keys_created_at_idx on app.idempotency_keys (created_at);
 
-alter table app.idempotency_keys enable row level security;
-alter table app.idempotency_keys force row level security;
+select app_private.force_rls('app.idempotency_keys');
 
 -- The API has no grant: it goes through the two functions, which see one user's keys in one organization.
 drop policy if exists all_definer on app.idempotency_keys;

@@ -12,18 +12,13 @@ create table if not exists app.rate_limits (
 alter table app.rate_limits
   alter column requests set statistics 0, alter column window_seconds set statistics 0, alter column block_seconds set statistics 0;
 
-alter table app.rate_limits enable row level security;
-alter table app.rate_limits force row level security;
+select app_private.force_rls('app.rate_limits');
 
 -- Not org_if('organization.read'): the limit holds for a member who may not read it, too.
-drop policy if exists select_member on app.rate_limits;
-create policy select_member on app.rate_limits for select to callboard_api
-  using (organization_id = (select app.current_org()));
+select app_private.set_policy('app.rate_limits', 'select_member', 'callboard_api', 'organization_id = (select app.current_org())');
 
 -- A superadmin writes them, in the organization, by app.set_rate_limit.
-drop policy if exists all_definer on app.rate_limits;
-create policy all_definer on app.rate_limits for all to callboard_definer
-  using (organization_id = (select app.current_org()));
+select app_private.set_policy('app.rate_limits', 'all_definer', 'callboard_definer', 'organization_id = (select app.current_org())');
 
 grant select on app.rate_limits to callboard_api, callboard_definer;
 grant insert (requests, window_seconds, block_seconds), update (requests, window_seconds, block_seconds) on app.rate_limits to callboard_definer;

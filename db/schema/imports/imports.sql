@@ -25,10 +25,6 @@ create table if not exists app.imports (
   primary key (organization_id, id)
 );
 create index if not exists imports_organization_id_created_at_idx on app.imports (organization_id, created_at, id);
-alter table app.imports alter column resource set statistics 0, alter column file_name set statistics 0, alter column bytes set statistics 0,
-  alter column sha256 set statistics 0, alter column options set statistics 0, alter column on_error set statistics 0,
-  alter column lines set statistics 0, alter column bad_lines set statistics 0, alter column existing set statistics 0,
-  alter column created set statistics 0, alter column failure set statistics 0;
 
 -- Apart, because it moves while the import itself is locked by the transaction that enters its lines.
 create table if not exists app.import_progress (
@@ -39,7 +35,6 @@ create table if not exists app.import_progress (
   primary key (organization_id, import_id),
   constraint import_progress_import_exists foreign key (organization_id, import_id) references app.imports (organization_id, id) on delete cascade
 );
-alter table app.import_progress alter column lines_done set statistics 0;
 
 -- The file, in pieces, until it has been entered or given up.
 create table if not exists app.import_chunks (
@@ -63,8 +58,6 @@ create table if not exists app.import_lines (
   constraint import_lines_import_exists foreign key (organization_id, import_id) references app.imports (organization_id, id) on delete cascade
 );
 create index if not exists import_lines_problems_idx on app.import_lines (organization_id, import_id, line) where problems is not null;
-alter table app.import_lines alter column line set statistics 0, alter column record set statistics 0, alter column problems set statistics 0;
-alter table app.import_chunks alter column n set statistics 0;
 
 comment on table app.imports is 'Files of shows or finance records, and what became of them.';
 comment on column app.imports.lines is 'Lines with data, counted when the file is checked.';
@@ -73,37 +66,15 @@ comment on table app.import_progress is 'How far an import that is running has c
 comment on table app.import_chunks is 'The uploaded files of imports.';
 comment on table app.import_lines is 'The lines of imports: what they say, or what is wrong with them.';
 
-do $$
-declare
-  t regclass;
-begin
-  foreach t in array array['app.imports', 'app.import_progress', 'app.import_chunks', 'app.import_lines']::regclass[] loop
-    execute format('alter table %s enable row level security', t);
-    execute format('alter table %s force row level security', t);
-    -- Nobody reads the file itself.
-    if t <> 'app.import_chunks'::regclass then
-      execute format('drop policy if exists select_member on %s', t);
-      execute format('create policy select_member on %s for select to callboard_api using (organization_id = (select app.org_if(''imports.run'')))', t);
-    end if;
-    -- Also for the worker, who finds out by this whose import it is about to enter.
-    execute format('drop policy if exists select_definer on %s', t);
-    execute format('create policy select_definer on %s for select to callboard_definer using (true)', t);
-    execute format('drop policy if exists insert_definer on %s', t);
-    execute format('create policy insert_definer on %s for insert to callboard_definer with check (organization_id = (select app.current_org()))', t);
-    execute format('drop policy if exists update_definer on %s', t);
-    execute format('create policy update_definer on %s for update to callboard_definer using (organization_id = (select app.current_org()))', t);
-    -- Those of the organization, or of nobody in particular when the worker clears away: see app.purge_expired.
-    execute format('drop policy if exists delete_definer on %s', t);
-    execute format('create policy delete_definer on %s for delete to callboard_definer using (organization_id = (select app.current_org()))', t);
-    execute format('grant select, insert, update, delete on %s to callboard_definer', t);
-  end loop;
-end
-$$;
--- Without grants, because these go through functions.
-drop policy if exists insert_member on app.imports;
-create policy insert_member on app.imports for insert to callboard_api with check (organization_id = (select app.org_if('imports.run')));
-drop policy if exists update_member on app.imports;
-create policy update_member on app.imports for update to callboard_api using (organization_id = (select app.org_if('imports.run')));
+-- Without grants to write, because these go through functions; nobody reads the file itself. The definer sees all: the worker
+-- finds out whose import it is about to enter.
+select app_private.tenant_policies('app.imports', reads => 'imports.run', inserts => 'imports.run', updates => 'imports.run',
+  definer => 'insert, update, delete');
+select app_private.tenant_policies('app.import_progress', reads => 'imports.run', definer => 'insert, update, delete');
+select app_private.tenant_policies('app.import_lines', reads => 'imports.run', definer => 'insert, update, delete');
+select app_private.tenant_policies('app.import_chunks', reads => null, definer => 'insert, update, delete');
+grant select, insert, update, delete on app.imports, app.import_progress, app.import_chunks, app.import_lines to callboard_definer;
+-- What is old and of nobody in particular: see app.purge_expired.
 drop policy if exists purge_definer on app.imports;
 create policy purge_definer on app.imports for delete to callboard_definer
   using ((select app.current_org()) is null and created_at < now() - interval '30 days');

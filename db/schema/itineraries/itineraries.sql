@@ -20,45 +20,12 @@ create table if not exists app.itineraries (
   constraint itineraries_start_before_end check (starts_on <= ends_on)
 );
 create index if not exists itineraries_organization_id_starts_on_idx on app.itineraries (organization_id, starts_on, id) where deleted_at is null;
-create index if not exists itineraries_deletion_id_idx on app.itineraries (organization_id, deletion_id) where deletion_id is not null;
-alter table app.itineraries alter column name set statistics 0, alter column artist set statistics 0, alter column notes set statistics 0;
 
-alter table app.itineraries enable row level security;
-alter table app.itineraries force row level security;
-
-drop policy if exists select_member on app.itineraries;
-create policy select_member on app.itineraries for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists insert_member on app.itineraries;
-create policy insert_member on app.itineraries for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists update_member on app.itineraries;
-create policy update_member on app.itineraries for update to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.itineraries;
-create policy delete_member on app.itineraries for delete to callboard_api
-  using (organization_id = (select app.org_if('itineraries.delete')));
-
--- Deleting and restoring are the definer's, within the current organization; and it publishes.
-drop policy if exists select_definer on app.itineraries;
-create policy select_definer on app.itineraries for select to callboard_definer using (true);
-drop policy if exists update_definer on app.itineraries;
-create policy update_definer on app.itineraries for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.itineraries to callboard_api, callboard_definer;
+select app_private.tenant_table('itineraries', noun => 'itinerary', permission => 'itineraries', reads => 'itineraries.write');
 grant insert (name, artist, starts_on, ends_on, notes), update (name, artist, starts_on, ends_on, notes) on app.itineraries to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.itineraries to callboard_definer;
 
 comment on table app.itineraries is 'Tours, as they are being planned.';
 comment on column app.itineraries.starts_on is 'First day of the tour; a day of another kind, such as a rehearsal, may lie before it.';
-
-drop trigger if exists _100_timestamps on app.itineraries;
-create trigger _100_timestamps before update on app.itineraries
-  for each row execute function app_private.tg__100_timestamps();
-
-select app_private.log_changes('app.itineraries', 'itinerary');
 
 -- What a row refers to must be there and not deleted; locking it makes a deletion at the same moment
 -- wait and then see the row. Arguments: column, table, column there, and the constraint's name.
@@ -116,45 +83,13 @@ create table if not exists app.itinerary_days (
 );
 create unique index if not exists itinerary_days_date_taken on app.itinerary_days (organization_id, itinerary_id, day_on) where deleted_at is null;
 create index if not exists itinerary_days_show_id_idx on app.itinerary_days (organization_id, show_id) where show_id is not null;
-create index if not exists itinerary_days_deletion_id_idx on app.itinerary_days (organization_id, deletion_id) where deletion_id is not null;
-alter table app.itinerary_days alter column kind set statistics 0, alter column city set statistics 0, alter column notes set statistics 0;
 
-alter table app.itinerary_days enable row level security;
-alter table app.itinerary_days force row level security;
-
-drop policy if exists select_member on app.itinerary_days;
-create policy select_member on app.itinerary_days for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists insert_member on app.itinerary_days;
-create policy insert_member on app.itinerary_days for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists update_member on app.itinerary_days;
-create policy update_member on app.itinerary_days for update to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.itinerary_days;
-create policy delete_member on app.itinerary_days for delete to callboard_api
-  using (organization_id = (select app.org_if('itineraries.delete')));
-
--- Deleting and restoring are the definer's, within the current organization; and it publishes.
-drop policy if exists select_definer on app.itinerary_days;
-create policy select_definer on app.itinerary_days for select to callboard_definer using (true);
-drop policy if exists update_definer on app.itinerary_days;
-create policy update_definer on app.itinerary_days for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.itinerary_days to callboard_api, callboard_definer;
+select app_private.tenant_table('itinerary_days', noun => 'itinerary_day', permission => 'itineraries', reads => 'itineraries.write',
+  path => '/api/itinerary-days');
 grant insert (itinerary_id, day_on, kind, show_id, city, time_zone, notes), update (day_on, kind, show_id, city, time_zone, notes) on app.itinerary_days to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.itinerary_days to callboard_definer;
 
 comment on table app.itinerary_days is 'The days of itineraries.';
 comment on column app.itinerary_days.time_zone is 'That of all local times of the day.';
 
-drop trigger if exists _100_timestamps on app.itinerary_days;
-create trigger _100_timestamps before update on app.itinerary_days
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _300_parents on app.itinerary_days;
-create trigger _300_parents before insert or update of itinerary_id, show_id on app.itinerary_days
+create or replace trigger _300_parents before insert or update of itinerary_id, show_id on app.itinerary_days
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'itinerary_days_itinerary_exists', 'show_id', 'app.shows', 'id', 'itinerary_days_show_exists');
-
-select app_private.log_changes('app.itinerary_days', 'itinerary_day');

@@ -18,47 +18,15 @@ create table if not exists app.party_groups (
 );
 create unique index if not exists party_groups_name_taken on app.party_groups (organization_id, itinerary_id, lower(name)) where deleted_at is null;
 alter index app.party_groups_name_taken alter column 3 set statistics 0;
-create index if not exists party_groups_deletion_id_idx on app.party_groups (organization_id, deletion_id) where deletion_id is not null;
-alter table app.party_groups alter column name set statistics 0;
 
-alter table app.party_groups enable row level security;
-alter table app.party_groups force row level security;
-
-drop policy if exists select_member on app.party_groups;
-create policy select_member on app.party_groups for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists insert_member on app.party_groups;
-create policy insert_member on app.party_groups for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists update_member on app.party_groups;
-create policy update_member on app.party_groups for update to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.party_groups;
-create policy delete_member on app.party_groups for delete to callboard_api
-  using (organization_id = (select app.org_if('itineraries.delete')));
-
--- Deleting and restoring are the definer's, within the current organization; and it publishes.
-drop policy if exists select_definer on app.party_groups;
-create policy select_definer on app.party_groups for select to callboard_definer using (true);
-drop policy if exists update_definer on app.party_groups;
-create policy update_definer on app.party_groups for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.party_groups to callboard_api, callboard_definer;
+select app_private.tenant_table('party_groups', noun => 'party_group', permission => 'itineraries', reads => 'itineraries.write',
+  path => '/api/party-groups');
 grant insert (itinerary_id, name), update (name) on app.party_groups to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.party_groups to callboard_definer;
 
 comment on table app.party_groups is 'Parts of a party, such as band and crew. What is for a deleted group is for nobody but those who plan.';
 
-drop trigger if exists _100_timestamps on app.party_groups;
-create trigger _100_timestamps before update on app.party_groups
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _300_parents on app.party_groups;
-create trigger _300_parents before insert or update of itinerary_id on app.party_groups
+create or replace trigger _300_parents before insert or update of itinerary_id on app.party_groups
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_groups_itinerary_exists');
-
-select app_private.log_changes('app.party_groups', 'party_group');
 
 -- Lists of ids have no foreign keys. Arguments: column of the list, and the table that it is of.
 -- What was in the list before may have been deleted since, and stays.
@@ -114,50 +82,17 @@ create table if not exists app.party_members (
 );
 create unique index if not exists party_members_user_taken on app.party_members (organization_id, itinerary_id, user_id) where deleted_at is null;
 create index if not exists party_members_user_id_idx on app.party_members (organization_id, user_id) where user_id is not null;
-create index if not exists party_members_deletion_id_idx on app.party_members (organization_id, deletion_id) where deletion_id is not null;
-alter table app.party_members alter column name set statistics 0, alter column role set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
 
-alter table app.party_members enable row level security;
-alter table app.party_members force row level security;
-
-drop policy if exists select_member on app.party_members;
-create policy select_member on app.party_members for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists insert_member on app.party_members;
-create policy insert_member on app.party_members for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists update_member on app.party_members;
-create policy update_member on app.party_members for update to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.party_members;
-create policy delete_member on app.party_members for delete to callboard_api
-  using (organization_id = (select app.org_if('itineraries.delete')));
-
--- Deleting and restoring are the definer's, within the current organization; and it publishes.
-drop policy if exists select_definer on app.party_members;
-create policy select_definer on app.party_members for select to callboard_definer using (true);
-drop policy if exists update_definer on app.party_members;
-create policy update_definer on app.party_members for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.party_members to callboard_api, callboard_definer;
+select app_private.tenant_table('party_members', noun => 'party_member', permission => 'itineraries', reads => 'itineraries.write',
+  path => '/api/party-members');
 grant insert (itinerary_id, name, role, user_id, group_ids, notes), update (name, role, user_id, group_ids, notes) on app.party_members to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.party_members to callboard_definer;
 
 comment on table app.party_members is 'Who travels with an itinerary.';
 
-drop trigger if exists _100_timestamps on app.party_members;
-create trigger _100_timestamps before update on app.party_members
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _300_parents on app.party_members;
-create trigger _300_parents before insert or update of itinerary_id, user_id on app.party_members
+create or replace trigger _300_parents before insert or update of itinerary_id, user_id on app.party_members
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_members_itinerary_exists', 'user_id', 'app.memberships', 'user_id', 'party_members_user_exists');
-drop trigger if exists _400_listed on app.party_members;
-create trigger _400_listed before insert or update of group_ids on app.party_members
+create or replace trigger _400_listed before insert or update of group_ids on app.party_members
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
-
-select app_private.log_changes('app.party_members', 'party_member');
 
 create or replace function app.own_groups() returns uuid[]
 language sql stable parallel restricted security definer

@@ -22,8 +22,6 @@ create table if not exists app.itinerary_versions (
   constraint itinerary_versions_itinerary_exists foreign key (organization_id, itinerary_id)
     references app.itineraries (organization_id, id) on delete cascade
 );
-create index if not exists itinerary_versions_deletion_id_idx on app.itinerary_versions (organization_id, deletion_id) where deletion_id is not null;
-alter table app.itinerary_versions alter column number set statistics 0, alter column name set statistics 0, alter column artist set statistics 0, alter column body set statistics 0, alter column note set statistics 0;
 
 create table if not exists app.itinerary_entries (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -52,48 +50,16 @@ create table if not exists app.itinerary_entries (
   constraint itinerary_entries_version_exists foreign key (organization_id, itinerary_id, number)
     references app.itinerary_versions (organization_id, itinerary_id, number) on delete cascade
 );
-alter table app.itinerary_entries alter column number set statistics 0, alter column kind set statistics 0, alter column title set statistics 0, alter column location set statistics 0, alter column detail set statistics 0, alter column local_start set statistics 0, alter column local_end set statistics 0, alter column start_zone set statistics 0, alter column end_zone set statistics 0, alter column group_ids set statistics 0, alter column body set statistics 0;
-
-alter table app.itinerary_versions enable row level security;
-alter table app.itinerary_versions force row level security;
-alter table app.itinerary_entries enable row level security;
-alter table app.itinerary_entries force row level security;
-
-drop policy if exists select_member on app.itinerary_versions;
-create policy select_member on app.itinerary_versions for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.read')));
+-- Without grants: only app.publish_itinerary publishes.
+select app_private.tenant_policies('app.itinerary_versions', reads => 'itineraries.read', inserts => 'itineraries.write',
+  definer => 'insert, update');
 -- What is for nobody in particular is for everybody, what is for groups is for who is in one of them, and
 -- who plans sees all. Each of the three is found once for the statement.
-drop policy if exists select_member on app.itinerary_entries;
-create policy select_member on app.itinerary_entries for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.read'))
-    and (group_ids = '{}' or group_ids && (select app.own_groups()) or (select app.has_permission('itineraries.write'))));
--- Without grants: only app.publish_itinerary publishes.
-drop policy if exists insert_member on app.itinerary_versions;
-create policy insert_member on app.itinerary_versions for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists insert_member on app.itinerary_entries;
-create policy insert_member on app.itinerary_entries for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-
-drop policy if exists select_definer on app.itinerary_versions;
-create policy select_definer on app.itinerary_versions for select to callboard_definer using (true);
-drop policy if exists select_definer on app.itinerary_entries;
-create policy select_definer on app.itinerary_entries for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.itinerary_versions;
-create policy insert_definer on app.itinerary_versions for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists insert_definer on app.itinerary_entries;
-create policy insert_definer on app.itinerary_entries for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
--- The marks of a deletion, which go with those of the itinerary.
-drop policy if exists update_definer on app.itinerary_versions;
-create policy update_definer on app.itinerary_versions for update to callboard_definer
-  using (organization_id = (select app.current_org()));
+select app_private.tenant_policies('app.itinerary_entries', reads => 'itineraries.read', inserts => 'itineraries.write', definer => 'insert',
+  besides => $$(group_ids = '{}'::uuid[]) or (group_ids && (select app.own_groups())) or (select app.has_permission('itineraries.write'))$$);
 
 grant select on app.itinerary_versions, app.itinerary_entries to callboard_api, callboard_definer;
-grant insert (itinerary_id, number, name, artist, starts_on, created_at, body, version, note),
-  update (deleted_at, deleted_by, deletion_id) on app.itinerary_versions to callboard_definer;
+grant insert (itinerary_id, number, name, artist, starts_on, created_at, body, version, note) on app.itinerary_versions to callboard_definer;
 grant insert (itinerary_id, number, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at) on app.itinerary_entries to callboard_definer;
 
 comment on table app.itinerary_versions is 'Itineraries as they were published, numbered from 1; never changed.';
@@ -125,11 +91,9 @@ $$;
 comment on function app_private.tg__050_frozen() is 'Lets nothing through but the marks of a deletion, and the end of what has them or of the whole itinerary.';
 alter function app_private.tg__050_frozen() owner to callboard_definer;
 
-drop trigger if exists _050_frozen on app.itinerary_versions;
-create trigger _050_frozen before update or delete on app.itinerary_versions
+create or replace trigger _050_frozen before update or delete on app.itinerary_versions
   for each row execute function app_private.tg__050_frozen();
-drop trigger if exists _050_frozen on app.itinerary_entries;
-create trigger _050_frozen before update or delete on app.itinerary_entries
+create or replace trigger _050_frozen before update or delete on app.itinerary_entries
   for each row execute function app_private.tg__050_frozen();
 
 select app_private.log_changes('app.itinerary_versions', 'itinerary', '{"create": "publish"}', 'itinerary_id');

@@ -41,36 +41,10 @@ create table if not exists app.schedule_items (
 create index if not exists schedule_items_day_id_idx on app.schedule_items (organization_id, day_id, start_time, id) where deleted_at is null;
 create index if not exists schedule_items_itinerary_id_idx on app.schedule_items (organization_id, itinerary_id, id) where deleted_at is null;
 create index if not exists schedule_items_show_id_idx on app.schedule_items (organization_id, show_id) where show_id is not null;
-create index if not exists schedule_items_deletion_id_idx on app.schedule_items (organization_id, deletion_id) where deletion_id is not null;
-alter table app.schedule_items alter column kind set statistics 0, alter column title set statistics 0, alter column certainty set statistics 0, alter column location set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
 
-alter table app.schedule_items enable row level security;
-alter table app.schedule_items force row level security;
-
-drop policy if exists select_member on app.schedule_items;
-create policy select_member on app.schedule_items for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists insert_member on app.schedule_items;
-create policy insert_member on app.schedule_items for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists update_member on app.schedule_items;
-create policy update_member on app.schedule_items for update to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.schedule_items;
-create policy delete_member on app.schedule_items for delete to callboard_api
-  using (organization_id = (select app.org_if('itineraries.delete')));
-
--- Deleting and restoring are the definer's, within the current organization; and it publishes.
-drop policy if exists select_definer on app.schedule_items;
-create policy select_definer on app.schedule_items for select to callboard_definer using (true);
-drop policy if exists update_definer on app.schedule_items;
-create policy update_definer on app.schedule_items for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.schedule_items to callboard_api, callboard_definer;
+select app_private.tenant_table('schedule_items', noun => 'schedule_item', permission => 'itineraries', reads => 'itineraries.write',
+  path => '/api/schedule-items');
 grant insert (day_id, kind, title, certainty, start_time, starts_next_day, end_time, ends_next_day, is_confirmed, show_id, location, group_ids, notes), update (day_id, kind, title, certainty, start_time, starts_next_day, end_time, ends_next_day, is_confirmed, show_id, location, group_ids, notes) on app.schedule_items to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.schedule_items to callboard_definer;
 
 comment on table app.schedule_items is 'What happens on a day: load-in, soundcheck, lobby call …';
 comment on column app.schedule_items.starts_next_day is 'It belongs to this day and starts after midnight, like a load-out at 01:00.';
@@ -93,17 +67,9 @@ $$;
 comment on function app_private.tg_schedule_items__250_itinerary() is 'Notes whose itinerary''s an item is. PT409 schedule_items_day_exists for a day of another one.';
 alter function app_private.tg_schedule_items__250_itinerary() owner to callboard_definer;
 
-drop trigger if exists _100_timestamps on app.schedule_items;
-create trigger _100_timestamps before update on app.schedule_items
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _250_itinerary on app.schedule_items;
-create trigger _250_itinerary before insert or update of day_id on app.schedule_items
+create or replace trigger _250_itinerary before insert or update of day_id on app.schedule_items
   for each row execute function app_private.tg_schedule_items__250_itinerary();
-drop trigger if exists _300_parents on app.schedule_items;
-create trigger _300_parents before insert or update of day_id, show_id on app.schedule_items
+create or replace trigger _300_parents before insert or update of day_id, show_id on app.schedule_items
   for each row execute function app_private.tg__300_parents('day_id', 'app.itinerary_days', 'id', 'schedule_items_day_exists', 'show_id', 'app.shows', 'id', 'schedule_items_show_exists');
-drop trigger if exists _400_listed on app.schedule_items;
-create trigger _400_listed before insert or update of group_ids on app.schedule_items
+create or replace trigger _400_listed before insert or update of group_ids on app.schedule_items
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
-
-select app_private.log_changes('app.schedule_items', 'schedule_item');

@@ -32,36 +32,10 @@ create table if not exists app.travel_segments (
     references app.itineraries (organization_id, id) on delete cascade
 );
 create index if not exists travel_segments_itinerary_id_idx on app.travel_segments (organization_id, itinerary_id, departs_on, id) where deleted_at is null;
-create index if not exists travel_segments_deletion_id_idx on app.travel_segments (organization_id, deletion_id) where deletion_id is not null;
-alter table app.travel_segments alter column mode set statistics 0, alter column carrier set statistics 0, alter column number set statistics 0, alter column from_place set statistics 0, alter column from_time_zone set statistics 0, alter column to_place set statistics 0, alter column to_time_zone set statistics 0, alter column confirmation_number set statistics 0, alter column passenger_ids set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
 
-alter table app.travel_segments enable row level security;
-alter table app.travel_segments force row level security;
-
-drop policy if exists select_member on app.travel_segments;
-create policy select_member on app.travel_segments for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists insert_member on app.travel_segments;
-create policy insert_member on app.travel_segments for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists update_member on app.travel_segments;
-create policy update_member on app.travel_segments for update to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.travel_segments;
-create policy delete_member on app.travel_segments for delete to callboard_api
-  using (organization_id = (select app.org_if('itineraries.delete')));
-
--- Deleting and restoring are the definer's, within the current organization; and it publishes.
-drop policy if exists select_definer on app.travel_segments;
-create policy select_definer on app.travel_segments for select to callboard_definer using (true);
-drop policy if exists update_definer on app.travel_segments;
-create policy update_definer on app.travel_segments for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.travel_segments to callboard_api, callboard_definer;
+select app_private.tenant_table('travel_segments', noun => 'travel_segment', permission => 'itineraries', reads => 'itineraries.write',
+  path => '/api/travel-segments');
 grant insert (itinerary_id, mode, carrier, number, from_place, departs_on, departs_time, from_time_zone, to_place, arrives_on, arrives_time, to_time_zone, confirmation_number, is_confirmed, passenger_ids, group_ids, notes), update (mode, carrier, number, from_place, departs_on, departs_time, from_time_zone, to_place, arrives_on, arrives_time, to_time_zone, confirmation_number, is_confirmed, passenger_ids, group_ids, notes) on app.travel_segments to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.travel_segments to callboard_definer;
 
 comment on table app.travel_segments is 'Flights, trains, drives and ships, each end in its own time zone.';
 
@@ -79,21 +53,13 @@ end
 $$;
 comment on function app_private.tg_travel_segments__200_order() is 'PT422 travel_segments_departure_before_arrival.';
 
-drop trigger if exists _100_timestamps on app.travel_segments;
-create trigger _100_timestamps before update on app.travel_segments
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _200_order on app.travel_segments;
-create trigger _200_order before insert or update of departs_on, departs_time, from_time_zone, arrives_on, arrives_time, to_time_zone on app.travel_segments
+create or replace trigger _200_order before insert or update of departs_on, departs_time, from_time_zone, arrives_on, arrives_time, to_time_zone on app.travel_segments
   for each row when (app.is_time_zone(new.from_time_zone) and app.is_time_zone(new.to_time_zone))
   execute function app_private.tg_travel_segments__200_order();
-drop trigger if exists _300_parents on app.travel_segments;
-create trigger _300_parents before insert or update of itinerary_id on app.travel_segments
+create or replace trigger _300_parents before insert or update of itinerary_id on app.travel_segments
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'travel_segments_itinerary_exists');
-drop trigger if exists _400_listed on app.travel_segments;
-create trigger _400_listed before insert or update of passenger_ids, group_ids on app.travel_segments
+create or replace trigger _400_listed before insert or update of passenger_ids, group_ids on app.travel_segments
   for each row execute function app_private.tg__400_listed('passenger_ids', 'app.party_members', 'group_ids', 'app.party_groups');
-
-select app_private.log_changes('app.travel_segments', 'travel_segment');
 
 create table if not exists app.lodgings (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -119,50 +85,16 @@ create table if not exists app.lodgings (
   constraint lodgings_in_before_out check (check_in_on < check_out_on)
 );
 create index if not exists lodgings_itinerary_id_idx on app.lodgings (organization_id, itinerary_id, check_in_on, id) where deleted_at is null;
-create index if not exists lodgings_deletion_id_idx on app.lodgings (organization_id, deletion_id) where deletion_id is not null;
-alter table app.lodgings alter column name set statistics 0, alter column address set statistics 0, alter column confirmation_number set statistics 0, alter column group_ids set statistics 0, alter column notes set statistics 0;
 
-alter table app.lodgings enable row level security;
-alter table app.lodgings force row level security;
-
-drop policy if exists select_member on app.lodgings;
-create policy select_member on app.lodgings for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists insert_member on app.lodgings;
-create policy insert_member on app.lodgings for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists update_member on app.lodgings;
-create policy update_member on app.lodgings for update to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.lodgings;
-create policy delete_member on app.lodgings for delete to callboard_api
-  using (organization_id = (select app.org_if('itineraries.delete')));
-
--- Deleting and restoring are the definer's, within the current organization; and it publishes.
-drop policy if exists select_definer on app.lodgings;
-create policy select_definer on app.lodgings for select to callboard_definer using (true);
-drop policy if exists update_definer on app.lodgings;
-create policy update_definer on app.lodgings for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.lodgings to callboard_api, callboard_definer;
+select app_private.tenant_table('lodgings', noun => 'lodging', permission => 'itineraries', reads => 'itineraries.write', path => '/api/lodgings');
 grant insert (itinerary_id, name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes), update (name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes) on app.lodgings to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.lodgings to callboard_definer;
 
 comment on table app.lodgings is 'Where a party sleeps.';
 
-drop trigger if exists _100_timestamps on app.lodgings;
-create trigger _100_timestamps before update on app.lodgings
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _300_parents on app.lodgings;
-create trigger _300_parents before insert or update of itinerary_id on app.lodgings
+create or replace trigger _300_parents before insert or update of itinerary_id on app.lodgings
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'lodgings_itinerary_exists');
-drop trigger if exists _400_listed on app.lodgings;
-create trigger _400_listed before insert or update of group_ids on app.lodgings
+create or replace trigger _400_listed before insert or update of group_ids on app.lodgings
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
-
-select app_private.log_changes('app.lodgings', 'lodging');
 
 create table if not exists app.lodging_rooms (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -186,36 +118,10 @@ create table if not exists app.lodging_rooms (
     references app.lodgings (organization_id, id) on delete cascade
 );
 create index if not exists lodging_rooms_lodging_id_idx on app.lodging_rooms (organization_id, lodging_id, id) where deleted_at is null;
-create index if not exists lodging_rooms_deletion_id_idx on app.lodging_rooms (organization_id, deletion_id) where deletion_id is not null;
-alter table app.lodging_rooms alter column name set statistics 0, alter column occupant_ids set statistics 0, alter column confirmation_number set statistics 0, alter column notes set statistics 0;
 
-alter table app.lodging_rooms enable row level security;
-alter table app.lodging_rooms force row level security;
-
-drop policy if exists select_member on app.lodging_rooms;
-create policy select_member on app.lodging_rooms for select to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists insert_member on app.lodging_rooms;
-create policy insert_member on app.lodging_rooms for insert to callboard_api
-  with check (organization_id = (select app.org_if('itineraries.write')));
-drop policy if exists update_member on app.lodging_rooms;
-create policy update_member on app.lodging_rooms for update to callboard_api
-  using (organization_id = (select app.org_if('itineraries.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.lodging_rooms;
-create policy delete_member on app.lodging_rooms for delete to callboard_api
-  using (organization_id = (select app.org_if('itineraries.delete')));
-
--- Deleting and restoring are the definer's, within the current organization; and it publishes.
-drop policy if exists select_definer on app.lodging_rooms;
-create policy select_definer on app.lodging_rooms for select to callboard_definer using (true);
-drop policy if exists update_definer on app.lodging_rooms;
-create policy update_definer on app.lodging_rooms for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.lodging_rooms to callboard_api, callboard_definer;
+select app_private.tenant_table('lodging_rooms', noun => 'lodging_room', permission => 'itineraries', reads => 'itineraries.write',
+  path => '/api/lodging-rooms');
 grant insert (lodging_id, name, occupant_ids, confirmation_number, notes), update (name, occupant_ids, confirmation_number, notes) on app.lodging_rooms to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.lodging_rooms to callboard_definer;
 
 comment on table app.lodging_rooms is 'Rooms, and who sleeps in them. Whoever may see the lodging sees its rooms.';
 
@@ -231,17 +137,9 @@ $$;
 comment on function app_private.tg_lodging_rooms__250_itinerary() is 'Notes whose itinerary''s a room is.';
 alter function app_private.tg_lodging_rooms__250_itinerary() owner to callboard_definer;
 
-drop trigger if exists _100_timestamps on app.lodging_rooms;
-create trigger _100_timestamps before update on app.lodging_rooms
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _250_itinerary on app.lodging_rooms;
-create trigger _250_itinerary before insert on app.lodging_rooms
+create or replace trigger _250_itinerary before insert on app.lodging_rooms
   for each row execute function app_private.tg_lodging_rooms__250_itinerary();
-drop trigger if exists _300_parents on app.lodging_rooms;
-create trigger _300_parents before insert or update of lodging_id on app.lodging_rooms
+create or replace trigger _300_parents before insert or update of lodging_id on app.lodging_rooms
   for each row execute function app_private.tg__300_parents('lodging_id', 'app.lodgings', 'id', 'lodging_rooms_lodging_exists');
-drop trigger if exists _400_listed on app.lodging_rooms;
-create trigger _400_listed before insert or update of occupant_ids on app.lodging_rooms
+create or replace trigger _400_listed before insert or update of occupant_ids on app.lodging_rooms
   for each row execute function app_private.tg__400_listed('occupant_ids', 'app.party_members');
-
-select app_private.log_changes('app.lodging_rooms', 'lodging_room');

@@ -21,39 +21,10 @@ create table if not exists app.custom_roles (
 );
 create unique index if not exists custom_role_name_taken on app.custom_roles (organization_id, lower(name)) where deleted_at is null;
 alter index app.custom_role_name_taken alter column 2 set statistics 0;
-create index if not exists custom_roles_deletion_id_idx on app.custom_roles (organization_id, deletion_id) where deletion_id is not null;
-alter table app.custom_roles alter column name set statistics 0, alter column description set statistics 0,
-  alter column permissions set statistics 0;
 
-alter table app.custom_roles enable row level security;
-alter table app.custom_roles force row level security;
-
-drop policy if exists select_member on app.custom_roles;
-create policy select_member on app.custom_roles for select to callboard_api
-  using (organization_id = (select app.org_if('members.read')));
-
--- Without grants, because all writing is the definer's: a policy cannot say that nobody gives what
--- they do not hold. They say which permission it needs.
-drop policy if exists insert_member on app.custom_roles;
-create policy insert_member on app.custom_roles for insert to callboard_api
-  with check (organization_id = (select app.org_if('members.manage')));
-drop policy if exists update_member on app.custom_roles;
-create policy update_member on app.custom_roles for update to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-drop policy if exists delete_member on app.custom_roles;
-create policy delete_member on app.custom_roles for delete to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-
-drop policy if exists select_definer on app.custom_roles;
-create policy select_definer on app.custom_roles for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.custom_roles;
-create policy insert_definer on app.custom_roles for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.custom_roles;
-create policy update_definer on app.custom_roles for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.custom_roles to callboard_api, callboard_definer;
+-- Without grants, because functions of the definer write: a policy cannot say that nobody gives what they do not hold.
+select app_private.tenant_table('custom_roles', noun => 'role', reads => 'members.read', writes => 'members.manage', deletes => 'members.manage',
+  definer => 'insert, update');
 grant insert (id, name, description, permissions), update (name, description, permissions, deleted_at, deleted_by, deletion_id)
   on app.custom_roles to callboard_definer;
 
@@ -77,14 +48,8 @@ end
 $$;
 comment on function app_private.tg_custom_roles__200_permissions() is 'Keeps the permissions of a role sorted, each once. PT422 permission_unknown.';
 
-drop trigger if exists _100_timestamps on app.custom_roles;
-create trigger _100_timestamps before update on app.custom_roles
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _200_permissions on app.custom_roles;
-create trigger _200_permissions before insert or update of permissions on app.custom_roles
+create or replace trigger _200_permissions before insert or update of permissions on app.custom_roles
   for each row execute function app_private.tg_custom_roles__200_permissions();
-
-select app_private.log_changes('app.custom_roles', 'role');
 
 -- Who has which of them. A row here is removed and not marked: what a role or a member had when
 -- they were deleted comes back with them, because nobody has touched it.
@@ -100,28 +65,8 @@ create table if not exists app.member_roles (
 );
 create index if not exists member_roles_role_id_idx on app.member_roles (organization_id, role_id);
 
-alter table app.member_roles enable row level security;
-alter table app.member_roles force row level security;
-
-drop policy if exists select_member on app.member_roles;
-create policy select_member on app.member_roles for select to callboard_api
-  using (organization_id = (select app.org_if('members.read')));
-drop policy if exists insert_member on app.member_roles;
-create policy insert_member on app.member_roles for insert to callboard_api
-  with check (organization_id = (select app.org_if('members.manage')));
-drop policy if exists delete_member on app.member_roles;
-create policy delete_member on app.member_roles for delete to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-
-drop policy if exists select_definer on app.member_roles;
-create policy select_definer on app.member_roles for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.member_roles;
-create policy insert_definer on app.member_roles for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists delete_definer on app.member_roles;
-create policy delete_definer on app.member_roles for delete to callboard_definer
-  using (organization_id = (select app.current_org()));
-
+select app_private.tenant_policies('app.member_roles', reads => 'members.read', inserts => 'members.manage', deletes => 'members.manage',
+  definer => 'insert, delete');
 grant select on app.member_roles to callboard_api, callboard_definer;
 grant insert (user_id, role_id), delete on app.member_roles to callboard_definer;
 

@@ -24,46 +24,15 @@ create table if not exists app.invitations (
 create unique index if not exists invitations_token_hash_idx on app.invitations (token_hash);
 create unique index if not exists invitation_pending on app.invitations (organization_id, email)
   where accepted_at is null and deleted_at is null;
-create index if not exists invitations_deletion_id_idx on app.invitations (organization_id, deletion_id) where deletion_id is not null;
-alter table app.invitations alter column email set statistics 0;
 
-alter table app.invitations enable row level security;
-alter table app.invitations force row level security;
-
-drop policy if exists select_member on app.invitations;
-create policy select_member on app.invitations for select to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-
--- Without grants: the definer writes, and they say which permission it needs.
-drop policy if exists insert_member on app.invitations;
-create policy insert_member on app.invitations for insert to callboard_api
-  with check (organization_id = (select app.org_if('members.manage')));
-drop policy if exists update_member on app.invitations;
-create policy update_member on app.invitations for update to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-drop policy if exists delete_member on app.invitations;
-create policy delete_member on app.invitations for delete to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-
--- Accepting happens before one belongs, so the definer looks in all organizations, and writes in one.
-drop policy if exists select_definer on app.invitations;
-create policy select_definer on app.invitations for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.invitations;
-create policy insert_definer on app.invitations for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.invitations;
-create policy update_definer on app.invitations for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
+-- Without grants: functions of the definer write. Accepting happens before one belongs, so they look in all organizations.
+select app_private.tenant_policies('app.invitations', reads => 'members.manage', inserts => 'members.manage', updates => 'members.manage',
+  deletes => 'members.manage', definer => 'insert, update', known => '{role}');
 grant select (organization_id, id, email, role, invited_by, expires_at, accepted_at, accepted_by, created_at, updated_at, version, deleted_at, deleted_by, deletion_id)
   on app.invitations to callboard_api;
 grant select, insert, update on app.invitations to callboard_definer;
 
 comment on table app.invitations is 'Invitations to join an organization; deleted_at marks revoked ones.';
-
-drop trigger if exists _100_timestamps on app.invitations;
-create trigger _100_timestamps before update on app.invitations
-  for each row execute function app_private.tg__100_timestamps();
 
 select app_private.log_changes('app.invitations', 'invitation',
   '{"delete": "revoke", "accepted_at": "accept", "expires_at": "resend"}');

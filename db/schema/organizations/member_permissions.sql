@@ -15,47 +15,15 @@ create table if not exists app.member_permissions (
   constraint member_permissions_member_exists foreign key (organization_id, user_id) references app.memberships (organization_id, user_id) on delete cascade,
   constraint member_permissions_expires_later check (expires_at > updated_at)
 );
-alter table app.member_permissions alter column permission set statistics 0, alter column effect set statistics 0;
 
-alter table app.member_permissions enable row level security;
-alter table app.member_permissions force row level security;
-
-drop policy if exists select_member on app.member_permissions;
-create policy select_member on app.member_permissions for select to callboard_api
-  using (organization_id = (select app.org_if('members.read')));
--- Without grants, because all writing is the definer's: a policy cannot say that nobody gives what
--- they do not hold. They say which permission it needs.
-drop policy if exists insert_member on app.member_permissions;
-create policy insert_member on app.member_permissions for insert to callboard_api
-  with check (organization_id = (select app.org_if('members.manage')));
-drop policy if exists update_member on app.member_permissions;
-create policy update_member on app.member_permissions for update to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-drop policy if exists delete_member on app.member_permissions;
-create policy delete_member on app.member_permissions for delete to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-
-drop policy if exists select_definer on app.member_permissions;
-create policy select_definer on app.member_permissions for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.member_permissions;
-create policy insert_definer on app.member_permissions for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.member_permissions;
-create policy update_definer on app.member_permissions for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-drop policy if exists delete_definer on app.member_permissions;
-create policy delete_definer on app.member_permissions for delete to callboard_definer
-  using (organization_id = (select app.current_org()));
-
+-- Without grants, because functions of the definer write: a policy cannot say that nobody gives what they do not hold.
+select app_private.tenant_policies('app.member_permissions', reads => 'members.read', inserts => 'members.manage', updates => 'members.manage',
+  deletes => 'members.manage', definer => 'insert, update, delete');
 grant select on app.member_permissions to callboard_api, callboard_definer;
 grant insert (user_id, permission, effect, expires_at), update (effect, expires_at, granted_by), delete on app.member_permissions to callboard_definer;
 
 comment on table app.member_permissions is 'Permissions that a member is granted or denied beside their roles.';
 comment on column app.member_permissions.effect is 'grant adds to what the roles hold, deny takes from it and from grants.';
-
-drop trigger if exists _100_timestamps on app.member_permissions;
-create trigger _100_timestamps before update on app.member_permissions
-  for each row execute function app_private.tg__100_timestamps();
 
 select app_private.log_changes('app.member_permissions', 'member',
   '{"create": "set_permission", "update": "set_permission", "delete": "clear_permission"}', 'user_id');

@@ -15,36 +15,10 @@ create table if not exists app.memberships (
   primary key (organization_id, user_id)
 );
 create index if not exists memberships_user_id_idx on app.memberships (user_id) where deleted_at is null;
-create index if not exists memberships_deletion_id_idx on app.memberships (organization_id, deletion_id) where deletion_id is not null;
 
-alter table app.memberships enable row level security;
-alter table app.memberships force row level security;
-
-drop policy if exists select_member on app.memberships;
-create policy select_member on app.memberships for select to callboard_api, callboard_exporter
-  using (organization_id = (select app.org_if('members.read')));
-
--- Without grants, because all writing is the definer's: a policy cannot say that nobody gives what
--- they do not hold. They say which permission it needs.
-drop policy if exists insert_member on app.memberships;
-create policy insert_member on app.memberships for insert to callboard_api
-  with check (organization_id = (select app.org_if('members.manage')));
-drop policy if exists update_member on app.memberships;
-create policy update_member on app.memberships for update to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-drop policy if exists delete_member on app.memberships;
-create policy delete_member on app.memberships for delete to callboard_api
-  using (organization_id = (select app.org_if('members.manage')));
-
-drop policy if exists select_definer on app.memberships;
-create policy select_definer on app.memberships for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.memberships;
-create policy insert_definer on app.memberships for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.memberships;
-create policy update_definer on app.memberships for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
+-- Without grants, because functions of the definer write: a policy cannot say that nobody gives what they do not hold.
+select app_private.tenant_policies('app.memberships', reads => 'members.read', inserts => 'members.manage', updates => 'members.manage',
+  deletes => 'members.manage', definer => 'insert, update', is_exported => true, known => '{role}');
 grant select on app.memberships to callboard_api, callboard_definer;
 -- Who did something is exported with its event.
 grant select (organization_id, user_id, deleted_at) on app.memberships to callboard_exporter;
@@ -58,10 +32,6 @@ create policy select_colleague on app.users for select to callboard_api, callboa
     where m.organization_id = (select app.org_if('members.read')) and m.deleted_at is null)));
 
 comment on table app.memberships is 'Who belongs to which organization and in which role; deleted_at marks those who left.';
-
-drop trigger if exists _100_timestamps on app.memberships;
-create trigger _100_timestamps before update on app.memberships
-  for each row execute function app_private.tg__100_timestamps();
 
 select app_private.log_changes('app.memberships', 'member',
   '{"create": "add", "restore": "add", "delete": "remove", "role": "change_role"}', 'user_id');
@@ -86,7 +56,6 @@ $$;
 comment on function app_private.tg_memberships__300_last_owner() is 'PT409 last_owner when a change would leave a living organization without an owner.';
 alter function app_private.tg_memberships__300_last_owner() owner to callboard_definer;
 
-drop trigger if exists _300_last_owner on app.memberships;
-create trigger _300_last_owner after update on app.memberships
+create or replace trigger _300_last_owner after update on app.memberships
   for each row when (old.role = 'owner' and old.deleted_at is null and (new.role is distinct from 'owner' or new.deleted_at is not null))
   execute function app_private.tg_memberships__300_last_owner();

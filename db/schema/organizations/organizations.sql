@@ -17,39 +17,25 @@ create table if not exists app.organizations (
 
 -- EXPLAIN estimates from what ANALYZE saw in all organizations, whoever asks: of what only one
 -- of them should know, nothing is kept. The other tables do the same.
-alter table app.organizations alter column name set statistics 0, alter column slug set statistics 0;
+select app_private.hide_statistics('app.organizations');
 
-alter table app.organizations enable row level security;
-alter table app.organizations force row level security;
-
-drop policy if exists select_member on app.organizations;
-create policy select_member on app.organizations for select to callboard_api
-  using (id = (select app.org_if('organization.read')));
-
-drop policy if exists update_member on app.organizations;
-create policy update_member on app.organizations for update to callboard_api
-  using (id = (select app.org_if('organization.update')));
-
+select app_private.force_rls('app.organizations');
+select app_private.member_policy('app.organizations', 'select', 'organization.read', organization_column => 'id');
+select app_private.member_policy('app.organizations', 'update', 'organization.update', organization_column => 'id');
 -- Without a grant, because deleting is marking: app.delete_organization.
-drop policy if exists delete_member on app.organizations;
-create policy delete_member on app.organizations for delete to callboard_api
-  using (id = (select app.org_if('organization.delete')));
-
+select app_private.member_policy('app.organizations', 'delete', 'organization.delete', organization_column => 'id');
 -- app.enter and sign-in ask for organizations before there is a context.
-drop policy if exists select_definer on app.organizations;
-create policy select_definer on app.organizations for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.organizations;
-create policy insert_definer on app.organizations for insert to callboard_definer with check (true);
-drop policy if exists update_definer on app.organizations;
-create policy update_definer on app.organizations for update to callboard_definer
-  using (id = (select app.current_org()));
+select app_private.set_policy('app.organizations', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app.organizations', 'insert_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app.organizations', 'update_definer', 'callboard_definer', 'id = (select app.current_org())');
+select app_private.set_policy('app.organizations', 'purge_definer', 'callboard_definer',
+  $$(id = (select app.current_org())) and (deleted_at < (now() - '1 day'::interval))$$, 'delete');
 -- Figures are computed of all organizations at once: see rollups.sql.
-drop policy if exists select_rollup on app.organizations;
-create policy select_rollup on app.organizations for select to callboard_rollup using (true);
+select app_private.set_policy('app.organizations', 'select_rollup', 'callboard_rollup', 'true');
 
 grant select on app.organizations to callboard_api, callboard_definer, callboard_rollup;
 grant update (name, currency, time_zone) on app.organizations to callboard_api;
-grant insert (id, name, currency, time_zone), update (deleted_at, deleted_by, deletion_id) on app.organizations to callboard_definer;
+grant insert (id, name, currency, time_zone), update (deleted_at, deleted_by, deletion_id), delete on app.organizations to callboard_definer;
 
 comment on table app.organizations is 'Companies that put on shows; each is a tenant.';
 comment on column app.organizations.slug is 'Derived from the name by the database; app_private.slugs keeps it unique, and the earlier ones.';
@@ -64,11 +50,7 @@ create table if not exists app_private.slugs (
   created_at timestamptz not null default now()
 );
 create index if not exists slugs_organization_id_idx on app_private.slugs (organization_id);
-alter table app_private.slugs enable row level security;
-alter table app_private.slugs force row level security;
-drop policy if exists all_definer on app_private.slugs;
-create policy all_definer on app_private.slugs for all to callboard_definer using (true);
-grant select, insert on app_private.slugs to callboard_definer;
+select app_private.definer_table('app_private.slugs', 'select, insert');
 comment on table app_private.slugs is 'Every slug ever given and the organization it leads to.';
 
 create or replace function app_private.slug_base(name text) returns text
@@ -113,12 +95,9 @@ alter function app_private.tg_organizations__200_slug() owner to callboard_defin
 
 select app_private.log_changes('app.organizations', 'organization');
 
-drop trigger if exists _100_timestamps on app.organizations;
-create trigger _100_timestamps before update on app.organizations
+create or replace trigger _100_timestamps before update on app.organizations
   for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _200_slug_insert on app.organizations;
-create trigger _200_slug_insert before insert on app.organizations
+create or replace trigger _200_slug_insert before insert on app.organizations
   for each row execute function app_private.tg_organizations__200_slug();
-drop trigger if exists _200_slug_rename on app.organizations;
-create trigger _200_slug_rename before update on app.organizations
+create or replace trigger _200_slug_rename before update on app.organizations
   for each row when (new.name is distinct from old.name) execute function app_private.tg_organizations__200_slug();

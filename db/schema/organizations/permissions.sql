@@ -19,21 +19,8 @@ comment on table app.permissions is 'Reference: everything that can be permitted
 comment on table app.roles is 'Reference: the built-in roles. An organization''s own are in app.custom_roles.';
 comment on table app.role_permissions is 'Reference: the permissions that a built-in role holds.';
 
-do $$
-declare
-  reference regclass;
-begin
-  foreach reference in array array['app.permissions', 'app.roles', 'app.role_permissions']::regclass[] loop
-    execute format('alter table %s enable row level security', reference);
-    execute format('alter table %s force row level security', reference);
-    execute format('drop policy if exists select_all on %s', reference);
-    execute format('create policy select_all on %s for select to callboard_api, callboard_definer using (true)', reference);
-    execute format('drop policy if exists all_owner on %s', reference);
-    execute format('create policy all_owner on %s for all to callboard_owner using (true)', reference);
-    execute format('grant select on %s to callboard_api, callboard_definer', reference);
-  end loop;
-end
-$$;
+select app_private.reference_table(reference)
+from unnest(array['app.permissions', 'app.roles', 'app.role_permissions']::regclass[]) reference;
 
 insert into app.permissions (name, description) values
   ('shows.read',          'See shows and venues'),

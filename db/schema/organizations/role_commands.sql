@@ -167,4 +167,3 @@ comment on function app.restore_role(uuid) is
   'Brings back a deleted role for those who had it. PT403 permission_denied, permission_not_held, PT404, PT409 custom_role_name_taken.';
 alter function app.restore_role(uuid) owner to callboard_definer;
 grant execute on function app.restore_role(uuid) to callboard_api;
-

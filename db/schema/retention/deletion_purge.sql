@@ -3,24 +3,7 @@
 -- What stays of it is its event log with its seals and its retention, and its slugs, which must never
 -- lead to another one.
 --
--- The purge works in the context of one organization at a time, so the policies hold it there. Like
--- deletions.sql it takes every table that has `deletion_id`; this is the last file, so that what the
--- tables before it need for that is given to all of them.
-
-do $$
-declare
-  t record;
-begin
-  for t in select d.marked, d.organization_column from app_private.deletion_tables d loop
-    execute format('drop policy if exists purge_definer on %s', t.marked);
-    -- No retention is shorter than a day.
-    execute format(
-      'create policy purge_definer on %s for delete to callboard_definer
-       using (%I = (select app.current_org()) and deleted_at < now() - interval ''1 day'')', t.marked, t.organization_column);
-    execute format('grant delete on %s to callboard_definer', t.marked);
-  end loop;
-end
-$$;
+-- The purge works in the context of one organization at a time, and its policies (purge_definer: see tables.sql) hold it there.
 
 create or replace function app_private.due_deletions(behind jsonb, at_most integer)
 returns table (organization_id uuid, deletion_id uuid, deleted_at timestamptz, marked regclass[])

@@ -4,27 +4,9 @@ create table if not exists app.deletion_retentions (
   organization_id uuid primary key default app.current_org() references app.organizations (id) on delete cascade,
   deleted_days integer not null constraint deletion_retentions_days_range check (deleted_days between 1 and 3650)
 );
-alter table app.deletion_retentions alter column deleted_days set statistics 0;
-alter table app.deletion_retentions enable row level security;
-alter table app.deletion_retentions force row level security;
-drop policy if exists select_member on app.deletion_retentions;
-create policy select_member on app.deletion_retentions for select to callboard_api
-  using (organization_id = (select app.org_if('audit.read')));
--- Without grants: app.set_retention writes, and they say which permission it needs.
-drop policy if exists insert_member on app.deletion_retentions;
-create policy insert_member on app.deletion_retentions for insert to callboard_api
-  with check (organization_id = (select app.org_if('retention.manage')));
-drop policy if exists update_member on app.deletion_retentions;
-create policy update_member on app.deletion_retentions for update to callboard_api
-  using (organization_id = (select app.org_if('retention.manage')));
-drop policy if exists select_definer on app.deletion_retentions;
-create policy select_definer on app.deletion_retentions for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.deletion_retentions;
-create policy insert_definer on app.deletion_retentions for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.deletion_retentions;
-create policy update_definer on app.deletion_retentions for update to callboard_definer
-  using (organization_id = (select app.current_org()));
+-- Without grants: app.set_retention writes, and asks for the permission.
+select app_private.tenant_policies('app.deletion_retentions', reads => 'audit.read', inserts => 'retention.manage', updates => 'retention.manage',
+  definer => 'insert, update');
 grant select on app.deletion_retentions to callboard_api, callboard_definer;
 grant insert (deleted_days), update (deleted_days) on app.deletion_retentions to callboard_definer;
 comment on table app.deletion_retentions is 'For how many days an organization''s deleted rows are kept, where that is not 30.';

@@ -13,28 +13,10 @@ create table if not exists app.legal_holds (
   released_at timestamptz,
   primary key (organization_id, id)
 );
-alter table app.legal_holds alter column reason set statistics 0;
 
-alter table app.legal_holds enable row level security;
-alter table app.legal_holds force row level security;
-drop policy if exists select_member on app.legal_holds;
-create policy select_member on app.legal_holds for select to callboard_api
-  using (organization_id = (select app.org_if('audit.read')));
--- Without grants: app.place_legal_hold and app.release_legal_hold write, and these say which permission they need.
-drop policy if exists insert_member on app.legal_holds;
-create policy insert_member on app.legal_holds for insert to callboard_api
-  with check (organization_id = (select app.org_if('retention.manage')));
-drop policy if exists update_member on app.legal_holds;
-create policy update_member on app.legal_holds for update to callboard_api
-  using (organization_id = (select app.org_if('retention.manage')));
-drop policy if exists select_definer on app.legal_holds;
-create policy select_definer on app.legal_holds for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.legal_holds;
-create policy insert_definer on app.legal_holds for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.legal_holds;
-create policy update_definer on app.legal_holds for update to callboard_definer
-  using (organization_id = (select app.current_org()));
+-- Without grants: app.place_legal_hold and app.release_legal_hold write, and ask for the permission.
+select app_private.tenant_policies('app.legal_holds', reads => 'audit.read', inserts => 'retention.manage', updates => 'retention.manage',
+  definer => 'insert, update');
 grant select on app.legal_holds to callboard_api, callboard_definer;
 grant insert (reason), update (released_at, released_by) on app.legal_holds to callboard_definer;
 comment on table app.legal_holds is 'Why nothing of an organization may be deleted for good, and until when that was so.';

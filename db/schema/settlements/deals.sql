@@ -29,37 +29,9 @@ create table if not exists app.deals (
 );
 create unique index if not exists deals_one_per_show on app.deals (organization_id, show_id) where deleted_at is null;
 create index if not exists deals_organization_id_show_id_idx on app.deals (organization_id, show_id, created_at, id) where deleted_at is null;
-create index if not exists deals_deletion_id_idx on app.deals (organization_id, deletion_id) where deletion_id is not null;
-alter table app.deals alter column kind set statistics 0, alter column guarantee_minor set statistics 0, alter column percentage_bp set statistics 0,
-  alter column base set statistics 0, alter column tax_bp set statistics 0, alter column promoter_profit_bp set statistics 0;
 
-alter table app.deals enable row level security;
-alter table app.deals force row level security;
-
-drop policy if exists select_member on app.deals;
-create policy select_member on app.deals for select to callboard_api
-  using (organization_id = (select app.org_if('finance.read')));
-drop policy if exists insert_member on app.deals;
-create policy insert_member on app.deals for insert to callboard_api
-  with check (organization_id = (select app.org_if('finance.write')));
-drop policy if exists update_member on app.deals;
-create policy update_member on app.deals for update to callboard_api
-  using (organization_id = (select app.org_if('finance.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.deals;
-create policy delete_member on app.deals for delete to callboard_api
-  using (organization_id = (select app.org_if('finance.delete')));
-
--- Deleting and restoring are the definer's, within the current organization.
-drop policy if exists select_definer on app.deals;
-create policy select_definer on app.deals for select to callboard_definer using (true);
-drop policy if exists update_definer on app.deals;
-create policy update_definer on app.deals for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.deals to callboard_api, callboard_definer;
+select app_private.tenant_table('deals', noun => 'deal', permission => 'finance');
 grant insert (show_id, kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost), update (kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost) on app.deals to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.deals to callboard_definer;
 
 comment on table app.deals is 'What the artist of a show is paid: at most one that is not deleted for each show.';
 comment on column app.deals.kind is 'flat: the guarantee; door: the percentage; plus: both; versus: the larger of both.';
@@ -68,13 +40,7 @@ comment on column app.deals.tax_bp is 'The rate of the tax that the prices of th
 comment on column app.deals.promoter_profit_bp is 'The promoter''s profit before the percentage begins, as a share of the costs.';
 comment on column app.deals.guarantee_is_cost is 'Of plus: whether the settlement counts the guarantee among the fixed costs, so that the percentage begins when it has been earned back.';
 
-select app_private.log_changes('app.deals', 'deal');
-
-drop trigger if exists _100_timestamps on app.deals;
-create trigger _100_timestamps before update on app.deals
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _200_unsettled on app.deals;
-create trigger _200_unsettled before insert or update of kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost on app.deals
+create or replace trigger _200_unsettled before insert or update of kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost on app.deals
   for each row execute function app_private.tg__200_unsettled();
 
 create or replace view app.deal_list with (security_invoker = true) as

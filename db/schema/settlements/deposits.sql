@@ -18,46 +18,13 @@ create table if not exists app.deposits (
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
 );
 create index if not exists deposits_organization_id_show_id_idx on app.deposits (organization_id, show_id, paid_on, id) where deleted_at is null;
-create index if not exists deposits_deletion_id_idx on app.deposits (organization_id, deletion_id) where deletion_id is not null;
-alter table app.deposits alter column amount_minor set statistics 0, alter column note set statistics 0;
 
-alter table app.deposits enable row level security;
-alter table app.deposits force row level security;
-
-drop policy if exists select_member on app.deposits;
-create policy select_member on app.deposits for select to callboard_api
-  using (organization_id = (select app.org_if('finance.read')));
-drop policy if exists insert_member on app.deposits;
-create policy insert_member on app.deposits for insert to callboard_api
-  with check (organization_id = (select app.org_if('finance.write')));
-drop policy if exists update_member on app.deposits;
-create policy update_member on app.deposits for update to callboard_api
-  using (organization_id = (select app.org_if('finance.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.deposits;
-create policy delete_member on app.deposits for delete to callboard_api
-  using (organization_id = (select app.org_if('finance.delete')));
-
--- Deleting and restoring are the definer's, within the current organization.
-drop policy if exists select_definer on app.deposits;
-create policy select_definer on app.deposits for select to callboard_definer using (true);
-drop policy if exists update_definer on app.deposits;
-create policy update_definer on app.deposits for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.deposits to callboard_api, callboard_definer;
+select app_private.tenant_table('deposits', noun => 'deposit', permission => 'finance');
 grant insert (show_id, paid_on, amount_minor, note), update (paid_on, amount_minor, note) on app.deposits to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.deposits to callboard_definer;
 
 comment on table app.deposits is 'What artists have been paid ahead of the settlement of a show.';
 
-select app_private.log_changes('app.deposits', 'deposit');
-
-drop trigger if exists _100_timestamps on app.deposits;
-create trigger _100_timestamps before update on app.deposits
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _200_unsettled on app.deposits;
-create trigger _200_unsettled before insert or update of paid_on, amount_minor, note on app.deposits
+create or replace trigger _200_unsettled before insert or update of paid_on, amount_minor, note on app.deposits
   for each row execute function app_private.tg__200_unsettled();
 
 create or replace view app.deposit_list with (security_invoker = true) as

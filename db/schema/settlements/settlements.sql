@@ -31,33 +31,10 @@ create table if not exists app.settlements (
 create unique index if not exists settlements_one_final on app.settlements (organization_id, show_id)
   where status = 'final' and reopened_at is null and deleted_at is null;
 create index if not exists settlements_organization_id_show_id_idx on app.settlements (organization_id, show_id, created_at, id) where deleted_at is null;
-create index if not exists settlements_deletion_id_idx on app.settlements (organization_id, deletion_id) where deletion_id is not null;
-alter table app.settlements alter column number set statistics 0, alter column reason set statistics 0, alter column inputs set statistics 0,
-  alter column result set statistics 0, alter column reopen_reason set statistics 0;
 
-alter table app.settlements enable row level security;
-alter table app.settlements force row level security;
-
-drop policy if exists select_member on app.settlements;
-create policy select_member on app.settlements for select to callboard_api
-  using (organization_id = (select app.org_if('finance.read')));
--- Without grants, because the commands below do it; they ask for these permissions.
-drop policy if exists insert_member on app.settlements;
-create policy insert_member on app.settlements for insert to callboard_api
-  with check (organization_id = (select app.org_if('finance.write')));
-drop policy if exists update_member on app.settlements;
-create policy update_member on app.settlements for update to callboard_api
-  using (organization_id = (select app.org_if('finance.close')));
-
-drop policy if exists select_definer on app.settlements;
-create policy select_definer on app.settlements for select to callboard_definer using (true);
-drop policy if exists insert_definer on app.settlements;
-create policy insert_definer on app.settlements for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.settlements;
-create policy update_definer on app.settlements for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
+-- Without grants: the commands below write, and ask for these permissions.
+select app_private.tenant_policies('app.settlements', reads => 'finance.read', inserts => 'finance.write', updates => 'finance.close',
+  definer => 'insert, update');
 grant select on app.settlements to callboard_api, callboard_definer;
 grant insert (show_id, number, reason, inputs, result) on app.settlements to callboard_definer;
 grant update (status, finalized_at, finalized_by, reopened_at, reopened_by, reopen_reason, deleted_at, deleted_by, deletion_id)
@@ -69,10 +46,6 @@ comment on column app.settlements.result is 'What app.settle made of the inputs.
 comment on column app.settlements.reason is 'Why there is another revision.';
 
 select app_private.log_changes('app.settlements', 'settlement', '{"finalized_at": "finalize", "reopened_at": "reopen"}');
-
-drop trigger if exists _100_timestamps on app.settlements;
-create trigger _100_timestamps before update on app.settlements
-  for each row execute function app_private.tg__100_timestamps();
 
 create or replace function app_private.tg_settlements__200_unchanged() returns trigger
 language plpgsql
@@ -92,8 +65,7 @@ $$;
 comment on function app_private.tg_settlements__200_unchanged() is
   'PT409 settlement_final, whoever asks: a revision is finalized once and reopened once, and nothing else of it ever changes.';
 
-drop trigger if exists _200_unchanged on app.settlements;
-create trigger _200_unchanged before update on app.settlements
+create or replace trigger _200_unchanged before update on app.settlements
   for each row execute function app_private.tg_settlements__200_unchanged();
 
 -- A show that has a deal is settled by a final settlement, and not by a word.
@@ -114,6 +86,5 @@ $$;
 comment on function app_private.tg_shows__400_settlement() is 'PT409 settlement_not_final for a show with a deal that is to be settled without a final settlement.';
 alter function app_private.tg_shows__400_settlement() owner to callboard_definer;
 
-drop trigger if exists _400_settlement on app.shows;
-create trigger _400_settlement before update on app.shows
+create or replace trigger _400_settlement before update on app.shows
   for each row when (new.status = 'settled' and old.status <> 'settled') execute function app_private.tg_shows__400_settlement();

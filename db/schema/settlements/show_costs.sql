@@ -19,48 +19,15 @@ create table if not exists app.show_costs (
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
 );
 create index if not exists show_costs_organization_id_show_id_idx on app.show_costs (organization_id, show_id, created_at, id) where deleted_at is null;
-create index if not exists show_costs_deletion_id_idx on app.show_costs (organization_id, deletion_id) where deletion_id is not null;
-alter table app.show_costs alter column name set statistics 0, alter column kind set statistics 0, alter column amount_minor set statistics 0;
 
-alter table app.show_costs enable row level security;
-alter table app.show_costs force row level security;
-
-drop policy if exists select_member on app.show_costs;
-create policy select_member on app.show_costs for select to callboard_api
-  using (organization_id = (select app.org_if('finance.read')));
-drop policy if exists insert_member on app.show_costs;
-create policy insert_member on app.show_costs for insert to callboard_api
-  with check (organization_id = (select app.org_if('finance.write')));
-drop policy if exists update_member on app.show_costs;
-create policy update_member on app.show_costs for update to callboard_api
-  using (organization_id = (select app.org_if('finance.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.show_costs;
-create policy delete_member on app.show_costs for delete to callboard_api
-  using (organization_id = (select app.org_if('finance.delete')));
-
--- Deleting and restoring are the definer's, within the current organization.
-drop policy if exists select_definer on app.show_costs;
-create policy select_definer on app.show_costs for select to callboard_definer using (true);
-drop policy if exists update_definer on app.show_costs;
-create policy update_definer on app.show_costs for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.show_costs to callboard_api, callboard_definer;
+select app_private.tenant_table('show_costs', noun => 'show_cost', permission => 'finance');
 grant insert (show_id, name, kind, amount_minor, is_estimate), update (name, kind, amount_minor, is_estimate) on app.show_costs to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.show_costs to callboard_definer;
 
 comment on table app.show_costs is 'What the promoter pays for a show.';
 comment on column app.show_costs.kind is 'fixed: the amount, once; per_ticket: the amount for each ticket sold.';
 comment on column app.show_costs.is_estimate is 'Whether the invoice is still to come: a settlement with an estimate cannot be final.';
 
-select app_private.log_changes('app.show_costs', 'show_cost');
-
-drop trigger if exists _100_timestamps on app.show_costs;
-create trigger _100_timestamps before update on app.show_costs
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _200_unsettled on app.show_costs;
-create trigger _200_unsettled before insert or update of name, kind, amount_minor, is_estimate on app.show_costs
+create or replace trigger _200_unsettled before insert or update of name, kind, amount_minor, is_estimate on app.show_costs
   for each row execute function app_private.tg__200_unsettled();
 
 create or replace view app.show_cost_list with (security_invoker = true) as

@@ -23,49 +23,15 @@ create table if not exists app.ticket_tiers (
   constraint ticket_tiers_within_allotment check (sold::bigint + comps <= allotment)
 );
 create index if not exists ticket_tiers_organization_id_show_id_idx on app.ticket_tiers (organization_id, show_id, created_at, id) where deleted_at is null;
-create index if not exists ticket_tiers_deletion_id_idx on app.ticket_tiers (organization_id, deletion_id) where deletion_id is not null;
-alter table app.ticket_tiers alter column name set statistics 0, alter column price_minor set statistics 0, alter column facility_fee_minor set statistics 0,
-  alter column allotment set statistics 0, alter column sold set statistics 0, alter column comps set statistics 0;
 
-alter table app.ticket_tiers enable row level security;
-alter table app.ticket_tiers force row level security;
-
-drop policy if exists select_member on app.ticket_tiers;
-create policy select_member on app.ticket_tiers for select to callboard_api
-  using (organization_id = (select app.org_if('finance.read')));
-drop policy if exists insert_member on app.ticket_tiers;
-create policy insert_member on app.ticket_tiers for insert to callboard_api
-  with check (organization_id = (select app.org_if('finance.write')));
-drop policy if exists update_member on app.ticket_tiers;
-create policy update_member on app.ticket_tiers for update to callboard_api
-  using (organization_id = (select app.org_if('finance.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.ticket_tiers;
-create policy delete_member on app.ticket_tiers for delete to callboard_api
-  using (organization_id = (select app.org_if('finance.delete')));
-
--- Deleting and restoring are the definer's, within the current organization.
-drop policy if exists select_definer on app.ticket_tiers;
-create policy select_definer on app.ticket_tiers for select to callboard_definer using (true);
-drop policy if exists update_definer on app.ticket_tiers;
-create policy update_definer on app.ticket_tiers for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.ticket_tiers to callboard_api, callboard_definer;
+select app_private.tenant_table('ticket_tiers', noun => 'ticket_tier', permission => 'finance');
 grant insert (show_id, name, price_minor, facility_fee_minor, allotment, sold, comps), update (name, price_minor, facility_fee_minor, allotment, sold, comps) on app.ticket_tiers to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.ticket_tiers to callboard_definer;
 
 comment on table app.ticket_tiers is 'The kinds of tickets of a show, with how many were sold.';
 comment on column app.ticket_tiers.facility_fee_minor is 'What the venue keeps of the price of each ticket sold, before anybody shares.';
 comment on column app.ticket_tiers.comps is 'Tickets that were given away: they take a place, and bring and cost nothing.';
 
-select app_private.log_changes('app.ticket_tiers', 'ticket_tier');
-
-drop trigger if exists _100_timestamps on app.ticket_tiers;
-create trigger _100_timestamps before update on app.ticket_tiers
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _200_unsettled on app.ticket_tiers;
-create trigger _200_unsettled before insert or update of name, price_minor, facility_fee_minor, allotment, sold, comps on app.ticket_tiers
+create or replace trigger _200_unsettled before insert or update of name, price_minor, facility_fee_minor, allotment, sold, comps on app.ticket_tiers
   for each row execute function app_private.tg__200_unsettled();
 
 create or replace view app.ticket_tier_list with (security_invoker = true) as

@@ -5,13 +5,7 @@ create table if not exists app.show_status_transitions (
   to_status text not null,
   primary key (from_status, to_status)
 );
-alter table app.show_status_transitions enable row level security;
-alter table app.show_status_transitions force row level security;
-drop policy if exists select_all on app.show_status_transitions;
-create policy select_all on app.show_status_transitions for select to callboard_api, callboard_definer using (true);
-drop policy if exists all_owner on app.show_status_transitions;
-create policy all_owner on app.show_status_transitions for all to callboard_owner using (true);
-grant select on app.show_status_transitions to callboard_api, callboard_definer;
+select app_private.reference_table('app.show_status_transitions');
 comment on table app.show_status_transitions is 'Reference: from which status a show may go to which.';
 
 insert into app.show_status_transitions (from_status, to_status) values
@@ -65,46 +59,12 @@ create index if not exists shows_organization_id_title_idx on app.shows (organiz
 create index if not exists shows_organization_id_venue_id_idx on app.shows (organization_id, venue_id, show_on);
 create index if not exists shows_search_idx on app.shows using gin (organization_id, (title || ' ' || artist) app_private.gin_trgm_ops);
 alter index app.shows_search_idx alter column 2 set statistics 0;
-alter table app.shows alter column title set statistics 0, alter column artist set statistics 0, alter column notes set statistics 0,
-  alter column capacity set statistics 0, alter column tickets_sold set statistics 0, alter column fee_minor set statistics 0;
 create unique index if not exists show_external_ref_taken on app.shows (organization_id, source, external_ref)
   where deleted_at is null and external_ref is not null;
-alter table app.shows alter column source set statistics 0, alter column external_ref set statistics 0;
-create index if not exists shows_deletion_id_idx on app.shows (organization_id, deletion_id) where deletion_id is not null;
 
-alter table app.shows enable row level security;
-alter table app.shows force row level security;
-
-drop policy if exists select_member on app.shows;
-create policy select_member on app.shows for select to callboard_api, callboard_exporter
-  using (organization_id = (select app.org_if('shows.read')));
-drop policy if exists insert_member on app.shows;
-create policy insert_member on app.shows for insert to callboard_api
-  with check (organization_id = (select app.org_if('shows.write')));
-drop policy if exists update_member on app.shows;
-create policy update_member on app.shows for update to callboard_api
-  using (organization_id = (select app.org_if('shows.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.shows;
-create policy delete_member on app.shows for delete to callboard_api
-  using (organization_id = (select app.org_if('shows.delete')));
-
--- Deleting and restoring are the definer's, within the current organization; and it searches,
--- because a text match under a filtering policy cannot use an index (it is not leakproof).
-drop policy if exists select_definer on app.shows;
-create policy select_definer on app.shows for select to callboard_definer using (true);
--- It imports, too, as the member that an import runs as.
-drop policy if exists insert_definer on app.shows;
-create policy insert_definer on app.shows for insert to callboard_definer
-  with check (organization_id = (select app.current_org()));
-drop policy if exists update_definer on app.shows;
-create policy update_definer on app.shows for update to callboard_definer
-  using (organization_id = (select app.current_org()));
--- Figures are computed of all organizations at once: see rollups.sql.
-drop policy if exists select_rollup on app.shows;
-create policy select_rollup on app.shows for select to callboard_rollup using (true);
-
-grant select on app.shows to callboard_api, callboard_definer, callboard_exporter, callboard_rollup;
+-- Functions of the definer search, because a text match under a filtering policy cannot use an index (it is not leakproof),
+-- and import as the member who started the import.
+select app_private.tenant_table('shows', noun => 'show', permission => 'shows', definer => 'insert, update', is_exported => true, is_counted => true);
 grant insert (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref),
   update (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
   on app.shows to callboard_api;
@@ -116,8 +76,6 @@ comment on table app.shows is 'Performances, from the first inquiry to the settl
 comment on column app.shows.start_time is 'Local time at the venue; a curfew at or before the start is on the next day.';
 comment on column app.shows.external_ref is 'What the show is called where it comes from (source); unique there.';
 comment on column app.shows.fee_minor is 'What the artist is paid, in the smallest unit of the currency.';
-
-select app_private.log_changes('app.shows', 'show');
 
 create or replace function app_private.tg_shows__200_status() returns trigger
 language plpgsql
@@ -136,11 +94,7 @@ end
 $$;
 comment on function app_private.tg_shows__200_status() is 'PT409 show_status_transition for a change that app.show_status_transitions does not list.';
 
-drop trigger if exists _100_timestamps on app.shows;
-create trigger _100_timestamps before update on app.shows
-  for each row execute function app_private.tg__100_timestamps();
-drop trigger if exists _200_status on app.shows;
-create trigger _200_status before update on app.shows
+create or replace trigger _200_status before update on app.shows
   for each row when (new.status is distinct from old.status) execute function app_private.tg_shows__200_status();
 
 -- A show may not be booked into a venue that is deleted; locking the venue's row makes a
@@ -161,10 +115,8 @@ $$;
 comment on function app_private.tg_shows__300_venue() is 'PT409 shows_venue_exists for a venue that is not there, is deleted or is another organization''s.';
 alter function app_private.tg_shows__300_venue() owner to callboard_definer;
 
-drop trigger if exists _300_venue_insert on app.shows;
-create trigger _300_venue_insert before insert on app.shows
+create or replace trigger _300_venue_insert before insert on app.shows
   for each row when (new.venue_id is not null) execute function app_private.tg_shows__300_venue();
-drop trigger if exists _300_venue_change on app.shows;
-create trigger _300_venue_change before update on app.shows
+create or replace trigger _300_venue_change before update on app.shows
   for each row when (new.venue_id is not null and new.venue_id is distinct from old.venue_id)
   execute function app_private.tg_shows__300_venue();

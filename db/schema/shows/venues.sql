@@ -17,45 +17,12 @@ create table if not exists app.venues (
   primary key (organization_id, id)
 );
 create index if not exists venues_organization_id_name_idx on app.venues (organization_id, name, id) where deleted_at is null;
-create index if not exists venues_deletion_id_idx on app.venues (organization_id, deletion_id) where deletion_id is not null;
-alter table app.venues alter column name set statistics 0, alter column city set statistics 0, alter column capacity set statistics 0;
 
-alter table app.venues enable row level security;
-alter table app.venues force row level security;
-
-drop policy if exists select_member on app.venues;
-create policy select_member on app.venues for select to callboard_api, callboard_exporter
-  using (organization_id = (select app.org_if('shows.read')));
-drop policy if exists insert_member on app.venues;
-create policy insert_member on app.venues for insert to callboard_api
-  with check (organization_id = (select app.org_if('shows.write')));
-drop policy if exists update_member on app.venues;
-create policy update_member on app.venues for update to callboard_api
-  using (organization_id = (select app.org_if('shows.write')));
--- Without a grant, because deleting is marking: app_private.delete_row asks this policy.
-drop policy if exists delete_member on app.venues;
-create policy delete_member on app.venues for delete to callboard_api
-  using (organization_id = (select app.org_if('shows.delete')));
-
--- Deleting and restoring are the definer's, within the current organization.
-drop policy if exists select_definer on app.venues;
-create policy select_definer on app.venues for select to callboard_definer using (true);
-drop policy if exists update_definer on app.venues;
-create policy update_definer on app.venues for update to callboard_definer
-  using (organization_id = (select app.current_org()));
-
-grant select on app.venues to callboard_api, callboard_definer, callboard_exporter;
+select app_private.tenant_table('venues', noun => 'venue', permission => 'shows', path => '/api/venues', is_exported => true);
 grant insert (name, city, country, time_zone, capacity), update (name, city, country, time_zone, capacity) on app.venues to callboard_api;
-grant update (deleted_at, deleted_by, deletion_id) on app.venues to callboard_definer;
 
 comment on table app.venues is 'Places where shows happen, with the time zone that a show''s local times are in.';
 comment on column app.venues.country is 'ISO 3166-1 alpha-2 code.';
-
-drop trigger if exists _100_timestamps on app.venues;
-create trigger _100_timestamps before update on app.venues
-  for each row execute function app_private.tg__100_timestamps();
-
-select app_private.log_changes('app.venues', 'venue');
 
 create or replace view app.venue_list with (security_invoker = true) as
   select v.organization_id, v.id, v.name, v.city, v.country, v.created_at, v.version,

@@ -18,11 +18,7 @@ create table if not exists app_private.support_grants (
 );
 create index if not exists support_grants_user_id_idx on app_private.support_grants (user_id);
 create index if not exists support_grants_organization_id_idx on app_private.support_grants (organization_id);
-alter table app_private.support_grants enable row level security;
-alter table app_private.support_grants force row level security;
-drop policy if exists all_definer on app_private.support_grants;
-create policy all_definer on app_private.support_grants for all to callboard_definer using (true);
-grant select, insert, update on app_private.support_grants to callboard_definer;
+select app_private.definer_table('app_private.support_grants', 'select, insert, update');
 comment on table app_private.support_grants is 'Who may look into an organization, or all, as a superadmin: why, until when, and whether they may write. Made by a DBA.';
 
 create or replace function app_private.grant_support(

@@ -1,0 +1,95 @@
+-- What tables have in common, each in one call that can be repeated. A call changes only what is not yet as it says:
+-- CREATE POLICY, DROP POLICY and ENABLE ROW LEVEL SECURITY would lock out everybody even if nothing changes.
+
+create or replace function app_private.force_rls(target regclass) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  if not (select c.relrowsecurity and c.relforcerowsecurity from pg_catalog.pg_class c where c.oid = target) then
+    execute format('alter table %s enable row level security, force row level security', target);
+  end if;
+end
+$$;
+comment on function app_private.force_rls(regclass) is 'Row-level security for everybody, the owner of the table included.';
+
+-- What PostgreSQL prints for a policy, without what it adds to the text that was written.
+create or replace function app_private.plain_condition(condition text) returns text
+language sql immutable parallel safe
+set search_path = ''
+return replace(replace(replace(regexp_replace(condition, ' AS \w+|::text|\s', '', 'g'), 'SELECT', 'select'), 'AND', 'and'), 'OR', 'or');
+comment on function app_private.plain_condition(text) is 'A condition without blanks, casts to text and names of columns: to tell whether two are the same.';
+
+create or replace function app_private.set_policy(target regclass, policy text, who text, condition text, command text default null) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  -- The name of a policy begins with its command.
+  for_command text := coalesce(command, split_part(policy, '_', 1));
+  present pg_catalog.pg_policy;
+begin
+  select * into present from pg_catalog.pg_policy p where p.polrelid = target and p.polname = policy;
+  if present.polcmd = (case for_command when 'select' then 'r' when 'insert' then 'a' when 'update' then 'w' when 'delete' then 'd' else '*' end)::"char"
+    and present.polpermissive
+    and array(select unnest(present.polroles) order by 1) = array(select r::regrole::oid from regexp_split_to_table(who, ', *') r order by 1)
+    and app_private.plain_condition(concat_ws(' and ', pg_get_expr(present.polqual, target), pg_get_expr(present.polwithcheck, target)))
+      in (app_private.plain_condition(condition), app_private.plain_condition('(' || condition || ')')) then
+    return;
+  end if;
+  if present.oid is not null then
+    execute format('drop policy %I on %s', policy, target);
+  end if;
+  execute format('create policy %I on %s for %s to %s %s (%s)', policy, target, for_command, who,
+    case for_command when 'insert' then 'with check' else 'using' end, condition);
+end
+$$;
+comment on function app_private.set_policy(regclass, text, text, text, text) is
+  'Makes a policy, named <command>_<who>, or changes it into what is said here. A condition written in another way than PostgreSQL prints it is only made again.';
+
+create or replace function app_private.reference_table(target regclass) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform app_private.force_rls(target);
+  perform app_private.set_policy(target, 'select_all', 'callboard_api, callboard_definer', 'true');
+  perform app_private.set_policy(target, 'all_owner', 'callboard_owner', 'true');
+  execute format('grant select on %s to callboard_api, callboard_definer', target);
+end
+$$;
+comment on function app_private.reference_table(regclass) is 'A table with rows of the schema, the same for every organization: everybody reads it, and only a migration writes it.';
+
+create or replace function app_private.definer_table(target regclass, commands text default 'select, insert, update, delete') returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform app_private.force_rls(target);
+  perform app_private.set_policy(target, 'all_definer', 'callboard_definer', 'true');
+  execute format('grant %s on %s to callboard_definer', commands, target);
+end
+$$;
+comment on function app_private.definer_table(regclass, text) is 'A table for functions of the definer, which see all of its rows and do with them what the commands say.';
+
+create or replace function app_private.hide_statistics(target regclass, known text[] default '{}') returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  secret text;
+begin
+  for secret in
+    select a.attname from pg_catalog.pg_attribute a
+    where a.attrelid = target and a.attnum > 0 and not a.attisdropped and a.attstattarget is distinct from 0
+      and a.atttypid not in ('uuid'::regtype, 'boolean'::regtype, 'date'::regtype, 'time'::regtype, 'timestamptz'::regtype, 'bytea'::regtype)
+      -- One of a few values that everybody knows.
+      and a.attname not in ('status', 'country', 'currency', 'base_currency', 'payment_status', 'time_zone', 'version')
+      and a.attname <> all (known)
+  loop
+    execute format('alter table %s alter column %I set statistics 0', target, secret);
+  end loop;
+end
+$$;
+comment on function app_private.hide_statistics(regclass, text[]) is
+  'Keeps the planner from learning the texts and numbers that only one organization knows: EXPLAIN would tell them to anybody. known: columns with a few values that everybody knows.';

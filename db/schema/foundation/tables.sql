@@ -1,0 +1,139 @@
+-- Tables with the rows of organizations. A usual one needs one call, after which only what is special about it is
+-- left to say in its file:
+--
+--   select app_private.tenant_table('venues', noun => 'venue', permission => 'shows', path => '/api/venues');
+
+create table if not exists app_private.table_permissions (
+  on_table regclass not null,
+  command text not null constraint table_permissions_command_known check (command in ('select', 'insert', 'update', 'delete')),
+  permission text not null references app.permissions (name),
+  primary key (on_table, command)
+);
+select app_private.force_rls('app_private.table_permissions');
+select app_private.set_policy('app_private.table_permissions', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app_private.table_permissions', 'all_owner', 'callboard_owner', 'true');
+grant select on app_private.table_permissions to callboard_definer;
+comment on table app_private.table_permissions is
+  'Reference: the permission that a member needs for a command on a table, as its policy says; also where there is no grant, because the command goes through functions.';
+
+create table if not exists app_private.resources (
+  name text primary key,
+  noun text not null,
+  fields text not null,
+  path text not null
+);
+select app_private.force_rls('app_private.resources');
+select app_private.set_policy('app_private.resources', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app_private.resources', 'all_owner', 'callboard_owner', 'true');
+grant select on app_private.resources to callboard_definer;
+comment on table app_private.resources is
+  'Reference: the tables of app that the commands for any row may be told. Never one whose own commands check more than its policies and triggers do.';
+comment on column app_private.resources.noun is 'What a row is called in the event log.';
+comment on column app_private.resources.fields is 'The view with the fields of an answer.';
+comment on column app_private.resources.path is 'The path of its routes.';
+
+create or replace function app_private.policy_permission(target regclass, command text) returns text
+language sql stable
+set search_path = ''
+begin atomic
+  select p.permission from app_private.table_permissions p where p.on_table = target and p.command = policy_permission.command;
+end;
+comment on function app_private.policy_permission(regclass, text) is
+  'The permission that a member needs for select, insert, update or delete on a table; NULL where no member may.';
+alter function app_private.policy_permission(regclass, text) owner to callboard_definer;
+
+create or replace function app_private.member_policy(
+  target regclass, command text, permission text, who text default 'callboard_api', besides text default null, organization_column text default 'organization_id'
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform app_private.set_policy(target, command || '_member', who,
+    format(case when besides is null then '%I = (select app.org_if(%L))' else '(%I = (select app.org_if(%L))) and (%s)' end,
+      organization_column, permission, besides));
+  insert into app_private.table_permissions as p (on_table, command, permission) values (target, member_policy.command, member_policy.permission)
+  on conflict on constraint table_permissions_pkey do update set permission = excluded.permission where p.permission <> excluded.permission;
+end
+$$;
+comment on function app_private.member_policy(regclass, text, text, text, text, text) is
+  'Lets members who hold the permission do the command with the rows of their organization, where what is said besides is true, and notes the permission.';
+
+create or replace function app_private.tenant_policies(
+  target regclass, reads text, inserts text default null, updates text default null, deletes text default null, definer text default 'update',
+  is_exported boolean default false, is_counted boolean default false, known text[] default '{}', besides text default null
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  command text;
+  name text := (select c.relname from pg_catalog.pg_class c where c.oid = target);
+begin
+  perform app_private.force_rls(target);
+  if reads is not null then
+    perform app_private.member_policy(target, 'select', reads, case when is_exported then 'callboard_api, callboard_exporter' else 'callboard_api' end, besides);
+  end if;
+  if inserts is not null then
+    perform app_private.member_policy(target, 'insert', inserts);
+  end if;
+  if updates is not null then
+    perform app_private.member_policy(target, 'update', updates);
+  end if;
+  -- Without a grant, because deleting is marking: app_private.delete_row asks for the permission.
+  if deletes is not null then
+    perform app_private.member_policy(target, 'delete', deletes);
+  end if;
+  -- The definer finds rows before there is a context, or with an index that a policy would forbid; it writes in the current organization.
+  perform app_private.set_policy(target, 'select_definer', 'callboard_definer', 'true');
+  foreach command in array string_to_array(definer, ', ') loop
+    perform app_private.set_policy(target, command || '_definer', 'callboard_definer', 'organization_id = (select app.current_org())');
+  end loop;
+  -- Figures are computed of all organizations at once: see rollups.sql.
+  if is_counted then
+    perform app_private.set_policy(target, 'select_rollup', 'callboard_rollup', 'true');
+  end if;
+  if exists (select from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = 'version' and a.atthasdef)
+    and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = target and t.tgname = '_100_timestamps') then
+    execute format('create trigger _100_timestamps before update on %s for each row execute function app_private.tg__100_timestamps()', target);
+  end if;
+  -- Soft delete marks rows, and the purge takes what was marked: no retention is shorter than a day.
+  if exists (select from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = 'deletion_id') then
+    perform app_private.set_policy(target, 'purge_definer', 'callboard_definer',
+      '(organization_id = (select app.current_org())) and (deleted_at < (now() - ''1 day''::interval))', 'delete');
+    execute format('grant update (deleted_at, deleted_by, deletion_id), delete on %s to callboard_definer', target);
+    if to_regclass(format('app.%I', name || '_deletion_id_idx')) is null then
+      execute format('create index %I on %s (organization_id, deletion_id) where deletion_id is not null', name || '_deletion_id_idx', target);
+    end if;
+  end if;
+  perform app_private.hide_statistics(target, known);
+end
+$$;
+comment on function app_private.tenant_policies(regclass, text, text, text, text, text, boolean, boolean, text[], text) is
+  'What app_private.tenant_table does, for a table whose grants or events are its own: the permissions of members, the commands that functions of the definer do, and what must be true besides of a row that members see.';
+
+create or replace function app_private.tenant_table(
+  name text, noun text, permission text default null, path text default null, reads text default null, writes text default null, deletes text default null,
+  definer text default 'update', is_exported boolean default false, is_counted boolean default false, known text[] default '{}', verbs jsonb default '{}'
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  target regclass := format('app.%I', name);
+begin
+  perform app_private.tenant_policies(target, coalesce(reads, permission || '.read'), coalesce(writes, permission || '.write'),
+    coalesce(writes, permission || '.write'), coalesce(deletes, permission || '.delete'), definer, is_exported, is_counted, known);
+  execute format('grant select on %s to callboard_api, callboard_definer%s%s', target,
+    case when is_exported then ', callboard_exporter' end, case when is_counted then ', callboard_rollup' end);
+  perform app_private.log_changes(target, noun, verbs);
+  if path is null then
+    delete from app_private.resources r where r.name = tenant_table.name;
+  else
+    insert into app_private.resources as r (name, noun, fields, path) values (tenant_table.name, tenant_table.noun, tenant_table.noun || '_rows', tenant_table.path)
+    on conflict on constraint resources_pkey do update set noun = excluded.noun, fields = excluded.fields, path = excluded.path;
+  end if;
+end
+$$;
+comment on function app_private.tenant_table(text, text, text, text, text, text, text, text, boolean, boolean, text[], jsonb) is
+  'Makes a table one of an organization''s rows: forced row-level security with the policies of <permission>.read, .write and .delete (or of the permissions that are named), ETags, soft delete, the purge, events named <noun>.create and so on, and, with a path, the commands for any row. What can be written is granted by the table''s own file.';
