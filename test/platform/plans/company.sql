@@ -1,5 +1,6 @@
 -- As many small companies and one large one, whose id is the setting plans.organization, as it takes
--- for plans to be those of a full size. Triggers and foreign keys rest meanwhile.
+-- for plans to be those of a full size: reading all users must cost far more than looking up colleagues, and
+-- the event log has months behind it. Triggers and foreign keys rest meanwhile.
 set local session_replication_role = replica;
 
 create temp table companies on commit drop as
@@ -9,7 +10,7 @@ from generate_series(0, 40) i;
 
 insert into app.organizations (id, name, slug) select id, 'Company ' || i, 'company-' || i from companies where i > 0
 union all select app.uuid_v7(), 'Company ' || i, 'company-' || i from generate_series(1001, 3000) i;
-insert into app.users (email, display_name) select 'user' || i || '@plans.example', 'User ' || i from generate_series(1, 2000) i;
+insert into app.users (email, display_name) select 'user' || i || '@plans.example', 'User ' || i from generate_series(1, 20000) i;
 insert into app.memberships (organization_id, user_id, role)
 select c.id, u.id, 'viewer' from companies c join app.users u on u.email like 'user' || c.i || '_@plans.example';
 insert into app.sessions (user_id, secret_hash, expires_at)
@@ -25,6 +26,17 @@ insert into app.finance_categories (organization_id, id, name, kind) select id, 
 insert into app.finance_records (organization_id, kind, category_id, show_id, booked_on, amount_minor, currency, exchange_rate, base_currency, status, source, external_ref)
 select s.organization_id, 'income', c.category, s.id, s.show_on, 100, 'EUR', 1, 'EUR', 'actual', 'bank', s.title
 from app.shows s join companies c on c.id = s.organization_id;
+-- Each month of three years has its partition, whatever the day is.
+do $$
+declare
+  month timestamptz := date_trunc('month', now(), 'UTC');
+begin
+  for n in 1..36 loop
+    execute format('create table app.%I partition of app.event_log for values from (%L) to (%L)', 'event_log_past_' || n,
+      month - make_interval(months => n), month - make_interval(months => n - 1));
+  end loop;
+end
+$$;
 insert into app.event_log (organization_id, actor_kind, action, resource_type, resource_id, occurred_at, id)
 select s.organization_id, 'user', 'show.create', 'show', s.id, now() - row_number() over () * interval '1 second', app.uuid_v7() from app.shows s;
 insert into app.itineraries (organization_id, name, artist, starts_on, ends_on)
