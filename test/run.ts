@@ -1,21 +1,44 @@
 // `npm test` makes a PostgreSQL with the schema in a template database, which every test file
 // clones, and runs tap on it. With DATABASE_URL, the login of a superuser, that server is used:
 // its callboard_* roles get new passwords, so take one that nobody works with.
-// When no file is named it is the whole suite, and .c8rc.json says how much of src it must cover.
+// Named files and folders run alone; `--drills` runs the drills instead of the tests. Without either it is
+// the whole suite, and .c8rc.json says how much of src it must cover.
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdir, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { chmod, mkdir, readdir, rm } from 'node:fs/promises'
+import { dirname, join, relative } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { startEmbedded } from '../src/database/embedded.ts'
 import { migrate } from '../src/database/migrate.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../src/database/provision.ts'
+import { attribute, build } from './support/build.ts'
+
+// What takes longest starts first, so that no single file runs alone at the end.
+const longest = [
+  'attacks/attacks',
+  'isolation/isolation',
+  'bi/bi-attacks',
+  'authorization/authorization',
+  'platform/server',
+  'platform/start',
+  'platform/jobs',
+  'platform/organization-limits',
+  'platform/pool',
+  'platform/embedded',
+  'platform/replica',
+  'platform/sign-of-life',
+].map(name => `test/${name}.`)
 
 const given = process.env['DATABASE_URL']
-const checkout = fileURLToPath(new URL('..', import.meta.url))
+const checkout = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '')
 const root = join(checkout, `.data/test-${process.pid}`)
-const isWhole = process.argv.slice(2).every(argument => argument.startsWith('-'))
+const mirror = join(checkout, `.data/build-${process.pid}`)
+const isDrill = process.argv.includes('--drills')
+const options = process.argv.slice(2).filter(argument => argument.startsWith('-') && argument !== '--drills')
+const named = process.argv.slice(2).filter(argument => !argument.startsWith('-'))
+const files = await chosen(named)
+const isWhole = named.length === 0 && !isDrill
 // V8 writes there what every process has run, also those that a test starts, and as another user.
 const coverage = isWhole ? join(checkout, `.data/coverage-${process.pid}`) : undefined
 // Tests lose nothing in a power cut, and the disk is most of what they would wait for.
@@ -37,16 +60,18 @@ try {
     'callboard_support',
     'callboard_auditor',
   ]
+  const built = build(checkout, mirror)
   await createRoles(adminUrl, Object.fromEntries(roles.map(role => [role, password])))
   await createDatabase(adminUrl, template)
   await migrate(withUrl(adminUrl, { database: template, user: 'callboard_migrator', password }))
+  await built
   // graphile-migrate lets go of its connection only then, and a template must have none.
   await setTimeout(500)
   // The tests decide for themselves what the server's environment is.
   const inherited = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.endsWith('DATABASE_URL')),
   )
-  code = await run('tap/dist/esm/run.mjs', process.argv.slice(2), {
+  code = await run(mirror, 'tap/dist/esm/run.mjs', [...options, ...files], {
     ...inherited,
     ADMIN_DATABASE_URL: adminUrl,
     TEST_TEMPLATE: template,
@@ -54,11 +79,13 @@ try {
     ...(coverage !== undefined && { NODE_V8_COVERAGE: coverage }),
   })
   if (coverage !== undefined) {
-    const covered = await run('c8/bin/c8.js', ['report', '--temp-directory', coverage], process.env)
+    await attribute(coverage, checkout, mirror)
+    const covered = await run(checkout, 'c8/bin/c8.js', ['report', '--temp-directory', coverage], process.env)
     code = code === 0 ? covered : code
   }
 } finally {
-  if (coverage !== undefined) await rm(coverage, { recursive: true, force: true })
+  for (const folder of [mirror, coverage])
+    if (folder !== undefined) await rm(folder, { recursive: true, force: true })
   await dropDatabase(adminUrl, template).catch(() => {})
   if (embedded) {
     await embedded.stop()
@@ -67,11 +94,34 @@ try {
 }
 process.exit(code)
 
+/** The compiled test files that are asked for, by name or by folder; drills only if they are. */
+async function chosen(named: string[]): Promise<string[]> {
+  const all = (await readdir(join(checkout, 'test'), { recursive: true }))
+    .map(name => `test/${name}`)
+    .filter(name => /\.(test|drill)\.ts$/.test(name))
+  const ofKind = all.filter(name => name.endsWith('.drill.ts') === isDrill)
+  const unknown: string[] = []
+  const found = named.flatMap(argument => {
+    const path = relative(checkout, join(process.cwd(), argument))
+    const below = all.includes(path) ? [path] : ofKind.filter(name => name.startsWith(`${path}/`))
+    if (below.length === 0) unknown.push(argument)
+    return below
+  })
+  if (unknown.length > 0) {
+    console.error(`There is no test ${unknown.join(', ')}`)
+    process.exit(1)
+  }
+  const rank = (name: string) => longest.findIndex(start => name.startsWith(start)) + 1 || longest.length + 1
+  return [...new Set(named.length === 0 ? ofKind : found)]
+    .sort((one, other) => rank(one) - rank(other) || one.localeCompare(other))
+    .map(name => name.replace(/ts$/, 'js'))
+}
+
 /** Runs a program of node_modules to its end, and returns its exit code. */
-async function run(program: string, args: string[], env: NodeJS.ProcessEnv): Promise<number> {
+async function run(cwd: string, program: string, args: string[], env: NodeJS.ProcessEnv): Promise<number> {
   const child = spawn(process.execPath, [join(checkout, 'node_modules', program), ...args], {
     stdio: 'inherit',
-    cwd: checkout,
+    cwd,
     env,
   })
   const pass = (signal: NodeJS.Signals) => child.kill(signal)

@@ -1,4 +1,3 @@
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import {
   aShow,
@@ -8,7 +7,7 @@ import {
   startServer,
   type TestServer,
 } from '../support/helper.ts'
-import { run } from '../support/program.ts'
+import { programArgs, run } from '../support/program.ts'
 
 interface Found {
   ok: boolean
@@ -32,9 +31,7 @@ const script = (url: string, ...args: string[]) =>
     'env',
     `AUDITOR_DATABASE_URL=${url}`,
     process.execPath,
-    '--import',
-    'tsx',
-    fileURLToPath(new URL('../../scripts/audit-verify.ts', import.meta.url)),
+    ...programArgs('scripts/audit-verify.ts'),
     ...args,
   )
 

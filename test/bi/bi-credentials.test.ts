@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { connectionsOf, verifierOf } from '../../src/bi/connections.ts'
 import { connectBi, type Credential, makeCredential, makeProbe } from '../support/bi.ts'
 import { join, type Person, register, startServer, superadmin, until } from '../support/helper.ts'
+import { programArgs, root } from '../support/program.ts'
 import { outcome } from '../support/tokens.ts'
 
 t.test('BI credentials', async t => {
@@ -341,8 +341,8 @@ t.test('BI credentials', async t => {
     const [{ slug } = { slug: '' }] = await db.admin<{ slug: string }[]>`
       select slug from app.organizations where id = ${ana.organization}`
     const bi = (...args: string[]) =>
-      spawnSync(process.execPath, ['--import', 'tsx', 'scripts/bi.ts', ...args], {
-        cwd: fileURLToPath(new URL('../..', import.meta.url)),
+      spawnSync(process.execPath, [...programArgs('scripts/bi.ts'), ...args], {
+        cwd: root,
         env: { PATH: process.env['PATH'], MIGRATOR_DATABASE_URL: db.url('callboard_migrator') },
         encoding: 'utf8',
       })

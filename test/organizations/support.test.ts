@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { secretOf } from '../isolation/world.ts'
 import { aShow, password, register, signIn, startServer, superadmin } from '../support/helper.ts'
+import { programArgs, root } from '../support/program.ts'
 import { claimsOf, outcome } from '../support/tokens.ts'
 
 interface Events {
@@ -219,9 +219,9 @@ t.test('superadmins', async t => {
   const run = (script: string, args: string[], env: Record<string, string>, input = '') => {
     const { status, stdout, stderr } = spawnSync(
       process.execPath,
-      ['--import', 'tsx', `scripts/support/${script}.ts`, ...args],
+      [...programArgs(`scripts/support/${script}.ts`), ...args],
       {
-        cwd: fileURLToPath(new URL('../..', import.meta.url)),
+        cwd: root,
         env: { PATH: process.env['PATH'] ?? '', ...env },
         input,
         encoding: 'utf8',

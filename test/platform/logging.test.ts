@@ -2,18 +2,18 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { readConfig } from '../../src/config.ts'
 import { loggerOptions } from '../../src/http/logging.ts'
 import { type Database, password, startDatabase } from '../support/helper.ts'
+import { programArgs, root } from '../support/program.ts'
 
 type Line = Record<string, unknown> & { text: string }
 
 /** The server as its own process, whose standard output is its log. */
 async function spawnServer(t: Test, db: Database, settings: Record<string, string>) {
-  const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', 'src/server.ts'], {
-    cwd: fileURLToPath(new URL('../..', import.meta.url)),
+  const child: ChildProcess = spawn(process.execPath, programArgs('src/server.ts'), {
+    cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
       ...process.env,

@@ -10,6 +10,7 @@ import t from 'tap'
 import { seedDemo } from '../../src/demo/demo.ts'
 import { type Fence, fences, read, root, shows } from '../support/documents.ts'
 import { type Database, startDatabase } from '../support/helper.ts'
+import { programArgs } from '../support/program.ts'
 
 /** Starts src/server.ts with its defaults in a folder, and waits until it listens. */
 async function startServer(folder: string, db: Database): Promise<{ url: string; server: ChildProcess }> {
@@ -20,7 +21,7 @@ async function startServer(folder: string, db: Database): Promise<{ url: string;
     WORKER_DATABASE_URL: db.url('callboard_worker'),
     JWT_SECRET: 'a secret that only the tests know, and of 32 letters',
   }
-  const args = ['--import', import.meta.resolve('tsx'), join(root, 'src/server.ts')]
+  const args = programArgs('src/server.ts')
   const server = spawn(process.execPath, args, { cwd: folder, env, stdio: ['ignore', 'pipe', 'inherit'] })
   for await (const line of createInterface(server.stdout)) {
     const [url] = /http:\/\/127\.0\.0\.1:\d+/.exec(line) ?? []

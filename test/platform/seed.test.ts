@@ -5,7 +5,7 @@ import t from 'tap'
 import { createDatabase, dropDatabase, withUrl } from '../../src/database/provision.ts'
 import { demoEmail, demoPassword } from '../../src/demo/demo.ts'
 import { startDatabase, startServer, until } from '../support/helper.ts'
-import { root, run } from '../support/program.ts'
+import { programArgs, root, run } from '../support/program.ts'
 
 /** Runs one of the scripts with settings and nothing else. */
 const script = (name: string, settings: Record<string, string>) =>
@@ -15,9 +15,7 @@ const script = (name: string, settings: Record<string, string>) =>
     `PATH=${process.env['PATH'] ?? ''}`,
     ...Object.entries(settings).map(pair => pair.join('=')),
     process.execPath,
-    '--import',
-    'tsx',
-    `scripts/db/${name}.ts`,
+    ...programArgs(`scripts/db/${name}.ts`),
   )
 
 t.test('an empty database becomes a Callboard', async t => {
@@ -32,7 +30,7 @@ t.test('an empty database becomes a Callboard', async t => {
   await t.test('by npm run migrate, which may be run again', async t => {
     const first = await script('migrate', { MIGRATOR_DATABASE_URL: urls.MIGRATOR_DATABASE_URL })
     t.equal(first.code, 0, first.output)
-    t.match(first.output, /000001-the-foundation\.sql/)
+    t.match(first.output, /000001-callboard\.sql/)
     const second = await script('migrate', { MIGRATOR_DATABASE_URL: urls.MIGRATOR_DATABASE_URL })
     t.equal(second.code, 0)
     t.match(second.output, /up to date/i)
@@ -93,7 +91,7 @@ t.test('a demo that a kill -9 has cut off is completed by the next run', async t
   async function cutOff(lock: (sql: postgres.TransactionSql) => Promise<unknown>) {
     await db.admin.begin(async sql => {
       await lock(sql)
-      const child = spawn(process.execPath, ['--import', 'tsx', 'scripts/db/seed.ts'], {
+      const child = spawn(process.execPath, programArgs('scripts/db/seed.ts'), {
         cwd: root,
         env: { PATH: process.env['PATH'], ...settings },
         stdio: 'ignore',

@@ -1,7 +1,14 @@
 import { spawn } from 'node:child_process'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/** What Node is to run for a program such as src/server.ts: compiled, where test/run.ts has compiled it. */
+export const programArgs = (program: string): string[] =>
+  import.meta.url.endsWith('.js')
+    ? [join(root, program.replace(/ts$/, 'js'))]
+    : ['--import', import.meta.resolve('tsx'), join(root, program)]
 
 /** Runs a program in the checkout, and returns what it printed. */
 export async function run(

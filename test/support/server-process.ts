@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
-import { root } from './program.ts'
+import { programArgs, root } from './program.ts'
 
 export interface ServerProcess {
   child: ChildProcess
@@ -37,15 +37,11 @@ export function startServerProcess(
     ['PATH', 'HOME', 'NODE_OPTIONS', 'NODE_V8_COVERAGE'].map(name => [name, process.env[name] ?? '']),
   )
   const runner = Object.fromEntries(Object.entries(process.env).filter(([name]) => /^_?TAP/.test(name)))
-  const child = spawn(
-    process.execPath,
-    [...flagsOf(program), '--import', import.meta.resolve('tsx'), program],
-    {
-      cwd: root,
-      env: { ...inherited, ...runner, ...settings },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  )
+  const child = spawn(process.execPath, [...flagsOf(program), ...programArgs(program)], {
+    cwd: root,
+    env: { ...inherited, ...runner, ...settings },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   t.teardown(() => child.kill('SIGKILL'))
   const said: string[] = []
   const listeners = new Set<() => void>()
