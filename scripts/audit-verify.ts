@@ -1,6 +1,6 @@
-// `npm run audit:verify -- --org <slug or id> [--head <seq>:<hash>]` or `-- --all`: is the event log
-// what was sealed? Connects with AUDITOR_DATABASE_URL, the login callboard_auditor, which reads the
-// events of all organizations and can write nothing. Exit code 1 if something is wrong.
+// `npm run audit:verify -- --org <slug or id> [--head <seq>:<hash>]` or `-- --all` checks the event log
+// against its seals. It connects with AUDITOR_DATABASE_URL, as callboard_auditor, which reads the events
+// of all organizations and can write nothing. The exit code is 1 if the log does not match.
 import { parseArgs } from 'node:util'
 import postgres from 'postgres'
 
@@ -17,12 +17,12 @@ const usage = `Usage: npm run audit:verify -- --org <slug or id> [--head <seq>:<
        npm run audit:verify -- --all`
 const meanings: Record<string, string> = {
   changed: 'was changed after it was sealed',
-  missing: 'was taken out of the log, and not by a purge',
-  erased: 'had its details erased, and no event says so',
+  missing: 'was removed from the log, and not by a purge',
+  erased: 'had its details erased, and no event records that',
   seal_changed: 'has a seal that was changed',
-  seal_missing: 'has no seal any more',
-  cut_off: 'and all that followed were cut off',
-  rewritten: 'has another hash than the one that was noted: the log was made anew',
+  seal_missing: 'no longer has a seal',
+  cut_off: 'and everything after it were cut off',
+  rewritten: 'has a different hash than the one that was noted: the log was rewritten',
 }
 
 async function main(): Promise<number> {
@@ -62,11 +62,11 @@ async function main(): Promise<number> {
 function sentence({ checked, unsealed, head, purged_before, problem }: Verification): string {
   if (problem) {
     const event = problem.event_id === null ? '' : ` (${problem.event_id} of ${problem.occurred_at ?? ''})`
-    return `NOT what was sealed: event ${problem.seq}${event} ${meanings[problem.kind] ?? problem.kind}`
+    return `MISMATCH: event ${problem.seq}${event} ${meanings[problem.kind] ?? problem.kind}`
   }
   const end = head ? `, head ${head.seq}:${head.hash}` : ''
   const purged = purged_before === null ? '' : `, purged before ${purged_before}`
-  return `${checked} events are what was sealed${end}${purged}; ${unsealed} are not sealed yet`
+  return `${checked} events match their seals${end}${purged}; ${unsealed} are not sealed yet`
 }
 
 process.exitCode = await main().catch((error: unknown) => {

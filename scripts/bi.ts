@@ -1,5 +1,5 @@
-// `npm run bi` makes, lists, rotates and revokes the logins of BI tools, as the owner of an organization
-// does through the API. For a DBA: it works with MIGRATOR_DATABASE_URL, and each is an event in the log.
+// `npm run bi` creates, lists, rotates and revokes the logins of BI tools, as the owner of an organization
+// does through the API. It is for DBAs, connects with MIGRATOR_DATABASE_URL and logs every action as an event.
 import { parseArgs } from 'node:util'
 import postgres from 'postgres'
 import { connectionsOf, type DatabasePassword, newDatabasePassword } from '../src/bi/connections.ts'
@@ -54,7 +54,7 @@ async function main(): Promise<void> {
     else if (command === 'rotate')
       await sql`select app_private.rotate_bi_credential(${id}, ${sql.json(settings)}, ${made.verifier})`
     else await sql`select app_private.revoke_bi_credential(${id})`
-    // After it has been committed, so that nothing that connects again at once stays.
+    // After the commit, so that a tool that reconnects at once does not stay connected.
     const [{ ended }] = await sql<[{ ended: string }]>`select app.end_bi_connections() as ended`
     if (command === 'revoke') {
       console.log(`Revoked; connections ended: ${ended}`)
@@ -94,7 +94,7 @@ const listLogins = async (sql: postgres.Sql, org: string | null) =>
   )
 
 await main().catch((error: unknown) => {
-  // A refusal of ours says in its detail what is wrong, or is a name that src/http/problems.ts explains.
+  // Our own errors explain themselves in their detail, or are names that src/http/problems.ts explains.
   const { message, detail } = error as { message: string; detail?: string }
   console.error(detail || message)
   process.exit(1)

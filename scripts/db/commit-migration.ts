@@ -1,7 +1,7 @@
 // `npm run migration:commit -- "what it does"` turns db/migrations/current.sql into the next
-// committed migration. It needs no database of yours: it runs on an embedded one of its own.
-// `npm run migration:baseline` replaces all of them by one that is the schema: until 0.2.0 only,
-// because from then on databases have run them.
+// committed migration. It runs on an embedded PostgreSQL of its own, so you need no database.
+// `npm run migration:baseline` replaces all migrations with one that creates the whole schema. This is
+// only allowed before 0.2.0, because databases will have run the migrations released since.
 import { cp, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -18,7 +18,9 @@ if (message === undefined)
   throw new Error('Say what the migration does: npm run migration:commit -- "add tours"')
 if (isBaseline) {
   if (!version.startsWith('0.1.'))
-    throw new Error(`Committed migrations are frozen since 0.2.0, and this is ${version}: write a migration.`)
+    throw new Error(
+      `Committed migrations have been frozen since 0.2.0, and this is ${version}: write a migration.`,
+    )
   const db = new URL('../../db/', import.meta.url)
   await rm(new URL('migrations/committed/', db), { recursive: true, force: true })
   await cp(new URL('schema.sql', db), new URL('migrations/current.sql', db))
@@ -46,7 +48,7 @@ try {
     },
     message,
   )
-  // graphile-migrate keeps a connection for a moment and ends the process when that is cut.
+  // graphile-migrate keeps a connection open for a moment and exits the process if that is cut.
   await setTimeout(400)
 } finally {
   await embedded.stop()

@@ -1,5 +1,5 @@
-// `npm run db:check`: do the schema files and the committed migrations make the same database?
-// It builds one from each and prints what only one of them has.
+// `npm run db:check` checks that the schema files and the committed migrations produce the same database.
+// It builds one from each and prints the differences.
 import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -11,10 +11,10 @@ import { describe, newline } from './describe.ts'
 import { onServer } from './server.ts'
 
 const include = /^--![ \t]*include[ \t]+(.*\.sql)[ \t]*$/
-// graphile-migrate takes these for comments and says nothing.
+// graphile-migrate silently treats these as comments.
 const almostInclude = /^\s*--\s*!\s*include\b|--\s*!\s*include\s+\S*\.sql\b/i
 
-/** The text of a schema file with the files it includes, found where graphile-migrate finds them. */
+/** The text of a schema file with its includes resolved where graphile-migrate resolves them. */
 export function readSchema(file: string, fixtures = join(dirname(file), 'migrations/fixtures')): string {
   return expand(file, fixtures, [])
 }
@@ -27,10 +27,12 @@ function expand(file: string, fixtures: string, within: string[]): string {
     const name = include.exec(line)?.[1]
     if (name === undefined) {
       if (!almostInclude.test(line)) return line
-      throw new Error(`${where}: an include starts its line and has nothing after the name: ${line.trim()}`)
+      throw new Error(
+        `${where}: an include must start its line and end it with the file name: ${line.trim()}`,
+      )
     }
     const target = join(fixtures, name)
-    if (!existsSync(target)) throw new Error(`${where}: there is no file ${target}`)
+    if (!existsSync(target)) throw new Error(`${where}: file not found: ${target}`)
     if ([...within, path].includes(realpathSync(target))) throw new Error(`${where}: ${name} includes itself`)
     return [
       `--! Included ${name}`,
@@ -41,7 +43,7 @@ function expand(file: string, fixtures: string, within: string[]): string {
   return expanded.join('\n')
 }
 
-/** What only one of two descriptions says, the two versions of a thing one below the other. */
+/** The differences between two descriptions, with both versions of a fact next to each other. */
 export function compare(schema: string[], migrations: string[]): string[] {
   const left = missing(schema, migrations)
   const right = missing(migrations, schema)
@@ -62,7 +64,7 @@ function subject(fact: string) {
   return fact.slice(0, fact.indexOf(': '))
 }
 
-/** Of a fact of several lines, such as a function, those lines that the other side has otherwise. */
+/** The differing lines of a fact that spans several lines, such as a function. */
 function shorten(fact: string, others: string[]) {
   const counterpart = others.find(other => subject(other) === subject(fact))
   const lines = fact.split(newline)
@@ -78,7 +80,7 @@ function shorten(fact: string, others: string[]) {
   return `${subject(fact)}, line ${first + 1}: ${differing.join(newline).trim() || '(no such line)'}`
 }
 
-/** Makes both databases on the server of a superuser's URL, compares them and drops them. */
+/** Creates both databases on the server of a superuser's URL, compares them and drops them. */
 export async function checkDatabases({ adminUrl, schemaFile }: { adminUrl: string; schemaFile: string }) {
   const text = readSchema(schemaFile)
   const fromSchema = await built('schema', url => run(text, url))
@@ -99,21 +101,21 @@ export async function checkDatabases({ adminUrl, schemaFile }: { adminUrl: strin
 }
 
 /**
- * Migrates, and waits until graphile-migrate lets go of its connection: when that is cut, as it would be by dropping
- * the database, it ends the whole process silently.
+ * Migrates, then waits until graphile-migrate has closed its connection: if that is cut, for example by dropping the
+ * database, graphile-migrate silently exits the whole process.
  */
 export async function migrateAndWait(url: string) {
   await migrate(url).finally(() => setTimeout(400))
 }
 
-/** The owner has no login: a migrator becomes it when it connects, and so does this superuser. */
+/** The owner cannot log in: the migrator becomes the owner when it connects, and so does this superuser. */
 export function asOwner(url: string) {
   const changed = new URL(url)
   changed.searchParams.set('options', '-c role=callboard_owner')
   return changed.href
 }
 
-// File by file, because most errors in a definition do not say where they are.
+// File by file, because most SQL errors do not say where they occurred.
 async function run(text: string, url: string) {
   const sql = postgres(url, { max: 1, onnotice: () => undefined })
   const files = ['the schema file']

@@ -1,20 +1,20 @@
--- Everything that a schema file or a migration can say about a database: one row is one fact,
--- a subject and what is true of it. Two databases agree when they have the same rows.
+-- Everything that a schema file or a migration can define in a database. Each row is one fact: a
+-- subject and a statement about it. Two databases are equal if they have the same rows.
 --
 -- Run it with an empty search_path, so that every name is printed with its schema. Nothing
--- here may depend on an oid, on the order of columns or grants, or on who granted.
+-- here may depend on an oid, on the order of columns or grants, or on the grantor.
 -- It runs on PostgreSQL 15 to 18.
 
 with
--- What a migration tool or a job queue keeps for itself is in no schema file.
+-- The migration tool and the job queue have schemas of their own, which no schema file defines.
 schemas as (
   select * from pg_namespace
   where nspname !~ '^pg_' and nspname not in ('information_schema', 'graphile_migrate', 'graphile_worker')
 ),
--- What an extension made is its own business.
+-- Objects that belong to an extension are not compared.
 members as (select classid, objid from pg_depend where deptype = 'e'),
 
--- What has an owner and grants. Grants that were never touched are null and mean the defaults.
+-- Objects with an owner and grants. Grants that were never changed are null and mean the defaults.
 objects (classid, objid, label, owner, acl) as (
   select 'pg_namespace'::regclass, oid, format('schema %I', nspname), nspowner, coalesce(nspacl, acldefault('n', nspowner))
   from schemas
@@ -32,7 +32,7 @@ objects (classid, objid, label, owner, acl) as (
     p.proowner, coalesce(p.proacl, acldefault('f', p.proowner))
   from pg_proc p join schemas s on s.oid = p.pronamespace
   union all
-  -- Not the types that come with a table, an array or a range.
+  -- Without the types that tables, arrays and ranges create implicitly.
   select 'pg_type'::regclass, t.oid,
     format('%s %s', case t.typtype when 'd' then 'domain' else 'type' end, t.oid::regtype),
     t.typowner, coalesce(t.typacl, acldefault('T', t.typowner))
@@ -52,7 +52,7 @@ relations as (
   join pg_class c on c.oid = t.typrelid
 ),
 
--- What belongs to a relation, or stands alone without grants.
+-- Parts of relations, and objects that have no grants.
 parts (classid, objid, subid, label, value) as (
   select 'pg_class'::regclass, r.oid, a.attnum::int, format('column %s.%I', r.oid::regclass, a.attname),
     concat_ws(', ',
@@ -65,14 +65,14 @@ parts (classid, objid, subid, label, value) as (
       case when a.attstorage <> t.typstorage then format('storage %s', a.attstorage) end,
       case when a.attcompression <> '' then format('compression %s', a.attcompression) end,
       'statistics ' || nullif(a.attstattarget, -1),
-      -- 15.20 and its like count changes of a column in there.
+      -- Recent minor releases such as 15.20 keep a version counter here.
       nullif(array_to_string(array(select o from unnest(a.attoptions) o where o !~ '^pg_attver='), ', '), ''))
   from pg_attribute a join relations r on r.oid = a.attrelid join pg_type t on t.oid = a.atttypid
   left join pg_attrdef f on f.adrelid = a.attrelid and f.adnum = a.attnum
   where a.attnum > 0 and not a.attisdropped and r.relkind <> 'S'
   union all
-  -- From 18 on a NOT NULL is a constraint too. The column already says it, so only one
-  -- that is not yet validated is news.
+  -- Since PostgreSQL 18, NOT NULL is a constraint as well. The column already states it, so only
+  -- one that is not yet validated adds information.
   select 'pg_constraint'::regclass, c.oid, 0,
     format('constraint %I on %s', c.conname, coalesce(r.oid::regclass::text, d.objid::regtype::text)),
     pg_get_constraintdef(c.oid)
@@ -121,17 +121,17 @@ parts (classid, objid, subid, label, value) as (
   from pg_event_trigger e
   where ('pg_event_trigger'::regclass, e.oid) not in (select classid, objid from members)
   union all
-  -- The columns of this catalogue differ between versions.
+  -- The columns of this catalogue vary between versions.
   select 'pg_publication'::regclass, p.oid, 0, format('publication %I', p.pubname),
     format('owner %s, %s', p.pubowner::regrole, to_jsonb(p) - array['oid', 'pubname', 'pubowner'])
   from pg_publication p
   union all
-  -- Without the version of the library, which is the server's. The columns differ between versions.
+  -- Without the version of the library, which belongs to the server. The columns vary between versions.
   select 'pg_collation'::regclass, c.oid, 0, format('collation %s', c.oid::regcollation),
     (jsonb_strip_nulls(to_jsonb(c)) - array['oid', 'collname', 'collnamespace', 'collowner', 'collversion'])::text
   from pg_collation c join schemas s on s.oid = c.collnamespace
   union all
-  -- Operators, text search and the like: rare enough that being there is all that is told.
+  -- Operators, text search and the like: rare enough that only their existence is compared.
   select d.classid, d.objid, 0, format('%s %s', i.type, i.identity), 'exists'
   from pg_depend d join schemas s on d.refclassid = 'pg_namespace'::regclass and d.refobjid = s.oid
   cross join pg_identify_object(d.classid, d.objid, 0) i
@@ -152,7 +152,7 @@ grants (label, owner, acl) as (
     d.defaclrole, d.defaclacl
   from pg_default_acl d left join schemas s on s.oid = d.defaclnamespace
   union all
-  -- A system's or an extension's function whose grants are no longer those it was installed with.
+  -- Functions of the system or an extension whose grants have changed since installation.
   select format('function %s', p.oid::regprocedure), p.proowner, coalesce(p.proacl, acldefault('f', p.proowner))
   from pg_proc p left join pg_init_privs i on i.classoid = 'pg_proc'::regclass and i.objoid = p.oid
   where p.proacl is distinct from i.initprivs
@@ -180,7 +180,7 @@ facts (subject, value) as (
   ) g
   group by g.label, g.grantee
   union all
-  -- Default privileges that leave nothing to anyone have no grant to show.
+  -- Default privileges that grant nothing to anybody leave no row in grants.
   select g.label, 'changed' from grants g where g.label like 'default privileges of %'
   union all
   select r.label || ' ' || f.aspect, f.value
@@ -210,7 +210,7 @@ facts (subject, value) as (
   join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
   where r.relkind = 'S' and d.refobjsubid > 0
   union all
-  -- `disable trigger all` stops foreign keys as well, and nothing else shows it.
+  -- `disable trigger all` also disables foreign keys, and only this shows it.
   select distinct format('constraint %I on %s', c.conname, c.conrelid::regclass), 'its triggers are not enabled'
   from pg_trigger t join pg_constraint c on c.oid = t.tgconstraint join relations r on r.oid = t.tgrelid
   where t.tgisinternal and t.tgenabled <> 'O'
@@ -222,7 +222,7 @@ facts (subject, value) as (
   from described d join pg_proc p on d.classid = 'pg_proc'::regclass and p.oid = d.objid
   left join pg_aggregate a on a.aggfnoid = p.oid
   union all
-  -- The order of a composite type's columns counts: row(…)::type goes by it.
+  -- The order of a composite type's columns matters: row(…)::type depends on it.
   select d.label || ' definition', case t.typtype
       when 'e' then 'enum ' || (select string_agg(quote_literal(e.enumlabel), ', ' order by e.enumsortorder)
                                 from pg_enum e where e.enumtypid = t.oid)

@@ -1,22 +1,22 @@
-// A database as sorted lines of text, one fact a line: what `npm run db:check` compares.
+// Describes a database as sorted lines of text, one fact per line, for `npm run db:check` to compare.
 import { readFileSync } from 'node:fs'
 import type { TransactionSql } from 'postgres'
 
-/** Stands for a line's end within a fact. */
+/** Represents a line break within a fact. */
 export const newline = ' ⏎ '
 
 const facts = readFileSync(new URL('describe.sql', import.meta.url), 'utf8')
 
-/** Changes two settings of the transaction; ask as a role that row-level security does not filter. */
+/** Changes two settings of the transaction; call it as a role that bypasses row-level security. */
 export async function describe(sql: TransactionSql): Promise<string[]> {
   // With an empty search_path every name is printed with its schema.
-  // With row_security off, reference rows that a policy would hide are an error instead.
+  // With row_security off, reference rows hidden by a policy raise an error instead.
   await sql`select set_config('search_path', '', true), set_config('row_security', 'off', true)`
   const rows = await sql.unsafe<{ fact: string }[]>(facts)
   return [...rows.map(row => oneLine(row.fact)), ...(await referenceRows(sql))].sort()
 }
 
-/** Tables whose rows belong to the schema: no organization's, and commented as "Reference: …". */
+/** The rows of reference tables, which belong to the schema: no organization_id, and a comment "Reference: …". */
 async function referenceRows(sql: TransactionSql) {
   const tables = await sql<{ schema: string; name: string }[]>`
     select n.nspname as schema, c.relname as name
@@ -37,7 +37,7 @@ async function referenceRows(sql: TransactionSql) {
   return lines
 }
 
-// Line ends and blanks before them are the editor's business; the rest of a function's text is not.
+// Ignores trailing whitespace and line endings, which depend on the editor.
 function oneLine(fact: string) {
   return fact
     .trimEnd()

@@ -1,4 +1,4 @@
-// `npm run migrate` brings the database of MIGRATOR_DATABASE_URL to the newest migration.
+// `npm run migrate` applies pending migrations to the database of MIGRATOR_DATABASE_URL.
 import { ConfigError, readConfig } from '../../src/config.ts'
 import { ForeignMigrations, migrate } from '../../src/database/migrate.ts'
 
@@ -17,7 +17,7 @@ function migratorUrl(): string {
     throw error
   }
   give(
-    'Set MIGRATOR_DATABASE_URL to the connection of callboard_migrator. (npm start migrates the embedded database by itself.)',
+    'Set MIGRATOR_DATABASE_URL to the connection of callboard_migrator. (npm start migrates the embedded database automatically.)',
   )
 }
 
@@ -26,8 +26,8 @@ await migrate(migratorUrl(), line => {
 }).catch((error: unknown) => {
   if (error instanceof ForeignMigrations) give(error.message)
   const { code = '', message } = error as NodeJS.ErrnoException
-  // Whatever a migration does wrong is shown in full; a server that does not let us in, in a line.
+  // An error in a migration is shown in full, a failed connection in one line.
   if (!/^(28|3D|57P|E[A-Z])/.test(code)) throw error
-  // Of a name with several addresses Node has only the code to tell.
+  // If a host name has several addresses, Node's error has a code but no message.
   give(`MIGRATOR_DATABASE_URL: cannot connect: ${message || code}`)
 })

@@ -1,12 +1,12 @@
-// `npm run support:grant` says who may look into organizations as a superadmin. For a DBA: it works
-// with MIGRATOR_DATABASE_URL, and each grant is an event in the log of the organization.
+// `npm run support:grant` grants somebody superadmin access to one organization or all. It is for DBAs
+// and connects with MIGRATOR_DATABASE_URL; every grant is an event in the organization's log.
 import { parseArgs } from 'node:util'
 import postgres from 'postgres'
 
 const usage = `Usage: npm run support:grant -- --user <address> --reason <why> --hours <n> [--org <slug>] [--write]
        npm run support:grant -- --revoke <id>
        npm run support:grant -- --list
-Without --org the grant is for all organizations; without --write it is for reading.`
+Without --org the grant covers all organizations; without --write it is read-only.`
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -35,7 +35,7 @@ async function main(): Promise<void> {
     } else {
       const [row] = await sql<[{ id: string }]>`
         select app_private.grant_support(${user ?? ''}, ${reason ?? ''}, now() + make_interval(mins => ${Math.round(Number(hours) * 60)}), ${org}, ${write}) as id`
-      console.log(`Granted until in ${hours ?? ''} hours: ${row.id}`)
+      console.log(`Granted for ${hours ?? ''} hours: ${row.id}`)
     }
   } finally {
     await sql.end({ timeout: 5 })
@@ -54,7 +54,7 @@ const listGrants = async (sql: postgres.Sql) =>
   )
 
 await main().catch((error: unknown) => {
-  // A refusal of ours says in its detail what is wrong.
+  // Our own errors explain themselves in their detail.
   const { message, detail } = error as { message: string; detail?: string }
   console.error(detail || message)
   process.exit(1)

@@ -1,6 +1,6 @@
-// `npm run support -- --user <address> --org <slug>` is a read-only look into an organization, for
-// somebody with a grant (npm run support:grant): an overview, or with --sql the rows of a query.
-// Connects with SUPPORT_DATABASE_URL; the password is SUPPORT_PASSWORD or the first line of the input.
+// `npm run support -- --user <address> --org <slug>` reads an organization's data for somebody with a
+// grant (npm run support:grant): an overview or, with --sql, the rows of a query. It connects with
+// SUPPORT_DATABASE_URL; the password comes from SUPPORT_PASSWORD or the first line of standard input.
 import { hostname } from 'node:os'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
@@ -45,7 +45,7 @@ async function main(): Promise<void> {
       const [{ id }] = await sql<
         [{ id: string | null }]
       >`select app.support_organization(${session.secret}, ${org}) as id`
-      // Committed before anything is read.
+      // Logged and committed before anything is read.
       await sql`select app.use_support(${session.secret}, ${id}, 'npm run support', null, null)`
       const rows = await sql.begin('isolation level repeatable read read only', async tx => {
         await tx`select app.enter_support(${session.secret}, ${id}, null, null)`
@@ -73,7 +73,7 @@ await main().catch((error: unknown) => {
   const { message } = error as Error
   console.error(
     message === 'support_grant_needed'
-      ? 'This needs a live grant for the organization: npm run support:grant.'
+      ? 'This needs an active grant for the organization: see npm run support:grant.'
       : message,
   )
   process.exit(1)

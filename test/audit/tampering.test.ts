@@ -172,7 +172,7 @@ t.test('what a superuser has done to the log is found, and named', async t => {
     'an event deleted': {
       tamper: (_, event) => admin`delete from app.event_log where id = ${event}`,
       finds: { kind: 'missing', seq: 5 },
-      says: /event 5 .* was taken out of the log/,
+      says: /event 5 .* was removed from the log/,
     },
     'an event deleted, under a purge that cannot have been': {
       tamper: async (organization, event) => {
@@ -181,7 +181,7 @@ t.test('what a superuser has done to the log is found, and named', async t => {
           jsonb_build_object('new', jsonb_build_object('before', now())))`
       },
       finds: { kind: 'missing', seq: 5 },
-      says: /event 5 .* was taken out of the log/,
+      says: /event 5 .* was removed from the log/,
     },
     'an event deleted with its seal': {
       tamper: async (_, event) => {
@@ -189,7 +189,7 @@ t.test('what a superuser has done to the log is found, and named', async t => {
         await admin`delete from app.event_seals where event_id = ${event}`
       },
       finds: { kind: 'seal_missing', seq: 5, event_id: null },
-      says: /event 5 has no seal any more/,
+      says: /event 5 no longer has a seal/,
     },
     'an event changed with its seal': {
       tamper: async (_, event) => {
@@ -212,7 +212,7 @@ t.test('what a superuser has done to the log is found, and named', async t => {
         await admin`delete from app.event_seals where organization_id = ${organization} and seq > 6`
       },
       finds: { kind: 'cut_off', seq: 7, event_id: null },
-      says: /event 7 and all that followed were cut off/,
+      says: /event 7 and everything after it were cut off/,
     },
     'all of it cut off': {
       tamper: async organization => {
@@ -220,7 +220,7 @@ t.test('what a superuser has done to the log is found, and named', async t => {
         await admin`delete from app.event_seals where organization_id = ${organization}`
       },
       finds: { kind: 'cut_off', seq: 1 },
-      says: /event 1 and all that followed were cut off/,
+      says: /event 1 and everything after it were cut off/,
     },
     'the chain made anew': {
       tamper: async (organization, event) => {
@@ -229,7 +229,7 @@ t.test('what a superuser has done to the log is found, and named', async t => {
         await seal(db, '10 years')
       },
       finds: { kind: 'rewritten', seq: 9 },
-      says: /event 9 has another hash than the one that was noted/,
+      says: /event 9 has a different hash than the one that was noted/,
     },
   }
   for (const [what, { tamper, finds, says }] of Object.entries(cases))
@@ -269,12 +269,12 @@ t.test('what a superuser has done to the log is found, and named', async t => {
     t.match(await script(url, '--org', slug), {
       code: 0,
       output: new RegExp(
-        `^${slug}: 9 events are what was sealed, head 9:[0-9a-f]{64}; 0 are not sealed yet\n$`,
+        `^${slug}: 9 events match their seals, head 9:[0-9a-f]{64}; 0 are not sealed yet\n$`,
       ),
     })
     const all = await script(url, '--all')
     t.equal(all.code, 1)
-    t.match(all.output, new RegExp(`^${slug}: 9 events are`, 'm'))
+    t.match(all.output, new RegExp(`^${slug}: 9 events match`, 'm'))
     t.match(await script(url, '--org', 'no-such-company'), { code: 2, output: /There is no organization/ })
     t.match(await script(url), { code: 2, output: /Usage/ })
   })
@@ -326,7 +326,7 @@ t.test('the chain outlives', async t => {
     t.ok((gone.head?.seq ?? 0) > 9 + 7)
     t.match(
       (await script(db.url('callboard_auditor'), '--all')).output,
-      new RegExp(`^${bob.organization}: \\d+ events are what was sealed`, 'm'),
+      new RegExp(`^${bob.organization}: \\d+ events match their seals`, 'm'),
     )
   })
 })

@@ -258,7 +258,7 @@ t.test('superadmins', async t => {
 
     t.equal(grant('--revoke', id).status, 0)
     t.match(grant('--list').stdout, new RegExp(`${id}.*revoked`))
-    t.match(look(), { status: 1, stderr: /^(Password: )?This needs a live grant/ })
+    t.match(look(), { status: 1, stderr: /^(Password: )?This needs an active grant/ })
     for (const [args, complaint] of [
       [[], 'Usage'],
       [['--user', 'nobody@example.com', '--reason', 'x', '--hours', '1'], 'There is no account'],

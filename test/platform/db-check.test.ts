@@ -298,10 +298,10 @@ test('includes are expanded where they stand, nested ones too', async t => {
 })
 
 for (const [what, line, error] of [
-  ['of a missing file', '--!include b.sql', /schema\.sql:2: there is no file .*b\.sql/],
-  ['that is indented', '  --!include a.sql', /schema\.sql:2: an include starts its line/],
-  ['that ends in a semicolon', '--!include a.sql;', /schema\.sql:2: an include starts its line/],
-  ['after a statement', 'select 1; --!include a.sql', /schema\.sql:2: an include starts its line/],
+  ['of a missing file', '--!include b.sql', /schema\.sql:2: file not found: .*b\.sql/],
+  ['that is indented', '  --!include a.sql', /schema\.sql:2: an include must start its line/],
+  ['that ends in a semicolon', '--!include a.sql;', /schema\.sql:2: an include must start its line/],
+  ['after a statement', 'select 1; --!include a.sql', /schema\.sql:2: an include must start its line/],
   ['of a file in itself', '--!include loop.sql', /loop\.sql:1: loop\.sql includes itself/],
 ] as const) {
   test(`an include ${what} is an error that names the line`, async t => {

@@ -40,7 +40,7 @@ t.test('an empty database becomes a Callboard', async t => {
     const first = await script('seed', urls)
     t.same(first, { code: 0, output: `Loaded. Sign in as ${demoEmail} with "${demoPassword}".\n` })
     const second = await script('seed', urls)
-    t.same(second, { code: 0, output: 'The demo is loaded already.\n' })
+    t.same(second, { code: 0, output: 'The demo is already loaded.\n' })
   })
 
   await t.test('in which two companies work, and each sees its own', async t => {
@@ -123,7 +123,7 @@ t.test('a demo that a kill -9 has cut off is completed by the next run', async t
   })
   const complete = { users: 8, members: 9, venues: 7, shows: [28, 28] }
   t.same(await counts(), complete)
-  t.match((await script('seed', settings)).output, /loaded already/)
+  t.match((await script('seed', settings)).output, /already loaded/)
   t.same(await counts(), complete)
   t.same(await db.admin`select from app.users where email_verified_at is null`, [])
 })
@@ -138,7 +138,7 @@ t.test('what the scripts refuse, they refuse with a sentence', async t => {
     [
       'seed',
       { MIGRATOR_DATABASE_URL: nowhere, DATABASE_URL: nowhere },
-      /^The demo cannot be loaded: .*ECONNREFUSED/,
+      /^The demo could not be loaded: .*ECONNREFUSED/,
     ],
     [
       'seed',

@@ -17,19 +17,19 @@ import { fingerprint, nameOf, type Size } from './sizes.ts'
 /** A PostgreSQL server to measure on. */
 export interface Server {
   adminUrl: string
-  /** What was made for the benchmark alone; of DATABASE_URL nothing, it is whoever's. */
+  /** Whether the server was started for the benchmark; the one of DATABASE_URL was not. */
   isOwn: boolean
   passwordOf: (role: string) => string
   stop: () => Promise<void>
 }
 
-/** A database of one size, filled. */
+/** A filled database of one size. */
 export interface Filled {
   size: Size
   name: string
   /** The day from which everything is counted back. */
   day: string
-  /** How long filling took; 0 for one that was there. */
+  /** How long filling took; 0 for an existing database. */
   seconds: number
   url: (role: string) => string
   adminUrl: string
@@ -37,7 +37,7 @@ export interface Filled {
 
 export const say = (line: string) => process.stderr.write(`${line}\n`)
 
-/** The server of DATABASE_URL, whose login is a superuser's, else an embedded one in a folder of its own. */
+/** The server of DATABASE_URL, which must be a superuser's login, or an embedded one in its own folder. */
 export async function startServer(): Promise<Server> {
   const given = process.env['DATABASE_URL']
   if (given !== undefined && given !== '') {
@@ -59,8 +59,8 @@ export async function startServer(): Promise<Server> {
   }
 }
 
-// What a server with this much data would be given. Commits do not wait for the disk, because what is compared
-// is work, and a disk would make all contenders alike.
+// Typical settings for a server with this much data. Commits do not wait for the disk, which would level out the
+// differences between contenders.
 const settings = {
   shared_buffers: '2GB',
   maintenance_work_mem: '1GB',
@@ -72,7 +72,7 @@ const settings = {
 
 export const roles = ['callboard_api', 'callboard_migrator', 'callboard_worker', 'callboard_support']
 
-/** The database of a size: as it was left if it fits, else made and filled. */
+/** The database of a size: the existing one if it matches, otherwise a new one, filled. */
 export async function prepare(server: Server, size: Size, keep: boolean): Promise<Filled> {
   const name = nameOf(size)
   const adminUrl = withUrl(server.adminUrl, { database: name })
@@ -103,7 +103,7 @@ interface Mark {
   fingerprint: string
 }
 
-/** The comment on the database, which it gets when it is full. */
+/** The comment on the database, which is set once it has been filled. */
 async function markOf(url: string): Promise<Mark | undefined> {
   const sql = postgres(url, { max: 1 })
   try {

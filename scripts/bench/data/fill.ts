@@ -3,10 +3,10 @@ import postgres from 'postgres'
 import { prove } from '../../../src/accounts/password.ts'
 import type { Size } from './sizes.ts'
 
-/** Everybody in the benchmark signs in with this. */
+/** The password of every user in the benchmark. */
 export const password = 'seven black umbrellas'
 
-/** Fills an empty database of the superuser's URL: see the files in `fill/`. `say` hears of every step. */
+/** Fills an empty database of the superuser's URL: see the files in `fill/`. `say` reports every step. */
 export async function fill(url: string, size: Size, day: string, say: (line: string) => void): Promise<void> {
   const connection = { session_replication_role: 'replica', TimeZone: 'UTC', synchronous_commit: 'off' }
   const [sql, second] = [0, 1].map(() => postgres(url, { max: 1, onnotice: () => {}, connection })) as [
@@ -50,7 +50,7 @@ export async function fill(url: string, size: Size, day: string, say: (line: str
   }
 }
 
-/** Has the application make the event log's months of the past year, as it does for events that it finds. */
+/** Has the application create the event log's partitions for the past year, as it does for existing events. */
 async function makeMonths(sql: postgres.Sql, day: string): Promise<void> {
   await sql`insert into app.event_log (organization_id, actor_kind, action, resource_type, occurred_at)
     select app_private.nobody(), 'system', 'bench', 'bench', ${day}::date - n * interval '1 month' from generate_series(0, 14) n`
@@ -58,7 +58,7 @@ async function makeMonths(sql: postgres.Sql, day: string): Promise<void> {
   await sql`truncate app.event_log`
 }
 
-/** What the generator copies from the application: a password's recipe, and what a new organization is given. */
+/** What the generator copies from the application: a password's parameters and a new organization's defaults. */
 async function askTheApplication(sql: postgres.Sql): Promise<void> {
   await sql`set session_replication_role = origin`
   const [{ recipe }] = await sql<[{ recipe: string }]>`select app.password_recipe() as recipe`
@@ -78,8 +78,8 @@ async function askTheApplication(sql: postgres.Sql): Promise<void> {
 }
 
 /**
- * Takes the indexes of what is big out of use; REINDEX makes them anew and takes them back. Dropping them would
- * lose what else is set for them.
+ * Disables the indexes of the large tables; REINDEX rebuilds and enables them. Dropping them would lose their other
+ * settings.
  */
 async function forgetIndexes(sql: postgres.Sql): Promise<void> {
   await sql`update pg_index set indisready = false, indisvalid = false
@@ -87,7 +87,7 @@ async function forgetIndexes(sql: postgres.Sql): Promise<void> {
       union select inhrelid from pg_inherits where inhparent = 'app.event_log'::regclass)`
 }
 
-/** Events of one table's rows, all or those of a part of its pages. */
+/** Inserts the events for a table's rows, either all of them or those of some of its pages. */
 function log(
   sql: postgres.Sql,
   resource: string,
@@ -123,7 +123,7 @@ async function logAll(first: postgres.Sql, second: postgres.Sql): Promise<void> 
   await Promise.all([others(), more()])
 }
 
-/** What the worker would have worked out by now, which it looks after every minute. */
+/** Refreshes the figures that the worker would have computed by now; it does so every minute. */
 export async function refresh(url: string): Promise<void> {
   const sql = postgres(url, { max: 1, onnotice: () => {} })
   try {

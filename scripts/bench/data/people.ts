@@ -3,21 +3,21 @@ import type { Filled } from './database.ts'
 import { password } from './fill.ts'
 import type { Program } from '../run/programs.ts'
 
-/** Somebody who asks, and what of theirs there is to be asked for. */
+/** A user who sends requests, and the data that they may request. */
 export interface Person {
   email: string
   password: string
   organization: string
   token: string
-  /** Whether theirs is the organization that has a tenth of all. */
+  /** Whether they belong to the largest organization, which has a tenth of all data. */
   isLarge: boolean
   shows: string[]
   venues: string[]
 }
 
 /**
- * People of many organizations, one in ten of that which has a tenth of all, signed in at Callboard: what asks
- * PostgreSQL alone, and what asks the peers, has the same tokens.
+ * Signs in users of many organizations, one in ten of them from the largest. PostgreSQL alone and the peers are
+ * measured with the same tokens.
  */
 export async function signIn(filled: Filled, { url }: Program, count: number): Promise<Person[]> {
   const large = Math.max(1, Math.floor(count / 10))

@@ -1,10 +1,10 @@
 import postgres from 'postgres'
 import type { Filled, Server } from './database.ts'
 
-/** The login of statements that are to be without row-level security. */
+/** The login for statements that bypass row-level security. */
 export const unlimited = 'callboard_bench'
 
-/** Logins that there are for the benchmark alone. */
+/** Logins that exist only for the benchmark. */
 const logins: Record<string, string> = {
   [unlimited]: 'login bypassrls',
   callboard_bench_rls: 'login',
@@ -12,7 +12,7 @@ const logins: Record<string, string> = {
   callboard_bench_rest: 'login noinherit',
 }
 
-/** Makes them, and returns what takes them away again, which is done on a server that is not the benchmark's own. */
+/** Creates them and returns a function that drops them again, unless the server belongs to the benchmark. */
 export async function makeLogins(
   { isOwn, passwordOf }: Server,
   { adminUrl }: Filled,

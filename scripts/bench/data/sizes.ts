@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 
-/** How much there is: three finance records and five events for each show; one organization has a tenth. */
+/** The amount of data: three finance records and five events per show; one organization has a tenth of everything. */
 export interface Size {
   organizations: number
   shows: number
@@ -12,10 +12,10 @@ export const sizes = {
   small: { organizations: 50, shows: 10_000 },
 } satisfies Record<string, Size>
 
-/** One name for one size. */
+/** The database name for a size. */
 export const nameOf = ({ organizations, shows }: Size) => `callboard_bench_${organizations}_${shows}`
 
-/** What a filled database depends on: when this is another one, it is filled anew. */
+/** A fingerprint of what the data depends on: if it changes, the database is filled again. */
 export function fingerprint(): string {
   const hash = createHash('sha256')
   for (const folder of ['../../../db/migrations/committed/', '../../../db/', './fill/', './'])

@@ -8,7 +8,7 @@ interface Row {
   fee_minor: number | null
 }
 
-/** Sees to it that all servers answer with the same shows: whoever has less to do would be faster. */
+/** Checks that all servers return the same shows: one that does less work would be faster. */
 export async function agree(people: Person[], contenders: Contender[]): Promise<void> {
   const list = works.find(({ name }) => name === 'list')
   for (const person of people.slice(0, 5)) {
@@ -17,11 +17,11 @@ export async function agree(people: Person[], contenders: Contender[]): Promise<
       if (!list || !ask) continue
       const answer = (await ask(list, person)) as Partial<{ items: Row[] }> | Row[]
       const rows = Array.isArray(answer) ? answer.slice(0, 50) : answer.items
-      if (rows === undefined) throw new Error(`${title} answers ${JSON.stringify(answer)}`)
+      if (rows === undefined) throw new Error(`${title} returned ${JSON.stringify(answer)}`)
       const text = JSON.stringify(rows.map(row => [row.id, row.title, row.fee_minor]))
       expected ??= text
       if (text !== expected || rows.length === 0)
-        throw new Error(`${title} answers ${person.email} with other shows`)
+        throw new Error(`${title} returned different shows to ${person.email}`)
     }
   }
 }

@@ -7,9 +7,9 @@ export interface Statement {
 }
 
 export interface Capture {
-  /** The database's URL by way of here. */
+  /** The database's URL through this proxy. */
   url: string
-  /** What has passed since the last call. */
+  /** The statements captured since the last call. */
   take: () => Statement[]
   close: () => void
 }
@@ -17,8 +17,8 @@ export interface Capture {
 const startup = 196_608
 
 /**
- * Stands between a server and PostgreSQL and notes what is asked there, so that the limit is measured with what
- * Callboard really sends, whatever its driver, and not with what somebody once thought it would.
+ * A proxy between a server and PostgreSQL that captures statements, so that the limit is measured with what Callboard
+ * really sends, whatever its driver, rather than with assumptions.
  */
 export async function startCapture(databaseUrl: string): Promise<Capture> {
   const { hostname, port } = new URL(databaseUrl)
@@ -32,7 +32,7 @@ export async function startCapture(databaseUrl: string): Promise<Capture> {
       upstream.write(chunk)
       rest = Buffer.concat([rest, chunk])
       for (;;) {
-        // The first messages have no letter in front.
+        // The first messages of a connection have no type byte.
         const head = isStarted ? 1 : 0
         if (rest.length < head + 4) return
         const length = rest.readInt32BE(head) + head
@@ -66,7 +66,7 @@ export async function startCapture(databaseUrl: string): Promise<Capture> {
       return length < 0 ? null : message.toString('utf8', at, (at += length))
     }
     const kind = String.fromCharCode(message[0] ?? 0)
-    // One message may have several.
+    // One chunk may contain several messages.
     if (kind === 'Q')
       seen.push(
         ...text()
@@ -79,7 +79,7 @@ export async function startCapture(databaseUrl: string): Promise<Capture> {
       const sql = statements.get(text()) ?? ''
       const formats = Array.from({ length: short() }, short)
       if (formats.includes(1))
-        throw new Error(`A parameter of this statement is binary, which cannot be repeated: ${sql}`)
+        throw new Error(`A parameter of this statement is binary and cannot be replayed: ${sql}`)
       seen.push({ sql, values: Array.from({ length: short() }, value) })
     }
   }

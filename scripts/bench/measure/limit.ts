@@ -3,18 +3,18 @@ import type { Statement } from './capture.ts'
 import type { Person } from '../data/people.ts'
 import type { Request } from '../run/works.ts'
 
-/** A transaction that PostgreSQL is asked for, as texts; `:k` in them counts from 1 to `variants`. */
+/** The statements of a transaction; `:k` in them counts from 1 to `variants`. */
 export interface Script {
   statements: string[]
   variants: number
   organization: string
 }
 
-// What Callboard sends beyond the work itself is its own cost, not PostgreSQL's: the limit goes without.
+// Statements that Callboard sends beyond the work itself are its own overhead: the limit leaves them out.
 const isExtra = (sql: string) => /^\s*(reset all|select app\.confirm_organization\b)/i.test(sql)
 const isEntrance = (sql: string) => /\bapp\.enter\(/i.test(sql)
 
-/** What a server asks PostgreSQL for each person's requests: one script a person. `take` has what has passed. */
+/** Records what a server sends to PostgreSQL for each person's requests, one script per person; `take` returns it. */
 export async function record(
   url: string,
   adminUrl: string,
@@ -28,7 +28,7 @@ export async function record(
 ): Promise<Script[]> {
   const sql = postgres(adminUrl, { max: 1 })
   const types = new Map<string, Promise<string[]>>()
-  // PostgreSQL says what it takes the parameters for; a text that is put in their place needs to be told.
+  // PostgreSQL infers the types of parameters; the literals that replace them need a cast.
   const typesOf = async (text: string) => {
     const { types: oids } = await sql.unsafe(text).describe()
     return Promise.all(
@@ -41,7 +41,7 @@ export async function record(
     const scripts: Script[] = []
     for (const person of people) {
       const seen: Statement[][] = []
-      // The first request of an organization has its limits looked up.
+      // The first request of an organization also looks up its limits.
       for (let n = -1; n < variants; n += 1) {
         take()
         const { method, path, headers, body } = request(person, Math.max(n, 0))
@@ -51,7 +51,7 @@ export async function record(
         const sent = take().filter(({ sql: text }) => !isExtra(text))
         if (n < 0) continue
         if (seen[0]?.some(({ sql: text }, i) => text !== sent[i]?.sql))
-          throw new Error(`${method} ${path} asks PostgreSQL otherwise each time`)
+          throw new Error(`${method} ${path} sends different statements each time`)
         seen.push(sent)
       }
       const statements: string[] = []
@@ -79,13 +79,13 @@ export async function record(
   }
 }
 
-// pgbench would take a colon for one of its variables.
+// pgbench would interpret a colon as a variable.
 function literal(value: string | null): string {
   if (value === null) return 'null'
   return `E'${value.replaceAll(/['\\:]/g, character => `\\x${character.charCodeAt(0).toString(16)}`)}'`
 }
 
-/** The same with the organization as a value where the statement compares with the one that was asked for. */
+/** The same script with the organization as a literal instead of the function call that returns it. */
 export const withExplicitWhere = (scripts: Script[]): Script[] =>
   scripts.map(script => ({
     ...script,

@@ -4,28 +4,28 @@ import type { Person } from '../data/people.ts'
 import type { Request } from '../run/works.ts'
 import { each, type Processes, usage, type Usage } from './usage.ts'
 
-/** What one measurement has found. */
+/** The result of one measurement. */
 export interface Measure {
-  /** Things done in a second. */
+  /** Operations per second. */
   rate: number
-  /** Milliseconds; pgbench does not tell. */
+  /** Milliseconds; pgbench does not report them. */
   p50?: number
   p99?: number
-  /** Microseconds of CPU for each thing done. */
+  /** Microseconds of CPU per operation. */
   cpu: Usage
   done: number
-  /** Answers that were not what they should have been. */
+  /** Responses other than the expected ones. */
   failed: number
 }
 
 export interface Load {
   connections: number
   seconds: number
-  /** Not counted: what is new is slower. */
+  /** Seconds of warming up, which are not counted. */
   warmUp: number
 }
 
-/** Asks a server for the same work as fast as it answers. */
+/** Sends requests for one work as fast as the server answers. */
 export async function load(
   url: string,
   {
@@ -47,7 +47,7 @@ export async function load(
       url,
       connections,
       duration: 86_400,
-      // Everybody begins somewhere else, so that they do not march in step.
+      // Each connection starts at a different point, so that they do not run in lockstep.
       setupClient: client => {
         const at = Math.floor((begin++ * requests.length) / connections)
         client.setRequests([...requests.slice(at), ...requests.slice(0, at)])

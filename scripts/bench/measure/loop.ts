@@ -5,7 +5,7 @@ import type { Script } from './limit.ts'
 import type { Load, Measure } from './load.ts'
 import { each, type Processes, usage } from './usage.ts'
 
-/** A message of PostgreSQL's protocol: its letter, its length, its parts. */
+/** A message of PostgreSQL's protocol: its type byte, its length, its parts. */
 function message(letter: string, ...parts: (string | number | Buffer)[]): Buffer {
   const body = Buffer.concat(
     parts.map(part => {
@@ -29,7 +29,7 @@ const sized = (text: string) => {
 const allRows = Buffer.alloc(4)
 const sync = message('S')
 
-/** Every transaction as one message, ready to be sent, and what prepares its statements. */
+/** Every transaction as one buffer, ready to be sent, and the messages that prepare its statements. */
 function compile(scripts: Script[]) {
   const preparing: Buffer[] = []
   const transactions: Buffer[] = []
@@ -50,7 +50,7 @@ function compile(scripts: Script[]) {
   return { preparing: Buffer.concat([...preparing, sync]), transactions }
 }
 
-/** The messages that come, by letter and, of errors, text; the parts of one may arrive apart. */
+/** Parses incoming messages, which may arrive in pieces: their type byte and, for errors, their text. */
 function reader(on: (letter: string, text: () => string) => void) {
   let rest: Buffer = Buffer.alloc(0)
   return (chunk: Buffer) => {
@@ -67,7 +67,7 @@ function reader(on: (letter: string, text: () => string) => void) {
   }
 }
 
-/** PostgreSQL alone, where there is no pgbench: the same transactions, made beforehand and sent one after another. */
+/** PostgreSQL alone without pgbench: the same transactions, prepared in advance and sent one after another. */
 export async function loop(
   url: string,
   scripts: Script[],
@@ -81,9 +81,9 @@ export async function loop(
   let complaint = ''
   const clients = await Promise.all(
     Array.from({ length: connections }, async (_, i) => {
-      // pg signs in; from then on the connection is ours.
+      // pg authenticates; after that we use the socket directly.
       const client = new pg.Client({ connectionString: url })
-      // It would complain of an end that we have asked for.
+      // pg would report the disconnect that we have requested.
       client.on('error', () => {})
       await client.connect()
       const { stream } = (client as unknown as { connection: { stream: import('node:net').Socket } })
@@ -123,6 +123,6 @@ export async function loop(
     stream.end(message('X'))
     if (!stream.closed) await once(stream, 'close')
   }
-  if (complaint !== '') throw new Error(`PostgreSQL alone has failed: ${complaint}`)
+  if (complaint !== '') throw new Error(`PostgreSQL alone failed: ${complaint}`)
   return { rate: counted / took, cpu, done: counted, failed }
 }

@@ -1,7 +1,7 @@
 import { cpus, totalmem } from 'node:os'
 import postgres from 'postgres'
 
-/** What the figures depend on. */
+/** The machine and the versions that the figures depend on. */
 export async function machine(adminUrl: string) {
   const sql = postgres(adminUrl, { max: 1 })
   try {

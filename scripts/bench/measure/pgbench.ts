@@ -10,7 +10,7 @@ import { each, type Processes, usage, type Usage } from './usage.ts'
 
 export const hasPgbench = () => spawnSync('pgbench', ['--version']).status === 0
 
-/** PostgreSQL alone: pgbench, with every transaction sent as a whole. */
+/** PostgreSQL alone, measured with pgbench, which sends every transaction as a whole. */
 export async function pgbench(
   url: string,
   scripts: Script[],
@@ -26,7 +26,7 @@ export async function pgbench(
       await writeFile(file, `\\set k random(1, ${variants})\n\\startpipeline\n${body}\n\\endpipeline\n`)
       files.push('-f', file)
     }
-    // A second more at the end, because a report may come late.
+    // One second longer, because a report may be late.
     const whole = Math.ceil(warmUp) + Math.ceil(seconds)
     const child = spawn(
       'pgbench',
@@ -62,7 +62,7 @@ export async function pgbench(
     }
     if (child.exitCode === null) await once(child, 'exit')
     if (child.exitCode !== 0 || rates.length === 0)
-      throw new Error(`pgbench has failed:\n${lines.slice(-20).join('\n')}`)
+      throw new Error(`pgbench failed:\n${lines.slice(-20).join('\n')}`)
     const rate = rates.reduce((sum, one) => sum + one, 0) / rates.length
     const done = Math.round(rate * rates.length)
     return {

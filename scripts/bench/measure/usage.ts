@@ -1,12 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
-/** Whose work is counted: the server's that answers, PostgreSQL's, and that of the program which asks. */
+/** The processes that are measured: the server, PostgreSQL and the client. */
 export interface Processes {
   server?: number | undefined
   postgres?: number | undefined
   client: number
 }
-/** Seconds of CPU, user and system, since each began; undefined where /proc does not say. */
+/** CPU seconds, user and system, since each process started; undefined without /proc. */
 export type Usage = Record<keyof Processes, number | undefined>
 
 interface Stat {
@@ -14,12 +14,12 @@ interface Stat {
   own: number
   ofEnded: number
 }
-// What /proc counts in, on every Linux that Node runs on.
+// The clock ticks per second of /proc, on every Linux that Node runs on.
 const ticks = 100
 
 function stat(pid: number | string): Stat | undefined {
   try {
-    // The name, in parentheses, may hold anything.
+    // The name, in parentheses, may contain anything.
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
       .replace(/^.*\) /s, '')
       .split(' ')
@@ -30,7 +30,7 @@ function stat(pid: number | string): Stat | undefined {
   }
 }
 
-/** A process with all that it has started. */
+/** A process with all its descendants. */
 function family(pid: number | undefined): number | undefined {
   if (pid === undefined) return undefined
   const root = stat(pid)
@@ -43,7 +43,7 @@ function family(pid: number | undefined): number | undefined {
   return sum
 }
 
-/** What has been used up to now. Whoever asks has started the server, too, whose work is not its own. */
+/** The usage so far. The server is a child of the client, so its usage is subtracted from the client's. */
 export function usage(processes: Processes): Usage {
   const [server, all] = [family(processes.server), family(processes.client)]
   return {
@@ -53,7 +53,7 @@ export function usage(processes: Processes): Usage {
   }
 }
 
-/** Microseconds of CPU for each of `count` things that were done in between. */
+/** Microseconds of CPU for each of the `count` operations in between. */
 export function each(before: Usage, after: Usage, count: number): Usage {
   const of = (name: keyof Processes) => {
     const [from, to] = [before[name], after[name]]
@@ -62,7 +62,7 @@ export function each(before: Usage, after: Usage, count: number): Usage {
   return { server: of('server'), postgres: of('postgres'), client: of('client') }
 }
 
-/** Megabytes in memory now. */
+/** Megabytes of memory in use now. */
 export function memory(pid: number): number | undefined {
   try {
     const [, kilobytes] = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []

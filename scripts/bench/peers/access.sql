@@ -1,5 +1,5 @@
--- Three ways to the peers' tables: of a login that filters by itself, because row-level security does not bind it
--- (callboard_bench), of one for which policies read a setting (callboard_bench_rls), and of PostgREST, whose policies
+-- Three ways to access the peers' tables: a login whose queries filter by themselves, because it bypasses row-level
+-- security (callboard_bench), one whose policies read a setting (callboard_bench_rls), and PostgREST, whose policies
 -- read the token (callboard_bench_rest becomes callboard_bench_web).
 
 grant usage on schema peers, app to callboard_bench, callboard_bench_rls, callboard_bench_web;
@@ -26,7 +26,7 @@ begin
 end
 $$;
 
--- PostgREST enters what it is sent: the rest is the database's.
+-- PostgREST inserts what it is sent; the database fills in the rest.
 alter table peers.shows alter organization_id set default peers.claim('org'), alter created_by set default peers.claim('sub');
 create or replace function peers.log_show() returns trigger language plpgsql security definer set search_path = '' as $$
 begin

@@ -4,10 +4,10 @@ import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import { prove } from '../../../src/accounts/password.ts'
-import { type Contender, overHttp, type Stage } from '../run/contenders.ts'
+import { type Contender, overHttp, type Fixtures } from '../run/contenders.ts'
 import { say } from '../data/database.ts'
 import { password } from '../data/fill.ts'
-import type { Undo } from '../run/stage.ts'
+import type { Undo } from '../run/fixtures.ts'
 import { type Program, startProgram } from '../run/programs.ts'
 
 const folder = fileURLToPath(new URL('./', import.meta.url))
@@ -15,9 +15,9 @@ const folder = fileURLToPath(new URL('./', import.meta.url))
 interface Peer {
   name: string
   title: string
-  /** What must be there for it to be started. */
+  /** The file that must exist for it to be started. */
   needs: string
-  start: (stage: Stage, jwtSecret: string) => Promise<Program>
+  start: (fixtures: Fixtures, jwtSecret: string) => Promise<Program>
 }
 
 const nodePeer = (name: string, title: string, login: string): Peer => ({
@@ -53,7 +53,7 @@ export const peers: Peer[] = [
           PGRST_DB_URI: filled.url('callboard_bench_rest'),
           PGRST_DB_SCHEMAS: 'peers',
           PGRST_DB_POOL: String(pool),
-          // The role in the tokens is Callboard's; everybody is the same one here.
+          // The role in the tokens is Callboard's; here there is only one.
           PGRST_DB_ANON_ROLE: 'callboard_bench_web',
           PGRST_JWT_ROLE_CLAIM_KEY: '.nobody',
           PGRST_JWT_SECRET: jwtSecret,
@@ -66,9 +66,9 @@ export const peers: Peer[] = [
   },
 ]
 
-/** Those that are installed, on tables of their own; `undo` gets what stops them. */
+/** Starts the installed peers on their own tables; `undo` collects what stops them. */
 export async function startPeers(
-  stage: Stage,
+  fixtures: Fixtures,
   jwtSecret: string,
   isWanted: (peer: { name: string }) => boolean,
   undo: Undo,
@@ -76,18 +76,18 @@ export async function startPeers(
   const installed = peers.filter(peer => {
     if (!isWanted(peer)) return false
     if (existsSync(peer.needs)) return true
-    say(`Left out: ${peer.title}, which is not installed: npm ci --prefix scripts/bench/peers/${peer.name}`)
+    say(`Skipped ${peer.title}, which is not installed: npm ci --prefix scripts/bench/peers/${peer.name}`)
     return false
   })
   if (installed.length === 0) return []
-  await makeTables(stage)
+  await makeTables(fixtures)
   const started: Contender[] = []
   for (const { name, title, start } of installed) {
-    const program = await start(stage, jwtSecret)
+    const program = await start(fixtures, jwtSecret)
     undo.push(() => program.stop())
     started.push(
       overHttp(
-        stage,
+        fixtures,
         name,
         title,
         program,
@@ -98,7 +98,7 @@ export async function startPeers(
   return started
 }
 
-async function makeTables({ filled }: Stage): Promise<void> {
+async function makeTables({ filled }: Fixtures): Promise<void> {
   const sql = postgres(filled.adminUrl, { max: 1, onnotice: () => {} })
   try {
     const text = await readFile(`${folder}tables.sql`, 'utf8')
@@ -106,7 +106,7 @@ async function makeTables({ filled }: Stage): Promise<void> {
     const [{ found }] = await sql<[{ found: string | null }]>`
       select obj_description(to_regnamespace('peers'), 'pg_namespace') as found`
     if (found !== hash) {
-      say("The peers' tables")
+      say("Creating the peers' tables")
       const [{ recipe }] = await sql<[{ recipe: string }]>`select recipe from app_private.credentials limit 1`
       const bare = (text: string) => text.replace(/=+$/, '')
       const [cost = '', salt = ''] = recipe.replace('argon2id$', '').split('$')

@@ -1,5 +1,5 @@
--- The peers' own tables, with the same rows in the same order: what a team would have that does not ask the database
--- who may see what. No trigger writes events, and nothing is signed.
+-- The peers' own tables, with the same rows in the same order, as a team would design them that does not leave
+-- authorization to the database. No trigger writes events, and nothing is signed.
 
 drop schema if exists peers cascade;
 create schema peers;
@@ -22,7 +22,7 @@ create table peers.shows (like app.shows including constraints);
 alter table peers.shows alter id set default app.uuid_v7(), alter created_at set default now(), alter updated_at set default now(),
   alter version set default 1, alter tickets_sold set default 0, alter status set default 'inquiry';
 insert into peers.shows select * from app.shows;
--- The indexes that app.shows has; behind the rows, because that is faster.
+-- The indexes of app.shows; created after the rows, because that is faster.
 alter table peers.shows add primary key (organization_id, id),
   add foreign key (organization_id, venue_id) references peers.venues (organization_id, id),
   add foreign key (created_by) references peers.users (id);
@@ -39,7 +39,7 @@ create table peers.event_log (
   action text not null, resource_type text not null, resource_id uuid not null, request_id text, ip inet, changes jsonb);
 create index on peers.event_log (organization_id, occurred_at, id);
 
--- Computed beforehand, as Callboard's, so that requests are compared and not designs.
+-- Computed in advance like Callboard's, so that the benchmark compares requests, not designs.
 create table peers.finance_by_month as
   select r.organization_id, date_trunc('month', r.booked_on::timestamp)::date as month, r.status, r.currency::text,
     sum(r.amount_minor) filter (where r.kind = 'income')::bigint as income_minor,

@@ -14,7 +14,7 @@ const colours: Record<string, string> = {
 const [left, width, bar, gap] = [190, 480, 18, 26]
 const escape = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
 
-/** Bars of what everybody does in a second, each work against whoever does most of it. */
+/** A bar chart of operations per second, scaled for each work to the fastest contender. */
 export function picture(works: Named[], contenders: Named[], summaries: Summary[]): string {
   const parts: string[] = []
   let y = 10

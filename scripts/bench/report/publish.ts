@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Outcome } from '../run/compare.ts'
 import { root } from '../run/programs.ts'
 
-/** Puts the last figures of a kind of run into docs/performance.md, between its two marks, and its picture beside it. */
+/** Writes the figures of a run into docs/performance.md, between the markers of its kind, and the picture next to it. */
 export async function publish({ kind, text, picture, how }: Outcome): Promise<void> {
   const file = join(root, 'docs/performance.md')
   const [begin, end] = [`<!-- ${kind}: written by npm run bench -->`, `<!-- end of ${kind} -->`]
@@ -11,7 +11,7 @@ export async function publish({ kind, text, picture, how }: Outcome): Promise<vo
   const [head, rest] = before.split(begin)
   const tail = rest?.split(end)[1]
   if (head === undefined || tail === undefined)
-    throw new Error(`docs/performance.md has no place for ${kind}`)
+    throw new Error(`docs/performance.md has no markers for ${kind}`)
   const figures = `${head}${begin}\n\n${how}\n\n${text}\n\n${end}${tail}`
   await writeFile(file, figures)
   if (picture !== undefined) await writeFile(join(root, 'docs/performance.svg'), picture)

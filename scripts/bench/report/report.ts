@@ -6,16 +6,16 @@ export interface Result {
   rounds: Measure[]
 }
 
-/** The median of what a measurement says, and how far the rounds lie apart. */
+/** The medians of the rounds of a measurement, and their spread. */
 export interface Summary {
   work: string
   contender: string
   rate: number
-  /** From the lowest to the highest round, in parts of the median. */
+  /** From the lowest to the highest round, as a fraction of the median. */
   spread: number
   p50: number | undefined
   p99: number | undefined
-  /** Microseconds for each thing done. */
+  /** Microseconds per operation. */
   serverCpu: number | undefined
   postgresCpu: number | undefined
   failed: number
@@ -45,7 +45,7 @@ export function summarize({ work, contender, rounds }: Result): Summary {
   }
 }
 
-/** What was not answered as it should have been. */
+/** The contenders and works with failed requests. */
 export const faultsOf = (summaries: Summary[]): string[] =>
   summaries.flatMap(({ work, contender, failed }) =>
     failed > 0 ? [`${contender} failed ${failed} times at ${work}`] : [],
@@ -56,7 +56,7 @@ const number = (value: number | undefined, digits = 0) =>
     ? ''
     : value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
 const times = (value: number | undefined) => (value === undefined ? '' : `${number(value, 2)} ×`)
-/** All that a request takes of the CPU, but for whoever asks. */
+/** The CPU time of a request, without the client's. */
 const cpuOf = ({ serverCpu = 0, postgresCpu }: Summary) =>
   postgresCpu === undefined ? undefined : serverCpu + postgresCpu
 const over = (a: number | undefined, b: number | undefined) => (a === undefined || !b ? undefined : a / b)
@@ -109,7 +109,7 @@ export function table(
   return markdown(rows, 2)
 }
 
-/** What each server has in memory, in megabytes. */
+/** The memory of each server, in megabytes. */
 export function memoryLine(servers: { title: string; megabytes: number | undefined }[]): string {
   const known = servers.filter(({ megabytes }) => megabytes !== undefined)
   if (known.length === 0) return ''
@@ -125,7 +125,7 @@ export function growth(summaries: Summary[], from: string, to: string) {
   })
 }
 
-/** What row-level security and the signature cost, as parts of what they are a part of; by CPU, where that is known. */
+/** The cost of row-level security and of the signature as fractions of the whole; by CPU time, where known. */
 export function protections(works: { name: string }[], summaries: Summary[]) {
   return works.flatMap(({ name }) => {
     const find = (contender: string) => summaries.find(s => s.work === name && s.contender === contender)

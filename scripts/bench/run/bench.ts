@@ -1,5 +1,5 @@
-// `npm run bench`: how fast Callboard is, beside PostgreSQL alone and beside what a team would write instead.
-// It makes its own database and servers; docs/performance.md says what it measures and has the last figures.
+// `npm run bench` measures how fast Callboard is, compared with PostgreSQL alone and with what a team might write
+// instead. It creates its own database and servers; docs/performance.md explains it and has the latest figures.
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { compare } from './compare.ts'
@@ -8,7 +8,7 @@ import { grow } from './grow.ts'
 import { readOptions } from './options.ts'
 import { publish } from '../report/publish.ts'
 import { soak } from './soak.ts'
-import type { Undo } from './stage.ts'
+import type { Undo } from './fixtures.ts'
 
 const options = readOptions(process.argv.slice(2))
 const undo: Undo = []

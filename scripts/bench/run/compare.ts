@@ -7,29 +7,29 @@ import { startPeers } from '../peers/peers.ts'
 import { picture } from '../report/picture.ts'
 import { faultsOf, memoryLine, protections, protectionTable, summarize, table } from '../report/report.ts'
 import { measureAll } from './rounds.ts'
-import { setUp, type Undo } from './stage.ts'
+import { setUp, type Undo } from './fixtures.ts'
 
 export interface Outcome {
   kind: 'comparison' | 'soak' | 'organizations'
-  /** How it was made, in a sentence. */
+  /** How it was measured, in a sentence. */
   how: string
   picture?: string
   /** For the file. */
   report: object
-  /** For whoever looks. */
+  /** For the terminal. */
   text: string
   /** What went wrong without stopping anything. */
   faults: string[]
 }
 
-/** Callboard beside the limit and the peers. */
+/** Compares Callboard with the limit and the peers. */
 export async function compare(server: Server, options: Options, undo: Undo): Promise<Outcome> {
-  const { stage, callboard, jwtSecret, works } = await setUp(server, options.size, options, undo)
-  const { filled } = stage
-  const own = overHttp(stage, 'callboard', 'Callboard', callboard)
-  const peers = await startPeers(stage, jwtSecret, options.wants, undo)
-  await agree(stage.people, [own, ...peers])
-  const contenders = [...limits(stage), own, ...peers].filter(options.wants)
+  const { fixtures, callboard, jwtSecret, works } = await setUp(server, options.size, options, undo)
+  const { filled } = fixtures
+  const own = overHttp(fixtures, 'callboard', 'Callboard', callboard)
+  const peers = await startPeers(fixtures, jwtSecret, options.wants, undo)
+  await agree(fixtures.people, [own, ...peers])
+  const contenders = [...limits(fixtures), own, ...peers].filter(options.wants)
   const results = await measureAll(works, contenders, options.rounds)
   const summaries = results.map(summarize)
   const named = (things: { name: string; title: string }[]) =>

@@ -11,30 +11,30 @@ import { tidy } from './tidy.ts'
 import { memory, postmasterOf } from '../measure/usage.ts'
 import type { Work } from './works.ts'
 
-/** Somebody who does the work. */
+/** A server, or PostgreSQL alone, that does the work. */
 export interface Contender {
   name: string
   title: string
-  /** Undefined for what it does not do. */
+  /** Undefined for a work that it does not support. */
   measure: (work: Work) => Promise<Measure> | undefined
   memory: () => number | undefined
-  /** The JSON of one answer. */
+  /** The JSON of one response. */
   ask?: (work: Work, person: Person) => Promise<unknown>
-  /** Takes out again what the measurement has entered. */
+  /** Deletes what the measurement has inserted. */
   tidy: () => Promise<void>
 }
 
-export interface Stage {
+export interface Fixtures {
   server: Server
   filled: Filled
   people: Person[]
-  /** When the measurements begin, by the database's clock. */
+  /** When the measurements started, by the database's clock. */
   since: string
   scripts: Map<Work, Script[]>
   postmaster: number | undefined
   load: Load
   pool: number
-  /** What asks PostgreSQL alone. */
+  /** The client for PostgreSQL alone. */
   asker: 'pgbench' | 'loop'
 }
 
@@ -48,10 +48,10 @@ export async function findPostmaster(adminUrl: string): Promise<number | undefin
 
 const client = process.pid
 
-/** PostgreSQL alone, asked for what Callboard asks it, and how much less it would be without its two protections. */
-export function limits(stage: Stage): Contender[] {
-  const { filled, scripts, postmaster, pool } = stage
-  const ask = stage.asker === 'pgbench' ? pgbench : loop
+/** PostgreSQL alone with Callboard's own statements, and the same without each of the two protections. */
+export function limits(fixtures: Fixtures): Contender[] {
+  const { filled, scripts, postmaster, pool } = fixtures
+  const ask = fixtures.asker === 'pgbench' ? pgbench : loop
   const contender = (
     name: string,
     title: string,
@@ -65,14 +65,14 @@ export function limits(stage: Stage): Contender[] {
       const found = scripts.get(work)
       if (!found) return undefined
       return within(() =>
-        ask(filled.url(login), change(found), loadOf(work, { ...stage.load, connections: pool }), {
+        ask(filled.url(login), change(found), loadOf(work, { ...fixtures.load, connections: pool }), {
           client,
           postgres: postmaster,
         }),
       )
     },
     memory: () => undefined,
-    tidy: () => tidy(filled.adminUrl, stage.since),
+    tidy: () => tidy(filled.adminUrl, fixtures.since),
   })
   return [
     contender('limit', 'PostgreSQL alone', 'callboard_api'),
@@ -83,7 +83,7 @@ export function limits(stage: Stage): Contender[] {
   ]
 }
 
-/** Runs with a signature that costs nothing, in the benchmark's own database. */
+/** Replaces the signature by one that costs nothing, in the benchmark's own database, for one measurement. */
 async function withoutSignature<T>(adminUrl: string, work: () => Promise<T>): Promise<T> {
   const sql = postgres(adminUrl, { max: 1, onnotice: () => {} })
   const [{ definition }] = await sql<[{ definition: string }]>`
@@ -99,20 +99,20 @@ async function withoutSignature<T>(adminUrl: string, work: () => Promise<T>): Pr
   }
 }
 
-/** How much of a work is asked for, where all others are asked for so much. */
+/** The load for a work, which may override the general one. */
 const loadOf = (work: Work, { connections, seconds, warmUp }: Load): Load => ({
   connections: Math.min(connections, work.connections ?? connections),
   seconds: Math.max(seconds, work.seconds ?? 0),
   warmUp,
 })
 
-/** Those who ask for a work. */
+/** The people who send requests for a work. */
 export const peopleFor = ({ isLarge }: Work, people: Person[]) =>
   isLarge === true ? people.filter(person => person.isLarge) : people
 
-/** A server over HTTP. */
+/** A server that is measured over HTTP. */
 export function overHttp(
-  stage: Stage,
+  fixtures: Fixtures,
   name: string,
   title: string,
   program: Program,
@@ -126,11 +126,11 @@ export function overHttp(
       if (!asked) return undefined
       return load(
         program.url,
-        { statuses: [work.status], people: peopleFor(work, stage.people), request: asked },
-        loadOf(work, stage.load),
+        { statuses: [work.status], people: peopleFor(work, fixtures.people), request: asked },
+        loadOf(work, fixtures.load),
         {
           server: program.pid,
-          postgres: stage.postmaster,
+          postgres: fixtures.postmaster,
           client,
         },
       )
@@ -140,6 +140,6 @@ export function overHttp(
       return (await fetch(program.url + path, { method, headers })).json()
     },
     memory: () => memory(program.pid),
-    tidy: () => tidy(stage.filled.adminUrl, stage.since),
+    tidy: () => tidy(fixtures.filled.adminUrl, fixtures.since),
   }
 }

@@ -5,16 +5,16 @@ import { describe, machine } from '../measure/machine.ts'
 import { howOf, type Options } from './options.ts'
 import { faultsOf, growth, summarize, table } from '../report/report.ts'
 import { measureAll } from './rounds.ts'
-import { setUp, type Undo } from './stage.ts'
+import { setUp, type Undo } from './fixtures.ts'
 import type { Work } from './works.ts'
 
-/** Whether a request costs more the more organizations there are, when each has as much as before. */
+/** Measures whether requests become slower as the number of equally large organizations grows. */
 export async function grow(server: Server, options: Options, undo: Undo): Promise<Outcome> {
   const contenders: Contender[] = []
   let works: Work[] = []
   for (const organizations of options.organizations ?? []) {
     const set = await setUp(server, { organizations, shows: organizations * 100 }, options, undo)
-    // Each set has its own list of the same works: the first one's is asked for.
+    // Each set has its own list of the same works; the first one is used.
     works = works.length > 0 ? works : set.works
     const at = (contender: Contender): Contender => ({
       ...contender,
@@ -22,7 +22,7 @@ export async function grow(server: Server, options: Options, undo: Undo): Promis
       title: `${contender.title}, ${organizations} organizations`,
     })
     contenders.push(
-      ...[...limits(set.stage), overHttp(set.stage, 'callboard', 'Callboard', set.callboard)]
+      ...[...limits(set.fixtures), overHttp(set.fixtures, 'callboard', 'Callboard', set.callboard)]
         .filter(options.wants)
         .map(at),
     )

@@ -30,24 +30,24 @@ const contenderNames = ['limit', 'no-rls', 'unsigned', 'callboard', ...peers.map
 const usage = `npm run bench -- [--small] [--rounds 5] [--seconds 5] [--only list,one,callboard] …
 
   --small                50 organizations and 10,000 shows instead of 1,000 and 1,000,000
-  --rounds <n>           how often everything is measured (5)
-  --seconds <n>          how long each measurement takes (5), after --warm-up <n> (2) that does not count
+  --rounds <n>           how many times everything is measured (5)
+  --seconds <n>          length of each measurement (5), after --warm-up <n> seconds (2) that do not count
   --only <a,b>           only these works or contenders
   --without <a,b>        everything but these
   --connections <n>      requests at a time (32)
   --pool <n>             database connections of each server, and of the limit (10)
-  --people <n>           how many people ask (40), one in ten of the organization that has a tenth of all
-  --loop                 ask PostgreSQL alone with a loop of our own, though pgbench is there
-  --soak <minutes>       Callboard alone under full load, and its memory
-  --organizations <a,b>  Callboard with a and with b organizations of 100 shows: what a request costs
-  --keep                 use the database that is there though the schema is another one: only migrate it
-  --publish              put the figures into docs/performance.md, and draw its picture
+  --people <n>           how many users send requests (40), one in ten of them from the largest organization
+  --loop                 measure PostgreSQL alone with a built-in loop, even if pgbench is installed
+  --soak <minutes>       Callboard alone under full load, watching its memory
+  --organizations <a,b>  compare the cost of requests with a and with b organizations of 100 shows each
+  --keep                 keep and migrate the existing database, even if the schema has changed
+  --publish              write the figures and the picture of docs/performance.md
   --json <file>          where the figures go (.data/bench.json)
 
 Works: ${workNames.join(', ')}. Contenders: ${contenderNames.join(', ')}.
-DATABASE_URL is another server, and POSTGREST another PostgREST: see docs/performance.md.`
+DATABASE_URL selects another server, and POSTGREST another PostgREST binary: see docs/performance.md.`
 
-/** What the command line asks for; ends the process with the usage if that is nothing known. */
+/** Parses the command line; prints the usage and exits if it is invalid. */
 export function readOptions(args: string[]): Options {
   if (args.includes('--help')) {
     console.log(usage)
@@ -97,18 +97,19 @@ export function readOptions(args: string[]): Options {
 }
 
 function number(text: string): number {
-  if (!(Number(text) > 0)) throw new Error(`"${text}" is no number above 0`)
+  if (!(Number(text) > 0)) throw new Error(`"${text}" is not a number above 0`)
   return Number(text)
 }
 
 function names(text: string): string[] {
   const given = text.split(',').filter(name => name !== '')
   for (const name of given)
-    if (!workNames.includes(name) && !contenderNames.includes(name)) throw new Error(`There is no "${name}"`)
+    if (!workNames.includes(name) && !contenderNames.includes(name))
+      throw new Error(`There is no work or contender "${name}"`)
   return given
 }
 
-/** Works and contenders are chosen apart: naming only works leaves all contenders in. */
+/** Works and contenders are selected independently: naming only works keeps all contenders. */
 function chosen(only: string[], without: string[]): Options['wants'] {
   return ({ name }) => {
     const among = (workNames.includes(name) ? workNames : contenderNames).filter(known =>

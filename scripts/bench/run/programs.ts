@@ -6,11 +6,11 @@ import { fileURLToPath } from 'node:url'
 import { freePort } from '../../../src/database/embedded/port.ts'
 import type { Filled } from '../data/database.ts'
 
-/** A server that is measured. */
+/** A running server process. */
 export interface Program {
   url: string
   pid: number
-  /** From the start of the process to its first answer. */
+  /** From the start of the process to its first response. */
   secondsToAnswer: number
   stop: () => Promise<void>
 }
@@ -38,7 +38,7 @@ export async function startProgram(
   child.stderr.on('data', (chunk: Buffer) => (complaint = (complaint + chunk.toString()).slice(-4000)))
   const url = `http://127.0.0.1:${port}`
   while (!(await answers(url + ready))) {
-    if (child.exitCode !== null) throw new Error(`${command.join(' ')} has ended:\n${complaint}`)
+    if (child.exitCode !== null) throw new Error(`${command.join(' ')} has exited:\n${complaint}`)
     if (performance.now() - begun > 60_000)
       throw new Error(`${command.join(' ')} does not answer:\n${complaint}`)
     await sleep(20)
@@ -70,7 +70,7 @@ async function stop(child: ChildProcess): Promise<void> {
   clearTimeout(timer)
 }
 
-/** Callboard as `npm start` starts it, with limits that nobody reaches. `through` is another way to the database, where only requests are to be heard. */
+/** Callboard as `npm start` starts it, with limits that nobody reaches. `through` is a proxy to the database that should see only requests. */
 export function startCallboard(
   filled: Filled,
   jwtSecret: string,

@@ -3,14 +3,14 @@ import { say } from '../data/database.ts'
 import type { Result } from '../report/report.ts'
 import type { Work } from './works.ts'
 
-/** Has everybody do everything, again and again and in turns, so that what disturbs one disturbs all. */
+/** Runs every contender on every work, taking turns for several rounds, so that disturbances affect all of them. */
 export async function measureAll(works: Work[], contenders: Contender[], rounds: number): Promise<Result[]> {
   const results = new Map<string, Result>()
   const total = rounds * works.length * contenders.length
   let n = 0
   for (let round = 1; round <= rounds; round += 1) {
     for (const work of works) {
-      // Another one begins each time, because the first may find other caches.
+      // A different one starts each round, because the first may find different caches.
       for (let i = 0; i < contenders.length; i += 1) {
         n += 1
         const contender = contenders[(i + round) % contenders.length] as Contender
@@ -31,6 +31,6 @@ export async function measureAll(works: Work[], contenders: Contender[], rounds:
       }
     }
   }
-  // In the order of the table, whoever began.
+  // In the order of the table, regardless of the order of execution.
   return works.flatMap(work => contenders.flatMap(({ name }) => results.get(`${work.name} ${name}`) ?? []))
 }

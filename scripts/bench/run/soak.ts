@@ -5,20 +5,20 @@ import { load } from '../measure/load.ts'
 import { describe, machine } from '../measure/machine.ts'
 import type { Options } from './options.ts'
 import { median } from '../report/report.ts'
-import { setUp, type Undo } from './stage.ts'
+import { setUp, type Undo } from './fixtures.ts'
 import { tidy } from './tidy.ts'
 import { memory } from '../measure/usage.ts'
 
-/** Whether Callboard's memory stays what it is under full load: reading, mostly, and every tenth request enters a show. */
+/** Checks that Callboard's memory stays constant under full load: mostly reads; every tenth request creates a show. */
 export async function soak(server: Server, options: Options, undo: Undo): Promise<Outcome> {
-  const { stage, callboard, works } = await setUp(
+  const { fixtures, callboard, works } = await setUp(
     server,
     options.size,
     { ...options, wants: without(options) },
     undo,
   )
   const [list, one, create] = ['list', 'one', 'create'].map(name => works.find(work => work.name === name))
-  if (!list || !one || !create) throw new Error('Callboard does not have what a soak asks for')
+  if (!list || !one || !create) throw new Error('Callboard lacks a work that the soak needs')
   const seconds = (options.soak ?? 10) * 60
   const samples: { second: number; megabytes: number }[] = []
   let isOver = false
@@ -27,7 +27,7 @@ export async function soak(server: Server, options: Options, undo: Undo): Promis
       await sleep(1000)
       const second = (performance.now() - begun) / 1000
       const megabytes = memory(callboard.pid)
-      if (megabytes === undefined) throw new Error('/proc does not say how much memory the server has')
+      if (megabytes === undefined) throw new Error('/proc does not report the memory of the server')
       samples.push({ second, megabytes })
       if (second < said) continue
       said += 30
@@ -39,15 +39,15 @@ export async function soak(server: Server, options: Options, undo: Undo): Promis
     callboard.url,
     {
       statuses: [200, 201],
-      people: stage.people,
+      people: fixtures.people,
       request: (person, n) => (n % 10 === 9 ? create : n % 3 === 0 ? list : one).request(person, n),
     },
     { ...options, seconds },
-    { server: callboard.pid, postgres: stage.postmaster, client: process.pid },
+    { server: callboard.pid, postgres: fixtures.postmaster, client: process.pid },
   )
   isOver = true
   await watching
-  await tidy(stage.filled.adminUrl, stage.since)
+  await tidy(fixtures.filled.adminUrl, fixtures.since)
   const part = (from: number, to: number) =>
     median(
       samples
@@ -56,7 +56,7 @@ export async function soak(server: Server, options: Options, undo: Undo): Promis
     ) ?? 0
   const [third, last] = [part(0.5, 0.75), part(0.75, 1)]
   const growth = last / third - 1
-  const on = await machine(stage.filled.adminUrl)
+  const on = await machine(fixtures.filled.adminUrl)
   return {
     kind: 'soak',
     how: `${options.soak} minutes, ${options.connections} requests at a time, ${options.size.organizations} organizations and ${options.size.shows} shows. ${describe(on)}`,
@@ -76,7 +76,7 @@ export async function soak(server: Server, options: Options, undo: Undo): Promis
   }
 }
 
-/** A soak asks nothing of PostgreSQL alone. */
+/** A soak does not measure PostgreSQL alone. */
 const without =
   ({ wants }: Options) =>
   (thing: { name: string }) =>

@@ -1,10 +1,10 @@
 import postgres from 'postgres'
 
-// Without triggers: this is no event.
+// Without triggers, because this must not be logged as an event.
 const connect = (adminUrl: string) =>
   postgres(adminUrl, { max: 1, onnotice: () => {}, connection: { session_replication_role: 'replica' } })
 
-/** The database's own time, as it writes it. */
+/** The database's current time, as text. */
 export async function now(adminUrl: string): Promise<string> {
   const sql = connect(adminUrl)
   const [{ time }] = await sql<[{ time: string }]>`select clock_timestamp()::text as time`
@@ -12,7 +12,7 @@ export async function now(adminUrl: string): Promise<string> {
   return time
 }
 
-/** Takes out again what was entered since, so that the next measurement finds the same data. */
+/** Deletes what was inserted since then, so that the next measurement finds the same data. */
 export async function tidy(adminUrl: string, since: string): Promise<void> {
   const sql = connect(adminUrl)
   const tables = [

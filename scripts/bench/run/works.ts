@@ -7,27 +7,27 @@ export interface Request {
   body?: string
 }
 
-/** Something to be done again and again, and how each contender is asked for it. */
+/** An operation that is measured, and how it is requested from each contender. */
 export interface Work {
   name: string
   title: string
-  /** The status of an answer that counts. */
+  /** The expected status. */
   status: number
-  /** The request of a person; `n` counts up, so that not all ask for the same. */
+  /** The request of a person; `n` counts up, so that requests vary. */
   request: (person: Person, n: number) => Request
-  /** What it enters is taken out again after each measurement. */
+  /** It inserts rows, which are deleted after each measurement. */
   enters?: true
-  /** What PostgreSQL alone would be asked cannot be repeated, so there is no limit to compare with. */
+  /** Its statements cannot be replayed, so there is no limit to compare with. */
   hasNoLimit?: true
-  /** The peers do not have it. */
+  /** The peers do not support it. */
   isOwn?: true
-  /** Only people of the organization that has a tenth of all ask. */
+  /** Only people of the largest organization request it. */
   isLarge?: true
-  /** Requests at a time, where that is another number. */
+  /** The number of concurrent requests, if it differs from the general one. */
   connections?: number
-  /** How long each measurement takes at least, of what takes seconds itself. */
+  /** The minimum length of a measurement, for requests that take seconds. */
   seconds?: number
-  /** What it is when PostgREST is asked. */
+  /** The request to PostgREST. */
   postgrest?: (person: Person, n: number) => Request
 }
 
@@ -55,7 +55,7 @@ const columns =
   'id,title,artist,venue_id,show_on,doors_time,start_time,curfew_time,status,capacity,tickets_sold,fee_minor,currency,notes,source,external_ref,created_by,created_at,updated_at,venue:venues(name,city,time_zone)'
 const oneRow = { accept: 'application/vnd.pgrst.object+json' }
 
-/** A line here is a line of the table. One that Callboard answers with 404 is left out, and that is said. */
+/** Each entry is a row of the table. A work that Callboard answers with 404 is skipped with a message. */
 export const works: Work[] = [
   {
     name: 'list',

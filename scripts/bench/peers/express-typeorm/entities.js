@@ -3,7 +3,7 @@ import { DataSource, EntitySchema } from 'typeorm'
 
 const column = (name, type, more = {}) => ({ name, type, ...more })
 const optional = (name, type) => column(name, type, { nullable: true })
-// pg gives a bigint as text, because it may be larger than a number can be.
+// pg returns a bigint as text, because it may exceed the range of a number.
 const money = (name, more = {}) =>
   column(name, 'bigint', {
     transformer: { from: value => (value === null ? null : Number(value)), to: value => value },

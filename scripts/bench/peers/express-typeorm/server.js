@@ -108,7 +108,7 @@ app.use((request, response, next) => {
   return next()
 })
 
-// With find() TypeORM would ask twice for what has a relation and a limit.
+// With a relation and a limit, find() would make TypeORM send two queries.
 const showsOf = (manager, organizationId) =>
   manager
     .createQueryBuilder(Show, 's')
@@ -197,7 +197,7 @@ app.get('/api/analytics/finance', async (request, response) => {
   return response.json({ items })
 })
 
-// Express tells a handler of errors by its four parameters.
+// Express recognizes an error handler by its four parameters.
 app.use((error, request, response, next) => {
   if (response.headersSent) return next(error)
   if (error instanceof z.ZodError)

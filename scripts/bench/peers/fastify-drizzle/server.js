@@ -39,7 +39,7 @@ await app.register(fastifyJwt, {
   verify: { algorithms: ['HS256'], allowedIss: 'callboard', allowedAud: 'callboard-api', cache: true },
 })
 
-/** The one transaction of a request, in which the policies let the organization's rows through. */
+/** The transaction of a request, in which the policies admit the organization's rows. */
 const inOrganization = (request, work) =>
   db.transaction(async tx => {
     await tx.execute(sql`select set_config('peers.organization_id', ${request.user.org}, true)`)

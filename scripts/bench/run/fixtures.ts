@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { startCapture } from '../measure/capture.ts'
-import { findPostmaster, peopleFor, type Stage } from './contenders.ts'
+import { findPostmaster, peopleFor, type Fixtures } from './contenders.ts'
 import { type Filled, prepare, say, type Server } from '../data/database.ts'
 import { refresh } from '../data/fill.ts'
 import { record, type Script } from '../measure/limit.ts'
@@ -13,15 +13,15 @@ import { now, tidy } from './tidy.ts'
 import { type Work, works } from './works.ts'
 
 export interface Set {
-  stage: Stage
+  fixtures: Fixtures
   callboard: Program
   jwtSecret: string
-  /** What there is to measure. */
+  /** The works to measure. */
   works: Work[]
 }
 export type Undo = (() => Promise<unknown>)[]
 
-/** Everything for one size but the peers: the data, Callboard, people who have signed in, and what PostgreSQL is asked. */
+/** Prepares everything for one size except the peers: the data, Callboard, signed-in users and the recorded statements. */
 export async function setUp(server: Server, size: Size, options: Options, undo: Undo): Promise<Set> {
   const filled = await prepare(server, size, options.keep)
   await tidy(filled.adminUrl, filled.day)
@@ -41,14 +41,14 @@ export async function setUp(server: Server, size: Size, options: Options, undo: 
   const postmaster = await findPostmaster(filled.adminUrl)
   const { pool, asker } = options
   return {
-    stage: { server, filled, people, since, scripts, postmaster, load: options, pool, asker },
+    fixtures: { server, filled, people, since, scripts, postmaster, load: options, pool, asker },
     callboard,
     jwtSecret,
     works: wanted,
   }
 }
 
-/** Those that Callboard has; the others are coming, and cannot be compared with yet. */
+/** The works that Callboard supports; the others are planned and cannot be measured yet. */
 async function available(wanted: Work[], people: Person[], url: string): Promise<Work[]> {
   const found: Work[] = []
   for (const work of wanted) {
@@ -56,20 +56,20 @@ async function available(wanted: Work[], people: Person[], url: string): Promise
     const answer = await fetch(url + path, { method, headers, ...(body !== undefined && { body }) })
     await answer.arrayBuffer()
     if (answer.status === 404)
-      say(`Left out: ${work.title}, because Callboard answers ${method} ${path} with 404`)
+      say(`Skipped ${work.title}, because Callboard answers ${method} ${path} with 404`)
     else found.push(work)
   }
   return found
 }
 
-/** What Callboard asks PostgreSQL for each work, heard from between the two. */
+/** Records what Callboard sends to PostgreSQL for each work, with a proxy between the two. */
 async function recordAll(
   wanted: Work[],
   people: Person[],
   filled: Filled,
   jwtSecret: string,
 ): Promise<Map<Work, Script[]>> {
-  say('Hearing what Callboard asks PostgreSQL')
+  say('Recording what Callboard sends to PostgreSQL')
   const capture = await startCapture(filled.url('callboard_api'))
   const callboard = await startCallboard(filled, jwtSecret, 1, capture.url)
   try {
