@@ -1,12 +1,12 @@
 --! Previous: -
---! Hash: sha1:05fffe63c0cde6e679d15fe1cbbc7615a85ad844
+--! Hash: sha1:23dcfa6959ee3d1c86f81515c4878de6ad025697
 --! Message: callboard
 
 --! Included foundation/schemas.sql
 -- Two pairs of schemas. `app` is what the API works with, always under row-level security.
 -- `app_private` holds keys, secrets and the helpers that need them; the API has no way in.
--- `analytics` are views for the API and for BI tools, of the one organization that who asks belongs to,
--- over the materialized views of `analytics_private`, which know no row-level security.
+-- `analytics` has views for the API and for BI tools, restricted to the caller's organization,
+-- over the materialized views of `analytics_private`, which cannot have row-level security.
 
 create schema if not exists app;
 create schema if not exists app_private;
@@ -35,7 +35,7 @@ grant usage on schema analytics to callboard_api, callboard_bi;
 grant usage, create on schema analytics, analytics_private to callboard_rollup;
 grant usage, create on schema app to callboard_rollup;
 grant usage on schema app_private to callboard_rollup;
--- It says to members how old the figures are.
+-- It tells members how old the figures are.
 grant usage on schema analytics_private to callboard_definer;
 
 -- Names, titles and places in the order in which people look for them: apple, Äther, Banana, Zebra, and Hall 2
@@ -147,7 +147,7 @@ comment on function app_private.hide_statistics(regclass, text[]) is
   'Keeps the planner from learning the texts and numbers that only one organization knows: EXPLAIN would tell them to anybody. known: columns with a few values that everybody knows.';
 --! EndIncluded foundation/policies.sql
 --! Included foundation/helpers.sql
--- Small functions that know nothing of tenants.
+-- Small helper functions that do not depend on a tenant.
 
 create or replace function app.uuid_v7() returns uuid
 language sql volatile parallel safe
@@ -173,7 +173,7 @@ create or replace function app_private.digest(secret text) returns bytea
 language sql stable strict parallel safe
 return sha256(convert_to(secret, 'UTF8'));
 comment on function app_private.digest(text) is
-  'What is stored of a random secret: its SHA-256. Enough for 200 random bits; never used for passwords.';
+  'The SHA-256 of a random secret, which is what is stored. Sufficient for 200 random bits; never used for passwords.';
 grant execute on function app_private.digest(text) to callboard_definer;
 
 create or replace function app.is_time_zone(name text) returns boolean
@@ -202,7 +202,7 @@ begin
 end
 $$;
 comment on function app_private.tg__100_timestamps() is
-  'Before update: moves updated_at and counts version, which is the ETag.';
+  'Before update: sets updated_at and increments version, which is the ETag.';
 
 create or replace function app.refuse(status integer, problem text, detail text default null) returns void
 language plpgsql volatile
@@ -252,7 +252,7 @@ create or replace function app.in_bin(body json, deleted_at timestamptz, deleted
 language sql stable parallel safe
 return case when deleted_at is null then body
   else (body::jsonb || jsonb_build_object('deleted_at', deleted_at, 'deleted_by', deleted_by))::json end;
-comment on function app.in_bin(json, timestamptz, uuid) is 'The JSON of a row, and if it is in the bin also since when and who put it there.';
+comment on function app.in_bin(json, timestamptz, uuid) is 'The JSON of a row; if it is in the bin, also when and by whom it was deleted.';
 grant execute on function app.in_bin(json, timestamptz, uuid) to callboard_api, callboard_definer;
 
 create or replace function app.check_version(version integer, if_match text) returns void
@@ -289,7 +289,7 @@ select app_private.force_rls('app_private.context_keys');
 select app_private.set_policy('app_private.context_keys', 'select_definer', 'callboard_definer', 'true');
 select app_private.set_policy('app_private.context_keys', 'insert_owner', 'callboard_owner', 'true');
 grant select on app_private.context_keys to callboard_definer;
-comment on table app_private.context_keys is 'The two random keys that sign a request''s context. Replace the row to invalidate nothing but transactions in flight.';
+comment on table app_private.context_keys is 'The two random keys that sign a request''s context. Replacing the row only invalidates transactions in flight.';
 
 insert into app_private.context_keys (inner_key, outer_key)
 select uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()),
@@ -337,7 +337,7 @@ begin
     ]::text, 'UTF8')), 'hex') from app_private.context_keys k);
 end
 $$;
-comment on function app_private.context_signature() is 'The signature that the present settings would have in this transaction.';
+comment on function app_private.context_signature() is 'The signature that the current settings would have in this transaction.';
 alter function app_private.context_signature() owner to callboard_definer;
 
 create or replace function app_private.set_context(
@@ -363,7 +363,7 @@ begin
 end
 $$;
 comment on function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) is
-  'Sets and signs the context of this transaction. Only for definer functions that have checked who asks.';
+  'Sets and signs the context of this transaction. Only for definer functions that have authenticated the caller.';
 alter function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) owner to callboard_definer;
 
 create or replace function app_private.is_genuine() returns boolean
@@ -379,7 +379,7 @@ language plpgsql volatile
 set search_path = ''
 as $$
 begin
-  -- The request stays the same one, if it was a genuine one.
+  -- The request id stays the same if the context was genuine.
   if app_private.is_genuine() then
     perform app_private.set_context(user_id, session_id, organization_id, role, permissions,
       current_setting('app.request_id'), nullif(current_setting('app.ip'), '')::inet);
@@ -389,7 +389,7 @@ begin
 end
 $$;
 comment on function app_private.change_context(uuid, uuid, uuid, text, text[]) is
-  'As set_context, in the middle of a request: its id and address stay. Only for definer functions that have checked who asks.';
+  'Like set_context, but in the middle of a request: its id and address stay. Only for definer functions that have authenticated the caller.';
 alter function app_private.change_context(uuid, uuid, uuid, text, text[]) owner to callboard_definer;
 
 create or replace function app.introduce(request_id text, ip inet) returns void
@@ -402,7 +402,7 @@ begin
 end
 $$;
 comment on function app.introduce(text, inet) is
-  'Opens this transaction for somebody who has not signed in: says only which request it is and where it came from.';
+  'Opens this transaction for an anonymous request: records only its id and its address.';
 alter function app.introduce(text, inet) owner to callboard_definer;
 grant execute on function app.introduce(text, inet) to callboard_api;
 
@@ -453,7 +453,7 @@ comment on function app.current_session_id() is 'The session of this transaction
 alter function app.current_session_id() owner to callboard_definer;
 grant execute on function app.current_session_id() to callboard_api;
 
--- Says nothing of whether it is true: for who has asked for the organization in the same statement.
+-- Does not check the signature: for callers that read the organization in the same statement.
 create or replace function app_private.is_claimed(permission text) returns boolean
 language sql stable parallel restricted
 return coalesce(strpos(current_setting('app.permissions', true), ' ' || permission || ' ') > 0, false);
@@ -515,13 +515,13 @@ begin
 end
 $$;
 comment on function app.confirm_organization(text) is
-  'Refuses to end a transaction in another organization than it should have been in, with the error isolation_breach, which no request should ever see. The API asks before each COMMIT.';
+  'Raises isolation_breach if the transaction ends in a different organization than expected, which should never happen. The API calls it before each COMMIT.';
 grant execute on function app.confirm_organization(text) to callboard_api;
 --! EndIncluded foundation/context.sql
 --! Included organizations/permissions.sql
 -- Who may do what: permissions, the roles that every organization has, and which role holds which
 -- permission. A member's role is in app.memberships; what an organization adds to it is in
--- custom_roles.sql and member_permissions.sql, where what a member holds is put together.
+-- custom_roles.sql and member_permissions.sql, which also computes what a member holds.
 
 create table if not exists app.permissions (
   name text primary key constraint permissions_name_format check (name ~ '^[a-z_]+\.[a-z_]+$'),
@@ -536,8 +536,8 @@ create table if not exists app.role_permissions (
   permission text not null references app.permissions (name),
   primary key (role, permission)
 );
-comment on table app.permissions is 'Reference: everything that can be permitted, as <resource>.<verb>.';
-comment on table app.roles is 'Reference: the built-in roles. An organization''s own are in app.custom_roles.';
+comment on table app.permissions is 'Reference: all permissions, as <resource>.<verb>.';
+comment on table app.roles is 'Reference: the built-in roles. Custom roles are in app.custom_roles.';
 comment on table app.role_permissions is 'Reference: the permissions that a built-in role holds.';
 
 select app_private.reference_table(reference)
@@ -678,7 +678,7 @@ begin
   foreach command in array string_to_array(definer, ', ') loop
     perform app_private.set_policy(target, command || '_definer', 'callboard_definer', 'organization_id = (select app.current_org())');
   end loop;
-  -- Figures are computed of all organizations at once: see rollups.sql.
+  -- Figures are computed for all organizations at once: see rollups.sql.
   if is_counted then
     perform app_private.set_policy(target, 'select_rollup', 'callboard_rollup', 'true');
   end if;
@@ -729,16 +729,16 @@ comment on function app_private.tenant_table(text, text, text, text, text, text,
 --! EndIncluded foundation/tables.sql
 --! Included audit/event_log.sql
 -- What happened: one row for every create, update, delete, restore, sign-in and so on, written in
--- the transaction of the change. Only triggers and definer functions write here. No login may, not
--- even the API's, so injected SQL cannot make an event up, and cannot do anything without one.
+-- the transaction of the change. Only triggers and definer functions write here. No login can, not
+-- even the API's, so injected SQL can neither forge an event nor change anything without one.
 --
 -- No foreign keys: the log outlives the people and organizations that it is about. And no CHECK:
--- PostgreSQL reads one anew for each statement, which costs more than an index does, and the one
--- function that writes here knows what it writes.
+-- PostgreSQL parses it again for each statement, which costs more than an index does, and only one
+-- function writes here, with known values.
 
--- One expression without settings, so that PostgreSQL puts it in the place of the call: the time of
--- the transaction to the microsecond, the backend, and the microseconds since then. No two events
--- have the same, and those of a transaction stay in their order.
+-- One expression without settings, so that PostgreSQL inlines it: the transaction's time to the
+-- microsecond, the backend, and the microseconds since then. It is unique, and the events of a
+-- transaction stay in order.
 create or replace function app_private.event_id() returns uuid
 language sql volatile parallel restricted
 return encode(
@@ -766,18 +766,18 @@ create table if not exists app.event_log (
   changes jsonb,
   primary key (organization_id, occurred_at, id)
 ) partition by range (occurred_at);
--- No other index: every filter follows this one back in time, and each more costs every change.
+-- The only index: every filter follows it back in time, and another one would slow down every change.
 
 select app_private.force_rls('app.event_log');
 
 select app_private.member_policy('app.event_log', 'select', 'audit.read', 'callboard_api, callboard_exporter');
 select app_private.set_policy('app.event_log', 'select_auditor', 'callboard_auditor', 'true');
 
--- Figures are computed of all organizations at once: see rollups.sql.
+-- Figures are computed for all organizations at once: see rollups.sql.
 select app_private.set_policy('app.event_log', 'select_rollup', 'callboard_rollup', 'true');
 
--- The definer appends. Afterwards it can only take personal details out, and only what is older
--- than the shortest retention can go.
+-- The definer appends. Afterwards it can only erase personal details, and delete only what is older
+-- than the shortest retention.
 select app_private.set_policy('app.event_log', 'select_definer', 'callboard_definer', 'true');
 select app_private.set_policy('app.event_log', 'insert_definer', 'callboard_definer', 'true');
 drop policy if exists update_definer on app.event_log;
@@ -795,12 +795,12 @@ grant insert (organization_id, id, actor_id, session_id, resource_id, actor_kind
   update (erased_at, changes, request_id, ip, salt), delete on app.event_log to callboard_definer;
 
 comment on table app.event_log is 'What happened, who did it, and what it changed; by month. Nobody changes it: see event_seals.sql for the proof.';
-comment on column app.event_log.organization_id is 'The nil UUID for what belongs to no organization, such as a sign-in with an unknown address.';
-comment on column app.event_log.occurred_at is 'When the transaction began; it is the time in the id, too.';
-comment on column app.event_log.actor_id is 'The user who did it, where that is proved.';
+comment on column app.event_log.organization_id is 'The nil UUID for events of no organization, such as a sign-in with an unknown address.';
+comment on column app.event_log.occurred_at is 'When the transaction began; the id contains the same time.';
+comment on column app.event_log.actor_id is 'The user who did it, if authenticated.';
 comment on column app.event_log.actor_kind is 'user, anonymous (before or without signing in), support, or system: jobs, migrations, and SQL of a DBA.';
-comment on column app.event_log.changes is '{"old": {column: value}, "new": {column: value}} of the columns that changed; on create "new" with those that are set. Never a secret.';
-comment on column app.event_log.salt is 'Goes into the sealed hash of the details, so that details that were erased cannot be guessed from it.';
+comment on column app.event_log.changes is '{"old": {column: value}, "new": {column: value}} of the columns that changed; on create, only "new" with the columns that are set. Never a secret.';
+comment on column app.event_log.salt is 'Part of the sealed hash of the details, so that erased details cannot be guessed from it.';
 comment on column app.event_log.erased_at is 'When changes, request_id, ip and salt were erased: see app_private.erase_events.';
 
 create or replace function app.event_time(event uuid) returns timestamptz
@@ -812,13 +812,13 @@ grant execute on function app.event_time(uuid) to callboard_api, callboard_audit
 create or replace function app_private.nobody() returns uuid
 language sql immutable parallel safe
 return uuid '00000000-0000-0000-0000-000000000000';
-comment on function app_private.nobody() is 'The organization of events that belong to none.';
+comment on function app_private.nobody() is 'The nil UUID, which stands for no organization.';
 alter function app_private.nobody() owner to callboard_definer;
 
 create or replace function app_private.is_trusted() returns boolean
 language sql stable
 return session_user = 'callboard_worker' or pg_has_role(session_user, 'callboard_owner', 'member');
-comment on function app_private.is_trusted() is 'Whether the login is the worker, the migrator or a superuser, who may change rows in nobody''s name.';
+comment on function app_private.is_trusted() is 'Whether the login is the worker, the migrator or a superuser, who may change rows without a user.';
 alter function app_private.is_trusted() owner to callboard_definer;
 
 create or replace function app_private.log_event(
@@ -845,21 +845,21 @@ begin
 end
 $$;
 comment on function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) is
-  'Appends an event: organization (null for none), action, type and id of what it is about, changes, and who did it where that is not who has signed in.';
+  'Appends an event: organization (null for none), action, type and id of what it is about, changes, and who did it, if not the signed-in user.';
 alter function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) owner to callboard_definer;
 --! EndIncluded audit/event_log.sql
 --! Included audit/event_triggers.sql
--- How changes of tables become events. A table takes part with one line,
+-- How changes to tables become events. A table takes part with one line,
 --
 --   select app_private.log_changes('app.shows', 'show');
 --
--- and one that does not is named, with the reason, in test/audit/not-logged.ts.
+-- and one that does not is listed, with the reason, in test/audit/not-logged.ts.
 
 create or replace function app_private.loggable(of_row jsonb, hidden text) returns jsonb
 language sql stable parallel safe
 return case hidden when '{}' then of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by}'::text[]
   else of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by}'::text[] - hidden::text[] end;
-comment on function app_private.loggable(jsonb, text) is 'A row without what its event says anyway, and without the columns of a list.';
+comment on function app_private.loggable(jsonb, text) is 'A row without what its event states anyway, and without the listed columns.';
 alter function app_private.loggable(jsonb, text) owner to callboard_definer;
 
 create or replace function app_private.diff(before jsonb, after jsonb) returns jsonb
@@ -876,13 +876,13 @@ $$;
 comment on function app_private.diff(jsonb, jsonb) is 'The columns in which two versions of a row differ, old and new; NULL if there is none.';
 alter function app_private.diff(jsonb, jsonb) owner to callboard_definer;
 
--- Runs with every change, so it has few and small expressions: PostgreSQL prepares each anew in every transaction.
+-- Runs with every change, so it has few, small expressions: PostgreSQL prepares each one again in every transaction.
 create or replace function app_private.tg__900_event() returns trigger
 language plpgsql volatile security definer
 set search_path = ''
 as $$
 declare
-  -- The arguments are those that app_private.log_changes gives: resource, column of its id, column of
+  -- app_private.log_changes passes the arguments: resource, column of its id, column of
   -- its organization, verbs, columns to leave out.
   present jsonb := to_jsonb(coalesce(new, old));
   changes jsonb;
@@ -900,7 +900,7 @@ begin
       verb := coalesce((select v.key from jsonb_each(tg_argv[3]::jsonb) v where changes -> 'new' ? v.key limit 1), 'update');
     end if;
   else
-    -- What was marked before is purged now, with what goes along, and its values are to be gone. What is never marked is taken back.
+    -- A row that was marked as deleted is being purged, and its values must go. A row that is never marked is being removed.
     if present ->> 'deleted_at' is not null or current_setting('app.role', true) = 'purge' and app_private.is_genuine() then
       verb := 'purge';
     else
@@ -913,7 +913,7 @@ begin
   if tg_argv[3] <> '{}' then
     verb := coalesce(tg_argv[3]::jsonb ->> verb, verb);
   end if;
-  -- A statement may change the context while it is at work: what has lost its own by the end is not done.
+  -- A statement may change the context while it runs: a change whose context is gone by the end is refused.
   if app_private.is_genuine() and current_setting('app.current_org') = present ->> tg_argv[2] and current_setting('app.user_id') <> '' then
     insert into app.event_log (organization_id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes)
     values ((present ->> tg_argv[2])::uuid, current_setting('app.user_id')::uuid, current_setting('app.session_id')::uuid,
@@ -928,7 +928,7 @@ begin
   return null;
 end
 $$;
-comment on function app_private.tg__900_event() is 'Writes what was done to a row into the event log. PT403 if a login has no context of the row''s organization any more.';
+comment on function app_private.tg__900_event() is 'Logs a change of a row. PT403 if the login no longer has a context of the row''s organization.';
 alter function app_private.tg__900_event() owner to callboard_definer;
 
 create or replace function app_private.log_changes(on_table regclass, resource text, verbs jsonb default '{}', id_column text default 'id') returns void
@@ -937,7 +937,7 @@ set search_path = ''
 as $$
 declare
   organization_column text := case when on_table = to_regclass('app.organizations') then 'id' else 'organization_id' end;
-  -- What is bytes is a hash or a key.
+  -- Columns of bytes are hashes or keys.
   hidden text[] := array(
     select a.attname::text from pg_catalog.pg_attribute a
     where a.attrelid = on_table and (a.atttypid = 'bytea'::regtype or a.attname = id_column and id_column <> 'id') and not a.attisdropped
@@ -949,25 +949,25 @@ begin
 end
 $$;
 comment on function app_private.log_changes(regclass, text, jsonb, text) is
-  'Has every change of the table''s rows logged as <resource>.create, update, delete, restore or purge. verbs gives others, by these names or by the column whose change it is: {"role": "change_role"}. To be called again when the table gets a column of bytes.';
+  'Logs every change of the table''s rows as <resource>.create, update, delete, restore or purge. verbs replaces these names, or names the change of a column: {"role": "change_role"}. Call it again when the table gets a column of bytes.';
 --! EndIncluded audit/event_triggers.sql
 --! Included audit/event_partitions.sql
--- The months of the event log. The worker makes them ahead; what comes without one goes to
--- app.event_log_default, so that no change is ever refused for want of a table.
+-- The monthly partitions of the event log. The worker creates them in advance; events without one go
+-- to app.event_log_default, so that no change is ever refused for lack of a partition.
 
 create table if not exists app.event_log_default partition of app.event_log default;
 select app_private.force_rls('app.event_log_default');
 
 select app_private.hide_statistics('app.event_log'), app_private.hide_statistics('app.event_log_default');
 
--- Making and dropping tables is the owner's, so this one function runs as the owner. It takes no
--- text from whoever calls it.
+-- Only the owner can create and drop tables, so this one function runs as the owner. It takes no text
+-- from its caller.
 create or replace function app.maintain_event_partitions() returns table (partition text, done text)
 language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
 set timezone = 'UTC'
--- Requests wait behind whoever waits for a lock.
+-- Requests would queue behind a statement that waits for a lock.
 set lock_timeout = '3s'
 as $$
 declare
@@ -975,7 +975,7 @@ declare
   has_rows boolean;
   name text;
 begin
-  -- Its policies are those of app.event_log, which hold for what goes through that.
+  -- Access through app.event_log is governed by the policies of that table.
   alter table app.event_log_default no force row level security;
   for month in
     select date_trunc('month', now()) + make_interval(months => n) from generate_series(0, 3) n
@@ -1019,16 +1019,16 @@ begin
 end
 $$;
 comment on function app.maintain_event_partitions() is
-  'Makes the months of the event log up to three ahead, takes rows out of app.event_log_default into theirs, and drops months that are empty and over for 90 days. Says what it did.';
+  'Creates the event log''s partitions for the next three months, moves rows from app.event_log_default into them, and drops empty ones that ended 90 days ago. Returns what it did.';
 grant execute on function app.maintain_event_partitions() to callboard_worker;
 
 select app.maintain_event_partitions();
 --! EndIncluded audit/event_partitions.sql
 --! Included audit/event_seals.sql
 -- Proof that the event log is what it was. A worker seals the events of each organization in a
--- chain: every seal's hash covers the event's and that of the seal before. Whoever changes, takes
--- out or cuts off an event breaks the chain, or ends with another head than one that was noted
--- elsewhere. Of the personal details the chain holds only a salted hash, so they can be erased.
+-- chain: the hash of a seal covers the event's hash and that of the previous seal. Changing, removing
+-- or cutting off events breaks the chain, or leads to a head that differs from one noted elsewhere.
+-- The chain holds only a salted hash of personal details, so they can be erased.
 
 create table if not exists app.event_seals (
   organization_id uuid not null,
@@ -1045,7 +1045,7 @@ create table if not exists app.event_seals (
 );
 select app_private.force_rls('app.event_seals');
 select app_private.set_policy('app.event_seals', 'select_auditor', 'callboard_auditor', 'true');
--- The definer adds to it, and nobody ever changes or deletes: seals outlive their events.
+-- The definer appends, and nobody ever changes or deletes: seals outlive their events.
 select app_private.set_policy('app.event_seals', 'select_definer', 'callboard_definer', 'true');
 select app_private.set_policy('app.event_seals', 'insert_definer', 'callboard_definer', 'true');
 grant select on app.event_seals to callboard_auditor, callboard_definer;
@@ -1053,11 +1053,11 @@ grant insert on app.event_seals to callboard_definer;
 alter table app.event_seals alter column seq set statistics 0, alter column core_hash set statistics 0,
   alter column details_hash set statistics 0, alter column prev_hash set statistics 0, alter column hash set statistics 0;
 comment on table app.event_seals is 'The chain of each organization''s events.';
-comment on column app.event_seals.core_hash is 'Of what stays of an event for ever: app.event_core_hash.';
-comment on column app.event_seals.details_hash is 'Of what may be erased, with a salt that is erased too: app.event_details_hash.';
-comment on column app.event_seals.hash is 'Of prev_hash and all before it: app.event_seal_hash. With seq it is the head of the chain up to here.';
+comment on column app.event_seals.core_hash is 'Hash of the permanent part of an event: app.event_core_hash.';
+comment on column app.event_seals.details_hash is 'Hash of the details that may be erased, with a salt that is erased too: app.event_details_hash.';
+comment on column app.event_seals.hash is 'Hash of prev_hash and the preceding columns: app.event_seal_hash. Together with seq it is the head of the chain so far.';
 
--- How far the sealer is; whoever holds the row is the only one.
+-- How far the sealer has come; the row is locked so that only one runs at a time.
 create table if not exists app_private.sealing (
   id boolean primary key default true constraint sealing_one_row check (id),
   sealed_until timestamptz not null default '-infinity'
@@ -1065,10 +1065,10 @@ create table if not exists app_private.sealing (
 select app_private.definer_table('app_private.sealing', 'select, update');
 select app_private.set_policy('app_private.sealing', 'insert_owner', 'callboard_owner', 'true');
 insert into app_private.sealing default values on conflict do nothing;
-comment on table app_private.sealing is 'Until when all events are sealed; locked by the sealer, so that there is one at a time.';
+comment on table app_private.sealing is 'The time up to which all events are sealed; locked by the sealer, so that only one runs at a time.';
 
--- Times as microseconds and everything as the text of an array, which quotes its elements: neither
--- depends on a setting, and no value can pose as two.
+-- Times as microseconds, and everything as the text of an array, which quotes its elements: neither
+-- depends on a setting, and no value can pass for two.
 create or replace function app.event_core_hash(e app.event_log) returns bytea
 language sql stable parallel safe
 return sha256(convert_to(array[(e).organization_id::text, (e).id::text, (extract(epoch from (e).occurred_at) * 1000000)::bigint::text,
@@ -1085,7 +1085,7 @@ grant execute on function app.event_details_hash(app.event_log) to callboard_aud
 create or replace function app.event_seal_hash(prev_hash bytea, organization_id uuid, seq bigint, event_id uuid, occurred_at timestamptz, core_hash bytea, details_hash bytea) returns bytea
 language sql immutable parallel safe
 return sha256(prev_hash || uuid_send(organization_id) || int8send(seq) || uuid_send(event_id) || timestamptz_send(occurred_at) || core_hash || details_hash);
-comment on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) is 'SHA-256 of a seal and the one before it; before the first there is the empty one.';
+comment on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) is 'SHA-256 of a seal and the one before it; the first one follows the empty string.';
 grant execute on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) to callboard_auditor, callboard_definer;
 
 create or replace function app_private.seal_horizon() returns timestamptz
@@ -1098,17 +1098,17 @@ begin
   if not pg_has_role(current_user, 'pg_read_all_stats', 'usage') then
     raise exception 'callboard_definer cannot see the transactions of others: run db/roles.sql again, as a superuser';
   end if;
-  -- An earlier look in this transaction would be repeated otherwise.
+  -- Otherwise this transaction would reuse an earlier snapshot of the statistics.
   perform pg_stat_clear_snapshot();
   return least(at,
-    -- BI tools write no events, and may keep a transaction open for long.
+    -- BI tools write no events and may keep transactions open for a long time.
     (select min(a.xact_start) from pg_catalog.pg_stat_activity a where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_type <> 'autovacuum worker'
       and not exists (select from app_private.bi_logins l where l.login = a.usename)),
-    -- When a prepared transaction began is not known, only that it was before.
+    -- The start of a prepared transaction is unknown; it is earlier than this.
     (select min(p.prepared) - interval '1 hour' from pg_catalog.pg_prepared_xacts p where p.database = current_database()));
 end
 $$;
-comment on function app_private.seal_horizon() is 'The moment before which every transaction that has begun has also ended.';
+comment on function app_private.seal_horizon() is 'The moment before which all transactions have ended.';
 alter function app_private.seal_horizon() owner to callboard_definer;
 
 create or replace function app_private.next_logged(behind uuid, since timestamptz, until timestamptz) returns uuid
@@ -1116,7 +1116,7 @@ language plpgsql stable
 set search_path = ''
 as $$
 begin
-  -- Along the primary key from one organization to the next. Whole months, so that it needs no look at the events.
+  -- Skips along the primary key from one organization to the next. Whole months, so that no events are read.
   if behind is null then
     return (select l.organization_id from app.event_log l
       where l.occurred_at >= date_trunc('month', since, 'UTC') and l.occurred_at < until order by l.organization_id limit 1);
@@ -1127,7 +1127,7 @@ begin
 end
 $$;
 comment on function app_private.next_logged(uuid, timestamptz, timestamptz) is
-  'The organization behind another one (null: the first) that has events between two moments, and perhaps some that has them only nearby.';
+  'The organization after another one (null: the first) that has events between two moments; it may also return one that has events only near them.';
 alter function app_private.next_logged(uuid, timestamptz, timestamptz) owner to callboard_definer;
 
 create or replace function app_private.seal_batch(of_organization uuid, since timestamptz, until timestamptz, at_most integer) returns bigint
@@ -1165,7 +1165,7 @@ begin
   return cardinality(batch.ids);
 end
 $$;
-comment on function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) is 'Adds the unsealed events of an organization between two moments to its chain, in the order of time; says how many.';
+comment on function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) is 'Adds the unsealed events of an organization between two moments to its chain, in order of time; returns how many.';
 alter function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) owner to callboard_definer;
 
 create or replace function app.seal_events(look_back interval default '1 hour') returns bigint
@@ -1188,18 +1188,18 @@ begin
     return 0;
   end if;
   horizon := app_private.seal_horizon();
-  -- A clock that was set back, or a backend that stopped between taking the time and showing it,
-  -- leaves an event behind the others: it is found within look_back, and sealed behind them.
+  -- If the clock was set back, or a backend stalled between taking its time and becoming visible, an
+  -- event is older than those already sealed: it is found within look_back and sealed after them.
   since := greatest(state.sealed_until - look_back, '0001-01-01 00:00:00+00');
   loop
     organization := app_private.next_logged(organization, since, horizon);
     exit when organization is null;
-    -- Nearly all of them, when it is asked every few seconds.
+    -- Nearly all of them, because this runs every few seconds.
     continue when not exists (select from app.event_log l
       where l.organization_id = organization and l.occurred_at >= since and l.occurred_at < horizon);
     behind := since;
     loop
-      -- As many as fit into the memory at a time.
+      -- In batches that fit into memory.
       done := app_private.seal_batch(organization, behind, horizon, 20000);
       sealed := sealed + done;
       exit when done < 20000;
@@ -1211,13 +1211,13 @@ begin
 end
 $$;
 comment on function app.seal_events(interval) is
-  'Seals the events of all transactions that can have no earlier ones any more, and those of the last look_back that were missed; says how many. Another call at the same time does nothing. Every 2 seconds with ''10 seconds'', once a minute, and once a day with ''10 years''.';
+  'Seals all events that no earlier one can precede any more, and those of the last look_back that were missed; returns how many. A concurrent call does nothing. Runs every 2 seconds with ''10 seconds'', once a minute, and once a day with ''10 years''.';
 alter function app.seal_events(interval) owner to callboard_definer;
 grant execute on function app.seal_events(interval) to callboard_worker;
 --! EndIncluded audit/event_seals.sql
 --! Included accounts/users.sql
--- People. A user exists once, whatever number of organizations they work for, so this table
--- has no organization_id: a member sees themselves and their present colleagues.
+-- People. A user exists once, however many organizations they work for, so this table has no
+-- organization_id: members see themselves and their current colleagues.
 
 create table if not exists app.users (
   id uuid primary key default app.uuid_v7(),
@@ -1230,8 +1230,8 @@ create table if not exists app.users (
   updated_at timestamptz not null default now(),
   version integer not null default 1
 );
--- Of the expression, because comparing a plain column is leakproof: PostgreSQL would look anybody's
--- address up in the index first and ask the policy afterwards, and EXPLAIN ANALYZE would tell.
+-- On an expression, because comparing a plain column is leakproof: PostgreSQL would look up any
+-- address in the index before applying the policy, and EXPLAIN ANALYZE would reveal the result.
 create unique index if not exists email_taken on app.users (lower(email));
 alter index app.email_taken alter column 1 set statistics 0;
 alter table app.users alter column email set statistics 0, alter column display_name set statistics 0;
@@ -1242,7 +1242,7 @@ drop policy if exists select_self on app.users;
 create policy select_self on app.users for select to callboard_api
   using (id = (select app.current_user_id()));
 
--- Colleagues see each other too: that policy needs app.memberships and stands in memberships.sql.
+-- Colleagues see each other too; that policy needs app.memberships and is in memberships.sql.
 
 drop policy if exists update_self on app.users;
 create policy update_self on app.users for update to callboard_api
@@ -1388,8 +1388,8 @@ create table if not exists app.organizations (
   deletion_id uuid
 );
 
--- EXPLAIN estimates from what ANALYZE saw in all organizations, whoever asks: of what only one
--- of them should know, nothing is kept. The other tables do the same.
+-- EXPLAIN shows everybody estimates from statistics over all organizations, so none are collected for
+-- columns that only one organization should know. The other tables do the same.
 select app_private.hide_statistics('app.organizations');
 
 select app_private.force_rls('app.organizations');
@@ -1397,13 +1397,13 @@ select app_private.member_policy('app.organizations', 'select', 'organization.re
 select app_private.member_policy('app.organizations', 'update', 'organization.update', organization_column => 'id');
 -- Without a grant, because deleting is marking: app.delete_organization.
 select app_private.member_policy('app.organizations', 'delete', 'organization.delete', organization_column => 'id');
--- app.enter and sign-in ask for organizations before there is a context.
+-- app.enter and sign-in read organizations before there is a context.
 select app_private.set_policy('app.organizations', 'select_definer', 'callboard_definer', 'true');
 select app_private.set_policy('app.organizations', 'insert_definer', 'callboard_definer', 'true');
 select app_private.set_policy('app.organizations', 'update_definer', 'callboard_definer', 'id = (select app.current_org())');
 select app_private.set_policy('app.organizations', 'purge_definer', 'callboard_definer',
   $$(id = (select app.current_org())) and (deleted_at < (now() - '1 day'::interval))$$, 'delete');
--- Figures are computed of all organizations at once: see rollups.sql.
+-- Figures are computed for all organizations at once: see rollups.sql.
 select app_private.set_policy('app.organizations', 'select_rollup', 'callboard_rollup', 'true');
 
 grant select on app.organizations to callboard_api, callboard_definer, callboard_rollup;
@@ -1412,10 +1412,10 @@ grant insert (id, name, currency, time_zone), update (deleted_at, deleted_by, de
 
 comment on table app.organizations is 'Companies that put on shows; each is a tenant.';
 comment on column app.organizations.slug is 'Derived from the name by the database; app_private.slugs keeps it unique, and the earlier ones.';
-comment on column app.organizations.currency is 'ISO 4217 code of the currency that the organization keeps its books in.';
+comment on column app.organizations.currency is 'ISO 4217 code of the currency in which the organization keeps its books.';
 
--- Every slug that was ever given, so that an old link still leads to its organization
--- and never to somebody else's, even when that is gone.
+-- Every slug that was ever assigned, so that an old link keeps leading to its organization and never
+-- to another one, even after a purge.
 create table if not exists app_private.slugs (
   slug text primary key constraint slugs_format check (slug ~ '^[a-z0-9]+(-[a-z0-9]+)*$' and length(slug) <= 80),
   -- No foreign key: it outlives the organization.
@@ -1424,19 +1424,19 @@ create table if not exists app_private.slugs (
 );
 create index if not exists slugs_organization_id_idx on app_private.slugs (organization_id);
 select app_private.definer_table('app_private.slugs', 'select, insert');
-comment on table app_private.slugs is 'Every slug ever given and the organization it leads to.';
+comment on table app_private.slugs is 'Every slug ever assigned and the organization it leads to.';
 
 create or replace function app_private.slug_base(name text) returns text
 language sql immutable strict parallel safe
 set search_path = ''
--- NFKD takes letters and their accents apart; the accents then fall out with all that is not a-z, 0-9.
--- It leaves whole the letters that are no accented ones, so these are spelled out, in both cases
--- because lower() knows beyond ASCII only what the database's locale knows.
+-- NFKD separates letters from their accents, which are then removed with everything else that is not
+-- a-z or 0-9. Letters that do not decompose are listed explicitly, in both cases, because what lower()
+-- does beyond ASCII depends on the database's locale.
 return coalesce(nullif(btrim(left(regexp_replace(regexp_replace(
     replace(replace(replace(replace(translate(lower(normalize(name, NFKD)),
       'ẞØøŁłĐđÐðıÆŒÞ', 'ßoollddddiæœþ'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th'),
     U&'[\0300-\036F''\2019]', '', 'g'), '[^a-z0-9]+', '-', 'g'), 60), '-'), ''), 'organization');
-comment on function app_private.slug_base(text) is 'The slug that a name gives: ''Broadway Co.'' is broadway-co.';
+comment on function app_private.slug_base(text) is 'The slug of a name: ''Broadway Co.'' becomes broadway-co.';
 alter function app_private.slug_base(text) owner to callboard_definer;
 
 create or replace function app_private.tg_organizations__200_slug() returns trigger
@@ -1452,7 +1452,7 @@ begin
     perform app.refuse(409, 'slug_reserved', format('The name gives the address "%s", which is reserved.', base));
   end if;
   loop
-    -- An organization gets a slug back that it once had.
+    -- An organization can reuse a slug that it once had.
     exit when exists (select from app_private.slugs s where s.slug = candidate and s.organization_id = new.id);
     insert into app_private.slugs (slug, organization_id) values (candidate, new.id) on conflict (slug) do nothing;
     exit when found;
@@ -1463,7 +1463,7 @@ begin
   return new;
 end
 $$;
-comment on function app_private.tg_organizations__200_slug() is 'Gives an organization the slug of its name, with a number where that is taken.';
+comment on function app_private.tg_organizations__200_slug() is 'Gives an organization the slug of its name, with a number appended if it is taken.';
 alter function app_private.tg_organizations__200_slug() owner to callboard_definer;
 
 select app_private.log_changes('app.organizations', 'organization');
@@ -1476,13 +1476,13 @@ create or replace trigger _200_slug_rename before update on app.organizations
   for each row when (new.name is distinct from old.name) execute function app_private.tg_organizations__200_slug();
 --! EndIncluded organizations/organizations.sql
 --! Included organizations/memberships.sql
--- Who belongs to which organization, and as what. A person leaves by being marked deleted,
--- so that an organization restored after its deletion finds its people again.
+-- Who belongs to which organization, and in which role. Leaving marks the row as deleted, so that an
+-- organization restored after its deletion gets its members back.
 
 create table if not exists app.memberships (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   user_id uuid not null references app.users (id),
-  -- One of the built-in roles; null for who has none, and only the organization's own (custom_roles.sql).
+  -- One of the built-in roles; null for members who have only custom ones (custom_roles.sql).
   role text constraint memberships_role_exists references app.roles (name),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -1498,7 +1498,7 @@ create index if not exists memberships_user_id_idx on app.memberships (user_id) 
 select app_private.tenant_policies('app.memberships', reads => 'members.read', inserts => 'members.manage', updates => 'members.manage',
   deletes => 'members.manage', definer => 'insert, update', is_exported => true, known => '{role}');
 grant select on app.memberships to callboard_api, callboard_definer;
--- Who did something is exported with its event.
+-- Exported events include who did it.
 grant select (organization_id, user_id, deleted_at) on app.memberships to callboard_exporter;
 grant select (id, display_name) on app.users to callboard_exporter;
 grant insert (organization_id, user_id, role), update (role, created_at, deleted_at, deleted_by, deletion_id) on app.memberships to callboard_definer;
@@ -1509,13 +1509,13 @@ create policy select_colleague on app.users for select to callboard_api, callboa
     select m.user_id from app.memberships m
     where m.organization_id = (select app.org_if('members.read')) and m.deleted_at is null)));
 
-comment on table app.memberships is 'Who belongs to which organization and in which role; deleted_at marks those who left.';
+comment on table app.memberships is 'Who belongs to which organization and in which role; deleted_at marks those who have left.';
 
 select app_private.log_changes('app.memberships', 'member',
   '{"create": "add", "restore": "add", "delete": "remove", "role": "change_role"}', 'user_id');
 
--- Without an owner nobody could manage an organization any more. Locking its row makes
--- parallel departures queue up, so the second to last one is counted before the last.
+-- Without an owner nobody could manage an organization. Locking its row serializes concurrent
+-- departures, so that two owners cannot leave at the same time.
 create or replace function app_private.tg_memberships__300_last_owner() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -1539,8 +1539,8 @@ create or replace trigger _300_last_owner after update on app.memberships
   execute function app_private.tg_memberships__300_last_owner();
 --! EndIncluded organizations/memberships.sql
 --! Included organizations/custom_roles.sql
--- Roles that an organization makes for itself, from the permissions that there are. A member has
--- one built-in role or none (app.memberships.role) and any number of these.
+-- Custom roles, which an organization composes from the existing permissions. A member has at most
+-- one built-in role (app.memberships.role) and any number of custom ones.
 
 create table if not exists app.custom_roles (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -1569,7 +1569,7 @@ select app_private.tenant_table('custom_roles', noun => 'role', reads => 'member
 grant insert (id, name, description, permissions), update (name, description, permissions, deleted_at, deleted_by, deletion_id)
   on app.custom_roles to callboard_definer;
 
-comment on table app.custom_roles is 'Roles that an organization has made for itself.';
+comment on table app.custom_roles is 'Custom roles of organizations.';
 comment on column app.custom_roles.permissions is 'Names from app.permissions, sorted, each once.';
 
 create or replace function app_private.tg_custom_roles__200_permissions() returns trigger
@@ -1592,8 +1592,8 @@ comment on function app_private.tg_custom_roles__200_permissions() is 'Keeps the
 create or replace trigger _200_permissions before insert or update of permissions on app.custom_roles
   for each row execute function app_private.tg_custom_roles__200_permissions();
 
--- Who has which of them. A row here is removed and not marked: what a role or a member had when
--- they were deleted comes back with them, because nobody has touched it.
+-- Which member has which of them. Rows are deleted here, not marked: when a deleted role or member is
+-- restored, their rows are still there, because a deletion leaves them alone.
 create table if not exists app.member_roles (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   user_id uuid not null,
@@ -1629,12 +1629,12 @@ begin
 end
 $$;
 comment on function app_private.permissions_of_role(text) is
-  'What a role gives: a built-in one by its name, or one of the current organization''s own by its id. PT422 role_unknown.';
+  'The permissions of a role: a built-in one by name, or a custom one of the current organization by id. PT422 role_unknown.';
 alter function app_private.permissions_of_role(text) owner to callboard_definer;
 --! EndIncluded organizations/custom_roles.sql
 --! Included organizations/member_permissions.sql
--- What a single member is granted or denied beside their roles, for a while or for good; and what a
--- member holds in all, which nothing else in the database decides.
+-- Permissions granted or denied to a single member on top of their roles, temporarily or permanently,
+-- and the computation of everything a member holds, which exists only here.
 
 create table if not exists app.member_permissions (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -1657,8 +1657,8 @@ select app_private.tenant_policies('app.member_permissions', reads => 'members.r
 grant select on app.member_permissions to callboard_api, callboard_definer;
 grant insert (user_id, permission, effect, expires_at), update (effect, expires_at, granted_by), delete on app.member_permissions to callboard_definer;
 
-comment on table app.member_permissions is 'Permissions that a member is granted or denied beside their roles.';
-comment on column app.member_permissions.effect is 'grant adds to what the roles hold, deny takes from it and from grants.';
+comment on table app.member_permissions is 'Permissions granted or denied to a member on top of their roles.';
+comment on column app.member_permissions.effect is 'grant adds to the permissions of the roles; deny removes one, whatever grants it.';
 
 select app_private.log_changes('app.member_permissions', 'member',
   '{"create": "set_permission", "update": "set_permission", "delete": "clear_permission"}', 'user_id');
@@ -1680,7 +1680,7 @@ begin atomic
   where p.organization_id = organization and p.user_id = member and (p.expires_at is null or p.expires_at > now());
 end;
 comment on function app_private.permission_sources(uuid, uuid, text) is
-  'Everything that gives a member with this built-in role a permission or takes it: source is role, grant or deny. What has expired is not in it.';
+  'Everything that gives a member with this built-in role a permission or removes one: source is role, grant or deny. Without what has expired.';
 alter function app_private.permission_sources(uuid, uuid, text) owner to callboard_definer;
 
 create or replace function app_private.effective_permissions(organization uuid, member uuid, member_role text, lasting boolean default false)
@@ -1707,16 +1707,16 @@ begin atomic
   select coalesce((
     select app_private.effective_permissions(m.organization_id, m.user_id, m.role, lasting)
     from app.memberships m join app.organizations o on o.id = m.organization_id
-    -- Whoever went with their organization still holds what restores it.
+    -- Members deleted together with their organization still hold the permission to restore it.
     where m.organization_id = organization and m.user_id = member and (m.deleted_at is null or m.deletion_id = o.deletion_id)), '{}');
 end;
 comment on function app.permissions_of(uuid, uuid, boolean) is
-  'The permissions that a member holds in an organization, sorted: those of their roles and grants, minus denials; with lasting, only what does not expire. Empty for who is no member.';
+  'The permissions that a member holds in an organization, sorted: those of their roles and grants, minus denials; with lasting, only what does not expire. Empty for non-members.';
 alter function app.permissions_of(uuid, uuid, boolean) owner to callboard_definer;
 
--- Two checks of everything that changes what members hold. The lock makes such changes of one
--- organization queue up, so that each is judged by what its author holds at that moment, not by
--- what they held when their request began.
+-- Two checks for every change of what members hold. The lock serializes such changes within an
+-- organization, so that each is checked against what the caller holds at that moment rather than
+-- when the request started.
 create or replace function app_private.administer() returns uuid
 language plpgsql volatile
 set search_path = ''
@@ -1732,7 +1732,7 @@ begin
 end
 $$;
 comment on function app_private.administer() is
-  'The current organization, locked against other changes of its people, for a member who may manage them. PT403 permission_denied.';
+  'Locks the current organization against other changes of its members and returns it, if the caller may manage them. PT403 permission_denied.';
 alter function app_private.administer() owner to callboard_definer;
 
 create or replace function app_private.require_to_hold(wanted text[]) returns void
@@ -1742,7 +1742,7 @@ as $$
 declare
   missing text[];
 begin
-  -- What is no permission is another refusal's business.
+  -- Unknown permissions are refused elsewhere.
   select array_agg(p.name order by p.name) into missing from app.permissions p
   where p.name = any (wanted) and p.name <> all (app.permissions_of(app.current_org(), app.current_user_id(), lasting => true));
   if missing is not null then
@@ -1752,13 +1752,13 @@ begin
 end
 $$;
 comment on function app_private.require_to_hold(text[]) is
-  'PT403 permission_not_held unless the member of this transaction holds all of these, none of them only for a while.';
+  'PT403 permission_not_held unless the caller holds all of these permanently.';
 alter function app_private.require_to_hold(text[]) owner to callboard_definer;
 --! EndIncluded organizations/member_permissions.sql
 --! Included foundation/rate_limits.sql
--- How often an organization may ask the API, where that is not what the API's settings say
--- (RATE_LIMIT, RATE_LIMIT_WINDOW, RATE_LIMIT_BLOCK). A row is agreed with whoever runs Callboard, so
--- no member writes one, but a superadmin does; the API reads its own organization's, and goes by it a few seconds later.
+-- Rate limits of organizations that differ from the API's settings (RATE_LIMIT, RATE_LIMIT_WINDOW,
+-- RATE_LIMIT_BLOCK). They are agreed with the operator, so a superadmin writes them and members cannot;
+-- the API applies a change within a few seconds.
 
 create table if not exists app.rate_limits (
   organization_id uuid primary key default app.current_org() references app.organizations (id) on delete cascade,
@@ -1781,10 +1781,10 @@ select app_private.set_policy('app.rate_limits', 'all_definer', 'callboard_defin
 grant select on app.rate_limits to callboard_api, callboard_definer;
 grant insert (requests, window_seconds, block_seconds), update (requests, window_seconds, block_seconds) on app.rate_limits to callboard_definer;
 
-comment on table app.rate_limits is 'Limits of organizations that have others than the API''s settings.';
-comment on column app.rate_limits.requests is 'Requests in a window.';
-comment on column app.rate_limits.window_seconds is 'Length of a window, which begins with its first request.';
-comment on column app.rate_limits.block_seconds is 'How long everything is refused after one request too many; 0 is until the window ends.';
+comment on table app.rate_limits is 'Rate limits of organizations that differ from the API''s settings.';
+comment on column app.rate_limits.requests is 'Requests per window.';
+comment on column app.rate_limits.window_seconds is 'Length of a window, which starts with its first request.';
+comment on column app.rate_limits.block_seconds is 'How long all requests are refused after the limit is exceeded; 0 means until the window ends.';
 
 select app_private.log_changes('app.rate_limits', 'rate_limit', '{}', 'organization_id');
 
@@ -1814,7 +1814,7 @@ grant execute on function app.set_rate_limit(jsonb) to callboard_support;
 --! EndIncluded foundation/rate_limits.sql
 --! Included accounts/sessions.sql
 -- Sign-ins. A session is a pair of random secrets that only the client holds: one travels in
--- every access token, the other renews it and is spent by that. Of both only a hash is kept.
+-- every access token, the other renews it and is spent by doing so. Only their hashes are stored.
 
 create table if not exists app.sessions (
   id uuid primary key default app.uuid_v7(),
@@ -1888,8 +1888,8 @@ $$;
 comment on function app_private.live_session(text) is 'The session with this secret. PT401 session_unknown, session_revoked, session_expired.';
 alter function app_private.live_session(text) owner to callboard_definer;
 
--- The door. Every transaction for a signed-in user starts here, so it is one statement: each costs
--- more than the rows that it reads.
+-- The entrance. Every transaction of a signed-in user starts here, so it is a single statement: the
+-- overhead of a statement exceeds the cost of the rows that it reads.
 create or replace function app.enter(
   session_secret text, organization uuid default null, request_id text default null, ip inet default null
 ) returns void
@@ -1901,7 +1901,7 @@ declare
 begin
   select s.id, s.user_id, s.revoked_because is not null or s.expires_at <= now() as is_over, m.role, o.deleted_at,
     m.user_id is null or m.deleted_at is not null and m.deletion_id is distinct from o.deletion_id as is_stranger,
-    -- Who has nothing but a built-in role holds what that has, which is found much faster.
+    -- A member with only a built-in role holds its permissions, which are found much faster.
     case when exists (select from app.member_roles x where x.organization_id = organization and x.user_id = s.user_id)
         or exists (select from app.member_permissions x where x.organization_id = organization and x.user_id = s.user_id)
       then app_private.effective_permissions(organization, s.user_id, m.role)
@@ -1912,13 +1912,13 @@ begin
   left join app.organizations o on o.id = m.organization_id
   where s.secret_hash = app_private.digest(session_secret);
   if f.is_over is distinct from false then
-    -- Says why; if the session has come back to life since, it is unknown to this statement all the same.
+    -- Raises the reason. If the session has become valid in between, this statement still does not see it.
     perform app_private.live_session(session_secret);
     perform app.refuse(401, 'session_unknown');
   elsif organization is null then
     perform app_private.set_context(f.user_id, f.id, null, null, '{}', request_id, ip);
     return;
-  -- Somebody who did not belong to the end learns nothing about an organization, not even that it is gone.
+  -- Only those who were members until the end learn that an organization has been deleted.
   elsif f.is_stranger then
     perform app.refuse(403, 'membership_revoked');
   elsif f.deleted_at is not null then
@@ -1941,7 +1941,7 @@ begin atomic
   from (select of_user as id) u
   left join app.memberships m on m.user_id = u.id and m.organization_id = of_organization and m.deleted_at is null;
 end;
-comment on function app_private.grant_of(uuid, uuid) is 'What an access token says of its user; the database never reads it back.';
+comment on function app_private.grant_of(uuid, uuid) is 'The claims of an access token about its user; the database never reads them back.';
 alter function app_private.grant_of(uuid, uuid) owner to callboard_definer;
 
 create or replace function app_private.usual_organization(of_user uuid, preferred uuid default null) returns uuid
@@ -1999,8 +1999,8 @@ begin
   elsif s.expires_at <= now() then
     perform app.refuse(401, 'session_expired');
   elsif t.used_at < statement_timestamp() - interval '10 seconds' then
-    -- Two parties hold it, and nobody can tell which is the thief: both are out. The refusal is
-    -- returned, not raised, because raising would undo the revocation.
+    -- Two parties hold it and nobody can tell which is the thief, so both lose the session. The
+    -- refusal is returned, not raised, because raising would undo the revocation.
     update app.sessions x set revoked_at = statement_timestamp(), revoked_because = 'refresh_token_reused' where x.id = s.id;
     return app.refusal(401, 'refresh_token_reused', 'This refresh token was used before; the session has been ended: sign in again.');
   end if;
@@ -2008,7 +2008,7 @@ begin
     perform app.refuse(403, 'membership_revoked');
   end if;
   update app_private.refresh_tokens x set used_at = coalesce(x.used_at, statement_timestamp()) where x.token_hash = t.token_hash;
-  -- Those spent more than a lifetime ago could not renew anything any more.
+  -- Tokens spent more than a lifetime ago could no longer renew anything.
   delete from app_private.refresh_tokens x where x.session_id = s.id and x.used_at < now() - app_private.session_lifetime();
   insert into app_private.refresh_tokens (token_hash, session_id) values (new_refresh_hash, s.id);
   update app.sessions x
@@ -2079,10 +2079,10 @@ comment on view app.session_list is 'The live sessions of the signed-in user.';
 grant select on app.session_list to callboard_api;
 --! EndIncluded accounts/sessions.sql
 --! Included foundation/replicas.sql
--- Reading on a standby. What it has is as old as its replay is behind, and a session, a membership or a
--- permission that has ended a moment ago may live on there. So the standby does not decide who somebody is:
--- a request enters on the primary (app.enter, as always) and takes a pass along, which says what it may do,
--- signed with a key that both have. The standby opens the transaction by the pass and by nothing else.
+-- Reading on a standby. Its data lags behind, so a session, membership or permission that has just ended
+-- may still exist there. The standby therefore does not authenticate: a request enters on the primary
+-- (app.enter, as always) and receives a pass that states its permissions, signed with a key that both
+-- servers have. The standby opens a transaction only with such a pass.
 
 create or replace function app.issue_pass() returns text
 language plpgsql stable parallel restricted security definer
@@ -2138,7 +2138,7 @@ declare
   given_up_at timestamptz := clock_timestamp() + timeout;
   age numeric;
 begin
-  -- Mostly it is some milliseconds behind: then it is worth to wait, and the answer is the primary's own.
+  -- It is usually only milliseconds behind, so a short wait gives the same answer as the primary.
   loop
     if pg_last_wal_replay_lsn() >= primary_lsn then
       return 0;
@@ -2146,8 +2146,8 @@ begin
     exit when clock_timestamp() >= given_up_at;
     perform pg_sleep(0.002);
   end loop;
-  -- Both are times of the primary's clock. Where nobody had committed for a while it is more than the true
-  -- age, never less.
+  -- Both times are from the primary's clock. After a period without commits the result exceeds the true
+  -- age; it is never below it.
   age := primary_at - extract(epoch from pg_last_xact_replay_timestamp());
   return case when age < 0.001 then 0.001 else age end;
 end
@@ -2193,9 +2193,9 @@ comment on function app.data_age() is
 grant execute on function app.data_age() to callboard_api, callboard_definer;
 --! EndIncluded foundation/replicas.sql
 --! Included foundation/jobs.sql
--- Jobs: what is done after the answer, by the worker. graphile-worker keeps them in a schema of its
--- own (see queue.sql); these functions are all that the rest of the database knows of it. They are
--- in plpgsql because that schema is not there when they are made.
+-- Jobs: work that the worker does after the response. graphile-worker keeps them in a schema of its own
+-- (see queue.sql), which the rest of the database uses only through these functions. They are in plpgsql
+-- because that schema may not exist yet when they are created.
 
 create or replace function app_private.add_job(
   task text, payload jsonb, job_key text default null, max_attempts integer default null, queue text default null
@@ -2208,7 +2208,7 @@ begin
 end
 $$;
 comment on function app_private.add_job(text, jsonb, text, integer, text) is
-  'Has the worker do a task once this transaction has committed. No secret goes into the payload, which is kept as long as the job. A waiting job with the same key is replaced; a job that fails is tried again after growing pauses, max_attempts times (default 25). Of the jobs in one queue only one is done at a time.';
+  'Queues a task for the worker, to run once this transaction has committed. The payload must not contain secrets, because it is stored with the job. A waiting job with the same key is replaced; a failed job is retried with increasing delays, up to max_attempts times (default 25). The jobs of one queue run one at a time.';
 alter function app_private.add_job(text, jsonb, text, integer, text) owner to callboard_definer;
 
 create or replace function app.keep_jobs(workers text[], may_free boolean default true) returns integer
@@ -2259,9 +2259,9 @@ alter function app.job_health() owner to callboard_definer;
 grant execute on function app.job_health() to callboard_worker;
 --! EndIncluded foundation/jobs.sql
 --! Included accounts/mails.sql
--- The outbox. What must be mailed is written in the transaction that causes it, and so is the job
--- to send it, so a mail is neither lost nor sent for something that was rolled back; and the secret
--- in its link is made here, so that the API's login never holds it, nor does the job.
+-- The outbox. A mail and the job that sends it are written in the transaction that causes them, so
+-- no mail is lost or sent for something that was rolled back. The secret in its link is generated
+-- here, so that neither the API's login nor the job ever holds it.
 
 create table if not exists app_private.mails (
   id uuid primary key default app.uuid_v7(),
@@ -2274,7 +2274,7 @@ create table if not exists app_private.mails (
   last_error text
 );
 select app_private.definer_table('app_private.mails');
-comment on table app_private.mails is 'Mails to send and sent; the secret leaves the row when the mail has left.';
+comment on table app_private.mails is 'Mails to send and mails sent; the secret is removed from the row once the mail has been sent.';
 
 create or replace function app_private.send_mail(mail uuid) returns void
 language plpgsql volatile
@@ -2298,7 +2298,7 @@ begin
   perform app_private.send_mail(mail);
 end
 $$;
-comment on function app_private.queue_mail(text, text, jsonb) is 'Puts a mail into the outbox; it leaves after commit.';
+comment on function app_private.queue_mail(text, text, jsonb) is 'Puts a mail into the outbox; it is sent after commit.';
 alter function app_private.queue_mail(text, text, jsonb) owner to callboard_definer;
 
 create or replace function app.take_mail(mail uuid) returns table (kind text, to_address text, data jsonb)
@@ -2309,7 +2309,7 @@ begin atomic
   select m.kind, m.to_address, m.data from app_private.mails m
   where m.id = mail and m.sent_at is null and m.failed_at is null;
 end;
-comment on function app.take_mail(uuid) is 'A mail that is to be sent; nothing when it has been sent, given up or deleted.';
+comment on function app.take_mail(uuid) is 'A mail to send; nothing if it has been sent, abandoned or deleted.';
 alter function app.take_mail(uuid) owner to callboard_definer;
 grant execute on function app.take_mail(uuid) to callboard_worker;
 
@@ -2325,7 +2325,7 @@ begin atomic
       last_error = left(error, 1000)
   where m.id = mail and m.sent_at is null;
 end;
-comment on function app.settle_mail(uuid, text, boolean) is 'Marks a mail as sent or, with an error, as tried in vain; after the last attempt it is given up. Its secret leaves with either end.';
+comment on function app.settle_mail(uuid, text, boolean) is 'Marks a mail as sent or, with an error, as failed; after the last attempt it is abandoned. Either way its secret is removed at the end.';
 alter function app.settle_mail(uuid, text, boolean) owner to callboard_definer;
 grant execute on function app.settle_mail(uuid, text, boolean) to callboard_worker;
 --! EndIncluded accounts/mails.sql
@@ -2380,7 +2380,7 @@ begin
          from %s p where %s and p.deletion_id = $1 and c.deleted_at is null', edge.child, from_table, edge.condition)
       using deletion;
       get diagnostics marked = row_count;
-      -- Only a table that got new marks is followed, so a cycle comes to an end.
+      -- Only tables with new marks are followed, so a cycle terminates.
       if marked > 0 then
         perform app_private.spread_deletion(edge.child, deletion);
       end if;
@@ -2388,7 +2388,7 @@ begin
   end loop;
 end
 $$;
-comment on function app_private.spread_deletion(regclass, uuid) is 'Marks what belongs to the rows of a table that a deletion has marked.';
+comment on function app_private.spread_deletion(regclass, uuid) is 'Marks everything that belongs to the rows of a table that a deletion has marked.';
 alter function app_private.spread_deletion(regclass, uuid) owner to callboard_definer;
 
 create or replace function app_private.soft_delete(target regclass, condition text, id uuid) returns uuid
@@ -2468,8 +2468,8 @@ begin
     perform app.refuse(404, 'not_found');
   end if;
   perform app.require(app_private.policy_permission(target, 'delete'));
-  -- A row whose parent is deleted would come back to nowhere, or take its parent along, which is for
-  -- those who may restore that. Locking the parent makes its deletion at the same moment wait and then see the row.
+  -- A row cannot be restored while its parent is deleted, and restoring the parent needs its own
+  -- permission. Locking the parent makes a concurrent deletion of it wait and then see this row.
   for edge in select * from app_private.deletion_edges e where e.child = target loop
     execute format('select p.deleted_at is not null from %s c, %s p where %s and c.organization_id = app.current_org() and c.id = $1 for share of p',
       target, edge.parent, edge.condition) into missing using id;
@@ -2485,7 +2485,7 @@ comment on function app_private.restore_row(regclass, uuid) is
 alter function app_private.restore_row(regclass, uuid) owner to callboard_definer;
 --! EndIncluded foundation/deletions.sql
 --! Included organizations/organization_commands.sql
--- What can be done with an organization; the table is in organizations.sql.
+-- Commands on organizations; the table is in organizations.sql.
 
 create or replace view app.organization_list with (security_invoker = true) as
   select o.id, o.slug, o.version,
@@ -2503,7 +2503,7 @@ as $$
 declare
   organization uuid := app.uuid_v7();
 begin
-  -- The first member cannot be let in by anybody: for these two rows the context is the founder's own.
+  -- Nobody can admit the first member: these two rows are written in the founder's own context.
   perform app_private.change_context(founder, coalesce(app.current_session_id(), app.uuid_v7()), organization);
   insert into app.organizations (id, name, currency, time_zone)
   values (organization, body ->> 'name', coalesce(body ->> 'currency', 'USD'), coalesce(body ->> 'time_zone', 'UTC'));
@@ -2530,7 +2530,7 @@ begin
     from app.organization_list o where o.id = organization;
 end
 $$;
-comment on function app.create_organization(jsonb) is 'A new organization whose owner is the signed-in user: name, currency, time_zone. PT409 slug_reserved.';
+comment on function app.create_organization(jsonb) is 'Creates an organization owned by the signed-in user: name, currency, time_zone. PT409 slug_reserved.';
 alter function app.create_organization(jsonb) owner to callboard_definer;
 grant execute on function app.create_organization(jsonb) to callboard_api;
 
@@ -2561,7 +2561,7 @@ begin atomic
   select o.id from app_private.slugs s join app.organizations o on o.id = s.organization_id where s.slug = of_slug;
 end;
 alter function app_private.slug_organization(text) owner to callboard_definer;
-comment on function app_private.slug_organization(text) is 'The organization that a slug, also a former one, leads to.';
+comment on function app_private.slug_organization(text) is 'The organization that a current or former slug leads to.';
 
 create or replace function app.read_organization(id_or_slug text) returns app.answer
 language plpgsql stable security definer
@@ -2636,8 +2636,8 @@ declare
   bin record;
   held text[];
 begin
-  -- A deleted organization cannot be entered, so its rule is checked here: whoever belonged to
-  -- it when it was deleted, and could have deleted it, may restore it.
+  -- A deleted organization cannot be entered, so the rule is checked here: anybody who was a member
+  -- when it was deleted, and could have deleted it, may restore it.
   select o.deletion_id, m.role into bin
   from app.organizations o join app.memberships m on m.organization_id = o.id
   where o.id = organization and m.user_id = me and m.deletion_id = o.deletion_id;
@@ -2649,7 +2649,7 @@ begin
     perform app.refuse(403, 'permission_denied', 'This needs the permission organization.delete.');
   end if;
   perform app_private.change_context(me, app.current_session_id(), organization, bin.role, held);
-  -- Now that it may be locked, look again: somebody else may have restored it.
+  -- Now that it is locked, check again: somebody else may have restored it.
   perform from app.organizations o where o.id = organization and o.deletion_id = bin.deletion_id for no key update;
   if not found then
     perform app.refuse(404, 'not_found');
@@ -2658,13 +2658,13 @@ begin
   return app.read_organization(organization::text);
 end
 $$;
-comment on function app.restore_organization(uuid) is 'Brings back a deleted organization with exactly what was deleted with it. PT403, PT404.';
+comment on function app.restore_organization(uuid) is 'Restores a deleted organization with exactly what was deleted with it. PT403, PT404.';
 alter function app.restore_organization(uuid) owner to callboard_definer;
 grant execute on function app.restore_organization(uuid) to callboard_api;
 --! EndIncluded organizations/organization_commands.sql
 --! Included organizations/invitations.sql
--- Invitations by mail. The link's secret is made and mailed by the database; whoever presents
--- it has read that mailbox. It works once, until it expires, is revoked or is sent anew.
+-- Invitations by mail. The database generates and mails the secret of the link, so presenting it
+-- proves access to the mailbox. It works once, until it expires, is revoked or is sent again.
 
 create table if not exists app.invitations (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -2685,7 +2685,7 @@ create table if not exists app.invitations (
   deletion_id uuid,
   primary key (organization_id, id)
 );
--- The secret is 244 random bits, so a key without the organization tells nobody anything.
+-- The secret has 244 random bits, so a unique key without the organization leaks nothing.
 create unique index if not exists invitations_token_hash_idx on app.invitations (token_hash);
 create unique index if not exists invitation_pending on app.invitations (organization_id, email)
   where accepted_at is null and deleted_at is null;
@@ -2709,7 +2709,7 @@ create or replace view app.invitation_list with (security_invoker = true) as
       'expires_at', i.expires_at, 'accepted_at', i.accepted_at, 'created_at', i.created_at, 'updated_at', i.updated_at) as body
   from app.invitations i
   where i.deleted_at is null;
-comment on view app.invitation_list is 'The organization''s invitations that were not revoked.';
+comment on view app.invitation_list is 'The organization''s invitations that have not been revoked.';
 grant select on app.invitation_list to callboard_api, callboard_definer;
 
 create or replace function app_private.send_invitation(invitation uuid) returns app.answer
@@ -2745,7 +2745,7 @@ begin atomic
   where i.organization_id = of_organization and i.email = lower(address) and i.expires_at <= expiring_until
     and i.accepted_at is null and i.deleted_at is null;
 end;
-comment on function app_private.withdraw_invitations(uuid, text, timestamptz) is 'Revokes the open invitations of an address that expire until then.';
+comment on function app_private.withdraw_invitations(uuid, text, timestamptz) is 'Revokes the pending invitations of an address that expire by then.';
 alter function app_private.withdraw_invitations(uuid, text, timestamptz) owner to callboard_definer;
 
 create or replace function app.read_invitation(invitation uuid) returns app.answer
@@ -2764,7 +2764,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_invitation(uuid) is 'An invitation that was not revoked. PT403, PT404.';
+comment on function app.read_invitation(uuid) is 'An invitation that has not been revoked. PT403, PT404.';
 grant execute on function app.read_invitation(uuid) to callboard_api;
 
 create or replace function app.create_invitation(address text, new_role text) returns app.answer
@@ -2826,7 +2826,7 @@ begin
   return (204, null, null, null)::app.answer;
 end
 $$;
-comment on function app.revoke_invitation(uuid, text) is 'Makes an open invitation worthless. PT403, PT404, PT412.';
+comment on function app.revoke_invitation(uuid, text) is 'Revokes a pending invitation. PT403, PT404, PT412.';
 alter function app.revoke_invitation(uuid, text) owner to callboard_definer;
 grant execute on function app.revoke_invitation(uuid, text) to callboard_api;
 
@@ -2846,7 +2846,7 @@ begin
   end if;
   -- In the context of the organization that invited; it holds no permission.
   perform app_private.change_context(who, coalesce(app.current_session_id(), app.uuid_v7()), i.organization_id);
-  -- It may have been used, revoked or sent anew since it was read.
+  -- It may have been used, revoked or sent again since it was read.
   update app.invitations x set accepted_at = now(), accepted_by = who
   where x.organization_id = i.organization_id and x.id = i.id and x.token_hash = i.token_hash
     and x.accepted_at is null and x.deleted_at is null;
@@ -2858,7 +2858,7 @@ begin
   return i.organization_id;
 end
 $$;
-comment on function app_private.accept_invitation(uuid, text) is 'Makes a user the member that an invitation says. PT400 invalid_token, PT403 invitation_for_another_address, PT409 already_member.';
+comment on function app_private.accept_invitation(uuid, text) is 'Makes a user a member by invitation. PT400 invalid_token, PT403 invitation_for_another_address, PT409 already_member.';
 alter function app_private.accept_invitation(uuid, text) owner to callboard_definer;
 
 create or replace function app.accept_invitation(token text) returns app.answer
@@ -2881,8 +2881,8 @@ alter function app.accept_invitation(text) owner to callboard_definer;
 grant execute on function app.accept_invitation(text) to callboard_api;
 --! EndIncluded organizations/invitations.sql
 --! Included organizations/member_commands.sql
--- What can be done with members; the table is in memberships.sql. Whoever changes what somebody
--- holds must hold it themselves, before and after: see app_private.require_to_hold.
+-- Commands on members; the table is in memberships.sql. You can only change permissions that you hold
+-- yourself, before and after the change: see app_private.require_to_hold.
 
 create or replace view app.member_list with (security_invoker = true) as
   select m.organization_id, u.id, u.email, u.display_name, m.role, m.created_at as joined_at, m.version,
@@ -2895,7 +2895,7 @@ create or replace view app.member_list with (security_invoker = true) as
   from app.memberships m
   join app.users u on u.id = m.user_id
   where m.deleted_at is null;
-comment on view app.member_list is 'The present members of the organization, with their name, address and roles.';
+comment on view app.member_list is 'The current members of the organization, with their name, address and roles.';
 grant select on app.member_list to callboard_api, callboard_definer;
 
 create or replace function app.read_member(member uuid) returns app.answer
@@ -2923,7 +2923,7 @@ as $$
 declare
   m app.memberships;
 begin
-  -- Who may not see a member is told that there is none, before anything about rights.
+  -- If the caller may not see the member, 404 comes before any check of permissions.
   select * into m from app.memberships x
   where x.organization_id = app.org_if('members.read') and x.user_id = member and x.deleted_at is null;
   perform app.check_version(m.version, if_match);
@@ -2939,7 +2939,7 @@ begin
 end
 $$;
 comment on function app_private.lock_member(uuid, text) is
-  'A member whom the one of this transaction may change, as locked. PT403 permission_denied, permission_not_held, PT404, PT412.';
+  'Locks and returns a member whom the caller may change. PT403 permission_denied, permission_not_held, PT404, PT412.';
 alter function app_private.lock_member(uuid, text) owner to callboard_definer;
 
 create or replace function app_private.set_role(member uuid, new_role text) returns void
@@ -2949,12 +2949,12 @@ as $$
 begin
   update app.memberships m set role = new_role where m.organization_id = app.current_org() and m.user_id = member;
   if new_role = 'owner' then
-    -- An owner to whom something is denied could not be helped by anybody.
+    -- Nobody could restore a permission that is denied to an owner.
     delete from app.member_permissions p where p.organization_id = app.current_org() and p.user_id = member and p.effect = 'deny';
   end if;
 end
 $$;
-comment on function app_private.set_role(uuid, text) is 'Gives a member a built-in role, or with null none. PT409 last_owner.';
+comment on function app_private.set_role(uuid, text) is 'Gives a member a built-in role or, with null, none. PT409 last_owner.';
 alter function app_private.set_role(uuid, text) owner to callboard_definer;
 
 create or replace function app.change_member_role(member uuid, new_role text, if_match text default null) returns app.answer
@@ -2995,14 +2995,14 @@ begin
   end if;
   update app.memberships m set deleted_at = statement_timestamp(), deleted_by = me, deletion_id = app.uuid_v7()
   where m.organization_id = organization and m.user_id = member;
-  -- Should they come back, they begin with what they are given then.
+  -- If they come back, they start with what they are given then.
   delete from app.member_roles x where x.organization_id = organization and x.user_id = member;
   delete from app.member_permissions x where x.organization_id = organization and x.user_id = member;
   return (204, null, null, null)::app.answer;
 end
 $$;
 comment on function app.remove_member(uuid, text) is
-  'Removes a member, or lets oneself leave. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
+  'Removes a member, or lets the caller leave. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
 alter function app.remove_member(uuid, text) owner to callboard_definer;
 grant execute on function app.remove_member(uuid, text) to callboard_api;
 
@@ -3021,14 +3021,14 @@ begin
     perform app_private.mail_token(who, 'reset_password', interval '7 days');
   else
     select u.id into who from app.users u where lower(u.email) = lower(address);
-    -- Anybody can sign up with anybody's address. Until its owner has answered a mail, a password
-    -- of that account may be a stranger's, whom this would let in.
+    -- Anybody can sign up with any address. Until its owner has confirmed it by mail, the account's
+    -- password may be a stranger's, and this would let them in.
     if exists (select from app.users u join app_private.credentials c on c.user_id = u.id where u.id = who and u.email_verified_at is null) then
       perform app.refuse(409, 'address_unverified');
     end if;
   end if;
   perform app_private.join_organization(who, organization, new_role);
-  -- An invitation that is still open would let them in again after they were removed.
+  -- A pending invitation would let them in again after being removed.
   perform app_private.withdraw_invitations(organization, address, 'infinity');
   perform app_private.queue_mail('added', lower(address), jsonb_build_object('organization', o.name, 'role', new_role))
   from app.organizations o where o.id = organization;
@@ -3036,7 +3036,7 @@ begin
 end
 $$;
 comment on function app.add_member(text, text, text) is
-  'Makes somebody a member at once; an address without an account gets one, and a mailed link to choose a password. PT403 permission_denied, permission_not_held, PT409 already_member, address_unverified.';
+  'Adds a member immediately; an address without an account gets one, and a mailed link to choose a password. PT403 permission_denied, permission_not_held, PT409 already_member, address_unverified.';
 alter function app.add_member(text, text, text) owner to callboard_definer;
 grant execute on function app.add_member(text, text, text) to callboard_api;
 
@@ -3045,7 +3045,7 @@ language plpgsql volatile
 set search_path = ''
 as $$
 begin
-  -- Somebody who comes back gets their old row.
+  -- A returning member gets their old row back.
   insert into app.memberships as m (organization_id, user_id, role) values (organization, who, new_role)
   on conflict (organization_id, user_id) do update
     set role = excluded.role, created_at = now(), deleted_at = null, deleted_by = null, deletion_id = null
@@ -3071,7 +3071,7 @@ begin
   end if;
   perform app.require('organization.delete');
   perform from app.organizations o where o.id = organization for no key update;
-  -- Ownership is handed over by who has it, not by whoever holds one of its permissions.
+  -- Only an owner can transfer ownership, whatever permissions others hold.
   if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = me and m.role = 'owner' and m.deleted_at is null) then
     perform app.refuse(403, 'permission_denied', 'Only an owner hands the organization over.');
   elsif new_owner = me then
@@ -3084,12 +3084,12 @@ begin
   return app.read_member(new_owner);
 end
 $$;
-comment on function app.transfer_ownership(uuid, uuid) is 'Makes another member owner and oneself admin. PT403, PT404, PT409 already_owner.';
+comment on function app.transfer_ownership(uuid, uuid) is 'Makes another member owner and the caller admin. PT403, PT404, PT409 already_owner.';
 alter function app.transfer_ownership(uuid, uuid) owner to callboard_definer;
 grant execute on function app.transfer_ownership(uuid, uuid) to callboard_api;
 --! EndIncluded organizations/member_commands.sql
 --! Included organizations/role_commands.sql
--- What can be done with the roles of an organization; the table is in custom_roles.sql.
+-- Commands on an organization's custom roles; the table is in custom_roles.sql.
 
 create or replace view app.role_list with (security_invoker = true) as
   select null::uuid as organization_id, r.name as id, r.name, 0 as version,
@@ -3117,7 +3117,7 @@ begin atomic
   -- Evaluated for its refusal.
   where (select app.require('members.read')) is not null
     and (r.organization_id is null or r.organization_id = app.current_org())
-    -- In this order, so that it is asked also where nothing is in the bin.
+    -- In this order, so that the permission is checked even if the bin is empty.
     and case when in_bin then (select app.require('members.manage')) is not null and r.deleted_at is not null else r.deleted_at is null end;
 end;
 comment on function app.list_roles(boolean) is 'All roles that a member can have, or those that were deleted. PT403.';
@@ -3132,7 +3132,7 @@ begin atomic
   from app.permissions p
   where (select app.require('members.read')) is not null;
 end;
-comment on function app.list_permissions() is 'All that can be permitted. PT403.';
+comment on function app.list_permissions() is 'All permissions. PT403.';
 grant execute on function app.list_permissions() to callboard_api;
 
 create or replace function app.read_role(the_role text) returns app.answer
@@ -3150,7 +3150,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_role(text) is 'A built-in role by its name, or one of the organization''s own by its id. PT404.';
+comment on function app.read_role(text) is 'A built-in role by name, or a custom one by id. PT404.';
 grant execute on function app.read_role(text) to callboard_api, callboard_definer;
 
 create or replace function app_private.lock_role(the_role text, if_match text) returns app.custom_roles
@@ -3176,7 +3176,7 @@ begin
 end
 $$;
 comment on function app_private.lock_role(text, text) is
-  'One of the organization''s own roles that the member of this transaction may change, as locked. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
+  'Locks and returns a custom role that the caller may change. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
 alter function app_private.lock_role(text, text) owner to callboard_definer;
 
 create or replace function app.create_role(body jsonb) returns app.answer
@@ -3191,7 +3191,7 @@ begin
   perform app_private.administer();
   insert into app.custom_roles as r (name, description, permissions)
   values (wanted.name, coalesce(wanted.description, ''), wanted.permissions) returning r.* into wanted;
-  -- Behind the insert, where an unknown permission has been found out.
+  -- After the insert, which refuses unknown permissions.
   perform app_private.require_to_hold(wanted.permissions);
   answer := app.read_role(wanted.id::text);
   answer.status := 201;
@@ -3199,7 +3199,7 @@ begin
 end
 $$;
 comment on function app.create_role(jsonb) is
-  'A new role of the organization''s own: name, description, permissions. PT403 permission_denied, permission_not_held, PT409 custom_role_name_taken, PT422 permission_unknown.';
+  'Creates a custom role: name, description, permissions. PT403 permission_denied, permission_not_held, PT409 custom_role_name_taken, PT422 permission_unknown.';
 alter function app.create_role(jsonb) owner to callboard_definer;
 grant execute on function app.create_role(jsonb) to callboard_api;
 
@@ -3212,7 +3212,7 @@ declare
   r app.custom_roles := app_private.lock_role(the_role, if_match);
 begin
   r := jsonb_populate_record(r, body);
-  -- Asked before it is changed: it may be a role of one's own.
+  -- Checked before the change, because the caller may have this role.
   perform app_private.require_to_hold(r.permissions);
   update app.custom_roles x set name = r.name, description = r.description, permissions = r.permissions
   where x.organization_id = app.current_org() and x.id = r.id;
@@ -3220,7 +3220,7 @@ begin
 end
 $$;
 comment on function app.update_role(text, jsonb, text) is
-  'Changes one of the organization''s own roles; its members have it so from their next request on. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, custom_role_name_taken, PT412, PT422 permission_unknown.';
+  'Changes a custom role; this takes effect with the next request of each member who has it. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, custom_role_name_taken, PT412, PT422 permission_unknown.';
 alter function app.update_role(text, jsonb, text) owner to callboard_definer;
 grant execute on function app.update_role(text, jsonb, text) to callboard_api;
 
@@ -3236,7 +3236,7 @@ begin
 end
 $$;
 comment on function app.delete_role(text, text) is
-  'Deletes one of the organization''s own roles until it is restored; nobody holds what it gave. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
+  'Deletes a custom role until it is restored; its members lose its permissions. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
 alter function app.delete_role(text, text) owner to callboard_definer;
 grant execute on function app.delete_role(text, text) to callboard_api;
 
@@ -3247,7 +3247,7 @@ set client_min_messages = 'error'
 as $$
 begin
   perform app_private.administer();
-  -- Asked before it is restored: it may be a role of one's own.
+  -- Checked before restoring, because the caller may have this role.
   perform app_private.require_to_hold(r.permissions) from app.custom_roles r
   where r.organization_id = app.current_org() and r.id = the_role and r.deleted_at is not null;
   perform app_private.restore_row('app.custom_roles', the_role);
@@ -3255,13 +3255,13 @@ begin
 end
 $$;
 comment on function app.restore_role(uuid) is
-  'Brings back a deleted role for those who had it. PT403 permission_denied, permission_not_held, PT404, PT409 custom_role_name_taken.';
+  'Restores a deleted role for those who had it. PT403 permission_denied, permission_not_held, PT404, PT409 custom_role_name_taken.';
 alter function app.restore_role(uuid) owner to callboard_definer;
 grant execute on function app.restore_role(uuid) to callboard_api;
 --! EndIncluded organizations/role_commands.sql
 --! Included organizations/member_permission_commands.sql
--- What single members are given beside their built-in role: the organization's own roles, grants
--- and denials. The tables are in custom_roles.sql and member_permissions.sql.
+-- Commands on what single members have besides their built-in role: custom roles, grants and denials.
+-- The tables are in custom_roles.sql and member_permissions.sql.
 
 create or replace function app.assign_role(member uuid, the_role text) returns app.answer
 language plpgsql volatile security definer
@@ -3276,7 +3276,7 @@ begin
   else
     insert into app.member_roles (user_id, role_id) values (member, the_role::uuid) on conflict do nothing;
     if found then
-      -- Their version counts what they are, too.
+      -- A member's version also counts changes of their roles.
       update app.memberships m set role = m.role where m.organization_id = app.current_org() and m.user_id = member;
     end if;
   end if;
@@ -3284,7 +3284,7 @@ begin
 end
 $$;
 comment on function app.assign_role(uuid, text) is
-  'Gives a member a role: a built-in one by its name, in place of the one they have, or one of the organization''s own by its id, beside the others. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT422 role_unknown.';
+  'Gives a member a role: a built-in one by name, replacing the current one, or a custom one by id, in addition to the others. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT422 role_unknown.';
 alter function app.assign_role(uuid, text) owner to callboard_definer;
 grant execute on function app.assign_role(uuid, text) to callboard_api;
 
@@ -3310,7 +3310,7 @@ begin
 end
 $$;
 comment on function app.unassign_role(uuid, text, text) is
-  'Takes a role from a member, a built-in one by its name or one of the organization''s own by its id. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
+  'Removes a role from a member: a built-in one by name or a custom one by id. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
 alter function app.unassign_role(uuid, text, text) owner to callboard_definer;
 grant execute on function app.unassign_role(uuid, text, text) to callboard_api;
 
@@ -3344,7 +3344,7 @@ begin
 end
 $$;
 comment on function app.member_permissions_of(uuid) is
-  'Every permission with whether a member holds it, and all that gives it or takes it. PT404.';
+  'Every permission, whether a member holds it, and everything that grants or denies it. PT404.';
 alter function app.member_permissions_of(uuid) owner to callboard_definer;
 grant execute on function app.member_permissions_of(uuid) to callboard_api;
 
@@ -3373,7 +3373,7 @@ begin
 end
 $$;
 comment on function app.set_member_permission(uuid, text, jsonb, text) is
-  'Grants or denies a member a permission beside their roles: effect (grant or deny), expires_at. PT403 permission_denied, permission_not_held, PT404, PT409 owner_keeps_permissions, PT412.';
+  'Grants or denies a member a permission on top of their roles: effect (grant or deny), expires_at. PT403 permission_denied, permission_not_held, PT404, PT409 owner_keeps_permissions, PT412.';
 alter function app.set_member_permission(uuid, text, jsonb, text) owner to callboard_definer;
 grant execute on function app.set_member_permission(uuid, text, jsonb, text) to callboard_api;
 
@@ -3391,7 +3391,7 @@ begin
   if was is null then
     perform app.refuse(404, 'not_found');
   elsif was = 'deny' then
-    -- Lifting it gives the permission back. Asked before it is lifted: it may be one's own.
+    -- Removing a denial restores the permission. Checked before the removal, because the denial may be the caller's own.
     perform app_private.require_to_hold(array[the_permission]);
   end if;
   delete from app.member_permissions p
@@ -3401,13 +3401,13 @@ begin
 end
 $$;
 comment on function app.clear_member_permission(uuid, text, text) is
-  'Takes back a member''s grant or denial, so that their roles alone decide. PT403 permission_denied, permission_not_held, PT404, PT412.';
+  'Removes a member''s grant or denial, so that only their roles decide. PT403 permission_denied, permission_not_held, PT404, PT412.';
 alter function app.clear_member_permission(uuid, text, text) owner to callboard_definer;
 grant execute on function app.clear_member_permission(uuid, text, text) to callboard_api;
 --! EndIncluded organizations/member_permission_commands.sql
 --! Included organizations/explain.sql
--- Why can somebody see or change a row, or why not? Every step that a request goes through, in its
--- order, in words. It asks what decides: the session, the membership, app.permissions_of, the policy.
+-- Explains why a user can or cannot see or change a row: every step of a request, in order and in
+-- words. It asks what really decides: the session, the membership, app.permissions_of, the policy.
 
 create or replace function app_private.explain_permission(organization uuid, who uuid, wanted text) returns text
 language sql stable
@@ -3430,7 +3430,7 @@ begin atomic
   left join app.memberships m on m.organization_id = organization and m.user_id = who
   left join lateral app_private.permission_sources(organization, who, m.role) s on s.permission = wanted;
 end;
-comment on function app_private.explain_permission(uuid, uuid, text) is 'Where a member has a permission from, or who has it instead, in words.';
+comment on function app_private.explain_permission(uuid, uuid, text) is 'Where a member''s permission comes from, or who holds it instead, in words.';
 alter function app_private.explain_permission(uuid, uuid, text) owner to callboard_definer;
 
 create or replace function app_private.explain_lock(target regclass, of_row jsonb)
@@ -3454,7 +3454,7 @@ begin
   end if;
 end
 $$;
-comment on function app_private.explain_lock(regclass, jsonb) is 'Whether something else keeps a row as it is: a closed month, or a final settlement.';
+comment on function app_private.explain_lock(regclass, jsonb) is 'Whether something else locks a row: a closed month or a final settlement.';
 alter function app_private.explain_lock(regclass, jsonb) owner to callboard_definer;
 
 create or replace function app_private.explain_row(target regclass, id uuid, command text, changes jsonb)
@@ -3494,20 +3494,20 @@ begin
   end if;
 end
 $$;
-comment on function app_private.explain_row(regclass, uuid, text, jsonb) is 'What the row itself has to say to a command on it; the row must be there.';
+comment on function app_private.explain_row(regclass, uuid, text, jsonb) is 'Whether the row itself permits a command on it; the row must exist.';
 alter function app_private.explain_row(regclass, uuid, text, jsonb) owner to callboard_definer;
 
 create or replace function app_private.row_key(target regclass) returns text
 language sql stable
 set search_path = ''
 begin atomic
-  -- The one column of the primary key beside the organization.
+  -- The only column of the primary key besides the organization.
   select case when count(*) = 1 then min(a.attname)::text end
   from pg_catalog.pg_constraint c, unnest(c.conkey) as k (attnum)
   join pg_catalog.pg_attribute a on a.attnum = k.attnum
   where c.conrelid = target and c.contype = 'p' and a.attrelid = target and a.attname <> 'organization_id';
 end;
-comment on function app_private.row_key(regclass) is 'The column that names a row of a table within its organization; NULL where it takes more than one.';
+comment on function app_private.row_key(regclass) is 'The column that identifies a row of a table within its organization; NULL if it takes more than one.';
 alter function app_private.row_key(regclass) owner to callboard_definer;
 
 create or replace function app.explain_access(
@@ -3606,7 +3606,7 @@ begin
     perform app.refuse(422, 'explain_table_unknown');
   end if;
   if row_id is not null and app_private.row_key(target) is not null then
-    -- What a row of another organization is to them: nothing. Nor does one's own tell those more who may not read it.
+    -- A row of another organization does not exist for them, nor does one of their own that they may not read.
     execute format('select exists (select from %s t where %I = $1 and %I = $2)', target,
       case when target = 'app.organizations'::regclass then 'id' else 'organization_id' end, app_private.row_key(target))
     into is_known using organization, row_id;
@@ -3626,7 +3626,7 @@ begin
 end
 $$;
 comment on function app.explain_access(jsonb) is
-  'The same for members, within their organization: table, command, id, changes, user_id. About oneself, or with members.manage about others. A row of another organization is no row. PT403, PT404, PT422.';
+  'The same for members, within their organization: table, command, id, changes, user_id. About the caller or, with members.manage, about others. A row of another organization does not exist. PT403, PT404, PT422.';
 alter function app.explain_access(jsonb) owner to callboard_definer;
 grant execute on function app.explain_access(jsonb) to callboard_api;
 --! EndIncluded organizations/explain.sql
@@ -3643,7 +3643,7 @@ create table if not exists app_private.credentials (
   changed_at timestamptz not null default now()
 );
 select app_private.definer_table('app_private.credentials', 'select, insert, update');
-comment on table app_private.credentials is 'Of each password: how to derive its proof, and the SHA-256 of the proof.';
+comment on table app_private.credentials is 'For each password: how to derive its proof, and the SHA-256 of the proof.';
 
 create table if not exists app_private.email_tokens (
   token_hash bytea primary key,
@@ -3672,7 +3672,7 @@ begin
   -- An unknown address gets a salt too, always the same one, so that it looks like a known one.
   return coalesce(
     (select c.recipe from app_private.credentials c join app.users u on u.id = c.user_id where lower(u.email) = lower(address)),
-    -- All 128 bits from the same hash: the fixed bits of a UUID would tell the one from the other.
+    -- All 128 bits come from the same hash: the fixed bits of a UUID would give the fake away.
     app_private.password_cost() || encode(substring(app_private.keyed_hash(
       convert_to('salt:' || coalesce(lower(address), gen_random_uuid()::text), 'UTF8')) from 1 for 16), 'base64'));
 end
@@ -3693,12 +3693,12 @@ begin
   end if;
   insert into app_private.credentials as c (user_id, recipe, verifier) values (of_user, recipe, sha256(proof))
   on conflict (user_id) do update set recipe = excluded.recipe, verifier = excluded.verifier, changed_at = now();
-  -- A link that was asked for before must not undo this.
+  -- A link requested earlier must not undo this.
   update app_private.email_tokens t set used_at = now()
   where t.user_id = of_user and t.purpose = 'reset_password' and t.used_at is null;
 end
 $$;
-comment on function app_private.set_password(uuid, text, bytea) is 'Stores what is kept of a password; open links for a new one end.';
+comment on function app_private.set_password(uuid, text, bytea) is 'Stores the parameters and the hash of a password; open reset links expire.';
 alter function app_private.set_password(uuid, text, bytea) owner to callboard_definer;
 
 create or replace function app_private.is_password(of_user uuid, proof bytea) returns boolean
@@ -3742,12 +3742,12 @@ begin
   if whose is null then
     perform app.refuse(400, 'invalid_token');
   end if;
-  -- Whoever holds the link reads the mailbox.
+  -- Holding the link proves access to the mailbox.
   update app.users u set email_verified_at = now() where u.id = whose and u.email_verified_at is null;
   return whose;
 end
 $$;
-comment on function app_private.spend_token(text, text) is 'The user of a mailed link, which works once. PT400 invalid_token.';
+comment on function app_private.spend_token(text, text) is 'The user of a mailed link, which works only once. PT400 invalid_token.';
 alter function app_private.spend_token(text, text) owner to callboard_definer;
 
 create or replace function app.register(
@@ -3773,7 +3773,7 @@ begin
 end
 $$;
 comment on function app.register(text, text, text, bytea, text, text) is
-  'Creates a user with a first organization, or as the member that an invitation says. email_taken, PT409 slug_reserved, PT400 invalid_token, PT403 invitation_for_another_address.';
+  'Creates a user with a first organization, or as a member by invitation. email_taken, PT409 slug_reserved, PT400 invalid_token, PT403 invitation_for_another_address.';
 alter function app.register(text, text, text, bytea, text, text) owner to callboard_definer;
 grant execute on function app.register(text, text, text, bytea, text, text) to callboard_api;
 
@@ -3788,7 +3788,7 @@ declare
   who uuid;
 begin
   select u.id into who from app.users u where lower(u.email) = lower(address);
-  -- Refusals are returned, not raised, because raising would take their event back.
+  -- Refusals are returned, not raised, because raising would roll back their event.
   if not app_private.is_password(who, proof) then
     perform app_private.log_failed_sign_in(address, who, 'invalid_credentials', organization);
     return app.refusal(401, 'invalid_credentials', 'The address or the password is wrong.');
@@ -3801,7 +3801,7 @@ begin
 end
 $$;
 comment on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) is
-  'Starts a session for whoever proves the password. Answers 401 invalid_credentials (also for an unknown address) and 403 membership_revoked.';
+  'Starts a session for a user who proves the password. Answers 401 invalid_credentials (also for an unknown address) and 403 membership_revoked.';
 alter function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) owner to callboard_definer;
 grant execute on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) to callboard_api;
 
@@ -3887,9 +3887,9 @@ alter function app.request_verification() owner to callboard_definer;
 grant execute on function app.request_verification() to callboard_api;
 --! EndIncluded accounts/accounts.sql
 --! Included accounts/account_events.sql
--- What people do with their account, as events. An account belongs to no organization; its events
--- are in the log of the one where its user works at the time: where the session is, or where the
--- next sign-in would lead.
+-- Events of accounts. An account belongs to no organization, so its events go to the log of the
+-- organization that its user currently works in: that of the session, or the one that the next
+-- sign-in would enter.
 
 create or replace function app_private.account_holder(whose uuid) returns uuid
 language plpgsql stable
@@ -3900,7 +3900,7 @@ begin
 end
 $$;
 comment on function app_private.account_holder(uuid) is
-  'The user whose account is used, by a password, a token or a mailed link; NULL where a DBA or a job works on it.';
+  'The user who acts on their account with a password, a token or a mailed link; NULL when a DBA or a job does.';
 alter function app_private.account_holder(uuid) owner to callboard_definer;
 
 create or replace function app_private.tg_sessions__900_event() returns trigger
@@ -3914,21 +3914,21 @@ begin
     perform app_private.log_event(organization, 'auth.sign_in', 'session', new.id,
       jsonb_build_object('new', jsonb_build_object('user_agent', new.user_agent)), app_private.account_holder(new.user_id));
   elsif old.revoked_at is null and new.revoked_at is not null then
-    -- Who sent a spent token is not known: the user or a thief.
+    -- Either the user or a thief sent the spent token; nobody can tell which.
     perform app_private.log_event(organization,
       case new.revoked_because when 'signed_out' then 'auth.sign_out' when 'refresh_token_reused' then 'auth.refresh_token_reused'
         else 'auth.session_revoked' end, 'session', new.id,
       jsonb_build_object('new', jsonb_build_object('revoked_because', new.revoked_because)),
       case when new.revoked_because <> 'refresh_token_reused' then app_private.account_holder(new.user_id) end);
   elsif new.organization_id is distinct from old.organization_id and new.organization_id is not null then
-    -- Without saying from where: that is another organization's to know.
+    -- Without the previous organization, which is none of this one's business.
     perform app_private.log_event(organization, 'auth.switch_organization', 'session', new.id, null, app_private.account_holder(new.user_id));
   end if;
   return null;
 end
 $$;
 comment on function app_private.tg_sessions__900_event() is
-  'Logs the beginning and the end of a session, and its move to another organization, where it moves to.';
+  'Logs the start and the end of a session, and a switch to another organization in the log of the new one.';
 alter function app_private.tg_sessions__900_event() owner to callboard_definer;
 
 create or replace trigger _900_event after insert or update on app.sessions
@@ -3943,7 +3943,7 @@ declare
   changes jsonb;
 begin
   if tg_op = 'INSERT' then
-    -- Somebody who registers has no organization yet: see app.register.
+    -- A user who registers has no organization yet: see app.register.
     if organization is not null then
       perform app_private.log_event(organization, 'user.create', 'user', new.id,
         jsonb_build_object('new', jsonb_build_object('email', new.email, 'display_name', new.display_name)));
@@ -3973,7 +3973,7 @@ as $$
 declare
   organization uuid := app_private.usual_organization(new.user_id);
 begin
-  -- The first password of somebody who registers is part of registering.
+  -- The first password is part of registering.
   if tg_op = 'UPDATE' or organization is not null then
     perform app_private.log_event(organization,
       case when app.current_user_id() is not null then 'auth.password_changed' else 'auth.password_reset' end,
@@ -3983,7 +3983,7 @@ begin
 end
 $$;
 comment on function app_private.tg_credentials__900_event() is
-  'Logs that a password was changed by somebody signed in, or set by a mailed link; nothing of the password.';
+  'Logs that a password was changed by a signed-in user or set with a mailed link, but nothing about the password itself.';
 alter function app_private.tg_credentials__900_event() owner to callboard_definer;
 
 create or replace trigger _900_event after insert or update on app_private.credentials
@@ -3994,9 +3994,9 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  -- Both are worked out for every address, so that the time taken does not tell whether it is known.
+  -- Both are computed for every address, so that timing does not reveal whether it is known.
   landing uuid := app_private.usual_organization(who, organization);
-  -- Of an unknown address only a keyed hash: it may be a password in the wrong field.
+  -- Only a keyed hash of an unknown address, which may be a password typed into the wrong field.
   hash text := encode(app_private.keyed_hash(convert_to('address:' || lower(address), 'UTF8')), 'hex');
 begin
   perform app_private.log_event(landing, 'auth.sign_in_failed', 'user', who,
@@ -4005,12 +4005,12 @@ begin
 end
 $$;
 comment on function app_private.log_failed_sign_in(text, uuid, text, uuid) is
-  'Logs a refused sign-in where it would have led; with an unknown address in no organization.';
+  'Logs a refused sign-in in the organization that it would have entered; with an unknown address, in none.';
 alter function app_private.log_failed_sign_in(text, uuid, text, uuid) owner to callboard_definer;
 --! EndIncluded accounts/account_events.sql
 --! Included audit/event_verify.sql
--- Whether the log is what was sealed. Anybody who may read both tables can ask; a head that was
--- noted earlier, and elsewhere, also shows whether the end was cut off or all of it made anew.
+-- Verifies the log against its seals. Anybody who may read both tables can run it; a head that was
+-- noted earlier, and elsewhere, also reveals whether the end was cut off or the whole log rewritten.
 
 create or replace function app.verify_events(
   organization uuid, head_seq bigint default null, head_hash text default null, after_seq bigint default 0, at_most bigint default null
@@ -4021,7 +4021,7 @@ set jit = off
 as $$
 declare
   anchor bytea := coalesce((select s.hash from app.event_seals s where s.organization_id = organization and s.seq = after_seq), '');
-  -- Said by the purge itself; no retention is shorter than 90 days.
+  -- The purge logs this itself; no retention is shorter than 90 days.
   purged_before timestamptz := (
     select max((p.changes #>> '{new,before}')::timestamptz) from app.event_log p
     where p.organization_id = organization and p.resource_id = organization and p.action = 'audit.purge'
@@ -4042,7 +4042,7 @@ begin
         when e.id is null then case when s.occurred_at < purged_before then null else 'missing' end
         when app.event_core_hash(e) <> s.core_hash then 'changed'
         when e.erased_at is null then case when app.event_details_hash(e) <> s.details_hash then 'changed' end
-        -- Erased, and an event of that very moment says so.
+        -- Erased, and an event of the same moment records that.
         when not exists (select from app.event_log x
           where x.organization_id = organization and x.occurred_at = e.erased_at and x.action = 'audit.erase'
             and x.resource_id in (e.actor_id, e.resource_id)) then 'erased'
@@ -4057,7 +4057,7 @@ begin
 
   if seen.bad is not null then
     problem := json_build_object(
-      -- With another time it is not found under its seal's.
+      -- If its time was changed, it is not found at the time of its seal.
       'kind', case when seen.bad ->> 'kind' = 'missing' and exists (select from app.event_log e
         where e.organization_id = organization and e.id = (seen.bad ->> 'event_id')::uuid) then 'changed' else seen.bad ->> 'kind' end,
       'seq', case when seen.bad ->> 'kind' = 'seal_missing' then (seen.bad ->> 'previous')::bigint + 1 else (seen.bad ->> 'seq')::bigint end,
@@ -4081,7 +4081,7 @@ begin
 end
 $$;
 comment on function app.verify_events(uuid, bigint, text, bigint, bigint) is
-  'Checks an organization''s events against their seals, all of them or at_most so many behind after_seq, and a head that was noted. problem is the first: changed, missing, erased (without a trace), seal_changed, seal_missing, cut_off or rewritten (the head is not the one that was noted).';
+  'Checks an organization''s events against their seals, all of them or at_most so many after after_seq, and a noted head. problem is the first one: changed, missing, erased (without a trace), seal_changed, seal_missing, cut_off or rewritten (the head differs from the noted one).';
 grant execute on function app.verify_events(uuid, bigint, text, bigint, bigint) to callboard_auditor, callboard_definer;
 
 create or replace function app.audited_organizations(of_slug text default null) returns table (id uuid, slug text)
@@ -4094,7 +4094,7 @@ begin
     return query select s.organization_id, s.slug from app_private.slugs s where s.slug = of_slug;
     return;
   end if;
-  -- Along the key of the seals from one to the next; also those that are not there any more.
+  -- Skips along the key of the seals from one organization to the next, including deleted ones.
   return query
     with recursive sealed as (
       (select s.organization_id from app.event_seals s order by s.organization_id limit 1)
@@ -4107,14 +4107,14 @@ begin
     order by o.slug nulls last, 1;
 end
 $$;
-comment on function app.audited_organizations(text) is 'For an auditor: the organization with a slug, or all that have a chain of events, even if they themselves are gone.';
+comment on function app.audited_organizations(text) is 'For an auditor: the organization with a slug, or all that have a chain of events, even if they have been purged.';
 alter function app.audited_organizations(text) owner to callboard_definer;
 grant execute on function app.audited_organizations(text) to callboard_auditor;
 --! EndIncluded audit/event_verify.sql
 --! Included retention/legal_holds.sql
--- Legal holds: while an organization has one that is not released, nothing of it is deleted for good:
--- no deleted rows, no old events, no details of events, and not the organization itself. Deleting
--- goes on as always, because it only marks. A hold is never deleted, so the table is its history.
+-- Legal holds: while an organization has an active one, nothing of it is purged: no deleted rows, no old
+-- events, no details of events, and not the organization itself. Deleting still works, because it only
+-- marks rows. Holds are never deleted, so the table is their history.
 
 create table if not exists app.legal_holds (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -4133,8 +4133,8 @@ select app_private.tenant_policies('app.legal_holds', reads => 'audit.read', ins
   definer => 'insert, update');
 grant select on app.legal_holds to callboard_api, callboard_definer;
 grant insert (reason), update (released_at, released_by) on app.legal_holds to callboard_definer;
-comment on table app.legal_holds is 'Why nothing of an organization may be deleted for good, and until when that was so.';
-comment on column app.legal_holds.placed_by is 'The member who placed it; null for a DBA, whose holds only a DBA releases.';
+comment on table app.legal_holds is 'Reasons why nothing of an organization may be purged, and when each was released.';
+comment on column app.legal_holds.placed_by is 'The member who placed it; null for a DBA, whose holds only a DBA can release.';
 
 select app_private.log_changes('app.legal_holds', 'legal_hold', '{"create": "place", "released_at": "release"}');
 
@@ -4146,7 +4146,7 @@ begin
   return exists (select from app.legal_holds h where h.organization_id = organization and h.released_at is null);
 end
 $$;
-comment on function app_private.is_held(uuid) is 'Whether a legal hold keeps all that an organization has.';
+comment on function app_private.is_held(uuid) is 'Whether an organization has an active legal hold.';
 alter function app_private.is_held(uuid) owner to callboard_definer;
 
 create or replace view app.legal_hold_list with (security_invoker = true) as
@@ -4154,7 +4154,7 @@ create or replace view app.legal_hold_list with (security_invoker = true) as
     json_build_object('id', h.id, 'reason', h.reason, 'placed_by', h.placed_by, 'placed_at', h.placed_at,
       'released_by', h.released_by, 'released_at', h.released_at) as body
   from app.legal_holds h;
-comment on view app.legal_hold_list is 'The organization''s legal holds, released ones too, with their JSON.';
+comment on view app.legal_hold_list is 'The organization''s legal holds, including released ones, with their JSON.';
 grant select on app.legal_hold_list to callboard_api, callboard_definer;
 
 create or replace function app.read_legal_hold(hold uuid) returns app.answer
@@ -4182,7 +4182,7 @@ as $$
 declare
   hold uuid;
 begin
-  -- A purge that is under way holds this row: it ends before the hold begins, and the next one sees it.
+  -- A running purge has locked this row: it finishes before the hold starts, and the next one sees the hold.
   perform from app.organizations o where o.id = organization for no key update;
   insert into app.legal_holds (reason) values (why) returning id into hold;
   return hold;
@@ -4205,7 +4205,7 @@ begin
 end
 $$;
 comment on function app.place_legal_hold(text) is
-  'Keeps all that the organization has from being deleted for good, for a reason. PT403 without retention.manage, legal_holds_reason_given.';
+  'Prevents anything of the organization from being purged, for a reason. PT403 without retention.manage, legal_holds_reason_given.';
 alter function app.place_legal_hold(text) owner to callboard_definer;
 grant execute on function app.place_legal_hold(text) to callboard_api;
 
@@ -4233,12 +4233,12 @@ begin
 end
 $$;
 comment on function app.release_legal_hold(uuid) is
-  'Ends a hold that a member has placed. PT403 without retention.manage, PT404, PT409 legal_hold_released, legal_hold_not_yours.';
+  'Releases a hold placed by a member. PT403 without retention.manage, PT404, PT409 legal_hold_released, legal_hold_not_yours.';
 alter function app.release_legal_hold(uuid) owner to callboard_definer;
 grant execute on function app.release_legal_hold(uuid) to callboard_api;
 
--- The same for a DBA, also of an organization that has been deleted. In the organization's context,
--- as all writing is, and without it afterwards.
+-- The same for a DBA, also for deleted organizations. It writes in the organization's context, like
+-- everything else, and resets it afterwards.
 create or replace function app_private.place_legal_hold(of_slug text, why text) returns uuid
 language plpgsql volatile security definer
 set search_path = ''
@@ -4257,7 +4257,7 @@ begin
 end
 $$;
 comment on function app_private.place_legal_hold(text, text) is
-  'Keeps all that an organization (by slug) has from being deleted for good, until a DBA releases it; for a reason, which its members read. Returns the hold''s id. PT404, legal_holds_reason_given.';
+  'Prevents anything of an organization (by slug) from being purged until a DBA releases the hold, for a reason that its members can read. Returns the hold''s id. PT404, legal_holds_reason_given.';
 alter function app_private.place_legal_hold(text, text) owner to callboard_definer;
 
 create or replace function app_private.release_legal_hold(hold uuid) returns void
@@ -4275,11 +4275,11 @@ begin
   perform app_private.set_context(null, null);
 end
 $$;
-comment on function app_private.release_legal_hold(uuid) is 'Ends a hold, whoever has placed it. PT404.';
+comment on function app_private.release_legal_hold(uuid) is 'Releases a hold, regardless of who placed it. PT404.';
 alter function app_private.release_legal_hold(uuid) owner to callboard_definer;
 --! EndIncluded retention/legal_holds.sql
 --! Included audit/event_retention.sql
--- How long events are kept, and how personal details leave them before that.
+-- How long events are kept, and how personal details are erased before that.
 
 create table if not exists app.event_retentions (
   -- No foreign key: like the log, it outlives the organization.
@@ -4291,7 +4291,7 @@ select app_private.tenant_policies('app.event_retentions', reads => 'audit.read'
   definer => 'insert, update');
 grant select on app.event_retentions to callboard_api, callboard_definer;
 grant insert (days), update (days) on app.event_retentions to callboard_definer;
-comment on table app.event_retentions is 'For how many days an organization''s events are kept, where that is not 365.';
+comment on table app.event_retentions is 'The number of days an organization''s events are kept, if not 365.';
 
 select app_private.log_changes('app.event_retentions', 'audit', '{"create": "set_retention", "update": "set_retention"}', 'organization_id');
 
@@ -4306,7 +4306,7 @@ begin
     null, null)::app.answer;
 end
 $$;
-comment on function app.read_event_retention() is 'For how many days the organization''s events are kept. PT403 without audit.read.';
+comment on function app.read_event_retention() is 'The number of days the organization''s events are kept. PT403 without audit.read.';
 grant execute on function app.read_event_retention() to callboard_api, callboard_definer;
 
 create or replace function app.set_event_retention(new_days integer) returns app.answer
@@ -4321,7 +4321,7 @@ begin
   return app.read_event_retention();
 end
 $$;
-comment on function app.set_event_retention(integer) is 'Keeps the organization''s events for so many days from now on. PT403 without audit.manage.';
+comment on function app.set_event_retention(integer) is 'Sets the number of days the organization''s events are kept. PT403 without audit.manage.';
 alter function app.set_event_retention(integer) owner to callboard_definer;
 grant execute on function app.set_event_retention(integer) to callboard_api;
 
@@ -4341,7 +4341,7 @@ begin
     exit when organization is null;
     continue when app_private.is_held(organization);
     before := now() - make_interval(days => coalesce((select r.days from app.event_retentions r where r.organization_id = organization), 365));
-    -- What is not sealed yet stays: it would leave no trace.
+    -- Unsealed events stay: deleting them would leave no trace.
     delete from app.event_log l
     where l.organization_id = organization and l.occurred_at < before
       and exists (select from app.event_seals s where s.organization_id = organization and s.event_id = l.id);
@@ -4356,7 +4356,7 @@ begin
 end
 $$;
 comment on function app.purge_events() is
-  'Deletes the sealed events that are older than their organization keeps them, unless a legal hold does, and logs until when (audit.purge); says how many. Once a day, before app.maintain_event_partitions.';
+  'Deletes sealed events past their organization''s retention, unless a legal hold keeps them, and logs up to when (audit.purge); returns how many. Runs once a day, before app.maintain_event_partitions.';
 alter function app.purge_events() owner to callboard_definer;
 grant execute on function app.purge_events() to callboard_worker;
 
@@ -4379,7 +4379,7 @@ begin
     if app_private.is_held(found_in.organization_id) then
       perform app.refuse(409, 'legal_hold', format('The organization %s has a legal hold: nothing of its events may be erased.', found_in.organization_id));
     end if;
-    -- app.verify_events finds it by the moment and by what it is about.
+    -- app.verify_events finds this event by its time and its subject.
     perform app_private.log_event(found_in.organization_id, 'audit.erase', 'details', about,
       jsonb_build_object('new', jsonb_build_object('events', found_in.events)));
     erased := erased + found_in.events;
@@ -4388,11 +4388,11 @@ begin
 end
 $$;
 comment on function app_private.erase_events(uuid) is
-  'Erases changes, request id and address of all events that a user did, or that are about the user or thing with this id; what is left stays verifiable. Logs audit.erase in each organization; says how many. PT409 legal_hold if one of them has one: then nothing is erased.';
+  'Erases changes, request id and address of all events that a user did, or that are about the user or thing with this id; the rest stays verifiable. Logs audit.erase in each organization; returns how many. PT409 legal_hold if one of them has one: then nothing is erased.';
 alter function app_private.erase_events(uuid) owner to callboard_definer;
 --! EndIncluded audit/event_retention.sql
 --! Included audit/event_reading.sql
--- How members read their organization's events; that is an event, too.
+-- How members read their organization's events; reading is an event as well.
 
 create or replace view app.event_list with (security_invoker = true) as
   select e.organization_id, e.id, e.occurred_at, e.actor_id, e.action, e.resource_type, e.resource_id,
@@ -4401,7 +4401,7 @@ create or replace view app.event_list with (security_invoker = true) as
       'request_id', e.request_id, 'ip', host(e.ip), 'session_id', e.session_id, 'erased_at', e.erased_at) as body
   from app.event_log e
   left join app.users u on u.id = e.actor_id;
-comment on view app.event_list is 'The organization''s events, with their JSON; the actor''s name as long as they are a colleague.';
+comment on view app.event_list is 'The organization''s events, with their JSON; the actor''s name only while they are a colleague.';
 grant select on app.event_list to callboard_api;
 
 create or replace function app.read_event(event uuid) returns app.answer
@@ -4414,7 +4414,7 @@ declare
 begin
   select null, l.body, null, null into answer from app.event_list l
   where l.organization_id = organization and l.id = event
-    -- The id says when; rounded, so a little around it.
+    -- The id contains the rounded time, so search a small range around it.
     and l.occurred_at between app.event_time(event) - interval '2 milliseconds' and app.event_time(event) + interval '2 milliseconds';
   if not found then
     perform app.refuse(404, 'not_found');
@@ -4455,13 +4455,13 @@ begin
 end
 $$;
 comment on function app.log_reading(text, uuid, jsonb) is
-  'Logs that the event log is read (audit.read, with the filters) or verified (audit.verify). PT403 without audit.read.';
+  'Logs that somebody reads the event log (audit.read, with the filters) or verifies it (audit.verify). PT403 without audit.read.';
 alter function app.log_reading(text, uuid, jsonb) owner to callboard_definer;
 grant execute on function app.log_reading(text, uuid, jsonb) to callboard_api;
 --! EndIncluded audit/event_reading.sql
 --! Included foundation/idempotency.sql
 -- Answers to POST requests that carried an Idempotency-Key, kept for a day, so that a client
--- that lost the answer can ask again without doing the thing twice.
+-- that lost the answer can retry without repeating the action.
 
 create table if not exists app.idempotency_keys (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -4480,12 +4480,12 @@ select app_private.force_rls('app.idempotency_keys');
 drop policy if exists all_definer on app.idempotency_keys;
 create policy all_definer on app.idempotency_keys for all to callboard_definer
   using (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
--- The purge has no context, and sees only what is too old to be anybody's answer.
+-- The purge has no context and sees only rows that are too old to be returned.
 drop policy if exists purge_definer on app.idempotency_keys;
 create policy purge_definer on app.idempotency_keys for all to callboard_definer
   using ((select app.current_org()) is null and created_at < now() - interval '24 hours');
 grant select, insert, update, delete on app.idempotency_keys to callboard_definer;
-comment on table app.idempotency_keys is 'What was answered to a POST with an Idempotency-Key.';
+comment on table app.idempotency_keys is 'Answers to POST requests with an Idempotency-Key.';
 
 create or replace function app.claim_key(the_key text, hash bytea) returns setof app.answer
 language plpgsql volatile security definer
@@ -4495,9 +4495,9 @@ as $$
 declare
   known app.idempotency_keys;
 begin
-  -- The policy shows this user's own; a key that is old is free, purged or not.
+  -- The policy shows only this user's keys; an expired key is free, even before it is purged.
   delete from app.idempotency_keys k where k.key = the_key and k.created_at < now() - interval '24 hours';
-  -- A request with the same key that is under way holds the row: this waits for its end.
+  -- A running request with the same key has locked the row: this waits until it ends.
   insert into app.idempotency_keys (key, request_hash) values (the_key, hash) on conflict do nothing;
   if found then
     return;
@@ -4526,10 +4526,10 @@ alter function app.keep_answer(text, integer, json, text, text) owner to callboa
 grant execute on function app.keep_answer(text, integer, json, text, text) to callboard_api;
 --! EndIncluded foundation/idempotency.sql
 --! Included support/support.sql
--- Superadmins: people who run the service and look into organizations that they do not belong to. That
--- is no flag and no permission but another login of the database, callboard_support, which has what the
--- API's login has and this door beside it. A grant, made by a DBA, says who, why, where and until when;
--- each use is an event of the organization's own log, committed before anything is read.
+-- Superadmins: operators who access organizations that they do not belong to. This is neither a flag nor a
+-- permission but a separate database login, callboard_support, which can do what the API's login can and
+-- also call these functions. A DBA grants access: to whom, why, where and until when. Each use is an event
+-- in the organization's own log, committed before anything is read.
 
 create table if not exists app_private.support_grants (
   id uuid primary key default app.uuid_v7(),
@@ -4547,7 +4547,7 @@ create table if not exists app_private.support_grants (
 create index if not exists support_grants_user_id_idx on app_private.support_grants (user_id);
 create index if not exists support_grants_organization_id_idx on app_private.support_grants (organization_id);
 select app_private.definer_table('app_private.support_grants', 'select, insert, update');
-comment on table app_private.support_grants is 'Who may look into an organization, or all, as a superadmin: why, until when, and whether they may write. Made by a DBA.';
+comment on table app_private.support_grants is 'Superadmin access to one organization or all: who, why, until when, and whether they may write. Granted by a DBA.';
 
 create or replace function app_private.grant_support(
   address text, why text, until timestamptz, slug text default null, may_write boolean default false
@@ -4573,7 +4573,7 @@ begin
 end
 $$;
 comment on function app_private.grant_support(text, text, timestamptz, text, boolean) is
-  'Lets somebody (by address) into an organization (by slug; all without one) as a superadmin, for a reason, until then. Returns the grant''s id. PT404, support_grants_reason_given, support_grants_expires_later.';
+  'Grants a user (by address) superadmin access to an organization (by slug; null for all), for a reason, until a given time. Returns the grant''s id. PT404, support_grants_reason_given, support_grants_expires_later.';
 alter function app_private.grant_support(text, text, timestamptz, text, boolean) owner to callboard_definer;
 
 create or replace function app_private.revoke_support(the_grant uuid) returns void
@@ -4590,7 +4590,7 @@ begin
   perform app_private.log_event(g.organization_id, 'auth.superadmin.revoked', 'support_grant', g.id);
 end
 $$;
-comment on function app_private.revoke_support(uuid) is 'Ends a grant: the next request with it is refused. PT404.';
+comment on function app_private.revoke_support(uuid) is 'Revokes a grant: the next request that uses it is refused. PT404.';
 alter function app_private.revoke_support(uuid) owner to callboard_definer;
 
 create or replace function app_private.live_support_grant(of_user uuid, of_organization uuid) returns app_private.support_grants
@@ -4605,14 +4605,14 @@ begin
     and (x.organization_id is null or x.organization_id = of_organization)
   order by x.may_write desc, x.expires_at desc limit 1;
   if g.id is null or of_organization is not null and not exists (select from app.organizations o where o.id = of_organization) then
-    -- The same, whether there is such an organization or not.
+    -- The same error whether or not the organization exists.
     perform app.refuse(403, 'support_grant_needed');
   end if;
   return g;
 end
 $$;
 comment on function app_private.live_support_grant(uuid, uuid) is
-  'The grant by which a user may look into an organization, or with null, into all. PT403 support_grant_needed.';
+  'The active grant of a user for an organization or, with null, for all. PT403 support_grant_needed.';
 alter function app_private.live_support_grant(uuid, uuid) owner to callboard_definer;
 
 create or replace function app.use_support(session_secret text, organization uuid, what text, request_id text, ip inet) returns void
@@ -4630,7 +4630,7 @@ begin
 end
 $$;
 comment on function app.use_support(text, uuid, text, text, inet) is
-  'Says in the log of an organization (or with null, in nobody''s) that a superadmin is about to do something. In a transaction of its own, committed before. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
+  'Logs in an organization (with null, in none) that a superadmin is about to do something. Called in a transaction of its own that commits first. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
 alter function app.use_support(text, uuid, text, text, inet) owner to callboard_definer;
 grant execute on function app.use_support(text, uuid, text, text, inet) to callboard_support;
 
@@ -4643,14 +4643,14 @@ declare
   s app.sessions := app_private.live_session(session_secret);
   g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
 begin
-  -- A transaction that only reads cannot be made to write any more, so in it they may all.
+  -- A read-only transaction cannot become writable, so it may hold every permission.
   perform app_private.set_context(s.user_id, s.id, organization, 'superadmin', array(
     select p.name from app.permissions p
     where g.may_write or p.name like '%.read' or current_setting('transaction_read_only')::boolean order by p.name), request_id, ip);
 end
 $$;
 comment on function app.enter_support(text, uuid, text, inet) is
-  'Opens this transaction for a superadmin: in an organization with all that there is to read, and to write if the grant says so. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
+  'Opens this transaction for a superadmin: in an organization, with every permission to read and, if the grant allows it, to write. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
 alter function app.enter_support(text, uuid, text, inet) owner to callboard_definer;
 grant execute on function app.enter_support(text, uuid, text, inet) to callboard_support;
 
@@ -4667,7 +4667,7 @@ begin
     select p.name from app.permissions p where g.may_write or p.name like '%.read' order by p.name)), null, null)::app.answer;
 end
 $$;
-comment on function app.support_token(text, uuid) is 'What the access token of a superadmin says. PT401, PT403 support_grant_needed.';
+comment on function app.support_token(text, uuid) is 'The claims of a superadmin''s access token. PT401, PT403 support_grant_needed.';
 alter function app.support_token(text, uuid) owner to callboard_definer;
 grant execute on function app.support_token(text, uuid) to callboard_support;
 
@@ -4680,12 +4680,12 @@ declare
   s app.sessions := app_private.live_session(session_secret);
   organization uuid := app_private.slug_organization(slug);
 begin
-  -- Without a grant one is not told whether there is such an organization.
+  -- Without a grant the caller does not learn whether the organization exists.
   perform app_private.live_support_grant(s.user_id, coalesce(organization, app_private.nobody()));
   return organization;
 end
 $$;
-comment on function app.support_organization(text, text) is 'The organization with a slug, for a superadmin who may look into it. PT401, PT403 support_grant_needed.';
+comment on function app.support_organization(text, text) is 'The organization with a slug, for a superadmin with a grant for it. PT401, PT403 support_grant_needed.';
 alter function app.support_organization(text, text) owner to callboard_definer;
 grant execute on function app.support_organization(text, text) to callboard_support;
 
@@ -4697,7 +4697,7 @@ as $$
 declare
   last json := convert_from(decode(rpad(translate(after, '-_', '+/'), (length(after) + 3) / 4 * 4, '='), 'base64'), 'UTF8')::json;
 begin
-  -- Only app.enter_support gives this role, and without an organization only for a grant for all.
+  -- Only app.enter_support sets this role; without an organization it needs a grant for all.
   if app.current_user_id() is null or app.current_org() is not null or current_setting('app.role') <> 'superadmin' then
     perform app.refuse(403, 'support_grant_needed');
   elsif last ->> 1 is null and after is not null then
@@ -4721,13 +4721,13 @@ exception when data_exception then
 end
 $$;
 comment on function app.list_all_organizations(text, text, integer) is
-  'For a superadmin with a grant for all organizations: a page of them by name, deleted ones too. PT400 invalid_cursor, PT403 support_grant_needed.';
+  'For a superadmin with a grant for all organizations: a page of them by name, including deleted ones. PT400 invalid_cursor, PT403 support_grant_needed.';
 alter function app.list_all_organizations(text, text, integer) owner to callboard_definer;
 grant execute on function app.list_all_organizations(text, text, integer) to callboard_support;
 --! EndIncluded support/support.sql
 --! Included retention/purge.sql
--- What goes, and when: the retention of what belongs to no organization's work. The worker calls
--- this every hour (src/jobs/schedule.ts). What organizations have deleted: deletion_purge.sql.
+-- Retention of technical data that is not an organization's own. The worker calls this every hour
+-- (src/jobs/schedule.ts). What organizations have deleted is purged by deletion_purge.sql.
 
 create or replace function app.purge_expired() returns jsonb
 language plpgsql volatile security definer
@@ -4738,12 +4738,12 @@ declare
   gone jsonb := '{}';
   n bigint;
 begin
-  -- Refresh tokens that could renew nothing any more.
+  -- Refresh tokens that can no longer renew anything.
   delete from app_private.refresh_tokens t where t.used_at < now() - app_private.session_lifetime();
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('refresh_tokens', n);
 
-  -- Ended sessions, with the refresh tokens that they still have.
+  -- Ended sessions with their remaining refresh tokens.
   delete from app.sessions s where coalesce(s.revoked_at, s.expires_at) < now() - interval '90 days';
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('sessions', n);
@@ -4758,7 +4758,7 @@ begin
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('idempotency_keys', n);
 
-  -- A mail whose job has ended, or is lost, without a word of the mail: nobody will send it.
+  -- Mails whose job has ended or been lost without settling them: nobody will send them.
   update app_private.mails m
   set failed_at = now(), data = m.data - 'token', last_error = coalesce(m.last_error, 'its job has ended')
   where m.sent_at is null and m.failed_at is null and not exists (
@@ -4771,19 +4771,19 @@ begin
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('mails', n);
 
-  -- What was uploaded, with what was wrong with it.
+  -- Uploads with their errors.
   delete from app.imports i where i.created_at < now() - interval '30 days';
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('imports', n);
 
-  -- What programs told of their users: the policy purge_definer shows no newer ones. By organization, because so is the index.
+  -- Client events: the policy purge_definer shows no newer ones. By organization, to use the index.
   delete from app.client_events e
   where e.organization_id = any (array(select o.id from app.organizations o where not app_private.is_held(o.id)))
     and e.received_at < now() - interval '90 days';
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('client_events', n);
 
-  -- Counts, so that a year can be compared with the one before.
+  -- Usage counts are kept long enough to compare a year with the previous one.
   delete from app.api_use u
   where u.organization_id = any (array(select o.id from app.organizations o)) and u.day < (now() at time zone 'UTC')::date - 800;
   get diagnostics n = row_count;
@@ -4794,12 +4794,12 @@ begin
   gone := gone || jsonb_build_object('integration_use', n);
   delete from app_private.use_batches b where b.added_at < now() - interval '7 days';
 
-  -- Whose files have gone long before.
+  -- Their files were removed long before.
   delete from app.exports e where e.created_at < now() - interval '30 days';
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('exports', n);
 
-  -- Jobs that were given up.
+  -- Failed jobs.
   delete from graphile_worker._private_jobs j
   where not j.is_available and j.locked_at is null and j.run_at < now() - interval '90 days';
   get diagnostics n = row_count;
@@ -8751,10 +8751,10 @@ comment on function app.read_calendar_feed(text) is
 grant execute on function app.read_calendar_feed(text) to callboard_api;
 --! EndIncluded calendar/calendar_feeds.sql
 --! Included bi/bi_credentials.sql
--- BI tools connect to PostgreSQL itself, each with a login of its own that belongs to one organization:
--- what it sees follows from who has logged in (session_user), never from a setting. The credential is
--- what members see of it; making and dropping the role itself is in bi_commands.sql and db/database.sql.
--- A credential is never deleted, so that the list says who once could read what.
+-- BI tools connect directly to PostgreSQL, each with its own login that belongs to one organization.
+-- What it sees depends on the login (session_user), never on a setting. Members manage the credential;
+-- the role itself is created and dropped in bi_commands.sql and db/database.sql. Credentials are never
+-- deleted, so that the list shows who could once read what.
 
 create table if not exists app.bi_credentials (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -8781,14 +8781,14 @@ grant select on app.bi_credentials to callboard_api, callboard_definer;
 grant insert (id, name, login, connection_limit, statement_timeout_seconds, expires_at),
   update (expires_at, rotated_at, revoked_at, revoked_by) on app.bi_credentials to callboard_definer;
 
-comment on table app.bi_credentials is 'Logins of BI tools to the database: each reads what `analytics` has of its organization until it is revoked or expires.';
-comment on column app.bi_credentials.login is 'The role of PostgreSQL; its password is kept nowhere, only its verifier, by PostgreSQL.';
+comment on table app.bi_credentials is 'Database logins of BI tools: each reads the views of `analytics` for its organization until it is revoked or expires.';
+comment on column app.bi_credentials.login is 'The PostgreSQL role; its password is stored nowhere, only its verifier, by PostgreSQL.';
 comment on column app.bi_credentials.created_by is 'The member who made it; null for a DBA. It stays when they leave.';
 
 select app_private.log_changes('app.bi_credentials', 'bi', '{"rotated_at": "rotate", "revoked_at": "revoke"}');
 
--- What is asked before there is an organization: whose a login is. Without foreign keys, because the role
--- outlives a purged organization until it is dropped.
+-- Looked up before there is an organization: which one a login belongs to. Without foreign keys, because
+-- the role outlives a purged organization until it is dropped.
 create table if not exists app_private.bi_logins (
   login text primary key,
   organization_id uuid not null,
@@ -8797,9 +8797,9 @@ create table if not exists app_private.bi_logins (
   last_seen_at timestamptz
 );
 select app_private.definer_table('app_private.bi_logins');
-comment on table app_private.bi_logins is 'Whose the roles are that BI tools log in as; a row goes when its role is dropped.';
-comment on column app_private.bi_logins.must_end is 'It has got a new password: the connections that were made with the old one are yet to be ended.';
-comment on column app_private.bi_logins.last_seen_at is 'When it was connected, to within five minutes.';
+comment on table app_private.bi_logins is 'The organization that each BI login belongs to; a row is deleted when its role is dropped.';
+comment on column app_private.bi_logins.must_end is 'The password has changed, and connections opened with the old one have yet to be ended.';
+comment on column app_private.bi_logins.last_seen_at is 'When it was last connected, to within five minutes.';
 
 create or replace view app_private.bi_states with (security_invoker = true) as
   select l.organization_id, l.credential_id, l.login, l.must_end, l.last_seen_at, c.statement_timeout_seconds,
@@ -8809,7 +8809,7 @@ create or replace view app_private.bi_states with (security_invoker = true) as
   from app_private.bi_logins l
   left join app.bi_credentials c on c.organization_id = l.organization_id and c.id = l.credential_id
   left join app.organizations o on o.id = l.organization_id;
-comment on view app_private.bi_states is 'What is to become of each login of a BI tool.';
+comment on view app_private.bi_states is 'The desired state of each BI login.';
 grant select on app_private.bi_states to callboard_definer;
 
 create or replace function app.bi_last_seen(credential uuid) returns timestamptz
@@ -8822,7 +8822,7 @@ begin
     where l.organization_id = app.org_if('bi.manage') and l.credential_id = credential);
 end
 $$;
-comment on function app.bi_last_seen(uuid) is 'When the login of a credential of the organization was last connected, for who holds bi.manage; to within five minutes.';
+comment on function app.bi_last_seen(uuid) is 'When the login of a credential of the organization was last connected, to within five minutes; for members with bi.manage.';
 alter function app.bi_last_seen(uuid) owner to callboard_definer;
 grant execute on function app.bi_last_seen(uuid) to callboard_api, callboard_definer;
 
@@ -8834,7 +8834,7 @@ create or replace view app.bi_credential_list with (security_invoker = true) as
       'created_by', c.created_by, 'created_at', c.created_at, 'expires_at', c.expires_at, 'rotated_at', c.rotated_at,
       'last_seen_at', app.bi_last_seen(c.id), 'revoked_by', c.revoked_by, 'revoked_at', c.revoked_at) as body
   from app.bi_credentials c;
-comment on view app.bi_credential_list is 'The organization''s BI credentials, those that have ended too, with their JSON.';
+comment on view app.bi_credential_list is 'The organization''s BI credentials, including ended ones, with their JSON.';
 grant select on app.bi_credential_list to callboard_api, callboard_definer;
 
 create or replace function app.read_bi_credential(credential uuid) returns app.answer
@@ -8853,13 +8853,13 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_bi_credential(uuid) is 'A BI credential, whatever has become of it. PT403 without bi.manage, PT404.';
+comment on function app.read_bi_credential(uuid) is 'A BI credential, whatever its state. PT403 without bi.manage, PT404.';
 grant execute on function app.read_bi_credential(uuid) to callboard_api;
 --! EndIncluded bi/bi_credentials.sql
 --! Included bi/bi_commands.sql
--- What can be done with BI credentials; the tables are in bi_credentials.sql, and the functions that make
--- and drop roles in db/database.sql. A password is made by whoever calls, and never comes here: only its
--- SCRAM-SHA-256 verifier, from which nobody can log in.
+-- Commands on BI credentials; the tables are in bi_credentials.sql, the functions that create and drop
+-- roles in db/database.sql. The caller generates the password and sends only its SCRAM-SHA-256 verifier,
+-- with which nobody can log in.
 
 create or replace function app_private.make_room_for_bi(besides uuid default null) returns void
 language plpgsql volatile
@@ -8868,7 +8868,7 @@ as $$
 declare
   most constant integer := 10;
 begin
-  -- Two at the same moment count one after the other.
+  -- Serializes concurrent requests, so that each counts the others.
   perform from app.organizations o where o.id = app.current_org() for no key update;
   if (select count(*) from app.bi_credentials c
       where c.organization_id = app.current_org() and c.revoked_at is null and c.expires_at > now() and c.id is distinct from besides) >= most then
@@ -8876,7 +8876,7 @@ begin
   end if;
 end
 $$;
-comment on function app_private.make_room_for_bi(uuid) is 'PT409 bi_credential_limit if the organization has as many live credentials, besides this one, as it may.';
+comment on function app_private.make_room_for_bi(uuid) is 'PT409 bi_credential_limit if the organization already has the maximum number of active credentials, not counting this one.';
 alter function app_private.make_room_for_bi(uuid) owner to callboard_definer;
 
 create or replace function app_private.add_bi_credential(body jsonb, verifier text) returns uuid
@@ -8899,7 +8899,7 @@ begin
 end
 $$;
 comment on function app_private.add_bi_credential(jsonb, text) is
-  'A credential of the organization of this transaction with its role: name, expires_in_days (90), connection_limit (5), statement_timeout_seconds (300). PT409 bi_credential_limit.';
+  'Creates a credential of the current organization and its role: name, expires_in_days (90), connection_limit (5), statement_timeout_seconds (300). PT409 bi_credential_limit.';
 alter function app_private.add_bi_credential(jsonb, text) owner to callboard_definer;
 
 create or replace function app_private.renew_bi_credential(credential uuid, body jsonb, verifier text) returns void
@@ -8910,7 +8910,7 @@ declare
   c app.bi_credentials;
   until timestamptz := now() + make_interval(days => coalesce((body ->> 'expires_in_days')::integer, 90));
 begin
-  -- The worker's hands off the role until this is done.
+  -- Keeps the worker away from the role until this is done.
   perform from app_private.bi_logins l where l.organization_id = app.current_org() and l.credential_id = credential for update;
   select * into c from app.bi_credentials x where x.organization_id = app.current_org() and x.id = credential for no key update;
   if c.id is null then
@@ -8926,7 +8926,7 @@ begin
 end
 $$;
 comment on function app_private.renew_bi_credential(uuid, jsonb, text) is
-  'Gives a credential of the organization of this transaction another password and another end; makes its role again if that is gone, as after a restore. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+  'Gives a credential of the current organization a new password and expiry; recreates its role if it is missing, for example after a restore. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
 alter function app_private.renew_bi_credential(uuid, jsonb, text) owner to callboard_definer;
 
 create or replace function app_private.end_bi_credential(credential uuid) returns void
@@ -8936,7 +8936,7 @@ as $$
 declare
   c app.bi_credentials;
 begin
-  -- The worker's hands off the role until this is done.
+  -- Keeps the worker away from the role until this is done.
   perform from app_private.bi_logins l where l.organization_id = app.current_org() and l.credential_id = credential for update;
   select * into c from app.bi_credentials x where x.organization_id = app.current_org() and x.id = credential for no key update;
   if c.id is null then
@@ -8949,7 +8949,7 @@ begin
   perform app_private.let_bi_role(credential, false);
 end
 $$;
-comment on function app_private.end_bi_credential(uuid) is 'Revokes a credential of the organization of this transaction. PT404, PT409 bi_credential_revoked.';
+comment on function app_private.end_bi_credential(uuid) is 'Revokes a credential of the current organization. PT404, PT409 bi_credential_revoked.';
 alter function app_private.end_bi_credential(uuid) owner to callboard_definer;
 
 create or replace function app_private.bi_answer(status integer, credential uuid, verifier text) returns app.answer
@@ -8961,7 +8961,7 @@ begin atomic
     null::text, '/api/bi-credentials/' || c.id
   from app.bi_credential_list c where c.organization_id = app.current_org() and c.id = credential;
 end;
-comment on function app_private.bi_answer(integer, uuid, text) is 'A credential that has just got a password.';
+comment on function app_private.bi_answer(integer, uuid, text) is 'The answer for a credential that has just been given a password.';
 alter function app_private.bi_answer(integer, uuid, text) owner to callboard_definer;
 
 create or replace function app_private.require_member(permission text) returns void
@@ -8975,7 +8975,7 @@ begin
   end if;
 end
 $$;
-comment on function app_private.require_member(text) is 'As app.require, and PT403 permission_denied for a superadmin whatever their grant.';
+comment on function app_private.require_member(text) is 'As app.require, but PT403 permission_denied for superadmins, whatever their grant.';
 alter function app_private.require_member(text) owner to callboard_definer;
 
 create or replace function app.create_bi_credential(body jsonb, verifier text) returns app.answer
@@ -8989,7 +8989,7 @@ begin
 end
 $$;
 comment on function app.create_bi_credential(jsonb, text) is
-  'A new login for a BI tool, whose password has this SCRAM-SHA-256 verifier. PT403 without bi.manage, PT409 bi_credential_limit.';
+  'Creates a login for a BI tool, whose password has this SCRAM-SHA-256 verifier. PT403 without bi.manage, PT409 bi_credential_limit.';
 alter function app.create_bi_credential(jsonb, text) owner to callboard_definer;
 grant execute on function app.create_bi_credential(jsonb, text) to callboard_api;
 
@@ -9005,7 +9005,7 @@ begin
 end
 $$;
 comment on function app.rotate_bi_credential(uuid, jsonb, text) is
-  'Another password, and another end (expires_in_days). Then app.end_bi_connections ends what the old one has opened. PT403, PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+  'Sets a new password and expiry (expires_in_days). Afterwards app.end_bi_connections ends the connections opened with the old one. PT403, PT404, PT409 bi_credential_revoked, bi_credential_limit.';
 alter function app.rotate_bi_credential(uuid, jsonb, text) owner to callboard_definer;
 grant execute on function app.rotate_bi_credential(uuid, jsonb, text) to callboard_api;
 
@@ -9021,12 +9021,12 @@ begin
 end
 $$;
 comment on function app.revoke_bi_credential(uuid) is
-  'Ends a credential for good: it sees nothing from the next statement on. Then app.end_bi_connections ends what it has open. PT403, PT404, PT409 bi_credential_revoked.';
+  'Revokes a credential permanently: it sees nothing from the next statement on. Afterwards app.end_bi_connections ends its connections. PT403, PT404, PT409 bi_credential_revoked.';
 alter function app.revoke_bi_credential(uuid) owner to callboard_definer;
 grant execute on function app.revoke_bi_credential(uuid) to callboard_api;
 
--- In a transaction of its own, after the one that ended them has committed: before, a tool that connects
--- again at once would get in once more. It ends only what has no right to be there, so anybody may call it.
+-- In a transaction of its own, after the revocation has committed: otherwise a tool that reconnects at
+-- once would get in again. It ends only unauthorized connections, so anybody may call it.
 create or replace function app.end_bi_connections() returns bigint
 language plpgsql volatile security definer
 set search_path = ''
@@ -9049,8 +9049,8 @@ alter function app.end_bi_connections() owner to callboard_definer;
 grant execute on function app.end_bi_connections() to callboard_api, callboard_worker;
 --! EndIncluded bi/bi_commands.sql
 --! Included bi/bi_keeping.sql
--- What is done about BI logins without being asked: roles follow what has become of their credentials, and
--- nobody holds up others with a transaction without end, which every login could ask for.
+-- Maintenance of BI logins: roles follow the state of their credentials, and no login can hold up others
+-- with an endless transaction.
 
 create or replace function app_private.reconcile_bi_login(s app_private.bi_states, can_log_in boolean, is_connected boolean) returns bigint
 language plpgsql volatile
@@ -9070,12 +9070,12 @@ begin
   end if;
   return 0;
 exception when dependent_objects_still_exist then
-  -- A DBA has granted it something. It cannot log in, and is dropped when that is gone.
+  -- A DBA has granted it something. It cannot log in, and is dropped once the grant is revoked.
   return 0;
 end
 $$;
 comment on function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) is
-  'Lets a role log in or not, or drops it, as its credential says. Returns 1 if that was something to do.';
+  'Enables, disables or drops a role, depending on its credential. Returns 1 if that was necessary.';
 alter function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) owner to callboard_definer;
 
 create or replace function app.reconcile_bi_logins() returns bigint
@@ -9087,7 +9087,7 @@ declare
   found_one record;
   done bigint;
 begin
-  -- One worker at a time, and most of the time there is nothing to do.
+  -- One worker at a time; usually there is nothing to do.
   perform from app_private.bi_logins l for update skip locked;
   if not found then
     return 0;
@@ -9114,11 +9114,11 @@ begin
 end
 $$;
 comment on function app.reconcile_bi_logins() is
-  'Ends connections as app.end_bi_connections does, and transactions that last twice as long as a statement may; lets roles log in or not as their credentials say, drops those that are revoked, and notes who was connected. Every few seconds. Returns how much there was to do.';
+  'Ends connections as app.end_bi_connections does, and transactions that last twice as long as a statement may; enables or disables roles depending on their credentials, drops revoked ones, and records which were connected. Runs every few seconds. Returns the number of changes.';
 alter function app.reconcile_bi_logins() owner to callboard_definer;
 grant execute on function app.reconcile_bi_logins() to callboard_worker;
 
--- The same as in bi_commands.sql for a DBA (npm run bi), in the context of the organization and without it afterwards.
+-- The same as in bi_commands.sql for a DBA (npm run bi), in the context of the organization, which is reset afterwards.
 create or replace function app_private.create_bi_credential(of_slug text, body jsonb, verifier text) returns uuid
 language plpgsql volatile security definer
 set search_path = ''
@@ -9149,7 +9149,7 @@ begin
   perform app_private.set_context(null, null);
 end
 $$;
-comment on function app_private.rotate_bi_credential(uuid, jsonb, text) is 'Another password and another end for a BI credential, whoever has made it. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+comment on function app_private.rotate_bi_credential(uuid, jsonb, text) is 'Gives a BI credential a new password and expiry, regardless of who created it. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
 alter function app_private.rotate_bi_credential(uuid, jsonb, text) owner to callboard_definer;
 
 create or replace function app_private.revoke_bi_credential(credential uuid) returns void
@@ -9162,7 +9162,7 @@ begin
   perform app_private.set_context(null, null);
 end
 $$;
-comment on function app_private.revoke_bi_credential(uuid) is 'Ends a BI credential, whoever has made it. PT404, PT409 bi_credential_revoked.';
+comment on function app_private.revoke_bi_credential(uuid) is 'Revokes a BI credential, regardless of who created it. PT404, PT409 bi_credential_revoked.';
 alter function app_private.revoke_bi_credential(uuid) owner to callboard_definer;
 --! EndIncluded bi/bi_keeping.sql
 --! Included analytics/client_events.sql
@@ -9407,9 +9407,9 @@ alter function app.add_use(uuid, jsonb, jsonb) owner to callboard_definer;
 grant execute on function app.add_use(uuid, jsonb, jsonb) to callboard_api;
 --! EndIncluded analytics/use.sql
 --! Included exports/exports.sql
--- Exports: files of what a member may see. The small ones are streamed as answers and are nothing
--- but events; the large ones are rows here, made by the worker as that member: see export_running.sql.
--- An export is its maker's own, because another member may not see all that is in the file.
+-- Exports: files of what a member may see. Small ones are streamed in the response and leave only an
+-- event; large ones are rows here, produced by the worker acting as that member: see export_running.sql.
+-- An export belongs to its creator, because other members may not be allowed to see everything in it.
 
 create or replace function app_private.permissions_for_export(resource text) returns text[]
 language sql immutable parallel safe
@@ -9421,7 +9421,7 @@ return case resource
   when 'events' then '{audit.read,members.read}'
 end::text[];
 comment on function app_private.permissions_for_export(text) is
-  'Which permissions an export of something makes use of, if they are held; the first of them it needs, and exports.run. NULL for what cannot be exported.';
+  'The permissions that an export of a resource uses if they are held; the first one and exports.run are required. NULL if the resource cannot be exported.';
 alter function app_private.permissions_for_export(text) owner to callboard_definer;
 
 create table if not exists app.exports (
@@ -9433,7 +9433,7 @@ create table if not exists app.exports (
   filters jsonb not null default '{}' constraint exports_filters_size check (length(filters::text) <= 4000),
   status text not null default 'queued' constraint exports_status_known check (
     status in ('queued', 'running', 'ready', 'failed', 'cancelled', 'expired')),
-  -- Each try writes a file of its own, so that of two workers only one can make it ready.
+  -- Each attempt writes its own file, so that only one of two workers can complete the export.
   attempt uuid,
   bytes bigint,
   sha256 text constraint exports_sha256_format check (sha256 ~ '^[0-9a-f]{64}$'),
@@ -9448,7 +9448,7 @@ create table if not exists app.exports (
 );
 create index if not exists exports_created_by_idx on app.exports (organization_id, created_by, created_at, id);
 
--- Apart, because it moves all the time and is no event.
+-- A separate table, because it changes constantly and is not logged.
 create table if not exists app.export_progress (
   organization_id uuid not null,
   export_id uuid not null,
@@ -9458,11 +9458,11 @@ create table if not exists app.export_progress (
   constraint export_progress_export_exists foreign key (organization_id, export_id) references app.exports (organization_id, id) on delete cascade
 );
 
-comment on table app.exports is 'Files that members have had made of what they may see, and what became of them.';
-comment on column app.exports.filters is 'As in the list, with its sort.';
+comment on table app.exports is 'Export files that members have requested, and their state.';
+comment on column app.exports.filters is 'The filters and sort order, as in the list.';
 comment on column app.exports.attempt is 'The last part of the name of its file, after the organization and the export.';
-comment on column app.exports.expires_at is 'When the file goes.';
-comment on table app.export_progress is 'How many rows of an export are written.';
+comment on column app.exports.expires_at is 'When the file is deleted.';
+comment on table app.export_progress is 'How many rows of an export have been written.';
 
 -- Without grants to write, because these go through functions. The definer sees all: the worker finds out whose export it is about to make.
 select app_private.tenant_policies('app.exports', reads => 'exports.run', inserts => 'exports.run', updates => 'exports.run',
@@ -9503,7 +9503,7 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  -- Its end is told also by a member who may not begin any more.
+  -- A member who may no longer start one can still report its end.
   if not is_done then
     perform app.require_export(of_resource);
   end if;
@@ -9521,17 +9521,17 @@ begin
 end
 $$;
 comment on function app.log_export(uuid, text, jsonb, boolean) is
-  'Logs that an export is streamed (export.stream, with format and filters), or has ended (export.stream_end, with its rows and whether it is complete). PT403 for who may not export this.';
+  'Logs that an export is streamed (export.stream, with format and filters), or has ended (export.stream_end, with its rows and whether it is complete). PT403 if the member may not export this.';
 alter function app.log_export(uuid, text, jsonb, boolean) owner to callboard_definer;
 grant execute on function app.log_export(uuid, text, jsonb, boolean) to callboard_api;
 --! EndIncluded exports/exports.sql
 --! Included exports/export_running.sql
--- What the worker does with an export (src/exports/task.ts): it reads, as the member whose it is and
--- under the same policies as a request of theirs, and writes what it has read into a file.
+-- How the worker runs an export (src/exports/task.ts): it reads as the member who created it, under the
+-- same policies as the member's requests, and writes the rows to a file.
 --
--- callboard_exporter is the role that it reads as. It is named in the SELECT policies of what can be
--- exported, beside callboard_api, and can nothing else. The worker may become it, and without
--- app.enter_export, which makes the context of a running export, sees nothing as that either.
+-- It reads as callboard_exporter. That role is named, next to callboard_api, in the SELECT policies of
+-- everything that can be exported, and can do nothing else. The worker can become this role, but sees
+-- nothing without app.enter_export, which creates the context of a running export.
 
 create or replace function app_private.export_permissions(e app.exports) returns text[]
 language sql stable
@@ -9540,10 +9540,10 @@ begin atomic
   select coalesce(array_agg(p.held order by p.held), '{}')
   from unnest(app.permissions_of(e.organization_id, e.created_by)) p (held)
   where p.held = any (array['exports.run'] || app_private.permissions_for_export(e.resource))
-    -- permissions_of also counts for who may restore what was deleted.
+    -- permissions_of also counts members of deleted organizations.
     and exists (select from app.organizations o where o.id = e.organization_id and o.deleted_at is null);
 end;
-comment on function app_private.export_permissions(app.exports) is 'What the member whose export it is holds at this moment of what it makes use of.';
+comment on function app_private.export_permissions(app.exports) is 'Which of the permissions that an export uses its member currently holds.';
 alter function app_private.export_permissions(app.exports) owner to callboard_definer;
 
 create or replace function app_private.may_export(e app.exports) returns boolean
@@ -9551,10 +9551,10 @@ language sql stable
 set search_path = ''
 return (
   select p.held @> array['exports.run', (app_private.permissions_for_export(e.resource))[1]]
-    -- What is in the bin is for those who may bring it back.
+    -- The bin is only for members who may restore.
     and (e.filters ->> 'deleted' is distinct from 'only' or p.held && array['shows.delete', 'finance.delete'])
   from (select app_private.export_permissions(e)) p (held));
-comment on function app_private.may_export(app.exports) is 'Whether the member whose export it is may still have it.';
+comment on function app_private.may_export(app.exports) is 'Whether the member who created an export may still have it.';
 alter function app_private.may_export(app.exports) owner to callboard_definer;
 
 create or replace function app_private.lock_export(organization uuid, export uuid, of_attempt uuid default null) returns app.exports
@@ -9577,7 +9577,7 @@ begin
 end
 $$;
 comment on function app_private.lock_export(uuid, uuid, uuid) is
-  'Locks an export, in the name of its member; null if there is none, or with an attempt if that is not the one under way.';
+  'Locks an export on behalf of its member; null if it does not exist or the given attempt is not the current one.';
 alter function app_private.lock_export(uuid, uuid, uuid) owner to callboard_definer;
 
 create or replace function app_private.end_export(e app.exports, because text) returns void
@@ -9588,7 +9588,7 @@ begin atomic
   where x.organization_id = e.organization_id and x.id = e.id;
   select app_private.count_integration(e.organization_id, 'export', e.resource, more_errors => 1);
 end;
-comment on function app_private.end_export(app.exports, text) is 'An export has failed because of something.';
+comment on function app_private.end_export(app.exports, text) is 'Marks an export as failed, with the reason.';
 alter function app_private.end_export(app.exports, text) owner to callboard_definer;
 
 create or replace function app.begin_export(organization uuid, export uuid) returns jsonb
@@ -9612,7 +9612,7 @@ begin
 end
 $$;
 comment on function app.begin_export(uuid, uuid) is
-  'Begins to make an export, also again, and then anew: what of, and the name of the file. NULL if there is nothing to do (any more).';
+  'Starts or restarts an export: returns what to export and the name of the file, or NULL if there is nothing (left) to do.';
 alter function app.begin_export(uuid, uuid) owner to callboard_definer;
 grant execute on function app.begin_export(uuid, uuid) to callboard_worker;
 
@@ -9624,7 +9624,7 @@ as $$
 declare
   e app.exports;
 begin
-  -- PostgreSQL lets no transaction out of being read-only, so whatever runs in this one changes nothing.
+  -- A transaction cannot stop being read-only, so nothing that runs in this one can write.
   if not current_setting('transaction_read_only')::boolean then
     raise exception 'an export is read in a transaction that can only read';
   end if;
@@ -9636,7 +9636,7 @@ begin
 end
 $$;
 comment on function app.enter_export(uuid, uuid, uuid) is
-  'Opens this transaction, which can only read, for the member whose export is running, with what they hold of the permissions to read it and no other. PT403.';
+  'Opens this read-only transaction for the member whose export is running, with only those of their permissions that reading it needs. PT403.';
 alter function app.enter_export(uuid, uuid, uuid) owner to callboard_definer;
 grant execute on function app.enter_export(uuid, uuid, uuid) to callboard_worker;
 
@@ -9659,7 +9659,7 @@ begin
 end
 $$;
 comment on function app.note_export_progress(uuid, uuid, uuid, bigint) is
-  'How many rows of an export are written. False if it is to stop: it was cancelled, another worker has it, or its member may not have it any more.';
+  'Records how many rows of an export have been written. False if it must stop: it was cancelled, another worker has it, or its member may no longer have it.';
 alter function app.note_export_progress(uuid, uuid, uuid, bigint) owner to callboard_definer;
 grant execute on function app.note_export_progress(uuid, uuid, uuid, bigint) to callboard_worker;
 
@@ -9682,7 +9682,7 @@ begin
 end
 $$;
 comment on function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) is
-  'The file of an export is whole, and kept for seven days. False if nobody wants or may have it any more, or another worker makes it.';
+  'Marks an export as ready; its file is kept for seven days. False if it was cancelled, its member may no longer have it, or another worker has taken over.';
 alter function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) owner to callboard_definer;
 grant execute on function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) to callboard_worker;
 
@@ -9699,7 +9699,7 @@ begin
   end if;
 end
 $$;
-comment on function app.fail_export(uuid, uuid, uuid, text) is 'An export, or this attempt at it, has failed because of something.';
+comment on function app.fail_export(uuid, uuid, uuid, text) is 'Marks an export, or this attempt, as failed, with the reason.';
 alter function app.fail_export(uuid, uuid, uuid, text) owner to callboard_definer;
 grant execute on function app.fail_export(uuid, uuid, uuid, text) to callboard_worker;
 
@@ -9715,7 +9715,7 @@ begin
   for e in
     select * from app.exports x
     where x.status = 'ready' and x.expires_at <= now()
-      -- Its job was given up without a word of it, or is lost.
+      -- Its job failed permanently or was lost without reporting.
       or x.status in ('queued', 'running') and not exists (
         select from graphile_worker._private_jobs j where j.key = 'export:' || x.id and (j.is_available or j.locked_at is not null))
   loop
@@ -9733,7 +9733,7 @@ begin
 end
 $$;
 comment on function app.expire_exports() is
-  'Ends exports whose time is over or whose job is gone, and has the files swept that nobody may fetch any more. Returns how many ended.';
+  'Ends exports that have expired or lost their job, and has files deleted that nobody may download any more. Returns how many ended.';
 alter function app.expire_exports() owner to callboard_definer;
 grant execute on function app.expire_exports() to callboard_worker;
 
@@ -9747,7 +9747,7 @@ begin atomic
   join app.exports e on e.organization_id = split_part(k.key, '/', 1)::uuid and e.id = split_part(k.key, '/', 2)::uuid
     and e.attempt = split_part(k.key, '/', 3)::uuid and e.status in ('running', 'ready');
 end;
-comment on function app.wanted_export_files(text[]) is 'Those of these files that belong to an export that is ready, or is being made.';
+comment on function app.wanted_export_files(text[]) is 'Those of the given files that belong to a ready or running export.';
 alter function app.wanted_export_files(text[]) owner to callboard_definer;
 grant execute on function app.wanted_export_files(text[]) to callboard_worker;
 
@@ -9756,7 +9756,7 @@ grant execute on function app.require(text), app.org_if(text), app.current_org()
   app.in_bin(json, timestamptz, uuid) to callboard_exporter;
 --! EndIncluded exports/export_running.sql
 --! Included exports/export_commands.sql
--- What a member does with their exports: have one made, see how far it is, give it up, and fetch the file.
+-- Commands on a member's own exports: create one, follow its progress, cancel it, and download the file.
 
 create or replace function app_private.export_link(organization uuid, export uuid, member uuid, session uuid, until bigint) returns text
 language sql stable parallel restricted
@@ -9779,7 +9779,7 @@ begin atomic
     and e.expires_at > now();
 end;
 comment on function app.export_link(uuid) is
-  'A fresh link to the file of one of one''s own exports, for an hour and as long as one''s session; NULL if there is no file.';
+  'A new link to the file of one of the caller''s own exports, valid for an hour at most and only while the session lasts; NULL if there is no file.';
 alter function app.export_link(uuid) owner to callboard_definer;
 grant execute on function app.export_link(uuid) to callboard_api;
 
@@ -9804,7 +9804,7 @@ declare
 begin
   perform app.require('exports.run');
   select 200, e.body, null::text, '/api/analytics/export/' || e.id into answer from app.export_list e
-  -- Its maker's own, also for who sees more.
+  -- Only the caller's own, even if a policy shows more.
   where e.organization_id = app.current_org() and e.id = export and e.created_by = app.current_user_id();
   if not found then
     perform app.refuse(404, 'not_found');
@@ -9812,7 +9812,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_export(uuid) is 'One of one''s own exports, with a fresh link if it is ready. PT403, PT404.';
+comment on function app.read_export(uuid) is 'One of the caller''s own exports, with a new link if it is ready. PT403, PT404.';
 grant execute on function app.read_export(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_export(of_resource text, in_format text, with_bom boolean, by_filters jsonb) returns app.answer
@@ -9825,7 +9825,7 @@ declare
   export uuid;
   answer app.answer;
 begin
-  -- The worker enters as the member, and a superadmin is none.
+  -- The worker acts as the member, and a superadmin is not one.
   if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = app.current_user_id() and m.deleted_at is null) then
     perform app.refuse(403, 'permission_denied', 'Exports are for members.');
   elsif (select count(*) from app.exports e where e.organization_id = organization and e.created_by = app.current_user_id()
@@ -9834,7 +9834,7 @@ begin
   end if;
   insert into app.exports (resource, format, bom, filters) values (of_resource, in_format, with_bom, jsonb_strip_nulls(by_filters)) returning id into export;
   insert into app.export_progress (organization_id, export_id) values (organization, export);
-  -- Two queues: exports of one organization follow each other, and never take all that a worker can do at a time.
+  -- Two queues: the exports of an organization run one after another and never occupy a whole worker.
   perform app_private.add_job('run_export', jsonb_build_object('organization', organization, 'export', export), 'export:' || export, 5,
     'exports ' || abs(hashtext(organization::text) % 2));
   answer := app.read_export(export);
@@ -9843,7 +9843,7 @@ begin
 end
 $$;
 comment on function app.create_export(text, text, boolean, jsonb) is
-  'Has the worker make a file of what the member may see once this transaction has committed. PT403 without exports.run or the permission to read it, PT409 too_many_exports.';
+  'Has the worker export what the member may see into a file, once this transaction has committed. PT403 without exports.run or the permission to read it, PT409 too_many_exports.';
 alter function app.create_export(text, text, boolean, jsonb) owner to callboard_definer;
 grant execute on function app.create_export(text, text, boolean, jsonb) to callboard_api;
 
@@ -9863,16 +9863,16 @@ begin
   elsif present not in ('queued', 'running') then
     perform app.refuse(409, 'export_ended', format('It is %s already.', present));
   end if;
-  -- The worker asks after every few rows whether it is to go on.
+  -- The worker checks every few rows whether to continue.
   update app.exports e set status = 'cancelled', finished_at = statement_timestamp() where e.organization_id = app.current_org() and e.id = export;
   return app.read_export(export);
 end
 $$;
-comment on function app.cancel_export(uuid) is 'Gives one of one''s own exports up, so that there will be no file. PT403, PT404, PT409 export_ended.';
+comment on function app.cancel_export(uuid) is 'Cancels one of the caller''s own exports. PT403, PT404, PT409 export_ended.';
 alter function app.cancel_export(uuid) owner to callboard_definer;
 grant execute on function app.cancel_export(uuid) to callboard_api;
 
--- The door for who has a link and no token. What it opens is one file, and only as long as its maker may still see what is in it.
+-- Access with a link instead of a token. It opens a single file, and only while its creator may still see what is in it.
 create or replace function app.open_export_link(export uuid, token text, is_event boolean, request_id text, ip inet) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
@@ -9907,7 +9907,7 @@ begin
 end
 $$;
 comment on function app.open_export_link(uuid, text, boolean, text, inet) is
-  'Where the file of an export is, for who has a link to it; an event if that is said. PT400 invalid_token, PT403 when its maker has lost membership, permission or session, PT404 when it has expired.';
+  'The location of an export''s file, for the holder of a link; logged as an event on request. PT400 invalid_token, PT403 when its creator has lost membership, permission or session, PT404 when it has expired.';
 alter function app.open_export_link(uuid, text, boolean, text, inet) owner to callboard_definer;
 grant execute on function app.open_export_link(uuid, text, boolean, text, inet) to callboard_api;
 --! EndIncluded exports/export_commands.sql
@@ -9943,7 +9943,7 @@ create or replace view app.event_rows with (security_invoker = true) as
     e.request_id, host(e.ip) as ip, e.session_id, e.erased_at
   from app.event_log e
   left join app.users u on u.id = e.actor_id;
-comment on view app.event_rows is 'The organization''s events as columns; the actor''s name as long as they are a colleague.';
+comment on view app.event_rows is 'The organization''s events as columns; the actor''s name only while they are a colleague.';
 
 grant select on app.show_rows, app.venue_rows, app.finance_record_rows, app.event_rows to callboard_api, callboard_exporter;
 grant select on app.show_list, app.venue_list, app.finance_record_list, app.event_list to callboard_exporter;
@@ -11106,7 +11106,7 @@ comment on function app.report(date, date) is
 grant execute on function app.report(date, date) to callboard_api;
 --! EndIncluded analytics/report.sql
 --! Included retention/deletion_retention.sql
--- How long deleted rows can be restored, before they are deleted for good (deletion_purge.sql).
+-- How long deleted rows can be restored before they are purged (deletion_purge.sql).
 
 create table if not exists app.deletion_retentions (
   organization_id uuid primary key default app.current_org() references app.organizations (id) on delete cascade,
@@ -11117,7 +11117,7 @@ select app_private.tenant_policies('app.deletion_retentions', reads => 'audit.re
   definer => 'insert, update');
 grant select on app.deletion_retentions to callboard_api, callboard_definer;
 grant insert (deleted_days), update (deleted_days) on app.deletion_retentions to callboard_definer;
-comment on table app.deletion_retentions is 'For how many days an organization''s deleted rows are kept, where that is not 30.';
+comment on table app.deletion_retentions is 'The number of days an organization''s deleted rows are kept, if not 30.';
 
 select app_private.log_changes('app.deletion_retentions', 'retention', '{"create": "set", "update": "set"}', 'organization_id');
 
@@ -11131,7 +11131,7 @@ begin
     'is_held', app_private.is_held(organization));
 end
 $$;
-comment on function app_private.retention_of(uuid) is 'What the API says of an organization''s retention.';
+comment on function app_private.retention_of(uuid) is 'An organization''s retention as the API returns it.';
 alter function app_private.retention_of(uuid) owner to callboard_definer;
 
 create or replace function app.read_retention() returns app.answer
@@ -11144,7 +11144,7 @@ begin
 end
 $$;
 comment on function app.read_retention() is
-  'For how many days the organization''s deleted rows are kept, and whether a legal hold keeps them longer. PT403 without audit.read.';
+  'The number of days the organization''s deleted rows are kept, and whether a legal hold keeps them longer. PT403 without audit.read.';
 alter function app.read_retention() owner to callboard_definer;
 grant execute on function app.read_retention() to callboard_api;
 
@@ -11162,15 +11162,14 @@ begin
 end
 $$;
 comment on function app.set_retention(integer) is
-  'Keeps the organization''s deleted rows for so many days, those in the bin too. PT403 without retention.manage, deletion_retentions_days_range.';
+  'Sets the number of days the organization''s deleted rows are kept, including those in the bin now. PT403 without retention.manage, deletion_retentions_days_range.';
 alter function app.set_retention(integer) owner to callboard_definer;
 grant execute on function app.set_retention(integer) to callboard_api;
 --! EndIncluded retention/deletion_retention.sql
 --! Included retention/deletion_purge.sql
--- The end of what was deleted: a deletion that is older than its organization's retention is deleted
--- for good, all its rows at once or none. A deleted organization goes with everything that it has.
--- What stays of it is its event log with its seals and its retention, and its slugs, which must never
--- lead to another one.
+-- Purging: a deletion older than its organization's retention is removed permanently, all of its rows or
+-- none. A deleted organization goes with everything it has, except its event log with the seals and the
+-- retention, and its slugs, which must never lead to another organization.
 --
 -- The purge works in the context of one organization at a time, and its policies (purge_definer: see tables.sql) hold it there.
 
@@ -11197,7 +11196,7 @@ begin
 end
 $$;
 comment on function app_private.due_deletions(jsonb, integer) is
-  'The deletions whose time is over, by organization and age, behind [organization, time, deletion]; and which tables have rows of each. Not of an organization that is held.';
+  'The deletions past their retention, by organization and age, after [organization, time, deletion], with the tables that have rows of each. Without organizations under a legal hold.';
 alter function app_private.due_deletions(jsonb, integer) owner to callboard_definer;
 
 create or replace function app_private.purge_deletion(organization uuid, deletion uuid, marked regclass[]) returns bigint
@@ -11210,24 +11209,24 @@ declare
   is_needed boolean;
   gone bigint;
 begin
-  -- Until the end of the transaction nobody can place a hold: who does waits, and then finds it done.
+  -- Until the end of the transaction nobody can place a hold: an attempt waits until the purge is done.
   perform from app.organizations o where o.id = organization for share;
   if app_private.is_held(organization) then
     return 0;
   end if;
   if 'app.organizations'::regclass = any (marked) then
     perform from app.organizations o where o.id = organization and o.deletion_id = deletion for update nowait;
-    -- Everything else goes along the foreign keys.
+    -- Everything else follows through the foreign keys.
     delete from app.organizations o where o.id = organization and o.deletion_id = deletion;
     get diagnostics gone = row_count;
     return gone;
   end if;
-  -- Who restores it at this moment has locked a row of it. Waiting with the others in hand could block both.
+  -- A concurrent restore has locked one of the rows. Waiting while holding the others could deadlock.
   foreach part in array marked loop
     execute format('select from %s t where t.organization_id = $1 and t.deletion_id = $2 for update nowait', part)
     using organization, deletion;
   end loop;
-  -- Their parent would take them along. What refers to it otherwise, PostgreSQL itself protects.
+  -- Rows that would cascade with their parent. PostgreSQL itself protects against other references.
   for edge in select * from app_private.deletion_edges e where e.parent = any (marked) and e.cascades loop
     execute format('select exists (select from %s c, %s p where %s and p.organization_id = $1 and p.deletion_id = $2 and c.deletion_id is distinct from $2)',
       edge.child, edge.parent, edge.condition) into is_needed using organization, deletion;
@@ -11235,7 +11234,7 @@ begin
       raise foreign_key_violation using message = 'Something that is not deleted with it belongs to it.', constraint = edge.name;
     end if;
   end loop;
-  -- One statement, at whose end the foreign keys are checked: no order is needed, whatever refers to what.
+  -- A single statement: foreign keys are checked at its end, so the order of the tables does not matter.
   execute (
     select format('with %s select %s',
       string_agg(format('d%s as (delete from %s t where t.organization_id = $1 and t.deletion_id = $2 returning 1)', m.n, m.t), ', '),
@@ -11246,7 +11245,7 @@ begin
 end
 $$;
 comment on function app_private.purge_deletion(uuid, uuid, regclass[]) is
-  'Deletes the rows of a deletion in these tables for good, in the organization''s context; says how many, for a whole organization one. Fails with foreign_key_violation if something else refers to them, and with lock_not_available if somebody is at work on them.';
+  'Deletes the rows of a deletion in these tables for good, in the organization''s context; returns how many, or one for a whole organization. Fails with foreign_key_violation if something else refers to them, and with lock_not_available if somebody has locked them.';
 alter function app_private.purge_deletion(uuid, uuid, regclass[]) owner to callboard_definer;
 
 create or replace function app.purge_deleted(behind jsonb default null, at_most integer default 1000) returns jsonb

@@ -1,6 +1,6 @@
--- What people do with their account, as events. An account belongs to no organization; its events
--- are in the log of the one where its user works at the time: where the session is, or where the
--- next sign-in would lead.
+-- Events of accounts. An account belongs to no organization, so its events go to the log of the
+-- organization that its user currently works in: that of the session, or the one that the next
+-- sign-in would enter.
 
 create or replace function app_private.account_holder(whose uuid) returns uuid
 language plpgsql stable
@@ -11,7 +11,7 @@ begin
 end
 $$;
 comment on function app_private.account_holder(uuid) is
-  'The user whose account is used, by a password, a token or a mailed link; NULL where a DBA or a job works on it.';
+  'The user who acts on their account with a password, a token or a mailed link; NULL when a DBA or a job does.';
 alter function app_private.account_holder(uuid) owner to callboard_definer;
 
 create or replace function app_private.tg_sessions__900_event() returns trigger
@@ -25,21 +25,21 @@ begin
     perform app_private.log_event(organization, 'auth.sign_in', 'session', new.id,
       jsonb_build_object('new', jsonb_build_object('user_agent', new.user_agent)), app_private.account_holder(new.user_id));
   elsif old.revoked_at is null and new.revoked_at is not null then
-    -- Who sent a spent token is not known: the user or a thief.
+    -- Either the user or a thief sent the spent token; nobody can tell which.
     perform app_private.log_event(organization,
       case new.revoked_because when 'signed_out' then 'auth.sign_out' when 'refresh_token_reused' then 'auth.refresh_token_reused'
         else 'auth.session_revoked' end, 'session', new.id,
       jsonb_build_object('new', jsonb_build_object('revoked_because', new.revoked_because)),
       case when new.revoked_because <> 'refresh_token_reused' then app_private.account_holder(new.user_id) end);
   elsif new.organization_id is distinct from old.organization_id and new.organization_id is not null then
-    -- Without saying from where: that is another organization's to know.
+    -- Without the previous organization, which is none of this one's business.
     perform app_private.log_event(organization, 'auth.switch_organization', 'session', new.id, null, app_private.account_holder(new.user_id));
   end if;
   return null;
 end
 $$;
 comment on function app_private.tg_sessions__900_event() is
-  'Logs the beginning and the end of a session, and its move to another organization, where it moves to.';
+  'Logs the start and the end of a session, and a switch to another organization in the log of the new one.';
 alter function app_private.tg_sessions__900_event() owner to callboard_definer;
 
 create or replace trigger _900_event after insert or update on app.sessions
@@ -54,7 +54,7 @@ declare
   changes jsonb;
 begin
   if tg_op = 'INSERT' then
-    -- Somebody who registers has no organization yet: see app.register.
+    -- A user who registers has no organization yet: see app.register.
     if organization is not null then
       perform app_private.log_event(organization, 'user.create', 'user', new.id,
         jsonb_build_object('new', jsonb_build_object('email', new.email, 'display_name', new.display_name)));
@@ -84,7 +84,7 @@ as $$
 declare
   organization uuid := app_private.usual_organization(new.user_id);
 begin
-  -- The first password of somebody who registers is part of registering.
+  -- The first password is part of registering.
   if tg_op = 'UPDATE' or organization is not null then
     perform app_private.log_event(organization,
       case when app.current_user_id() is not null then 'auth.password_changed' else 'auth.password_reset' end,
@@ -94,7 +94,7 @@ begin
 end
 $$;
 comment on function app_private.tg_credentials__900_event() is
-  'Logs that a password was changed by somebody signed in, or set by a mailed link; nothing of the password.';
+  'Logs that a password was changed by a signed-in user or set with a mailed link, but nothing about the password itself.';
 alter function app_private.tg_credentials__900_event() owner to callboard_definer;
 
 create or replace trigger _900_event after insert or update on app_private.credentials
@@ -105,9 +105,9 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  -- Both are worked out for every address, so that the time taken does not tell whether it is known.
+  -- Both are computed for every address, so that timing does not reveal whether it is known.
   landing uuid := app_private.usual_organization(who, organization);
-  -- Of an unknown address only a keyed hash: it may be a password in the wrong field.
+  -- Only a keyed hash of an unknown address, which may be a password typed into the wrong field.
   hash text := encode(app_private.keyed_hash(convert_to('address:' || lower(address), 'UTF8')), 'hex');
 begin
   perform app_private.log_event(landing, 'auth.sign_in_failed', 'user', who,
@@ -116,5 +116,5 @@ begin
 end
 $$;
 comment on function app_private.log_failed_sign_in(text, uuid, text, uuid) is
-  'Logs a refused sign-in where it would have led; with an unknown address in no organization.';
+  'Logs a refused sign-in in the organization that it would have entered; with an unknown address, in none.';
 alter function app_private.log_failed_sign_in(text, uuid, text, uuid) owner to callboard_definer;

@@ -10,7 +10,7 @@ create table if not exists app_private.credentials (
   changed_at timestamptz not null default now()
 );
 select app_private.definer_table('app_private.credentials', 'select, insert, update');
-comment on table app_private.credentials is 'Of each password: how to derive its proof, and the SHA-256 of the proof.';
+comment on table app_private.credentials is 'For each password: how to derive its proof, and the SHA-256 of the proof.';
 
 create table if not exists app_private.email_tokens (
   token_hash bytea primary key,
@@ -39,7 +39,7 @@ begin
   -- An unknown address gets a salt too, always the same one, so that it looks like a known one.
   return coalesce(
     (select c.recipe from app_private.credentials c join app.users u on u.id = c.user_id where lower(u.email) = lower(address)),
-    -- All 128 bits from the same hash: the fixed bits of a UUID would tell the one from the other.
+    -- All 128 bits come from the same hash: the fixed bits of a UUID would give the fake away.
     app_private.password_cost() || encode(substring(app_private.keyed_hash(
       convert_to('salt:' || coalesce(lower(address), gen_random_uuid()::text), 'UTF8')) from 1 for 16), 'base64'));
 end
@@ -60,12 +60,12 @@ begin
   end if;
   insert into app_private.credentials as c (user_id, recipe, verifier) values (of_user, recipe, sha256(proof))
   on conflict (user_id) do update set recipe = excluded.recipe, verifier = excluded.verifier, changed_at = now();
-  -- A link that was asked for before must not undo this.
+  -- A link requested earlier must not undo this.
   update app_private.email_tokens t set used_at = now()
   where t.user_id = of_user and t.purpose = 'reset_password' and t.used_at is null;
 end
 $$;
-comment on function app_private.set_password(uuid, text, bytea) is 'Stores what is kept of a password; open links for a new one end.';
+comment on function app_private.set_password(uuid, text, bytea) is 'Stores the parameters and the hash of a password; open reset links expire.';
 alter function app_private.set_password(uuid, text, bytea) owner to callboard_definer;
 
 create or replace function app_private.is_password(of_user uuid, proof bytea) returns boolean
@@ -109,12 +109,12 @@ begin
   if whose is null then
     perform app.refuse(400, 'invalid_token');
   end if;
-  -- Whoever holds the link reads the mailbox.
+  -- Holding the link proves access to the mailbox.
   update app.users u set email_verified_at = now() where u.id = whose and u.email_verified_at is null;
   return whose;
 end
 $$;
-comment on function app_private.spend_token(text, text) is 'The user of a mailed link, which works once. PT400 invalid_token.';
+comment on function app_private.spend_token(text, text) is 'The user of a mailed link, which works only once. PT400 invalid_token.';
 alter function app_private.spend_token(text, text) owner to callboard_definer;
 
 create or replace function app.register(
@@ -140,7 +140,7 @@ begin
 end
 $$;
 comment on function app.register(text, text, text, bytea, text, text) is
-  'Creates a user with a first organization, or as the member that an invitation says. email_taken, PT409 slug_reserved, PT400 invalid_token, PT403 invitation_for_another_address.';
+  'Creates a user with a first organization, or as a member by invitation. email_taken, PT409 slug_reserved, PT400 invalid_token, PT403 invitation_for_another_address.';
 alter function app.register(text, text, text, bytea, text, text) owner to callboard_definer;
 grant execute on function app.register(text, text, text, bytea, text, text) to callboard_api;
 
@@ -155,7 +155,7 @@ declare
   who uuid;
 begin
   select u.id into who from app.users u where lower(u.email) = lower(address);
-  -- Refusals are returned, not raised, because raising would take their event back.
+  -- Refusals are returned, not raised, because raising would roll back their event.
   if not app_private.is_password(who, proof) then
     perform app_private.log_failed_sign_in(address, who, 'invalid_credentials', organization);
     return app.refusal(401, 'invalid_credentials', 'The address or the password is wrong.');
@@ -168,7 +168,7 @@ begin
 end
 $$;
 comment on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) is
-  'Starts a session for whoever proves the password. Answers 401 invalid_credentials (also for an unknown address) and 403 membership_revoked.';
+  'Starts a session for a user who proves the password. Answers 401 invalid_credentials (also for an unknown address) and 403 membership_revoked.';
 alter function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) owner to callboard_definer;
 grant execute on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) to callboard_api;
 

@@ -1,6 +1,6 @@
--- The outbox. What must be mailed is written in the transaction that causes it, and so is the job
--- to send it, so a mail is neither lost nor sent for something that was rolled back; and the secret
--- in its link is made here, so that the API's login never holds it, nor does the job.
+-- The outbox. A mail and the job that sends it are written in the transaction that causes them, so
+-- no mail is lost or sent for something that was rolled back. The secret in its link is generated
+-- here, so that neither the API's login nor the job ever holds it.
 
 create table if not exists app_private.mails (
   id uuid primary key default app.uuid_v7(),
@@ -13,7 +13,7 @@ create table if not exists app_private.mails (
   last_error text
 );
 select app_private.definer_table('app_private.mails');
-comment on table app_private.mails is 'Mails to send and sent; the secret leaves the row when the mail has left.';
+comment on table app_private.mails is 'Mails to send and mails sent; the secret is removed from the row once the mail has been sent.';
 
 create or replace function app_private.send_mail(mail uuid) returns void
 language plpgsql volatile
@@ -37,7 +37,7 @@ begin
   perform app_private.send_mail(mail);
 end
 $$;
-comment on function app_private.queue_mail(text, text, jsonb) is 'Puts a mail into the outbox; it leaves after commit.';
+comment on function app_private.queue_mail(text, text, jsonb) is 'Puts a mail into the outbox; it is sent after commit.';
 alter function app_private.queue_mail(text, text, jsonb) owner to callboard_definer;
 
 create or replace function app.take_mail(mail uuid) returns table (kind text, to_address text, data jsonb)
@@ -48,7 +48,7 @@ begin atomic
   select m.kind, m.to_address, m.data from app_private.mails m
   where m.id = mail and m.sent_at is null and m.failed_at is null;
 end;
-comment on function app.take_mail(uuid) is 'A mail that is to be sent; nothing when it has been sent, given up or deleted.';
+comment on function app.take_mail(uuid) is 'A mail to send; nothing if it has been sent, abandoned or deleted.';
 alter function app.take_mail(uuid) owner to callboard_definer;
 grant execute on function app.take_mail(uuid) to callboard_worker;
 
@@ -64,6 +64,6 @@ begin atomic
       last_error = left(error, 1000)
   where m.id = mail and m.sent_at is null;
 end;
-comment on function app.settle_mail(uuid, text, boolean) is 'Marks a mail as sent or, with an error, as tried in vain; after the last attempt it is given up. Its secret leaves with either end.';
+comment on function app.settle_mail(uuid, text, boolean) is 'Marks a mail as sent or, with an error, as failed; after the last attempt it is abandoned. Either way its secret is removed at the end.';
 alter function app.settle_mail(uuid, text, boolean) owner to callboard_definer;
 grant execute on function app.settle_mail(uuid, text, boolean) to callboard_worker;

@@ -1,5 +1,5 @@
 -- Sign-ins. A session is a pair of random secrets that only the client holds: one travels in
--- every access token, the other renews it and is spent by that. Of both only a hash is kept.
+-- every access token, the other renews it and is spent by doing so. Only their hashes are stored.
 
 create table if not exists app.sessions (
   id uuid primary key default app.uuid_v7(),
@@ -73,8 +73,8 @@ $$;
 comment on function app_private.live_session(text) is 'The session with this secret. PT401 session_unknown, session_revoked, session_expired.';
 alter function app_private.live_session(text) owner to callboard_definer;
 
--- The door. Every transaction for a signed-in user starts here, so it is one statement: each costs
--- more than the rows that it reads.
+-- The entrance. Every transaction of a signed-in user starts here, so it is a single statement: the
+-- overhead of a statement exceeds the cost of the rows that it reads.
 create or replace function app.enter(
   session_secret text, organization uuid default null, request_id text default null, ip inet default null
 ) returns void
@@ -86,7 +86,7 @@ declare
 begin
   select s.id, s.user_id, s.revoked_because is not null or s.expires_at <= now() as is_over, m.role, o.deleted_at,
     m.user_id is null or m.deleted_at is not null and m.deletion_id is distinct from o.deletion_id as is_stranger,
-    -- Who has nothing but a built-in role holds what that has, which is found much faster.
+    -- A member with only a built-in role holds its permissions, which are found much faster.
     case when exists (select from app.member_roles x where x.organization_id = organization and x.user_id = s.user_id)
         or exists (select from app.member_permissions x where x.organization_id = organization and x.user_id = s.user_id)
       then app_private.effective_permissions(organization, s.user_id, m.role)
@@ -97,13 +97,13 @@ begin
   left join app.organizations o on o.id = m.organization_id
   where s.secret_hash = app_private.digest(session_secret);
   if f.is_over is distinct from false then
-    -- Says why; if the session has come back to life since, it is unknown to this statement all the same.
+    -- Raises the reason. If the session has become valid in between, this statement still does not see it.
     perform app_private.live_session(session_secret);
     perform app.refuse(401, 'session_unknown');
   elsif organization is null then
     perform app_private.set_context(f.user_id, f.id, null, null, '{}', request_id, ip);
     return;
-  -- Somebody who did not belong to the end learns nothing about an organization, not even that it is gone.
+  -- Only those who were members until the end learn that an organization has been deleted.
   elsif f.is_stranger then
     perform app.refuse(403, 'membership_revoked');
   elsif f.deleted_at is not null then
@@ -126,7 +126,7 @@ begin atomic
   from (select of_user as id) u
   left join app.memberships m on m.user_id = u.id and m.organization_id = of_organization and m.deleted_at is null;
 end;
-comment on function app_private.grant_of(uuid, uuid) is 'What an access token says of its user; the database never reads it back.';
+comment on function app_private.grant_of(uuid, uuid) is 'The claims of an access token about its user; the database never reads them back.';
 alter function app_private.grant_of(uuid, uuid) owner to callboard_definer;
 
 create or replace function app_private.usual_organization(of_user uuid, preferred uuid default null) returns uuid
@@ -184,8 +184,8 @@ begin
   elsif s.expires_at <= now() then
     perform app.refuse(401, 'session_expired');
   elsif t.used_at < statement_timestamp() - interval '10 seconds' then
-    -- Two parties hold it, and nobody can tell which is the thief: both are out. The refusal is
-    -- returned, not raised, because raising would undo the revocation.
+    -- Two parties hold it and nobody can tell which is the thief, so both lose the session. The
+    -- refusal is returned, not raised, because raising would undo the revocation.
     update app.sessions x set revoked_at = statement_timestamp(), revoked_because = 'refresh_token_reused' where x.id = s.id;
     return app.refusal(401, 'refresh_token_reused', 'This refresh token was used before; the session has been ended: sign in again.');
   end if;
@@ -193,7 +193,7 @@ begin
     perform app.refuse(403, 'membership_revoked');
   end if;
   update app_private.refresh_tokens x set used_at = coalesce(x.used_at, statement_timestamp()) where x.token_hash = t.token_hash;
-  -- Those spent more than a lifetime ago could not renew anything any more.
+  -- Tokens spent more than a lifetime ago could no longer renew anything.
   delete from app_private.refresh_tokens x where x.session_id = s.id and x.used_at < now() - app_private.session_lifetime();
   insert into app_private.refresh_tokens (token_hash, session_id) values (new_refresh_hash, s.id);
   update app.sessions x

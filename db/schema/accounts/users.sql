@@ -1,5 +1,5 @@
--- People. A user exists once, whatever number of organizations they work for, so this table
--- has no organization_id: a member sees themselves and their present colleagues.
+-- People. A user exists once, however many organizations they work for, so this table has no
+-- organization_id: members see themselves and their current colleagues.
 
 create table if not exists app.users (
   id uuid primary key default app.uuid_v7(),
@@ -12,8 +12,8 @@ create table if not exists app.users (
   updated_at timestamptz not null default now(),
   version integer not null default 1
 );
--- Of the expression, because comparing a plain column is leakproof: PostgreSQL would look anybody's
--- address up in the index first and ask the policy afterwards, and EXPLAIN ANALYZE would tell.
+-- On an expression, because comparing a plain column is leakproof: PostgreSQL would look up any
+-- address in the index before applying the policy, and EXPLAIN ANALYZE would reveal the result.
 create unique index if not exists email_taken on app.users (lower(email));
 alter index app.email_taken alter column 1 set statistics 0;
 alter table app.users alter column email set statistics 0, alter column display_name set statistics 0;
@@ -24,7 +24,7 @@ drop policy if exists select_self on app.users;
 create policy select_self on app.users for select to callboard_api
   using (id = (select app.current_user_id()));
 
--- Colleagues see each other too: that policy needs app.memberships and stands in memberships.sql.
+-- Colleagues see each other too; that policy needs app.memberships and is in memberships.sql.
 
 drop policy if exists update_self on app.users;
 create policy update_self on app.users for update to callboard_api

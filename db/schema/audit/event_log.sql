@@ -1,14 +1,14 @@
 -- What happened: one row for every create, update, delete, restore, sign-in and so on, written in
--- the transaction of the change. Only triggers and definer functions write here. No login may, not
--- even the API's, so injected SQL cannot make an event up, and cannot do anything without one.
+-- the transaction of the change. Only triggers and definer functions write here. No login can, not
+-- even the API's, so injected SQL can neither forge an event nor change anything without one.
 --
 -- No foreign keys: the log outlives the people and organizations that it is about. And no CHECK:
--- PostgreSQL reads one anew for each statement, which costs more than an index does, and the one
--- function that writes here knows what it writes.
+-- PostgreSQL parses it again for each statement, which costs more than an index does, and only one
+-- function writes here, with known values.
 
--- One expression without settings, so that PostgreSQL puts it in the place of the call: the time of
--- the transaction to the microsecond, the backend, and the microseconds since then. No two events
--- have the same, and those of a transaction stay in their order.
+-- One expression without settings, so that PostgreSQL inlines it: the transaction's time to the
+-- microsecond, the backend, and the microseconds since then. It is unique, and the events of a
+-- transaction stay in order.
 create or replace function app_private.event_id() returns uuid
 language sql volatile parallel restricted
 return encode(
@@ -36,18 +36,18 @@ create table if not exists app.event_log (
   changes jsonb,
   primary key (organization_id, occurred_at, id)
 ) partition by range (occurred_at);
--- No other index: every filter follows this one back in time, and each more costs every change.
+-- The only index: every filter follows it back in time, and another one would slow down every change.
 
 select app_private.force_rls('app.event_log');
 
 select app_private.member_policy('app.event_log', 'select', 'audit.read', 'callboard_api, callboard_exporter');
 select app_private.set_policy('app.event_log', 'select_auditor', 'callboard_auditor', 'true');
 
--- Figures are computed of all organizations at once: see rollups.sql.
+-- Figures are computed for all organizations at once: see rollups.sql.
 select app_private.set_policy('app.event_log', 'select_rollup', 'callboard_rollup', 'true');
 
--- The definer appends. Afterwards it can only take personal details out, and only what is older
--- than the shortest retention can go.
+-- The definer appends. Afterwards it can only erase personal details, and delete only what is older
+-- than the shortest retention.
 select app_private.set_policy('app.event_log', 'select_definer', 'callboard_definer', 'true');
 select app_private.set_policy('app.event_log', 'insert_definer', 'callboard_definer', 'true');
 drop policy if exists update_definer on app.event_log;
@@ -65,12 +65,12 @@ grant insert (organization_id, id, actor_id, session_id, resource_id, actor_kind
   update (erased_at, changes, request_id, ip, salt), delete on app.event_log to callboard_definer;
 
 comment on table app.event_log is 'What happened, who did it, and what it changed; by month. Nobody changes it: see event_seals.sql for the proof.';
-comment on column app.event_log.organization_id is 'The nil UUID for what belongs to no organization, such as a sign-in with an unknown address.';
-comment on column app.event_log.occurred_at is 'When the transaction began; it is the time in the id, too.';
-comment on column app.event_log.actor_id is 'The user who did it, where that is proved.';
+comment on column app.event_log.organization_id is 'The nil UUID for events of no organization, such as a sign-in with an unknown address.';
+comment on column app.event_log.occurred_at is 'When the transaction began; the id contains the same time.';
+comment on column app.event_log.actor_id is 'The user who did it, if authenticated.';
 comment on column app.event_log.actor_kind is 'user, anonymous (before or without signing in), support, or system: jobs, migrations, and SQL of a DBA.';
-comment on column app.event_log.changes is '{"old": {column: value}, "new": {column: value}} of the columns that changed; on create "new" with those that are set. Never a secret.';
-comment on column app.event_log.salt is 'Goes into the sealed hash of the details, so that details that were erased cannot be guessed from it.';
+comment on column app.event_log.changes is '{"old": {column: value}, "new": {column: value}} of the columns that changed; on create, only "new" with the columns that are set. Never a secret.';
+comment on column app.event_log.salt is 'Part of the sealed hash of the details, so that erased details cannot be guessed from it.';
 comment on column app.event_log.erased_at is 'When changes, request_id, ip and salt were erased: see app_private.erase_events.';
 
 create or replace function app.event_time(event uuid) returns timestamptz
@@ -82,13 +82,13 @@ grant execute on function app.event_time(uuid) to callboard_api, callboard_audit
 create or replace function app_private.nobody() returns uuid
 language sql immutable parallel safe
 return uuid '00000000-0000-0000-0000-000000000000';
-comment on function app_private.nobody() is 'The organization of events that belong to none.';
+comment on function app_private.nobody() is 'The nil UUID, which stands for no organization.';
 alter function app_private.nobody() owner to callboard_definer;
 
 create or replace function app_private.is_trusted() returns boolean
 language sql stable
 return session_user = 'callboard_worker' or pg_has_role(session_user, 'callboard_owner', 'member');
-comment on function app_private.is_trusted() is 'Whether the login is the worker, the migrator or a superuser, who may change rows in nobody''s name.';
+comment on function app_private.is_trusted() is 'Whether the login is the worker, the migrator or a superuser, who may change rows without a user.';
 alter function app_private.is_trusted() owner to callboard_definer;
 
 create or replace function app_private.log_event(
@@ -115,5 +115,5 @@ begin
 end
 $$;
 comment on function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) is
-  'Appends an event: organization (null for none), action, type and id of what it is about, changes, and who did it where that is not who has signed in.';
+  'Appends an event: organization (null for none), action, type and id of what it is about, changes, and who did it, if not the signed-in user.';
 alter function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) owner to callboard_definer;

@@ -1,19 +1,19 @@
--- The months of the event log. The worker makes them ahead; what comes without one goes to
--- app.event_log_default, so that no change is ever refused for want of a table.
+-- The monthly partitions of the event log. The worker creates them in advance; events without one go
+-- to app.event_log_default, so that no change is ever refused for lack of a partition.
 
 create table if not exists app.event_log_default partition of app.event_log default;
 select app_private.force_rls('app.event_log_default');
 
 select app_private.hide_statistics('app.event_log'), app_private.hide_statistics('app.event_log_default');
 
--- Making and dropping tables is the owner's, so this one function runs as the owner. It takes no
--- text from whoever calls it.
+-- Only the owner can create and drop tables, so this one function runs as the owner. It takes no text
+-- from its caller.
 create or replace function app.maintain_event_partitions() returns table (partition text, done text)
 language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
 set timezone = 'UTC'
--- Requests wait behind whoever waits for a lock.
+-- Requests would queue behind a statement that waits for a lock.
 set lock_timeout = '3s'
 as $$
 declare
@@ -21,7 +21,7 @@ declare
   has_rows boolean;
   name text;
 begin
-  -- Its policies are those of app.event_log, which hold for what goes through that.
+  -- Access through app.event_log is governed by the policies of that table.
   alter table app.event_log_default no force row level security;
   for month in
     select date_trunc('month', now()) + make_interval(months => n) from generate_series(0, 3) n
@@ -65,7 +65,7 @@ begin
 end
 $$;
 comment on function app.maintain_event_partitions() is
-  'Makes the months of the event log up to three ahead, takes rows out of app.event_log_default into theirs, and drops months that are empty and over for 90 days. Says what it did.';
+  'Creates the event log''s partitions for the next three months, moves rows from app.event_log_default into them, and drops empty ones that ended 90 days ago. Returns what it did.';
 grant execute on function app.maintain_event_partitions() to callboard_worker;
 
 select app.maintain_event_partitions();

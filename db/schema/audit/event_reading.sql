@@ -1,4 +1,4 @@
--- How members read their organization's events; that is an event, too.
+-- How members read their organization's events; reading is an event as well.
 
 create or replace view app.event_list with (security_invoker = true) as
   select e.organization_id, e.id, e.occurred_at, e.actor_id, e.action, e.resource_type, e.resource_id,
@@ -7,7 +7,7 @@ create or replace view app.event_list with (security_invoker = true) as
       'request_id', e.request_id, 'ip', host(e.ip), 'session_id', e.session_id, 'erased_at', e.erased_at) as body
   from app.event_log e
   left join app.users u on u.id = e.actor_id;
-comment on view app.event_list is 'The organization''s events, with their JSON; the actor''s name as long as they are a colleague.';
+comment on view app.event_list is 'The organization''s events, with their JSON; the actor''s name only while they are a colleague.';
 grant select on app.event_list to callboard_api;
 
 create or replace function app.read_event(event uuid) returns app.answer
@@ -20,7 +20,7 @@ declare
 begin
   select null, l.body, null, null into answer from app.event_list l
   where l.organization_id = organization and l.id = event
-    -- The id says when; rounded, so a little around it.
+    -- The id contains the rounded time, so search a small range around it.
     and l.occurred_at between app.event_time(event) - interval '2 milliseconds' and app.event_time(event) + interval '2 milliseconds';
   if not found then
     perform app.refuse(404, 'not_found');
@@ -61,6 +61,6 @@ begin
 end
 $$;
 comment on function app.log_reading(text, uuid, jsonb) is
-  'Logs that the event log is read (audit.read, with the filters) or verified (audit.verify). PT403 without audit.read.';
+  'Logs that somebody reads the event log (audit.read, with the filters) or verifies it (audit.verify). PT403 without audit.read.';
 alter function app.log_reading(text, uuid, jsonb) owner to callboard_definer;
 grant execute on function app.log_reading(text, uuid, jsonb) to callboard_api;

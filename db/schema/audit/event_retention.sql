@@ -1,4 +1,4 @@
--- How long events are kept, and how personal details leave them before that.
+-- How long events are kept, and how personal details are erased before that.
 
 create table if not exists app.event_retentions (
   -- No foreign key: like the log, it outlives the organization.
@@ -10,7 +10,7 @@ select app_private.tenant_policies('app.event_retentions', reads => 'audit.read'
   definer => 'insert, update');
 grant select on app.event_retentions to callboard_api, callboard_definer;
 grant insert (days), update (days) on app.event_retentions to callboard_definer;
-comment on table app.event_retentions is 'For how many days an organization''s events are kept, where that is not 365.';
+comment on table app.event_retentions is 'The number of days an organization''s events are kept, if not 365.';
 
 select app_private.log_changes('app.event_retentions', 'audit', '{"create": "set_retention", "update": "set_retention"}', 'organization_id');
 
@@ -25,7 +25,7 @@ begin
     null, null)::app.answer;
 end
 $$;
-comment on function app.read_event_retention() is 'For how many days the organization''s events are kept. PT403 without audit.read.';
+comment on function app.read_event_retention() is 'The number of days the organization''s events are kept. PT403 without audit.read.';
 grant execute on function app.read_event_retention() to callboard_api, callboard_definer;
 
 create or replace function app.set_event_retention(new_days integer) returns app.answer
@@ -40,7 +40,7 @@ begin
   return app.read_event_retention();
 end
 $$;
-comment on function app.set_event_retention(integer) is 'Keeps the organization''s events for so many days from now on. PT403 without audit.manage.';
+comment on function app.set_event_retention(integer) is 'Sets the number of days the organization''s events are kept. PT403 without audit.manage.';
 alter function app.set_event_retention(integer) owner to callboard_definer;
 grant execute on function app.set_event_retention(integer) to callboard_api;
 
@@ -60,7 +60,7 @@ begin
     exit when organization is null;
     continue when app_private.is_held(organization);
     before := now() - make_interval(days => coalesce((select r.days from app.event_retentions r where r.organization_id = organization), 365));
-    -- What is not sealed yet stays: it would leave no trace.
+    -- Unsealed events stay: deleting them would leave no trace.
     delete from app.event_log l
     where l.organization_id = organization and l.occurred_at < before
       and exists (select from app.event_seals s where s.organization_id = organization and s.event_id = l.id);
@@ -75,7 +75,7 @@ begin
 end
 $$;
 comment on function app.purge_events() is
-  'Deletes the sealed events that are older than their organization keeps them, unless a legal hold does, and logs until when (audit.purge); says how many. Once a day, before app.maintain_event_partitions.';
+  'Deletes sealed events past their organization''s retention, unless a legal hold keeps them, and logs up to when (audit.purge); returns how many. Runs once a day, before app.maintain_event_partitions.';
 alter function app.purge_events() owner to callboard_definer;
 grant execute on function app.purge_events() to callboard_worker;
 
@@ -98,7 +98,7 @@ begin
     if app_private.is_held(found_in.organization_id) then
       perform app.refuse(409, 'legal_hold', format('The organization %s has a legal hold: nothing of its events may be erased.', found_in.organization_id));
     end if;
-    -- app.verify_events finds it by the moment and by what it is about.
+    -- app.verify_events finds this event by its time and its subject.
     perform app_private.log_event(found_in.organization_id, 'audit.erase', 'details', about,
       jsonb_build_object('new', jsonb_build_object('events', found_in.events)));
     erased := erased + found_in.events;
@@ -107,5 +107,5 @@ begin
 end
 $$;
 comment on function app_private.erase_events(uuid) is
-  'Erases changes, request id and address of all events that a user did, or that are about the user or thing with this id; what is left stays verifiable. Logs audit.erase in each organization; says how many. PT409 legal_hold if one of them has one: then nothing is erased.';
+  'Erases changes, request id and address of all events that a user did, or that are about the user or thing with this id; the rest stays verifiable. Logs audit.erase in each organization; returns how many. PT409 legal_hold if one of them has one: then nothing is erased.';
 alter function app_private.erase_events(uuid) owner to callboard_definer;

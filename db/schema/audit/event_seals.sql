@@ -1,7 +1,7 @@
 -- Proof that the event log is what it was. A worker seals the events of each organization in a
--- chain: every seal's hash covers the event's and that of the seal before. Whoever changes, takes
--- out or cuts off an event breaks the chain, or ends with another head than one that was noted
--- elsewhere. Of the personal details the chain holds only a salted hash, so they can be erased.
+-- chain: the hash of a seal covers the event's hash and that of the previous seal. Changing, removing
+-- or cutting off events breaks the chain, or leads to a head that differs from one noted elsewhere.
+-- The chain holds only a salted hash of personal details, so they can be erased.
 
 create table if not exists app.event_seals (
   organization_id uuid not null,
@@ -18,7 +18,7 @@ create table if not exists app.event_seals (
 );
 select app_private.force_rls('app.event_seals');
 select app_private.set_policy('app.event_seals', 'select_auditor', 'callboard_auditor', 'true');
--- The definer adds to it, and nobody ever changes or deletes: seals outlive their events.
+-- The definer appends, and nobody ever changes or deletes: seals outlive their events.
 select app_private.set_policy('app.event_seals', 'select_definer', 'callboard_definer', 'true');
 select app_private.set_policy('app.event_seals', 'insert_definer', 'callboard_definer', 'true');
 grant select on app.event_seals to callboard_auditor, callboard_definer;
@@ -26,11 +26,11 @@ grant insert on app.event_seals to callboard_definer;
 alter table app.event_seals alter column seq set statistics 0, alter column core_hash set statistics 0,
   alter column details_hash set statistics 0, alter column prev_hash set statistics 0, alter column hash set statistics 0;
 comment on table app.event_seals is 'The chain of each organization''s events.';
-comment on column app.event_seals.core_hash is 'Of what stays of an event for ever: app.event_core_hash.';
-comment on column app.event_seals.details_hash is 'Of what may be erased, with a salt that is erased too: app.event_details_hash.';
-comment on column app.event_seals.hash is 'Of prev_hash and all before it: app.event_seal_hash. With seq it is the head of the chain up to here.';
+comment on column app.event_seals.core_hash is 'Hash of the permanent part of an event: app.event_core_hash.';
+comment on column app.event_seals.details_hash is 'Hash of the details that may be erased, with a salt that is erased too: app.event_details_hash.';
+comment on column app.event_seals.hash is 'Hash of prev_hash and the preceding columns: app.event_seal_hash. Together with seq it is the head of the chain so far.';
 
--- How far the sealer is; whoever holds the row is the only one.
+-- How far the sealer has come; the row is locked so that only one runs at a time.
 create table if not exists app_private.sealing (
   id boolean primary key default true constraint sealing_one_row check (id),
   sealed_until timestamptz not null default '-infinity'
@@ -38,10 +38,10 @@ create table if not exists app_private.sealing (
 select app_private.definer_table('app_private.sealing', 'select, update');
 select app_private.set_policy('app_private.sealing', 'insert_owner', 'callboard_owner', 'true');
 insert into app_private.sealing default values on conflict do nothing;
-comment on table app_private.sealing is 'Until when all events are sealed; locked by the sealer, so that there is one at a time.';
+comment on table app_private.sealing is 'The time up to which all events are sealed; locked by the sealer, so that only one runs at a time.';
 
--- Times as microseconds and everything as the text of an array, which quotes its elements: neither
--- depends on a setting, and no value can pose as two.
+-- Times as microseconds, and everything as the text of an array, which quotes its elements: neither
+-- depends on a setting, and no value can pass for two.
 create or replace function app.event_core_hash(e app.event_log) returns bytea
 language sql stable parallel safe
 return sha256(convert_to(array[(e).organization_id::text, (e).id::text, (extract(epoch from (e).occurred_at) * 1000000)::bigint::text,
@@ -58,7 +58,7 @@ grant execute on function app.event_details_hash(app.event_log) to callboard_aud
 create or replace function app.event_seal_hash(prev_hash bytea, organization_id uuid, seq bigint, event_id uuid, occurred_at timestamptz, core_hash bytea, details_hash bytea) returns bytea
 language sql immutable parallel safe
 return sha256(prev_hash || uuid_send(organization_id) || int8send(seq) || uuid_send(event_id) || timestamptz_send(occurred_at) || core_hash || details_hash);
-comment on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) is 'SHA-256 of a seal and the one before it; before the first there is the empty one.';
+comment on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) is 'SHA-256 of a seal and the one before it; the first one follows the empty string.';
 grant execute on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) to callboard_auditor, callboard_definer;
 
 create or replace function app_private.seal_horizon() returns timestamptz
@@ -71,17 +71,17 @@ begin
   if not pg_has_role(current_user, 'pg_read_all_stats', 'usage') then
     raise exception 'callboard_definer cannot see the transactions of others: run db/roles.sql again, as a superuser';
   end if;
-  -- An earlier look in this transaction would be repeated otherwise.
+  -- Otherwise this transaction would reuse an earlier snapshot of the statistics.
   perform pg_stat_clear_snapshot();
   return least(at,
-    -- BI tools write no events, and may keep a transaction open for long.
+    -- BI tools write no events and may keep transactions open for a long time.
     (select min(a.xact_start) from pg_catalog.pg_stat_activity a where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_type <> 'autovacuum worker'
       and not exists (select from app_private.bi_logins l where l.login = a.usename)),
-    -- When a prepared transaction began is not known, only that it was before.
+    -- The start of a prepared transaction is unknown; it is earlier than this.
     (select min(p.prepared) - interval '1 hour' from pg_catalog.pg_prepared_xacts p where p.database = current_database()));
 end
 $$;
-comment on function app_private.seal_horizon() is 'The moment before which every transaction that has begun has also ended.';
+comment on function app_private.seal_horizon() is 'The moment before which all transactions have ended.';
 alter function app_private.seal_horizon() owner to callboard_definer;
 
 create or replace function app_private.next_logged(behind uuid, since timestamptz, until timestamptz) returns uuid
@@ -89,7 +89,7 @@ language plpgsql stable
 set search_path = ''
 as $$
 begin
-  -- Along the primary key from one organization to the next. Whole months, so that it needs no look at the events.
+  -- Skips along the primary key from one organization to the next. Whole months, so that no events are read.
   if behind is null then
     return (select l.organization_id from app.event_log l
       where l.occurred_at >= date_trunc('month', since, 'UTC') and l.occurred_at < until order by l.organization_id limit 1);
@@ -100,7 +100,7 @@ begin
 end
 $$;
 comment on function app_private.next_logged(uuid, timestamptz, timestamptz) is
-  'The organization behind another one (null: the first) that has events between two moments, and perhaps some that has them only nearby.';
+  'The organization after another one (null: the first) that has events between two moments; it may also return one that has events only near them.';
 alter function app_private.next_logged(uuid, timestamptz, timestamptz) owner to callboard_definer;
 
 create or replace function app_private.seal_batch(of_organization uuid, since timestamptz, until timestamptz, at_most integer) returns bigint
@@ -138,7 +138,7 @@ begin
   return cardinality(batch.ids);
 end
 $$;
-comment on function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) is 'Adds the unsealed events of an organization between two moments to its chain, in the order of time; says how many.';
+comment on function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) is 'Adds the unsealed events of an organization between two moments to its chain, in order of time; returns how many.';
 alter function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) owner to callboard_definer;
 
 create or replace function app.seal_events(look_back interval default '1 hour') returns bigint
@@ -161,18 +161,18 @@ begin
     return 0;
   end if;
   horizon := app_private.seal_horizon();
-  -- A clock that was set back, or a backend that stopped between taking the time and showing it,
-  -- leaves an event behind the others: it is found within look_back, and sealed behind them.
+  -- If the clock was set back, or a backend stalled between taking its time and becoming visible, an
+  -- event is older than those already sealed: it is found within look_back and sealed after them.
   since := greatest(state.sealed_until - look_back, '0001-01-01 00:00:00+00');
   loop
     organization := app_private.next_logged(organization, since, horizon);
     exit when organization is null;
-    -- Nearly all of them, when it is asked every few seconds.
+    -- Nearly all of them, because this runs every few seconds.
     continue when not exists (select from app.event_log l
       where l.organization_id = organization and l.occurred_at >= since and l.occurred_at < horizon);
     behind := since;
     loop
-      -- As many as fit into the memory at a time.
+      -- In batches that fit into memory.
       done := app_private.seal_batch(organization, behind, horizon, 20000);
       sealed := sealed + done;
       exit when done < 20000;
@@ -184,6 +184,6 @@ begin
 end
 $$;
 comment on function app.seal_events(interval) is
-  'Seals the events of all transactions that can have no earlier ones any more, and those of the last look_back that were missed; says how many. Another call at the same time does nothing. Every 2 seconds with ''10 seconds'', once a minute, and once a day with ''10 years''.';
+  'Seals all events that no earlier one can precede any more, and those of the last look_back that were missed; returns how many. A concurrent call does nothing. Runs every 2 seconds with ''10 seconds'', once a minute, and once a day with ''10 years''.';
 alter function app.seal_events(interval) owner to callboard_definer;
 grant execute on function app.seal_events(interval) to callboard_worker;

@@ -1,5 +1,5 @@
--- Whether the log is what was sealed. Anybody who may read both tables can ask; a head that was
--- noted earlier, and elsewhere, also shows whether the end was cut off or all of it made anew.
+-- Verifies the log against its seals. Anybody who may read both tables can run it; a head that was
+-- noted earlier, and elsewhere, also reveals whether the end was cut off or the whole log rewritten.
 
 create or replace function app.verify_events(
   organization uuid, head_seq bigint default null, head_hash text default null, after_seq bigint default 0, at_most bigint default null
@@ -10,7 +10,7 @@ set jit = off
 as $$
 declare
   anchor bytea := coalesce((select s.hash from app.event_seals s where s.organization_id = organization and s.seq = after_seq), '');
-  -- Said by the purge itself; no retention is shorter than 90 days.
+  -- The purge logs this itself; no retention is shorter than 90 days.
   purged_before timestamptz := (
     select max((p.changes #>> '{new,before}')::timestamptz) from app.event_log p
     where p.organization_id = organization and p.resource_id = organization and p.action = 'audit.purge'
@@ -31,7 +31,7 @@ begin
         when e.id is null then case when s.occurred_at < purged_before then null else 'missing' end
         when app.event_core_hash(e) <> s.core_hash then 'changed'
         when e.erased_at is null then case when app.event_details_hash(e) <> s.details_hash then 'changed' end
-        -- Erased, and an event of that very moment says so.
+        -- Erased, and an event of the same moment records that.
         when not exists (select from app.event_log x
           where x.organization_id = organization and x.occurred_at = e.erased_at and x.action = 'audit.erase'
             and x.resource_id in (e.actor_id, e.resource_id)) then 'erased'
@@ -46,7 +46,7 @@ begin
 
   if seen.bad is not null then
     problem := json_build_object(
-      -- With another time it is not found under its seal's.
+      -- If its time was changed, it is not found at the time of its seal.
       'kind', case when seen.bad ->> 'kind' = 'missing' and exists (select from app.event_log e
         where e.organization_id = organization and e.id = (seen.bad ->> 'event_id')::uuid) then 'changed' else seen.bad ->> 'kind' end,
       'seq', case when seen.bad ->> 'kind' = 'seal_missing' then (seen.bad ->> 'previous')::bigint + 1 else (seen.bad ->> 'seq')::bigint end,
@@ -70,7 +70,7 @@ begin
 end
 $$;
 comment on function app.verify_events(uuid, bigint, text, bigint, bigint) is
-  'Checks an organization''s events against their seals, all of them or at_most so many behind after_seq, and a head that was noted. problem is the first: changed, missing, erased (without a trace), seal_changed, seal_missing, cut_off or rewritten (the head is not the one that was noted).';
+  'Checks an organization''s events against their seals, all of them or at_most so many after after_seq, and a noted head. problem is the first one: changed, missing, erased (without a trace), seal_changed, seal_missing, cut_off or rewritten (the head differs from the noted one).';
 grant execute on function app.verify_events(uuid, bigint, text, bigint, bigint) to callboard_auditor, callboard_definer;
 
 create or replace function app.audited_organizations(of_slug text default null) returns table (id uuid, slug text)
@@ -83,7 +83,7 @@ begin
     return query select s.organization_id, s.slug from app_private.slugs s where s.slug = of_slug;
     return;
   end if;
-  -- Along the key of the seals from one to the next; also those that are not there any more.
+  -- Skips along the key of the seals from one organization to the next, including deleted ones.
   return query
     with recursive sealed as (
       (select s.organization_id from app.event_seals s order by s.organization_id limit 1)
@@ -96,6 +96,6 @@ begin
     order by o.slug nulls last, 1;
 end
 $$;
-comment on function app.audited_organizations(text) is 'For an auditor: the organization with a slug, or all that have a chain of events, even if they themselves are gone.';
+comment on function app.audited_organizations(text) is 'For an auditor: the organization with a slug, or all that have a chain of events, even if they have been purged.';
 alter function app.audited_organizations(text) owner to callboard_definer;
 grant execute on function app.audited_organizations(text) to callboard_auditor;

@@ -1,6 +1,6 @@
--- What can be done with BI credentials; the tables are in bi_credentials.sql, and the functions that make
--- and drop roles in db/database.sql. A password is made by whoever calls, and never comes here: only its
--- SCRAM-SHA-256 verifier, from which nobody can log in.
+-- Commands on BI credentials; the tables are in bi_credentials.sql, the functions that create and drop
+-- roles in db/database.sql. The caller generates the password and sends only its SCRAM-SHA-256 verifier,
+-- with which nobody can log in.
 
 create or replace function app_private.make_room_for_bi(besides uuid default null) returns void
 language plpgsql volatile
@@ -9,7 +9,7 @@ as $$
 declare
   most constant integer := 10;
 begin
-  -- Two at the same moment count one after the other.
+  -- Serializes concurrent requests, so that each counts the others.
   perform from app.organizations o where o.id = app.current_org() for no key update;
   if (select count(*) from app.bi_credentials c
       where c.organization_id = app.current_org() and c.revoked_at is null and c.expires_at > now() and c.id is distinct from besides) >= most then
@@ -17,7 +17,7 @@ begin
   end if;
 end
 $$;
-comment on function app_private.make_room_for_bi(uuid) is 'PT409 bi_credential_limit if the organization has as many live credentials, besides this one, as it may.';
+comment on function app_private.make_room_for_bi(uuid) is 'PT409 bi_credential_limit if the organization already has the maximum number of active credentials, not counting this one.';
 alter function app_private.make_room_for_bi(uuid) owner to callboard_definer;
 
 create or replace function app_private.add_bi_credential(body jsonb, verifier text) returns uuid
@@ -40,7 +40,7 @@ begin
 end
 $$;
 comment on function app_private.add_bi_credential(jsonb, text) is
-  'A credential of the organization of this transaction with its role: name, expires_in_days (90), connection_limit (5), statement_timeout_seconds (300). PT409 bi_credential_limit.';
+  'Creates a credential of the current organization and its role: name, expires_in_days (90), connection_limit (5), statement_timeout_seconds (300). PT409 bi_credential_limit.';
 alter function app_private.add_bi_credential(jsonb, text) owner to callboard_definer;
 
 create or replace function app_private.renew_bi_credential(credential uuid, body jsonb, verifier text) returns void
@@ -51,7 +51,7 @@ declare
   c app.bi_credentials;
   until timestamptz := now() + make_interval(days => coalesce((body ->> 'expires_in_days')::integer, 90));
 begin
-  -- The worker's hands off the role until this is done.
+  -- Keeps the worker away from the role until this is done.
   perform from app_private.bi_logins l where l.organization_id = app.current_org() and l.credential_id = credential for update;
   select * into c from app.bi_credentials x where x.organization_id = app.current_org() and x.id = credential for no key update;
   if c.id is null then
@@ -67,7 +67,7 @@ begin
 end
 $$;
 comment on function app_private.renew_bi_credential(uuid, jsonb, text) is
-  'Gives a credential of the organization of this transaction another password and another end; makes its role again if that is gone, as after a restore. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+  'Gives a credential of the current organization a new password and expiry; recreates its role if it is missing, for example after a restore. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
 alter function app_private.renew_bi_credential(uuid, jsonb, text) owner to callboard_definer;
 
 create or replace function app_private.end_bi_credential(credential uuid) returns void
@@ -77,7 +77,7 @@ as $$
 declare
   c app.bi_credentials;
 begin
-  -- The worker's hands off the role until this is done.
+  -- Keeps the worker away from the role until this is done.
   perform from app_private.bi_logins l where l.organization_id = app.current_org() and l.credential_id = credential for update;
   select * into c from app.bi_credentials x where x.organization_id = app.current_org() and x.id = credential for no key update;
   if c.id is null then
@@ -90,7 +90,7 @@ begin
   perform app_private.let_bi_role(credential, false);
 end
 $$;
-comment on function app_private.end_bi_credential(uuid) is 'Revokes a credential of the organization of this transaction. PT404, PT409 bi_credential_revoked.';
+comment on function app_private.end_bi_credential(uuid) is 'Revokes a credential of the current organization. PT404, PT409 bi_credential_revoked.';
 alter function app_private.end_bi_credential(uuid) owner to callboard_definer;
 
 create or replace function app_private.bi_answer(status integer, credential uuid, verifier text) returns app.answer
@@ -102,7 +102,7 @@ begin atomic
     null::text, '/api/bi-credentials/' || c.id
   from app.bi_credential_list c where c.organization_id = app.current_org() and c.id = credential;
 end;
-comment on function app_private.bi_answer(integer, uuid, text) is 'A credential that has just got a password.';
+comment on function app_private.bi_answer(integer, uuid, text) is 'The answer for a credential that has just been given a password.';
 alter function app_private.bi_answer(integer, uuid, text) owner to callboard_definer;
 
 create or replace function app_private.require_member(permission text) returns void
@@ -116,7 +116,7 @@ begin
   end if;
 end
 $$;
-comment on function app_private.require_member(text) is 'As app.require, and PT403 permission_denied for a superadmin whatever their grant.';
+comment on function app_private.require_member(text) is 'As app.require, but PT403 permission_denied for superadmins, whatever their grant.';
 alter function app_private.require_member(text) owner to callboard_definer;
 
 create or replace function app.create_bi_credential(body jsonb, verifier text) returns app.answer
@@ -130,7 +130,7 @@ begin
 end
 $$;
 comment on function app.create_bi_credential(jsonb, text) is
-  'A new login for a BI tool, whose password has this SCRAM-SHA-256 verifier. PT403 without bi.manage, PT409 bi_credential_limit.';
+  'Creates a login for a BI tool, whose password has this SCRAM-SHA-256 verifier. PT403 without bi.manage, PT409 bi_credential_limit.';
 alter function app.create_bi_credential(jsonb, text) owner to callboard_definer;
 grant execute on function app.create_bi_credential(jsonb, text) to callboard_api;
 
@@ -146,7 +146,7 @@ begin
 end
 $$;
 comment on function app.rotate_bi_credential(uuid, jsonb, text) is
-  'Another password, and another end (expires_in_days). Then app.end_bi_connections ends what the old one has opened. PT403, PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+  'Sets a new password and expiry (expires_in_days). Afterwards app.end_bi_connections ends the connections opened with the old one. PT403, PT404, PT409 bi_credential_revoked, bi_credential_limit.';
 alter function app.rotate_bi_credential(uuid, jsonb, text) owner to callboard_definer;
 grant execute on function app.rotate_bi_credential(uuid, jsonb, text) to callboard_api;
 
@@ -162,12 +162,12 @@ begin
 end
 $$;
 comment on function app.revoke_bi_credential(uuid) is
-  'Ends a credential for good: it sees nothing from the next statement on. Then app.end_bi_connections ends what it has open. PT403, PT404, PT409 bi_credential_revoked.';
+  'Revokes a credential permanently: it sees nothing from the next statement on. Afterwards app.end_bi_connections ends its connections. PT403, PT404, PT409 bi_credential_revoked.';
 alter function app.revoke_bi_credential(uuid) owner to callboard_definer;
 grant execute on function app.revoke_bi_credential(uuid) to callboard_api;
 
--- In a transaction of its own, after the one that ended them has committed: before, a tool that connects
--- again at once would get in once more. It ends only what has no right to be there, so anybody may call it.
+-- In a transaction of its own, after the revocation has committed: otherwise a tool that reconnects at
+-- once would get in again. It ends only unauthorized connections, so anybody may call it.
 create or replace function app.end_bi_connections() returns bigint
 language plpgsql volatile security definer
 set search_path = ''

@@ -1,7 +1,7 @@
--- BI tools connect to PostgreSQL itself, each with a login of its own that belongs to one organization:
--- what it sees follows from who has logged in (session_user), never from a setting. The credential is
--- what members see of it; making and dropping the role itself is in bi_commands.sql and db/database.sql.
--- A credential is never deleted, so that the list says who once could read what.
+-- BI tools connect directly to PostgreSQL, each with its own login that belongs to one organization.
+-- What it sees depends on the login (session_user), never on a setting. Members manage the credential;
+-- the role itself is created and dropped in bi_commands.sql and db/database.sql. Credentials are never
+-- deleted, so that the list shows who could once read what.
 
 create table if not exists app.bi_credentials (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -28,14 +28,14 @@ grant select on app.bi_credentials to callboard_api, callboard_definer;
 grant insert (id, name, login, connection_limit, statement_timeout_seconds, expires_at),
   update (expires_at, rotated_at, revoked_at, revoked_by) on app.bi_credentials to callboard_definer;
 
-comment on table app.bi_credentials is 'Logins of BI tools to the database: each reads what `analytics` has of its organization until it is revoked or expires.';
-comment on column app.bi_credentials.login is 'The role of PostgreSQL; its password is kept nowhere, only its verifier, by PostgreSQL.';
+comment on table app.bi_credentials is 'Database logins of BI tools: each reads the views of `analytics` for its organization until it is revoked or expires.';
+comment on column app.bi_credentials.login is 'The PostgreSQL role; its password is stored nowhere, only its verifier, by PostgreSQL.';
 comment on column app.bi_credentials.created_by is 'The member who made it; null for a DBA. It stays when they leave.';
 
 select app_private.log_changes('app.bi_credentials', 'bi', '{"rotated_at": "rotate", "revoked_at": "revoke"}');
 
--- What is asked before there is an organization: whose a login is. Without foreign keys, because the role
--- outlives a purged organization until it is dropped.
+-- Looked up before there is an organization: which one a login belongs to. Without foreign keys, because
+-- the role outlives a purged organization until it is dropped.
 create table if not exists app_private.bi_logins (
   login text primary key,
   organization_id uuid not null,
@@ -44,9 +44,9 @@ create table if not exists app_private.bi_logins (
   last_seen_at timestamptz
 );
 select app_private.definer_table('app_private.bi_logins');
-comment on table app_private.bi_logins is 'Whose the roles are that BI tools log in as; a row goes when its role is dropped.';
-comment on column app_private.bi_logins.must_end is 'It has got a new password: the connections that were made with the old one are yet to be ended.';
-comment on column app_private.bi_logins.last_seen_at is 'When it was connected, to within five minutes.';
+comment on table app_private.bi_logins is 'The organization that each BI login belongs to; a row is deleted when its role is dropped.';
+comment on column app_private.bi_logins.must_end is 'The password has changed, and connections opened with the old one have yet to be ended.';
+comment on column app_private.bi_logins.last_seen_at is 'When it was last connected, to within five minutes.';
 
 create or replace view app_private.bi_states with (security_invoker = true) as
   select l.organization_id, l.credential_id, l.login, l.must_end, l.last_seen_at, c.statement_timeout_seconds,
@@ -56,7 +56,7 @@ create or replace view app_private.bi_states with (security_invoker = true) as
   from app_private.bi_logins l
   left join app.bi_credentials c on c.organization_id = l.organization_id and c.id = l.credential_id
   left join app.organizations o on o.id = l.organization_id;
-comment on view app_private.bi_states is 'What is to become of each login of a BI tool.';
+comment on view app_private.bi_states is 'The desired state of each BI login.';
 grant select on app_private.bi_states to callboard_definer;
 
 create or replace function app.bi_last_seen(credential uuid) returns timestamptz
@@ -69,7 +69,7 @@ begin
     where l.organization_id = app.org_if('bi.manage') and l.credential_id = credential);
 end
 $$;
-comment on function app.bi_last_seen(uuid) is 'When the login of a credential of the organization was last connected, for who holds bi.manage; to within five minutes.';
+comment on function app.bi_last_seen(uuid) is 'When the login of a credential of the organization was last connected, to within five minutes; for members with bi.manage.';
 alter function app.bi_last_seen(uuid) owner to callboard_definer;
 grant execute on function app.bi_last_seen(uuid) to callboard_api, callboard_definer;
 
@@ -81,7 +81,7 @@ create or replace view app.bi_credential_list with (security_invoker = true) as
       'created_by', c.created_by, 'created_at', c.created_at, 'expires_at', c.expires_at, 'rotated_at', c.rotated_at,
       'last_seen_at', app.bi_last_seen(c.id), 'revoked_by', c.revoked_by, 'revoked_at', c.revoked_at) as body
   from app.bi_credentials c;
-comment on view app.bi_credential_list is 'The organization''s BI credentials, those that have ended too, with their JSON.';
+comment on view app.bi_credential_list is 'The organization''s BI credentials, including ended ones, with their JSON.';
 grant select on app.bi_credential_list to callboard_api, callboard_definer;
 
 create or replace function app.read_bi_credential(credential uuid) returns app.answer
@@ -100,5 +100,5 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_bi_credential(uuid) is 'A BI credential, whatever has become of it. PT403 without bi.manage, PT404.';
+comment on function app.read_bi_credential(uuid) is 'A BI credential, whatever its state. PT403 without bi.manage, PT404.';
 grant execute on function app.read_bi_credential(uuid) to callboard_api;

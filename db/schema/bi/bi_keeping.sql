@@ -1,5 +1,5 @@
--- What is done about BI logins without being asked: roles follow what has become of their credentials, and
--- nobody holds up others with a transaction without end, which every login could ask for.
+-- Maintenance of BI logins: roles follow the state of their credentials, and no login can hold up others
+-- with an endless transaction.
 
 create or replace function app_private.reconcile_bi_login(s app_private.bi_states, can_log_in boolean, is_connected boolean) returns bigint
 language plpgsql volatile
@@ -19,12 +19,12 @@ begin
   end if;
   return 0;
 exception when dependent_objects_still_exist then
-  -- A DBA has granted it something. It cannot log in, and is dropped when that is gone.
+  -- A DBA has granted it something. It cannot log in, and is dropped once the grant is revoked.
   return 0;
 end
 $$;
 comment on function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) is
-  'Lets a role log in or not, or drops it, as its credential says. Returns 1 if that was something to do.';
+  'Enables, disables or drops a role, depending on its credential. Returns 1 if that was necessary.';
 alter function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) owner to callboard_definer;
 
 create or replace function app.reconcile_bi_logins() returns bigint
@@ -36,7 +36,7 @@ declare
   found_one record;
   done bigint;
 begin
-  -- One worker at a time, and most of the time there is nothing to do.
+  -- One worker at a time; usually there is nothing to do.
   perform from app_private.bi_logins l for update skip locked;
   if not found then
     return 0;
@@ -63,11 +63,11 @@ begin
 end
 $$;
 comment on function app.reconcile_bi_logins() is
-  'Ends connections as app.end_bi_connections does, and transactions that last twice as long as a statement may; lets roles log in or not as their credentials say, drops those that are revoked, and notes who was connected. Every few seconds. Returns how much there was to do.';
+  'Ends connections as app.end_bi_connections does, and transactions that last twice as long as a statement may; enables or disables roles depending on their credentials, drops revoked ones, and records which were connected. Runs every few seconds. Returns the number of changes.';
 alter function app.reconcile_bi_logins() owner to callboard_definer;
 grant execute on function app.reconcile_bi_logins() to callboard_worker;
 
--- The same as in bi_commands.sql for a DBA (npm run bi), in the context of the organization and without it afterwards.
+-- The same as in bi_commands.sql for a DBA (npm run bi), in the context of the organization, which is reset afterwards.
 create or replace function app_private.create_bi_credential(of_slug text, body jsonb, verifier text) returns uuid
 language plpgsql volatile security definer
 set search_path = ''
@@ -98,7 +98,7 @@ begin
   perform app_private.set_context(null, null);
 end
 $$;
-comment on function app_private.rotate_bi_credential(uuid, jsonb, text) is 'Another password and another end for a BI credential, whoever has made it. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+comment on function app_private.rotate_bi_credential(uuid, jsonb, text) is 'Gives a BI credential a new password and expiry, regardless of who created it. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
 alter function app_private.rotate_bi_credential(uuid, jsonb, text) owner to callboard_definer;
 
 create or replace function app_private.revoke_bi_credential(credential uuid) returns void
@@ -111,5 +111,5 @@ begin
   perform app_private.set_context(null, null);
 end
 $$;
-comment on function app_private.revoke_bi_credential(uuid) is 'Ends a BI credential, whoever has made it. PT404, PT409 bi_credential_revoked.';
+comment on function app_private.revoke_bi_credential(uuid) is 'Revokes a BI credential, regardless of who created it. PT404, PT409 bi_credential_revoked.';
 alter function app_private.revoke_bi_credential(uuid) owner to callboard_definer;

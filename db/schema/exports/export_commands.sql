@@ -1,4 +1,4 @@
--- What a member does with their exports: have one made, see how far it is, give it up, and fetch the file.
+-- Commands on a member's own exports: create one, follow its progress, cancel it, and download the file.
 
 create or replace function app_private.export_link(organization uuid, export uuid, member uuid, session uuid, until bigint) returns text
 language sql stable parallel restricted
@@ -21,7 +21,7 @@ begin atomic
     and e.expires_at > now();
 end;
 comment on function app.export_link(uuid) is
-  'A fresh link to the file of one of one''s own exports, for an hour and as long as one''s session; NULL if there is no file.';
+  'A new link to the file of one of the caller''s own exports, valid for an hour at most and only while the session lasts; NULL if there is no file.';
 alter function app.export_link(uuid) owner to callboard_definer;
 grant execute on function app.export_link(uuid) to callboard_api;
 
@@ -46,7 +46,7 @@ declare
 begin
   perform app.require('exports.run');
   select 200, e.body, null::text, '/api/analytics/export/' || e.id into answer from app.export_list e
-  -- Its maker's own, also for who sees more.
+  -- Only the caller's own, even if a policy shows more.
   where e.organization_id = app.current_org() and e.id = export and e.created_by = app.current_user_id();
   if not found then
     perform app.refuse(404, 'not_found');
@@ -54,7 +54,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_export(uuid) is 'One of one''s own exports, with a fresh link if it is ready. PT403, PT404.';
+comment on function app.read_export(uuid) is 'One of the caller''s own exports, with a new link if it is ready. PT403, PT404.';
 grant execute on function app.read_export(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.create_export(of_resource text, in_format text, with_bom boolean, by_filters jsonb) returns app.answer
@@ -67,7 +67,7 @@ declare
   export uuid;
   answer app.answer;
 begin
-  -- The worker enters as the member, and a superadmin is none.
+  -- The worker acts as the member, and a superadmin is not one.
   if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = app.current_user_id() and m.deleted_at is null) then
     perform app.refuse(403, 'permission_denied', 'Exports are for members.');
   elsif (select count(*) from app.exports e where e.organization_id = organization and e.created_by = app.current_user_id()
@@ -76,7 +76,7 @@ begin
   end if;
   insert into app.exports (resource, format, bom, filters) values (of_resource, in_format, with_bom, jsonb_strip_nulls(by_filters)) returning id into export;
   insert into app.export_progress (organization_id, export_id) values (organization, export);
-  -- Two queues: exports of one organization follow each other, and never take all that a worker can do at a time.
+  -- Two queues: the exports of an organization run one after another and never occupy a whole worker.
   perform app_private.add_job('run_export', jsonb_build_object('organization', organization, 'export', export), 'export:' || export, 5,
     'exports ' || abs(hashtext(organization::text) % 2));
   answer := app.read_export(export);
@@ -85,7 +85,7 @@ begin
 end
 $$;
 comment on function app.create_export(text, text, boolean, jsonb) is
-  'Has the worker make a file of what the member may see once this transaction has committed. PT403 without exports.run or the permission to read it, PT409 too_many_exports.';
+  'Has the worker export what the member may see into a file, once this transaction has committed. PT403 without exports.run or the permission to read it, PT409 too_many_exports.';
 alter function app.create_export(text, text, boolean, jsonb) owner to callboard_definer;
 grant execute on function app.create_export(text, text, boolean, jsonb) to callboard_api;
 
@@ -105,16 +105,16 @@ begin
   elsif present not in ('queued', 'running') then
     perform app.refuse(409, 'export_ended', format('It is %s already.', present));
   end if;
-  -- The worker asks after every few rows whether it is to go on.
+  -- The worker checks every few rows whether to continue.
   update app.exports e set status = 'cancelled', finished_at = statement_timestamp() where e.organization_id = app.current_org() and e.id = export;
   return app.read_export(export);
 end
 $$;
-comment on function app.cancel_export(uuid) is 'Gives one of one''s own exports up, so that there will be no file. PT403, PT404, PT409 export_ended.';
+comment on function app.cancel_export(uuid) is 'Cancels one of the caller''s own exports. PT403, PT404, PT409 export_ended.';
 alter function app.cancel_export(uuid) owner to callboard_definer;
 grant execute on function app.cancel_export(uuid) to callboard_api;
 
--- The door for who has a link and no token. What it opens is one file, and only as long as its maker may still see what is in it.
+-- Access with a link instead of a token. It opens a single file, and only while its creator may still see what is in it.
 create or replace function app.open_export_link(export uuid, token text, is_event boolean, request_id text, ip inet) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
@@ -149,6 +149,6 @@ begin
 end
 $$;
 comment on function app.open_export_link(uuid, text, boolean, text, inet) is
-  'Where the file of an export is, for who has a link to it; an event if that is said. PT400 invalid_token, PT403 when its maker has lost membership, permission or session, PT404 when it has expired.';
+  'The location of an export''s file, for the holder of a link; logged as an event on request. PT400 invalid_token, PT403 when its creator has lost membership, permission or session, PT404 when it has expired.';
 alter function app.open_export_link(uuid, text, boolean, text, inet) owner to callboard_definer;
 grant execute on function app.open_export_link(uuid, text, boolean, text, inet) to callboard_api;

@@ -1,9 +1,9 @@
--- What the worker does with an export (src/exports/task.ts): it reads, as the member whose it is and
--- under the same policies as a request of theirs, and writes what it has read into a file.
+-- How the worker runs an export (src/exports/task.ts): it reads as the member who created it, under the
+-- same policies as the member's requests, and writes the rows to a file.
 --
--- callboard_exporter is the role that it reads as. It is named in the SELECT policies of what can be
--- exported, beside callboard_api, and can nothing else. The worker may become it, and without
--- app.enter_export, which makes the context of a running export, sees nothing as that either.
+-- It reads as callboard_exporter. That role is named, next to callboard_api, in the SELECT policies of
+-- everything that can be exported, and can do nothing else. The worker can become this role, but sees
+-- nothing without app.enter_export, which creates the context of a running export.
 
 create or replace function app_private.export_permissions(e app.exports) returns text[]
 language sql stable
@@ -12,10 +12,10 @@ begin atomic
   select coalesce(array_agg(p.held order by p.held), '{}')
   from unnest(app.permissions_of(e.organization_id, e.created_by)) p (held)
   where p.held = any (array['exports.run'] || app_private.permissions_for_export(e.resource))
-    -- permissions_of also counts for who may restore what was deleted.
+    -- permissions_of also counts members of deleted organizations.
     and exists (select from app.organizations o where o.id = e.organization_id and o.deleted_at is null);
 end;
-comment on function app_private.export_permissions(app.exports) is 'What the member whose export it is holds at this moment of what it makes use of.';
+comment on function app_private.export_permissions(app.exports) is 'Which of the permissions that an export uses its member currently holds.';
 alter function app_private.export_permissions(app.exports) owner to callboard_definer;
 
 create or replace function app_private.may_export(e app.exports) returns boolean
@@ -23,10 +23,10 @@ language sql stable
 set search_path = ''
 return (
   select p.held @> array['exports.run', (app_private.permissions_for_export(e.resource))[1]]
-    -- What is in the bin is for those who may bring it back.
+    -- The bin is only for members who may restore.
     and (e.filters ->> 'deleted' is distinct from 'only' or p.held && array['shows.delete', 'finance.delete'])
   from (select app_private.export_permissions(e)) p (held));
-comment on function app_private.may_export(app.exports) is 'Whether the member whose export it is may still have it.';
+comment on function app_private.may_export(app.exports) is 'Whether the member who created an export may still have it.';
 alter function app_private.may_export(app.exports) owner to callboard_definer;
 
 create or replace function app_private.lock_export(organization uuid, export uuid, of_attempt uuid default null) returns app.exports
@@ -49,7 +49,7 @@ begin
 end
 $$;
 comment on function app_private.lock_export(uuid, uuid, uuid) is
-  'Locks an export, in the name of its member; null if there is none, or with an attempt if that is not the one under way.';
+  'Locks an export on behalf of its member; null if it does not exist or the given attempt is not the current one.';
 alter function app_private.lock_export(uuid, uuid, uuid) owner to callboard_definer;
 
 create or replace function app_private.end_export(e app.exports, because text) returns void
@@ -60,7 +60,7 @@ begin atomic
   where x.organization_id = e.organization_id and x.id = e.id;
   select app_private.count_integration(e.organization_id, 'export', e.resource, more_errors => 1);
 end;
-comment on function app_private.end_export(app.exports, text) is 'An export has failed because of something.';
+comment on function app_private.end_export(app.exports, text) is 'Marks an export as failed, with the reason.';
 alter function app_private.end_export(app.exports, text) owner to callboard_definer;
 
 create or replace function app.begin_export(organization uuid, export uuid) returns jsonb
@@ -84,7 +84,7 @@ begin
 end
 $$;
 comment on function app.begin_export(uuid, uuid) is
-  'Begins to make an export, also again, and then anew: what of, and the name of the file. NULL if there is nothing to do (any more).';
+  'Starts or restarts an export: returns what to export and the name of the file, or NULL if there is nothing (left) to do.';
 alter function app.begin_export(uuid, uuid) owner to callboard_definer;
 grant execute on function app.begin_export(uuid, uuid) to callboard_worker;
 
@@ -96,7 +96,7 @@ as $$
 declare
   e app.exports;
 begin
-  -- PostgreSQL lets no transaction out of being read-only, so whatever runs in this one changes nothing.
+  -- A transaction cannot stop being read-only, so nothing that runs in this one can write.
   if not current_setting('transaction_read_only')::boolean then
     raise exception 'an export is read in a transaction that can only read';
   end if;
@@ -108,7 +108,7 @@ begin
 end
 $$;
 comment on function app.enter_export(uuid, uuid, uuid) is
-  'Opens this transaction, which can only read, for the member whose export is running, with what they hold of the permissions to read it and no other. PT403.';
+  'Opens this read-only transaction for the member whose export is running, with only those of their permissions that reading it needs. PT403.';
 alter function app.enter_export(uuid, uuid, uuid) owner to callboard_definer;
 grant execute on function app.enter_export(uuid, uuid, uuid) to callboard_worker;
 
@@ -131,7 +131,7 @@ begin
 end
 $$;
 comment on function app.note_export_progress(uuid, uuid, uuid, bigint) is
-  'How many rows of an export are written. False if it is to stop: it was cancelled, another worker has it, or its member may not have it any more.';
+  'Records how many rows of an export have been written. False if it must stop: it was cancelled, another worker has it, or its member may no longer have it.';
 alter function app.note_export_progress(uuid, uuid, uuid, bigint) owner to callboard_definer;
 grant execute on function app.note_export_progress(uuid, uuid, uuid, bigint) to callboard_worker;
 
@@ -154,7 +154,7 @@ begin
 end
 $$;
 comment on function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) is
-  'The file of an export is whole, and kept for seven days. False if nobody wants or may have it any more, or another worker makes it.';
+  'Marks an export as ready; its file is kept for seven days. False if it was cancelled, its member may no longer have it, or another worker has taken over.';
 alter function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) owner to callboard_definer;
 grant execute on function app.finish_export(uuid, uuid, uuid, bigint, bigint, text) to callboard_worker;
 
@@ -171,7 +171,7 @@ begin
   end if;
 end
 $$;
-comment on function app.fail_export(uuid, uuid, uuid, text) is 'An export, or this attempt at it, has failed because of something.';
+comment on function app.fail_export(uuid, uuid, uuid, text) is 'Marks an export, or this attempt, as failed, with the reason.';
 alter function app.fail_export(uuid, uuid, uuid, text) owner to callboard_definer;
 grant execute on function app.fail_export(uuid, uuid, uuid, text) to callboard_worker;
 
@@ -187,7 +187,7 @@ begin
   for e in
     select * from app.exports x
     where x.status = 'ready' and x.expires_at <= now()
-      -- Its job was given up without a word of it, or is lost.
+      -- Its job failed permanently or was lost without reporting.
       or x.status in ('queued', 'running') and not exists (
         select from graphile_worker._private_jobs j where j.key = 'export:' || x.id and (j.is_available or j.locked_at is not null))
   loop
@@ -205,7 +205,7 @@ begin
 end
 $$;
 comment on function app.expire_exports() is
-  'Ends exports whose time is over or whose job is gone, and has the files swept that nobody may fetch any more. Returns how many ended.';
+  'Ends exports that have expired or lost their job, and has files deleted that nobody may download any more. Returns how many ended.';
 alter function app.expire_exports() owner to callboard_definer;
 grant execute on function app.expire_exports() to callboard_worker;
 
@@ -219,7 +219,7 @@ begin atomic
   join app.exports e on e.organization_id = split_part(k.key, '/', 1)::uuid and e.id = split_part(k.key, '/', 2)::uuid
     and e.attempt = split_part(k.key, '/', 3)::uuid and e.status in ('running', 'ready');
 end;
-comment on function app.wanted_export_files(text[]) is 'Those of these files that belong to an export that is ready, or is being made.';
+comment on function app.wanted_export_files(text[]) is 'Those of the given files that belong to a ready or running export.';
 alter function app.wanted_export_files(text[]) owner to callboard_definer;
 grant execute on function app.wanted_export_files(text[]) to callboard_worker;
 

@@ -29,7 +29,7 @@ create or replace view app.event_rows with (security_invoker = true) as
     e.request_id, host(e.ip) as ip, e.session_id, e.erased_at
   from app.event_log e
   left join app.users u on u.id = e.actor_id;
-comment on view app.event_rows is 'The organization''s events as columns; the actor''s name as long as they are a colleague.';
+comment on view app.event_rows is 'The organization''s events as columns; the actor''s name only while they are a colleague.';
 
 grant select on app.show_rows, app.venue_rows, app.finance_record_rows, app.event_rows to callboard_api, callboard_exporter;
 grant select on app.show_list, app.venue_list, app.finance_record_list, app.event_list to callboard_exporter;

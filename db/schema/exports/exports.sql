@@ -1,6 +1,6 @@
--- Exports: files of what a member may see. The small ones are streamed as answers and are nothing
--- but events; the large ones are rows here, made by the worker as that member: see export_running.sql.
--- An export is its maker's own, because another member may not see all that is in the file.
+-- Exports: files of what a member may see. Small ones are streamed in the response and leave only an
+-- event; large ones are rows here, produced by the worker acting as that member: see export_running.sql.
+-- An export belongs to its creator, because other members may not be allowed to see everything in it.
 
 create or replace function app_private.permissions_for_export(resource text) returns text[]
 language sql immutable parallel safe
@@ -12,7 +12,7 @@ return case resource
   when 'events' then '{audit.read,members.read}'
 end::text[];
 comment on function app_private.permissions_for_export(text) is
-  'Which permissions an export of something makes use of, if they are held; the first of them it needs, and exports.run. NULL for what cannot be exported.';
+  'The permissions that an export of a resource uses if they are held; the first one and exports.run are required. NULL if the resource cannot be exported.';
 alter function app_private.permissions_for_export(text) owner to callboard_definer;
 
 create table if not exists app.exports (
@@ -24,7 +24,7 @@ create table if not exists app.exports (
   filters jsonb not null default '{}' constraint exports_filters_size check (length(filters::text) <= 4000),
   status text not null default 'queued' constraint exports_status_known check (
     status in ('queued', 'running', 'ready', 'failed', 'cancelled', 'expired')),
-  -- Each try writes a file of its own, so that of two workers only one can make it ready.
+  -- Each attempt writes its own file, so that only one of two workers can complete the export.
   attempt uuid,
   bytes bigint,
   sha256 text constraint exports_sha256_format check (sha256 ~ '^[0-9a-f]{64}$'),
@@ -39,7 +39,7 @@ create table if not exists app.exports (
 );
 create index if not exists exports_created_by_idx on app.exports (organization_id, created_by, created_at, id);
 
--- Apart, because it moves all the time and is no event.
+-- A separate table, because it changes constantly and is not logged.
 create table if not exists app.export_progress (
   organization_id uuid not null,
   export_id uuid not null,
@@ -49,11 +49,11 @@ create table if not exists app.export_progress (
   constraint export_progress_export_exists foreign key (organization_id, export_id) references app.exports (organization_id, id) on delete cascade
 );
 
-comment on table app.exports is 'Files that members have had made of what they may see, and what became of them.';
-comment on column app.exports.filters is 'As in the list, with its sort.';
+comment on table app.exports is 'Export files that members have requested, and their state.';
+comment on column app.exports.filters is 'The filters and sort order, as in the list.';
 comment on column app.exports.attempt is 'The last part of the name of its file, after the organization and the export.';
-comment on column app.exports.expires_at is 'When the file goes.';
-comment on table app.export_progress is 'How many rows of an export are written.';
+comment on column app.exports.expires_at is 'When the file is deleted.';
+comment on table app.export_progress is 'How many rows of an export have been written.';
 
 -- Without grants to write, because these go through functions. The definer sees all: the worker finds out whose export it is about to make.
 select app_private.tenant_policies('app.exports', reads => 'exports.run', inserts => 'exports.run', updates => 'exports.run',
@@ -94,7 +94,7 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  -- Its end is told also by a member who may not begin any more.
+  -- A member who may no longer start one can still report its end.
   if not is_done then
     perform app.require_export(of_resource);
   end if;
@@ -112,6 +112,6 @@ begin
 end
 $$;
 comment on function app.log_export(uuid, text, jsonb, boolean) is
-  'Logs that an export is streamed (export.stream, with format and filters), or has ended (export.stream_end, with its rows and whether it is complete). PT403 for who may not export this.';
+  'Logs that an export is streamed (export.stream, with format and filters), or has ended (export.stream_end, with its rows and whether it is complete). PT403 if the member may not export this.';
 alter function app.log_export(uuid, text, jsonb, boolean) owner to callboard_definer;
 grant execute on function app.log_export(uuid, text, jsonb, boolean) to callboard_api;

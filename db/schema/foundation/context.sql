@@ -15,7 +15,7 @@ select app_private.force_rls('app_private.context_keys');
 select app_private.set_policy('app_private.context_keys', 'select_definer', 'callboard_definer', 'true');
 select app_private.set_policy('app_private.context_keys', 'insert_owner', 'callboard_owner', 'true');
 grant select on app_private.context_keys to callboard_definer;
-comment on table app_private.context_keys is 'The two random keys that sign a request''s context. Replace the row to invalidate nothing but transactions in flight.';
+comment on table app_private.context_keys is 'The two random keys that sign a request''s context. Replacing the row only invalidates transactions in flight.';
 
 insert into app_private.context_keys (inner_key, outer_key)
 select uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()),
@@ -63,7 +63,7 @@ begin
     ]::text, 'UTF8')), 'hex') from app_private.context_keys k);
 end
 $$;
-comment on function app_private.context_signature() is 'The signature that the present settings would have in this transaction.';
+comment on function app_private.context_signature() is 'The signature that the current settings would have in this transaction.';
 alter function app_private.context_signature() owner to callboard_definer;
 
 create or replace function app_private.set_context(
@@ -89,7 +89,7 @@ begin
 end
 $$;
 comment on function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) is
-  'Sets and signs the context of this transaction. Only for definer functions that have checked who asks.';
+  'Sets and signs the context of this transaction. Only for definer functions that have authenticated the caller.';
 alter function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) owner to callboard_definer;
 
 create or replace function app_private.is_genuine() returns boolean
@@ -105,7 +105,7 @@ language plpgsql volatile
 set search_path = ''
 as $$
 begin
-  -- The request stays the same one, if it was a genuine one.
+  -- The request id stays the same if the context was genuine.
   if app_private.is_genuine() then
     perform app_private.set_context(user_id, session_id, organization_id, role, permissions,
       current_setting('app.request_id'), nullif(current_setting('app.ip'), '')::inet);
@@ -115,7 +115,7 @@ begin
 end
 $$;
 comment on function app_private.change_context(uuid, uuid, uuid, text, text[]) is
-  'As set_context, in the middle of a request: its id and address stay. Only for definer functions that have checked who asks.';
+  'Like set_context, but in the middle of a request: its id and address stay. Only for definer functions that have authenticated the caller.';
 alter function app_private.change_context(uuid, uuid, uuid, text, text[]) owner to callboard_definer;
 
 create or replace function app.introduce(request_id text, ip inet) returns void
@@ -128,7 +128,7 @@ begin
 end
 $$;
 comment on function app.introduce(text, inet) is
-  'Opens this transaction for somebody who has not signed in: says only which request it is and where it came from.';
+  'Opens this transaction for an anonymous request: records only its id and its address.';
 alter function app.introduce(text, inet) owner to callboard_definer;
 grant execute on function app.introduce(text, inet) to callboard_api;
 
@@ -179,7 +179,7 @@ comment on function app.current_session_id() is 'The session of this transaction
 alter function app.current_session_id() owner to callboard_definer;
 grant execute on function app.current_session_id() to callboard_api;
 
--- Says nothing of whether it is true: for who has asked for the organization in the same statement.
+-- Does not check the signature: for callers that read the organization in the same statement.
 create or replace function app_private.is_claimed(permission text) returns boolean
 language sql stable parallel restricted
 return coalesce(strpos(current_setting('app.permissions', true), ' ' || permission || ' ') > 0, false);
@@ -241,5 +241,5 @@ begin
 end
 $$;
 comment on function app.confirm_organization(text) is
-  'Refuses to end a transaction in another organization than it should have been in, with the error isolation_breach, which no request should ever see. The API asks before each COMMIT.';
+  'Raises isolation_breach if the transaction ends in a different organization than expected, which should never happen. The API calls it before each COMMIT.';
 grant execute on function app.confirm_organization(text) to callboard_api;

@@ -48,7 +48,7 @@ begin
          from %s p where %s and p.deletion_id = $1 and c.deleted_at is null', edge.child, from_table, edge.condition)
       using deletion;
       get diagnostics marked = row_count;
-      -- Only a table that got new marks is followed, so a cycle comes to an end.
+      -- Only tables with new marks are followed, so a cycle terminates.
       if marked > 0 then
         perform app_private.spread_deletion(edge.child, deletion);
       end if;
@@ -56,7 +56,7 @@ begin
   end loop;
 end
 $$;
-comment on function app_private.spread_deletion(regclass, uuid) is 'Marks what belongs to the rows of a table that a deletion has marked.';
+comment on function app_private.spread_deletion(regclass, uuid) is 'Marks everything that belongs to the rows of a table that a deletion has marked.';
 alter function app_private.spread_deletion(regclass, uuid) owner to callboard_definer;
 
 create or replace function app_private.soft_delete(target regclass, condition text, id uuid) returns uuid
@@ -136,8 +136,8 @@ begin
     perform app.refuse(404, 'not_found');
   end if;
   perform app.require(app_private.policy_permission(target, 'delete'));
-  -- A row whose parent is deleted would come back to nowhere, or take its parent along, which is for
-  -- those who may restore that. Locking the parent makes its deletion at the same moment wait and then see the row.
+  -- A row cannot be restored while its parent is deleted, and restoring the parent needs its own
+  -- permission. Locking the parent makes a concurrent deletion of it wait and then see this row.
   for edge in select * from app_private.deletion_edges e where e.child = target loop
     execute format('select p.deleted_at is not null from %s c, %s p where %s and c.organization_id = app.current_org() and c.id = $1 for share of p',
       target, edge.parent, edge.condition) into missing using id;

@@ -1,4 +1,4 @@
--- Small functions that know nothing of tenants.
+-- Small helper functions that do not depend on a tenant.
 
 create or replace function app.uuid_v7() returns uuid
 language sql volatile parallel safe
@@ -24,7 +24,7 @@ create or replace function app_private.digest(secret text) returns bytea
 language sql stable strict parallel safe
 return sha256(convert_to(secret, 'UTF8'));
 comment on function app_private.digest(text) is
-  'What is stored of a random secret: its SHA-256. Enough for 200 random bits; never used for passwords.';
+  'The SHA-256 of a random secret, which is what is stored. Sufficient for 200 random bits; never used for passwords.';
 grant execute on function app_private.digest(text) to callboard_definer;
 
 create or replace function app.is_time_zone(name text) returns boolean
@@ -53,7 +53,7 @@ begin
 end
 $$;
 comment on function app_private.tg__100_timestamps() is
-  'Before update: moves updated_at and counts version, which is the ETag.';
+  'Before update: sets updated_at and increments version, which is the ETag.';
 
 create or replace function app.refuse(status integer, problem text, detail text default null) returns void
 language plpgsql volatile
@@ -103,7 +103,7 @@ create or replace function app.in_bin(body json, deleted_at timestamptz, deleted
 language sql stable parallel safe
 return case when deleted_at is null then body
   else (body::jsonb || jsonb_build_object('deleted_at', deleted_at, 'deleted_by', deleted_by))::json end;
-comment on function app.in_bin(json, timestamptz, uuid) is 'The JSON of a row, and if it is in the bin also since when and who put it there.';
+comment on function app.in_bin(json, timestamptz, uuid) is 'The JSON of a row; if it is in the bin, also when and by whom it was deleted.';
 grant execute on function app.in_bin(json, timestamptz, uuid) to callboard_api, callboard_definer;
 
 create or replace function app.check_version(version integer, if_match text) returns void

@@ -1,5 +1,5 @@
 -- Answers to POST requests that carried an Idempotency-Key, kept for a day, so that a client
--- that lost the answer can ask again without doing the thing twice.
+-- that lost the answer can retry without repeating the action.
 
 create table if not exists app.idempotency_keys (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -18,12 +18,12 @@ select app_private.force_rls('app.idempotency_keys');
 drop policy if exists all_definer on app.idempotency_keys;
 create policy all_definer on app.idempotency_keys for all to callboard_definer
   using (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
--- The purge has no context, and sees only what is too old to be anybody's answer.
+-- The purge has no context and sees only rows that are too old to be returned.
 drop policy if exists purge_definer on app.idempotency_keys;
 create policy purge_definer on app.idempotency_keys for all to callboard_definer
   using ((select app.current_org()) is null and created_at < now() - interval '24 hours');
 grant select, insert, update, delete on app.idempotency_keys to callboard_definer;
-comment on table app.idempotency_keys is 'What was answered to a POST with an Idempotency-Key.';
+comment on table app.idempotency_keys is 'Answers to POST requests with an Idempotency-Key.';
 
 create or replace function app.claim_key(the_key text, hash bytea) returns setof app.answer
 language plpgsql volatile security definer
@@ -33,9 +33,9 @@ as $$
 declare
   known app.idempotency_keys;
 begin
-  -- The policy shows this user's own; a key that is old is free, purged or not.
+  -- The policy shows only this user's keys; an expired key is free, even before it is purged.
   delete from app.idempotency_keys k where k.key = the_key and k.created_at < now() - interval '24 hours';
-  -- A request with the same key that is under way holds the row: this waits for its end.
+  -- A running request with the same key has locked the row: this waits until it ends.
   insert into app.idempotency_keys (key, request_hash) values (the_key, hash) on conflict do nothing;
   if found then
     return;

@@ -1,6 +1,6 @@
--- Jobs: what is done after the answer, by the worker. graphile-worker keeps them in a schema of its
--- own (see queue.sql); these functions are all that the rest of the database knows of it. They are
--- in plpgsql because that schema is not there when they are made.
+-- Jobs: work that the worker does after the response. graphile-worker keeps them in a schema of its own
+-- (see queue.sql), which the rest of the database uses only through these functions. They are in plpgsql
+-- because that schema may not exist yet when they are created.
 
 create or replace function app_private.add_job(
   task text, payload jsonb, job_key text default null, max_attempts integer default null, queue text default null
@@ -13,7 +13,7 @@ begin
 end
 $$;
 comment on function app_private.add_job(text, jsonb, text, integer, text) is
-  'Has the worker do a task once this transaction has committed. No secret goes into the payload, which is kept as long as the job. A waiting job with the same key is replaced; a job that fails is tried again after growing pauses, max_attempts times (default 25). Of the jobs in one queue only one is done at a time.';
+  'Queues a task for the worker, to run once this transaction has committed. The payload must not contain secrets, because it is stored with the job. A waiting job with the same key is replaced; a failed job is retried with increasing delays, up to max_attempts times (default 25). The jobs of one queue run one at a time.';
 alter function app_private.add_job(text, jsonb, text, integer, text) owner to callboard_definer;
 
 create or replace function app.keep_jobs(workers text[], may_free boolean default true) returns integer

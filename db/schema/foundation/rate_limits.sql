@@ -1,6 +1,6 @@
--- How often an organization may ask the API, where that is not what the API's settings say
--- (RATE_LIMIT, RATE_LIMIT_WINDOW, RATE_LIMIT_BLOCK). A row is agreed with whoever runs Callboard, so
--- no member writes one, but a superadmin does; the API reads its own organization's, and goes by it a few seconds later.
+-- Rate limits of organizations that differ from the API's settings (RATE_LIMIT, RATE_LIMIT_WINDOW,
+-- RATE_LIMIT_BLOCK). They are agreed with the operator, so a superadmin writes them and members cannot;
+-- the API applies a change within a few seconds.
 
 create table if not exists app.rate_limits (
   organization_id uuid primary key default app.current_org() references app.organizations (id) on delete cascade,
@@ -23,10 +23,10 @@ select app_private.set_policy('app.rate_limits', 'all_definer', 'callboard_defin
 grant select on app.rate_limits to callboard_api, callboard_definer;
 grant insert (requests, window_seconds, block_seconds), update (requests, window_seconds, block_seconds) on app.rate_limits to callboard_definer;
 
-comment on table app.rate_limits is 'Limits of organizations that have others than the API''s settings.';
-comment on column app.rate_limits.requests is 'Requests in a window.';
-comment on column app.rate_limits.window_seconds is 'Length of a window, which begins with its first request.';
-comment on column app.rate_limits.block_seconds is 'How long everything is refused after one request too many; 0 is until the window ends.';
+comment on table app.rate_limits is 'Rate limits of organizations that differ from the API''s settings.';
+comment on column app.rate_limits.requests is 'Requests per window.';
+comment on column app.rate_limits.window_seconds is 'Length of a window, which starts with its first request.';
+comment on column app.rate_limits.block_seconds is 'How long all requests are refused after the limit is exceeded; 0 means until the window ends.';
 
 select app_private.log_changes('app.rate_limits', 'rate_limit', '{}', 'organization_id');
 

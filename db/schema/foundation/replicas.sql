@@ -1,7 +1,7 @@
--- Reading on a standby. What it has is as old as its replay is behind, and a session, a membership or a
--- permission that has ended a moment ago may live on there. So the standby does not decide who somebody is:
--- a request enters on the primary (app.enter, as always) and takes a pass along, which says what it may do,
--- signed with a key that both have. The standby opens the transaction by the pass and by nothing else.
+-- Reading on a standby. Its data lags behind, so a session, membership or permission that has just ended
+-- may still exist there. The standby therefore does not authenticate: a request enters on the primary
+-- (app.enter, as always) and receives a pass that states its permissions, signed with a key that both
+-- servers have. The standby opens a transaction only with such a pass.
 
 create or replace function app.issue_pass() returns text
 language plpgsql stable parallel restricted security definer
@@ -57,7 +57,7 @@ declare
   given_up_at timestamptz := clock_timestamp() + timeout;
   age numeric;
 begin
-  -- Mostly it is some milliseconds behind: then it is worth to wait, and the answer is the primary's own.
+  -- It is usually only milliseconds behind, so a short wait gives the same answer as the primary.
   loop
     if pg_last_wal_replay_lsn() >= primary_lsn then
       return 0;
@@ -65,8 +65,8 @@ begin
     exit when clock_timestamp() >= given_up_at;
     perform pg_sleep(0.002);
   end loop;
-  -- Both are times of the primary's clock. Where nobody had committed for a while it is more than the true
-  -- age, never less.
+  -- Both times are from the primary's clock. After a period without commits the result exceeds the true
+  -- age; it is never below it.
   age := primary_at - extract(epoch from pg_last_xact_replay_timestamp());
   return case when age < 0.001 then 0.001 else age end;
 end

@@ -1,7 +1,7 @@
 -- Two pairs of schemas. `app` is what the API works with, always under row-level security.
 -- `app_private` holds keys, secrets and the helpers that need them; the API has no way in.
--- `analytics` are views for the API and for BI tools, of the one organization that who asks belongs to,
--- over the materialized views of `analytics_private`, which know no row-level security.
+-- `analytics` has views for the API and for BI tools, restricted to the caller's organization,
+-- over the materialized views of `analytics_private`, which cannot have row-level security.
 
 create schema if not exists app;
 create schema if not exists app_private;
@@ -30,7 +30,7 @@ grant usage on schema analytics to callboard_api, callboard_bi;
 grant usage, create on schema analytics, analytics_private to callboard_rollup;
 grant usage, create on schema app to callboard_rollup;
 grant usage on schema app_private to callboard_rollup;
--- It says to members how old the figures are.
+-- It tells members how old the figures are.
 grant usage on schema analytics_private to callboard_definer;
 
 -- Names, titles and places in the order in which people look for them: apple, Äther, Banana, Zebra, and Hall 2

@@ -89,7 +89,7 @@ begin
   foreach command in array string_to_array(definer, ', ') loop
     perform app_private.set_policy(target, command || '_definer', 'callboard_definer', 'organization_id = (select app.current_org())');
   end loop;
-  -- Figures are computed of all organizations at once: see rollups.sql.
+  -- Figures are computed for all organizations at once: see rollups.sql.
   if is_counted then
     perform app_private.set_policy(target, 'select_rollup', 'callboard_rollup', 'true');
   end if;

@@ -1,5 +1,5 @@
--- Roles that an organization makes for itself, from the permissions that there are. A member has
--- one built-in role or none (app.memberships.role) and any number of these.
+-- Custom roles, which an organization composes from the existing permissions. A member has at most
+-- one built-in role (app.memberships.role) and any number of custom ones.
 
 create table if not exists app.custom_roles (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -28,7 +28,7 @@ select app_private.tenant_table('custom_roles', noun => 'role', reads => 'member
 grant insert (id, name, description, permissions), update (name, description, permissions, deleted_at, deleted_by, deletion_id)
   on app.custom_roles to callboard_definer;
 
-comment on table app.custom_roles is 'Roles that an organization has made for itself.';
+comment on table app.custom_roles is 'Custom roles of organizations.';
 comment on column app.custom_roles.permissions is 'Names from app.permissions, sorted, each once.';
 
 create or replace function app_private.tg_custom_roles__200_permissions() returns trigger
@@ -51,8 +51,8 @@ comment on function app_private.tg_custom_roles__200_permissions() is 'Keeps the
 create or replace trigger _200_permissions before insert or update of permissions on app.custom_roles
   for each row execute function app_private.tg_custom_roles__200_permissions();
 
--- Who has which of them. A row here is removed and not marked: what a role or a member had when
--- they were deleted comes back with them, because nobody has touched it.
+-- Which member has which of them. Rows are deleted here, not marked: when a deleted role or member is
+-- restored, their rows are still there, because a deletion leaves them alone.
 create table if not exists app.member_roles (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   user_id uuid not null,
@@ -88,5 +88,5 @@ begin
 end
 $$;
 comment on function app_private.permissions_of_role(text) is
-  'What a role gives: a built-in one by its name, or one of the current organization''s own by its id. PT422 role_unknown.';
+  'The permissions of a role: a built-in one by name, or a custom one of the current organization by id. PT422 role_unknown.';
 alter function app_private.permissions_of_role(text) owner to callboard_definer;

@@ -1,5 +1,5 @@
--- Why can somebody see or change a row, or why not? Every step that a request goes through, in its
--- order, in words. It asks what decides: the session, the membership, app.permissions_of, the policy.
+-- Explains why a user can or cannot see or change a row: every step of a request, in order and in
+-- words. It asks what really decides: the session, the membership, app.permissions_of, the policy.
 
 create or replace function app_private.explain_permission(organization uuid, who uuid, wanted text) returns text
 language sql stable
@@ -22,7 +22,7 @@ begin atomic
   left join app.memberships m on m.organization_id = organization and m.user_id = who
   left join lateral app_private.permission_sources(organization, who, m.role) s on s.permission = wanted;
 end;
-comment on function app_private.explain_permission(uuid, uuid, text) is 'Where a member has a permission from, or who has it instead, in words.';
+comment on function app_private.explain_permission(uuid, uuid, text) is 'Where a member''s permission comes from, or who holds it instead, in words.';
 alter function app_private.explain_permission(uuid, uuid, text) owner to callboard_definer;
 
 create or replace function app_private.explain_lock(target regclass, of_row jsonb)
@@ -46,7 +46,7 @@ begin
   end if;
 end
 $$;
-comment on function app_private.explain_lock(regclass, jsonb) is 'Whether something else keeps a row as it is: a closed month, or a final settlement.';
+comment on function app_private.explain_lock(regclass, jsonb) is 'Whether something else locks a row: a closed month or a final settlement.';
 alter function app_private.explain_lock(regclass, jsonb) owner to callboard_definer;
 
 create or replace function app_private.explain_row(target regclass, id uuid, command text, changes jsonb)
@@ -86,20 +86,20 @@ begin
   end if;
 end
 $$;
-comment on function app_private.explain_row(regclass, uuid, text, jsonb) is 'What the row itself has to say to a command on it; the row must be there.';
+comment on function app_private.explain_row(regclass, uuid, text, jsonb) is 'Whether the row itself permits a command on it; the row must exist.';
 alter function app_private.explain_row(regclass, uuid, text, jsonb) owner to callboard_definer;
 
 create or replace function app_private.row_key(target regclass) returns text
 language sql stable
 set search_path = ''
 begin atomic
-  -- The one column of the primary key beside the organization.
+  -- The only column of the primary key besides the organization.
   select case when count(*) = 1 then min(a.attname)::text end
   from pg_catalog.pg_constraint c, unnest(c.conkey) as k (attnum)
   join pg_catalog.pg_attribute a on a.attnum = k.attnum
   where c.conrelid = target and c.contype = 'p' and a.attrelid = target and a.attname <> 'organization_id';
 end;
-comment on function app_private.row_key(regclass) is 'The column that names a row of a table within its organization; NULL where it takes more than one.';
+comment on function app_private.row_key(regclass) is 'The column that identifies a row of a table within its organization; NULL if it takes more than one.';
 alter function app_private.row_key(regclass) owner to callboard_definer;
 
 create or replace function app.explain_access(
@@ -198,7 +198,7 @@ begin
     perform app.refuse(422, 'explain_table_unknown');
   end if;
   if row_id is not null and app_private.row_key(target) is not null then
-    -- What a row of another organization is to them: nothing. Nor does one's own tell those more who may not read it.
+    -- A row of another organization does not exist for them, nor does one of their own that they may not read.
     execute format('select exists (select from %s t where %I = $1 and %I = $2)', target,
       case when target = 'app.organizations'::regclass then 'id' else 'organization_id' end, app_private.row_key(target))
     into is_known using organization, row_id;
@@ -218,6 +218,6 @@ begin
 end
 $$;
 comment on function app.explain_access(jsonb) is
-  'The same for members, within their organization: table, command, id, changes, user_id. About oneself, or with members.manage about others. A row of another organization is no row. PT403, PT404, PT422.';
+  'The same for members, within their organization: table, command, id, changes, user_id. About the caller or, with members.manage, about others. A row of another organization does not exist. PT403, PT404, PT422.';
 alter function app.explain_access(jsonb) owner to callboard_definer;
 grant execute on function app.explain_access(jsonb) to callboard_api;

@@ -1,5 +1,5 @@
--- Invitations by mail. The link's secret is made and mailed by the database; whoever presents
--- it has read that mailbox. It works once, until it expires, is revoked or is sent anew.
+-- Invitations by mail. The database generates and mails the secret of the link, so presenting it
+-- proves access to the mailbox. It works once, until it expires, is revoked or is sent again.
 
 create table if not exists app.invitations (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -20,7 +20,7 @@ create table if not exists app.invitations (
   deletion_id uuid,
   primary key (organization_id, id)
 );
--- The secret is 244 random bits, so a key without the organization tells nobody anything.
+-- The secret has 244 random bits, so a unique key without the organization leaks nothing.
 create unique index if not exists invitations_token_hash_idx on app.invitations (token_hash);
 create unique index if not exists invitation_pending on app.invitations (organization_id, email)
   where accepted_at is null and deleted_at is null;
@@ -44,7 +44,7 @@ create or replace view app.invitation_list with (security_invoker = true) as
       'expires_at', i.expires_at, 'accepted_at', i.accepted_at, 'created_at', i.created_at, 'updated_at', i.updated_at) as body
   from app.invitations i
   where i.deleted_at is null;
-comment on view app.invitation_list is 'The organization''s invitations that were not revoked.';
+comment on view app.invitation_list is 'The organization''s invitations that have not been revoked.';
 grant select on app.invitation_list to callboard_api, callboard_definer;
 
 create or replace function app_private.send_invitation(invitation uuid) returns app.answer
@@ -80,7 +80,7 @@ begin atomic
   where i.organization_id = of_organization and i.email = lower(address) and i.expires_at <= expiring_until
     and i.accepted_at is null and i.deleted_at is null;
 end;
-comment on function app_private.withdraw_invitations(uuid, text, timestamptz) is 'Revokes the open invitations of an address that expire until then.';
+comment on function app_private.withdraw_invitations(uuid, text, timestamptz) is 'Revokes the pending invitations of an address that expire by then.';
 alter function app_private.withdraw_invitations(uuid, text, timestamptz) owner to callboard_definer;
 
 create or replace function app.read_invitation(invitation uuid) returns app.answer
@@ -99,7 +99,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_invitation(uuid) is 'An invitation that was not revoked. PT403, PT404.';
+comment on function app.read_invitation(uuid) is 'An invitation that has not been revoked. PT403, PT404.';
 grant execute on function app.read_invitation(uuid) to callboard_api;
 
 create or replace function app.create_invitation(address text, new_role text) returns app.answer
@@ -161,7 +161,7 @@ begin
   return (204, null, null, null)::app.answer;
 end
 $$;
-comment on function app.revoke_invitation(uuid, text) is 'Makes an open invitation worthless. PT403, PT404, PT412.';
+comment on function app.revoke_invitation(uuid, text) is 'Revokes a pending invitation. PT403, PT404, PT412.';
 alter function app.revoke_invitation(uuid, text) owner to callboard_definer;
 grant execute on function app.revoke_invitation(uuid, text) to callboard_api;
 
@@ -181,7 +181,7 @@ begin
   end if;
   -- In the context of the organization that invited; it holds no permission.
   perform app_private.change_context(who, coalesce(app.current_session_id(), app.uuid_v7()), i.organization_id);
-  -- It may have been used, revoked or sent anew since it was read.
+  -- It may have been used, revoked or sent again since it was read.
   update app.invitations x set accepted_at = now(), accepted_by = who
   where x.organization_id = i.organization_id and x.id = i.id and x.token_hash = i.token_hash
     and x.accepted_at is null and x.deleted_at is null;
@@ -193,7 +193,7 @@ begin
   return i.organization_id;
 end
 $$;
-comment on function app_private.accept_invitation(uuid, text) is 'Makes a user the member that an invitation says. PT400 invalid_token, PT403 invitation_for_another_address, PT409 already_member.';
+comment on function app_private.accept_invitation(uuid, text) is 'Makes a user a member by invitation. PT400 invalid_token, PT403 invitation_for_another_address, PT409 already_member.';
 alter function app_private.accept_invitation(uuid, text) owner to callboard_definer;
 
 create or replace function app.accept_invitation(token text) returns app.answer

@@ -1,5 +1,5 @@
--- What can be done with members; the table is in memberships.sql. Whoever changes what somebody
--- holds must hold it themselves, before and after: see app_private.require_to_hold.
+-- Commands on members; the table is in memberships.sql. You can only change permissions that you hold
+-- yourself, before and after the change: see app_private.require_to_hold.
 
 create or replace view app.member_list with (security_invoker = true) as
   select m.organization_id, u.id, u.email, u.display_name, m.role, m.created_at as joined_at, m.version,
@@ -12,7 +12,7 @@ create or replace view app.member_list with (security_invoker = true) as
   from app.memberships m
   join app.users u on u.id = m.user_id
   where m.deleted_at is null;
-comment on view app.member_list is 'The present members of the organization, with their name, address and roles.';
+comment on view app.member_list is 'The current members of the organization, with their name, address and roles.';
 grant select on app.member_list to callboard_api, callboard_definer;
 
 create or replace function app.read_member(member uuid) returns app.answer
@@ -40,7 +40,7 @@ as $$
 declare
   m app.memberships;
 begin
-  -- Who may not see a member is told that there is none, before anything about rights.
+  -- If the caller may not see the member, 404 comes before any check of permissions.
   select * into m from app.memberships x
   where x.organization_id = app.org_if('members.read') and x.user_id = member and x.deleted_at is null;
   perform app.check_version(m.version, if_match);
@@ -56,7 +56,7 @@ begin
 end
 $$;
 comment on function app_private.lock_member(uuid, text) is
-  'A member whom the one of this transaction may change, as locked. PT403 permission_denied, permission_not_held, PT404, PT412.';
+  'Locks and returns a member whom the caller may change. PT403 permission_denied, permission_not_held, PT404, PT412.';
 alter function app_private.lock_member(uuid, text) owner to callboard_definer;
 
 create or replace function app_private.set_role(member uuid, new_role text) returns void
@@ -66,12 +66,12 @@ as $$
 begin
   update app.memberships m set role = new_role where m.organization_id = app.current_org() and m.user_id = member;
   if new_role = 'owner' then
-    -- An owner to whom something is denied could not be helped by anybody.
+    -- Nobody could restore a permission that is denied to an owner.
     delete from app.member_permissions p where p.organization_id = app.current_org() and p.user_id = member and p.effect = 'deny';
   end if;
 end
 $$;
-comment on function app_private.set_role(uuid, text) is 'Gives a member a built-in role, or with null none. PT409 last_owner.';
+comment on function app_private.set_role(uuid, text) is 'Gives a member a built-in role or, with null, none. PT409 last_owner.';
 alter function app_private.set_role(uuid, text) owner to callboard_definer;
 
 create or replace function app.change_member_role(member uuid, new_role text, if_match text default null) returns app.answer
@@ -112,14 +112,14 @@ begin
   end if;
   update app.memberships m set deleted_at = statement_timestamp(), deleted_by = me, deletion_id = app.uuid_v7()
   where m.organization_id = organization and m.user_id = member;
-  -- Should they come back, they begin with what they are given then.
+  -- If they come back, they start with what they are given then.
   delete from app.member_roles x where x.organization_id = organization and x.user_id = member;
   delete from app.member_permissions x where x.organization_id = organization and x.user_id = member;
   return (204, null, null, null)::app.answer;
 end
 $$;
 comment on function app.remove_member(uuid, text) is
-  'Removes a member, or lets oneself leave. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
+  'Removes a member, or lets the caller leave. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
 alter function app.remove_member(uuid, text) owner to callboard_definer;
 grant execute on function app.remove_member(uuid, text) to callboard_api;
 
@@ -138,14 +138,14 @@ begin
     perform app_private.mail_token(who, 'reset_password', interval '7 days');
   else
     select u.id into who from app.users u where lower(u.email) = lower(address);
-    -- Anybody can sign up with anybody's address. Until its owner has answered a mail, a password
-    -- of that account may be a stranger's, whom this would let in.
+    -- Anybody can sign up with any address. Until its owner has confirmed it by mail, the account's
+    -- password may be a stranger's, and this would let them in.
     if exists (select from app.users u join app_private.credentials c on c.user_id = u.id where u.id = who and u.email_verified_at is null) then
       perform app.refuse(409, 'address_unverified');
     end if;
   end if;
   perform app_private.join_organization(who, organization, new_role);
-  -- An invitation that is still open would let them in again after they were removed.
+  -- A pending invitation would let them in again after being removed.
   perform app_private.withdraw_invitations(organization, address, 'infinity');
   perform app_private.queue_mail('added', lower(address), jsonb_build_object('organization', o.name, 'role', new_role))
   from app.organizations o where o.id = organization;
@@ -153,7 +153,7 @@ begin
 end
 $$;
 comment on function app.add_member(text, text, text) is
-  'Makes somebody a member at once; an address without an account gets one, and a mailed link to choose a password. PT403 permission_denied, permission_not_held, PT409 already_member, address_unverified.';
+  'Adds a member immediately; an address without an account gets one, and a mailed link to choose a password. PT403 permission_denied, permission_not_held, PT409 already_member, address_unverified.';
 alter function app.add_member(text, text, text) owner to callboard_definer;
 grant execute on function app.add_member(text, text, text) to callboard_api;
 
@@ -162,7 +162,7 @@ language plpgsql volatile
 set search_path = ''
 as $$
 begin
-  -- Somebody who comes back gets their old row.
+  -- A returning member gets their old row back.
   insert into app.memberships as m (organization_id, user_id, role) values (organization, who, new_role)
   on conflict (organization_id, user_id) do update
     set role = excluded.role, created_at = now(), deleted_at = null, deleted_by = null, deletion_id = null
@@ -188,7 +188,7 @@ begin
   end if;
   perform app.require('organization.delete');
   perform from app.organizations o where o.id = organization for no key update;
-  -- Ownership is handed over by who has it, not by whoever holds one of its permissions.
+  -- Only an owner can transfer ownership, whatever permissions others hold.
   if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = me and m.role = 'owner' and m.deleted_at is null) then
     perform app.refuse(403, 'permission_denied', 'Only an owner hands the organization over.');
   elsif new_owner = me then
@@ -201,6 +201,6 @@ begin
   return app.read_member(new_owner);
 end
 $$;
-comment on function app.transfer_ownership(uuid, uuid) is 'Makes another member owner and oneself admin. PT403, PT404, PT409 already_owner.';
+comment on function app.transfer_ownership(uuid, uuid) is 'Makes another member owner and the caller admin. PT403, PT404, PT409 already_owner.';
 alter function app.transfer_ownership(uuid, uuid) owner to callboard_definer;
 grant execute on function app.transfer_ownership(uuid, uuid) to callboard_api;

@@ -1,5 +1,5 @@
--- What single members are given beside their built-in role: the organization's own roles, grants
--- and denials. The tables are in custom_roles.sql and member_permissions.sql.
+-- Commands on what single members have besides their built-in role: custom roles, grants and denials.
+-- The tables are in custom_roles.sql and member_permissions.sql.
 
 create or replace function app.assign_role(member uuid, the_role text) returns app.answer
 language plpgsql volatile security definer
@@ -14,7 +14,7 @@ begin
   else
     insert into app.member_roles (user_id, role_id) values (member, the_role::uuid) on conflict do nothing;
     if found then
-      -- Their version counts what they are, too.
+      -- A member's version also counts changes of their roles.
       update app.memberships m set role = m.role where m.organization_id = app.current_org() and m.user_id = member;
     end if;
   end if;
@@ -22,7 +22,7 @@ begin
 end
 $$;
 comment on function app.assign_role(uuid, text) is
-  'Gives a member a role: a built-in one by its name, in place of the one they have, or one of the organization''s own by its id, beside the others. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT422 role_unknown.';
+  'Gives a member a role: a built-in one by name, replacing the current one, or a custom one by id, in addition to the others. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT422 role_unknown.';
 alter function app.assign_role(uuid, text) owner to callboard_definer;
 grant execute on function app.assign_role(uuid, text) to callboard_api;
 
@@ -48,7 +48,7 @@ begin
 end
 $$;
 comment on function app.unassign_role(uuid, text, text) is
-  'Takes a role from a member, a built-in one by its name or one of the organization''s own by its id. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
+  'Removes a role from a member: a built-in one by name or a custom one by id. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
 alter function app.unassign_role(uuid, text, text) owner to callboard_definer;
 grant execute on function app.unassign_role(uuid, text, text) to callboard_api;
 
@@ -82,7 +82,7 @@ begin
 end
 $$;
 comment on function app.member_permissions_of(uuid) is
-  'Every permission with whether a member holds it, and all that gives it or takes it. PT404.';
+  'Every permission, whether a member holds it, and everything that grants or denies it. PT404.';
 alter function app.member_permissions_of(uuid) owner to callboard_definer;
 grant execute on function app.member_permissions_of(uuid) to callboard_api;
 
@@ -111,7 +111,7 @@ begin
 end
 $$;
 comment on function app.set_member_permission(uuid, text, jsonb, text) is
-  'Grants or denies a member a permission beside their roles: effect (grant or deny), expires_at. PT403 permission_denied, permission_not_held, PT404, PT409 owner_keeps_permissions, PT412.';
+  'Grants or denies a member a permission on top of their roles: effect (grant or deny), expires_at. PT403 permission_denied, permission_not_held, PT404, PT409 owner_keeps_permissions, PT412.';
 alter function app.set_member_permission(uuid, text, jsonb, text) owner to callboard_definer;
 grant execute on function app.set_member_permission(uuid, text, jsonb, text) to callboard_api;
 
@@ -129,7 +129,7 @@ begin
   if was is null then
     perform app.refuse(404, 'not_found');
   elsif was = 'deny' then
-    -- Lifting it gives the permission back. Asked before it is lifted: it may be one's own.
+    -- Removing a denial restores the permission. Checked before the removal, because the denial may be the caller's own.
     perform app_private.require_to_hold(array[the_permission]);
   end if;
   delete from app.member_permissions p
@@ -139,6 +139,6 @@ begin
 end
 $$;
 comment on function app.clear_member_permission(uuid, text, text) is
-  'Takes back a member''s grant or denial, so that their roles alone decide. PT403 permission_denied, permission_not_held, PT404, PT412.';
+  'Removes a member''s grant or denial, so that only their roles decide. PT403 permission_denied, permission_not_held, PT404, PT412.';
 alter function app.clear_member_permission(uuid, text, text) owner to callboard_definer;
 grant execute on function app.clear_member_permission(uuid, text, text) to callboard_api;

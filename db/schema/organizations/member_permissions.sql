@@ -1,5 +1,5 @@
--- What a single member is granted or denied beside their roles, for a while or for good; and what a
--- member holds in all, which nothing else in the database decides.
+-- Permissions granted or denied to a single member on top of their roles, temporarily or permanently,
+-- and the computation of everything a member holds, which exists only here.
 
 create table if not exists app.member_permissions (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -22,8 +22,8 @@ select app_private.tenant_policies('app.member_permissions', reads => 'members.r
 grant select on app.member_permissions to callboard_api, callboard_definer;
 grant insert (user_id, permission, effect, expires_at), update (effect, expires_at, granted_by), delete on app.member_permissions to callboard_definer;
 
-comment on table app.member_permissions is 'Permissions that a member is granted or denied beside their roles.';
-comment on column app.member_permissions.effect is 'grant adds to what the roles hold, deny takes from it and from grants.';
+comment on table app.member_permissions is 'Permissions granted or denied to a member on top of their roles.';
+comment on column app.member_permissions.effect is 'grant adds to the permissions of the roles; deny removes one, whatever grants it.';
 
 select app_private.log_changes('app.member_permissions', 'member',
   '{"create": "set_permission", "update": "set_permission", "delete": "clear_permission"}', 'user_id');
@@ -45,7 +45,7 @@ begin atomic
   where p.organization_id = organization and p.user_id = member and (p.expires_at is null or p.expires_at > now());
 end;
 comment on function app_private.permission_sources(uuid, uuid, text) is
-  'Everything that gives a member with this built-in role a permission or takes it: source is role, grant or deny. What has expired is not in it.';
+  'Everything that gives a member with this built-in role a permission or removes one: source is role, grant or deny. Without what has expired.';
 alter function app_private.permission_sources(uuid, uuid, text) owner to callboard_definer;
 
 create or replace function app_private.effective_permissions(organization uuid, member uuid, member_role text, lasting boolean default false)
@@ -72,16 +72,16 @@ begin atomic
   select coalesce((
     select app_private.effective_permissions(m.organization_id, m.user_id, m.role, lasting)
     from app.memberships m join app.organizations o on o.id = m.organization_id
-    -- Whoever went with their organization still holds what restores it.
+    -- Members deleted together with their organization still hold the permission to restore it.
     where m.organization_id = organization and m.user_id = member and (m.deleted_at is null or m.deletion_id = o.deletion_id)), '{}');
 end;
 comment on function app.permissions_of(uuid, uuid, boolean) is
-  'The permissions that a member holds in an organization, sorted: those of their roles and grants, minus denials; with lasting, only what does not expire. Empty for who is no member.';
+  'The permissions that a member holds in an organization, sorted: those of their roles and grants, minus denials; with lasting, only what does not expire. Empty for non-members.';
 alter function app.permissions_of(uuid, uuid, boolean) owner to callboard_definer;
 
--- Two checks of everything that changes what members hold. The lock makes such changes of one
--- organization queue up, so that each is judged by what its author holds at that moment, not by
--- what they held when their request began.
+-- Two checks for every change of what members hold. The lock serializes such changes within an
+-- organization, so that each is checked against what the caller holds at that moment rather than
+-- when the request started.
 create or replace function app_private.administer() returns uuid
 language plpgsql volatile
 set search_path = ''
@@ -97,7 +97,7 @@ begin
 end
 $$;
 comment on function app_private.administer() is
-  'The current organization, locked against other changes of its people, for a member who may manage them. PT403 permission_denied.';
+  'Locks the current organization against other changes of its members and returns it, if the caller may manage them. PT403 permission_denied.';
 alter function app_private.administer() owner to callboard_definer;
 
 create or replace function app_private.require_to_hold(wanted text[]) returns void
@@ -107,7 +107,7 @@ as $$
 declare
   missing text[];
 begin
-  -- What is no permission is another refusal's business.
+  -- Unknown permissions are refused elsewhere.
   select array_agg(p.name order by p.name) into missing from app.permissions p
   where p.name = any (wanted) and p.name <> all (app.permissions_of(app.current_org(), app.current_user_id(), lasting => true));
   if missing is not null then
@@ -117,5 +117,5 @@ begin
 end
 $$;
 comment on function app_private.require_to_hold(text[]) is
-  'PT403 permission_not_held unless the member of this transaction holds all of these, none of them only for a while.';
+  'PT403 permission_not_held unless the caller holds all of these permanently.';
 alter function app_private.require_to_hold(text[]) owner to callboard_definer;

@@ -1,10 +1,10 @@
--- Who belongs to which organization, and as what. A person leaves by being marked deleted,
--- so that an organization restored after its deletion finds its people again.
+-- Who belongs to which organization, and in which role. Leaving marks the row as deleted, so that an
+-- organization restored after its deletion gets its members back.
 
 create table if not exists app.memberships (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   user_id uuid not null references app.users (id),
-  -- One of the built-in roles; null for who has none, and only the organization's own (custom_roles.sql).
+  -- One of the built-in roles; null for members who have only custom ones (custom_roles.sql).
   role text constraint memberships_role_exists references app.roles (name),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -20,7 +20,7 @@ create index if not exists memberships_user_id_idx on app.memberships (user_id) 
 select app_private.tenant_policies('app.memberships', reads => 'members.read', inserts => 'members.manage', updates => 'members.manage',
   deletes => 'members.manage', definer => 'insert, update', is_exported => true, known => '{role}');
 grant select on app.memberships to callboard_api, callboard_definer;
--- Who did something is exported with its event.
+-- Exported events include who did it.
 grant select (organization_id, user_id, deleted_at) on app.memberships to callboard_exporter;
 grant select (id, display_name) on app.users to callboard_exporter;
 grant insert (organization_id, user_id, role), update (role, created_at, deleted_at, deleted_by, deletion_id) on app.memberships to callboard_definer;
@@ -31,13 +31,13 @@ create policy select_colleague on app.users for select to callboard_api, callboa
     select m.user_id from app.memberships m
     where m.organization_id = (select app.org_if('members.read')) and m.deleted_at is null)));
 
-comment on table app.memberships is 'Who belongs to which organization and in which role; deleted_at marks those who left.';
+comment on table app.memberships is 'Who belongs to which organization and in which role; deleted_at marks those who have left.';
 
 select app_private.log_changes('app.memberships', 'member',
   '{"create": "add", "restore": "add", "delete": "remove", "role": "change_role"}', 'user_id');
 
--- Without an owner nobody could manage an organization any more. Locking its row makes
--- parallel departures queue up, so the second to last one is counted before the last.
+-- Without an owner nobody could manage an organization. Locking its row serializes concurrent
+-- departures, so that two owners cannot leave at the same time.
 create or replace function app_private.tg_memberships__300_last_owner() returns trigger
 language plpgsql security definer
 set search_path = ''

@@ -1,4 +1,4 @@
--- What can be done with an organization; the table is in organizations.sql.
+-- Commands on organizations; the table is in organizations.sql.
 
 create or replace view app.organization_list with (security_invoker = true) as
   select o.id, o.slug, o.version,
@@ -16,7 +16,7 @@ as $$
 declare
   organization uuid := app.uuid_v7();
 begin
-  -- The first member cannot be let in by anybody: for these two rows the context is the founder's own.
+  -- Nobody can admit the first member: these two rows are written in the founder's own context.
   perform app_private.change_context(founder, coalesce(app.current_session_id(), app.uuid_v7()), organization);
   insert into app.organizations (id, name, currency, time_zone)
   values (organization, body ->> 'name', coalesce(body ->> 'currency', 'USD'), coalesce(body ->> 'time_zone', 'UTC'));
@@ -43,7 +43,7 @@ begin
     from app.organization_list o where o.id = organization;
 end
 $$;
-comment on function app.create_organization(jsonb) is 'A new organization whose owner is the signed-in user: name, currency, time_zone. PT409 slug_reserved.';
+comment on function app.create_organization(jsonb) is 'Creates an organization owned by the signed-in user: name, currency, time_zone. PT409 slug_reserved.';
 alter function app.create_organization(jsonb) owner to callboard_definer;
 grant execute on function app.create_organization(jsonb) to callboard_api;
 
@@ -74,7 +74,7 @@ begin atomic
   select o.id from app_private.slugs s join app.organizations o on o.id = s.organization_id where s.slug = of_slug;
 end;
 alter function app_private.slug_organization(text) owner to callboard_definer;
-comment on function app_private.slug_organization(text) is 'The organization that a slug, also a former one, leads to.';
+comment on function app_private.slug_organization(text) is 'The organization that a current or former slug leads to.';
 
 create or replace function app.read_organization(id_or_slug text) returns app.answer
 language plpgsql stable security definer
@@ -149,8 +149,8 @@ declare
   bin record;
   held text[];
 begin
-  -- A deleted organization cannot be entered, so its rule is checked here: whoever belonged to
-  -- it when it was deleted, and could have deleted it, may restore it.
+  -- A deleted organization cannot be entered, so the rule is checked here: anybody who was a member
+  -- when it was deleted, and could have deleted it, may restore it.
   select o.deletion_id, m.role into bin
   from app.organizations o join app.memberships m on m.organization_id = o.id
   where o.id = organization and m.user_id = me and m.deletion_id = o.deletion_id;
@@ -162,7 +162,7 @@ begin
     perform app.refuse(403, 'permission_denied', 'This needs the permission organization.delete.');
   end if;
   perform app_private.change_context(me, app.current_session_id(), organization, bin.role, held);
-  -- Now that it may be locked, look again: somebody else may have restored it.
+  -- Now that it is locked, check again: somebody else may have restored it.
   perform from app.organizations o where o.id = organization and o.deletion_id = bin.deletion_id for no key update;
   if not found then
     perform app.refuse(404, 'not_found');
@@ -171,6 +171,6 @@ begin
   return app.read_organization(organization::text);
 end
 $$;
-comment on function app.restore_organization(uuid) is 'Brings back a deleted organization with exactly what was deleted with it. PT403, PT404.';
+comment on function app.restore_organization(uuid) is 'Restores a deleted organization with exactly what was deleted with it. PT403, PT404.';
 alter function app.restore_organization(uuid) owner to callboard_definer;
 grant execute on function app.restore_organization(uuid) to callboard_api;

@@ -15,8 +15,8 @@ create table if not exists app.organizations (
   deletion_id uuid
 );
 
--- EXPLAIN estimates from what ANALYZE saw in all organizations, whoever asks: of what only one
--- of them should know, nothing is kept. The other tables do the same.
+-- EXPLAIN shows everybody estimates from statistics over all organizations, so none are collected for
+-- columns that only one organization should know. The other tables do the same.
 select app_private.hide_statistics('app.organizations');
 
 select app_private.force_rls('app.organizations');
@@ -24,13 +24,13 @@ select app_private.member_policy('app.organizations', 'select', 'organization.re
 select app_private.member_policy('app.organizations', 'update', 'organization.update', organization_column => 'id');
 -- Without a grant, because deleting is marking: app.delete_organization.
 select app_private.member_policy('app.organizations', 'delete', 'organization.delete', organization_column => 'id');
--- app.enter and sign-in ask for organizations before there is a context.
+-- app.enter and sign-in read organizations before there is a context.
 select app_private.set_policy('app.organizations', 'select_definer', 'callboard_definer', 'true');
 select app_private.set_policy('app.organizations', 'insert_definer', 'callboard_definer', 'true');
 select app_private.set_policy('app.organizations', 'update_definer', 'callboard_definer', 'id = (select app.current_org())');
 select app_private.set_policy('app.organizations', 'purge_definer', 'callboard_definer',
   $$(id = (select app.current_org())) and (deleted_at < (now() - '1 day'::interval))$$, 'delete');
--- Figures are computed of all organizations at once: see rollups.sql.
+-- Figures are computed for all organizations at once: see rollups.sql.
 select app_private.set_policy('app.organizations', 'select_rollup', 'callboard_rollup', 'true');
 
 grant select on app.organizations to callboard_api, callboard_definer, callboard_rollup;
@@ -39,10 +39,10 @@ grant insert (id, name, currency, time_zone), update (deleted_at, deleted_by, de
 
 comment on table app.organizations is 'Companies that put on shows; each is a tenant.';
 comment on column app.organizations.slug is 'Derived from the name by the database; app_private.slugs keeps it unique, and the earlier ones.';
-comment on column app.organizations.currency is 'ISO 4217 code of the currency that the organization keeps its books in.';
+comment on column app.organizations.currency is 'ISO 4217 code of the currency in which the organization keeps its books.';
 
--- Every slug that was ever given, so that an old link still leads to its organization
--- and never to somebody else's, even when that is gone.
+-- Every slug that was ever assigned, so that an old link keeps leading to its organization and never
+-- to another one, even after a purge.
 create table if not exists app_private.slugs (
   slug text primary key constraint slugs_format check (slug ~ '^[a-z0-9]+(-[a-z0-9]+)*$' and length(slug) <= 80),
   -- No foreign key: it outlives the organization.
@@ -51,19 +51,19 @@ create table if not exists app_private.slugs (
 );
 create index if not exists slugs_organization_id_idx on app_private.slugs (organization_id);
 select app_private.definer_table('app_private.slugs', 'select, insert');
-comment on table app_private.slugs is 'Every slug ever given and the organization it leads to.';
+comment on table app_private.slugs is 'Every slug ever assigned and the organization it leads to.';
 
 create or replace function app_private.slug_base(name text) returns text
 language sql immutable strict parallel safe
 set search_path = ''
--- NFKD takes letters and their accents apart; the accents then fall out with all that is not a-z, 0-9.
--- It leaves whole the letters that are no accented ones, so these are spelled out, in both cases
--- because lower() knows beyond ASCII only what the database's locale knows.
+-- NFKD separates letters from their accents, which are then removed with everything else that is not
+-- a-z or 0-9. Letters that do not decompose are listed explicitly, in both cases, because what lower()
+-- does beyond ASCII depends on the database's locale.
 return coalesce(nullif(btrim(left(regexp_replace(regexp_replace(
     replace(replace(replace(replace(translate(lower(normalize(name, NFKD)),
       'ẞØøŁłĐđÐðıÆŒÞ', 'ßoollddddiæœþ'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th'),
     U&'[\0300-\036F''\2019]', '', 'g'), '[^a-z0-9]+', '-', 'g'), 60), '-'), ''), 'organization');
-comment on function app_private.slug_base(text) is 'The slug that a name gives: ''Broadway Co.'' is broadway-co.';
+comment on function app_private.slug_base(text) is 'The slug of a name: ''Broadway Co.'' becomes broadway-co.';
 alter function app_private.slug_base(text) owner to callboard_definer;
 
 create or replace function app_private.tg_organizations__200_slug() returns trigger
@@ -79,7 +79,7 @@ begin
     perform app.refuse(409, 'slug_reserved', format('The name gives the address "%s", which is reserved.', base));
   end if;
   loop
-    -- An organization gets a slug back that it once had.
+    -- An organization can reuse a slug that it once had.
     exit when exists (select from app_private.slugs s where s.slug = candidate and s.organization_id = new.id);
     insert into app_private.slugs (slug, organization_id) values (candidate, new.id) on conflict (slug) do nothing;
     exit when found;
@@ -90,7 +90,7 @@ begin
   return new;
 end
 $$;
-comment on function app_private.tg_organizations__200_slug() is 'Gives an organization the slug of its name, with a number where that is taken.';
+comment on function app_private.tg_organizations__200_slug() is 'Gives an organization the slug of its name, with a number appended if it is taken.';
 alter function app_private.tg_organizations__200_slug() owner to callboard_definer;
 
 select app_private.log_changes('app.organizations', 'organization');

@@ -1,6 +1,6 @@
 -- Who may do what: permissions, the roles that every organization has, and which role holds which
 -- permission. A member's role is in app.memberships; what an organization adds to it is in
--- custom_roles.sql and member_permissions.sql, where what a member holds is put together.
+-- custom_roles.sql and member_permissions.sql, which also computes what a member holds.
 
 create table if not exists app.permissions (
   name text primary key constraint permissions_name_format check (name ~ '^[a-z_]+\.[a-z_]+$'),
@@ -15,8 +15,8 @@ create table if not exists app.role_permissions (
   permission text not null references app.permissions (name),
   primary key (role, permission)
 );
-comment on table app.permissions is 'Reference: everything that can be permitted, as <resource>.<verb>.';
-comment on table app.roles is 'Reference: the built-in roles. An organization''s own are in app.custom_roles.';
+comment on table app.permissions is 'Reference: all permissions, as <resource>.<verb>.';
+comment on table app.roles is 'Reference: the built-in roles. Custom roles are in app.custom_roles.';
 comment on table app.role_permissions is 'Reference: the permissions that a built-in role holds.';
 
 select app_private.reference_table(reference)

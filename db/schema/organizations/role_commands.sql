@@ -1,4 +1,4 @@
--- What can be done with the roles of an organization; the table is in custom_roles.sql.
+-- Commands on an organization's custom roles; the table is in custom_roles.sql.
 
 create or replace view app.role_list with (security_invoker = true) as
   select null::uuid as organization_id, r.name as id, r.name, 0 as version,
@@ -26,7 +26,7 @@ begin atomic
   -- Evaluated for its refusal.
   where (select app.require('members.read')) is not null
     and (r.organization_id is null or r.organization_id = app.current_org())
-    -- In this order, so that it is asked also where nothing is in the bin.
+    -- In this order, so that the permission is checked even if the bin is empty.
     and case when in_bin then (select app.require('members.manage')) is not null and r.deleted_at is not null else r.deleted_at is null end;
 end;
 comment on function app.list_roles(boolean) is 'All roles that a member can have, or those that were deleted. PT403.';
@@ -41,7 +41,7 @@ begin atomic
   from app.permissions p
   where (select app.require('members.read')) is not null;
 end;
-comment on function app.list_permissions() is 'All that can be permitted. PT403.';
+comment on function app.list_permissions() is 'All permissions. PT403.';
 grant execute on function app.list_permissions() to callboard_api;
 
 create or replace function app.read_role(the_role text) returns app.answer
@@ -59,7 +59,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_role(text) is 'A built-in role by its name, or one of the organization''s own by its id. PT404.';
+comment on function app.read_role(text) is 'A built-in role by name, or a custom one by id. PT404.';
 grant execute on function app.read_role(text) to callboard_api, callboard_definer;
 
 create or replace function app_private.lock_role(the_role text, if_match text) returns app.custom_roles
@@ -85,7 +85,7 @@ begin
 end
 $$;
 comment on function app_private.lock_role(text, text) is
-  'One of the organization''s own roles that the member of this transaction may change, as locked. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
+  'Locks and returns a custom role that the caller may change. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
 alter function app_private.lock_role(text, text) owner to callboard_definer;
 
 create or replace function app.create_role(body jsonb) returns app.answer
@@ -100,7 +100,7 @@ begin
   perform app_private.administer();
   insert into app.custom_roles as r (name, description, permissions)
   values (wanted.name, coalesce(wanted.description, ''), wanted.permissions) returning r.* into wanted;
-  -- Behind the insert, where an unknown permission has been found out.
+  -- After the insert, which refuses unknown permissions.
   perform app_private.require_to_hold(wanted.permissions);
   answer := app.read_role(wanted.id::text);
   answer.status := 201;
@@ -108,7 +108,7 @@ begin
 end
 $$;
 comment on function app.create_role(jsonb) is
-  'A new role of the organization''s own: name, description, permissions. PT403 permission_denied, permission_not_held, PT409 custom_role_name_taken, PT422 permission_unknown.';
+  'Creates a custom role: name, description, permissions. PT403 permission_denied, permission_not_held, PT409 custom_role_name_taken, PT422 permission_unknown.';
 alter function app.create_role(jsonb) owner to callboard_definer;
 grant execute on function app.create_role(jsonb) to callboard_api;
 
@@ -121,7 +121,7 @@ declare
   r app.custom_roles := app_private.lock_role(the_role, if_match);
 begin
   r := jsonb_populate_record(r, body);
-  -- Asked before it is changed: it may be a role of one's own.
+  -- Checked before the change, because the caller may have this role.
   perform app_private.require_to_hold(r.permissions);
   update app.custom_roles x set name = r.name, description = r.description, permissions = r.permissions
   where x.organization_id = app.current_org() and x.id = r.id;
@@ -129,7 +129,7 @@ begin
 end
 $$;
 comment on function app.update_role(text, jsonb, text) is
-  'Changes one of the organization''s own roles; its members have it so from their next request on. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, custom_role_name_taken, PT412, PT422 permission_unknown.';
+  'Changes a custom role; this takes effect with the next request of each member who has it. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, custom_role_name_taken, PT412, PT422 permission_unknown.';
 alter function app.update_role(text, jsonb, text) owner to callboard_definer;
 grant execute on function app.update_role(text, jsonb, text) to callboard_api;
 
@@ -145,7 +145,7 @@ begin
 end
 $$;
 comment on function app.delete_role(text, text) is
-  'Deletes one of the organization''s own roles until it is restored; nobody holds what it gave. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
+  'Deletes a custom role until it is restored; its members lose its permissions. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
 alter function app.delete_role(text, text) owner to callboard_definer;
 grant execute on function app.delete_role(text, text) to callboard_api;
 
@@ -156,7 +156,7 @@ set client_min_messages = 'error'
 as $$
 begin
   perform app_private.administer();
-  -- Asked before it is restored: it may be a role of one's own.
+  -- Checked before restoring, because the caller may have this role.
   perform app_private.require_to_hold(r.permissions) from app.custom_roles r
   where r.organization_id = app.current_org() and r.id = the_role and r.deleted_at is not null;
   perform app_private.restore_row('app.custom_roles', the_role);
@@ -164,6 +164,6 @@ begin
 end
 $$;
 comment on function app.restore_role(uuid) is
-  'Brings back a deleted role for those who had it. PT403 permission_denied, permission_not_held, PT404, PT409 custom_role_name_taken.';
+  'Restores a deleted role for those who had it. PT403 permission_denied, permission_not_held, PT404, PT409 custom_role_name_taken.';
 alter function app.restore_role(uuid) owner to callboard_definer;
 grant execute on function app.restore_role(uuid) to callboard_api;

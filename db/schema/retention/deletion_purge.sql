@@ -1,7 +1,6 @@
--- The end of what was deleted: a deletion that is older than its organization's retention is deleted
--- for good, all its rows at once or none. A deleted organization goes with everything that it has.
--- What stays of it is its event log with its seals and its retention, and its slugs, which must never
--- lead to another one.
+-- Purging: a deletion older than its organization's retention is removed permanently, all of its rows or
+-- none. A deleted organization goes with everything it has, except its event log with the seals and the
+-- retention, and its slugs, which must never lead to another organization.
 --
 -- The purge works in the context of one organization at a time, and its policies (purge_definer: see tables.sql) hold it there.
 
@@ -28,7 +27,7 @@ begin
 end
 $$;
 comment on function app_private.due_deletions(jsonb, integer) is
-  'The deletions whose time is over, by organization and age, behind [organization, time, deletion]; and which tables have rows of each. Not of an organization that is held.';
+  'The deletions past their retention, by organization and age, after [organization, time, deletion], with the tables that have rows of each. Without organizations under a legal hold.';
 alter function app_private.due_deletions(jsonb, integer) owner to callboard_definer;
 
 create or replace function app_private.purge_deletion(organization uuid, deletion uuid, marked regclass[]) returns bigint
@@ -41,24 +40,24 @@ declare
   is_needed boolean;
   gone bigint;
 begin
-  -- Until the end of the transaction nobody can place a hold: who does waits, and then finds it done.
+  -- Until the end of the transaction nobody can place a hold: an attempt waits until the purge is done.
   perform from app.organizations o where o.id = organization for share;
   if app_private.is_held(organization) then
     return 0;
   end if;
   if 'app.organizations'::regclass = any (marked) then
     perform from app.organizations o where o.id = organization and o.deletion_id = deletion for update nowait;
-    -- Everything else goes along the foreign keys.
+    -- Everything else follows through the foreign keys.
     delete from app.organizations o where o.id = organization and o.deletion_id = deletion;
     get diagnostics gone = row_count;
     return gone;
   end if;
-  -- Who restores it at this moment has locked a row of it. Waiting with the others in hand could block both.
+  -- A concurrent restore has locked one of the rows. Waiting while holding the others could deadlock.
   foreach part in array marked loop
     execute format('select from %s t where t.organization_id = $1 and t.deletion_id = $2 for update nowait', part)
     using organization, deletion;
   end loop;
-  -- Their parent would take them along. What refers to it otherwise, PostgreSQL itself protects.
+  -- Rows that would cascade with their parent. PostgreSQL itself protects against other references.
   for edge in select * from app_private.deletion_edges e where e.parent = any (marked) and e.cascades loop
     execute format('select exists (select from %s c, %s p where %s and p.organization_id = $1 and p.deletion_id = $2 and c.deletion_id is distinct from $2)',
       edge.child, edge.parent, edge.condition) into is_needed using organization, deletion;
@@ -66,7 +65,7 @@ begin
       raise foreign_key_violation using message = 'Something that is not deleted with it belongs to it.', constraint = edge.name;
     end if;
   end loop;
-  -- One statement, at whose end the foreign keys are checked: no order is needed, whatever refers to what.
+  -- A single statement: foreign keys are checked at its end, so the order of the tables does not matter.
   execute (
     select format('with %s select %s',
       string_agg(format('d%s as (delete from %s t where t.organization_id = $1 and t.deletion_id = $2 returning 1)', m.n, m.t), ', '),
@@ -77,7 +76,7 @@ begin
 end
 $$;
 comment on function app_private.purge_deletion(uuid, uuid, regclass[]) is
-  'Deletes the rows of a deletion in these tables for good, in the organization''s context; says how many, for a whole organization one. Fails with foreign_key_violation if something else refers to them, and with lock_not_available if somebody is at work on them.';
+  'Deletes the rows of a deletion in these tables for good, in the organization''s context; returns how many, or one for a whole organization. Fails with foreign_key_violation if something else refers to them, and with lock_not_available if somebody has locked them.';
 alter function app_private.purge_deletion(uuid, uuid, regclass[]) owner to callboard_definer;
 
 create or replace function app.purge_deleted(behind jsonb default null, at_most integer default 1000) returns jsonb

@@ -1,4 +1,4 @@
--- How long deleted rows can be restored, before they are deleted for good (deletion_purge.sql).
+-- How long deleted rows can be restored before they are purged (deletion_purge.sql).
 
 create table if not exists app.deletion_retentions (
   organization_id uuid primary key default app.current_org() references app.organizations (id) on delete cascade,
@@ -9,7 +9,7 @@ select app_private.tenant_policies('app.deletion_retentions', reads => 'audit.re
   definer => 'insert, update');
 grant select on app.deletion_retentions to callboard_api, callboard_definer;
 grant insert (deleted_days), update (deleted_days) on app.deletion_retentions to callboard_definer;
-comment on table app.deletion_retentions is 'For how many days an organization''s deleted rows are kept, where that is not 30.';
+comment on table app.deletion_retentions is 'The number of days an organization''s deleted rows are kept, if not 30.';
 
 select app_private.log_changes('app.deletion_retentions', 'retention', '{"create": "set", "update": "set"}', 'organization_id');
 
@@ -23,7 +23,7 @@ begin
     'is_held', app_private.is_held(organization));
 end
 $$;
-comment on function app_private.retention_of(uuid) is 'What the API says of an organization''s retention.';
+comment on function app_private.retention_of(uuid) is 'An organization''s retention as the API returns it.';
 alter function app_private.retention_of(uuid) owner to callboard_definer;
 
 create or replace function app.read_retention() returns app.answer
@@ -36,7 +36,7 @@ begin
 end
 $$;
 comment on function app.read_retention() is
-  'For how many days the organization''s deleted rows are kept, and whether a legal hold keeps them longer. PT403 without audit.read.';
+  'The number of days the organization''s deleted rows are kept, and whether a legal hold keeps them longer. PT403 without audit.read.';
 alter function app.read_retention() owner to callboard_definer;
 grant execute on function app.read_retention() to callboard_api;
 
@@ -54,6 +54,6 @@ begin
 end
 $$;
 comment on function app.set_retention(integer) is
-  'Keeps the organization''s deleted rows for so many days, those in the bin too. PT403 without retention.manage, deletion_retentions_days_range.';
+  'Sets the number of days the organization''s deleted rows are kept, including those in the bin now. PT403 without retention.manage, deletion_retentions_days_range.';
 alter function app.set_retention(integer) owner to callboard_definer;
 grant execute on function app.set_retention(integer) to callboard_api;

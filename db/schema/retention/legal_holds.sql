@@ -1,6 +1,6 @@
--- Legal holds: while an organization has one that is not released, nothing of it is deleted for good:
--- no deleted rows, no old events, no details of events, and not the organization itself. Deleting
--- goes on as always, because it only marks. A hold is never deleted, so the table is its history.
+-- Legal holds: while an organization has an active one, nothing of it is purged: no deleted rows, no old
+-- events, no details of events, and not the organization itself. Deleting still works, because it only
+-- marks rows. Holds are never deleted, so the table is their history.
 
 create table if not exists app.legal_holds (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -19,8 +19,8 @@ select app_private.tenant_policies('app.legal_holds', reads => 'audit.read', ins
   definer => 'insert, update');
 grant select on app.legal_holds to callboard_api, callboard_definer;
 grant insert (reason), update (released_at, released_by) on app.legal_holds to callboard_definer;
-comment on table app.legal_holds is 'Why nothing of an organization may be deleted for good, and until when that was so.';
-comment on column app.legal_holds.placed_by is 'The member who placed it; null for a DBA, whose holds only a DBA releases.';
+comment on table app.legal_holds is 'Reasons why nothing of an organization may be purged, and when each was released.';
+comment on column app.legal_holds.placed_by is 'The member who placed it; null for a DBA, whose holds only a DBA can release.';
 
 select app_private.log_changes('app.legal_holds', 'legal_hold', '{"create": "place", "released_at": "release"}');
 
@@ -32,7 +32,7 @@ begin
   return exists (select from app.legal_holds h where h.organization_id = organization and h.released_at is null);
 end
 $$;
-comment on function app_private.is_held(uuid) is 'Whether a legal hold keeps all that an organization has.';
+comment on function app_private.is_held(uuid) is 'Whether an organization has an active legal hold.';
 alter function app_private.is_held(uuid) owner to callboard_definer;
 
 create or replace view app.legal_hold_list with (security_invoker = true) as
@@ -40,7 +40,7 @@ create or replace view app.legal_hold_list with (security_invoker = true) as
     json_build_object('id', h.id, 'reason', h.reason, 'placed_by', h.placed_by, 'placed_at', h.placed_at,
       'released_by', h.released_by, 'released_at', h.released_at) as body
   from app.legal_holds h;
-comment on view app.legal_hold_list is 'The organization''s legal holds, released ones too, with their JSON.';
+comment on view app.legal_hold_list is 'The organization''s legal holds, including released ones, with their JSON.';
 grant select on app.legal_hold_list to callboard_api, callboard_definer;
 
 create or replace function app.read_legal_hold(hold uuid) returns app.answer
@@ -68,7 +68,7 @@ as $$
 declare
   hold uuid;
 begin
-  -- A purge that is under way holds this row: it ends before the hold begins, and the next one sees it.
+  -- A running purge has locked this row: it finishes before the hold starts, and the next one sees the hold.
   perform from app.organizations o where o.id = organization for no key update;
   insert into app.legal_holds (reason) values (why) returning id into hold;
   return hold;
@@ -91,7 +91,7 @@ begin
 end
 $$;
 comment on function app.place_legal_hold(text) is
-  'Keeps all that the organization has from being deleted for good, for a reason. PT403 without retention.manage, legal_holds_reason_given.';
+  'Prevents anything of the organization from being purged, for a reason. PT403 without retention.manage, legal_holds_reason_given.';
 alter function app.place_legal_hold(text) owner to callboard_definer;
 grant execute on function app.place_legal_hold(text) to callboard_api;
 
@@ -119,12 +119,12 @@ begin
 end
 $$;
 comment on function app.release_legal_hold(uuid) is
-  'Ends a hold that a member has placed. PT403 without retention.manage, PT404, PT409 legal_hold_released, legal_hold_not_yours.';
+  'Releases a hold placed by a member. PT403 without retention.manage, PT404, PT409 legal_hold_released, legal_hold_not_yours.';
 alter function app.release_legal_hold(uuid) owner to callboard_definer;
 grant execute on function app.release_legal_hold(uuid) to callboard_api;
 
--- The same for a DBA, also of an organization that has been deleted. In the organization's context,
--- as all writing is, and without it afterwards.
+-- The same for a DBA, also for deleted organizations. It writes in the organization's context, like
+-- everything else, and resets it afterwards.
 create or replace function app_private.place_legal_hold(of_slug text, why text) returns uuid
 language plpgsql volatile security definer
 set search_path = ''
@@ -143,7 +143,7 @@ begin
 end
 $$;
 comment on function app_private.place_legal_hold(text, text) is
-  'Keeps all that an organization (by slug) has from being deleted for good, until a DBA releases it; for a reason, which its members read. Returns the hold''s id. PT404, legal_holds_reason_given.';
+  'Prevents anything of an organization (by slug) from being purged until a DBA releases the hold, for a reason that its members can read. Returns the hold''s id. PT404, legal_holds_reason_given.';
 alter function app_private.place_legal_hold(text, text) owner to callboard_definer;
 
 create or replace function app_private.release_legal_hold(hold uuid) returns void
@@ -161,5 +161,5 @@ begin
   perform app_private.set_context(null, null);
 end
 $$;
-comment on function app_private.release_legal_hold(uuid) is 'Ends a hold, whoever has placed it. PT404.';
+comment on function app_private.release_legal_hold(uuid) is 'Releases a hold, regardless of who placed it. PT404.';
 alter function app_private.release_legal_hold(uuid) owner to callboard_definer;

@@ -1,5 +1,5 @@
--- What goes, and when: the retention of what belongs to no organization's work. The worker calls
--- this every hour (src/jobs/schedule.ts). What organizations have deleted: deletion_purge.sql.
+-- Retention of technical data that is not an organization's own. The worker calls this every hour
+-- (src/jobs/schedule.ts). What organizations have deleted is purged by deletion_purge.sql.
 
 create or replace function app.purge_expired() returns jsonb
 language plpgsql volatile security definer
@@ -10,12 +10,12 @@ declare
   gone jsonb := '{}';
   n bigint;
 begin
-  -- Refresh tokens that could renew nothing any more.
+  -- Refresh tokens that can no longer renew anything.
   delete from app_private.refresh_tokens t where t.used_at < now() - app_private.session_lifetime();
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('refresh_tokens', n);
 
-  -- Ended sessions, with the refresh tokens that they still have.
+  -- Ended sessions with their remaining refresh tokens.
   delete from app.sessions s where coalesce(s.revoked_at, s.expires_at) < now() - interval '90 days';
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('sessions', n);
@@ -30,7 +30,7 @@ begin
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('idempotency_keys', n);
 
-  -- A mail whose job has ended, or is lost, without a word of the mail: nobody will send it.
+  -- Mails whose job has ended or been lost without settling them: nobody will send them.
   update app_private.mails m
   set failed_at = now(), data = m.data - 'token', last_error = coalesce(m.last_error, 'its job has ended')
   where m.sent_at is null and m.failed_at is null and not exists (
@@ -43,19 +43,19 @@ begin
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('mails', n);
 
-  -- What was uploaded, with what was wrong with it.
+  -- Uploads with their errors.
   delete from app.imports i where i.created_at < now() - interval '30 days';
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('imports', n);
 
-  -- What programs told of their users: the policy purge_definer shows no newer ones. By organization, because so is the index.
+  -- Client events: the policy purge_definer shows no newer ones. By organization, to use the index.
   delete from app.client_events e
   where e.organization_id = any (array(select o.id from app.organizations o where not app_private.is_held(o.id)))
     and e.received_at < now() - interval '90 days';
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('client_events', n);
 
-  -- Counts, so that a year can be compared with the one before.
+  -- Usage counts are kept long enough to compare a year with the previous one.
   delete from app.api_use u
   where u.organization_id = any (array(select o.id from app.organizations o)) and u.day < (now() at time zone 'UTC')::date - 800;
   get diagnostics n = row_count;
@@ -66,12 +66,12 @@ begin
   gone := gone || jsonb_build_object('integration_use', n);
   delete from app_private.use_batches b where b.added_at < now() - interval '7 days';
 
-  -- Whose files have gone long before.
+  -- Their files were removed long before.
   delete from app.exports e where e.created_at < now() - interval '30 days';
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('exports', n);
 
-  -- Jobs that were given up.
+  -- Failed jobs.
   delete from graphile_worker._private_jobs j
   where not j.is_available and j.locked_at is null and j.run_at < now() - interval '90 days';
   get diagnostics n = row_count;

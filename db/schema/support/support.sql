@@ -1,7 +1,7 @@
--- Superadmins: people who run the service and look into organizations that they do not belong to. That
--- is no flag and no permission but another login of the database, callboard_support, which has what the
--- API's login has and this door beside it. A grant, made by a DBA, says who, why, where and until when;
--- each use is an event of the organization's own log, committed before anything is read.
+-- Superadmins: operators who access organizations that they do not belong to. This is neither a flag nor a
+-- permission but a separate database login, callboard_support, which can do what the API's login can and
+-- also call these functions. A DBA grants access: to whom, why, where and until when. Each use is an event
+-- in the organization's own log, committed before anything is read.
 
 create table if not exists app_private.support_grants (
   id uuid primary key default app.uuid_v7(),
@@ -19,7 +19,7 @@ create table if not exists app_private.support_grants (
 create index if not exists support_grants_user_id_idx on app_private.support_grants (user_id);
 create index if not exists support_grants_organization_id_idx on app_private.support_grants (organization_id);
 select app_private.definer_table('app_private.support_grants', 'select, insert, update');
-comment on table app_private.support_grants is 'Who may look into an organization, or all, as a superadmin: why, until when, and whether they may write. Made by a DBA.';
+comment on table app_private.support_grants is 'Superadmin access to one organization or all: who, why, until when, and whether they may write. Granted by a DBA.';
 
 create or replace function app_private.grant_support(
   address text, why text, until timestamptz, slug text default null, may_write boolean default false
@@ -45,7 +45,7 @@ begin
 end
 $$;
 comment on function app_private.grant_support(text, text, timestamptz, text, boolean) is
-  'Lets somebody (by address) into an organization (by slug; all without one) as a superadmin, for a reason, until then. Returns the grant''s id. PT404, support_grants_reason_given, support_grants_expires_later.';
+  'Grants a user (by address) superadmin access to an organization (by slug; null for all), for a reason, until a given time. Returns the grant''s id. PT404, support_grants_reason_given, support_grants_expires_later.';
 alter function app_private.grant_support(text, text, timestamptz, text, boolean) owner to callboard_definer;
 
 create or replace function app_private.revoke_support(the_grant uuid) returns void
@@ -62,7 +62,7 @@ begin
   perform app_private.log_event(g.organization_id, 'auth.superadmin.revoked', 'support_grant', g.id);
 end
 $$;
-comment on function app_private.revoke_support(uuid) is 'Ends a grant: the next request with it is refused. PT404.';
+comment on function app_private.revoke_support(uuid) is 'Revokes a grant: the next request that uses it is refused. PT404.';
 alter function app_private.revoke_support(uuid) owner to callboard_definer;
 
 create or replace function app_private.live_support_grant(of_user uuid, of_organization uuid) returns app_private.support_grants
@@ -77,14 +77,14 @@ begin
     and (x.organization_id is null or x.organization_id = of_organization)
   order by x.may_write desc, x.expires_at desc limit 1;
   if g.id is null or of_organization is not null and not exists (select from app.organizations o where o.id = of_organization) then
-    -- The same, whether there is such an organization or not.
+    -- The same error whether or not the organization exists.
     perform app.refuse(403, 'support_grant_needed');
   end if;
   return g;
 end
 $$;
 comment on function app_private.live_support_grant(uuid, uuid) is
-  'The grant by which a user may look into an organization, or with null, into all. PT403 support_grant_needed.';
+  'The active grant of a user for an organization or, with null, for all. PT403 support_grant_needed.';
 alter function app_private.live_support_grant(uuid, uuid) owner to callboard_definer;
 
 create or replace function app.use_support(session_secret text, organization uuid, what text, request_id text, ip inet) returns void
@@ -102,7 +102,7 @@ begin
 end
 $$;
 comment on function app.use_support(text, uuid, text, text, inet) is
-  'Says in the log of an organization (or with null, in nobody''s) that a superadmin is about to do something. In a transaction of its own, committed before. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
+  'Logs in an organization (with null, in none) that a superadmin is about to do something. Called in a transaction of its own that commits first. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
 alter function app.use_support(text, uuid, text, text, inet) owner to callboard_definer;
 grant execute on function app.use_support(text, uuid, text, text, inet) to callboard_support;
 
@@ -115,14 +115,14 @@ declare
   s app.sessions := app_private.live_session(session_secret);
   g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
 begin
-  -- A transaction that only reads cannot be made to write any more, so in it they may all.
+  -- A read-only transaction cannot become writable, so it may hold every permission.
   perform app_private.set_context(s.user_id, s.id, organization, 'superadmin', array(
     select p.name from app.permissions p
     where g.may_write or p.name like '%.read' or current_setting('transaction_read_only')::boolean order by p.name), request_id, ip);
 end
 $$;
 comment on function app.enter_support(text, uuid, text, inet) is
-  'Opens this transaction for a superadmin: in an organization with all that there is to read, and to write if the grant says so. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
+  'Opens this transaction for a superadmin: in an organization, with every permission to read and, if the grant allows it, to write. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
 alter function app.enter_support(text, uuid, text, inet) owner to callboard_definer;
 grant execute on function app.enter_support(text, uuid, text, inet) to callboard_support;
 
@@ -139,7 +139,7 @@ begin
     select p.name from app.permissions p where g.may_write or p.name like '%.read' order by p.name)), null, null)::app.answer;
 end
 $$;
-comment on function app.support_token(text, uuid) is 'What the access token of a superadmin says. PT401, PT403 support_grant_needed.';
+comment on function app.support_token(text, uuid) is 'The claims of a superadmin''s access token. PT401, PT403 support_grant_needed.';
 alter function app.support_token(text, uuid) owner to callboard_definer;
 grant execute on function app.support_token(text, uuid) to callboard_support;
 
@@ -152,12 +152,12 @@ declare
   s app.sessions := app_private.live_session(session_secret);
   organization uuid := app_private.slug_organization(slug);
 begin
-  -- Without a grant one is not told whether there is such an organization.
+  -- Without a grant the caller does not learn whether the organization exists.
   perform app_private.live_support_grant(s.user_id, coalesce(organization, app_private.nobody()));
   return organization;
 end
 $$;
-comment on function app.support_organization(text, text) is 'The organization with a slug, for a superadmin who may look into it. PT401, PT403 support_grant_needed.';
+comment on function app.support_organization(text, text) is 'The organization with a slug, for a superadmin with a grant for it. PT401, PT403 support_grant_needed.';
 alter function app.support_organization(text, text) owner to callboard_definer;
 grant execute on function app.support_organization(text, text) to callboard_support;
 
@@ -169,7 +169,7 @@ as $$
 declare
   last json := convert_from(decode(rpad(translate(after, '-_', '+/'), (length(after) + 3) / 4 * 4, '='), 'base64'), 'UTF8')::json;
 begin
-  -- Only app.enter_support gives this role, and without an organization only for a grant for all.
+  -- Only app.enter_support sets this role; without an organization it needs a grant for all.
   if app.current_user_id() is null or app.current_org() is not null or current_setting('app.role') <> 'superadmin' then
     perform app.refuse(403, 'support_grant_needed');
   elsif last ->> 1 is null and after is not null then
@@ -193,6 +193,6 @@ exception when data_exception then
 end
 $$;
 comment on function app.list_all_organizations(text, text, integer) is
-  'For a superadmin with a grant for all organizations: a page of them by name, deleted ones too. PT400 invalid_cursor, PT403 support_grant_needed.';
+  'For a superadmin with a grant for all organizations: a page of them by name, including deleted ones. PT400 invalid_cursor, PT403 support_grant_needed.';
 alter function app.list_all_organizations(text, text, integer) owner to callboard_definer;
 grant execute on function app.list_all_organizations(text, text, integer) to callboard_support;
