@@ -4,7 +4,7 @@ import { Logger } from '@graphile/logger'
 import { migrate as runMigrations, type Settings } from 'graphile-migrate'
 import { Logger as WorkerLogger, makeWorkerUtils } from 'graphile-worker'
 import type { Pool } from 'pg'
-import { createJobPool } from '../jobs/pool.ts'
+import { PatientPool } from '../jobs/pool.ts'
 
 const db = new URL('../../db/', import.meta.url)
 const committed = new URL('migrations/committed/', db)
@@ -56,14 +56,14 @@ async function checkHistory(pool: Pool): Promise<void> {
 
 /** Installs the schema of graphile-worker, or brings it to the version of the package, with the rights of db/queue.sql. */
 async function installQueue(migratorUrl: string): Promise<void> {
-  const { pool, end } = createJobPool(migratorUrl, { size: 1, applicationName: 'callboard migrate' })
+  const pool = new PatientPool(migratorUrl, { size: 1, applicationName: 'callboard migrate' })
   try {
     await checkHistory(pool)
     const utils = await makeWorkerUtils({ pgPool: pool, logger: new WorkerLogger(() => () => {}) })
     await utils.release()
     await pool.query(await readFile(new URL('queue.sql', db), 'utf8'))
   } finally {
-    await end()
+    await pool.close()
   }
 }
 

@@ -4,71 +4,119 @@ import pg from 'pg'
 /** Longest that a statement of a job may take, in milliseconds. */
 const longest = 600_000
 
-export interface JobPool {
-  pool: pg.Pool
-  /** Runs one statement, and rejects if it fails. */
-  ask: (text: string, values?: unknown[]) => Promise<unknown>
-  /** Cuts all connections at once: what is under way on them is rejected, and the next use connects anew. */
-  cut: () => void
+/** For how long to keep trying, and whom to tell of each failure. */
+interface Patience {
+  signal: AbortSignal
+  failed: (error: unknown) => void
+}
+
+type Connected = Parameters<pg.Pool['connect']>[0]
+
+/**
+ * The connections of graphile-worker, which wants a pool of node-postgres and expects more of it than it can
+ * give. Each override below answers one behaviour of that library (0.16), named in its comment.
+ */
+export class PatientPool extends pg.Pool {
+  readonly #clients = new Set<pg.PoolClient>()
+  #patience: Patience | undefined
+
+  constructor(
+    url: string,
+    { size, applicationName, plain = false }: { size: number; applicationName: string; plain?: boolean },
+  ) {
+    super({
+      ...tls(url, plain),
+      Client,
+      max: size,
+      application_name: applicationName,
+      statement_timeout: longest,
+      idle_in_transaction_session_timeout: 60_000,
+      connectionTimeoutMillis: 10_000,
+      // LISTEN waits forever: only the network can tell that the other end is gone.
+      keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
+    })
+    this.on('connect', client => {
+      this.#clients.add(client)
+      // A client that is cut before anybody listens to it would end the process; its user hears of it anyway.
+      client.on('error', () => {})
+    })
+    this.on('remove', client => this.#clients.delete(client))
+    // Without a listener, an error on an idle connection ends the process; the pool replaces it by itself.
+    this.on('error', () => {})
+  }
+
+  /** From now on connecting and querying are retried until the signal aborts. Before, a failure is a failure. */
+  retryUntil(signal: AbortSignal, failed: (error: unknown) => void) {
+    this.#patience = { signal, failed }
+  }
+
+  /**
+   * graphile-worker queries the pool itself only for its cron, and leaves a failure there unhandled, which
+   * would end the process: the query is retried instead. After the signal nobody uses the answer.
+   */
+  override query(...args: unknown[]): never {
+    const query = (): Promise<unknown> => super.query(...(args as [string]))
+    const { signal, failed } = this.#patience ?? {}
+    return (signal && failed ? retry(query, signal, failed).catch(() => ({ rows: [] })) : query()) as never
+  }
+
+  /**
+   * Two behaviours. A job takes a connection to report how it ended, and one that cannot report is done again
+   * by the next worker: connecting is retried. LISTEN takes one by callback, retries by itself, and sometimes
+   * releases it twice, for which node-postgres throws: the second time does nothing.
+   */
+  override connect(callback?: Connected): never {
+    if (callback) {
+      super.connect((error, client, done) => {
+        let release: typeof done | undefined = done
+        callback(error, client, reason => {
+          release?.(reason)
+          release = undefined
+        })
+      })
+      return undefined as never
+    }
+    const connect = () => super.connect()
+    return (this.#patience ? retry(connect, this.#patience.signal, () => {}) : connect()) as never
+  }
+
+  /** Runs one statement, and rejects if it fails: for our own statements, which have better to do than to be retried. */
+  async ask(text: string, values?: unknown[]): Promise<unknown> {
+    const client = await super.connect()
+    try {
+      const { rows } = await client.query<Record<string, unknown>>(text, values)
+      return Object.values(rows[0] ?? {})[0]
+    } finally {
+      client.release()
+    }
+  }
+
+  /** Cuts all connections at once: what is under way on them is rejected, and the next use reconnects. */
+  cut() {
+    for (const client of this.#clients) (client as unknown as Wired).connection.stream.destroy()
+  }
+
   /** Cuts all connections, for good. */
-  end: () => Promise<void>
-}
-
-/** The connections of graphile-worker, which wants a pool of node-postgres. */
-export function createJobPool(
-  url: string,
-  { size, applicationName, plain = false }: { size: number; applicationName: string; plain?: boolean },
-): JobPool {
-  const pool = new pg.Pool({
-    ...tls(url, plain),
-    max: size,
-    application_name: applicationName,
-    statement_timeout: longest,
-    idle_in_transaction_session_timeout: 60_000,
-    connectionTimeoutMillis: 10_000,
-    // LISTEN waits for ever: only the network can tell that the other end is gone.
-    keepAlive: true,
-    keepAliveInitialDelayMillis: 10_000,
-  })
-  const open = new Set<pg.PoolClient>()
-  pool.on('connect', client => {
-    open.add(client)
-    // One that is cut before anybody listens to it would end the process; its user hears of it anyway.
-    client.on('error', () => {})
-    // Any login can say that the schema is too new for this worker, and stop all of them: it is the schema that is asked.
-    const emit = client.emit.bind(client) as (name: string, ...args: unknown[]) => boolean
-    client.emit = ((name: string, ...args: unknown[]) =>
-      !(name === 'notification' && (args[0] as pg.Notification).channel === 'worker:migrate') &&
-      emit(name, ...args)) as typeof client.emit
-  })
-  pool.on('remove', client => open.delete(client))
-  // Without a listener an error of an idle connection ends the process; the pool replaces it by itself.
-  pool.on('error', () => {})
-  const cut = () => {
-    for (const client of open) (client as unknown as Wired).connection.stream.destroy()
-  }
-  const connect = pool.connect.bind(pool)
-  return {
-    pool,
-    ask: async (text, values) => {
-      const client = await connect()
-      try {
-        const { rows } = await client.query<Record<string, unknown>>(text, values)
-        return Object.values(rows[0] ?? {})[0]
-      } finally {
-        client.release()
-      }
-    },
-    cut,
-    end: async () => {
-      const ended = pool.ended ? undefined : pool.end()
-      cut()
-      await ended
-    },
+  async close() {
+    const ended = this.ended ? undefined : this.end()
+    this.cut()
+    await ended
   }
 }
 
-/** What the types of node-postgres do not have. */
+class Client extends pg.Client {
+  /**
+   * graphile-worker stops all workers when it is notified that the schema has become too new for them, and any
+   * login can send that notification: it is swallowed, and the schema itself is asked (in worker.ts).
+   */
+  override emit(name: string, ...args: unknown[]): boolean {
+    const isSwallowed = name === 'notification' && (args[0] as pg.Notification).channel === 'worker:migrate'
+    return !isSwallowed && super.emit(name as 'end', ...(args as []))
+  }
+}
+
+/** What the types of node-postgres leave out. */
 interface Wired {
   connection: { stream: { destroy: () => void } }
 }
@@ -89,8 +137,8 @@ function tls(url: string, plain: boolean): pg.PoolConfig {
   }
 }
 
-/** Tries again and again, and once told to stop only once. */
-async function patiently<T>(work: () => Promise<T>, signal: AbortSignal, failed: (error: unknown) => void) {
+/** Retries with growing pauses until the signal aborts; then the next failure is final. */
+async function retry<T>(work: () => Promise<T>, signal: AbortSignal, failed: (error: unknown) => void) {
   for (let pause = 500; ; pause = Math.min(pause * 2, 15_000)) {
     try {
       return await work()
@@ -100,36 +148,4 @@ async function patiently<T>(work: () => Promise<T>, signal: AbortSignal, failed:
       await sleep(pause, undefined, { signal }).catch(() => {})
     }
   }
-}
-
-/**
- * Gives graphile-worker the patience with the database that it lacks. Its cron, which is all that uses
- * `query` of the pool, leaves a failure unhandled, which would be the end of the process, and so
- * does its LISTEN when it lets go of a connection twice; and a job that cannot report would be done again.
- */
-export function withPatience({ pool }: JobPool, signal: AbortSignal, failed: (error: unknown) => void) {
-  const query = pool.query.bind(pool) as (...args: unknown[]) => Promise<unknown>
-  const connect = pool.connect.bind(pool)
-  const patientQuery = (...args: unknown[]) =>
-    // Told to stop, nobody uses the answer.
-    patiently(() => query(...args), signal, failed).catch(() => ({ rows: [] }))
-  function patientConnect(callback?: Parameters<typeof connect>[0]) {
-    if (!callback)
-      return patiently(
-        () => connect(),
-        signal,
-        () => {},
-      )
-    // For LISTEN, which has a patience of its own, or for `query`.
-    connect((error, client, done) => {
-      let release: typeof done | undefined = done
-      callback(error, client, reason => {
-        release?.(reason)
-        release = undefined
-      })
-    })
-    return undefined
-  }
-  pool.query = patientQuery as typeof pool.query
-  pool.connect = patientConnect as typeof pool.connect
 }

@@ -9,14 +9,14 @@ import { mailTask } from '../accounts/mail.ts'
 import { within } from '../accounts/mail-transport.ts'
 import type { Observe } from '../monitoring/jobs.ts'
 import { jobLogger } from './logger.ts'
-import { createJobPool, isOptional, type JobPool, withPatience } from './pool.ts'
+import { isOptional, PatientPool } from './pool.ts'
 import { schedule, type Scheduled } from './schedule.ts'
 import { scheduledTasks, startTicking, ticksOf } from './tasks.ts'
 
 /** How many jobs a process does at a time. */
 const concurrency = 4
 /** How often it says that it is alive, and how long it waits for an answer, in milliseconds; app.keep_jobs gives it 20 seconds. */
-const [beat, patience] = [5000, 5000]
+const [beat, timeout] = [5000, 5000]
 /** How long it must have been heard itself, with pauses shorter than the second, to free the jobs of others. */
 const [probation, longestPause] = [20_000, 12_000]
 
@@ -55,15 +55,14 @@ export function startWorker(
   let pause = 0
   // Since when the database has heard of this process, and when last.
   let [heardSince, heardLast] = [0, 0]
-  let jobs: JobPool | undefined
+  let jobs: PatientPool | undefined
 
   async function round() {
-    const made = (jobs = createJobPool(url, {
+    const pool = (jobs = new PatientPool(url, {
       size: concurrency + 4,
       applicationName: 'callboard worker',
       plain,
     }))
-    const { pool, ask, end } = made
     const events = new EventEmitter() as WorkerEvents
     const workers: string[] = []
     events.on('worker:create', ({ worker }) => workers.push(worker.workerId))
@@ -82,8 +81,8 @@ export function startWorker(
     let timer: NodeJS.Timeout | undefined
     let stopTicking: (() => void) | undefined
     try {
-      await ask('select from graphile_worker.migrations limit 1')
-      withPatience(made, signal, error => {
+      await pool.ask('select from graphile_worker.migrations limit 1')
+      pool.retryUntil(signal, error => {
         log.warn({ err: error }, 'the schedule cannot be read, will be tried again')
       })
       const runner = await run({
@@ -97,10 +96,10 @@ export function startWorker(
       })
       const ended = runner.promise.catch(() => {})
       pause = 0
-      const live = () => void keep(made, workers)
+      const live = () => void keep(pool, workers)
       live()
       timer = setInterval(live, beat)
-      stopTicking = startTicking(recurring, ask, log, observe)
+      stopTicking = startTicking(recurring, sql => pool.ask(sql), log, observe)
       await Promise.race([ended, crippled, asked])
       stopTicking()
       const finished = runner.stop().then(
@@ -114,13 +113,13 @@ export function startWorker(
       if (!(await Promise.race([finished, late])))
         log.warn('jobs did not finish in time: the next worker does them')
       // Also those of a worker that could not say that it had finished.
-      await within(1000, ask('select graphile_worker.force_unlock_workers($1)', [workers]))
+      await within(1000, pool.ask('select graphile_worker.force_unlock_workers($1)', [workers]))
     } finally {
       clearInterval(timer)
       stopTicking?.()
       // What it sets when it finds a schema that is too new for it, or is notified of one, which anybody can do.
       if (process.exitCode === 57) process.exitCode = undefined
-      await end()
+      await pool.close()
     }
   }
 
@@ -129,13 +128,15 @@ export function startWorker(
    * statements, too. When it is the database that was away, all workers were silent, and the first to
    * come back must not take the others for dead.
    */
-  async function keep({ ask, cut }: JobPool, workers: string[]) {
-    const timer = setTimeout(cut, patience)
+  async function keep(pool: PatientPool, workers: string[]) {
+    const timer = setTimeout(() => {
+      pool.cut()
+    }, timeout)
     try {
       const now = Date.now()
       if (now - heardLast > longestPause) heardSince = now
       const mayFree = now - heardSince >= probation
-      const released = await ask('select app.keep_jobs($1, $2)', [workers, mayFree])
+      const released = await pool.ask('select app.keep_jobs($1, $2)', [workers, mayFree])
       if (released) log.warn({ released }, 'jobs of a worker that is gone are free again')
       heardLast = Date.now()
     } catch (error) {
