@@ -13,7 +13,7 @@ export interface Transport {
 }
 
 /** Longest that an SMTP server may take over one mail. */
-const patience = 60_000
+const timeout = 60_000
 
 /** Sends mail through SMTP or, without a server, as files of RFC 5322 that every mail program opens. */
 export function transport(config: Config): Transport {
@@ -35,7 +35,7 @@ export function transport(config: Config): Transport {
     })
     return {
       // The timeouts above are for silence; a server that drips would take for ever.
-      send: message => within(patience, smtp.sendMail(compose(message))),
+      send: message => within(timeout, smtp.sendMail(compose(message))),
       close: () => {
         smtp.close()
       },

@@ -10,12 +10,12 @@ import { trafficOf } from '../analytics/use/use.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     metrics: Metrics
-    /** Requests with a token of an organization that turned out to have no business there: they are not its use. */
-    strangers: WeakSet<FastifyRequest>
+    /** Requests whose token turned out to be revoked: they are not counted as their organization's use. */
+    unauthenticated: WeakSet<FastifyRequest>
   }
 }
 
-/** Problems that say that a token is good for nothing (any more). */
+/** Problems that say that a token is not, or no longer, valid. */
 const ofTokens = new Set([...ofSessions, ...ofMemberships, 'invalid_refresh_token', 'refresh_token_reused'])
 /** What @fastify/jwt says of an access token; everything else is invalid. */
 const reasons: Record<string, string> = {
@@ -33,9 +33,9 @@ function reasonOf(error: Error): string | undefined {
 /** Counts requests and refused tokens. What others count is in their own files. */
 export const measuring = fp(
   async (app: FastifyInstance, { metrics }: { metrics: Metrics }) => {
-    const strangers = new WeakSet<FastifyRequest>()
+    const unauthenticated = new WeakSet<FastifyRequest>()
     app.decorate('metrics', metrics)
-    app.decorate('strangers', strangers)
+    app.decorate('unauthenticated', unauthenticated)
     app.addHook('onResponse', async (request, reply) => {
       const { schema, url } = request.routeOptions
       // Never the path that was asked for: there is no end of those.
@@ -46,14 +46,14 @@ export const measuring = fp(
       const { bytesIn, bytesOut } = trafficOf(request, reply)
       const user = request.user as FastifyRequest['user'] | undefined
       // What a superadmin does is the operator's use, and in the organization's event log.
-      if (!user?.org || user.scope !== undefined || strangers.has(request)) return
+      if (!user?.org || user.scope !== undefined || unauthenticated.has(request)) return
       app.tally.call(user.org, operation, { status, milliseconds, bytesIn, bytesOut })
     })
     app.addHook('onError', async (request, _reply, error) => {
       const reason = reasonOf(error)
       if (reason === undefined) return
       metrics.refusedTokens.inc({ reason })
-      strangers.add(request)
+      unauthenticated.add(request)
     })
   },
   { name: 'measuring' },

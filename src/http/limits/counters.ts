@@ -8,7 +8,7 @@ import {
 import type { SharedMemory } from './redis.ts'
 import { ruleIn } from './rules.ts'
 
-/** The limiters of one rule: each knows only one. */
+/** The limiters of one rule: a limiter knows only one. */
 interface Limiters {
   local: RateLimiterAbstract
   shared: RateLimiterAbstract | undefined
@@ -16,12 +16,12 @@ interface Limiters {
 
 const consume = (limiter: RateLimiterAbstract, key: string): Promise<RateLimiterRes> =>
   limiter.consume(key).catch((refusal: unknown) => {
-    // It rejects with the count, too, where that is too high.
+    // It also rejects with the count where that is too high.
     if (refusal instanceof RateLimiterRes) return refusal
     throw refusal
   })
 
-/** Takes requests out of a count; a block that they alone have brought about ends. */
+/** Takes requests out of a count; a block that they alone have caused ends. */
 async function reduce(limiter: RateLimiterAbstract, key: string, requests: number): Promise<true> {
   const { requests: most, window } = ruleIn(key)
   const count = await limiter.get(key)
@@ -34,13 +34,14 @@ async function reduce(limiter: RateLimiterAbstract, key: string, requests: numbe
 
 export interface Counters {
   store: FastifyRateLimitStoreCtor
-  giveBack: (key: string, requests: number) => Promise<void>
+  /** Takes requests out of a count again. */
+  refund: (key: string, requests: number) => Promise<void>
 }
 
 /**
  * A store of @fastify/rate-limit that counts with rate-limiter-flexible, by the rule in the key: the
- * plugin's own stores know no block, and forget a count when they are full. rate-limiter-flexible has
- * an insuranceLimiter for outages, but with it nobody hears of one.
+ * plugin's own stores cannot block, and forget a count when they are full. rate-limiter-flexible has
+ * an insuranceLimiter for outages, but it hides them.
  */
 export function countersIn(redis: SharedMemory | undefined): Counters {
   const limiters = new Map<string, Limiters>()
@@ -67,7 +68,7 @@ export function countersIn(redis: SharedMemory | undefined): Counters {
     return (shared && (await redis?.ask(() => consume(shared, key)))) ?? consume(local, key)
   }
 
-  async function giveBack(key: string, requests: number) {
+  async function refund(key: string, requests: number) {
     const { local, shared } = limitersFor(key)
     const isDone = shared && (await redis?.ask(() => reduce(shared, key, requests)))
     if (!isDone) await reduce(local, key, requests)
@@ -83,5 +84,5 @@ export function countersIn(redis: SharedMemory | undefined): Counters {
       return this
     }
   }
-  return { store: Store, giveBack }
+  return { store: Store, refund }
 }

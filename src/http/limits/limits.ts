@@ -5,20 +5,20 @@ import fp from 'fastify-plugin'
 import type { Config } from '../../config.ts'
 import { countersIn } from './counters.ts'
 import { connectRedis } from './redis.ts'
-import { refusedSessions } from './refused.ts'
+import { chargedSessions } from './refused.ts'
 import { keyFor, organizationRules, type OwnRule, ruleIn } from './rules.ts'
 import { Problem, toProblem } from '../problem.ts'
 import { ofMemberships, ofSessions } from '../problems.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** A stricter limit, per account and per address, for routes where a secret can be guessed. */
+    /** A stricter limit, per account and per address, for routes on which a secret can be guessed. */
     signInLimit: preHandlerAsyncHookHandler
   }
 }
 
-/** What the database says to whoever has a token and no business with its organization. */
-const refusals = new Set([...ofSessions, ...ofMemberships])
+/** How the database refuses a token that is revoked. */
+const revocations = new Set([...ofSessions, ...ofMemberships])
 
 const tooMany = (seconds: number) =>
   new Problem(429, 'rate_limited', `Too many requests: try again in ${seconds} seconds.`)
@@ -43,52 +43,57 @@ export const limits = fp(
     })
 
     const counters = countersIn(redis)
-    const sessions = refusedSessions(counters)
-    // Whether a request with an organization's token is in its count.
-    const asked = new WeakMap<FastifyRequest, { isCharged: boolean }>()
+    const sessions = chargedSessions(counters)
+    // Who pays for a request that came with an organization's token.
+    const payers = new WeakMap<FastifyRequest, 'organization' | 'address'>()
 
     async function keyOf(request: FastifyRequest): Promise<string> {
       const user = userOf(request)
-      // Strangers share an address: what one of them does blocks nobody for longer than the window.
-      if (!user) return keyFor(`address:${addressOf(request)}`, { ...usual, block: 0 })
+      // Many may share an address: what one of them does blocks nobody for longer than the window.
+      const byAddress = { ...usual, block: 0 }
+      if (!user) return keyFor(`address:${addressOf(request)}`, byAddress)
       const { org } = user
       if (org === null) return keyFor(`user:${user.sub}`, usual)
       const key = keyFor(`organization:${org}`, await ruleOf({ ...user, org }))
       if (isExempt(request)) return key
-      const isCharged = sessions.ask(user.sid, key)
-      asked.set(request, { isCharged })
-      return isCharged ? key : keyFor(`refused:${addressOf(request)}`, { ...usual, block: 0 })
+      const isCharged = sessions.charge(user.sid, key)
+      payers.set(request, isCharged ? 'organization' : 'address')
+      return isCharged ? key : keyFor(`refused:${addressOf(request)}`, byAddress)
     }
-    async function refused(request: FastifyRequest, error: unknown) {
+    /** Ends the charging of a session if this is how the database refuses one that is revoked. */
+    async function refundIfRevoked(request: FastifyRequest, error: unknown) {
       const { problem } = toProblem(error)
-      if (!refusals.has(problem)) return
-      asked.delete(request)
-      await sessions.refused(request.user.sid, problem !== 'membership_revoked')
+      if (!revocations.has(problem)) return
+      payers.delete(request)
+      await sessions.revoke(request.user.sid, problem !== 'membership_revoked')
     }
     app.addHook('onError', async (request, _reply, error) => {
-      if (asked.has(request)) await refused(request, error)
+      if (payers.has(request)) await refundIfRevoked(request, error)
     })
     app.addHook('onResponse', async (request, { statusCode }) => {
-      if (asked.get(request)?.isCharged && statusCode !== 429) sessions.served(request.user.sid)
+      if (payers.get(request) === 'organization' && statusCode !== 429) sessions.served(request.user.sid)
     })
-    /** Some routes serve whoever has a session, in no organization: such a request is never refused. */
-    let isDoubting = false
-    async function doubt(request: FastifyRequest) {
-      // One at a time: many may be refused at once, and nearly all of them are members.
-      if (isDoubting || !sessions.doubt(request.user.sid)) return
-      isDoubting = true
+    /**
+     * Asks the database whether the session of a request that the limit refuses is revoked. Routes that serve
+     * a session in no organization never find out.
+     */
+    let isVerifying = false
+    async function verifyOnce(request: FastifyRequest) {
+      // One at a time: many requests may be refused at once, and nearly all of them are members'.
+      if (isVerifying || !sessions.verifyOnce(request.user.sid)) return
+      isVerifying = true
       await app
         .readAs(request.user, sql => sql`select`)
-        .catch((error: unknown) => refused(request, error))
+        .catch((error: unknown) => refundIfRevoked(request, error))
         .catch((error: unknown) => {
           app.log.warn({ err: error }, 'a limit could not be corrected')
         })
-      isDoubting = false
+      isVerifying = false
     }
 
     await app.register(rateLimit, {
       // A route's own hook: it runs after the scope's authentication, so the organization is known,
-      // and before a body is read, so a refused one is counted too.
+      // and before a body is read, so a refused one is counted, too.
       hook: 'onRequest',
       store: counters.store,
       keyGenerator: keyOf,
@@ -96,10 +101,10 @@ export const limits = fp(
       allowList: isExempt,
       enableDraftSpec: true,
       errorResponseBuilder: (request, { ttl }) => {
-        const { isCharged = true } = asked.get(request) ?? {}
-        const user = isCharged ? userOf(request) : undefined
-        if (user && asked.has(request)) void doubt(request)
-        if (!user) app.strangers.add(request)
+        const payer = payers.get(request)
+        if (payer === 'organization') void verifyOnce(request)
+        const user = payer === 'address' ? undefined : userOf(request)
+        if (!user) app.unauthenticated.add(request)
         app.metrics.limited(user ? 'organization' : 'address', user?.org)
         return tooMany(Math.ceil(ttl / 1000))
       },
@@ -117,7 +122,7 @@ export const limits = fp(
       for (const limit of [perAddress, perAccount]) {
         const result = await limit(request)
         if (result.isAllowed) continue
-        // The answer tells of the limit that the client will run into first.
+        // The answer describes the limit that the client will reach first.
         if (result.remaining < least) {
           least = result.remaining
           void reply.header('ratelimit-limit', result.max)
@@ -140,7 +145,7 @@ const userOf = (request: FastifyRequest) => request.user as FastifyRequest['user
 
 const isExempt = (request: FastifyRequest) => userOf(request)?.scope === 'superadmin'
 
-// Whoever has one IPv6 address has all of its network.
+// A client with one IPv6 address usually has its whole /64.
 const addressOf = (request: FastifyRequest) => normalizeIP(request.ip)
 
 /** Whose secret is being guessed; hashed, because Redis must learn neither addresses nor secrets. */

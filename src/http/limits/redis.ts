@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
 import { Redis } from 'ioredis'
 
-/** A Redis that is there or not; nobody waits long to find out. */
+/** A Redis that may be away; nobody waits long to find out. */
 export interface SharedMemory {
   client: Redis
   /** Runs `work` on it; undefined if it cannot answer now. */
@@ -10,17 +10,17 @@ export interface SharedMemory {
   close: () => void
 }
 
-/** Longest that a request waits for an answer. */
-const patience = 250
-/** How long a Redis that has failed is left alone. */
+/** Longest that a request waits for an answer, in milliseconds. */
+const timeout = 250
+/** How long a Redis that has failed is left alone, in milliseconds. */
 const pause = 1000
 
-/** Connects, and goes on trying; an outage is one warning, however many requests it meets. */
+/** Connects, and keeps trying; an outage is one warning, however many requests it affects. */
 export async function connectRedis(url: string, log: FastifyBaseLogger): Promise<SharedMemory> {
   const client = new Redis(url, {
-    commandTimeout: patience,
-    // One that hangs is cut off: until it says again that it is ready, it is not even asked.
-    socketTimeout: patience,
+    commandTimeout: timeout,
+    // A hanging connection is cut: until Redis is ready again, it is not even asked.
+    socketTimeout: timeout,
     connectTimeout: pause,
     retryStrategy: () => pause / 2,
     enableOfflineQueue: false,
@@ -40,7 +40,7 @@ export async function connectRedis(url: string, log: FastifyBaseLogger): Promise
   async function ask<T>(work: () => Promise<T>): Promise<T | undefined> {
     if (isAway) {
       if (Date.now() < askAgain) return undefined
-      // One request tries for all.
+      // One request tries on behalf of all.
       askAgain = Date.now() + pause
     }
     try {
@@ -54,7 +54,7 @@ export async function connectRedis(url: string, log: FastifyBaseLogger): Promise
     }
   }
 
-  // A server that has just started need not begin with a count of its own.
+  // So that a server that has just started does not begin with a count of its own.
   await once(client, 'ready', { signal: AbortSignal.timeout(pause) }).catch(() => {})
   return {
     client,

@@ -1,65 +1,78 @@
 import type { Counters } from './counters.ts'
 import { ruleIn } from './rules.ts'
 
-/** What a session has asked in one window. */
-interface Asking {
+/** What a session has cost its organization in one window. */
+interface Account {
+  /** The organization's count that is charged. */
   key: string
   since: number
-  /** How many of its requests are in the organization's count, and how many of them were not served. */
+  /** How many of its requests are in that count, and how many of these have not been served. */
   charged: number
   unserved: number
-  isRefused: boolean
-  isDoubted: boolean
+  isRevoked: boolean
+  isVerified: boolean
 }
 
 const mostKnown = 10_000
 
 /**
- * Who was removed, or has lost a session, holds a token of the organization until it expires. That it is
- * good for nothing is known only when the database has refused it: for the rest of the window the
- * organization is not charged for this session, and it gets back what it was charged.
+ * The rule: a revoked token must not eat its organization's budget.
+ *
+ * A member who was removed, or whose session has ended, holds a valid token until it expires; that it is revoked
+ * is known only once the database has refused a request made with it. Until then each request is charged to the
+ * organization. From then on, for the rest of the window, the session's requests count against the caller's IP
+ * address instead, and the organization is refunded what the session has cost it.
  */
-export function refusedSessions({ giveBack }: Pick<Counters, 'giveBack'>) {
-  const sessions = new Map<string, Asking>()
+export function chargedSessions({ refund }: Pick<Counters, 'refund'>) {
+  const sessions = new Map<string, Account>()
+
+  function accountOf(session: string, key: string): Account {
+    const now = Date.now()
+    const known = sessions.get(session)
+    if (known?.key === key && now - known.since <= ruleIn(key).window * 1000) return known
+    for (const oldest of sessions.keys()) {
+      if (sessions.size < mostKnown) break
+      sessions.delete(oldest)
+    }
+    const account = { key, since: now, charged: 0, unserved: 0, isRevoked: false, isVerified: false }
+    sessions.set(session, account)
+    return account
+  }
 
   return {
-    /** Notes that a session asks; whether its organization is charged for that. */
-    ask(session: string, key: string): boolean {
-      const now = Date.now()
-      let found = sessions.get(session)
-      if (!found || found.key !== key || now - found.since > ruleIn(key).window * 1000) {
-        for (const oldest of sessions.keys()) {
-          if (sessions.size < mostKnown) break
-          sessions.delete(oldest)
-        }
-        found = { key, since: now, charged: 0, unserved: 0, isRefused: false, isDoubted: false }
-        sessions.set(session, found)
-      }
-      if (found.isRefused) return false
-      found.charged += 1
-      found.unserved += 1
+    /** Charges a request to the organization; false if its session is known to be revoked, and the address pays. */
+    charge(session: string, key: string): boolean {
+      const account = accountOf(session, key)
+      if (account.isRevoked) return false
+      account.charged += 1
+      account.unserved += 1
       return true
     },
+    /** Notes that a request that was charged has been answered. */
     served(session: string) {
-      const found = sessions.get(session)
-      if (found && found.unserved > 0) found.unserved -= 1
-    },
-    /** Whether somebody should find out what a session is worth: once in a window. */
-    doubt(session: string): boolean {
-      const found = sessions.get(session)
-      if (!found || found.isRefused || found.isDoubted) return false
-      return (found.isDoubted = true)
+      const account = sessions.get(session)
+      if (account && account.unserved > 0) account.unserved -= 1
     },
     /**
-     * A session that has ended gives back what was not served: else one could use it up, end it and begin
-     * with another. A member who was removed gives back all, as there are routes that serve them still.
+     * Whether the database should be asked if a session is revoked, once a window: where the limit refuses all
+     * of its requests, no route asks.
      */
-    async refused(session: string, isMember: boolean): Promise<void> {
-      const found = sessions.get(session)
-      if (!found || found.isRefused) return
-      found.isRefused = true
-      const requests = isMember ? found.unserved : found.charged
-      if (requests > 0) await giveBack(found.key, requests)
+    verifyOnce(session: string): boolean {
+      const account = sessions.get(session)
+      if (!account || account.isRevoked || account.isVerified) return false
+      return (account.isVerified = true)
+    },
+    /**
+     * Notes that a session is revoked, and refunds its organization. For a session that has ended, only what was
+     * not served: otherwise a member could use it up, end it and begin another. For a member who was removed,
+     * everything: some routes still serve them.
+     */
+    async revoke(session: string, isStillMember: boolean): Promise<void> {
+      const account = sessions.get(session)
+      if (!account || account.isRevoked) return
+      account.isRevoked = true
+      const requests = isStillMember ? account.unserved : account.charged
+      if (requests > 0) await refund(account.key, requests)
     },
   }
 }

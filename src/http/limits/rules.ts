@@ -1,13 +1,13 @@
 import type { AccessToken } from '../tokens.ts'
 
-/** How often somebody may ask: so many requests in so many seconds, and what one more costs in seconds. */
+/** A rate limit: so many requests in so many seconds, and for how many seconds one request too many blocks. */
 export interface Rule {
   requests: number
   window: number
   block: number
 }
 
-/** What is counted, and by which rule: whoever gets another rule begins a new count, even when blocked. */
+/** What is counted, and by which rule: a new rule begins a new count, and so ends a block. */
 export const keyFor = (who: string, { requests, window, block }: Rule) =>
   `${who}:${requests}/${window}/${block}`
 
@@ -20,7 +20,7 @@ export function ruleIn(key: string): Rule {
   return { requests, window, block }
 }
 
-/** An organization's own values; null is the default. */
+/** An organization's own values; null stands for the default. */
 export interface OwnRule {
   requests: number | null
   window_seconds: number | null
@@ -36,14 +36,14 @@ interface Known {
   looking?: Promise<void>
 }
 
-const patience = 1000
+const timeout = 1000
 const retryAfter = 1000
 const mostKnown = 10_000
 
 /**
  * The rules of organizations, kept for `lifetime` milliseconds. Only the first request of an organization
- * waits for the look-up; later ones go by the old rule while one of them looks again, so that whoever
- * is blocked costs no more than that, and still hears of a change.
+ * waits for the look-up; later ones go by the old rule while one of them refreshes it, so that a blocked
+ * organization costs no more than that, and a change still reaches it.
  */
 export function organizationRules(
   defaults: Rule,
@@ -62,8 +62,8 @@ export function organizationRules(
       }
       entry.until = Date.now() + lifetime
     } catch {
-      // The member is none any more, or the database is away, which their request will be told. The
-      // others of the organization keep the rule that they had.
+      // The user is no longer a member, or the database is away, as their request will find out itself. The
+      // rest of the organization keeps the rule it had.
       entry.until = Date.now() + Math.min(lifetime, retryAfter)
     }
     entry.isNew = false
@@ -81,7 +81,7 @@ export function organizationRules(
       known.set(member.org, entry)
     }
     if (Date.now() >= entry.until) entry.looking ??= refresh(entry, member)
-    if (entry.isNew && entry.looking) await within(patience, entry.looking)
+    if (entry.isNew && entry.looking) await within(timeout, entry.looking)
     return entry.rule
   }
 }
