@@ -1,3 +1,16 @@
+// The OpenAPI document: what you must declare, and what follows from it.
+//
+// A route declares in its schema what only it can know: `tags`, `operationId`, `summary` and `description`,
+// the TypeBox schemas of what it takes (params, querystring, headers, body), its successful answers (`response`, by
+// `answer()` with the headers of a success), the permission it needs (`x-permission`), `security: []` if it needs
+// no token, and by name the problems that are its own (`x-problems`). A schema with a `title` becomes a component
+// of that name, which must be the only one; every field needs an example, or examples in its parts.
+// All the rest follows: the errors of an operation from what it takes (refusals.ts: a GET has no body that could be
+// too large), their texts from problems.ts, the headers that every answer has (headers.ts), an example of each body
+// (examples.ts), and components for what several operations share (components.ts). document.ts puts it together,
+// once the server has all its routes. The tests hold every answer they get against the result, so what is not
+// declared fails there.
+
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import { type TSchema, Type } from '@sinclair/typebox'
@@ -8,7 +21,7 @@ import type { HeaderName } from './headers.ts'
 
 declare module 'fastify' {
   interface FastifySchema {
-    /** The permission that the operation needs in the organization; absent where being signed in is enough. */
+    /** The permission that the operation needs in the organization; absent if signing in is enough. */
     'x-permission'?: string
     /** Names of the problems that are this operation's own: see openapi/refusals.ts. */
     'x-problems'?: string[]
@@ -19,7 +32,7 @@ declare module 'fastify' {
 export function answer(description: string, schema?: TSchema, ...headers: HeaderName[]) {
   return {
     description,
-    // Without a schema there is no body, which @fastify/swagger wants to be told like this.
+    // Without a schema there is no body, and this is how @fastify/swagger is told so.
     ...(schema ? { content: { 'application/json': { schema } } } : { type: 'null' }),
     headers: Object.fromEntries(headers.map(name => [name, {}])),
   }
@@ -124,7 +137,7 @@ export const openapi = fp(
       staticCSP:
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
       theme: { title: 'Callboard API' },
-      // Otherwise the page sends its address to a validator on the internet.
+      // By default, the page sends its address to a validator on the internet.
       uiConfig: { validatorUrl: null },
     })
     app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
