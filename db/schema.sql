@@ -20,6 +20,7 @@
 --!include foundation/jobs.sql
 --!include accounts/mails.sql
 --!include foundation/deletions.sql
+--!include foundation/rows.sql
 --!include organizations/organization_commands.sql
 --!include organizations/invitations.sql
 --!include organizations/member_commands.sql
@@ -57,8 +58,6 @@
 --!include itineraries/itinerary_party.sql
 --!include itineraries/schedule_items.sql
 --!include itineraries/travel_and_lodging.sql
---!include itineraries/itinerary_lists.sql
---!include itineraries/itinerary_commands.sql
 --!include itineraries/itinerary_versions.sql
 --!include itineraries/itinerary_publishing.sql
 --!include calendar/calendar.sql
@@ -71,7 +70,6 @@
 --!include exports/exports.sql
 --!include exports/export_running.sql
 --!include exports/export_commands.sql
---!include exports/export_views.sql
 --!include analytics/visible_org.sql
 --!include analytics/rollups.sql
 --!include analytics/rollup_refreshing.sql

@@ -152,7 +152,7 @@ async function seedTour(sql: postgres.TransactionSql, company: Company): Promise
   if (!first || !second || !last) return
   const create = async (part: string, body: object) => {
     const [made] = await sql<[{ id: string }]>`
-      select body ->> 'id' as id from app.create_itinerary_part(${part}, ${sql.json(body as postgres.JSONValue)})`
+      select body ->> 'id' as id from app.create_row(${part}, ${sql.json(body as postgres.JSONValue)})`
     return made.id
   }
   const tour = { name: 'Winter Tour', artist, starts_on: first.show_on, ends_on: last.show_on }
@@ -201,7 +201,7 @@ async function seedSeason(sql: postgres.TransactionSql, company: Company, email:
     const venues: { id: string; capacity: number }[] = []
     for (const [name, city, country, time_zone, capacity] of season[company].venues) {
       const [made] = await sql<[{ id: string }]>`
-        select body ->> 'id' as id from app.create_venue(${sql.json({ name, city, country, time_zone, capacity })})`
+        select body ->> 'id' as id from app.create_row('venues', ${sql.json({ name, city, country, time_zone, capacity })})`
       venues.push({ id: made.id, capacity })
     }
     let settled = 0

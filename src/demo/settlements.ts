@@ -24,10 +24,10 @@ export async function seedSettlement(sql: postgres.Sql | postgres.TransactionSql
   const seats = Math.floor(capacity / 4)
   const seated = Math.min(seats, Math.floor(sold / 4))
   const paid = new Date(Date.parse(show.show_on) - 30 * 86_400_000).toISOString().slice(0, 10)
-  const parts: [name: string, body: postgres.JSONValue][] = [
-    ['deal', { currency, guarantee_minor: fee_minor, ...split, ...kinds[n % kinds.length] }],
+  const parts: [table: string, body: postgres.JSONValue][] = [
+    ['deals', { currency, guarantee_minor: fee_minor, ...split, ...kinds[n % kinds.length] }],
     [
-      'ticket_tier',
+      'ticket_tiers',
       {
         name: 'Standing',
         price_minor: 3200,
@@ -37,16 +37,16 @@ export async function seedSettlement(sql: postgres.Sql | postgres.TransactionSql
       },
     ],
     [
-      'ticket_tier',
+      'ticket_tiers',
       { name: 'Balcony', price_minor: 4500, facility_fee_minor: 200, allotment: seats, sold: seated },
     ],
-    ['show_cost', { name: 'PA and lights', kind: 'fixed', amount_minor: 240_000 }],
-    ['show_cost', { name: 'Crew and security', kind: 'fixed', amount_minor: 185_000 }],
-    ['show_cost', { name: 'Ticketing', kind: 'per_ticket', amount_minor: 80 }],
-    ['deposit', { paid_on: paid, amount_minor: Math.round(fee_minor / 2), note: 'Half of the guarantee' }],
+    ['show_costs', { name: 'PA and lights', kind: 'fixed', amount_minor: 240_000 }],
+    ['show_costs', { name: 'Crew and security', kind: 'fixed', amount_minor: 185_000 }],
+    ['show_costs', { name: 'Ticketing', kind: 'per_ticket', amount_minor: 80 }],
+    ['deposits', { paid_on: paid, amount_minor: Math.round(fee_minor / 2), note: 'Half of the guarantee' }],
   ]
-  for (const [name, body] of parts)
-    await sql`select from app.${sql(`create_${name}`)}(${id}, ${sql.json(body)})`
+  for (const [table, body] of parts)
+    await sql`select from app.create_row(${table}, ${sql.json(body)}, 'show_id', ${id})`
   if (n % kinds.length > 0) return
   await sql`
     select app.finalize_settlement((body ->> 'id')::uuid) from app.record_settlement(${id}, ${sql.json({ reason: null })})`

@@ -16,7 +16,7 @@ import {
   Text,
 } from '../http/schemas.ts'
 import { day, list } from '../tenant/list.ts'
-import { named, of, resource } from '../tenant/resource.ts'
+import { of, resource } from '../tenant/resource.ts'
 
 const Status = Type.String({
   title: 'FinanceStatus',
@@ -111,7 +111,7 @@ const changed = [...entered, 'finance_record_status_transition']
 /** Income and expenses, planned and real. */
 export const financeRecordRoutes = resource({
   table: 'finance_records',
-  commands: named('finance_record'),
+  noun: 'finance_record',
   title: 'FinanceRecord',
   words: 'finance record',
   tag: 'finance',

@@ -16,7 +16,7 @@ import {
   Timestamp,
 } from '../http/schemas.ts'
 import { type Answer, only } from '../tenant/answer.ts'
-import { detailsOf, partRoutes } from './itinerary-part.ts'
+import { detailsOf, partOf } from './itinerary-part.ts'
 import {
   DayEntry,
   ItemEntry,
@@ -101,7 +101,7 @@ export async function itineraryRoutes(app: App) {
     partyMembers,
     partyGroups,
   ])
-    partRoutes(app, part)
+    await app.register(partOf(part))
 
   app.post(
     '/api/itineraries/:id/publish',

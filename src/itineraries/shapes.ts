@@ -97,6 +97,7 @@ const segmentAbout = {
 
 export const itineraries = {
   table: 'itineraries',
+  rows: 'itinerary_rows',
   noun: 'Itinerary',
   words: 'an itinerary',
   tag: 'itineraries',
@@ -129,6 +130,7 @@ export const itineraries = {
 
 export const itineraryDays = {
   table: 'itinerary_days',
+  rows: 'itinerary_day_rows',
   noun: 'ItineraryDay',
   words: 'an itinerary day',
   tag: 'itineraries',
@@ -145,6 +147,7 @@ export const itineraryDays = {
 
 export const scheduleItems = {
   table: 'schedule_items',
+  rows: 'schedule_item_rows',
   noun: 'ScheduleItem',
   words: 'a schedule item',
   tag: 'itineraries',
@@ -171,6 +174,7 @@ export const scheduleItems = {
 
 export const travelSegments = {
   table: 'travel_segments',
+  rows: 'travel_segment_rows',
   noun: 'TravelSegment',
   words: 'a travel segment',
   tag: 'itineraries',
@@ -192,6 +196,7 @@ export const travelSegments = {
 
 export const lodgings = {
   table: 'lodgings',
+  rows: 'lodging_rows',
   noun: 'Lodging',
   words: 'a lodging',
   tag: 'itineraries',
@@ -216,6 +221,7 @@ export const lodgings = {
 
 export const lodgingRooms = {
   table: 'lodging_rooms',
+  rows: 'lodging_room_rows',
   noun: 'LodgingRoom',
   words: 'a lodging room',
   tag: 'itineraries',
@@ -236,6 +242,7 @@ export const lodgingRooms = {
 
 export const partyGroups = {
   table: 'party_groups',
+  rows: 'party_group_rows',
   noun: 'PartyGroup',
   words: 'a party group',
   tag: 'itineraries',
@@ -251,6 +258,7 @@ export const partyGroups = {
 
 export const partyMembers = {
   table: 'party_members',
+  rows: 'party_member_rows',
   noun: 'PartyMember',
   words: 'a party member',
   tag: 'itineraries',

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
-import type { App } from '../http/fastify.ts'
 import { BasisPoints, Currency, MinorUnits, Nullable } from '../http/schemas.ts'
+import { instant } from '../tenant/list.ts'
 import { showPart } from './show-part.ts'
 
 const Kind = Type.String({
@@ -52,18 +52,16 @@ export const dealTerms = {
 }
 
 /** Deals: what the artist of a show is paid, and of what. */
-export async function dealRoutes(app: App) {
-  showPart(app, {
-    path: 'deals',
-    table: 'deals',
-    sqlName: 'deal',
-    title: 'Deal',
-    word: 'deal',
-    required: { ...dealTerms.required, currency: Currency },
-    optional: dealTerms.optional,
-    sorts: { created_at: 'timestamptz' },
-    description:
-      'A show has one. Its currency is that of the prices, costs and deposits of the show, too. A percentage needs a base.',
-    problems: ['deals_one_per_show'],
-  })
-}
+export const dealRoutes = showPart({
+  path: 'deals',
+  table: 'deals',
+  rows: 'deal_rows',
+  title: 'Deal',
+  word: 'deal',
+  required: { ...dealTerms.required, currency: Currency },
+  optional: dealTerms.optional,
+  sorts: { created_at: instant },
+  description:
+    'A show has one. Its currency is that of the prices, costs and deposits of the show, too. A percentage needs a base.',
+  problems: ['deals_one_per_show'],
+})

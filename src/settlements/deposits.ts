@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
-import type { App } from '../http/fastify.ts'
 import { DateOnly, MinorUnits, Nullable, Text } from '../http/schemas.ts'
+import { day, instant } from '../tenant/list.ts'
 import { showPart } from './show-part.ts'
 
 /** The fields of a deposit, which a settlement shows as they were. */
@@ -13,18 +13,16 @@ export const depositFields = {
 }
 
 /** Deposits: what the artist has been paid ahead of the settlement. */
-export async function depositRoutes(app: App) {
-  showPart(app, {
-    path: 'deposits',
-    table: 'deposits',
-    sqlName: 'deposit',
-    title: 'Deposit',
-    word: 'deposit',
-    ...depositFields,
-    sorts: {
-      paid_on: 'date',
-      created_at: 'timestamptz',
-    },
-    description: 'What the artist has been paid already. The amount is in the currency of the deal.',
-  })
-}
+export const depositRoutes = showPart({
+  path: 'deposits',
+  table: 'deposits',
+  rows: 'deposit_rows',
+  title: 'Deposit',
+  word: 'deposit',
+  ...depositFields,
+  sorts: {
+    paid_on: day,
+    created_at: instant,
+  },
+  description: 'What the artist has been paid already. The amount is in the currency of the deal.',
+})

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
-import type { App } from '../http/fastify.ts'
 import { Line, MinorUnits } from '../http/schemas.ts'
+import { instant, text } from '../tenant/list.ts'
 import { showPart } from './show-part.ts'
 
 /** The fields of a cost, which a settlement shows as they were. */
@@ -25,19 +25,17 @@ export const showCostFields = {
 }
 
 /** Costs: what the promoter pays for a show. */
-export async function showCostRoutes(app: App) {
-  showPart(app, {
-    path: 'costs',
-    table: 'show_costs',
-    sqlName: 'show_cost',
-    title: 'ShowCost',
-    word: 'cost',
-    ...showCostFields,
-    sorts: {
-      created_at: 'timestamptz',
-      name: 'text',
-    },
-    description:
-      'What the promoter pays for the show, but for the artist. The amount is in the currency of the deal.',
-  })
-}
+export const showCostRoutes = showPart({
+  path: 'costs',
+  table: 'show_costs',
+  rows: 'show_cost_rows',
+  title: 'ShowCost',
+  word: 'cost',
+  ...showCostFields,
+  sorts: {
+    created_at: instant,
+    name: text,
+  },
+  description:
+    'What the promoter pays for the show, but for the artist. The amount is in the currency of the deal.',
+})

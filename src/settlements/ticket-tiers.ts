@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
-import type { App } from '../http/fastify.ts'
 import { Count, Line, MinorUnits } from '../http/schemas.ts'
+import { instant, text } from '../tenant/list.ts'
 import { showPart } from './show-part.ts'
 
 /** The fields of a ticket tier, which a settlement shows as they were. */
@@ -29,18 +29,16 @@ export const ticketTierFields = {
 }
 
 /** Ticket tiers: the kinds of tickets of a show, and how many were sold. */
-export async function ticketTierRoutes(app: App) {
-  showPart(app, {
-    path: 'ticket-tiers',
-    table: 'ticket_tiers',
-    sqlName: 'ticket_tier',
-    title: 'TicketTier',
-    word: 'ticket tier',
-    ...ticketTierFields,
-    sorts: {
-      created_at: 'timestamptz',
-      name: 'text',
-    },
-    description: 'Amounts are in the currency of the deal.',
-  })
-}
+export const ticketTierRoutes = showPart({
+  path: 'ticket-tiers',
+  table: 'ticket_tiers',
+  rows: 'ticket_tier_rows',
+  title: 'TicketTier',
+  word: 'ticket tier',
+  ...ticketTierFields,
+  sorts: {
+    created_at: instant,
+    name: text,
+  },
+  description: 'Amounts are in the currency of the deal.',
+})

@@ -20,7 +20,7 @@ import {
   TimeZone,
 } from '../http/schemas.ts'
 import { day, instant, list, text } from '../tenant/list.ts'
-import { named, of, resource } from '../tenant/resource.ts'
+import { of, resource } from '../tenant/resource.ts'
 
 const Status = Type.String({
   title: 'ShowStatus',
@@ -95,7 +95,7 @@ const changed = ['show_status_transition', 'show_external_ref_taken', 'settlemen
 /** Shows, from the first inquiry to the settlement. */
 export const showRoutes = resource({
   table: 'shows',
-  commands: named('show'),
+  noun: 'show',
   title: 'Show',
   words: 'show',
   tag: 'shows',

@@ -12,7 +12,7 @@ import {
   TimeZone,
 } from '../http/schemas.ts'
 import { instant, list, text } from '../tenant/list.ts'
-import { named, of, resource } from '../tenant/resource.ts'
+import { of, resource } from '../tenant/resource.ts'
 
 const fields = {
   name: Line('Paradiso'),
@@ -43,7 +43,6 @@ export const venues = list({
 /** The places where shows happen. */
 export const venueRoutes = resource({
   table: 'venues',
-  commands: named('venue'),
   title: 'Venue',
   words: 'venue',
   tag: 'venues',

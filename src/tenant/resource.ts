@@ -35,8 +35,8 @@ type Verb = 'create' | 'read' | 'write' | 'delete' | 'restore'
 export interface Resource {
   /** The table in `app`, which the commands on rows are told: see db/schema/foundation/rows.sql. */
   table: string
-  /** Functions in `app` to use instead of those commands, and what they are told before the id or the body. */
-  commands?: Partial<Record<Verb, string[]>>
+  /** What its own functions are named for, app.create_show, app.read_show and app.write_show, where it has them. */
+  noun?: string
   /** As in operationIds: Guest. */
   title: string
   /** As in sentences: guest. */
@@ -69,15 +69,6 @@ export const of = (area: string) => ({
 
 export const pluralOf = (word: string) => `${word.replace(/([^aeiou])y$/, '$1ie')}s`
 
-/** Functions of its own for all commands: app.create_show, app.read_show … */
-export const named = (noun: string) => ({
-  create: [`create_${noun}`],
-  read: [`read_${noun}`],
-  write: [`write_${noun}`],
-  delete: [`delete_${noun}`],
-  restore: [`restore_${noun}`],
-})
-
 /** The routes of a resource, as a plugin. */
 export function resource(r: Resource) {
   addProblems(r.problems ?? {})
@@ -92,11 +83,12 @@ export function resource(r: Resource) {
 export const resources = fp(async app => void app.decorate('resources', []), { name: 'resources' })
 
 /**
- * The statement of a command: `app.read_row('guests', …)`, or the function that the resource has instead. It is
+ * The statement of a command: `app.read_row('guests', …)`, or a function of its own. It is
  * put together once, as a template, because postgres.js makes a promise for each fragment of a statement.
  */
 function command(r: Resource, verb: Verb, columns: string, parameters: number) {
-  const [name = '', ...told] = r.commands?.[verb] ?? [`${verb}_row`, r.table]
+  const isOwn = r.noun !== undefined && verb !== 'delete' && verb !== 'restore'
+  const [name, told] = isOwn ? [`${verb}_${r.noun}`, []] : [`${verb}_row`, [r.table]]
   const commas = Array.from({ length: told.length + parameters - 1 }, () => ', ')
   const texts = [`select ${columns} from app.${name}(`, ...commas, ')']
   const template = Object.assign(texts, { raw: texts })
@@ -141,14 +133,18 @@ function addCollection(app: App, r: Resource) {
           .tenant(sql => {
             if (parent === undefined) return listed(sql, rows, query)
             const id = parentOf(request)
-            return listed(sql, rows, query, { column: parent, id, of: sql`app.require_show(${id})` })
+            return listed(sql, rows, query, {
+              column: parent,
+              id,
+              of: sql`app.require_parent(${r.table}, ${parent}, ${id})`,
+            })
           })
           .then(reply.json)
       },
     )
   }
   if (create) {
-    const run = command(r, 'create', 'status, body, etag, location', parent === undefined ? 1 : 2)
+    const run = command(r, 'create', 'status, body, etag, location', parent === undefined ? 1 : 3)
     app.post(
       under,
       {
@@ -163,7 +159,7 @@ function addCollection(app: App, r: Resource) {
         request
           .tenant(sql => {
             const body = sql.json(request.body as JSONValue)
-            return parent === undefined ? run(sql, body) : run(sql, parentOf(request), body)
+            return parent === undefined ? run(sql, body) : run(sql, body, parent, parentOf(request))
           })
           .then(reply.json),
     )

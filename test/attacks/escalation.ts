@@ -19,7 +19,7 @@ export const escalation: Attack[] = [
     ['a table dropped', 'drop table app.shows cascade'],
     ['a table owned', 'alter table app.shows owner to callboard_api'],
     ['a view in app', 'create view app.loot as select * from app.shows'],
-    ['a view changed', 'alter view app.show_list set (security_invoker = false)'],
+    ['a view changed', 'alter view app.show_rows set (security_invoker = false)'],
     ['a view in public', 'create view public.loot as select * from app.shows'],
     ['a materialized view', 'create materialized view app.loot as select * from app.shows'],
     [

@@ -80,7 +80,7 @@ export const events: Attack[] = [
   ]),
   ...each('nothing', [
     ["another's events", k => `select id from app.event_log where organization_id = ${q(k.b.organization)}`],
-    ["another's event in the list", k => `select * from app.event_list where id = ${q(k.b.event)}`],
+    ["another's event in the list", k => `select * from app.event_rows where id = ${q(k.b.event)}`],
     [
       'events of nobody',
       `select id from app.event_log where organization_id = '00000000-0000-0000-0000-000000000000'`,

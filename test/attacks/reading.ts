@@ -37,20 +37,20 @@ export const reading: Attack[] = [
       k => `select * from app.shows where organization_id = ${q(k.b.organization)}`,
     ],
     ['all but the own', k => `select * from app.shows where organization_id <> ${q(k.a.organization)}`],
-    ['a view', k => `select * from app.show_list where organization_id <> ${q(k.a.organization)}`],
+    ['a view', k => `select * from app.show_rows where organization_id <> ${q(k.a.organization)}`],
     ['the members', k => `select * from app.member_list where organization_id <> ${q(k.a.organization)}`],
     [
       'the invitations',
       k => `select * from app.invitation_list where organization_id <> ${q(k.a.organization)}`,
     ],
-    ['the venues', k => `select * from app.venue_list where organization_id <> ${q(k.a.organization)}`],
+    ['the venues', k => `select * from app.venue_rows where organization_id <> ${q(k.a.organization)}`],
     ['the organization', k => `select * from app.organizations where id = ${q(k.b.organization)}`],
     ['the people', k => `select * from app.users where id = ${q(k.b.owner.id)}`],
     ['the sessions', k => `select id, ip from app.sessions where user_id <> ${q(k.a.owner.id)}`],
     [
       'a LATERAL join that carries the id in',
       k =>
-        `select s.* from (values (${q(k.b.show)}::uuid)) v(id), lateral (select * from app.show_list where id = v.id) s`,
+        `select s.* from (values (${q(k.b.show)}::uuid)) v(id), lateral (select * from app.show_rows where id = v.id) s`,
     ],
     [
       'an outer join',
@@ -111,7 +111,7 @@ export const reading: Attack[] = [
     ],
     [
       'all views at once',
-      'select * from app.show_list, app.venue_list, app.member_list, app.invitation_list, app.organization_list',
+      'select * from app.show_rows, app.venue_rows, app.member_list, app.invitation_list, app.organization_list',
     ],
     ['COPY of a table', 'copy app.shows to stdout'],
     ['a table as XML', `select table_to_xml('app.venues', true, false, '')`],
@@ -128,14 +128,14 @@ export const reading: Attack[] = [
   // Without a condition the own rows come first, and fail: with the own text.
   ...each({ error: '22P02' }, [
     ['a cast of every title', 'select title::int from app.shows'],
-    ['a cast in an aggregate', 'select sum(notes::numeric) from app.show_list s join app.shows using (id)'],
+    ['a cast in an aggregate', 'select sum(notes::numeric) from app.show_rows s join app.shows using (id)'],
   ]),
   ...each('anything', [
     [
       'a DO block that prints all it sees',
-      `do $$ declare r record; begin for r in select * from app.show_list loop raise notice '%', r; end loop; end $$`,
+      `do $$ declare r record; begin for r in select * from app.show_rows loop raise notice '%', r; end loop; end $$`,
     ],
-    ['EXPLAIN with all it has', 'explain (analyze, verbose, settings) select * from app.show_list'],
+    ['EXPLAIN with all it has', 'explain (analyze, verbose, settings) select * from app.show_rows'],
     [
       'the sources of all functions',
       'select prosrc from pg_proc where pronamespace::regnamespace::text ~ $$^app$$',

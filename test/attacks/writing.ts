@@ -79,11 +79,11 @@ export const writing: Attack[] = [
       k =>
         `insert into app.shows (id, title, artist, show_on) values (${q(k.b.show)}, 'x', 'x', '2027-01-01') on conflict do nothing`,
     ],
-    ['an INSERT through a view', `insert into app.venue_list (name) values ('x')`],
+    ['an INSERT through a view', `insert into app.venue_rows (name) values ('x')`],
     ['an UPDATE that hands a row over', k => `update app.shows set organization_id = ${q(k.b.organization)}`],
     ['an UPDATE of the author', k => `update app.shows set created_by = ${q(k.b.owner.id)}`],
     ['an UPDATE that deletes', 'update app.shows set deleted_at = now()'],
-    ['an UPDATE through a view', `update app.venue_list set name = 'x'`],
+    ['an UPDATE through a view', `update app.venue_rows set name = 'x'`],
     ['a DELETE', k => `delete from app.shows where id = ${q(k.b.show)}`],
     [
       'MERGE that deletes',

@@ -96,13 +96,13 @@ const table: Record<string, Cell[]> = {
     ],
     [managers, () => `update app.venues set name = 'Renamed'`],
     // The one that no show has.
-    [admins, () => `select app.delete_venue(v.id) from app.venues v where v.name = 'Empty'`],
+    [admins, () => `select app.delete_row('venues', v.id) from app.venues v where v.name = 'Empty'`],
   ],
   'app.shows': [
     read('app.shows'),
     [managers, () => `insert into app.shows (title, artist, show_on) values ('New', 'Band', '2027-05-01')`],
     [managers, () => `update app.shows set title = 'Renamed'`],
-    [admins, k => `select app.delete_show('${k.show}')`],
+    [admins, k => `select app.delete_row('shows', '${k.show}')`],
   ],
   'app.deals': [
     read('app.deals'),
@@ -112,7 +112,7 @@ const table: Record<string, Cell[]> = {
         `insert into app.deals (show_id, kind, currency, guarantee_minor, guarantee_is_cost) values ('${k.bare}', 'flat', 'EUR', 1, false)`,
     ],
     [managers, () => 'update app.deals set guarantee_minor = 2'],
-    [admins, () => 'select app.delete_deal(id) from app.deals limit 1'],
+    [admins, () => `select app.delete_row('deals', id) from app.deals limit 1`],
   ],
   'app.ticket_tiers': [
     read('app.ticket_tiers'),
@@ -122,7 +122,7 @@ const table: Record<string, Cell[]> = {
         `insert into app.ticket_tiers (show_id, name, price_minor, allotment) values ('${k.show}', 'New', 1, 1)`,
     ],
     [managers, () => `update app.ticket_tiers set name = 'Renamed'`],
-    [admins, () => 'select app.delete_ticket_tier(id) from app.ticket_tiers'],
+    [admins, () => `select app.delete_row('ticket_tiers', id) from app.ticket_tiers`],
   ],
   'app.show_costs': [
     read('app.show_costs'),
@@ -132,7 +132,7 @@ const table: Record<string, Cell[]> = {
         `insert into app.show_costs (show_id, name, kind, amount_minor) values ('${k.show}', 'New', 'fixed', 1)`,
     ],
     [managers, () => `update app.show_costs set name = 'Renamed'`],
-    [admins, () => 'select app.delete_show_cost(id) from app.show_costs'],
+    [admins, () => `select app.delete_row('show_costs', id) from app.show_costs`],
   ],
   'app.deposits': [
     read('app.deposits'),
@@ -141,7 +141,7 @@ const table: Record<string, Cell[]> = {
       k => `insert into app.deposits (show_id, paid_on, amount_minor) values ('${k.show}', '2027-01-10', 1)`,
     ],
     [managers, () => `update app.deposits set note = 'Changed'`],
-    [admins, () => 'select app.delete_deposit(id) from app.deposits'],
+    [admins, () => `select app.delete_row('deposits', id) from app.deposits`],
   ],
   'app.settlements': [
     read('app.settlements'),
@@ -158,7 +158,7 @@ const table: Record<string, Cell[]> = {
     [
       admins,
       () =>
-        `select app.delete_finance_category(c.id) from app.finance_categories c where c.name like 'Insurance%'`,
+        `select app.delete_row('finance_categories', c.id) from app.finance_categories c where c.name like 'Insurance%'`,
     ],
   ],
   'app.finance_records': [
@@ -169,7 +169,7 @@ const table: Record<string, Cell[]> = {
         select c.kind, c.id, '2027-05-01', 100, app.base_currency(), 1 from app.finance_categories c limit 1`,
     ],
     [managers, () => `update app.finance_records set note = 'New'`],
-    [admins, k => `select app.delete_finance_record('${k.record}')`],
+    [admins, k => `select app.delete_row('finance_records', '${k.record}')`],
   ],
   'app.finance_periods': [
     read('app.finance_periods'),
@@ -201,7 +201,7 @@ const table: Record<string, Cell[]> = {
         `insert into app.itineraries (name, artist, starts_on, ends_on) values ('New', 'Band', '2027-05-01', '2027-05-02')`,
     ],
     [managers, () => `update app.itineraries set name = 'Renamed'`],
-    [admins, k => `select app.delete_itinerary_part('itineraries', '${k.tour.itineraries}')`],
+    [admins, k => `select app.delete_row('itineraries', '${k.tour.itineraries}')`],
   ],
   'app.itinerary_days': [
     [managers, () => 'select from app.itinerary_days'],
@@ -211,7 +211,7 @@ const table: Record<string, Cell[]> = {
         `insert into app.itinerary_days (itinerary_id, day_on, time_zone) values ('${k.tour.itineraries}', '2027-05-01', 'UTC')`,
     ],
     [managers, () => `update app.itinerary_days set notes = 'New'`],
-    [admins, k => `select app.delete_itinerary_part('itinerary_days', '${k.tour['itinerary-days']}')`],
+    [admins, k => `select app.delete_row('itinerary_days', '${k.tour['itinerary-days']}')`],
   ],
   'app.party_groups': [
     [managers, () => 'select from app.party_groups'],
@@ -220,7 +220,7 @@ const table: Record<string, Cell[]> = {
       k => `insert into app.party_groups (itinerary_id, name) values ('${k.tour.itineraries}', 'Band')`,
     ],
     [managers, () => `update app.party_groups set name = 'Band'`],
-    [admins, k => `select app.delete_itinerary_part('party_groups', '${k.tour['party-groups']}')`],
+    [admins, k => `select app.delete_row('party_groups', '${k.tour['party-groups']}')`],
   ],
   'app.party_members': [
     [managers, () => 'select from app.party_members'],
@@ -229,7 +229,7 @@ const table: Record<string, Cell[]> = {
       k => `insert into app.party_members (itinerary_id, name) values ('${k.tour.itineraries}', 'Ola')`,
     ],
     [managers, () => `update app.party_members set name = 'Ola'`],
-    [admins, k => `select app.delete_itinerary_part('party_members', '${k.tour['party-members']}')`],
+    [admins, k => `select app.delete_row('party_members', '${k.tour['party-members']}')`],
   ],
   'app.schedule_items': [
     [managers, () => 'select from app.schedule_items'],
@@ -239,7 +239,7 @@ const table: Record<string, Cell[]> = {
         `insert into app.schedule_items (day_id, title, start_time) values ('${k.tour['itinerary-days']}', 'New', '10:00')`,
     ],
     [managers, () => `update app.schedule_items set title = 'New'`],
-    [admins, k => `select app.delete_itinerary_part('schedule_items', '${k.tour['schedule-items']}')`],
+    [admins, k => `select app.delete_row('schedule_items', '${k.tour['schedule-items']}')`],
   ],
   'app.travel_segments': [
     [managers, () => 'select from app.travel_segments'],
@@ -249,7 +249,7 @@ const table: Record<string, Cell[]> = {
         values ('${k.tour.itineraries}', 'sea', 'Oslo', '2027-05-01', '10:00', 'UTC', 'Kiel', '2027-05-02', '10:00', 'UTC')`,
     ],
     [managers, () => `update app.travel_segments set notes = 'New'`],
-    [admins, k => `select app.delete_itinerary_part('travel_segments', '${k.tour['travel-segments']}')`],
+    [admins, k => `select app.delete_row('travel_segments', '${k.tour['travel-segments']}')`],
   ],
   'app.lodgings': [
     [managers, () => 'select from app.lodgings'],
@@ -259,7 +259,7 @@ const table: Record<string, Cell[]> = {
         `insert into app.lodgings (itinerary_id, name, check_in_on, check_out_on) values ('${k.tour.itineraries}', 'Inn', '2027-05-01', '2027-05-02')`,
     ],
     [managers, () => `update app.lodgings set name = 'Inn'`],
-    [admins, k => `select app.delete_itinerary_part('lodgings', '${k.tour.lodgings}')`],
+    [admins, k => `select app.delete_row('lodgings', '${k.tour.lodgings}')`],
   ],
   'app.lodging_rooms': [
     [managers, () => 'select from app.lodging_rooms'],
@@ -268,7 +268,7 @@ const table: Record<string, Cell[]> = {
       k => `insert into app.lodging_rooms (lodging_id, name) values ('${k.tour.lodgings}', 'Single')`,
     ],
     [managers, () => `update app.lodging_rooms set name = 'Single'`],
-    [admins, k => `select app.delete_itinerary_part('lodging_rooms', '${k.tour['lodging-rooms']}')`],
+    [admins, k => `select app.delete_row('lodging_rooms', '${k.tour['lodging-rooms']}')`],
   ],
   'app.calendar_feeds': [
     read('app.calendar_feeds'),

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { createStorage } from '../../src/exports/storage.ts'
+import { exampleOf, type Schema } from '../../src/http/openapi/examples.ts'
 import {
   aShow,
   join,
@@ -190,20 +191,19 @@ const under =
     path: `${(await arrange(world, actor)).path ?? ''}${path}`,
     ...(body && { body }),
   })
-/** What counts in the settlement of a show, by the last step of its path. */
-const parts: Record<string, object> = {
-  deals: { kind: 'flat', currency: 'EUR', guarantee_minor: 500_000 },
-  'ticket-tiers': { name: 'Stalls', price_minor: 3000, allotment: 600 },
-  costs: { name: 'PA', kind: 'fixed', amount_minor: 400_000 },
-  deposits: { paid_on: '2027-01-10', amount_minor: 250_000 },
+/** The body that the document shows for a new one of a resource, by the first part of its path. */
+function exampleFor({ server }: World, kind: string): object {
+  const { create } = server.app.resources.find(({ path }) => path === `/api/${kind}`) ?? {}
+  return exampleOf(create?.body as Schema, kind) as object
 }
-/** One of them, or a settlement, of a show that was played and has a deal. */
+/** What belongs to a show, or a settlement, of a show that was played and has a deal. */
 const ofAShow =
-  (path: string, body: object = parts[path] ?? {}): Arrange =>
+  (path: string, body?: object): Arrange =>
   async world => {
     const show = await make(world, '/api/shows', { ...aShow, status: 'played' })
-    const deal = path === 'deals' ? '' : await make(world, `${show}/deals`, parts['deals'] ?? {})
-    const made = path === 'shows' ? deal : await make(world, `${show}/${path}`, body)
+    const deal = path === 'deals' ? '' : await make(world, `${show}/deals`, exampleFor(world, 'deals'))
+    const made =
+      path === 'shows' ? deal : await make(world, `${show}/${path}`, body ?? exampleFor(world, path))
     return { path: path === 'shows' ? show : made.replace(/.*(?=\/[\w-]+\/[\w-]+$)/, '/api') }
   }
 const aPlayedShowOf = ofAShow('shows')
@@ -237,16 +237,21 @@ const only =
 const everybody = [200, 200, 200, 200, 200, 200, 200, 200]
 const readers = [401, 200, 200, 200, 200, 200, 404, 200]
 type Line = [statuses: number[], arrange?: Arrange | undefined, needs?: 'fresh world']
-/** The seven lines of what counts in a settlement. */
-const linesOf = (kind: string, one: string): Record<string, Line> => ({
-  [`list${one}s`]: [readers, under(aShowOf, `/${kind}`)],
-  [`create${one}`]: [[401, 403, 201, 201, 201, 403, 404, 403], under(aShowOf, `/${kind}`, parts[kind])],
-  [`read${one}`]: [readers, ofAShow(kind)],
-  [`replace${one}`]: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(ofAShow(kind), parts[kind] ?? {})],
-  [`update${one}`]: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(ofAShow(kind), parts[kind] ?? {})],
-  [`delete${one}`]: [[401, 403, 403, 204, 204, 403, 404, 403], ofAShow(kind)],
-  [`restore${one}`]: [[401, 403, 403, 200, 200, 403, 404, 403], deletedPartOf(kind)],
-})
+/** The seven lines of a resource under a show, which all read, managers write and admins delete. */
+function linesOf(kind: string, one: string): Record<string, Line> {
+  const shown =
+    (arrange: Arrange): Arrange =>
+    async (world, actor) => ({ ...(await arrange(world, actor)), body: exampleFor(world, kind) })
+  return {
+    [`list${one}s`]: [readers, under(aShowOf, `/${kind}`)],
+    [`create${one}`]: [[401, 403, 201, 201, 201, 403, 404, 403], shown(under(aShowOf, `/${kind}`))],
+    [`read${one}`]: [readers, ofAShow(kind)],
+    [`replace${one}`]: [[401, 403, 200, 200, 200, 403, 404, 403], shown(ofAShow(kind))],
+    [`update${one}`]: [[401, 403, 200, 200, 200, 403, 404, 403], shown(ofAShow(kind))],
+    [`delete${one}`]: [[401, 403, 403, 204, 204, 403, 404, 403], ofAShow(kind)],
+    [`restore${one}`]: [[401, 403, 403, 200, 200, 403, 404, 403], deletedPartOf(kind)],
+  }
+}
 export const table: Record<string, Line> = {
   readLiveness: [everybody],
   readReadiness: [everybody],
@@ -536,11 +541,11 @@ export const table: Record<string, Line> = {
   downloadExport: [everybody, aFileOf],
   listItineraries: [[401, 200, 200, 200, 200, 200, 200, 200]],
   createItinerary: [[401, 403, 201, 201, 201, 403, 201, 403], only(() => anItinerary)],
-  // Drafts are nobody's but theirs who plan; a superadmin reads all.
+  // Only those who plan see a draft, and for others it is not there; a superadmin reads all.
   readItinerary: [readers, published],
-  updateItinerary: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(anItineraryOf, { name: 'Renamed' })],
-  deleteItinerary: [[401, 403, 403, 204, 204, 403, 404, 403], anItineraryOf],
-  restoreItinerary: [[401, 403, 403, 200, 200, 403, 404, 403], restoredPartOf('itineraries')],
+  updateItinerary: [[401, 404, 200, 200, 200, 404, 404, 403], withBody(anItineraryOf, { name: 'Renamed' })],
+  deleteItinerary: [[401, 404, 403, 204, 204, 404, 404, 403], anItineraryOf],
+  restoreItinerary: [[401, 404, 403, 200, 200, 404, 404, 403], restoredPartOf('itineraries')],
   publishItinerary: [
     [401, 403, 201, 201, 201, 403, 404, 403],
     under(anItineraryOf, '/publish', { note: null }),
@@ -568,16 +573,16 @@ export const table: Record<string, Line> = {
     ).flatMap(([noun, plural, kind, parent, body]): [string, [number[], Arrange?]][] => [
       [`list${plural}`, [[401, 403, 200, 200, 200, 403, 200, 200]]],
       [`create${noun}`, [[401, 403, 201, 201, 201, 403, 201, 403], partFor(kind, parent, body)]],
-      [`read${noun}`, [[401, 403, 200, 200, 200, 403, 404, 200], partOf(kind)]],
+      [`read${noun}`, [[401, 404, 200, 200, 200, 404, 404, 200], partOf(kind)]],
       [
         `update${noun}`,
         [
-          [401, 403, 200, 200, 200, 403, 404, 403],
+          [401, 404, 200, 200, 200, 404, 404, 403],
           withBody(partOf(kind), kind === 'party-groups' ? { name: 'New' } : { notes: 'New' }),
         ],
       ],
-      [`delete${noun}`, [[401, 403, 403, 204, 204, 403, 404, 403], partOf(kind)]],
-      [`restore${noun}`, [[401, 403, 403, 200, 200, 403, 404, 403], restoredPartOf(kind)]],
+      [`delete${noun}`, [[401, 404, 403, 204, 204, 404, 404, 403], partOf(kind)]],
+      [`restore${noun}`, [[401, 404, 403, 200, 200, 404, 404, 403], restoredPartOf(kind)]],
     ]),
   ),
 

@@ -220,7 +220,7 @@ export const rulesOfRoles: Rule[] = [
       select name from functions where proowner not in (select oid from pg_roles where rolname in ('callboard_owner', 'callboard_definer', 'callboard_rollup', 'callboard_bi_admin'))
       union all
       select n.nspname from pg_namespace n join ours using (oid) where n.nspowner <> 'callboard_owner'::regrole`,
-    broken: `alter view app.show_list owner to callboard_worker`,
+    broken: `alter view app.show_rows owner to callboard_worker`,
   },
   {
     rule: 'a view asks the policies of whoever reads it, or hides what its conditions have not let through',
@@ -229,7 +229,7 @@ export const rulesOfRoles: Rule[] = [
       where c.relkind = 'v' and exists (select from logins where has_any_column_privilege(logins.oid, c.oid, 'select'))
         and not coalesce(c.reloptions && '{security_invoker=true,security_invoker=on}', false)
         and not (ours.nspname = 'analytics' and coalesce('security_barrier=true' = any (c.reloptions), false) and c.relowner = 'callboard_rollup'::regrole)`,
-    broken: `alter view app.show_list set (security_invoker = false)`,
+    broken: `alter view app.show_rows set (security_invoker = false)`,
   },
   {
     rule: 'a view of figures compares the organization of their rows with that of whoever reads it, or knows no rows of organizations',

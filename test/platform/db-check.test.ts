@@ -53,7 +53,7 @@ await sql.unsafe(`
   $$;
   create function app.tg_shows__check() returns trigger language plpgsql as 'begin return new; end';
   create trigger _100_check before update on app.shows for each row execute function app.tg_shows__check();
-  create view app.show_list with (security_invoker = true) as select title from app.shows;
+  create view app.show_rows with (security_invoker = true) as select title from app.shows;
   create table app.countries (code text primary key, name text not null);
   alter table app.countries owner to pg_monitor;
   comment on table app.countries is 'Reference: where a show can be.';
@@ -116,8 +116,8 @@ noticed(
 )
 noticed(
   "a view that is read with its owner's rights",
-  'alter view app.show_list reset (security_invoker)',
-  '- view app.show_list option: security_invoker=true',
+  'alter view app.show_rows reset (security_invoker)',
+  '- view app.show_rows option: security_invoker=true',
 )
 
 test('a collation that sorts otherwise is noticed', async t => {

@@ -60,21 +60,22 @@ t.test('the table of the example', async t => {
     })
   const ana = 'ana@northlight.example'
   const erin = 'erin@harbourstage.example'
-  const riders = async (email: string) => (await as(email, tx => tx`select id from app.rider_list`)).length
+  const riders = async (email: string) =>
+    (await as(email, tx => tx`select id from app.rider_rows where deleted_at is null`)).length
 
   await t.test('isolates', async t => {
     const [show] = await as(ana, tx => tx<[{ id: string }]>`select id from app.shows limit 1`)
     const create = (tx: postgres.TransactionSql) =>
-      tx`select status from app.create_rider(${tx.json({ show_id: show.id, item: 'Twelve white towels' })})`
+      tx`select status from app.create_row('riders', ${tx.json({ show_id: show.id, item: 'Twelve white towels' })})`
     t.match(await as(ana, create), [{ status: 201 }])
     t.same([await riders(ana), await riders(erin)], [1, 0])
     await t.rejects(as(erin, create), /riders_show_exists/)
 
-    await as(ana, tx => tx`select app.delete_show(${show.id})`)
+    await as(ana, tx => tx`select app.delete_row('shows', ${show.id})`)
     t.equal(await riders(ana), 0, 'it went with its show')
-    await as(ana, tx => tx`select app.restore_show(${show.id})`)
+    await as(ana, tx => tx`select app.restore_row('shows', ${show.id})`)
     t.equal(await riders(ana), 1, 'and came back with it')
-    await as(ana, tx => tx`select app.delete_rider(id) from app.rider_list`)
+    await as(ana, tx => tx`select app.delete_row('riders', id) from app.rider_rows`)
     t.equal(await riders(ana), 0)
   })
 })

@@ -19,7 +19,7 @@ t.test('while the schema is changed, no answer is wrong or empty', async t => {
     return row.text
   }
   const [view] = await db.admin<[{ text: string }]>`
-    select 'create or replace view app.show_list with (security_invoker = true) as ' || pg_get_viewdef('app.show_list') as text`
+    select 'create or replace view app.show_rows with (security_invoker = true) as ' || pg_get_viewdef('app.show_rows') as text`
   const changes = [
     'alter table app.shows add column rider text',
     'alter table app.shows drop column rider',

@@ -245,7 +245,7 @@ t.test('what counts in a settlement', async t => {
           .as('callboard_api')
           .begin(sql => [
             sql`select app.enter(${String(claimsOf(token)['sid'])}, ${ana.organization})`,
-            sql`select ${sql.unsafe(`app.create_${sqlName}`)}(${show}, ${JSON.stringify({ ...whole, ...body })}::text::jsonb)`,
+            sql`select app.create_row(${table}, ${JSON.stringify({ ...whole, ...body })}::text::jsonb, 'show_id', ${show})`,
           ])
           .then(
             () => undefined,

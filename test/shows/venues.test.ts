@@ -184,7 +184,7 @@ t.test('venues', async t => {
     for (const [constraint, body] of behind) {
       const insert = api.begin(sql => [
         sql`select app.enter(${String(claimsOf(token)['sid'])}, ${ana.organization})`,
-        sql`select app.create_venue(${JSON.stringify({ ...aVenue, ...body })}::text::jsonb)`,
+        sql`select app.create_row('venues', ${JSON.stringify({ ...aVenue, ...body })}::text::jsonb)`,
       ])
       const refused = await insert.then(
         () => undefined,

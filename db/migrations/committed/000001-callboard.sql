@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:23dcfa6959ee3d1c86f81515c4878de6ad025697
+--! Hash: sha1:ff4955d76b0651d22fe64b0ba00c1b4d4bec5293
 --! Message: callboard
 
 --! Included foundation/schemas.sql
@@ -609,7 +609,8 @@ create table if not exists app_private.resources (
   name text primary key,
   noun text not null,
   fields text not null,
-  path text not null
+  path text not null,
+  guard regprocedure
 );
 select app_private.force_rls('app_private.resources');
 select app_private.set_policy('app_private.resources', 'select_definer', 'callboard_definer', 'true');
@@ -620,6 +621,7 @@ comment on table app_private.resources is
 comment on column app_private.resources.noun is 'What a row is called in the event log.';
 comment on column app_private.resources.fields is 'The view with the fields of an answer.';
 comment on column app_private.resources.path is 'The path of its routes.';
+comment on column app_private.resources.guard is 'Called with the table and the id when a row itself, and not what it belongs to, has been deleted or restored; it refuses what must stay as it is.';
 
 create or replace function app_private.policy_permission(target regclass, command text) returns text
 language sql stable
@@ -703,7 +705,8 @@ comment on function app_private.tenant_policies(regclass, text, text, text, text
 
 create or replace function app_private.tenant_table(
   name text, noun text, permission text default null, path text default null, reads text default null, writes text default null, deletes text default null,
-  definer text default 'update', is_exported boolean default false, is_counted boolean default false, known text[] default '{}', verbs jsonb default '{}'
+  definer text default 'update', is_exported boolean default false, is_counted boolean default false, known text[] default '{}', verbs jsonb default '{}',
+  guard regprocedure default null
 ) returns void
 language plpgsql volatile
 set search_path = ''
@@ -719,12 +722,13 @@ begin
   if path is null then
     delete from app_private.resources r where r.name = tenant_table.name;
   else
-    insert into app_private.resources as r (name, noun, fields, path) values (tenant_table.name, tenant_table.noun, tenant_table.noun || '_rows', tenant_table.path)
-    on conflict on constraint resources_pkey do update set noun = excluded.noun, fields = excluded.fields, path = excluded.path;
+    insert into app_private.resources as r (name, noun, fields, path, guard)
+    values (tenant_table.name, tenant_table.noun, tenant_table.noun || '_rows', tenant_table.path, tenant_table.guard)
+    on conflict on constraint resources_pkey do update set noun = excluded.noun, fields = excluded.fields, path = excluded.path, guard = excluded.guard;
   end if;
 end
 $$;
-comment on function app_private.tenant_table(text, text, text, text, text, text, text, text, boolean, boolean, text[], jsonb) is
+comment on function app_private.tenant_table(text, text, text, text, text, text, text, text, boolean, boolean, text[], jsonb, regprocedure) is
   'Makes a table one of an organization''s rows: forced row-level security with the policies of <permission>.read, .write and .delete (or of the permissions that are named), ETags, soft delete, the purge, events named <noun>.create and so on, and, with a path, the commands for any row. What can be written is granted by the table''s own file.';
 --! EndIncluded foundation/tables.sql
 --! Included audit/event_log.sql
@@ -2484,6 +2488,217 @@ comment on function app_private.restore_row(regclass, uuid) is
   'The command behind every restore: brings back all that was deleted together with this row. PT404, PT403, PT409 parent_deleted.';
 alter function app_private.restore_row(regclass, uuid) owner to callboard_definer;
 --! EndIncluded foundation/deletions.sql
+--! Included foundation/rows.sql
+-- The commands on a row: the same for every table that needs no more than this, so each is one function that is told
+-- the table. The table says the rest: its policies who may do it, its column grants what can be written, its defaults
+-- what is left out, its triggers what is special, and its view what an answer looks like.
+--
+-- The view, <noun>_rows, has organization_id, version, deleted_at, deleted_by and what a list is sorted by; then,
+-- from `id` on, the fields of an answer in their order.
+
+create or replace function app.resource(
+  table_name text, command text default 'select', out target regclass, out fields regclass, out columns text, out path text, out permission text
+)
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  select to_regclass(format('app.%I', r.name)), to_regclass(format('app.%I', r.fields)), r.path into target, fields, path
+  from app_private.resources r where r.name = table_name;
+  if not found then
+    perform app.refuse(404, 'not_found', 'There is no such resource.');
+  end if;
+  permission := app_private.policy_permission(target, command);
+  columns := (
+    select string_agg(format('f.%I', a.attname), ', ' order by a.attnum) from pg_catalog.pg_attribute a
+    where a.attrelid = fields and not a.attisdropped
+      and a.attnum >= (select i.attnum from pg_catalog.pg_attribute i where i.attrelid = fields and i.attname = 'id'));
+end
+$$;
+comment on function app.resource(text, text) is
+  'A table that the commands on a row may be told, the view with its fields, their names, the path of its routes, and the permission for a command. PT404 for every other table.';
+alter function app.resource(text, text) owner to callboard_definer;
+grant execute on function app.resource(text, text) to callboard_api, callboard_definer;
+
+create or replace function app.require_parent(table_name text, parent text, id uuid) returns uuid
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  r record := app.resource(table_name);
+  is_there boolean;
+begin
+  execute (
+    select format('select true from %s p where p.organization_id = (select app.current_org()) and p.id = $1 and p.deleted_at is null', c.confrelid::regclass)
+    from pg_catalog.pg_constraint c
+    where c.conrelid = r.target and c.contype = 'f'
+      and c.conkey[2] = (select a.attnum from pg_catalog.pg_attribute a where a.attrelid = r.target and a.attname = parent))
+  into is_there using id;
+  if is_there is null then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return id;
+end
+$$;
+comment on function app.require_parent(text, text, uuid) is 'The id of what a row belongs to, by the column that refers to it. PT404 if the member may not see it.';
+grant execute on function app.require_parent(text, text, uuid) to callboard_api, callboard_definer;
+
+create or replace function app.read_row(table_name text, id uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  r record := app.resource(table_name);
+  answer app.answer;
+begin
+  execute format(
+    'select 200, (select row_to_json(item) from (select %s) item), app.etag(f.version), %L || f.id
+     from %s f where f.organization_id = (select app.current_org()) and f.id = $1 and f.deleted_at is null', r.columns, r.path || '/', r.fields)
+  into answer using id;
+  if answer.status is null then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_row(text, uuid) is 'A row that is not deleted. PT404.';
+grant execute on function app.read_row(text, uuid) to callboard_api, callboard_definer;
+
+create or replace function app.create_row(table_name text, body jsonb, parent text default null, parent_id uuid default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  r record := app.resource(table_name, 'insert');
+  whole jsonb := case when parent is null then body else body || jsonb_build_object(parent, app.require_parent(table_name, parent, parent_id)) end;
+  columns text := (select string_agg(quote_ident(k), ', ') from jsonb_object_keys(whole) k);
+  id uuid;
+  answer app.answer;
+begin
+  perform app.require(r.permission);
+  if columns is null then
+    perform app.refuse(400, 'invalid_value', 'The body is empty.');
+  end if;
+  -- What the body does not name gets its default; a column that is not granted, PostgreSQL refuses.
+  execute format('insert into %1$s (%2$s) select %2$s from jsonb_populate_record(null::%1$s, $1) returning id', r.target, columns) into id using whole;
+  answer := app.read_row(table_name, id);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_row(text, jsonb, text, uuid) is
+  'A new row, under a parent if its column and id are given; what the body does not name gets its default. PT403, PT404, PT409, PT422.';
+grant execute on function app.create_row(text, jsonb, text, uuid) to callboard_api;
+
+create or replace function app.check_row(table_name text, id uuid, command text, if_match text) returns regclass
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  r record := app.resource(table_name, command);
+  present integer;
+begin
+  execute format('select f.version from %s f where f.organization_id = (select app.current_org()) and f.id = $1 and f.deleted_at is null', r.fields)
+  into present using id;
+  perform app.check_version(present, if_match);
+  perform app.require(r.permission);
+  return r.target;
+end
+$$;
+comment on function app.check_row(text, uuid, text, text) is
+  'Whether a member may do a command with a row: PT404 if they do not see it, PT412 if it has another version, PT403 without the permission. Returns its table.';
+grant execute on function app.check_row(text, uuid, text, text) to callboard_api;
+
+create or replace function app.write_row(table_name text, id uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  target regclass := app.check_row(table_name, id, 'update', if_match);
+  present integer;
+  changes text := (
+    select string_agg(format(case when body ? c.name then '%1$I = b.%1$I' else '%1$I = default' end, c.name), ', ')
+    from (
+      select jsonb_object_keys(body) as name
+      union
+      select a.attname from pg_catalog.pg_attribute a
+      where replaces and a.attrelid = target and a.attnum > 0 and not a.attisdropped and has_column_privilege(a.attrelid, a.attnum, 'update')) c);
+begin
+  if changes is null then
+    perform app.refuse(400, 'invalid_value', 'The body is empty.');
+  end if;
+  -- Now that it may be locked, look again.
+  execute format('select t.version from %s t where t.organization_id = (select app.current_org()) and t.id = $1 and t.deleted_at is null for no key update', target)
+  into present using id;
+  perform app.check_version(present, if_match);
+  execute format('update %1$s t set %2$s from jsonb_populate_record(null::%1$s, $1) b where t.organization_id = (select app.current_org()) and t.id = $2', target, changes)
+  using body, id;
+  return app.read_row(table_name, id);
+end
+$$;
+comment on function app.write_row(text, uuid, jsonb, boolean, text) is
+  'Changes a row: the columns in the body or, with replaces, every column that can be written (one that is absent gets its default). PT403, PT404, PT409, PT412, PT422.';
+grant execute on function app.write_row(text, uuid, jsonb, boolean, text) to callboard_api;
+
+create or replace function app_private.guard_row(table_name text, id uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  guard regproc := (select r.guard::regproc from app_private.resources r where r.name = table_name);
+begin
+  if guard is not null then
+    execute format('select %s($1, $2)', guard) using (app.resource(table_name)).target, id;
+  end if;
+end
+$$;
+comment on function app_private.guard_row(text, uuid) is 'Lets the guard of a table refuse what has been done with a row: see app_private.resources.';
+alter function app_private.guard_row(text, uuid) owner to callboard_definer;
+
+create or replace function app.mark_row(table_name text, id uuid, if_match text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  answer app.answer := app_private.delete_row((app.resource(table_name)).target, id, if_match);
+begin
+  perform app_private.guard_row(table_name, id);
+  return answer;
+end
+$$;
+comment on function app.mark_row(text, uuid, text) is 'The part of app.delete_row that the definer does: marks the row as deleted, with what belongs to it. PT403, PT404, PT409, PT412.';
+alter function app.mark_row(text, uuid, text) owner to callboard_definer;
+grant execute on function app.mark_row(text, uuid, text) to callboard_api;
+
+create or replace function app.delete_row(table_name text, id uuid, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform app.check_row(table_name, id, 'delete', if_match);
+  return app.mark_row(table_name, id, if_match);
+end
+$$;
+comment on function app.delete_row(text, uuid, text) is 'Deletes a row, with what belongs to it, until it is restored. PT403, PT404, PT409, PT412.';
+grant execute on function app.delete_row(text, uuid, text) to callboard_api;
+
+create or replace function app.restore_row(table_name text, id uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.restore_row((app.resource(table_name)).target, id);
+  perform app_private.guard_row(table_name, id);
+  return app.read_row(table_name, id);
+end
+$$;
+comment on function app.restore_row(text, uuid) is 'Brings a deleted row back, with what was deleted together with it. PT403, PT404, PT409.';
+alter function app.restore_row(text, uuid) owner to callboard_definer;
+grant execute on function app.restore_row(text, uuid) to callboard_api;
+--! EndIncluded foundation/rows.sql
 --! Included organizations/organization_commands.sql
 -- Commands on organizations; the table is in organizations.sql.
 
@@ -3446,7 +3661,7 @@ begin
       from (select) as once
       left join app.finance_periods p on p.organization_id = (of_row ->> 'organization_id')::uuid
         and p.month = date_trunc('month', (of_row ->> 'booked_on')::date)::date;
-  elsif target in ('app.deals'::regclass, 'app.ticket_tiers'::regclass, 'app.show_costs'::regclass, 'app.deposits'::regclass) then
+  elsif exists (select from pg_catalog.pg_trigger t where t.tgrelid = target and t.tgname = '_200_unsettled') then
     return query
       select 'settlement', s.status <> 'settled',
         case s.status when 'settled' then 'Its show is settled: what the settlement came from stays as it is.' else 'Its show is not settled.' end
@@ -4394,15 +4609,13 @@ alter function app_private.erase_events(uuid) owner to callboard_definer;
 --! Included audit/event_reading.sql
 -- How members read their organization's events; reading is an event as well.
 
-create or replace view app.event_list with (security_invoker = true) as
-  select e.organization_id, e.id, e.occurred_at, e.actor_id, e.action, e.resource_type, e.resource_id,
-    json_build_object('id', e.id, 'occurred_at', e.occurred_at, 'actor_kind', e.actor_kind, 'actor_id', e.actor_id, 'actor_name', u.display_name,
-      'action', e.action, 'resource_type', e.resource_type, 'resource_id', e.resource_id, 'changes', e.changes,
-      'request_id', e.request_id, 'ip', host(e.ip), 'session_id', e.session_id, 'erased_at', e.erased_at) as body
+create or replace view app.event_rows with (security_invoker = true) as
+  select e.organization_id, e.id, e.occurred_at, e.actor_kind, e.actor_id, u.display_name as actor_name, e.action, e.resource_type, e.resource_id, e.changes,
+    e.request_id, host(e.ip) as ip, e.session_id, e.erased_at
   from app.event_log e
   left join app.users u on u.id = e.actor_id;
-comment on view app.event_list is 'The organization''s events, with their JSON; the actor''s name only while they are a colleague.';
-grant select on app.event_list to callboard_api;
+comment on view app.event_rows is 'The organization''s events; the actor''s name only while they are a colleague.';
+grant select on app.event_rows to callboard_api, callboard_exporter;
 
 create or replace function app.read_event(event uuid) returns app.answer
 language plpgsql stable
@@ -4412,7 +4625,9 @@ declare
   organization uuid := app.require('audit.read');
   answer app.answer;
 begin
-  select null, l.body, null, null into answer from app.event_list l
+  select null, (select row_to_json(item) from (select
+      l.id, l.occurred_at, l.actor_kind, l.actor_id, l.actor_name, l.action, l.resource_type, l.resource_id, l.changes,
+        l.request_id, l.ip, l.session_id, l.erased_at) item), null, null into answer from app.event_rows l
   where l.organization_id = organization and l.id = event
     -- The id contains the rounded time, so search a small range around it.
     and l.occurred_at between app.event_time(event) - interval '2 milliseconds' and app.event_time(event) + interval '2 milliseconds';
@@ -4840,103 +5055,13 @@ grant insert (name, city, country, time_zone, capacity), update (name, city, cou
 comment on table app.venues is 'Places where shows happen, with the time zone that a show''s local times are in.';
 comment on column app.venues.country is 'ISO 3166-1 alpha-2 code.';
 
-create or replace view app.venue_list with (security_invoker = true) as
-  select v.organization_id, v.id, v.name, v.city, v.country, v.created_at, v.version,
-    json_build_object('id', v.id, 'name', v.name, 'city', v.city, 'country', v.country, 'time_zone', v.time_zone,
-      'capacity', v.capacity, 'created_at', v.created_at, 'updated_at', v.updated_at) as body,
-    v.deleted_at, v.deleted_by
+create or replace view app.venue_rows with (security_invoker = true) as
+  select v.organization_id, v.version, v.deleted_at, v.deleted_by,
+    v.id, v.name, v.city, v.country, v.time_zone, v.capacity,
+    v.created_at, v.updated_at
   from app.venues v;
-comment on view app.venue_list is 'The organization''s venues with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.venue_list to callboard_api, callboard_definer;
-
-create or replace function app.read_venue(venue uuid) returns app.answer
-language plpgsql stable
-set search_path = ''
-as $$
-declare
-  answer app.answer;
-begin
-  select 200, v.body, app.etag(v.version), '/api/venues/' || v.id into answer from app.venue_list v
-  where v.organization_id = (select app.current_org()) and v.id = venue and v.deleted_at is null;
-  if not found then
-    perform app.refuse(404, 'not_found');
-  end if;
-  return answer;
-end
-$$;
-comment on function app.read_venue(uuid) is 'A venue. PT404.';
-grant execute on function app.read_venue(uuid) to callboard_api, callboard_definer;
-
-create or replace function app.create_venue(body jsonb) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  given app.venues := jsonb_populate_record(null::app.venues, body);
-  answer app.answer;
-begin
-  insert into app.venues (name, city, country, time_zone, capacity)
-  values (given.name, given.city, given.country, given.time_zone, given.capacity) returning id into given.id;
-  answer := app.read_venue(given.id);
-  answer.status := 201;
-  return answer;
-end
-$$;
-comment on function app.create_venue(jsonb) is 'A new venue. PT403 without shows.write.';
-grant execute on function app.create_venue(jsonb) to callboard_api;
-
-create or replace function app.write_venue(venue uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  present app.venues;
-begin
-  select * into present from app.venues v
-  where v.organization_id = (select app.current_org()) and v.id = venue and v.deleted_at is null;
-  perform app.check_version(present.version, if_match);
-  perform app.require('shows.write');
-  -- Now that it may be locked, look again.
-  select * into present from app.venues v
-  where v.organization_id = (select app.current_org()) and v.id = venue and v.deleted_at is null for no key update;
-  perform app.check_version(present.version, if_match);
-  present := jsonb_populate_record(case when replaces then null::app.venues else present end, body);
-  update app.venues v
-  set (name, city, country, time_zone, capacity) = row (present.name, present.city, present.country, present.time_zone, present.capacity)
-  where v.organization_id = (select app.current_org()) and v.id = venue;
-  return app.read_venue(venue);
-end
-$$;
-comment on function app.write_venue(uuid, jsonb, boolean, text) is
-  'Changes a venue: the columns in the body or, with replaces, all of them (absent ones become null). PT403, PT404, PT412.';
-grant execute on function app.write_venue(uuid, jsonb, boolean, text) to callboard_api;
-
-create or replace function app.delete_venue(venue uuid, if_match text default null) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  return app_private.delete_row('app.venues', venue, if_match);
-end
-$$;
-comment on function app.delete_venue(uuid, text) is 'Deletes a venue that no show uses. PT403, PT404, PT409 shows_venue_exists, PT412.';
-alter function app.delete_venue(uuid, text) owner to callboard_definer;
-grant execute on function app.delete_venue(uuid, text) to callboard_api;
-
-create or replace function app.restore_venue(venue uuid) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.restore_row('app.venues', venue);
-  return app.read_venue(venue);
-end
-$$;
-comment on function app.restore_venue(uuid) is 'Brings a deleted venue back. PT403, PT404.';
-alter function app.restore_venue(uuid) owner to callboard_definer;
-grant execute on function app.restore_venue(uuid) to callboard_api;
+comment on view app.venue_rows is 'The organization''s venues, also those in the bin, which have deleted_at.';
+grant select on app.venue_rows to callboard_api, callboard_definer, callboard_exporter;
 --! EndIncluded shows/venues.sql
 --! Included shows/shows.sql
 -- Shows: one performance of one bill on one day at one venue.
@@ -5005,7 +5130,7 @@ create unique index if not exists show_external_ref_taken on app.shows (organiza
 
 -- Functions of the definer search, because a text match under a filtering policy cannot use an index (it is not leakproof),
 -- and import as the member who started the import.
-select app_private.tenant_table('shows', noun => 'show', permission => 'shows', definer => 'insert, update', is_exported => true, is_counted => true);
+select app_private.tenant_table('shows', noun => 'show', permission => 'shows', path => '/api/shows', definer => 'insert, update', is_exported => true, is_counted => true);
 grant insert (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref),
   update (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
   on app.shows to callboard_api;
@@ -5063,25 +5188,18 @@ create or replace trigger _300_venue_change before update on app.shows
   execute function app_private.tg_shows__300_venue();
 --! EndIncluded shows/shows.sql
 --! Included shows/show_commands.sql
--- What can be done with a show; the table is in shows.sql.
+-- What a show looks like, and its commands, which are called too often to be planned at each call: those that delete and
+-- restore it are in foundation/rows.sql. The table is in shows.sql.
 
-create or replace view app.show_list with (security_invoker = true) as
-  select s.organization_id, s.id, s.title, s.artist, s.venue_id, s.show_on, s.status, s.created_at, s.version,
-    json_build_object(
-      'id', s.id, 'title', s.title, 'artist', s.artist,
-      'venue_id', s.venue_id, 'venue_name', v.name, 'venue_city', v.city, 'time_zone', v.time_zone,
-      'show_on', s.show_on,
-      'doors_time', to_char(s.doors_time, 'HH24:MI'), 'start_time', to_char(s.start_time, 'HH24:MI'),
-      'curfew_time', to_char(s.curfew_time, 'HH24:MI'),
-      'starts_at', (s.show_on + s.start_time) at time zone v.time_zone,
-      'status', s.status, 'capacity', s.capacity, 'tickets_sold', s.tickets_sold,
-      'fee_minor', s.fee_minor, 'currency', s.currency, 'notes', s.notes, 'source', s.source, 'external_ref', s.external_ref,
-      'created_by', s.created_by, 'created_at', s.created_at, 'updated_at', s.updated_at) as body,
-    s.deleted_at, s.deleted_by, s.source, s.external_ref
+create or replace view app.show_rows with (security_invoker = true) as
+  select s.organization_id, s.version, s.deleted_at, s.deleted_by,
+    s.id, s.title, s.artist, s.show_on, s.status, s.venue_id, to_char(s.doors_time, 'HH24:MI') as doors_time, to_char(s.start_time, 'HH24:MI') as start_time, to_char(s.curfew_time, 'HH24:MI') as curfew_time, s.capacity, s.tickets_sold, s.fee_minor, s.currency, s.notes, s.source, s.external_ref,
+    v.name as venue_name, v.city as venue_city, v.time_zone, (s.show_on + s.start_time) at time zone v.time_zone as starts_at,
+    s.created_by, s.created_at, s.updated_at
   from app.shows s
   left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id;
-comment on view app.show_list is 'The organization''s shows with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.show_list to callboard_api, callboard_definer;
+comment on view app.show_rows is 'The organization''s shows, also those in the bin, which have deleted_at.';
+grant select on app.show_rows to callboard_api, callboard_definer, callboard_exporter;
 
 -- Few rows are expected, so that a list looks these up instead of looking for them among all shows.
 create or replace function app.search_shows(q text) returns setof uuid
@@ -5116,8 +5234,10 @@ as $$
 declare
   answer app.answer;
 begin
-  select 200, s.body, app.etag(s.version), '/api/shows/' || s.id into answer from app.show_list s
-  where s.organization_id = (select app.current_org()) and s.id = show and s.deleted_at is null;
+  select 200, (select row_to_json(item) from (select
+      r.id, r.title, r.artist, r.show_on, r.status, r.venue_id, r.doors_time, r.start_time, r.curfew_time, r.capacity, r.tickets_sold, r.fee_minor,
+        r.currency, r.notes, r.source, r.external_ref, r.venue_name, r.venue_city, r.time_zone, r.starts_at, r.created_by, r.created_at, r.updated_at) item), app.etag(r.version), '/api/shows/' || r.id into answer
+  from app.show_rows r where r.organization_id = (select app.current_org()) and r.id = show and r.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;
@@ -5173,33 +5293,6 @@ $$;
 comment on function app.write_show(uuid, jsonb, boolean, text) is
   'Changes a show: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409, PT412.';
 grant execute on function app.write_show(uuid, jsonb, boolean, text) to callboard_api;
-
-create or replace function app.delete_show(show uuid, if_match text default null) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  return app_private.delete_row('app.shows', show, if_match);
-end
-$$;
-comment on function app.delete_show(uuid, text) is 'Deletes a show until it is restored. PT403, PT404, PT412.';
-alter function app.delete_show(uuid, text) owner to callboard_definer;
-grant execute on function app.delete_show(uuid, text) to callboard_api;
-
-create or replace function app.restore_show(show uuid) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.restore_row('app.shows', show);
-  return app.read_show(show);
-end
-$$;
-comment on function app.restore_show(uuid) is 'Brings a deleted show back. PT403, PT404, PT409 parent_deleted.';
-alter function app.restore_show(uuid) owner to callboard_definer;
-grant execute on function app.restore_show(uuid) to callboard_api;
 --! EndIncluded shows/show_commands.sql
 --! Included finance/finance_categories.sql
 -- What income and expenses are for: a list of each organization's own, with which it begins.
@@ -5250,97 +5343,13 @@ alter function app_private.tg_organizations__500_finance_categories() owner to c
 create or replace trigger _500_finance_categories after insert on app.organizations
   for each row execute function app_private.tg_organizations__500_finance_categories();
 
-create or replace view app.finance_category_list with (security_invoker = true) as
-  select c.organization_id, c.id, c.kind, c.name, c.version,
-    json_build_object('id', c.id, 'kind', c.kind, 'name', c.name, 'created_at', c.created_at, 'updated_at', c.updated_at) as body,
-    c.deleted_at, c.deleted_by
+create or replace view app.finance_category_rows with (security_invoker = true) as
+  select c.organization_id, c.version, c.deleted_at, c.deleted_by,
+    c.id, c.kind, c.name,
+    c.created_at, c.updated_at
   from app.finance_categories c;
-comment on view app.finance_category_list is 'The organization''s categories with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.finance_category_list to callboard_api, callboard_definer;
-
-create or replace function app.read_finance_category(category uuid) returns app.answer
-language plpgsql stable
-set search_path = ''
-as $$
-declare
-  answer app.answer;
-begin
-  select 200, c.body, app.etag(c.version), '/api/finance-categories/' || c.id into answer from app.finance_category_list c
-  where c.organization_id = (select app.current_org()) and c.id = category and c.deleted_at is null;
-  if not found then
-    perform app.refuse(404, 'not_found');
-  end if;
-  return answer;
-end
-$$;
-comment on function app.read_finance_category(uuid) is 'A category. PT404.';
-grant execute on function app.read_finance_category(uuid) to callboard_api, callboard_definer;
-
-create or replace function app.create_finance_category(body jsonb) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  category uuid;
-  answer app.answer;
-begin
-  insert into app.finance_categories (kind, name) values (body ->> 'kind', body ->> 'name') returning id into category;
-  answer := app.read_finance_category(category);
-  answer.status := 201;
-  return answer;
-end
-$$;
-comment on function app.create_finance_category(jsonb) is 'A new category: kind and name. PT403 without finance.write, PT409 finance_category_name_taken.';
-grant execute on function app.create_finance_category(jsonb) to callboard_api;
-
-create or replace function app.rename_finance_category(category uuid, to_name text, if_match text default null) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  present integer;
-begin
-  select c.version into present from app.finance_categories c
-  where c.organization_id = (select app.current_org()) and c.id = category and c.deleted_at is null;
-  perform app.check_version(present, if_match);
-  perform app.require('finance.write');
-  -- Now that it may be locked, look again.
-  select c.version into present from app.finance_categories c
-  where c.organization_id = (select app.current_org()) and c.id = category and c.deleted_at is null for no key update;
-  perform app.check_version(present, if_match);
-  update app.finance_categories c set name = to_name where c.organization_id = (select app.current_org()) and c.id = category;
-  return app.read_finance_category(category);
-end
-$$;
-comment on function app.rename_finance_category(uuid, text, text) is 'Renames a category, in all records that have it. PT403, PT404, PT409 finance_category_name_taken, PT412.';
-grant execute on function app.rename_finance_category(uuid, text, text) to callboard_api;
-
-create or replace function app.delete_finance_category(category uuid, if_match text default null) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  return app_private.delete_row('app.finance_categories', category, if_match);
-end
-$$;
-comment on function app.delete_finance_category(uuid, text) is 'Deletes a category that no record has. PT403, PT404, PT409 finance_records_category_exists, PT412.';
-alter function app.delete_finance_category(uuid, text) owner to callboard_definer;
-grant execute on function app.delete_finance_category(uuid, text) to callboard_api;
-
-create or replace function app.restore_finance_category(category uuid) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.restore_row('app.finance_categories', category);
-  return app.read_finance_category(category);
-end
-$$;
-comment on function app.restore_finance_category(uuid) is 'Brings a deleted category back. PT403, PT404, PT409 finance_category_name_taken.';
-alter function app.restore_finance_category(uuid) owner to callboard_definer;
-grant execute on function app.restore_finance_category(uuid) to callboard_api;
+comment on view app.finance_category_rows is 'The organization''s categories, also those in the bin, which have deleted_at.';
+grant select on app.finance_category_rows to callboard_api, callboard_definer;
 --! EndIncluded finance/finance_categories.sql
 --! Included finance/finance_periods.sql
 -- Months whose books are closed. A row is a closed month; opening it again deletes the row, and the
@@ -5500,7 +5509,7 @@ create unique index if not exists finance_record_external_ref_taken on app.finan
   where deleted_at is null and external_ref is not null;
 
 -- Functions of the definer insert what is imported.
-select app_private.tenant_table('finance_records', noun => 'finance_record', permission => 'finance', definer => 'insert, update',
+select app_private.tenant_table('finance_records', noun => 'finance_record', permission => 'finance', path => '/api/finance-records', definer => 'insert, update',
   is_exported => true, is_counted => true, known => '{kind}');
 grant insert (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
     counterparty, note, source, external_ref),
@@ -5638,26 +5647,19 @@ create or replace trigger _400_finance_records after update on app.shows
   for each row when (new.deleted_at is not null and old.deleted_at is null) execute function app_private.tg_shows__400_finance_records();
 --! EndIncluded finance/finance_records.sql
 --! Included finance/finance_record_commands.sql
--- What can be done with a finance record; the table is in finance_records.sql.
+-- What a finance record looks like, and its commands but for those in foundation/rows.sql. The table is in finance_records.sql.
 
-create or replace view app.finance_record_list with (security_invoker = true) as
-  select r.organization_id, r.id, r.kind, r.category_id, r.show_id, r.booked_on, r.currency, r.status, r.payment_status, r.source, r.external_ref,
-    r.version,
-    json_build_object(
-      'id', r.id, 'kind', r.kind, 'category_id', r.category_id, 'category_name', c.name, 'show_id', r.show_id,
-      -- Also of a show that is deleted: what was paid for it is still to be read.
-      'show_title', s.title,
-      'booked_on', r.booked_on, 'due_on', r.due_on, 'amount_minor', r.amount_minor, 'tax_minor', r.tax_minor, 'currency', r.currency,
-      'exchange_rate', trim_scale(r.exchange_rate), 'base_amount_minor', r.base_amount_minor, 'base_currency', r.base_currency,
-      'status', r.status, 'payment_status', r.payment_status, 'counterparty', r.counterparty, 'note', r.note,
-      'source', r.source, 'external_ref', r.external_ref,
-      'created_by', r.created_by, 'created_at', r.created_at, 'updated_at', r.updated_at) as body,
-    r.deleted_at, r.deleted_by
+create or replace view app.finance_record_rows with (security_invoker = true) as
+  select r.organization_id, r.version, r.deleted_at, r.deleted_by,
+    r.id, r.kind, r.category_id, r.booked_on, r.amount_minor, r.status, r.show_id, r.due_on, r.tax_minor, r.currency, trim_scale(r.exchange_rate) as exchange_rate, r.payment_status, r.counterparty, r.note, r.source, r.external_ref,
+    c.name as category_name, s.title as show_title, r.base_amount_minor, r.base_currency,
+    r.created_by, r.created_at, r.updated_at
   from app.finance_records r
   left join app.finance_categories c on c.organization_id = r.organization_id and c.id = r.category_id
+  -- Also of a show that is deleted: what was paid for it is still to be read.
   left join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id;
-comment on view app.finance_record_list is 'The organization''s finance records with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.finance_record_list to callboard_api, callboard_definer;
+comment on view app.finance_record_rows is 'The organization''s finance records, also those in the bin, which have deleted_at.';
+grant select on app.finance_record_rows to callboard_api, callboard_definer, callboard_exporter;
 
 create or replace function app.read_finance_record(record uuid) returns app.answer
 language plpgsql stable
@@ -5666,8 +5668,11 @@ as $$
 declare
   answer app.answer;
 begin
-  select 200, r.body, app.etag(r.version), '/api/finance-records/' || r.id into answer from app.finance_record_list r
-  where r.organization_id = (select app.current_org()) and r.id = record and r.deleted_at is null;
+  select 200, (select row_to_json(item) from (select
+      r.id, r.kind, r.category_id, r.booked_on, r.amount_minor, r.status, r.show_id, r.due_on, r.tax_minor, r.currency, r.exchange_rate,
+        r.payment_status, r.counterparty, r.note, r.source, r.external_ref, r.category_name, r.show_title, r.base_amount_minor, r.base_currency,
+        r.created_by, r.created_at, r.updated_at) item), app.etag(r.version), '/api/finance-records/' || r.id into answer
+  from app.finance_record_rows r where r.organization_id = (select app.current_org()) and r.id = record and r.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;
@@ -5736,34 +5741,6 @@ $$;
 comment on function app.write_finance_record(uuid, jsonb, boolean, text) is
   'Changes a finance record: the columns in the body or, with replaces, all of them (absent ones get their default). Its base currency stays. PT403, PT404, PT409, PT412.';
 grant execute on function app.write_finance_record(uuid, jsonb, boolean, text) to callboard_api;
-
-create or replace function app.delete_finance_record(record uuid, if_match text default null) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  return app_private.delete_row('app.finance_records', record, if_match);
-end
-$$;
-comment on function app.delete_finance_record(uuid, text) is 'Deletes a finance record until it is restored. PT403, PT404, PT409 period_closed, PT412.';
-alter function app.delete_finance_record(uuid, text) owner to callboard_definer;
-grant execute on function app.delete_finance_record(uuid, text) to callboard_api;
-
-create or replace function app.restore_finance_record(record uuid) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.restore_row('app.finance_records', record);
-  return app.read_finance_record(record);
-end
-$$;
-comment on function app.restore_finance_record(uuid) is
-  'Brings a deleted finance record back, and what was deleted with it. PT403, PT404, PT409 parent_deleted, period_closed, finance_record_external_ref_taken.';
-alter function app.restore_finance_record(uuid) owner to callboard_definer;
-grant execute on function app.restore_finance_record(uuid) to callboard_api;
 --! EndIncluded finance/finance_record_commands.sql
 --! Included settlements/show_parts.sql
 -- What belongs to a show and counts in its settlement: its deal, ticket tiers, costs and deposits,
@@ -5819,41 +5796,19 @@ comment on function app_private.tg__200_unsettled() is
   'Before a row of a show is entered or changed: see app_private.require_unsettled. The marks of a deletion are not for it, because they come with those of the show.';
 alter function app_private.tg__200_unsettled() owner to callboard_definer;
 
-create or replace function app_private.delete_part(target regclass, id uuid, if_match text) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  answer app.answer;
-  show uuid;
-begin
-  perform app.require('finance.read');
-  answer := app_private.delete_row(target, id, if_match);
-  execute format('select show_id from %s where organization_id = app.current_org() and id = $1', target) into show using id;
-  perform app_private.require_unsettled(app.current_org(), show, false);
-  return answer;
-end
-$$;
-comment on function app_private.delete_part(regclass, uuid, text) is
-  'The command behind every DELETE of a row that counts in a settlement. PT404, PT403, PT412, PT409 settlement_final.';
-alter function app_private.delete_part(regclass, uuid, text) owner to callboard_definer;
-
-create or replace function app_private.restore_part(target regclass, id uuid) returns void
+create or replace function app_private.require_part_unsettled(target regclass, id uuid) returns void
 language plpgsql volatile
 set search_path = ''
 as $$
 declare
   show uuid;
 begin
-  perform app.require('finance.read');
-  perform app_private.restore_row(target, id);
   execute format('select show_id from %s where organization_id = app.current_org() and id = $1', target) into show using id;
   perform app_private.require_unsettled(app.current_org(), show, false);
 end
 $$;
-comment on function app_private.restore_part(regclass, uuid) is
-  'The command behind every restore of a row that counts in a settlement. PT404, PT403, PT409 parent_deleted, settlement_final.';
-alter function app_private.restore_part(regclass, uuid) owner to callboard_definer;
+comment on function app_private.require_part_unsettled(regclass, uuid) is 'The guard of what counts in a settlement: PT409 settlement_final once that is final.';
+alter function app_private.require_part_unsettled(regclass, uuid) owner to callboard_definer;
 --! EndIncluded settlements/show_parts.sql
 --! Included settlements/deals.sql
 -- Deals: what the artist of a show is paid, and of what. How that is worked out is in settlement_arithmetic.sql.
@@ -5888,7 +5843,8 @@ create table if not exists app.deals (
 create unique index if not exists deals_one_per_show on app.deals (organization_id, show_id) where deleted_at is null;
 create index if not exists deals_organization_id_show_id_idx on app.deals (organization_id, show_id, created_at, id) where deleted_at is null;
 
-select app_private.tenant_table('deals', noun => 'deal', permission => 'finance');
+select app_private.tenant_table('deals', noun => 'deal', permission => 'finance', path => '/api/deals',
+  guard => 'app_private.require_part_unsettled(regclass, uuid)');
 grant insert (show_id, kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost), update (kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost) on app.deals to callboard_api;
 
 comment on table app.deals is 'What the artist of a show is paid: at most one that is not deleted for each show.';
@@ -5901,111 +5857,26 @@ comment on column app.deals.guarantee_is_cost is 'Of plus: whether the settlemen
 create or replace trigger _200_unsettled before insert or update of kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost on app.deals
   for each row execute function app_private.tg__200_unsettled();
 
-create or replace view app.deal_list with (security_invoker = true) as
-  select x.organization_id, x.id, x.show_id, x.created_at, x.version,
-    json_build_object('id', x.id, 'show_id', x.show_id,
-      'kind', x.kind, 'currency', x.currency, 'guarantee_minor', x.guarantee_minor, 'percentage_bp', x.percentage_bp,
-      'base', x.base, 'tax_bp', x.tax_bp, 'promoter_profit_bp', x.promoter_profit_bp, 'guarantee_is_cost', x.guarantee_is_cost,
-      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body,
-    x.deleted_at, x.deleted_by
+create or replace function app_private.tg_deals__150_guarantee_is_cost() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  new.guarantee_is_cost := coalesce(new.guarantee_is_cost, new.kind = 'plus');
+  return new;
+end
+$$;
+comment on function app_private.tg_deals__150_guarantee_is_cost() is 'The default of guarantee_is_cost: true for a plus deal, false for every other.';
+create or replace trigger _150_guarantee_is_cost before insert or update of guarantee_is_cost on app.deals
+  for each row execute function app_private.tg_deals__150_guarantee_is_cost();
+
+create or replace view app.deal_rows with (security_invoker = true) as
+  select x.organization_id, x.version, x.deleted_at, x.deleted_by,
+    x.id, x.show_id, x.kind, x.currency, x.guarantee_minor, x.percentage_bp, x.base, x.tax_bp, x.promoter_profit_bp, x.guarantee_is_cost,
+    x.created_by, x.created_at, x.updated_at
   from app.deals x;
-comment on view app.deal_list is 'The organization''s deals with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.deal_list to callboard_api, callboard_definer;
-
-create or replace function app.read_deal(deal uuid) returns app.answer
-language plpgsql stable
-set search_path = ''
-as $$
-declare
-  answer app.answer;
-begin
-  perform app.require('finance.read');
-  select 200, x.body, app.etag(x.version), '/api/deals/' || x.id into answer from app.deal_list x
-  where x.organization_id = (select app.current_org()) and x.id = deal and x.deleted_at is null;
-  if not found then
-    perform app.refuse(404, 'not_found');
-  end if;
-  return answer;
-end
-$$;
-comment on function app.read_deal(uuid) is 'A deal. PT403, PT404.';
-grant execute on function app.read_deal(uuid) to callboard_api, callboard_definer;
-
-create or replace function app.create_deal(show uuid, body jsonb) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  n app.deals := jsonb_populate_record(null::app.deals, body);
-  answer app.answer;
-begin
-  perform app.require_show(show);
-  perform app.require('finance.write');
-  insert into app.deals (show_id, kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost)
-  values (show, n.kind, n.currency, n.guarantee_minor, n.percentage_bp, n.base, coalesce(n.tax_bp, 0), coalesce(n.promoter_profit_bp, 0),
-      coalesce(n.guarantee_is_cost, n.kind = 'plus')) returning id into n.id;
-  answer := app.read_deal(n.id);
-  answer.status := 201;
-  return answer;
-end
-$$;
-comment on function app.create_deal(uuid, jsonb) is 'A new deal of a show. PT403 without finance.write, PT404, PT409 deals_one_per_show, settlement_final.';
-grant execute on function app.create_deal(uuid, jsonb) to callboard_api;
-
-create or replace function app.write_deal(deal uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  n app.deals;
-begin
-  perform app.require('finance.read');
-  select * into n from app.deals x where x.organization_id = (select app.current_org()) and x.id = deal and x.deleted_at is null;
-  perform app.check_version(n.version, if_match);
-  perform app.require('finance.write');
-  -- Now that it may be locked, look again.
-  select * into n from app.deals x
-  where x.organization_id = (select app.current_org()) and x.id = deal and x.deleted_at is null for no key update;
-  perform app.check_version(n.version, if_match);
-  n := jsonb_populate_record(case when replaces then null::app.deals else n end, body);
-  update app.deals x
-  set (kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost)
-    = row (n.kind, n.currency, n.guarantee_minor, n.percentage_bp, n.base, coalesce(n.tax_bp, 0), coalesce(n.promoter_profit_bp, 0),
-      coalesce(n.guarantee_is_cost, n.kind = 'plus'))
-  where x.organization_id = (select app.current_org()) and x.id = deal;
-  return app.read_deal(deal);
-end
-$$;
-comment on function app.write_deal(uuid, jsonb, boolean, text) is
-  'Changes a deal: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409 settlement_final, PT412.';
-grant execute on function app.write_deal(uuid, jsonb, boolean, text) to callboard_api;
-
-create or replace function app.delete_deal(deal uuid, if_match text default null) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  return app_private.delete_part('app.deals', deal, if_match);
-end
-$$;
-comment on function app.delete_deal(uuid, text) is 'Deletes a deal until it is restored. PT403, PT404, PT409 settlement_final, PT412.';
-alter function app.delete_deal(uuid, text) owner to callboard_definer;
-grant execute on function app.delete_deal(uuid, text) to callboard_api;
-
-create or replace function app.restore_deal(deal uuid) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.restore_part('app.deals', deal);
-  return app.read_deal(deal);
-end
-$$;
-comment on function app.restore_deal(uuid) is 'Brings a deleted deal back. PT403, PT404, PT409 deals_one_per_show, parent_deleted, settlement_final.';
-alter function app.restore_deal(uuid) owner to callboard_definer;
-grant execute on function app.restore_deal(uuid) to callboard_api;
+comment on view app.deal_rows is 'The organization''s deals, also those in the bin, which have deleted_at.';
+grant select on app.deal_rows to callboard_api, callboard_definer;
 --! EndIncluded settlements/deals.sql
 --! Included settlements/ticket_tiers.sql
 -- Ticket tiers: the kinds of tickets of a show, what one costs, and how many were sold. In the currency of the show's deal.
@@ -6034,7 +5905,8 @@ create table if not exists app.ticket_tiers (
 );
 create index if not exists ticket_tiers_organization_id_show_id_idx on app.ticket_tiers (organization_id, show_id, created_at, id) where deleted_at is null;
 
-select app_private.tenant_table('ticket_tiers', noun => 'ticket_tier', permission => 'finance');
+select app_private.tenant_table('ticket_tiers', noun => 'ticket_tier', permission => 'finance', path => '/api/ticket-tiers',
+  guard => 'app_private.require_part_unsettled(regclass, uuid)');
 grant insert (show_id, name, price_minor, facility_fee_minor, allotment, sold, comps), update (name, price_minor, facility_fee_minor, allotment, sold, comps) on app.ticket_tiers to callboard_api;
 
 comment on table app.ticket_tiers is 'The kinds of tickets of a show, with how many were sold.';
@@ -6044,109 +5916,13 @@ comment on column app.ticket_tiers.comps is 'Tickets that were given away: they 
 create or replace trigger _200_unsettled before insert or update of name, price_minor, facility_fee_minor, allotment, sold, comps on app.ticket_tiers
   for each row execute function app_private.tg__200_unsettled();
 
-create or replace view app.ticket_tier_list with (security_invoker = true) as
-  select x.organization_id, x.id, x.show_id, x.name, x.price_minor, x.created_at, x.version,
-    json_build_object('id', x.id, 'show_id', x.show_id,
-      'name', x.name, 'price_minor', x.price_minor, 'facility_fee_minor', x.facility_fee_minor,
-      'allotment', x.allotment, 'sold', x.sold, 'comps', x.comps,
-      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body,
-    x.deleted_at, x.deleted_by
+create or replace view app.ticket_tier_rows with (security_invoker = true) as
+  select x.organization_id, x.version, x.deleted_at, x.deleted_by,
+    x.id, x.show_id, x.name, x.price_minor, x.allotment, x.facility_fee_minor, x.sold, x.comps,
+    x.created_by, x.created_at, x.updated_at
   from app.ticket_tiers x;
-comment on view app.ticket_tier_list is 'The organization''s ticket tiers with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.ticket_tier_list to callboard_api, callboard_definer;
-
-create or replace function app.read_ticket_tier(tier uuid) returns app.answer
-language plpgsql stable
-set search_path = ''
-as $$
-declare
-  answer app.answer;
-begin
-  perform app.require('finance.read');
-  select 200, x.body, app.etag(x.version), '/api/ticket-tiers/' || x.id into answer from app.ticket_tier_list x
-  where x.organization_id = (select app.current_org()) and x.id = tier and x.deleted_at is null;
-  if not found then
-    perform app.refuse(404, 'not_found');
-  end if;
-  return answer;
-end
-$$;
-comment on function app.read_ticket_tier(uuid) is 'A ticket tier. PT403, PT404.';
-grant execute on function app.read_ticket_tier(uuid) to callboard_api, callboard_definer;
-
-create or replace function app.create_ticket_tier(show uuid, body jsonb) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  n app.ticket_tiers := jsonb_populate_record(null::app.ticket_tiers, body);
-  answer app.answer;
-begin
-  perform app.require_show(show);
-  perform app.require('finance.write');
-  insert into app.ticket_tiers (show_id, name, price_minor, facility_fee_minor, allotment, sold, comps)
-  values (show, n.name, n.price_minor, coalesce(n.facility_fee_minor, 0), n.allotment, coalesce(n.sold, 0), coalesce(n.comps, 0)) returning id into n.id;
-  answer := app.read_ticket_tier(n.id);
-  answer.status := 201;
-  return answer;
-end
-$$;
-comment on function app.create_ticket_tier(uuid, jsonb) is 'A new ticket tier of a show. PT403 without finance.write, PT404, PT409 settlement_final.';
-grant execute on function app.create_ticket_tier(uuid, jsonb) to callboard_api;
-
-create or replace function app.write_ticket_tier(tier uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  n app.ticket_tiers;
-begin
-  perform app.require('finance.read');
-  select * into n from app.ticket_tiers x where x.organization_id = (select app.current_org()) and x.id = tier and x.deleted_at is null;
-  perform app.check_version(n.version, if_match);
-  perform app.require('finance.write');
-  -- Now that it may be locked, look again.
-  select * into n from app.ticket_tiers x
-  where x.organization_id = (select app.current_org()) and x.id = tier and x.deleted_at is null for no key update;
-  perform app.check_version(n.version, if_match);
-  n := jsonb_populate_record(case when replaces then null::app.ticket_tiers else n end, body);
-  update app.ticket_tiers x
-  set (name, price_minor, facility_fee_minor, allotment, sold, comps)
-    = row (n.name, n.price_minor, coalesce(n.facility_fee_minor, 0), n.allotment, coalesce(n.sold, 0), coalesce(n.comps, 0))
-  where x.organization_id = (select app.current_org()) and x.id = tier;
-  return app.read_ticket_tier(tier);
-end
-$$;
-comment on function app.write_ticket_tier(uuid, jsonb, boolean, text) is
-  'Changes a ticket tier: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409 settlement_final, PT412.';
-grant execute on function app.write_ticket_tier(uuid, jsonb, boolean, text) to callboard_api;
-
-create or replace function app.delete_ticket_tier(tier uuid, if_match text default null) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  return app_private.delete_part('app.ticket_tiers', tier, if_match);
-end
-$$;
-comment on function app.delete_ticket_tier(uuid, text) is 'Deletes a ticket tier until it is restored. PT403, PT404, PT409 settlement_final, PT412.';
-alter function app.delete_ticket_tier(uuid, text) owner to callboard_definer;
-grant execute on function app.delete_ticket_tier(uuid, text) to callboard_api;
-
-create or replace function app.restore_ticket_tier(tier uuid) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.restore_part('app.ticket_tiers', tier);
-  return app.read_ticket_tier(tier);
-end
-$$;
-comment on function app.restore_ticket_tier(uuid) is 'Brings a deleted ticket tier back. PT403, PT404, PT409 parent_deleted, settlement_final.';
-alter function app.restore_ticket_tier(uuid) owner to callboard_definer;
-grant execute on function app.restore_ticket_tier(uuid) to callboard_api;
+comment on view app.ticket_tier_rows is 'The organization''s ticket tiers, also those in the bin, which have deleted_at.';
+grant select on app.ticket_tier_rows to callboard_api, callboard_definer;
 --! EndIncluded settlements/ticket_tiers.sql
 --! Included settlements/show_costs.sql
 -- Costs of a show: what the promoter pays for it. In the currency of the show's deal.
@@ -6171,7 +5947,8 @@ create table if not exists app.show_costs (
 );
 create index if not exists show_costs_organization_id_show_id_idx on app.show_costs (organization_id, show_id, created_at, id) where deleted_at is null;
 
-select app_private.tenant_table('show_costs', noun => 'show_cost', permission => 'finance');
+select app_private.tenant_table('show_costs', noun => 'show_cost', permission => 'finance', path => '/api/costs',
+  guard => 'app_private.require_part_unsettled(regclass, uuid)');
 grant insert (show_id, name, kind, amount_minor, is_estimate), update (name, kind, amount_minor, is_estimate) on app.show_costs to callboard_api;
 
 comment on table app.show_costs is 'What the promoter pays for a show.';
@@ -6181,108 +5958,13 @@ comment on column app.show_costs.is_estimate is 'Whether the invoice is still to
 create or replace trigger _200_unsettled before insert or update of name, kind, amount_minor, is_estimate on app.show_costs
   for each row execute function app_private.tg__200_unsettled();
 
-create or replace view app.show_cost_list with (security_invoker = true) as
-  select x.organization_id, x.id, x.show_id, x.name, x.created_at, x.version,
-    json_build_object('id', x.id, 'show_id', x.show_id,
-      'name', x.name, 'kind', x.kind, 'amount_minor', x.amount_minor, 'is_estimate', x.is_estimate,
-      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body,
-    x.deleted_at, x.deleted_by
+create or replace view app.show_cost_rows with (security_invoker = true) as
+  select x.organization_id, x.version, x.deleted_at, x.deleted_by,
+    x.id, x.show_id, x.name, x.kind, x.amount_minor, x.is_estimate,
+    x.created_by, x.created_at, x.updated_at
   from app.show_costs x;
-comment on view app.show_cost_list is 'The organization''s costs of shows with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.show_cost_list to callboard_api, callboard_definer;
-
-create or replace function app.read_show_cost(cost uuid) returns app.answer
-language plpgsql stable
-set search_path = ''
-as $$
-declare
-  answer app.answer;
-begin
-  perform app.require('finance.read');
-  select 200, x.body, app.etag(x.version), '/api/costs/' || x.id into answer from app.show_cost_list x
-  where x.organization_id = (select app.current_org()) and x.id = cost and x.deleted_at is null;
-  if not found then
-    perform app.refuse(404, 'not_found');
-  end if;
-  return answer;
-end
-$$;
-comment on function app.read_show_cost(uuid) is 'A cost. PT403, PT404.';
-grant execute on function app.read_show_cost(uuid) to callboard_api, callboard_definer;
-
-create or replace function app.create_show_cost(show uuid, body jsonb) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  n app.show_costs := jsonb_populate_record(null::app.show_costs, body);
-  answer app.answer;
-begin
-  perform app.require_show(show);
-  perform app.require('finance.write');
-  insert into app.show_costs (show_id, name, kind, amount_minor, is_estimate)
-  values (show, n.name, n.kind, n.amount_minor, coalesce(n.is_estimate, false)) returning id into n.id;
-  answer := app.read_show_cost(n.id);
-  answer.status := 201;
-  return answer;
-end
-$$;
-comment on function app.create_show_cost(uuid, jsonb) is 'A new cost of a show. PT403 without finance.write, PT404, PT409 settlement_final.';
-grant execute on function app.create_show_cost(uuid, jsonb) to callboard_api;
-
-create or replace function app.write_show_cost(cost uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  n app.show_costs;
-begin
-  perform app.require('finance.read');
-  select * into n from app.show_costs x where x.organization_id = (select app.current_org()) and x.id = cost and x.deleted_at is null;
-  perform app.check_version(n.version, if_match);
-  perform app.require('finance.write');
-  -- Now that it may be locked, look again.
-  select * into n from app.show_costs x
-  where x.organization_id = (select app.current_org()) and x.id = cost and x.deleted_at is null for no key update;
-  perform app.check_version(n.version, if_match);
-  n := jsonb_populate_record(case when replaces then null::app.show_costs else n end, body);
-  update app.show_costs x
-  set (name, kind, amount_minor, is_estimate)
-    = row (n.name, n.kind, n.amount_minor, coalesce(n.is_estimate, false))
-  where x.organization_id = (select app.current_org()) and x.id = cost;
-  return app.read_show_cost(cost);
-end
-$$;
-comment on function app.write_show_cost(uuid, jsonb, boolean, text) is
-  'Changes a cost: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409 settlement_final, PT412.';
-grant execute on function app.write_show_cost(uuid, jsonb, boolean, text) to callboard_api;
-
-create or replace function app.delete_show_cost(cost uuid, if_match text default null) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  return app_private.delete_part('app.show_costs', cost, if_match);
-end
-$$;
-comment on function app.delete_show_cost(uuid, text) is 'Deletes a cost until it is restored. PT403, PT404, PT409 settlement_final, PT412.';
-alter function app.delete_show_cost(uuid, text) owner to callboard_definer;
-grant execute on function app.delete_show_cost(uuid, text) to callboard_api;
-
-create or replace function app.restore_show_cost(cost uuid) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.restore_part('app.show_costs', cost);
-  return app.read_show_cost(cost);
-end
-$$;
-comment on function app.restore_show_cost(uuid) is 'Brings a deleted cost back. PT403, PT404, PT409 parent_deleted, settlement_final.';
-alter function app.restore_show_cost(uuid) owner to callboard_definer;
-grant execute on function app.restore_show_cost(uuid) to callboard_api;
+comment on view app.show_cost_rows is 'The organization''s costs of shows, also those in the bin, which have deleted_at.';
+grant select on app.show_cost_rows to callboard_api, callboard_definer;
 --! EndIncluded settlements/show_costs.sql
 --! Included settlements/deposits.sql
 -- Deposits: what the artist has been paid ahead of the settlement. In the currency of the show's deal.
@@ -6306,7 +5988,8 @@ create table if not exists app.deposits (
 );
 create index if not exists deposits_organization_id_show_id_idx on app.deposits (organization_id, show_id, paid_on, id) where deleted_at is null;
 
-select app_private.tenant_table('deposits', noun => 'deposit', permission => 'finance');
+select app_private.tenant_table('deposits', noun => 'deposit', permission => 'finance', path => '/api/deposits',
+  guard => 'app_private.require_part_unsettled(regclass, uuid)');
 grant insert (show_id, paid_on, amount_minor, note), update (paid_on, amount_minor, note) on app.deposits to callboard_api;
 
 comment on table app.deposits is 'What artists have been paid ahead of the settlement of a show.';
@@ -6314,108 +5997,13 @@ comment on table app.deposits is 'What artists have been paid ahead of the settl
 create or replace trigger _200_unsettled before insert or update of paid_on, amount_minor, note on app.deposits
   for each row execute function app_private.tg__200_unsettled();
 
-create or replace view app.deposit_list with (security_invoker = true) as
-  select x.organization_id, x.id, x.show_id, x.paid_on, x.created_at, x.version,
-    json_build_object('id', x.id, 'show_id', x.show_id,
-      'paid_on', x.paid_on, 'amount_minor', x.amount_minor, 'note', x.note,
-      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body,
-    x.deleted_at, x.deleted_by
+create or replace view app.deposit_rows with (security_invoker = true) as
+  select x.organization_id, x.version, x.deleted_at, x.deleted_by,
+    x.id, x.show_id, x.paid_on, x.amount_minor, x.note,
+    x.created_by, x.created_at, x.updated_at
   from app.deposits x;
-comment on view app.deposit_list is 'The organization''s deposits with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.deposit_list to callboard_api, callboard_definer;
-
-create or replace function app.read_deposit(deposit uuid) returns app.answer
-language plpgsql stable
-set search_path = ''
-as $$
-declare
-  answer app.answer;
-begin
-  perform app.require('finance.read');
-  select 200, x.body, app.etag(x.version), '/api/deposits/' || x.id into answer from app.deposit_list x
-  where x.organization_id = (select app.current_org()) and x.id = deposit and x.deleted_at is null;
-  if not found then
-    perform app.refuse(404, 'not_found');
-  end if;
-  return answer;
-end
-$$;
-comment on function app.read_deposit(uuid) is 'A deposit. PT403, PT404.';
-grant execute on function app.read_deposit(uuid) to callboard_api, callboard_definer;
-
-create or replace function app.create_deposit(show uuid, body jsonb) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  n app.deposits := jsonb_populate_record(null::app.deposits, body);
-  answer app.answer;
-begin
-  perform app.require_show(show);
-  perform app.require('finance.write');
-  insert into app.deposits (show_id, paid_on, amount_minor, note)
-  values (show, n.paid_on, n.amount_minor, n.note) returning id into n.id;
-  answer := app.read_deposit(n.id);
-  answer.status := 201;
-  return answer;
-end
-$$;
-comment on function app.create_deposit(uuid, jsonb) is 'A new deposit of a show. PT403 without finance.write, PT404, PT409 settlement_final.';
-grant execute on function app.create_deposit(uuid, jsonb) to callboard_api;
-
-create or replace function app.write_deposit(deposit uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  n app.deposits;
-begin
-  perform app.require('finance.read');
-  select * into n from app.deposits x where x.organization_id = (select app.current_org()) and x.id = deposit and x.deleted_at is null;
-  perform app.check_version(n.version, if_match);
-  perform app.require('finance.write');
-  -- Now that it may be locked, look again.
-  select * into n from app.deposits x
-  where x.organization_id = (select app.current_org()) and x.id = deposit and x.deleted_at is null for no key update;
-  perform app.check_version(n.version, if_match);
-  n := jsonb_populate_record(case when replaces then null::app.deposits else n end, body);
-  update app.deposits x
-  set (paid_on, amount_minor, note)
-    = row (n.paid_on, n.amount_minor, n.note)
-  where x.organization_id = (select app.current_org()) and x.id = deposit;
-  return app.read_deposit(deposit);
-end
-$$;
-comment on function app.write_deposit(uuid, jsonb, boolean, text) is
-  'Changes a deposit: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409 settlement_final, PT412.';
-grant execute on function app.write_deposit(uuid, jsonb, boolean, text) to callboard_api;
-
-create or replace function app.delete_deposit(deposit uuid, if_match text default null) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  return app_private.delete_part('app.deposits', deposit, if_match);
-end
-$$;
-comment on function app.delete_deposit(uuid, text) is 'Deletes a deposit until it is restored. PT403, PT404, PT409 settlement_final, PT412.';
-alter function app.delete_deposit(uuid, text) owner to callboard_definer;
-grant execute on function app.delete_deposit(uuid, text) to callboard_api;
-
-create or replace function app.restore_deposit(deposit uuid) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.restore_part('app.deposits', deposit);
-  return app.read_deposit(deposit);
-end
-$$;
-comment on function app.restore_deposit(uuid) is 'Brings a deleted deposit back. PT403, PT404, PT409 parent_deleted, settlement_final.';
-alter function app.restore_deposit(uuid) owner to callboard_definer;
-grant execute on function app.restore_deposit(uuid) to callboard_api;
+comment on view app.deposit_rows is 'The organization''s deposits, also those in the bin, which have deleted_at.';
+grant select on app.deposit_rows to callboard_api, callboard_definer;
 --! EndIncluded settlements/deposits.sql
 --! Included settlements/settlement_arithmetic.sql
 -- How a show is settled. The steps are those in which promoters and tour managers settle a "promoter
@@ -7579,7 +7167,7 @@ create table if not exists app.itineraries (
 );
 create index if not exists itineraries_organization_id_starts_on_idx on app.itineraries (organization_id, starts_on, id) where deleted_at is null;
 
-select app_private.tenant_table('itineraries', noun => 'itinerary', permission => 'itineraries', reads => 'itineraries.write');
+select app_private.tenant_table('itineraries', noun => 'itinerary', permission => 'itineraries', reads => 'itineraries.write', path => '/api/itineraries');
 grant insert (name, artist, starts_on, ends_on, notes), update (name, artist, starts_on, ends_on, notes) on app.itineraries to callboard_api;
 
 comment on table app.itineraries is 'Tours, as they are being planned.';
@@ -7651,6 +7239,14 @@ comment on column app.itinerary_days.time_zone is 'That of all local times of th
 
 create or replace trigger _300_parents before insert or update of itinerary_id, show_id on app.itinerary_days
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'itinerary_days_itinerary_exists', 'show_id', 'app.shows', 'id', 'itinerary_days_show_exists');
+
+create or replace view app.itinerary_day_rows with (security_invoker = true) as
+  select d.organization_id, d.version, d.deleted_at, d.deleted_by,
+    d.id, d.itinerary_id, d.day_on, d.time_zone, d.kind, d.show_id, d.city, d.notes,
+    d.created_by, d.created_at, d.updated_at
+  from app.itinerary_days d;
+comment on view app.itinerary_day_rows is 'The days of itineraries, also those in the bin, which have deleted_at.';
+grant select on app.itinerary_day_rows to callboard_api, callboard_definer;
 --! EndIncluded itineraries/itineraries.sql
 --! Included itineraries/itinerary_party.sql
 -- The party of an itinerary: who travels, and the groups that decide who may see what.
@@ -7682,6 +7278,14 @@ comment on table app.party_groups is 'Parts of a party, such as band and crew. W
 
 create or replace trigger _300_parents before insert or update of itinerary_id on app.party_groups
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_groups_itinerary_exists');
+
+create or replace view app.party_group_rows with (security_invoker = true) as
+  select g.organization_id, g.version, g.deleted_at, g.deleted_by,
+    g.id, g.itinerary_id, g.name,
+    g.created_by, g.created_at, g.updated_at
+  from app.party_groups g;
+comment on view app.party_group_rows is 'The groups of parties, also those in the bin, which have deleted_at.';
+grant select on app.party_group_rows to callboard_api, callboard_definer;
 
 -- Lists of ids have no foreign keys. Arguments: column of the list, and the table that it is of.
 -- What was in the list before may have been deleted since, and stays.
@@ -7748,6 +7352,14 @@ create or replace trigger _300_parents before insert or update of itinerary_id, 
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_members_itinerary_exists', 'user_id', 'app.memberships', 'user_id', 'party_members_user_exists');
 create or replace trigger _400_listed before insert or update of group_ids on app.party_members
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
+
+create or replace view app.party_member_rows with (security_invoker = true) as
+  select m.organization_id, m.version, m.deleted_at, m.deleted_by,
+    m.id, m.itinerary_id, m.name, m.role, m.user_id, m.group_ids, m.notes,
+    m.created_by, m.created_at, m.updated_at
+  from app.party_members m;
+comment on view app.party_member_rows is 'Those who travel, also those in the bin, who have deleted_at.';
+grant select on app.party_member_rows to callboard_api, callboard_definer;
 
 create or replace function app.own_groups() returns uuid[]
 language sql stable parallel restricted security definer
@@ -7839,6 +7451,19 @@ create or replace trigger _300_parents before insert or update of day_id, show_i
   for each row execute function app_private.tg__300_parents('day_id', 'app.itinerary_days', 'id', 'schedule_items_day_exists', 'show_id', 'app.shows', 'id', 'schedule_items_show_exists');
 create or replace trigger _400_listed before insert or update of group_ids on app.schedule_items
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
+
+create or replace view app.schedule_item_rows with (security_invoker = true) as
+  select i.organization_id, i.version, i.deleted_at, i.deleted_by,
+    -- Those without a time come first on their day.
+    (d.day_on + i.starts_next_day::integer + coalesce(i.start_time, '00:00')) at time zone d.time_zone as sort_at,
+    i.id, i.day_id, i.title, i.kind, i.certainty, to_char(i.start_time, 'HH24:MI') as start_time, i.starts_next_day, to_char(i.end_time, 'HH24:MI') as end_time, i.ends_next_day, i.is_confirmed, i.show_id, i.location, i.group_ids, i.notes,
+    i.itinerary_id, d.day_on, d.time_zone, (d.day_on + i.starts_next_day::integer + i.start_time) at time zone d.time_zone as starts_at,
+    (d.day_on + i.ends_next_day::integer + i.end_time) at time zone d.time_zone as ends_at,
+    i.created_by, i.created_at, i.updated_at
+  from app.schedule_items i
+  join app.itinerary_days d on d.organization_id = i.organization_id and d.id = i.day_id;
+comment on view app.schedule_item_rows is 'The items of schedules, also those in the bin, which have deleted_at.';
+grant select on app.schedule_item_rows to callboard_api, callboard_definer;
 --! EndIncluded itineraries/schedule_items.sql
 --! Included itineraries/travel_and_lodging.sql
 -- How a party travels, and where it sleeps.
@@ -7904,6 +7529,17 @@ create or replace trigger _300_parents before insert or update of itinerary_id o
 create or replace trigger _400_listed before insert or update of passenger_ids, group_ids on app.travel_segments
   for each row execute function app_private.tg__400_listed('passenger_ids', 'app.party_members', 'group_ids', 'app.party_groups');
 
+create or replace view app.travel_segment_rows with (security_invoker = true) as
+  select s.organization_id, s.version, s.deleted_at, s.deleted_by,
+    s.id, s.itinerary_id, s.mode, s.from_place, s.departs_on, to_char(s.departs_time, 'HH24:MI') as departs_time, s.from_time_zone, s.to_place, s.arrives_on, to_char(s.arrives_time, 'HH24:MI') as arrives_time, s.to_time_zone, s.carrier, s.number, s.confirmation_number, s.is_confirmed, s.passenger_ids, s.group_ids, s.notes,
+    t.departs_at, t.arrives_at, (extract(epoch from t.arrives_at - t.departs_at) / 60)::integer as duration_minutes,
+    s.created_by, s.created_at, s.updated_at
+  from app.travel_segments s,
+    lateral (select (s.departs_on + s.departs_time) at time zone s.from_time_zone as departs_at,
+      (s.arrives_on + s.arrives_time) at time zone s.to_time_zone as arrives_at) t;
+comment on view app.travel_segment_rows is 'Travel segments, also those in the bin, which have deleted_at.';
+grant select on app.travel_segment_rows to callboard_api, callboard_definer;
+
 create table if not exists app.lodgings (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
@@ -7938,6 +7574,14 @@ create or replace trigger _300_parents before insert or update of itinerary_id o
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'lodgings_itinerary_exists');
 create or replace trigger _400_listed before insert or update of group_ids on app.lodgings
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
+
+create or replace view app.lodging_rows with (security_invoker = true) as
+  select l.organization_id, l.version, l.deleted_at, l.deleted_by,
+    l.id, l.itinerary_id, l.name, l.check_in_on, l.check_out_on, l.address, l.confirmation_number, l.group_ids, l.notes,
+    l.created_by, l.created_at, l.updated_at
+  from app.lodgings l;
+comment on view app.lodging_rows is 'Lodgings, also those in the bin, which have deleted_at.';
+grant select on app.lodging_rows to callboard_api, callboard_definer;
 
 create table if not exists app.lodging_rooms (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -7986,218 +7630,15 @@ create or replace trigger _300_parents before insert or update of lodging_id on 
   for each row execute function app_private.tg__300_parents('lodging_id', 'app.lodgings', 'id', 'lodging_rooms_lodging_exists');
 create or replace trigger _400_listed before insert or update of occupant_ids on app.lodging_rooms
   for each row execute function app_private.tg__400_listed('occupant_ids', 'app.party_members');
---! EndIncluded itineraries/travel_and_lodging.sql
---! Included itineraries/itinerary_lists.sql
--- What the parts of an itinerary look like to those who plan. The tables are in itineraries.sql,
--- itinerary_party.sql, schedule_items.sql and travel_and_lodging.sql.
 
-create or replace view app.itinerary_day_list with (security_invoker = true) as
-  select d.organization_id, d.id, d.itinerary_id, d.day_on, d.created_at, d.version,
-    json_build_object('id', d.id, 'itinerary_id', d.itinerary_id, 'day_on', d.day_on, 'kind', d.kind, 'show_id', d.show_id,
-      'city', d.city, 'time_zone', d.time_zone, 'notes', d.notes,
-      'created_by', d.created_by, 'created_at', d.created_at, 'updated_at', d.updated_at) as body,
-    d.deleted_at, d.deleted_by
-  from app.itinerary_days d;
-comment on view app.itinerary_day_list is 'Days of the organization''s itineraries with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.itinerary_day_list to callboard_api, callboard_definer;
-
-create or replace view app.party_group_list with (security_invoker = true) as
-  select g.organization_id, g.id, g.itinerary_id, g.name, g.created_at, g.version,
-    json_build_object('id', g.id, 'itinerary_id', g.itinerary_id, 'name', g.name,
-      'created_by', g.created_by, 'created_at', g.created_at, 'updated_at', g.updated_at) as body,
-    g.deleted_at, g.deleted_by
-  from app.party_groups g;
-comment on view app.party_group_list is 'Groups of parties with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.party_group_list to callboard_api, callboard_definer;
-
-create or replace view app.party_member_list with (security_invoker = true) as
-  select m.organization_id, m.id, m.itinerary_id, m.name, m.created_at, m.version,
-    json_build_object('id', m.id, 'itinerary_id', m.itinerary_id, 'name', m.name, 'role', m.role, 'user_id', m.user_id,
-      'group_ids', m.group_ids, 'notes', m.notes,
-      'created_by', m.created_by, 'created_at', m.created_at, 'updated_at', m.updated_at) as body,
-    m.deleted_at, m.deleted_by
-  from app.party_members m;
-comment on view app.party_member_list is 'Who travels, with their JSON, also those in the bin, who have deleted_at.';
-grant select on app.party_member_list to callboard_api, callboard_definer;
-
-create or replace view app.schedule_item_list with (security_invoker = true) as
-  select i.organization_id, i.id, i.itinerary_id, i.day_id, i.created_at, i.version,
-    -- Those without a time come first on their day.
-    (d.day_on + i.starts_next_day::integer + coalesce(i.start_time, '00:00')) at time zone d.time_zone as sort_at,
-    json_build_object('id', i.id, 'itinerary_id', i.itinerary_id, 'day_id', i.day_id, 'day_on', d.day_on, 'time_zone', d.time_zone,
-      'kind', i.kind, 'title', i.title, 'certainty', i.certainty,
-      'start_time', to_char(i.start_time, 'HH24:MI'), 'starts_next_day', i.starts_next_day,
-      'end_time', to_char(i.end_time, 'HH24:MI'), 'ends_next_day', i.ends_next_day,
-      'starts_at', (d.day_on + i.starts_next_day::integer + i.start_time) at time zone d.time_zone,
-      'ends_at', (d.day_on + i.ends_next_day::integer + i.end_time) at time zone d.time_zone,
-      'is_confirmed', i.is_confirmed, 'show_id', i.show_id, 'location', i.location, 'group_ids', i.group_ids, 'notes', i.notes,
-      'created_by', i.created_by, 'created_at', i.created_at, 'updated_at', i.updated_at) as body,
-    i.deleted_at, i.deleted_by
-  from app.schedule_items i
-  join app.itinerary_days d on d.organization_id = i.organization_id and d.id = i.day_id;
-comment on view app.schedule_item_list is 'Items of schedules with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.schedule_item_list to callboard_api, callboard_definer;
-
-create or replace view app.travel_segment_list with (security_invoker = true) as
-  select s.organization_id, s.id, s.itinerary_id, s.created_at, s.version, t.departs_at,
-    json_build_object('id', s.id, 'itinerary_id', s.itinerary_id, 'mode', s.mode, 'carrier', s.carrier, 'number', s.number,
-      'from_place', s.from_place, 'departs_on', s.departs_on, 'departs_time', to_char(s.departs_time, 'HH24:MI'),
-      'from_time_zone', s.from_time_zone, 'departs_at', t.departs_at,
-      'to_place', s.to_place, 'arrives_on', s.arrives_on, 'arrives_time', to_char(s.arrives_time, 'HH24:MI'),
-      'to_time_zone', s.to_time_zone, 'arrives_at', t.arrives_at,
-      'duration_minutes', (extract(epoch from t.arrives_at - t.departs_at) / 60)::integer,
-      'confirmation_number', s.confirmation_number, 'is_confirmed', s.is_confirmed,
-      'passenger_ids', s.passenger_ids, 'group_ids', s.group_ids, 'notes', s.notes,
-      'created_by', s.created_by, 'created_at', s.created_at, 'updated_at', s.updated_at) as body,
-    s.deleted_at, s.deleted_by
-  from app.travel_segments s,
-    lateral (select (s.departs_on + s.departs_time) at time zone s.from_time_zone as departs_at,
-      (s.arrives_on + s.arrives_time) at time zone s.to_time_zone as arrives_at) t;
-comment on view app.travel_segment_list is 'Travel segments with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.travel_segment_list to callboard_api, callboard_definer;
-
-create or replace view app.lodging_list with (security_invoker = true) as
-  select l.organization_id, l.id, l.itinerary_id, l.check_in_on, l.created_at, l.version,
-    json_build_object('id', l.id, 'itinerary_id', l.itinerary_id, 'name', l.name, 'address', l.address,
-      'check_in_on', l.check_in_on, 'check_out_on', l.check_out_on, 'confirmation_number', l.confirmation_number,
-      'group_ids', l.group_ids, 'notes', l.notes,
-      'created_by', l.created_by, 'created_at', l.created_at, 'updated_at', l.updated_at) as body,
-    l.deleted_at, l.deleted_by
-  from app.lodgings l;
-comment on view app.lodging_list is 'Lodgings with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.lodging_list to callboard_api, callboard_definer;
-
-create or replace view app.lodging_room_list with (security_invoker = true) as
-  select r.organization_id, r.id, r.itinerary_id, r.lodging_id, r.name, r.created_at, r.version,
-    json_build_object('id', r.id, 'itinerary_id', r.itinerary_id, 'lodging_id', r.lodging_id, 'name', r.name,
-      'occupant_ids', r.occupant_ids, 'confirmation_number', r.confirmation_number, 'notes', r.notes,
-      'created_by', r.created_by, 'created_at', r.created_at, 'updated_at', r.updated_at) as body,
-    r.deleted_at, r.deleted_by
+create or replace view app.lodging_room_rows with (security_invoker = true) as
+  select r.organization_id, r.version, r.deleted_at, r.deleted_by,
+    r.id, r.lodging_id, r.name, r.occupant_ids, r.confirmation_number, r.notes, r.itinerary_id,
+    r.created_by, r.created_at, r.updated_at
   from app.lodging_rooms r;
-comment on view app.lodging_room_list is 'Rooms of lodgings with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.lodging_room_list to callboard_api, callboard_definer;
---! EndIncluded itineraries/itinerary_lists.sql
---! Included itineraries/itinerary_commands.sql
--- What can be done with itineraries and their parts. It is the same with all of them, so each command
--- is one function that is told the table; what is special about a table is in its triggers.
-
-create or replace function app.itinerary_part(part text) returns table (list text, path text, reading text)
-language plpgsql immutable
-set search_path = ''
-as $$
-begin
-  if part <> all (array['itineraries', 'itinerary_days', 'schedule_items', 'travel_segments', 'lodgings', 'lodging_rooms',
-    'party_members', 'party_groups']) then
-    raise exception 'there is no part of an itinerary called %', part;
-  end if;
-  return query select
-    case part when 'itineraries' then 'itinerary_list' else left(part, -1) || '_list' end,
-    '/api/' || replace(part, '_', '-') || '/',
-    case part when 'itineraries' then 'itineraries.read' else 'itineraries.write' end;
-end
-$$;
-comment on function app.itinerary_part(text) is
-  'Of a table of itineraries: the view that has its JSON, the path of its routes, and the permission to read it. Fails for any other table.';
-grant execute on function app.itinerary_part(text) to callboard_api, callboard_definer;
-
-create or replace function app.read_itinerary_part(part text, id uuid) returns app.answer
-language plpgsql stable
-set search_path = ''
-as $$
-declare
-  answer app.answer;
-  p record;
-begin
-  select * into p from app.itinerary_part(part);
-  perform app.require(p.reading);
-  execute format('select 200, body, app.etag(version), %L || id from app.%I where organization_id = app.current_org() and id = $1 and deleted_at is null',
-    p.path, p.list) into answer using id;
-  if answer.status is null then
-    perform app.refuse(404, 'not_found');
-  end if;
-  return answer;
-end
-$$;
-comment on function app.read_itinerary_part(text, uuid) is 'A row of one of the tables of itineraries. PT403, PT404.';
-grant execute on function app.read_itinerary_part(text, uuid) to callboard_api, callboard_definer;
-
-create or replace function app.create_itinerary_part(part text, body jsonb) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  answer app.answer;
-  columns text := (select string_agg(quote_ident(k), ', ') from jsonb_object_keys(body) k);
-  id uuid;
-begin
-  perform from app.itinerary_part(part);
-  perform app.require('itineraries.write');
-  -- What the body does not name gets its default; what is not granted, the policy or the grant refuses.
-  execute format('insert into app.%1$I (%2$s) select %2$s from jsonb_populate_record(null::app.%1$I, $1) returning id', part, columns)
-  into id using body;
-  answer := app.read_itinerary_part(part, id);
-  answer.status := 201;
-  return answer;
-end
-$$;
-comment on function app.create_itinerary_part(text, jsonb) is 'A new row of one of the tables of itineraries. PT403, PT409, PT422.';
-grant execute on function app.create_itinerary_part(text, jsonb) to callboard_api;
-
-create or replace function app.write_itinerary_part(part text, id uuid, body jsonb, if_match text default null) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  columns text := (select string_agg(quote_ident(k), ', ') from jsonb_object_keys(body) k);
-  present integer;
-begin
-  perform from app.itinerary_part(part);
-  perform app.require('itineraries.write');
-  execute format('select version from app.%I t where t.organization_id = app.current_org() and t.id = $1 and t.deleted_at is null for no key update', part)
-  into present using id;
-  perform app.check_version(present, if_match);
-  execute format('update app.%1$I t set (%2$s) = (select %2$s from jsonb_populate_record(null::app.%1$I, $1))
-    where t.organization_id = app.current_org() and t.id = $2', part, columns) using body, id;
-  return app.read_itinerary_part(part, id);
-end
-$$;
-comment on function app.write_itinerary_part(text, uuid, jsonb, text) is
-  'Changes the columns in the body of a row of one of the tables of itineraries. PT403, PT404, PT409, PT412, PT422.';
-grant execute on function app.write_itinerary_part(text, uuid, jsonb, text) to callboard_api;
-
-create or replace function app.delete_itinerary_part(part text, id uuid, if_match text default null) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform from app.itinerary_part(part);
-  perform app.require('itineraries.delete');
-  return app_private.delete_row(('app.' || part)::regclass, id, if_match);
-end
-$$;
-comment on function app.delete_itinerary_part(text, uuid, text) is
-  'Deletes a row of one of the tables of itineraries, with what belongs to it, until it is restored. PT403, PT404, PT412.';
-alter function app.delete_itinerary_part(text, uuid, text) owner to callboard_definer;
-grant execute on function app.delete_itinerary_part(text, uuid, text) to callboard_api;
-
-create or replace function app.restore_itinerary_part(part text, id uuid) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform from app.itinerary_part(part);
-  perform app.require('itineraries.delete');
-  perform app_private.restore_row(('app.' || part)::regclass, id);
-  return app.read_itinerary_part(part, id);
-end
-$$;
-comment on function app.restore_itinerary_part(text, uuid) is
-  'Brings a row of one of the tables of itineraries back, with what was deleted together with it. PT403, PT404, PT409 parent_deleted and where something has taken its place.';
-alter function app.restore_itinerary_part(text, uuid) owner to callboard_definer;
-grant execute on function app.restore_itinerary_part(text, uuid) to callboard_api;
---! EndIncluded itineraries/itinerary_commands.sql
+comment on view app.lodging_room_rows is 'The rooms of lodgings, also those in the bin, which have deleted_at.';
+grant select on app.lodging_room_rows to callboard_api, callboard_definer;
+--! EndIncluded itineraries/travel_and_lodging.sql
 --! Included itineraries/itinerary_versions.sql
 -- What has been published of itineraries. Those who plan work on the tables; everybody else
 -- reads what was published last, and of that what is for them: a version is frozen, who is in a group is not.
@@ -8374,24 +7815,22 @@ create or replace view app.published_itineraries with (security_invoker = true) 
 comment on view app.published_itineraries is 'Of each itinerary what was published last, also of those in the bin, which have deleted_at.';
 grant select on app.published_itineraries to callboard_api, callboard_definer;
 
-create or replace view app.itinerary_list with (security_invoker = true) as
-  select i.organization_id, i.id, i.name, i.starts_on, i.created_at, i.version,
-    json_build_object('id', i.id, 'name', i.name, 'artist', i.artist, 'starts_on', i.starts_on, 'ends_on', i.ends_on, 'notes', i.notes,
-      'created_by', i.created_by, 'created_at', i.created_at, 'updated_at', i.updated_at,
-      'published_number', p.number, 'published_at', p.published_at) as body,
-    i.deleted_at, i.deleted_by
+create or replace view app.itinerary_rows with (security_invoker = true) as
+  select i.organization_id, i.version, i.deleted_at, i.deleted_by,
+    i.id, i.name, i.artist, i.starts_on, i.ends_on, i.notes, p.number as published_number, p.published_at,
+    i.created_by, i.created_at, i.updated_at
   from app.itineraries i
   left join lateral (
     select v.number, v.published_at from app.itinerary_versions v
     where v.organization_id = i.organization_id and v.itinerary_id = i.id order by v.number desc limit 1) p on true
   union all
-  select p.organization_id, p.itinerary_id, p.name, p.starts_on, p.created_at, p.version,
-    (p.body || jsonb_build_object('published_number', p.number, 'published_at', p.published_at))::json,
-    p.deleted_at, p.deleted_by
+  select p.organization_id, p.version, p.deleted_at, p.deleted_by,
+    p.itinerary_id, p.name, p.artist, p.starts_on, (p.body ->> 'ends_on')::date, p.body ->> 'notes', p.number, p.published_at,
+    (p.body ->> 'created_by')::uuid, p.created_at, (p.body ->> 'updated_at')::timestamptz
   from app.published_itineraries p
   where not (select app.has_permission('itineraries.write'));
-comment on view app.itinerary_list is 'Itineraries with their JSON, also those in the bin, which have deleted_at: the drafts for those who plan, for others what was published last.';
-grant select on app.itinerary_list to callboard_api, callboard_definer;
+comment on view app.itinerary_rows is 'Itineraries, also those in the bin, which have deleted_at: the drafts for those who plan, for others what was published last.';
+grant select on app.itinerary_rows to callboard_api, callboard_definer;
 
 create or replace view app.itinerary_plan with (security_invoker = true) as
   select organization_id, itinerary_id, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at
@@ -8445,7 +7884,7 @@ language plpgsql stable
 set search_path = ''
 as $$
 begin
-  perform app.read_itinerary_part('itineraries', itinerary);
+  perform app.read_row('itineraries', itinerary);
   return (
     select (200, json_build_object('items', coalesce(json_agg(json_build_object('number', v.number, 'note', v.note,
       'published_by', v.published_by, 'published_at', v.published_at) order by v.number desc), '[]'), 'next_cursor', null), null, null)::app.answer
@@ -8490,7 +7929,7 @@ language plpgsql stable
 set search_path = ''
 as $$
 declare
-  head app.answer := app.read_itinerary_part('itineraries', itinerary);
+  head app.answer := app.read_row('itineraries', itinerary);
   answer app.answer;
 begin
   select 200, json_build_object(
@@ -9911,43 +9350,6 @@ comment on function app.open_export_link(uuid, text, boolean, text, inet) is
 alter function app.open_export_link(uuid, text, boolean, text, inet) owner to callboard_definer;
 grant execute on function app.open_export_link(uuid, text, boolean, text, inet) to callboard_api;
 --! EndIncluded exports/export_commands.sql
---! Included exports/export_views.sql
--- What is exported as columns instead of as JSON: the same rows as the lists, with the same words, but
--- four times as fast for PostgreSQL to write. test/exports/exports.test.ts compares each cell with the JSON.
-
-create or replace view app.show_rows with (security_invoker = true) as
-  select s.organization_id, s.id, s.title, s.artist, s.show_on, s.status, s.venue_id,
-    to_char(s.doors_time, 'HH24:MI') as doors_time, to_char(s.start_time, 'HH24:MI') as start_time, to_char(s.curfew_time, 'HH24:MI') as curfew_time,
-    s.capacity, s.tickets_sold, s.fee_minor, s.currency, s.notes, s.source, s.external_ref, v.name as venue_name, v.city as venue_city, v.time_zone,
-    (s.show_on + s.start_time) at time zone v.time_zone as starts_at, s.created_by, s.created_at, s.updated_at, s.deleted_at, s.deleted_by
-  from app.shows s
-  left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id;
-comment on view app.show_rows is 'The organization''s shows as columns, also those in the bin, which have deleted_at.';
-
-create or replace view app.venue_rows with (security_invoker = true) as
-  select v.organization_id, v.id, v.name, v.city, v.country, v.time_zone, v.capacity, v.created_at, v.updated_at, v.deleted_at, v.deleted_by
-  from app.venues v;
-comment on view app.venue_rows is 'The organization''s venues as columns, also those in the bin, which have deleted_at.';
-
-create or replace view app.finance_record_rows with (security_invoker = true) as
-  select r.organization_id, r.id, r.kind, r.category_id, r.booked_on, r.amount_minor, r.status, r.show_id, r.due_on, r.tax_minor, r.currency,
-    trim_scale(r.exchange_rate) as exchange_rate, r.payment_status, r.counterparty, r.note, r.source, r.external_ref, c.name as category_name,
-    s.title as show_title, r.base_amount_minor, r.base_currency, r.created_by, r.created_at, r.updated_at, r.deleted_at, r.deleted_by
-  from app.finance_records r
-  left join app.finance_categories c on c.organization_id = r.organization_id and c.id = r.category_id
-  left join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id;
-comment on view app.finance_record_rows is 'The organization''s finance records as columns, also those in the bin, which have deleted_at.';
-
-create or replace view app.event_rows with (security_invoker = true) as
-  select e.organization_id, e.id, e.occurred_at, e.actor_kind, e.actor_id, u.display_name as actor_name, e.action, e.resource_type, e.resource_id, e.changes,
-    e.request_id, host(e.ip) as ip, e.session_id, e.erased_at
-  from app.event_log e
-  left join app.users u on u.id = e.actor_id;
-comment on view app.event_rows is 'The organization''s events as columns; the actor''s name only while they are a colleague.';
-
-grant select on app.show_rows, app.venue_rows, app.finance_record_rows, app.event_rows to callboard_api, callboard_exporter;
-grant select on app.show_list, app.venue_list, app.finance_record_list, app.event_list to callboard_exporter;
---! EndIncluded exports/export_views.sql
 --! Included analytics/visible_org.sql
 -- Whose rows somebody sees in `analytics`. The materialized views behind it hold those of all
 -- organizations and know no policies, so every view there compares organization_id with this.

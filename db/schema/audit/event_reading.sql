@@ -1,14 +1,12 @@
 -- How members read their organization's events; reading is an event as well.
 
-create or replace view app.event_list with (security_invoker = true) as
-  select e.organization_id, e.id, e.occurred_at, e.actor_id, e.action, e.resource_type, e.resource_id,
-    json_build_object('id', e.id, 'occurred_at', e.occurred_at, 'actor_kind', e.actor_kind, 'actor_id', e.actor_id, 'actor_name', u.display_name,
-      'action', e.action, 'resource_type', e.resource_type, 'resource_id', e.resource_id, 'changes', e.changes,
-      'request_id', e.request_id, 'ip', host(e.ip), 'session_id', e.session_id, 'erased_at', e.erased_at) as body
+create or replace view app.event_rows with (security_invoker = true) as
+  select e.organization_id, e.id, e.occurred_at, e.actor_kind, e.actor_id, u.display_name as actor_name, e.action, e.resource_type, e.resource_id, e.changes,
+    e.request_id, host(e.ip) as ip, e.session_id, e.erased_at
   from app.event_log e
   left join app.users u on u.id = e.actor_id;
-comment on view app.event_list is 'The organization''s events, with their JSON; the actor''s name only while they are a colleague.';
-grant select on app.event_list to callboard_api;
+comment on view app.event_rows is 'The organization''s events; the actor''s name only while they are a colleague.';
+grant select on app.event_rows to callboard_api, callboard_exporter;
 
 create or replace function app.read_event(event uuid) returns app.answer
 language plpgsql stable
@@ -18,7 +16,9 @@ declare
   organization uuid := app.require('audit.read');
   answer app.answer;
 begin
-  select null, l.body, null, null into answer from app.event_list l
+  select null, (select row_to_json(item) from (select
+      l.id, l.occurred_at, l.actor_kind, l.actor_id, l.actor_name, l.action, l.resource_type, l.resource_id, l.changes,
+        l.request_id, l.ip, l.session_id, l.erased_at) item), null, null into answer from app.event_rows l
   where l.organization_id = organization and l.id = event
     -- The id contains the rounded time, so search a small range around it.
     and l.occurred_at between app.event_time(event) - interval '2 milliseconds' and app.event_time(event) + interval '2 milliseconds';

@@ -46,94 +46,10 @@ alter function app_private.tg_organizations__500_finance_categories() owner to c
 create or replace trigger _500_finance_categories after insert on app.organizations
   for each row execute function app_private.tg_organizations__500_finance_categories();
 
-create or replace view app.finance_category_list with (security_invoker = true) as
-  select c.organization_id, c.id, c.kind, c.name, c.version,
-    json_build_object('id', c.id, 'kind', c.kind, 'name', c.name, 'created_at', c.created_at, 'updated_at', c.updated_at) as body,
-    c.deleted_at, c.deleted_by
+create or replace view app.finance_category_rows with (security_invoker = true) as
+  select c.organization_id, c.version, c.deleted_at, c.deleted_by,
+    c.id, c.kind, c.name,
+    c.created_at, c.updated_at
   from app.finance_categories c;
-comment on view app.finance_category_list is 'The organization''s categories with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.finance_category_list to callboard_api, callboard_definer;
-
-create or replace function app.read_finance_category(category uuid) returns app.answer
-language plpgsql stable
-set search_path = ''
-as $$
-declare
-  answer app.answer;
-begin
-  select 200, c.body, app.etag(c.version), '/api/finance-categories/' || c.id into answer from app.finance_category_list c
-  where c.organization_id = (select app.current_org()) and c.id = category and c.deleted_at is null;
-  if not found then
-    perform app.refuse(404, 'not_found');
-  end if;
-  return answer;
-end
-$$;
-comment on function app.read_finance_category(uuid) is 'A category. PT404.';
-grant execute on function app.read_finance_category(uuid) to callboard_api, callboard_definer;
-
-create or replace function app.create_finance_category(body jsonb) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  category uuid;
-  answer app.answer;
-begin
-  insert into app.finance_categories (kind, name) values (body ->> 'kind', body ->> 'name') returning id into category;
-  answer := app.read_finance_category(category);
-  answer.status := 201;
-  return answer;
-end
-$$;
-comment on function app.create_finance_category(jsonb) is 'A new category: kind and name. PT403 without finance.write, PT409 finance_category_name_taken.';
-grant execute on function app.create_finance_category(jsonb) to callboard_api;
-
-create or replace function app.rename_finance_category(category uuid, to_name text, if_match text default null) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  present integer;
-begin
-  select c.version into present from app.finance_categories c
-  where c.organization_id = (select app.current_org()) and c.id = category and c.deleted_at is null;
-  perform app.check_version(present, if_match);
-  perform app.require('finance.write');
-  -- Now that it may be locked, look again.
-  select c.version into present from app.finance_categories c
-  where c.organization_id = (select app.current_org()) and c.id = category and c.deleted_at is null for no key update;
-  perform app.check_version(present, if_match);
-  update app.finance_categories c set name = to_name where c.organization_id = (select app.current_org()) and c.id = category;
-  return app.read_finance_category(category);
-end
-$$;
-comment on function app.rename_finance_category(uuid, text, text) is 'Renames a category, in all records that have it. PT403, PT404, PT409 finance_category_name_taken, PT412.';
-grant execute on function app.rename_finance_category(uuid, text, text) to callboard_api;
-
-create or replace function app.delete_finance_category(category uuid, if_match text default null) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  return app_private.delete_row('app.finance_categories', category, if_match);
-end
-$$;
-comment on function app.delete_finance_category(uuid, text) is 'Deletes a category that no record has. PT403, PT404, PT409 finance_records_category_exists, PT412.';
-alter function app.delete_finance_category(uuid, text) owner to callboard_definer;
-grant execute on function app.delete_finance_category(uuid, text) to callboard_api;
-
-create or replace function app.restore_finance_category(category uuid) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.restore_row('app.finance_categories', category);
-  return app.read_finance_category(category);
-end
-$$;
-comment on function app.restore_finance_category(uuid) is 'Brings a deleted category back. PT403, PT404, PT409 finance_category_name_taken.';
-alter function app.restore_finance_category(uuid) owner to callboard_definer;
-grant execute on function app.restore_finance_category(uuid) to callboard_api;
+comment on view app.finance_category_rows is 'The organization''s categories, also those in the bin, which have deleted_at.';
+grant select on app.finance_category_rows to callboard_api, callboard_definer;

@@ -1,23 +1,16 @@
--- What can be done with a finance record; the table is in finance_records.sql.
+-- What a finance record looks like, and its commands but for those in foundation/rows.sql. The table is in finance_records.sql.
 
-create or replace view app.finance_record_list with (security_invoker = true) as
-  select r.organization_id, r.id, r.kind, r.category_id, r.show_id, r.booked_on, r.currency, r.status, r.payment_status, r.source, r.external_ref,
-    r.version,
-    json_build_object(
-      'id', r.id, 'kind', r.kind, 'category_id', r.category_id, 'category_name', c.name, 'show_id', r.show_id,
-      -- Also of a show that is deleted: what was paid for it is still to be read.
-      'show_title', s.title,
-      'booked_on', r.booked_on, 'due_on', r.due_on, 'amount_minor', r.amount_minor, 'tax_minor', r.tax_minor, 'currency', r.currency,
-      'exchange_rate', trim_scale(r.exchange_rate), 'base_amount_minor', r.base_amount_minor, 'base_currency', r.base_currency,
-      'status', r.status, 'payment_status', r.payment_status, 'counterparty', r.counterparty, 'note', r.note,
-      'source', r.source, 'external_ref', r.external_ref,
-      'created_by', r.created_by, 'created_at', r.created_at, 'updated_at', r.updated_at) as body,
-    r.deleted_at, r.deleted_by
+create or replace view app.finance_record_rows with (security_invoker = true) as
+  select r.organization_id, r.version, r.deleted_at, r.deleted_by,
+    r.id, r.kind, r.category_id, r.booked_on, r.amount_minor, r.status, r.show_id, r.due_on, r.tax_minor, r.currency, trim_scale(r.exchange_rate) as exchange_rate, r.payment_status, r.counterparty, r.note, r.source, r.external_ref,
+    c.name as category_name, s.title as show_title, r.base_amount_minor, r.base_currency,
+    r.created_by, r.created_at, r.updated_at
   from app.finance_records r
   left join app.finance_categories c on c.organization_id = r.organization_id and c.id = r.category_id
+  -- Also of a show that is deleted: what was paid for it is still to be read.
   left join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id;
-comment on view app.finance_record_list is 'The organization''s finance records with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.finance_record_list to callboard_api, callboard_definer;
+comment on view app.finance_record_rows is 'The organization''s finance records, also those in the bin, which have deleted_at.';
+grant select on app.finance_record_rows to callboard_api, callboard_definer, callboard_exporter;
 
 create or replace function app.read_finance_record(record uuid) returns app.answer
 language plpgsql stable
@@ -26,8 +19,11 @@ as $$
 declare
   answer app.answer;
 begin
-  select 200, r.body, app.etag(r.version), '/api/finance-records/' || r.id into answer from app.finance_record_list r
-  where r.organization_id = (select app.current_org()) and r.id = record and r.deleted_at is null;
+  select 200, (select row_to_json(item) from (select
+      r.id, r.kind, r.category_id, r.booked_on, r.amount_minor, r.status, r.show_id, r.due_on, r.tax_minor, r.currency, r.exchange_rate,
+        r.payment_status, r.counterparty, r.note, r.source, r.external_ref, r.category_name, r.show_title, r.base_amount_minor, r.base_currency,
+        r.created_by, r.created_at, r.updated_at) item), app.etag(r.version), '/api/finance-records/' || r.id into answer
+  from app.finance_record_rows r where r.organization_id = (select app.current_org()) and r.id = record and r.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;
@@ -96,31 +92,3 @@ $$;
 comment on function app.write_finance_record(uuid, jsonb, boolean, text) is
   'Changes a finance record: the columns in the body or, with replaces, all of them (absent ones get their default). Its base currency stays. PT403, PT404, PT409, PT412.';
 grant execute on function app.write_finance_record(uuid, jsonb, boolean, text) to callboard_api;
-
-create or replace function app.delete_finance_record(record uuid, if_match text default null) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  return app_private.delete_row('app.finance_records', record, if_match);
-end
-$$;
-comment on function app.delete_finance_record(uuid, text) is 'Deletes a finance record until it is restored. PT403, PT404, PT409 period_closed, PT412.';
-alter function app.delete_finance_record(uuid, text) owner to callboard_definer;
-grant execute on function app.delete_finance_record(uuid, text) to callboard_api;
-
-create or replace function app.restore_finance_record(record uuid) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.restore_row('app.finance_records', record);
-  return app.read_finance_record(record);
-end
-$$;
-comment on function app.restore_finance_record(uuid) is
-  'Brings a deleted finance record back, and what was deleted with it. PT403, PT404, PT409 parent_deleted, period_closed, finance_record_external_ref_taken.';
-alter function app.restore_finance_record(uuid) owner to callboard_definer;
-grant execute on function app.restore_finance_record(uuid) to callboard_api;

@@ -20,7 +20,8 @@ create table if not exists app_private.resources (
   name text primary key,
   noun text not null,
   fields text not null,
-  path text not null
+  path text not null,
+  guard regprocedure
 );
 select app_private.force_rls('app_private.resources');
 select app_private.set_policy('app_private.resources', 'select_definer', 'callboard_definer', 'true');
@@ -31,6 +32,7 @@ comment on table app_private.resources is
 comment on column app_private.resources.noun is 'What a row is called in the event log.';
 comment on column app_private.resources.fields is 'The view with the fields of an answer.';
 comment on column app_private.resources.path is 'The path of its routes.';
+comment on column app_private.resources.guard is 'Called with the table and the id when a row itself, and not what it belongs to, has been deleted or restored; it refuses what must stay as it is.';
 
 create or replace function app_private.policy_permission(target regclass, command text) returns text
 language sql stable
@@ -114,7 +116,8 @@ comment on function app_private.tenant_policies(regclass, text, text, text, text
 
 create or replace function app_private.tenant_table(
   name text, noun text, permission text default null, path text default null, reads text default null, writes text default null, deletes text default null,
-  definer text default 'update', is_exported boolean default false, is_counted boolean default false, known text[] default '{}', verbs jsonb default '{}'
+  definer text default 'update', is_exported boolean default false, is_counted boolean default false, known text[] default '{}', verbs jsonb default '{}',
+  guard regprocedure default null
 ) returns void
 language plpgsql volatile
 set search_path = ''
@@ -130,10 +133,11 @@ begin
   if path is null then
     delete from app_private.resources r where r.name = tenant_table.name;
   else
-    insert into app_private.resources as r (name, noun, fields, path) values (tenant_table.name, tenant_table.noun, tenant_table.noun || '_rows', tenant_table.path)
-    on conflict on constraint resources_pkey do update set noun = excluded.noun, fields = excluded.fields, path = excluded.path;
+    insert into app_private.resources as r (name, noun, fields, path, guard)
+    values (tenant_table.name, tenant_table.noun, tenant_table.noun || '_rows', tenant_table.path, tenant_table.guard)
+    on conflict on constraint resources_pkey do update set noun = excluded.noun, fields = excluded.fields, path = excluded.path, guard = excluded.guard;
   end if;
 end
 $$;
-comment on function app_private.tenant_table(text, text, text, text, text, text, text, text, boolean, boolean, text[], jsonb) is
+comment on function app_private.tenant_table(text, text, text, text, text, text, text, text, boolean, boolean, text[], jsonb, regprocedure) is
   'Makes a table one of an organization''s rows: forced row-level security with the policies of <permission>.read, .write and .delete (or of the permissions that are named), ETags, soft delete, the purge, events named <noun>.create and so on, and, with a path, the commands for any row. What can be written is granted by the table''s own file.';

@@ -21,7 +21,7 @@ create table if not exists app.itineraries (
 );
 create index if not exists itineraries_organization_id_starts_on_idx on app.itineraries (organization_id, starts_on, id) where deleted_at is null;
 
-select app_private.tenant_table('itineraries', noun => 'itinerary', permission => 'itineraries', reads => 'itineraries.write');
+select app_private.tenant_table('itineraries', noun => 'itinerary', permission => 'itineraries', reads => 'itineraries.write', path => '/api/itineraries');
 grant insert (name, artist, starts_on, ends_on, notes), update (name, artist, starts_on, ends_on, notes) on app.itineraries to callboard_api;
 
 comment on table app.itineraries is 'Tours, as they are being planned.';
@@ -93,3 +93,11 @@ comment on column app.itinerary_days.time_zone is 'That of all local times of th
 
 create or replace trigger _300_parents before insert or update of itinerary_id, show_id on app.itinerary_days
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'itinerary_days_itinerary_exists', 'show_id', 'app.shows', 'id', 'itinerary_days_show_exists');
+
+create or replace view app.itinerary_day_rows with (security_invoker = true) as
+  select d.organization_id, d.version, d.deleted_at, d.deleted_by,
+    d.id, d.itinerary_id, d.day_on, d.time_zone, d.kind, d.show_id, d.city, d.notes,
+    d.created_by, d.created_at, d.updated_at
+  from app.itinerary_days d;
+comment on view app.itinerary_day_rows is 'The days of itineraries, also those in the bin, which have deleted_at.';
+grant select on app.itinerary_day_rows to callboard_api, callboard_definer;

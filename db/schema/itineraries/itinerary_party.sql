@@ -28,6 +28,14 @@ comment on table app.party_groups is 'Parts of a party, such as band and crew. W
 create or replace trigger _300_parents before insert or update of itinerary_id on app.party_groups
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_groups_itinerary_exists');
 
+create or replace view app.party_group_rows with (security_invoker = true) as
+  select g.organization_id, g.version, g.deleted_at, g.deleted_by,
+    g.id, g.itinerary_id, g.name,
+    g.created_by, g.created_at, g.updated_at
+  from app.party_groups g;
+comment on view app.party_group_rows is 'The groups of parties, also those in the bin, which have deleted_at.';
+grant select on app.party_group_rows to callboard_api, callboard_definer;
+
 -- Lists of ids have no foreign keys. Arguments: column of the list, and the table that it is of.
 -- What was in the list before may have been deleted since, and stays.
 create or replace function app_private.tg__400_listed() returns trigger
@@ -93,6 +101,14 @@ create or replace trigger _300_parents before insert or update of itinerary_id, 
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_members_itinerary_exists', 'user_id', 'app.memberships', 'user_id', 'party_members_user_exists');
 create or replace trigger _400_listed before insert or update of group_ids on app.party_members
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
+
+create or replace view app.party_member_rows with (security_invoker = true) as
+  select m.organization_id, m.version, m.deleted_at, m.deleted_by,
+    m.id, m.itinerary_id, m.name, m.role, m.user_id, m.group_ids, m.notes,
+    m.created_by, m.created_at, m.updated_at
+  from app.party_members m;
+comment on view app.party_member_rows is 'Those who travel, also those in the bin, who have deleted_at.';
+grant select on app.party_member_rows to callboard_api, callboard_definer;
 
 create or replace function app.own_groups() returns uuid[]
 language sql stable parallel restricted security definer

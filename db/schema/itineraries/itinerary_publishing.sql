@@ -72,24 +72,22 @@ create or replace view app.published_itineraries with (security_invoker = true) 
 comment on view app.published_itineraries is 'Of each itinerary what was published last, also of those in the bin, which have deleted_at.';
 grant select on app.published_itineraries to callboard_api, callboard_definer;
 
-create or replace view app.itinerary_list with (security_invoker = true) as
-  select i.organization_id, i.id, i.name, i.starts_on, i.created_at, i.version,
-    json_build_object('id', i.id, 'name', i.name, 'artist', i.artist, 'starts_on', i.starts_on, 'ends_on', i.ends_on, 'notes', i.notes,
-      'created_by', i.created_by, 'created_at', i.created_at, 'updated_at', i.updated_at,
-      'published_number', p.number, 'published_at', p.published_at) as body,
-    i.deleted_at, i.deleted_by
+create or replace view app.itinerary_rows with (security_invoker = true) as
+  select i.organization_id, i.version, i.deleted_at, i.deleted_by,
+    i.id, i.name, i.artist, i.starts_on, i.ends_on, i.notes, p.number as published_number, p.published_at,
+    i.created_by, i.created_at, i.updated_at
   from app.itineraries i
   left join lateral (
     select v.number, v.published_at from app.itinerary_versions v
     where v.organization_id = i.organization_id and v.itinerary_id = i.id order by v.number desc limit 1) p on true
   union all
-  select p.organization_id, p.itinerary_id, p.name, p.starts_on, p.created_at, p.version,
-    (p.body || jsonb_build_object('published_number', p.number, 'published_at', p.published_at))::json,
-    p.deleted_at, p.deleted_by
+  select p.organization_id, p.version, p.deleted_at, p.deleted_by,
+    p.itinerary_id, p.name, p.artist, p.starts_on, (p.body ->> 'ends_on')::date, p.body ->> 'notes', p.number, p.published_at,
+    (p.body ->> 'created_by')::uuid, p.created_at, (p.body ->> 'updated_at')::timestamptz
   from app.published_itineraries p
   where not (select app.has_permission('itineraries.write'));
-comment on view app.itinerary_list is 'Itineraries with their JSON, also those in the bin, which have deleted_at: the drafts for those who plan, for others what was published last.';
-grant select on app.itinerary_list to callboard_api, callboard_definer;
+comment on view app.itinerary_rows is 'Itineraries, also those in the bin, which have deleted_at: the drafts for those who plan, for others what was published last.';
+grant select on app.itinerary_rows to callboard_api, callboard_definer;
 
 create or replace view app.itinerary_plan with (security_invoker = true) as
   select organization_id, itinerary_id, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at
@@ -143,7 +141,7 @@ language plpgsql stable
 set search_path = ''
 as $$
 begin
-  perform app.read_itinerary_part('itineraries', itinerary);
+  perform app.read_row('itineraries', itinerary);
   return (
     select (200, json_build_object('items', coalesce(json_agg(json_build_object('number', v.number, 'note', v.note,
       'published_by', v.published_by, 'published_at', v.published_at) order by v.number desc), '[]'), 'next_cursor', null), null, null)::app.answer
@@ -188,7 +186,7 @@ language plpgsql stable
 set search_path = ''
 as $$
 declare
-  head app.answer := app.read_itinerary_part('itineraries', itinerary);
+  head app.answer := app.read_row('itineraries', itinerary);
   answer app.answer;
 begin
   select 200, json_build_object(

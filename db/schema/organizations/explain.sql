@@ -38,7 +38,7 @@ begin
       from (select) as once
       left join app.finance_periods p on p.organization_id = (of_row ->> 'organization_id')::uuid
         and p.month = date_trunc('month', (of_row ->> 'booked_on')::date)::date;
-  elsif target in ('app.deals'::regclass, 'app.ticket_tiers'::regclass, 'app.show_costs'::regclass, 'app.deposits'::regclass) then
+  elsif exists (select from pg_catalog.pg_trigger t where t.tgrelid = target and t.tgname = '_200_unsettled') then
     return query
       select 'settlement', s.status <> 'settled',
         case s.status when 'settled' then 'Its show is settled: what the settlement came from stays as it is.' else 'Its show is not settled.' end

@@ -30,7 +30,8 @@ create table if not exists app.deals (
 create unique index if not exists deals_one_per_show on app.deals (organization_id, show_id) where deleted_at is null;
 create index if not exists deals_organization_id_show_id_idx on app.deals (organization_id, show_id, created_at, id) where deleted_at is null;
 
-select app_private.tenant_table('deals', noun => 'deal', permission => 'finance');
+select app_private.tenant_table('deals', noun => 'deal', permission => 'finance', path => '/api/deals',
+  guard => 'app_private.require_part_unsettled(regclass, uuid)');
 grant insert (show_id, kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost), update (kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost) on app.deals to callboard_api;
 
 comment on table app.deals is 'What the artist of a show is paid: at most one that is not deleted for each show.';
@@ -43,108 +44,23 @@ comment on column app.deals.guarantee_is_cost is 'Of plus: whether the settlemen
 create or replace trigger _200_unsettled before insert or update of kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost on app.deals
   for each row execute function app_private.tg__200_unsettled();
 
-create or replace view app.deal_list with (security_invoker = true) as
-  select x.organization_id, x.id, x.show_id, x.created_at, x.version,
-    json_build_object('id', x.id, 'show_id', x.show_id,
-      'kind', x.kind, 'currency', x.currency, 'guarantee_minor', x.guarantee_minor, 'percentage_bp', x.percentage_bp,
-      'base', x.base, 'tax_bp', x.tax_bp, 'promoter_profit_bp', x.promoter_profit_bp, 'guarantee_is_cost', x.guarantee_is_cost,
-      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body,
-    x.deleted_at, x.deleted_by
+create or replace function app_private.tg_deals__150_guarantee_is_cost() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  new.guarantee_is_cost := coalesce(new.guarantee_is_cost, new.kind = 'plus');
+  return new;
+end
+$$;
+comment on function app_private.tg_deals__150_guarantee_is_cost() is 'The default of guarantee_is_cost: true for a plus deal, false for every other.';
+create or replace trigger _150_guarantee_is_cost before insert or update of guarantee_is_cost on app.deals
+  for each row execute function app_private.tg_deals__150_guarantee_is_cost();
+
+create or replace view app.deal_rows with (security_invoker = true) as
+  select x.organization_id, x.version, x.deleted_at, x.deleted_by,
+    x.id, x.show_id, x.kind, x.currency, x.guarantee_minor, x.percentage_bp, x.base, x.tax_bp, x.promoter_profit_bp, x.guarantee_is_cost,
+    x.created_by, x.created_at, x.updated_at
   from app.deals x;
-comment on view app.deal_list is 'The organization''s deals with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.deal_list to callboard_api, callboard_definer;
-
-create or replace function app.read_deal(deal uuid) returns app.answer
-language plpgsql stable
-set search_path = ''
-as $$
-declare
-  answer app.answer;
-begin
-  perform app.require('finance.read');
-  select 200, x.body, app.etag(x.version), '/api/deals/' || x.id into answer from app.deal_list x
-  where x.organization_id = (select app.current_org()) and x.id = deal and x.deleted_at is null;
-  if not found then
-    perform app.refuse(404, 'not_found');
-  end if;
-  return answer;
-end
-$$;
-comment on function app.read_deal(uuid) is 'A deal. PT403, PT404.';
-grant execute on function app.read_deal(uuid) to callboard_api, callboard_definer;
-
-create or replace function app.create_deal(show uuid, body jsonb) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  n app.deals := jsonb_populate_record(null::app.deals, body);
-  answer app.answer;
-begin
-  perform app.require_show(show);
-  perform app.require('finance.write');
-  insert into app.deals (show_id, kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost)
-  values (show, n.kind, n.currency, n.guarantee_minor, n.percentage_bp, n.base, coalesce(n.tax_bp, 0), coalesce(n.promoter_profit_bp, 0),
-      coalesce(n.guarantee_is_cost, n.kind = 'plus')) returning id into n.id;
-  answer := app.read_deal(n.id);
-  answer.status := 201;
-  return answer;
-end
-$$;
-comment on function app.create_deal(uuid, jsonb) is 'A new deal of a show. PT403 without finance.write, PT404, PT409 deals_one_per_show, settlement_final.';
-grant execute on function app.create_deal(uuid, jsonb) to callboard_api;
-
-create or replace function app.write_deal(deal uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  n app.deals;
-begin
-  perform app.require('finance.read');
-  select * into n from app.deals x where x.organization_id = (select app.current_org()) and x.id = deal and x.deleted_at is null;
-  perform app.check_version(n.version, if_match);
-  perform app.require('finance.write');
-  -- Now that it may be locked, look again.
-  select * into n from app.deals x
-  where x.organization_id = (select app.current_org()) and x.id = deal and x.deleted_at is null for no key update;
-  perform app.check_version(n.version, if_match);
-  n := jsonb_populate_record(case when replaces then null::app.deals else n end, body);
-  update app.deals x
-  set (kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost)
-    = row (n.kind, n.currency, n.guarantee_minor, n.percentage_bp, n.base, coalesce(n.tax_bp, 0), coalesce(n.promoter_profit_bp, 0),
-      coalesce(n.guarantee_is_cost, n.kind = 'plus'))
-  where x.organization_id = (select app.current_org()) and x.id = deal;
-  return app.read_deal(deal);
-end
-$$;
-comment on function app.write_deal(uuid, jsonb, boolean, text) is
-  'Changes a deal: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409 settlement_final, PT412.';
-grant execute on function app.write_deal(uuid, jsonb, boolean, text) to callboard_api;
-
-create or replace function app.delete_deal(deal uuid, if_match text default null) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  return app_private.delete_part('app.deals', deal, if_match);
-end
-$$;
-comment on function app.delete_deal(uuid, text) is 'Deletes a deal until it is restored. PT403, PT404, PT409 settlement_final, PT412.';
-alter function app.delete_deal(uuid, text) owner to callboard_definer;
-grant execute on function app.delete_deal(uuid, text) to callboard_api;
-
-create or replace function app.restore_deal(deal uuid) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.restore_part('app.deals', deal);
-  return app.read_deal(deal);
-end
-$$;
-comment on function app.restore_deal(uuid) is 'Brings a deleted deal back. PT403, PT404, PT409 deals_one_per_show, parent_deleted, settlement_final.';
-alter function app.restore_deal(uuid) owner to callboard_definer;
-grant execute on function app.restore_deal(uuid) to callboard_api;
+comment on view app.deal_rows is 'The organization''s deals, also those in the bin, which have deleted_at.';
+grant select on app.deal_rows to callboard_api, callboard_definer;

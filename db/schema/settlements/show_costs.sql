@@ -20,7 +20,8 @@ create table if not exists app.show_costs (
 );
 create index if not exists show_costs_organization_id_show_id_idx on app.show_costs (organization_id, show_id, created_at, id) where deleted_at is null;
 
-select app_private.tenant_table('show_costs', noun => 'show_cost', permission => 'finance');
+select app_private.tenant_table('show_costs', noun => 'show_cost', permission => 'finance', path => '/api/costs',
+  guard => 'app_private.require_part_unsettled(regclass, uuid)');
 grant insert (show_id, name, kind, amount_minor, is_estimate), update (name, kind, amount_minor, is_estimate) on app.show_costs to callboard_api;
 
 comment on table app.show_costs is 'What the promoter pays for a show.';
@@ -30,105 +31,10 @@ comment on column app.show_costs.is_estimate is 'Whether the invoice is still to
 create or replace trigger _200_unsettled before insert or update of name, kind, amount_minor, is_estimate on app.show_costs
   for each row execute function app_private.tg__200_unsettled();
 
-create or replace view app.show_cost_list with (security_invoker = true) as
-  select x.organization_id, x.id, x.show_id, x.name, x.created_at, x.version,
-    json_build_object('id', x.id, 'show_id', x.show_id,
-      'name', x.name, 'kind', x.kind, 'amount_minor', x.amount_minor, 'is_estimate', x.is_estimate,
-      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body,
-    x.deleted_at, x.deleted_by
+create or replace view app.show_cost_rows with (security_invoker = true) as
+  select x.organization_id, x.version, x.deleted_at, x.deleted_by,
+    x.id, x.show_id, x.name, x.kind, x.amount_minor, x.is_estimate,
+    x.created_by, x.created_at, x.updated_at
   from app.show_costs x;
-comment on view app.show_cost_list is 'The organization''s costs of shows with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.show_cost_list to callboard_api, callboard_definer;
-
-create or replace function app.read_show_cost(cost uuid) returns app.answer
-language plpgsql stable
-set search_path = ''
-as $$
-declare
-  answer app.answer;
-begin
-  perform app.require('finance.read');
-  select 200, x.body, app.etag(x.version), '/api/costs/' || x.id into answer from app.show_cost_list x
-  where x.organization_id = (select app.current_org()) and x.id = cost and x.deleted_at is null;
-  if not found then
-    perform app.refuse(404, 'not_found');
-  end if;
-  return answer;
-end
-$$;
-comment on function app.read_show_cost(uuid) is 'A cost. PT403, PT404.';
-grant execute on function app.read_show_cost(uuid) to callboard_api, callboard_definer;
-
-create or replace function app.create_show_cost(show uuid, body jsonb) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  n app.show_costs := jsonb_populate_record(null::app.show_costs, body);
-  answer app.answer;
-begin
-  perform app.require_show(show);
-  perform app.require('finance.write');
-  insert into app.show_costs (show_id, name, kind, amount_minor, is_estimate)
-  values (show, n.name, n.kind, n.amount_minor, coalesce(n.is_estimate, false)) returning id into n.id;
-  answer := app.read_show_cost(n.id);
-  answer.status := 201;
-  return answer;
-end
-$$;
-comment on function app.create_show_cost(uuid, jsonb) is 'A new cost of a show. PT403 without finance.write, PT404, PT409 settlement_final.';
-grant execute on function app.create_show_cost(uuid, jsonb) to callboard_api;
-
-create or replace function app.write_show_cost(cost uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  n app.show_costs;
-begin
-  perform app.require('finance.read');
-  select * into n from app.show_costs x where x.organization_id = (select app.current_org()) and x.id = cost and x.deleted_at is null;
-  perform app.check_version(n.version, if_match);
-  perform app.require('finance.write');
-  -- Now that it may be locked, look again.
-  select * into n from app.show_costs x
-  where x.organization_id = (select app.current_org()) and x.id = cost and x.deleted_at is null for no key update;
-  perform app.check_version(n.version, if_match);
-  n := jsonb_populate_record(case when replaces then null::app.show_costs else n end, body);
-  update app.show_costs x
-  set (name, kind, amount_minor, is_estimate)
-    = row (n.name, n.kind, n.amount_minor, coalesce(n.is_estimate, false))
-  where x.organization_id = (select app.current_org()) and x.id = cost;
-  return app.read_show_cost(cost);
-end
-$$;
-comment on function app.write_show_cost(uuid, jsonb, boolean, text) is
-  'Changes a cost: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409 settlement_final, PT412.';
-grant execute on function app.write_show_cost(uuid, jsonb, boolean, text) to callboard_api;
-
-create or replace function app.delete_show_cost(cost uuid, if_match text default null) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  return app_private.delete_part('app.show_costs', cost, if_match);
-end
-$$;
-comment on function app.delete_show_cost(uuid, text) is 'Deletes a cost until it is restored. PT403, PT404, PT409 settlement_final, PT412.';
-alter function app.delete_show_cost(uuid, text) owner to callboard_definer;
-grant execute on function app.delete_show_cost(uuid, text) to callboard_api;
-
-create or replace function app.restore_show_cost(cost uuid) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.restore_part('app.show_costs', cost);
-  return app.read_show_cost(cost);
-end
-$$;
-comment on function app.restore_show_cost(uuid) is 'Brings a deleted cost back. PT403, PT404, PT409 parent_deleted, settlement_final.';
-alter function app.restore_show_cost(uuid) owner to callboard_definer;
-grant execute on function app.restore_show_cost(uuid) to callboard_api;
+comment on view app.show_cost_rows is 'The organization''s costs of shows, also those in the bin, which have deleted_at.';
+grant select on app.show_cost_rows to callboard_api, callboard_definer;

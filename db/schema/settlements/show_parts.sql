@@ -51,38 +51,16 @@ comment on function app_private.tg__200_unsettled() is
   'Before a row of a show is entered or changed: see app_private.require_unsettled. The marks of a deletion are not for it, because they come with those of the show.';
 alter function app_private.tg__200_unsettled() owner to callboard_definer;
 
-create or replace function app_private.delete_part(target regclass, id uuid, if_match text) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  answer app.answer;
-  show uuid;
-begin
-  perform app.require('finance.read');
-  answer := app_private.delete_row(target, id, if_match);
-  execute format('select show_id from %s where organization_id = app.current_org() and id = $1', target) into show using id;
-  perform app_private.require_unsettled(app.current_org(), show, false);
-  return answer;
-end
-$$;
-comment on function app_private.delete_part(regclass, uuid, text) is
-  'The command behind every DELETE of a row that counts in a settlement. PT404, PT403, PT412, PT409 settlement_final.';
-alter function app_private.delete_part(regclass, uuid, text) owner to callboard_definer;
-
-create or replace function app_private.restore_part(target regclass, id uuid) returns void
+create or replace function app_private.require_part_unsettled(target regclass, id uuid) returns void
 language plpgsql volatile
 set search_path = ''
 as $$
 declare
   show uuid;
 begin
-  perform app.require('finance.read');
-  perform app_private.restore_row(target, id);
   execute format('select show_id from %s where organization_id = app.current_org() and id = $1', target) into show using id;
   perform app_private.require_unsettled(app.current_org(), show, false);
 end
 $$;
-comment on function app_private.restore_part(regclass, uuid) is
-  'The command behind every restore of a row that counts in a settlement. PT404, PT403, PT409 parent_deleted, settlement_final.';
-alter function app_private.restore_part(regclass, uuid) owner to callboard_definer;
+comment on function app_private.require_part_unsettled(regclass, uuid) is 'The guard of what counts in a settlement: PT409 settlement_final once that is final.';
+alter function app_private.require_part_unsettled(regclass, uuid) owner to callboard_definer;

@@ -1,22 +1,15 @@
--- What can be done with a show; the table is in shows.sql.
+-- What a show looks like, and its commands, which are called too often to be planned at each call: those that delete and
+-- restore it are in foundation/rows.sql. The table is in shows.sql.
 
-create or replace view app.show_list with (security_invoker = true) as
-  select s.organization_id, s.id, s.title, s.artist, s.venue_id, s.show_on, s.status, s.created_at, s.version,
-    json_build_object(
-      'id', s.id, 'title', s.title, 'artist', s.artist,
-      'venue_id', s.venue_id, 'venue_name', v.name, 'venue_city', v.city, 'time_zone', v.time_zone,
-      'show_on', s.show_on,
-      'doors_time', to_char(s.doors_time, 'HH24:MI'), 'start_time', to_char(s.start_time, 'HH24:MI'),
-      'curfew_time', to_char(s.curfew_time, 'HH24:MI'),
-      'starts_at', (s.show_on + s.start_time) at time zone v.time_zone,
-      'status', s.status, 'capacity', s.capacity, 'tickets_sold', s.tickets_sold,
-      'fee_minor', s.fee_minor, 'currency', s.currency, 'notes', s.notes, 'source', s.source, 'external_ref', s.external_ref,
-      'created_by', s.created_by, 'created_at', s.created_at, 'updated_at', s.updated_at) as body,
-    s.deleted_at, s.deleted_by, s.source, s.external_ref
+create or replace view app.show_rows with (security_invoker = true) as
+  select s.organization_id, s.version, s.deleted_at, s.deleted_by,
+    s.id, s.title, s.artist, s.show_on, s.status, s.venue_id, to_char(s.doors_time, 'HH24:MI') as doors_time, to_char(s.start_time, 'HH24:MI') as start_time, to_char(s.curfew_time, 'HH24:MI') as curfew_time, s.capacity, s.tickets_sold, s.fee_minor, s.currency, s.notes, s.source, s.external_ref,
+    v.name as venue_name, v.city as venue_city, v.time_zone, (s.show_on + s.start_time) at time zone v.time_zone as starts_at,
+    s.created_by, s.created_at, s.updated_at
   from app.shows s
   left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id;
-comment on view app.show_list is 'The organization''s shows with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.show_list to callboard_api, callboard_definer;
+comment on view app.show_rows is 'The organization''s shows, also those in the bin, which have deleted_at.';
+grant select on app.show_rows to callboard_api, callboard_definer, callboard_exporter;
 
 -- Few rows are expected, so that a list looks these up instead of looking for them among all shows.
 create or replace function app.search_shows(q text) returns setof uuid
@@ -51,8 +44,10 @@ as $$
 declare
   answer app.answer;
 begin
-  select 200, s.body, app.etag(s.version), '/api/shows/' || s.id into answer from app.show_list s
-  where s.organization_id = (select app.current_org()) and s.id = show and s.deleted_at is null;
+  select 200, (select row_to_json(item) from (select
+      r.id, r.title, r.artist, r.show_on, r.status, r.venue_id, r.doors_time, r.start_time, r.curfew_time, r.capacity, r.tickets_sold, r.fee_minor,
+        r.currency, r.notes, r.source, r.external_ref, r.venue_name, r.venue_city, r.time_zone, r.starts_at, r.created_by, r.created_at, r.updated_at) item), app.etag(r.version), '/api/shows/' || r.id into answer
+  from app.show_rows r where r.organization_id = (select app.current_org()) and r.id = show and r.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
   end if;
@@ -108,30 +103,3 @@ $$;
 comment on function app.write_show(uuid, jsonb, boolean, text) is
   'Changes a show: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409, PT412.';
 grant execute on function app.write_show(uuid, jsonb, boolean, text) to callboard_api;
-
-create or replace function app.delete_show(show uuid, if_match text default null) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  return app_private.delete_row('app.shows', show, if_match);
-end
-$$;
-comment on function app.delete_show(uuid, text) is 'Deletes a show until it is restored. PT403, PT404, PT412.';
-alter function app.delete_show(uuid, text) owner to callboard_definer;
-grant execute on function app.delete_show(uuid, text) to callboard_api;
-
-create or replace function app.restore_show(show uuid) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.restore_row('app.shows', show);
-  return app.read_show(show);
-end
-$$;
-comment on function app.restore_show(uuid) is 'Brings a deleted show back. PT403, PT404, PT409 parent_deleted.';
-alter function app.restore_show(uuid) owner to callboard_definer;
-grant execute on function app.restore_show(uuid) to callboard_api;

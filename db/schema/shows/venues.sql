@@ -24,100 +24,10 @@ grant insert (name, city, country, time_zone, capacity), update (name, city, cou
 comment on table app.venues is 'Places where shows happen, with the time zone that a show''s local times are in.';
 comment on column app.venues.country is 'ISO 3166-1 alpha-2 code.';
 
-create or replace view app.venue_list with (security_invoker = true) as
-  select v.organization_id, v.id, v.name, v.city, v.country, v.created_at, v.version,
-    json_build_object('id', v.id, 'name', v.name, 'city', v.city, 'country', v.country, 'time_zone', v.time_zone,
-      'capacity', v.capacity, 'created_at', v.created_at, 'updated_at', v.updated_at) as body,
-    v.deleted_at, v.deleted_by
+create or replace view app.venue_rows with (security_invoker = true) as
+  select v.organization_id, v.version, v.deleted_at, v.deleted_by,
+    v.id, v.name, v.city, v.country, v.time_zone, v.capacity,
+    v.created_at, v.updated_at
   from app.venues v;
-comment on view app.venue_list is 'The organization''s venues with their JSON, also those in the bin, which have deleted_at.';
-grant select on app.venue_list to callboard_api, callboard_definer;
-
-create or replace function app.read_venue(venue uuid) returns app.answer
-language plpgsql stable
-set search_path = ''
-as $$
-declare
-  answer app.answer;
-begin
-  select 200, v.body, app.etag(v.version), '/api/venues/' || v.id into answer from app.venue_list v
-  where v.organization_id = (select app.current_org()) and v.id = venue and v.deleted_at is null;
-  if not found then
-    perform app.refuse(404, 'not_found');
-  end if;
-  return answer;
-end
-$$;
-comment on function app.read_venue(uuid) is 'A venue. PT404.';
-grant execute on function app.read_venue(uuid) to callboard_api, callboard_definer;
-
-create or replace function app.create_venue(body jsonb) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  given app.venues := jsonb_populate_record(null::app.venues, body);
-  answer app.answer;
-begin
-  insert into app.venues (name, city, country, time_zone, capacity)
-  values (given.name, given.city, given.country, given.time_zone, given.capacity) returning id into given.id;
-  answer := app.read_venue(given.id);
-  answer.status := 201;
-  return answer;
-end
-$$;
-comment on function app.create_venue(jsonb) is 'A new venue. PT403 without shows.write.';
-grant execute on function app.create_venue(jsonb) to callboard_api;
-
-create or replace function app.write_venue(venue uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  present app.venues;
-begin
-  select * into present from app.venues v
-  where v.organization_id = (select app.current_org()) and v.id = venue and v.deleted_at is null;
-  perform app.check_version(present.version, if_match);
-  perform app.require('shows.write');
-  -- Now that it may be locked, look again.
-  select * into present from app.venues v
-  where v.organization_id = (select app.current_org()) and v.id = venue and v.deleted_at is null for no key update;
-  perform app.check_version(present.version, if_match);
-  present := jsonb_populate_record(case when replaces then null::app.venues else present end, body);
-  update app.venues v
-  set (name, city, country, time_zone, capacity) = row (present.name, present.city, present.country, present.time_zone, present.capacity)
-  where v.organization_id = (select app.current_org()) and v.id = venue;
-  return app.read_venue(venue);
-end
-$$;
-comment on function app.write_venue(uuid, jsonb, boolean, text) is
-  'Changes a venue: the columns in the body or, with replaces, all of them (absent ones become null). PT403, PT404, PT412.';
-grant execute on function app.write_venue(uuid, jsonb, boolean, text) to callboard_api;
-
-create or replace function app.delete_venue(venue uuid, if_match text default null) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  return app_private.delete_row('app.venues', venue, if_match);
-end
-$$;
-comment on function app.delete_venue(uuid, text) is 'Deletes a venue that no show uses. PT403, PT404, PT409 shows_venue_exists, PT412.';
-alter function app.delete_venue(uuid, text) owner to callboard_definer;
-grant execute on function app.delete_venue(uuid, text) to callboard_api;
-
-create or replace function app.restore_venue(venue uuid) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.restore_row('app.venues', venue);
-  return app.read_venue(venue);
-end
-$$;
-comment on function app.restore_venue(uuid) is 'Brings a deleted venue back. PT403, PT404.';
-alter function app.restore_venue(uuid) owner to callboard_definer;
-grant execute on function app.restore_venue(uuid) to callboard_api;
+comment on view app.venue_rows is 'The organization''s venues, also those in the bin, which have deleted_at.';
+grant select on app.venue_rows to callboard_api, callboard_definer, callboard_exporter;

@@ -1,0 +1,209 @@
+-- The commands on a row: the same for every table that needs no more than this, so each is one function that is told
+-- the table. The table says the rest: its policies who may do it, its column grants what can be written, its defaults
+-- what is left out, its triggers what is special, and its view what an answer looks like.
+--
+-- The view, <noun>_rows, has organization_id, version, deleted_at, deleted_by and what a list is sorted by; then,
+-- from `id` on, the fields of an answer in their order.
+
+create or replace function app.resource(
+  table_name text, command text default 'select', out target regclass, out fields regclass, out columns text, out path text, out permission text
+)
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  select to_regclass(format('app.%I', r.name)), to_regclass(format('app.%I', r.fields)), r.path into target, fields, path
+  from app_private.resources r where r.name = table_name;
+  if not found then
+    perform app.refuse(404, 'not_found', 'There is no such resource.');
+  end if;
+  permission := app_private.policy_permission(target, command);
+  columns := (
+    select string_agg(format('f.%I', a.attname), ', ' order by a.attnum) from pg_catalog.pg_attribute a
+    where a.attrelid = fields and not a.attisdropped
+      and a.attnum >= (select i.attnum from pg_catalog.pg_attribute i where i.attrelid = fields and i.attname = 'id'));
+end
+$$;
+comment on function app.resource(text, text) is
+  'A table that the commands on a row may be told, the view with its fields, their names, the path of its routes, and the permission for a command. PT404 for every other table.';
+alter function app.resource(text, text) owner to callboard_definer;
+grant execute on function app.resource(text, text) to callboard_api, callboard_definer;
+
+create or replace function app.require_parent(table_name text, parent text, id uuid) returns uuid
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  r record := app.resource(table_name);
+  is_there boolean;
+begin
+  execute (
+    select format('select true from %s p where p.organization_id = (select app.current_org()) and p.id = $1 and p.deleted_at is null', c.confrelid::regclass)
+    from pg_catalog.pg_constraint c
+    where c.conrelid = r.target and c.contype = 'f'
+      and c.conkey[2] = (select a.attnum from pg_catalog.pg_attribute a where a.attrelid = r.target and a.attname = parent))
+  into is_there using id;
+  if is_there is null then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return id;
+end
+$$;
+comment on function app.require_parent(text, text, uuid) is 'The id of what a row belongs to, by the column that refers to it. PT404 if the member may not see it.';
+grant execute on function app.require_parent(text, text, uuid) to callboard_api, callboard_definer;
+
+create or replace function app.read_row(table_name text, id uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  r record := app.resource(table_name);
+  answer app.answer;
+begin
+  execute format(
+    'select 200, (select row_to_json(item) from (select %s) item), app.etag(f.version), %L || f.id
+     from %s f where f.organization_id = (select app.current_org()) and f.id = $1 and f.deleted_at is null', r.columns, r.path || '/', r.fields)
+  into answer using id;
+  if answer.status is null then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_row(text, uuid) is 'A row that is not deleted. PT404.';
+grant execute on function app.read_row(text, uuid) to callboard_api, callboard_definer;
+
+create or replace function app.create_row(table_name text, body jsonb, parent text default null, parent_id uuid default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  r record := app.resource(table_name, 'insert');
+  whole jsonb := case when parent is null then body else body || jsonb_build_object(parent, app.require_parent(table_name, parent, parent_id)) end;
+  columns text := (select string_agg(quote_ident(k), ', ') from jsonb_object_keys(whole) k);
+  id uuid;
+  answer app.answer;
+begin
+  perform app.require(r.permission);
+  if columns is null then
+    perform app.refuse(400, 'invalid_value', 'The body is empty.');
+  end if;
+  -- What the body does not name gets its default; a column that is not granted, PostgreSQL refuses.
+  execute format('insert into %1$s (%2$s) select %2$s from jsonb_populate_record(null::%1$s, $1) returning id', r.target, columns) into id using whole;
+  answer := app.read_row(table_name, id);
+  answer.status := 201;
+  return answer;
+end
+$$;
+comment on function app.create_row(text, jsonb, text, uuid) is
+  'A new row, under a parent if its column and id are given; what the body does not name gets its default. PT403, PT404, PT409, PT422.';
+grant execute on function app.create_row(text, jsonb, text, uuid) to callboard_api;
+
+create or replace function app.check_row(table_name text, id uuid, command text, if_match text) returns regclass
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  r record := app.resource(table_name, command);
+  present integer;
+begin
+  execute format('select f.version from %s f where f.organization_id = (select app.current_org()) and f.id = $1 and f.deleted_at is null', r.fields)
+  into present using id;
+  perform app.check_version(present, if_match);
+  perform app.require(r.permission);
+  return r.target;
+end
+$$;
+comment on function app.check_row(text, uuid, text, text) is
+  'Whether a member may do a command with a row: PT404 if they do not see it, PT412 if it has another version, PT403 without the permission. Returns its table.';
+grant execute on function app.check_row(text, uuid, text, text) to callboard_api;
+
+create or replace function app.write_row(table_name text, id uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  target regclass := app.check_row(table_name, id, 'update', if_match);
+  present integer;
+  changes text := (
+    select string_agg(format(case when body ? c.name then '%1$I = b.%1$I' else '%1$I = default' end, c.name), ', ')
+    from (
+      select jsonb_object_keys(body) as name
+      union
+      select a.attname from pg_catalog.pg_attribute a
+      where replaces and a.attrelid = target and a.attnum > 0 and not a.attisdropped and has_column_privilege(a.attrelid, a.attnum, 'update')) c);
+begin
+  if changes is null then
+    perform app.refuse(400, 'invalid_value', 'The body is empty.');
+  end if;
+  -- Now that it may be locked, look again.
+  execute format('select t.version from %s t where t.organization_id = (select app.current_org()) and t.id = $1 and t.deleted_at is null for no key update', target)
+  into present using id;
+  perform app.check_version(present, if_match);
+  execute format('update %1$s t set %2$s from jsonb_populate_record(null::%1$s, $1) b where t.organization_id = (select app.current_org()) and t.id = $2', target, changes)
+  using body, id;
+  return app.read_row(table_name, id);
+end
+$$;
+comment on function app.write_row(text, uuid, jsonb, boolean, text) is
+  'Changes a row: the columns in the body or, with replaces, every column that can be written (one that is absent gets its default). PT403, PT404, PT409, PT412, PT422.';
+grant execute on function app.write_row(text, uuid, jsonb, boolean, text) to callboard_api;
+
+create or replace function app_private.guard_row(table_name text, id uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  guard regproc := (select r.guard::regproc from app_private.resources r where r.name = table_name);
+begin
+  if guard is not null then
+    execute format('select %s($1, $2)', guard) using (app.resource(table_name)).target, id;
+  end if;
+end
+$$;
+comment on function app_private.guard_row(text, uuid) is 'Lets the guard of a table refuse what has been done with a row: see app_private.resources.';
+alter function app_private.guard_row(text, uuid) owner to callboard_definer;
+
+create or replace function app.mark_row(table_name text, id uuid, if_match text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  answer app.answer := app_private.delete_row((app.resource(table_name)).target, id, if_match);
+begin
+  perform app_private.guard_row(table_name, id);
+  return answer;
+end
+$$;
+comment on function app.mark_row(text, uuid, text) is 'The part of app.delete_row that the definer does: marks the row as deleted, with what belongs to it. PT403, PT404, PT409, PT412.';
+alter function app.mark_row(text, uuid, text) owner to callboard_definer;
+grant execute on function app.mark_row(text, uuid, text) to callboard_api;
+
+create or replace function app.delete_row(table_name text, id uuid, if_match text default null) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform app.check_row(table_name, id, 'delete', if_match);
+  return app.mark_row(table_name, id, if_match);
+end
+$$;
+comment on function app.delete_row(text, uuid, text) is 'Deletes a row, with what belongs to it, until it is restored. PT403, PT404, PT409, PT412.';
+grant execute on function app.delete_row(text, uuid, text) to callboard_api;
+
+create or replace function app.restore_row(table_name text, id uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.restore_row((app.resource(table_name)).target, id);
+  perform app_private.guard_row(table_name, id);
+  return app.read_row(table_name, id);
+end
+$$;
+comment on function app.restore_row(text, uuid) is 'Brings a deleted row back, with what was deleted together with it. PT403, PT404, PT409.';
+alter function app.restore_row(text, uuid) owner to callboard_definer;
+grant execute on function app.restore_row(text, uuid) to callboard_api;
