@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import postgres from 'postgres'
+import { connectOnce } from './driver.ts'
 import { Deliberate } from './errors.ts'
 import { openSocket, type Place, prepareSocket } from './socket.ts'
 
@@ -28,9 +29,7 @@ export interface Connection {
 }
 
 /**
- * A postgres.js client that connects once. By itself it would connect again whenever its connection
- * is lost, in the middle of a transaction too, and send the rest of it, which then has no beginning:
- * no context, and nothing to roll back. `onClose` is called when a connection that was open closes.
+ * A postgres.js client that connects once (see driver.ts). `onClose` is called when a connection that was open closes.
  */
 export function openConnection(options: ConnectionOptions, onClose: () => void): Connection {
   const sslmode = new URL(options.url).searchParams.get('sslmode') ?? 'disable'
@@ -38,16 +37,10 @@ export function openConnection(options: ConnectionOptions, onClose: () => void):
   let isDestroyed = false
 
   async function open(place: Place): Promise<Socket> {
-    try {
-      if (socket) throw new Error('the server closed the connection')
-      socket = openSocket(place)
-      socket = await prepareSocket(socket, place, sslmode)
-      if (isDestroyed) socket.destroy()
-      return socket
-    } catch (error) {
-      destroy()
-      throw error
-    }
+    socket = openSocket(place)
+    socket = await prepareSocket(socket, place, sslmode)
+    if (isDestroyed) socket.destroy()
+    return socket
   }
 
   const client = postgres(options.url, {
@@ -63,7 +56,7 @@ export function openConnection(options: ConnectionOptions, onClose: () => void):
       onClose()
     },
     // The types of postgres.js do not have this option. Encryption is done in there.
-    ...({ socket: open } as object),
+    ...({ socket: connectOnce(open, destroy) } as object),
     ssl: false,
     // PostgreSQL has made the JSON: it goes out as it came.
     types: {
@@ -82,7 +75,7 @@ export function openConnection(options: ConnectionOptions, onClose: () => void):
       // a late one does not go on for nobody.
       statement_timeout: Math.ceil(options.deadline * 0.9),
       idle_in_transaction_session_timeout: options.deadline,
-      // After DDL postgres.js may repeat a statement when its transaction is over (see tenant.ts):
+      // After DDL postgres.js may repeat a statement when its transaction is over (see driver.ts):
       // the repetition must not write.
       ...(options.autocommit !== true && { default_transaction_read_only: true }),
     },

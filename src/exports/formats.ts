@@ -1,3 +1,4 @@
+import { closeCursor } from '../database/driver.ts'
 import type { Client } from '../database/pool.ts'
 import { type Filters, type List, rowsOf } from '../tenant/list.ts'
 import { columnsOf, csvOf, type Values } from './csv.ts'
@@ -59,9 +60,7 @@ async function* batchesOf<Row>(query: Readable<Row>, count: (rows: number) => vo
       }
     }
   } finally {
-    // Of a query that has failed postgres.js would close the cursor all the same, and writing to a connection
-    // that is gone it throws where nobody can catch it. `active` is its mark, which its types leave out.
-    if ((query as { active?: boolean }).active === true) await rows.return?.()
+    await closeCursor(query, rows)
   }
 }
 

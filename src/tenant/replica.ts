@@ -96,7 +96,12 @@ export const replicas = fp(
     function read<T>(request: FastifyRequest, pass: string, { from, pool, work, underWay }: Reading<T>) {
       return pool.use(async sql => {
         const entrance = from.enter(sql, pass)
-        const done = transact(sql, true, [entrance], work, leave(organizationOf(request)))
+        const done = transact(sql, {
+          mayWrite: false,
+          enter: () => [entrance],
+          work,
+          leave: leave(organizationOf(request)),
+        })
         let timer: NodeJS.Timeout | undefined
         const hanging = new Promise<never>((_, reject) => {
           timer = setTimeout(() => {

@@ -87,8 +87,8 @@ export const tenant = fp(
       work: Work<T>,
       on: Pick<Pool, 'use'> = pool,
     ): Promise<T> {
-      return run(on, isReadOnly, entrance, work, leave(org)).catch((error: unknown) =>
-        noteBreach(app, org, error),
+      return run(on, { mayWrite: !isReadOnly, enter: entrance, work, leave: leave(org) }).catch(
+        (error: unknown) => noteBreach(app, org, error),
       )
     }
     const readOnly = (request: FastifyRequest) => request.method === 'GET' || request.method === 'HEAD'
@@ -129,7 +129,7 @@ export const tenant = fp(
       throw new Problem(403, 'support_grant_needed', 'This server lets no superadmins in.')
     }
     app.decorateRequest('beforeSupport', function <T>(this: FastifyRequest, work: Work<T>) {
-      return run(supportPool ?? noSupport(), true, () => [], work)
+      return run(supportPool ?? noSupport(), { mayWrite: false, enter: () => [], work })
     })
     app.decorateRequest('support', async function <
       T,
@@ -144,31 +144,31 @@ export const tenant = fp(
       const from = supportPool ?? noSupport()
       const what = `${this.method} ${this.url.split('?', 1)[0] ?? ''}`
       // Committed before anything is read, so that nothing makes it undone.
-      await run(
-        from,
-        false,
-        () => [],
-        sql => sql`select app.use_support(${sid}, ${organization}, ${what}, ${this.id}, ${addressOf(this)})`,
-      )
-      return run(
-        from,
-        readOnly(this),
-        sql => [sql`select app.enter_support(${sid}, ${organization}, ${this.id}, ${addressOf(this)})`],
+      await run(from, {
+        mayWrite: true,
+        enter: () => [],
+        work: sql =>
+          sql`select app.use_support(${sid}, ${organization}, ${what}, ${this.id}, ${addressOf(this)})`,
+      })
+      return run(from, {
+        mayWrite: !readOnly(this),
+        enter: sql => [
+          sql`select app.enter_support(${sid}, ${organization}, ${this.id}, ${addressOf(this)})`,
+        ],
         work,
-      )
+      })
     })
     app.decorateRequest('account', function <T>(this: FastifyRequest, work: Work<T>) {
-      return run(pool, readOnly(this), sql => [enter(sql, this, null)], work)
+      return run(pool, { mayWrite: !readOnly(this), enter: sql => [enter(sql, this, null)], work })
     })
     app.decorateRequest('anonymous', function <T>(this: FastifyRequest, work: Work<T>, isEvent = false) {
       const isReading = readOnly(this) && !isEvent
-      return run(
-        pool,
-        isReading,
-        // What only reads is no event, and says not who asks.
-        sql => (isReading ? [] : [sql`select app.introduce(${this.id}, ${addressOf(this)})`]),
+      return run(pool, {
+        mayWrite: !isReading,
+        // What only reads is no event, and does not say who asks.
+        enter: sql => (isReading ? [] : [sql`select app.introduce(${this.id}, ${addressOf(this)})`]),
         work,
-      )
+      })
     })
     app.decorateReply('json', {
       getter(this: FastifyReply) {

@@ -46,13 +46,12 @@ export const tally = fp(
   async (app: FastifyInstance, { pool, config }: { pool: Pool; config: Config }) => {
     // Of no organization, because it is of many: app.add_use takes no other context than the login.
     const counts = createCounts(({ id, api, integrations }) =>
-      run(
-        pool,
-        false,
-        () => [],
-        sql =>
+      run(pool, {
+        mayWrite: true,
+        enter: () => [],
+        work: sql =>
           sql`select app.add_use(${id}, ${JSON.stringify(api)}::text::jsonb, ${JSON.stringify(integrations)}::text::jsonb)`,
-      ),
+      }),
     )
     app.decorate('tally', counts)
 
