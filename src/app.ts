@@ -15,6 +15,7 @@ import { methods } from './http/methods.ts'
 import { openapi } from './http/openapi/openapi.ts'
 import { malformed, problemDetails } from './http/problem.ts'
 import { replicas } from './tenant/replica.ts'
+import { streaming } from './tenant/streaming.ts'
 import { accessRoutes } from './organizations/access.ts'
 import { activityRoutes } from './analytics/activity.ts'
 import { analyticsRoutes } from './analytics/analytics.ts'
@@ -128,9 +129,10 @@ export async function buildApp(options: AppOptions): Promise<App> {
   await app.register(validation)
   await app.register(tokens, { config, secret: jwtSecret })
   await app.register(accepts)
-  await app.register(tenant, { pool, supportPool, exportPool })
+  await app.register(tenant, { pool, supportPool })
   await app.register(replicas, { replica })
   await app.register(resources)
+  await app.register(streaming, { exportPool })
   await app.register(tally, { pool, config })
   await app.register(limits, { config })
   await app.register(methods)

@@ -8,7 +8,7 @@ import { prove } from './password.ts'
 import { Problem } from '../http/problem.ts'
 import { Email, Id, Line, Nullable, Permission, Role, Secret, Strict } from '../http/schemas.ts'
 import { type Answer, only } from '../tenant/answer.ts'
-import { addressOf } from '../tenant/tenant.ts'
+import { addressOf } from '../tenant/doors.ts'
 import { newSecret, splitRefreshToken } from '../http/tokens.ts'
 
 export const NewPassword = Type.String({

@@ -1,51 +1,57 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { Unavailable } from '../database/errors.ts'
-import type { Pool } from '../database/pool.ts'
 import type { Replica } from '../database/replica.ts'
 import { UnsafeDatabase } from '../database/safety.ts'
-import type { UnderWay } from './streaming.ts'
-import { leave, noteBreach, organizationOf } from './tenant.ts'
+import { CircuitBreaker } from './circuit-breaker.ts'
+import { confirm } from './doors.ts'
+import { noteBreach, organizationOf } from './tenant.ts'
 import { transact, type Work } from './transaction.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /**
-     * As `request.analytics`, for what is sent while it is read, which the primary does by `onPrimary`. Once
-     * something has been sent there is no second try.
-     */
-    readBehind: <T>(
+    /** Reads on the standby, on behalf of a request. Undefined if the primary has to do it instead. */
+    readOnStandby: <T>(
       request: FastifyRequest,
       work: Work<T>,
-      onPrimary: () => Promise<T>,
-      underWay: UnderWay,
-    ) => Promise<T>
+      sending?: Sending,
+    ) => Promise<{ value: T } | undefined>
   }
   interface FastifyRequest {
     /**
-     * As `tenant`, for what may be some seconds old: reads on the standby if there is one that is well.
-     * A change, and what a superadmin reads, is the primary's. The answer says by Data-Age how old it is at most.
+     * As `tenant`, for what may be some seconds old: reads on the standby if there is one and it is well.
+     * Changes, and what a superadmin reads, are the primary's. The Data-Age of the answer says how old it is at most.
      */
     analytics: <T>(work: Work<T>) => Promise<T>
-    /** How many seconds what `analytics` has read was behind at most. */
+    /** How many seconds old at most is what has been read, if that was by `analytics` or `readOnStandby`. */
     dataAge: number | undefined
   }
 }
 
+/** Work whose result is sent while it is read: once something has been sent, the primary cannot take over. */
+export interface Sending {
+  /** Aborts when nobody waits for the result any more. */
+  signal: AbortSignal
+  hasBegun: () => boolean
+}
+
 /** How long a standby may take to let a transaction in, in milliseconds: one that hangs costs no more than that. */
-const patience = 2000
-/** How long it is left alone after it was away, or too old. */
+const timeout = 2000
+/** How long it is left alone after it was away or too old. */
 const pause = 5000
 
-/** Why the standby's word does not count; undefined if it does, and the primary is not asked again. */
+/** Failures that do not say that the standby is unwell, and so do not keep others away from it. */
+const harmless = new Set(['conflict', 'failed'])
+
+/** Why the primary has to take over from the standby; undefined if it must not, and the error counts. */
 function reasonOf(error: unknown): string | undefined {
   const { code, message, detail, cause } = error as Record<string, string> & { cause?: { code?: string } }
-  // Too much work, or too long: to have the primary do it as well is what a standby is there to prevent.
+  // Too much work, or too long: a standby is there to keep just that from the primary.
   if (code === '57014' || (error instanceof Unavailable && error.reason === 'busy')) return undefined
   if (message === 'replica_unusable') return detail
   if ([code, cause?.code].some(one => one === '40001' || one === '40P01')) return 'conflict'
   if (error instanceof Unavailable || error instanceof Hanging) return 'away'
-  // Whatever it is, from a function that a migration has yet to bring there to a row that is too new.
+  // Anything else, from a function that a migration has yet to bring there to a row that is too new.
   return 'failed'
 }
 
@@ -53,60 +59,86 @@ class Hanging extends Error {
   override name = 'Hanging'
 }
 
-/** The door to the standby: request.analytics. Without one it is the primary's. */
+/** The door to the standby: request.analytics. Without a standby it is the primary's. */
 export const replicas = fp(
   async (app: FastifyInstance, { replica }: { replica?: Replica | undefined }) => {
-    let isUsed = true
-    let restsUntil = 0
+    const breaker = new CircuitBreaker(pause)
 
-    function look(from: Replica) {
-      restsUntil = Date.now() + pause
-      from.check().then(
+    async function readOnStandby<T>(request: FastifyRequest, work: Work<T>, sending?: Sending) {
+      const isReading = request.method === 'GET' || request.method === 'HEAD'
+      const found =
+        replica && isReading && request.user.scope !== 'superadmin'
+          ? await ask(replica, request, work, sending)
+          : undefined
+      if (!found) request.dataAge = 0
+      return found
+    }
+
+    async function ask<T>(standby: Replica, request: FastifyRequest, work: Work<T>, sending?: Sending) {
+      if (!isReady(standby)) {
+        app.metrics.replicaReads.inc({ outcome: 'resting' })
+        return undefined
+      }
+      // The primary says, in this request, who may read what: see db/schema/foundation/replicas.sql.
+      const [row] = await request.tenant(sql => sql<[{ pass: string }]>`select app.issue_pass() as pass`)
+      try {
+        const value = await read(standby, row.pass, request, work, sending)
+        app.metrics.replicaReads.inc({ outcome: 'served' })
+        app.metrics.replicaAge.set(request.dataAge ?? 0)
+        if (breaker.succeed()) app.log.info('the replica is used again')
+        return { value }
+      } catch (error) {
+        if ((error as Error).message === 'isolation_breach') noteBreach(app, organizationOf(request), error)
+        if (sending?.signal.aborted || sending?.hasBegun()) throw error
+        const reason = reasonOf(error)
+        if (reason === undefined) throw error
+        app.metrics.replicaReads.inc({ outcome: reason })
+        if (!harmless.has(reason) && breaker.fail())
+          app.log.warn({ reason, err: error }, 'the replica is not used for now')
+        return undefined
+      }
+    }
+
+    function isReady(standby: Replica): boolean {
+      if (breaker.state === 'open') return false
+      // Its login has to be checked before it is asked anything, and no request waits for that.
+      if (!standby.isChecked()) check(standby)
+      return standby.isChecked()
+    }
+    function check(standby: Replica) {
+      breaker.hold()
+      standby.check().then(
         () => {
-          restsUntil = 0
+          breaker.release()
         },
         (error: unknown) => {
           if (error instanceof UnsafeDatabase) app.log.error(error.message)
         },
       )
     }
-    function isReady(from: Replica): boolean {
-      if (Date.now() < restsUntil) return false
-      // Its login has to be known before it is asked anything, and no request waits for that.
-      if (!from.isChecked()) look(from)
-      return from.isChecked()
-    }
-    function note(reason: string, error?: unknown) {
-      app.metrics.replicaReads.inc({ outcome: reason })
-      const isGone = !['served', 'conflict', 'failed', 'resting'].includes(reason)
-      if (isGone) restsUntil = Date.now() + pause
-      if (isGone && isUsed) app.log.warn({ reason, err: error }, 'the replica is not used for now')
-      if (reason === 'served' && !isUsed) app.log.info('the replica is used again')
-      if (isGone || reason === 'served') isUsed = !isGone
-    }
 
-    /** The pool of the standby, what to do there, and of a stream how far that is. */
-    interface Reading<T> {
-      from: Replica
-      pool: Pool
-      work: Work<T>
-      underWay?: UnderWay
-    }
-
-    function read<T>(request: FastifyRequest, pass: string, { from, pool, work, underWay }: Reading<T>) {
+    /** One transaction, which is not retried: the primary is there for that. */
+    async function read<T>(
+      standby: Replica,
+      pass: string,
+      request: FastifyRequest,
+      work: Work<T>,
+      sending?: Sending,
+    ) {
+      const pool = sending ? standby.exportPool : standby.pool
       return pool.use(async sql => {
-        const entrance = from.enter(sql, pass)
+        const entrance = standby.enter(sql, pass)
         const done = transact(sql, {
           mayWrite: false,
           enter: () => [entrance],
           work,
-          leave: leave(organizationOf(request)),
+          leave: confirm(organizationOf(request)),
         })
         let timer: NodeJS.Timeout | undefined
         const hanging = new Promise<never>((_, reject) => {
           timer = setTimeout(() => {
             reject(new Hanging('the replica lets nobody in'))
-          }, patience)
+          }, timeout)
         })
         const clear = () => {
           clearTimeout(timer)
@@ -117,53 +149,15 @@ export const replicas = fp(
           // Now, because the head of a stream does not wait for its end.
           request.dataAge = Number(row?.['age'])
         }, clear)
-        return { value: await Promise.race([done, hanging]).finally(clear) }
-      }, underWay?.signal)
+        return Promise.race([done, hanging]).finally(clear)
+      }, sending?.signal)
     }
 
-    async function readThere<T>(request: FastifyRequest, reading: Reading<T>) {
-      // Who may read what is said by the primary, in this request: see db/schema/foundation/replicas.sql.
-      const [row] = await request.tenant(sql => sql<[{ pass: string }]>`select app.issue_pass() as pass`)
-      try {
-        const found = await read(request, row.pass, reading)
-        note('served')
-        app.metrics.replicaAge.set(request.dataAge ?? 0)
-        return found
-      } catch (error) {
-        if ((error as Error).message === 'isolation_breach') noteBreach(app, organizationOf(request), error)
-        const { underWay } = reading
-        if (underWay?.signal.aborted || underWay?.hasBegun()) throw error
-        const reason = reasonOf(error)
-        if (reason === undefined) throw error
-        note(reason, error)
-        return undefined
-      }
-    }
-
-    async function prefer<T>(
-      request: FastifyRequest,
-      reading: Reading<T> | undefined,
-      onPrimary: () => Promise<T>,
-    ): Promise<T> {
-      const isReading = request.method === 'GET' || request.method === 'HEAD'
-      if (reading && isReading && request.user.scope !== 'superadmin') {
-        const isUp = isReady(reading.from)
-        if (!isUp) note('resting')
-        const found = isUp ? await readThere(request, reading) : undefined
-        if (found) return found.value
-      }
-      request.dataAge = 0
-      return onPrimary()
-    }
-
+    app.decorate('readOnStandby', readOnStandby)
     app.decorateRequest('dataAge', undefined)
-    app.decorateRequest('analytics', function <T>(this: FastifyRequest, work: Work<T>) {
-      const reading = replica && { from: replica, pool: replica.pool, work }
-      return prefer(this, reading, () => this.tenant(work))
-    })
-    app.decorate('readBehind', (request, work, onPrimary, underWay) => {
-      const reading = replica && { from: replica, pool: replica.exportPool, work, underWay }
-      return prefer(request, reading, onPrimary)
+    app.decorateRequest('analytics', async function <T>(this: FastifyRequest, work: Work<T>) {
+      const found = await readOnStandby(this, work)
+      return found ? found.value : this.tenant(work)
     })
     app.addHook('onSend', async (request, reply) => {
       if (request.dataAge !== undefined && reply.statusCode < 300)

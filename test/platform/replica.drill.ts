@@ -252,16 +252,13 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
   await t.test('is made up for until something has been sent', async t => {
     const { ask } = await withRoutes(t, standby.url('callboard_api'), app => {
       for (const begun of [true, false])
-        app.get(`/${begun}`, hidden(app), (request, reply) =>
-          app
-            .readBehind<Answer[]>(
-              request,
-              sql => sql`select no_such_column`,
-              () => Promise.resolve([{ body: '{"n": 1}' }]),
-              { signal: new AbortController().signal, hasBegun: () => begun },
-            )
-            .then(reply.json),
-        )
+        app.get(`/${begun}`, hidden(app), async (request, reply) => {
+          const found = await app.readOnStandby<Answer[]>(request, sql => sql`select no_such_column`, {
+            signal: new AbortController().signal,
+            hasBegun: () => begun,
+          })
+          return reply.json(found?.value ?? [{ body: '{"n": 1}' }])
+        })
     })
     t.match(await ask('/false'), { status: 200, age: 0, body: { n: 1 } })
     t.match(await ask('/true'), { status: 500 })
