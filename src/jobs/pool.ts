@@ -112,7 +112,7 @@ class Client extends pg.Client {
    */
   override emit(name: string, ...args: unknown[]): boolean {
     const isSwallowed = name === 'notification' && (args[0] as pg.Notification).channel === 'worker:migrate'
-    return !isSwallowed && super.emit(name as 'end', ...(args as []))
+    return !isSwallowed && super.emit(name, ...(args as []))
   }
 }
 
