@@ -16,7 +16,7 @@ const port = (value: number, description: string) =>
   Type.Integer({ default: value, minimum: 0, maximum: 65_535, description })
 const text = (description: string) => Type.Optional(Type.String({ description }))
 
-/** Every setting there is. The names are environment variables; README.md lists them from here. */
+/** Every setting there is. The names are environment variables; docs/reference/configuration.md lists them from here. */
 export const Config = Type.Object({
   NODE_ENV: Type.Union([Type.Literal('development'), Type.Literal('production'), Type.Literal('test')], {
     default: 'development',

@@ -1,5 +1,5 @@
-// `npm run docs` writes the pages of docs/reference/ that are made from the database and the
-// OpenAPI document. It needs no database of yours: it migrates one on an embedded server.
+// `npm run docs` writes the pages of docs/reference/ that are made from the database, the
+// OpenAPI document and the problems. It needs no database of yours: it migrates one on an embedded server.
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -11,6 +11,7 @@ import { onServer } from '../db/server.ts'
 import { openapi } from '../openapi.ts'
 import { readCatalogue, readPermissions } from './catalogue.ts'
 import { type Document, permissionsPage } from './permissions-page.ts'
+import { problemsPage } from './problems-page.ts'
 import { schemaPage } from './schema-page.ts'
 import { readSubjects } from './subjects.ts'
 
@@ -22,6 +23,7 @@ export async function pages(sql: postgres.Sql): Promise<Map<string, string>> {
   const document = JSON.parse(await openapi()) as Document
   return new Map([
     ['docs/reference/permissions.md', permissionsPage(await readPermissions(sql), document)],
+    ['docs/reference/problems.md', problemsPage(problems)],
     ['docs/reference/schema.md', schemaPage(await readCatalogue(sql), subjects, problems)],
   ])
 }

@@ -33,7 +33,7 @@ export function permissionsPage({ roles, permissions }: Permissions, document: D
     '',
     'Made from the database and the OpenAPI document by `npm run docs`: change `db/schema/organizations/permissions.sql` or `x-permission` of a route, not this page.',
     '',
-    'Every organization has the same four roles. It can add roles of its own, and grant or deny a permission to a single member; a denial outweighs everything. [db/README.md](../../db/README.md) explains how they add up.',
+    'Every organization has the same four roles. It can add roles of its own, and grant or deny a permission to a single member; a denial outweighs everything. [Roles](roles.md) explains how they add up.',
     '',
     '- [Roles](#roles)',
     '- [Who holds what](#who-holds-what)',

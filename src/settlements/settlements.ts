@@ -130,7 +130,7 @@ export async function settlementRoutes(app: App) {
         operationId: 'draftSettlement',
         summary: 'Work out the settlement of a show as it is now',
         description:
-          'From its deal, ticket tiers, costs and deposits, line by line. Nothing is recorded. db/README.md has the formula.',
+          'From its deal, ticket tiers, costs and deposits, line by line. Nothing is recorded. docs/explain/settlement.md has the formula.',
         'x-problems': impossible,
         'x-permission': 'finance.read',
         params: IdParams,

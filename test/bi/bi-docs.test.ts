@@ -1,18 +1,16 @@
-// What docs/bi.md shows, run on the demo as the login of a BI tool.
+// What docs/how-to/connect-bi.md shows, run on the demo as the login of a BI tool.
 import { spawnSync } from 'node:child_process'
 import t from 'tap'
 import { connectionsOf, newDatabasePassword } from '../../src/bi/connections.ts'
-import { seedDemo } from '../../src/demo/demo.ts'
+import { startDemo } from '../support/demo.ts'
 import { fences, read } from '../support/documents.ts'
 import { refresh } from '../support/figures.ts'
-import { startDatabase } from '../support/helper.ts'
 import { answerOf, cellsOf, connectAsPsql } from '../support/sql-answers.ts'
 
-const blocks = fences(read('docs/bi.md'))
+const blocks = fences(read('docs/how-to/connect-bi.md'))
 
-t.test('docs/bi.md', async t => {
-  const db = await startDatabase(t)
-  await seedDemo({ migratorUrl: db.url('callboard_migrator'), apiUrl: db.url('callboard_api') })
+t.test('docs/how-to/connect-bi.md', async t => {
+  const { db } = await startDemo(t)
   const { password, verifier } = await newDatabasePassword()
   await db.admin`select app_private.create_bi_credential('northlight-touring', '{"name": "Docs"}', ${verifier})`
   await refresh(db)

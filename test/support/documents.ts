@@ -1,32 +1,90 @@
 // What the tests of the documents share: the documents as data.
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Config } from '../../src/config.ts'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 export const read = (file: string) => readFileSync(join(root, file), 'utf8')
+const files = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'db/README.md']
+const pages = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+/** Every document, by its path from the root. */
 export const documents = [
-  'README.md',
-  'CONTRIBUTING.md',
-  'CHANGELOG.md',
-  'db/README.md',
-  'docs/bi.md',
-  'docs/performance.md',
+  ...files,
+  ...pages
+    .filter(file => file.endsWith('.md'))
+    .map(file => join('docs', file))
+    .sort(),
 ]
 
 export interface Fence {
   language: string
   text: string
+  /** Why no test runs it, if the document says so. */
+  notRun?: string
 }
 
-/** The fenced blocks of a text, in order. */
+/** The fenced blocks of a text, in order. A comment before a block says why it is not run. */
 export function fences(markdown: string): Fence[] {
-  return [...markdown.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language = '', text = '']) => ({
+  const blocks = markdown.matchAll(/(?:^<!-- not run: ([^\n]+) -->\n+)?^```(\w*)\n(.*?)^```$/gms)
+  return [...blocks].map(([, notRun, language = '', text = '']) => ({
     language,
     text,
+    ...(notRun !== undefined && { notRun }),
   }))
 }
+
+export interface Example extends Fence {
+  /** The block that shows what the example answers. */
+  answer?: Fence
+}
+
+/** Whether a block of the language shows an answer, and is no example itself. */
+const isAnswer = (language: string) => ['json', 'http', 'text'].includes(language)
+
+/** The examples of a text, each with the answer below it. */
+export function examples(markdown: string): Example[] {
+  const blocks = fences(markdown)
+  return blocks.flatMap((block, index) => {
+    const next = blocks[index + 1]
+    if (isAnswer(block.language)) return []
+    return [{ ...block, ...(next && isAnswer(next.language) && { answer: next }) }]
+  })
+}
+
+/** Run by a test or, as a drawing, nothing to run. */
+const runnable = ['sh', 'sql', 'mermaid']
+
+/** The blocks of a text that no test runs and that do not say why. */
+export function unrun(markdown: string): string[] {
+  const blocks = fences(markdown)
+  const unfound = markdown.split('```').length - 1 - blocks.length * 2
+  return [
+    ...(unfound === 0 ? [] : ['a block is not found: does it begin its line?']),
+    ...blocks
+      .filter(({ language, notRun }, index) => {
+        if (notRun !== undefined || runnable.includes(language)) return false
+        return !isAnswer(language) || !runnable.includes(blocks[index - 1]?.language ?? '')
+      })
+      .map(({ text }) => text),
+  ]
+}
+
+/** What a BI tool does: test/bi/bi-docs.test.ts runs that. */
+const isOfBi = (file: string, { language, text }: Example) =>
+  file === 'docs/how-to/connect-bi.md' && (language === 'sql' || /\bBI_(URI|ODBC)\b/.test(text))
+
+/** The documents with examples in a language that are to be run, and these, the tutorial first. */
+export const pagesWith = (language: string) =>
+  [...documents]
+    .sort((a, b) => Number(b.endsWith('tutorial.md')) - Number(a.endsWith('tutorial.md')))
+    .map(file => ({
+      file,
+      all: examples(read(file)).filter(
+        example => example.language === language && example.notRun === undefined && !isOfBi(file, example),
+      ),
+    }))
+    .filter(({ all }) => all.length > 0)
 
 /** A text without its fenced blocks. */
 export const prose = (markdown: string) => markdown.replace(/^```.*?^```$/gms, '')
@@ -39,7 +97,7 @@ const settings = Object.entries(Config.properties).map(([name, schema]) => {
   return { name, value: value === undefined ? '' : String(value), description }
 })
 
-/** The settings as README.md lists them. */
+/** The settings as docs/reference/configuration.md lists them. */
 export function configurationTable(): string {
   const rows = settings.map(
     ({ name, value, description }) => `| \`${name}\` | ${value && `\`${value}\``} | ${description} |`,

@@ -1,5 +1,5 @@
 // `npm run bench` measures how fast Callboard is, compared with PostgreSQL alone and with what a team might write
-// instead. It creates its own database and servers; docs/performance.md explains it and has the latest figures.
+// instead. It creates its own database and servers; docs/explain/performance.md explains it and has the latest figures.
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { compare } from './compare.ts'

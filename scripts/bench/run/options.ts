@@ -20,7 +20,7 @@ export interface Options {
   soak: number | undefined
   organizations: number[] | undefined
   json: string
-  /** Whether the figures go into docs/performance.md. */
+  /** Whether the figures go into docs/explain/performance.md. */
   publish: boolean
 }
 
@@ -41,11 +41,11 @@ const usage = `npm run bench -- [--small] [--rounds 5] [--seconds 5] [--only lis
   --soak <minutes>       Callboard alone under full load, watching its memory
   --organizations <a,b>  compare the cost of requests with a and with b organizations of 100 shows each
   --keep                 keep and migrate the existing database, even if the schema has changed
-  --publish              write the figures and the picture of docs/performance.md
+  --publish              write the figures and the picture of docs/explain/performance.md
   --json <file>          where the figures go (.data/bench.json)
 
 Works: ${workNames.join(', ')}. Contenders: ${contenderNames.join(', ')}.
-DATABASE_URL selects another server, and POSTGREST another PostgREST binary: see docs/performance.md.`
+DATABASE_URL selects another server, and POSTGREST another PostgREST binary: see docs/explain/performance.md.`
 
 /** Parses the command line; prints the usage and exits if it is invalid. */
 export function readOptions(args: string[]): Options {
@@ -119,6 +119,6 @@ function chosen(only: string[], without: string[]): Options['wants'] {
   }
 }
 
-/** How it is measured, in the words of docs/performance.md. */
+/** How it is measured, in the words of docs/explain/performance.md. */
 export const howOf = ({ rounds, seconds, warmUp, connections, pool, asker }: Options) =>
   `Medians of ${rounds} rounds of ${seconds} s after ${warmUp} s of warming up, ${connections} requests at a time, ${pool} database connections, PostgreSQL alone asked by ${asker === 'pgbench' ? 'pgbench' : 'a loop over the protocol'}`

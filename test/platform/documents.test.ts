@@ -4,15 +4,23 @@ import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { Config, readConfig } from '../../src/config.ts'
-import { configurationTable, documents, exampleEnvironment, prose, read, root } from '../support/documents.ts'
+import {
+  configurationTable,
+  documents,
+  exampleEnvironment,
+  prose,
+  read,
+  root,
+  unrun,
+} from '../support/documents.ts'
 
 const manifest = JSON.parse(read('package.json')) as Record<
   'scripts' | 'dependencies' | 'devDependencies' | 'overrides' | 'allowScripts',
   Record<string, unknown>
 >
 
-t.test('README.md lists the settings that there are', async t => {
-  const [table] = /^\| Variable \|.*?(?=\n\n)/ms.exec(read('README.md')) ?? ['']
+t.test('docs/reference/configuration.md lists the settings that there are', async t => {
+  const [table] = /^\| Variable \|.*?(?=\n\n)/ms.exec(read('docs/reference/configuration.md')) ?? ['']
   t.equal(table, configurationTable())
 })
 
@@ -42,16 +50,41 @@ const anchor = (heading: string) =>
     .replaceAll(/[^\w\- ]/g, '')
     .replaceAll(' ', '-')
 
+t.test('the first pages are short', async t => {
+  for (const [file, most] of [
+    ['README.md', 150],
+    ['CONTRIBUTING.md', 120],
+    ['db/README.md', 250],
+  ] as const) {
+    const lines = read(file).split('\n').length - 1
+    t.ok(lines <= most, `${file}: ${lines} lines of ${most}`)
+  }
+})
+
+t.test('every fenced block is run, or says why not', async t => {
+  for (const file of documents) t.same(unrun(read(file)), [], file)
+})
+
+t.test('docs/README.md leads to every page', async t => {
+  const linked = [...read('docs/README.md').matchAll(/\]\(([^)#]+\.md)\)/g)].map(([, path = '']) =>
+    join('docs', path),
+  )
+  for (const page of documents.filter(file => file.startsWith('docs/') && file !== 'docs/README.md'))
+    t.ok(linked.includes(page), page)
+})
+
 for (const file of documents) {
   t.test(`${file} names what exists`, async t => {
     const text = read(file)
-    const links = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target)
-    for (const link of links.filter(target => !/^https?:/.test(target))) {
+    const links = [...prose(text).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target)
+    for (const link of links.filter(target => !/^(https?|mailto):/.test(target))) {
       const [path = '', section] = link.split('#')
       const target = path === '' ? file : join(dirname(file), path)
       t.ok(existsSync(join(root, target)), link)
       if (section === undefined) continue
-      const headings = [...read(target).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => anchor(heading))
+      const headings = [...prose(read(target)).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+        anchor(heading),
+      )
       t.ok(headings.includes(section), link)
     }
     for (const [, path = ''] of text.matchAll(
@@ -64,22 +97,46 @@ for (const file of documents) {
   })
 }
 
+const filesUnder = (folder: string, ending: RegExp) =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter(file => ending.test(file))
+    .map(file => read(join(folder, file)))
+
+t.test('the documents name only tables, functions and settings that there are', async t => {
+  const sql = [...filesUnder('db', /\.sql$/)].join('\n')
+  const rest = [...filesUnder('src', /\.ts$/), ...filesUnder('test', /\.ts$/), sql].join('\n')
+  const others = [
+    '.env.example',
+    'docker-compose.yml',
+    'scripts/audit-verify.ts',
+    'scripts/bench/peers/peers.ts',
+  ]
+  const all = [rest, ...others.map(read)].join('\n')
+  const byHand = documents.filter(file => !/reference\/(schema|permissions|problems)\.md$/.test(file))
+  for (const file of byHand) {
+    const text = prose(read(file))
+    for (const [, name = ''] of text.matchAll(
+      /`((?:app|app_private|analytics|analytics_private)\.[a-z]\w*)/g,
+    ))
+      t.ok(new RegExp(`\\b${name}\\b`).test(sql), `${file}: ${name}`)
+    for (const [, name = ''] of text.matchAll(/`([A-Z]+(?:_[A-Z]+)+)_?`/g))
+      t.ok(all.includes(name), `${file}: ${name}`)
+  }
+})
+
 /** All of the program's text, without the places where a line was broken. */
-const source = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
-  .filter(file => file.endsWith('.ts'))
-  .map(file => read(join('src', file)))
-  .join('\n')
+const source = filesUnder('src', /\.ts$/).join('\n')
 
 t.test('the messages of a start that fails are those of the program', async t => {
-  const [, table = ''] = read('README.md').split('| It says | Do this |\n')
+  const [, table = ''] = read('docs/operate/trouble.md').split('| It says | Do this |\n')
   const messages = [...table.matchAll(/^\| `([^`]+)` \|/gm)].map(([, message = '']) => message)
   t.ok(messages.length >= 10)
   for (const message of messages)
     for (const part of message.split('…')) t.ok(source.includes(part.replace(/\.$/, '')), message)
 })
 
-t.test('CONTRIBUTING.md says of every dependency why it is there', async t => {
-  const [, section = ''] = read('CONTRIBUTING.md').split(/^## Dependencies$/m)
+t.test('docs/dependencies.md says of every dependency why it is there', async t => {
+  const section = read('docs/dependencies.md')
   const explained = [...prose(section).matchAll(/^- ((?:`[^`]+`(?:, | and )?)+)/gm)]
     .flatMap(([, names = '']) => names.match(/[^`]+(?=`)/g) ?? [])
     .filter(name => !/^(, | and )$/.test(name))

@@ -1,41 +1,15 @@
-// The statements of db/README.md, run in order on the demo: each must give the answer below it.
+// The table that docs/how-to/add-a-table.md shows keeps every rule, and isolates.
 import postgres from 'postgres'
 import t from 'tap'
-import { seedDemo } from '../../src/demo/demo.ts'
-import { fences, general, read } from '../support/documents.ts'
-import { startDatabase } from '../support/helper.ts'
+import { fences, read } from '../support/documents.ts'
+import { startDemo } from '../support/demo.ts'
 import { rulesOfRoles } from '../isolation/rules-of-roles.ts'
 import { definitions, rules } from '../isolation/rules.ts'
-import { answerOf, cellsOf, connectAsPsql } from '../support/sql-answers.ts'
 
-const blocks = fences(read('db/README.md'))
-
-t.test('every statement of db/README.md has the answer that is shown', async t => {
-  const db = await startDatabase(t)
-  await seedDemo({ migratorUrl: db.url('callboard_migrator'), apiUrl: db.url('callboard_api') })
-  const adminUrl = new URL(process.env['ADMIN_DATABASE_URL'] ?? '')
-  adminUrl.pathname = `/${db.name}`
-  const sql = connectAsPsql(adminUrl.href)
-  t.teardown(() => sql.end())
-
-  for (const [index, { language, text }] of blocks.entries()) {
-    if (language !== 'sql') continue
-    const next = blocks[index + 1]
-    const shown = next?.language === 'text' ? next.text : undefined
-    if (shown?.startsWith('ERROR:')) {
-      await t.rejects(sql.unsafe(text), { message: shown.replace('ERROR:', '').trim() }, text)
-      continue
-    }
-    const answer = await answerOf(sql, text)
-    const plain = (rows: string[][]) => rows.map(row => row.map(general))
-    if (shown !== undefined) t.same(plain(answer), plain(cellsOf(shown)), text)
-  }
-  t.ok(blocks.filter(({ language }) => language === 'text').length >= 10)
-})
+const blocks = fences(read('docs/how-to/add-a-table.md'))
 
 t.test('the table of the example', async t => {
-  const db = await startDatabase(t)
-  await seedDemo({ migratorUrl: db.url('callboard_migrator'), apiUrl: db.url('callboard_api') })
+  const { db } = await startDemo(t)
   const file = blocks.find(({ text }) => text.includes('create table if not exists app.riders'))?.text ?? ''
   const owner = db.as('callboard_migrator')
   await owner.unsafe(file)
