@@ -1,6 +1,7 @@
 --!include foundation/schemas.sql
 --!include foundation/policies.sql
 --!include foundation/helpers.sql
+--!include foundation/rules.sql
 --!include foundation/context.sql
 --!include organizations/permissions.sql
 --!include foundation/tables.sql

@@ -19,7 +19,7 @@ create table if not exists app.sessions (
 );
 create index if not exists sessions_user_id_idx on app.sessions (user_id, id);
 create index if not exists sessions_organization_id_idx on app.sessions (organization_id);
-alter table app.sessions alter column ip set statistics 0, alter column user_agent set statistics 0;
+select app_private.hide_statistics('app.sessions');
 
 select app_private.force_rls('app.sessions');
 

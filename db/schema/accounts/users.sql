@@ -5,8 +5,7 @@ create table if not exists app.users (
   id uuid primary key default app.uuid_v7(),
   email text not null constraint users_email_format check (
     email = lower(email) and length(email) <= 254 and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+\.[^@[:space:][:cntrl:].]+$'),
-  display_name text collate app.people not null constraint users_display_name_length check (
-    length(display_name) between 1 and 200 and display_name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(display_name) <> ''),
+  display_name text collate app.people not null constraint users_display_name_length check (app.is_line(display_name, 200)),
   email_verified_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -16,7 +15,7 @@ create table if not exists app.users (
 -- address in the index before applying the policy, and EXPLAIN ANALYZE would reveal the result.
 create unique index if not exists email_taken on app.users (lower(email));
 alter index app.email_taken alter column 1 set statistics 0;
-alter table app.users alter column email set statistics 0, alter column display_name set statistics 0;
+select app_private.hide_statistics('app.users');
 
 select app_private.force_rls('app.users');
 

@@ -20,7 +20,7 @@ create table if not exists app.client_events (
     and length(properties::text) <= 10000)
 );
 create index if not exists client_events_organization_id_received_at_idx on app.client_events (organization_id, received_at);
-alter table app.client_events alter column kind set statistics 0, alter column name set statistics 0, alter column properties set statistics 0;
+select app_private.hide_statistics('app.client_events');
 
 select app_private.force_rls('app.client_events');
 

@@ -33,12 +33,7 @@ create table if not exists app.integration_use (
   last_at timestamptz not null,
   primary key (organization_id, day, kind, name)
 );
-alter table app.api_use alter column operation set statistics 0, alter column calls set statistics 0, alter column errors set statistics 0,
-  alter column server_errors set statistics 0, alter column total_us set statistics 0, alter column slowest_us set statistics 0,
-  alter column within_10_ms set statistics 0, alter column within_100_ms set statistics 0, alter column within_1_s set statistics 0,
-  alter column bytes_in set statistics 0, alter column bytes_out set statistics 0;
-alter table app.integration_use alter column kind set statistics 0, alter column name set statistics 0, alter column calls set statistics 0,
-  alter column errors set statistics 0, alter column rows set statistics 0, alter column bytes set statistics 0;
+select app_private.hide_statistics('app.api_use'), app_private.hide_statistics('app.integration_use');
 
 -- Which batches were added: whoever does not know whether a COMMIT came through sends it again.
 create table if not exists app_private.use_batches (
@@ -58,25 +53,11 @@ comment on column app.integration_use.name is 'Which one: the source of an impor
 comment on column app.integration_use.rows is 'Rows that were entered or taken out.';
 comment on table app_private.use_batches is 'Batches of counts that were added in the last 7 days.';
 
-do $$
-declare
-  t regclass;
-begin
-  foreach t in array array['app.api_use', 'app.integration_use', 'app_private.use_batches']::regclass[] loop
-    execute format('alter table %s enable row level security', t);
-    execute format('alter table %s force row level security', t);
-    -- Whoever counts has no context: calls of many organizations are added at once.
-    execute format('drop policy if exists all_definer on %s', t);
-    execute format('create policy all_definer on %s for all to callboard_definer using (true)', t);
-    execute format('grant select, insert, update, delete on %s to callboard_definer', t);
-  end loop;
-  foreach t in array array['app.api_use', 'app.integration_use']::regclass[] loop
-    execute format('drop policy if exists select_rollup on %s', t);
-    execute format('create policy select_rollup on %s for select to callboard_rollup using (true)', t);
-    execute format('grant select on %s to callboard_rollup', t);
-  end loop;
-end
-$$;
+-- Whoever counts has no context: calls of many organizations are added at once.
+select app_private.definer_table('app.api_use'), app_private.definer_table('app.integration_use'), app_private.definer_table('app_private.use_batches');
+select app_private.set_policy('app.api_use', 'select_rollup', 'callboard_rollup', 'true');
+select app_private.set_policy('app.integration_use', 'select_rollup', 'callboard_rollup', 'true');
+grant select on app.api_use, app.integration_use to callboard_rollup;
 
 -- What can be added at a time: a sum then never overflows, whoever adds to it how often.
 create or replace function app_private.countable(n numeric) returns bigint

@@ -6,7 +6,7 @@
 create table if not exists app.bi_credentials (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  name text collate app.people not null constraint bi_credentials_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint bi_credentials_name_length check (app.is_line(name, 200)),
   login text not null,
   connection_limit integer not null constraint bi_credentials_connection_limit_range check (connection_limit between 1 and 10),
   statement_timeout_seconds integer not null constraint bi_credentials_statement_timeout_range check (statement_timeout_seconds between 1 and 3600),

@@ -5,7 +5,7 @@ create table if not exists app.calendar_feeds (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   user_id uuid not null default app.current_user_id() references app.users (id) on delete cascade,
-  name text collate app.people not null constraint calendar_feeds_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint calendar_feeds_name_length check (app.is_line(name, 200)),
   secret_hash bytea not null,
   created_at timestamptz not null default now(),
   revoked_at timestamptz,
@@ -14,7 +14,7 @@ create table if not exists app.calendar_feeds (
 -- Not unique: a hash of 256 random bits needs no guard, and a unique one would tell who has it.
 create index if not exists calendar_feeds_secret_hash_idx on app.calendar_feeds (secret_hash) where revoked_at is null;
 create index if not exists calendar_feeds_user_id_idx on app.calendar_feeds (organization_id, user_id, id) where revoked_at is null;
-alter table app.calendar_feeds alter column name set statistics 0;
+select app_private.hide_statistics('app.calendar_feeds');
 
 select app_private.force_rls('app.calendar_feeds');
 

@@ -4,7 +4,7 @@ create table if not exists app.finance_categories (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   kind text not null constraint finance_categories_kind_known check (kind in ('income', 'expense')),
-  name text collate app.people not null constraint finance_categories_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint finance_categories_name_length check (app.is_line(name, 200)),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   version integer not null default 1,

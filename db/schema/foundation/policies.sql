@@ -84,7 +84,7 @@ begin
     where a.attrelid = target and a.attnum > 0 and not a.attisdropped and a.attstattarget is distinct from 0
       and a.atttypid not in ('uuid'::regtype, 'boolean'::regtype, 'date'::regtype, 'time'::regtype, 'timestamptz'::regtype, 'bytea'::regtype)
       -- One of a few values that everybody knows.
-      and a.attname not in ('status', 'country', 'currency', 'base_currency', 'payment_status', 'time_zone', 'version')
+      and a.attname not in ('status', 'country', 'currency', 'base_currency', 'payment_status', 'time_zone', 'version', 'revoked_because')
       and a.attname <> all (known)
   loop
     execute format('alter table %s alter column %I set statistics 0', target, secret);

@@ -8,7 +8,7 @@ create table if not exists app.schedule_items (
   day_id uuid not null,
   kind text not null default 'other' constraint schedule_items_kind_known check (
     kind in ('load_in', 'soundcheck', 'doors', 'performance', 'load_out', 'lobby_call', 'press', 'rehearsal', 'meal', 'meeting', 'other')),
-  title text collate app.people not null constraint schedule_items_title_length check (length(title) between 1 and 200 and title !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(title) <> ''),
+  title text collate app.people not null constraint schedule_items_title_length check (app.is_line(title, 200)),
   certainty text not null default 'exact' constraint schedule_items_certainty_known check (
     certainty in ('exact', 'approximate', 'to_be_determined', 'hidden')),
   start_time time(0),
@@ -17,7 +17,7 @@ create table if not exists app.schedule_items (
   ends_next_day boolean not null default false,
   is_confirmed boolean not null default false,
   show_id uuid,
-  location text collate app.people constraint schedule_items_location_length check (length(location) between 1 and 200 and location !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(location) <> ''),
+  location text collate app.people constraint schedule_items_location_length check (app.is_line(location, 200)),
   -- For whom it is; for everybody if there is none.
   group_ids uuid[] not null default '{}',
   notes text constraint schedule_items_notes_length check (length(notes) <= 10000),

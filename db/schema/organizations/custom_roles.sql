@@ -4,8 +4,7 @@
 create table if not exists app.custom_roles (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  name text collate app.people not null constraint custom_roles_name_length check (
-    length(name) between 1 and 100 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint custom_roles_name_length check (app.is_line(name, 100)),
   description text not null default '' constraint custom_roles_description_length check (length(description) <= 1000),
   permissions text[] not null,
   created_by uuid default app.current_user_id() references app.users (id),

@@ -2,8 +2,7 @@
 
 create table if not exists app.organizations (
   id uuid primary key default app.uuid_v7(),
-  name text collate app.people not null constraint organizations_name_length check (
-    length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint organizations_name_length check (app.is_line(name, 200)),
   slug text not null,
   currency char(3) not null default 'USD' constraint organizations_currency_format check (currency ~ '^[A-Z]{3}$'),
   time_zone text not null default 'UTC' constraint organizations_time_zone_exists check (app.is_time_zone(time_zone)),

@@ -3,8 +3,8 @@
 create table if not exists app.venues (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  name text collate app.people not null constraint venues_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
-  city text collate app.people not null constraint venues_city_length check (length(city) between 1 and 200 and city !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(city) <> ''),
+  name text collate app.people not null constraint venues_name_length check (app.is_line(name, 200)),
+  city text collate app.people not null constraint venues_city_length check (app.is_line(city, 200)),
   country char(2) not null constraint venues_country_format check (country ~ '^[A-Z]{2}$'),
   time_zone text not null constraint venues_time_zone_exists check (app.is_time_zone(time_zone)),
   capacity integer constraint venues_capacity_positive check (capacity > 0),
