@@ -1,3 +1,4 @@
+-- Foundation: schemas, what tables have in common, who is asking
 --!include foundation/schemas.sql
 --!include foundation/policies.sql
 --!include foundation/helpers.sql
@@ -5,45 +6,57 @@
 --!include foundation/context.sql
 --!include organizations/permissions.sql
 --!include foundation/tables.sql
+-- Audit: what happened, and the proof of it
 --!include audit/event_log.sql
 --!include audit/event_triggers.sql
 --!include audit/event_partitions.sql
 --!include audit/event_seals.sql
+--!include audit/event_verify.sql
+-- People and companies: the tables that nearly all others refer to
 --!include accounts/users.sql
 --!include finance/currencies.sql
 --!include organizations/organizations.sql
 --!include organizations/memberships.sql
 --!include organizations/custom_roles.sql
 --!include organizations/member_permissions.sql
+-- Foundation: limits, the standby, the queue, soft delete, answers that are kept
 --!include foundation/rate_limits.sql
 --!include accounts/sessions.sql
 --!include foundation/replicas.sql
 --!include foundation/jobs.sql
---!include accounts/mails.sql
 --!include foundation/deletions.sql
 --!include foundation/rows.sql
+--!include foundation/idempotency.sql
+-- Accounts: mails, signing in, and their events
+--!include accounts/mails.sql
+--!include accounts/accounts.sql
+--!include accounts/account_events.sql
+-- Organizations, their members and roles
 --!include organizations/organization_commands.sql
 --!include organizations/invitations.sql
 --!include organizations/member_commands.sql
 --!include organizations/role_commands.sql
 --!include organizations/member_permission_commands.sql
 --!include organizations/explain.sql
---!include accounts/accounts.sql
---!include accounts/account_events.sql
---!include audit/event_verify.sql
+-- Retention: holds, what is cleared away, and for how long events stay
 --!include retention/legal_holds.sql
+--!include retention/purge.sql
+--!include retention/deletion_retention.sql
+--!include retention/deletion_purge.sql
 --!include audit/event_retention.sql
 --!include audit/event_reading.sql
---!include foundation/idempotency.sql
+-- Support: superadmins
 --!include support/support.sql
---!include retention/purge.sql
+-- Shows and venues
 --!include shows/venues.sql
 --!include shows/shows.sql
 --!include shows/show_commands.sql
+-- Finance
 --!include finance/finance_categories.sql
 --!include finance/finance_periods.sql
 --!include finance/finance_records.sql
 --!include finance/finance_record_commands.sql
+-- Settlements
 --!include settlements/show_parts.sql
 --!include settlements/deals.sql
 --!include settlements/ticket_tiers.sql
@@ -52,25 +65,32 @@
 --!include settlements/settlement_arithmetic.sql
 --!include settlements/settlements.sql
 --!include settlements/settlement_commands.sql
+-- Imports
 --!include imports/imports.sql
 --!include imports/import_checking.sql
 --!include imports/import_running.sql
+-- Itineraries
 --!include itineraries/itineraries.sql
 --!include itineraries/itinerary_party.sql
 --!include itineraries/schedule_items.sql
 --!include itineraries/travel_and_lodging.sql
 --!include itineraries/itinerary_versions.sql
 --!include itineraries/itinerary_publishing.sql
+-- Calendar
 --!include calendar/calendar.sql
 --!include calendar/calendar_feeds.sql
---!include bi/bi_credentials.sql
---!include bi/bi_commands.sql
---!include bi/bi_keeping.sql
+-- Use: what programs tell, and what is counted
 --!include analytics/client_events.sql
 --!include analytics/use.sql
+-- Exports
 --!include exports/exports.sql
 --!include exports/export_running.sql
 --!include exports/export_commands.sql
+-- BI: logins of BI tools
+--!include bi/bi_credentials.sql
+--!include bi/bi_commands.sql
+--!include bi/bi_keeping.sql
+-- Analytics: figures
 --!include analytics/visible_org.sql
 --!include analytics/rollups.sql
 --!include analytics/rollup_refreshing.sql
@@ -84,5 +104,3 @@
 --!include analytics/use_figures.sql
 --!include analytics/show_figures.sql
 --!include analytics/report.sql
---!include retention/deletion_retention.sql
---!include retention/deletion_purge.sql

@@ -1,7 +1,8 @@
 --! Previous: -
---! Hash: sha1:ff4955d76b0651d22fe64b0ba00c1b4d4bec5293
+--! Hash: sha1:37e7c4c72db78cc9caab98dcf94f815f47b3bf72
 --! Message: callboard
 
+-- Foundation: schemas, what tables have in common, who is asking
 --! Included foundation/schemas.sql
 -- Two pairs of schemas. `app` is what the API works with, always under row-level security.
 -- `app_private` holds keys, secrets and the helpers that need them; the API has no way in.
@@ -136,7 +137,7 @@ begin
     where a.attrelid = target and a.attnum > 0 and not a.attisdropped and a.attstattarget is distinct from 0
       and a.atttypid not in ('uuid'::regtype, 'boolean'::regtype, 'date'::regtype, 'time'::regtype, 'timestamptz'::regtype, 'bytea'::regtype)
       -- One of a few values that everybody knows.
-      and a.attname not in ('status', 'country', 'currency', 'base_currency', 'payment_status', 'time_zone', 'version')
+      and a.attname not in ('status', 'country', 'currency', 'base_currency', 'payment_status', 'time_zone', 'version', 'revoked_because')
       and a.attname <> all (known)
   loop
     execute format('alter table %s alter column %I set statistics 0', target, secret);
@@ -271,6 +272,36 @@ comment on function app.check_version(integer, text) is
   'PT404 not_found if there is no version (the row is not visible), PT412 version_mismatch if If-Match does not allow it.';
 grant execute on function app.check_version(integer, text) to callboard_api, callboard_definer;
 --! EndIncluded foundation/helpers.sql
+--! Included foundation/rules.sql
+-- Rules that several tables have, for their CHECK constraints. NULL passes, as it does any constraint. Each is one expression
+-- without settings, so that PostgreSQL puts it in the place of the call. Who inserts or updates a row needs EXECUTE.
+-- PostgreSQL does that again for each statement, which costs 5 microseconds a constraint: app.shows and app.finance_records,
+-- which are written most, have the conditions themselves.
+
+create or replace function app.is_line(value text, longest integer) returns boolean
+language sql immutable parallel safe
+return length(value) between 1 and longest and value !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(value) <> '';
+comment on function app.is_line(text, integer) is 'Whether a text is one line: not blank, not longer, and without control characters.';
+grant execute on function app.is_line(text, integer) to callboard_api, callboard_definer;
+
+create or replace function app.is_money(minor bigint) returns boolean
+language sql immutable parallel safe
+return minor between 0 and 9007199254740991;
+comment on function app.is_money(bigint) is 'Whether an amount, in the smallest unit of its currency, is 0 to 2^53 - 1: up to that JSON numbers are exact.';
+grant execute on function app.is_money(bigint) to callboard_api, callboard_definer;
+
+create or replace function app.is_day(day date) returns boolean
+language sql immutable parallel safe
+return day between date '1900-01-01' and date '2199-12-31';
+comment on function app.is_day(date) is 'Whether a day lies in the years 1900 to 2199.';
+grant execute on function app.is_day(date) to callboard_api, callboard_definer;
+
+create or replace function app.is_rate(basis_points integer) returns boolean
+language sql immutable parallel safe
+return basis_points between 0 and 10000;
+comment on function app.is_rate(integer) is 'Whether a rate in basis points is 0 to 100 %.';
+grant execute on function app.is_rate(integer) to callboard_api, callboard_definer;
+--! EndIncluded foundation/rules.sql
 --! Included foundation/context.sql
 -- Who is asking. This is the only file that knows how a request's context is kept.
 --
@@ -731,6 +762,7 @@ $$;
 comment on function app_private.tenant_table(text, text, text, text, text, text, text, text, boolean, boolean, text[], jsonb, regprocedure) is
   'Makes a table one of an organization''s rows: forced row-level security with the policies of <permission>.read, .write and .delete (or of the permissions that are named), ETags, soft delete, the purge, events named <noun>.create and so on, and, with a path, the commands for any row. What can be written is granted by the table''s own file.';
 --! EndIncluded foundation/tables.sql
+-- Audit: what happened, and the proof of it
 --! Included audit/event_log.sql
 -- What happened: one row for every create, update, delete, restore, sign-in and so on, written in
 -- the transaction of the change. Only triggers and definer functions write here. No login can, not
@@ -1219,6 +1251,110 @@ comment on function app.seal_events(interval) is
 alter function app.seal_events(interval) owner to callboard_definer;
 grant execute on function app.seal_events(interval) to callboard_worker;
 --! EndIncluded audit/event_seals.sql
+--! Included audit/event_verify.sql
+-- Verifies the log against its seals. Anybody who may read both tables can run it; a head that was
+-- noted earlier, and elsewhere, also reveals whether the end was cut off or the whole log rewritten.
+
+create or replace function app.verify_events(
+  organization uuid, head_seq bigint default null, head_hash text default null, after_seq bigint default 0, at_most bigint default null
+) returns json
+language plpgsql stable
+set search_path = ''
+set jit = off
+as $$
+declare
+  anchor bytea := coalesce((select s.hash from app.event_seals s where s.organization_id = organization and s.seq = after_seq), '');
+  -- The purge logs this itself; no retention is shorter than 90 days.
+  purged_before timestamptz := (
+    select max((p.changes #>> '{new,before}')::timestamptz) from app.event_log p
+    where p.organization_id = organization and p.resource_id = organization and p.action = 'audit.purge'
+      and (p.changes #>> '{new,before}')::timestamptz <= p.occurred_at - interval '90 days');
+  head app.event_seals;
+  seen record;
+  problem json;
+  unsealed bigint;
+begin
+  select * into head from app.event_seals s where s.organization_id = organization order by s.seq desc limit 1;
+  with checked as (
+    select s.seq, s.event_id, s.occurred_at, lag(s.seq, 1, after_seq) over chain as previous,
+      case
+        when s.seq <> lag(s.seq, 1, after_seq) over chain + 1 then 'seal_missing'
+        when s.prev_hash <> lag(s.hash, 1, anchor) over chain
+          or s.hash <> app.event_seal_hash(s.prev_hash, s.organization_id, s.seq, s.event_id, s.occurred_at, s.core_hash, s.details_hash)
+          then 'seal_changed'
+        when e.id is null then case when s.occurred_at < purged_before then null else 'missing' end
+        when app.event_core_hash(e) <> s.core_hash then 'changed'
+        when e.erased_at is null then case when app.event_details_hash(e) <> s.details_hash then 'changed' end
+        -- Erased, and an event of the same moment records that.
+        when not exists (select from app.event_log x
+          where x.organization_id = organization and x.occurred_at = e.erased_at and x.action = 'audit.erase'
+            and x.resource_id in (e.actor_id, e.resource_id)) then 'erased'
+      end as kind
+    from app.event_seals s
+    left join app.event_log e on e.organization_id = organization and e.occurred_at = s.occurred_at and e.id = s.event_id
+    where s.organization_id = organization and s.seq > after_seq and (at_most is null or s.seq <= after_seq + at_most)
+    window chain as (order by s.seq)
+  )
+  select count(*) as checked, max(c.seq) as last, (array_agg(to_jsonb(c) order by c.seq) filter (where c.kind is not null))[1] as bad
+  into seen from checked c;
+
+  if seen.bad is not null then
+    problem := json_build_object(
+      -- If its time was changed, it is not found at the time of its seal.
+      'kind', case when seen.bad ->> 'kind' = 'missing' and exists (select from app.event_log e
+        where e.organization_id = organization and e.id = (seen.bad ->> 'event_id')::uuid) then 'changed' else seen.bad ->> 'kind' end,
+      'seq', case when seen.bad ->> 'kind' = 'seal_missing' then (seen.bad ->> 'previous')::bigint + 1 else (seen.bad ->> 'seq')::bigint end,
+      'event_id', case when seen.bad ->> 'kind' <> 'seal_missing' then seen.bad ->> 'event_id' end,
+      'occurred_at', case when seen.bad ->> 'kind' <> 'seal_missing' then (seen.bad ->> 'occurred_at')::timestamptz end);
+  elsif head_seq is not null and not exists (select from app.event_seals s
+    where s.organization_id = organization and s.seq = head_seq and encode(s.hash, 'hex') = lower(head_hash)) then
+    problem := json_build_object(
+      'kind', case when head.seq is null or head_seq > head.seq then 'cut_off' else 'rewritten' end,
+      'seq', case when head.seq is null or head_seq > head.seq then coalesce(head.seq, 0) + 1 else head_seq end,
+      'event_id', null, 'occurred_at', null);
+  end if;
+  select count(*) into unsealed from app.event_log e
+  where e.organization_id = organization
+    and not exists (select from app.event_seals s where s.organization_id = organization and s.event_id = e.id);
+  return json_build_object('ok', problem is null, 'checked', seen.checked, 'unsealed', unsealed,
+    'head', case when head.seq is not null then json_build_object('seq', head.seq, 'hash', encode(head.hash, 'hex'), 'sealed_at', head.sealed_at) end,
+    'purged_before', purged_before,
+    'next_after', case when seen.last < head.seq then seen.last end,
+    'problem', problem);
+end
+$$;
+comment on function app.verify_events(uuid, bigint, text, bigint, bigint) is
+  'Checks an organization''s events against their seals, all of them or at_most so many after after_seq, and a noted head. problem is the first one: changed, missing, erased (without a trace), seal_changed, seal_missing, cut_off or rewritten (the head differs from the noted one).';
+grant execute on function app.verify_events(uuid, bigint, text, bigint, bigint) to callboard_auditor, callboard_definer;
+
+create or replace function app.audited_organizations(of_slug text default null) returns table (id uuid, slug text)
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  if of_slug is not null then
+    return query select s.organization_id, s.slug from app_private.slugs s where s.slug = of_slug;
+    return;
+  end if;
+  -- Skips along the key of the seals from one organization to the next, including deleted ones.
+  return query
+    with recursive sealed as (
+      (select s.organization_id from app.event_seals s order by s.organization_id limit 1)
+      union all
+      select (select s.organization_id from app.event_seals s where s.organization_id > f.organization_id order by s.organization_id limit 1)
+      from sealed f where f.organization_id is not null
+    )
+    select coalesce(f.organization_id, o.id), o.slug
+    from (select * from sealed where sealed.organization_id is not null) f full join app.organizations o on o.id = f.organization_id
+    order by o.slug nulls last, 1;
+end
+$$;
+comment on function app.audited_organizations(text) is 'For an auditor: the organization with a slug, or all that have a chain of events, even if they have been purged.';
+alter function app.audited_organizations(text) owner to callboard_definer;
+grant execute on function app.audited_organizations(text) to callboard_auditor;
+--! EndIncluded audit/event_verify.sql
+-- People and companies: the tables that nearly all others refer to
 --! Included accounts/users.sql
 -- People. A user exists once, however many organizations they work for, so this table has no
 -- organization_id: members see themselves and their current colleagues.
@@ -1227,8 +1363,7 @@ create table if not exists app.users (
   id uuid primary key default app.uuid_v7(),
   email text not null constraint users_email_format check (
     email = lower(email) and length(email) <= 254 and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+\.[^@[:space:][:cntrl:].]+$'),
-  display_name text collate app.people not null constraint users_display_name_length check (
-    length(display_name) between 1 and 200 and display_name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(display_name) <> ''),
+  display_name text collate app.people not null constraint users_display_name_length check (app.is_line(display_name, 200)),
   email_verified_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -1238,7 +1373,7 @@ create table if not exists app.users (
 -- address in the index before applying the policy, and EXPLAIN ANALYZE would reveal the result.
 create unique index if not exists email_taken on app.users (lower(email));
 alter index app.email_taken alter column 1 set statistics 0;
-alter table app.users alter column email set statistics 0, alter column display_name set statistics 0;
+select app_private.hide_statistics('app.users');
 
 select app_private.force_rls('app.users');
 
@@ -1379,8 +1514,7 @@ grant execute on function app.list_currencies() to callboard_api;
 
 create table if not exists app.organizations (
   id uuid primary key default app.uuid_v7(),
-  name text collate app.people not null constraint organizations_name_length check (
-    length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint organizations_name_length check (app.is_line(name, 200)),
   slug text not null,
   currency char(3) not null default 'USD' constraint organizations_currency_format check (currency ~ '^[A-Z]{3}$'),
   time_zone text not null default 'UTC' constraint organizations_time_zone_exists check (app.is_time_zone(time_zone)),
@@ -1549,8 +1683,7 @@ create or replace trigger _300_last_owner after update on app.memberships
 create table if not exists app.custom_roles (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  name text collate app.people not null constraint custom_roles_name_length check (
-    length(name) between 1 and 100 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint custom_roles_name_length check (app.is_line(name, 100)),
   description text not null default '' constraint custom_roles_description_length check (length(description) <= 1000),
   permissions text[] not null,
   created_by uuid default app.current_user_id() references app.users (id),
@@ -1759,6 +1892,7 @@ comment on function app_private.require_to_hold(text[]) is
   'PT403 permission_not_held unless the caller holds all of these permanently.';
 alter function app_private.require_to_hold(text[]) owner to callboard_definer;
 --! EndIncluded organizations/member_permissions.sql
+-- Foundation: limits, the standby, the queue, soft delete, answers that are kept
 --! Included foundation/rate_limits.sql
 -- Rate limits of organizations that differ from the API's settings (RATE_LIMIT, RATE_LIMIT_WINDOW,
 -- RATE_LIMIT_BLOCK). They are agreed with the operator, so a superadmin writes them and members cannot;
@@ -1838,7 +1972,7 @@ create table if not exists app.sessions (
 );
 create index if not exists sessions_user_id_idx on app.sessions (user_id, id);
 create index if not exists sessions_organization_id_idx on app.sessions (organization_id);
-alter table app.sessions alter column ip set statistics 0, alter column user_agent set statistics 0;
+select app_private.hide_statistics('app.sessions');
 
 select app_private.force_rls('app.sessions');
 
@@ -2262,77 +2396,6 @@ comment on function app.job_health() is
 alter function app.job_health() owner to callboard_definer;
 grant execute on function app.job_health() to callboard_worker;
 --! EndIncluded foundation/jobs.sql
---! Included accounts/mails.sql
--- The outbox. A mail and the job that sends it are written in the transaction that causes them, so
--- no mail is lost or sent for something that was rolled back. The secret in its link is generated
--- here, so that neither the API's login nor the job ever holds it.
-
-create table if not exists app_private.mails (
-  id uuid primary key default app.uuid_v7(),
-  kind text not null,
-  to_address text not null,
-  data jsonb not null,
-  created_at timestamptz not null default now(),
-  sent_at timestamptz,
-  failed_at timestamptz,
-  last_error text
-);
-select app_private.definer_table('app_private.mails');
-comment on table app_private.mails is 'Mails to send and mails sent; the secret is removed from the row once the mail has been sent.';
-
-create or replace function app_private.send_mail(mail uuid) returns void
-language plpgsql volatile
-set search_path = ''
-as $$
-begin
-  perform app_private.add_job('send_mail', jsonb_build_object('mail', mail), job_key => 'send_mail:' || mail, max_attempts => 12);
-end
-$$;
-comment on function app_private.send_mail(uuid) is 'Has the worker send a mail of the outbox: 12 attempts within about 16 hours.';
-alter function app_private.send_mail(uuid) owner to callboard_definer;
-
-create or replace function app_private.queue_mail(kind text, to_address text, data jsonb) returns void
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  mail uuid := app.uuid_v7();
-begin
-  insert into app_private.mails (id, kind, to_address, data) values (mail, kind, to_address, data);
-  perform app_private.send_mail(mail);
-end
-$$;
-comment on function app_private.queue_mail(text, text, jsonb) is 'Puts a mail into the outbox; it is sent after commit.';
-alter function app_private.queue_mail(text, text, jsonb) owner to callboard_definer;
-
-create or replace function app.take_mail(mail uuid) returns table (kind text, to_address text, data jsonb)
-language sql stable security definer
-set search_path = ''
-set client_min_messages = 'error'
-begin atomic
-  select m.kind, m.to_address, m.data from app_private.mails m
-  where m.id = mail and m.sent_at is null and m.failed_at is null;
-end;
-comment on function app.take_mail(uuid) is 'A mail to send; nothing if it has been sent, abandoned or deleted.';
-alter function app.take_mail(uuid) owner to callboard_definer;
-grant execute on function app.take_mail(uuid) to callboard_worker;
-
-create or replace function app.settle_mail(mail uuid, error text default null, is_last boolean default false) returns void
-language sql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-begin atomic
-  update app_private.mails m
-  set sent_at = case when error is null then now() end,
-      failed_at = case when error is not null and is_last then now() end,
-      data = case when error is null or is_last then m.data - 'token' else m.data end,
-      last_error = left(error, 1000)
-  where m.id = mail and m.sent_at is null;
-end;
-comment on function app.settle_mail(uuid, text, boolean) is 'Marks a mail as sent or, with an error, as failed; after the last attempt it is abandoned. Either way its secret is removed at the end.';
-alter function app.settle_mail(uuid, text, boolean) owner to callboard_definer;
-grant execute on function app.settle_mail(uuid, text, boolean) to callboard_worker;
---! EndIncluded accounts/mails.sql
 --! Included foundation/deletions.sql
 -- Deleting is marking. A deletion has an id; it marks a row and, through the foreign keys that
 -- say ON DELETE CASCADE, everything that belongs to it. Restoring clears exactly the marks with
@@ -2699,6 +2762,523 @@ comment on function app.restore_row(text, uuid) is 'Brings a deleted row back, w
 alter function app.restore_row(text, uuid) owner to callboard_definer;
 grant execute on function app.restore_row(text, uuid) to callboard_api;
 --! EndIncluded foundation/rows.sql
+--! Included foundation/idempotency.sql
+-- Answers to POST requests that carried an Idempotency-Key, kept for a day, so that a client
+-- that lost the answer can retry without repeating the action.
+
+create table if not exists app.idempotency_keys (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  user_id uuid not null default app.current_user_id() references app.users (id) on delete cascade,
+  key text not null constraint idempotency_keys_length check (length(key) between 1 and 200),
+  request_hash bytea not null,
+  answer app.answer,
+  created_at timestamptz not null default now(),
+  primary key (organization_id, user_id, key)
+);
+create index if not exists idempotency_keys_created_at_idx on app.idempotency_keys (created_at);
+
+select app_private.force_rls('app.idempotency_keys');
+
+-- The API has no grant: it goes through the two functions, which see one user's keys in one organization.
+drop policy if exists all_definer on app.idempotency_keys;
+create policy all_definer on app.idempotency_keys for all to callboard_definer
+  using (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
+-- The purge has no context and sees only rows that are too old to be returned.
+drop policy if exists purge_definer on app.idempotency_keys;
+create policy purge_definer on app.idempotency_keys for all to callboard_definer
+  using ((select app.current_org()) is null and created_at < now() - interval '24 hours');
+grant select, insert, update, delete on app.idempotency_keys to callboard_definer;
+comment on table app.idempotency_keys is 'Answers to POST requests with an Idempotency-Key.';
+
+create or replace function app.claim_key(the_key text, hash bytea) returns setof app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  known app.idempotency_keys;
+begin
+  -- The policy shows only this user's keys; an expired key is free, even before it is purged.
+  delete from app.idempotency_keys k where k.key = the_key and k.created_at < now() - interval '24 hours';
+  -- A running request with the same key has locked the row: this waits until it ends.
+  insert into app.idempotency_keys (key, request_hash) values (the_key, hash) on conflict do nothing;
+  if found then
+    return;
+  end if;
+  select * into known from app.idempotency_keys k where k.key = the_key;
+  if known.request_hash is distinct from hash then
+    perform app.refuse(409, 'idempotency_key_reused', 'This Idempotency-Key was used for another request.');
+  end if;
+  return next known.answer;
+end
+$$;
+comment on function app.claim_key(text, bytea) is
+  'Takes an Idempotency-Key for this transaction, or returns the answer it was used for. PT409 idempotency_key_reused when the request differs.';
+alter function app.claim_key(text, bytea) owner to callboard_definer;
+grant execute on function app.claim_key(text, bytea) to callboard_api;
+
+create or replace function app.keep_answer(the_key text, status integer, body json, etag text, location text) returns void
+language sql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  update app.idempotency_keys k set answer = (status, body, etag, location)::app.answer where k.key = the_key and k.answer is null;
+end;
+comment on function app.keep_answer(text, integer, json, text, text) is 'Keeps the answer to the request that claimed the key, in the same transaction.';
+alter function app.keep_answer(text, integer, json, text, text) owner to callboard_definer;
+grant execute on function app.keep_answer(text, integer, json, text, text) to callboard_api;
+--! EndIncluded foundation/idempotency.sql
+-- Accounts: mails, signing in, and their events
+--! Included accounts/mails.sql
+-- The outbox. A mail and the job that sends it are written in the transaction that causes them, so
+-- no mail is lost or sent for something that was rolled back. The secret in its link is generated
+-- here, so that neither the API's login nor the job ever holds it.
+
+create table if not exists app_private.mails (
+  id uuid primary key default app.uuid_v7(),
+  kind text not null,
+  to_address text not null,
+  data jsonb not null,
+  created_at timestamptz not null default now(),
+  sent_at timestamptz,
+  failed_at timestamptz,
+  last_error text
+);
+select app_private.definer_table('app_private.mails');
+comment on table app_private.mails is 'Mails to send and mails sent; the secret is removed from the row once the mail has been sent.';
+
+create or replace function app_private.send_mail(mail uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform app_private.add_job('send_mail', jsonb_build_object('mail', mail), job_key => 'send_mail:' || mail, max_attempts => 12);
+end
+$$;
+comment on function app_private.send_mail(uuid) is 'Has the worker send a mail of the outbox: 12 attempts within about 16 hours.';
+alter function app_private.send_mail(uuid) owner to callboard_definer;
+
+create or replace function app_private.queue_mail(kind text, to_address text, data jsonb) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  mail uuid := app.uuid_v7();
+begin
+  insert into app_private.mails (id, kind, to_address, data) values (mail, kind, to_address, data);
+  perform app_private.send_mail(mail);
+end
+$$;
+comment on function app_private.queue_mail(text, text, jsonb) is 'Puts a mail into the outbox; it is sent after commit.';
+alter function app_private.queue_mail(text, text, jsonb) owner to callboard_definer;
+
+create or replace function app.take_mail(mail uuid) returns table (kind text, to_address text, data jsonb)
+language sql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select m.kind, m.to_address, m.data from app_private.mails m
+  where m.id = mail and m.sent_at is null and m.failed_at is null;
+end;
+comment on function app.take_mail(uuid) is 'A mail to send; nothing if it has been sent, abandoned or deleted.';
+alter function app.take_mail(uuid) owner to callboard_definer;
+grant execute on function app.take_mail(uuid) to callboard_worker;
+
+create or replace function app.settle_mail(mail uuid, error text default null, is_last boolean default false) returns void
+language sql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  update app_private.mails m
+  set sent_at = case when error is null then now() end,
+      failed_at = case when error is not null and is_last then now() end,
+      data = case when error is null or is_last then m.data - 'token' else m.data end,
+      last_error = left(error, 1000)
+  where m.id = mail and m.sent_at is null;
+end;
+comment on function app.settle_mail(uuid, text, boolean) is 'Marks a mail as sent or, with an error, as failed; after the last attempt it is abandoned. Either way its secret is removed at the end.';
+alter function app.settle_mail(uuid, text, boolean) owner to callboard_definer;
+grant execute on function app.settle_mail(uuid, text, boolean) to callboard_worker;
+--! EndIncluded accounts/mails.sql
+--! Included accounts/accounts.sql
+-- Passwords and proofs. The API computes argon2id, the database compares, and a password's hash
+-- never leaves it: `app.password_recipe` gives salt and cost, the API answers with the raw
+-- argon2id output (the proof), and only its SHA-256 is stored. So even SQL injected as the
+-- API's login can neither read something to crack nor sign in as somebody.
+
+create table if not exists app_private.credentials (
+  user_id uuid primary key references app.users (id) on delete cascade,
+  recipe text not null,
+  verifier bytea not null,
+  changed_at timestamptz not null default now()
+);
+select app_private.definer_table('app_private.credentials', 'select, insert, update');
+comment on table app_private.credentials is 'For each password: how to derive its proof, and the SHA-256 of the proof.';
+
+create table if not exists app_private.email_tokens (
+  token_hash bytea primary key,
+  user_id uuid not null references app.users (id) on delete cascade,
+  purpose text not null constraint email_tokens_purpose_known check (purpose in ('verify_email', 'reset_password')),
+  expires_at timestamptz not null,
+  used_at timestamptz
+);
+create index if not exists email_tokens_user_id_idx on app_private.email_tokens (user_id);
+select app_private.definer_table('app_private.email_tokens');
+comment on table app_private.email_tokens is 'Hashes of the secrets in mailed links.';
+
+create or replace function app_private.password_cost() returns text
+language sql immutable parallel safe
+set search_path = ''
+return 'argon2id$m=19456,t=2,p=1$';
+comment on function app_private.password_cost() is 'What a new password costs to derive: OWASP''s minimum for argon2id.';
+alter function app_private.password_cost() owner to callboard_definer;
+
+create or replace function app.password_recipe(address text default null) returns text
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  -- An unknown address gets a salt too, always the same one, so that it looks like a known one.
+  return coalesce(
+    (select c.recipe from app_private.credentials c join app.users u on u.id = c.user_id where lower(u.email) = lower(address)),
+    -- All 128 bits come from the same hash: the fixed bits of a UUID would give the fake away.
+    app_private.password_cost() || encode(substring(app_private.keyed_hash(
+      convert_to('salt:' || coalesce(lower(address), gen_random_uuid()::text), 'UTF8')) from 1 for 16), 'base64'));
+end
+$$;
+comment on function app.password_recipe(text) is
+  'How to derive the proof of a password: argon2id$m=<KiB>,t=<passes>,p=<lanes>$<salt, base64>. With null, a fresh recipe for a new password. The cost is that of app_private.password_cost.';
+alter function app.password_recipe(text) owner to callboard_definer;
+grant execute on function app.password_recipe(text) to callboard_api;
+
+create or replace function app_private.set_password(of_user uuid, recipe text, proof bytea) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  if length(proof) is distinct from 32 or not starts_with(recipe, app_private.password_cost())
+    or substr(recipe, length(app_private.password_cost()) + 1) !~ '^[A-Za-z0-9+/]{22}==$' then
+    perform app.refuse(400, 'invalid_value', 'The proof of the password is malformed.');
+  end if;
+  insert into app_private.credentials as c (user_id, recipe, verifier) values (of_user, recipe, sha256(proof))
+  on conflict (user_id) do update set recipe = excluded.recipe, verifier = excluded.verifier, changed_at = now();
+  -- A link requested earlier must not undo this.
+  update app_private.email_tokens t set used_at = now()
+  where t.user_id = of_user and t.purpose = 'reset_password' and t.used_at is null;
+end
+$$;
+comment on function app_private.set_password(uuid, text, bytea) is 'Stores the parameters and the hash of a password; open reset links expire.';
+alter function app_private.set_password(uuid, text, bytea) owner to callboard_definer;
+
+create or replace function app_private.is_password(of_user uuid, proof bytea) returns boolean
+language sql stable
+set search_path = ''
+begin atomic
+  select exists (select from app_private.credentials c where c.user_id = of_user and c.verifier = sha256(proof));
+end;
+comment on function app_private.is_password(uuid, bytea) is 'Whether this proves the user''s password. Comparing hashes of a secret leaks nothing by its timing.';
+alter function app_private.is_password(uuid, bytea) owner to callboard_definer;
+
+create or replace function app_private.mail_token(of_user uuid, for_purpose text, lifetime interval) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  token text := app_private.random_token();
+begin
+  -- Only the newest link works.
+  update app_private.email_tokens t set used_at = now()
+  where t.user_id = of_user and t.purpose = for_purpose and t.used_at is null;
+  insert into app_private.email_tokens (token_hash, user_id, purpose, expires_at)
+  values (app_private.digest(token), of_user, for_purpose, now() + lifetime);
+  perform app_private.queue_mail(for_purpose, u.email, jsonb_build_object('token', token, 'display_name', u.display_name))
+  from app.users u where u.id = of_user;
+end
+$$;
+comment on function app_private.mail_token(uuid, text, interval) is 'Mails a link that proves the address belongs to the user.';
+alter function app_private.mail_token(uuid, text, interval) owner to callboard_definer;
+
+create or replace function app_private.spend_token(token text, for_purpose text) returns uuid
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  whose uuid;
+begin
+  update app_private.email_tokens t set used_at = now()
+  where t.token_hash = app_private.digest(token) and t.purpose = for_purpose and t.used_at is null and t.expires_at > now()
+  returning t.user_id into whose;
+  if whose is null then
+    perform app.refuse(400, 'invalid_token');
+  end if;
+  -- Holding the link proves access to the mailbox.
+  update app.users u set email_verified_at = now() where u.id = whose and u.email_verified_at is null;
+  return whose;
+end
+$$;
+comment on function app_private.spend_token(text, text) is 'The user of a mailed link, which works only once. PT400 invalid_token.';
+alter function app_private.spend_token(text, text) owner to callboard_definer;
+
+create or replace function app.register(
+  address text, display_name text, recipe text, proof bytea, organization_name text default null, invitation_token text default null
+) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  new_user uuid := app.uuid_v7();
+begin
+  insert into app.users (id, email, display_name) values (new_user, lower(address), display_name);
+  perform app_private.set_password(new_user, recipe, proof);
+  if invitation_token is not null then
+    perform app_private.accept_invitation(new_user, invitation_token);
+  else
+    perform app_private.found_organization(new_user, jsonb_build_object('name', organization_name));
+    perform app_private.mail_token(new_user, 'verify_email', interval '3 days');
+  end if;
+  perform app_private.log_event(app.current_org(), 'auth.register', 'user', new_user,
+    jsonb_build_object('new', jsonb_build_object('email', lower(address), 'display_name', display_name)));
+end
+$$;
+comment on function app.register(text, text, text, bytea, text, text) is
+  'Creates a user with a first organization, or as a member by invitation. email_taken, PT409 slug_reserved, PT400 invalid_token, PT403 invitation_for_another_address.';
+alter function app.register(text, text, text, bytea, text, text) owner to callboard_definer;
+grant execute on function app.register(text, text, text, bytea, text, text) to callboard_api;
+
+create or replace function app.sign_in(
+  address text, proof bytea, session_hash bytea, refresh_hash bytea, client jsonb, organization uuid default null
+) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  who uuid;
+begin
+  select u.id into who from app.users u where lower(u.email) = lower(address);
+  -- Refusals are returned, not raised, because raising would roll back their event.
+  if not app_private.is_password(who, proof) then
+    perform app_private.log_failed_sign_in(address, who, 'invalid_credentials', organization);
+    return app.refusal(401, 'invalid_credentials', 'The address or the password is wrong.');
+  end if;
+  if organization is not null and organization is distinct from app_private.usual_organization(who, organization) then
+    perform app_private.log_failed_sign_in(address, who, 'membership_revoked', organization);
+    return app.refusal(403, 'membership_revoked');
+  end if;
+  return (200, app_private.start_session(who, session_hash, refresh_hash, organization, client), null, null)::app.answer;
+end
+$$;
+comment on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) is
+  'Starts a session for a user who proves the password. Answers 401 invalid_credentials (also for an unknown address) and 403 membership_revoked.';
+alter function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) owner to callboard_definer;
+grant execute on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) to callboard_api;
+
+create or replace function app.change_password(proof bytea, new_recipe text, new_proof bytea) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  me uuid := app.current_user_id();
+begin
+  if not app_private.is_password(me, proof) then
+    perform app.refuse(403, 'wrong_password', 'The current password is wrong.');
+  end if;
+  perform app_private.set_password(me, new_recipe, new_proof);
+  perform app_private.end_sessions(me, 'password_changed', app.current_session_id());
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.change_password(bytea, text, bytea) is
+  'Changes the signed-in user''s password and ends their other sessions. PT403 wrong_password.';
+alter function app.change_password(bytea, text, bytea) owner to callboard_definer;
+grant execute on function app.change_password(bytea, text, bytea) to callboard_api;
+
+create or replace function app.forget_password(address text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.mail_token(u.id, 'reset_password', interval '1 hour') from app.users u where lower(u.email) = lower(address);
+  return (202, null, null, null)::app.answer;
+end
+$$;
+comment on function app.forget_password(text) is 'Mails a link for a new password if the address is known; the answer does not say whether it is.';
+alter function app.forget_password(text) owner to callboard_definer;
+grant execute on function app.forget_password(text) to callboard_api;
+
+create or replace function app.reset_password(token text, recipe text, proof bytea) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  who uuid := app_private.spend_token(token, 'reset_password');
+begin
+  perform app_private.set_password(who, recipe, proof);
+  perform app_private.end_sessions(who, 'password_reset');
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.reset_password(text, text, bytea) is 'Sets a new password by a mailed link and ends all sessions. PT400 invalid_token.';
+alter function app.reset_password(text, text, bytea) owner to callboard_definer;
+grant execute on function app.reset_password(text, text, bytea) to callboard_api;
+
+create or replace function app.verify_email(token text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.spend_token(token, 'verify_email');
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.verify_email(text) is 'Marks an address as verified by a mailed link. PT400 invalid_token.';
+alter function app.verify_email(text) owner to callboard_definer;
+grant execute on function app.verify_email(text) to callboard_api;
+
+create or replace function app.request_verification() returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.mail_token(u.id, 'verify_email', interval '3 days')
+  from app.users u where u.id = app.current_user_id() and u.email_verified_at is null;
+  return (202, null, null, null)::app.answer;
+end
+$$;
+comment on function app.request_verification() is 'Mails the link that verifies the signed-in user''s address again, unless it is verified.';
+alter function app.request_verification() owner to callboard_definer;
+grant execute on function app.request_verification() to callboard_api;
+--! EndIncluded accounts/accounts.sql
+--! Included accounts/account_events.sql
+-- Events of accounts. An account belongs to no organization, so its events go to the log of the
+-- organization that its user currently works in: that of the session, or the one that the next
+-- sign-in would enter.
+
+create or replace function app_private.account_holder(whose uuid) returns uuid
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return case when app.current_user_id() is not null or not app_private.is_trusted() then whose end;
+end
+$$;
+comment on function app_private.account_holder(uuid) is
+  'The user who acts on their account with a password, a token or a mailed link; NULL when a DBA or a job does.';
+alter function app_private.account_holder(uuid) owner to callboard_definer;
+
+create or replace function app_private.tg_sessions__900_event() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  organization uuid := coalesce(new.organization_id, app_private.usual_organization(new.user_id));
+begin
+  if tg_op = 'INSERT' then
+    perform app_private.log_event(organization, 'auth.sign_in', 'session', new.id,
+      jsonb_build_object('new', jsonb_build_object('user_agent', new.user_agent)), app_private.account_holder(new.user_id));
+  elsif old.revoked_at is null and new.revoked_at is not null then
+    -- Either the user or a thief sent the spent token; nobody can tell which.
+    perform app_private.log_event(organization,
+      case new.revoked_because when 'signed_out' then 'auth.sign_out' when 'refresh_token_reused' then 'auth.refresh_token_reused'
+        else 'auth.session_revoked' end, 'session', new.id,
+      jsonb_build_object('new', jsonb_build_object('revoked_because', new.revoked_because)),
+      case when new.revoked_because <> 'refresh_token_reused' then app_private.account_holder(new.user_id) end);
+  elsif new.organization_id is distinct from old.organization_id and new.organization_id is not null then
+    -- Without the previous organization, which is none of this one's business.
+    perform app_private.log_event(organization, 'auth.switch_organization', 'session', new.id, null, app_private.account_holder(new.user_id));
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg_sessions__900_event() is
+  'Logs the start and the end of a session, and a switch to another organization in the log of the new one.';
+alter function app_private.tg_sessions__900_event() owner to callboard_definer;
+
+create or replace trigger _900_event after insert or update on app.sessions
+  for each row execute function app_private.tg_sessions__900_event();
+
+create or replace function app_private.tg_users__900_event() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  organization uuid := coalesce(app.current_org(), app_private.usual_organization(new.id));
+  changes jsonb;
+begin
+  if tg_op = 'INSERT' then
+    -- A user who registers has no organization yet: see app.register.
+    if organization is not null then
+      perform app_private.log_event(organization, 'user.create', 'user', new.id,
+        jsonb_build_object('new', jsonb_build_object('email', new.email, 'display_name', new.display_name)));
+    end if;
+    return null;
+  end if;
+  changes := app_private.diff(
+    jsonb_build_object('email', old.email, 'display_name', old.display_name, 'email_verified_at', old.email_verified_at),
+    jsonb_build_object('email', new.email, 'display_name', new.display_name, 'email_verified_at', new.email_verified_at));
+  if changes is not null then
+    perform app_private.log_event(organization,
+      case when changes -> 'new' ? 'email_verified_at' then 'auth.email_verified' else 'user.update' end, 'user', new.id, changes);
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg_users__900_event() is 'Logs accounts made for others, and changes of a profile.';
+alter function app_private.tg_users__900_event() owner to callboard_definer;
+
+create or replace trigger _900_event after insert or update on app.users
+  for each row execute function app_private.tg_users__900_event();
+
+create or replace function app_private.tg_credentials__900_event() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  organization uuid := app_private.usual_organization(new.user_id);
+begin
+  -- The first password is part of registering.
+  if tg_op = 'UPDATE' or organization is not null then
+    perform app_private.log_event(organization,
+      case when app.current_user_id() is not null then 'auth.password_changed' else 'auth.password_reset' end,
+      'user', new.user_id, null, app_private.account_holder(new.user_id));
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg_credentials__900_event() is
+  'Logs that a password was changed by a signed-in user or set with a mailed link, but nothing about the password itself.';
+alter function app_private.tg_credentials__900_event() owner to callboard_definer;
+
+create or replace trigger _900_event after insert or update on app_private.credentials
+  for each row execute function app_private.tg_credentials__900_event();
+
+create or replace function app_private.log_failed_sign_in(address text, who uuid, problem text, organization uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  -- Both are computed for every address, so that timing does not reveal whether it is known.
+  landing uuid := app_private.usual_organization(who, organization);
+  -- Only a keyed hash of an unknown address, which may be a password typed into the wrong field.
+  hash text := encode(app_private.keyed_hash(convert_to('address:' || lower(address), 'UTF8')), 'hex');
+begin
+  perform app_private.log_event(landing, 'auth.sign_in_failed', 'user', who,
+    jsonb_build_object('new', jsonb_build_object('problem', problem)
+      || case when who is null then jsonb_build_object('address_hash', hash) else '{}' end));
+end
+$$;
+comment on function app_private.log_failed_sign_in(text, uuid, text, uuid) is
+  'Logs a refused sign-in in the organization that it would have entered; with an unknown address, in none.';
+alter function app_private.log_failed_sign_in(text, uuid, text, uuid) owner to callboard_definer;
+--! EndIncluded accounts/account_events.sql
+-- Organizations, their members and roles
 --! Included organizations/organization_commands.sql
 -- Commands on organizations; the table is in organizations.sql.
 
@@ -3845,487 +4425,7 @@ comment on function app.explain_access(jsonb) is
 alter function app.explain_access(jsonb) owner to callboard_definer;
 grant execute on function app.explain_access(jsonb) to callboard_api;
 --! EndIncluded organizations/explain.sql
---! Included accounts/accounts.sql
--- Passwords and proofs. The API computes argon2id, the database compares, and a password's hash
--- never leaves it: `app.password_recipe` gives salt and cost, the API answers with the raw
--- argon2id output (the proof), and only its SHA-256 is stored. So even SQL injected as the
--- API's login can neither read something to crack nor sign in as somebody.
-
-create table if not exists app_private.credentials (
-  user_id uuid primary key references app.users (id) on delete cascade,
-  recipe text not null,
-  verifier bytea not null,
-  changed_at timestamptz not null default now()
-);
-select app_private.definer_table('app_private.credentials', 'select, insert, update');
-comment on table app_private.credentials is 'For each password: how to derive its proof, and the SHA-256 of the proof.';
-
-create table if not exists app_private.email_tokens (
-  token_hash bytea primary key,
-  user_id uuid not null references app.users (id) on delete cascade,
-  purpose text not null constraint email_tokens_purpose_known check (purpose in ('verify_email', 'reset_password')),
-  expires_at timestamptz not null,
-  used_at timestamptz
-);
-create index if not exists email_tokens_user_id_idx on app_private.email_tokens (user_id);
-select app_private.definer_table('app_private.email_tokens');
-comment on table app_private.email_tokens is 'Hashes of the secrets in mailed links.';
-
-create or replace function app_private.password_cost() returns text
-language sql immutable parallel safe
-set search_path = ''
-return 'argon2id$m=19456,t=2,p=1$';
-comment on function app_private.password_cost() is 'What a new password costs to derive: OWASP''s minimum for argon2id.';
-alter function app_private.password_cost() owner to callboard_definer;
-
-create or replace function app.password_recipe(address text default null) returns text
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  -- An unknown address gets a salt too, always the same one, so that it looks like a known one.
-  return coalesce(
-    (select c.recipe from app_private.credentials c join app.users u on u.id = c.user_id where lower(u.email) = lower(address)),
-    -- All 128 bits come from the same hash: the fixed bits of a UUID would give the fake away.
-    app_private.password_cost() || encode(substring(app_private.keyed_hash(
-      convert_to('salt:' || coalesce(lower(address), gen_random_uuid()::text), 'UTF8')) from 1 for 16), 'base64'));
-end
-$$;
-comment on function app.password_recipe(text) is
-  'How to derive the proof of a password: argon2id$m=<KiB>,t=<passes>,p=<lanes>$<salt, base64>. With null, a fresh recipe for a new password. The cost is that of app_private.password_cost.';
-alter function app.password_recipe(text) owner to callboard_definer;
-grant execute on function app.password_recipe(text) to callboard_api;
-
-create or replace function app_private.set_password(of_user uuid, recipe text, proof bytea) returns void
-language plpgsql volatile
-set search_path = ''
-as $$
-begin
-  if length(proof) is distinct from 32 or not starts_with(recipe, app_private.password_cost())
-    or substr(recipe, length(app_private.password_cost()) + 1) !~ '^[A-Za-z0-9+/]{22}==$' then
-    perform app.refuse(400, 'invalid_value', 'The proof of the password is malformed.');
-  end if;
-  insert into app_private.credentials as c (user_id, recipe, verifier) values (of_user, recipe, sha256(proof))
-  on conflict (user_id) do update set recipe = excluded.recipe, verifier = excluded.verifier, changed_at = now();
-  -- A link requested earlier must not undo this.
-  update app_private.email_tokens t set used_at = now()
-  where t.user_id = of_user and t.purpose = 'reset_password' and t.used_at is null;
-end
-$$;
-comment on function app_private.set_password(uuid, text, bytea) is 'Stores the parameters and the hash of a password; open reset links expire.';
-alter function app_private.set_password(uuid, text, bytea) owner to callboard_definer;
-
-create or replace function app_private.is_password(of_user uuid, proof bytea) returns boolean
-language sql stable
-set search_path = ''
-begin atomic
-  select exists (select from app_private.credentials c where c.user_id = of_user and c.verifier = sha256(proof));
-end;
-comment on function app_private.is_password(uuid, bytea) is 'Whether this proves the user''s password. Comparing hashes of a secret leaks nothing by its timing.';
-alter function app_private.is_password(uuid, bytea) owner to callboard_definer;
-
-create or replace function app_private.mail_token(of_user uuid, for_purpose text, lifetime interval) returns void
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  token text := app_private.random_token();
-begin
-  -- Only the newest link works.
-  update app_private.email_tokens t set used_at = now()
-  where t.user_id = of_user and t.purpose = for_purpose and t.used_at is null;
-  insert into app_private.email_tokens (token_hash, user_id, purpose, expires_at)
-  values (app_private.digest(token), of_user, for_purpose, now() + lifetime);
-  perform app_private.queue_mail(for_purpose, u.email, jsonb_build_object('token', token, 'display_name', u.display_name))
-  from app.users u where u.id = of_user;
-end
-$$;
-comment on function app_private.mail_token(uuid, text, interval) is 'Mails a link that proves the address belongs to the user.';
-alter function app_private.mail_token(uuid, text, interval) owner to callboard_definer;
-
-create or replace function app_private.spend_token(token text, for_purpose text) returns uuid
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  whose uuid;
-begin
-  update app_private.email_tokens t set used_at = now()
-  where t.token_hash = app_private.digest(token) and t.purpose = for_purpose and t.used_at is null and t.expires_at > now()
-  returning t.user_id into whose;
-  if whose is null then
-    perform app.refuse(400, 'invalid_token');
-  end if;
-  -- Holding the link proves access to the mailbox.
-  update app.users u set email_verified_at = now() where u.id = whose and u.email_verified_at is null;
-  return whose;
-end
-$$;
-comment on function app_private.spend_token(text, text) is 'The user of a mailed link, which works only once. PT400 invalid_token.';
-alter function app_private.spend_token(text, text) owner to callboard_definer;
-
-create or replace function app.register(
-  address text, display_name text, recipe text, proof bytea, organization_name text default null, invitation_token text default null
-) returns void
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-declare
-  new_user uuid := app.uuid_v7();
-begin
-  insert into app.users (id, email, display_name) values (new_user, lower(address), display_name);
-  perform app_private.set_password(new_user, recipe, proof);
-  if invitation_token is not null then
-    perform app_private.accept_invitation(new_user, invitation_token);
-  else
-    perform app_private.found_organization(new_user, jsonb_build_object('name', organization_name));
-    perform app_private.mail_token(new_user, 'verify_email', interval '3 days');
-  end if;
-  perform app_private.log_event(app.current_org(), 'auth.register', 'user', new_user,
-    jsonb_build_object('new', jsonb_build_object('email', lower(address), 'display_name', display_name)));
-end
-$$;
-comment on function app.register(text, text, text, bytea, text, text) is
-  'Creates a user with a first organization, or as a member by invitation. email_taken, PT409 slug_reserved, PT400 invalid_token, PT403 invitation_for_another_address.';
-alter function app.register(text, text, text, bytea, text, text) owner to callboard_definer;
-grant execute on function app.register(text, text, text, bytea, text, text) to callboard_api;
-
-create or replace function app.sign_in(
-  address text, proof bytea, session_hash bytea, refresh_hash bytea, client jsonb, organization uuid default null
-) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-declare
-  who uuid;
-begin
-  select u.id into who from app.users u where lower(u.email) = lower(address);
-  -- Refusals are returned, not raised, because raising would roll back their event.
-  if not app_private.is_password(who, proof) then
-    perform app_private.log_failed_sign_in(address, who, 'invalid_credentials', organization);
-    return app.refusal(401, 'invalid_credentials', 'The address or the password is wrong.');
-  end if;
-  if organization is not null and organization is distinct from app_private.usual_organization(who, organization) then
-    perform app_private.log_failed_sign_in(address, who, 'membership_revoked', organization);
-    return app.refusal(403, 'membership_revoked');
-  end if;
-  return (200, app_private.start_session(who, session_hash, refresh_hash, organization, client), null, null)::app.answer;
-end
-$$;
-comment on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) is
-  'Starts a session for a user who proves the password. Answers 401 invalid_credentials (also for an unknown address) and 403 membership_revoked.';
-alter function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) owner to callboard_definer;
-grant execute on function app.sign_in(text, bytea, bytea, bytea, jsonb, uuid) to callboard_api;
-
-create or replace function app.change_password(proof bytea, new_recipe text, new_proof bytea) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-declare
-  me uuid := app.current_user_id();
-begin
-  if not app_private.is_password(me, proof) then
-    perform app.refuse(403, 'wrong_password', 'The current password is wrong.');
-  end if;
-  perform app_private.set_password(me, new_recipe, new_proof);
-  perform app_private.end_sessions(me, 'password_changed', app.current_session_id());
-  return (204, null, null, null)::app.answer;
-end
-$$;
-comment on function app.change_password(bytea, text, bytea) is
-  'Changes the signed-in user''s password and ends their other sessions. PT403 wrong_password.';
-alter function app.change_password(bytea, text, bytea) owner to callboard_definer;
-grant execute on function app.change_password(bytea, text, bytea) to callboard_api;
-
-create or replace function app.forget_password(address text) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.mail_token(u.id, 'reset_password', interval '1 hour') from app.users u where lower(u.email) = lower(address);
-  return (202, null, null, null)::app.answer;
-end
-$$;
-comment on function app.forget_password(text) is 'Mails a link for a new password if the address is known; the answer does not say whether it is.';
-alter function app.forget_password(text) owner to callboard_definer;
-grant execute on function app.forget_password(text) to callboard_api;
-
-create or replace function app.reset_password(token text, recipe text, proof bytea) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-declare
-  who uuid := app_private.spend_token(token, 'reset_password');
-begin
-  perform app_private.set_password(who, recipe, proof);
-  perform app_private.end_sessions(who, 'password_reset');
-  return (204, null, null, null)::app.answer;
-end
-$$;
-comment on function app.reset_password(text, text, bytea) is 'Sets a new password by a mailed link and ends all sessions. PT400 invalid_token.';
-alter function app.reset_password(text, text, bytea) owner to callboard_definer;
-grant execute on function app.reset_password(text, text, bytea) to callboard_api;
-
-create or replace function app.verify_email(token text) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.spend_token(token, 'verify_email');
-  return (204, null, null, null)::app.answer;
-end
-$$;
-comment on function app.verify_email(text) is 'Marks an address as verified by a mailed link. PT400 invalid_token.';
-alter function app.verify_email(text) owner to callboard_definer;
-grant execute on function app.verify_email(text) to callboard_api;
-
-create or replace function app.request_verification() returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.mail_token(u.id, 'verify_email', interval '3 days')
-  from app.users u where u.id = app.current_user_id() and u.email_verified_at is null;
-  return (202, null, null, null)::app.answer;
-end
-$$;
-comment on function app.request_verification() is 'Mails the link that verifies the signed-in user''s address again, unless it is verified.';
-alter function app.request_verification() owner to callboard_definer;
-grant execute on function app.request_verification() to callboard_api;
---! EndIncluded accounts/accounts.sql
---! Included accounts/account_events.sql
--- Events of accounts. An account belongs to no organization, so its events go to the log of the
--- organization that its user currently works in: that of the session, or the one that the next
--- sign-in would enter.
-
-create or replace function app_private.account_holder(whose uuid) returns uuid
-language plpgsql stable
-set search_path = ''
-as $$
-begin
-  return case when app.current_user_id() is not null or not app_private.is_trusted() then whose end;
-end
-$$;
-comment on function app_private.account_holder(uuid) is
-  'The user who acts on their account with a password, a token or a mailed link; NULL when a DBA or a job does.';
-alter function app_private.account_holder(uuid) owner to callboard_definer;
-
-create or replace function app_private.tg_sessions__900_event() returns trigger
-language plpgsql volatile security definer
-set search_path = ''
-as $$
-declare
-  organization uuid := coalesce(new.organization_id, app_private.usual_organization(new.user_id));
-begin
-  if tg_op = 'INSERT' then
-    perform app_private.log_event(organization, 'auth.sign_in', 'session', new.id,
-      jsonb_build_object('new', jsonb_build_object('user_agent', new.user_agent)), app_private.account_holder(new.user_id));
-  elsif old.revoked_at is null and new.revoked_at is not null then
-    -- Either the user or a thief sent the spent token; nobody can tell which.
-    perform app_private.log_event(organization,
-      case new.revoked_because when 'signed_out' then 'auth.sign_out' when 'refresh_token_reused' then 'auth.refresh_token_reused'
-        else 'auth.session_revoked' end, 'session', new.id,
-      jsonb_build_object('new', jsonb_build_object('revoked_because', new.revoked_because)),
-      case when new.revoked_because <> 'refresh_token_reused' then app_private.account_holder(new.user_id) end);
-  elsif new.organization_id is distinct from old.organization_id and new.organization_id is not null then
-    -- Without the previous organization, which is none of this one's business.
-    perform app_private.log_event(organization, 'auth.switch_organization', 'session', new.id, null, app_private.account_holder(new.user_id));
-  end if;
-  return null;
-end
-$$;
-comment on function app_private.tg_sessions__900_event() is
-  'Logs the start and the end of a session, and a switch to another organization in the log of the new one.';
-alter function app_private.tg_sessions__900_event() owner to callboard_definer;
-
-create or replace trigger _900_event after insert or update on app.sessions
-  for each row execute function app_private.tg_sessions__900_event();
-
-create or replace function app_private.tg_users__900_event() returns trigger
-language plpgsql volatile security definer
-set search_path = ''
-as $$
-declare
-  organization uuid := coalesce(app.current_org(), app_private.usual_organization(new.id));
-  changes jsonb;
-begin
-  if tg_op = 'INSERT' then
-    -- A user who registers has no organization yet: see app.register.
-    if organization is not null then
-      perform app_private.log_event(organization, 'user.create', 'user', new.id,
-        jsonb_build_object('new', jsonb_build_object('email', new.email, 'display_name', new.display_name)));
-    end if;
-    return null;
-  end if;
-  changes := app_private.diff(
-    jsonb_build_object('email', old.email, 'display_name', old.display_name, 'email_verified_at', old.email_verified_at),
-    jsonb_build_object('email', new.email, 'display_name', new.display_name, 'email_verified_at', new.email_verified_at));
-  if changes is not null then
-    perform app_private.log_event(organization,
-      case when changes -> 'new' ? 'email_verified_at' then 'auth.email_verified' else 'user.update' end, 'user', new.id, changes);
-  end if;
-  return null;
-end
-$$;
-comment on function app_private.tg_users__900_event() is 'Logs accounts made for others, and changes of a profile.';
-alter function app_private.tg_users__900_event() owner to callboard_definer;
-
-create or replace trigger _900_event after insert or update on app.users
-  for each row execute function app_private.tg_users__900_event();
-
-create or replace function app_private.tg_credentials__900_event() returns trigger
-language plpgsql volatile security definer
-set search_path = ''
-as $$
-declare
-  organization uuid := app_private.usual_organization(new.user_id);
-begin
-  -- The first password is part of registering.
-  if tg_op = 'UPDATE' or organization is not null then
-    perform app_private.log_event(organization,
-      case when app.current_user_id() is not null then 'auth.password_changed' else 'auth.password_reset' end,
-      'user', new.user_id, null, app_private.account_holder(new.user_id));
-  end if;
-  return null;
-end
-$$;
-comment on function app_private.tg_credentials__900_event() is
-  'Logs that a password was changed by a signed-in user or set with a mailed link, but nothing about the password itself.';
-alter function app_private.tg_credentials__900_event() owner to callboard_definer;
-
-create or replace trigger _900_event after insert or update on app_private.credentials
-  for each row execute function app_private.tg_credentials__900_event();
-
-create or replace function app_private.log_failed_sign_in(address text, who uuid, problem text, organization uuid) returns void
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  -- Both are computed for every address, so that timing does not reveal whether it is known.
-  landing uuid := app_private.usual_organization(who, organization);
-  -- Only a keyed hash of an unknown address, which may be a password typed into the wrong field.
-  hash text := encode(app_private.keyed_hash(convert_to('address:' || lower(address), 'UTF8')), 'hex');
-begin
-  perform app_private.log_event(landing, 'auth.sign_in_failed', 'user', who,
-    jsonb_build_object('new', jsonb_build_object('problem', problem)
-      || case when who is null then jsonb_build_object('address_hash', hash) else '{}' end));
-end
-$$;
-comment on function app_private.log_failed_sign_in(text, uuid, text, uuid) is
-  'Logs a refused sign-in in the organization that it would have entered; with an unknown address, in none.';
-alter function app_private.log_failed_sign_in(text, uuid, text, uuid) owner to callboard_definer;
---! EndIncluded accounts/account_events.sql
---! Included audit/event_verify.sql
--- Verifies the log against its seals. Anybody who may read both tables can run it; a head that was
--- noted earlier, and elsewhere, also reveals whether the end was cut off or the whole log rewritten.
-
-create or replace function app.verify_events(
-  organization uuid, head_seq bigint default null, head_hash text default null, after_seq bigint default 0, at_most bigint default null
-) returns json
-language plpgsql stable
-set search_path = ''
-set jit = off
-as $$
-declare
-  anchor bytea := coalesce((select s.hash from app.event_seals s where s.organization_id = organization and s.seq = after_seq), '');
-  -- The purge logs this itself; no retention is shorter than 90 days.
-  purged_before timestamptz := (
-    select max((p.changes #>> '{new,before}')::timestamptz) from app.event_log p
-    where p.organization_id = organization and p.resource_id = organization and p.action = 'audit.purge'
-      and (p.changes #>> '{new,before}')::timestamptz <= p.occurred_at - interval '90 days');
-  head app.event_seals;
-  seen record;
-  problem json;
-  unsealed bigint;
-begin
-  select * into head from app.event_seals s where s.organization_id = organization order by s.seq desc limit 1;
-  with checked as (
-    select s.seq, s.event_id, s.occurred_at, lag(s.seq, 1, after_seq) over chain as previous,
-      case
-        when s.seq <> lag(s.seq, 1, after_seq) over chain + 1 then 'seal_missing'
-        when s.prev_hash <> lag(s.hash, 1, anchor) over chain
-          or s.hash <> app.event_seal_hash(s.prev_hash, s.organization_id, s.seq, s.event_id, s.occurred_at, s.core_hash, s.details_hash)
-          then 'seal_changed'
-        when e.id is null then case when s.occurred_at < purged_before then null else 'missing' end
-        when app.event_core_hash(e) <> s.core_hash then 'changed'
-        when e.erased_at is null then case when app.event_details_hash(e) <> s.details_hash then 'changed' end
-        -- Erased, and an event of the same moment records that.
-        when not exists (select from app.event_log x
-          where x.organization_id = organization and x.occurred_at = e.erased_at and x.action = 'audit.erase'
-            and x.resource_id in (e.actor_id, e.resource_id)) then 'erased'
-      end as kind
-    from app.event_seals s
-    left join app.event_log e on e.organization_id = organization and e.occurred_at = s.occurred_at and e.id = s.event_id
-    where s.organization_id = organization and s.seq > after_seq and (at_most is null or s.seq <= after_seq + at_most)
-    window chain as (order by s.seq)
-  )
-  select count(*) as checked, max(c.seq) as last, (array_agg(to_jsonb(c) order by c.seq) filter (where c.kind is not null))[1] as bad
-  into seen from checked c;
-
-  if seen.bad is not null then
-    problem := json_build_object(
-      -- If its time was changed, it is not found at the time of its seal.
-      'kind', case when seen.bad ->> 'kind' = 'missing' and exists (select from app.event_log e
-        where e.organization_id = organization and e.id = (seen.bad ->> 'event_id')::uuid) then 'changed' else seen.bad ->> 'kind' end,
-      'seq', case when seen.bad ->> 'kind' = 'seal_missing' then (seen.bad ->> 'previous')::bigint + 1 else (seen.bad ->> 'seq')::bigint end,
-      'event_id', case when seen.bad ->> 'kind' <> 'seal_missing' then seen.bad ->> 'event_id' end,
-      'occurred_at', case when seen.bad ->> 'kind' <> 'seal_missing' then (seen.bad ->> 'occurred_at')::timestamptz end);
-  elsif head_seq is not null and not exists (select from app.event_seals s
-    where s.organization_id = organization and s.seq = head_seq and encode(s.hash, 'hex') = lower(head_hash)) then
-    problem := json_build_object(
-      'kind', case when head.seq is null or head_seq > head.seq then 'cut_off' else 'rewritten' end,
-      'seq', case when head.seq is null or head_seq > head.seq then coalesce(head.seq, 0) + 1 else head_seq end,
-      'event_id', null, 'occurred_at', null);
-  end if;
-  select count(*) into unsealed from app.event_log e
-  where e.organization_id = organization
-    and not exists (select from app.event_seals s where s.organization_id = organization and s.event_id = e.id);
-  return json_build_object('ok', problem is null, 'checked', seen.checked, 'unsealed', unsealed,
-    'head', case when head.seq is not null then json_build_object('seq', head.seq, 'hash', encode(head.hash, 'hex'), 'sealed_at', head.sealed_at) end,
-    'purged_before', purged_before,
-    'next_after', case when seen.last < head.seq then seen.last end,
-    'problem', problem);
-end
-$$;
-comment on function app.verify_events(uuid, bigint, text, bigint, bigint) is
-  'Checks an organization''s events against their seals, all of them or at_most so many after after_seq, and a noted head. problem is the first one: changed, missing, erased (without a trace), seal_changed, seal_missing, cut_off or rewritten (the head differs from the noted one).';
-grant execute on function app.verify_events(uuid, bigint, text, bigint, bigint) to callboard_auditor, callboard_definer;
-
-create or replace function app.audited_organizations(of_slug text default null) returns table (id uuid, slug text)
-language plpgsql stable security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  if of_slug is not null then
-    return query select s.organization_id, s.slug from app_private.slugs s where s.slug = of_slug;
-    return;
-  end if;
-  -- Skips along the key of the seals from one organization to the next, including deleted ones.
-  return query
-    with recursive sealed as (
-      (select s.organization_id from app.event_seals s order by s.organization_id limit 1)
-      union all
-      select (select s.organization_id from app.event_seals s where s.organization_id > f.organization_id order by s.organization_id limit 1)
-      from sealed f where f.organization_id is not null
-    )
-    select coalesce(f.organization_id, o.id), o.slug
-    from (select * from sealed where sealed.organization_id is not null) f full join app.organizations o on o.id = f.organization_id
-    order by o.slug nulls last, 1;
-end
-$$;
-comment on function app.audited_organizations(text) is 'For an auditor: the organization with a slug, or all that have a chain of events, even if they have been purged.';
-alter function app.audited_organizations(text) owner to callboard_definer;
-grant execute on function app.audited_organizations(text) to callboard_auditor;
---! EndIncluded audit/event_verify.sql
+-- Retention: holds, what is cleared away, and for how long events stay
 --! Included retention/legal_holds.sql
 -- Legal holds: while an organization has an active one, nothing of it is purged: no deleted rows, no old
 -- events, no details of events, and not the organization itself. Deleting still works, because it only
@@ -4493,6 +4593,293 @@ $$;
 comment on function app_private.release_legal_hold(uuid) is 'Releases a hold, regardless of who placed it. PT404.';
 alter function app_private.release_legal_hold(uuid) owner to callboard_definer;
 --! EndIncluded retention/legal_holds.sql
+--! Included retention/purge.sql
+-- Retention of technical data that is not an organization's own. The worker calls this every hour
+-- (src/jobs/schedule.ts). What organizations have deleted is purged by deletion_purge.sql.
+
+create or replace function app.purge_expired() returns jsonb
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  gone jsonb := '{}';
+  n bigint;
+begin
+  -- Refresh tokens that can no longer renew anything.
+  delete from app_private.refresh_tokens t where t.used_at < now() - app_private.session_lifetime();
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('refresh_tokens', n);
+
+  -- Ended sessions with their remaining refresh tokens.
+  delete from app.sessions s where coalesce(s.revoked_at, s.expires_at) < now() - interval '90 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('sessions', n);
+
+  -- Links, used or not.
+  delete from app_private.email_tokens t where t.expires_at < now() - interval '90 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('email_tokens', n);
+
+  -- Answers to repeated requests: the policy purge_definer shows no others.
+  delete from app.idempotency_keys k where k.created_at < now() - interval '24 hours';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('idempotency_keys', n);
+
+  -- Mails whose job has ended or been lost without settling them: nobody will send them.
+  update app_private.mails m
+  set failed_at = now(), data = m.data - 'token', last_error = coalesce(m.last_error, 'its job has ended')
+  where m.sent_at is null and m.failed_at is null and not exists (
+    select from graphile_worker._private_jobs j
+    where j.key = 'send_mail:' || m.id and (j.is_available or j.locked_at is not null));
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('mails_given_up', n);
+
+  delete from app_private.mails m where coalesce(m.sent_at, m.failed_at) < now() - interval '90 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('mails', n);
+
+  -- Uploads with their errors.
+  delete from app.imports i where i.created_at < now() - interval '30 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('imports', n);
+
+  -- Client events: the policy purge_definer shows no newer ones. By organization, to use the index.
+  delete from app.client_events e
+  where e.organization_id = any (array(select o.id from app.organizations o where not app_private.is_held(o.id)))
+    and e.received_at < now() - interval '90 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('client_events', n);
+
+  -- Usage counts are kept long enough to compare a year with the previous one.
+  delete from app.api_use u
+  where u.organization_id = any (array(select o.id from app.organizations o)) and u.day < (now() at time zone 'UTC')::date - 800;
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('api_use', n);
+  delete from app.integration_use u
+  where u.organization_id = any (array(select o.id from app.organizations o)) and u.day < (now() at time zone 'UTC')::date - 800;
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('integration_use', n);
+  delete from app_private.use_batches b where b.added_at < now() - interval '7 days';
+
+  -- Their files were removed long before.
+  delete from app.exports e where e.created_at < now() - interval '30 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('exports', n);
+
+  -- Failed jobs.
+  delete from graphile_worker._private_jobs j
+  where not j.is_available and j.locked_at is null and j.run_at < now() - interval '90 days';
+  get diagnostics n = row_count;
+  gone := gone || jsonb_build_object('jobs', n);
+
+  return gone;
+end
+$$;
+comment on function app.purge_expired() is
+  'Deletes ended sessions, old links, client events, sent mails and failed jobs after 90 days, counts of use after 800, spent refresh tokens after 30, idempotency keys after one. Returns how many of each.';
+alter function app.purge_expired() owner to callboard_definer;
+grant execute on function app.purge_expired() to callboard_worker;
+--! EndIncluded retention/purge.sql
+--! Included retention/deletion_retention.sql
+-- How long deleted rows can be restored before they are purged (deletion_purge.sql).
+
+create table if not exists app.deletion_retentions (
+  organization_id uuid primary key default app.current_org() references app.organizations (id) on delete cascade,
+  deleted_days integer not null constraint deletion_retentions_days_range check (deleted_days between 1 and 3650)
+);
+-- Without grants: app.set_retention writes, and asks for the permission.
+select app_private.tenant_policies('app.deletion_retentions', reads => 'audit.read', inserts => 'retention.manage', updates => 'retention.manage',
+  definer => 'insert, update');
+grant select on app.deletion_retentions to callboard_api, callboard_definer;
+grant insert (deleted_days), update (deleted_days) on app.deletion_retentions to callboard_definer;
+comment on table app.deletion_retentions is 'The number of days an organization''s deleted rows are kept, if not 30.';
+
+select app_private.log_changes('app.deletion_retentions', 'retention', '{"create": "set", "update": "set"}', 'organization_id');
+
+create or replace function app_private.retention_of(organization uuid) returns json
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return json_build_object(
+    'deleted_days', coalesce((select r.deleted_days from app.deletion_retentions r where r.organization_id = organization), 30),
+    'is_held', app_private.is_held(organization));
+end
+$$;
+comment on function app_private.retention_of(uuid) is 'An organization''s retention as the API returns it.';
+alter function app_private.retention_of(uuid) owner to callboard_definer;
+
+create or replace function app.read_retention() returns app.answer
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return (null, app_private.retention_of(app.require('audit.read')), null, null)::app.answer;
+end
+$$;
+comment on function app.read_retention() is
+  'The number of days the organization''s deleted rows are kept, and whether a legal hold keeps them longer. PT403 without audit.read.';
+alter function app.read_retention() owner to callboard_definer;
+grant execute on function app.read_retention() to callboard_api;
+
+create or replace function app.set_retention(days integer) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  organization uuid := app.require('retention.manage');
+begin
+  insert into app.deletion_retentions as r (deleted_days) values (days)
+  on conflict (organization_id) do update set deleted_days = excluded.deleted_days;
+  return (null, app_private.retention_of(organization), null, null)::app.answer;
+end
+$$;
+comment on function app.set_retention(integer) is
+  'Sets the number of days the organization''s deleted rows are kept, including those in the bin now. PT403 without retention.manage, deletion_retentions_days_range.';
+alter function app.set_retention(integer) owner to callboard_definer;
+grant execute on function app.set_retention(integer) to callboard_api;
+--! EndIncluded retention/deletion_retention.sql
+--! Included retention/deletion_purge.sql
+-- Purging: a deletion older than its organization's retention is removed permanently, all of its rows or
+-- none. A deleted organization goes with everything it has, except its event log with the seals and the
+-- retention, and its slugs, which must never lead to another organization.
+--
+-- The purge works in the context of one organization at a time, and its policies (purge_definer: see tables.sql) hold it there.
+
+create or replace function app_private.due_deletions(behind jsonb, at_most integer)
+returns table (organization_id uuid, deletion_id uuid, deleted_at timestamptz, marked regclass[])
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return query execute (
+    select format(
+      'select m.organization_id, m.deletion_id, max(m.deleted_at), array_agg(distinct m.marked)
+       from (%s) m left join app.deletion_retentions r on r.organization_id = m.organization_id
+       where ($1 is null or m.organization_id >= ($1 ->> 0)::uuid)
+         and m.organization_id not in (select h.organization_id from app.legal_holds h where h.released_at is null)
+       group by m.organization_id, m.deletion_id, r.deleted_days
+       having max(m.deleted_at) < now() - make_interval(days => coalesce(r.deleted_days, 30))
+         and ($1 is null or (m.organization_id, max(m.deleted_at), m.deletion_id) > (($1 ->> 0)::uuid, ($1 ->> 1)::timestamptz, ($1 ->> 2)::uuid))
+       order by 1, 3, 2 limit $2',
+      string_agg(format('select t.%I as organization_id, t.deletion_id, t.deleted_at, %L::regclass as marked from %s t where t.deletion_id is not null',
+        d.organization_column, d.marked, d.marked), ' union all '))
+    from app_private.deletion_tables d)
+  using behind, at_most;
+end
+$$;
+comment on function app_private.due_deletions(jsonb, integer) is
+  'The deletions past their retention, by organization and age, after [organization, time, deletion], with the tables that have rows of each. Without organizations under a legal hold.';
+alter function app_private.due_deletions(jsonb, integer) owner to callboard_definer;
+
+create or replace function app_private.purge_deletion(organization uuid, deletion uuid, marked regclass[]) returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  edge record;
+  part regclass;
+  is_needed boolean;
+  gone bigint;
+begin
+  -- Until the end of the transaction nobody can place a hold: an attempt waits until the purge is done.
+  perform from app.organizations o where o.id = organization for share;
+  if app_private.is_held(organization) then
+    return 0;
+  end if;
+  if 'app.organizations'::regclass = any (marked) then
+    perform from app.organizations o where o.id = organization and o.deletion_id = deletion for update nowait;
+    -- Everything else follows through the foreign keys.
+    delete from app.organizations o where o.id = organization and o.deletion_id = deletion;
+    get diagnostics gone = row_count;
+    return gone;
+  end if;
+  -- A concurrent restore has locked one of the rows. Waiting while holding the others could deadlock.
+  foreach part in array marked loop
+    execute format('select from %s t where t.organization_id = $1 and t.deletion_id = $2 for update nowait', part)
+    using organization, deletion;
+  end loop;
+  -- Rows that would cascade with their parent. PostgreSQL itself protects against other references.
+  for edge in select * from app_private.deletion_edges e where e.parent = any (marked) and e.cascades loop
+    execute format('select exists (select from %s c, %s p where %s and p.organization_id = $1 and p.deletion_id = $2 and c.deletion_id is distinct from $2)',
+      edge.child, edge.parent, edge.condition) into is_needed using organization, deletion;
+    if is_needed then
+      raise foreign_key_violation using message = 'Something that is not deleted with it belongs to it.', constraint = edge.name;
+    end if;
+  end loop;
+  -- A single statement: foreign keys are checked at its end, so the order of the tables does not matter.
+  execute (
+    select format('with %s select %s',
+      string_agg(format('d%s as (delete from %s t where t.organization_id = $1 and t.deletion_id = $2 returning 1)', m.n, m.t), ', '),
+      string_agg(format('(select count(*) from d%s)', m.n), ' + '))
+    from unnest(marked) with ordinality m (t, n))
+  into gone using organization, deletion;
+  return gone;
+end
+$$;
+comment on function app_private.purge_deletion(uuid, uuid, regclass[]) is
+  'Deletes the rows of a deletion in these tables for good, in the organization''s context; returns how many, or one for a whole organization. Fails with foreign_key_violation if something else refers to them, and with lock_not_available if somebody has locked them.';
+alter function app_private.purge_deletion(uuid, uuid, regclass[]) owner to callboard_definer;
+
+create or replace function app.purge_deleted(behind jsonb default null, at_most integer default 1000) returns jsonb
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+set timezone = 'UTC'
+set lock_timeout = '1s'
+as $$
+declare
+  began timestamptz := clock_timestamp();
+  due record;
+  seen integer := 0;
+  gone bigint;
+  -- deletions, rows, organizations, busy, kept, failed
+  n bigint[] := '{0,0,0,0,0,0}';
+  violated text;
+  because jsonb := '[]';
+  next jsonb;
+begin
+  for due in select * from app_private.due_deletions(behind, at_most) loop
+    seen := seen + 1;
+    perform app_private.set_context(null, null, due.organization_id, 'purge');
+    begin
+      gone := app_private.purge_deletion(due.organization_id, due.deletion_id, due.marked);
+      if 'app.organizations'::regclass = any (due.marked) then
+        n[3] := n[3] + gone;
+      elsif gone > 0 then
+        n[1] := n[1] + 1;
+        n[2] := n[2] + gone;
+      end if;
+    exception
+      when lock_not_available or deadlock_detected then
+        n[4] := n[4] + 1;
+      when foreign_key_violation then
+        n[5] := n[5] + 1;
+        get stacked diagnostics violated = constraint_name;
+        because := because || jsonb_build_object('organization_id', due.organization_id, 'deletion_id', due.deletion_id, 'kept_by', violated);
+      when others then
+        n[6] := n[6] + 1;
+        because := because || jsonb_build_object('organization_id', due.organization_id, 'deletion_id', due.deletion_id, 'failed_with', sqlerrm);
+    end;
+    -- The sealer of events waits for the end of this transaction.
+    if seen = at_most or clock_timestamp() > began + interval '2 seconds' then
+      next := jsonb_build_array(due.organization_id, due.deleted_at, due.deletion_id);
+      exit;
+    end if;
+  end loop;
+  perform app_private.set_context(null, null);
+  return jsonb_build_object('deletions', n[1], 'rows', n[2], 'organizations', n[3], 'busy', n[4], 'kept', n[5], 'failed', n[6],
+    'because', because, 'next', next);
+end
+$$;
+comment on function app.purge_deleted(jsonb, integer) is
+  'Deletes for good what was deleted longer ago than its organization keeps it; a part of it, about two seconds long: to go on, call it with next, until that is null. Says how many deletions with how many rows and how many organizations are gone, how many were busy, were kept because something refers to them, or failed, and why.';
+alter function app.purge_deleted(jsonb, integer) owner to callboard_definer;
+grant execute on function app.purge_deleted(jsonb, integer) to callboard_worker;
+--! EndIncluded retention/deletion_purge.sql
 --! Included audit/event_retention.sql
 -- How long events are kept, and how personal details are erased before that.
 
@@ -4674,72 +5061,7 @@ comment on function app.log_reading(text, uuid, jsonb) is
 alter function app.log_reading(text, uuid, jsonb) owner to callboard_definer;
 grant execute on function app.log_reading(text, uuid, jsonb) to callboard_api;
 --! EndIncluded audit/event_reading.sql
---! Included foundation/idempotency.sql
--- Answers to POST requests that carried an Idempotency-Key, kept for a day, so that a client
--- that lost the answer can retry without repeating the action.
-
-create table if not exists app.idempotency_keys (
-  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
-  user_id uuid not null default app.current_user_id() references app.users (id) on delete cascade,
-  key text not null constraint idempotency_keys_length check (length(key) between 1 and 200),
-  request_hash bytea not null,
-  answer app.answer,
-  created_at timestamptz not null default now(),
-  primary key (organization_id, user_id, key)
-);
-create index if not exists idempotency_keys_created_at_idx on app.idempotency_keys (created_at);
-
-select app_private.force_rls('app.idempotency_keys');
-
--- The API has no grant: it goes through the two functions, which see one user's keys in one organization.
-drop policy if exists all_definer on app.idempotency_keys;
-create policy all_definer on app.idempotency_keys for all to callboard_definer
-  using (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
--- The purge has no context and sees only rows that are too old to be returned.
-drop policy if exists purge_definer on app.idempotency_keys;
-create policy purge_definer on app.idempotency_keys for all to callboard_definer
-  using ((select app.current_org()) is null and created_at < now() - interval '24 hours');
-grant select, insert, update, delete on app.idempotency_keys to callboard_definer;
-comment on table app.idempotency_keys is 'Answers to POST requests with an Idempotency-Key.';
-
-create or replace function app.claim_key(the_key text, hash bytea) returns setof app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-declare
-  known app.idempotency_keys;
-begin
-  -- The policy shows only this user's keys; an expired key is free, even before it is purged.
-  delete from app.idempotency_keys k where k.key = the_key and k.created_at < now() - interval '24 hours';
-  -- A running request with the same key has locked the row: this waits until it ends.
-  insert into app.idempotency_keys (key, request_hash) values (the_key, hash) on conflict do nothing;
-  if found then
-    return;
-  end if;
-  select * into known from app.idempotency_keys k where k.key = the_key;
-  if known.request_hash is distinct from hash then
-    perform app.refuse(409, 'idempotency_key_reused', 'This Idempotency-Key was used for another request.');
-  end if;
-  return next known.answer;
-end
-$$;
-comment on function app.claim_key(text, bytea) is
-  'Takes an Idempotency-Key for this transaction, or returns the answer it was used for. PT409 idempotency_key_reused when the request differs.';
-alter function app.claim_key(text, bytea) owner to callboard_definer;
-grant execute on function app.claim_key(text, bytea) to callboard_api;
-
-create or replace function app.keep_answer(the_key text, status integer, body json, etag text, location text) returns void
-language sql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-begin atomic
-  update app.idempotency_keys k set answer = (status, body, etag, location)::app.answer where k.key = the_key and k.answer is null;
-end;
-comment on function app.keep_answer(text, integer, json, text, text) is 'Keeps the answer to the request that claimed the key, in the same transaction.';
-alter function app.keep_answer(text, integer, json, text, text) owner to callboard_definer;
-grant execute on function app.keep_answer(text, integer, json, text, text) to callboard_api;
---! EndIncluded foundation/idempotency.sql
+-- Support: superadmins
 --! Included support/support.sql
 -- Superadmins: operators who access organizations that they do not belong to. This is neither a flag nor a
 -- permission but a separate database login, callboard_support, which can do what the API's login can and
@@ -4940,102 +5262,15 @@ comment on function app.list_all_organizations(text, text, integer) is
 alter function app.list_all_organizations(text, text, integer) owner to callboard_definer;
 grant execute on function app.list_all_organizations(text, text, integer) to callboard_support;
 --! EndIncluded support/support.sql
---! Included retention/purge.sql
--- Retention of technical data that is not an organization's own. The worker calls this every hour
--- (src/jobs/schedule.ts). What organizations have deleted is purged by deletion_purge.sql.
-
-create or replace function app.purge_expired() returns jsonb
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-declare
-  gone jsonb := '{}';
-  n bigint;
-begin
-  -- Refresh tokens that can no longer renew anything.
-  delete from app_private.refresh_tokens t where t.used_at < now() - app_private.session_lifetime();
-  get diagnostics n = row_count;
-  gone := gone || jsonb_build_object('refresh_tokens', n);
-
-  -- Ended sessions with their remaining refresh tokens.
-  delete from app.sessions s where coalesce(s.revoked_at, s.expires_at) < now() - interval '90 days';
-  get diagnostics n = row_count;
-  gone := gone || jsonb_build_object('sessions', n);
-
-  -- Links, used or not.
-  delete from app_private.email_tokens t where t.expires_at < now() - interval '90 days';
-  get diagnostics n = row_count;
-  gone := gone || jsonb_build_object('email_tokens', n);
-
-  -- Answers to repeated requests: the policy purge_definer shows no others.
-  delete from app.idempotency_keys k where k.created_at < now() - interval '24 hours';
-  get diagnostics n = row_count;
-  gone := gone || jsonb_build_object('idempotency_keys', n);
-
-  -- Mails whose job has ended or been lost without settling them: nobody will send them.
-  update app_private.mails m
-  set failed_at = now(), data = m.data - 'token', last_error = coalesce(m.last_error, 'its job has ended')
-  where m.sent_at is null and m.failed_at is null and not exists (
-    select from graphile_worker._private_jobs j
-    where j.key = 'send_mail:' || m.id and (j.is_available or j.locked_at is not null));
-  get diagnostics n = row_count;
-  gone := gone || jsonb_build_object('mails_given_up', n);
-
-  delete from app_private.mails m where coalesce(m.sent_at, m.failed_at) < now() - interval '90 days';
-  get diagnostics n = row_count;
-  gone := gone || jsonb_build_object('mails', n);
-
-  -- Uploads with their errors.
-  delete from app.imports i where i.created_at < now() - interval '30 days';
-  get diagnostics n = row_count;
-  gone := gone || jsonb_build_object('imports', n);
-
-  -- Client events: the policy purge_definer shows no newer ones. By organization, to use the index.
-  delete from app.client_events e
-  where e.organization_id = any (array(select o.id from app.organizations o where not app_private.is_held(o.id)))
-    and e.received_at < now() - interval '90 days';
-  get diagnostics n = row_count;
-  gone := gone || jsonb_build_object('client_events', n);
-
-  -- Usage counts are kept long enough to compare a year with the previous one.
-  delete from app.api_use u
-  where u.organization_id = any (array(select o.id from app.organizations o)) and u.day < (now() at time zone 'UTC')::date - 800;
-  get diagnostics n = row_count;
-  gone := gone || jsonb_build_object('api_use', n);
-  delete from app.integration_use u
-  where u.organization_id = any (array(select o.id from app.organizations o)) and u.day < (now() at time zone 'UTC')::date - 800;
-  get diagnostics n = row_count;
-  gone := gone || jsonb_build_object('integration_use', n);
-  delete from app_private.use_batches b where b.added_at < now() - interval '7 days';
-
-  -- Their files were removed long before.
-  delete from app.exports e where e.created_at < now() - interval '30 days';
-  get diagnostics n = row_count;
-  gone := gone || jsonb_build_object('exports', n);
-
-  -- Failed jobs.
-  delete from graphile_worker._private_jobs j
-  where not j.is_available and j.locked_at is null and j.run_at < now() - interval '90 days';
-  get diagnostics n = row_count;
-  gone := gone || jsonb_build_object('jobs', n);
-
-  return gone;
-end
-$$;
-comment on function app.purge_expired() is
-  'Deletes ended sessions, old links, client events, sent mails and failed jobs after 90 days, counts of use after 800, spent refresh tokens after 30, idempotency keys after one. Returns how many of each.';
-alter function app.purge_expired() owner to callboard_definer;
-grant execute on function app.purge_expired() to callboard_worker;
---! EndIncluded retention/purge.sql
+-- Shows and venues
 --! Included shows/venues.sql
 -- Where shows happen. A venue gives its shows their time zone.
 
 create table if not exists app.venues (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  name text collate app.people not null constraint venues_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
-  city text collate app.people not null constraint venues_city_length check (length(city) between 1 and 200 and city !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(city) <> ''),
+  name text collate app.people not null constraint venues_name_length check (app.is_line(name, 200)),
+  city text collate app.people not null constraint venues_city_length check (app.is_line(city, 200)),
   country char(2) not null constraint venues_country_format check (country ~ '^[A-Z]{2}$'),
   time_zone text not null constraint venues_time_zone_exists check (app.is_time_zone(time_zone)),
   capacity integer constraint venues_capacity_positive check (capacity > 0),
@@ -5294,6 +5529,7 @@ comment on function app.write_show(uuid, jsonb, boolean, text) is
   'Changes a show: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409, PT412.';
 grant execute on function app.write_show(uuid, jsonb, boolean, text) to callboard_api;
 --! EndIncluded shows/show_commands.sql
+-- Finance
 --! Included finance/finance_categories.sql
 -- What income and expenses are for: a list of each organization's own, with which it begins.
 
@@ -5301,7 +5537,7 @@ create table if not exists app.finance_categories (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   kind text not null constraint finance_categories_kind_known check (kind in ('income', 'expense')),
-  name text collate app.people not null constraint finance_categories_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint finance_categories_name_length check (app.is_line(name, 200)),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   version integer not null default 1,
@@ -5742,6 +5978,7 @@ comment on function app.write_finance_record(uuid, jsonb, boolean, text) is
   'Changes a finance record: the columns in the body or, with replaces, all of them (absent ones get their default). Its base currency stays. PT403, PT404, PT409, PT412.';
 grant execute on function app.write_finance_record(uuid, jsonb, boolean, text) to callboard_api;
 --! EndIncluded finance/finance_record_commands.sql
+-- Settlements
 --! Included settlements/show_parts.sql
 -- What belongs to a show and counts in its settlement: its deal, ticket tiers, costs and deposits,
 -- each in a file of its own. Once the settlement is final they are as they are.
@@ -5819,12 +6056,12 @@ create table if not exists app.deals (
   show_id uuid not null,
   kind text not null constraint deals_kind_known check (kind in ('flat', 'door', 'plus', 'versus')),
   currency char(3) not null constraint deals_currency_exists references app.currencies (code),
-  guarantee_minor bigint constraint deals_guarantee_range check (guarantee_minor between 0 and 9007199254740991),
+  guarantee_minor bigint constraint deals_guarantee_range check (app.is_money(guarantee_minor)),
   -- Rates are in basis points: 8500 is 85 %.
-  percentage_bp integer constraint deals_percentage_range check (percentage_bp between 0 and 10000),
+  percentage_bp integer constraint deals_percentage_range check (app.is_rate(percentage_bp)),
   base text constraint deals_base_known check (base in ('gross', 'net', 'net_after_promoter_profit')),
-  tax_bp integer not null default 0 constraint deals_tax_range check (tax_bp between 0 and 10000),
-  promoter_profit_bp integer not null default 0 constraint deals_promoter_profit_range check (promoter_profit_bp between 0 and 10000),
+  tax_bp integer not null default 0 constraint deals_tax_range check (app.is_rate(tax_bp)),
+  promoter_profit_bp integer not null default 0 constraint deals_promoter_profit_range check (app.is_rate(promoter_profit_bp)),
   guarantee_is_cost boolean not null,
   created_by uuid default app.current_user_id() references app.users (id),
   created_at timestamptz not null default now(),
@@ -5885,9 +6122,9 @@ create table if not exists app.ticket_tiers (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   show_id uuid not null,
-  name text collate app.people not null constraint ticket_tiers_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
-  price_minor bigint not null constraint ticket_tiers_price_range check (price_minor between 0 and 9007199254740991),
-  facility_fee_minor bigint not null default 0 constraint ticket_tiers_facility_fee_range check (facility_fee_minor between 0 and 9007199254740991),
+  name text collate app.people not null constraint ticket_tiers_name_length check (app.is_line(name, 200)),
+  price_minor bigint not null constraint ticket_tiers_price_range check (app.is_money(price_minor)),
+  facility_fee_minor bigint not null default 0 constraint ticket_tiers_facility_fee_range check (app.is_money(facility_fee_minor)),
   allotment integer not null constraint ticket_tiers_allotment_positive check (allotment > 0),
   sold integer not null default 0 constraint ticket_tiers_sold_positive check (sold >= 0),
   comps integer not null default 0 constraint ticket_tiers_comps_positive check (comps >= 0),
@@ -5931,9 +6168,9 @@ create table if not exists app.show_costs (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   show_id uuid not null,
-  name text collate app.people not null constraint show_costs_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint show_costs_name_length check (app.is_line(name, 200)),
   kind text not null constraint show_costs_kind_known check (kind in ('fixed', 'per_ticket')),
-  amount_minor bigint not null constraint show_costs_amount_range check (amount_minor between 0 and 9007199254740991),
+  amount_minor bigint not null constraint show_costs_amount_range check (app.is_money(amount_minor)),
   is_estimate boolean not null default false,
   created_by uuid default app.current_user_id() references app.users (id),
   created_at timestamptz not null default now(),
@@ -5973,8 +6210,8 @@ create table if not exists app.deposits (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   show_id uuid not null,
-  paid_on date not null constraint deposits_paid_on_range check (paid_on between date '1900-01-01' and date '2199-12-31'),
-  amount_minor bigint not null constraint deposits_amount_range check (amount_minor between 1 and 9007199254740991),
+  paid_on date not null constraint deposits_paid_on_range check (app.is_day(paid_on)),
+  amount_minor bigint not null constraint deposits_amount_range check (amount_minor > 0 and app.is_money(amount_minor)),
   note text constraint deposits_note_length check (length(note) <= 1000),
   created_by uuid default app.current_user_id() references app.users (id),
   created_at timestamptz not null default now(),
@@ -6406,6 +6643,7 @@ comment on function app.reopen_settlement(uuid, jsonb) is
 alter function app.reopen_settlement(uuid, jsonb) owner to callboard_definer;
 grant execute on function app.reopen_settlement(uuid, jsonb) to callboard_api;
 --! EndIncluded settlements/settlement_commands.sql
+-- Imports
 --! Included imports/imports.sql
 -- Imports: a file of shows or finance records that a member uploads, is told about, and then has
 -- entered. The worker does the work as that member: see import_checking.sql and import_running.sql.
@@ -7143,6 +7381,7 @@ comment on function app.finish_import(uuid, integer, integer, text) is 'An impor
 alter function app.finish_import(uuid, integer, integer, text) owner to callboard_definer;
 grant execute on function app.finish_import(uuid, integer, integer, text) to callboard_worker;
 --! EndIncluded imports/import_running.sql
+-- Itineraries
 --! Included itineraries/itineraries.sql
 -- Itineraries: a tour with its days. What is here is the draft of those who plan (itineraries.write);
 -- everybody else reads what has been published of it, see itinerary_versions.sql.
@@ -7150,10 +7389,10 @@ grant execute on function app.finish_import(uuid, integer, integer, text) to cal
 create table if not exists app.itineraries (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  name text collate app.people not null constraint itineraries_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
-  artist text collate app.people not null constraint itineraries_artist_length check (length(artist) between 1 and 200 and artist !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(artist) <> ''),
-  starts_on date not null constraint itineraries_starts_on_range check (starts_on between date '1900-01-01' and date '2199-12-31'),
-  ends_on date not null constraint itineraries_ends_on_range check (ends_on between date '1900-01-01' and date '2199-12-31'),
+  name text collate app.people not null constraint itineraries_name_length check (app.is_line(name, 200)),
+  artist text collate app.people not null constraint itineraries_artist_length check (app.is_line(artist, 200)),
+  starts_on date not null constraint itineraries_starts_on_range check (app.is_day(starts_on)),
+  ends_on date not null constraint itineraries_ends_on_range check (app.is_day(ends_on)),
   notes text constraint itineraries_notes_length check (length(notes) <= 10000),
   created_by uuid default app.current_user_id() references app.users (id),
   created_at timestamptz not null default now(),
@@ -7207,11 +7446,11 @@ create table if not exists app.itinerary_days (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   itinerary_id uuid not null,
-  day_on date not null constraint itinerary_days_day_on_range check (day_on between date '1900-01-01' and date '2199-12-31'),
+  day_on date not null constraint itinerary_days_day_on_range check (app.is_day(day_on)),
   kind text not null default 'show' constraint itinerary_days_kind_known check (kind in ('show', 'travel', 'off', 'rehearsal', 'press')),
   -- The day stays when its show is deleted, and has it again when it is restored.
   show_id uuid,
-  city text collate app.people constraint itinerary_days_city_length check (length(city) between 1 and 200 and city !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(city) <> ''),
+  city text collate app.people constraint itinerary_days_city_length check (app.is_line(city, 200)),
   time_zone text not null constraint itinerary_days_time_zone_exists check (app.is_time_zone(time_zone)),
   notes text constraint itinerary_days_notes_length check (length(notes) <= 10000),
   created_by uuid default app.current_user_id() references app.users (id),
@@ -7255,7 +7494,7 @@ create table if not exists app.party_groups (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   itinerary_id uuid not null,
-  name text collate app.people not null constraint party_groups_name_length check (length(name) between 1 and 100 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint party_groups_name_length check (app.is_line(name, 100)),
   created_by uuid default app.current_user_id() references app.users (id),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -7320,8 +7559,8 @@ create table if not exists app.party_members (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   itinerary_id uuid not null,
-  name text collate app.people not null constraint party_members_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
-  role text collate app.people constraint party_members_role_length check (length(role) between 1 and 200 and role !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(role) <> ''),
+  name text collate app.people not null constraint party_members_name_length check (app.is_line(name, 200)),
+  role text collate app.people constraint party_members_role_length check (app.is_line(role, 200)),
   -- Whose account it is, if they have one: what this member sees of the itinerary follows from the groups.
   user_id uuid,
   group_ids uuid[] not null default '{}',
@@ -7386,7 +7625,7 @@ create table if not exists app.schedule_items (
   day_id uuid not null,
   kind text not null default 'other' constraint schedule_items_kind_known check (
     kind in ('load_in', 'soundcheck', 'doors', 'performance', 'load_out', 'lobby_call', 'press', 'rehearsal', 'meal', 'meeting', 'other')),
-  title text collate app.people not null constraint schedule_items_title_length check (length(title) between 1 and 200 and title !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(title) <> ''),
+  title text collate app.people not null constraint schedule_items_title_length check (app.is_line(title, 200)),
   certainty text not null default 'exact' constraint schedule_items_certainty_known check (
     certainty in ('exact', 'approximate', 'to_be_determined', 'hidden')),
   start_time time(0),
@@ -7395,7 +7634,7 @@ create table if not exists app.schedule_items (
   ends_next_day boolean not null default false,
   is_confirmed boolean not null default false,
   show_id uuid,
-  location text collate app.people constraint schedule_items_location_length check (length(location) between 1 and 200 and location !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(location) <> ''),
+  location text collate app.people constraint schedule_items_location_length check (app.is_line(location, 200)),
   -- For whom it is; for everybody if there is none.
   group_ids uuid[] not null default '{}',
   notes text constraint schedule_items_notes_length check (length(notes) <= 10000),
@@ -7473,17 +7712,17 @@ create table if not exists app.travel_segments (
   id uuid not null default app.uuid_v7(),
   itinerary_id uuid not null,
   mode text not null constraint travel_segments_mode_known check (mode in ('air', 'rail', 'ground', 'sea')),
-  carrier text collate app.people constraint travel_segments_carrier_length check (length(carrier) between 1 and 200 and carrier !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(carrier) <> ''),
-  number text constraint travel_segments_number_length check (length(number) between 1 and 200 and number !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(number) <> ''),
-  from_place text collate app.people not null constraint travel_segments_from_place_length check (length(from_place) between 1 and 200 and from_place !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(from_place) <> ''),
-  departs_on date not null constraint travel_segments_departs_on_range check (departs_on between date '1900-01-01' and date '2199-12-31'),
+  carrier text collate app.people constraint travel_segments_carrier_length check (app.is_line(carrier, 200)),
+  number text constraint travel_segments_number_length check (app.is_line(number, 200)),
+  from_place text collate app.people not null constraint travel_segments_from_place_length check (app.is_line(from_place, 200)),
+  departs_on date not null constraint travel_segments_departs_on_range check (app.is_day(departs_on)),
   departs_time time(0) not null,
   from_time_zone text not null constraint travel_segments_from_time_zone_exists check (app.is_time_zone(from_time_zone)),
-  to_place text collate app.people not null constraint travel_segments_to_place_length check (length(to_place) between 1 and 200 and to_place !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(to_place) <> ''),
-  arrives_on date not null constraint travel_segments_arrives_on_range check (arrives_on between date '1900-01-01' and date '2199-12-31'),
+  to_place text collate app.people not null constraint travel_segments_to_place_length check (app.is_line(to_place, 200)),
+  arrives_on date not null constraint travel_segments_arrives_on_range check (app.is_day(arrives_on)),
   arrives_time time(0) not null,
   to_time_zone text not null constraint travel_segments_to_time_zone_exists check (app.is_time_zone(to_time_zone)),
-  confirmation_number text constraint travel_segments_confirmation_number_length check (length(confirmation_number) between 1 and 200 and confirmation_number !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(confirmation_number) <> ''),
+  confirmation_number text constraint travel_segments_confirmation_number_length check (app.is_line(confirmation_number, 200)),
   is_confirmed boolean not null default false,
   passenger_ids uuid[] not null default '{}',
   group_ids uuid[] not null default '{}',
@@ -7544,11 +7783,11 @@ create table if not exists app.lodgings (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   itinerary_id uuid not null,
-  name text collate app.people not null constraint lodgings_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint lodgings_name_length check (app.is_line(name, 200)),
   address text constraint lodgings_address_length check (length(address) <= 1000),
-  check_in_on date not null constraint lodgings_check_in_on_range check (check_in_on between date '1900-01-01' and date '2199-12-31'),
-  check_out_on date not null constraint lodgings_check_out_on_range check (check_out_on between date '1900-01-01' and date '2199-12-31'),
-  confirmation_number text constraint lodgings_confirmation_number_length check (length(confirmation_number) between 1 and 200 and confirmation_number !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(confirmation_number) <> ''),
+  check_in_on date not null constraint lodgings_check_in_on_range check (app.is_day(check_in_on)),
+  check_out_on date not null constraint lodgings_check_out_on_range check (app.is_day(check_out_on)),
+  confirmation_number text constraint lodgings_confirmation_number_length check (app.is_line(confirmation_number, 200)),
   group_ids uuid[] not null default '{}',
   notes text constraint lodgings_notes_length check (length(notes) <= 10000),
   created_by uuid default app.current_user_id() references app.users (id),
@@ -7589,9 +7828,9 @@ create table if not exists app.lodging_rooms (
   -- The lodging's, put there by a trigger.
   itinerary_id uuid not null,
   lodging_id uuid not null,
-  name text collate app.people not null constraint lodging_rooms_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint lodging_rooms_name_length check (app.is_line(name, 200)),
   occupant_ids uuid[] not null default '{}',
-  confirmation_number text constraint lodging_rooms_confirmation_number_length check (length(confirmation_number) between 1 and 200 and confirmation_number !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(confirmation_number) <> ''),
+  confirmation_number text constraint lodging_rooms_confirmation_number_length check (app.is_line(confirmation_number, 200)),
   notes text constraint lodging_rooms_notes_length check (length(notes) <= 10000),
   created_by uuid default app.current_user_id() references app.users (id),
   created_at timestamptz not null default now(),
@@ -7958,6 +8197,7 @@ comment on function app.read_day_sheet(uuid, date) is
   'All of one day that is for the member: the draft if they plan, else what was published last. The show is as it is now. PT403, PT404.';
 grant execute on function app.read_day_sheet(uuid, date) to callboard_api;
 --! EndIncluded itineraries/itinerary_publishing.sql
+-- Calendar
 --! Included calendar/calendar.sql
 -- The calendar: shows, and what is on itineraries, as far as the member sees each of them.
 
@@ -8027,7 +8267,7 @@ create table if not exists app.calendar_feeds (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   user_id uuid not null default app.current_user_id() references app.users (id) on delete cascade,
-  name text collate app.people not null constraint calendar_feeds_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
+  name text collate app.people not null constraint calendar_feeds_name_length check (app.is_line(name, 200)),
   secret_hash bytea not null,
   created_at timestamptz not null default now(),
   revoked_at timestamptz,
@@ -8036,7 +8276,7 @@ create table if not exists app.calendar_feeds (
 -- Not unique: a hash of 256 random bits needs no guard, and a unique one would tell who has it.
 create index if not exists calendar_feeds_secret_hash_idx on app.calendar_feeds (secret_hash) where revoked_at is null;
 create index if not exists calendar_feeds_user_id_idx on app.calendar_feeds (organization_id, user_id, id) where revoked_at is null;
-alter table app.calendar_feeds alter column name set statistics 0;
+select app_private.hide_statistics('app.calendar_feeds');
 
 select app_private.force_rls('app.calendar_feeds');
 
@@ -8189,421 +8429,7 @@ comment on function app.read_calendar_feed(text) is
   'The calendar of the member who made the feed with this secret, from 100 days ago to 400 days from now and at most 5000 entries, the organization whose it is, and an ETag of its content. PT404, PT403 if the member sees no calendar any more.';
 grant execute on function app.read_calendar_feed(text) to callboard_api;
 --! EndIncluded calendar/calendar_feeds.sql
---! Included bi/bi_credentials.sql
--- BI tools connect directly to PostgreSQL, each with its own login that belongs to one organization.
--- What it sees depends on the login (session_user), never on a setting. Members manage the credential;
--- the role itself is created and dropped in bi_commands.sql and db/database.sql. Credentials are never
--- deleted, so that the list shows who could once read what.
-
-create table if not exists app.bi_credentials (
-  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
-  id uuid not null default app.uuid_v7(),
-  name text collate app.people not null constraint bi_credentials_name_length check (length(name) between 1 and 200 and name !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(name) <> ''),
-  login text not null,
-  connection_limit integer not null constraint bi_credentials_connection_limit_range check (connection_limit between 1 and 10),
-  statement_timeout_seconds integer not null constraint bi_credentials_statement_timeout_range check (statement_timeout_seconds between 1 and 3600),
-  expires_at timestamptz not null,
-  -- NULL for a DBA.
-  created_by uuid default app.current_user_id() references app.users (id),
-  created_at timestamptz not null default now(),
-  rotated_at timestamptz,
-  revoked_by uuid references app.users (id),
-  revoked_at timestamptz,
-  primary key (organization_id, id),
-  constraint bi_credentials_expiry_range check (expires_at - coalesce(rotated_at, created_at) between interval '0' and interval '731 days')
-);
-
--- Without grants: the functions of bi_commands.sql write, and ask for the permission.
-select app_private.tenant_policies('app.bi_credentials', reads => 'bi.manage', inserts => 'bi.manage', updates => 'bi.manage',
-  definer => 'insert, update');
-grant select on app.bi_credentials to callboard_api, callboard_definer;
-grant insert (id, name, login, connection_limit, statement_timeout_seconds, expires_at),
-  update (expires_at, rotated_at, revoked_at, revoked_by) on app.bi_credentials to callboard_definer;
-
-comment on table app.bi_credentials is 'Database logins of BI tools: each reads the views of `analytics` for its organization until it is revoked or expires.';
-comment on column app.bi_credentials.login is 'The PostgreSQL role; its password is stored nowhere, only its verifier, by PostgreSQL.';
-comment on column app.bi_credentials.created_by is 'The member who made it; null for a DBA. It stays when they leave.';
-
-select app_private.log_changes('app.bi_credentials', 'bi', '{"rotated_at": "rotate", "revoked_at": "revoke"}');
-
--- Looked up before there is an organization: which one a login belongs to. Without foreign keys, because
--- the role outlives a purged organization until it is dropped.
-create table if not exists app_private.bi_logins (
-  login text primary key,
-  organization_id uuid not null,
-  credential_id uuid not null,
-  must_end boolean not null default false,
-  last_seen_at timestamptz
-);
-select app_private.definer_table('app_private.bi_logins');
-comment on table app_private.bi_logins is 'The organization that each BI login belongs to; a row is deleted when its role is dropped.';
-comment on column app_private.bi_logins.must_end is 'The password has changed, and connections opened with the old one have yet to be ended.';
-comment on column app_private.bi_logins.last_seen_at is 'When it was last connected, to within five minutes.';
-
-create or replace view app_private.bi_states with (security_invoker = true) as
-  select l.organization_id, l.credential_id, l.login, l.must_end, l.last_seen_at, c.statement_timeout_seconds,
-    c.id is null or c.revoked_at is not null as is_gone,
-    c.revoked_at is null and c.expires_at <= statement_timestamp() as has_expired,
-    coalesce(c.revoked_at is null and c.expires_at > statement_timestamp() and o.deleted_at is null, false) as is_live
-  from app_private.bi_logins l
-  left join app.bi_credentials c on c.organization_id = l.organization_id and c.id = l.credential_id
-  left join app.organizations o on o.id = l.organization_id;
-comment on view app_private.bi_states is 'The desired state of each BI login.';
-grant select on app_private.bi_states to callboard_definer;
-
-create or replace function app.bi_last_seen(credential uuid) returns timestamptz
-language plpgsql stable security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  return (select max(l.last_seen_at) from app_private.bi_logins l
-    where l.organization_id = app.org_if('bi.manage') and l.credential_id = credential);
-end
-$$;
-comment on function app.bi_last_seen(uuid) is 'When the login of a credential of the organization was last connected, to within five minutes; for members with bi.manage.';
-alter function app.bi_last_seen(uuid) owner to callboard_definer;
-grant execute on function app.bi_last_seen(uuid) to callboard_api, callboard_definer;
-
-create or replace view app.bi_credential_list with (security_invoker = true) as
-  select c.organization_id, c.id, c.created_at,
-    json_build_object('id', c.id, 'name', c.name, 'login', c.login,
-      'status', case when c.revoked_at is not null then 'revoked' when c.expires_at <= statement_timestamp() then 'expired' else 'active' end,
-      'connection_limit', c.connection_limit, 'statement_timeout_seconds', c.statement_timeout_seconds,
-      'created_by', c.created_by, 'created_at', c.created_at, 'expires_at', c.expires_at, 'rotated_at', c.rotated_at,
-      'last_seen_at', app.bi_last_seen(c.id), 'revoked_by', c.revoked_by, 'revoked_at', c.revoked_at) as body
-  from app.bi_credentials c;
-comment on view app.bi_credential_list is 'The organization''s BI credentials, including ended ones, with their JSON.';
-grant select on app.bi_credential_list to callboard_api, callboard_definer;
-
-create or replace function app.read_bi_credential(credential uuid) returns app.answer
-language plpgsql stable
-set search_path = ''
-as $$
-declare
-  organization uuid := app.require('bi.manage');
-  answer app.answer;
-begin
-  select 200, c.body into answer.status, answer.body
-  from app.bi_credential_list c where c.organization_id = organization and c.id = credential;
-  if not found then
-    perform app.refuse(404, 'not_found');
-  end if;
-  return answer;
-end
-$$;
-comment on function app.read_bi_credential(uuid) is 'A BI credential, whatever its state. PT403 without bi.manage, PT404.';
-grant execute on function app.read_bi_credential(uuid) to callboard_api;
---! EndIncluded bi/bi_credentials.sql
---! Included bi/bi_commands.sql
--- Commands on BI credentials; the tables are in bi_credentials.sql, the functions that create and drop
--- roles in db/database.sql. The caller generates the password and sends only its SCRAM-SHA-256 verifier,
--- with which nobody can log in.
-
-create or replace function app_private.make_room_for_bi(besides uuid default null) returns void
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  most constant integer := 10;
-begin
-  -- Serializes concurrent requests, so that each counts the others.
-  perform from app.organizations o where o.id = app.current_org() for no key update;
-  if (select count(*) from app.bi_credentials c
-      where c.organization_id = app.current_org() and c.revoked_at is null and c.expires_at > now() and c.id is distinct from besides) >= most then
-    perform app.refuse(409, 'bi_credential_limit', format('There are %s BI credentials already: revoke one first.', most));
-  end if;
-end
-$$;
-comment on function app_private.make_room_for_bi(uuid) is 'PT409 bi_credential_limit if the organization already has the maximum number of active credentials, not counting this one.';
-alter function app_private.make_room_for_bi(uuid) owner to callboard_definer;
-
-create or replace function app_private.add_bi_credential(body jsonb, verifier text) returns uuid
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  credential uuid := app.uuid_v7();
-  connections integer := coalesce((body ->> 'connection_limit')::integer, 5);
-  seconds integer := coalesce((body ->> 'statement_timeout_seconds')::integer, 300);
-  until timestamptz := now() + make_interval(days => coalesce((body ->> 'expires_in_days')::integer, 90));
-  role_name text;
-begin
-  perform app_private.make_room_for_bi();
-  role_name := app_private.make_bi_role(credential, verifier, connections, seconds, until);
-  insert into app.bi_credentials (id, name, login, connection_limit, statement_timeout_seconds, expires_at)
-  values (credential, body ->> 'name', role_name, connections, seconds, until);
-  insert into app_private.bi_logins (login, organization_id, credential_id) values (role_name, app.current_org(), credential);
-  return credential;
-end
-$$;
-comment on function app_private.add_bi_credential(jsonb, text) is
-  'Creates a credential of the current organization and its role: name, expires_in_days (90), connection_limit (5), statement_timeout_seconds (300). PT409 bi_credential_limit.';
-alter function app_private.add_bi_credential(jsonb, text) owner to callboard_definer;
-
-create or replace function app_private.renew_bi_credential(credential uuid, body jsonb, verifier text) returns void
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  c app.bi_credentials;
-  until timestamptz := now() + make_interval(days => coalesce((body ->> 'expires_in_days')::integer, 90));
-begin
-  -- Keeps the worker away from the role until this is done.
-  perform from app_private.bi_logins l where l.organization_id = app.current_org() and l.credential_id = credential for update;
-  select * into c from app.bi_credentials x where x.organization_id = app.current_org() and x.id = credential for no key update;
-  if c.id is null then
-    perform app.refuse(404, 'not_found');
-  elsif c.revoked_at is not null then
-    perform app.refuse(409, 'bi_credential_revoked');
-  end if;
-  perform app_private.make_room_for_bi(credential);
-  perform app_private.make_bi_role(credential, verifier, c.connection_limit, c.statement_timeout_seconds, until);
-  update app.bi_credentials x set rotated_at = now(), expires_at = until
-  where x.organization_id = c.organization_id and x.id = credential;
-  update app_private.bi_logins l set must_end = true where l.login = c.login;
-end
-$$;
-comment on function app_private.renew_bi_credential(uuid, jsonb, text) is
-  'Gives a credential of the current organization a new password and expiry; recreates its role if it is missing, for example after a restore. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
-alter function app_private.renew_bi_credential(uuid, jsonb, text) owner to callboard_definer;
-
-create or replace function app_private.end_bi_credential(credential uuid) returns void
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  c app.bi_credentials;
-begin
-  -- Keeps the worker away from the role until this is done.
-  perform from app_private.bi_logins l where l.organization_id = app.current_org() and l.credential_id = credential for update;
-  select * into c from app.bi_credentials x where x.organization_id = app.current_org() and x.id = credential for no key update;
-  if c.id is null then
-    perform app.refuse(404, 'not_found');
-  elsif c.revoked_at is not null then
-    perform app.refuse(409, 'bi_credential_revoked');
-  end if;
-  update app.bi_credentials x set revoked_at = now(), revoked_by = app.current_user_id()
-  where x.organization_id = c.organization_id and x.id = credential;
-  perform app_private.let_bi_role(credential, false);
-end
-$$;
-comment on function app_private.end_bi_credential(uuid) is 'Revokes a credential of the current organization. PT404, PT409 bi_credential_revoked.';
-alter function app_private.end_bi_credential(uuid) owner to callboard_definer;
-
-create or replace function app_private.bi_answer(status integer, credential uuid, verifier text) returns app.answer
-language sql volatile
-set search_path = ''
-begin atomic
-  -- Volatile, so that it sees what the same statement has made. made_with tells the server whether the password that it has made is the one that counts, or the request was repeated.
-  select status, (c.body::jsonb || jsonb_build_object('made_with', encode(app_private.digest(verifier), 'hex')))::json,
-    null::text, '/api/bi-credentials/' || c.id
-  from app.bi_credential_list c where c.organization_id = app.current_org() and c.id = credential;
-end;
-comment on function app_private.bi_answer(integer, uuid, text) is 'The answer for a credential that has just been given a password.';
-alter function app_private.bi_answer(integer, uuid, text) owner to callboard_definer;
-
-create or replace function app_private.require_member(permission text) returns void
-language plpgsql stable parallel restricted
-set search_path = ''
-as $$
-begin
-  perform app.require(permission);
-  if current_setting('app.role', true) = 'superadmin' then
-    perform app.refuse(403, 'permission_denied', 'A login would outlive the grant of a superadmin: it is for members to make.');
-  end if;
-end
-$$;
-comment on function app_private.require_member(text) is 'As app.require, but PT403 permission_denied for superadmins, whatever their grant.';
-alter function app_private.require_member(text) owner to callboard_definer;
-
-create or replace function app.create_bi_credential(body jsonb, verifier text) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.require_member('bi.manage');
-  return app_private.bi_answer(201, app_private.add_bi_credential(body, verifier), verifier);
-end
-$$;
-comment on function app.create_bi_credential(jsonb, text) is
-  'Creates a login for a BI tool, whose password has this SCRAM-SHA-256 verifier. PT403 without bi.manage, PT409 bi_credential_limit.';
-alter function app.create_bi_credential(jsonb, text) owner to callboard_definer;
-grant execute on function app.create_bi_credential(jsonb, text) to callboard_api;
-
-create or replace function app.rotate_bi_credential(credential uuid, body jsonb, verifier text) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.require_member('bi.manage');
-  perform app_private.renew_bi_credential(credential, body, verifier);
-  return app_private.bi_answer(200, credential, verifier);
-end
-$$;
-comment on function app.rotate_bi_credential(uuid, jsonb, text) is
-  'Sets a new password and expiry (expires_in_days). Afterwards app.end_bi_connections ends the connections opened with the old one. PT403, PT404, PT409 bi_credential_revoked, bi_credential_limit.';
-alter function app.rotate_bi_credential(uuid, jsonb, text) owner to callboard_definer;
-grant execute on function app.rotate_bi_credential(uuid, jsonb, text) to callboard_api;
-
-create or replace function app.revoke_bi_credential(credential uuid) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app.require('bi.manage');
-  perform app_private.end_bi_credential(credential);
-  return (204, null, null, null)::app.answer;
-end
-$$;
-comment on function app.revoke_bi_credential(uuid) is
-  'Revokes a credential permanently: it sees nothing from the next statement on. Afterwards app.end_bi_connections ends its connections. PT403, PT404, PT409 bi_credential_revoked.';
-alter function app.revoke_bi_credential(uuid) owner to callboard_definer;
-grant execute on function app.revoke_bi_credential(uuid) to callboard_api;
-
--- In a transaction of its own, after the revocation has committed: otherwise a tool that reconnects at
--- once would get in again. It ends only unauthorized connections, so anybody may call it.
-create or replace function app.end_bi_connections() returns bigint
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-declare
-  login record;
-  ended bigint := 0;
-begin
-  for login in select * from app_private.bi_states s where s.must_end or not s.is_live loop
-    ended := ended + app_private.end_bi_sessions(login.credential_id);
-    update app_private.bi_logins l set must_end = false where l.login = login.login and l.must_end;
-  end loop;
-  return ended;
-end
-$$;
-comment on function app.end_bi_connections() is
-  'Ends the connections of BI logins that are revoked or have expired, whose organization is deleted, or that were made with an earlier password. Returns how many.';
-alter function app.end_bi_connections() owner to callboard_definer;
-grant execute on function app.end_bi_connections() to callboard_api, callboard_worker;
---! EndIncluded bi/bi_commands.sql
---! Included bi/bi_keeping.sql
--- Maintenance of BI logins: roles follow the state of their credentials, and no login can hold up others
--- with an endless transaction.
-
-create or replace function app_private.reconcile_bi_login(s app_private.bi_states, can_log_in boolean, is_connected boolean) returns bigint
-language plpgsql volatile
-set search_path = ''
-as $$
-begin
-  if s.is_gone and not is_connected then
-    perform app_private.drop_bi_role(s.credential_id);
-    delete from app_private.bi_logins l where l.login = s.login;
-    return 1;
-  elsif can_log_in is distinct from s.is_live and can_log_in is not null then
-    perform app_private.let_bi_role(s.credential_id, s.is_live);
-    if s.has_expired then
-      perform app_private.log_event(s.organization_id, 'bi.expire', 'bi', s.credential_id);
-    end if;
-    return 1;
-  end if;
-  return 0;
-exception when dependent_objects_still_exist then
-  -- A DBA has granted it something. It cannot log in, and is dropped once the grant is revoked.
-  return 0;
-end
-$$;
-comment on function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) is
-  'Enables, disables or drops a role, depending on its credential. Returns 1 if that was necessary.';
-alter function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) owner to callboard_definer;
-
-create or replace function app.reconcile_bi_logins() returns bigint
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-declare
-  found_one record;
-  done bigint;
-begin
-  -- One worker at a time; usually there is nothing to do.
-  perform from app_private.bi_logins l for update skip locked;
-  if not found then
-    return 0;
-  end if;
-  done := app.end_bi_connections();
-  for found_one in
-    select s, r.rolcanlogin, a.backends > 0 as is_connected, a.late
-    from app_private.bi_states s
-    left join pg_catalog.pg_roles r on r.rolname = s.login,
-      lateral (
-        select count(*) as backends,
-          -- Twice what a statement may take: it can change its own timeouts, and old transactions keep VACUUM waiting.
-          array_agg(x.pid) filter (where x.xact_start < clock_timestamp() - make_interval(secs => 2 * s.statement_timeout_seconds)) as late
-        from pg_catalog.pg_stat_activity x where x.usename = s.login and x.datname = current_database()) a
-  loop
-    done := done + app_private.reconcile_bi_login(found_one.s, found_one.rolcanlogin, found_one.is_connected);
-    if found_one.is_connected then
-      done := done + coalesce((select sum(app_private.end_bi_sessions((found_one.s).credential_id, p)) from unnest(found_one.late) p), 0);
-      update app_private.bi_logins l set last_seen_at = now()
-      where l.login = (found_one.s).login and coalesce(l.last_seen_at < now() - interval '5 minutes', true);
-    end if;
-  end loop;
-  return done;
-end
-$$;
-comment on function app.reconcile_bi_logins() is
-  'Ends connections as app.end_bi_connections does, and transactions that last twice as long as a statement may; enables or disables roles depending on their credentials, drops revoked ones, and records which were connected. Runs every few seconds. Returns the number of changes.';
-alter function app.reconcile_bi_logins() owner to callboard_definer;
-grant execute on function app.reconcile_bi_logins() to callboard_worker;
-
--- The same as in bi_commands.sql for a DBA (npm run bi), in the context of the organization, which is reset afterwards.
-create or replace function app_private.create_bi_credential(of_slug text, body jsonb, verifier text) returns uuid
-language plpgsql volatile security definer
-set search_path = ''
-as $$
-declare
-  organization uuid := app_private.slug_organization(of_slug);
-  credential uuid;
-begin
-  if organization is null then
-    perform app.refuse(404, 'not_found', format('There is no organization %s.', of_slug));
-  end if;
-  perform app_private.set_context(null, null, organization);
-  credential := app_private.add_bi_credential(body, verifier);
-  perform app_private.set_context(null, null);
-  return credential;
-end
-$$;
-comment on function app_private.create_bi_credential(text, jsonb, text) is 'A new login for a BI tool of an organization (by slug). Returns the credential''s id. PT404, PT409 bi_credential_limit.';
-alter function app_private.create_bi_credential(text, jsonb, text) owner to callboard_definer;
-
-create or replace function app_private.rotate_bi_credential(credential uuid, body jsonb, verifier text) returns void
-language plpgsql volatile security definer
-set search_path = ''
-as $$
-begin
-  perform app_private.set_context(null, null, (select c.organization_id from app.bi_credentials c where c.id = credential));
-  perform app_private.renew_bi_credential(credential, body, verifier);
-  perform app_private.set_context(null, null);
-end
-$$;
-comment on function app_private.rotate_bi_credential(uuid, jsonb, text) is 'Gives a BI credential a new password and expiry, regardless of who created it. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
-alter function app_private.rotate_bi_credential(uuid, jsonb, text) owner to callboard_definer;
-
-create or replace function app_private.revoke_bi_credential(credential uuid) returns void
-language plpgsql volatile security definer
-set search_path = ''
-as $$
-begin
-  perform app_private.set_context(null, null, (select c.organization_id from app.bi_credentials c where c.id = credential));
-  perform app_private.end_bi_credential(credential);
-  perform app_private.set_context(null, null);
-end
-$$;
-comment on function app_private.revoke_bi_credential(uuid) is 'Revokes a BI credential, regardless of who created it. PT404, PT409 bi_credential_revoked.';
-alter function app_private.revoke_bi_credential(uuid) owner to callboard_definer;
---! EndIncluded bi/bi_keeping.sql
+-- Use: what programs tell, and what is counted
 --! Included analytics/client_events.sql
 -- What people do in a program that uses the API: pages they look at and things they click, as the
 -- program tells (POST /api/events). What they change is in the event log, and not here a second time.
@@ -8627,7 +8453,7 @@ create table if not exists app.client_events (
     and length(properties::text) <= 10000)
 );
 create index if not exists client_events_organization_id_received_at_idx on app.client_events (organization_id, received_at);
-alter table app.client_events alter column kind set statistics 0, alter column name set statistics 0, alter column properties set statistics 0;
+select app_private.hide_statistics('app.client_events');
 
 select app_private.force_rls('app.client_events');
 
@@ -8725,12 +8551,7 @@ create table if not exists app.integration_use (
   last_at timestamptz not null,
   primary key (organization_id, day, kind, name)
 );
-alter table app.api_use alter column operation set statistics 0, alter column calls set statistics 0, alter column errors set statistics 0,
-  alter column server_errors set statistics 0, alter column total_us set statistics 0, alter column slowest_us set statistics 0,
-  alter column within_10_ms set statistics 0, alter column within_100_ms set statistics 0, alter column within_1_s set statistics 0,
-  alter column bytes_in set statistics 0, alter column bytes_out set statistics 0;
-alter table app.integration_use alter column kind set statistics 0, alter column name set statistics 0, alter column calls set statistics 0,
-  alter column errors set statistics 0, alter column rows set statistics 0, alter column bytes set statistics 0;
+select app_private.hide_statistics('app.api_use'), app_private.hide_statistics('app.integration_use');
 
 -- Which batches were added: whoever does not know whether a COMMIT came through sends it again.
 create table if not exists app_private.use_batches (
@@ -8750,25 +8571,11 @@ comment on column app.integration_use.name is 'Which one: the source of an impor
 comment on column app.integration_use.rows is 'Rows that were entered or taken out.';
 comment on table app_private.use_batches is 'Batches of counts that were added in the last 7 days.';
 
-do $$
-declare
-  t regclass;
-begin
-  foreach t in array array['app.api_use', 'app.integration_use', 'app_private.use_batches']::regclass[] loop
-    execute format('alter table %s enable row level security', t);
-    execute format('alter table %s force row level security', t);
-    -- Whoever counts has no context: calls of many organizations are added at once.
-    execute format('drop policy if exists all_definer on %s', t);
-    execute format('create policy all_definer on %s for all to callboard_definer using (true)', t);
-    execute format('grant select, insert, update, delete on %s to callboard_definer', t);
-  end loop;
-  foreach t in array array['app.api_use', 'app.integration_use']::regclass[] loop
-    execute format('drop policy if exists select_rollup on %s', t);
-    execute format('create policy select_rollup on %s for select to callboard_rollup using (true)', t);
-    execute format('grant select on %s to callboard_rollup', t);
-  end loop;
-end
-$$;
+-- Whoever counts has no context: calls of many organizations are added at once.
+select app_private.definer_table('app.api_use'), app_private.definer_table('app.integration_use'), app_private.definer_table('app_private.use_batches');
+select app_private.set_policy('app.api_use', 'select_rollup', 'callboard_rollup', 'true');
+select app_private.set_policy('app.integration_use', 'select_rollup', 'callboard_rollup', 'true');
+grant select on app.api_use, app.integration_use to callboard_rollup;
 
 -- What can be added at a time: a sum then never overflows, whoever adds to it how often.
 create or replace function app_private.countable(n numeric) returns bigint
@@ -8845,6 +8652,7 @@ comment on function app.add_use(uuid, jsonb, jsonb) is
 alter function app.add_use(uuid, jsonb, jsonb) owner to callboard_definer;
 grant execute on function app.add_use(uuid, jsonb, jsonb) to callboard_api;
 --! EndIncluded analytics/use.sql
+-- Exports
 --! Included exports/exports.sql
 -- Exports: files of what a member may see. Small ones are streamed in the response and leave only an
 -- event; large ones are rows here, produced by the worker acting as that member: see export_running.sql.
@@ -9350,6 +9158,423 @@ comment on function app.open_export_link(uuid, text, boolean, text, inet) is
 alter function app.open_export_link(uuid, text, boolean, text, inet) owner to callboard_definer;
 grant execute on function app.open_export_link(uuid, text, boolean, text, inet) to callboard_api;
 --! EndIncluded exports/export_commands.sql
+-- BI: logins of BI tools
+--! Included bi/bi_credentials.sql
+-- BI tools connect directly to PostgreSQL, each with its own login that belongs to one organization.
+-- What it sees depends on the login (session_user), never on a setting. Members manage the credential;
+-- the role itself is created and dropped in bi_commands.sql and db/database.sql. Credentials are never
+-- deleted, so that the list shows who could once read what.
+
+create table if not exists app.bi_credentials (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  name text collate app.people not null constraint bi_credentials_name_length check (app.is_line(name, 200)),
+  login text not null,
+  connection_limit integer not null constraint bi_credentials_connection_limit_range check (connection_limit between 1 and 10),
+  statement_timeout_seconds integer not null constraint bi_credentials_statement_timeout_range check (statement_timeout_seconds between 1 and 3600),
+  expires_at timestamptz not null,
+  -- NULL for a DBA.
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  rotated_at timestamptz,
+  revoked_by uuid references app.users (id),
+  revoked_at timestamptz,
+  primary key (organization_id, id),
+  constraint bi_credentials_expiry_range check (expires_at - coalesce(rotated_at, created_at) between interval '0' and interval '731 days')
+);
+
+-- Without grants: the functions of bi_commands.sql write, and ask for the permission.
+select app_private.tenant_policies('app.bi_credentials', reads => 'bi.manage', inserts => 'bi.manage', updates => 'bi.manage',
+  definer => 'insert, update');
+grant select on app.bi_credentials to callboard_api, callboard_definer;
+grant insert (id, name, login, connection_limit, statement_timeout_seconds, expires_at),
+  update (expires_at, rotated_at, revoked_at, revoked_by) on app.bi_credentials to callboard_definer;
+
+comment on table app.bi_credentials is 'Database logins of BI tools: each reads the views of `analytics` for its organization until it is revoked or expires.';
+comment on column app.bi_credentials.login is 'The PostgreSQL role; its password is stored nowhere, only its verifier, by PostgreSQL.';
+comment on column app.bi_credentials.created_by is 'The member who made it; null for a DBA. It stays when they leave.';
+
+select app_private.log_changes('app.bi_credentials', 'bi', '{"rotated_at": "rotate", "revoked_at": "revoke"}');
+
+-- Looked up before there is an organization: which one a login belongs to. Without foreign keys, because
+-- the role outlives a purged organization until it is dropped.
+create table if not exists app_private.bi_logins (
+  login text primary key,
+  organization_id uuid not null,
+  credential_id uuid not null,
+  must_end boolean not null default false,
+  last_seen_at timestamptz
+);
+select app_private.definer_table('app_private.bi_logins');
+comment on table app_private.bi_logins is 'The organization that each BI login belongs to; a row is deleted when its role is dropped.';
+comment on column app_private.bi_logins.must_end is 'The password has changed, and connections opened with the old one have yet to be ended.';
+comment on column app_private.bi_logins.last_seen_at is 'When it was last connected, to within five minutes.';
+
+create or replace view app_private.bi_states with (security_invoker = true) as
+  select l.organization_id, l.credential_id, l.login, l.must_end, l.last_seen_at, c.statement_timeout_seconds,
+    c.id is null or c.revoked_at is not null as is_gone,
+    c.revoked_at is null and c.expires_at <= statement_timestamp() as has_expired,
+    coalesce(c.revoked_at is null and c.expires_at > statement_timestamp() and o.deleted_at is null, false) as is_live
+  from app_private.bi_logins l
+  left join app.bi_credentials c on c.organization_id = l.organization_id and c.id = l.credential_id
+  left join app.organizations o on o.id = l.organization_id;
+comment on view app_private.bi_states is 'The desired state of each BI login.';
+grant select on app_private.bi_states to callboard_definer;
+
+create or replace function app.bi_last_seen(credential uuid) returns timestamptz
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return (select max(l.last_seen_at) from app_private.bi_logins l
+    where l.organization_id = app.org_if('bi.manage') and l.credential_id = credential);
+end
+$$;
+comment on function app.bi_last_seen(uuid) is 'When the login of a credential of the organization was last connected, to within five minutes; for members with bi.manage.';
+alter function app.bi_last_seen(uuid) owner to callboard_definer;
+grant execute on function app.bi_last_seen(uuid) to callboard_api, callboard_definer;
+
+create or replace view app.bi_credential_list with (security_invoker = true) as
+  select c.organization_id, c.id, c.created_at,
+    json_build_object('id', c.id, 'name', c.name, 'login', c.login,
+      'status', case when c.revoked_at is not null then 'revoked' when c.expires_at <= statement_timestamp() then 'expired' else 'active' end,
+      'connection_limit', c.connection_limit, 'statement_timeout_seconds', c.statement_timeout_seconds,
+      'created_by', c.created_by, 'created_at', c.created_at, 'expires_at', c.expires_at, 'rotated_at', c.rotated_at,
+      'last_seen_at', app.bi_last_seen(c.id), 'revoked_by', c.revoked_by, 'revoked_at', c.revoked_at) as body
+  from app.bi_credentials c;
+comment on view app.bi_credential_list is 'The organization''s BI credentials, including ended ones, with their JSON.';
+grant select on app.bi_credential_list to callboard_api, callboard_definer;
+
+create or replace function app.read_bi_credential(credential uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  organization uuid := app.require('bi.manage');
+  answer app.answer;
+begin
+  select 200, c.body into answer.status, answer.body
+  from app.bi_credential_list c where c.organization_id = organization and c.id = credential;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_bi_credential(uuid) is 'A BI credential, whatever its state. PT403 without bi.manage, PT404.';
+grant execute on function app.read_bi_credential(uuid) to callboard_api;
+--! EndIncluded bi/bi_credentials.sql
+--! Included bi/bi_commands.sql
+-- Commands on BI credentials; the tables are in bi_credentials.sql, the functions that create and drop
+-- roles in db/database.sql. The caller generates the password and sends only its SCRAM-SHA-256 verifier,
+-- with which nobody can log in.
+
+create or replace function app_private.make_room_for_bi(besides uuid default null) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  most constant integer := 10;
+begin
+  -- Serializes concurrent requests, so that each counts the others.
+  perform from app.organizations o where o.id = app.current_org() for no key update;
+  if (select count(*) from app.bi_credentials c
+      where c.organization_id = app.current_org() and c.revoked_at is null and c.expires_at > now() and c.id is distinct from besides) >= most then
+    perform app.refuse(409, 'bi_credential_limit', format('There are %s BI credentials already: revoke one first.', most));
+  end if;
+end
+$$;
+comment on function app_private.make_room_for_bi(uuid) is 'PT409 bi_credential_limit if the organization already has the maximum number of active credentials, not counting this one.';
+alter function app_private.make_room_for_bi(uuid) owner to callboard_definer;
+
+create or replace function app_private.add_bi_credential(body jsonb, verifier text) returns uuid
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  credential uuid := app.uuid_v7();
+  connections integer := coalesce((body ->> 'connection_limit')::integer, 5);
+  seconds integer := coalesce((body ->> 'statement_timeout_seconds')::integer, 300);
+  until timestamptz := now() + make_interval(days => coalesce((body ->> 'expires_in_days')::integer, 90));
+  role_name text;
+begin
+  perform app_private.make_room_for_bi();
+  role_name := app_private.make_bi_role(credential, verifier, connections, seconds, until);
+  insert into app.bi_credentials (id, name, login, connection_limit, statement_timeout_seconds, expires_at)
+  values (credential, body ->> 'name', role_name, connections, seconds, until);
+  insert into app_private.bi_logins (login, organization_id, credential_id) values (role_name, app.current_org(), credential);
+  return credential;
+end
+$$;
+comment on function app_private.add_bi_credential(jsonb, text) is
+  'Creates a credential of the current organization and its role: name, expires_in_days (90), connection_limit (5), statement_timeout_seconds (300). PT409 bi_credential_limit.';
+alter function app_private.add_bi_credential(jsonb, text) owner to callboard_definer;
+
+create or replace function app_private.renew_bi_credential(credential uuid, body jsonb, verifier text) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  c app.bi_credentials;
+  until timestamptz := now() + make_interval(days => coalesce((body ->> 'expires_in_days')::integer, 90));
+begin
+  -- Keeps the worker away from the role until this is done.
+  perform from app_private.bi_logins l where l.organization_id = app.current_org() and l.credential_id = credential for update;
+  select * into c from app.bi_credentials x where x.organization_id = app.current_org() and x.id = credential for no key update;
+  if c.id is null then
+    perform app.refuse(404, 'not_found');
+  elsif c.revoked_at is not null then
+    perform app.refuse(409, 'bi_credential_revoked');
+  end if;
+  perform app_private.make_room_for_bi(credential);
+  perform app_private.make_bi_role(credential, verifier, c.connection_limit, c.statement_timeout_seconds, until);
+  update app.bi_credentials x set rotated_at = now(), expires_at = until
+  where x.organization_id = c.organization_id and x.id = credential;
+  update app_private.bi_logins l set must_end = true where l.login = c.login;
+end
+$$;
+comment on function app_private.renew_bi_credential(uuid, jsonb, text) is
+  'Gives a credential of the current organization a new password and expiry; recreates its role if it is missing, for example after a restore. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+alter function app_private.renew_bi_credential(uuid, jsonb, text) owner to callboard_definer;
+
+create or replace function app_private.end_bi_credential(credential uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  c app.bi_credentials;
+begin
+  -- Keeps the worker away from the role until this is done.
+  perform from app_private.bi_logins l where l.organization_id = app.current_org() and l.credential_id = credential for update;
+  select * into c from app.bi_credentials x where x.organization_id = app.current_org() and x.id = credential for no key update;
+  if c.id is null then
+    perform app.refuse(404, 'not_found');
+  elsif c.revoked_at is not null then
+    perform app.refuse(409, 'bi_credential_revoked');
+  end if;
+  update app.bi_credentials x set revoked_at = now(), revoked_by = app.current_user_id()
+  where x.organization_id = c.organization_id and x.id = credential;
+  perform app_private.let_bi_role(credential, false);
+end
+$$;
+comment on function app_private.end_bi_credential(uuid) is 'Revokes a credential of the current organization. PT404, PT409 bi_credential_revoked.';
+alter function app_private.end_bi_credential(uuid) owner to callboard_definer;
+
+create or replace function app_private.bi_answer(status integer, credential uuid, verifier text) returns app.answer
+language sql volatile
+set search_path = ''
+begin atomic
+  -- Volatile, so that it sees what the same statement has made. made_with tells the server whether the password that it has made is the one that counts, or the request was repeated.
+  select status, (c.body::jsonb || jsonb_build_object('made_with', encode(app_private.digest(verifier), 'hex')))::json,
+    null::text, '/api/bi-credentials/' || c.id
+  from app.bi_credential_list c where c.organization_id = app.current_org() and c.id = credential;
+end;
+comment on function app_private.bi_answer(integer, uuid, text) is 'The answer for a credential that has just been given a password.';
+alter function app_private.bi_answer(integer, uuid, text) owner to callboard_definer;
+
+create or replace function app_private.require_member(permission text) returns void
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+begin
+  perform app.require(permission);
+  if current_setting('app.role', true) = 'superadmin' then
+    perform app.refuse(403, 'permission_denied', 'A login would outlive the grant of a superadmin: it is for members to make.');
+  end if;
+end
+$$;
+comment on function app_private.require_member(text) is 'As app.require, but PT403 permission_denied for superadmins, whatever their grant.';
+alter function app_private.require_member(text) owner to callboard_definer;
+
+create or replace function app.create_bi_credential(body jsonb, verifier text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.require_member('bi.manage');
+  return app_private.bi_answer(201, app_private.add_bi_credential(body, verifier), verifier);
+end
+$$;
+comment on function app.create_bi_credential(jsonb, text) is
+  'Creates a login for a BI tool, whose password has this SCRAM-SHA-256 verifier. PT403 without bi.manage, PT409 bi_credential_limit.';
+alter function app.create_bi_credential(jsonb, text) owner to callboard_definer;
+grant execute on function app.create_bi_credential(jsonb, text) to callboard_api;
+
+create or replace function app.rotate_bi_credential(credential uuid, body jsonb, verifier text) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.require_member('bi.manage');
+  perform app_private.renew_bi_credential(credential, body, verifier);
+  return app_private.bi_answer(200, credential, verifier);
+end
+$$;
+comment on function app.rotate_bi_credential(uuid, jsonb, text) is
+  'Sets a new password and expiry (expires_in_days). Afterwards app.end_bi_connections ends the connections opened with the old one. PT403, PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+alter function app.rotate_bi_credential(uuid, jsonb, text) owner to callboard_definer;
+grant execute on function app.rotate_bi_credential(uuid, jsonb, text) to callboard_api;
+
+create or replace function app.revoke_bi_credential(credential uuid) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app.require('bi.manage');
+  perform app_private.end_bi_credential(credential);
+  return (204, null, null, null)::app.answer;
+end
+$$;
+comment on function app.revoke_bi_credential(uuid) is
+  'Revokes a credential permanently: it sees nothing from the next statement on. Afterwards app.end_bi_connections ends its connections. PT403, PT404, PT409 bi_credential_revoked.';
+alter function app.revoke_bi_credential(uuid) owner to callboard_definer;
+grant execute on function app.revoke_bi_credential(uuid) to callboard_api;
+
+-- In a transaction of its own, after the revocation has committed: otherwise a tool that reconnects at
+-- once would get in again. It ends only unauthorized connections, so anybody may call it.
+create or replace function app.end_bi_connections() returns bigint
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  login record;
+  ended bigint := 0;
+begin
+  for login in select * from app_private.bi_states s where s.must_end or not s.is_live loop
+    ended := ended + app_private.end_bi_sessions(login.credential_id);
+    update app_private.bi_logins l set must_end = false where l.login = login.login and l.must_end;
+  end loop;
+  return ended;
+end
+$$;
+comment on function app.end_bi_connections() is
+  'Ends the connections of BI logins that are revoked or have expired, whose organization is deleted, or that were made with an earlier password. Returns how many.';
+alter function app.end_bi_connections() owner to callboard_definer;
+grant execute on function app.end_bi_connections() to callboard_api, callboard_worker;
+--! EndIncluded bi/bi_commands.sql
+--! Included bi/bi_keeping.sql
+-- Maintenance of BI logins: roles follow the state of their credentials, and no login can hold up others
+-- with an endless transaction.
+
+create or replace function app_private.reconcile_bi_login(s app_private.bi_states, can_log_in boolean, is_connected boolean) returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  if s.is_gone and not is_connected then
+    perform app_private.drop_bi_role(s.credential_id);
+    delete from app_private.bi_logins l where l.login = s.login;
+    return 1;
+  elsif can_log_in is distinct from s.is_live and can_log_in is not null then
+    perform app_private.let_bi_role(s.credential_id, s.is_live);
+    if s.has_expired then
+      perform app_private.log_event(s.organization_id, 'bi.expire', 'bi', s.credential_id);
+    end if;
+    return 1;
+  end if;
+  return 0;
+exception when dependent_objects_still_exist then
+  -- A DBA has granted it something. It cannot log in, and is dropped once the grant is revoked.
+  return 0;
+end
+$$;
+comment on function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) is
+  'Enables, disables or drops a role, depending on its credential. Returns 1 if that was necessary.';
+alter function app_private.reconcile_bi_login(app_private.bi_states, boolean, boolean) owner to callboard_definer;
+
+create or replace function app.reconcile_bi_logins() returns bigint
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  found_one record;
+  done bigint;
+begin
+  -- One worker at a time; usually there is nothing to do.
+  perform from app_private.bi_logins l for update skip locked;
+  if not found then
+    return 0;
+  end if;
+  done := app.end_bi_connections();
+  for found_one in
+    select s, r.rolcanlogin, a.backends > 0 as is_connected, a.late
+    from app_private.bi_states s
+    left join pg_catalog.pg_roles r on r.rolname = s.login,
+      lateral (
+        select count(*) as backends,
+          -- Twice what a statement may take: it can change its own timeouts, and old transactions keep VACUUM waiting.
+          array_agg(x.pid) filter (where x.xact_start < clock_timestamp() - make_interval(secs => 2 * s.statement_timeout_seconds)) as late
+        from pg_catalog.pg_stat_activity x where x.usename = s.login and x.datname = current_database()) a
+  loop
+    done := done + app_private.reconcile_bi_login(found_one.s, found_one.rolcanlogin, found_one.is_connected);
+    if found_one.is_connected then
+      done := done + coalesce((select sum(app_private.end_bi_sessions((found_one.s).credential_id, p)) from unnest(found_one.late) p), 0);
+      update app_private.bi_logins l set last_seen_at = now()
+      where l.login = (found_one.s).login and coalesce(l.last_seen_at < now() - interval '5 minutes', true);
+    end if;
+  end loop;
+  return done;
+end
+$$;
+comment on function app.reconcile_bi_logins() is
+  'Ends connections as app.end_bi_connections does, and transactions that last twice as long as a statement may; enables or disables roles depending on their credentials, drops revoked ones, and records which were connected. Runs every few seconds. Returns the number of changes.';
+alter function app.reconcile_bi_logins() owner to callboard_definer;
+grant execute on function app.reconcile_bi_logins() to callboard_worker;
+
+-- The same as in bi_commands.sql for a DBA (npm run bi), in the context of the organization, which is reset afterwards.
+create or replace function app_private.create_bi_credential(of_slug text, body jsonb, verifier text) returns uuid
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  organization uuid := app_private.slug_organization(of_slug);
+  credential uuid;
+begin
+  if organization is null then
+    perform app.refuse(404, 'not_found', format('There is no organization %s.', of_slug));
+  end if;
+  perform app_private.set_context(null, null, organization);
+  credential := app_private.add_bi_credential(body, verifier);
+  perform app_private.set_context(null, null);
+  return credential;
+end
+$$;
+comment on function app_private.create_bi_credential(text, jsonb, text) is 'A new login for a BI tool of an organization (by slug). Returns the credential''s id. PT404, PT409 bi_credential_limit.';
+alter function app_private.create_bi_credential(text, jsonb, text) owner to callboard_definer;
+
+create or replace function app_private.rotate_bi_credential(credential uuid, body jsonb, verifier text) returns void
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  perform app_private.set_context(null, null, (select c.organization_id from app.bi_credentials c where c.id = credential));
+  perform app_private.renew_bi_credential(credential, body, verifier);
+  perform app_private.set_context(null, null);
+end
+$$;
+comment on function app_private.rotate_bi_credential(uuid, jsonb, text) is 'Gives a BI credential a new password and expiry, regardless of who created it. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+alter function app_private.rotate_bi_credential(uuid, jsonb, text) owner to callboard_definer;
+
+create or replace function app_private.revoke_bi_credential(credential uuid) returns void
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  perform app_private.set_context(null, null, (select c.organization_id from app.bi_credentials c where c.id = credential));
+  perform app_private.end_bi_credential(credential);
+  perform app_private.set_context(null, null);
+end
+$$;
+comment on function app_private.revoke_bi_credential(uuid) is 'Revokes a BI credential, regardless of who created it. PT404, PT409 bi_credential_revoked.';
+alter function app_private.revoke_bi_credential(uuid) owner to callboard_definer;
+--! EndIncluded bi/bi_keeping.sql
+-- Analytics: figures
 --! Included analytics/visible_org.sql
 -- Whose rows somebody sees in `analytics`. The materialized views behind it hold those of all
 -- organizations and know no policies, so every view there compares organization_id with this.
@@ -10507,202 +10732,3 @@ comment on function app.report(date, date) is
   'Money by month and year, shows by status and activity by day, of whole months, as app.finance_figures, app.show_figures and app.activity_figures answer them; without finance.read there is no money in it. PT403 without analytics.read, PT422 analytics_range.';
 grant execute on function app.report(date, date) to callboard_api;
 --! EndIncluded analytics/report.sql
---! Included retention/deletion_retention.sql
--- How long deleted rows can be restored before they are purged (deletion_purge.sql).
-
-create table if not exists app.deletion_retentions (
-  organization_id uuid primary key default app.current_org() references app.organizations (id) on delete cascade,
-  deleted_days integer not null constraint deletion_retentions_days_range check (deleted_days between 1 and 3650)
-);
--- Without grants: app.set_retention writes, and asks for the permission.
-select app_private.tenant_policies('app.deletion_retentions', reads => 'audit.read', inserts => 'retention.manage', updates => 'retention.manage',
-  definer => 'insert, update');
-grant select on app.deletion_retentions to callboard_api, callboard_definer;
-grant insert (deleted_days), update (deleted_days) on app.deletion_retentions to callboard_definer;
-comment on table app.deletion_retentions is 'The number of days an organization''s deleted rows are kept, if not 30.';
-
-select app_private.log_changes('app.deletion_retentions', 'retention', '{"create": "set", "update": "set"}', 'organization_id');
-
-create or replace function app_private.retention_of(organization uuid) returns json
-language plpgsql stable
-set search_path = ''
-as $$
-begin
-  return json_build_object(
-    'deleted_days', coalesce((select r.deleted_days from app.deletion_retentions r where r.organization_id = organization), 30),
-    'is_held', app_private.is_held(organization));
-end
-$$;
-comment on function app_private.retention_of(uuid) is 'An organization''s retention as the API returns it.';
-alter function app_private.retention_of(uuid) owner to callboard_definer;
-
-create or replace function app.read_retention() returns app.answer
-language plpgsql stable security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  return (null, app_private.retention_of(app.require('audit.read')), null, null)::app.answer;
-end
-$$;
-comment on function app.read_retention() is
-  'The number of days the organization''s deleted rows are kept, and whether a legal hold keeps them longer. PT403 without audit.read.';
-alter function app.read_retention() owner to callboard_definer;
-grant execute on function app.read_retention() to callboard_api;
-
-create or replace function app.set_retention(days integer) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-declare
-  organization uuid := app.require('retention.manage');
-begin
-  insert into app.deletion_retentions as r (deleted_days) values (days)
-  on conflict (organization_id) do update set deleted_days = excluded.deleted_days;
-  return (null, app_private.retention_of(organization), null, null)::app.answer;
-end
-$$;
-comment on function app.set_retention(integer) is
-  'Sets the number of days the organization''s deleted rows are kept, including those in the bin now. PT403 without retention.manage, deletion_retentions_days_range.';
-alter function app.set_retention(integer) owner to callboard_definer;
-grant execute on function app.set_retention(integer) to callboard_api;
---! EndIncluded retention/deletion_retention.sql
---! Included retention/deletion_purge.sql
--- Purging: a deletion older than its organization's retention is removed permanently, all of its rows or
--- none. A deleted organization goes with everything it has, except its event log with the seals and the
--- retention, and its slugs, which must never lead to another organization.
---
--- The purge works in the context of one organization at a time, and its policies (purge_definer: see tables.sql) hold it there.
-
-create or replace function app_private.due_deletions(behind jsonb, at_most integer)
-returns table (organization_id uuid, deletion_id uuid, deleted_at timestamptz, marked regclass[])
-language plpgsql stable
-set search_path = ''
-as $$
-begin
-  return query execute (
-    select format(
-      'select m.organization_id, m.deletion_id, max(m.deleted_at), array_agg(distinct m.marked)
-       from (%s) m left join app.deletion_retentions r on r.organization_id = m.organization_id
-       where ($1 is null or m.organization_id >= ($1 ->> 0)::uuid)
-         and m.organization_id not in (select h.organization_id from app.legal_holds h where h.released_at is null)
-       group by m.organization_id, m.deletion_id, r.deleted_days
-       having max(m.deleted_at) < now() - make_interval(days => coalesce(r.deleted_days, 30))
-         and ($1 is null or (m.organization_id, max(m.deleted_at), m.deletion_id) > (($1 ->> 0)::uuid, ($1 ->> 1)::timestamptz, ($1 ->> 2)::uuid))
-       order by 1, 3, 2 limit $2',
-      string_agg(format('select t.%I as organization_id, t.deletion_id, t.deleted_at, %L::regclass as marked from %s t where t.deletion_id is not null',
-        d.organization_column, d.marked, d.marked), ' union all '))
-    from app_private.deletion_tables d)
-  using behind, at_most;
-end
-$$;
-comment on function app_private.due_deletions(jsonb, integer) is
-  'The deletions past their retention, by organization and age, after [organization, time, deletion], with the tables that have rows of each. Without organizations under a legal hold.';
-alter function app_private.due_deletions(jsonb, integer) owner to callboard_definer;
-
-create or replace function app_private.purge_deletion(organization uuid, deletion uuid, marked regclass[]) returns bigint
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  edge record;
-  part regclass;
-  is_needed boolean;
-  gone bigint;
-begin
-  -- Until the end of the transaction nobody can place a hold: an attempt waits until the purge is done.
-  perform from app.organizations o where o.id = organization for share;
-  if app_private.is_held(organization) then
-    return 0;
-  end if;
-  if 'app.organizations'::regclass = any (marked) then
-    perform from app.organizations o where o.id = organization and o.deletion_id = deletion for update nowait;
-    -- Everything else follows through the foreign keys.
-    delete from app.organizations o where o.id = organization and o.deletion_id = deletion;
-    get diagnostics gone = row_count;
-    return gone;
-  end if;
-  -- A concurrent restore has locked one of the rows. Waiting while holding the others could deadlock.
-  foreach part in array marked loop
-    execute format('select from %s t where t.organization_id = $1 and t.deletion_id = $2 for update nowait', part)
-    using organization, deletion;
-  end loop;
-  -- Rows that would cascade with their parent. PostgreSQL itself protects against other references.
-  for edge in select * from app_private.deletion_edges e where e.parent = any (marked) and e.cascades loop
-    execute format('select exists (select from %s c, %s p where %s and p.organization_id = $1 and p.deletion_id = $2 and c.deletion_id is distinct from $2)',
-      edge.child, edge.parent, edge.condition) into is_needed using organization, deletion;
-    if is_needed then
-      raise foreign_key_violation using message = 'Something that is not deleted with it belongs to it.', constraint = edge.name;
-    end if;
-  end loop;
-  -- A single statement: foreign keys are checked at its end, so the order of the tables does not matter.
-  execute (
-    select format('with %s select %s',
-      string_agg(format('d%s as (delete from %s t where t.organization_id = $1 and t.deletion_id = $2 returning 1)', m.n, m.t), ', '),
-      string_agg(format('(select count(*) from d%s)', m.n), ' + '))
-    from unnest(marked) with ordinality m (t, n))
-  into gone using organization, deletion;
-  return gone;
-end
-$$;
-comment on function app_private.purge_deletion(uuid, uuid, regclass[]) is
-  'Deletes the rows of a deletion in these tables for good, in the organization''s context; returns how many, or one for a whole organization. Fails with foreign_key_violation if something else refers to them, and with lock_not_available if somebody has locked them.';
-alter function app_private.purge_deletion(uuid, uuid, regclass[]) owner to callboard_definer;
-
-create or replace function app.purge_deleted(behind jsonb default null, at_most integer default 1000) returns jsonb
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-set timezone = 'UTC'
-set lock_timeout = '1s'
-as $$
-declare
-  began timestamptz := clock_timestamp();
-  due record;
-  seen integer := 0;
-  gone bigint;
-  -- deletions, rows, organizations, busy, kept, failed
-  n bigint[] := '{0,0,0,0,0,0}';
-  violated text;
-  because jsonb := '[]';
-  next jsonb;
-begin
-  for due in select * from app_private.due_deletions(behind, at_most) loop
-    seen := seen + 1;
-    perform app_private.set_context(null, null, due.organization_id, 'purge');
-    begin
-      gone := app_private.purge_deletion(due.organization_id, due.deletion_id, due.marked);
-      if 'app.organizations'::regclass = any (due.marked) then
-        n[3] := n[3] + gone;
-      elsif gone > 0 then
-        n[1] := n[1] + 1;
-        n[2] := n[2] + gone;
-      end if;
-    exception
-      when lock_not_available or deadlock_detected then
-        n[4] := n[4] + 1;
-      when foreign_key_violation then
-        n[5] := n[5] + 1;
-        get stacked diagnostics violated = constraint_name;
-        because := because || jsonb_build_object('organization_id', due.organization_id, 'deletion_id', due.deletion_id, 'kept_by', violated);
-      when others then
-        n[6] := n[6] + 1;
-        because := because || jsonb_build_object('organization_id', due.organization_id, 'deletion_id', due.deletion_id, 'failed_with', sqlerrm);
-    end;
-    -- The sealer of events waits for the end of this transaction.
-    if seen = at_most or clock_timestamp() > began + interval '2 seconds' then
-      next := jsonb_build_array(due.organization_id, due.deleted_at, due.deletion_id);
-      exit;
-    end if;
-  end loop;
-  perform app_private.set_context(null, null);
-  return jsonb_build_object('deletions', n[1], 'rows', n[2], 'organizations', n[3], 'busy', n[4], 'kept', n[5], 'failed', n[6],
-    'because', because, 'next', next);
-end
-$$;
-comment on function app.purge_deleted(jsonb, integer) is
-  'Deletes for good what was deleted longer ago than its organization keeps it; a part of it, about two seconds long: to go on, call it with next, until that is null. Says how many deletions with how many rows and how many organizations are gone, how many were busy, were kept because something refers to them, or failed, and why.';
-alter function app.purge_deleted(jsonb, integer) owner to callboard_definer;
-grant execute on function app.purge_deleted(jsonb, integer) to callboard_worker;
---! EndIncluded retention/deletion_purge.sql
