@@ -61,8 +61,9 @@ declare
   r record := app.resource(table_name);
   answer app.answer;
 begin
+  -- A column named like the alias would be meant instead of the row, so it is a name that no column has.
   execute format(
-    'select 200, (select row_to_json(item) from (select %s) item), app.etag(f.version), %L || f.id
+    'select 200, (select row_to_json(the_row) from (select %s) the_row), app.etag(f.version), %L || f.id
      from %s f where f.organization_id = (select app.current_org()) and f.id = $1 and f.deleted_at is null', r.columns, r.path || '/', r.fields)
   into answer using id;
   if answer.status is null then
