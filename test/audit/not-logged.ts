@@ -25,6 +25,8 @@ export const notLogged: Record<string, string> = {
   'app_private.support_grants': 'each is logged by the function that makes or revokes it',
   'app_private.sealing': 'how far the sealer is',
   'app_private.use_batches': 'which counts were added',
+  'app_private.table_permissions': 'a part of the schema',
+  'app_private.resources': 'a part of the schema',
   'analytics_private.rollups': 'how fresh the figures are',
   'analytics_private.refreshing': 'locked by whoever refreshes them',
   'app_private.slugs': "follows the organization's name, which is logged with its slug",
