@@ -2,63 +2,63 @@ import accepts from '@fastify/accepts'
 import cors from '@fastify/cors'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController } from 'fastify'
+import * as accounts from './accounts/routes.ts'
+import * as analytics from './analytics/routes.ts'
+import { tally } from './analytics/use/use.ts'
+import * as audit from './audit/routes.ts'
+import * as bi from './bi/routes.ts'
+import * as calendar from './calendar/routes.ts'
 import { type Config, list } from './config.ts'
 import type { Pool } from './database/pool.ts'
 import type { Replica } from './database/replica.ts'
-import { createStorage } from './exports/storage.ts'
+import { createStorage } from './exports/open.ts'
+import * as exports from './exports/routes.ts'
+import * as finance from './finance/routes.ts'
 import type { App } from './http/fastify.ts'
 import { limits } from './http/limits/limits.ts'
 import { loggerOptions, logging, requestId } from './http/logging.ts'
-import { measuring, metricsRoutes } from './monitoring/metrics.ts'
-import { createMetrics, type DatabaseGauge } from './monitoring/registry.ts'
 import { methods } from './http/methods.ts'
 import { openapi } from './http/openapi/openapi.ts'
 import { malformed, problemDetails } from './http/problem.ts'
-import { replicas } from './tenant/replica.ts'
-import { streaming } from './tenant/streaming.ts'
-import { accessRoutes } from './organizations/access.ts'
-import { activityRoutes } from './analytics/activity.ts'
-import { analyticsRoutes } from './analytics/analytics.ts'
-import { auditRoutes } from './audit/audit.ts'
-import { authRoutes } from './accounts/auth.ts'
-import { biCredentialRoutes } from './bi/credentials.ts'
-import { clientEventRoutes } from './analytics/client-events.ts'
-import { dealRoutes } from './settlements/deals.ts'
-import { depositRoutes } from './settlements/deposits.ts'
-import { exportFileRoutes } from './exports/files.ts'
-import { exportJobRoutes } from './exports/jobs.ts'
-import { exportRoutes } from './exports/streams.ts'
-import { financeCategoryRoutes } from './finance/categories.ts'
-import { financePeriodRoutes } from './finance/periods.ts'
-import { financeRecordRoutes } from './finance/records.ts'
-import { calendarFeedRoutes, calendarRoutes } from './calendar/calendar.ts'
-import { healthRoutes } from './monitoring/health.ts'
-import { importRoutes } from './imports/imports.ts'
-import { integrationRoutes } from './analytics/integrations.ts'
-import { acceptInvitationRoutes, invitationRoutes } from './organizations/invitations.ts'
-import { itineraryRoutes } from './itineraries/itineraries.ts'
-import { meRoutes } from './accounts/me.ts'
-import { myOrganizationRoutes, organizationRoutes } from './organizations/organizations.ts'
-import { mailedLinkRoutes, passwordRoutes } from './accounts/passwords.ts'
-import { permissionRoutes } from './organizations/permissions.ts'
-import { problemRoutes } from './http/problem-pages.ts'
-import { reportRoutes } from './analytics/reports.ts'
-import { retentionRoutes } from './audit/retention.ts'
-import { roleRoutes } from './organizations/roles.ts'
-import { settlementRoutes } from './settlements/settlements.ts'
-import { showCostRoutes } from './settlements/show-costs.ts'
-import { showRoutes } from './shows/shows.ts'
-import { supportRoutes } from './organizations/support.ts'
-import { ticketTierRoutes } from './settlements/ticket-tiers.ts'
-import { userRoutes } from './organizations/users.ts'
-import { venueRoutes } from './shows/venues.ts'
+import * as problemPages from './http/problem-pages.ts'
+import { addProblems } from './http/problems.ts'
 import { securityHeaders } from './http/security-headers.ts'
-import { tally } from './analytics/use/use.ts'
-import { resources } from './tenant/resource.ts'
-import { tenant } from './tenant/tenant.ts'
 import { tokens } from './http/tokens.ts'
 import { validation } from './http/validation.ts'
+import * as imports from './imports/routes.ts'
+import * as itineraries from './itineraries/routes.ts'
+import * as health from './monitoring/health.ts'
+import { measuring, metricsRoutes } from './monitoring/metrics.ts'
+import { createMetrics, type DatabaseGauge } from './monitoring/registry.ts'
+import * as organizations from './organizations/routes.ts'
+import * as settlements from './settlements/routes.ts'
+import * as shows from './shows/routes.ts'
+import { replicas } from './tenant/replica.ts'
+import { resources } from './tenant/resource.ts'
+import { streaming } from './tenant/streaming.ts'
+import { tenant } from './tenant/tenant.ts'
 import { version } from './version.ts'
+
+const subjects = [
+  accounts,
+  organizations,
+  shows,
+  settlements,
+  finance,
+  analytics,
+  imports,
+  exports,
+  itineraries,
+  calendar,
+  bi,
+  audit,
+]
+for (const { problems } of subjects) addProblems(problems)
+/** In the order in which the document shows them. */
+const tags: Record<string, string> = Object.assign(
+  {},
+  ...[...subjects, problemPages, health].map(part => part.tags),
+)
 
 export interface AppOptions {
   config: Config
@@ -136,60 +136,37 @@ export async function buildApp(options: AppOptions): Promise<App> {
   await app.register(tally, { pool, config })
   await app.register(limits, { config })
   await app.register(methods)
-  await app.register(openapi, { url: config.PUBLIC_URL ?? '/', version })
+  await app.register(openapi, { url: config.PUBLIC_URL ?? '/', version, tags })
 
   const storage = createStorage(config)
   app.addHook('onClose', () => storage.close())
 
-  // Who may enter is this list: nobody has a token here …
+  // Who may enter is decided here: these routes take no access token …
   await app.register(async (open: App) => {
-    await open.register(healthRoutes)
+    await open.register(health.healthRoutes)
     await open.register(metricsRoutes, { config })
-    await open.register(problemRoutes)
-    await open.register(authRoutes)
-    await open.register(mailedLinkRoutes)
-    await open.register(calendarFeedRoutes)
-    await open.register(exportFileRoutes, { storage })
+    await open.register(problemPages.problemRoutes)
+    await open.register(accounts.openRoutes)
+    await open.register(calendar.openRoutes)
+    await open.register(exports.openRoutes, { storage })
   })
-  // … and everybody has one here.
+  // … and these need one.
   await app.register(async (signedIn: App) => {
     signedIn.addHook('onRequest', app.authenticate)
-    await signedIn.register(meRoutes)
-    await signedIn.register(passwordRoutes)
-    await signedIn.register(myOrganizationRoutes)
-    await signedIn.register(acceptInvitationRoutes)
-    await signedIn.register(organizationRoutes)
-    await signedIn.register(userRoutes)
-    await signedIn.register(roleRoutes)
-    await signedIn.register(permissionRoutes)
-    await signedIn.register(accessRoutes)
-    await signedIn.register(invitationRoutes)
-    await signedIn.register(supportRoutes)
-    await signedIn.register(venueRoutes)
-    await signedIn.register(showRoutes)
-    await signedIn.register(dealRoutes)
-    await signedIn.register(ticketTierRoutes)
-    await signedIn.register(showCostRoutes)
-    await signedIn.register(depositRoutes)
-    await signedIn.register(settlementRoutes)
-    await signedIn.register(financeCategoryRoutes)
-    await signedIn.register(financeRecordRoutes)
-    await signedIn.register(financePeriodRoutes)
-    await signedIn.register(importRoutes, { limit: config.IMPORT_LIMIT })
-    await signedIn.register(exportRoutes)
-    await signedIn.register(exportJobRoutes)
-    await signedIn.register(itineraryRoutes)
-    await signedIn.register(calendarRoutes)
-    await signedIn.register(clientEventRoutes)
-    await signedIn.register(activityRoutes)
-    await signedIn.register(integrationRoutes, { delay: config.USE_FLUSH_INTERVAL })
-    await signedIn.register(analyticsRoutes)
-    await signedIn.register(biCredentialRoutes, {
+    await signedIn.register(accounts.routes)
+    await signedIn.register(organizations.routes)
+    await signedIn.register(shows.routes)
+    await signedIn.register(settlements.routes)
+    await signedIn.register(finance.routes)
+    await signedIn.register(analytics.routes, { delay: config.USE_FLUSH_INTERVAL })
+    await signedIn.register(imports.routes, { limit: config.IMPORT_LIMIT })
+    await signedIn.register(exports.routes)
+    await signedIn.register(itineraries.routes)
+    await signedIn.register(calendar.routes)
+    await signedIn.register(bi.routes, {
       url: config.BI_DATABASE_URL ?? databaseUrl ?? config.DATABASE_URL ?? 'postgres://localhost/callboard',
     })
-    await signedIn.register(reportRoutes)
-    await signedIn.register(auditRoutes)
-    await signedIn.register(retentionRoutes)
+    await signedIn.register(audit.routes)
   })
   app.refuseOtherMethods()
   return app

@@ -6,7 +6,7 @@ import { startLocalDatabase } from './database/local.ts'
 import { createPool } from './database/pool.ts'
 import { openReplica } from './database/replica.ts'
 import { checkDatabase } from './database/safety.ts'
-import { demoEmail, demoPassword } from './demo/demo.ts'
+import { demoEmail, demoPassword, seedDemo } from './demo/demo.ts'
 import type { App } from './http/fastify.ts'
 import { connectGauges } from './monitoring/gauges.ts'
 import { listenForMetrics } from './monitoring/listener.ts'
@@ -28,6 +28,7 @@ async function start(config: Config): Promise<Running> {
   try {
     const local = config.DATABASE_URL === undefined ? await startLocalDatabase(config, say) : undefined
     if (local) undo.push(() => local.embedded.stop())
+    if (local && (await seedDemo(local))) say('Loaded the demo: two companies and their season.')
     const { apiUrl, supportUrl, workerUrl, jwtSecret } = local ?? givenIn(config)
     const warnings = await checkDatabase(apiUrl, config.NODE_ENV === 'production')
     const options = { deadline: config.DATABASE_DEADLINE * 1000, prepare: config.PREPARE_STATEMENTS }

@@ -1,5 +1,4 @@
 import type { Config } from '../config.ts'
-import { seedDemo } from '../demo/demo.ts'
 import { type Embedded, secret, startEmbedded } from './embedded.ts'
 import { migrate } from './migrate.ts'
 import { createDatabase, createRoles, databaseExists, setDatabasePrivileges, withUrl } from './provision.ts'
@@ -15,7 +14,7 @@ export interface LocalDatabase {
 
 const database = 'callboard'
 
-/** The whole database of a fresh machine: an embedded server with roles, schema and demo. `say` hears of the steps that take time. */
+/** The whole database of a fresh machine: an embedded server with roles and schema. `say` is told of the steps that take time. */
 export async function startLocalDatabase(
   config: Config,
   say: (line: string) => void,
@@ -37,10 +36,9 @@ export async function startLocalDatabase(
       say('Creating the database …')
       await createDatabase(embedded.adminUrl, database)
     }
-    // Also of one that is there: whoever made it may have been killed before it had them.
+    // For an existing database, too: the process that created it may have been killed before this step.
     await setDatabasePrivileges(withUrl(embedded.adminUrl, { database }))
     await migrate(urls.migratorUrl)
-    if (await seedDemo(urls)) say('Loaded the demo: two companies and their season.')
     return { ...urls, jwtSecret: secret(root, 'jwt'), embedded }
   } catch (error) {
     await embedded.stop()

@@ -1,8 +1,4 @@
-import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import type { Config } from '../config.ts'
-import { openBucket } from './bucket.ts'
-import { openFolder } from './folder.ts'
 
 /** Where the files of exports are. A key is <organization>/<export>/<attempt>. */
 export interface Storage {
@@ -19,11 +15,4 @@ export interface Storage {
 /** The file cannot be kept, for a reason that trying again does not change. */
 export class StorageFailure extends Error {
   override name = 'StorageFailure'
-}
-
-/** What the configuration says, a folder or a bucket. Nothing is opened before it is used. */
-export function createStorage(config: Config): Storage {
-  return config.EXPORT_S3_BUCKET === undefined
-    ? openFolder(config.EXPORT_DIR ?? join(config.DATA_DIR, 'exports'))
-    : openBucket(config, config.EXPORT_S3_BUCKET)
 }

@@ -6,8 +6,9 @@ import { createPool, type Client, type Pool } from '../database/pool.ts'
 import type { Filters } from '../tenant/list.ts'
 import { problems } from '../http/problems.ts'
 import { type Format, textOf } from './formats.ts'
+import { createStorage } from './open.ts'
 import { type Resource, resources } from './resources.ts'
-import { createStorage, type Storage, StorageFailure } from './storage.ts'
+import { type Storage, StorageFailure } from './storage.ts'
 
 interface Payload {
   organization: string

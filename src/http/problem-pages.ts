@@ -19,6 +19,8 @@ const ProblemType = Strict(
   { title: 'ProblemType' },
 )
 
+export const tags = { problems: 'What the `type` of an error leads to' }
+
 /** What the `type` of a problem leads to. */
 export async function problemRoutes(app: App) {
   app.get(

@@ -1,5 +1,5 @@
 import { type Html, html, pageOf, policyOf } from '../http/html.ts'
-import type { DaySheet } from './itineraries.ts'
+import type { DaySheet } from './published.ts'
 
 const style = `
 :root { color-scheme: light; font: 11pt/1.4 system-ui, sans-serif }

@@ -1,84 +1,22 @@
-import { type Static, Type } from '@sinclair/typebox'
+import { Type } from '@sinclair/typebox'
 import { renderDaySheet, sheetPolicy } from './day-sheet.ts'
 import type { App } from '../http/fastify.ts'
 import { answer, IdempotencyKey, IfMatch } from '../http/openapi/openapi.ts'
 import { constraintsOf } from '../http/openapi/refusals.ts'
-import {
-  DateOnly,
-  Id,
-  IdParams,
-  Line,
-  LocalTime,
-  Nullable,
-  ShortList,
-  Strict,
-  Text,
-  Timestamp,
-} from '../http/schemas.ts'
+import { DateOnly, Id, IdParams, ShortList, Strict } from '../http/schemas.ts'
 import { type Answer, only } from '../tenant/answer.ts'
-import { detailsOf, partOf } from './itinerary-part.ts'
+import { partOf } from './itinerary-part.ts'
+import { DaySheet, Remark, Version, VersionDetails } from './published.ts'
 import {
-  DayEntry,
-  ItemEntry,
   itineraries,
   itineraryDays,
-  LodgingEntry,
   lodgingRooms,
   lodgings,
   partyGroups,
   partyMembers,
   scheduleItems,
-  SegmentEntry,
   travelSegments,
 } from './shapes.ts'
-
-const many = { maxItems: 10_000 }
-const number = Type.Integer({ minimum: 1, maximum: 2_147_483_647, format: 'int32', examples: [1] })
-const Remark = Nullable(Text(1000, 'New lobby call in Lisbon'))
-const version = { number, note: Remark, published_by: Nullable(Id), published_at: Timestamp }
-const Version = Strict(version, { title: 'ItineraryVersion' })
-const plan = {
-  items: Type.Array(ItemEntry, many),
-  segments: Type.Array(SegmentEntry, many),
-  lodgings: Type.Array(LodgingEntry, many),
-}
-const Head = Strict(
-  {
-    id: Id,
-    ...itineraries.required,
-    ...itineraries.optional,
-    created_by: Nullable(Id),
-    created_at: Timestamp,
-    updated_at: Timestamp,
-  },
-  { title: 'PublishedItinerary' },
-)
-const VersionDetails = Strict(
-  { ...version, itinerary: Head, days: Type.Array(DayEntry, many), ...plan },
-  { title: 'ItineraryVersionDetails' },
-)
-const ShowOfDay = Strict(
-  {
-    id: Id,
-    title: Line('Winter Tour'),
-    status: Type.String({ maxLength: 20, pattern: '^[a-z]+$', examples: ['confirmed'] }),
-    venue_name: Nullable(Line('Teatro Miramar')),
-    venue_city: Nullable(Line('Lisbon')),
-    doors_time: Nullable(LocalTime),
-    start_time: Nullable(LocalTime),
-    curfew_time: Nullable(LocalTime),
-  },
-  { title: 'ShowOfDay' },
-)
-const DaySheet = Strict(
-  {
-    itinerary: detailsOf(itineraries),
-    day: Strict({ ...DayEntry.properties, show: Nullable(ShowOfDay) }, { title: 'DayOfSheet' }),
-    ...plan,
-  },
-  { title: 'DaySheet' },
-)
-export type DaySheet = Static<typeof DaySheet> & { itinerary: { name: string; artist: string } }
 
 /** `1`, or the newest. */
 const Wanted = Type.String({

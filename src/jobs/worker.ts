@@ -3,15 +3,23 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { parseCronItems, run, type WorkerEvents } from 'graphile-worker'
 import type { Config } from '../config.ts'
+import { problems as ofExports } from '../exports/problems.ts'
 import { exportTasks } from '../exports/task.ts'
+import { problems as ofFinance } from '../finance/problems.ts'
+import { addProblems } from '../http/problems.ts'
+import { problems as ofImports } from '../imports/problems.ts'
 import { importTasks } from '../imports/task.ts'
 import { mailTask } from '../accounts/mail.ts'
 import { within } from '../accounts/mail-transport.ts'
 import type { Observe } from '../monitoring/jobs.ts'
+import { problems as ofShows } from '../shows/problems.ts'
 import { jobLogger } from './logger.ts'
 import { isOptional, PatientPool } from './pool.ts'
 import { schedule, type Scheduled } from './schedule.ts'
 import { scheduledTasks, startTicking, ticksOf } from './tasks.ts'
+
+// Jobs tell members why an export or import failed, and imports write shows and finance records.
+for (const problems of [ofExports, ofImports, ofShows, ofFinance]) addProblems(problems)
 
 /** How many jobs a process does at a time. */
 const concurrency = 4

@@ -9,6 +9,8 @@ const Readiness = Strict(
   { title: 'Readiness' },
 )
 
+export const tags = { health: 'For probes and load balancers' }
+
 /** Whether the process lives, and whether it can work. */
 export async function healthRoutes(app: App) {
   const schema = { tags: ['health'], security: [] }

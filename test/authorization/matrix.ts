@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
-import { createStorage } from '../../src/exports/storage.ts'
-import { exampleOf, type Schema } from '../../src/http/openapi/examples.ts'
+import { createStorage } from '../../src/exports/open.ts'
+import { exampleOf } from '../../src/http/openapi/examples.ts'
+import type { Schema } from '../../src/http/openapi/types.ts'
 import {
   aShow,
   join,

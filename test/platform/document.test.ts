@@ -1,5 +1,6 @@
 import t from 'tap'
-import { complete, type Document, type Operation } from '../../src/http/openapi/document.ts'
+import { complete } from '../../src/http/openapi/document.ts'
+import type { Document, Operation } from '../../src/http/openapi/types.ts'
 
 /** A document of operations that answer 200 with a schema, as @fastify/swagger makes it from routes. */
 function documentOf(schemas: Record<string, object>, operation: Partial<Operation> = {}): Document {

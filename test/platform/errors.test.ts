@@ -2,6 +2,10 @@ import t from 'tap'
 import { prove } from '../../src/accounts/password.ts'
 import { Stale, Unavailable } from '../../src/database/errors.ts'
 import { Problem, toProblem } from '../../src/http/problem.ts'
+import { addProblems } from '../../src/http/problems.ts'
+import { problems } from '../../src/shows/problems.ts'
+
+addProblems(problems)
 
 /** An error as postgres.js passes it on. */
 const fromPostgres = (code: string, more: object = {}) =>

@@ -1,5 +1,4 @@
-import type { Document, Operation, Reference, Response } from './document.ts'
-import type { Schema } from './examples.ts'
+import type { Document, Operation, Reference, Response, Schema } from './types.ts'
 
 const refer = (kind: string, name: string): Reference => ({ $ref: `#/components/${kind}/${name}` })
 export const referAll = (kind: string, names: Iterable<string>) =>

@@ -1,37 +1,9 @@
 import { ProblemDetails } from '../schemas.ts'
 import { referAll, shareErrors, shareSchemas } from './components.ts'
-import { exampleOf, type Schema } from './examples.ts'
+import { exampleOf } from './examples.ts'
 import { commonHeaders, headers } from './headers.ts'
 import { problemNamed, refusalsOf } from './refusals.ts'
-
-export interface Reference {
-  $ref: string
-}
-interface Media {
-  schema: Schema
-  example?: unknown
-  examples?: Record<string, Reference>
-}
-export interface Response {
-  description: string
-  headers?: Record<string, unknown>
-  content?: Record<string, Media>
-}
-export interface Operation {
-  operationId: string
-  tags?: string[]
-  security?: object[]
-  parameters?: { in: string; name: string; schema: Schema; example?: unknown }[]
-  requestBody?: { content: Record<string, Media> }
-  responses: Record<string, Response | Reference>
-  'x-permission'?: string
-  'x-problems'?: string[]
-}
-/** An OpenAPI document, as far as this program makes use of it. */
-export interface Document {
-  paths: Record<string, Record<string, Operation>>
-  components: Record<string, Record<string, unknown>>
-}
+import type { Document, Operation, Response, Schema } from './types.ts'
 
 /**
  * Completes the document that the routes' schemas give: error answers, headers and examples of

@@ -1,14 +1,4 @@
-/** As much of a JSON Schema as the routes use. */
-export interface Schema {
-  title?: string
-  type?: string
-  const?: unknown
-  enum?: unknown[]
-  examples?: unknown[]
-  anyOf?: Schema[]
-  properties?: Record<string, Schema>
-  items?: Schema
-}
+import type { Schema } from './types.ts'
 
 /** A value of the schema, put together from the examples of its parts. Throws where a part has none. */
 export function exampleOf(schema: Schema, where: string): unknown {

@@ -16,8 +16,9 @@ import swaggerUi from '@fastify/swagger-ui'
 import { type TSchema, Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { complete, type Document } from './document.ts'
+import { complete } from './document.ts'
 import type { HeaderName } from './headers.ts'
+import type { Document } from './types.ts'
 
 declare module 'fastify' {
   interface FastifySchema {
@@ -63,35 +64,17 @@ export const IdempotencyKey = Type.Object({
   ),
 })
 
-const tags = {
-  auth: 'Registering, signing in and out, passwords and addresses',
-  me: 'Your own profile',
-  sessions: 'Where you are signed in',
-  organizations: 'The companies that you belong to',
-  users: 'The members of the organization',
-  roles: 'The built-in roles and the organization’s own',
-  permissions: 'What a member may do, and why',
-  invitations: 'Asking people to join the organization',
-  support: 'For superadmins, who look into organizations that they do not belong to',
-  venues: 'The places where shows happen',
-  shows: 'Performances, from the first inquiry to the settlement',
-  settlements: 'What the artist of a show is paid: deal, tickets, costs, deposits, and what comes out',
-  finance: 'Income and expenses, their categories, and months that are closed',
-  analytics: 'Sums and counts, of a moment that each answer names',
-  imports: 'Files of shows and finance records',
-  exports: 'Files of what one may see: sent as they are read, or made by the worker and then fetched',
-  itineraries: 'Tours with their days, schedules, travel, lodging and party, and what is published of them',
-  calendar: 'Shows and itineraries by time, also for calendar programs',
-  bi: 'Logins of BI tools, which read `analytics` in the database itself',
-  audit: 'Who did what: the event log, and the proof that it is whole',
-  retention: 'How long what was deleted is kept, and what keeps everything',
-  problems: 'What the `type` of an error leads to',
-  health: 'For probes and load balancers',
+interface Options {
+  /** Where the API is served. */
+  url: string
+  version: string
+  /** What each tag is about, in the order in which they are shown. */
+  tags: Record<string, string>
 }
 
 /** The OpenAPI 3.1 document at /openapi.json, made from the routes' own schemas, and a page at /docs. */
 export const openapi = fp(
-  async (app: FastifyInstance, { url, version }: { url: string; version: string }) => {
+  async (app: FastifyInstance, { url, version, tags }: Options) => {
     const server = {
       url,
       description: 'Where this document is from: production, staging or local',

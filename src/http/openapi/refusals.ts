@@ -1,5 +1,5 @@
 import { ofMemberships, ofSessions, problems } from '../problems.ts'
-import type { Operation } from './document.ts'
+import type { Operation } from './types.ts'
 
 const has = (operation: Operation, place: string, name?: string) =>
   (operation.parameters ?? []).some(p => p.in === place && (name === undefined || p.name === name))

@@ -1,0 +1,23 @@
+// The rows that a member may see as a file: streamed, or written by the worker and then downloaded.
+import type { App } from '../http/fastify.ts'
+import { exportFileRoutes } from './files.ts'
+import { exportJobRoutes } from './jobs.ts'
+import { exportRoutes } from './streams.ts'
+import type { Storage } from './storage.ts'
+
+export { problems } from './problems.ts'
+
+export const tags = {
+  exports: 'Files of what one may see: sent as they are read, or made by the worker and then fetched',
+}
+
+/** For clients without an access token. */
+export async function openRoutes(app: App, { storage }: { storage: Storage }) {
+  await app.register(exportFileRoutes, { storage })
+}
+
+/** For clients with an access token. */
+export async function routes(app: App) {
+  await app.register(exportRoutes)
+  await app.register(exportJobRoutes)
+}

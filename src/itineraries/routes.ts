@@ -1,0 +1,13 @@
+// Tours: days, schedules, travel, lodging and party, and what is published of them.
+import type { App } from '../http/fastify.ts'
+import { itineraryRoutes } from './itineraries.ts'
+
+export { problems } from './problems.ts'
+
+export const tags = {
+  itineraries: 'Tours with their days, schedules, travel, lodging and party, and what is published of them',
+}
+
+export async function routes(app: App) {
+  await app.register(itineraryRoutes)
+}

@@ -1,0 +1,16 @@
+// Shows, from the first inquiry to the settlement, and the venues where they happen.
+import type { App } from '../http/fastify.ts'
+import { showRoutes } from './shows.ts'
+import { venueRoutes } from './venues.ts'
+
+export { problems } from './problems.ts'
+
+export const tags = {
+  venues: 'The places where shows happen',
+  shows: 'Performances, from the first inquiry to the settlement',
+}
+
+export async function routes(app: App) {
+  await app.register(venueRoutes)
+  await app.register(showRoutes)
+}
