@@ -4,7 +4,7 @@ import { answer, IfMatch } from '../http/openapi/openapi.ts'
 import { constraintsOf } from '../http/openapi/refusals.ts'
 import { Email, Id, IdParams, Line, Nullable, ShortList, Strict, Timestamp } from '../http/schemas.ts'
 import { type Answer, only } from '../tenant/answer.ts'
-import { Grant } from './auth.ts'
+import { Grant } from './shapes.ts'
 
 const Me = Strict(
   {

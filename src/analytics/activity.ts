@@ -4,7 +4,7 @@ import type { App } from '../http/fastify.ts'
 import { answer } from '../http/openapi/openapi.ts'
 import { DateOnly, Id, Line, Nullable, Strict } from '../http/schemas.ts'
 import type { Answer } from '../tenant/answer.ts'
-import { Action } from '../audit/audit.ts'
+import { Action } from '../audit/shapes.ts'
 import { ClientEventKind, ClientEventName } from './client-events.ts'
 
 /** A number of anything, which may be large. */

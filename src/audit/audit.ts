@@ -2,48 +2,11 @@ import { Type } from '@sinclair/typebox'
 import type { App } from '../http/fastify.ts'
 import { answer } from '../http/openapi/openapi.ts'
 import { constraintsOf } from '../http/openapi/refusals.ts'
-import { type Filters, instant, list, listed } from '../tenant/list.ts'
-import { Count, Id, IdParams, Line, ListQuery, Nullable, Page, Strict, Timestamp } from '../http/schemas.ts'
+import { type Filters, listed } from '../tenant/list.ts'
+import { Count, Id, IdParams, ListQuery, Nullable, Page, Strict, Timestamp } from '../http/schemas.ts'
 import type { Answer } from '../tenant/answer.ts'
+import { Event, events } from './shapes.ts'
 
-const Values = (description: string, example: object) =>
-  Type.Object({}, { additionalProperties: true, maxProperties: 200, description, examples: [example] })
-export const Action = Type.String({
-  maxLength: 100,
-  pattern: '^[a-z_]+(\\.[a-z_]+)+$',
-  description: '`<resource>.<verb>`',
-  examples: ['show.update'],
-})
-const ResourceType = Type.String({ maxLength: 100, pattern: '^[a-z_]+$', examples: ['show'] })
-const Event = Strict(
-  {
-    id: Id,
-    occurred_at: Timestamp,
-    actor_kind: Type.String({ enum: ['user', 'anonymous', 'system', 'support'] }),
-    actor_id: Nullable(Id),
-    actor_name: Nullable(Line('Ana Lima')),
-    action: Action,
-    resource_type: ResourceType,
-    resource_id: Nullable(Id),
-    changes: Nullable(
-      Strict({
-        old: Type.Optional(Values('The columns that have changed, as they were', { status: 'inquiry' })),
-        new: Type.Optional(Values('The same as they are now', { status: 'hold' })),
-      }),
-    ),
-    request_id: Nullable(
-      Type.String({
-        maxLength: 100,
-        pattern: '^[\\w-]+$',
-        examples: ['1c7dd2d5-5c7b-4c0f-9d0c-3e2f4b6f7a10'],
-      }),
-    ),
-    ip: Nullable(Type.String({ maxLength: 45, pattern: '^[0-9a-fA-F.:]+$', examples: ['192.0.2.7'] })),
-    session_id: Nullable(Id),
-    erased_at: Nullable(Timestamp),
-  },
-  { title: 'Event' },
-)
 const Seq = (description: string, example: number) =>
   Type.Integer({
     minimum: 0,
@@ -87,25 +50,6 @@ const Verification = Strict(
 )
 const Retention = Strict({ days: Count(1, 365) }, { title: 'EventRetention' })
 
-export const events = list({
-  from: 'event_rows',
-  permission: 'audit.read',
-  item: Event,
-  sorts: { occurred_at: instant },
-  sort: '-occurred_at',
-  filters: {
-    actor_id: Id,
-    action: Action,
-    resource_type: ResourceType,
-    resource_id: Id,
-    from: Type.String({ ...Timestamp, description: 'Events at this moment and later' }),
-    to: Type.String({ ...Timestamp, description: 'Events before this moment' }),
-  },
-  where: {
-    from: (sql, from) => sql`occurred_at >= ${from}::text::timestamptz`,
-    to: (sql, to) => sql`occurred_at < ${to}::text::timestamptz`,
-  },
-})
 const VerifyQuery = Strict({
   after: Type.Optional(Seq('next_after of the answer before', 100_000)),
   limit: Type.Optional(

@@ -3,8 +3,8 @@ import { fileURLToPath } from 'node:url'
 import { Logger } from '@graphile/logger'
 import { migrate as runMigrations, type Settings } from 'graphile-migrate'
 import { Logger as WorkerLogger, makeWorkerUtils } from 'graphile-worker'
-import type { Pool } from 'pg'
-import { PatientPool } from '../jobs/pool.ts'
+import pg from 'pg'
+import { tls } from './node-postgres.ts'
 
 const db = new URL('../../db/', import.meta.url)
 const committed = new URL('migrations/committed/', db)
@@ -31,7 +31,7 @@ export function migrationSettings(migratorUrl: string, log: (line: string) => vo
  * from before they were replaced by one baseline, or from a later release. graphile-migrate itself compares file
  * names only, and would call such a database up to date.
  */
-async function checkHistory(pool: Pool): Promise<void> {
+async function checkHistory(pool: pg.Pool): Promise<void> {
   const { rows: found } = await pool.query<{ there: boolean }>(
     `select to_regclass('graphile_migrate.migrations') is not null as there`,
   )
@@ -56,14 +56,23 @@ async function checkHistory(pool: Pool): Promise<void> {
 
 /** Installs the schema of graphile-worker, or brings it to the version of the package, with the rights of db/queue.sql. */
 async function installQueue(migratorUrl: string): Promise<void> {
-  const pool = new PatientPool(migratorUrl, { size: 1, applicationName: 'callboard migrate' })
+  const pool = new pg.Pool({
+    ...tls(migratorUrl, false),
+    max: 1,
+    application_name: 'callboard migrate',
+    connectionTimeoutMillis: 10_000,
+    statement_timeout: 600_000,
+  })
+  // Without listeners the loss of a connection would end the process; whoever waits on it hears of it anyway.
+  pool.on('error', () => {})
+  pool.on('connect', client => client.on('error', () => {}))
   try {
     await checkHistory(pool)
     const utils = await makeWorkerUtils({ pgPool: pool, logger: new WorkerLogger(() => () => {}) })
     await utils.release()
     await pool.query(await readFile(new URL('queue.sql', db), 'utf8'))
   } finally {
-    await pool.close()
+    await pool.end()
   }
 }
 

@@ -1,8 +1,7 @@
 import type { List } from '../tenant/list.ts'
-import { events } from '../audit/audit.ts'
-import { financeRecords } from '../finance/records.ts'
-import { shows } from '../shows/shows.ts'
-import { venues } from '../shows/venues.ts'
+import { events } from '../audit/shapes.ts'
+import { financeRecords } from '../finance/shapes.ts'
+import { shows, venues } from '../shows/shapes.ts'
 
 /** What can be exported, and the permission for it that fewest hold. A line here and its permissions in db/schema/exports/exports.sql add to it. */
 export const resources = {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import { tls } from '../database/node-postgres.ts'
 
 /** Longest that a statement of a job may take, in milliseconds. */
 const longest = 600_000
@@ -119,22 +120,6 @@ class Client extends pg.Client {
 /** What the types of node-postgres leave out. */
 interface Wired {
   connection: { stream: { destroy: () => void } }
-}
-
-/** Whether a server without TLS will do. */
-export const isOptional = (url: string) =>
-  ['prefer', 'allow'].includes(new URL(url).searchParams.get('sslmode') ?? '')
-
-/** The modes of src/database/socket.ts, which are libpq's; node-postgres understands others by the same names. */
-function tls(url: string, plain: boolean): pg.PoolConfig {
-  const bare = new URL(url)
-  const mode = bare.searchParams.get('sslmode') ?? 'disable'
-  bare.searchParams.delete('sslmode')
-  const checked = !['prefer', 'allow', 'require'].includes(mode)
-  return {
-    connectionString: bare.href,
-    ssl: mode === 'disable' || plain ? false : { rejectUnauthorized: checked },
-  }
 }
 
 /** Retries with growing pauses until the signal aborts; then the next failure is final. */

@@ -16,7 +16,7 @@ import {
   Timestamp,
 } from '../http/schemas.ts'
 import { type Answer, only } from '../tenant/answer.ts'
-import { Grant } from '../accounts/auth.ts'
+import { Grant } from '../accounts/shapes.ts'
 
 const AnyOrganization = Strict(
   {

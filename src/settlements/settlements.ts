@@ -22,7 +22,7 @@ import type { Answer } from '../tenant/answer.ts'
 import { dealTerms } from './deals.ts'
 import { depositFields } from './deposits.ts'
 import { showCostFields } from './show-costs.ts'
-import { Show } from '../shows/shows.ts'
+import { Show } from '../shows/shapes.ts'
 import { ticketTierFields } from './ticket-tiers.ts'
 
 /** A line of a settlement, in minor units of the currency of the deal. */

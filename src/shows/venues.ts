@@ -1,44 +1,6 @@
-import { Type } from '@sinclair/typebox'
-import {
-  Count,
-  Id,
-  inBin,
-  leftOut,
-  Line,
-  Nullable,
-  Patch,
-  Strict,
-  Timestamp,
-  TimeZone,
-} from '../http/schemas.ts'
-import { instant, list, text } from '../tenant/list.ts'
+import { Patch } from '../http/schemas.ts'
 import { of, resource } from '../tenant/resource.ts'
-
-const fields = {
-  name: Line('Paradiso'),
-  city: Line('Amsterdam'),
-  country: Type.String({
-    pattern: '^[A-Z]{2}$',
-    maxLength: 2,
-    description: 'ISO 3166-1 alpha-2',
-    examples: ['NL'],
-  }),
-  time_zone: Type.String({ ...TimeZone, examples: ['Europe/Amsterdam'] }),
-}
-const optional = { capacity: Nullable(Count(1, 1500)) }
-const NewVenue = Strict({ ...fields, ...leftOut(optional) }, { title: 'NewVenue' })
-const Venue = Strict(
-  { id: Id, ...fields, ...optional, created_at: Timestamp, updated_at: Timestamp, ...inBin },
-  { title: 'Venue' },
-)
-export const venues = list({
-  from: 'venue_rows',
-  permission: 'shows.read',
-  bin: 'shows.delete',
-  item: Venue,
-  sorts: { name: text, created_at: instant },
-  filters: { city: Line('Amsterdam'), country: fields.country },
-})
+import { NewVenue, Venue, venues } from './shapes.ts'
 
 /** The places where shows happen. */
 export const venueRoutes = resource({
