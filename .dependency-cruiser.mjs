@@ -5,7 +5,14 @@ const subjects =
 /** What a subject offers to others: its shapes, and the names of its problems. */
 const offered = '(shapes|problems)[.]ts$'
 
-/** Files that match `from` may import from src/ only what matches one of `to`. */
+/**
+ * Files that match `from` may import from src/ only what matches one of `to`.
+ * @param {string} name
+ * @param {string} comment
+ * @param {string} from
+ * @param {string[]} to
+ * @param {string} [except]
+ */
 const only = (name, comment, from, to, except) => ({
   name,
   comment,

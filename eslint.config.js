@@ -6,7 +6,11 @@ export default ts.config(
   js.configs.recommended,
   ts.configs.strictTypeChecked,
   {
-    languageOptions: { parserOptions: { projectService: { allowDefaultProject: ['eslint.config.js'] } } },
+    languageOptions: {
+      parserOptions: {
+        projectService: { allowDefaultProject: ['eslint.config.js', '.dependency-cruiser.mjs'] },
+      },
+    },
     rules: {
       // Template literals print numbers all the time; the rule is for objects.
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],

@@ -55,9 +55,8 @@ const subjects = [
 ]
 for (const { problems } of subjects) addProblems(problems)
 /** In the order in which the document shows them. */
-const tags: Record<string, string> = Object.assign(
-  {},
-  ...[...subjects, problemPages, health].map(part => part.tags),
+const tags = Object.fromEntries(
+  [...subjects, problemPages, health].flatMap(part => Object.entries<string>(part.tags)),
 )
 
 export interface AppOptions {
