@@ -151,3 +151,33 @@ $$;
 comment on function app_private.restore_row(regclass, uuid) is
   'The command behind every restore: brings back all that was deleted together with this row. PT404, PT403, PT409 parent_deleted.';
 alter function app_private.restore_row(regclass, uuid) owner to callboard_definer;
+
+-- What a row refers to must exist and not be deleted. Locking it makes a concurrent deletion wait and then see the row.
+-- Arguments, four for each reference: column, table, column there, and the name of the foreign key.
+create or replace function app_private.tg__300_parents() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  present jsonb := to_jsonb(new);
+  edge record;
+  is_there boolean;
+begin
+  for edge in
+    select present ->> tg_argv[4 * n] as id, tg_argv[4 * n + 1]::regclass as parent, tg_argv[4 * n + 2] as key, tg_argv[4 * n + 3] as name
+    from generate_series(0, tg_nargs / 4 - 1) as n
+    where tg_op = 'INSERT' or to_jsonb(old) -> tg_argv[4 * n] is distinct from present -> tg_argv[4 * n]
+  loop
+    if edge.id is not null then
+      execute format('select true from %s p where p.organization_id = $1 and p.%I = $2 and p.deleted_at is null for share', edge.parent, edge.key)
+      into is_there using new.organization_id, edge.id::uuid;
+      if is_there is null then
+        perform app.refuse(409, edge.name, 'It is not there, or has been deleted.');
+      end if;
+    end if;
+  end loop;
+  return new;
+end
+$$;
+comment on function app_private.tg__300_parents() is 'PT409 with the name of a foreign key whose row is not there, is deleted or is another organization''s.';
+alter function app_private.tg__300_parents() owner to callboard_definer;

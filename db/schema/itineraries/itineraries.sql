@@ -27,36 +27,6 @@ grant insert (name, artist, starts_on, ends_on, notes), update (name, artist, st
 comment on table app.itineraries is 'Tours, as they are being planned.';
 comment on column app.itineraries.starts_on is 'First day of the tour; a day of another kind, such as a rehearsal, may lie before it.';
 
--- What a row refers to must be there and not deleted; locking it makes a deletion at the same moment
--- wait and then see the row. Arguments: column, table, column there, and the constraint's name.
-create or replace function app_private.tg__300_parents() returns trigger
-language plpgsql security definer
-set search_path = ''
-as $$
-declare
-  present jsonb := to_jsonb(new);
-  edge record;
-  is_there boolean;
-begin
-  for edge in
-    select present ->> tg_argv[4 * n] as id, tg_argv[4 * n + 1]::regclass as parent, tg_argv[4 * n + 2] as key, tg_argv[4 * n + 3] as name
-    from generate_series(0, tg_nargs / 4 - 1) as n
-    where tg_op = 'INSERT' or to_jsonb(old) -> tg_argv[4 * n] is distinct from present -> tg_argv[4 * n]
-  loop
-    if edge.id is not null then
-      execute format('select true from %s p where p.organization_id = $1 and p.%I = $2 and p.deleted_at is null for share', edge.parent, edge.key)
-      into is_there using new.organization_id, edge.id::uuid;
-      if is_there is null then
-        perform app.refuse(409, edge.name, 'It is not there, or has been deleted.');
-      end if;
-    end if;
-  end loop;
-  return new;
-end
-$$;
-comment on function app_private.tg__300_parents() is 'PT409 with the name of a foreign key whose row is not there, is deleted or is another organization''s.';
-alter function app_private.tg__300_parents() owner to callboard_definer;
-
 create table if not exists app.itinerary_days (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
