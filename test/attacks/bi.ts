@@ -265,7 +265,7 @@ const changing = [
     ['triggers off', 'set session_replication_role = replica'],
     ['a library', `load 'auto_explain'`],
     ['counters reset', 'select pg_stat_reset()'],
-    ['the files of the server read anew', 'select pg_reload_conf()'],
+    ['the configuration files reloaded', 'select pg_reload_conf()'],
   ]),
   // There is no such function, because nobody but a superuser could make it.
   ...each({ error: '42883' }, [['dblink', k => `select dblink('dbname=x user=${k.theirs}', 'select 1')`]]),

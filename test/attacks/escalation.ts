@@ -82,7 +82,7 @@ export const escalation: Attack[] = [
     ['what is granted to the own role', 'drop owned by callboard_api'],
     ['what belongs to the definer', 'drop owned by callboard_definer'],
     ['the settings of the server', 'commit', 'alter system set row_security = off'],
-    ['the files of the server read anew', 'select pg_reload_conf()'],
+    ['the configuration files reloaded', 'select pg_reload_conf()'],
     ['counters reset', 'select pg_stat_reset()'],
     ['a trusted setting', `set session_preload_libraries = 'x'`],
     ['more rights to parameters', 'grant set on parameter log_statement to callboard_api'],

@@ -72,7 +72,7 @@ export const sessions: Attack[] = [
     expects: 'nothing',
     afterwards: ['select * from pg_listening_channels(), pg_notification_queue_usage()', 'unlisten *'],
   },
-  // What is left behind on the connection does not reach whoever gets it next.
+  // What is left behind on the connection does not reach the next user of it.
   ...[
     `set search_path = pg_temp, app_private, app`,
     `set default_transaction_read_only = on`,

@@ -542,11 +542,11 @@ export const table: Record<string, Line> = {
   downloadExport: [everybody, aFileOf],
   listItineraries: [[401, 200, 200, 200, 200, 200, 200, 200]],
   createItinerary: [[401, 403, 201, 201, 201, 403, 201, 403], only(() => anItinerary)],
-  // Only those who plan see a draft, and for others it is not there; a superadmin reads all.
+  // Only those who plan see a draft, and for others it is not there. A superadmin sees it while they only read.
   readItinerary: [readers, published],
-  updateItinerary: [[401, 404, 200, 200, 200, 404, 404, 403], withBody(anItineraryOf, { name: 'Renamed' })],
-  deleteItinerary: [[401, 404, 403, 204, 204, 404, 404, 403], anItineraryOf],
-  restoreItinerary: [[401, 404, 403, 200, 200, 404, 404, 403], restoredPartOf('itineraries')],
+  updateItinerary: [[401, 404, 200, 200, 200, 404, 404, 404], withBody(anItineraryOf, { name: 'Renamed' })],
+  deleteItinerary: [[401, 404, 403, 204, 204, 404, 404, 404], anItineraryOf],
+  restoreItinerary: [[401, 404, 403, 200, 200, 404, 404, 404], restoredPartOf('itineraries')],
   publishItinerary: [
     [401, 403, 201, 201, 201, 403, 404, 403],
     under(anItineraryOf, '/publish', { note: null }),
@@ -578,12 +578,12 @@ export const table: Record<string, Line> = {
       [
         `update${noun}`,
         [
-          [401, 404, 200, 200, 200, 404, 404, 403],
+          [401, 404, 200, 200, 200, 404, 404, 404],
           withBody(partOf(kind), kind === 'party-groups' ? { name: 'New' } : { notes: 'New' }),
         ],
       ],
-      [`delete${noun}`, [[401, 404, 403, 204, 204, 404, 404, 403], partOf(kind)]],
-      [`restore${noun}`, [[401, 404, 403, 200, 200, 404, 404, 403], restoredPartOf(kind)]],
+      [`delete${noun}`, [[401, 404, 403, 204, 204, 404, 404, 404], partOf(kind)]],
+      [`restore${noun}`, [[401, 404, 403, 200, 200, 404, 404, 404], restoredPartOf(kind)]],
     ]),
   ),
 

@@ -1,4 +1,4 @@
-// A row cannot refer to a row of another organization, whoever writes it: the foreign key says so,
+// A row cannot refer to a row of another organization, no matter who writes it: the foreign key says so,
 // before any policy or trigger is asked.
 import t from 'tap'
 import { makeTenant } from './world.ts'

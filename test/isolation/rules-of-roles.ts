@@ -102,14 +102,14 @@ export const rulesOfRoles: Rule[] = [
   {
     rule: 'into the queue of jobs only the worker has a way, besides the definer who fills it',
     offenders: `
-      with strangers as (
+      with outsiders as (
         select oid, rolname from pg_roles
         where rolname in (select rolname from logins union all select 'callboard_rollup') and rolname <> 'callboard_worker')
-      select format('%s in graphile_worker', rolname) as name from strangers
+      select format('%s in graphile_worker', rolname) as name from outsiders
       where has_schema_privilege(oid, 'graphile_worker', 'usage, create')
       union all
-      select p.oid::regprocedure::text from pg_proc p, strangers
-      where p.pronamespace = 'graphile_worker'::regnamespace and has_function_privilege(strangers.oid, p.oid, 'execute')
+      select p.oid::regprocedure::text from pg_proc p, outsiders
+      where p.pronamespace = 'graphile_worker'::regnamespace and has_function_privilege(outsiders.oid, p.oid, 'execute')
       union all
       select c.oid::regclass::text from pg_class c
       where c.relnamespace = 'graphile_worker'::regnamespace and c.relkind = 'r' and c.relname like '\\_private%' and not c.relrowsecurity`,
@@ -223,7 +223,7 @@ export const rulesOfRoles: Rule[] = [
     broken: `alter view app.show_rows owner to callboard_worker`,
   },
   {
-    rule: 'a view asks the policies of whoever reads it, or hides what its conditions have not let through',
+    rule: 'a view obeys the policies of its reader, or hides what its conditions have not let through',
     offenders: `
       select c.oid::regclass::text as name from pg_class c join ours on ours.oid = c.relnamespace
       where c.relkind = 'v' and exists (select from logins where has_any_column_privilege(logins.oid, c.oid, 'select'))
@@ -232,7 +232,7 @@ export const rulesOfRoles: Rule[] = [
     broken: `alter view app.show_rows set (security_invoker = false)`,
   },
   {
-    rule: 'a view of figures compares the organization of their rows with that of whoever reads it, or knows no rows of organizations',
+    rule: 'a view of figures compares the organization of their rows with that of the reader, or knows no rows of organizations',
     offenders: `
       select c.oid::regclass::text as name from pg_class c join ours on ours.oid = c.relnamespace
       where ours.nspname = 'analytics' and c.relkind = 'v' and c.oid <> 'analytics.freshness'::regclass

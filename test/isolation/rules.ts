@@ -13,7 +13,7 @@ export const definitions = `
     select oid, nspname from pg_namespace
     where nspname !~ '^pg_' and nspname not in ('information_schema', 'public', 'graphile_migrate', 'graphile_worker')
   ),
-  -- Whoever can connect and is not the one who migrates, with all the rights of the owner.
+  -- Every role that can connect, except the migrator, who has all the rights of the owner.
   logins as (
     select oid, rolname from pg_roles
     where rolname ~ '^callboard_'

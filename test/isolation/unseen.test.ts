@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { type Answer, join, register, startServer } from '../support/helper.ts'
+import { kindsOf, make } from '../support/make.ts'
 import { fieldsOf, operationsOf, pathOf, withField } from '../support/operations.ts'
 import { kindOf, sessionOf, thingsOf } from '../support/things.ts'
 import { outcome } from '../support/tokens.ts'
@@ -25,22 +26,18 @@ t.test('what one may not see', async t => {
   const hidden: Record<string, Record<string, string>> = {
     sessions: { "a colleague's": await sessionOf(server, colleague) },
     users: { 'somebody who left': await leaver() },
-    roles: { deleted: await deletedOf('roles') },
-    shows: { deleted: await deletedOf('shows') },
-    deals: { deleted: await deletedOf('deals') },
-    'ticket-tiers': { deleted: await deletedOf('ticket-tiers') },
-    costs: { deleted: await deletedOf('costs') },
-    deposits: { deleted: await deletedOf('deposits') },
-    venues: { deleted: await deletedOf('venues') },
     invitations: { revoked: await deletedOf('invitations') },
   }
+  for (const { kind, parent, isRestorable } of kindsOf(app).values())
+    if (isRestorable && (parent === 'shows' || ['roles', 'shows', 'venues'].includes(kind)))
+      hidden[kind] = { deleted: await deletedOf(kind) }
   async function leaver() {
     const { id } = await join(server, ana, 'viewer', 'Leaver')
     await call(`DELETE /api/users/${id}`, { token: ana.token })
     return id
   }
   async function deletedOf(kind: string) {
-    const id = (await thingsOf(server, ana))[kind] ?? ''
+    const id = await make(server, ana, kind)
     const answer = await call(`DELETE /api/${kind}/${id}`, { token: ana.token })
     if (answer.status !== 204) throw new Error(answer.text)
     return id

@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { refresh } from '../support/figures.ts'
 import { type Database, join, type Person, register, signIn, type TestServer } from '../support/helper.ts'
 import { makeTour, type Tour } from '../support/itineraries.ts'
+import { makeAll } from '../support/make.ts'
 import { claimsOf } from '../support/tokens.ts'
 
 /** An organization that has been worked with, so that it has rows in every table. */
@@ -116,15 +117,6 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
   await db.admin`
     insert into app.import_lines (organization_id, import_id, line, record)
     values (${owner.organization}, ${file.id}, 2, ${db.admin.json({ title: `Title ${marker}` })})`
-  await make(`/api/shows/${show}/deals`, { kind: 'flat', currency: 'EUR', guarantee_minor: fee })
-  await make(`/api/shows/${show}/ticket-tiers`, { name: `Tier ${marker}`, price_minor: fee, allotment: 500 })
-  await make(`/api/shows/${show}/costs`, { name: `Cost ${marker}`, kind: 'fixed', amount_minor: fee })
-  await make(`/api/shows/${show}/deposits`, {
-    paid_on: '2027-01-10',
-    amount_minor: fee,
-    note: `Note ${marker}`,
-  })
-  await make(`/api/shows/${show}/settlements`, { reason: `Reason ${marker}` })
   const named = { name: `Name ${marker}`, notes: `Notes ${marker}` }
   const tour = await makeTour(server, owner, {
     itineraries: { ...named, artist: `Artist ${marker}` },
@@ -147,21 +139,23 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     body: { events: [{ id: randomUUID(), kind: 'action', name: marker, properties: { marker } }] },
   })
   await server.app.tally.flush()
-  await make('/api/bi-credentials', { name: `Tool ${marker}` })
   const { status } = await call('POST /api/analytics/export', {
     token: owner.token,
     body: { resource: 'shows', format: 'csv', filters: { q: `Title ${marker}` } },
   })
   if (status !== 202) throw new Error(`cannot have an export made: ${status}`)
-  const invitation = await make('/api/invitations', {
-    email: `invited.${marker}@example.com`,
-    role: 'manager',
+  // All else that the document says how to make.
+  const made = await makeAll(server, owner, {
+    mark: marker,
+    among: { venues: venue, shows: show, 'finance-records': record, ...tour },
+    values: {
+      deals: { guarantee_minor: fee },
+      // None sold: the gross must stay below 2^53.
+      'ticket-tiers': { price_minor: fee, sold: 0 },
+      costs: { amount_minor: fee },
+    },
   })
-  const role = await make('/api/roles', {
-    name: `Role ${marker}`,
-    description: `Description ${marker}`,
-    permissions: ['shows.read'],
-  })
+  const { invitations: invitation = '', roles: role = '', 'legal-holds': hold = '' } = made
   await call(`POST /api/users/${viewer.id}/roles`, { token: owner.token, body: { role_id: role } })
   await call(`PUT /api/users/${viewer.id}/permissions/shows.write`, {
     token: owner.token,
@@ -175,7 +169,6 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     from app.organizations o where o.id = ${owner.organization}`
   await call('PUT /api/audit/retention', { token: owner.token, body: { days: 400 } })
   await call('PUT /api/retention', { token: owner.token, body: { deleted_days: 40 } })
-  const hold = await make('/api/legal-holds', { reason: `Reason ${marker}` })
   await call(`POST /api/legal-holds/${hold}/release`, { token: owner.token })
   await call('POST /api/auth/password/forgot', { body: { email: owner.email } })
   const events = await call<{ items: { id: string }[] }>('GET /api/audit/events', { token: owner.token })

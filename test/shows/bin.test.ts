@@ -8,7 +8,8 @@ import {
   startServer,
   type TestServer,
 } from '../support/helper.ts'
-import { anItinerary, makeTour } from '../support/itineraries.ts'
+import { makeTour } from '../support/itineraries.ts'
+import { kindsOf, make } from '../support/make.ts'
 import { walk } from '../support/pages.ts'
 import { outcome } from '../support/tokens.ts'
 
@@ -21,17 +22,13 @@ interface List {
   items: Row[]
 }
 
-/** Every list that has a bin, what makes something for it, and who may see it but not what was deleted. */
-const lists: [path: string, body: object, reader: string][] = [
-  ['/api/shows', aShow, 'manager'],
-  [
-    '/api/venues',
-    { name: 'Vera', city: 'Groningen', country: 'NL', time_zone: 'Europe/Amsterdam' },
-    'manager',
-  ],
-  ['/api/finance-categories', { kind: 'expense', name: 'Confetti' }, 'manager'],
-  ['/api/itineraries', anItinerary, 'manager'],
-  ['/api/roles', { name: 'Door', permissions: ['shows.read'] }, 'admin'],
+/** Every list that has a bin and belongs to nothing else, and who may see it but not what was deleted. */
+const lists: [kind: string, reader: string][] = [
+  ['shows', 'manager'],
+  ['venues', 'manager'],
+  ['finance-categories', 'manager'],
+  ['itineraries', 'manager'],
+  ['roles', 'admin'],
 ]
 
 async function idsOf({ call }: TestServer, { token }: Person, path: string, query = '') {
@@ -46,9 +43,10 @@ t.test('the bin', async t => {
   const ben = await register(server, 'Ben')
   const { token } = ana
 
-  for (const [path, body, reader] of lists) {
+  for (const [kind, reader] of lists) {
+    const path = `/api/${kind}`
     await t.test(`of ${path} has what was deleted, until it is restored`, async t => {
-      const { id } = (await call<Row>(`POST ${path}`, { token, body })).body
+      const id = await make(server, ana, kind)
       t.strictSame(await idsOf(server, ana, path, '?deleted=only'), [], 'it is empty')
       t.ok((await idsOf(server, ana, path)).includes(id))
       await call(`DELETE ${path}/${id}`, { token })
@@ -84,17 +82,16 @@ t.test('the bin', async t => {
     )
   })
 
-  await t.test('of what a show is settled from has it, for those who may delete', async t => {
-    const { id: show } = (await call<Row>('POST /api/shows', { token, body: aShow })).body
+  await t.test('of what belongs to a show has it, for those who may delete', async t => {
+    const show = await make(server, ana, 'shows')
     const manager = await join(server, ana, 'manager')
-    for (const [kind, body] of Object.entries({
-      deals: { kind: 'flat', currency: 'EUR', guarantee_minor: 1 },
-      'ticket-tiers': { name: 'Stalls', price_minor: 1, allotment: 1 },
-      costs: { name: 'PA', kind: 'fixed', amount_minor: 1 },
-      deposits: { paid_on: '2027-01-10', amount_minor: 1 },
-    })) {
+    const kinds = [...kindsOf(server.app).values()].filter(
+      ({ parent, isRestorable }) => parent === 'shows' && isRestorable,
+    )
+    t.ok(kinds.length >= 4)
+    for (const { kind } of kinds) {
       const list = `/api/shows/${show}/${kind}`
-      const { id } = (await call<Row>(`POST ${list}`, { token, body })).body
+      const id = await make(server, ana, kind, { among: { shows: show } })
       t.strictSame(await idsOf(server, ana, list, '?deleted=only'), [], kind)
       await call(`DELETE /api/${kind}/${id}`, { token })
       t.strictSame(await idsOf(server, ana, list, '?deleted=only'), [id], kind)

@@ -22,7 +22,7 @@ export async function refresh(db: Database, openEnded = false): Promise<string[]
   let next: string | null = null
   let waiting = 0
   // A vacuum that has begun before holds back one of the parts perhaps, and not the last.
-  let isBehind = false
+  let isStale = false
   for (;;) {
     const rows: { part: Part }[] = await worker`
       select app.refresh_rollups(${next === null ? null : JSON.stringify(next)}::text::jsonb) as part`
@@ -30,12 +30,12 @@ export async function refresh(db: Database, openEnded = false): Promise<string[]
     if (part.failed > 0) throw new Error(JSON.stringify(part.because))
     if (part.refreshed !== undefined) refreshed.push(part.refreshed)
     waiting += part.waiting
-    isBehind ||= !openEnded && !(Date.parse(part.until) > now)
+    isStale ||= !openEnded && !(Date.parse(part.until) > now)
     next = part.next
     if (next !== null) continue
-    if (waiting === 0 && part.busy !== true && !isBehind) return refreshed
+    if (waiting === 0 && part.busy !== true && !isStale) return refreshed
     waiting = 0
-    isBehind = false
+    isStale = false
     await sleep(50)
   }
 }

@@ -22,7 +22,7 @@ const {
 
 export interface Database {
   name: string
-  /** Superuser: sees everything; for arranging and for looking behind the scenes. */
+  /** Superuser: sees everything; for setting up and for checking what the API does not show. */
   admin: postgres.Sql
   /** The URL of a role's own login in this database. */
   url: (role: string) => string
@@ -74,7 +74,7 @@ export interface TestServer {
   call: <T = Record<string, unknown>>(request: `${string} ${string}`, call?: Call) => Promise<Answer<T>>
 }
 
-/** The server on a database of its own, or the given one, with limits out of the way unless the test sets them. */
+/** The server on a database of its own, or on the given one, without limits unless the test sets them. */
 export async function startServer(
   t: Test,
   overrides: Record<string, string> | ((db: Database) => Promise<Record<string, string>>) = {},
@@ -88,7 +88,7 @@ export async function startServer(
     JWT_SECRET: 'a secret that only the tests know, and of 32 letters',
     RATE_LIMIT: '1000000',
     SIGN_IN_LIMIT: '1000000',
-    // Not in between: tests say when.
+    // Tests decide when it is flushed.
     USE_FLUSH_INTERVAL: '86400',
     POOL_SIZE: '4',
     EXPORT_DIR: joinPath(tmpdir(), db.name),
@@ -117,7 +117,7 @@ export async function startServer(
   })
   const { DATABASE_REPLICA_URL: replicaUrl } = config
   const replica = replicaUrl === undefined ? undefined : openReplica(config, replicaUrl)
-  // As src/server.ts does: one that is away is looked at again later.
+  // As src/server.ts does: a standby that is unavailable is checked again later.
   await replica?.check().catch(() => {})
   const app = await buildApp({
     config,
@@ -239,7 +239,7 @@ export async function join(
   return signIn(server, person.email, owner.organization)
 }
 
-/** A member who has nothing but one role of the organization's own, made for them. */
+/** A member whose only role is a custom one, made for them. */
 export async function joinAs(server: TestServer, owner: Person, permissions: string[]): Promise<Person> {
   const member = await join(server, owner, 'viewer')
   const { token } = owner
@@ -256,7 +256,7 @@ export async function joinAs(server: TestServer, owner: Person, permissions: str
   return member
 }
 
-/** Lets somebody in as a superadmin, as a DBA would; the token is for that organization, or for none. */
+/** Makes a person a superadmin, as a DBA would; the token is for that organization, or for none. */
 export async function superadmin(
   { call, db }: TestServer,
   person: Person,
@@ -284,7 +284,7 @@ export async function mailedToken({ db }: TestServer, kind: string, email: strin
 
 export const aShow = { title: 'Winter Tour', artist: 'The Gaslights', show_on: '2027-02-03' }
 
-/** Waits for something to become true, for five seconds at most or as long as is said. */
+/** Waits for a condition to become true, for five seconds unless told otherwise. */
 export async function until(condition: () => boolean | Promise<boolean>, seconds = 5): Promise<void> {
   for (let round = 0; round < seconds * 50; round += 1) {
     if (await condition()) return

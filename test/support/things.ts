@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto'
-import { aShow, type Person, type TestServer } from './helper.ts'
+import type { Person, TestServer } from './helper.ts'
 import { makeTour } from './itineraries.ts'
+import { make, makeAll } from './make.ts'
 import type { Operation } from './operations.ts'
 
 /** The id of the session that a person's token is of. */
@@ -13,42 +13,18 @@ export async function sessionOf({ call }: TestServer, { token }: Person): Promis
 
 /** The id of one thing of each kind that a person has, by the first part of its path. */
 export async function thingsOf(server: TestServer, person: Person): Promise<Record<string, string>> {
-  const make = async (path: string, body: object) => {
-    const answer = await server.call<{ id: string }>(`POST ${path}`, { token: person.token, body })
-    if (answer.status !== 201) throw new Error(answer.text)
-    return answer.body.id
-  }
-  const settled = await make('/api/shows', { ...aShow, status: 'played' })
-  const part = (path: string, body: object) => make(`/api/shows/${settled}/${path}`, body)
-  const venue = { name: 'Vera', city: 'Groningen', country: 'NL', time_zone: 'Europe/Amsterdam' }
-  const category = await make('/api/finance-categories', { kind: 'income', name: `Category ${randomUUID()}` })
+  const show = await make(server, person, 'shows', { values: { shows: { status: 'played' } } })
+  const things = await makeAll(server, person, {
+    among: { ...(await makeTour(server, person)), shows: show },
+  })
   return {
+    ...things,
     organizations: person.organization,
     users: person.id,
     sessions: await sessionOf(server, person),
-    invitations: await make('/api/invitations', { email: `${randomUUID()}@example.com`, role: 'viewer' }),
-    roles: await make('/api/roles', { name: `Role ${randomUUID()}`, permissions: ['shows.read'] }),
-    venues: await make('/api/venues', venue),
-    shows: await make('/api/shows', aShow),
-    deals: await part('deals', { kind: 'flat', currency: 'EUR', guarantee_minor: 500_000 }),
-    'ticket-tiers': await part('ticket-tiers', { name: 'Stalls', price_minor: 3000, allotment: 600 }),
-    costs: await part('costs', { name: 'PA', kind: 'fixed', amount_minor: 400_000 }),
-    deposits: await part('deposits', { paid_on: '2027-01-10', amount_minor: 250_000 }),
-    settlements: await part('settlements', { reason: null }),
-    'finance-categories': category,
-    'finance-records': await make('/api/finance-records', {
-      kind: 'income',
-      category_id: category,
-      booked_on: '2027-03-14',
-      amount_minor: 100,
-    }),
     'finance-periods': await closedMonthOf(server, person),
     imports: await importOf(server, person),
     analytics: await exportOf(server, person),
-    'legal-holds': await make('/api/legal-holds', { reason: 'A lawsuit' }),
-    'bi-credentials': await make('/api/bi-credentials', { name: 'Metabase' }),
-    'calendar-feeds': await make('/api/calendar-feeds', { name: 'Phone' }),
-    ...(await makeTour(server, person)),
     audit: await eventOf(server, person),
   }
 }

@@ -6,15 +6,19 @@ import { changed, findTables, makeWorld, openLogin, secretOf, snapshot } from '.
 import type { Attack, Knowledge } from './attack.ts'
 import { carryOut, comeBack, spellings, transcript, unexpected } from './run.ts'
 
-/** Where attacks are carried out, and what can be asked of it. */
-export interface Scene {
+/** What an attack is carried out on, and what can be asked about it. */
+export interface Fixtures {
   server: TestServer
   knowledge: (sql: postgres.Sql) => Promise<Knowledge>
   /** A connection of the API's login that the attacker has alone, and whose notices are heard. */
   direct: postgres.Sql
-  /** Carries an attack out and says all that is wrong: another outcome than expected, something shown or changed. */
+  /** Carries out an attack and returns everything that is wrong: another outcome than expected, something shown or changed. */
   assess: (attack: Attack, sql: postgres.Sql) => Promise<string[]>
-  /** What the attacker finds on a connection that others have used since. */
+  /** The same without looking for changes: `changes` finds those of several attacks at once. */
+  listen: (attack: Attack, sql: postgres.Sql) => Promise<string[]>
+  /** What has changed of the victim's since this, or an attack's, was last asked. */
+  changes: (mayChange?: string[]) => Promise<string[]>
+  /** What the attacker finds on a connection that others have used in between. */
   loot: (attack: Attack, sql: postgres.Sql) => Promise<string[]>
   /** The answers to the next requests, of the victim and of the attacker's own colleagues. */
   answers: () => Promise<unknown[]>
@@ -24,7 +28,7 @@ export interface Scene {
  * A server with one connection for everybody, an attacker who may send it any SQL, and a victim who is at work
  * meanwhile, in a transaction of their own, unless that would be in the way.
  */
-export async function makeScene(t: Test, isAtWork = true): Promise<Scene> {
+export async function makeFixtures(t: Test, isAtWork = true): Promise<Fixtures> {
   const server = await startServer(t, { POOL_SIZE: '1' })
   const { call, db } = server
   const { attacker: a, victim: b } = await makeWorld(server)
@@ -75,14 +79,13 @@ export async function makeScene(t: Test, isAtWork = true): Promise<Scene> {
     elsewhere: live,
   })
 
-  async function assess(attack: Attack, sql: postgres.Sql): Promise<string[]> {
+  async function listen(attack: Attack, sql: postgres.Sql): Promise<string[]> {
     const wrong: string[] = []
     const k = await knowledge(sql)
-    const { expects, mayChange = [] } = attack
+    const { expects } = attack
     const guesses = typeof expects === 'object' && 'guess' in expects ? Object.values(expects.guess(k)) : ['']
     const heard = new Set<string>()
     for (const guess of guesses) {
-      const before = await snapshot(db, tables, b)
       notices.length = 0
       const replies = await carryOut(sql, attack, k, guess)
       wrong.push(...unexpected(attack, replies, k))
@@ -91,19 +94,29 @@ export async function makeScene(t: Test, isAtWork = true): Promise<Scene> {
       if (guess !== '') for (const own of spellings(guess)) news = news.replaceAll(own, '…')
       heard.add(news)
       wrong.push(...(await shown(news)).map(secret => `it shows ${secret}`))
-      for (const table of changed(before, await snapshot(db, tables, b)))
-        if (!mayChange.some(name => table === name || table.startsWith(`${name}_2`)))
-          wrong.push(`it changes ${table}`)
     }
     if (heard.size > 1) wrong.push(`it tells the guesses apart: ${[...heard].join('\n')}`)
     return wrong
+  }
+
+  // What lies between two attacks, such as the usual requests, changes nothing of the victim's either: so one
+  // snapshot is the end of an attack and the beginning of the next.
+  let latest = await snapshot(db, tables, b)
+  async function changes(mayChange: string[] = []): Promise<string[]> {
+    const before = latest
+    latest = await snapshot(db, tables, b)
+    return changed(before, latest)
+      .filter(table => !mayChange.some(name => table === name || table.startsWith(`${name}_2`)))
+      .map(table => `it changes ${table}`)
   }
 
   return {
     server,
     knowledge,
     direct,
-    assess,
+    assess: async (attack, sql) => [...(await listen(attack, sql)), ...(await changes(attack.mayChange))],
+    listen,
+    changes,
     loot: async (attack, sql) => shown(transcript(await comeBack(sql, attack))),
     answers: async () => {
       const list = await call('GET /api/shows', { token: b.owner.token })
