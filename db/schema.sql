@@ -51,6 +51,7 @@
 --!include shows/venues.sql
 --!include shows/shows.sql
 --!include shows/show_commands.sql
+--!include shows/guests.sql
 -- Finance
 --!include finance/finance_categories.sql
 --!include finance/finance_periods.sql

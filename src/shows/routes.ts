@@ -1,5 +1,6 @@
 // Shows, from the first inquiry to the settlement, and the venues where they happen.
 import type { App } from '../http/fastify.ts'
+import { guestRoutes } from './guests.ts'
 import { showRoutes } from './shows.ts'
 import { venueRoutes } from './venues.ts'
 
@@ -13,4 +14,5 @@ export const tags = {
 export async function routes(app: App) {
   await app.register(venueRoutes)
   await app.register(showRoutes)
+  await app.register(guestRoutes)
 }

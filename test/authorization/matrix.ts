@@ -440,6 +440,7 @@ export const table: Record<string, Line> = {
   ...linesOf('ticket-tiers', 'TicketTier'),
   ...linesOf('costs', 'ShowCost'),
   ...linesOf('deposits', 'Deposit'),
+  ...linesOf('guests', 'Guest'),
   draftSettlement: [readers, under(aPlayedShowOf, '/settlement')],
   listSettlements: [readers, under(aPlayedShowOf, '/settlements')],
   createSettlement: [
