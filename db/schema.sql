@@ -51,7 +51,9 @@
 --!include shows/venues.sql
 --!include shows/shows.sql
 --!include shows/show_commands.sql
+--!include shows/guest_allotments.sql
 --!include shows/guests.sql
+--!include shows/guest_lists.sql
 -- Finance
 --!include finance/finance_categories.sql
 --!include finance/finance_periods.sql

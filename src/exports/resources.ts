@@ -1,12 +1,14 @@
 import type { List } from '../tenant/list.ts'
 import { events } from '../audit/shapes.ts'
 import { financeRecords } from '../finance/shapes.ts'
+import { exportedGuests } from '../shows/guest-shapes.ts'
 import { shows, venues } from '../shows/shapes.ts'
 
 /** What can be exported, and the permission for it that fewest hold. A line here and its permissions in db/schema/exports/exports.sql add to it. */
 export const resources = {
   shows: { list: shows, path: 'shows', operationId: 'exportShows', permission: 'exports.run' },
   venues: { list: venues, path: 'venues', operationId: 'exportVenues', permission: 'exports.run' },
+  guests: { list: exportedGuests, path: 'guests', operationId: 'exportGuests', permission: 'exports.run' },
   finance_records: {
     list: financeRecords,
     path: 'finance-records',

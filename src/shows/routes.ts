@@ -1,5 +1,7 @@
-// Shows, from the first inquiry to the settlement, and the venues where they happen.
+// Shows, from the first inquiry to the settlement, their guest lists, and the venues where they happen.
 import type { App } from '../http/fastify.ts'
+import { guestAllotmentRoutes } from './guest-allotments.ts'
+import { guestListRoutes } from './guest-list.ts'
 import { guestRoutes } from './guests.ts'
 import { showRoutes } from './shows.ts'
 import { venueRoutes } from './venues.ts'
@@ -15,4 +17,6 @@ export async function routes(app: App) {
   await app.register(venueRoutes)
   await app.register(showRoutes)
   await app.register(guestRoutes)
+  await app.register(guestAllotmentRoutes)
+  await app.register(guestListRoutes)
 }

@@ -105,6 +105,12 @@ const special: Record<string, Cell[]> = {
     [managers, () => `update app.shows set title = 'Renamed'`],
     [admins, k => `select app.delete_row('shows', '${k.show}')`],
   ],
+  'app.guest_lists': [
+    read('app.guest_lists'),
+    [admins, k => `select app.write_guest_list('${k.bare}', '{"is_locked": true}')`],
+    [admins, k => `select app.write_guest_list('${k.show}', '{"is_locked": true}')`],
+    nobody,
+  ],
   'app.deals': [
     read('app.deals'),
     [

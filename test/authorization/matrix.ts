@@ -441,6 +441,14 @@ export const table: Record<string, Line> = {
   ...linesOf('costs', 'ShowCost'),
   ...linesOf('deposits', 'Deposit'),
   ...linesOf('guests', 'Guest'),
+  ...linesOf('guest-allotments', 'GuestAllotment'),
+  readGuestList: [readers, under(aShowOf, '/guest-list')],
+  replaceGuestList: [
+    [401, 403, 403, 200, 200, 403, 404, 403],
+    under(aShowOf, '/guest-list', { is_locked: false }),
+  ],
+  readDoorList: [readers, under(aShowOf, '/door-list')],
+  checkInGuest: [[401, 403, 200, 200, 200, 403, 404, 403], under(ofAShow('guests'), '/check-in', {})],
   draftSettlement: [readers, under(aPlayedShowOf, '/settlement')],
   listSettlements: [readers, under(aPlayedShowOf, '/settlements')],
   createSettlement: [
@@ -533,6 +541,7 @@ export const table: Record<string, Line> = {
   cancelImport: [[401, 403, 200, 200, 200, 403, 404, 403], under(anImportOf, '/cancel')],
   exportShows: [[401, 403, 200, 200, 200, 403, 200, 403]],
   exportVenues: [[401, 403, 200, 200, 200, 403, 200, 403]],
+  exportGuests: [[401, 403, 200, 200, 200, 403, 200, 403]],
   exportFinanceRecords: [[401, 403, 200, 200, 200, 403, 200, 403]],
   exportEvents: [[401, 403, 403, 200, 200, 403, 200, 403]],
   createExport: [[401, 403, 202, 202, 202, 403, 202, 403], roomForExports],

@@ -144,6 +144,7 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     body: { resource: 'shows', format: 'csv', filters: { q: `Title ${marker}` } },
   })
   if (status !== 202) throw new Error(`cannot have an export made: ${status}`)
+  await call(`PUT /api/shows/${show}/guest-list`, { token: owner.token, body: { is_locked: false } })
   // All else that the document says how to make.
   const made = await makeAll(server, owner, {
     mark: marker,

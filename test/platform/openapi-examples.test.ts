@@ -111,6 +111,8 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       cancelExport: 'not_found',
       downloadExport: 'invalid_token',
       createDeal: 'deals_one_per_show',
+      // The list was never closed, so its version is not the first.
+      replaceGuestList: 'version_mismatch',
       // The show is on hold.
       finalizeSettlement: 'settlement_show_not_played',
       reopenSettlement: 'show_not_settled',

@@ -7,6 +7,9 @@ const source = new URL('../../src/', import.meta.url)
 
 /** Named constraints that no request can meet, and why. */
 const outOfReach: Record<string, string> = {
+  guest_allotments_of_show: 'the id is in it',
+  guest_lists_one_per_show: 'a second one changes the first',
+  guest_lists_show_exists: 'the show is locked',
   finance_categories_id_kind_key: 'the id is in it',
   finance_periods_month_first: 'the path takes nothing but a month',
   event_seals_event_once: 'only the sealer writes there',

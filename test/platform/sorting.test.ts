@@ -9,7 +9,7 @@ import { walk } from '../support/pages.ts'
 /** Compared by machines, or the same for all: the order of its bytes, or of the server's locale, will do. */
 const codes = `
   kind status payment_status show_status from_status to_status mode certainty effect format on_error purpose
-  currency base_currency base country code doors_time start_time curfew_time
+  currency base_currency base country code doors_time start_time curfew_time end_time departs_time arrives_time command
   time_zone start_zone end_zone from_time_zone to_time_zone
   slug email to_address login key ip sha256 recipe request_id external_ref confirmation_number number
   resource resource_type action actor_kind operation permission view_name revoked_because user_agent granted_by`
@@ -28,6 +28,10 @@ const exceptions = [
   'app.role_list.id',
   'app.role_permissions.role',
   'app.roles.name',
+  'app_private.resources.fields',
+  'app_private.resources.name',
+  'app_private.resources.noun',
+  'app_private.resources.path',
   'app_private.deletion_edges.name',
   'app_private.deletion_edges.condition',
   'app_private.deletion_tables.organization_column',

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:caac2b4f48e4b1f1590c8803e9fb830025ec08fc
+--! Hash: sha1:4c42c287c0cd1d94bfe46590d928726b6ce82987
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, who is asking
@@ -578,6 +578,7 @@ insert into app.permissions (name, description) values
   ('shows.read',          'See shows and venues'),
   ('shows.write',         'Enter and change shows and venues'),
   ('shows.delete',        'Delete and restore shows and venues'),
+  ('guests.lock',         'Close guest lists, and change them once they are closed'),
   ('finance.read',        'See income, expenses and settlements'),
   ('finance.write',       'Enter and change income, expenses and settlements'),
   ('finance.delete',      'Delete and restore income, expenses and settlements'),
@@ -610,8 +611,8 @@ on conflict (name) do update set description = excluded.description;
 insert into app.role_permissions (role, permission)
 select r.role, p.permission
 from (values
-  ('owner',   array['organization.read', 'organization.update', 'organization.delete', 'members.read', 'members.manage', 'shows.read', 'shows.write', 'shows.delete', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'imports.run', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'analytics.read', 'analytics.refresh', 'exports.run', 'bi.manage', 'audit.read', 'audit.manage', 'retention.manage']),
-  ('admin',   array['organization.read', 'organization.update', 'members.read', 'shows.read', 'shows.write', 'shows.delete', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'imports.run', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'analytics.read', 'analytics.refresh', 'exports.run', 'audit.read']),
+  ('owner',   array['organization.read', 'organization.update', 'organization.delete', 'members.read', 'members.manage', 'shows.read', 'shows.write', 'shows.delete', 'guests.lock', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'imports.run', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'analytics.read', 'analytics.refresh', 'exports.run', 'bi.manage', 'audit.read', 'audit.manage', 'retention.manage']),
+  ('admin',   array['organization.read', 'organization.update', 'members.read', 'shows.read', 'shows.write', 'shows.delete', 'guests.lock', 'finance.read', 'finance.write', 'finance.delete', 'finance.close', 'imports.run', 'itineraries.read', 'itineraries.write', 'itineraries.delete', 'analytics.read', 'analytics.refresh', 'exports.run', 'audit.read']),
   ('manager', array['organization.read', 'members.read', 'shows.read', 'shows.write', 'finance.read', 'finance.write', 'imports.run', 'itineraries.read', 'itineraries.write', 'analytics.read', 'analytics.refresh', 'exports.run']),
   ('viewer',  array['organization.read', 'members.read', 'shows.read', 'finance.read', 'itineraries.read', 'analytics.read'])
 ) as r (role, held), unnest(r.held) as p (permission)
@@ -5560,6 +5561,80 @@ comment on function app.write_show(uuid, jsonb, boolean, text) is
   'Changes a show: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409, PT412.';
 grant execute on function app.write_show(uuid, jsonb, boolean, text) to callboard_api;
 --! EndIncluded shows/show_commands.sql
+--! Included shows/guest_allotments.sql
+-- Who may give how many places on a guest list: the band, the promoter, a label. A guest can count against one.
+
+create table if not exists app.guest_allotments (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  show_id uuid not null,
+  name text collate app.people not null constraint guest_allotments_name_length check (app.is_line(name, 200)),
+  tickets integer not null constraint guest_allotments_tickets_range check (tickets between 0 and 10000),
+  note text constraint guest_allotments_note_length check (length(note) <= 1000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  -- For app.guests: a guest counts against an allotment of the same show.
+  constraint guest_allotments_of_show unique (organization_id, id, show_id),
+  constraint guest_allotments_show_exists foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
+);
+create unique index if not exists guest_allotment_name_taken on app.guest_allotments (organization_id, show_id, lower(name)) where deleted_at is null;
+
+select app_private.tenant_table('guest_allotments', noun => 'guest_allotment', permission => 'shows', path => '/api/guest-allotments', is_exported => true);
+grant insert (show_id, name, tickets, note), update (name, tickets, note) on app.guest_allotments to callboard_api;
+
+comment on table app.guest_allotments is 'How many places on a guest list somebody may give.';
+comment on column app.guest_allotments.tickets is 'How many places confirmed guests may take together.';
+
+create or replace trigger _300_parents before insert or update of show_id on app.guest_allotments
+  for each row execute function app_private.tg__300_parents('show_id', 'app.shows', 'id', 'guest_allotments_show_exists');
+
+create or replace function app_private.require_places(organization uuid, allotment uuid, guest uuid, more integer, allowed integer) returns void
+-- Volatile, so that it sees what was committed while its caller waited for the lock.
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  taken bigint := more + (
+    select coalesce(sum(g.tickets), 0) from app.guests g
+    where g.organization_id = organization and g.allotment_id = allotment and g.status = 'confirmed' and g.deleted_at is null
+      and g.id is distinct from guest);
+begin
+  if taken > allowed then
+    perform app.refuse(409, 'guest_allotment_exceeded', format('The allotment has %s places, and this would take %s.', allowed, taken));
+  end if;
+end
+$$;
+comment on function app_private.require_places(uuid, uuid, uuid, integer, integer) is
+  'PT409 guest_allotment_exceeded if the confirmed guests of an allotment, one left out and more places added, take more than is allowed. Its caller has locked the allotment.';
+alter function app_private.require_places(uuid, uuid, uuid, integer, integer) owner to callboard_definer;
+
+create or replace function app_private.tg_guest_allotments__500_places() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  perform app_private.require_places(new.organization_id, new.id, null, 0, new.tickets);
+  return null;
+end
+$$;
+comment on function app_private.tg_guest_allotments__500_places() is 'After an allotment got smaller, whose row is locked by that: see app_private.require_places.';
+alter function app_private.tg_guest_allotments__500_places() owner to callboard_definer;
+create or replace trigger _500_places after update of tickets on app.guest_allotments
+  for each row when (new.tickets < old.tickets) execute function app_private.tg_guest_allotments__500_places();
+
+create or replace view app.guest_allotment_rows with (security_invoker = true) as
+  select a.organization_id, a.version, a.deleted_at, a.deleted_by,
+    a.id, a.show_id, a.name, a.tickets, a.note, a.created_by, a.created_at, a.updated_at
+  from app.guest_allotments a;
+comment on view app.guest_allotment_rows is 'The organization''s allotments of guest lists, also those in the bin, which have deleted_at.';
+grant select on app.guest_allotment_rows to callboard_api, callboard_definer, callboard_exporter;
+--! EndIncluded shows/guest_allotments.sql
 --! Included shows/guests.sql
 -- The guest list of a show: who gets in without a ticket, how many come along, and who invited them.
 
@@ -5574,13 +5649,16 @@ create table if not exists app.guests (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   show_id uuid not null,
+  allotment_id uuid,
   name text collate app.people not null constraint guests_name_length check (app.is_line(name, 200)),
   tickets integer not null default 1 constraint guests_tickets_range check (tickets between 1 and 100),
   invited_by text collate app.people constraint guests_invited_by_length check (app.is_line(invited_by, 200)),
   note text constraint guests_note_length check (length(note) <= 1000),
   status text not null default 'confirmed' constraint guests_status_known check (status in ('requested', 'confirmed', 'declined')),
-  sort_name text constraint guests_sort_name_length check (app.is_line(sort_name, 200)),
+  sort_name text collate app.people constraint guests_sort_name_length check (app.is_line(sort_name, 200)),
   door_name text collate app.people generated always as (coalesce(sort_name, app.last_name_first(name))) stored,
+  checked_in integer not null default 0 constraint guests_checked_in_within_tickets check (checked_in between 0 and tickets),
+  checked_in_at timestamptz,
   created_by uuid default app.current_user_id() references app.users (id),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -5589,29 +5667,250 @@ create table if not exists app.guests (
   deleted_by uuid references app.users (id),
   deletion_id uuid,
   primary key (organization_id, id),
-  constraint guests_show_exists foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
+  constraint guests_show_exists foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
+  constraint guests_allotment_exists foreign key (organization_id, allotment_id, show_id)
+    references app.guest_allotments (organization_id, id, show_id),
+  constraint guests_checked_in_confirmed check (checked_in = 0 or status = 'confirmed')
 );
 create index if not exists guests_organization_id_show_id_idx on app.guests (organization_id, show_id, door_name, id) where deleted_at is null;
+create index if not exists guests_organization_id_allotment_id_idx on app.guests (organization_id, allotment_id) where allotment_id is not null;
 
 select app_private.tenant_table('guests', noun => 'guest', permission => 'shows', path => '/api/guests', is_exported => true);
-grant insert (show_id, name, tickets, invited_by, note, status, sort_name), update (name, tickets, invited_by, note, status, sort_name)
+grant insert (show_id, allotment_id, name, tickets, invited_by, note, status, sort_name), update (allotment_id, name, tickets, invited_by, note, status, sort_name)
   on app.guests to callboard_api;
+grant update (checked_in, checked_in_at) on app.guests to callboard_definer;
 
 comment on table app.guests is 'Who gets into a show without a ticket.';
 comment on column app.guests.tickets is 'How many get in under this name, the guest included.';
+comment on column app.guests.allotment_id is 'Whose places the guest takes, once confirmed.';
+comment on column app.guests.checked_in is 'How many of them are in.';
 comment on column app.guests.status is 'requested: asked for, not decided; confirmed: gets in; declined: does not.';
 comment on column app.guests.door_name is 'What a door list is sorted by: sort_name, or the name with its last word first.';
 
 create or replace trigger _300_parents before insert or update of show_id on app.guests
   for each row execute function app_private.tg__300_parents('show_id', 'app.shows', 'id', 'guests_show_exists');
 
+create or replace function app_private.tg_guests__400_places() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  allotment app.guest_allotments;
+begin
+  -- One after the other: each sees what those before it have taken.
+  select * into allotment from app.guest_allotments a
+  where a.organization_id = new.organization_id and a.id = new.allotment_id for no key update;
+  if allotment.id is null or allotment.deleted_at is not null or allotment.show_id <> new.show_id then
+    perform app.refuse(409, 'guests_allotment_exists', 'The show has no such allotment.');
+  elsif new.status = 'confirmed' then
+    perform app_private.require_places(new.organization_id, new.allotment_id, new.id, new.tickets, allotment.tickets);
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg_guests__400_places() is
+  'Before a guest of an allotment is entered, changed or restored: PT409 guests_allotment_exists without it, PT409 guest_allotment_exceeded if it has too few places.';
+alter function app_private.tg_guests__400_places() owner to callboard_definer;
+create or replace trigger _400_places before insert or update of tickets, status, allotment_id, deletion_id on app.guests
+  for each row when (new.allotment_id is not null and new.deletion_id is null) execute function app_private.tg_guests__400_places();
+
 create or replace view app.guest_rows with (security_invoker = true) as
   select g.organization_id, g.version, g.deleted_at, g.deleted_by,
-    g.id, g.show_id, g.name, g.door_name, g.tickets, g.status, g.invited_by, g.note, g.sort_name, g.created_by, g.created_at, g.updated_at
-  from app.guests g;
+    g.id, g.show_id, g.name, g.door_name, g.tickets, g.status, g.allotment_id, a.name as allotment_name, g.invited_by, g.note, g.sort_name,
+    g.checked_in, g.checked_in_at, g.created_by, g.created_at, g.updated_at
+  from app.guests g
+  left join app.guest_allotments a on a.organization_id = g.organization_id and a.id = g.allotment_id;
 comment on view app.guest_rows is 'The organization''s guest lists, also guests in the bin, which have deleted_at.';
 grant select on app.guest_rows to callboard_api, callboard_definer, callboard_exporter;
 --! EndIncluded shows/guests.sql
+--! Included shows/guest_lists.sql
+-- When a guest list closes, what happens at the door, and the list that is printed for it.
+
+create table if not exists app.guest_lists (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  show_id uuid not null,
+  closes_at timestamptz,
+  is_locked boolean not null default false,
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  primary key (organization_id, id),
+  constraint guest_lists_one_per_show unique (organization_id, show_id),
+  constraint guest_lists_show_exists foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
+);
+-- No path: a list is set through app.write_guest_list alone, and deleted with its show.
+select app_private.tenant_table('guest_lists', noun => 'guest_list', reads => 'shows.read', writes => 'guests.lock', definer => 'insert, update');
+grant insert (show_id, closes_at, is_locked), update (closes_at, is_locked) on app.guest_lists to callboard_definer;
+
+comment on table app.guest_lists is 'When the guest lists of shows close. A show without a row has a list that stays open.';
+comment on column app.guest_lists.closes_at is 'From then on only members with guests.lock change the list; NULL: it stays open.';
+comment on column app.guest_lists.is_locked is 'Closed by hand, whatever the time.';
+
+create or replace function app.is_guest_list_closed(organization uuid, show uuid) returns boolean
+language sql stable
+set search_path = ''
+begin atomic
+  select exists (
+    select from app.guest_lists l
+    where l.organization_id = organization and l.show_id = show and (l.is_locked or l.closes_at <= statement_timestamp()));
+end;
+comment on function app.is_guest_list_closed(uuid, uuid) is 'Whether the guest list of a show has been locked, or its cut-off has passed.';
+grant execute on function app.is_guest_list_closed(uuid, uuid) to callboard_api, callboard_definer;
+
+create or replace function app_private.tg__200_open_guest_list() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+  if app.has_permission('guests.lock') then
+    return new;
+  end if;
+  -- Closing the list waits for this change, and this change for it.
+  perform from app.shows s where s.organization_id = new.organization_id and s.id = new.show_id for share;
+  if app.is_guest_list_closed(new.organization_id, new.show_id)
+    -- What is deleted and restored together with its show is not a change of the list.
+    and not (tg_op = 'UPDATE' and exists (
+      select from app.shows s where s.organization_id = new.organization_id and s.id = new.show_id
+        and s.deletion_id in (old.deletion_id, new.deletion_id))) then
+    perform app.refuse(409, 'guest_list_closed');
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg__200_open_guest_list() is 'PT409 guest_list_closed once the list is closed, except for members with guests.lock.';
+alter function app_private.tg__200_open_guest_list() owner to callboard_definer;
+create or replace trigger _200_open_guest_list
+  before insert or update of name, tickets, invited_by, note, status, sort_name, allotment_id, deletion_id on app.guests
+  for each row execute function app_private.tg__200_open_guest_list();
+create or replace trigger _200_open_guest_list before insert or update of name, tickets, note, deletion_id on app.guest_allotments
+  for each row execute function app_private.tg__200_open_guest_list();
+
+create or replace function app.read_guest_list(show uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  select 200,
+    json_build_object('show_id', s.id, 'closes_at', l.closes_at, 'is_locked', coalesce(l.is_locked, false),
+      'is_closed', coalesce(l.is_locked or l.closes_at <= statement_timestamp(), false),
+      'requested', g.requested, 'confirmed', g.confirmed, 'checked_in', g.checked_in,
+      'allotments', coalesce((
+        select json_agg(json_build_object('id', a.id, 'name', a.name, 'tickets', a.tickets, 'requested', u.requested, 'confirmed', u.confirmed)
+          order by a.name, a.id)
+        from app.guest_allotments a
+        cross join lateral (
+          select coalesce(sum(x.tickets) filter (where x.status = 'requested'), 0) as requested,
+            coalesce(sum(x.tickets) filter (where x.status = 'confirmed'), 0) as confirmed
+          from app.guests x where x.organization_id = a.organization_id and x.allotment_id = a.id and x.deleted_at is null) u
+        where a.organization_id = s.organization_id and a.show_id = s.id and a.deleted_at is null), '[]')),
+    app.etag(coalesce(l.version, 0)), '/api/shows/' || s.id || '/guest-list' into answer
+  from app.shows s
+  left join app.guest_lists l on l.organization_id = s.organization_id and l.show_id = s.id
+  cross join lateral (
+    select coalesce(sum(x.tickets) filter (where x.status = 'requested'), 0) as requested,
+      coalesce(sum(x.tickets) filter (where x.status = 'confirmed'), 0) as confirmed, coalesce(sum(x.checked_in), 0) as checked_in
+    from app.guests x where x.organization_id = s.organization_id and x.show_id = s.id and x.deleted_at is null) g
+  where s.organization_id = (select app.current_org()) and s.id = show and s.deleted_at is null;
+  if answer.status is null then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_guest_list(uuid) is
+  'The guest list of a show in numbers: when it closes, how many places are requested, confirmed and taken, and the same by allotment. PT404.';
+grant execute on function app.read_guest_list(uuid) to callboard_api, callboard_definer;
+
+create or replace function app.write_guest_list(show uuid, body jsonb, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  organization uuid := app.org_if('shows.read');
+begin
+  -- Changes of the list that are under way wait here, or this waits for them.
+  perform from app.shows s where s.organization_id = organization and s.id = show and s.deleted_at is null for no key update;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  perform app.require('guests.lock');
+  perform app.check_version(coalesce((select l.version from app.guest_lists l where l.organization_id = organization and l.show_id = show), 0), if_match);
+  insert into app.guest_lists as l (show_id, closes_at, is_locked)
+  values (show, (body ->> 'closes_at')::timestamptz, coalesce((body ->> 'is_locked')::boolean, false))
+  on conflict on constraint guest_lists_one_per_show do update set closes_at = excluded.closes_at, is_locked = excluded.is_locked;
+  return app.read_guest_list(show);
+end
+$$;
+comment on function app.write_guest_list(uuid, jsonb, text) is
+  'Says when the guest list of a show closes (closes_at) and whether it is closed by hand (is_locked). PT403 without guests.lock, PT404, PT412.';
+alter function app.write_guest_list(uuid, jsonb, text) owner to callboard_definer;
+grant execute on function app.write_guest_list(uuid, jsonb, text) to callboard_api;
+
+create or replace function app.check_in_guest(guest uuid, how_many integer, if_match text default null) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  present app.guests;
+begin
+  select * into present from app.guests g
+  where g.organization_id = app.org_if('shows.read') and g.id = guest and g.deleted_at is null for no key update;
+  perform app.check_version(present.version, if_match);
+  perform app.require('shows.write');
+  if present.status <> 'confirmed' then
+    perform app.refuse(409, 'guest_not_confirmed');
+  end if;
+  update app.guests g
+  set checked_in = coalesce(how_many, present.tickets), checked_in_at = case when how_many = 0 then null else statement_timestamp() end
+  where g.organization_id = present.organization_id and g.id = guest;
+  return app.read_row('guests', guest);
+end
+$$;
+comment on function app.check_in_guest(uuid, integer, text) is
+  'Says how many of a guest''s party are in by now: all of them if NULL, and 0 to take it back. Also after the list is closed. PT403, PT404, PT409 guest_not_confirmed, PT412, PT422.';
+alter function app.check_in_guest(uuid, integer, text) owner to callboard_definer;
+grant execute on function app.check_in_guest(uuid, integer, text) to callboard_api;
+
+create or replace function app.read_door_list(show uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  answer app.answer;
+begin
+  select 200,
+    json_build_object(
+      'show', json_build_object('id', s.id, 'title', s.title, 'artist', s.artist, 'status', s.status, 'show_on', s.show_on,
+        'doors_time', s.doors_time, 'start_time', s.start_time, 'venue_name', s.venue_name, 'venue_city', s.venue_city),
+      'is_closed', app.is_guest_list_closed(s.organization_id, s.id),
+      'places', (select coalesce(sum(g.tickets), 0) from app.guests g
+        where g.organization_id = s.organization_id and g.show_id = s.id and g.status = 'confirmed' and g.deleted_at is null),
+      'guests', coalesce((
+        select json_agg(json_build_object('id', g.id, 'door_name', g.door_name, 'name', g.name, 'tickets', g.tickets, 'checked_in', g.checked_in,
+          'invited_by', g.invited_by, 'allotment_name', g.allotment_name, 'note', g.note) order by g.door_name, g.id)
+        from app.guest_rows g
+        where g.organization_id = s.organization_id and g.show_id = s.id and g.status = 'confirmed' and g.deleted_at is null), '[]')),
+    null, null into answer
+  from app.show_rows s
+  where s.organization_id = (select app.current_org()) and s.id = show and s.deleted_at is null;
+  if answer.status is null then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return answer;
+end
+$$;
+comment on function app.read_door_list(uuid) is 'The confirmed guests of a show as the door needs them, by last name. PT404.';
+grant execute on function app.read_door_list(uuid) to callboard_api;
+--! EndIncluded shows/guest_lists.sql
 -- Finance
 --! Included finance/finance_categories.sql
 -- What income and expenses are for: a list of each organization's own, with which it begins.
@@ -8716,6 +9015,7 @@ language sql immutable parallel safe
 set search_path = ''
 return case resource
   when 'shows' then '{shows.read,shows.delete}'
+  when 'guests' then '{shows.read,shows.delete}'
   when 'venues' then '{shows.read,shows.delete}'
   when 'finance_records' then '{finance.read,finance.delete,shows.read}'
   when 'events' then '{audit.read,members.read}'
@@ -8727,7 +9027,7 @@ alter function app_private.permissions_for_export(text) owner to callboard_defin
 create table if not exists app.exports (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  resource text not null constraint exports_resource_known check (resource in ('shows', 'venues', 'finance_records', 'events')),
+  resource text not null constraint exports_resource_known check (resource in ('shows', 'venues', 'guests', 'finance_records', 'events')),
   format text not null constraint exports_format_known check (format in ('csv', 'ndjson', 'json')),
   bom boolean not null default false,
   filters jsonb not null default '{}' constraint exports_filters_size check (length(filters::text) <= 4000),

@@ -7,6 +7,7 @@ language sql immutable parallel safe
 set search_path = ''
 return case resource
   when 'shows' then '{shows.read,shows.delete}'
+  when 'guests' then '{shows.read,shows.delete}'
   when 'venues' then '{shows.read,shows.delete}'
   when 'finance_records' then '{finance.read,finance.delete,shows.read}'
   when 'events' then '{audit.read,members.read}'
@@ -18,7 +19,7 @@ alter function app_private.permissions_for_export(text) owner to callboard_defin
 create table if not exists app.exports (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  resource text not null constraint exports_resource_known check (resource in ('shows', 'venues', 'finance_records', 'events')),
+  resource text not null constraint exports_resource_known check (resource in ('shows', 'venues', 'guests', 'finance_records', 'events')),
   format text not null constraint exports_format_known check (format in ('csv', 'ndjson', 'json')),
   bom boolean not null default false,
   filters jsonb not null default '{}' constraint exports_filters_size check (length(filters::text) <= 4000),
