@@ -143,7 +143,7 @@ t.test('what the scripts refuse, they refuse with a sentence', async t => {
     [
       'seed',
       { NODE_ENV: 'production', MIGRATOR_DATABASE_URL: nowhere, DATABASE_URL: nowhere },
-      /^The demo's password is public: it is not loaded in production\.$/,
+      /^The demo is not loaded in production, because its password is public\.$/,
     ],
   ] as const) {
     const { code, output } = await script(name, settings)
