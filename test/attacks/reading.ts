@@ -128,7 +128,10 @@ export const reading: Attack[] = [
   // Without a condition the own rows come first, and fail: with the own text.
   ...each({ error: '22P02' }, [
     ['a cast of every title', 'select title::int from app.shows'],
-    ['a cast in an aggregate', 'select sum(notes::numeric) from app.show_rows s join app.shows using (id)'],
+    [
+      'a cast in an aggregate',
+      'select sum(x.notes::numeric) from app.show_rows s join app.shows x using (id)',
+    ],
   ]),
   ...each('anything', [
     [
