@@ -145,7 +145,7 @@ const columns = (sql: Client, names: string[], cast = '') =>
 
 const comma = (sql: Client, parts: Fragment[]) => parts.reduce((all, one) => sql`${all}, ${one}`)
 
-/** A cursor is the list and the sort it was made for, and the last row's value and id. */
+/** What app.cursor makes: the list and the sort it was made for, and the last row's value and id. */
 function decode(cursor: string, list: string): [string, string] {
   try {
     const [madeFor, value, id] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as unknown[]
@@ -222,9 +222,7 @@ export function page(sql: Client, options: PageOptions) {
     , cut as (
       select coalesce(json_agg(item) filter (where n <= ${limit}), '[]') as items,
         case when count(*) > ${limit} then
-          translate(encode(convert_to(
-            json_build_array(${list}::text, max(key::text) filter (where n = ${limit}), max(id::text) filter (where n = ${limit}))::text,
-            'UTF8'), 'base64'), E'+/=\n', '-_') end as next_cursor
+          app.cursor(${list}, max(key::text) filter (where n = ${limit}), max(id::text) filter (where n = ${limit})) end as next_cursor
       from (select ${item} as item, item.${key} as key, item.id, row_number() over () as n from page item) numbered
     )
     select json_build_object('items', items, 'next_cursor', next_cursor) as body, next_cursor from cut

@@ -208,3 +208,10 @@ $$;
 comment on function app.restore_row(text, uuid) is 'Brings a deleted row back, with what was deleted together with it. PT403, PT404, PT409.';
 alter function app.restore_row(text, uuid) owner to callboard_definer;
 grant execute on function app.restore_row(text, uuid) to callboard_api;
+
+create or replace function app.cursor(list text, value text, id text) returns text
+language sql stable parallel safe
+return translate(encode(convert_to(json_build_array(list, value, id)::text, 'UTF8'), 'base64'), E'+/=\n', '-_');
+comment on function app.cursor(text, text, text) is
+  'Where the next page of a list begins: after the row with this value of the column that it is sorted by, and this id. In base64url, for src/tenant/list.ts to read.';
+grant execute on function app.cursor(text, text, text) to callboard_api, callboard_definer;
