@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:080a722d3a1b8baee8ba3c596f09b06f75d8b12d
+--! Hash: sha1:c200c79de3e250c7ce60a5228c0505b3fd012758
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, who is asking
@@ -5591,6 +5591,7 @@ create table if not exists app.guest_allotments (
   constraint guest_allotments_show_exists foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
 );
 create unique index if not exists guest_allotment_name_taken on app.guest_allotments (organization_id, show_id, lower(name)) where deleted_at is null;
+alter index app.guest_allotment_name_taken alter column 3 set statistics 0;
 
 select app_private.tenant_table('guest_allotments', noun => 'guest_allotment', permission => 'shows', path => '/api/guest-allotments', is_exported => true);
 grant insert (show_id, name, tickets, note), update (name, tickets, note) on app.guest_allotments to callboard_api;
@@ -5674,9 +5675,9 @@ create table if not exists app.guests (
   deleted_by uuid references app.users (id),
   deletion_id uuid,
   primary key (organization_id, id),
-  constraint guests_show_exists foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
   constraint guests_allotment_exists foreign key (organization_id, allotment_id, show_id)
     references app.guest_allotments (organization_id, id, show_id),
+  constraint guests_show_exists foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
   constraint guests_checked_in_confirmed check (checked_in = 0 or status = 'confirmed')
 );
 create index if not exists guests_organization_id_show_id_idx on app.guests (organization_id, show_id, door_name, id) where deleted_at is null;

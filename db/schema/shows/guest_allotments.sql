@@ -20,6 +20,7 @@ create table if not exists app.guest_allotments (
   constraint guest_allotments_show_exists foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
 );
 create unique index if not exists guest_allotment_name_taken on app.guest_allotments (organization_id, show_id, lower(name)) where deleted_at is null;
+alter index app.guest_allotment_name_taken alter column 3 set statistics 0;
 
 select app_private.tenant_table('guest_allotments', noun => 'guest_allotment', permission => 'shows', path => '/api/guest-allotments', is_exported => true);
 grant insert (show_id, name, tickets, note), update (name, tickets, note) on app.guest_allotments to callboard_api;

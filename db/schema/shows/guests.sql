@@ -29,9 +29,9 @@ create table if not exists app.guests (
   deleted_by uuid references app.users (id),
   deletion_id uuid,
   primary key (organization_id, id),
-  constraint guests_show_exists foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
   constraint guests_allotment_exists foreign key (organization_id, allotment_id, show_id)
     references app.guest_allotments (organization_id, id, show_id),
+  constraint guests_show_exists foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
   constraint guests_checked_in_confirmed check (checked_in = 0 or status = 'confirmed')
 );
 create index if not exists guests_organization_id_show_id_idx on app.guests (organization_id, show_id, door_name, id) where deleted_at is null;
