@@ -2,6 +2,8 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+// Registers the problems of every subject.
+import '../../src/app.ts'
 import { problems } from '../../src/http/problems.ts'
 import { marks, page as performancePage } from '../../scripts/bench/report/publish.ts'
 import { read, root } from '../support/documents.ts'

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:c200c79de3e250c7ce60a5228c0505b3fd012758
+--! Hash: sha1:9f2703c433e713e653675c95ac2de9055ce437a6
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, who is asking
@@ -5724,7 +5724,7 @@ create or replace trigger _400_places before insert or update of tickets, status
 
 create or replace view app.guest_rows with (security_invoker = true) as
   select g.organization_id, g.version, g.deleted_at, g.deleted_by,
-    g.id, g.show_id, g.name, g.door_name, g.tickets, g.status, g.allotment_id, a.name as allotment_name, g.invited_by, g.note, g.sort_name,
+    g.id, g.show_id, g.name, g.door_name, g.allotment_id, g.tickets, g.invited_by, g.note, g.status, g.sort_name, a.name as allotment_name,
     g.checked_in, g.checked_in_at, g.created_by, g.created_at, g.updated_at
   from app.guests g
   left join app.guest_allotments a on a.organization_id = g.organization_id and a.id = g.allotment_id;
