@@ -1,9 +1,8 @@
 import type postgres from 'postgres'
-import t from 'tap'
+import t, { test } from 'tap'
 import { makeWorld, secretOf } from '../isolation/world.ts'
 import { startServer } from '../support/helper.ts'
 
-const { test } = t
 const server = await startServer(t)
 const { attacker, victim } = await makeWorld(server)
 const api = server.db.as('callboard_api')
@@ -60,7 +59,7 @@ async function reached(names: string[]): Promise<string[]> {
       sql => sql`
       select n.name, public.outcome(format(${call}, n.name)) as outcome from unnest(${names}::text[]) n (name)`,
     )
-    if (!Array.isArray(rows)) return [`${command}: ${String(rows)}`]
+    if (!Array.isArray(rows)) return [`${command}: ${rows}`]
     t.equal(rows.length, names.length)
     for (const { name, outcome } of rows)
       if (outcome !== 'PT404') found.push(`${command} of ${JSON.stringify(name)}: ${String(outcome)}`)
