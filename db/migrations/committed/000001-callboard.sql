@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:9f2703c433e713e653675c95ac2de9055ce437a6
+--! Hash: sha1:9a1bba4745aedfc7816fffdd2364333871d4d2a5
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, who is asking
@@ -5807,7 +5807,7 @@ declare
 begin
   select 200,
     json_build_object('show_id', s.id, 'closes_at', l.closes_at, 'is_locked', coalesce(l.is_locked, false),
-      'is_closed', coalesce(l.is_locked or l.closes_at <= statement_timestamp(), false),
+      'is_closed', app.is_guest_list_closed(s.organization_id, s.id),
       'requested', g.requested, 'confirmed', g.confirmed, 'checked_in', g.checked_in,
       'allotments', coalesce((
         select json_agg(json_build_object('id', a.id, 'name', a.name, 'tickets', a.tickets, 'requested', u.requested, 'confirmed', u.confirmed)
