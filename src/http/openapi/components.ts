@@ -4,20 +4,27 @@ const refer = (kind: string, name: string): Reference => ({ $ref: `#/components/
 export const referAll = (kind: string, names: Iterable<string>) =>
   Object.fromEntries(Array.from(names, name => [name, refer(kind, name)]))
 
-/** A schema with a title is written once, under that name, which is also its name in a generated client. */
-export function shareSchemas(node: unknown, schemas: Record<string, Schema>): unknown {
-  if (Array.isArray(node)) return node.map(item => shareSchemas(item, schemas))
+/**
+ * A schema with a title is written once, under that name, which is also its name in a generated client. The
+ * problem of each refusal is one object in all operations, and looked at once.
+ */
+export function shareSchemas(
+  node: unknown,
+  schemas: Record<string, Schema>,
+  shared = new Map<object, Reference>(),
+): unknown {
+  if (Array.isArray(node)) return node.map(item => shareSchemas(item, schemas, shared))
   if (typeof node !== 'object' || node === null) return node
-  const shared = Object.fromEntries(
-    Object.entries(node).map(([key, value]) => [
-      key,
-      key === 'example' || key === 'examples' ? (value as unknown) : shareSchemas(value, schemas),
-    ]),
-  ) as Schema
-  const name = shared.title
-  if (typeof name !== 'string') return shared
-  const known = (schemas[name] ??= shared)
-  if (JSON.stringify(known) !== JSON.stringify(shared)) throw new Error(`Two schemas have the title ${name}`)
+  const reference = shared.get(node)
+  if (reference) return reference
+  const schema = {} as Schema & Record<string, unknown>
+  for (const [key, value] of Object.entries(node) as [string, unknown][])
+    schema[key] = key === 'example' || key === 'examples' ? value : shareSchemas(value, schemas, shared)
+  const name = schema.title
+  if (typeof name !== 'string') return schema
+  const known = (schemas[name] ??= schema)
+  if (JSON.stringify(known) !== JSON.stringify(schema)) throw new Error(`Two schemas have the title ${name}`)
+  shared.set(node, refer('schemas', name))
   return refer('schemas', name)
 }
 
