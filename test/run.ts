@@ -2,13 +2,16 @@
 // clones, and runs tap on it. With DATABASE_URL, the login of a superuser, that server is used:
 // its callboard_* roles get new passwords, so take one that nobody works with.
 // Named files and folders run alone; `--drills` runs the drills instead of the tests. Without either it is
-// the whole suite, and .c8rc.json says how much of src it must cover.
+// the whole suite, and .c8rc.json says how much of src it must cover. `--jobs=N` runs so many files at once,
+// `--timeout=N` gives each so many seconds; on a terminal, tap's reporter shows what they come to.
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { chmod, mkdir, readdir, rm } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { startEmbedded } from '../src/database/embedded.ts'
 import { migrate } from '../src/database/migrate.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../src/database/provision.ts'
@@ -34,9 +37,19 @@ const given = process.env['DATABASE_URL']
 const checkout = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '')
 const root = join(checkout, `.data/test-${process.pid}`)
 const mirror = join(checkout, `.data/build-${process.pid}`)
-const isDrill = process.argv.includes('--drills')
-const options = process.argv.slice(2).filter(argument => argument.startsWith('-') && argument !== '--drills')
-const named = process.argv.slice(2).filter(argument => !argument.startsWith('-'))
+const {
+  values: { drills: isDrill, jobs, timeout },
+  positionals: named,
+} = parseArgs({
+  allowPositionals: true,
+  options: {
+    drills: { type: 'boolean', default: false },
+    // Much of what tests do is waiting: twice the cores of a small machine. Drills look at the clock, and so
+    // have the machine to themselves.
+    jobs: { type: 'string' },
+    timeout: { type: 'string', default: '600' },
+  },
+})
 const files = await chosen(named)
 const isWhole = named.length === 0 && !isDrill
 // V8 writes there what every process has run, also those that a test starts, and as another user.
@@ -71,16 +84,23 @@ try {
   const inherited = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.endsWith('DATABASE_URL')),
   )
-  code = await run(mirror, 'tap/dist/esm/run.mjs', [...options, ...files], {
-    ...inherited,
-    ADMIN_DATABASE_URL: adminUrl,
-    TEST_TEMPLATE: template,
-    TEST_PASSWORD: password,
-    ...(coverage !== undefined && { NODE_V8_COVERAGE: coverage }),
-  })
+  const suite = ['test/support/suite.js', `--jobs=${jobs ?? (isDrill ? 1 : 4)}`, `--timeout=${timeout}`]
+  code = await run(
+    mirror,
+    [...suite, ...files],
+    {
+      ...inherited,
+      ADMIN_DATABASE_URL: adminUrl,
+      TEST_TEMPLATE: template,
+      TEST_PASSWORD: password,
+      ...(coverage !== undefined && { NODE_V8_COVERAGE: coverage }),
+    },
+    true,
+  )
   if (coverage !== undefined) {
     await attribute(coverage, checkout, mirror)
-    const covered = await run(checkout, 'c8/bin/c8.js', ['report', '--temp-directory', coverage], process.env)
+    const report = [join(checkout, 'node_modules/c8/bin/c8.js'), 'report', '--temp-directory', coverage]
+    const covered = await run(checkout, report, process.env)
     code = code === 0 ? covered : code
   }
 } finally {
@@ -117,13 +137,21 @@ async function chosen(named: string[]): Promise<string[]> {
     .map(name => name.replace(/ts$/, 'js'))
 }
 
-/** Runs a program of node_modules to its end, and returns its exit code. */
-async function run(cwd: string, program: string, args: string[], env: NodeJS.ProcessEnv): Promise<number> {
-  const child = spawn(process.execPath, [join(checkout, 'node_modules', program), ...args], {
-    stdio: 'inherit',
+/** Runs a program to its end, and returns its exit code; its TAP goes to a terminal as tap reports it. */
+async function run(cwd: string, args: string[], env: NodeJS.ProcessEnv, isTap = false): Promise<number> {
+  const isReported = isTap && process.stdout.isTTY
+  const child = spawn(process.execPath, args, {
+    stdio: ['inherit', isReported ? 'pipe' : 'inherit', 'inherit'],
     cwd,
     env,
   })
+  let reported: Promise<unknown> | undefined
+  if (isReported) {
+    const reporter = [join(checkout, 'node_modules/tap/dist/esm/run.mjs'), 'run', '--timeout=0', '-']
+    const report = spawn(process.execPath, reporter, { stdio: ['pipe', 'inherit', 'inherit'], cwd })
+    child.stdout?.pipe(report.stdin)
+    reported = once(report, 'close')
+  }
   const pass = (signal: NodeJS.Signals) => child.kill(signal)
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, pass)
   const code = await new Promise<number>(resolve =>
@@ -131,6 +159,7 @@ async function run(cwd: string, program: string, args: string[], env: NodeJS.Pro
       resolve(status ?? 1)
     }),
   )
+  await reported
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, pass)
   return code
 }

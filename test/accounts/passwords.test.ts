@@ -1,6 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { mailedToken, password, register, signIn, startServer, type TestServer } from '../support/helper.ts'
+import {
+  mailedToken,
+  password,
+  register,
+  signIn,
+  startDatabase,
+  startServer,
+  type TestServer,
+} from '../support/helper.ts'
 import { outcome } from '../support/tokens.ts'
 
 const another = 'seven black umbrellas'
@@ -11,6 +19,15 @@ const mailsTo = async ({ db }: TestServer, email: string) => {
     select kind from app_private.mails where to_address = ${email} order by kind`
   return rows.map(({ kind }) => kind)
 }
+
+t.test('a password costs what OWASP asks of argon2id at least', async t => {
+  const db = await startDatabase(t, { passwords: 'select' })
+  const server = await startServer(t, {}, db)
+  const ana = await register(server, 'Ana')
+  t.equal(await attempt(server, ana.email, password), '200')
+  const [stored] = await db.admin<{ recipe: string }[]>`select recipe from app_private.credentials`
+  t.match(stored?.recipe, /^argon2id\$m=19456,t=2,p=1\$/)
+})
 
 t.test('passwords', async t => {
   const server = await startServer(t)

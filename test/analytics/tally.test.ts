@@ -272,7 +272,7 @@ t.test('a server that is killed loses no more than the time between two writings
   const ana = await register(here, 'Ana')
   const { child, ended, get } = await startProcess(t, here, { USE_FLUSH_INTERVAL: '0.3' })
   for (let n = 0; n < 15; n++) await get(ana.token)
-  await until(async () => (await callsOf(here.db, ana))['readMe'] === 15, 2)
+  await until(async () => (await callsOf(here.db, ana))['readMe'] === 15)
   for (let n = 0; n < 5; n++) await get(ana.token)
   child.kill('SIGKILL')
   await ended

@@ -1,27 +1,35 @@
 import t from 'tap'
 import { join, startServer } from '../support/helper.ts'
 import { operationsOf } from '../support/operations.ts'
-import { actors, customPermissions, newWorld, roles, table, type World } from './matrix.ts'
+import { actors, customPermissions, newWorld, roles, table, type Target, type World } from './matrix.ts'
 import { outcome } from '../support/tokens.ts'
 
-/** All that an organization has, but for its log, in one number that any change moves. */
+/**
+ * Of each table of an organization, but for its log, how many rows it has and which transaction wrote last:
+ * any change moves one of the two.
+ */
 async function fingerprint({ server: { db }, owner: { organization } }: World): Promise<string> {
-  const tables = await db.admin<{ name: string; column: string }[]>`
+  tables ??= await db.admin<Column[]>`
     select c.oid::regclass::text as name, a.attname as column from pg_class c
     join pg_attribute a on a.attrelid = c.oid
       and a.attname = case when c.oid = 'app.organizations'::regclass then 'id' else 'organization_id' end
     where c.relnamespace = 'app'::regnamespace and c.relkind = 'r' and not c.relispartition
       and c.oid not in ('app.event_seals'::regclass, 'app.sessions'::regclass, 'app.idempotency_keys'::regclass)
     order by 1`
-  const rows = tables.map(
-    ({ name, column }) => `select x::text as line from ${name} x where x.${column} = $1`,
+  const prints = tables.map(
+    ({ name, column }) =>
+      `select '${name} ' || count(*) || ' ' || coalesce(max(x.xmin::text::bigint), 0) as print from ${name} x where x.${column} = $1`,
   )
-  const [row] = await db.admin.unsafe<[{ fingerprint: string }]>(
-    `select md5(coalesce(string_agg(line, '' order by line), '')) as fingerprint from (${rows.join(' union all ')}) all_rows`,
-    [organization],
-  )
-  return row.fingerprint
+  const rows = await db.admin.unsafe<{ print: string }[]>(prints.join(' union all '), [organization], {
+    prepare: true,
+  })
+  return rows.map(({ print }) => print).join('\n')
 }
+interface Column {
+  name: string
+  column: string
+}
+let tables: readonly Column[] | undefined
 
 t.test('authorization', async t => {
   const server = await startServer(t)
@@ -66,9 +74,14 @@ t.test('authorization', async t => {
       const order = [...actors].sort(
         (a, b) => (expected[actors.indexOf(b)] ?? 0) - (expected[actors.indexOf(a)] ?? 0),
       )
+      // What is not about the actor serves them all as long as nobody changes it.
+      let unchanged: Target | undefined
       for (const actor of order) {
         const person = actor === 'anonymous' ? undefined : world[actor]
-        const { path = pattern, body, headers } = (await arrange?.(world, person ?? world.owner)) ?? {}
+        const target = unchanged ?? (await arrange?.(world, person ?? world.owner)) ?? {}
+        const isKept = method === 'GET' || (expected[actors.indexOf(actor)] ?? 0) >= 400
+        unchanged = arrange?.length !== 2 && isKept ? target : undefined
+        const { path = pattern, body, headers } = target
         const before = await fingerprint(world)
         const answer = await call(`${method} ${path}`, {
           token: person?.token,

@@ -41,7 +41,7 @@ export const customPermissions = [
   'shows.read',
 ]
 
-interface Target {
+export interface Target {
   path?: string
   body?: object | string
   headers?: Record<string, string>
@@ -49,7 +49,7 @@ interface Target {
 export interface World extends Record<Exclude<Actor, 'anonymous'>, Person> {
   server: TestServer
 }
-/** Makes what the request is about, anew for each actor, and says where it is. */
+/** Makes what the request is about, and says where it is; anew for each actor if it takes them. */
 type Arrange = (world: World, actor: Person) => Promise<Target> | Target
 
 let serial = 0

@@ -37,8 +37,8 @@ export async function readSettings(sql: postgres.Sql): Promise<Settings> {
 
 /** Sets settings as anybody can. */
 export async function forge(sql: postgres.Sql, settings: Settings, isLocal = true) {
-  for (const [name, value] of Object.entries(settings))
-    await sql`select set_config(${name}, ${value}, ${isLocal})`
+  const calls = Object.keys(settings).map((_, i) => `set_config($${2 * i + 1}, $${2 * i + 2}, ${isLocal})`)
+  await sql.unsafe(`select ${calls.join(', ')}`, Object.entries(settings).flat())
 }
 
 /** The settings, signature and all, of a genuine transaction of the organization's owner that has ended. */

@@ -23,6 +23,8 @@ interface Attempt {
   rows: string[]
   count: number
   refused?: string
+  /** Whether its transaction has an id, without which it cannot have changed any row. */
+  isWriter: boolean
 }
 
 const columnsOf = ({ admin }: Database, { name }: Table) =>
@@ -59,9 +61,20 @@ function probes({ name }: Table, columns: Column[], row: string): Probe[] {
 async function attempt(sql: postgres.Sql, probe: Probe): Promise<Attempt> {
   try {
     const result = await sql.unsafe(probe.sql, probe.parameters ?? [])
-    return { rows: result.map(row => Object.values(row as object).join()), count: result.count }
+    const [transaction] = await sql<{ isWriter: boolean }[]>`
+      select pg_current_xact_id_if_assigned() is not null as "isWriter"`
+    return {
+      rows: result.map(row => Object.values(row as object).join()),
+      count: result.count,
+      isWriter: transaction?.isWriter ?? true,
+    }
   } catch (error) {
-    return { rows: [], count: 0, refused: (error as { code?: string }).code ?? String(error) }
+    return {
+      rows: [],
+      count: 0,
+      refused: (error as { code?: string }).code ?? String(error),
+      isWriter: false,
+    }
   } finally {
     // Not rolled back: what was changed must be found.
     await sql`commit`
@@ -106,10 +119,13 @@ export async function tryEverything(
       if (result.refused !== undefined && !isRefusal(result.refused))
         report(`fails by chance, with ${result.refused}`)
       if (result.rows.some(row => secret.has(row))) report('shows rows')
+      if (!result.isWriter) continue
       const after = await snapshot(db, tables, target)
       for (const name of changed(before, after)) report(`changes rows of ${name}`)
       before = after
     }
   }
+  for (const name of changed(before, await snapshot(db, tables, target)))
+    found.push(`${context.name}: rows of ${name} have changed, by no statement that is known to write`)
   return found
 }

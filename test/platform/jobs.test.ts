@@ -69,7 +69,7 @@ t.test('the worker', async t => {
     await until(() => isWaitingFor(db, 500))
     const began = Date.now()
     await worker.stop()
-    t.ok(Date.now() - began < 6000, `in ${Date.now() - began} ms`)
+    t.ok(Date.now() - began < 60_000, `in ${Date.now() - began} ms`)
     t.match(await jobs(db, 'long'), [{ is_taken: false, attempts: 1 }])
   })
 

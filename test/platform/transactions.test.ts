@@ -202,7 +202,7 @@ t.test('what a transaction goes through', async t => {
       const answer = await call('POST', url)
       t.equal(answer.status, status, url)
       t.match(answer.body.detail, detail)
-      t.ok(Date.now() - began < 2500, `in ${Date.now() - began} ms`)
+      t.ok(Date.now() - began < 20_000, `in ${Date.now() - began} ms`)
       t.same(pool.stats().busy, 0)
       t.same(await call('POST', '/nobody'), { status: 200, body: { n: 0 } }, 'no context is left')
       t.same(await call('POST', '/context'), { status: 200, body: { n: 1 } })

@@ -60,11 +60,21 @@ export function checkValue(document: object, schema: object, value: unknown, whe
 export function findOperation(document: object, method: string, url: string): Operation | undefined {
   const { paths = {} } = document as Contract
   const path = url.split('?', 1)[0] ?? ''
-  const [found] = Object.keys(paths)
-    .filter(pattern => new RegExp(`^${pattern.replace(/\{\w+\}/g, '[^/]+')}$`).test(path))
-    .sort((a, b) => a.split('{').length - b.split('{').length)
-  return paths[found ?? '']?.[method.toLowerCase()]
+  let known = patterns.get(paths)
+  if (!known)
+    patterns.set(
+      paths,
+      (known = Object.entries(paths)
+        .sort(([a], [b]) => a.split('{').length - b.split('{').length)
+        .map(([pattern, operations = {}]) => ({
+          pattern: new RegExp(`^${pattern.replace(/\{\w+\}/g, '[^/]+')}$`),
+          operations,
+        }))),
+    )
+  return known.find(({ pattern }) => pattern.test(path))?.operations[method.toLowerCase()]
 }
+/** The paths of a document, those with the fewest parameters first. */
+const patterns = new WeakMap<object, { pattern: RegExp; operations: Record<string, Operation> }[]>()
 
 /** What the operation declares of a status. */
 export function findResponse(document: object, operation: Operation, status: number): Response | undefined {

@@ -30,8 +30,12 @@ export interface Database {
   as: (role: string) => postgres.Sql
 }
 
+/** A password of a test costs next to nothing to derive: a suite makes thousands. */
+const cheapPasswords = `create or replace function app_private.password_cost() returns text
+  language sql immutable parallel safe set search_path = '' return 'argon2id$m=8,t=1,p=1$'`
+
 /** A database of this test file's own, cloned from the template and dropped afterwards. */
-export async function startDatabase(t: Test): Promise<Database> {
+export async function startDatabase(t: Test, { passwords = cheapPasswords } = {}): Promise<Database> {
   if (template === '')
     throw new Error('Run tests with npm test, which makes the database: npm test -- test/shows/shows.test.ts')
   const name = `callboard_test_${randomUUID().replaceAll('-', '')}`
@@ -43,6 +47,7 @@ export async function startDatabase(t: Test): Promise<Database> {
     return sql
   }
   const admin = connect(withUrl(adminUrl, { database: name }))
+  await admin.unsafe(passwords)
   t.teardown(async () => {
     // Roles belong to the whole server.
     await admin`select app_private.drop_bi_role(credential_id) from app_private.bi_logins`.catch(() => {})
@@ -284,8 +289,8 @@ export async function mailedToken({ db }: TestServer, kind: string, email: strin
 
 export const aShow = { title: 'Winter Tour', artist: 'The Gaslights', show_on: '2027-02-03' }
 
-/** Waits for a condition to become true, for five seconds unless told otherwise. */
-export async function until(condition: () => boolean | Promise<boolean>, seconds = 5): Promise<void> {
+/** Waits for a condition to become true, for half a minute unless told otherwise: machines may be busy. */
+export async function until(condition: () => boolean | Promise<boolean>, seconds = 30): Promise<void> {
   for (let round = 0; round < seconds * 50; round += 1) {
     if (await condition()) return
     await sleep(20)

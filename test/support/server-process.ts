@@ -33,13 +33,12 @@ export function startServerProcess(
   program = 'src/server.ts',
 ): ServerProcess {
   const inherited = Object.fromEntries(
-    // The test runner measures through NODE_…; what it sets for tests is no setting of the server.
-    ['PATH', 'HOME', 'NODE_OPTIONS', 'NODE_V8_COVERAGE'].map(name => [name, process.env[name] ?? '']),
+    // What the test runner sets for tests is no setting of the server, but for where it measures.
+    ['PATH', 'HOME', 'NODE_V8_COVERAGE'].map(name => [name, process.env[name] ?? '']),
   )
-  const runner = Object.fromEntries(Object.entries(process.env).filter(([name]) => /^_?TAP/.test(name)))
   const child = spawn(process.execPath, [...flagsOf(program), ...programArgs(program)], {
     cwd: root,
-    env: { ...inherited, ...runner, ...settings },
+    env: { ...inherited, ...settings },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   t.teardown(() => child.kill('SIGKILL'))
