@@ -73,7 +73,11 @@ try {
     'callboard_support',
     'callboard_auditor',
   ]
-  const built = build(checkout, mirror)
+  const contract = join(mirror, 'openapi.json')
+  const built = build(checkout, mirror).then(async () => {
+    const failed = await run(mirror, ['scripts/openapi.js', contract], process.env)
+    if (failed !== 0) throw new Error('The OpenAPI document cannot be made')
+  })
   await createRoles(adminUrl, Object.fromEntries(roles.map(role => [role, password])))
   await createDatabase(adminUrl, template)
   await migrate(withUrl(adminUrl, { database: template, user: 'callboard_migrator', password }))
@@ -93,6 +97,7 @@ try {
       ADMIN_DATABASE_URL: adminUrl,
       TEST_TEMPLATE: template,
       TEST_PASSWORD: password,
+      TEST_CONTRACT: contract,
       ...(coverage !== undefined && { NODE_V8_COVERAGE: coverage }),
     },
     true,

@@ -8,17 +8,18 @@ import { Strict } from './schemas.ts'
 /** What Fastify passes, beyond what its types say. */
 type Compiled = FastifyRouteSchemaDef<unknown> & { contentType?: string }
 
+// All errors at once is only safe because every pattern in schemas.ts runs in linear time.
+const options: Options = { allErrors: true, strict: true, strictTypes: false, allowUnionTypes: true }
+const exact = new Ajv(options)
+const converting = new Ajv({ ...options, coerceTypes: true })
+for (const ajv of [exact, converting]) addFormats.default(ajv)
+
 /**
  * Checks requests against the routes' schemas. Query strings and paths are text, so "5" is a number
  * there; a JSON body says itself what it is, and nothing in it is converted or dropped.
  */
 export const validation = fp(
   async (app: FastifyInstance) => {
-    // All errors at once is only safe because every pattern in schemas.ts runs in linear time.
-    const options: Options = { allErrors: true, strict: true, strictTypes: false, allowUnionTypes: true }
-    const exact = new Ajv(options)
-    const converting = new Ajv({ ...options, coerceTypes: true })
-    for (const ajv of [exact, converting]) addFormats.default(ajv)
     app.setValidatorCompiler(({ schema, httpPart, contentType }: Compiled) =>
       // A file has been written away as it came.
       contentType === 'text/csv'
