@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { asker, places } from '../support/ask.ts'
 import { register, startServer } from '../support/helper.ts'
 import {
@@ -43,32 +43,41 @@ t.test('bodies that do not have their form', async t => {
       where: `/body/${at.join('/')}`,
     }))
 
+    /** All of them at once are refused, each in its place. */
+    const refused = async (t: Test, several: Wrong[]) => {
+      const body = several.reduce<unknown>((changed, { at, value }) => withField(changed, at, value), example)
+      const answer = await ask(operation, { body })
+      const what = several.map(({ where, what }) => `${where}: ${what}`).join(', ')
+      t.equal(outcome(answer), '400 validation', what)
+      t.strictSame(places(answer).sort(), several.map(({ where }) => where).sort(), what)
+      return answer
+    }
+
     await t.test(`${operation.id} converts no value of another type`, async t => {
-      for (const { at, field, is, where } of fields) {
-        for (const value of wrongTypes(field, is)) {
-          const answer = await ask(operation, { body: withField(example, at, value) })
-          const what = `${at.join('.')} = ${JSON.stringify(value)}`
-          t.equal(outcome(answer), '400 validation', what)
-          t.strictSame(places(answer), [where], what)
-        }
-      }
+      const wrong = fields.flatMap(({ at, field, is, where }) =>
+        wrongTypes(field, is).map(value => ({ at, where, value, what: JSON.stringify(value) })),
+      )
+      for (const several of together(wrong)) await refused(t, several)
     })
 
     await t.test(
       `${operation.id} takes no value that is too long, too large or none of its kind`,
       async t => {
-        for (const { at, field, is, where } of fields) {
-          for (const [why, value] of wrongValues(field, is)) {
-            const answer = await ask(operation, { body: withField(example, at, value) })
-            const what = `${at.join('.')}: ${why}`
-            t.equal(outcome(answer), '400 validation', what)
-            t.strictSame(places(answer), [where], what)
-            if (why === 'too long')
+        const wrong = fields.flatMap(({ at, field, is, where }) =>
+          wrongValues(field, is).map(([what, value]) => ({ at, where, value, what })),
+        )
+        for (const several of together(wrong)) {
+          const { body } = await refused(t, several)
+          for (const { where, what } of several)
+            if (what === 'too long')
               t.ok(
-                answer.body.errors?.some(({ message }) => message.includes('NOT have more than')),
-                what,
+                body.errors?.some(
+                  ({ path, message }) => path === where && message.includes('NOT have more than'),
+                ),
+                `${where}: ${what}`,
               )
-          }
+        }
+        for (const { at, is } of fields) {
           // Free text may have any character that can be stored, and the rest is refused in order.
           if (typeof is === 'string')
             for (const character of ['\0', '\ud800', '\udfff', '\u0085', '\u202e', '\ufeff', '\uffff'])
@@ -140,3 +149,24 @@ t.test('bodies that do not have their form', async t => {
     })
   }
 })
+
+/** A wrong value of a field, and what is wrong with it. */
+interface Wrong {
+  at: string[]
+  where: string
+  value: unknown
+  what: string
+}
+
+/** As few lots as it takes: in each, no field is another's, or a part of it. */
+function together(wrong: Wrong[]): Wrong[][] {
+  const lots: Wrong[][] = []
+  for (const one of wrong) {
+    const meets = (other: Wrong) =>
+      `${one.where}/`.startsWith(`${other.where}/`) || `${other.where}/`.startsWith(`${one.where}/`)
+    const lot = lots.find(others => !others.some(meets))
+    if (lot) lot.push(one)
+    else lots.push([one])
+  }
+  return lots
+}

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import type { FastifyBaseLogger } from 'fastify'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 
 /** A Redis that may be away; nobody waits long to find out. */
 export interface SharedMemory {
@@ -17,6 +17,8 @@ const pause = 1000
 
 /** Connects, and keeps trying; an outage is one warning, however many requests it affects. */
 export async function connectRedis(url: string, log: FastifyBaseLogger): Promise<SharedMemory> {
+  // Most processes count for themselves, and loading this takes a tenth of a start.
+  const { Redis } = await import('ioredis')
   const client = new Redis(url, {
     commandTimeout: timeout,
     // A hanging connection is cut: until Redis is ready again, it is not even asked.
