@@ -46,7 +46,7 @@ const Export = Strict(
         maxLength: 2000,
         pattern: '^[^\\u0000]*$',
         description: 'Why it failed',
-        examples: ['Who wanted it may not do it any more.'],
+        examples: ['The member who requested it no longer has permission.'],
       }),
     ),
     link: Nullable(

@@ -153,7 +153,7 @@ export function exportTasks(config: Config, url: string): { tasks: TaskList; clo
         await ask(helpers, 'select app.fail_export($1, $2, null, $3)', [
           payload.organization,
           payload.export,
-          'It could not be done for reasons that have nothing to do with you. Try it again.',
+          'The export failed for technical reasons. Try again.',
         ])
       throw error
     }

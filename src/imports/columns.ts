@@ -58,8 +58,10 @@ export function readHeader(cells: string[], resource: string): string[] {
   )
   for (const [n, name] of names.entries()) {
     if (!possible.includes(name))
-      throw new Unreadable(`The column “${cells[n] ?? ''}” is not known; there are ${possible.join(', ')}.`)
-    if (names.indexOf(name) !== n) throw new Unreadable(`The column ${name} is there twice.`)
+      throw new Unreadable(
+        `The column “${cells[n] ?? ''}” is not known. Known columns: ${possible.join(', ')}.`,
+      )
+    if (names.indexOf(name) !== n) throw new Unreadable(`The column ${name} occurs twice.`)
   }
   for (const group of needed)
     if (!group.some(name => names.includes(name)))

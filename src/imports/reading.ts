@@ -39,7 +39,9 @@ export async function* linesOf(
     }
   } catch (error) {
     if (error instanceof Error && error.message.startsWith('Parse Error'))
-      throw new Unreadable(`From line ${line} on it is no CSV: a quotation mark is missing or one too many.`)
+      throw new Unreadable(
+        `Not CSV from line ${line} on: a quotation mark is missing, or there is one too many.`,
+      )
     throw error
   }
   if (header === undefined) throw new Unreadable('The file is empty.')

@@ -123,7 +123,8 @@ const lastTry =
       await work(id, helpers)
     } catch (error) {
       const { attempts, max_attempts }: Job = helpers.job
-      const because = 'It could not be done for reasons that have nothing to do with the file. Try it again.'
+      const because =
+        'The import failed for technical reasons that have nothing to do with the file. Try again.'
       if (attempts >= max_attempts)
         await helpers.query(
           step === 'check'

@@ -242,7 +242,7 @@ t.test('an export that waits', async t => {
             >`select status, failure from app.exports where id = ${id}`
           )[0]
         await until(async () => (await found())?.status === 'failed', 60)
-        t.match(await found(), { failure: 'Who wanted it may not do it any more.' })
+        t.match(await found(), { failure: 'The member who requested it no longer has permission.' })
       }
       await worker.stop()
     },

@@ -61,7 +61,7 @@ declare
 begin
   perform app.require('analytics.read');
   if until < since or until > since + 366 then
-    perform app.refuse(422, 'analytics_range', 'It ends at least when it begins, and no more than 367 days later.');
+    perform app.refuse(422, 'analytics_range', 'The range must have 1 to 367 days.');
   end if;
   select * into fresh from app.freshness('activity_by_day', 'client_events_by_day');
   with e as materialized (

@@ -57,7 +57,7 @@ begin
   if organization is null then
     perform app.refuse(401, 'session_unknown');
   elsif current_setting('app.role') = 'superadmin' then
-    perform app.refuse(403, 'permission_denied', 'Client events are of members.');
+    perform app.refuse(403, 'permission_denied', 'Client events are for members.');
   elsif jsonb_array_length(events) > 100 then
     perform app.refuse(400, 'invalid_value', 'There are more than 100 events.');
   end if;

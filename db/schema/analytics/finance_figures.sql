@@ -35,7 +35,7 @@ begin
   since := date_trunc('month', coalesce(from_on, date_trunc('year', coalesce(to_on, app.today())::timestamp)::date)::timestamp);
   until := date_trunc('month', coalesce(to_on, (date_trunc('year', since::timestamp) + interval '11 months')::date)::timestamp);
   if until < since or until >= since + interval '10 years' then
-    perform app.refuse(422, 'analytics_range', 'The last month is not before the first, and less than ten years behind it.');
+    perform app.refuse(422, 'analytics_range', 'The last month must not be before the first, and less than ten years after it.');
   end if;
 end
 $$;

@@ -70,7 +70,7 @@ declare
 begin
   perform app.require('analytics.read');
   if until < since or until > since + 366 then
-    perform app.refuse(422, 'analytics_range', 'It ends at least when it begins, and no more than 367 days later.');
+    perform app.refuse(422, 'analytics_range', 'The range must have 1 to 367 days.');
   end if;
   with a as materialized (
     select * from analytics.api_use_by_day u where u.day between since and until

@@ -54,7 +54,7 @@ declare
   given jsonb := nullif(jsonb_strip_nulls(filters), '{}');
 begin
   if what not in ('audit.read', 'audit.verify') or length(given::text) > 2000 then
-    perform app.refuse(400, 'invalid_value', 'This is no reading of the event log.');
+    perform app.refuse(400, 'invalid_value', 'Not a reading of the event log.');
   end if;
   perform app_private.log_event(organization, what, 'event', of_event,
     case when given is not null then jsonb_build_object('new', given) end);

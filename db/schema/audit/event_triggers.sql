@@ -72,7 +72,7 @@ begin
   elsif app_private.is_trusted() then
     perform app_private.log_event((present ->> tg_argv[2])::uuid, tg_argv[0] || '.' || verb, tg_argv[0], (present ->> tg_argv[1])::uuid, changes);
   else
-    perform app.refuse(403, 'permission_denied', 'The context was lost on the way.');
+    perform app.refuse(403, 'permission_denied', 'The context was lost during the transaction.');
   end if;
   return null;
 end

@@ -112,7 +112,7 @@ as $$
 begin
   perform app.require(permission);
   if current_setting('app.role', true) = 'superadmin' then
-    perform app.refuse(403, 'permission_denied', 'A login would outlive the grant of a superadmin: it is for members to make.');
+    perform app.refuse(403, 'permission_denied', 'A login would outlive the grant of a superadmin: a member must create it.');
   end if;
 end
 $$;

@@ -121,7 +121,7 @@ begin
   join app.organizations o on o.id = x.organization_id and o.deleted_at is null
   where x.secret_hash = app_private.digest(secret) and x.revoked_at is null;
   if f.id is null then
-    perform app.refuse(404, 'not_found', 'There is no such calendar, or not any more.');
+    perform app.refuse(404, 'not_found', 'There is no such calendar feed, or it has been revoked.');
   end if;
   perform app_private.set_context(f.user_id, f.id, f.organization_id, f.role, array(
     select p from unnest(app_private.effective_permissions(f.organization_id, f.user_id, f.role)) p

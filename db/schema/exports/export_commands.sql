@@ -135,7 +135,7 @@ begin
     perform app.refuse(400, 'invalid_token');
   elsif not app_private.may_export(e) or not exists (
       select from app.sessions s where s.id = session and s.user_id = e.created_by and s.revoked_at is null and s.expires_at > now()) then
-    perform app.refuse(403, 'permission_denied', 'Whose link this is may not see this any more, or has signed out.');
+    perform app.refuse(403, 'permission_denied', 'The member this link belongs to no longer has permission, or has signed out.');
   elsif e.status <> 'ready' or e.expires_at <= now() then
     perform app.refuse(404, 'not_found', 'The file has expired.');
   end if;

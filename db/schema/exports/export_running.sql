@@ -74,7 +74,7 @@ begin
   if e.id is null or e.status not in ('queued', 'running') then
     return null;
   elsif not app_private.may_export(e) then
-    perform app_private.end_export(e, 'Who wanted it may not do it any more.');
+    perform app_private.end_export(e, 'The member who requested it no longer has permission.');
     return null;
   end if;
   update app.export_progress p set rows_done = 0 where p.organization_id = organization and p.export_id = export;
@@ -102,7 +102,7 @@ begin
   end if;
   select * into e from app.exports x where x.organization_id = organization and x.id = export and x.attempt = of_attempt and x.status = 'running';
   if not found or not app_private.may_export(e) then
-    perform app.refuse(403, 'permission_denied', 'Who wanted it may not do it any more.');
+    perform app.refuse(403, 'permission_denied', 'The member who requested it no longer has permission.');
   end if;
   perform app_private.set_context(e.created_by, e.session_id, e.organization_id, null, app_private.export_permissions(e));
 end
@@ -123,7 +123,7 @@ begin
   if e.id is null then
     return false;
   elsif not app_private.may_export(e) then
-    perform app_private.end_export(e, 'Who wanted it may not do it any more.');
+    perform app_private.end_export(e, 'The member who requested it no longer has permission.');
     return false;
   end if;
   update app.export_progress p set rows_done = rows_written where p.organization_id = organization and p.export_id = export;

@@ -172,7 +172,7 @@ begin
       execute format('select true from %s p where p.organization_id = $1 and p.%I = $2 and p.deleted_at is null for share', edge.parent, edge.key)
       into is_there using new.organization_id, edge.id::uuid;
       if is_there is null then
-        perform app.refuse(409, edge.name, 'It is not there, or has been deleted.');
+        perform app.refuse(409, edge.name, 'It does not exist, or has been deleted.');
       end if;
     end if;
   end loop;

@@ -57,17 +57,55 @@ return case when value ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9
 comment on function app_private.csv_uuid(text) is 'The id that a text is; NULL if it is none.';
 alter function app_private.csv_uuid(text) owner to callboard_definer;
 
-create or replace function app_private.bad(is_bad boolean, in_column text, reason text) returns jsonb
+-- The rules. Each is a row: the column, whether its value is bad, and the reason; NULL where nothing is wrong.
+
+create or replace function app_private.bad(in_column text, is_bad boolean, reason text) returns jsonb
 language sql stable parallel safe
 return case when is_bad then jsonb_build_object('column', in_column, 'reason', reason) end;
-comment on function app_private.bad(boolean, text, text) is 'A problem of a line, if it is one.';
-alter function app_private.bad(boolean, text, text) owner to callboard_definer;
+comment on function app_private.bad(text, boolean, text) is 'A problem {column, reason} of a line, if it is one.';
+alter function app_private.bad(text, boolean, text) owner to callboard_definer;
 
-create or replace function app_private.is_line(value text, longest integer) returns boolean
-language sql immutable parallel safe
-return value is null or length(value) <= longest and value !~ '[\u0001-\u001f\u007f-\u009f]';
-comment on function app_private.is_line(text, integer) is 'Whether a text is one line of at most so many characters, or nothing.';
-alter function app_private.is_line(text, integer) owner to callboard_definer;
+create or replace function app_private.missing(in_column text, value text, reason text) returns jsonb
+language sql stable parallel safe
+return app_private.bad(in_column, value is null, reason);
+comment on function app_private.missing(text, text, text) is 'The problem that a required cell is empty, if it is.';
+alter function app_private.missing(text, text, text) owner to callboard_definer;
+
+create or replace function app_private.bad_line(in_column text, value text, longest integer) returns jsonb
+language sql stable parallel safe
+return app_private.bad(in_column, not app.is_line(value, longest), 'Longer than ' || longest || ' characters, or contains control characters.');
+comment on function app_private.bad_line(text, text, integer) is 'The problem that a text is no line as the tables want it (app.is_line), if it is none.';
+alter function app_private.bad_line(text, text, integer) owner to callboard_definer;
+
+create or replace function app_private.bad_text(in_column text, value text, longest integer) returns jsonb
+language sql stable parallel safe
+return app_private.bad(in_column, length(value) > longest, 'Longer than ' || longest || ' characters.');
+comment on function app_private.bad_text(text, text, integer) is 'The problem that a text is too long, if it is.';
+alter function app_private.bad_text(text, text, integer) owner to callboard_definer;
+
+create or replace function app_private.bad_day(in_column text, value text, day date) returns jsonb
+language sql stable parallel safe
+return app_private.bad(in_column, value is not null and not coalesce(app.is_day(day), false), 'Not a date between 1900 and 2199: write 2027-03-14.');
+comment on function app_private.bad_day(text, text, date) is 'The problem that a text is not a day that the tables take (app.is_day), if it is none; `day` is what it has been read as.';
+alter function app_private.bad_day(text, text, date) owner to callboard_definer;
+
+create or replace function app_private.bad_time(in_column text, value text, time_of_day time) returns jsonb
+language sql stable parallel safe
+return app_private.bad(in_column, value is not null and time_of_day is null, 'Not a time: write 19:30.');
+comment on function app_private.bad_time(text, text, time) is 'The problem that a text is not a time of day, if it is none; the last argument is what it has been read as.';
+alter function app_private.bad_time(text, text, time) owner to callboard_definer;
+
+create or replace function app_private.bad_count(in_column text, value text, count numeric, least integer, reason text) returns jsonb
+language sql stable parallel safe
+return app_private.bad(in_column, value is not null and coalesce(count not between least and 2147483647 or count <> trunc(count), true), reason);
+comment on function app_private.bad_count(text, text, numeric, integer, text) is 'The problem that a text is not a whole number from `least` on, if it is none; `count` is what it has been read as.';
+alter function app_private.bad_count(text, text, numeric, integer, text) owner to callboard_definer;
+
+create or replace function app_private.bad_choice(in_column text, value text, choices text[], reason text) returns jsonb
+language sql stable parallel safe
+return app_private.bad(in_column, value <> all (choices), reason);
+comment on function app_private.bad_choice(text, text, text[], text) is 'The problem that a text is none of a few, if it is none.';
+alter function app_private.bad_choice(text, text, text[], text) owner to callboard_definer;
 
 create or replace function app_private.check_finance_lines(i app.imports, lines jsonb) returns table (line integer, record jsonb, problems jsonb)
 language plpgsql stable
@@ -105,38 +143,46 @@ begin
   -- Once for each line, and not for every mention of it.
   judged as materialized (
     select m.*, to_jsonb(nullif(array_remove(array[
-      app_private.bad(m.v ? '', '', 'There are more cells than columns.'),
-      app_private.bad(m.booked_on is null or m.booked_on not between date '1900-01-01' and date '2199-12-31', 'booked_on',
-        case when m.v ->> 'booked_on' is null then 'There must be a day.' else 'It is no day between 1900 and 2199: write 2027-03-14.' end),
-      app_private.bad(exists (select from app.finance_periods f where f.organization_id = i.organization_id and f.month = date_trunc('month', m.booked_on)::date),
-        'booked_on', 'The books of this month are closed.'),
-      app_private.bad(m.v ->> 'due_on' is not null and (m.due_on is null or m.due_on not between date '1900-01-01' and date '2199-12-31'), 'due_on',
-        'It is no day between 1900 and 2199: write 2027-03-14.'),
-      app_private.bad(m.kind not in ('income', 'expense'), 'kind', 'It is income or expense.'),
-      app_private.bad(m.category_id is null and m.kind in ('income', 'expense'), 'category', case when m.v ->> 'category' is null then 'There must be a category.'
-        else format('There is no category of this name for %s.', m.kind) end),
-      app_private.bad(m.amount is null, 'amount', case when coalesce(m.v ->> 'amount', m.v ->> 'amount_minor') is null then 'There must be an amount.'
-        else format('It is no number with a decimal %s.', i.options ->> 'decimal') end),
-      app_private.bad(m.amount <> trunc(m.amount), 'amount', format('%s has %s decimals.', m.currency, app.minor_digits(m.currency))),
-      app_private.bad(abs(m.amount) > 9007199254740991, 'amount', 'It is too large.'),
-      app_private.bad(m.amount < 0 and m.v ->> 'kind' is not null, 'amount', 'It is negative: the kind says in which direction money goes.'),
-      app_private.bad(coalesce(m.v ->> 'tax', m.v ->> 'tax_minor') is not null and (m.tax is null or m.tax <> trunc(m.tax) or abs(m.tax) > abs(m.amount)), 'tax',
-        'It is no part of the amount.'),
-      app_private.bad(not exists (select from app.currencies c where c.code = m.currency), 'currency', 'There is no such currency.'),
-      app_private.bad(m.v ->> 'exchange_rate' is not null and coalesce(m.rate <= 0 or m.rate > 1000000000, true), 'exchange_rate', 'It is no positive number.'),
-      app_private.bad(m.currency <> m.base and m.v ->> 'exchange_rate' is null, 'exchange_rate', format('An amount in %s needs its rate to %s.', m.currency, m.base)),
-      app_private.bad(m.currency = m.base and m.rate <> 1, 'exchange_rate', 'The rate of a currency to itself is 1.'),
-      app_private.bad(app.convert_minor(least(abs(m.amount), 9007199254740991)::bigint, m.rate, m.currency, m.base) > 9007199254740991, 'exchange_rate',
+      app_private.bad('', m.v ? '', 'The line has more cells than the header has columns.'),
+      -- When.
+      app_private.missing('booked_on', m.v ->> 'booked_on', 'A date is required.'),
+      app_private.bad_day('booked_on', m.v ->> 'booked_on', m.booked_on),
+      app_private.bad('booked_on', exists (select from app.finance_periods f where f.organization_id = i.organization_id
+        and f.month = date_trunc('month', m.booked_on)::date), 'The books of this month are closed.'),
+      app_private.bad_day('due_on', m.v ->> 'due_on', m.due_on),
+      -- What for.
+      app_private.bad_choice('kind', m.kind, '{income,expense}', 'Must be income or expense.'),
+      app_private.bad('category', m.kind in ('income', 'expense') and m.v ->> 'category' is null, 'A category is required.'),
+      app_private.bad('category', m.kind in ('income', 'expense') and m.v ->> 'category' is not null and m.category_id is null,
+        format('There is no %s category of this name.', m.kind)),
+      app_private.bad('show_id', m.v ->> 'show_id' is not null and not exists (select from app.shows s
+        where s.organization_id = i.organization_id and s.id = m.show_id and s.deleted_at is null), 'There is no such show.'),
+      -- How much.
+      app_private.missing('amount', coalesce(m.v ->> 'amount', m.v ->> 'amount_minor'), 'An amount is required.'),
+      app_private.bad('amount', m.amount is null and coalesce(m.v ->> 'amount', m.v ->> 'amount_minor') is not null,
+        format('Not a number (decimal %s expected).', i.options ->> 'decimal')),
+      app_private.bad('amount', m.amount <> trunc(m.amount), format('%s has %s decimal places.', m.currency, app.minor_digits(m.currency))),
+      app_private.bad('amount', abs(m.amount) > 9007199254740991, 'The amount is too large.'),
+      app_private.bad('amount', m.amount < 0 and m.v ->> 'kind' is not null, 'An amount must not be negative where the column kind says which way money flows.'),
+      app_private.bad('tax', coalesce(m.v ->> 'tax', m.v ->> 'tax_minor') is not null
+        and (m.tax is null or m.tax <> trunc(m.tax) or abs(m.tax) > abs(m.amount)), 'Not an amount of money between 0 and the amount.'),
+      -- In which currency.
+      app_private.bad('currency', not exists (select from app.currencies c where c.code = m.currency), 'There is no such currency.'),
+      app_private.bad('exchange_rate', m.v ->> 'exchange_rate' is not null and coalesce(m.rate <= 0 or m.rate > 1000000000, true), 'Not a positive number.'),
+      app_private.bad('exchange_rate', m.currency <> m.base and m.v ->> 'exchange_rate' is null,
+        format('An amount in %s needs its exchange rate to %s.', m.currency, m.base)),
+      app_private.bad('exchange_rate', m.currency = m.base and m.rate <> 1, 'The exchange rate of a currency to itself is 1.'),
+      app_private.bad('exchange_rate', app.convert_minor(least(abs(m.amount), 9007199254740991)::bigint, m.rate, m.currency, m.base) > 9007199254740991,
         format('The amount is too large in %s.', m.base)),
-      app_private.bad(lower(m.v ->> 'status') not in ('planned', 'committed', 'actual', 'void'), 'status', 'It is planned, committed, actual or void.'),
-      app_private.bad(lower(m.v ->> 'payment_status') not in ('unpaid', 'partly_paid', 'paid', 'refunded'), 'payment_status',
-        'It is unpaid, partly_paid, paid or refunded.'),
-      app_private.bad(m.v ->> 'show_id' is not null and not exists (select from app.shows s
-        where s.organization_id = i.organization_id and s.id = m.show_id and s.deleted_at is null), 'show_id', 'There is no such show.'),
-      app_private.bad(not app_private.is_line(m.v ->> 'counterparty', 200), 'counterparty', 'It is longer than 200 characters, or has control characters.'),
-      app_private.bad(length(m.v ->> 'note') > 10000, 'note', 'It is longer than 10000 characters.'),
-      app_private.bad(not app_private.is_line(m.source, 100), 'source', 'It is longer than 100 characters, or has control characters.'),
-      app_private.bad(not app_private.is_line(m.v ->> 'external_ref', 200), 'external_ref', 'It is longer than 200 characters, or has control characters.')
+      -- How far it is.
+      app_private.bad_choice('status', lower(m.v ->> 'status'), '{planned,committed,actual,void}', 'Must be planned, committed, actual or void.'),
+      app_private.bad_choice('payment_status', lower(m.v ->> 'payment_status'), '{unpaid,partly_paid,paid,refunded}',
+        'Must be unpaid, partly_paid, paid or refunded.'),
+      -- With whom, and where it is from.
+      app_private.bad_line('counterparty', m.v ->> 'counterparty', 200),
+      app_private.bad_text('note', m.v ->> 'note', 10000),
+      app_private.bad_line('source', m.source, 100),
+      app_private.bad_line('external_ref', m.v ->> 'external_ref', 200)
     ], null), '{}')) as problems
     from meant m
   )
@@ -189,33 +235,37 @@ begin
   -- Once for each line, and not for every mention of it.
   judged as materialized (
     select m.*, to_jsonb(nullif(array_remove(array[
-      app_private.bad(m.v ? '', '', 'There are more cells than columns.'),
-      app_private.bad(m.v ->> 'title' is null, 'title', 'There must be a title.'),
-      app_private.bad(not app_private.is_line(m.v ->> 'title', 200), 'title', 'It is longer than 200 characters, or has control characters.'),
-      app_private.bad(m.v ->> 'artist' is null, 'artist', 'There must be an artist.'),
-      app_private.bad(not app_private.is_line(m.v ->> 'artist', 200), 'artist', 'It is longer than 200 characters, or has control characters.'),
-      app_private.bad(coalesce(m.v ->> 'venue_id', m.v ->> 'venue') is not null and m.found = 0, 'venue', 'There is no such venue.'),
-      app_private.bad(m.found > 1, 'venue', 'There are several venues of this name: add the column city.'),
-      app_private.bad(m.show_on is null or m.show_on not between date '1900-01-01' and date '2199-12-31', 'show_on',
-        case when m.v ->> 'show_on' is null then 'There must be a day.' else 'It is no day between 1900 and 2199: write 2027-03-14.' end),
-      app_private.bad(m.v ->> 'doors_time' is not null and m.doors_time is null, 'doors_time', 'It is no time: write 19:30.'),
-      app_private.bad(m.v ->> 'start_time' is not null and m.start_time is null, 'start_time', 'It is no time: write 19:30.'),
-      app_private.bad(m.v ->> 'curfew_time' is not null and m.curfew_time is null, 'curfew_time', 'It is no time: write 19:30.'),
-      app_private.bad(m.doors_time > m.start_time, 'doors_time', 'Doors cannot open after the start.'),
-      app_private.bad(lower(m.v ->> 'status') not in ('inquiry', 'hold', 'offer', 'confirmed', 'played', 'settled', 'cancelled', 'postponed'), 'status',
-        'It is inquiry, hold, offer, confirmed, played, settled, cancelled or postponed.'),
-      app_private.bad(m.v ->> 'capacity' is not null and coalesce(m.capacity not between 1 and 2147483647 or m.capacity <> trunc(m.capacity), true), 'capacity',
-        'It is no positive whole number.'),
-      app_private.bad(m.v ->> 'tickets_sold' is not null and coalesce(m.tickets_sold not between 0 and 2147483647 or m.tickets_sold <> trunc(m.tickets_sold), true),
-        'tickets_sold', 'It is no whole number.'),
-      app_private.bad(m.tickets_sold > m.capacity, 'tickets_sold', 'More tickets are sold than there are places.'),
-      app_private.bad(coalesce(m.v ->> 'fee', m.v ->> 'fee_minor') is not null and coalesce(m.fee not between 0 and 9007199254740991, true), 'fee',
-        format('It is no number with a decimal %s that is not negative.', i.options ->> 'decimal')),
-      app_private.bad(m.fee <> trunc(m.fee), 'fee', format('%s has %s decimals.', m.currency, app.minor_digits(m.currency))),
-      app_private.bad(m.currency !~ '^[A-Z]{3}$', 'currency', 'It is no ISO 4217 code.'),
-      app_private.bad(length(m.v ->> 'notes') > 10000, 'notes', 'It is longer than 10000 characters.'),
-      app_private.bad(not app_private.is_line(m.source, 100), 'source', 'It is longer than 100 characters, or has control characters.'),
-      app_private.bad(not app_private.is_line(m.v ->> 'external_ref', 200), 'external_ref', 'It is longer than 200 characters, or has control characters.')
+      app_private.bad('', m.v ? '', 'The line has more cells than the header has columns.'),
+      -- What.
+      app_private.missing('title', m.v ->> 'title', 'A title is required.'),
+      app_private.bad_line('title', m.v ->> 'title', 200),
+      app_private.missing('artist', m.v ->> 'artist', 'An artist is required.'),
+      app_private.bad_line('artist', m.v ->> 'artist', 200),
+      app_private.bad_choice('status', lower(m.v ->> 'status'), '{inquiry,hold,offer,confirmed,played,settled,cancelled,postponed}',
+        'Must be inquiry, hold, offer, confirmed, played, settled, cancelled or postponed.'),
+      app_private.bad_text('notes', m.v ->> 'notes', 10000),
+      -- Where.
+      app_private.bad('venue', coalesce(m.v ->> 'venue_id', m.v ->> 'venue') is not null and m.found = 0, 'There is no such venue.'),
+      app_private.bad('venue', m.found > 1, 'Several venues have this name: add the column city.'),
+      -- When.
+      app_private.missing('show_on', m.v ->> 'show_on', 'A date is required.'),
+      app_private.bad_day('show_on', m.v ->> 'show_on', m.show_on),
+      app_private.bad_time('doors_time', m.v ->> 'doors_time', m.doors_time),
+      app_private.bad_time('start_time', m.v ->> 'start_time', m.start_time),
+      app_private.bad_time('curfew_time', m.v ->> 'curfew_time', m.curfew_time),
+      app_private.bad('doors_time', m.doors_time > m.start_time, 'Doors cannot open after the start.'),
+      -- For how many.
+      app_private.bad_count('capacity', m.v ->> 'capacity', m.capacity, 1, 'Not a positive whole number.'),
+      app_private.bad_count('tickets_sold', m.v ->> 'tickets_sold', m.tickets_sold, 0, 'Not a whole number.'),
+      app_private.bad('tickets_sold', m.tickets_sold > m.capacity, 'More tickets are sold than there are places.'),
+      -- For how much.
+      app_private.bad('fee', coalesce(m.v ->> 'fee', m.v ->> 'fee_minor') is not null and coalesce(m.fee not between 0 and 9007199254740991, true),
+        format('Not a number that is 0 or more (decimal %s expected).', i.options ->> 'decimal')),
+      app_private.bad('fee', m.fee <> trunc(m.fee), format('%s has %s decimal places.', m.currency, app.minor_digits(m.currency))),
+      app_private.bad('currency', m.currency !~ '^[A-Z]{3}$', 'Not an ISO 4217 code.'),
+      -- Where it is from.
+      app_private.bad_line('source', m.source, 100),
+      app_private.bad_line('external_ref', m.v ->> 'external_ref', 200)
     ], null), '{}')) as problems
     from read m
   )

@@ -44,7 +44,7 @@ begin
   if i.id is null or not i.status = any (case step when 'check' then array['uploaded', 'checking'] else array['queued', 'running'] end) then
     return null;
   elsif not app_private.may_import(i) then
-    perform app_private.end_import(i.id, 'failed', 'Who wanted it may not do it any more.');
+    perform app_private.end_import(i.id, 'failed', 'The member who requested it no longer has permission.');
     return null;
   end if;
   if step = 'check' then
@@ -157,7 +157,7 @@ declare
   good integer;
 begin
   if not app_private.may_import(i) then
-    perform app.refuse(403, 'permission_denied', 'Who wanted it may not do it any more.');
+    perform app.refuse(403, 'permission_denied', 'The member who requested it no longer has permission.');
   elsif (select p.is_cancelled from app.import_progress p where p.organization_id = i.organization_id and p.import_id = i.id) then
     perform app.refuse(409, 'import_ended', 'It was cancelled.');
   end if;

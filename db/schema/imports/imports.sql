@@ -173,7 +173,7 @@ begin
   if not found then
     perform app.refuse(404, 'not_found');
   elsif i.status <> 'checked' then
-    perform app.refuse(409, 'import_not_checked', format('It is %s: only an import that is checked can be run.', i.status));
+    perform app.refuse(409, 'import_not_checked', format('The import is %s: only a checked import can be run.', i.status));
   elsif when_bad = 'abort' and i.bad_lines > 0 then
     perform app.refuse(409, 'import_has_bad_lines', format('%s of its %s lines are bad: run it with on_error skip, or import a mended file.', i.bad_lines, i.lines));
   end if;

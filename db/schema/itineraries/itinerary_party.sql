@@ -56,7 +56,7 @@ begin
     into unknown
     using present -> tg_argv[2 * n], coalesce(before -> tg_argv[2 * n], '[]'), new.organization_id, (present ->> 'itinerary_id')::uuid;
     if unknown is not null then
-      perform app.refuse(409, 'party_unknown', format('Not of the party of this itinerary: %s.', unknown));
+      perform app.refuse(409, 'party_unknown', format('Not in the party of this itinerary: %s.', unknown));
     end if;
   end loop;
   return new;

@@ -41,7 +41,7 @@ begin
   elsif exists (select from pg_catalog.pg_trigger t where t.tgrelid = target and t.tgname = '_200_unsettled') then
     return query
       select 'settlement', s.status <> 'settled',
-        case s.status when 'settled' then 'Its show is settled: what the settlement came from stays as it is.' else 'Its show is not settled.' end
+        case s.status when 'settled' then 'The show is settled: what its settlement was computed from cannot change.' else 'Its show is not settled.' end
       from app.shows s where s.organization_id = (of_row ->> 'organization_id')::uuid and s.id = (of_row ->> 'show_id')::uuid;
   end if;
 end

@@ -190,7 +190,7 @@ begin
   perform from app.organizations o where o.id = organization for no key update;
   -- Only an owner can transfer ownership, whatever permissions others hold.
   if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = me and m.role = 'owner' and m.deleted_at is null) then
-    perform app.refuse(403, 'permission_denied', 'Only an owner hands the organization over.');
+    perform app.refuse(403, 'permission_denied', 'Only an owner can hand the organization over.');
   elsif new_owner = me then
     perform app.refuse(409, 'already_owner', 'You are the owner already.');
   elsif not exists (select from app.memberships m where m.organization_id = organization and m.user_id = new_owner and m.deleted_at is null) then

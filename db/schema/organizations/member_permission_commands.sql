@@ -100,7 +100,7 @@ begin
   end if;
   perform app_private.require_to_hold(array[the_permission]);
   if wanted.effect = 'deny' and m.role = 'owner' then
-    perform app.refuse(409, 'owner_keeps_permissions', 'Nothing is denied to an owner: give them another role first.');
+    perform app.refuse(409, 'owner_keeps_permissions', 'An owner cannot be denied a permission: give them another role first.');
   end if;
   insert into app.member_permissions as p (user_id, permission, effect, expires_at)
   values (member, the_permission, wanted.effect, wanted.expires_at)

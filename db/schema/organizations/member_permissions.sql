@@ -112,7 +112,7 @@ begin
   where p.name = any (wanted) and p.name <> all (app.permissions_of(app.current_org(), app.current_user_id(), lasting => true));
   if missing is not null then
     perform app.refuse(403, 'permission_not_held',
-      format('Nobody gives or takes what they do not hold themselves, for good: %s.', array_to_string(missing, ', ')));
+      format('You cannot grant or revoke a permission that you do not hold permanently: %s.', array_to_string(missing, ', ')));
   end if;
 end
 $$;

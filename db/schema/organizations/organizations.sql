@@ -75,7 +75,7 @@ declare
   n integer := 1;
 begin
   if base = any ('{admin,api,app,auth,billing,callboard,docs,help,livez,login,logout,me,metrics,new,openapi,problems,readyz,register,root,settings,sign-in,sign-out,status,support,system,www}') then
-    perform app.refuse(409, 'slug_reserved', format('The name gives the address "%s", which is reserved.', base));
+    perform app.refuse(409, 'slug_reserved', format('The name would give the address "%s", which is reserved.', base));
   end if;
   loop
     -- An organization can reuse a slug that it once had.

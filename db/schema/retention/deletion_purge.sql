@@ -62,7 +62,7 @@ begin
     execute format('select exists (select from %s c, %s p where %s and p.organization_id = $1 and p.deletion_id = $2 and c.deletion_id is distinct from $2)',
       edge.child, edge.parent, edge.condition) into is_needed using organization, deletion;
     if is_needed then
-      raise foreign_key_violation using message = 'Something that is not deleted with it belongs to it.', constraint = edge.name;
+      raise foreign_key_violation using message = 'Something that belongs to it is not deleted with it.', constraint = edge.name;
     end if;
   end loop;
   -- A single statement: foreign keys are checked at its end, so the order of the tables does not matter.
