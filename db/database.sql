@@ -16,7 +16,7 @@ begin
   execute format('grant temporary on database %I to callboard_rollup', db);
 
   -- Every role may call these by default. Large objects are storage outside row-level security,
-  -- advisory locks and signals let one tenant's injected SQL stop another's requests, and messages in the
+  -- advisory locks and signals let one tenant's injected SQL block another's requests, and messages in the
   -- write-ahead log fill the disk.
   for routine in
     select p.oid::regprocedure
@@ -36,15 +36,15 @@ begin
 end
 $$;
 
--- A driver's prepared statements outlive its transactions. Whoever could read their names could
--- replace one by PREPARE, and the next tenant on that connection would run it.
+-- A driver's prepared statements outlive its transactions. Injected SQL that could read their names
+-- could replace one with PREPARE, and the next tenant on that connection would run it.
 revoke all on pg_catalog.pg_prepared_statements, pg_catalog.pg_cursors from public;
 revoke execute on function pg_catalog.pg_prepared_statement(), pg_catalog.pg_cursor() from public;
 
--- PostgreSQL tests the cheapest conditions of a scan first, and a leakproof one of the user's may
--- come before the policy's. Nothing is returned by that, but EXPLAIN ANALYZE shows whether the
--- policy was ever reached, and so, question by question, every value of every organization.
--- Policies compare a uuid: this makes theirs cheaper than any comparison somebody can write.
+-- PostgreSQL evaluates the cheapest conditions of a scan first, and a leakproof condition of the user's may
+-- come before the policy's. That returns nothing, but EXPLAIN ANALYZE shows whether the policy was ever
+-- reached and so reveals, query by query, every value of every organization. Policies compare a uuid:
+-- this makes their comparison cheaper than any that a user can write.
 do $$
 begin
   alter function pg_catalog.uuid_eq(uuid, uuid) cost 0.0001;
@@ -53,8 +53,8 @@ exception when insufficient_privilege then
 end
 $$;
 
--- Who else is connected, from where, and what their tools call themselves, is nobody's business: the logins
--- of BI tools belong to many organizations. The definer needs it to seal events.
+-- BI logins belong to many organizations, so none may see who else is connected, from where, and with
+-- which tools. The definer needs this to seal events.
 revoke all on pg_catalog.pg_stat_activity from public;
 revoke execute on function pg_catalog.pg_stat_get_activity(integer), pg_catalog.pg_stat_get_backend_idset(),
   pg_catalog.pg_stat_get_backend_pid(integer), pg_catalog.pg_stat_get_backend_userid(integer) from public;
@@ -66,11 +66,11 @@ grant execute on function pg_catalog.pg_terminate_backend(integer, bigint) to ca
 
 revoke all on schema public from public;
 
--- The logins of BI tools. On PostgreSQL 15 who may make roles may change every role that is no superuser,
--- so callboard_bi_admin does nothing but what stands here: no function takes the name of a role, which
--- follows from the id of the credential, and only callboard_definer may call them. They are made by a
--- superuser, because a migrator that could make them would have all the rights of callboard_bi_admin. For
--- the same reason they call nothing of app_private, where the migrator could put something else.
+-- The logins of BI tools. On PostgreSQL 15 a role that may create roles may alter every role that is not a
+-- superuser, so callboard_bi_admin does only what these functions allow: none takes the name of a role, which
+-- is derived from the credential's id, and only callboard_definer may call them. A superuser creates them,
+-- because a migrator that could would have all the rights of callboard_bi_admin. For the same reason they
+-- call nothing in app_private, where the migrator could replace it.
 create schema if not exists app_private authorization callboard_owner;
 
 create or replace function app_private.make_bi_role(credential uuid, verifier text, connections integer, seconds integer, until timestamptz) returns text
@@ -82,9 +82,9 @@ declare
   login constant text := 'bi_' || left(encode(sha256(uuid_send(credential)), 'hex'), 24);
   setting record;
 begin
-  -- PostgreSQL takes anything else for a password, which would then stand in logs and statistics.
+  -- PostgreSQL takes anything else for a plain password, which would then appear in logs and statistics.
   if verifier !~ '^SCRAM-SHA-256\$[0-9]{4,6}:[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{43}=:[A-Za-z0-9+/]{43}=$' then
-    raise exception 'this is no SCRAM-SHA-256 verifier';
+    raise exception 'not a SCRAM-SHA-256 verifier';
   end if;
   if not exists (select from pg_catalog.pg_roles r where r.rolname = login) then
     execute format('create role %I', login);
@@ -92,7 +92,7 @@ begin
       case when current_setting('server_version_num')::integer >= 160000 then 'with inherit true, set false' else '' end);
   end if;
   execute format('alter role %I with login inherit connection limit %s password %L valid until %L', login, connections, verifier, until);
-  -- It can change these for itself, all but temp_file_limit. They keep accidents small.
+  -- The login can change all of these for itself except temp_file_limit. They limit the damage of accidents.
   execute format('alter role %I reset all', login);
   for setting in
     select * from (values
@@ -110,7 +110,7 @@ begin
 end
 $$;
 comment on function app_private.make_bi_role(uuid, text, integer, integer, timestamptz) is
-  'Makes the login of a credential, or gives it a new password (as a SCRAM-SHA-256 verifier), connection limit, statement timeout and end. Returns its name.';
+  'Creates the login of a credential, or gives it a new password (as a SCRAM-SHA-256 verifier), connection limit, statement timeout and expiry. Returns its name.';
 
 create or replace function app_private.let_bi_role(credential uuid, may_log_in boolean) returns void
 language plpgsql volatile security definer
@@ -125,7 +125,7 @@ begin
   end if;
 end
 $$;
-comment on function app_private.let_bi_role(uuid, boolean) is 'Lets the login of a credential connect, or not; what is connected stays so.';
+comment on function app_private.let_bi_role(uuid, boolean) is 'Allows or forbids the login of a credential to connect; open connections stay open.';
 
 create or replace function app_private.drop_bi_role(credential uuid) returns void
 language plpgsql volatile security definer
@@ -136,7 +136,7 @@ begin
   execute format('drop role if exists %I', 'bi_' || left(encode(sha256(uuid_send(credential)), 'hex'), 24));
 end
 $$;
-comment on function app_private.drop_bi_role(uuid) is 'Drops the login of a credential, if it is there. Fails if a DBA has granted it something.';
+comment on function app_private.drop_bi_role(uuid) is 'Drops the login of a credential, if it exists. Fails if a DBA has granted it something.';
 
 create or replace function app_private.end_bi_sessions(credential uuid, only_pid integer default null) returns bigint
 language plpgsql volatile security definer
@@ -151,7 +151,7 @@ begin
       and (only_pid is null or a.pid = only_pid));
 end
 $$;
-comment on function app_private.end_bi_sessions(uuid, integer) is 'Ends the connections of a credential''s login to this database, or only the one of a backend. Returns how many.';
+comment on function app_private.end_bi_sessions(uuid, integer) is 'Ends the connections of a credential''s login to this database, or only that of one backend. Returns how many.';
 
 do $$
 declare

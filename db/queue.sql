@@ -1,9 +1,9 @@
--- Who may do what in graphile_worker, the schema in which graphile-worker keeps its jobs.
+-- Privileges in graphile_worker, the schema in which graphile-worker keeps its jobs.
 -- `npm run migrate` runs this as callboard_owner after it has installed or updated that schema;
 -- running it again is harmless.
 --
--- It belongs to the owner, not to the worker's login: callboard_definer inserts jobs here, so
--- whoever could put a trigger on its tables or replace its functions could do what the definer can.
+-- The schema belongs to the owner, not to the worker's login: callboard_definer inserts jobs here, so
+-- a role that could put a trigger on its tables or replace its functions could do what the definer can.
 
 do $$
 declare
@@ -14,7 +14,7 @@ begin
     from pg_class c, (values ('worker'), ('definer')) as r (name)
     where c.relnamespace = 'graphile_worker'::regnamespace and c.relkind = 'r' and c.relrowsecurity
   loop
-    -- Not dropped and made again: that would lock the queue against those who work on it.
+    -- Not dropped and recreated: that would lock the running workers out of the queue.
     if not exists (select from pg_policy where polrelid = wanted.queue and polname = 'all_' || wanted.who) then
       execute format('create policy %I on %s for all to %I using (true)',
         'all_' || wanted.who, wanted.queue, 'callboard_' || wanted.who);
@@ -25,7 +25,7 @@ end
 $$;
 
 grant usage on schema graphile_worker to callboard_worker, callboard_definer;
--- A worker looks at its start whether the schema is of its version.
+-- At startup a worker checks that the schema matches its version.
 grant select on graphile_worker.migrations to callboard_worker;
 
 revoke execute on all functions in schema graphile_worker from public;

@@ -1,5 +1,5 @@
 -- The roles of the cluster. Run by a superuser, once per cluster; running it again is harmless.
--- Passwords are not here: whoever creates the cluster sets them (`alter role callboard_api password '…'`).
+-- Passwords are not here: set them when you create the cluster (`alter role callboard_api password '…'`).
 
 do $$
 declare
@@ -7,7 +7,7 @@ declare
 begin
   for wanted in
     select * from (values
-      -- owns every table, view and schema; nobody logs in as it
+      -- owns every table, view and schema; never logs in
       ('callboard_owner',    'nologin'),
       -- owns the SECURITY DEFINER functions; sees what its explicit policies say
       ('callboard_definer',  'nologin'),
@@ -18,11 +18,11 @@ begin
       ('callboard_worker',   'login'),
       ('callboard_support',  'login'),
       ('callboard_auditor',  'login'),
-      -- the group of the logins of BI tools
+      -- the group that all BI logins belong to
       ('callboard_bi',       'nologin'),
-      -- owns the functions of database.sql that make and drop these logins; nobody is a member of it
+      -- owns the functions in database.sql that create and drop those logins; has no members
       ('callboard_bi_admin', 'nologin'),
-      -- what the worker reads as while it makes an export
+      -- the role in which the worker reads the data of an export
       ('callboard_exporter', 'nologin')
     ) as r (name, can_login)
   loop
@@ -36,21 +36,21 @@ begin
 end
 $$;
 
--- The owner changes and replaces what the definer and the rollup role own.
+-- The owner alters and replaces what the definer and the rollup role own.
 grant callboard_definer, callboard_rollup to callboard_owner;
 
--- Superadmins may what the API may, under the same policies, and come in by another door: schema/support.sql.
+-- Superadmins may do what the API may, under the same policies, but enter another way: schema/support/support.sql.
 grant callboard_api to callboard_support;
 
--- The worker becomes the exporter for the transaction in which it reads for an export, and only by SET
--- ROLE: by itself it still sees no table. From PostgreSQL 16 on it is the moment of the GRANT that counts.
+-- The worker becomes the exporter only by SET ROLE, for the transaction in which it reads the data of an
+-- export; in its own role it sees no table. Since PostgreSQL 16, NOINHERIT counts only at the time of the GRANT.
 alter role callboard_worker noinherit;
 grant callboard_exporter to callboard_worker;
 
--- The sealer of events waits for transactions that have begun before: it must see when.
+-- The event sealer waits for older transactions, so it must see when they began.
 grant pg_read_all_stats to callboard_definer;
 
--- What it takes to make the login of a BI tool, to limit the disk that its queries use, and to end its connections.
+-- The rights to create BI logins, limit the disk space of their queries, and end their connections.
 grant pg_signal_backend to callboard_bi_admin;
 grant set on parameter temp_file_limit to callboard_bi_admin;
 do $$
@@ -61,21 +61,21 @@ begin
     grant callboard_bi to callboard_bi_admin with admin option;
     return;
   end if;
-  -- As text, because 15 does not know these options.
+  -- Dynamic SQL, because 15 cannot parse these options.
   execute 'grant callboard_bi to callboard_bi_admin with admin true, inherit false, set false';
-  -- From 16 on it changes only the roles that it administers: those that it made on a 15 are not among them.
+  -- Since 16 it can only alter roles that it administers, which excludes those it created under 15.
   for login in select rolname from pg_roles where rolname ~ '^bi_[0-9a-f]{24}$' and pg_has_role(oid, 'callboard_bi', 'member') loop
     execute format('grant %I to callboard_bi_admin with admin true, inherit false, set false', login);
   end loop;
 end
 $$;
 
--- A migration is run as the owner from its first statement, so that nothing it makes
--- belongs to the login. SET ROLE would need a line in every migration.
+-- A migration runs as the owner from its first statement, so that nothing it creates
+-- belongs to the login. Otherwise every migration would need its own SET ROLE.
 grant callboard_owner to callboard_migrator;
 alter role callboard_migrator set role to 'callboard_owner';
 
--- One plan for a statement, whoever asks: PostgreSQL would otherwise plan a list anew for each call, because of
--- its LIMIT, which takes longer than many of them. The organization is no value that a plan could know anyway.
+-- One generic plan per statement: PostgreSQL would otherwise replan a list on each call, because of its LIMIT,
+-- and planning takes longer than running many of them. A custom plan could not know the organization anyway.
 alter role callboard_api set plan_cache_mode to 'force_generic_plan';
 alter role callboard_support set plan_cache_mode to 'force_generic_plan';

@@ -1,4 +1,4 @@
--- Foundation: schemas, what tables have in common, who is asking
+-- Foundation: schemas, what tables have in common, the caller's context
 --!include foundation/schemas.sql
 --!include foundation/policies.sql
 --!include foundation/helpers.sql
@@ -6,20 +6,20 @@
 --!include foundation/context.sql
 --!include organizations/permissions.sql
 --!include foundation/tables.sql
--- Audit: what happened, and the proof of it
+-- Audit: the event log and its proof
 --!include audit/event_log.sql
 --!include audit/event_triggers.sql
 --!include audit/event_partitions.sql
 --!include audit/event_seals.sql
 --!include audit/event_verify.sql
--- People and companies: the tables that nearly all others refer to
+-- People and companies: the tables that nearly all others reference
 --!include accounts/users.sql
 --!include finance/currencies.sql
 --!include organizations/organizations.sql
 --!include organizations/memberships.sql
 --!include organizations/custom_roles.sql
 --!include organizations/member_permissions.sql
--- Foundation: limits, the standby, the queue, soft delete, answers that are kept
+-- Foundation: rate limits, standbys, the queue, soft delete, idempotency
 --!include foundation/rate_limits.sql
 --!include accounts/sessions.sql
 --!include foundation/replicas.sql
@@ -27,7 +27,7 @@
 --!include foundation/deletions.sql
 --!include foundation/rows.sql
 --!include foundation/idempotency.sql
--- Accounts: mails, signing in, and their events
+-- Accounts: mails, sign-in, and their events
 --!include accounts/mails.sql
 --!include accounts/accounts.sql
 --!include accounts/account_events.sql
@@ -38,7 +38,7 @@
 --!include organizations/role_commands.sql
 --!include organizations/member_permission_commands.sql
 --!include organizations/explain.sql
--- Retention: holds, what is cleared away, and for how long events stay
+-- Retention: legal holds, purges, and how long events are kept
 --!include retention/legal_holds.sql
 --!include retention/purge.sql
 --!include retention/deletion_retention.sql
@@ -82,14 +82,14 @@
 -- Calendar
 --!include calendar/calendar.sql
 --!include calendar/calendar_feeds.sql
--- Use: what programs tell, and what is counted
+-- Usage: what clients report, and what is counted
 --!include analytics/client_events.sql
 --!include analytics/use.sql
 -- Exports
 --!include exports/exports.sql
 --!include exports/export_running.sql
 --!include exports/export_commands.sql
--- BI: logins of BI tools
+-- BI: logins for BI tools
 --!include bi/bi_credentials.sql
 --!include bi/bi_commands.sql
 --!include bi/bi_keeping.sql

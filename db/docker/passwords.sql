@@ -1,5 +1,5 @@
 -- Gives the four logins that Callboard uses the passwords in the container's environment. psql
--- runs this once, when the image of PostgreSQL has made an empty database: see docker-compose.yml.
+-- runs this once, after the PostgreSQL image has created an empty database: see docker-compose.yml.
 -- The other logins of roles.sql keep no password, so nobody can sign in as them.
 
 \getenv api_password CALLBOARD_API_PASSWORD
@@ -7,7 +7,7 @@
 \getenv worker_password CALLBOARD_WORKER_PASSWORD
 \getenv support_password CALLBOARD_SUPPORT_PASSWORD
 
--- A statement that fails is logged, and these hold passwords.
+-- Failed statements are logged, and these contain passwords.
 set log_min_error_statement = 'panic';
 
 alter role callboard_api password :'api_password';

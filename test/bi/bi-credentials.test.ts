@@ -83,7 +83,7 @@ t.test('BI credentials', async t => {
       ])
         await t.rejects(
           db.admin`select app_private.make_bi_role(${randomUUID()}, ${verifier}, 1, 1, now())`,
-          /no SCRAM-SHA-256 verifier/,
+          /not a SCRAM-SHA-256 verifier/,
         )
     },
   )

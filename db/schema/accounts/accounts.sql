@@ -39,7 +39,7 @@ begin
   -- An unknown address gets a salt too, always the same one, so that it looks like a known one.
   return coalesce(
     (select c.recipe from app_private.credentials c join app.users u on u.id = c.user_id where lower(u.email) = lower(address)),
-    -- All 128 bits come from the same hash: the fixed bits of a UUID would give the fake away.
+    -- All 128 bits come from the hash: the fixed bits of a UUID would give the fake away.
     app_private.password_cost() || encode(substring(app_private.keyed_hash(
       convert_to('salt:' || coalesce(lower(address), gen_random_uuid()::text), 'UTF8')) from 1 for 16), 'base64'));
 end
@@ -74,7 +74,7 @@ set search_path = ''
 begin atomic
   select exists (select from app_private.credentials c where c.user_id = of_user and c.verifier = sha256(proof));
 end;
-comment on function app_private.is_password(uuid, bytea) is 'Whether this proves the user''s password. Comparing hashes of a secret leaks nothing by its timing.';
+comment on function app_private.is_password(uuid, bytea) is 'Whether this proves the user''s password. Comparing hashes of a secret leaks nothing through timing.';
 alter function app_private.is_password(uuid, bytea) owner to callboard_definer;
 
 create or replace function app_private.mail_token(of_user uuid, for_purpose text, lifetime interval) returns void
@@ -203,7 +203,7 @@ begin
   return (202, null, null, null)::app.answer;
 end
 $$;
-comment on function app.forget_password(text) is 'Mails a link for a new password if the address is known; the answer does not say whether it is.';
+comment on function app.forget_password(text) is 'Mails a link for a new password if the address is known; the response does not reveal whether it is.';
 alter function app.forget_password(text) owner to callboard_definer;
 grant execute on function app.forget_password(text) to callboard_api;
 
@@ -220,7 +220,7 @@ begin
   return (204, null, null, null)::app.answer;
 end
 $$;
-comment on function app.reset_password(text, text, bytea) is 'Sets a new password by a mailed link and ends all sessions. PT400 invalid_token.';
+comment on function app.reset_password(text, text, bytea) is 'Sets a new password with the token of a mailed link and ends all sessions. PT400 invalid_token.';
 alter function app.reset_password(text, text, bytea) owner to callboard_definer;
 grant execute on function app.reset_password(text, text, bytea) to callboard_api;
 
@@ -234,7 +234,7 @@ begin
   return (204, null, null, null)::app.answer;
 end
 $$;
-comment on function app.verify_email(text) is 'Marks an address as verified by a mailed link. PT400 invalid_token.';
+comment on function app.verify_email(text) is 'Marks an address as verified, with the token of a mailed link. PT400 invalid_token.';
 alter function app.verify_email(text) owner to callboard_definer;
 grant execute on function app.verify_email(text) to callboard_api;
 
@@ -249,6 +249,6 @@ begin
   return (202, null, null, null)::app.answer;
 end
 $$;
-comment on function app.request_verification() is 'Mails the link that verifies the signed-in user''s address again, unless it is verified.';
+comment on function app.request_verification() is 'Mails the verification link again, unless the signed-in user''s address is already verified.';
 alter function app.request_verification() owner to callboard_definer;
 grant execute on function app.request_verification() to callboard_api;

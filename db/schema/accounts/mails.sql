@@ -13,7 +13,7 @@ create table if not exists app_private.mails (
   last_error text
 );
 select app_private.definer_table('app_private.mails');
-comment on table app_private.mails is 'Mails to send and mails sent; the secret is removed from the row once the mail has been sent.';
+comment on table app_private.mails is 'Mails to send and mails sent; the secret is removed from the row once the mail has been sent or abandoned.';
 
 create or replace function app_private.send_mail(mail uuid) returns void
 language plpgsql volatile
@@ -23,7 +23,7 @@ begin
   perform app_private.add_job('send_mail', jsonb_build_object('mail', mail), job_key => 'send_mail:' || mail, max_attempts => 12);
 end
 $$;
-comment on function app_private.send_mail(uuid) is 'Has the worker send a mail of the outbox: 12 attempts within about 16 hours.';
+comment on function app_private.send_mail(uuid) is 'Has the worker send a mail from the outbox: 12 attempts within about 16 hours.';
 alter function app_private.send_mail(uuid) owner to callboard_definer;
 
 create or replace function app_private.queue_mail(kind text, to_address text, data jsonb) returns void

@@ -1,11 +1,11 @@
--- Sign-ins. A session is a pair of random secrets that only the client holds: one travels in
--- every access token, the other renews it and is spent by doing so. Only their hashes are stored.
+-- Sign-ins. A session is a pair of random secrets that only the client holds: one is part of
+-- every access token, the other renews it and is thereby spent. Only their hashes are stored.
 
 create table if not exists app.sessions (
   id uuid primary key default app.uuid_v7(),
   user_id uuid not null references app.users (id) on delete cascade,
   secret_hash bytea not null constraint sessions_secret_hash_unique unique,
-  -- Where the user last worked; the next token is for there.
+  -- Where the user last worked; the next token is for that organization.
   organization_id uuid references app.organizations (id) on delete set null,
   ip inet,
   user_agent text constraint sessions_user_agent_length check (length(user_agent) <= 400),
@@ -85,8 +85,8 @@ declare
   f record;
 begin
   select s.id, s.user_id, s.revoked_because is not null or s.expires_at <= now() as is_over, m.role, o.deleted_at,
-    m.user_id is null or m.deleted_at is not null and m.deletion_id is distinct from o.deletion_id as is_stranger,
-    -- A member with only a built-in role holds its permissions, which are found much faster.
+    m.user_id is null or m.deleted_at is not null and m.deletion_id is distinct from o.deletion_id as is_not_member,
+    -- A member with only a built-in role holds exactly its permissions, which are much faster to look up.
     case when exists (select from app.member_roles x where x.organization_id = organization and x.user_id = s.user_id)
         or exists (select from app.member_permissions x where x.organization_id = organization and x.user_id = s.user_id)
       then app_private.effective_permissions(organization, s.user_id, m.role)
@@ -97,14 +97,14 @@ begin
   left join app.organizations o on o.id = m.organization_id
   where s.secret_hash = app_private.digest(session_secret);
   if f.is_over is distinct from false then
-    -- Raises the reason. If the session has become valid in between, this statement still does not see it.
+    -- Raises the reason. If the session has become valid in the meantime, live_session raises nothing: refuse anyway.
     perform app_private.live_session(session_secret);
     perform app.refuse(401, 'session_unknown');
   elsif organization is null then
     perform app_private.set_context(f.user_id, f.id, null, null, '{}', request_id, ip);
     return;
   -- Only those who were members until the end learn that an organization has been deleted.
-  elsif f.is_stranger then
+  elsif f.is_not_member then
     perform app.refuse(403, 'membership_revoked');
   elsif f.deleted_at is not null then
     perform app.refuse(403, 'organization_deleted');
@@ -126,7 +126,7 @@ begin atomic
   from (select of_user as id) u
   left join app.memberships m on m.user_id = u.id and m.organization_id = of_organization and m.deleted_at is null;
 end;
-comment on function app_private.grant_of(uuid, uuid) is 'The claims of an access token about its user; the database never reads them back.';
+comment on function app_private.grant_of(uuid, uuid) is 'The claims of an access token about its user; the database never reads them.';
 alter function app_private.grant_of(uuid, uuid) owner to callboard_definer;
 
 create or replace function app_private.usual_organization(of_user uuid, preferred uuid default null) returns uuid
@@ -223,7 +223,7 @@ begin
   return (200, app_private.grant_of(me, organization), null, null)::app.answer;
 end
 $$;
-comment on function app.switch_organization(uuid) is 'What the token for another of the user''s organizations says. PT404.';
+comment on function app.switch_organization(uuid) is 'The token claims for another of the user''s organizations. PT404.';
 alter function app.switch_organization(uuid) owner to callboard_definer;
 grant execute on function app.switch_organization(uuid) to callboard_api;
 

@@ -1,4 +1,4 @@
--- Who is asking. This is the only file that knows how a request's context is kept.
+-- The caller's context. Only this file knows how it is stored.
 --
 -- The context is a handful of transaction-local settings. Anyone who can run SQL can set a
 -- setting, so a setting alone proves nothing: `app.enter` signs them all with a key that no
@@ -22,8 +22,8 @@ select uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send
        uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
 on conflict do nothing;
 
--- Nested hashing with two keys, as in NMAC: a plain sha256(key || text) could be extended. One expression
--- without settings, so that PostgreSQL puts it in the place of the call.
+-- Nested hashing with two keys, as in NMAC: a plain sha256(key || text) is open to length extension. A single
+-- expression without settings, so that PostgreSQL can inline it.
 create or replace function app_private.hash_with(key app_private.context_keys, message bytea) returns bytea
 language sql immutable parallel safe
 return sha256(key.outer_key || sha256(key.inner_key || message));
@@ -41,16 +41,16 @@ $$;
 comment on function app_private.keyed_hash(bytea) is 'A message authentication code under the database''s own key (32 bytes).';
 alter function app_private.keyed_hash(bytea) owner to callboard_definer;
 
--- A parallel worker is another backend, where no signature is right. So what asks for the context is
--- PARALLEL RESTRICTED: the leader finds it once, and (select …) hands the value to the workers.
--- Several times in every transaction, so it is one function and one statement: each more of either
--- costs as much as the hashes do.
+-- A parallel worker is another backend, where no signature is valid. So functions that read the context are
+-- PARALLEL RESTRICTED: the leader evaluates them once, and (select …) passes the value to the workers.
+-- This runs several times in every transaction, so it is one function and one statement: each additional
+-- one of either costs as much as the hashes do.
 create or replace function app_private.context_signature() returns text
 language plpgsql stable parallel restricted
 set search_path = ''
 as $$
 begin
-  -- An array's text form quotes its elements, so no value can pose as two.
+  -- An array's text form quotes its elements, so no value can pass for two.
   return (select encode(app_private.hash_with(k,
     int4send(pg_backend_pid()) || timestamptz_send(transaction_timestamp()) || convert_to(array[
       current_setting('app.current_org', true),
@@ -80,7 +80,7 @@ declare
     set_config('app.user_id', coalesce(user_id::text, ''), true),
     set_config('app.session_id', coalesce(session_id::text, ''), true),
     set_config('app.role', coalesce(role, ''), true),
-    -- A blank on both sides of every name: one search finds a whole word.
+    -- A blank on both sides of every name, so that one search matches a whole name.
     set_config('app.permissions', ' ' || array_to_string(permissions, ' ') || ' ', true),
     set_config('app.request_id', coalesce(request_id, ''), true),
     set_config('app.ip', coalesce(host(ip), ''), true)];
@@ -132,7 +132,7 @@ comment on function app.introduce(text, inet) is
 alter function app.introduce(text, inet) owner to callboard_definer;
 grant execute on function app.introduce(text, inet) to callboard_api;
 
--- After a transaction that set it, a setting is '' and not NULL, hence nullif everywhere.
+-- After a transaction that set it, a setting is '' rather than NULL, hence nullif everywhere.
 create or replace function app.current_org() returns uuid
 language plpgsql stable parallel restricted security definer
 set search_path = ''
@@ -183,7 +183,7 @@ grant execute on function app.current_session_id() to callboard_api;
 create or replace function app_private.is_claimed(permission text) returns boolean
 language sql stable parallel restricted
 return coalesce(strpos(current_setting('app.permissions', true), ' ' || permission || ' ') > 0, false);
-comment on function app_private.is_claimed(text) is 'Whether the settings name this permission; whether they are genuine, app.org_if and app.current_org know.';
+comment on function app_private.is_claimed(text) is 'Whether the settings name this permission; app.org_if and app.current_org check that they are genuine.';
 alter function app_private.is_claimed(text) owner to callboard_definer;
 
 create or replace function app.org_if(permission text) returns uuid
@@ -191,7 +191,7 @@ language plpgsql stable parallel restricted security definer
 set search_path = ''
 as $$
 begin
-  -- As current_org, which would be one more function in every statement.
+  -- Same check as current_org, whose call would add a function to every statement.
   if app_private.is_claimed(permission)
     and app_private.context_signature() = current_setting('app.signature', true) then
     return nullif(current_setting('app.current_org', true), '');
@@ -200,7 +200,7 @@ begin
 end
 $$;
 comment on function app.org_if(text) is
-  'The organization of this transaction if its member holds the permission, else NULL. A policy compares organization_id with it: permission and tenant are one condition.';
+  'The organization of this transaction if its member holds the permission, else NULL. Policies compare organization_id with it: permission and tenant in a single condition.';
 alter function app.org_if(text) owner to callboard_definer;
 grant execute on function app.org_if(text) to callboard_api;
 
@@ -227,8 +227,8 @@ $$;
 comment on function app.require(text) is 'The organization of this transaction; PT403 permission_denied unless its member holds the permission.';
 grant execute on function app.require(text) to callboard_api, callboard_definer;
 
--- In every transaction, so it costs as little as can be: the settings are compared as they are. Without
--- their signature nobody would have seen a row by them; that they were changed is to be noticed anyway.
+-- Runs in every transaction, so it is kept cheap: it compares the settings without checking their signature.
+-- Forged settings would not have shown anybody a row, but a change must be noticed anyway.
 create or replace function app.confirm_organization(organization text) returns void
 language plpgsql stable parallel restricted
 set search_path = ''

@@ -1,5 +1,5 @@
--- Deleting is marking. A deletion has an id; it marks a row and, through the foreign keys that
--- say ON DELETE CASCADE, everything that belongs to it. Restoring clears exactly the marks with
+-- Soft delete. A deletion has an id; it marks a row and, through foreign keys with
+-- ON DELETE CASCADE, everything that belongs to it. Restoring clears exactly the marks with
 -- that id. A foreign key that does not cascade protects its parent, as it would in PostgreSQL:
 --
 --   delete cost A of show 1      cost A has the mark x
@@ -9,7 +9,7 @@
 --   delete the venue of show 1   409 shows_venue_exists: that foreign key does not cascade
 --
 -- Both work on every table that has `deletion_id`, found in the catalogue: a new table takes
--- part by having the three columns and app_private.tenant_table.
+-- part by having the three columns and calling app_private.tenant_table.
 
 create or replace view app_private.deletion_edges as
   select c.confrelid::regclass as parent, c.conrelid::regclass as child, c.conname as name, c.confdeltype = 'c' as cascades,
@@ -18,11 +18,11 @@ create or replace view app_private.deletion_edges as
      join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.child_column
      join pg_catalog.pg_attribute b on b.attrelid = c.confrelid and b.attnum = k.parent_column) as condition
   from pg_catalog.pg_constraint c
-  -- What is set to null does without its parent: it neither follows a deletion nor forbids one.
+  -- A row whose reference is set to null can exist without its parent: it neither follows a deletion nor prevents one.
   where c.contype = 'f' and c.confdeltype <> 'n'
     and exists (select from pg_catalog.pg_attribute a where a.attrelid = c.conrelid and a.attname = 'deletion_id' and not a.attisdropped)
     and exists (select from pg_catalog.pg_attribute a where a.attrelid = c.confrelid and a.attname = 'deletion_id' and not a.attisdropped);
-comment on view app_private.deletion_edges is 'Foreign keys between tables with soft delete: what a deletion follows, and what forbids it.';
+comment on view app_private.deletion_edges is 'Foreign keys between tables with soft delete: those that a deletion follows, and those that prevent it.';
 grant select on app_private.deletion_edges to callboard_definer;
 
 create or replace view app_private.deletion_tables as
@@ -30,7 +30,7 @@ create or replace view app_private.deletion_tables as
   from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
   where a.attname = 'deletion_id' and not a.attisdropped and c.relkind in ('r', 'p') and not c.relispartition
   order by c.relname;
-comment on view app_private.deletion_tables is 'The tables with soft delete, and their columns with the organization.';
+comment on view app_private.deletion_tables is 'The tables with soft delete, and the column of each that holds the organization.';
 grant select on app_private.deletion_tables to callboard_definer;
 
 create or replace function app_private.spread_deletion(from_table regclass, deletion uuid) returns void
@@ -74,7 +74,7 @@ begin
     execute format('select exists (select from %s c, %s p where %s and p.deletion_id = $1 and c.deleted_at is null)',
       edge.child, target, edge.condition) into in_use using deletion;
     if in_use then
-      perform app.refuse(409, edge.name, 'Something else still refers to it.');
+      perform app.refuse(409, edge.name, 'Something else still references it.');
     end if;
   end loop;
   perform app_private.spread_deletion(target, deletion);
@@ -118,7 +118,7 @@ begin
 end
 $$;
 comment on function app_private.delete_row(regclass, uuid, text) is
-  'The command behind every DELETE of one row of the current organization. PT404, PT403, PT412, PT409.';
+  'The command behind every DELETE of a row in the current organization. PT404, PT403, PT412, PT409.';
 alter function app_private.delete_row(regclass, uuid, text) owner to callboard_definer;
 
 create or replace function app_private.restore_row(target regclass, id uuid) returns void
@@ -128,7 +128,7 @@ as $$
 declare
   deletion uuid;
   edge record;
-  missing boolean;
+  parent_deleted boolean;
 begin
   execute format('select deletion_id from %s where organization_id = app.org_if($2) and id = $1 and deleted_at is not null for no key update', target)
   into deletion using id, app_private.policy_permission(target, 'select');
@@ -140,8 +140,8 @@ begin
   -- permission. Locking the parent makes a concurrent deletion of it wait and then see this row.
   for edge in select * from app_private.deletion_edges e where e.child = target loop
     execute format('select p.deleted_at is not null from %s c, %s p where %s and c.organization_id = app.current_org() and c.id = $1 for share of p',
-      target, edge.parent, edge.condition) into missing using id;
-    if missing then
+      target, edge.parent, edge.condition) into parent_deleted using id;
+    if parent_deleted then
       perform app.refuse(409, 'parent_deleted', 'What it belongs to is deleted: restore that first.');
     end if;
   end loop;
@@ -149,11 +149,11 @@ begin
 end
 $$;
 comment on function app_private.restore_row(regclass, uuid) is
-  'The command behind every restore: brings back all that was deleted together with this row. PT404, PT403, PT409 parent_deleted.';
+  'The command behind every restore: restores everything that was deleted with this row. PT404, PT403, PT409 parent_deleted.';
 alter function app_private.restore_row(regclass, uuid) owner to callboard_definer;
 
--- What a row refers to must exist and not be deleted. Locking it makes a concurrent deletion wait and then see the row.
--- Arguments, four for each reference: column, table, column there, and the name of the foreign key.
+-- What a row references must exist and not be deleted. Locking it makes a concurrent deletion wait and then see the row.
+-- Four arguments per reference: column, referenced table, column there, and the name of the foreign key.
 create or replace function app_private.tg__300_parents() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -161,7 +161,7 @@ as $$
 declare
   present jsonb := to_jsonb(new);
   edge record;
-  is_there boolean;
+  parent_exists boolean;
 begin
   for edge in
     select present ->> tg_argv[4 * n] as id, tg_argv[4 * n + 1]::regclass as parent, tg_argv[4 * n + 2] as key, tg_argv[4 * n + 3] as name
@@ -170,8 +170,8 @@ begin
   loop
     if edge.id is not null then
       execute format('select true from %s p where p.organization_id = $1 and p.%I = $2 and p.deleted_at is null for share', edge.parent, edge.key)
-      into is_there using new.organization_id, edge.id::uuid;
-      if is_there is null then
+      into parent_exists using new.organization_id, edge.id::uuid;
+      if parent_exists is null then
         perform app.refuse(409, edge.name, 'It does not exist, or has been deleted.');
       end if;
     end if;
@@ -179,5 +179,5 @@ begin
   return new;
 end
 $$;
-comment on function app_private.tg__300_parents() is 'PT409 with the name of a foreign key whose row is not there, is deleted or is another organization''s.';
+comment on function app_private.tg__300_parents() is 'PT409 with the name of a foreign key whose row does not exist, is deleted or belongs to another organization.';
 alter function app_private.tg__300_parents() owner to callboard_definer;

@@ -9,7 +9,7 @@ return encode(
     52, 1), 53, 1),
   'hex')::uuid;
 comment on function app.uuid_v7() is
-  'A new UUID version 7 (RFC 9562): 48 bits of Unix milliseconds, then random bits. Keys made together lie together in the index.';
+  'A new UUID version 7 (RFC 9562): 48 bits of Unix milliseconds, then random bits. Keys created together are close together in the index.';
 grant execute on function app.uuid_v7() to callboard_api, callboard_definer;
 
 create or replace function app_private.random_token() returns text
@@ -24,7 +24,7 @@ create or replace function app_private.digest(secret text) returns bytea
 language sql stable strict parallel safe
 return sha256(convert_to(secret, 'UTF8'));
 comment on function app_private.digest(text) is
-  'The SHA-256 of a random secret, which is what is stored. Sufficient for 200 random bits; never used for passwords.';
+  'The SHA-256 of a random secret, which is stored instead of it. Sufficient for 200 random bits; never used for passwords.';
 grant execute on function app_private.digest(text) to callboard_definer;
 
 create or replace function app.is_time_zone(name text) returns boolean
@@ -32,14 +32,14 @@ language plpgsql stable strict parallel safe
 set search_path = ''
 as $$
 begin
-  -- Only names of the time zone database: PostgreSQL itself would also take 'XYZ+3' and 'Any/Thing+3'.
+  -- Only names from the time zone database: PostgreSQL itself would also accept 'XYZ+3' and 'Any/Thing+3'.
   return name ~ '^(UTC|[A-Z][A-Za-z_]+(/[A-Za-z_-]+)+|Etc/GMT([+-]?0|\+([1-9]|1[0-2])|-([1-9]|1[0-4])))$'
     and (now() at time zone name) is not null;
 exception when invalid_parameter_value then
   return false;
 end
 $$;
-comment on function app.is_time_zone(text) is 'True for a name of the IANA time zone database, such as Europe/Berlin.';
+comment on function app.is_time_zone(text) is 'True for a name from the IANA time zone database, such as Europe/Berlin.';
 grant execute on function app.is_time_zone(text) to callboard_api, callboard_definer;
 
 create or replace function app_private.tg__100_timestamps() returns trigger
@@ -64,10 +64,10 @@ begin
 end
 $$;
 comment on function app.refuse(integer, text, text) is
-  'Raises a problem: HTTP status, its name (see src/http/problems.ts, which has a sentence for each) and what more there is to say in this case.';
+  'Raises a problem: HTTP status, name (src/http/problems.ts has a title for each) and details of this case.';
 grant execute on function app.refuse(integer, text, text) to callboard_api, callboard_definer;
 
--- What a function for a route returns; the API sends `body` as it is.
+-- What a function behind a route returns; the API sends `body` unchanged.
 do $$
 begin
   if to_regtype('app.answer') is null then
@@ -76,14 +76,14 @@ begin
 end
 $$;
 comment on type app.answer is
-  'An HTTP answer: status (null = 200), body, the row''s version as ETag, the path of what was created.';
+  'An HTTP response: status (null = 200), body, the row''s version as ETag, the path of what was created.';
 
 create or replace function app.refusal(status integer, problem text, detail text default null) returns app.answer
 language sql immutable
 set search_path = ''
 return (status, json_build_object('problem', problem, 'detail', coalesce(detail, '')), null, null)::app.answer;
 comment on function app.refusal(integer, text, text) is
-  'A refusal as an answer, for one that must be committed: raising it with app.refuse would undo what was written.';
+  'A refusal as a response, for one that must be committed: raising it with app.refuse would roll back what was written.';
 grant execute on function app.refusal(integer, text, text) to callboard_definer;
 
 create or replace function app.etag(version integer) returns text
@@ -119,5 +119,5 @@ begin
 end
 $$;
 comment on function app.check_version(integer, text) is
-  'PT404 not_found if there is no version (the row is not visible), PT412 version_mismatch if If-Match does not allow it.';
+  'PT404 not_found if the version is null (the row is not visible), PT412 version_mismatch if If-Match does not allow it.';
 grant execute on function app.check_version(integer, text) to callboard_api, callboard_definer;

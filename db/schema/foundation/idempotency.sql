@@ -1,5 +1,5 @@
--- Answers to POST requests that carried an Idempotency-Key, kept for a day, so that a client
--- that lost the answer can retry without repeating the action.
+-- Responses to POST requests with an Idempotency-Key, kept for a day, so that a client
+-- that lost the response can retry without repeating the action.
 
 create table if not exists app.idempotency_keys (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -23,7 +23,7 @@ drop policy if exists purge_definer on app.idempotency_keys;
 create policy purge_definer on app.idempotency_keys for all to callboard_definer
   using ((select app.current_org()) is null and created_at < now() - interval '24 hours');
 grant select, insert, update, delete on app.idempotency_keys to callboard_definer;
-comment on table app.idempotency_keys is 'Answers to POST requests with an Idempotency-Key.';
+comment on table app.idempotency_keys is 'Responses to POST requests with an Idempotency-Key.';
 
 create or replace function app.claim_key(the_key text, hash bytea) returns setof app.answer
 language plpgsql volatile security definer
@@ -35,7 +35,7 @@ declare
 begin
   -- The policy shows only this user's keys; an expired key is free, even before it is purged.
   delete from app.idempotency_keys k where k.key = the_key and k.created_at < now() - interval '24 hours';
-  -- A running request with the same key has locked the row: this waits until it ends.
+  -- A running request with the same key holds a lock on the row: this waits for it to end.
   insert into app.idempotency_keys (key, request_hash) values (the_key, hash) on conflict do nothing;
   if found then
     return;
@@ -48,7 +48,7 @@ begin
 end
 $$;
 comment on function app.claim_key(text, bytea) is
-  'Takes an Idempotency-Key for this transaction, or returns the answer it was used for. PT409 idempotency_key_reused when the request differs.';
+  'Claims an Idempotency-Key for this transaction, or returns the stored response. PT409 idempotency_key_reused when the request differs.';
 alter function app.claim_key(text, bytea) owner to callboard_definer;
 grant execute on function app.claim_key(text, bytea) to callboard_api;
 
@@ -59,6 +59,6 @@ set client_min_messages = 'error'
 begin atomic
   update app.idempotency_keys k set answer = (status, body, etag, location)::app.answer where k.key = the_key and k.answer is null;
 end;
-comment on function app.keep_answer(text, integer, json, text, text) is 'Keeps the answer to the request that claimed the key, in the same transaction.';
+comment on function app.keep_answer(text, integer, json, text, text) is 'Stores the response to the request that claimed the key, in the same transaction.';
 alter function app.keep_answer(text, integer, json, text, text) owner to callboard_definer;
 grant execute on function app.keep_answer(text, integer, json, text, text) to callboard_api;

@@ -31,7 +31,7 @@ begin
   end if;
 
   update graphile_worker._private_jobs j
-  set locked_at = null, locked_by = null, last_error = coalesce(j.last_error, 'its worker was gone')
+  set locked_at = null, locked_by = null, last_error = coalesce(j.last_error, 'its worker stopped responding')
   where j.locked_at < now() - interval '20 seconds';
   get diagnostics released = row_count;
   update graphile_worker._private_job_queues q set locked_at = null, locked_by = null
@@ -40,7 +40,7 @@ begin
 end
 $$;
 comment on function app.keep_jobs(text[], boolean) is
-  'A worker''s sign of life, given every 5 seconds: its jobs stay its own, and those of a worker that has been silent for 20 are free again. Whoever has not been heard for that long itself must not free any: it may have been the database that was away. Returns how many are free.';
+  'A worker''s heartbeat, sent every 5 seconds: it keeps its own jobs and releases those of workers that have been silent for 20. A worker that has itself been silent that long must not release any: the database may have been unavailable. Returns how many were released.';
 alter function app.keep_jobs(text[], boolean) owner to callboard_definer;
 grant execute on function app.keep_jobs(text[], boolean) to callboard_worker;
 
@@ -59,6 +59,6 @@ begin
 end
 $$;
 comment on function app.job_health() is
-  'How many jobs wait (some until a pause is over) and were given up, for how long the oldest has been due, and up to how long ago events are sealed (null: none ever).';
+  'How many jobs are waiting (including those delayed until a retry) and how many have failed for good, how long the oldest has been due, and how far behind the sealing of events is (null: none sealed yet).';
 alter function app.job_health() owner to callboard_definer;
 grant execute on function app.job_health() to callboard_worker;

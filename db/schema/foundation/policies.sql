@@ -1,5 +1,5 @@
--- What tables have in common, each in one call that can be repeated. A call changes only what is not yet as it says:
--- CREATE POLICY, DROP POLICY and ENABLE ROW LEVEL SECURITY would lock out everybody even if nothing changes.
+-- What tables have in common, each in a single idempotent call. A call changes only what differs from what it states:
+-- CREATE POLICY, DROP POLICY and ENABLE ROW LEVEL SECURITY take an exclusive lock even if nothing changes.
 
 create or replace function app_private.force_rls(target regclass) returns void
 language plpgsql volatile
@@ -11,14 +11,14 @@ begin
   end if;
 end
 $$;
-comment on function app_private.force_rls(regclass) is 'Row-level security for everybody, the owner of the table included.';
+comment on function app_private.force_rls(regclass) is 'Row-level security for everybody, including the table''s owner.';
 
--- What PostgreSQL prints for a policy, without what it adds to the text that was written.
+-- Normalizes a condition: PostgreSQL adds to the text of a policy when it prints it.
 create or replace function app_private.plain_condition(condition text) returns text
 language sql immutable parallel safe
 set search_path = ''
 return replace(replace(replace(regexp_replace(condition, ' AS \w+|::text|\s', '', 'g'), 'SELECT', 'select'), 'AND', 'and'), 'OR', 'or');
-comment on function app_private.plain_condition(text) is 'A condition without blanks, casts to text and names of columns: to tell whether two are the same.';
+comment on function app_private.plain_condition(text) is 'A condition without blanks, casts to text and column aliases, to tell whether two are the same.';
 
 create or replace function app_private.set_policy(target regclass, policy text, who text, condition text, command text default null) returns void
 language plpgsql volatile
@@ -45,7 +45,7 @@ begin
 end
 $$;
 comment on function app_private.set_policy(regclass, text, text, text, text) is
-  'Makes a policy, named <command>_<who>, or changes it into what is said here. A condition written in another way than PostgreSQL prints it is only made again.';
+  'Creates a policy, named <command>_<who>, or changes it to match. A condition not written as PostgreSQL prints it merely causes the policy to be recreated.';
 
 create or replace function app_private.reference_table(target regclass) returns void
 language plpgsql volatile
@@ -58,7 +58,7 @@ begin
   execute format('grant select on %s to callboard_api, callboard_definer', target);
 end
 $$;
-comment on function app_private.reference_table(regclass) is 'A table with rows of the schema, the same for every organization: everybody reads it, and only a migration writes it.';
+comment on function app_private.reference_table(regclass) is 'A table whose rows belong to the schema and are the same for every organization: everybody reads it, and only a migration writes it.';
 
 create or replace function app_private.definer_table(target regclass, commands text default 'select, insert, update, delete') returns void
 language plpgsql volatile
@@ -70,26 +70,26 @@ begin
   execute format('grant %s on %s to callboard_definer', commands, target);
 end
 $$;
-comment on function app_private.definer_table(regclass, text) is 'A table for functions of the definer, which see all of its rows and do with them what the commands say.';
+comment on function app_private.definer_table(regclass, text) is 'A table for the definer''s functions, which see all of its rows and may run the given commands.';
 
 create or replace function app_private.hide_statistics(target regclass, known text[] default '{}') returns void
 language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  secret text;
+  secret_column text;
 begin
-  for secret in
+  for secret_column in
     select a.attname from pg_catalog.pg_attribute a
     where a.attrelid = target and a.attnum > 0 and not a.attisdropped and a.attstattarget is distinct from 0
       and a.atttypid not in ('uuid'::regtype, 'boolean'::regtype, 'date'::regtype, 'time'::regtype, 'timestamptz'::regtype, 'bytea'::regtype)
-      -- One of a few values that everybody knows.
+      -- These have a few values that everybody knows.
       and a.attname not in ('status', 'country', 'currency', 'base_currency', 'payment_status', 'time_zone', 'version', 'revoked_because')
       and a.attname <> all (known)
   loop
-    execute format('alter table %s alter column %I set statistics 0', target, secret);
+    execute format('alter table %s alter column %I set statistics 0', target, secret_column);
   end loop;
 end
 $$;
 comment on function app_private.hide_statistics(regclass, text[]) is
-  'Keeps the planner from learning the texts and numbers that only one organization knows: EXPLAIN would tell them to anybody. known: columns with a few values that everybody knows.';
+  'Keeps the planner from collecting statistics on texts and numbers that only one organization knows: EXPLAIN would reveal them to anybody. known: columns with a few values that everybody knows.';

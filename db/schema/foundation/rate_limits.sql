@@ -4,7 +4,7 @@
 
 create table if not exists app.rate_limits (
   organization_id uuid primary key default app.current_org() references app.organizations (id) on delete cascade,
-  -- Null is the setting's value.
+  -- Null means the setting's value.
   requests integer constraint rate_limits_requests_range check (requests between 1 and 1000000000),
   window_seconds integer constraint rate_limits_window_range check (window_seconds between 1 and 86400),
   block_seconds integer constraint rate_limits_block_range check (block_seconds between 0 and 86400)
@@ -14,10 +14,10 @@ alter table app.rate_limits
 
 select app_private.force_rls('app.rate_limits');
 
--- Not org_if('organization.read'): the limit holds for a member who may not read it, too.
+-- Not org_if('organization.read'): the limit also applies to members who may not read it.
 select app_private.set_policy('app.rate_limits', 'select_member', 'callboard_api', 'organization_id = (select app.current_org())');
 
--- A superadmin writes them, in the organization, by app.set_rate_limit.
+-- A superadmin writes them, in the organization, with app.set_rate_limit.
 select app_private.set_policy('app.rate_limits', 'all_definer', 'callboard_definer', 'organization_id = (select app.current_org())');
 
 grant select on app.rate_limits to callboard_api, callboard_definer;
@@ -39,7 +39,7 @@ declare
   wanted app.rate_limits := jsonb_populate_record(null::app.rate_limits, body);
 begin
   if app.require('organization.update') is null or current_setting('app.role') <> 'superadmin' then
-    perform app.refuse(403, 'permission_denied', 'Limits are set by superadmins.');
+    perform app.refuse(403, 'permission_denied', 'Only superadmins set rate limits.');
   end if;
   insert into app.rate_limits (requests, window_seconds, block_seconds)
   values (wanted.requests, wanted.window_seconds, wanted.block_seconds)
@@ -50,6 +50,6 @@ begin
 end
 $$;
 comment on function app.set_rate_limit(jsonb) is
-  'Sets the limit of the organization that a superadmin is in, whose grant allows writing: requests, window_seconds, block_seconds; null is the API''s setting. PT403 permission_denied.';
+  'Sets the rate limit of the organization that a superadmin has entered with a grant that allows writing: requests, window_seconds, block_seconds; null means the API''s setting. PT403 permission_denied.';
 alter function app.set_rate_limit(jsonb) owner to callboard_definer;
 grant execute on function app.set_rate_limit(jsonb) to callboard_support;

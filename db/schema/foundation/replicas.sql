@@ -14,16 +14,16 @@ begin
   if app.current_org() is null then
     return null;
   end if;
-  -- What has been flushed is what a standby can have: it holds every transaction whose commit was waited for.
+  -- A standby can have only what has been flushed, which includes every transaction whose commit was awaited.
   pass := array[current_setting('app.current_org'), current_setting('app.user_id'), current_setting('app.session_id'),
     current_setting('app.role'), current_setting('app.permissions'), current_setting('app.request_id'), current_setting('app.ip'),
     extract(epoch from clock_timestamp())::text, pg_current_wal_flush_lsn()::text]::text;
-  -- The beginning of a context's message is the number of a process, and none is as large as these four letters.
+  -- A context's message starts with a process id, and none is as large as these four letters.
   return encode(app_private.keyed_hash(convert_to('pass' || pass, 'UTF8')), 'hex') || pass;
 end
 $$;
 comment on function app.issue_pass() is
-  'The context of this transaction as app.enter_by_pass takes it on a standby, with how far the primary has come. NULL without a genuine context.';
+  'The context of this transaction in the form that app.enter_by_pass takes on a standby, with the primary''s WAL position. NULL without a genuine context.';
 alter function app.issue_pass() owner to callboard_definer;
 grant execute on function app.issue_pass() to callboard_api;
 
@@ -38,7 +38,7 @@ begin
     raise exception using message = 'replica_unusable', detail = 'pass_unknown';
   end if;
   found := substr(pass, 65)::text[];
-  -- Each request takes a new one; this is for whoever keeps one.
+  -- Each request gets a new pass; this stops the reuse of an old one.
   if abs(extract(epoch from clock_timestamp()) - found[8]::numeric) > 60 then
     raise exception using message = 'replica_unusable', detail = 'pass_expired';
   end if;
@@ -46,7 +46,7 @@ begin
 end
 $$;
 comment on function app_private.read_pass(text) is
-  'What a pass says, if it is one of this database and of the last minute; else the error replica_unusable.';
+  'The contents of a pass, if this database issued it within the last minute; else the error replica_unusable.';
 alter function app_private.read_pass(text) owner to callboard_definer;
 
 create or replace function app_private.replay_age(primary_at numeric, primary_lsn pg_lsn, timeout interval) returns double precision
@@ -54,15 +54,15 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  given_up_at timestamptz := clock_timestamp() + timeout;
+  deadline timestamptz := clock_timestamp() + timeout;
   age numeric;
 begin
-  -- It is usually only milliseconds behind, so a short wait gives the same answer as the primary.
+  -- A standby is usually only milliseconds behind, so a short wait gives the same answer as the primary.
   loop
     if pg_last_wal_replay_lsn() >= primary_lsn then
       return 0;
     end if;
-    exit when clock_timestamp() >= given_up_at;
+    exit when clock_timestamp() >= deadline;
     perform pg_sleep(0.002);
   end loop;
   -- Both times are from the primary's clock. After a period without commits the result exceeds the true
@@ -72,7 +72,7 @@ begin
 end
 $$;
 comment on function app_private.replay_age(numeric, pg_lsn, interval) is
-  'How many seconds at most this standby is behind what the primary had at that time (in seconds since 1970): 0 if it has all of it, NULL if it cannot tell. Waits so long for 0.';
+  'The maximum number of seconds that this standby is behind what the primary had at primary_at (in seconds since 1970): 0 if it has all of it, NULL if unknown. Waits up to the timeout for 0.';
 alter function app_private.replay_age(numeric, pg_lsn, interval) owner to callboard_definer;
 
 create or replace function app.enter_by_pass(pass text, max_age interval, timeout interval default '50 milliseconds')
@@ -85,7 +85,7 @@ declare
   p text[] := app_private.read_pass(pass);
   age double precision;
 begin
-  -- On the primary a pass would outlive what it says.
+  -- On the primary a pass would outlive the permissions it states.
   if not pg_is_in_recovery() then
     raise exception using message = 'replica_unusable', detail = 'not_a_standby';
   end if;
@@ -99,7 +99,7 @@ begin
 end
 $$;
 comment on function app.enter_by_pass(text, interval, interval) is
-  'Opens this transaction on a standby for the one that took this pass from the primary; returns how many seconds its data is behind at most. Error replica_unusable: pass_unknown, pass_expired, not_a_standby, too_old.';
+  'Opens this transaction on a standby for the holder of a pass from the primary; returns the maximum age of its data in seconds. Error replica_unusable: pass_unknown, pass_expired, not_a_standby, too_old.';
 alter function app.enter_by_pass(text, interval, interval) owner to callboard_definer;
 grant execute on function app.enter_by_pass(text, interval, interval) to callboard_api;
 
@@ -108,5 +108,5 @@ language sql stable parallel safe
 set search_path = ''
 return coalesce(nullif(current_setting('app.data_age', true), '')::double precision, 0);
 comment on function app.data_age() is
-  'How many seconds what this transaction reads may be behind the primary: 0 there, and on a standby that has caught up. What says that it is current has to ask.';
+  'How many seconds this transaction''s data may be behind the primary: 0 there, and on a standby that has caught up. Anything that claims its data is current must check this.';
 grant execute on function app.data_age() to callboard_api, callboard_definer;

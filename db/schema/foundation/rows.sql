@@ -1,9 +1,9 @@
--- The commands on a row: the same for every table that needs no more than this, so each is one function that is told
--- the table. The table says the rest: its policies who may do it, its column grants what can be written, its defaults
--- what is left out, its triggers what is special, and its view what an answer looks like.
+-- The generic row commands, for every table that needs no more than this: each is one function that takes the table's
+-- name. The table defines the rest: its policies who may run a command, its column grants what can be written, its
+-- defaults what may be omitted, its triggers any special rules, and its view the response.
 --
--- The view, <noun>_rows, has organization_id, version, deleted_at, deleted_by and what a list is sorted by; then,
--- from `id` on, the fields of an answer in their order.
+-- The view, <noun>_rows, has organization_id, version, deleted_at, deleted_by and the sort columns of lists; then,
+-- from `id` on, the fields of a response in order.
 
 create or replace function app.resource(
   table_name text, command text default 'select', out target regclass, out fields regclass, out columns text, out path text, out permission text
@@ -26,7 +26,7 @@ begin
 end
 $$;
 comment on function app.resource(text, text) is
-  'A table that the commands on a row may be told, the view with its fields, their names, the path of its routes, and the permission for a command. PT404 for every other table.';
+  'A table that the generic row commands accept, the view with its fields, their names, the path of its routes, and the permission for a command. PT404 for every other table.';
 alter function app.resource(text, text) owner to callboard_definer;
 grant execute on function app.resource(text, text) to callboard_api, callboard_definer;
 
@@ -36,21 +36,21 @@ set search_path = ''
 as $$
 declare
   r record := app.resource(table_name);
-  is_there boolean;
+  parent_exists boolean;
 begin
   execute (
     select format('select true from %s p where p.organization_id = (select app.current_org()) and p.id = $1 and p.deleted_at is null', c.confrelid::regclass)
     from pg_catalog.pg_constraint c
     where c.conrelid = r.target and c.contype = 'f'
       and c.conkey[2] = (select a.attnum from pg_catalog.pg_attribute a where a.attrelid = r.target and a.attname = parent))
-  into is_there using id;
-  if is_there is null then
+  into parent_exists using id;
+  if parent_exists is null then
     perform app.refuse(404, 'not_found');
   end if;
   return id;
 end
 $$;
-comment on function app.require_parent(text, text, uuid) is 'The id of what a row belongs to, by the column that refers to it. PT404 if the member may not see it.';
+comment on function app.require_parent(text, text, uuid) is 'The id of a row''s parent, by the column that references it. PT404 if the member may not see it.';
 grant execute on function app.require_parent(text, text, uuid) to callboard_api, callboard_definer;
 
 create or replace function app.read_row(table_name text, id uuid) returns app.answer
@@ -61,7 +61,7 @@ declare
   r record := app.resource(table_name);
   answer app.answer;
 begin
-  -- A column named like the alias would be meant instead of the row, so it is a name that no column has.
+  -- A column with the alias's name would take precedence over the row, so no column may have that name.
   execute format(
     'select 200, (select row_to_json(the_row) from (select %s) the_row), app.etag(f.version), %L || f.id
      from %s f where f.organization_id = (select app.current_org()) and f.id = $1 and f.deleted_at is null', r.columns, r.path || '/', r.fields)
@@ -81,8 +81,8 @@ set search_path = ''
 as $$
 declare
   r record := app.resource(table_name, 'insert');
-  whole jsonb := case when parent is null then body else body || jsonb_build_object(parent, app.require_parent(table_name, parent, parent_id)) end;
-  columns text := (select string_agg(quote_ident(k), ', ') from jsonb_object_keys(whole) k);
+  complete jsonb := case when parent is null then body else body || jsonb_build_object(parent, app.require_parent(table_name, parent, parent_id)) end;
+  columns text := (select string_agg(quote_ident(k), ', ') from jsonb_object_keys(complete) k);
   id uuid;
   answer app.answer;
 begin
@@ -90,15 +90,15 @@ begin
   if columns is null then
     perform app.refuse(400, 'invalid_value', 'The body is empty.');
   end if;
-  -- What the body does not name gets its default; a column that is not granted, PostgreSQL refuses.
-  execute format('insert into %1$s (%2$s) select %2$s from jsonb_populate_record(null::%1$s, $1) returning id', r.target, columns) into id using whole;
+  -- Columns missing from the body get their defaults; PostgreSQL refuses those that are not granted.
+  execute format('insert into %1$s (%2$s) select %2$s from jsonb_populate_record(null::%1$s, $1) returning id', r.target, columns) into id using complete;
   answer := app.read_row(table_name, id);
   answer.status := 201;
   return answer;
 end
 $$;
 comment on function app.create_row(text, jsonb, text, uuid) is
-  'A new row, under a parent if its column and id are given; what the body does not name gets its default. PT403, PT404, PT409, PT422.';
+  'Creates a row, under a parent if its column and id are given; columns missing from the body get their defaults. PT403, PT404, PT409, PT422.';
 grant execute on function app.create_row(text, jsonb, text, uuid) to callboard_api;
 
 create or replace function app.check_row(table_name text, id uuid, command text, if_match text) returns regclass
@@ -117,7 +117,7 @@ begin
 end
 $$;
 comment on function app.check_row(text, uuid, text, text) is
-  'Whether a member may do a command with a row: PT404 if they do not see it, PT412 if it has another version, PT403 without the permission. Returns its table.';
+  'Checks whether a member may run a command on a row: PT404 if they cannot see it, PT412 if its version differs, PT403 without the permission. Returns its table.';
 grant execute on function app.check_row(text, uuid, text, text) to callboard_api;
 
 create or replace function app.write_row(table_name text, id uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -138,7 +138,7 @@ begin
   if changes is null then
     perform app.refuse(400, 'invalid_value', 'The body is empty.');
   end if;
-  -- Now that it may be locked, look again.
+  -- Check again under a lock, now that the caller may take one.
   execute format('select t.version from %s t where t.organization_id = (select app.current_org()) and t.id = $1 and t.deleted_at is null for no key update', target)
   into present using id;
   perform app.check_version(present, if_match);
@@ -148,7 +148,7 @@ begin
 end
 $$;
 comment on function app.write_row(text, uuid, jsonb, boolean, text) is
-  'Changes a row: the columns in the body or, with replaces, every column that can be written (one that is absent gets its default). PT403, PT404, PT409, PT412, PT422.';
+  'Changes a row: the columns in the body or, with replaces, every writable column (those absent get their defaults). PT403, PT404, PT409, PT412, PT422.';
 grant execute on function app.write_row(text, uuid, jsonb, boolean, text) to callboard_api;
 
 create or replace function app_private.guard_row(table_name text, id uuid) returns void
@@ -163,7 +163,7 @@ begin
   end if;
 end
 $$;
-comment on function app_private.guard_row(text, uuid) is 'Lets the guard of a table refuse what has been done with a row: see app_private.resources.';
+comment on function app_private.guard_row(text, uuid) is 'Lets a table''s guard refuse what was done to a row: see app_private.resources.';
 alter function app_private.guard_row(text, uuid) owner to callboard_definer;
 
 create or replace function app.mark_row(table_name text, id uuid, if_match text) returns app.answer
@@ -178,7 +178,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.mark_row(text, uuid, text) is 'The part of app.delete_row that the definer does: marks the row as deleted, with what belongs to it. PT403, PT404, PT409, PT412.';
+comment on function app.mark_row(text, uuid, text) is 'The definer''s part of app.delete_row: marks the row as deleted, with everything that belongs to it. PT403, PT404, PT409, PT412.';
 alter function app.mark_row(text, uuid, text) owner to callboard_definer;
 grant execute on function app.mark_row(text, uuid, text) to callboard_api;
 
@@ -191,7 +191,7 @@ begin
   return app.mark_row(table_name, id, if_match);
 end
 $$;
-comment on function app.delete_row(text, uuid, text) is 'Deletes a row, with what belongs to it, until it is restored. PT403, PT404, PT409, PT412.';
+comment on function app.delete_row(text, uuid, text) is 'Soft-deletes a row with everything that belongs to it. PT403, PT404, PT409, PT412.';
 grant execute on function app.delete_row(text, uuid, text) to callboard_api;
 
 create or replace function app.restore_row(table_name text, id uuid) returns app.answer
@@ -205,7 +205,7 @@ begin
   return app.read_row(table_name, id);
 end
 $$;
-comment on function app.restore_row(text, uuid) is 'Brings a deleted row back, with what was deleted together with it. PT403, PT404, PT409.';
+comment on function app.restore_row(text, uuid) is 'Restores a deleted row and everything that was deleted with it. PT403, PT404, PT409.';
 alter function app.restore_row(text, uuid) owner to callboard_definer;
 grant execute on function app.restore_row(text, uuid) to callboard_api;
 
@@ -213,5 +213,5 @@ create or replace function app.cursor(list text, value text, id text) returns te
 language sql stable parallel safe
 return translate(encode(convert_to(json_build_array(list, value, id)::text, 'UTF8'), 'base64'), E'+/=\n', '-_');
 comment on function app.cursor(text, text, text) is
-  'Where the next page of a list begins: after the row with this value of the column that it is sorted by, and this id. In base64url, for src/tenant/list.ts to read.';
+  'Where the next page of a list starts: after the row with this value in the sort column and this id. In base64url, read by src/tenant/list.ts.';
 grant execute on function app.cursor(text, text, text) to callboard_api, callboard_definer;

@@ -1,18 +1,18 @@
--- Rules that several tables have, for their CHECK constraints. NULL passes, as it does any constraint. Each is one expression
--- without settings, so that PostgreSQL puts it in the place of the call. Who inserts or updates a row needs EXECUTE.
--- PostgreSQL does that again for each statement, which costs 5 microseconds a constraint: app.shows and app.finance_records,
--- which are written most, have the conditions themselves.
+-- Rules that several tables share, for their CHECK constraints. NULL passes, as in any constraint. Each is a single expression
+-- without settings, so that PostgreSQL can inline it. A role that inserts or updates rows needs EXECUTE.
+-- PostgreSQL inlines again for each statement, which costs 5 microseconds per constraint: app.shows and app.finance_records,
+-- which are written most often, spell out the conditions.
 
 create or replace function app.is_line(value text, longest integer) returns boolean
 language sql immutable parallel safe
 return length(value) between 1 and longest and value !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(value) <> '';
-comment on function app.is_line(text, integer) is 'Whether a text is one line: not blank, not longer, and without control characters.';
+comment on function app.is_line(text, integer) is 'Whether a text is a single line: not blank, not too long, and without control characters.';
 grant execute on function app.is_line(text, integer) to callboard_api, callboard_definer;
 
 create or replace function app.is_money(minor bigint) returns boolean
 language sql immutable parallel safe
 return minor between 0 and 9007199254740991;
-comment on function app.is_money(bigint) is 'Whether an amount, in the smallest unit of its currency, is 0 to 2^53 - 1: up to that JSON numbers are exact.';
+comment on function app.is_money(bigint) is 'Whether an amount, in the smallest unit of its currency, is 0 to 2^53 - 1, the range in which JSON numbers are exact.';
 grant execute on function app.is_money(bigint) to callboard_api, callboard_definer;
 
 create or replace function app.is_day(day date) returns boolean

@@ -1,5 +1,5 @@
--- Tables with the rows of organizations. A usual one needs one call, after which only what is special about it is
--- left to say in its file:
+-- Tables with the rows of organizations. An ordinary one needs a single call; the rest of its file covers only
+-- what is special about it:
 --
 --   select app_private.tenant_table('venues', noun => 'venue', permission => 'shows', path => '/api/venues');
 
@@ -14,7 +14,7 @@ select app_private.set_policy('app_private.table_permissions', 'select_definer',
 select app_private.set_policy('app_private.table_permissions', 'all_owner', 'callboard_owner', 'true');
 grant select on app_private.table_permissions to callboard_definer;
 comment on table app_private.table_permissions is
-  'Reference: the permission that a member needs for a command on a table, as its policy says; also where there is no grant, because the command goes through functions.';
+  'Reference: the permission that a member needs for a command on a table, as in its policy; also where there is no grant because the command goes through functions.';
 
 create table if not exists app_private.resources (
   name text primary key,
@@ -28,11 +28,11 @@ select app_private.set_policy('app_private.resources', 'select_definer', 'callbo
 select app_private.set_policy('app_private.resources', 'all_owner', 'callboard_owner', 'true');
 grant select on app_private.resources to callboard_definer;
 comment on table app_private.resources is
-  'Reference: the tables of app that the commands for any row may be told. Never one whose own commands check more than its policies and triggers do.';
+  'Reference: the tables of app that the generic row commands accept. Never one whose own commands check more than its policies and triggers do.';
 comment on column app_private.resources.noun is 'What a row is called in the event log.';
-comment on column app_private.resources.fields is 'The view with the fields of an answer.';
+comment on column app_private.resources.fields is 'The view with the fields of a response.';
 comment on column app_private.resources.path is 'The path of its routes.';
-comment on column app_private.resources.guard is 'Called with the table and the id when a row itself, and not what it belongs to, has been deleted or restored; it refuses what must stay as it is.';
+comment on column app_private.resources.guard is 'Called with the table and the id when a row itself, not its parent, has been deleted or restored; it refuses changes to rows that must stay as they are.';
 
 create or replace function app_private.policy_permission(target regclass, command text) returns text
 language sql stable
@@ -59,7 +59,7 @@ begin
 end
 $$;
 comment on function app_private.member_policy(regclass, text, text, text, text, text) is
-  'Lets members who hold the permission do the command with the rows of their organization, where what is said besides is true, and notes the permission.';
+  'Lets members who hold the permission run the command on their organization''s rows, where the besides condition is true, and records the permission.';
 
 create or replace function app_private.tenant_policies(
   target regclass, reads text, inserts text default null, updates text default null, deletes text default null, definer text default 'update',
@@ -82,16 +82,16 @@ begin
   if updates is not null then
     perform app_private.member_policy(target, 'update', updates);
   end if;
-  -- Without a grant, because deleting is marking: app_private.delete_row asks for the permission.
+  -- Without a grant, because deletes are soft: app_private.delete_row checks the permission.
   if deletes is not null then
     perform app_private.member_policy(target, 'delete', deletes);
   end if;
-  -- The definer finds rows before there is a context, or with an index that a policy would forbid; it writes in the current organization.
+  -- The definer reads rows before there is a context, or through an index that a policy would rule out; it writes only in the current organization.
   perform app_private.set_policy(target, 'select_definer', 'callboard_definer', 'true');
   foreach command in array string_to_array(definer, ', ') loop
     perform app_private.set_policy(target, command || '_definer', 'callboard_definer', 'organization_id = (select app.current_org())');
   end loop;
-  -- Figures are computed for all organizations at once: see rollups.sql.
+  -- Figures are computed for all organizations at once: see analytics/rollups.sql.
   if is_counted then
     perform app_private.set_policy(target, 'select_rollup', 'callboard_rollup', 'true');
   end if;
@@ -99,7 +99,7 @@ begin
     and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = target and t.tgname = '_100_timestamps') then
     execute format('create trigger _100_timestamps before update on %s for each row execute function app_private.tg__100_timestamps()', target);
   end if;
-  -- Soft delete marks rows, and the purge takes what was marked: no retention is shorter than a day.
+  -- Soft delete marks rows and the purge removes them: no retention is shorter than a day.
   if exists (select from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = 'deletion_id') then
     perform app_private.set_policy(target, 'purge_definer', 'callboard_definer',
       '(organization_id = (select app.current_org())) and (deleted_at < (now() - ''1 day''::interval))', 'delete');
@@ -112,7 +112,7 @@ begin
 end
 $$;
 comment on function app_private.tenant_policies(regclass, text, text, text, text, text, boolean, boolean, text[], text) is
-  'What app_private.tenant_table does, for a table whose grants or events are its own: the permissions of members, the commands that functions of the definer do, and what must be true besides of a row that members see.';
+  'The policies part of app_private.tenant_table, for a table with grants or events of its own: the permissions of members, the commands that the definer''s functions run, and a further condition on the rows that members see (besides).';
 
 create or replace function app_private.tenant_table(
   name text, noun text, permission text default null, path text default null, reads text default null, writes text default null, deletes text default null,
@@ -140,4 +140,4 @@ begin
 end
 $$;
 comment on function app_private.tenant_table(text, text, text, text, text, text, text, text, boolean, boolean, text[], jsonb, regprocedure) is
-  'Makes a table one of an organization''s rows: forced row-level security with the policies of <permission>.read, .write and .delete (or of the permissions that are named), ETags, soft delete, the purge, events named <noun>.create and so on, and, with a path, the commands for any row. What can be written is granted by the table''s own file.';
+  'Makes a table a tenant table: forced row-level security with policies for <permission>.read, .write and .delete (or for the permissions given), ETags, soft delete, the purge, events named <noun>.create and so on, and, with a path, the generic row commands. The table''s own file grants which columns can be written.';

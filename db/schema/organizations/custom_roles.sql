@@ -21,7 +21,7 @@ create table if not exists app.custom_roles (
 create unique index if not exists custom_role_name_taken on app.custom_roles (organization_id, lower(name)) where deleted_at is null;
 alter index app.custom_role_name_taken alter column 2 set statistics 0;
 
--- Without grants, because functions of the definer write: a policy cannot say that nobody gives what they do not hold.
+-- Without grants, because the definer's functions write: a policy cannot ensure that nobody grants what they do not hold.
 select app_private.tenant_table('custom_roles', noun => 'role', reads => 'members.read', writes => 'members.manage', deletes => 'members.manage',
   definer => 'insert, update');
 grant insert (id, name, description, permissions), update (name, description, permissions, deleted_at, deleted_by, deletion_id)
@@ -50,8 +50,8 @@ comment on function app_private.tg_custom_roles__200_permissions() is 'Keeps the
 create or replace trigger _200_permissions before insert or update of permissions on app.custom_roles
   for each row execute function app_private.tg_custom_roles__200_permissions();
 
--- Which member has which of them. Rows are deleted here, not marked: when a deleted role or member is
--- restored, their rows are still there, because a deletion leaves them alone.
+-- Which member has which of them. Rows here are deleted, not marked: when a deleted role or member is
+-- restored, its rows are still there, because soft delete leaves them alone.
 create table if not exists app.member_roles (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   user_id uuid not null,

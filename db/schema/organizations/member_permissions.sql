@@ -16,19 +16,18 @@ create table if not exists app.member_permissions (
   constraint member_permissions_expires_later check (expires_at > updated_at)
 );
 
--- Without grants, because functions of the definer write: a policy cannot say that nobody gives what they do not hold.
+-- Without grants, because the definer's functions write: a policy cannot ensure that nobody grants what they do not hold.
 select app_private.tenant_policies('app.member_permissions', reads => 'members.read', inserts => 'members.manage', updates => 'members.manage',
   deletes => 'members.manage', definer => 'insert, update, delete');
 grant select on app.member_permissions to callboard_api, callboard_definer;
 grant insert (user_id, permission, effect, expires_at), update (effect, expires_at, granted_by), delete on app.member_permissions to callboard_definer;
 
 comment on table app.member_permissions is 'Permissions granted or denied to a member on top of their roles.';
-comment on column app.member_permissions.effect is 'grant adds to the permissions of the roles; deny removes one, whatever grants it.';
+comment on column app.member_permissions.effect is 'grant adds to the permissions of the roles; deny removes a permission whatever its source.';
 
 select app_private.log_changes('app.member_permissions', 'member',
   '{"create": "set_permission", "update": "set_permission", "delete": "clear_permission"}', 'user_id');
 
--- In plpgsql, whose plans live as long as the session: app.enter asks this at every request.
 create or replace function app_private.permission_sources(organization uuid, member uuid, member_role text)
 returns table (permission text, source text, role_id text, role_name text, expires_at timestamptz, granted_by uuid)
 language sql stable
@@ -45,9 +44,10 @@ begin atomic
   where p.organization_id = organization and p.user_id = member and (p.expires_at is null or p.expires_at > now());
 end;
 comment on function app_private.permission_sources(uuid, uuid, text) is
-  'Everything that gives a member with this built-in role a permission or removes one: source is role, grant or deny. Without what has expired.';
+  'Everything unexpired that gives a member with this built-in role a permission or removes one: source is role, grant or deny.';
 alter function app_private.permission_sources(uuid, uuid, text) owner to callboard_definer;
 
+-- In plpgsql, whose plans live as long as the session: app.enter calls this on every request.
 create or replace function app_private.effective_permissions(organization uuid, member uuid, member_role text, lasting boolean default false)
 returns text[]
 language plpgsql stable
@@ -79,8 +79,8 @@ comment on function app.permissions_of(uuid, uuid, boolean) is
   'The permissions that a member holds in an organization, sorted: those of their roles and grants, minus denials; with lasting, only what does not expire. Empty for non-members.';
 alter function app.permissions_of(uuid, uuid, boolean) owner to callboard_definer;
 
--- Two checks for every change of what members hold. The lock serializes such changes within an
--- organization, so that each is checked against what the caller holds at that moment rather than
+-- Two checks for every change to what members hold. The lock serializes such changes within an
+-- organization, so that each is checked against what the caller holds at that moment, not
 -- when the request started.
 create or replace function app_private.administer() returns uuid
 language plpgsql volatile

@@ -16,11 +16,11 @@ create table if not exists app.memberships (
 );
 create index if not exists memberships_user_id_idx on app.memberships (user_id) where deleted_at is null;
 
--- Without grants, because functions of the definer write: a policy cannot say that nobody gives what they do not hold.
+-- Without grants, because the definer's functions write: a policy cannot ensure that nobody grants what they do not hold.
 select app_private.tenant_policies('app.memberships', reads => 'members.read', inserts => 'members.manage', updates => 'members.manage',
   deletes => 'members.manage', definer => 'insert, update', is_exported => true, known => '{role}');
 grant select on app.memberships to callboard_api, callboard_definer;
--- Exported events include who did it.
+-- Exported events name their actor.
 grant select (organization_id, user_id, deleted_at) on app.memberships to callboard_exporter;
 grant select (id, display_name) on app.users to callboard_exporter;
 grant insert (organization_id, user_id, role), update (role, created_at, deleted_at, deleted_by, deletion_id) on app.memberships to callboard_definer;
@@ -36,7 +36,7 @@ comment on table app.memberships is 'Who belongs to which organization and in wh
 select app_private.log_changes('app.memberships', 'member',
   '{"create": "add", "restore": "add", "delete": "remove", "role": "change_role"}', 'user_id');
 
--- Without an owner nobody could manage an organization. Locking its row serializes concurrent
+-- Nobody could manage an organization without an owner. Locking its row serializes concurrent
 -- departures, so that two owners cannot leave at the same time.
 create or replace function app_private.tg_memberships__300_last_owner() returns trigger
 language plpgsql security definer

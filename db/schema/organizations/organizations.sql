@@ -15,13 +15,13 @@ create table if not exists app.organizations (
 );
 
 -- EXPLAIN shows everybody estimates from statistics over all organizations, so none are collected for
--- columns that only one organization should know. The other tables do the same.
+-- columns whose values only one organization should know. The other tables do the same.
 select app_private.hide_statistics('app.organizations');
 
 select app_private.force_rls('app.organizations');
 select app_private.member_policy('app.organizations', 'select', 'organization.read', organization_column => 'id');
 select app_private.member_policy('app.organizations', 'update', 'organization.update', organization_column => 'id');
--- Without a grant, because deleting is marking: app.delete_organization.
+-- Without a grant, because deletes are soft: app.delete_organization.
 select app_private.member_policy('app.organizations', 'delete', 'organization.delete', organization_column => 'id');
 -- app.enter and sign-in read organizations before there is a context.
 select app_private.set_policy('app.organizations', 'select_definer', 'callboard_definer', 'true');
@@ -29,7 +29,7 @@ select app_private.set_policy('app.organizations', 'insert_definer', 'callboard_
 select app_private.set_policy('app.organizations', 'update_definer', 'callboard_definer', 'id = (select app.current_org())');
 select app_private.set_policy('app.organizations', 'purge_definer', 'callboard_definer',
   $$(id = (select app.current_org())) and (deleted_at < (now() - '1 day'::interval))$$, 'delete');
--- Figures are computed for all organizations at once: see rollups.sql.
+-- Figures are computed for all organizations at once: see analytics/rollups.sql.
 select app_private.set_policy('app.organizations', 'select_rollup', 'callboard_rollup', 'true');
 
 grant select on app.organizations to callboard_api, callboard_definer, callboard_rollup;
@@ -37,7 +37,7 @@ grant update (name, currency, time_zone) on app.organizations to callboard_api;
 grant insert (id, name, currency, time_zone), update (deleted_at, deleted_by, deletion_id), delete on app.organizations to callboard_definer;
 
 comment on table app.organizations is 'Companies that put on shows; each is a tenant.';
-comment on column app.organizations.slug is 'Derived from the name by the database; app_private.slugs keeps it unique, and the earlier ones.';
+comment on column app.organizations.slug is 'Derived from the name by the database; app_private.slugs keeps it and all earlier ones unique.';
 comment on column app.organizations.currency is 'ISO 4217 code of the currency in which the organization keeps its books.';
 
 -- Every slug that was ever assigned, so that an old link keeps leading to its organization and never

@@ -1,6 +1,6 @@
--- Who may do what: permissions, the roles that every organization has, and which role holds which
--- permission. A member's role is in app.memberships; what an organization adds to it is in
--- custom_roles.sql and member_permissions.sql, which also computes what a member holds.
+-- Permissions, the roles that every organization has, and which role holds which permission.
+-- A member's role is in app.memberships; what an organization adds to it is in custom_roles.sql
+-- and member_permissions.sql, which also computes what a member holds.
 
 create table if not exists app.permissions (
   name text primary key constraint permissions_name_format check (name ~ '^[a-z_]+\.[a-z_]+$'),
@@ -30,30 +30,30 @@ insert into app.permissions (name, description) values
   ('finance.read',        'See income, expenses and settlements'),
   ('finance.write',       'Enter and change income, expenses and settlements'),
   ('finance.delete',      'Delete and restore income, expenses and settlements'),
-  ('finance.close',       'Close the books of a month, and open them again'),
-  ('imports.run',         'Import shows and finance records that one may write from files'),
-  ('itineraries.read',    'See itineraries, as far as they are for everybody or for oneself'),
+  ('finance.close',       'Close the books of a month, and reopen them'),
+  ('imports.run',         'Import from files the shows and finance records you may write'),
+  ('itineraries.read',    'See itineraries: the items for everybody and those for you'),
   ('itineraries.write',   'Enter, change and publish itineraries'),
   ('itineraries.delete',  'Delete and restore itineraries'),
-  ('analytics.read',      'See reports and statistics, and with finance.read those of money, too'),
-  ('analytics.refresh',   'Have reports and statistics brought up to date'),
-  ('exports.run',         'Take out as files what one may see'),
-  ('bi.manage',           'Create and revoke database logins of BI tools'),
+  ('analytics.read',      'See reports and statistics; those about money also need finance.read'),
+  ('analytics.refresh',   'Refresh reports and statistics'),
+  ('exports.run',         'Export to files what you may see'),
+  ('bi.manage',           'Create and revoke database logins for BI tools'),
   ('members.read',        'See who belongs to the organization'),
   ('members.manage',      'Invite, add and remove people and change their roles'),
   ('organization.read',   'See the organization'),
   ('organization.update', 'Change the organization''s name and settings'),
-  ('organization.delete', 'Delete and restore the organization, hand it over'),
+  ('organization.delete', 'Delete and restore the organization, transfer its ownership'),
   ('audit.read',          'Read the event log and verify it'),
   ('audit.manage',        'Decide how long events are kept'),
-  ('retention.manage',    'Decide how long deleted rows are kept, place and release legal holds')
+  ('retention.manage',    'Decide how long deleted rows are kept; place and release legal holds')
 on conflict (name) do update set description = excluded.description;
 
 insert into app.roles (name, description) values
   ('owner',   'Everything, including people and the organization itself'),
-  ('admin',   'All daily work, including deleting'),
-  ('manager', 'Enters and changes, does not delete'),
-  ('viewer',  'Reads')
+  ('admin',   'All day-to-day work, including deletion'),
+  ('manager', 'Enters and changes, but does not delete'),
+  ('viewer',  'Reads only')
 on conflict (name) do update set description = excluded.description;
 
 insert into app.role_permissions (role, permission)
