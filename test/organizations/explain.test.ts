@@ -84,7 +84,7 @@ t.test('why somebody may or may not', async t => {
     const gone = await make(ana, '/api/shows', aShow)
     await call(`DELETE /api/shows/${gone}`, { token: ana.token })
     const deleted = await ask({ table: 'shows', id: gone, command: 'select' })
-    t.match(deleted.reason, new RegExp(`^It was deleted at .+ by ${ana.email}: it is only in the bin\\.$`))
+    t.match(deleted.reason, new RegExp(`^It was deleted at .+ by ${ana.email}: it is in the bin\\.$`))
     const [other, none] = await Promise.all(
       [theirs, unknown].map(id => ask({ table: 'shows', id, command: 'select' })),
     )
@@ -189,7 +189,7 @@ t.test('why somebody may or may not', async t => {
     )
     t.equal(
       firstRefusal(await asDba(ana.id, 'app.shows', unknown, 'select')),
-      'organization: There is no such organization, or the row is of none.',
+      'organization: There is no such organization, or the row belongs to none.',
     )
     t.equal(firstRefusal(await asDba(ana.id, 'app.shows', show, 'delete')), 'allowed')
     t.equal(
@@ -201,12 +201,12 @@ t.test('why somebody may or may not', async t => {
     await db.admin`update app.sessions set revoked_at = now(), revoked_because = 'revoked' where user_id = ${id} and revoked_at is null`
     t.match(
       firstRefusal(await asDba(id, 'app.shows', show, 'select')),
-      /^session: All their sessions have ended; the last because: /,
+      /^session: All their sessions have ended; reason for the last one: /,
     )
     await call(`DELETE /api/users/${id}`, { token: ana.token })
     t.match(
       (await asDba(id, 'app.shows', show, 'select')).find(({ step }) => step === 'membership')?.detail,
-      /^They have not belonged to it since /,
+      /^They have not been a member since /,
     )
     const dan = await register(server, 'Dan', 'Doomed')
     const doomed = await make(dan, '/api/shows', aShow)

@@ -1,5 +1,5 @@
--- Events of accounts. An account belongs to no organization, so its events go to the log of the
--- organization that its user currently works in: that of the session, or the one that the next
+-- Account events. An account belongs to no organization, so its events go to the log of the
+-- organization that its user currently works in: the session's, or the one that the next
 -- sign-in would enter.
 
 create or replace function app_private.account_holder(whose uuid) returns uuid
@@ -32,7 +32,7 @@ begin
       jsonb_build_object('new', jsonb_build_object('revoked_because', new.revoked_because)),
       case when new.revoked_because <> 'refresh_token_reused' then app_private.account_holder(new.user_id) end);
   elsif new.organization_id is distinct from old.organization_id and new.organization_id is not null then
-    -- Without the previous organization, which is none of this one's business.
+    -- Without the previous organization, which this one has no right to know.
     perform app_private.log_event(organization, 'auth.switch_organization', 'session', new.id, null, app_private.account_holder(new.user_id));
   end if;
   return null;
@@ -71,7 +71,7 @@ begin
   return null;
 end
 $$;
-comment on function app_private.tg_users__900_event() is 'Logs accounts made for others, and changes of a profile.';
+comment on function app_private.tg_users__900_event() is 'Logs accounts created for others, and changes to a profile.';
 alter function app_private.tg_users__900_event() owner to callboard_definer;
 
 create or replace trigger _900_event after insert or update on app.users
@@ -84,7 +84,7 @@ as $$
 declare
   organization uuid := app_private.usual_organization(new.user_id);
 begin
-  -- The first password is part of registering.
+  -- The first password is part of registration.
   if tg_op = 'UPDATE' or organization is not null then
     perform app_private.log_event(organization,
       case when app.current_user_id() is not null then 'auth.password_changed' else 'auth.password_reset' end,
@@ -107,7 +107,7 @@ as $$
 declare
   -- Both are computed for every address, so that timing does not reveal whether it is known.
   landing uuid := app_private.usual_organization(who, organization);
-  -- Only a keyed hash of an unknown address, which may be a password typed into the wrong field.
+  -- Only a keyed hash of an unknown address, which could be a password typed into the wrong field.
   hash text := encode(app_private.keyed_hash(convert_to('address:' || lower(address), 'UTF8')), 'hex');
 begin
   perform app_private.log_event(landing, 'auth.sign_in_failed', 'user', who,

@@ -11,7 +11,7 @@ create table if not exists app.users (
   updated_at timestamptz not null default now(),
   version integer not null default 1
 );
--- On an expression, because comparing a plain column is leakproof: PostgreSQL would look up any
+-- On an expression, because comparing a plain column is leakproof: PostgreSQL would look up an
 -- address in the index before applying the policy, and EXPLAIN ANALYZE would reveal the result.
 create unique index if not exists email_taken on app.users (lower(email));
 alter index app.email_taken alter column 1 set statistics 0;

@@ -1,12 +1,12 @@
--- What happened: one row for every create, update, delete, restore, sign-in and so on, written in
+-- The event log: one row for every create, update, delete, restore, sign-in and so on, written in
 -- the transaction of the change. Only triggers and definer functions write here. No login can, not
 -- even the API's, so injected SQL can neither forge an event nor change anything without one.
 --
 -- No foreign keys: the log outlives the people and organizations that it is about. And no CHECK:
--- PostgreSQL parses it again for each statement, which costs more than an index does, and only one
+-- PostgreSQL parses those again for each statement, which costs more than an index, and only one
 -- function writes here, with known values.
 
--- One expression without settings, so that PostgreSQL inlines it: the transaction's time to the
+-- A single expression without settings, so that PostgreSQL inlines it: the transaction's time to the
 -- microsecond, the backend, and the microseconds since then. It is unique, and the events of a
 -- transaction stay in order.
 create or replace function app_private.event_id() returns uuid
@@ -16,7 +16,7 @@ return encode(
   || int8send(x'8000000000000000'::bigint | (pg_backend_pid()::bigint << 40) | (date_part('epoch', clock_timestamp() - now()) * 1000000)::bigint),
   'hex')::uuid;
 comment on function app_private.event_id() is
-  'A UUID version 7 whose time is that of the event, so that the id alone says where to look: see app.event_time.';
+  'A UUID version 7 with the event''s time, so that the id alone tells where to look: see app.event_time.';
 alter function app_private.event_id() owner to callboard_definer;
 
 create table if not exists app.event_log (
@@ -36,14 +36,14 @@ create table if not exists app.event_log (
   changes jsonb,
   primary key (organization_id, occurred_at, id)
 ) partition by range (occurred_at);
--- The only index: every filter follows it back in time, and another one would slow down every change.
+-- The only index: every filter scans it backwards in time, and another one would slow down every change.
 
 select app_private.force_rls('app.event_log');
 
 select app_private.member_policy('app.event_log', 'select', 'audit.read', 'callboard_api, callboard_exporter');
 select app_private.set_policy('app.event_log', 'select_auditor', 'callboard_auditor', 'true');
 
--- Figures are computed for all organizations at once: see rollups.sql.
+-- Figures are computed for all organizations at once: see analytics/rollups.sql.
 select app_private.set_policy('app.event_log', 'select_rollup', 'callboard_rollup', 'true');
 
 -- The definer appends. Afterwards it can only erase personal details, and delete only what is older
@@ -64,12 +64,12 @@ grant select on app.event_log to callboard_auditor, callboard_definer, callboard
 grant insert (organization_id, id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes),
   update (erased_at, changes, request_id, ip, salt), delete on app.event_log to callboard_definer;
 
-comment on table app.event_log is 'What happened, who did it, and what it changed; by month. Nobody changes it: see event_seals.sql for the proof.';
+comment on table app.event_log is 'What happened, who did it, and what it changed; partitioned by month. Never changed: see event_seals.sql for the proof.';
 comment on column app.event_log.organization_id is 'The nil UUID for events of no organization, such as a sign-in with an unknown address.';
 comment on column app.event_log.occurred_at is 'When the transaction began; the id contains the same time.';
 comment on column app.event_log.actor_id is 'The user who did it, if authenticated.';
-comment on column app.event_log.actor_kind is 'user, anonymous (before or without signing in), support, or system: jobs, migrations, and SQL of a DBA.';
-comment on column app.event_log.changes is '{"old": {column: value}, "new": {column: value}} of the columns that changed; on create, only "new" with the columns that are set. Never a secret.';
+comment on column app.event_log.actor_kind is 'user, anonymous (before or without signing in), support, or system (jobs, migrations, and a DBA''s SQL).';
+comment on column app.event_log.changes is '{"old": {column: value}, "new": {column: value}} with the columns that changed; on create, only "new" with the columns that are set. Never a secret.';
 comment on column app.event_log.salt is 'Part of the sealed hash of the details, so that erased details cannot be guessed from it.';
 comment on column app.event_log.erased_at is 'When changes, request_id, ip and salt were erased: see app_private.erase_events.';
 
@@ -115,5 +115,5 @@ begin
 end
 $$;
 comment on function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) is
-  'Appends an event: organization (null for none), action, type and id of what it is about, changes, and who did it, if not the signed-in user.';
+  'Appends an event: organization (null for none), action, type and id of its subject, changes, and who did it, if not the signed-in user.';
 alter function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) owner to callboard_definer;

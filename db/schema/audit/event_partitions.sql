@@ -1,19 +1,19 @@
 -- The monthly partitions of the event log. The worker creates them in advance; events without one go
--- to app.event_log_default, so that no change is ever refused for lack of a partition.
+-- to app.event_log_default, so that a missing partition never causes a change to be refused.
 
 create table if not exists app.event_log_default partition of app.event_log default;
 select app_private.force_rls('app.event_log_default');
 
 select app_private.hide_statistics('app.event_log'), app_private.hide_statistics('app.event_log_default');
 
--- Only the owner can create and drop tables, so this one function runs as the owner. It takes no text
--- from its caller.
+-- Only the owner can create and drop tables, so this one function runs as the owner. It takes no
+-- arguments.
 create or replace function app.maintain_event_partitions() returns table (partition text, done text)
 language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
 set timezone = 'UTC'
--- Requests would queue behind a statement that waits for a lock.
+-- Requests queue behind a statement that waits for a lock.
 set lock_timeout = '3s'
 as $$
 declare

@@ -1,4 +1,4 @@
--- How members read their organization's events; reading is an event as well.
+-- How members read their organization's events; reading is itself an event.
 
 create or replace view app.event_rows with (security_invoker = true) as
   select e.organization_id, e.id, e.occurred_at, e.actor_kind, e.actor_id, u.display_name as actor_name, e.action, e.resource_type, e.resource_id, e.changes,
@@ -54,7 +54,7 @@ declare
   given jsonb := nullif(jsonb_strip_nulls(filters), '{}');
 begin
   if what not in ('audit.read', 'audit.verify') or length(given::text) > 2000 then
-    perform app.refuse(400, 'invalid_value', 'Not a reading of the event log.');
+    perform app.refuse(400, 'invalid_value', 'Not an action on the event log.');
   end if;
   perform app_private.log_event(organization, what, 'event', of_event,
     case when given is not null then jsonb_build_object('new', given) end);

@@ -5,7 +5,7 @@ create table if not exists app.event_retentions (
   organization_id uuid primary key default app.current_org(),
   days integer not null constraint event_retentions_days_range check (days between 90 and 3650)
 );
--- Without grants: app.set_event_retention writes, and asks for the permission.
+-- Without grants: app.set_event_retention writes and checks the permission.
 select app_private.tenant_policies('app.event_retentions', reads => 'audit.read', inserts => 'audit.manage', updates => 'audit.manage',
   definer => 'insert, update');
 grant select on app.event_retentions to callboard_api, callboard_definer;
@@ -75,7 +75,7 @@ begin
 end
 $$;
 comment on function app.purge_events() is
-  'Deletes sealed events past their organization''s retention, unless a legal hold keeps them, and logs up to when (audit.purge); returns how many. Runs once a day, before app.maintain_event_partitions.';
+  'Deletes sealed events past their organization''s retention, unless a legal hold keeps them, and logs the cutoff (audit.purge); returns how many. Runs once a day, before app.maintain_event_partitions.';
 alter function app.purge_events() owner to callboard_definer;
 grant execute on function app.purge_events() to callboard_worker;
 
@@ -96,7 +96,7 @@ begin
     select g.organization_id, count(*) as events from gone g group by 1
   loop
     if app_private.is_held(found_in.organization_id) then
-      perform app.refuse(409, 'legal_hold', format('The organization %s has a legal hold: nothing of its events may be erased.', found_in.organization_id));
+      perform app.refuse(409, 'legal_hold', format('Organization %s has a legal hold: none of its event details may be erased.', found_in.organization_id));
     end if;
     -- app.verify_events finds this event by its time and its subject.
     perform app_private.log_event(found_in.organization_id, 'audit.erase', 'details', about,
@@ -107,5 +107,5 @@ begin
 end
 $$;
 comment on function app_private.erase_events(uuid) is
-  'Erases changes, request id and address of all events that a user did, or that are about the user or thing with this id; the rest stays verifiable. Logs audit.erase in each organization; returns how many. PT409 legal_hold if one of them has one: then nothing is erased.';
+  'Erases the changes, request id and address of all events that a user caused, or that are about the user or object with this id; the rest stays verifiable. Logs audit.erase in each organization; returns how many. PT409 legal_hold if one of the organizations has one: then nothing is erased.';
 alter function app_private.erase_events(uuid) owner to callboard_definer;

@@ -1,6 +1,6 @@
--- Proof that the event log is what it was. A worker seals the events of each organization in a
--- chain: the hash of a seal covers the event's hash and that of the previous seal. Changing, removing
--- or cutting off events breaks the chain, or leads to a head that differs from one noted elsewhere.
+-- Proof that the event log is unaltered. A worker seals the events of each organization in a
+-- chain: a seal's hash covers the event's hash and that of the previous seal. Changing, removing
+-- or truncating events breaks the chain, or leads to a head that differs from one recorded elsewhere.
 -- The chain holds only a salted hash of personal details, so they can be erased.
 
 create table if not exists app.event_seals (
@@ -18,7 +18,7 @@ create table if not exists app.event_seals (
 );
 select app_private.force_rls('app.event_seals');
 select app_private.set_policy('app.event_seals', 'select_auditor', 'callboard_auditor', 'true');
--- The definer appends, and nobody ever changes or deletes: seals outlive their events.
+-- The definer appends; nobody ever changes or deletes seals, which outlive their events.
 select app_private.set_policy('app.event_seals', 'select_definer', 'callboard_definer', 'true');
 select app_private.set_policy('app.event_seals', 'insert_definer', 'callboard_definer', 'true');
 grant select on app.event_seals to callboard_auditor, callboard_definer;
@@ -30,7 +30,6 @@ comment on column app.event_seals.core_hash is 'Hash of the permanent part of an
 comment on column app.event_seals.details_hash is 'Hash of the details that may be erased, with a salt that is erased too: app.event_details_hash.';
 comment on column app.event_seals.hash is 'Hash of prev_hash and the preceding columns: app.event_seal_hash. Together with seq it is the head of the chain so far.';
 
--- How far the sealer has come; the row is locked so that only one runs at a time.
 create table if not exists app_private.sealing (
   id boolean primary key default true constraint sealing_one_row check (id),
   sealed_until timestamptz not null default '-infinity'
@@ -40,8 +39,8 @@ select app_private.set_policy('app_private.sealing', 'insert_owner', 'callboard_
 insert into app_private.sealing default values on conflict do nothing;
 comment on table app_private.sealing is 'The time up to which all events are sealed; locked by the sealer, so that only one runs at a time.';
 
--- Times as microseconds, and everything as the text of an array, which quotes its elements: neither
--- depends on a setting, and no value can pass for two.
+-- Times as microseconds, and everything as the text form of an array, which quotes its elements: the
+-- result depends on no setting, and no value can pass for two.
 create or replace function app.event_core_hash(e app.event_log) returns bytea
 language sql stable parallel safe
 return sha256(convert_to(array[(e).organization_id::text, (e).id::text, (extract(epoch from (e).occurred_at) * 1000000)::bigint::text,
@@ -69,7 +68,7 @@ declare
   at timestamptz := clock_timestamp();
 begin
   if not pg_has_role(current_user, 'pg_read_all_stats', 'usage') then
-    raise exception 'callboard_definer cannot see the transactions of others: run db/roles.sql again, as a superuser';
+    raise exception 'callboard_definer cannot see other sessions'' transactions: run db/roles.sql again as a superuser';
   end if;
   -- Otherwise this transaction would reuse an earlier snapshot of the statistics.
   perform pg_stat_clear_snapshot();
@@ -89,7 +88,7 @@ language plpgsql stable
 set search_path = ''
 as $$
 begin
-  -- Skips along the primary key from one organization to the next. Whole months, so that no events are read.
+  -- Skips from one organization to the next along the primary key. Whole months, so that no events are read.
   if behind is null then
     return (select l.organization_id from app.event_log l
       where l.occurred_at >= date_trunc('month', since, 'UTC') and l.occurred_at < until order by l.organization_id limit 1);
@@ -100,7 +99,7 @@ begin
 end
 $$;
 comment on function app_private.next_logged(uuid, timestamptz, timestamptz) is
-  'The organization after another one (null: the first) that has events between two moments; it may also return one that has events only near them.';
+  'The next organization after another (null: the first) with events between two times; it may also return one with events only near them.';
 alter function app_private.next_logged(uuid, timestamptz, timestamptz) owner to callboard_definer;
 
 create or replace function app_private.seal_batch(of_organization uuid, since timestamptz, until timestamptz, at_most integer) returns bigint
@@ -113,7 +112,7 @@ declare
   chain bytea[] := '{}';
   last_hash bytea;
 begin
-  -- Hashed after the limit, not before.
+  -- The subquery applies the limit before anything is hashed.
   select array_agg((e.l).id) as ids, array_agg((e.l).occurred_at) as times,
     array_agg(app.event_core_hash(e.l)) as cores, array_agg(app.event_details_hash(e.l)) as details into batch
   from (
@@ -138,7 +137,7 @@ begin
   return cardinality(batch.ids);
 end
 $$;
-comment on function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) is 'Adds the unsealed events of an organization between two moments to its chain, in order of time; returns how many.';
+comment on function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) is 'Adds the unsealed events of an organization between two times to its chain in chronological order; returns how many.';
 alter function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) owner to callboard_definer;
 
 create or replace function app.seal_events(look_back interval default '1 hour') returns bigint
@@ -151,7 +150,7 @@ declare
   state app_private.sealing;
   horizon timestamptz;
   since timestamptz;
-  behind timestamptz;
+  batch_since timestamptz;
   organization uuid;
   done bigint;
   sealed bigint := 0;
@@ -161,22 +160,22 @@ begin
     return 0;
   end if;
   horizon := app_private.seal_horizon();
-  -- If the clock was set back, or a backend stalled between taking its time and becoming visible, an
-  -- event is older than those already sealed: it is found within look_back and sealed after them.
+  -- If the clock was set back, or a backend stalled between taking its timestamp and becoming visible, an
+  -- event can be older than those already sealed: it is found within look_back and sealed after them.
   since := greatest(state.sealed_until - look_back, '0001-01-01 00:00:00+00');
   loop
     organization := app_private.next_logged(organization, since, horizon);
     exit when organization is null;
-    -- Nearly all of them, because this runs every few seconds.
+    -- Skips nearly all organizations, because this runs every few seconds.
     continue when not exists (select from app.event_log l
       where l.organization_id = organization and l.occurred_at >= since and l.occurred_at < horizon);
-    behind := since;
+    batch_since := since;
     loop
       -- In batches that fit into memory.
-      done := app_private.seal_batch(organization, behind, horizon, 20000);
+      done := app_private.seal_batch(organization, batch_since, horizon, 20000);
       sealed := sealed + done;
       exit when done < 20000;
-      select s.occurred_at into behind from app.event_seals s where s.organization_id = organization order by s.seq desc limit 1;
+      select s.occurred_at into batch_since from app.event_seals s where s.organization_id = organization order by s.seq desc limit 1;
     end loop;
   end loop;
   update app_private.sealing set sealed_until = greatest(sealed_until, horizon);
@@ -184,6 +183,6 @@ begin
 end
 $$;
 comment on function app.seal_events(interval) is
-  'Seals all events that no earlier one can precede any more, and those of the last look_back that were missed; returns how many. A concurrent call does nothing. Runs every 2 seconds with ''10 seconds'', once a minute, and once a day with ''10 years''.';
+  'Seals all events that no earlier one can still precede, and any within the last look_back that were missed; returns how many. A concurrent call does nothing. Runs every 2 seconds with ''10 seconds'', once a minute, and once a day with ''10 years''.';
 alter function app.seal_events(interval) owner to callboard_definer;
 grant execute on function app.seal_events(interval) to callboard_worker;

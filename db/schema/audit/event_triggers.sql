@@ -2,13 +2,13 @@
 --
 --   select app_private.log_changes('app.shows', 'show');
 --
--- and one that does not is listed, with the reason, in test/audit/not-logged.ts.
+-- and tables that do not are listed, with the reason, in test/audit/not-logged.ts.
 
 create or replace function app_private.loggable(of_row jsonb, hidden text) returns jsonb
 language sql stable parallel safe
 return case hidden when '{}' then of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by}'::text[]
   else of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by}'::text[] - hidden::text[] end;
-comment on function app_private.loggable(jsonb, text) is 'A row without what its event states anyway, and without the listed columns.';
+comment on function app_private.loggable(jsonb, text) is 'A row without what its event states anyway and without the hidden columns.';
 alter function app_private.loggable(jsonb, text) owner to callboard_definer;
 
 create or replace function app_private.diff(before jsonb, after jsonb) returns jsonb
@@ -22,17 +22,17 @@ begin
     having count(*) > 0);
 end
 $$;
-comment on function app_private.diff(jsonb, jsonb) is 'The columns in which two versions of a row differ, old and new; NULL if there is none.';
+comment on function app_private.diff(jsonb, jsonb) is 'The columns in which two versions of a row differ, old and new; NULL if there are none.';
 alter function app_private.diff(jsonb, jsonb) owner to callboard_definer;
 
--- Runs with every change, so it has few, small expressions: PostgreSQL prepares each one again in every transaction.
+-- Runs on every change, so it has few, small expressions: PostgreSQL prepares each one again in every transaction.
 create or replace function app_private.tg__900_event() returns trigger
 language plpgsql volatile security definer
 set search_path = ''
 as $$
 declare
-  -- app_private.log_changes passes the arguments: resource, column of its id, column of
-  -- its organization, verbs, columns to leave out.
+  -- app_private.log_changes passes the arguments: resource, id column, organization column,
+  -- verbs, columns to leave out.
   present jsonb := to_jsonb(coalesce(new, old));
   changes jsonb;
   verb text := 'create';
@@ -49,7 +49,7 @@ begin
       verb := coalesce((select v.key from jsonb_each(tg_argv[3]::jsonb) v where changes -> 'new' ? v.key limit 1), 'update');
     end if;
   else
-    -- A row that was marked as deleted is being purged, and its values must go. A row that is never marked is being removed.
+    -- A row marked as deleted is being purged, and its values must not be logged. Others are deleted without a mark.
     if present ->> 'deleted_at' is not null or current_setting('app.role', true) = 'purge' and app_private.is_genuine() then
       verb := 'purge';
     else
@@ -62,7 +62,7 @@ begin
   if tg_argv[3] <> '{}' then
     verb := coalesce(tg_argv[3]::jsonb ->> verb, verb);
   end if;
-  -- A statement may change the context while it runs: a change whose context is gone by the end is refused.
+  -- A statement can change the context while it runs: a change that ends without its context is refused.
   if app_private.is_genuine() and current_setting('app.current_org') = present ->> tg_argv[2] and current_setting('app.user_id') <> '' then
     insert into app.event_log (organization_id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes)
     values ((present ->> tg_argv[2])::uuid, current_setting('app.user_id')::uuid, current_setting('app.session_id')::uuid,
@@ -77,7 +77,7 @@ begin
   return null;
 end
 $$;
-comment on function app_private.tg__900_event() is 'Logs a change of a row. PT403 if the login no longer has a context of the row''s organization.';
+comment on function app_private.tg__900_event() is 'Logs a change to a row. PT403 if the login no longer has a context in the row''s organization.';
 alter function app_private.tg__900_event() owner to callboard_definer;
 
 create or replace function app_private.log_changes(on_table regclass, resource text, verbs jsonb default '{}', id_column text default 'id') returns void
@@ -86,7 +86,7 @@ set search_path = ''
 as $$
 declare
   organization_column text := case when on_table = to_regclass('app.organizations') then 'id' else 'organization_id' end;
-  -- Columns of bytes are hashes or keys.
+  -- bytea columns are hashes or keys.
   hidden text[] := array(
     select a.attname::text from pg_catalog.pg_attribute a
     where a.attrelid = on_table and (a.atttypid = 'bytea'::regtype or a.attname = id_column and id_column <> 'id') and not a.attisdropped
@@ -98,4 +98,4 @@ begin
 end
 $$;
 comment on function app_private.log_changes(regclass, text, jsonb, text) is
-  'Logs every change of the table''s rows as <resource>.create, update, delete, restore or purge. verbs replaces these names, or names the change of a column: {"role": "change_role"}. Call it again when the table gets a column of bytes.';
+  'Logs every change of the table''s rows as <resource>.create, update, delete, restore or purge. verbs replaces these names, or names the change of a column: {"role": "change_role"}. Call it again when the table gets a bytea column.';

@@ -1,5 +1,5 @@
--- Verifies the log against its seals. Anybody who may read both tables can run it; a head that was
--- noted earlier, and elsewhere, also reveals whether the end was cut off or the whole log rewritten.
+-- Verifies the log against its seals. Anybody who may read both tables can run it; a head recorded
+-- earlier and elsewhere also reveals whether the end was truncated or the whole log rewritten.
 
 create or replace function app.verify_events(
   organization uuid, head_seq bigint default null, head_hash text default null, after_seq bigint default 0, at_most bigint default null
@@ -31,7 +31,7 @@ begin
         when e.id is null then case when s.occurred_at < purged_before then null else 'missing' end
         when app.event_core_hash(e) <> s.core_hash then 'changed'
         when e.erased_at is null then case when app.event_details_hash(e) <> s.details_hash then 'changed' end
-        -- Erased, and an event of the same moment records that.
+        -- Details erased: an event with the same timestamp must record that.
         when not exists (select from app.event_log x
           where x.organization_id = organization and x.occurred_at = e.erased_at and x.action = 'audit.erase'
             and x.resource_id in (e.actor_id, e.resource_id)) then 'erased'
@@ -46,7 +46,7 @@ begin
 
   if seen.bad is not null then
     problem := json_build_object(
-      -- If its time was changed, it is not found at the time of its seal.
+      -- An event whose time was changed is not found at the time in its seal.
       'kind', case when seen.bad ->> 'kind' = 'missing' and exists (select from app.event_log e
         where e.organization_id = organization and e.id = (seen.bad ->> 'event_id')::uuid) then 'changed' else seen.bad ->> 'kind' end,
       'seq', case when seen.bad ->> 'kind' = 'seal_missing' then (seen.bad ->> 'previous')::bigint + 1 else (seen.bad ->> 'seq')::bigint end,
@@ -70,7 +70,7 @@ begin
 end
 $$;
 comment on function app.verify_events(uuid, bigint, text, bigint, bigint) is
-  'Checks an organization''s events against their seals, all of them or at_most so many after after_seq, and a noted head. problem is the first one: changed, missing, erased (without a trace), seal_changed, seal_missing, cut_off or rewritten (the head differs from the noted one).';
+  'Checks an organization''s events against their seals, all of them or at_most that many after after_seq, and against a recorded head. problem is the first one found: changed, missing, erased (without a trace), seal_changed, seal_missing, cut_off or rewritten (the head differs from the recorded one).';
 grant execute on function app.verify_events(uuid, bigint, text, bigint, bigint) to callboard_auditor, callboard_definer;
 
 create or replace function app.audited_organizations(of_slug text default null) returns table (id uuid, slug text)
@@ -83,7 +83,7 @@ begin
     return query select s.organization_id, s.slug from app_private.slugs s where s.slug = of_slug;
     return;
   end if;
-  -- Skips along the key of the seals from one organization to the next, including deleted ones.
+  -- Skips from one organization to the next along the seals' key, including deleted organizations.
   return query
     with recursive sealed as (
       (select s.organization_id from app.event_seals s order by s.organization_id limit 1)
@@ -96,6 +96,6 @@ begin
     order by o.slug nulls last, 1;
 end
 $$;
-comment on function app.audited_organizations(text) is 'For an auditor: the organization with a slug, or all that have a chain of events, even if they have been purged.';
+comment on function app.audited_organizations(text) is 'For auditors: the organization with a slug, or all with a chain of events, even if purged.';
 alter function app.audited_organizations(text) owner to callboard_definer;
 grant execute on function app.audited_organizations(text) to callboard_auditor;

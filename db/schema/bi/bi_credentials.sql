@@ -21,7 +21,7 @@ create table if not exists app.bi_credentials (
   constraint bi_credentials_expiry_range check (expires_at - coalesce(rotated_at, created_at) between interval '0' and interval '731 days')
 );
 
--- Without grants: the functions of bi_commands.sql write, and ask for the permission.
+-- Without grants: the functions of bi_commands.sql write and check the permission.
 select app_private.tenant_policies('app.bi_credentials', reads => 'bi.manage', inserts => 'bi.manage', updates => 'bi.manage',
   definer => 'insert, update');
 grant select on app.bi_credentials to callboard_api, callboard_definer;

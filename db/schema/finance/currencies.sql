@@ -1,5 +1,5 @@
--- Currencies (ISO 4217): how many decimals an amount has is a property of its currency, and amounts
--- are kept in the smallest unit.
+-- Currencies (ISO 4217). The number of decimals depends on the currency; amounts are stored in the
+-- smallest unit.
 
 create or replace function app.minor_digits(currency text) returns integer
 language sql immutable strict parallel safe
@@ -8,7 +8,7 @@ return case
   when currency in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 3
   when currency in ('CLF', 'UYW') then 4
   else 2 end;
-comment on function app.minor_digits(text) is 'Decimals of a currency by its ISO 4217 code: EUR 2, JPY 0, KWD 3. 2 for a code that is none.';
+comment on function app.minor_digits(text) is 'Decimals of a currency by its ISO 4217 code: EUR 2, JPY 0, KWD 3. 2 for an unknown code.';
 grant execute on function app.minor_digits(text) to callboard_api, callboard_definer;
 
 create table if not exists app.currencies (
@@ -17,7 +17,7 @@ create table if not exists app.currencies (
   minor_digits integer not null
 );
 select app_private.reference_table('app.currencies');
-comment on table app.currencies is 'Reference: the currencies of ISO 4217 that money is kept in.';
+comment on table app.currencies is 'Reference: the ISO 4217 currencies in which money is recorded.';
 
 insert into app.currencies (code, name, minor_digits)
 select c.code, c.name, app.minor_digits(c.code) from (values
@@ -55,7 +55,7 @@ on conflict (code) do update set name = excluded.name, minor_digits = excluded.m
 create or replace function app.convert_minor(amount_minor bigint, exchange_rate numeric, currency text, base_currency text) returns bigint
 language sql immutable parallel safe
 return case when exchange_rate is null then null when currency = base_currency then amount_minor
-  -- Beyond what a bigint holds it stays at its end, where a constraint names the problem.
+  -- Clamped to the bigint range, where a constraint then names the problem.
   else least(round(amount_minor::numeric * exchange_rate
     * (10::numeric ^ (app.minor_digits(base_currency) - app.minor_digits(currency)))), 9223372036854775807)::bigint end;
 comment on function app.convert_minor(bigint, numeric, text, text) is

@@ -51,5 +51,5 @@ create or replace view app.finance_category_rows with (security_invoker = true) 
     c.id, c.kind, c.name,
     c.created_at, c.updated_at
   from app.finance_categories c;
-comment on view app.finance_category_rows is 'The organization''s categories, also those in the bin, which have deleted_at.';
+comment on view app.finance_category_rows is 'The organization''s categories, including those in the bin, which have deleted_at.';
 grant select on app.finance_category_rows to callboard_api, callboard_definer;

@@ -9,7 +9,7 @@ create or replace view app.finance_record_rows with (security_invoker = true) as
   left join app.finance_categories c on c.organization_id = r.organization_id and c.id = r.category_id
   -- Also of a show that is deleted: what was paid for it is still to be read.
   left join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id;
-comment on view app.finance_record_rows is 'The organization''s finance records, also those in the bin, which have deleted_at.';
+comment on view app.finance_record_rows is 'The organization''s finance records, including those in the bin, which have deleted_at.';
 grant select on app.finance_record_rows to callboard_api, callboard_definer, callboard_exporter;
 
 create or replace function app.read_finance_record(record uuid) returns app.answer
@@ -68,7 +68,7 @@ begin
   select * into old from app.finance_records r where r.organization_id = (select app.current_org()) and r.id = record and r.deleted_at is null;
   perform app.check_version(old.version, if_match);
   perform app.require('finance.write');
-  -- Now that it may be locked, look again.
+  -- Check again under a lock, now that the caller may take one.
   select * into old from app.finance_records r
   where r.organization_id = (select app.current_org()) and r.id = record and r.deleted_at is null for no key update;
   perform app.check_version(old.version, if_match);

@@ -69,5 +69,5 @@ create or replace view app.itinerary_day_rows with (security_invoker = true) as
     d.id, d.itinerary_id, d.day_on, d.time_zone, d.kind, d.show_id, d.city, d.notes,
     d.created_by, d.created_at, d.updated_at
   from app.itinerary_days d;
-comment on view app.itinerary_day_rows is 'The days of itineraries, also those in the bin, which have deleted_at.';
+comment on view app.itinerary_day_rows is 'The days of itineraries, including those in the bin, which have deleted_at.';
 grant select on app.itinerary_day_rows to callboard_api, callboard_definer;

@@ -33,7 +33,7 @@ create or replace view app.party_group_rows with (security_invoker = true) as
     g.id, g.itinerary_id, g.name,
     g.created_by, g.created_at, g.updated_at
   from app.party_groups g;
-comment on view app.party_group_rows is 'The groups of parties, also those in the bin, which have deleted_at.';
+comment on view app.party_group_rows is 'The groups of parties, including those in the bin, which have deleted_at.';
 grant select on app.party_group_rows to callboard_api, callboard_definer;
 
 -- Lists of ids have no foreign keys. Arguments: column of the list, and the table that it is of.
@@ -107,7 +107,7 @@ create or replace view app.party_member_rows with (security_invoker = true) as
     m.id, m.itinerary_id, m.name, m.role, m.user_id, m.group_ids, m.notes,
     m.created_by, m.created_at, m.updated_at
   from app.party_members m;
-comment on view app.party_member_rows is 'Those who travel, also those in the bin, who have deleted_at.';
+comment on view app.party_member_rows is 'Those who travel, including those in the bin, who have deleted_at.';
 grant select on app.party_member_rows to callboard_api, callboard_definer;
 
 create or replace function app.own_groups() returns uuid[]

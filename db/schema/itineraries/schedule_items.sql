@@ -84,5 +84,5 @@ create or replace view app.schedule_item_rows with (security_invoker = true) as
     i.created_by, i.created_at, i.updated_at
   from app.schedule_items i
   join app.itinerary_days d on d.organization_id = i.organization_id and d.id = i.day_id;
-comment on view app.schedule_item_rows is 'The items of schedules, also those in the bin, which have deleted_at.';
+comment on view app.schedule_item_rows is 'The items of schedules, including those in the bin, which have deleted_at.';
 grant select on app.schedule_item_rows to callboard_api, callboard_definer;

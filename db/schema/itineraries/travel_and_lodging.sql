@@ -69,7 +69,7 @@ create or replace view app.travel_segment_rows with (security_invoker = true) as
   from app.travel_segments s,
     lateral (select (s.departs_on + s.departs_time) at time zone s.from_time_zone as departs_at,
       (s.arrives_on + s.arrives_time) at time zone s.to_time_zone as arrives_at) t;
-comment on view app.travel_segment_rows is 'Travel segments, also those in the bin, which have deleted_at.';
+comment on view app.travel_segment_rows is 'Travel segments, including those in the bin, which have deleted_at.';
 grant select on app.travel_segment_rows to callboard_api, callboard_definer;
 
 create table if not exists app.lodgings (
@@ -112,7 +112,7 @@ create or replace view app.lodging_rows with (security_invoker = true) as
     l.id, l.itinerary_id, l.name, l.check_in_on, l.check_out_on, l.address, l.confirmation_number, l.group_ids, l.notes,
     l.created_by, l.created_at, l.updated_at
   from app.lodgings l;
-comment on view app.lodging_rows is 'Lodgings, also those in the bin, which have deleted_at.';
+comment on view app.lodging_rows is 'Lodgings, including those in the bin, which have deleted_at.';
 grant select on app.lodging_rows to callboard_api, callboard_definer;
 
 create table if not exists app.lodging_rooms (
@@ -168,5 +168,5 @@ create or replace view app.lodging_room_rows with (security_invoker = true) as
     r.id, r.lodging_id, r.name, r.occupant_ids, r.confirmation_number, r.notes, r.itinerary_id,
     r.created_by, r.created_at, r.updated_at
   from app.lodging_rooms r;
-comment on view app.lodging_room_rows is 'The rooms of lodgings, also those in the bin, which have deleted_at.';
+comment on view app.lodging_room_rows is 'The rooms of lodgings, including those in the bin, which have deleted_at.';
 grant select on app.lodging_room_rows to callboard_api, callboard_definer;

@@ -1,5 +1,5 @@
 -- Explains why a user can or cannot see or change a row: every step of a request, in order and in
--- words. It asks what really decides: the session, the membership, app.permissions_of, the policy.
+-- words. It consults what really decides: the session, the membership, app.permissions_of, the policy.
 
 create or replace function app_private.explain_permission(organization uuid, who uuid, wanted text) returns text
 language sql stable
@@ -22,7 +22,7 @@ begin atomic
   left join app.memberships m on m.organization_id = organization and m.user_id = who
   left join lateral app_private.permission_sources(organization, who, m.role) s on s.permission = wanted;
 end;
-comment on function app_private.explain_permission(uuid, uuid, text) is 'Where a member''s permission comes from, or who holds it instead, in words.';
+comment on function app_private.explain_permission(uuid, uuid, text) is 'Where a member''s permission comes from, or which roles hold it instead, in words.';
 alter function app_private.explain_permission(uuid, uuid, text) owner to callboard_definer;
 
 create or replace function app_private.explain_lock(target regclass, of_row jsonb)
@@ -41,7 +41,7 @@ begin
   elsif exists (select from pg_catalog.pg_trigger t where t.tgrelid = target and t.tgname = '_200_unsettled') then
     return query
       select 'settlement', s.status <> 'settled',
-        case s.status when 'settled' then 'The show is settled: what its settlement was computed from cannot change.' else 'Its show is not settled.' end
+        case s.status when 'settled' then 'The show is settled: the inputs of its settlement cannot change.' else 'Its show is not settled.' end
       from app.shows s where s.organization_id = (of_row ->> 'organization_id')::uuid and s.id = (of_row ->> 'show_id')::uuid;
   end if;
 end
@@ -64,11 +64,11 @@ declare
 begin
   execute format('select to_jsonb(t) from %s t where %I = $1', target, app_private.row_key(target)) into found using id;
   if found ->> 'deleted_at' is not null then
-    return query select 'row', false, format('It was deleted at %s by %s: it is only in the bin.', found ->> 'deleted_at',
+    return query select 'row', false, format('It was deleted at %s by %s: it is in the bin.', found ->> 'deleted_at',
       coalesce((select u.email from app.users u where u.id::text = found ->> 'deleted_by'), 'somebody'));
     return;
   end if;
-  return query select 'row', true, 'It is there.';
+  return query select 'row', true, 'It exists.';
   if command in ('update', 'delete') then
     return query select * from app_private.explain_lock(target, found);
   end if;
@@ -93,13 +93,13 @@ create or replace function app_private.row_key(target regclass) returns text
 language sql stable
 set search_path = ''
 begin atomic
-  -- The only column of the primary key besides the organization.
+  -- The only primary key column besides the organization.
   select case when count(*) = 1 then min(a.attname)::text end
   from pg_catalog.pg_constraint c, unnest(c.conkey) as k (attnum)
   join pg_catalog.pg_attribute a on a.attnum = k.attnum
   where c.conrelid = target and c.contype = 'p' and a.attrelid = target and a.attname <> 'organization_id';
 end;
-comment on function app_private.row_key(regclass) is 'The column that identifies a row of a table within its organization; NULL if it takes more than one.';
+comment on function app_private.row_key(regclass) is 'The column that identifies a row of a table within its organization; NULL if that takes more than one.';
 alter function app_private.row_key(regclass) owner to callboard_definer;
 
 create or replace function app.explain_access(
@@ -115,13 +115,13 @@ declare
   m record;
 begin
   if command not in ('select', 'insert', 'update', 'delete') then
-    perform app.refuse(422, 'explain_command_unknown', 'A command is select, insert, update or delete.');
+    perform app.refuse(422, 'explain_command_unknown', 'The command must be select, insert, update or delete.');
   elsif app_private.policy_permission(target, 'select') is null then
-    perform app.refuse(422, 'explain_table_unknown', 'There is no table of this name whose rows belong to an organization.');
+    perform app.refuse(422, 'explain_table_unknown', 'There is no table of this name with rows of an organization.');
   elsif row_id is not null and app_private.row_key(target) is null then
-    perform app.refuse(422, 'explain_row_unnamed', 'A row of this table has no id of its own: ask without one.');
+    perform app.refuse(422, 'explain_row_unnamed', 'A row of this table has no id of its own: leave it out.');
   elsif row_id is null and organization is null then
-    perform app.refuse(422, 'explain_row_needed', 'Name a row, or the organization.');
+    perform app.refuse(422, 'explain_row_needed', 'Specify a row or the organization.');
   end if;
   if row_id is not null then
     execute format('select %I from %s where %I = $1 and ($2 is null or %1$I = $2)',
@@ -137,7 +137,7 @@ begin
       case
         when count(*) filter (where s.revoked_at is null and s.expires_at > now()) > 0 then 'They are signed in.'
         when count(*) = 0 then 'They have never signed in.'
-        else 'All their sessions have ended; the last because: ' || (array_agg(coalesce(s.revoked_because, 'expired') order by coalesce(s.revoked_at, s.expires_at) desc))[1] || '.'
+        else 'All their sessions have ended; reason for the last one: ' || (array_agg(coalesce(s.revoked_because, 'expired') order by coalesce(s.revoked_at, s.expires_at) desc))[1] || '.'
       end
     from app.sessions s where s.user_id = who;
   select o.name, o.deleted_at is not null as is_deleted, x.user_id is not null as was_member, x.role,
@@ -145,14 +145,14 @@ begin
   into m
   from app.organizations o left join app.memberships x on x.organization_id = o.id and x.user_id = who where o.id = explain_access.organization;
   return query select 'organization', m.name is not null and not m.is_deleted,
-    case when m.name is null then 'There is no such organization, or the row is of none.'
+    case when m.name is null then 'There is no such organization, or the row belongs to none.'
       when m.is_deleted then m.name || ' has been deleted.' else 'It is ' || m.name || '.' end;
   return query select 'membership', coalesce(m.is_member, false),
     case when m.is_member then 'They belong to it' || coalesce(' as ' || m.role, ', without a built-in role') || '.'
-      when m.was_member then 'They have not belonged to it since ' || m.left_at || '.'
+      when m.was_member then 'They have not been a member since ' || m.left_at || '.'
       else 'They do not belong to it.' end;
   if permission is null then
-    return query select 'permission', false, format('No member may %s rows of %s, whatever they hold.', command, target);
+    return query select 'permission', false, format('No member may %s rows of %s, whatever their permissions.', command, target);
   else
     return query select 'permission', permission = any (app.permissions_of(organization, who)),
       app_private.explain_permission(organization, who, permission);
@@ -169,7 +169,7 @@ begin
 end
 $$;
 comment on function app.explain_access(uuid, regclass, uuid, text, uuid, jsonb) is
-  'Why a user may or may not select, insert, update or delete a row: every step of the way with whether it is passed and why. Without an organization it is the row''s; changes are what an update would set. For DBAs: it looks into all organizations. PT422 explain_command_unknown, explain_table_unknown, explain_row_unnamed, explain_row_needed.';
+  'Why a user may or may not select, insert, update or delete a row: every step, whether it passes, and why. The organization defaults to the row''s; changes are what an update would set. For DBAs: it reads all organizations. PT422 explain_command_unknown, explain_table_unknown, explain_row_unnamed, explain_row_needed.';
 alter function app.explain_access(uuid, regclass, uuid, text, uuid, jsonb) owner to callboard_definer;
 
 create or replace function app.explain_access(body jsonb) returns app.answer
@@ -198,7 +198,7 @@ begin
     perform app.refuse(422, 'explain_table_unknown');
   end if;
   if row_id is not null and app_private.row_key(target) is not null then
-    -- A row of another organization does not exist for them, nor does one of their own that they may not read.
+    -- To them, a row of another organization does not exist, nor does one of their own that they may not read.
     execute format('select exists (select from %s t where %I = $1 and %I = $2)', target,
       case when target = 'app.organizations'::regclass then 'id' else 'organization_id' end, app_private.row_key(target))
     into is_known using organization, row_id;
@@ -218,6 +218,6 @@ begin
 end
 $$;
 comment on function app.explain_access(jsonb) is
-  'The same for members, within their organization: table, command, id, changes, user_id. About the caller or, with members.manage, about others. A row of another organization does not exist. PT403, PT404, PT422.';
+  'The same for members, within their organization: table, command, id, changes, user_id. About the caller or, with members.manage, about others. Another organization''s row does not exist. PT403, PT404, PT422.';
 alter function app.explain_access(jsonb) owner to callboard_definer;
 grant execute on function app.explain_access(jsonb) to callboard_api;

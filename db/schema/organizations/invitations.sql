@@ -1,5 +1,5 @@
 -- Invitations by mail. The database generates and mails the secret of the link, so presenting it
--- proves access to the mailbox. It works once, until it expires, is revoked or is sent again.
+-- proves access to the mailbox. It works once, unless it has expired, been revoked or been sent again.
 
 create table if not exists app.invitations (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -25,7 +25,7 @@ create unique index if not exists invitations_token_hash_idx on app.invitations 
 create unique index if not exists invitation_pending on app.invitations (organization_id, email)
   where accepted_at is null and deleted_at is null;
 
--- Without grants: functions of the definer write. Accepting happens before one belongs, so they look in all organizations.
+-- Without grants: the definer's functions write. Invitations are accepted before membership begins, so they read all organizations.
 select app_private.tenant_policies('app.invitations', reads => 'members.manage', inserts => 'members.manage', updates => 'members.manage',
   deletes => 'members.manage', definer => 'insert, update', known => '{role}');
 grant select (organization_id, id, email, role, invited_by, expires_at, accepted_at, accepted_by, created_at, updated_at, version, deleted_at, deleted_by, deletion_id)
@@ -68,7 +68,7 @@ begin
     from app.invitation_list l where l.organization_id = i.organization_id and l.id = i.id;
 end
 $$;
-comment on function app_private.send_invitation(uuid) is 'Gives an invitation a new secret and seven days, and mails it. PT404 unless it is open.';
+comment on function app_private.send_invitation(uuid) is 'Gives an invitation a new secret and another seven days, and mails it. PT404 unless it is open.';
 alter function app_private.send_invitation(uuid) owner to callboard_definer;
 
 create or replace function app_private.withdraw_invitations(of_organization uuid, address text, expiring_until timestamptz) returns void
@@ -80,7 +80,7 @@ begin atomic
   where i.organization_id = of_organization and i.email = lower(address) and i.expires_at <= expiring_until
     and i.accepted_at is null and i.deleted_at is null;
 end;
-comment on function app_private.withdraw_invitations(uuid, text, timestamptz) is 'Revokes the pending invitations of an address that expire by then.';
+comment on function app_private.withdraw_invitations(uuid, text, timestamptz) is 'Revokes an address''s pending invitations that expire by a given time.';
 alter function app_private.withdraw_invitations(uuid, text, timestamptz) owner to callboard_definer;
 
 create or replace function app.read_invitation(invitation uuid) returns app.answer
@@ -177,9 +177,9 @@ begin
   if i.id is null then
     perform app.refuse(400, 'invalid_token');
   elsif i.email is distinct from (select u.email from app.users u where u.id = who) then
-    perform app.refuse(403, 'invitation_for_another_address', 'This invitation was sent to another address than that of your account.');
+    perform app.refuse(403, 'invitation_for_another_address', 'This invitation was sent to an address other than your account''s.');
   end if;
-  -- In the context of the organization that invited; it holds no permission.
+  -- In the context of the inviting organization, without permissions.
   perform app_private.change_context(who, coalesce(app.current_session_id(), app.uuid_v7()), i.organization_id);
   -- It may have been used, revoked or sent again since it was read.
   update app.invitations x set accepted_at = now(), accepted_by = who

@@ -40,12 +40,12 @@ as $$
 declare
   m app.memberships;
 begin
-  -- If the caller may not see the member, 404 comes before any check of permissions.
+  -- If the caller may not see the member, 404 takes precedence over any permission check.
   select * into m from app.memberships x
   where x.organization_id = app.org_if('members.read') and x.user_id = member and x.deleted_at is null;
   perform app.check_version(m.version, if_match);
   perform app_private.administer();
-  -- Now that nobody else can change it, look again.
+  -- Check again under the lock.
   select * into m from app.memberships x
   where x.organization_id = app.current_org() and x.user_id = member and x.deleted_at is null for no key update;
   perform app.check_version(m.version, if_match);
@@ -66,7 +66,7 @@ as $$
 begin
   update app.memberships m set role = new_role where m.organization_id = app.current_org() and m.user_id = member;
   if new_role = 'owner' then
-    -- Nobody could restore a permission that is denied to an owner.
+    -- Nobody could give back a permission that is denied to an owner.
     delete from app.member_permissions p where p.organization_id = app.current_org() and p.user_id = member and p.effect = 'deny';
   end if;
 end
@@ -101,7 +101,7 @@ declare
   organization uuid := app.current_org();
   present integer;
 begin
-  -- Leaving needs no permission; making somebody leave does.
+  -- Leaving needs no permission; removing somebody does.
   if member is distinct from me then
     perform app_private.lock_member(member, if_match);
   else
@@ -112,7 +112,7 @@ begin
   end if;
   update app.memberships m set deleted_at = statement_timestamp(), deleted_by = me, deletion_id = app.uuid_v7()
   where m.organization_id = organization and m.user_id = member;
-  -- If they come back, they start with what they are given then.
+  -- If they come back, they start with only what they are given then.
   delete from app.member_roles x where x.organization_id = organization and x.user_id = member;
   delete from app.member_permissions x where x.organization_id = organization and x.user_id = member;
   return (204, null, null, null)::app.answer;
@@ -139,7 +139,7 @@ begin
   else
     select u.id into who from app.users u where lower(u.email) = lower(address);
     -- Anybody can sign up with any address. Until its owner has confirmed it by mail, the account's
-    -- password may be a stranger's, and this would let them in.
+    -- password may be a stranger's, and this would let the stranger in.
     if exists (select from app.users u join app_private.credentials c on c.user_id = u.id where u.id = who and u.email_verified_at is null) then
       perform app.refuse(409, 'address_unverified');
     end if;
@@ -190,9 +190,9 @@ begin
   perform from app.organizations o where o.id = organization for no key update;
   -- Only an owner can transfer ownership, whatever permissions others hold.
   if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = me and m.role = 'owner' and m.deleted_at is null) then
-    perform app.refuse(403, 'permission_denied', 'Only an owner can hand the organization over.');
+    perform app.refuse(403, 'permission_denied', 'Only an owner can transfer ownership.');
   elsif new_owner = me then
-    perform app.refuse(409, 'already_owner', 'You are the owner already.');
+    perform app.refuse(409, 'already_owner', 'You are already the owner.');
   elsif not exists (select from app.memberships m where m.organization_id = organization and m.user_id = new_owner and m.deleted_at is null) then
     perform app.refuse(404, 'not_found');
   end if;

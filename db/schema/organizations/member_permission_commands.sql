@@ -1,4 +1,4 @@
--- Commands on what single members have besides their built-in role: custom roles, grants and denials.
+-- Commands on what individual members have besides their built-in role: custom roles, grants and denials.
 -- The tables are in custom_roles.sql and member_permissions.sql.
 
 create or replace function app.assign_role(member uuid, the_role text) returns app.answer
@@ -14,7 +14,7 @@ begin
   else
     insert into app.member_roles (user_id, role_id) values (member, the_role::uuid) on conflict do nothing;
     if found then
-      -- A member's version also counts changes of their roles.
+      -- A member's version also counts changes to their roles.
       update app.memberships m set role = m.role where m.organization_id = app.current_org() and m.user_id = member;
     end if;
   end if;

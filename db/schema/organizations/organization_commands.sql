@@ -16,7 +16,7 @@ as $$
 declare
   organization uuid := app.uuid_v7();
 begin
-  -- Nobody can admit the first member: these two rows are written in the founder's own context.
+  -- Nobody can add the first member, so these two rows are written in the founder's own context.
   perform app_private.change_context(founder, coalesce(app.current_session_id(), app.uuid_v7()), organization);
   insert into app.organizations (id, name, currency, time_zone)
   values (organization, body ->> 'name', coalesce(body ->> 'currency', 'USD'), coalesce(body ->> 'time_zone', 'UTC'));
@@ -58,7 +58,7 @@ begin atomic
   from app.memberships m join app.organizations o on o.id = m.organization_id
   where m.user_id = app.current_user_id()
     and case when only_deleted
-      -- The bin is for those who may restore.
+      -- The bin is only for members who may restore.
       then o.deleted_at is not null and m.deletion_id = o.deletion_id
         and 'organization.delete' = any (app.permissions_of(o.id, m.user_id))
       else o.deleted_at is null and m.deleted_at is null end;
@@ -94,7 +94,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_organization(text) is 'The organization of the token, by its id or any slug it ever had. PT404 for every other.';
+comment on function app.read_organization(text) is 'The organization of the token, by its id or any slug it ever had. PT404 for any other.';
 alter function app.read_organization(text) owner to callboard_definer;
 grant execute on function app.read_organization(text) to callboard_api;
 
@@ -135,7 +135,7 @@ begin
   return (204, null, null, null)::app.answer;
 end
 $$;
-comment on function app.delete_organization(uuid, text) is 'Deletes the organization of the token and all it has, until it is restored. PT403, PT404, PT412.';
+comment on function app.delete_organization(uuid, text) is 'Soft-deletes the organization of the token with everything it has. PT403, PT404, PT412.';
 alter function app.delete_organization(uuid, text) owner to callboard_definer;
 grant execute on function app.delete_organization(uuid, text) to callboard_api;
 
@@ -162,7 +162,7 @@ begin
     perform app.refuse(403, 'permission_denied', 'This needs the permission organization.delete.');
   end if;
   perform app_private.change_context(me, app.current_session_id(), organization, bin.role, held);
-  -- Now that it is locked, check again: somebody else may have restored it.
+  -- Check again under a lock: somebody else may have restored it.
   perform from app.organizations o where o.id = organization and o.deletion_id = bin.deletion_id for no key update;
   if not found then
     perform app.refuse(404, 'not_found');

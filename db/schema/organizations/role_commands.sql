@@ -13,7 +13,7 @@ create or replace view app.role_list with (security_invoker = true) as
       'permissions', to_json(r.permissions), 'created_at', r.created_at, 'updated_at', r.updated_at),
     r.deleted_at, r.deleted_by
   from app.custom_roles r;
-comment on view app.role_list is 'The built-in roles, and the organization''s own, with their JSON; also those in the bin, which have deleted_at.';
+comment on view app.role_list is 'The built-in roles and the organization''s own, with their JSON, including those in the bin, which have deleted_at.';
 grant select on app.role_list to callboard_api, callboard_definer;
 
 create or replace function app.list_roles(in_bin boolean) returns app.answer
@@ -23,7 +23,7 @@ begin atomic
   select 200, json_build_object('items', coalesce(json_agg(app.in_bin(r.body, r.deleted_at, r.deleted_by) order by r.organization_id nulls first, r.name, r.id), '[]'), 'next_cursor', null),
     null::text, null::text
   from app.role_list r
-  -- Evaluated for its refusal.
+  -- Called only because it may refuse.
   where (select app.require('members.read')) is not null
     and (r.organization_id is null or r.organization_id = app.current_org())
     -- In this order, so that the permission is checked even if the bin is empty.
@@ -75,7 +75,7 @@ begin
   perform app.check_version(present, if_match);
   perform app_private.administer();
   if exists (select from app.roles b where b.name = the_role) then
-    perform app.refuse(409, 'role_built_in', 'The built-in roles are the same in every organization: make one of your own.');
+    perform app.refuse(409, 'role_built_in', 'The built-in roles are the same in every organization: create a custom one.');
   end if;
   select * into r from app.custom_roles x
   where x.organization_id = app.current_org() and x.id = the_role::uuid and x.deleted_at is null for no key update;
@@ -145,7 +145,7 @@ begin
 end
 $$;
 comment on function app.delete_role(text, text) is
-  'Deletes a custom role until it is restored; its members lose its permissions. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
+  'Soft-deletes a custom role; its members lose its permissions. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
 alter function app.delete_role(text, text) owner to callboard_definer;
 grant execute on function app.delete_role(text, text) to callboard_api;
 

@@ -1,8 +1,8 @@
 -- Purging: a deletion older than its organization's retention is removed permanently, all of its rows or
--- none. A deleted organization goes with everything it has, except its event log with the seals and the
+-- none. A deleted organization is purged with everything it has, except its event log with its seals and
 -- retention, and its slugs, which must never lead to another organization.
 --
--- The purge works in the context of one organization at a time, and its policies (purge_definer: see tables.sql) hold it there.
+-- The purge works in the context of one organization at a time, and its policies (purge_definer: see foundation/tables.sql) keep it there.
 
 create or replace function app_private.due_deletions(behind jsonb, at_most integer)
 returns table (organization_id uuid, deletion_id uuid, deleted_at timestamptz, marked regclass[])
@@ -27,7 +27,7 @@ begin
 end
 $$;
 comment on function app_private.due_deletions(jsonb, integer) is
-  'The deletions past their retention, by organization and age, after [organization, time, deletion], with the tables that have rows of each. Without organizations under a legal hold.';
+  'Deletions past their retention, by organization and age, after [organization, time, deletion], each with the tables that have rows of it. Skips organizations under a legal hold.';
 alter function app_private.due_deletions(jsonb, integer) owner to callboard_definer;
 
 create or replace function app_private.purge_deletion(organization uuid, deletion uuid, marked regclass[]) returns bigint
@@ -40,7 +40,7 @@ declare
   is_needed boolean;
   gone bigint;
 begin
-  -- Until the end of the transaction nobody can place a hold: an attempt waits until the purge is done.
+  -- Nobody can place a hold until this transaction ends: an attempt waits for the purge.
   perform from app.organizations o where o.id = organization for share;
   if app_private.is_held(organization) then
     return 0;
@@ -52,17 +52,17 @@ begin
     get diagnostics gone = row_count;
     return gone;
   end if;
-  -- A concurrent restore has locked one of the rows. Waiting while holding the others could deadlock.
+  -- A concurrent restore may have locked one of the rows. Waiting while holding the others could deadlock.
   foreach part in array marked loop
     execute format('select from %s t where t.organization_id = $1 and t.deletion_id = $2 for update nowait', part)
     using organization, deletion;
   end loop;
-  -- Rows that would cascade with their parent. PostgreSQL itself protects against other references.
+  -- Rows that would be deleted by cascade. PostgreSQL itself protects against other references.
   for edge in select * from app_private.deletion_edges e where e.parent = any (marked) and e.cascades loop
     execute format('select exists (select from %s c, %s p where %s and p.organization_id = $1 and p.deletion_id = $2 and c.deletion_id is distinct from $2)',
       edge.child, edge.parent, edge.condition) into is_needed using organization, deletion;
     if is_needed then
-      raise foreign_key_violation using message = 'Something that belongs to it is not deleted with it.', constraint = edge.name;
+      raise foreign_key_violation using message = 'Something that belongs to it was not deleted with it.', constraint = edge.name;
     end if;
   end loop;
   -- A single statement: foreign keys are checked at its end, so the order of the tables does not matter.
@@ -76,7 +76,7 @@ begin
 end
 $$;
 comment on function app_private.purge_deletion(uuid, uuid, regclass[]) is
-  'Deletes the rows of a deletion in these tables for good, in the organization''s context; returns how many, or one for a whole organization. Fails with foreign_key_violation if something else refers to them, and with lock_not_available if somebody has locked them.';
+  'Permanently deletes the rows of a deletion in these tables, in the organization''s context; returns how many, or one for a whole organization. Fails with foreign_key_violation if something else references them, and with lock_not_available if they are locked.';
 alter function app_private.purge_deletion(uuid, uuid, regclass[]) owner to callboard_definer;
 
 create or replace function app.purge_deleted(behind jsonb default null, at_most integer default 1000) returns jsonb
@@ -119,7 +119,7 @@ begin
         n[6] := n[6] + 1;
         because := because || jsonb_build_object('organization_id', due.organization_id, 'deletion_id', due.deletion_id, 'failed_with', sqlerrm);
     end;
-    -- The sealer of events waits for the end of this transaction.
+    -- The event sealer waits for this transaction to end.
     if seen = at_most or clock_timestamp() > began + interval '2 seconds' then
       next := jsonb_build_array(due.organization_id, due.deleted_at, due.deletion_id);
       exit;
@@ -131,6 +131,6 @@ begin
 end
 $$;
 comment on function app.purge_deleted(jsonb, integer) is
-  'Deletes for good what was deleted longer ago than its organization keeps it; a part of it, about two seconds long: to go on, call it with next, until that is null. Says how many deletions with how many rows and how many organizations are gone, how many were busy, were kept because something refers to them, or failed, and why.';
+  'Permanently deletes what was deleted longer ago than its organization''s retention, in batches of about two seconds: to continue, call it again with next, until that is null. Returns how many deletions, rows and organizations are gone, and how many deletions were busy, were kept because something references them, or failed, and why.';
 alter function app.purge_deleted(jsonb, integer) owner to callboard_definer;
 grant execute on function app.purge_deleted(jsonb, integer) to callboard_worker;

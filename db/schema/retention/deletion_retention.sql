@@ -4,7 +4,7 @@ create table if not exists app.deletion_retentions (
   organization_id uuid primary key default app.current_org() references app.organizations (id) on delete cascade,
   deleted_days integer not null constraint deletion_retentions_days_range check (deleted_days between 1 and 3650)
 );
--- Without grants: app.set_retention writes, and asks for the permission.
+-- Without grants: app.set_retention writes and checks the permission.
 select app_private.tenant_policies('app.deletion_retentions', reads => 'audit.read', inserts => 'retention.manage', updates => 'retention.manage',
   definer => 'insert, update');
 grant select on app.deletion_retentions to callboard_api, callboard_definer;

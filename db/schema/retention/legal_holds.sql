@@ -1,5 +1,5 @@
 -- Legal holds: while an organization has an active one, nothing of it is purged: no deleted rows, no old
--- events, no details of events, and not the organization itself. Deleting still works, because it only
+-- events, no event details, and not the organization itself. Deletion still works, because it only
 -- marks rows. Holds are never deleted, so the table is their history.
 
 create table if not exists app.legal_holds (
@@ -14,7 +14,7 @@ create table if not exists app.legal_holds (
   primary key (organization_id, id)
 );
 
--- Without grants: app.place_legal_hold and app.release_legal_hold write, and ask for the permission.
+-- Without grants: app.place_legal_hold and app.release_legal_hold write and check the permission.
 select app_private.tenant_policies('app.legal_holds', reads => 'audit.read', inserts => 'retention.manage', updates => 'retention.manage',
   definer => 'insert, update');
 grant select on app.legal_holds to callboard_api, callboard_definer;
@@ -68,7 +68,7 @@ as $$
 declare
   hold uuid;
 begin
-  -- A running purge has locked this row: it finishes before the hold starts, and the next one sees the hold.
+  -- A running purge holds a lock on this row: it finishes before the hold starts, and the next one sees the hold.
   perform from app.organizations o where o.id = organization for no key update;
   insert into app.legal_holds (reason) values (why) returning id into hold;
   return hold;
@@ -91,7 +91,7 @@ begin
 end
 $$;
 comment on function app.place_legal_hold(text) is
-  'Prevents anything of the organization from being purged, for a reason. PT403 without retention.manage, legal_holds_reason_given.';
+  'Prevents anything of the organization from being purged, with a reason. PT403 without retention.manage, legal_holds_reason_given.';
 alter function app.place_legal_hold(text) owner to callboard_definer;
 grant execute on function app.place_legal_hold(text) to callboard_api;
 
@@ -123,8 +123,8 @@ comment on function app.release_legal_hold(uuid) is
 alter function app.release_legal_hold(uuid) owner to callboard_definer;
 grant execute on function app.release_legal_hold(uuid) to callboard_api;
 
--- The same for a DBA, also for deleted organizations. It writes in the organization's context, like
--- everything else, and resets it afterwards.
+-- The same for DBAs, including for deleted organizations. It writes in the organization's context, like
+-- everything else, and resets the context afterwards.
 create or replace function app_private.place_legal_hold(of_slug text, why text) returns uuid
 language plpgsql volatile security definer
 set search_path = ''
@@ -143,7 +143,7 @@ begin
 end
 $$;
 comment on function app_private.place_legal_hold(text, text) is
-  'Prevents anything of an organization (by slug) from being purged until a DBA releases the hold, for a reason that its members can read. Returns the hold''s id. PT404, legal_holds_reason_given.';
+  'Prevents anything of an organization (by slug) from being purged until a DBA releases the hold, with a reason that its members can read. Returns the hold''s id. PT404, legal_holds_reason_given.';
 alter function app_private.place_legal_hold(text, text) owner to callboard_definer;
 
 create or replace function app_private.release_legal_hold(hold uuid) returns void

@@ -1,5 +1,5 @@
--- Retention of technical data that is not an organization's own. The worker calls this every hour
--- (src/jobs/schedule.ts). What organizations have deleted is purged by deletion_purge.sql.
+-- Retention of technical data. The worker calls this every hour (src/jobs/schedule.ts). What
+-- organizations have deleted is purged by deletion_purge.sql.
 
 create or replace function app.purge_expired() returns jsonb
 language plpgsql volatile security definer
@@ -25,12 +25,12 @@ begin
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('email_tokens', n);
 
-  -- Answers to repeated requests: the policy purge_definer shows no others.
+  -- Stored responses: the policy purge_definer shows only expired ones.
   delete from app.idempotency_keys k where k.created_at < now() - interval '24 hours';
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('idempotency_keys', n);
 
-  -- Mails whose job has ended or been lost without settling them: nobody will send them.
+  -- Mails whose job ended or was lost without settling them: nothing will send them.
   update app_private.mails m
   set failed_at = now(), data = m.data - 'token', last_error = coalesce(m.last_error, 'its job has ended')
   where m.sent_at is null and m.failed_at is null and not exists (
@@ -48,7 +48,7 @@ begin
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('imports', n);
 
-  -- Client events: the policy purge_definer shows no newer ones. By organization, to use the index.
+  -- Client events: the policy purge_definer shows only old ones. By organization, to use the index.
   delete from app.client_events e
   where e.organization_id = any (array(select o.id from app.organizations o where not app_private.is_held(o.id)))
     and e.received_at < now() - interval '90 days';
@@ -81,6 +81,6 @@ begin
 end
 $$;
 comment on function app.purge_expired() is
-  'Deletes ended sessions, old links, client events, sent mails and failed jobs after 90 days, counts of use after 800, spent refresh tokens after 30, idempotency keys after one. Returns how many of each.';
+  'Deletes ended sessions, old links, client events, sent mails and failed jobs after 90 days, usage counts after 800, spent refresh tokens after 30, idempotency keys after one. Returns how many of each.';
 alter function app.purge_expired() owner to callboard_definer;
 grant execute on function app.purge_expired() to callboard_worker;

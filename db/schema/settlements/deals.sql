@@ -62,5 +62,5 @@ create or replace view app.deal_rows with (security_invoker = true) as
     x.id, x.show_id, x.kind, x.currency, x.guarantee_minor, x.percentage_bp, x.base, x.tax_bp, x.promoter_profit_bp, x.guarantee_is_cost,
     x.created_by, x.created_at, x.updated_at
   from app.deals x;
-comment on view app.deal_rows is 'The organization''s deals, also those in the bin, which have deleted_at.';
+comment on view app.deal_rows is 'The organization''s deals, including those in the bin, which have deleted_at.';
 grant select on app.deal_rows to callboard_api, callboard_definer;

@@ -33,5 +33,5 @@ create or replace view app.deposit_rows with (security_invoker = true) as
     x.id, x.show_id, x.paid_on, x.amount_minor, x.note,
     x.created_by, x.created_at, x.updated_at
   from app.deposits x;
-comment on view app.deposit_rows is 'The organization''s deposits, also those in the bin, which have deleted_at.';
+comment on view app.deposit_rows is 'The organization''s deposits, including those in the bin, which have deleted_at.';
 grant select on app.deposit_rows to callboard_api, callboard_definer;

@@ -32,7 +32,7 @@ create unique index if not exists settlements_one_final on app.settlements (orga
   where status = 'final' and reopened_at is null and deleted_at is null;
 create index if not exists settlements_organization_id_show_id_idx on app.settlements (organization_id, show_id, created_at, id) where deleted_at is null;
 
--- Without grants: the commands below write, and ask for these permissions.
+-- Without grants: the commands below write and check these permissions.
 select app_private.tenant_policies('app.settlements', reads => 'finance.read', inserts => 'finance.write', updates => 'finance.close',
   definer => 'insert, update');
 grant select on app.settlements to callboard_api, callboard_definer;

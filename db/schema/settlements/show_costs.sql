@@ -36,5 +36,5 @@ create or replace view app.show_cost_rows with (security_invoker = true) as
     x.id, x.show_id, x.name, x.kind, x.amount_minor, x.is_estimate,
     x.created_by, x.created_at, x.updated_at
   from app.show_costs x;
-comment on view app.show_cost_rows is 'The organization''s costs of shows, also those in the bin, which have deleted_at.';
+comment on view app.show_cost_rows is 'The organization''s costs of shows, including those in the bin, which have deleted_at.';
 grant select on app.show_cost_rows to callboard_api, callboard_definer;

@@ -40,5 +40,5 @@ create or replace view app.ticket_tier_rows with (security_invoker = true) as
     x.id, x.show_id, x.name, x.price_minor, x.allotment, x.facility_fee_minor, x.sold, x.comps,
     x.created_by, x.created_at, x.updated_at
   from app.ticket_tiers x;
-comment on view app.ticket_tier_rows is 'The organization''s ticket tiers, also those in the bin, which have deleted_at.';
+comment on view app.ticket_tier_rows is 'The organization''s ticket tiers, including those in the bin, which have deleted_at.';
 grant select on app.ticket_tier_rows to callboard_api, callboard_definer;

@@ -1,4 +1,4 @@
--- Who may give how many places on a guest list: the band, the promoter, a label. A guest can count against one.
+-- How many places on a guest list a party may give away: the band, the promoter, a label. A guest can count against one.
 
 create table if not exists app.guest_allotments (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -15,7 +15,7 @@ create table if not exists app.guest_allotments (
   deleted_by uuid references app.users (id),
   deletion_id uuid,
   primary key (organization_id, id),
-  -- For app.guests: a guest counts against an allotment of the same show.
+  -- For app.guests: a guest counts only against an allotment of the same show.
   constraint guest_allotments_of_show unique (organization_id, id, show_id),
   constraint guest_allotments_show_exists foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
 );
@@ -25,8 +25,8 @@ alter index app.guest_allotment_name_taken alter column 3 set statistics 0;
 select app_private.tenant_table('guest_allotments', noun => 'guest_allotment', permission => 'shows', path => '/api/guest-allotments', is_exported => true);
 grant insert (show_id, name, tickets, note), update (name, tickets, note) on app.guest_allotments to callboard_api;
 
-comment on table app.guest_allotments is 'How many places on a guest list somebody may give.';
-comment on column app.guest_allotments.tickets is 'How many places confirmed guests may take together.';
+comment on table app.guest_allotments is 'How many places on a guest list a party, such as the band, may give away.';
+comment on column app.guest_allotments.tickets is 'How many places confirmed guests may take in total.';
 
 create or replace trigger _300_parents before insert or update of show_id on app.guest_allotments
   for each row execute function app_private.tg__300_parents('show_id', 'app.shows', 'id', 'guest_allotments_show_exists');
@@ -48,7 +48,7 @@ begin
 end
 $$;
 comment on function app_private.require_places(uuid, uuid, uuid, integer, integer) is
-  'PT409 guest_allotment_exceeded if the confirmed guests of an allotment, one left out and more places added, take more than is allowed. Its caller has locked the allotment.';
+  'PT409 guest_allotment_exceeded if the confirmed guests of an allotment, without the given guest and with the given number of further places, take more than allowed. The caller must have locked the allotment.';
 alter function app_private.require_places(uuid, uuid, uuid, integer, integer) owner to callboard_definer;
 
 create or replace function app_private.tg_guest_allotments__500_places() returns trigger
@@ -60,7 +60,7 @@ begin
   return null;
 end
 $$;
-comment on function app_private.tg_guest_allotments__500_places() is 'After an allotment got smaller, whose row is locked by that: see app_private.require_places.';
+comment on function app_private.tg_guest_allotments__500_places() is 'After an allotment is reduced, which locks its row: see app_private.require_places.';
 alter function app_private.tg_guest_allotments__500_places() owner to callboard_definer;
 create or replace trigger _500_places after update of tickets on app.guest_allotments
   for each row when (new.tickets < old.tickets) execute function app_private.tg_guest_allotments__500_places();
@@ -69,5 +69,5 @@ create or replace view app.guest_allotment_rows with (security_invoker = true) a
   select a.organization_id, a.version, a.deleted_at, a.deleted_by,
     a.id, a.show_id, a.name, a.tickets, a.note, a.created_by, a.created_at, a.updated_at
   from app.guest_allotments a;
-comment on view app.guest_allotment_rows is 'The organization''s allotments of guest lists, also those in the bin, which have deleted_at.';
+comment on view app.guest_allotment_rows is 'The organization''s allotments of guest lists, including those in the bin, which have deleted_at.';
 grant select on app.guest_allotment_rows to callboard_api, callboard_definer, callboard_exporter;

@@ -1,4 +1,4 @@
--- The guest list of a show: who gets in without a ticket, how many come along, and who invited them.
+-- The guest list of a show: who gets in without a ticket, with how many companions, and who invited them.
 
 create or replace function app.last_name_first(name text) returns text
 language sql immutable parallel safe
@@ -43,11 +43,11 @@ grant insert (show_id, allotment_id, name, tickets, invited_by, note, status, so
 grant update (checked_in, checked_in_at) on app.guests to callboard_definer;
 
 comment on table app.guests is 'Who gets into a show without a ticket.';
-comment on column app.guests.tickets is 'How many get in under this name, the guest included.';
-comment on column app.guests.allotment_id is 'Whose places the guest takes, once confirmed.';
+comment on column app.guests.tickets is 'How many get in under this name, including the guest.';
+comment on column app.guests.allotment_id is 'The allotment whose places the guest takes once confirmed.';
 comment on column app.guests.checked_in is 'How many of them are in.';
 comment on column app.guests.status is 'requested: asked for, not decided; confirmed: gets in; declined: does not.';
-comment on column app.guests.door_name is 'What a door list is sorted by: sort_name, or the name with its last word first.';
+comment on column app.guests.door_name is 'The sort key of door lists: sort_name, or the name with its last word first.';
 
 create or replace trigger _300_parents before insert or update of show_id on app.guests
   for each row execute function app_private.tg__300_parents('show_id', 'app.shows', 'id', 'guests_show_exists');
@@ -59,7 +59,7 @@ as $$
 declare
   allotment app.guest_allotments;
 begin
-  -- One after the other: each sees what those before it have taken.
+  -- Locked, so that guests are entered one after another and each sees the places already taken.
   select * into allotment from app.guest_allotments a
   where a.organization_id = new.organization_id and a.id = new.allotment_id for no key update;
   if allotment.id is null or allotment.deleted_at is not null or allotment.show_id <> new.show_id then
@@ -71,7 +71,7 @@ begin
 end
 $$;
 comment on function app_private.tg_guests__400_places() is
-  'Before a guest of an allotment is entered, changed or restored: PT409 guests_allotment_exists without it, PT409 guest_allotment_exceeded if it has too few places.';
+  'Before a guest of an allotment is entered, changed or restored: PT409 guests_allotment_exists if the show has no such allotment, PT409 guest_allotment_exceeded if it has too few places.';
 alter function app_private.tg_guests__400_places() owner to callboard_definer;
 create or replace trigger _400_places before insert or update of tickets, status, allotment_id, deletion_id on app.guests
   for each row when (new.allotment_id is not null and new.deletion_id is null) execute function app_private.tg_guests__400_places();
@@ -82,5 +82,5 @@ create or replace view app.guest_rows with (security_invoker = true) as
     g.checked_in, g.checked_in_at, g.created_by, g.created_at, g.updated_at
   from app.guests g
   left join app.guest_allotments a on a.organization_id = g.organization_id and a.id = g.allotment_id;
-comment on view app.guest_rows is 'The organization''s guest lists, also guests in the bin, which have deleted_at.';
+comment on view app.guest_rows is 'The organization''s guests, including those in the bin, who have deleted_at.';
 grant select on app.guest_rows to callboard_api, callboard_definer, callboard_exporter;

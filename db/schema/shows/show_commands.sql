@@ -1,5 +1,5 @@
--- What a show looks like, and its commands, which are called too often to be planned at each call: those that delete and
--- restore it are in foundation/rows.sql. The table is in shows.sql.
+-- The representation of a show, and its commands, which are called too often to be planned on each call: delete and
+-- restore are in foundation/rows.sql. The table is in shows.sql.
 
 create or replace view app.show_rows with (security_invoker = true) as
   select s.organization_id, s.version, s.deleted_at, s.deleted_by,
@@ -8,26 +8,26 @@ create or replace view app.show_rows with (security_invoker = true) as
     s.created_by, s.created_at, s.updated_at
   from app.shows s
   left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id;
-comment on view app.show_rows is 'The organization''s shows, also those in the bin, which have deleted_at.';
+comment on view app.show_rows is 'The organization''s shows, including those in the bin, which have deleted_at.';
 grant select on app.show_rows to callboard_api, callboard_definer, callboard_exporter;
 
--- Few rows are expected, so that a list looks these up instead of looking for them among all shows.
+-- Declared to return few rows, so that a list looks these up instead of scanning all shows for them.
 create or replace function app.search_shows(q text) returns setof uuid
 language plpgsql stable rows 20 security definer
 set search_path = ''
 set client_min_messages = 'error'
--- How many rows a text finds is known only when the text is.
+-- The planner can estimate how many rows match only if it knows the text.
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
-  -- The organization is compared as a value, not through a policy: under one the index is no use.
+  -- The organization is compared as a value, not through a policy, under which the index cannot be used.
   organization uuid := app.org_if('shows.read');
   pattern text := '%' || regexp_replace(q, '([\\%_])', '\\\1', 'g') || '%';
 begin
   return query
     select s.id from app.shows s where s.organization_id = organization and (s.title || ' ' || s.artist) ilike pattern
     union
-    -- The venues first, as an array: joined, PostgreSQL would read all shows.
+    -- Venues first, as an array: with a join PostgreSQL would read all shows.
     select s.id from app.shows s
     where s.organization_id = organization and s.venue_id = any (array(
       select v.id from app.venues v where v.organization_id = organization and (v.name || ' ' || v.city) ilike pattern));
@@ -74,7 +74,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.create_show(jsonb) is 'A new show. PT403 without shows.write, PT409 shows_venue_exists.';
+comment on function app.create_show(jsonb) is 'Creates a show. PT403 without shows.write, PT409 shows_venue_exists.';
 grant execute on function app.create_show(jsonb) to callboard_api;
 
 create or replace function app.write_show(show uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -87,7 +87,7 @@ begin
   select * into n from app.shows s where s.organization_id = (select app.current_org()) and s.id = show and s.deleted_at is null;
   perform app.check_version(n.version, if_match);
   perform app.require('shows.write');
-  -- Now that it may be locked, look again.
+  -- Check again under a lock, now that the caller may take one.
   select * into n from app.shows s
   where s.organization_id = (select app.current_org()) and s.id = show and s.deleted_at is null for no key update;
   perform app.check_version(n.version, if_match);
@@ -101,5 +101,5 @@ begin
 end
 $$;
 comment on function app.write_show(uuid, jsonb, boolean, text) is
-  'Changes a show: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409, PT412.';
+  'Changes a show: the columns in the body or, with replaces, all of them (absent ones get their defaults). PT403, PT404, PT409, PT412.';
 grant execute on function app.write_show(uuid, jsonb, boolean, text) to callboard_api;

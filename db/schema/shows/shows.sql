@@ -1,4 +1,4 @@
--- Shows: one performance of one bill on one day at one venue.
+-- Shows: a performance of one bill on one day at one venue.
 
 create table if not exists app.show_status_transitions (
   from_status text not null,
@@ -55,15 +55,15 @@ create table if not exists app.shows (
 create index if not exists shows_organization_id_show_on_idx on app.shows (organization_id, show_on, id) where deleted_at is null;
 create index if not exists shows_organization_id_created_at_idx on app.shows (organization_id, created_at, id) where deleted_at is null;
 create index if not exists shows_organization_id_title_idx on app.shows (organization_id, title, id) where deleted_at is null;
--- Also of those in the bin: app.search_shows looks there, too, and the foreign key does.
+-- Includes shows in the bin, which app.search_shows and the foreign key need as well.
 create index if not exists shows_organization_id_venue_id_idx on app.shows (organization_id, venue_id, show_on);
 create index if not exists shows_search_idx on app.shows using gin (organization_id, (title || ' ' || artist) app_private.gin_trgm_ops);
 alter index app.shows_search_idx alter column 2 set statistics 0;
 create unique index if not exists show_external_ref_taken on app.shows (organization_id, source, external_ref)
   where deleted_at is null and external_ref is not null;
 
--- Functions of the definer search, because a text match under a filtering policy cannot use an index (it is not leakproof),
--- and import as the member who started the import.
+-- The definer's functions search, because a text match under a filtering policy cannot use an index (it is not leakproof),
+-- and import on behalf of the member who started the import.
 select app_private.tenant_table('shows', noun => 'show', permission => 'shows', path => '/api/shows', definer => 'insert, update', is_exported => true, is_counted => true);
 grant insert (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref),
   update (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
@@ -72,17 +72,17 @@ grant insert (organization_id, title, artist, venue_id, show_on, doors_time, sta
     source, external_ref, created_by),
   update (status, deleted_at, deleted_by, deletion_id) on app.shows to callboard_definer;
 
-comment on table app.shows is 'Performances, from the first inquiry to the settlement.';
+comment on table app.shows is 'Performances, from first inquiry to settlement.';
 comment on column app.shows.start_time is 'Local time at the venue; a curfew at or before the start is on the next day.';
-comment on column app.shows.external_ref is 'What the show is called where it comes from (source); unique there.';
-comment on column app.shows.fee_minor is 'What the artist is paid, in the smallest unit of the currency.';
+comment on column app.shows.external_ref is 'The show''s id in the system it comes from (source); unique there.';
+comment on column app.shows.fee_minor is 'The artist''s fee, in the smallest unit of the currency.';
 
 create or replace function app_private.tg_shows__200_status() returns trigger
 language plpgsql
 set search_path = ''
 as $$
 begin
-  -- There is no way out of settled but app.reopen_settlement, which asks for another permission and a reason.
+  -- The only way out of settled is app.reopen_settlement, which requires another permission and a reason.
   if current_user = 'callboard_definer' and old.status = 'settled' and new.status = 'played' then
     return new;
   end if;
@@ -97,8 +97,8 @@ comment on function app_private.tg_shows__200_status() is 'PT409 show_status_tra
 create or replace trigger _200_status before update on app.shows
   for each row when (new.status is distinct from old.status) execute function app_private.tg_shows__200_status();
 
--- A show may not be booked into a venue that is deleted; locking the venue's row makes a
--- deletion at the same moment wait and then see the show.
+-- A show may not be booked into a deleted venue; locking the venue's row makes a
+-- concurrent deletion wait and then see the show.
 create or replace function app_private.tg_shows__300_venue() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -112,7 +112,7 @@ begin
   return new;
 end
 $$;
-comment on function app_private.tg_shows__300_venue() is 'PT409 shows_venue_exists for a venue that is not there, is deleted or is another organization''s.';
+comment on function app_private.tg_shows__300_venue() is 'PT409 shows_venue_exists for a venue that does not exist, is deleted or belongs to another organization.';
 alter function app_private.tg_shows__300_venue() owner to callboard_definer;
 
 create or replace trigger _300_venue_insert before insert on app.shows

@@ -1,4 +1,4 @@
--- Where shows happen. A venue gives its shows their time zone.
+-- Where shows take place. A venue gives its shows their time zone.
 
 create table if not exists app.venues (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -21,7 +21,7 @@ create index if not exists venues_organization_id_name_idx on app.venues (organi
 select app_private.tenant_table('venues', noun => 'venue', permission => 'shows', path => '/api/venues', is_exported => true);
 grant insert (name, city, country, time_zone, capacity), update (name, city, country, time_zone, capacity) on app.venues to callboard_api;
 
-comment on table app.venues is 'Places where shows happen, with the time zone that a show''s local times are in.';
+comment on table app.venues is 'Where shows take place, with the time zone of their local times.';
 comment on column app.venues.country is 'ISO 3166-1 alpha-2 code.';
 
 create or replace view app.venue_rows with (security_invoker = true) as
@@ -29,5 +29,5 @@ create or replace view app.venue_rows with (security_invoker = true) as
     v.id, v.name, v.city, v.country, v.time_zone, v.capacity,
     v.created_at, v.updated_at
   from app.venues v;
-comment on view app.venue_rows is 'The organization''s venues, also those in the bin, which have deleted_at.';
+comment on view app.venue_rows is 'The organization''s venues, including those in the bin, which have deleted_at.';
 grant select on app.venue_rows to callboard_api, callboard_definer, callboard_exporter;

@@ -19,7 +19,7 @@ create table if not exists app_private.support_grants (
 create index if not exists support_grants_user_id_idx on app_private.support_grants (user_id);
 create index if not exists support_grants_organization_id_idx on app_private.support_grants (organization_id);
 select app_private.definer_table('app_private.support_grants', 'select, insert, update');
-comment on table app_private.support_grants is 'Superadmin access to one organization or all: who, why, until when, and whether they may write. Granted by a DBA.';
+comment on table app_private.support_grants is 'Superadmin access to one organization or all: who, why, until when, and whether with write access. Granted by a DBA.';
 
 create or replace function app_private.grant_support(
   address text, why text, until timestamptz, slug text default null, may_write boolean default false
@@ -45,7 +45,7 @@ begin
 end
 $$;
 comment on function app_private.grant_support(text, text, timestamptz, text, boolean) is
-  'Grants a user (by address) superadmin access to an organization (by slug; null for all), for a reason, until a given time. Returns the grant''s id. PT404, support_grants_reason_given, support_grants_expires_later.';
+  'Grants a user (by address) superadmin access to an organization (by slug; null for all), with a reason, until a given time. Returns the grant''s id. PT404, support_grants_reason_given, support_grants_expires_later.';
 alter function app_private.grant_support(text, text, timestamptz, text, boolean) owner to callboard_definer;
 
 create or replace function app_private.revoke_support(the_grant uuid) returns void
@@ -173,7 +173,7 @@ begin
   if app.current_user_id() is null or app.current_org() is not null or current_setting('app.role') <> 'superadmin' then
     perform app.refuse(403, 'support_grant_needed');
   elsif last ->> 1 is null and after is not null then
-    perform app.refuse(400, 'invalid_cursor', 'Take the cursor from next_cursor of the page before.');
+    perform app.refuse(400, 'invalid_cursor', 'Use next_cursor from the previous page.');
   end if;
   return (
     with found as (
@@ -189,7 +189,7 @@ begin
         (json_agg(json_build_array(f.name, f.id)) filter (where f.n = how_many) -> 0)::text, 'UTF8'), 'base64'), E'+/=\n', '-_') end), null, null)::app.answer
     from found f);
 exception when data_exception then
-  perform app.refuse(400, 'invalid_cursor', 'Take the cursor from next_cursor of the page before.');
+  perform app.refuse(400, 'invalid_cursor', 'Use next_cursor from the previous page.');
 end
 $$;
 comment on function app.list_all_organizations(text, text, integer) is
