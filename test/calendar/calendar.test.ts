@@ -417,7 +417,7 @@ t.test('a calendar feed', async t => {
     const secret = feed.path?.split('=')[1] ?? ''
     await t.rejects(
       sql.begin(tx => tx`select app.enter_calendar_feed(${secret})`),
-      { message: /can only read/ },
+      { message: /read-only transaction/ },
     )
     const attempt = (statement: string) =>
       sql.begin('read only', async tx => {

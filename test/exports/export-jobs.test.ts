@@ -289,7 +289,7 @@ t.test('the worker as such sees nothing of what it exports', async t => {
   const { attempt } = begun[0].begun
   await t.rejects(
     sql`select app.enter_export(${owner.organization}, ${body.id}, ${attempt})`,
-    /can only read/,
+    /read-only transaction/,
   )
   await sql.begin('read only', async tx => {
     await tx`select app.enter_export(${owner.organization}, ${body.id}, ${attempt})`

@@ -263,7 +263,7 @@ t.test('a file', async t => {
       const first = await check(text, 'resource=finance_records&source=bank')
       t.match(first, { lines: 3, bad_lines: 1, existing: 0 })
       t.match(await problemsOf(first.id), [
-        { line: 4, problems: [{ column: 'external_ref', reason: 'Line 2 has the same.' }] },
+        { line: 4, problems: [{ column: 'external_ref', reason: 'Line 2 has the same one.' }] },
       ])
       await run(first.id, 'skip')
       t.match(await settled(first.id, 'done', 'failed'), { created: 2 })

@@ -1,9 +1,9 @@
--- What people do, by day where their organization is: from the event log, as long as that is kept, and
--- from what programs tell. Both have a row for each member, so that people can be counted over any time.
+-- What people do, by day in their organization's time zone: from the event log, as long as that is kept, and
+-- from what clients report. Both have a row per member, so that people can be counted over any period.
 
 create materialized view if not exists analytics_private.activity_by_day as
   select e.organization_id, (e.occurred_at at time zone o.time_zone)::date as day,
-    -- A key has no nulls.
+    -- A key must not have nulls.
     coalesce(e.actor_id, uuid '00000000-0000-0000-0000-000000000000') as user_id, e.actor_kind, e.action, count(*) as events
   from app.event_log e
   join app.organizations o on o.id = e.organization_id
@@ -16,12 +16,12 @@ create or replace view analytics.activity_by_day with (security_barrier = true) 
     (select r.as_of from analytics_private.rollups r where r.name = 'activity_by_day') as as_of
   from analytics_private.activity_by_day m
   where m.organization_id = (select app.visible_org());
-comment on view analytics.activity_by_day is 'What was done by day, as often as the event log has it: creating, changing, deleting, restoring, signing in and so on.';
+comment on view analytics.activity_by_day is 'What was done by day, and how often, according to the event log: creating, changing, deleting, restoring, signing in and so on.';
 comment on column analytics.activity_by_day.day is 'In the time zone of the organization.';
-comment on column analytics.activity_by_day.user_id is 'Who did it; null where that is not known.';
+comment on column analytics.activity_by_day.user_id is 'Who did it; null if unknown.';
 comment on column analytics.activity_by_day.actor_kind is 'user, anonymous, system or support.';
 comment on column analytics.activity_by_day.action is '<resource>.<verb>, such as show.create; auth.sign_in is a sign-in.';
-comment on column analytics.activity_by_day.events is 'How often.';
+comment on column analytics.activity_by_day.events is 'Number of events.';
 comment on column analytics.activity_by_day.as_of is 'The figures are complete up to this moment.';
 
 create materialized view if not exists analytics_private.client_events_by_day as
@@ -37,12 +37,12 @@ create or replace view analytics.client_events_by_day with (security_barrier = t
     (select r.as_of from analytics_private.rollups r where r.name = 'client_events_by_day') as as_of
   from analytics_private.client_events_by_day m
   where m.organization_id = (select app.visible_org());
-comment on view analytics.client_events_by_day is 'What programs told of their users by day, for 90 days.';
+comment on view analytics.client_events_by_day is 'What clients reported about their users by day, for 90 days.';
 comment on column analytics.client_events_by_day.day is 'In the time zone of the organization.';
-comment on column analytics.client_events_by_day.user_id is 'Whose program told it.';
+comment on column analytics.client_events_by_day.user_id is 'The user whose client reported it.';
 comment on column analytics.client_events_by_day.kind is 'page_view or action.';
-comment on column analytics.client_events_by_day.name is 'Of the page or action.';
-comment on column analytics.client_events_by_day.events is 'How often.';
+comment on column analytics.client_events_by_day.name is 'The page or action.';
+comment on column analytics.client_events_by_day.events is 'Number of events.';
 comment on column analytics.client_events_by_day.as_of is 'The figures are complete up to this moment.';
 
 select analytics_private.register_rollup('activity_by_day', '{app.event_log,app.organizations}', '{*}'),
@@ -95,7 +95,7 @@ begin
       from (
         select e.user_id, sum(e.events) as events, sum(e.sign_ins) as sign_ins, count(distinct e.day) as days, max(e.day) as last_on
         from e where e.user_id is not null group by 1) p
-      -- The name as long as they are a colleague.
+      -- The name only while they are a colleague.
       left join app.users u on u.id = p.user_id),
     'client_events', jsonb_build_object(
       'by_day', (
@@ -114,5 +114,5 @@ begin
 end
 $$;
 comment on function app.activity_figures(date, date, uuid, text) is
-  'What was done from one day to another (30 days up to today, if nothing is said; at most 367), by day, week, action and user, with sign-ins; and what programs told, by day and the 100 most frequent names. Of one user and one action, if given. PT403 without analytics.read, PT422 analytics_range.';
+  'What was done from one day to another (default: 30 days up to today; at most 367), by day, week, action and user, with sign-ins; and what clients reported, by day and by the 100 most frequent names. For one user and one action, if given. PT403 without analytics.read, PT422 analytics_range.';
 grant execute on function app.activity_figures(date, date, uuid, text) to callboard_api;

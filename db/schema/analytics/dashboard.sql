@@ -1,7 +1,7 @@
--- What somebody sees first in the morning: one row for each organization.
+-- What people see first in the morning: one row per organization.
 --
--- Money is in the organization's base currency, as it is now; what was entered while the books were
--- kept in another one is only counted. What is void or deleted does not count.
+-- Money is in the organization's current base currency; records entered while the books were kept in
+-- another one are only counted. Void and deleted records do not count.
 
 create materialized view if not exists analytics_private.dashboard as
   with days as (
@@ -77,7 +77,7 @@ create or replace view analytics.dashboard with (security_barrier = true) as
     case when f.may_see_money then d.records_in_other_base_currencies end as records_in_other_base_currencies,
     d.coming_shows, d.coming_confirmed_shows, d.coming_held_shows, d.shows_in_30_days, d.next_show_on, d.shows_to_settle, d.month_played_shows, d.year_played_shows,
     (select r.as_of from analytics_private.rollups r where r.name = 'dashboard') as as_of
-  -- `offset 0`: else PostgreSQL puts the question in each place that has the answer, and asks it fourteen times.
+  -- `offset 0`: otherwise PostgreSQL inlines the call wherever its result is used, and evaluates it fourteen times.
   from analytics_private.dashboard d, lateral (select (select app.visible_org('finance.read')) is not null as may_see_money offset 0) f
   where d.organization_id = (select app.visible_org());
 comment on view analytics.dashboard is 'The most important figures in one row. Money is in the base currency of the organization, and null without finance.read.';
@@ -91,16 +91,16 @@ comment on column analytics.dashboard.year_expense_minor is 'Actual expenses boo
 comment on column analytics.dashboard.year_open_income_minor is 'Planned and committed income of this year.';
 comment on column analytics.dashboard.year_open_expense_minor is 'Planned and committed expenses of this year.';
 comment on column analytics.dashboard.receivable_minor is 'Committed and actual income that is unpaid or partly paid, in full.';
-comment on column analytics.dashboard.receivable_overdue_minor is 'That of it which was due before today.';
+comment on column analytics.dashboard.receivable_overdue_minor is 'The part of it that was due before today.';
 comment on column analytics.dashboard.payable_minor is 'Committed and actual expenses that are unpaid or partly paid, in full.';
-comment on column analytics.dashboard.payable_overdue_minor is 'That of it which was due before today.';
-comment on column analytics.dashboard.records_in_other_base_currencies is 'Records that were entered while the books were kept in another currency; they are in none of these amounts.';
+comment on column analytics.dashboard.payable_overdue_minor is 'The part of it that was due before today.';
+comment on column analytics.dashboard.records_in_other_base_currencies is 'Records that were entered while the books were kept in another currency; not included in these amounts.';
 comment on column analytics.dashboard.coming_shows is 'Shows from today on that are not cancelled or postponed.';
 comment on column analytics.dashboard.coming_confirmed_shows is 'Those that are confirmed.';
 comment on column analytics.dashboard.coming_held_shows is 'Those that are on hold.';
-comment on column analytics.dashboard.shows_in_30_days is 'Those of the next 30 days, with today.';
+comment on column analytics.dashboard.shows_in_30_days is 'Those of the next 30 days, including today.';
 comment on column analytics.dashboard.next_show_on is 'The day of the next confirmed show.';
-comment on column analytics.dashboard.shows_to_settle is 'Shows that were played and are not settled.';
+comment on column analytics.dashboard.shows_to_settle is 'Shows that were played but are not settled.';
 comment on column analytics.dashboard.month_played_shows is 'Shows of this month that were played.';
 comment on column analytics.dashboard.year_played_shows is 'Shows of this year that were played.';
 comment on column analytics.dashboard.as_of is 'The figures are complete up to this moment.';

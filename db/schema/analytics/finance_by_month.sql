@@ -1,6 +1,6 @@
--- Money by month. What is void or deleted does not count.
+-- Money by month. Void and deleted records do not count.
 --
--- Sums are numeric: a bigint could overflow, and then one organization's invented amounts would keep
+-- Sums are numeric: a bigint could overflow, and one organization's absurd amounts would then prevent
 -- the figures of all others from being computed.
 
 create materialized view if not exists analytics_private.finance_by_month as
@@ -22,18 +22,18 @@ create or replace view analytics.finance_by_month with (security_barrier = true)
     m.records, (select r.as_of from analytics_private.rollups r where r.name = 'finance_by_month') as as_of
   from analytics_private.finance_by_month m
   where m.organization_id = (select app.visible_org('finance.read'));
-comment on view analytics.finance_by_month is 'Income and expenses by month in which they are booked, by status and by currency. What is void or deleted does not count. Needs finance.read.';
+comment on view analytics.finance_by_month is 'Income and expenses by month of booking, by status and by currency. Void and deleted records do not count. Needs finance.read.';
 comment on column analytics.finance_by_month.month is 'The first day of the month.';
 comment on column analytics.finance_by_month.status is 'planned, committed or actual.';
-comment on column analytics.finance_by_month.currency is 'In which the records were entered, ISO 4217.';
+comment on column analytics.finance_by_month.currency is 'The currency of the records, ISO 4217.';
 comment on column analytics.finance_by_month.income_minor is 'Income with tax, in the smallest unit of the currency.';
 comment on column analytics.finance_by_month.expense_minor is 'Expenses with tax, in the smallest unit of the currency.';
 comment on column analytics.finance_by_month.profit_minor is 'Income less expenses.';
 comment on column analytics.finance_by_month.base_currency is 'The currency in which the books were kept when the records were entered, ISO 4217.';
-comment on column analytics.finance_by_month.base_income_minor is 'The income in the base currency, by the exchange rate of each record.';
-comment on column analytics.finance_by_month.base_expense_minor is 'The expenses in the base currency, by the exchange rate of each record.';
+comment on column analytics.finance_by_month.base_income_minor is 'The income in the base currency, at the exchange rate of each record.';
+comment on column analytics.finance_by_month.base_expense_minor is 'The expenses in the base currency, at the exchange rate of each record.';
 comment on column analytics.finance_by_month.base_profit_minor is 'Income less expenses in the base currency.';
-comment on column analytics.finance_by_month.records is 'How many records these are.';
+comment on column analytics.finance_by_month.records is 'Number of records.';
 comment on column analytics.finance_by_month.as_of is 'The figures are complete up to this moment.';
 
 select analytics_private.register_rollup('finance_by_month', '{app.finance_records}', '{finance_record}');

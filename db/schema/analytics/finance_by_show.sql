@@ -1,7 +1,7 @@
--- What shows bring in and cost. What is void or deleted does not count, nor what is booked for a show that is deleted.
+-- What shows earn and cost. Void and deleted records do not count, nor do those of deleted shows.
 --
--- The statuses of the money are columns, and names are looked up when it is read: the fewer and shorter
--- the rows, the sooner they are compared with what they were before.
+-- Statuses of money are columns, and names are looked up on reading: a concurrent refresh compares old
+-- and new rows, which is faster with fewer and shorter ones.
 
 create materialized view if not exists analytics_private.finance_by_show as
   select r.organization_id, s.show_on, r.show_id, r.currency::text as currency, r.base_currency::text as base_currency,
@@ -41,22 +41,22 @@ create or replace view analytics.finance_by_show with (security_barrier = true) 
     ('committed', m.committed_records, m.committed_income_minor, m.committed_expense_minor, m.committed_base_income_minor, m.committed_base_expense_minor),
     ('actual', m.actual_records, m.actual_income_minor, m.actual_expense_minor, m.actual_base_income_minor, m.actual_base_expense_minor)) b (status, records, income, expense, base_income, base_expense)
   where m.organization_id = (select app.visible_org('finance.read')) and (select app.visible_org('shows.read')) is not null and b.records > 0;
-comment on view analytics.finance_by_show is 'Profit and loss by show, by status and by currency. What is void or deleted does not count, nor what is booked for a show that is deleted. Needs finance.read and shows.read.';
+comment on view analytics.finance_by_show is 'Profit and loss by show, by status and by currency. Void and deleted records do not count, nor do those of deleted shows. Needs finance.read and shows.read.';
 comment on column analytics.finance_by_show.show_id is 'The id of the show.';
-comment on column analytics.finance_by_show.show_on is 'The day of the show, whenever the money is booked.';
+comment on column analytics.finance_by_show.show_on is 'The day of the show, regardless of when the money is booked.';
 comment on column analytics.finance_by_show.title is 'The title of the show.';
 comment on column analytics.finance_by_show.artist is 'The artist of the show.';
 comment on column analytics.finance_by_show.show_status is 'The status of the show.';
-comment on column analytics.finance_by_show.status is 'Of the records: planned, committed or actual.';
-comment on column analytics.finance_by_show.currency is 'In which the records were entered, ISO 4217.';
+comment on column analytics.finance_by_show.status is 'The status of the records: planned, committed or actual.';
+comment on column analytics.finance_by_show.currency is 'The currency of the records, ISO 4217.';
 comment on column analytics.finance_by_show.income_minor is 'Income with tax, in the smallest unit of the currency.';
 comment on column analytics.finance_by_show.expense_minor is 'Expenses with tax, in the smallest unit of the currency.';
 comment on column analytics.finance_by_show.profit_minor is 'Income less expenses.';
 comment on column analytics.finance_by_show.base_currency is 'The currency in which the books were kept when the records were entered, ISO 4217.';
-comment on column analytics.finance_by_show.base_income_minor is 'The income in the base currency, by the exchange rate of each record.';
-comment on column analytics.finance_by_show.base_expense_minor is 'The expenses in the base currency, by the exchange rate of each record.';
+comment on column analytics.finance_by_show.base_income_minor is 'The income in the base currency, at the exchange rate of each record.';
+comment on column analytics.finance_by_show.base_expense_minor is 'The expenses in the base currency, at the exchange rate of each record.';
 comment on column analytics.finance_by_show.base_profit_minor is 'Income less expenses in the base currency.';
-comment on column analytics.finance_by_show.records is 'How many records these are.';
+comment on column analytics.finance_by_show.records is 'Number of records.';
 comment on column analytics.finance_by_show.as_of is 'The figures are complete up to this moment.';
 
 select analytics_private.register_rollup('finance_by_show', '{app.finance_records,app.shows}', '{finance_record,show}');

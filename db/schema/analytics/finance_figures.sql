@@ -1,4 +1,4 @@
--- Money by period, as the API answers it.
+-- Money by period, as the API returns it.
 
 create or replace function app.today() returns date
 language plpgsql stable parallel restricted security definer
@@ -9,7 +9,7 @@ begin
   return (select (now() at time zone o.time_zone)::date from app.organizations o where o.id = (select app.current_org()));
 end
 $$;
-comment on function app.today() is 'What day it is where the organization of this transaction is.';
+comment on function app.today() is 'The current day in the time zone of this transaction''s organization.';
 alter function app.today() owner to callboard_definer;
 grant execute on function app.today() to callboard_api;
 
@@ -17,13 +17,13 @@ create or replace function app.profit_and_loss(income numeric, expense numeric, 
 language sql stable parallel safe
 return json_build_object('income_minor', coalesce(income, 0), 'expense_minor', coalesce(expense, 0),
   'profit_minor', coalesce(income, 0) - coalesce(expense, 0), 'records', coalesce(records, 0));
-comment on function app.profit_and_loss(numeric, numeric, numeric) is 'Income, expenses and what is left, as JSON; null counts as nothing.';
+comment on function app.profit_and_loss(numeric, numeric, numeric) is 'Income, expenses and profit as JSON; null counts as 0.';
 grant execute on function app.profit_and_loss(numeric, numeric, numeric) to callboard_api;
 
 create or replace function app.profit(income numeric, expense numeric) returns json
 language sql stable parallel safe
 return json_build_object('income_minor', income, 'expense_minor', expense, 'profit_minor', income - expense);
-comment on function app.profit(numeric, numeric) is 'Income, expenses and what is left, as JSON.';
+comment on function app.profit(numeric, numeric) is 'Income, expenses and profit as JSON.';
 grant execute on function app.profit(numeric, numeric) to callboard_api;
 
 create or replace function app.figure_months(from_on date, to_on date, out since date, out until date)
@@ -31,16 +31,16 @@ language plpgsql stable
 set search_path = ''
 as $$
 begin
-  -- This year's if nothing is said.
+  -- This year's by default.
   since := date_trunc('month', coalesce(from_on, date_trunc('year', coalesce(to_on, app.today())::timestamp)::date)::timestamp);
   until := date_trunc('month', coalesce(to_on, (date_trunc('year', since::timestamp) + interval '11 months')::date)::timestamp);
   if until < since or until >= since + interval '10 years' then
-    perform app.refuse(422, 'analytics_range', 'The last month must not be before the first, and less than ten years after it.');
+    perform app.refuse(422, 'analytics_range', 'The last month must not be before the first, and must be less than ten years after it.');
   end if;
 end
 $$;
 comment on function app.figure_months(date, date) is
-  'The first days of the months from that of one day (January) to that of another (December of the same year). PT422 analytics_range.';
+  'The first days of the months from that of one day (default: January) to that of another (default: December of the same year). PT422 analytics_range.';
 grant execute on function app.figure_months(date, date) to callboard_api;
 
 create or replace function app.figures(rollups text[], since date, until date, period text, items json) returns app.answer
@@ -53,7 +53,7 @@ return (
     null, null)::app.answer
   from app.freshness(variadic rollups) f, lateral (select (until + interval '1 month' - interval '1 day')::date as last_on) m);
 comment on function app.figures(text[], date, date, text, json) is
-  'The answer with figures of these materialized views: of when they are, of which months (with period: by what), and the figures.';
+  'A response with figures of these materialized views: when they date from, which months they cover (with period: grouped by what), and the figures.';
 grant execute on function app.figures(text[], date, date, text, json) to callboard_api;
 
 create or replace function app.finance_figures(period text, from_on date default null, to_on date default null, in_currency text default null) returns app.answer
@@ -85,7 +85,7 @@ begin
 end
 $$;
 comment on function app.finance_figures(text, date, date, text) is
-  'Income, expenses and profit by month, quarter or year, in one currency or, without it, all in the base currency; of whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
+  'Income, expenses and profit by month, quarter or year, in one currency or, by default, all in the base currency; for whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
 grant execute on function app.finance_figures(text, date, date, text) to callboard_api;
 
 create or replace function app.category_figures(from_on date default null, to_on date default null, in_currency text default null) returns app.answer
@@ -115,7 +115,7 @@ begin
 end
 $$;
 comment on function app.category_figures(date, date, text) is
-  'What was booked by category, in one currency or, without it, all in the base currency; of whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
+  'Income and expenses by category, in one currency or, by default, all in the base currency; for whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
 grant execute on function app.category_figures(date, date, text) to callboard_api;
 
 create or replace function app.show_profits(from_on date default null, to_on date default null, in_currency text default null, at_most integer default 50) returns app.answer
@@ -149,5 +149,5 @@ begin
 end
 $$;
 comment on function app.show_profits(date, date, text, integer) is
-  'Profit and loss of shows, the latest first, in one currency or, without it, all in the base currency; of shows in whole months. PT403 without analytics.read, finance.read and shows.read, PT422 analytics_range.';
+  'Profit and loss of shows, latest first, in one currency or, by default, all in the base currency; for shows in whole months. PT403 without analytics.read, finance.read and shows.read, PT422 analytics_range.';
 grant execute on function app.show_profits(date, date, text, integer) to callboard_api;

@@ -1,4 +1,4 @@
--- What the report prints: the answers of the endpoints of figures, put together.
+-- What the report prints: the responses of the endpoints for figures, combined.
 
 create or replace function app.report_amounts(items json) returns json
 language sql immutable
@@ -10,7 +10,7 @@ return (
     'committed_profit_minor', i #>> '{committed,profit_minor}', 'planned_profit_minor', i #>> '{planned,profit_minor}')), '[]')
   from json_array_elements(items) i);
 comment on function app.report_amounts(json) is
-  'Items of app.finance_figures with their amounts as texts, since a sum may have more digits than a number in JavaScript, and with how many digits of them are decimals.';
+  'Items of app.finance_figures with their amounts as texts, since a sum may have more digits than a JavaScript number, and with their number of decimals.';
 grant execute on function app.report_amounts(json) to callboard_api;
 
 create or replace function app.report(from_on date default null, to_on date default null) returns app.answer
@@ -33,7 +33,7 @@ begin
     select a.body into money_by_year from app.finance_figures('year', months.since, months.until) a;
   end if;
   select a.body into shows from app.show_figures('year', months.since, months.until) a;
-  -- At most the last year of it, which is as long as these figures go, and nothing is done in the future.
+  -- At most the last year, the maximum for these figures, and nothing is done in the future.
   last_day := greatest(months.since, least(last_day, app.today()));
   select a.body into activity from app.activity_figures(greatest(months.since, last_day - 366), last_day) a;
   return (null, json_build_object('data_age', app.data_age(), 'from', months.since, 'to', shows -> 'to',
@@ -49,5 +49,5 @@ begin
 end
 $$;
 comment on function app.report(date, date) is
-  'Money by month and year, shows by status and activity by day, of whole months, as app.finance_figures, app.show_figures and app.activity_figures answer them; without finance.read there is no money in it. PT403 without analytics.read, PT422 analytics_range.';
+  'Money by month and year, shows by status and activity by day, for whole months, as returned by app.finance_figures, app.show_figures and app.activity_figures; without finance.read, it has no money. PT403 without analytics.read, PT422 analytics_range.';
 grant execute on function app.report(date, date) to callboard_api;

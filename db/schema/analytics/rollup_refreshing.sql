@@ -1,18 +1,18 @@
--- Refreshing the materialized views: those of which something has changed, one in a transaction.
+-- Refreshing the materialized views whose sources have changed, one per transaction.
 --
--- That something has changed is seen in two ways, neither of which writes anything on the tenants'
--- path. An event says it at once, exactly, and says whose it is; but not everything makes events: a
--- TRUNCATE, a DBA's statement without triggers. PostgreSQL's statistics count every row that was
--- written, whoever did it; but late, by seconds, and they begin anew after a crash. So they are
--- compared for being equal, with the time of the last reset, and they are read BEFORE the snapshot
--- that the view is computed from: what was counted by then, had been committed, and is in it; what
--- was not counted yet, makes a difference the next time.
+-- Changes are detected in two ways, neither of which writes anything on the tenants' path. Events are
+-- immediate and exact and name the organization, but not everything causes events: not a TRUNCATE, nor
+-- a DBA's statement without triggers. PostgreSQL's statistics count every row written by anybody, but
+-- lag by seconds and start over after a crash. So they are compared for equality, together with the
+-- time of the last reset, and read BEFORE the snapshot that the view is computed from: whatever was
+-- counted by then had been committed and is in it; whatever was not yet counted makes a difference
+-- the next time.
 
 create or replace function analytics_private.state_of(sources text[]) returns jsonb
 language sql volatile
 set search_path = ''
 begin atomic
-  -- A dropped partition is missing, a truncated table has another file, and a crash has reset all counters at a new time.
+  -- A dropped partition is missing, a truncated table has a new file, and a crash resets all counters and the reset time.
   select jsonb_build_object(
     'counted_since', jsonb_build_array(pg_catalog.pg_stat_get_db_stat_reset_time(d.oid), (select a.stats_reset from pg_catalog.pg_stat_archiver a)),
     'tables', (
@@ -22,7 +22,7 @@ begin atomic
   from pg_catalog.pg_database d where d.datname = current_database();
 end;
 comment on function analytics_private.state_of(text[]) is
-  'What PostgreSQL has counted of the rows written to these tables and their partitions: as long as it is the same, nothing was changed that it knows of.';
+  'PostgreSQL''s counts of the rows written to these tables and their partitions: as long as they are the same, it knows of no change.';
 alter function analytics_private.state_of(text[]) owner to callboard_rollup;
 
 create or replace function app_private.logged_since(since timestamptz, until timestamptz) returns jsonb
@@ -45,7 +45,7 @@ begin
       from (select l.resource_type, max(l.occurred_at) as latest from app.event_log l
         where l.organization_id = organization and l.occurred_at >= since and l.occurred_at < until group by 1) e), '{}');
   end loop;
-  -- By organization, because so is the index.
+  -- By organization, as in the index.
   return seen || coalesce((
     select jsonb_build_object('client_event', max(c.received_at)) from app.client_events c
     where c.organization_id = any (array(select o.id from app.organizations o)) and c.received_at >= since and c.received_at < until
@@ -53,7 +53,7 @@ begin
 end
 $$;
 comment on function app_private.logged_since(timestamptz, timestamptz) is
-  'What the events of all organizations between two moments are about, each with the time of the latest; client_event of those that clients have told.';
+  'The resource types of the events of all organizations between two times, each with the time of the latest; client_event for client events.';
 alter function app_private.logged_since(timestamptz, timestamptz) owner to callboard_definer;
 grant execute on function app_private.logged_since(timestamptz, timestamptz) to callboard_rollup;
 
@@ -64,7 +64,7 @@ set client_min_messages = 'error'
 begin atomic
   select app_private.seal_horizon();
 end;
-comment on function app_private.horizon() is 'app_private.seal_horizon for callboard_rollup, which may not see the transactions of others itself.';
+comment on function app_private.horizon() is 'app_private.seal_horizon for callboard_rollup, which itself may not see other sessions'' transactions.';
 alter function app_private.horizon() owner to callboard_definer;
 grant execute on function app_private.horizon() to callboard_rollup;
 
@@ -87,13 +87,13 @@ declare
   because jsonb := '[]';
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
-    raise exception 'every statement needs a snapshot of its own';
+    raise exception 'every statement needs its own snapshot';
   end if;
   perform from analytics_private.refreshing for update skip locked;
   if not found then
     return jsonb_build_object('busy', true, 'failed', 0, 'next', null);
   end if;
-  -- In this order: whose transaction was over before the horizon, its events are seen, and it is in the snapshot of the refresh.
+  -- In this order: the events of a transaction that ended before the horizon are seen, and the refresh's snapshot includes it.
   horizon := app_private.horizon();
   seen := app_private.logged_since((select coalesce(min(v.as_of), horizon) from analytics_private.rollups v), horizon);
   for r in select * from analytics_private.rollups v where behind is null or v.name > behind #>> '{}' order by v.name loop
@@ -107,7 +107,7 @@ begin
       update analytics_private.rollups v set as_of = greatest(v.as_of, horizon) where v.name = r.name;
       continue;
     end if;
-    -- However much happens, and however often somebody asks: one part in so many of the time.
+    -- However much happens and however often a refresh is requested, refreshing takes only a small share of the time.
     if r.state is not null and r.refreshed_at + least(r.took * 20, interval '10 minutes') > clock_timestamp() then
       waiting := waiting + 1;
       continue;
@@ -124,7 +124,7 @@ begin
     update analytics_private.rollups v
     set as_of = greatest(v.as_of, horizon), refreshed_at = now(), took = clock_timestamp() - began, row_count = n, state = now_state
     where v.name = r.name;
-    -- The sealer of events waits for the end of this transaction.
+    -- The event sealer waits for this transaction to end.
     return jsonb_build_object('refreshed', r.name, 'rows', n, 'ms', (extract(epoch from clock_timestamp() - began) * 1000)::integer,
       'waiting', waiting, 'failed', failed, 'because', because, 'until', horizon, 'next', r.name);
   end loop;
@@ -132,6 +132,6 @@ begin
 end
 $$;
 comment on function app.refresh_rollups(jsonb) is
-  'Refreshes the first materialized view behind another one (null: of all) whose sources have changed, without keeping anybody from reading it, and moves on as_of of those of which nothing has. To go on, call it with next, until that is null; one at a time: another call at the same time does nothing. Says until when it knows what has happened, how many wait because they were refreshed just now, and which could not be, and why.';
+  'Refreshes the first materialized view after another (null: of all) whose sources have changed, without blocking readers, and advances as_of of those whose sources have not. To continue, call it again with next, until that is null; a concurrent call does nothing. Returns up to when it knows of changes, how many views must wait because they were refreshed recently, and which could not be refreshed, and why.';
 alter function app.refresh_rollups(jsonb) owner to callboard_rollup;
 grant execute on function app.refresh_rollups(jsonb) to callboard_worker;

@@ -1,9 +1,9 @@
--- Shows by period, and the dashboard, as the API answers them.
+-- Shows by period, and the dashboard, as the API returns them.
 
 create or replace function app.share(part numeric, of_all numeric) returns numeric
 language sql immutable parallel safe
 return round(part / nullif(of_all, 0), 4);
-comment on function app.share(numeric, numeric) is 'A part of all, from 0 to 1; null of nothing.';
+comment on function app.share(numeric, numeric) is 'A part as a share of the whole, from 0 to 1; null if the whole is 0.';
 grant execute on function app.share(numeric, numeric) to callboard_api;
 
 create or replace function app.show_figures(period text, from_on date default null, to_on date default null) returns app.answer
@@ -42,7 +42,7 @@ begin
 end
 $$;
 comment on function app.show_figures(text, date, date) is
-  'Shows by month, quarter or year: entered, by status, completed, confirmed from hold, sold; of whole months. PT403 without analytics.read, PT422 analytics_range.';
+  'Shows by month, quarter or year: entered, by status, completed, confirmed from hold, sold; for whole months. PT403 without analytics.read, PT422 analytics_range.';
 grant execute on function app.show_figures(text, date, date) to callboard_api;
 
 create or replace function app.read_dashboard() returns app.answer
@@ -68,5 +68,5 @@ begin
       'records_in_other_base_currencies', d.records_in_other_base_currencies) end), null, null)::app.answer;
 end
 $$;
-comment on function app.read_dashboard() is 'The dashboard; without finance.read there is no money in it. PT403 without analytics.read.';
+comment on function app.read_dashboard() is 'The dashboard; without finance.read, it has no money. PT403 without analytics.read.';
 grant execute on function app.read_dashboard() to callboard_api;

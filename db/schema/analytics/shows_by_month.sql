@@ -1,13 +1,13 @@
--- Shows by the month in which they are, and by the month in which they were entered. What is deleted does not count.
+-- Shows by the month in which they take place, and by the month in which they were entered. Deleted shows do not count.
 --
--- Whether a show was ever on hold, only its events tell, as long as they are kept; without them a
--- show that is not on hold now counts as one that never was.
+-- Only a show's events tell whether it was ever on hold, as long as they are kept; without them a
+-- show that is not on hold now counts as never having been.
 
 create materialized view if not exists analytics_private.shows_by_month as
   with steps as (
     select l.organization_id, l.resource_id,
       min(l.occurred_at) filter (where l.status = 'hold') as held_at, max(l.occurred_at) filter (where l.status = 'confirmed') as confirmed_at
-    -- offset 0: what the JSON says is looked up once.
+    -- offset 0: the JSON is evaluated once.
     from (select organization_id, resource_id, occurred_at, changes #>> '{new,status}' as status from app.event_log where resource_type = 'show' offset 0) l
     where l.status in ('hold', 'confirmed')
     group by 1, 2
@@ -29,14 +29,14 @@ create or replace view analytics.shows_by_month with (security_barrier = true) a
     (select r.as_of from analytics_private.rollups r where r.name = 'shows_by_month') as as_of
   from analytics_private.shows_by_month m
   where m.organization_id = (select app.visible_org());
-comment on view analytics.shows_by_month is 'Shows by the month in which they are, and by status. What is deleted does not count.';
+comment on view analytics.shows_by_month is 'Shows by the month in which they take place, and by status. Deleted shows do not count.';
 comment on column analytics.shows_by_month.month is 'The first day of the month.';
-comment on column analytics.shows_by_month.status is 'The status of the shows now.';
-comment on column analytics.shows_by_month.shows is 'How many shows these are.';
+comment on column analytics.shows_by_month.status is 'The current status of the shows.';
+comment on column analytics.shows_by_month.shows is 'Number of shows.';
 comment on column analytics.shows_by_month.held is 'How many of them are or were on hold, as far back as events are kept.';
 comment on column analytics.shows_by_month.confirmed_from_hold is 'How many of those were confirmed afterwards.';
-comment on column analytics.shows_by_month.capacity is 'Of all of them whose capacity is known.';
-comment on column analytics.shows_by_month.tickets_sold is 'Of those whose capacity is known.';
+comment on column analytics.shows_by_month.capacity is 'Total capacity of the shows whose capacity is known.';
+comment on column analytics.shows_by_month.tickets_sold is 'Tickets sold for the shows whose capacity is known.';
 comment on column analytics.shows_by_month.as_of is 'The figures are complete up to this moment.';
 
 -- Details of events can be erased, and old events are purged; both are events themselves.
@@ -55,7 +55,7 @@ create or replace view analytics.shows_created_by_month with (security_barrier =
   select m.month, m.created, (select r.as_of from analytics_private.rollups r where r.name = 'shows_created_by_month') as as_of
   from analytics_private.shows_created_by_month m
   where m.organization_id = (select app.visible_org());
-comment on view analytics.shows_created_by_month is 'Shows by the month in which they were entered, in the time zone of the organization. What is deleted does not count.';
+comment on view analytics.shows_created_by_month is 'Shows by the month in which they were entered, in the time zone of the organization. Deleted shows do not count.';
 comment on column analytics.shows_created_by_month.month is 'The first day of the month.';
 comment on column analytics.shows_created_by_month.created is 'How many shows were entered.';
 comment on column analytics.shows_created_by_month.as_of is 'The figures are complete up to this moment.';

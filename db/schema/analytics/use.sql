@@ -1,9 +1,9 @@
--- How much the API is used, and what else an organization has to do with other systems by it: its
--- imports and calendar feeds, for example. Numbers by UTC day and nothing of single calls.
--- The API counts in memory and adds what it has counted every few seconds (src/analytics/use/use.ts); what is rare
--- is counted in the transaction that does it.
+-- Usage of the API, and an organization's exchange with other systems through it, such as imports and
+-- calendar feeds. Totals by UTC day, nothing about individual calls.
+-- The API counts in memory and adds its counts every few seconds (src/analytics/use/use.ts); rare
+-- operations are counted in their own transaction.
 --
--- These are sums already, so analytics reads them as they are: nothing has to be refreshed.
+-- These are already sums, so analytics reads them directly: nothing has to be refreshed.
 
 create table if not exists app.api_use (
   organization_id uuid not null references app.organizations (id) on delete cascade,
@@ -35,41 +35,41 @@ create table if not exists app.integration_use (
 );
 select app_private.hide_statistics('app.api_use'), app_private.hide_statistics('app.integration_use');
 
--- Which batches were added: whoever does not know whether a COMMIT came through sends it again.
+-- Which batches were added: a process that does not know whether its COMMIT succeeded sends the batch again.
 create table if not exists app_private.use_batches (
   id uuid primary key,
   added_at timestamptz not null default now()
 );
 
-comment on table app.api_use is 'Calls of the API, by UTC day and operation; nobody''s but the organization''s.';
+comment on table app.api_use is 'API calls by UTC day and operation; by organization, not by user.';
 comment on column app.api_use.operation is 'operationId in the OpenAPI document.';
-comment on column app.api_use.errors is 'Answers from 400 on, those from 500 on among them.';
-comment on column app.api_use.total_us is 'Microseconds from the arrival of a request to the end of its answer, of all calls together.';
+comment on column app.api_use.errors is 'Responses with status 400 or higher, including those with 500 or higher.';
+comment on column app.api_use.total_us is 'Microseconds from the arrival of a request to the end of its response, summed over all calls.';
 comment on column app.api_use.within_10_ms is 'Calls that took no longer than 10 ms.';
-comment on column app.api_use.bytes_in is 'Of requests as they came over the wire, with their headers.';
-comment on column app.api_use.bytes_out is 'Of answers, with their headers.';
+comment on column app.api_use.bytes_in is 'Size of requests on the wire, with their headers.';
+comment on column app.api_use.bytes_out is 'Size of responses, with their headers.';
 comment on table app.integration_use is 'Integrations, such as imports and calendar feeds, by UTC day.';
-comment on column app.integration_use.name is 'Which one: the source of an import, or what is imported; what is exported.';
-comment on column app.integration_use.rows is 'Rows that were entered or taken out.';
-comment on table app_private.use_batches is 'Batches of counts that were added in the last 7 days.';
+comment on column app.integration_use.name is 'Which one: the source of an import, or the imported resource; the exported resource.';
+comment on column app.integration_use.rows is 'Rows imported or exported.';
+comment on table app_private.use_batches is 'Batches of counts added in the last 7 days.';
 
--- Whoever counts has no context: calls of many organizations are added at once.
+-- Counts are added without a context, for many organizations at once.
 select app_private.definer_table('app.api_use'), app_private.definer_table('app.integration_use'), app_private.definer_table('app_private.use_batches');
 select app_private.set_policy('app.api_use', 'select_rollup', 'callboard_rollup', 'true');
 select app_private.set_policy('app.integration_use', 'select_rollup', 'callboard_rollup', 'true');
 grant select on app.api_use, app.integration_use to callboard_rollup;
 
--- What can be added at a time: a sum then never overflows, whoever adds to it how often.
+-- The most that can be added at a time, so that a sum never overflows, however often something is added.
 create or replace function app_private.countable(n numeric) returns bigint
 language sql immutable parallel safe
 return least(greatest(coalesce(n, 0), 0), 1000000000000)::bigint;
-comment on function app_private.countable(numeric) is 'A number as it may be added to a count: from 0 to 10^12.';
+comment on function app_private.countable(numeric) is 'A number clamped to what may be added to a count: 0 to 10^12.';
 alter function app_private.countable(numeric) owner to callboard_definer;
 
 create or replace function app_private.countable_day(day date) returns date
 language sql stable parallel safe
 return least(greatest(day, (now() at time zone 'UTC')::date - 7), (now() at time zone 'UTC')::date + 1);
-comment on function app_private.countable_day(date) is 'The day nearest to this one that something may be counted on: from 7 days ago to tomorrow.';
+comment on function app_private.countable_day(date) is 'A day clamped to those for which counts may be added: 7 days ago to tomorrow.';
 alter function app_private.countable_day(date) owner to callboard_definer;
 
 create or replace function app_private.count_integration(
@@ -89,7 +89,7 @@ begin
 end
 $$;
 comment on function app_private.count_integration(uuid, text, text, bigint, bigint, bigint, bigint, date) is
-  'Counts the use of an integration: its organization, kind (import, export, calendar_feed, bi, webhook) and name; calls, errors, rows and bytes, today if no day is given. For functions that do it in their own transaction.';
+  'Counts the use of an integration: its organization, kind (import, export, calendar_feed, bi, webhook) and name; calls, errors, rows and bytes, today by default. For functions that do so in their own transaction.';
 alter function app_private.count_integration(uuid, text, text, bigint, bigint, bigint, bigint, date) owner to callboard_definer;
 
 create or replace function app.add_use(batch uuid, api jsonb, integrations jsonb) returns void
@@ -98,7 +98,7 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  -- The same batch again waits here for the end of the first, and then is not added if that was.
+  -- A repeated batch waits here for the first to end, and is then not added if the first was.
   insert into app_private.use_batches (id) values (batch) on conflict do nothing;
   if not found then
     return;
@@ -111,10 +111,10 @@ begin
     app_private.countable(sum(c.bytes_in)), app_private.countable(sum(c.bytes_out))
   from jsonb_to_recordset(api) as c (organization_id uuid, day date, operation text, calls bigint, errors bigint, server_errors bigint, total_us bigint,
     slowest_us bigint, within_10_ms bigint, within_100_ms bigint, within_1_s bigint, bytes_in bigint, bytes_out bigint)
-  -- One that has been purged meanwhile has no use for numbers.
+  -- Skips organizations purged in the meantime.
   join app.organizations o on o.id = c.organization_id
   group by 1, 2, 3
-  -- Two processes that add at the same time do so in the same order.
+  -- Concurrent processes add in the same order, which avoids deadlocks.
   order by 1, 2, 3
   on conflict (organization_id, day, operation) do update
   set calls = u.calls + excluded.calls, errors = u.errors + excluded.errors, server_errors = u.server_errors + excluded.server_errors,
@@ -130,6 +130,6 @@ begin
 end
 $$;
 comment on function app.add_use(uuid, jsonb, jsonb) is
-  'Adds a batch of counts, of many organizations, unless that batch has been added. It only adds, and says nothing: whoever runs SQL as the API''s login can make the use of any organization look higher, by at most 10^12 a call and on days from 7 ago to tomorrow, and can neither read nor lower anything.';
+  'Adds a batch of counts for many organizations, unless already added. It only adds and returns nothing: SQL run as the API''s login can inflate the usage of any organization, by at most 10^12 per call and on days from 7 days ago to tomorrow, but can neither read nor lower anything.';
 alter function app.add_use(uuid, jsonb, jsonb) owner to callboard_definer;
 grant execute on function app.add_use(uuid, jsonb, jsonb) to callboard_api;

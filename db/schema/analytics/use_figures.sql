@@ -1,24 +1,24 @@
--- How the use of the API and of integrations is shown: from the sums themselves (use.sql), which need
--- no refreshing.
+-- Usage of the API and of integrations, read directly from the sums (use.sql), which need no
+-- refreshing.
 
 create or replace view analytics.api_use_by_day with (security_barrier = true) as
   select u.day, u.operation, u.calls, u.errors, u.server_errors, u.total_us, u.slowest_us, u.within_10_ms, u.within_100_ms, u.within_1_s,
     u.bytes_in, u.bytes_out, now() - interval '1 minute' as as_of
   from app.api_use u
   where u.organization_id = (select app.visible_org());
-comment on view analytics.api_use_by_day is 'Calls of the API by day and operation, of members with a token; also those that were refused, but not those of superadmins.';
+comment on view analytics.api_use_by_day is 'API calls by day and operation, by members with a token; including refused calls, but not those of superadmins.';
 comment on column analytics.api_use_by_day.day is 'UTC.';
 comment on column analytics.api_use_by_day.operation is 'operationId in the OpenAPI document.';
-comment on column analytics.api_use_by_day.calls is 'How many calls.';
-comment on column analytics.api_use_by_day.errors is 'How many were answered with a status from 400 on.';
-comment on column analytics.api_use_by_day.server_errors is 'How many of them from 500 on.';
-comment on column analytics.api_use_by_day.total_us is 'Microseconds that all of them took together.';
-comment on column analytics.api_use_by_day.slowest_us is 'Microseconds that the slowest took.';
+comment on column analytics.api_use_by_day.calls is 'Number of calls.';
+comment on column analytics.api_use_by_day.errors is 'How many had a response status of 400 or higher.';
+comment on column analytics.api_use_by_day.server_errors is 'How many had a response status of 500 or higher.';
+comment on column analytics.api_use_by_day.total_us is 'Microseconds that all calls took in total.';
+comment on column analytics.api_use_by_day.slowest_us is 'Microseconds that the slowest call took.';
 comment on column analytics.api_use_by_day.within_10_ms is 'How many took no longer than 10 ms.';
 comment on column analytics.api_use_by_day.within_100_ms is 'How many took no longer than 100 ms.';
 comment on column analytics.api_use_by_day.within_1_s is 'How many took no longer than a second.';
 comment on column analytics.api_use_by_day.bytes_in is 'Bytes of the requests, with their headers.';
-comment on column analytics.api_use_by_day.bytes_out is 'Bytes of the answers, with their headers.';
+comment on column analytics.api_use_by_day.bytes_out is 'Bytes of the responses, with their headers.';
 comment on column analytics.api_use_by_day.as_of is 'Calls after this moment may still be missing.';
 
 create or replace view analytics.integration_use_by_day with (security_barrier = true) as
@@ -30,10 +30,10 @@ comment on column analytics.integration_use_by_day.day is 'UTC.';
 comment on column analytics.integration_use_by_day.kind is 'import, export, calendar_feed, bi or webhook.';
 comment on column analytics.integration_use_by_day.name is 'Which one, such as the source of an import.';
 comment on column analytics.integration_use_by_day.calls is 'How often it was used.';
-comment on column analytics.integration_use_by_day.errors is 'How often in vain.';
-comment on column analytics.integration_use_by_day.rows is 'Rows that were entered or taken out.';
-comment on column analytics.integration_use_by_day.bytes is 'Bytes of what was entered or taken out.';
-comment on column analytics.integration_use_by_day.last_at is 'When it was used last on that day.';
+comment on column analytics.integration_use_by_day.errors is 'How often that failed.';
+comment on column analytics.integration_use_by_day.rows is 'Rows imported or exported.';
+comment on column analytics.integration_use_by_day.bytes is 'Bytes imported or exported.';
+comment on column analytics.integration_use_by_day.last_at is 'When it was last used on that day.';
 comment on column analytics.integration_use_by_day.as_of is 'What happened after this moment may still be missing.';
 
 do $$
@@ -54,7 +54,7 @@ return jsonb_build_object('calls', coalesce(calls, 0), 'errors', coalesce(errors
   'mean_us', round(total_us / nullif(calls, 0)), 'slowest_us', slowest_us, 'within_10_ms', coalesce(within_10_ms, 0),
   'within_100_ms', coalesce(within_100_ms, 0), 'within_1_s', coalesce(within_1_s, 0), 'bytes_in', coalesce(bytes_in, 0), 'bytes_out', coalesce(bytes_out, 0));
 comment on function app.calls_json(numeric, numeric, numeric, numeric, bigint, numeric, numeric, numeric, numeric, numeric) is
-  'Sums of calls as JSON, with the mean of how long they took; null counts as nothing.';
+  'Sums of calls as JSON, with their mean duration; null counts as 0.';
 grant execute on function app.calls_json(numeric, numeric, numeric, numeric, bigint, numeric, numeric, numeric, numeric, numeric) to callboard_api;
 
 create or replace function app.use_figures(from_on date, to_on date, delay_seconds double precision) returns app.answer
@@ -62,7 +62,7 @@ language plpgsql stable
 set search_path = ''
 as $$
 declare
-  -- What is counted is written down a little later.
+  -- Counts are written with a delay.
   as_of timestamptz := now() - make_interval(secs => 2 * delay_seconds + app.data_age());
   until date := least(coalesce(to_on, from_on + 29, (now() at time zone 'UTC')::date), '9999-12-31');
   since date := coalesce(from_on, greatest(until - 29, '0001-01-01'));
@@ -106,11 +106,11 @@ begin
           select a.operation, sum(a.calls) as calls, app.calls_json(sum(a.calls), sum(a.errors), sum(a.server_errors), sum(a.total_us),
             max(a.slowest_us), sum(a.within_10_ms), sum(a.within_100_ms), sum(a.within_1_s), sum(a.bytes_in), sum(a.bytes_out)) as use
           from a group by 1) x))) into body;
-  -- Days that are over are complete.
+  -- Past days are complete.
   return (null, jsonb_build_object('as_of', as_of, 'is_current', until < (as_of at time zone 'UTC')::date, 'from', since, 'to', until) || body,
     null, null)::app.answer;
 end
 $$;
 comment on function app.use_figures(date, date, double precision) is
-  'Integrations and calls of the API from one UTC day to another (30 days up to today, if nothing is said; at most 367), where counts are written so many seconds late. PT403 without analytics.read, PT422 analytics_range.';
+  'Integrations and API calls from one UTC day to another (default: 30 days up to today; at most 367), given how many seconds late counts are written. PT403 without analytics.read, PT422 analytics_range.';
 grant execute on function app.use_figures(date, date, double precision) to callboard_api;

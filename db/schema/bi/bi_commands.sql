@@ -13,7 +13,7 @@ begin
   perform from app.organizations o where o.id = app.current_org() for no key update;
   if (select count(*) from app.bi_credentials c
       where c.organization_id = app.current_org() and c.revoked_at is null and c.expires_at > now() and c.id is distinct from besides) >= most then
-    perform app.refuse(409, 'bi_credential_limit', format('There are %s BI credentials already: revoke one first.', most));
+    perform app.refuse(409, 'bi_credential_limit', format('There are already %s BI credentials: revoke one first.', most));
   end if;
 end
 $$;
@@ -97,12 +97,12 @@ create or replace function app_private.bi_answer(status integer, credential uuid
 language sql volatile
 set search_path = ''
 begin atomic
-  -- Volatile, so that it sees what the same statement has made. made_with tells the server whether the password that it has made is the one that counts, or the request was repeated.
+  -- Volatile, so that it sees what the same statement created. made_with tells the server whether the password it generated is in use, or the request was repeated.
   select status, (c.body::jsonb || jsonb_build_object('made_with', encode(app_private.digest(verifier), 'hex')))::json,
     null::text, '/api/bi-credentials/' || c.id
   from app.bi_credential_list c where c.organization_id = app.current_org() and c.id = credential;
 end;
-comment on function app_private.bi_answer(integer, uuid, text) is 'The answer for a credential that has just been given a password.';
+comment on function app_private.bi_answer(integer, uuid, text) is 'The response for a credential that has just been given a password.';
 alter function app_private.bi_answer(integer, uuid, text) owner to callboard_definer;
 
 create or replace function app_private.require_member(permission text) returns void
@@ -112,7 +112,7 @@ as $$
 begin
   perform app.require(permission);
   if current_setting('app.role', true) = 'superadmin' then
-    perform app.refuse(403, 'permission_denied', 'A login would outlive the grant of a superadmin: a member must create it.');
+    perform app.refuse(403, 'permission_denied', 'A login would outlive a superadmin''s grant: a member must create it.');
   end if;
 end
 $$;
@@ -130,7 +130,7 @@ begin
 end
 $$;
 comment on function app.create_bi_credential(jsonb, text) is
-  'Creates a login for a BI tool, whose password has this SCRAM-SHA-256 verifier. PT403 without bi.manage, PT409 bi_credential_limit.';
+  'Creates a login for a BI tool; its password has this SCRAM-SHA-256 verifier. PT403 without bi.manage, PT409 bi_credential_limit.';
 alter function app.create_bi_credential(jsonb, text) owner to callboard_definer;
 grant execute on function app.create_bi_credential(jsonb, text) to callboard_api;
 

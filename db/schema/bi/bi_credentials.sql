@@ -29,12 +29,12 @@ grant insert (id, name, login, connection_limit, statement_timeout_seconds, expi
   update (expires_at, rotated_at, revoked_at, revoked_by) on app.bi_credentials to callboard_definer;
 
 comment on table app.bi_credentials is 'Database logins of BI tools: each reads the views of `analytics` for its organization until it is revoked or expires.';
-comment on column app.bi_credentials.login is 'The PostgreSQL role; its password is stored nowhere, only its verifier, by PostgreSQL.';
-comment on column app.bi_credentials.created_by is 'The member who made it; null for a DBA. It stays when they leave.';
+comment on column app.bi_credentials.login is 'The PostgreSQL role. Its password is stored nowhere; PostgreSQL stores only its verifier.';
+comment on column app.bi_credentials.created_by is 'The member who created it; null for a DBA. The credential stays when they leave.';
 
 select app_private.log_changes('app.bi_credentials', 'bi', '{"rotated_at": "rotate", "revoked_at": "revoke"}');
 
--- Looked up before there is an organization: which one a login belongs to. Without foreign keys, because
+-- Which organization a login belongs to, looked up before there is a context. Without foreign keys, because
 -- the role outlives a purged organization until it is dropped.
 create table if not exists app_private.bi_logins (
   login text primary key,

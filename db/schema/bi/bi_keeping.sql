@@ -48,7 +48,7 @@ begin
     left join pg_catalog.pg_roles r on r.rolname = s.login,
       lateral (
         select count(*) as backends,
-          -- Twice what a statement may take: it can change its own timeouts, and old transactions keep VACUUM waiting.
+          -- Twice the statement timeout: a login can change its own timeouts, and old transactions hold back VACUUM.
           array_agg(x.pid) filter (where x.xact_start < clock_timestamp() - make_interval(secs => 2 * s.statement_timeout_seconds)) as late
         from pg_catalog.pg_stat_activity x where x.usename = s.login and x.datname = current_database()) a
   loop
@@ -63,7 +63,7 @@ begin
 end
 $$;
 comment on function app.reconcile_bi_logins() is
-  'Ends connections as app.end_bi_connections does, and transactions that last twice as long as a statement may; enables or disables roles depending on their credentials, drops revoked ones, and records which were connected. Runs every few seconds. Returns the number of changes.';
+  'Ends connections as app.end_bi_connections does, and transactions that last more than twice the statement timeout; enables or disables roles depending on their credentials, drops revoked ones, and records which were connected. Runs every few seconds. Returns the number of changes.';
 alter function app.reconcile_bi_logins() owner to callboard_definer;
 grant execute on function app.reconcile_bi_logins() to callboard_worker;
 
@@ -85,7 +85,7 @@ begin
   return credential;
 end
 $$;
-comment on function app_private.create_bi_credential(text, jsonb, text) is 'A new login for a BI tool of an organization (by slug). Returns the credential''s id. PT404, PT409 bi_credential_limit.';
+comment on function app_private.create_bi_credential(text, jsonb, text) is 'Creates a login for a BI tool of an organization (by slug). Returns the credential''s id. PT404, PT409 bi_credential_limit.';
 alter function app_private.create_bi_credential(text, jsonb, text) owner to callboard_definer;
 
 create or replace function app_private.rotate_bi_credential(credential uuid, body jsonb, verifier text) returns void

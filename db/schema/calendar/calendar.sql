@@ -1,4 +1,4 @@
--- The calendar: shows, and what is on itineraries, as far as the member sees each of them.
+-- The calendar: shows and itinerary entries, as far as the member may see each of them.
 
 create or replace view app.calendar_entries with (security_invoker = true) as
   select s.organization_id, 'show' as kind, s.id, null::uuid as itinerary_id, s.title, nullif(concat_ws(', ', v.name, v.city), '') as location,
@@ -20,7 +20,7 @@ create or replace view app.calendar_entries with (security_invoker = true) as
     e.start_zone, e.end_zone, e.starts_at, e.ends_at, case when e.is_confirmed then 'confirmed' else 'tentative' end, e.version, e.updated_at
   from app.itinerary_plan e
   where e.kind <> 'day';
-comment on view app.calendar_entries is 'Shows, and items, segments and lodgings of itineraries, as the member sees them; without local_start all day, from first_on to last_on.';
+comment on view app.calendar_entries is 'Shows, and items, segments and lodgings of itineraries, as the member sees them; without local_start, all day from first_on to last_on.';
 grant select on app.calendar_entries to callboard_api, callboard_definer;
 
 create or replace function app.read_calendar(first_day date default null, last_day date default null) returns app.answer
@@ -35,7 +35,7 @@ declare
   items json;
 begin
   if to_on < from_on or to_on - from_on > 366 then
-    perform app.refuse(422, 'calendar_range', 'A calendar has 1 to 367 days.');
+    perform app.refuse(422, 'calendar_range', 'The range must have 1 to 367 days.');
   end if;
   select coalesce(json_agg(json_build_object(
       'kind', c.kind, 'id', c.id, 'itinerary_id', c.itinerary_id, 'title', c.title, 'location', c.location, 'status', c.status,
@@ -55,5 +55,5 @@ begin
 end
 $$;
 comment on function app.read_calendar(date, date) is
-  'All that happens from one day (today) to another (30 days later), both included, and that the member may see. PT403 without both permissions, PT422 calendar_range.';
+  'Everything that happens from one day (default: today) to another (default: 30 days later), inclusive, that the member may see. PT403 without both permissions, PT422 calendar_range.';
 grant execute on function app.read_calendar(date, date) to callboard_api;

@@ -1,5 +1,5 @@
--- Calendars that calendar programs subscribe to. Who has the secret of a feed reads the calendar of
--- the member who made it, as that member sees it now, and nothing else.
+-- Feeds that calendar programs subscribe to. Anybody with the secret of a feed can read the calendar of
+-- the member who created it, as that member sees it now, and nothing else.
 
 create table if not exists app.calendar_feeds (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -11,7 +11,7 @@ create table if not exists app.calendar_feeds (
   revoked_at timestamptz,
   primary key (organization_id, id)
 );
--- Not unique: a hash of 256 random bits needs no guard, and a unique one would tell who has it.
+-- Not unique: a hash of 256 random bits needs no such protection, and a unique index would reveal that it exists.
 create index if not exists calendar_feeds_secret_hash_idx on app.calendar_feeds (secret_hash) where revoked_at is null;
 create index if not exists calendar_feeds_user_id_idx on app.calendar_feeds (organization_id, user_id, id) where revoked_at is null;
 select app_private.hide_statistics('app.calendar_feeds');
@@ -53,7 +53,7 @@ begin atomic
   from app.calendar_feed_list f
   where f.organization_id = app.current_org() and f.user_id = app.current_user_id();
 end;
-comment on function app.list_calendar_feeds() is 'One''s own feeds in the organization.';
+comment on function app.list_calendar_feeds() is 'The caller''s own feeds in the organization.';
 grant execute on function app.list_calendar_feeds() to callboard_api;
 
 create or replace function app.create_calendar_feed(feed_name text, hash bytea) returns app.answer
@@ -69,18 +69,18 @@ begin
   elsif app.org_if('itineraries.read') is null then
     perform app.require('shows.read');
   end if;
-  -- A superadmin is no member, and a feed is one's own.
+  -- A feed belongs to a member, and a superadmin is not one.
   if not exists (select from app.memberships m where m.organization_id = app.current_org() and m.user_id = app.current_user_id() and m.deleted_at is null) then
-    perform app.refuse(403, 'permission_denied', 'Feeds are for members.');
+    perform app.refuse(403, 'permission_denied', 'Only members can have feeds.');
   end if;
   insert into app.calendar_feeds as x (name, secret_hash) values (feed_name, hash) returning x.* into f;
-  -- made_with tells the server whether the secret that it has made is the one that counts, or the request was repeated.
+  -- made_with tells the server whether the secret it generated is in use, or the request was repeated.
   return (201, json_build_object('id', f.id, 'name', f.name, 'created_at', f.created_at, 'made_with', encode(sha256(f.secret_hash), 'hex')),
     null, '/api/calendar-feeds/' || f.id)::app.answer;
 end
 $$;
 comment on function app.create_calendar_feed(text, bytea) is
-  'A feed of the member''s own calendar, for whoever has the secret of which this is the SHA-256. PT403 for who sees no calendar.';
+  'Creates a feed of the member''s own calendar, for anybody with the secret whose SHA-256 this is. PT403 for members who may not see a calendar.';
 alter function app.create_calendar_feed(text, bytea) owner to callboard_definer;
 grant execute on function app.create_calendar_feed(text, bytea) to callboard_api;
 
@@ -98,11 +98,11 @@ begin
   return (204, null, null, null)::app.answer;
 end
 $$;
-comment on function app.revoke_calendar_feed(uuid) is 'Ends one of one''s own feeds, for good. PT404.';
+comment on function app.revoke_calendar_feed(uuid) is 'Permanently revokes one of the caller''s own feeds. PT404.';
 alter function app.revoke_calendar_feed(uuid) owner to callboard_definer;
 grant execute on function app.revoke_calendar_feed(uuid) to callboard_api;
 
--- The second door besides app.enter, and a narrower one.
+-- A second entry point besides app.enter, and a narrower one.
 create or replace function app.enter_calendar_feed(secret text) returns void
 language plpgsql volatile security definer
 set search_path = ''
@@ -111,9 +111,9 @@ as $$
 declare
   f record;
 begin
-  -- PostgreSQL lets no transaction out of being read-only, so whatever runs in this one changes nothing.
+  -- A read-only transaction cannot become writable, so nothing that runs in this one can change data.
   if not current_setting('transaction_read_only')::boolean then
-    raise exception 'a calendar feed is read in a transaction that can only read';
+    raise exception 'a calendar feed must be read in a read-only transaction';
   end if;
   select x.id, x.user_id, x.organization_id, m.role into f
   from app.calendar_feeds x
@@ -129,7 +129,7 @@ begin
 end
 $$;
 comment on function app.enter_calendar_feed(text) is
-  'Opens this transaction, which must be read-only, for the member who made the feed with this secret, with no permission but those that decide about the calendar and its name. PT404 if the feed, the membership or the organization is gone.';
+  'Opens this read-only transaction for the member who created the feed with this secret, with only the permissions that the calendar and its name depend on. PT404 if the feed, the membership or the organization is gone.';
 alter function app.enter_calendar_feed(text) owner to callboard_definer;
 grant execute on function app.enter_calendar_feed(text) to callboard_api;
 
@@ -158,11 +158,11 @@ begin
     where x.organization_id = organization and x.first_on <= today + 400 and x.last_on >= today - 100
     order by x.first_on, x.id
     limit most) c;
-  -- Whose it is goes along for the API, which counts what it serves.
+  -- Includes the organization for the API, which counts what it serves.
   return (200, json_build_object('organization_id', organization, 'calendar', body),
     '"' || ('x' || left(md5(body::text), 15))::bit(60)::bigint || '"', null)::app.answer;
 end
 $$;
 comment on function app.read_calendar_feed(text) is
-  'The calendar of the member who made the feed with this secret, from 100 days ago to 400 days from now and at most 5000 entries, the organization whose it is, and an ETag of its content. PT404, PT403 if the member sees no calendar any more.';
+  'The calendar of the member who created the feed with this secret, from 100 days ago to 400 days from now and at most 5000 entries, with its organization and an ETag of its content. PT404, PT403 if the member may no longer see a calendar.';
 grant execute on function app.read_calendar_feed(text) to callboard_api;

@@ -6,7 +6,7 @@ set search_path = ''
 return concat_ws('.', replace(organization::text, '-', ''), replace(session::text, '-', ''), until,
   encode(app_private.keyed_hash(convert_to(concat_ws(' ', 'export', organization, export, member, session, until), 'UTF8')), 'hex'));
 comment on function app_private.export_link(uuid, uuid, uuid, uuid, bigint) is
-  'The token of a link to the file of an export: for whom, from which session, until when (in seconds since 1970), and the proof.';
+  'The token of a link to the file of an export: member, session, expiry (in seconds since 1970), and signature.';
 alter function app_private.export_link(uuid, uuid, uuid, uuid, bigint) owner to callboard_definer;
 
 create or replace function app.export_link(export uuid) returns text
@@ -21,7 +21,7 @@ begin atomic
     and e.expires_at > now();
 end;
 comment on function app.export_link(uuid) is
-  'A new link to the file of one of the caller''s own exports, valid for an hour at most and only while the session lasts; NULL if there is no file.';
+  'A new link to the file of one of the caller''s own exports, valid for at most an hour and only while the session lasts; NULL if there is no file.';
 alter function app.export_link(uuid) owner to callboard_definer;
 grant execute on function app.export_link(uuid) to callboard_api;
 
@@ -69,7 +69,7 @@ declare
 begin
   -- The worker acts as the member, and a superadmin is not one.
   if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = app.current_user_id() and m.deleted_at is null) then
-    perform app.refuse(403, 'permission_denied', 'Exports are for members.');
+    perform app.refuse(403, 'permission_denied', 'Only members can create exports.');
   elsif (select count(*) from app.exports e where e.organization_id = organization and e.created_by = app.current_user_id()
       and e.status in ('queued', 'running')) >= 5 then
     perform app.refuse(409, 'too_many_exports');
@@ -85,7 +85,7 @@ begin
 end
 $$;
 comment on function app.create_export(text, text, boolean, jsonb) is
-  'Has the worker export what the member may see into a file, once this transaction has committed. PT403 without exports.run or the permission to read it, PT409 too_many_exports.';
+  'Has the worker export what the member may see to a file, once this transaction has committed. PT403 without exports.run or the permission to read it, PT409 too_many_exports.';
 alter function app.create_export(text, text, boolean, jsonb) owner to callboard_definer;
 grant execute on function app.create_export(text, text, boolean, jsonb) to callboard_api;
 
@@ -103,7 +103,7 @@ begin
   if not found then
     perform app.refuse(404, 'not_found');
   elsif present not in ('queued', 'running') then
-    perform app.refuse(409, 'export_ended', format('It is %s already.', present));
+    perform app.refuse(409, 'export_ended', format('It is already %s.', present));
   end if;
   -- The worker checks every few rows whether to continue.
   update app.exports e set status = 'cancelled', finished_at = statement_timestamp() where e.organization_id = app.current_org() and e.id = export;

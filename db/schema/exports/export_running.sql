@@ -96,9 +96,9 @@ as $$
 declare
   e app.exports;
 begin
-  -- A transaction cannot stop being read-only, so nothing that runs in this one can write.
+  -- A read-only transaction cannot become writable, so nothing that runs in this one can change data.
   if not current_setting('transaction_read_only')::boolean then
-    raise exception 'an export is read in a transaction that can only read';
+    raise exception 'an export must be read in a read-only transaction';
   end if;
   select * into e from app.exports x where x.organization_id = organization and x.id = export and x.attempt = of_attempt and x.status = 'running';
   if not found or not app_private.may_export(e) then
@@ -195,7 +195,7 @@ begin
     if e.status = 'ready' and e.expires_at <= now() then
       update app.exports x set status = 'expired' where x.organization_id = e.organization_id and x.id = e.id;
     elsif e.status in ('queued', 'running') then
-      perform app_private.end_export(e, 'It was tried several times, and the worker died each time.');
+      perform app_private.end_export(e, 'It was attempted several times, and the worker died each time.');
     end if;
     ended := ended + 1;
   end loop;
@@ -205,7 +205,7 @@ begin
 end
 $$;
 comment on function app.expire_exports() is
-  'Ends exports that have expired or lost their job, and has files deleted that nobody may download any more. Returns how many ended.';
+  'Ends exports that have expired or lost their job, and has files deleted that nobody may download any longer. Returns how many ended.';
 alter function app.expire_exports() owner to callboard_definer;
 grant execute on function app.expire_exports() to callboard_worker;
 

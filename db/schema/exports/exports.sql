@@ -13,7 +13,7 @@ return case resource
   when 'events' then '{audit.read,members.read}'
 end::text[];
 comment on function app_private.permissions_for_export(text) is
-  'The permissions that an export of a resource uses if they are held; the first one and exports.run are required. NULL if the resource cannot be exported.';
+  'The permissions that an export of a resource uses if held; the first one and exports.run are required. NULL if the resource cannot be exported.';
 alter function app_private.permissions_for_export(text) owner to callboard_definer;
 
 create table if not exists app.exports (
@@ -52,11 +52,11 @@ create table if not exists app.export_progress (
 
 comment on table app.exports is 'Export files that members have requested, and their state.';
 comment on column app.exports.filters is 'The filters and sort order, as in the list.';
-comment on column app.exports.attempt is 'The last part of the name of its file, after the organization and the export.';
+comment on column app.exports.attempt is 'The last part of its file''s name, after the organization and the export.';
 comment on column app.exports.expires_at is 'When the file is deleted.';
 comment on table app.export_progress is 'How many rows of an export have been written.';
 
--- Without grants to write, because these go through functions. The definer sees all: the worker finds out whose export it is about to make.
+-- Without write grants, because writes go through functions. The definer sees everything: the worker must find out whose export it is about to run.
 select app_private.tenant_policies('app.exports', reads => 'exports.run', inserts => 'exports.run', updates => 'exports.run',
   definer => 'insert, update', besides => 'created_by = (select app.current_user_id())');
 select app_private.tenant_policies('app.export_progress', reads => 'exports.run', definer => 'insert, update',
@@ -85,7 +85,7 @@ begin
 end
 $$;
 comment on function app.require_export(text) is
-  'The organization of this transaction, if its member may export this. PT403 without exports.run or the permission to read it.';
+  'The organization of this transaction, if its member may export the resource. PT403 without exports.run or the permission to read it.';
 alter function app.require_export(text) owner to callboard_definer;
 grant execute on function app.require_export(text) to callboard_api;
 

@@ -1,4 +1,4 @@
--- What income and expenses are for: a list of each organization's own, with which it begins.
+-- Categories of income and expenses: each organization has its own list and starts with a default one.
 
 create table if not exists app.finance_categories (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -12,19 +12,19 @@ create table if not exists app.finance_categories (
   deleted_by uuid references app.users (id),
   deletion_id uuid,
   primary key (organization_id, id),
-  -- So that a record and its category are of one kind.
+  -- Ensures that a record and its category are of the same kind.
   constraint finance_categories_id_kind_key unique (organization_id, id, kind)
 );
 create unique index if not exists finance_category_name_taken on app.finance_categories (organization_id, kind, lower(name)) where deleted_at is null;
 alter index app.finance_category_name_taken alter column 3 set statistics 0;
 
--- A trigger of the definer inserts the categories with which an organization begins.
+-- A definer trigger inserts an organization's default categories.
 select app_private.tenant_table('finance_categories', noun => 'finance_category', permission => 'finance', path => '/api/finance-categories',
   definer => 'insert, update', is_exported => true, is_counted => true, known => '{kind}');
 grant insert (kind, name), update (name) on app.finance_categories to callboard_api;
 grant insert (organization_id, kind, name), update (deleted_at, deleted_by, deletion_id) on app.finance_categories to callboard_definer;
 
-comment on table app.finance_categories is 'What income and expenses of the organization are for.';
+comment on table app.finance_categories is 'Categories of the organization''s income and expenses.';
 
 create or replace function app_private.tg_organizations__500_finance_categories() returns trigger
 language plpgsql volatile security definer
@@ -41,7 +41,7 @@ begin
   return null;
 end
 $$;
-comment on function app_private.tg_organizations__500_finance_categories() is 'Gives a new organization the categories with which it begins.';
+comment on function app_private.tg_organizations__500_finance_categories() is 'Gives a new organization its default categories.';
 alter function app_private.tg_organizations__500_finance_categories() owner to callboard_definer;
 create or replace trigger _500_finance_categories after insert on app.organizations
   for each row execute function app_private.tg_organizations__500_finance_categories();

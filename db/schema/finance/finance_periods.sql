@@ -1,5 +1,5 @@
--- Months whose books are closed. A row is a closed month; opening it again deletes the row, and the
--- event log knows who did either.
+-- Months whose books are closed. A row is a closed month; reopening deletes the row, and the
+-- event log records who did either.
 
 create table if not exists app.finance_periods (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -10,12 +10,12 @@ create table if not exists app.finance_periods (
   closed_at timestamptz not null default now(),
   primary key (organization_id, month)
 );
-comment on table app.finance_periods is 'Months whose books are closed: no finance record of theirs is entered, changed, deleted or restored.';
+comment on table app.finance_periods is 'Months whose books are closed: their finance records cannot be entered, changed, deleted or restored.';
 comment on column app.finance_periods.month is 'Its first day.';
 
 select app_private.force_rls('app.finance_periods');
 select app_private.member_policy('app.finance_periods', 'select', 'finance.read');
--- Without grants, because both go through functions, which wait for records that are being written.
+-- Without grants, because both go through functions, which wait for concurrent writes of records.
 select app_private.member_policy('app.finance_periods', 'insert', 'finance.close');
 select app_private.member_policy('app.finance_periods', 'delete', 'finance.close');
 select app_private.set_policy('app.finance_periods', 'all_definer', 'callboard_definer', 'organization_id = (select app.current_org())');
@@ -34,7 +34,7 @@ grant select on app.finance_period_list to callboard_api, callboard_definer;
 create or replace function app.month_of(name text) returns date
 language sql immutable strict parallel safe
 return make_date(left(name, 4)::integer, right(name, 2)::integer, 1);
-comment on function app.month_of(text) is 'The first day of a month that is written YYYY-MM.';
+comment on function app.month_of(text) is 'The first day of a month given as YYYY-MM.';
 grant execute on function app.month_of(text) to callboard_api, callboard_definer;
 
 create or replace function app.close_period(to_close date) returns app.answer
@@ -44,14 +44,14 @@ set client_min_messages = 'error'
 as $$
 begin
   perform app.require('finance.close');
-  -- Whoever is writing a record shares this row's lock to the end: see finance_records.sql.
+  -- Transactions that write records hold a shared lock on this row until they end: see finance_records.sql.
   perform from app.organizations o where o.id = app.current_org() for no key update;
   insert into app.finance_periods (month) values (to_close) on conflict (organization_id, month) do nothing;
   return (200, p.body, null, null)::app.answer from app.finance_period_list p
     where p.organization_id = app.current_org() and p.month = to_close;
 end
 $$;
-comment on function app.close_period(date) is 'Closes the books of the month that begins on the day; it may be closed already. PT403 without finance.close.';
+comment on function app.close_period(date) is 'Closes the books of the month that begins on the given day; no error if already closed. PT403 without finance.close.';
 alter function app.close_period(date) owner to callboard_definer;
 grant execute on function app.close_period(date) to callboard_api;
 
@@ -70,6 +70,6 @@ begin
   return (204, null, null, null)::app.answer;
 end
 $$;
-comment on function app.reopen_period(date) is 'Opens the books of a month again. PT403 without finance.close, PT404 if they are not closed.';
+comment on function app.reopen_period(date) is 'Reopens the books of a month. PT403 without finance.close, PT404 if they are not closed.';
 alter function app.reopen_period(date) owner to callboard_definer;
 grant execute on function app.reopen_period(date) to callboard_api;

@@ -1,4 +1,4 @@
--- What a finance record looks like, and its commands but for those in foundation/rows.sql. The table is in finance_records.sql.
+-- The representation of a finance record, and its commands except for those in foundation/rows.sql. The table is in finance_records.sql.
 
 create or replace view app.finance_record_rows with (security_invoker = true) as
   select r.organization_id, r.version, r.deleted_at, r.deleted_by,
@@ -7,7 +7,7 @@ create or replace view app.finance_record_rows with (security_invoker = true) as
     r.created_by, r.created_at, r.updated_at
   from app.finance_records r
   left join app.finance_categories c on c.organization_id = r.organization_id and c.id = r.category_id
-  -- Also of a show that is deleted: what was paid for it is still to be read.
+  -- Including deleted shows: what was paid for them stays readable.
   left join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id;
 comment on view app.finance_record_rows is 'The organization''s finance records, including those in the bin, which have deleted_at.';
 grant select on app.finance_record_rows to callboard_api, callboard_definer, callboard_exporter;
@@ -54,7 +54,7 @@ begin
 end
 $$;
 comment on function app.create_finance_record(jsonb) is
-  'A new finance record; without a currency it is in the organization''s. PT403 without finance.write, PT409 period_closed, finance_record_external_ref_taken, and for a category or show that is not there.';
+  'Creates a finance record; its currency defaults to the organization''s. PT403 without finance.write, PT409 period_closed, finance_record_external_ref_taken, and for a category or show that does not exist.';
 grant execute on function app.create_finance_record(jsonb) to callboard_api;
 
 create or replace function app.write_finance_record(record uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -74,7 +74,7 @@ begin
   perform app.check_version(old.version, if_match);
   n := jsonb_populate_record(case when replaces then null::app.finance_records else old end, body);
   n.currency := coalesce(n.currency, old.base_currency);
-  -- The rate belongs to the currency: another one needs its own.
+  -- The rate belongs to the currency: another currency needs its own.
   if n.currency = old.base_currency then
     n.exchange_rate := coalesce((body ->> 'exchange_rate')::numeric, 1);
   elsif n.currency <> old.currency then
@@ -90,5 +90,5 @@ begin
 end
 $$;
 comment on function app.write_finance_record(uuid, jsonb, boolean, text) is
-  'Changes a finance record: the columns in the body or, with replaces, all of them (absent ones get their default). Its base currency stays. PT403, PT404, PT409, PT412.';
+  'Changes a finance record: the columns in the body or, with replaces, all of them (absent ones get their defaults). Its base currency stays. PT403, PT404, PT409, PT412.';
 grant execute on function app.write_finance_record(uuid, jsonb, boolean, text) to callboard_api;

@@ -1,4 +1,4 @@
--- Finance records: money that comes in or goes out, planned or real.
+-- Finance records: income and expenses, planned or actual.
 
 create table if not exists app.finance_record_status_transitions (
   from_status text not null,
@@ -6,7 +6,7 @@ create table if not exists app.finance_record_status_transitions (
   primary key (from_status, to_status)
 );
 select app_private.reference_table('app.finance_record_status_transitions');
-comment on table app.finance_record_status_transitions is 'Reference: from which status a finance record may go to which. What is void stays so.';
+comment on table app.finance_record_status_transitions is 'Reference: the status transitions that a finance record may make. Void is final.';
 
 insert into app.finance_record_status_transitions (from_status, to_status) values
   ('planned', 'committed'), ('planned', 'actual'), ('planned', 'void'),
@@ -39,9 +39,9 @@ create table if not exists app.finance_records (
   currency char(3) not null,
   exchange_rate numeric(20, 10) constraint finance_records_exchange_rate_needed check (exchange_rate is not null)
     constraint finance_records_exchange_rate_range check (exchange_rate > 0 and exchange_rate <= 1000000000),
-  -- Of the day of booking: another currency of the organization's, later, changes no old record.
+  -- As of entry: if the organization later changes its currency, old records keep theirs.
   base_currency char(3) not null default app.base_currency(),
-  -- Null only without a rate, and then a constraint says so.
+  -- Null only without a rate, which a constraint then reports.
   base_amount_minor bigint generated always as
       (app.convert_minor(amount_minor, exchange_rate, currency::text, base_currency::text)) stored
     constraint finance_records_base_amount_range check (base_amount_minor between 0 and 9007199254740991),
@@ -77,7 +77,7 @@ create index if not exists finance_records_organization_id_category_id_idx on ap
 create unique index if not exists finance_record_external_ref_taken on app.finance_records (organization_id, source, external_ref)
   where deleted_at is null and external_ref is not null;
 
--- Functions of the definer insert what is imported.
+-- The definer's functions insert imported records.
 select app_private.tenant_table('finance_records', noun => 'finance_record', permission => 'finance', path => '/api/finance-records', definer => 'insert, update',
   is_exported => true, is_counted => true, known => '{kind}');
 grant insert (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
@@ -89,12 +89,12 @@ grant insert (organization_id, kind, category_id, show_id, booked_on, due_on, am
     payment_status, counterparty, note, source, external_ref, created_by),
   update (deleted_at, deleted_by, deletion_id) on app.finance_records to callboard_definer;
 
-comment on table app.finance_records is 'Income and expenses of the organization, planned and real.';
-comment on column app.finance_records.amount_minor is 'With tax, in the smallest unit of the currency; kind says in which direction.';
-comment on column app.finance_records.tax_minor is 'Tax that the amount includes.';
+comment on table app.finance_records is 'Income and expenses of the organization, planned and actual.';
+comment on column app.finance_records.amount_minor is 'With tax, in the smallest unit of the currency; kind gives the direction.';
+comment on column app.finance_records.tax_minor is 'Tax included in the amount.';
 comment on column app.finance_records.exchange_rate is 'Units of the base currency for one unit of the currency, on the day of booking.';
-comment on column app.finance_records.base_amount_minor is 'The amount in the base currency, by the exchange rate.';
-comment on column app.finance_records.external_ref is 'What the record is called where it comes from (source); unique there.';
+comment on column app.finance_records.base_amount_minor is 'The amount in the base currency, at the exchange rate.';
+comment on column app.finance_records.external_ref is 'The record''s id in the system it comes from (source); unique there.';
 
 create or replace function app_private.tg_finance_records__200_status() returns trigger
 language plpgsql
@@ -112,7 +112,7 @@ comment on function app_private.tg_finance_records__200_status() is
 create or replace trigger _200_status before update on app.finance_records
   for each row when (new.status is distinct from old.status) execute function app_private.tg_finance_records__200_status();
 
--- What a record refers to, and whether its month is open, is asked once for all rows of a statement.
+-- A record's references, and whether its month is open, are checked once for all rows of a statement.
 create or replace function app_private.tg_finance_records__300_entered() returns trigger
 language plpgsql volatile security definer
 set search_path = ''
@@ -120,14 +120,14 @@ as $$
 declare
   closed date;
 begin
-  -- Whoever closes a month waits for this lock, and then sees these records.
+  -- Closing a month waits for this lock and then sees these records.
   perform from app.organizations o where o.id in (select n.organization_id from after n) for share;
   select p.month into closed from after n
   join app.finance_periods p on p.organization_id = n.organization_id and p.month = date_trunc('month', n.booked_on)::date limit 1;
   if found then
     perform app.refuse(409, 'period_closed', format('The books of %s are closed.', to_char(closed, 'YYYY-MM')));
   end if;
-  -- Locked, so that a deletion at the same moment waits and then sees the record.
+  -- Locked, so that a concurrent deletion waits and then sees the record.
   perform from app.finance_categories c
   where (c.organization_id, c.id) in (select n.organization_id, n.category_id from after n) and c.deleted_at is null for share;
   if exists (select from after n join app.finance_categories c on c.organization_id = n.organization_id and c.id = n.category_id
@@ -143,7 +143,7 @@ begin
 end
 $$;
 comment on function app_private.tg_finance_records__300_entered() is
-  'PT409 period_closed, finance_records_category_exists or finance_records_show_exists for new records in a closed month, or of a category or show that is deleted.';
+  'PT409 period_closed, finance_records_category_exists or finance_records_show_exists for new records in a closed month, or with a deleted category or show.';
 alter function app_private.tg_finance_records__300_entered() owner to callboard_definer;
 create or replace trigger _300_entered after insert on app.finance_records
   referencing new table as after for each statement execute function app_private.tg_finance_records__300_entered();
@@ -158,11 +158,11 @@ begin
   perform from app.organizations o where o.id in (select n.organization_id from after n) for share;
   select p.month into closed from after n
   join before b on b.organization_id = n.organization_id and b.id = n.id
-  -- The whole organization can be deleted and restored whatever is closed.
+  -- An entire organization can be deleted and restored even if months are closed.
   join app.organizations o on o.id = n.organization_id and o.deleted_at is null
   join app.finance_periods p on p.organization_id = n.organization_id
     and p.month in (date_trunc('month', n.booked_on)::date, date_trunc('month', b.booked_on)::date)
-  -- So can a show be purged, which takes itself out of its records.
+  -- So can a show be purged, which clears the reference in its records.
   where not (b.show_id is not null and n.show_id is null
     and not exists (select from app.shows s where s.organization_id = b.organization_id and s.id = b.show_id))
   limit 1;
@@ -183,23 +183,23 @@ begin
       where n.show_id is distinct from b.show_id and s.deleted_at is not null) then
     perform app.refuse(409, 'finance_records_show_exists', 'There is no such show.');
   end if;
-  -- What is only planned does not come back without its show; one that comes back with it is still marked here.
+  -- A planned record is not restored without its show; if both are being restored, the show is still marked here.
   if exists (select from after n join before b on b.organization_id = n.organization_id and b.id = n.id
       join app.shows s on s.organization_id = n.organization_id and s.id = n.show_id
       where b.deleted_at is not null and n.deleted_at is null and n.status in ('planned', 'committed')
         and s.deleted_at is not null and s.deletion_id <> b.deletion_id) then
-    perform app.refuse(409, 'parent_deleted', 'The show that it is planned for is deleted: restore that first.');
+    perform app.refuse(409, 'parent_deleted', 'The show it is planned for is deleted: restore that first.');
   end if;
   return null;
 end
 $$;
 comment on function app_private.tg_finance_records__300_changed() is
-  'The same for changed records: neither the month that a record is in nor the one that it was in may be closed.';
+  'The same for changed records: neither a record''s month nor its previous month may be closed.';
 alter function app_private.tg_finance_records__300_changed() owner to callboard_definer;
 create or replace trigger _300_changed after update on app.finance_records
   referencing old table as before new table as after for each statement execute function app_private.tg_finance_records__300_changed();
 
--- What was only planned for a show goes with it, and comes back with it. What was really paid stays.
+-- Records planned for a show are deleted and restored with it. Actual ones stay.
 create or replace function app_private.tg_shows__400_finance_records() returns trigger
 language plpgsql volatile security definer
 set search_path = ''
@@ -210,7 +210,7 @@ begin
   return null;
 end
 $$;
-comment on function app_private.tg_shows__400_finance_records() is 'Deletes with a show what is planned or committed for it, but nothing that is actual.';
+comment on function app_private.tg_shows__400_finance_records() is 'Deletes the planned and committed records of a deleted show, but no actual ones.';
 alter function app_private.tg_shows__400_finance_records() owner to callboard_definer;
 create or replace trigger _400_finance_records after update on app.shows
   for each row when (new.deleted_at is not null and old.deleted_at is null) execute function app_private.tg_shows__400_finance_records();

@@ -1,15 +1,15 @@
--- Checking the lines of an import: what each says, or what is wrong with it, in the words of the file.
--- The small functions have a standard body and no settings of their own, so that they are inlined: they
--- are called dozens of times for every line.
+-- Checking the lines of an import: the data of each, or what is wrong with it, in terms of the file.
+-- The small functions have a standard SQL body and no settings of their own, so that they are inlined: they
+-- are called dozens of times per line.
 
 create or replace function app_private.csv_number(value text, decimal_is text) returns numeric
 language sql immutable parallel safe
 return case
-  -- A group of three is a group of three: 1,5 is no fifteen.
+  -- A group has exactly three digits: 1,5 is not fifteen.
   when decimal_is = 'comma' and value ~ '^[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]{1,18})(,[0-9]{1,10})?$' then replace(replace(value, '.', ''), ',', '.')::numeric
   when decimal_is = 'point' and value ~ '^[+-]?([0-9]{1,3}(,[0-9]{3})+|[0-9]{1,18})(\.[0-9]{1,10})?$' then replace(value, ',', '')::numeric
 end;
-comment on function app_private.csv_number(text, text) is 'The number that a text is, with comma or point as its decimal sign and the other one between thousands; NULL if it is none.';
+comment on function app_private.csv_number(text, text) is 'Parses a number with comma or point as the decimal separator and the other one between thousands; NULL if it is not a number.';
 alter function app_private.csv_number(text, text) owner to callboard_definer;
 
 create or replace function app_private.csv_date(value text, order_is text) returns date
@@ -42,19 +42,19 @@ begin
 end
 $$;
 comment on function app_private.csv_date(text, text) is
-  'The day that a text is: 2027-03-14, 14.3.2027, or with slashes in the order dmy or mdy; NULL if it is none.';
+  'Parses a date: 2027-03-14, 14.3.2027, or with slashes in the order dmy or mdy; NULL if it is not a date.';
 alter function app_private.csv_date(text, text) owner to callboard_definer;
 
 create or replace function app_private.csv_time(value text) returns time
 language sql stable parallel safe
 return case when value ~ '^([01]?[0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$' then value::time(0) end;
-comment on function app_private.csv_time(text) is 'The time of day that a text is, 19:30; NULL if it is none.';
+comment on function app_private.csv_time(text) is 'Parses a time of day such as 19:30; NULL if it is not one.';
 alter function app_private.csv_time(text) owner to callboard_definer;
 
 create or replace function app_private.csv_uuid(value text) returns uuid
 language sql immutable parallel safe
 return case when value ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then value::uuid end;
-comment on function app_private.csv_uuid(text) is 'The id that a text is; NULL if it is none.';
+comment on function app_private.csv_uuid(text) is 'Parses a UUID; NULL if it is not one.';
 alter function app_private.csv_uuid(text) owner to callboard_definer;
 
 -- The rules. Each is a row: the column, whether its value is bad, and the reason; NULL where nothing is wrong.
@@ -62,49 +62,49 @@ alter function app_private.csv_uuid(text) owner to callboard_definer;
 create or replace function app_private.bad(in_column text, is_bad boolean, reason text) returns jsonb
 language sql stable parallel safe
 return case when is_bad then jsonb_build_object('column', in_column, 'reason', reason) end;
-comment on function app_private.bad(text, boolean, text) is 'A problem {column, reason} of a line, if it is one.';
+comment on function app_private.bad(text, boolean, text) is 'A problem {column, reason} of a line, or NULL if is_bad is not true.';
 alter function app_private.bad(text, boolean, text) owner to callboard_definer;
 
 create or replace function app_private.missing(in_column text, value text, reason text) returns jsonb
 language sql stable parallel safe
 return app_private.bad(in_column, value is null, reason);
-comment on function app_private.missing(text, text, text) is 'The problem that a required cell is empty, if it is.';
+comment on function app_private.missing(text, text, text) is 'The problem of an empty required cell, or NULL.';
 alter function app_private.missing(text, text, text) owner to callboard_definer;
 
 create or replace function app_private.bad_line(in_column text, value text, longest integer) returns jsonb
 language sql stable parallel safe
 return app_private.bad(in_column, not app.is_line(value, longest), 'Longer than ' || longest || ' characters, or contains control characters.');
-comment on function app_private.bad_line(text, text, integer) is 'The problem that a text is no line as the tables want it (app.is_line), if it is none.';
+comment on function app_private.bad_line(text, text, integer) is 'The problem of a text that is not a valid single line (app.is_line), or NULL.';
 alter function app_private.bad_line(text, text, integer) owner to callboard_definer;
 
 create or replace function app_private.bad_text(in_column text, value text, longest integer) returns jsonb
 language sql stable parallel safe
 return app_private.bad(in_column, length(value) > longest, 'Longer than ' || longest || ' characters.');
-comment on function app_private.bad_text(text, text, integer) is 'The problem that a text is too long, if it is.';
+comment on function app_private.bad_text(text, text, integer) is 'The problem of a text that is too long, or NULL.';
 alter function app_private.bad_text(text, text, integer) owner to callboard_definer;
 
 create or replace function app_private.bad_day(in_column text, value text, day date) returns jsonb
 language sql stable parallel safe
 return app_private.bad(in_column, value is not null and not coalesce(app.is_day(day), false), 'Not a date between 1900 and 2199: write 2027-03-14.');
-comment on function app_private.bad_day(text, text, date) is 'The problem that a text is not a day that the tables take (app.is_day), if it is none; `day` is what it has been read as.';
+comment on function app_private.bad_day(text, text, date) is 'The problem of a text that is not a valid day (app.is_day), or NULL; `day` is its parsed value.';
 alter function app_private.bad_day(text, text, date) owner to callboard_definer;
 
 create or replace function app_private.bad_time(in_column text, value text, time_of_day time) returns jsonb
 language sql stable parallel safe
 return app_private.bad(in_column, value is not null and time_of_day is null, 'Not a time: write 19:30.');
-comment on function app_private.bad_time(text, text, time) is 'The problem that a text is not a time of day, if it is none; the last argument is what it has been read as.';
+comment on function app_private.bad_time(text, text, time) is 'The problem of a text that is not a time of day, or NULL; the last argument is its parsed value.';
 alter function app_private.bad_time(text, text, time) owner to callboard_definer;
 
 create or replace function app_private.bad_count(in_column text, value text, count numeric, least integer, reason text) returns jsonb
 language sql stable parallel safe
 return app_private.bad(in_column, value is not null and coalesce(count not between least and 2147483647 or count <> trunc(count), true), reason);
-comment on function app_private.bad_count(text, text, numeric, integer, text) is 'The problem that a text is not a whole number from `least` on, if it is none; `count` is what it has been read as.';
+comment on function app_private.bad_count(text, text, numeric, integer, text) is 'The problem of a text that is not a whole number of at least `least`, or NULL; `count` is its parsed value.';
 alter function app_private.bad_count(text, text, numeric, integer, text) owner to callboard_definer;
 
 create or replace function app_private.bad_choice(in_column text, value text, choices text[], reason text) returns jsonb
 language sql stable parallel safe
 return app_private.bad(in_column, value <> all (choices), reason);
-comment on function app_private.bad_choice(text, text, text[], text) is 'The problem that a text is none of a few, if it is none.';
+comment on function app_private.bad_choice(text, text, text[], text) is 'The problem of a text that is not one of the choices, or NULL.';
 alter function app_private.bad_choice(text, text, text[], text) owner to callboard_definer;
 
 create or replace function app_private.check_finance_lines(i app.imports, lines jsonb) returns table (line integer, record jsonb, problems jsonb)
@@ -135,7 +135,7 @@ begin
   meant as materialized (
     select r.*, k.kind, c.id as category_id
     from read r
-    -- Without a kind the sign says which it is, as in the statements of banks.
+    -- Without a kind the sign decides, as in bank statements.
     cross join lateral (select coalesce(lower(r.v ->> 'kind'), case when r.amount < 0 then 'expense' else 'income' end) as kind) k
     left join app.finance_categories c on c.organization_id = i.organization_id and c.kind = k.kind
       and lower(c.name) = lower((r.v ->> 'category') collate app.people) and c.deleted_at is null
@@ -150,23 +150,23 @@ begin
       app_private.bad('booked_on', exists (select from app.finance_periods f where f.organization_id = i.organization_id
         and f.month = date_trunc('month', m.booked_on)::date), 'The books of this month are closed.'),
       app_private.bad_day('due_on', m.v ->> 'due_on', m.due_on),
-      -- What for.
+      -- Category.
       app_private.bad_choice('kind', m.kind, '{income,expense}', 'Must be income or expense.'),
       app_private.bad('category', m.kind in ('income', 'expense') and m.v ->> 'category' is null, 'A category is required.'),
       app_private.bad('category', m.kind in ('income', 'expense') and m.v ->> 'category' is not null and m.category_id is null,
         format('There is no %s category of this name.', m.kind)),
       app_private.bad('show_id', m.v ->> 'show_id' is not null and not exists (select from app.shows s
         where s.organization_id = i.organization_id and s.id = m.show_id and s.deleted_at is null), 'There is no such show.'),
-      -- How much.
+      -- Amount.
       app_private.missing('amount', coalesce(m.v ->> 'amount', m.v ->> 'amount_minor'), 'An amount is required.'),
       app_private.bad('amount', m.amount is null and coalesce(m.v ->> 'amount', m.v ->> 'amount_minor') is not null,
         format('Not a number (decimal %s expected).', i.options ->> 'decimal')),
       app_private.bad('amount', m.amount <> trunc(m.amount), format('%s has %s decimal places.', m.currency, app.minor_digits(m.currency))),
       app_private.bad('amount', abs(m.amount) > 9007199254740991, 'The amount is too large.'),
-      app_private.bad('amount', m.amount < 0 and m.v ->> 'kind' is not null, 'An amount must not be negative where the column kind says which way money flows.'),
+      app_private.bad('amount', m.amount < 0 and m.v ->> 'kind' is not null, 'An amount must not be negative if the column kind gives the direction.'),
       app_private.bad('tax', coalesce(m.v ->> 'tax', m.v ->> 'tax_minor') is not null
         and (m.tax is null or m.tax <> trunc(m.tax) or abs(m.tax) > abs(m.amount)), 'Not an amount of money between 0 and the amount.'),
-      -- In which currency.
+      -- Currency.
       app_private.bad('currency', not exists (select from app.currencies c where c.code = m.currency), 'There is no such currency.'),
       app_private.bad('exchange_rate', m.v ->> 'exchange_rate' is not null and coalesce(m.rate <= 0 or m.rate > 1000000000, true), 'Not a positive number.'),
       app_private.bad('exchange_rate', m.currency <> m.base and m.v ->> 'exchange_rate' is null,
@@ -174,11 +174,11 @@ begin
       app_private.bad('exchange_rate', m.currency = m.base and m.rate <> 1, 'The exchange rate of a currency to itself is 1.'),
       app_private.bad('exchange_rate', app.convert_minor(least(abs(m.amount), 9007199254740991)::bigint, m.rate, m.currency, m.base) > 9007199254740991,
         format('The amount is too large in %s.', m.base)),
-      -- How far it is.
+      -- Status.
       app_private.bad_choice('status', lower(m.v ->> 'status'), '{planned,committed,actual,void}', 'Must be planned, committed, actual or void.'),
       app_private.bad_choice('payment_status', lower(m.v ->> 'payment_status'), '{unpaid,partly_paid,paid,refunded}',
         'Must be unpaid, partly_paid, paid or refunded.'),
-      -- With whom, and where it is from.
+      -- Counterparty and source.
       app_private.bad_line('counterparty', m.v ->> 'counterparty', 200),
       app_private.bad_text('note', m.v ->> 'note', 10000),
       app_private.bad_line('source', m.source, 100),
@@ -197,7 +197,7 @@ begin
   from judged m;
 end
 $$;
-comment on function app_private.check_finance_lines(app.imports, jsonb) is 'What lines [[line, {column: text}]] of finance records say, or what is wrong with them.';
+comment on function app_private.check_finance_lines(app.imports, jsonb) is 'The data of lines [[line, {column: text}]] of finance records, or what is wrong with them.';
 alter function app_private.check_finance_lines(app.imports, jsonb) owner to callboard_definer;
 
 create or replace function app_private.check_show_lines(i app.imports, lines jsonb) returns table (line integer, record jsonb, problems jsonb)
@@ -254,16 +254,16 @@ begin
       app_private.bad_time('start_time', m.v ->> 'start_time', m.start_time),
       app_private.bad_time('curfew_time', m.v ->> 'curfew_time', m.curfew_time),
       app_private.bad('doors_time', m.doors_time > m.start_time, 'Doors cannot open after the start.'),
-      -- For how many.
+      -- Capacity.
       app_private.bad_count('capacity', m.v ->> 'capacity', m.capacity, 1, 'Not a positive whole number.'),
       app_private.bad_count('tickets_sold', m.v ->> 'tickets_sold', m.tickets_sold, 0, 'Not a whole number.'),
       app_private.bad('tickets_sold', m.tickets_sold > m.capacity, 'More tickets are sold than there are places.'),
-      -- For how much.
+      -- Fee.
       app_private.bad('fee', coalesce(m.v ->> 'fee', m.v ->> 'fee_minor') is not null and coalesce(m.fee not between 0 and 9007199254740991, true),
-        format('Not a number that is 0 or more (decimal %s expected).', i.options ->> 'decimal')),
+        format('Not a number of at least 0 (decimal %s expected).', i.options ->> 'decimal')),
       app_private.bad('fee', m.fee <> trunc(m.fee), format('%s has %s decimal places.', m.currency, app.minor_digits(m.currency))),
       app_private.bad('currency', m.currency !~ '^[A-Z]{3}$', 'Not an ISO 4217 code.'),
-      -- Where it is from.
+      -- Source.
       app_private.bad_line('source', m.source, 100),
       app_private.bad_line('external_ref', m.v ->> 'external_ref', 200)
     ], null), '{}')) as problems
@@ -278,5 +278,5 @@ begin
   from judged m;
 end
 $$;
-comment on function app_private.check_show_lines(app.imports, jsonb) is 'What lines [[line, {column: text}]] of shows say, or what is wrong with them.';
+comment on function app_private.check_show_lines(app.imports, jsonb) is 'The data of lines [[line, {column: text}]] of shows, or what is wrong with them.';
 alter function app_private.check_show_lines(app.imports, jsonb) owner to callboard_definer;

@@ -1,6 +1,6 @@
--- What the worker does with an import (src/imports/task.ts): it stages the lines of the file, and once it is
--- told to, enters them in one transaction. Each function first stands where the member stands who
--- wants this, with what they may do at this moment.
+-- What the worker does with an import (src/imports/task.ts): it stages the lines of the file and, once the
+-- member says so, enters them in one transaction. Each function first assumes the context of the member
+-- who requested it, with their current permissions.
 
 create or replace function app_private.enter_import(import uuid) returns app.imports
 language plpgsql volatile
@@ -16,12 +16,12 @@ begin
   end if;
   held := app.permissions_of(i.organization_id, i.created_by);
   perform app_private.set_context(i.created_by, i.session_id, i.organization_id, null, held);
-  -- Whoever else is at it is waited for, and then has done it.
+  -- Waits for another worker on the same import, and then sees what it has done.
   select * into i from app.imports x where x.organization_id = i.organization_id and x.id = import for update;
   return i;
 end
 $$;
-comment on function app_private.enter_import(uuid) is 'Opens this transaction for the member whose import it is, and locks it; null if there is none.';
+comment on function app_private.enter_import(uuid) is 'Opens this transaction for the member whose import it is, and locks the import; null if it does not exist.';
 alter function app_private.enter_import(uuid) owner to callboard_definer;
 
 create or replace function app_private.may_import(i app.imports) returns boolean
@@ -30,7 +30,7 @@ set search_path = ''
 begin atomic
   select app.has_permission('imports.run') and app.has_permission(case i.resource when 'shows' then 'shows.write' else 'finance.write' end);
 end;
-comment on function app_private.may_import(app.imports) is 'Whether the member whose import it is may still do it.';
+comment on function app_private.may_import(app.imports) is 'Whether the member whose import it is may still run it.';
 alter function app_private.may_import(app.imports) owner to callboard_definer;
 
 create or replace function app.begin_import(import uuid, step text) returns jsonb
@@ -48,7 +48,7 @@ begin
     return null;
   end if;
   if step = 'check' then
-    -- What a worker that is gone had staged.
+    -- Lines staged by a worker that died.
     delete from app.import_lines l where l.organization_id = i.organization_id and l.import_id = i.id;
   end if;
   update app.import_progress p set lines_done = 0 where p.organization_id = i.organization_id and p.import_id = i.id;
@@ -58,7 +58,7 @@ begin
 end
 $$;
 comment on function app.begin_import(uuid, text) is
-  'Begins to check or to run an import, also again: its resource, options, lines and how many pieces its file has. NULL if there is nothing to do (any more).';
+  'Starts or restarts checking or running an import: returns its resource, options, lines and number of chunks. NULL if there is nothing (left) to do.';
 alter function app.begin_import(uuid, text) owner to callboard_definer;
 grant execute on function app.begin_import(uuid, text) to callboard_worker;
 
@@ -70,7 +70,7 @@ begin atomic
   select c.content from app.import_chunks c join app.imports i on i.organization_id = c.organization_id and i.id = c.import_id
   where i.id = import and c.n = number;
 end;
-comment on function app.import_chunk(uuid, integer) is 'A piece of the file of an import, counted from 0.';
+comment on function app.import_chunk(uuid, integer) is 'A chunk of the file of an import, numbered from 0.';
 alter function app.import_chunk(uuid, integer) owner to callboard_definer;
 grant execute on function app.import_chunk(uuid, integer) to callboard_worker;
 
@@ -100,7 +100,7 @@ begin
 end
 $$;
 comment on function app.stage_import(uuid, jsonb, jsonb) is
-  'Checks lines [[line, {column: text}]] of an import and keeps what they say. False if it has been cancelled.';
+  'Checks lines [[line, {column: text}]] of an import and stores the result. False if it was cancelled.';
 alter function app.stage_import(uuid, jsonb, jsonb) owner to callboard_definer;
 grant execute on function app.stage_import(uuid, jsonb, jsonb) to callboard_worker;
 
@@ -120,9 +120,9 @@ begin
     perform app_private.end_import(i.id, 'failed', because);
     return;
   end if;
-  -- A reference that the file has twice: the first line has it.
+  -- If a reference occurs more than once in the file, the first line keeps it.
   update app.import_lines l
-  set record = null, problems = jsonb_build_array(jsonb_build_object('column', 'external_ref', 'reason', format('Line %s has the same.', d.first_line)))
+  set record = null, problems = jsonb_build_array(jsonb_build_object('column', 'external_ref', 'reason', format('Line %s has the same one.', d.first_line)))
   from (
     select x.line, first_value(x.line) over (partition by x.record ->> 'source', x.record ->> 'external_ref' order by x.line) as first_line
     from app.import_lines x
@@ -139,11 +139,11 @@ begin
       and s.source = l.record ->> 'source' and s.external_ref = l.record ->> 'external_ref'
     where l.organization_id = i.organization_id and l.import_id = i.id) n
   where x.organization_id = i.organization_id and x.id = i.id;
-  -- The lines have all that is needed of it.
+  -- The staged lines contain everything needed from the file.
   delete from app.import_chunks c where c.organization_id = i.organization_id and c.import_id = i.id;
 end
 $$;
-comment on function app.finish_check(uuid, jsonb, text) is 'All lines of an import are staged, or the file cannot be read because of something.';
+comment on function app.finish_check(uuid, jsonb, text) is 'Ends the check of an import: all its lines are staged or, with a reason, the file cannot be read.';
 alter function app.finish_check(uuid, jsonb, text) owner to callboard_definer;
 grant execute on function app.finish_check(uuid, jsonb, text) to callboard_worker;
 
@@ -192,7 +192,7 @@ begin
 end
 $$;
 comment on function app.enter_lines(uuid, integer, integer) is
-  'Enters the next good lines of an import: the last of them (null: there were none), how many, and how many were there already. PT403 and PT409 when it is to stop, and what the table itself refuses.';
+  'Enters the next good lines of an import: returns the last of them (null: there were none), how many were entered, and how many existed already. PT403 and PT409 when it must stop, and any refusal of the table itself.';
 alter function app.enter_lines(uuid, integer, integer) owner to callboard_definer;
 grant execute on function app.enter_lines(uuid, integer, integer) to callboard_worker;
 
@@ -204,13 +204,13 @@ as $$
 declare
   i app.imports;
 begin
-  -- From beside the transaction that has the import locked, so this locks it not.
+  -- Runs in parallel with the transaction that holds the lock on the import, so it takes none.
   select * into i from app.imports x where x.id = import;
   perform app_private.set_context(i.created_by, i.session_id, i.organization_id);
   update app.import_progress p set lines_done = lines where p.organization_id = i.organization_id and p.import_id = i.id;
 end
 $$;
-comment on function app.note_import_progress(uuid, integer) is 'How many lines of an import are behind the worker.';
+comment on function app.note_import_progress(uuid, integer) is 'Records how many lines of an import the worker has processed.';
 alter function app.note_import_progress(uuid, integer) owner to callboard_definer;
 grant execute on function app.note_import_progress(uuid, integer) to callboard_worker;
 
@@ -230,6 +230,6 @@ begin
     because, entered, there);
 end
 $$;
-comment on function app.finish_import(uuid, integer, integer, text) is 'An import has been run: so many lines were entered, so many were there. Or it has failed because of something.';
+comment on function app.finish_import(uuid, integer, integer, text) is 'Ends a run of an import: how many lines were entered and how many existed already or, with a reason, that it failed.';
 alter function app.finish_import(uuid, integer, integer, text) owner to callboard_definer;
 grant execute on function app.finish_import(uuid, integer, integer, text) to callboard_worker;

@@ -1,5 +1,5 @@
--- Imports: a file of shows or finance records that a member uploads, is told about, and then has
--- entered. The worker does the work as that member: see import_checking.sql and import_running.sql.
+-- Imports: a file of shows or finance records that a member uploads, has checked, and then has
+-- imported. The worker does the work as that member: see import_checking.sql and import_running.sql.
 
 create table if not exists app.imports (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -8,7 +8,7 @@ create table if not exists app.imports (
   file_name text collate app.people constraint imports_file_name_length check (length(file_name) between 1 and 200 and file_name !~ '[\u0001-\u001f\u007f-\u009f]'),
   bytes bigint not null,
   sha256 text not null,
-  -- What the member says of the file, and once it is checked what was found in it.
+  -- What the member said about the file and, once it is checked, what was found in it.
   options jsonb not null default '{}',
   status text not null default 'uploaded' constraint imports_status_known check (
     status in ('uploaded', 'checking', 'checked', 'queued', 'running', 'done', 'failed', 'cancelled')),
@@ -26,7 +26,7 @@ create table if not exists app.imports (
 );
 create index if not exists imports_organization_id_created_at_idx on app.imports (organization_id, created_at, id);
 
--- Apart, because it moves while the import itself is locked by the transaction that enters its lines.
+-- A separate table, because it changes while the import's row is locked by the transaction that enters its lines.
 create table if not exists app.import_progress (
   organization_id uuid not null,
   import_id uuid not null,
@@ -36,7 +36,7 @@ create table if not exists app.import_progress (
   constraint import_progress_import_exists foreign key (organization_id, import_id) references app.imports (organization_id, id) on delete cascade
 );
 
--- The file, in pieces, until it has been entered or given up.
+-- The file, in chunks, until the import has ended.
 create table if not exists app.import_chunks (
   organization_id uuid not null,
   import_id uuid not null,
@@ -50,9 +50,9 @@ create table if not exists app.import_lines (
   organization_id uuid not null,
   import_id uuid not null,
   line integer not null,
-  -- As the columns of its table, of a line that is good.
+  -- For a good line: the columns of its table.
   record jsonb,
-  -- [{"column", "reason"}] of one that is not.
+  -- For a bad one: [{"column", "reason"}].
   problems jsonb,
   primary key (organization_id, import_id, line),
   constraint import_lines_import_exists foreign key (organization_id, import_id) references app.imports (organization_id, id) on delete cascade
@@ -60,21 +60,21 @@ create table if not exists app.import_lines (
 create index if not exists import_lines_problems_idx on app.import_lines (organization_id, import_id, line) where problems is not null;
 
 comment on table app.imports is 'Files of shows or finance records, and what became of them.';
-comment on column app.imports.lines is 'Lines with data, counted when the file is checked.';
-comment on column app.imports.existing is 'Lines whose reference (source and external_ref) is there already; they are left alone.';
-comment on table app.import_progress is 'How far an import that is running has come, and whether it is to stop.';
+comment on column app.imports.lines is 'Number of lines with data, counted when the file is checked.';
+comment on column app.imports.existing is 'Number of lines whose reference (source and external_ref) already exists; they are skipped.';
+comment on table app.import_progress is 'The progress of a running import, and whether it should stop.';
 comment on table app.import_chunks is 'The uploaded files of imports.';
-comment on table app.import_lines is 'The lines of imports: what they say, or what is wrong with them.';
+comment on table app.import_lines is 'The lines of imports: their data, or what is wrong with them.';
 
--- Without grants to write, because these go through functions; nobody reads the file itself. The definer sees all: the worker
--- finds out whose import it is about to enter.
+-- Without write grants, because writes go through functions; nobody reads the file itself. The definer sees everything: the worker
+-- must find out whose import it is about to enter.
 select app_private.tenant_policies('app.imports', reads => 'imports.run', inserts => 'imports.run', updates => 'imports.run',
   definer => 'insert, update, delete');
 select app_private.tenant_policies('app.import_progress', reads => 'imports.run', definer => 'insert, update, delete');
 select app_private.tenant_policies('app.import_lines', reads => 'imports.run', definer => 'insert, update, delete');
 select app_private.tenant_policies('app.import_chunks', reads => null, definer => 'insert, update, delete');
 grant select, insert, update, delete on app.imports, app.import_progress, app.import_chunks, app.import_lines to callboard_definer;
--- What is old and of nobody in particular: see app.purge_expired.
+-- The purge has no context and sees only old rows: see app.purge_expired.
 drop policy if exists purge_definer on app.imports;
 create policy purge_definer on app.imports for delete to callboard_definer
   using ((select app.current_org()) is null and created_at < now() - interval '30 days');
@@ -126,7 +126,7 @@ begin
   perform app.require('imports.run');
   perform app.require(case the_resource when 'shows' then 'shows.write' else 'finance.write' end);
   if file_bytes = 0 then
-    perform app.refuse(400, 'bad_request', 'There is no file in the body.');
+    perform app.refuse(400, 'bad_request', 'The body contains no file.');
   end if;
   insert into app.imports (resource, file_name, bytes, sha256, options)
   values (the_resource, name, file_bytes, file_sha256, jsonb_strip_nulls(given)) returning id into import;
@@ -138,7 +138,7 @@ begin
 end
 $$;
 comment on function app.create_import(text, text, bigint, text, jsonb) is
-  'A new import, to be checked once the transaction has committed; its file follows with app.add_import_chunk. PT400 bad_request without a file, PT403 without imports.run, or without the permission to write what is imported.';
+  'Creates an import, to be checked once the transaction has committed; its file follows with app.add_import_chunk. PT400 bad_request without a file, PT403 without imports.run or the permission to write the imported resource.';
 alter function app.create_import(text, text, bigint, text, jsonb) owner to callboard_definer;
 grant execute on function app.create_import(text, text, bigint, text, jsonb) to callboard_api;
 
@@ -148,7 +148,7 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  -- Only in the transaction that has created it: nobody adds to a file that has been uploaded.
+  -- Only in the transaction that created it: nothing can be added to an uploaded file.
   if not exists (select from app.imports i where i.organization_id = app.current_org() and i.id = import
       and i.created_by = app.current_user_id() and i.created_at = now()) then
     perform app.refuse(404, 'not_found');
@@ -156,7 +156,7 @@ begin
   insert into app.import_chunks (organization_id, import_id, n, content) values (app.current_org(), import, number, piece);
 end
 $$;
-comment on function app.add_import_chunk(uuid, integer, bytea) is 'A piece of the file of an import that this transaction has created. PT404.';
+comment on function app.add_import_chunk(uuid, integer, bytea) is 'Stores a chunk of the file of an import that this transaction created. PT404.';
 alter function app.add_import_chunk(uuid, integer, bytea) owner to callboard_definer;
 grant execute on function app.add_import_chunk(uuid, integer, bytea) to callboard_api;
 
@@ -175,10 +175,10 @@ begin
   elsif i.status <> 'checked' then
     perform app.refuse(409, 'import_not_checked', format('The import is %s: only a checked import can be run.', i.status));
   elsif when_bad = 'abort' and i.bad_lines > 0 then
-    perform app.refuse(409, 'import_has_bad_lines', format('%s of its %s lines are bad: run it with on_error skip, or import a mended file.', i.bad_lines, i.lines));
+    perform app.refuse(409, 'import_has_bad_lines', format('%s of its %s lines are bad: run it with on_error skip, or import a corrected file.', i.bad_lines, i.lines));
   end if;
   perform app.require(case i.resource when 'shows' then 'shows.write' else 'finance.write' end);
-  -- As whoever runs it, with what they may do.
+  -- It runs as the member who starts it, with their permissions.
   update app.imports x set status = 'queued', on_error = when_bad, created_by = app.current_user_id(), session_id = app.current_session_id()
   where x.organization_id = i.organization_id and x.id = i.id;
   perform app_private.add_job('run_import', jsonb_build_object('import', i.id), 'import:' || i.id, 5);
@@ -186,7 +186,7 @@ begin
 end
 $$;
 comment on function app.run_import(uuid, text) is
-  'Has the lines of a checked import entered: all of them (abort) or the good ones (skip). PT403, PT404, PT409 import_not_checked, import_has_bad_lines.';
+  'Has the lines of a checked import entered: all of them (abort) or only the good ones (skip). PT403, PT404, PT409 import_not_checked, import_has_bad_lines.';
 alter function app.run_import(uuid, text) owner to callboard_definer;
 grant execute on function app.run_import(uuid, text) to callboard_api;
 
@@ -203,9 +203,9 @@ begin
   if not found then
     perform app.refuse(404, 'not_found');
   elsif present in ('done', 'failed', 'cancelled') then
-    perform app.refuse(409, 'import_ended', format('It is %s already.', present));
+    perform app.refuse(409, 'import_ended', format('It is already %s.', present));
   end if;
-  -- One that is running is locked, and looks here after every few lines.
+  -- A running import holds a lock on its row, and checks this flag after every few lines.
   update app.import_progress p set is_cancelled = true where p.organization_id = app.current_org() and p.import_id = import;
   if present <> 'running' then
     perform from app.imports x where x.organization_id = app.current_org() and x.id = import for update;
@@ -214,7 +214,7 @@ begin
   return app.read_import(import);
 end
 $$;
-comment on function app.cancel_import(uuid) is 'Gives an import up; one that is running stops soon, and nothing of it is entered. PT403, PT404, PT409 import_ended.';
+comment on function app.cancel_import(uuid) is 'Cancels an import; a running one stops soon, and none of it is entered. PT403, PT404, PT409 import_ended.';
 alter function app.cancel_import(uuid) owner to callboard_definer;
 grant execute on function app.cancel_import(uuid) to callboard_api;
 
@@ -234,12 +234,12 @@ begin
     perform app_private.count_integration(i.organization_id, 'import', coalesce(i.options ->> 'source', i.resource), 1, (with_status = 'failed')::integer,
       entered, i.bytes);
   end if;
-  -- What the lines said is in the records, or nobody wants it; what was wrong with them may still be read.
+  -- Good lines have become records or are no longer wanted; problems of bad ones may still be read.
   delete from app.import_chunks c where c.organization_id = app.current_org() and c.import_id = import;
   delete from app.import_lines l where l.organization_id = app.current_org() and l.import_id = import and l.problems is null;
 end
 $$;
-comment on function app_private.end_import(uuid, text, text, integer, integer) is 'Ends an import, counts it, and clears away its file and its good lines.';
+comment on function app_private.end_import(uuid, text, text, integer, integer) is 'Ends an import, counts it, and deletes its file and its good lines.';
 alter function app_private.end_import(uuid, text, text, integer, integer) owner to callboard_definer;
 
 create or replace function app.list_import_problems(import uuid, after_line integer, how_many integer) returns app.answer
@@ -260,5 +260,5 @@ begin
 end
 $$;
 comment on function app.list_import_problems(uuid, integer, integer) is
-  'The bad lines of an import behind a line, and the last of them if there are more. PT404.';
+  'The bad lines of an import after a given line, and the last of them if there are more. PT404.';
 grant execute on function app.list_import_problems(uuid, integer, integer) to callboard_api;

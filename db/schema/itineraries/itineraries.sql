@@ -1,5 +1,5 @@
--- Itineraries: a tour with its days. What is here is the draft of those who plan (itineraries.write);
--- everybody else reads what has been published of it, see itinerary_versions.sql.
+-- Itineraries: a tour with its days. These tables hold the planners' draft (itineraries.write);
+-- everybody else reads the published versions, see itinerary_versions.sql.
 
 create table if not exists app.itineraries (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -24,8 +24,8 @@ create index if not exists itineraries_organization_id_starts_on_idx on app.itin
 select app_private.tenant_table('itineraries', noun => 'itinerary', permission => 'itineraries', reads => 'itineraries.write', path => '/api/itineraries');
 grant insert (name, artist, starts_on, ends_on, notes), update (name, artist, starts_on, ends_on, notes) on app.itineraries to callboard_api;
 
-comment on table app.itineraries is 'Tours, as they are being planned.';
-comment on column app.itineraries.starts_on is 'First day of the tour; a day of another kind, such as a rehearsal, may lie before it.';
+comment on table app.itineraries is 'Tours being planned.';
+comment on column app.itineraries.starts_on is 'First day of the tour; other days, such as rehearsals, may come before it.';
 
 create table if not exists app.itinerary_days (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -33,7 +33,7 @@ create table if not exists app.itinerary_days (
   itinerary_id uuid not null,
   day_on date not null constraint itinerary_days_day_on_range check (app.is_day(day_on)),
   kind text not null default 'show' constraint itinerary_days_kind_known check (kind in ('show', 'travel', 'off', 'rehearsal', 'press')),
-  -- The day stays when its show is deleted, and has it again when it is restored.
+  -- The day stays when its show is deleted, and has it again when the show is restored.
   show_id uuid,
   city text collate app.people constraint itinerary_days_city_length check (app.is_line(city, 200)),
   time_zone text not null constraint itinerary_days_time_zone_exists check (app.is_time_zone(time_zone)),
@@ -59,7 +59,7 @@ select app_private.tenant_table('itinerary_days', noun => 'itinerary_day', permi
 grant insert (itinerary_id, day_on, kind, show_id, city, time_zone, notes), update (day_on, kind, show_id, city, time_zone, notes) on app.itinerary_days to callboard_api;
 
 comment on table app.itinerary_days is 'The days of itineraries.';
-comment on column app.itinerary_days.time_zone is 'That of all local times of the day.';
+comment on column app.itinerary_days.time_zone is 'The time zone of all local times of the day.';
 
 create or replace trigger _300_parents before insert or update of itinerary_id, show_id on app.itinerary_days
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'itinerary_days_itinerary_exists', 'show_id', 'app.shows', 'id', 'itinerary_days_show_exists');

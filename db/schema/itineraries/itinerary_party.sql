@@ -23,7 +23,7 @@ select app_private.tenant_table('party_groups', noun => 'party_group', permissio
   path => '/api/party-groups');
 grant insert (itinerary_id, name), update (name) on app.party_groups to callboard_api;
 
-comment on table app.party_groups is 'Parts of a party, such as band and crew. What is for a deleted group is for nobody but those who plan.';
+comment on table app.party_groups is 'Parts of a party, such as band and crew. What is only for a deleted group is visible only to planners.';
 
 create or replace trigger _300_parents before insert or update of itinerary_id on app.party_groups
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_groups_itinerary_exists');
@@ -36,8 +36,8 @@ create or replace view app.party_group_rows with (security_invoker = true) as
 comment on view app.party_group_rows is 'The groups of parties, including those in the bin, which have deleted_at.';
 grant select on app.party_group_rows to callboard_api, callboard_definer;
 
--- Lists of ids have no foreign keys. Arguments: column of the list, and the table that it is of.
--- What was in the list before may have been deleted since, and stays.
+-- Lists of ids have no foreign keys. Arguments: the list's column, and the table that it references.
+-- Ids already in the list are allowed even if deleted since.
 create or replace function app_private.tg__400_listed() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -62,7 +62,7 @@ begin
   return new;
 end
 $$;
-comment on function app_private.tg__400_listed() is 'PT409 party_unknown for an id in a list that is nobody and no group of the itinerary''s party.';
+comment on function app_private.tg__400_listed() is 'PT409 party_unknown for an id in a list that is neither a person nor a group of the itinerary''s party.';
 alter function app_private.tg__400_listed() owner to callboard_definer;
 
 create table if not exists app.party_members (
@@ -71,7 +71,7 @@ create table if not exists app.party_members (
   itinerary_id uuid not null,
   name text collate app.people not null constraint party_members_name_length check (app.is_line(name, 200)),
   role text collate app.people constraint party_members_role_length check (app.is_line(role, 200)),
-  -- Whose account it is, if they have one: what this member sees of the itinerary follows from the groups.
+  -- Their account, if they have one: the groups decide what this member sees of the itinerary.
   user_id uuid,
   group_ids uuid[] not null default '{}',
   notes text constraint party_members_notes_length check (length(notes) <= 10000),
@@ -95,7 +95,7 @@ select app_private.tenant_table('party_members', noun => 'party_member', permiss
   path => '/api/party-members');
 grant insert (itinerary_id, name, role, user_id, group_ids, notes), update (name, role, user_id, group_ids, notes) on app.party_members to callboard_api;
 
-comment on table app.party_members is 'Who travels with an itinerary.';
+comment on table app.party_members is 'The people who travel on an itinerary.';
 
 create or replace trigger _300_parents before insert or update of itinerary_id, user_id on app.party_members
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_members_itinerary_exists', 'user_id', 'app.memberships', 'user_id', 'party_members_user_exists');
@@ -107,7 +107,7 @@ create or replace view app.party_member_rows with (security_invoker = true) as
     m.id, m.itinerary_id, m.name, m.role, m.user_id, m.group_ids, m.notes,
     m.created_by, m.created_at, m.updated_at
   from app.party_members m;
-comment on view app.party_member_rows is 'Those who travel, including those in the bin, who have deleted_at.';
+comment on view app.party_member_rows is 'The people who travel, including those in the bin, who have deleted_at.';
 grant select on app.party_member_rows to callboard_api, callboard_definer;
 
 create or replace function app.own_groups() returns uuid[]
@@ -120,6 +120,6 @@ begin atomic
   join app.party_groups g on g.organization_id = m.organization_id and g.id = any (m.group_ids) and g.deleted_at is null
   where m.organization_id = app.current_org() and m.user_id = app.current_user_id() and m.deleted_at is null;
 end;
-comment on function app.own_groups() is 'The groups that the user of this transaction is in, of all itineraries of the organization. For policies, which ask once.';
+comment on function app.own_groups() is 'The groups that the user of this transaction is in, across all itineraries of the organization. For policies, which evaluate it once per statement.';
 alter function app.own_groups() owner to callboard_definer;
 grant execute on function app.own_groups() to callboard_api;

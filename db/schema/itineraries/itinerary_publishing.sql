@@ -1,4 +1,4 @@
--- Itineraries as their readers see them: the draft, as it would be published now, and what was published.
+-- Itineraries as their readers see them: the draft, as it would be published now, and the published versions.
 
 create or replace view app.itinerary_drafts with (security_invoker = true) as
   select d.organization_id, d.itinerary_id, d.id, 'day' as kind, d.day_on, d.day_on as first_on, d.day_on as last_on,
@@ -21,11 +21,11 @@ create or replace view app.itinerary_drafts with (security_invoker = true) as
       'starts_at', (d.day_on + t.starts_next_day::integer + t.start_time) at time zone d.time_zone,
       'ends_at', (d.day_on + t.ends_next_day::integer + t.end_time) at time zone d.time_zone,
       'is_confirmed', i.is_confirmed, 'show_id', i.show_id, 'location', i.location, 'group_ids', i.group_ids, 'notes', i.notes),
-    -- A day that is moved moves its items.
+    -- Moving a day moves its items.
     i.version + d.version - 1, greatest(i.updated_at, d.updated_at)
   from app.schedule_items i
   join app.itinerary_days d on d.organization_id = i.organization_id and d.id = i.day_id
-  -- A hidden time is not there for anybody who reads.
+  -- Readers never get a hidden time.
   left join lateral (select i.start_time, i.starts_next_day, i.end_time, i.ends_next_day where i.certainty <> 'hidden') t on true
   where i.deleted_at is null
   union all
@@ -61,7 +61,7 @@ create or replace view app.itinerary_drafts with (security_invoker = true) as
         from app.lodging_rooms r where r.organization_id = l.organization_id and r.lodging_id = l.id and r.deleted_at is null)),
     l.version, l.updated_at
   from app.lodgings l where l.deleted_at is null;
-comment on view app.itinerary_drafts is 'Days, items, segments and lodgings of the organization''s itineraries as they would be published now. For those who plan.';
+comment on view app.itinerary_drafts is 'Days, items, segments and lodgings of the organization''s itineraries as they would be published now. For planners.';
 grant select on app.itinerary_drafts to callboard_api, callboard_definer;
 
 create or replace view app.published_itineraries with (security_invoker = true) as
@@ -69,7 +69,7 @@ create or replace view app.published_itineraries with (security_invoker = true) 
     v.created_at, v.version, v.body, v.published_at, v.deleted_at, v.deleted_by
   from app.itinerary_versions v
   order by v.organization_id, v.itinerary_id, v.number desc;
-comment on view app.published_itineraries is 'Of each itinerary what was published last, also of those in the bin, which have deleted_at.';
+comment on view app.published_itineraries is 'The latest published version of each itinerary, including those in the bin, which have deleted_at.';
 grant select on app.published_itineraries to callboard_api, callboard_definer;
 
 create or replace view app.itinerary_rows with (security_invoker = true) as
@@ -86,7 +86,7 @@ create or replace view app.itinerary_rows with (security_invoker = true) as
     (p.body ->> 'created_by')::uuid, p.created_at, (p.body ->> 'updated_at')::timestamptz
   from app.published_itineraries p
   where not (select app.has_permission('itineraries.write'));
-comment on view app.itinerary_rows is 'Itineraries, also those in the bin, which have deleted_at: the drafts for those who plan, for others what was published last.';
+comment on view app.itinerary_rows is 'Itineraries, including those in the bin, which have deleted_at: drafts for planners, the latest published version for others.';
 grant select on app.itinerary_rows to callboard_api, callboard_definer;
 
 create or replace view app.itinerary_plan with (security_invoker = true) as
@@ -97,7 +97,7 @@ create or replace view app.itinerary_plan with (security_invoker = true) as
   from app.itinerary_entries e
   join app.published_itineraries p on p.organization_id = e.organization_id and p.itinerary_id = e.itinerary_id and p.number = e.number
   where p.deleted_at is null and not (select app.has_permission('itineraries.write'));
-comment on view app.itinerary_plan is 'What the member sees of days, items, segments and lodgings: the drafts if they plan, else what was published last and is for them.';
+comment on view app.itinerary_plan is 'The days, items, segments and lodgings that the member sees: drafts if they are a planner, else those for them in the latest published version.';
 grant select on app.itinerary_plan to callboard_api, callboard_definer;
 
 create or replace function app.publish_itinerary(itinerary uuid, remark text default null, if_match text default null) returns app.answer
@@ -111,7 +111,7 @@ declare
   next_number integer;
   answer app.answer;
 begin
-  -- Two who publish at once get two numbers.
+  -- Concurrent publications get different numbers.
   select i.version into present from app.itineraries i
   where i.organization_id = organization and i.id = itinerary and i.deleted_at is null for no key update;
   perform app.check_version(present, if_match);
@@ -132,7 +132,7 @@ begin
 end
 $$;
 comment on function app.publish_itinerary(uuid, text, text) is
-  'Publishes an itinerary as it is, as its next version. PT403, PT404, PT412 for another version of the itinerary itself.';
+  'Publishes an itinerary in its current state as its next version. PT403, PT404, PT412 for another version of the itinerary itself.';
 alter function app.publish_itinerary(uuid, text, text) owner to callboard_definer;
 grant execute on function app.publish_itinerary(uuid, text, text) to callboard_api;
 
@@ -178,7 +178,7 @@ begin
 end
 $$;
 comment on function app.read_itinerary_version(uuid, integer) is
-  'A published version, or the last one, with all in it that is for the member. PT403, PT404.';
+  'A published version (the latest by default) with everything in it that is for the member. PT403, PT404.';
 grant execute on function app.read_itinerary_version(uuid, integer) to callboard_api, callboard_definer;
 
 create or replace function app.read_day_sheet(itinerary uuid, sheet_on date) returns app.answer
@@ -212,5 +212,5 @@ begin
 end
 $$;
 comment on function app.read_day_sheet(uuid, date) is
-  'All of one day that is for the member: the draft if they plan, else what was published last. The show is as it is now. PT403, PT404.';
+  'Everything on one day that is for the member: from the draft if they are a planner, else from the latest published version. The show is always current. PT403, PT404.';
 grant execute on function app.read_day_sheet(uuid, date) to callboard_api;

@@ -1,5 +1,5 @@
--- What has been published of itineraries. Those who plan work on the tables; everybody else
--- reads what was published last, and of that what is for them: a version is frozen, who is in a group is not.
+-- Published versions of itineraries. Planners work on the tables; everybody else reads the part of the
+-- latest version that is for them: a version is frozen, but group membership is not.
 
 create table if not exists app.itinerary_versions (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -9,7 +9,7 @@ create table if not exists app.itinerary_versions (
   artist text collate app.people not null,
   starts_on date not null,
   created_at timestamptz not null,
-  -- The itinerary itself, as JSON and by its version; the rest is in app.itinerary_entries.
+  -- The itinerary itself, as JSON and with its version; the rest is in app.itinerary_entries.
   body jsonb not null,
   version integer not null,
   note text constraint itinerary_versions_note_length check (length(note) <= 1000),
@@ -53,8 +53,8 @@ create table if not exists app.itinerary_entries (
 -- Without grants: only app.publish_itinerary publishes.
 select app_private.tenant_policies('app.itinerary_versions', reads => 'itineraries.read', inserts => 'itineraries.write',
   definer => 'insert, update');
--- What is for nobody in particular is for everybody, what is for groups is for who is in one of them, and
--- who plans sees all. Each of the three is found once for the statement.
+-- An entry without groups is for everybody, one with groups is for their members, and planners see all.
+-- Each of the three is evaluated once per statement.
 select app_private.tenant_policies('app.itinerary_entries', reads => 'itineraries.read', inserts => 'itineraries.write', definer => 'insert',
   besides => $$(group_ids = '{}'::uuid[]) or (group_ids && (select app.own_groups())) or (select app.has_permission('itineraries.write'))$$);
 
@@ -63,11 +63,11 @@ grant insert (itinerary_id, number, name, artist, starts_on, created_at, body, v
 grant insert (itinerary_id, number, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at) on app.itinerary_entries to callboard_definer;
 
 comment on table app.itinerary_versions is 'Itineraries as they were published, numbered from 1; never changed.';
-comment on table app.itinerary_entries is 'What a published version consists of, as its readers see it; never changed.';
-comment on column app.itinerary_entries.group_ids is 'For whom it is; empty for everybody who may read itineraries.';
+comment on table app.itinerary_entries is 'The contents of published versions, as their readers see them; never changed.';
+comment on column app.itinerary_entries.group_ids is 'The groups it is for; empty for everybody who may read itineraries.';
 comment on column app.itinerary_entries.first_on is 'First day in local time; last_on is the last. Without local_start it is all day.';
 
--- Also against whoever has the rights of the owner. What goes goes with its itinerary, or out of the bin.
+-- Also applies to the owner. Rows are deleted only together with their itinerary, or from the bin.
 create or replace function app_private.tg__050_frozen() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -85,10 +85,10 @@ begin
       and v.deleted_at is null) then
     return old;
   end if;
-  raise exception 'what has been published of an itinerary stays as it is';
+  raise exception 'a published itinerary cannot be changed';
 end
 $$;
-comment on function app_private.tg__050_frozen() is 'Lets nothing through but the marks of a deletion, and the end of what has them or of the whole itinerary.';
+comment on function app_private.tg__050_frozen() is 'Allows only deletion marks, and the removal of rows that have them or of an entire itinerary.';
 alter function app_private.tg__050_frozen() owner to callboard_definer;
 
 create or replace trigger _050_frozen before update or delete on app.itinerary_versions

@@ -3,7 +3,7 @@
 create table if not exists app.schedule_items (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  -- The day's, put there by a trigger.
+  -- The day's, set by a trigger.
   itinerary_id uuid not null,
   day_id uuid not null,
   kind text not null default 'other' constraint schedule_items_kind_known check (
@@ -18,7 +18,7 @@ create table if not exists app.schedule_items (
   is_confirmed boolean not null default false,
   show_id uuid,
   location text collate app.people constraint schedule_items_location_length check (app.is_line(location, 200)),
-  -- For whom it is; for everybody if there is none.
+  -- The groups it is for; everybody if empty.
   group_ids uuid[] not null default '{}',
   notes text constraint schedule_items_notes_length check (length(notes) <= 10000),
   created_by uuid default app.current_user_id() references app.users (id),
@@ -48,7 +48,7 @@ grant insert (day_id, kind, title, certainty, start_time, starts_next_day, end_t
 
 comment on table app.schedule_items is 'What happens on a day: load-in, soundcheck, lobby call …';
 comment on column app.schedule_items.starts_next_day is 'It belongs to this day and starts after midnight, like a load-out at 01:00.';
-comment on column app.schedule_items.certainty is 'exact, approximate, to_be_determined (no time yet), or hidden (there is one, and only those who plan see it).';
+comment on column app.schedule_items.certainty is 'exact, approximate, to_be_determined (no time yet), or hidden (there is one, but only planners see it).';
 
 create or replace function app_private.tg_schedule_items__250_itinerary() returns trigger
 language plpgsql security definer
@@ -64,7 +64,7 @@ begin
   return new;
 end
 $$;
-comment on function app_private.tg_schedule_items__250_itinerary() is 'Notes whose itinerary''s an item is. PT409 schedule_items_day_exists for a day of another one.';
+comment on function app_private.tg_schedule_items__250_itinerary() is 'Sets an item''s itinerary. PT409 schedule_items_day_exists for a day of another itinerary.';
 alter function app_private.tg_schedule_items__250_itinerary() owner to callboard_definer;
 
 create or replace trigger _250_itinerary before insert or update of day_id on app.schedule_items
@@ -76,7 +76,7 @@ create or replace trigger _400_listed before insert or update of group_ids on ap
 
 create or replace view app.schedule_item_rows with (security_invoker = true) as
   select i.organization_id, i.version, i.deleted_at, i.deleted_by,
-    -- Those without a time come first on their day.
+    -- Items without a time come first on their day.
     (d.day_on + i.starts_next_day::integer + coalesce(i.start_time, '00:00')) at time zone d.time_zone as sort_at,
     i.id, i.day_id, i.title, i.kind, i.certainty, to_char(i.start_time, 'HH24:MI') as start_time, i.starts_next_day, to_char(i.end_time, 'HH24:MI') as end_time, i.ends_next_day, i.is_confirmed, i.show_id, i.location, i.group_ids, i.notes,
     i.itinerary_id, d.day_on, d.time_zone, (d.day_on + i.starts_next_day::integer + i.start_time) at time zone d.time_zone as starts_at,
@@ -84,5 +84,5 @@ create or replace view app.schedule_item_rows with (security_invoker = true) as
     i.created_by, i.created_at, i.updated_at
   from app.schedule_items i
   join app.itinerary_days d on d.organization_id = i.organization_id and d.id = i.day_id;
-comment on view app.schedule_item_rows is 'The items of schedules, including those in the bin, which have deleted_at.';
+comment on view app.schedule_item_rows is 'Schedule items, including those in the bin, which have deleted_at.';
 grant select on app.schedule_item_rows to callboard_api, callboard_definer;

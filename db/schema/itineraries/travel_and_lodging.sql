@@ -1,4 +1,4 @@
--- How a party travels, and where it sleeps.
+-- How a party travels and where it stays.
 
 create table if not exists app.travel_segments (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -37,9 +37,9 @@ select app_private.tenant_table('travel_segments', noun => 'travel_segment', per
   path => '/api/travel-segments');
 grant insert (itinerary_id, mode, carrier, number, from_place, departs_on, departs_time, from_time_zone, to_place, arrives_on, arrives_time, to_time_zone, confirmation_number, is_confirmed, passenger_ids, group_ids, notes), update (mode, carrier, number, from_place, departs_on, departs_time, from_time_zone, to_place, arrives_on, arrives_time, to_time_zone, confirmation_number, is_confirmed, passenger_ids, group_ids, notes) on app.travel_segments to callboard_api;
 
-comment on table app.travel_segments is 'Flights, trains, drives and ships, each end in its own time zone.';
+comment on table app.travel_segments is 'Flights, trains, drives and ships, with departure and arrival each in its own time zone.';
 
--- No check constraint, because what a local time is as an instant depends on the time zone database.
+-- Not a check constraint, because the instant of a local time depends on the time zone database.
 create or replace function app_private.tg_travel_segments__200_order() returns trigger
 language plpgsql
 set search_path = ''
@@ -100,7 +100,7 @@ create index if not exists lodgings_itinerary_id_idx on app.lodgings (organizati
 select app_private.tenant_table('lodgings', noun => 'lodging', permission => 'itineraries', reads => 'itineraries.write', path => '/api/lodgings');
 grant insert (itinerary_id, name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes), update (name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes) on app.lodgings to callboard_api;
 
-comment on table app.lodgings is 'Where a party sleeps.';
+comment on table app.lodgings is 'Where a party stays.';
 
 create or replace trigger _300_parents before insert or update of itinerary_id on app.lodgings
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'lodgings_itinerary_exists');
@@ -118,7 +118,7 @@ grant select on app.lodging_rows to callboard_api, callboard_definer;
 create table if not exists app.lodging_rooms (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  -- The lodging's, put there by a trigger.
+  -- The lodging's, set by a trigger.
   itinerary_id uuid not null,
   lodging_id uuid not null,
   name text collate app.people not null constraint lodging_rooms_name_length check (app.is_line(name, 200)),
@@ -142,7 +142,7 @@ select app_private.tenant_table('lodging_rooms', noun => 'lodging_room', permiss
   path => '/api/lodging-rooms');
 grant insert (lodging_id, name, occupant_ids, confirmation_number, notes), update (name, occupant_ids, confirmation_number, notes) on app.lodging_rooms to callboard_api;
 
-comment on table app.lodging_rooms is 'Rooms, and who sleeps in them. Whoever may see the lodging sees its rooms.';
+comment on table app.lodging_rooms is 'Rooms and their occupants, visible to everybody who may see the lodging.';
 
 create or replace function app_private.tg_lodging_rooms__250_itinerary() returns trigger
 language plpgsql security definer
@@ -153,7 +153,7 @@ begin
   return new;
 end
 $$;
-comment on function app_private.tg_lodging_rooms__250_itinerary() is 'Notes whose itinerary''s a room is.';
+comment on function app_private.tg_lodging_rooms__250_itinerary() is 'Sets a room''s itinerary.';
 alter function app_private.tg_lodging_rooms__250_itinerary() owner to callboard_definer;
 
 create or replace trigger _250_itinerary before insert on app.lodging_rooms

@@ -1,4 +1,4 @@
--- Deals: what the artist of a show is paid, and of what. How that is worked out is in settlement_arithmetic.sql.
+-- Deals: what the artist of a show is paid, and on what basis. The computation is in settlement_arithmetic.sql.
 
 create table if not exists app.deals (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -34,12 +34,12 @@ select app_private.tenant_table('deals', noun => 'deal', permission => 'finance'
   guard => 'app_private.require_part_unsettled(regclass, uuid)');
 grant insert (show_id, kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost), update (kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost) on app.deals to callboard_api;
 
-comment on table app.deals is 'What the artist of a show is paid: at most one that is not deleted for each show.';
+comment on table app.deals is 'What the artist of a show is paid: at most one undeleted deal per show.';
 comment on column app.deals.kind is 'flat: the guarantee; door: the percentage; plus: both; versus: the larger of both.';
-comment on column app.deals.base is 'What the percentage is of: ticket sales as they were paid; what is left of them after fees, taxes and costs; or after the promoter''s profit, too.';
-comment on column app.deals.tax_bp is 'The rate of the tax that the prices of the tickets contain.';
+comment on column app.deals.base is 'What the percentage applies to: ticket sales as paid; what is left of them after fees, taxes and costs; or what is left after the promoter''s profit as well.';
+comment on column app.deals.tax_bp is 'The rate of the tax included in ticket prices.';
 comment on column app.deals.promoter_profit_bp is 'The promoter''s profit before the percentage begins, as a share of the costs.';
-comment on column app.deals.guarantee_is_cost is 'Of plus: whether the settlement counts the guarantee among the fixed costs, so that the percentage begins when it has been earned back.';
+comment on column app.deals.guarantee_is_cost is 'For plus: whether the settlement counts the guarantee among the fixed costs, so that the percentage begins only once it has been earned back.';
 
 create or replace trigger _200_unsettled before insert or update of kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost on app.deals
   for each row execute function app_private.tg__200_unsettled();
@@ -53,7 +53,7 @@ begin
   return new;
 end
 $$;
-comment on function app_private.tg_deals__150_guarantee_is_cost() is 'The default of guarantee_is_cost: true for a plus deal, false for every other.';
+comment on function app_private.tg_deals__150_guarantee_is_cost() is 'The default of guarantee_is_cost: true for plus deals, false for others.';
 create or replace trigger _150_guarantee_is_cost before insert or update of guarantee_is_cost on app.deals
   for each row execute function app_private.tg_deals__150_guarantee_is_cost();
 

@@ -1,4 +1,4 @@
--- Deposits: what the artist has been paid ahead of the settlement. In the currency of the show's deal.
+-- Deposits: what the artist has been paid before the settlement. In the currency of the show's deal.
 
 create table if not exists app.deposits (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -23,7 +23,7 @@ select app_private.tenant_table('deposits', noun => 'deposit', permission => 'fi
   guard => 'app_private.require_part_unsettled(regclass, uuid)');
 grant insert (show_id, paid_on, amount_minor, note), update (paid_on, amount_minor, note) on app.deposits to callboard_api;
 
-comment on table app.deposits is 'What artists have been paid ahead of the settlement of a show.';
+comment on table app.deposits is 'What artists have been paid before the settlement of a show.';
 
 create or replace trigger _200_unsettled before insert or update of paid_on, amount_minor, note on app.deposits
   for each row execute function app_private.tg__200_unsettled();

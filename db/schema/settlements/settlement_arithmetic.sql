@@ -1,27 +1,27 @@
--- How a show is settled. The steps are those in which promoters and tour managers settle a "promoter
--- profit deal" (for example https://makingitwithchrisg.com/blog/deals); rules that are ours say so.
+-- How a show is settled. The steps are those by which promoters and tour managers settle a "promoter
+-- profit deal" (for example https://makingitwithchrisg.com/blog/deals); rules of our own are marked as ours.
 --
 --    1. gross           = for each tier price x sold
---    2. facility fees   = for each tier fee x sold: the venue's, before anybody shares
+--    2. facility fees   = for each tier fee x sold: the venue's, before the rest is shared
 --    3. tax             = (gross - fees) x rate / (1 + rate): the prices contain it, the fees are not taxed here
 --    4. net receipts    = gross - fees - tax
 --    5. costs           = fixed costs + costs per ticket x sold + for `plus`, if the deal says so, the guarantee,
---                         which is an expense of the promoter as any other
---    6. promoter profit = costs x its rate; of the costs, not of the receipts
+--                         which is a promoter's expense like any other
+--    6. promoter profit = costs x its rate; on the costs, not the receipts
 --    7. split point     = what the net receipts must reach before the percentage begins:
 --                         0 for `gross`, costs for `net`, costs + promoter profit for `net_after_promoter_profit`
 --    8. share base      = gross for `gross`, otherwise net receipts - split point; never below 0 (ours: an
 --                         artist does not pay for a loss)
 --    9. share           = share base x percentage
 --   10. due             = flat: guarantee; door: share; plus: guarantee + share; versus: the larger of the two
---   11. balance         = due - deposits; below 0 if the artist has to give back
---   12. promoter        = net receipts - fixed and per-ticket costs - due: what is left to the promoter, profit included
+--   11. balance         = due - deposits; below 0 if the artist has to repay
+--   12. promoter        = net receipts - fixed and per-ticket costs - due: what the promoter is left with, profit included
 --
--- So fees + tax + fixed costs + costs per ticket + due + promoter is the gross, to the last unit.
+-- So fees + tax + fixed costs + costs per ticket + due + promoter equals the gross, to the last unit.
 --
--- Ours is also the rounding: half away from zero, to the minor unit of the currency, in steps 3, 6 and 9,
--- where a rate comes in, once in each; everything else is sums and products of whole numbers.
--- No step is done in floating point, and no amount may leave the integers that JSON has exactly.
+-- The rounding is also ours: half away from zero, to the minor unit of the currency, once in each of steps
+-- 3, 6 and 9, which apply a rate; everything else is sums and products of whole numbers.
+-- No step uses floating point, and no amount may exceed the integers that JSON represents exactly.
 --
 -- 500 tickets at 30.00 with a fee of 2.00, 8 % tax, costs of 4,000 and 0.80 a ticket, 15 % promoter profit:
 -- 15,000 gross, 1,000 fees, 1,037.04 tax, 12,962.96 net receipts.
@@ -34,7 +34,7 @@ language sql immutable parallel safe
 set search_path = ''
 return sign(amount) * div(2 * abs(amount) * part + whole, 2 * whole);
 comment on function app.apportion(numeric, numeric, numeric) is
-  'amount x part / whole as a whole number, half away from zero, for whole numbers of any size and a part that is not negative. Exact: a numeric quotient would be rounded to some digits first.';
+  'amount x part / whole as a whole number, rounded half away from zero, for whole numbers of any size and a part that is not negative. Exact: a numeric quotient would first be rounded to a limited number of digits.';
 grant execute on function app.apportion(numeric, numeric, numeric) to callboard_api, callboard_definer;
 
 create or replace function app.settle(inputs jsonb) returns jsonb
@@ -99,7 +99,7 @@ begin
 end
 $$;
 comment on function app.settle(jsonb) is
-  'The settlement of a deal, ticket tiers, costs and deposits, as app.settlement_inputs gives them: every line of it, in minor units. It reads nothing else, so what was recorded can be worked out again. PT422 settlement_out_of_range.';
+  'The settlement of a deal, ticket tiers, costs and deposits as returned by app.settlement_inputs: every line of it, in minor units. It reads nothing else, so recorded settlements can be recomputed. PT422 settlement_out_of_range.';
 grant execute on function app.settle(jsonb) to callboard_api, callboard_definer;
 
 create or replace function app.settlement_inputs(show uuid) returns jsonb
@@ -110,7 +110,7 @@ declare
   organization constant uuid := app.current_org();
   inputs jsonb;
 begin
-  -- One statement, so one moment. In the order of ids, so that equal inputs are equal JSON.
+  -- One statement, so one snapshot. Ordered by id, so that equal inputs give equal JSON.
   select jsonb_build_object(
     'currency', d.currency,
     'deal', jsonb_build_object('id', d.id, 'kind', d.kind, 'guarantee_minor', d.guarantee_minor, 'percentage_bp', d.percentage_bp, 'base', d.base,
@@ -134,7 +134,7 @@ begin
   return inputs;
 end
 $$;
-comment on function app.settlement_inputs(uuid) is 'What a show is settled from, as it is now. PT409 settlement_needs_deal.';
+comment on function app.settlement_inputs(uuid) is 'The current inputs of a show''s settlement. PT409 settlement_needs_deal.';
 grant execute on function app.settlement_inputs(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.draft_settlement(show uuid) returns app.answer
@@ -150,5 +150,5 @@ begin
   return (200, json_build_object('show_id', show, 'inputs', inputs, 'result', app.settle(inputs)), null, null)::app.answer;
 end
 $$;
-comment on function app.draft_settlement(uuid) is 'What a settlement of the show would be now; nothing is recorded. PT403, PT404, PT409 settlement_needs_deal, PT422 settlement_out_of_range.';
+comment on function app.draft_settlement(uuid) is 'What the settlement of the show would be now; records nothing. PT403, PT404, PT409 settlement_needs_deal, PT422 settlement_out_of_range.';
 grant execute on function app.draft_settlement(uuid) to callboard_api;

@@ -1,4 +1,4 @@
--- What can be done with a settlement; the table is in settlements.sql.
+-- Commands on settlements; the table is in settlements.sql.
 
 create or replace view app.settlement_list with (security_invoker = true) as
   select x.organization_id, x.id, x.show_id, x.created_at, x.version,
@@ -9,7 +9,7 @@ create or replace view app.settlement_list with (security_invoker = true) as
       'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body
   from app.settlements x
   where x.deleted_at is null;
-comment on view app.settlement_list is 'The organization''s settlements that are not deleted, with their JSON.';
+comment on view app.settlement_list is 'The organization''s undeleted settlements, with their JSON.';
 grant select on app.settlement_list to callboard_api, callboard_definer;
 
 create or replace function app.read_settlement(settlement uuid) returns app.answer
@@ -47,7 +47,7 @@ begin
 end
 $$;
 comment on function app_private.lock_show(uuid) is
-  'The status of a show, whose row is locked: what belongs to it is entered and changed before or after this transaction, not meanwhile. PT404.';
+  'Locks a show''s row and returns its status: the show''s parts are entered and changed before or after this transaction, not during it. PT404.';
 alter function app_private.lock_show(uuid) owner to callboard_definer;
 
 create or replace function app.record_settlement(show uuid, body jsonb) returns app.answer
@@ -83,7 +83,7 @@ begin
 end
 $$;
 comment on function app.record_settlement(uuid, jsonb) is
-  'Records what the settlement of a show is now, as its next revision. PT403, PT404, PT409 settlement_needs_deal, settlement_final, PT422 settlement_reason_needed, settlement_out_of_range.';
+  'Records the current settlement of a show as its next revision. PT403, PT404, PT409 settlement_needs_deal, settlement_final, PT422 settlement_reason_needed, settlement_out_of_range.';
 alter function app.record_settlement(uuid, jsonb) owner to callboard_definer;
 grant execute on function app.record_settlement(uuid, jsonb) to callboard_api;
 
@@ -102,7 +102,7 @@ begin
   perform app.check_version(present.version, null);
   perform app.require('finance.close');
   show_status := app_private.lock_show(present.show_id);
-  -- Now that nobody else may finalize it, look again.
+  -- Check again under the lock: nobody else can finalize it now.
   select * into present from app.settlements x where x.organization_id = (select app.current_org()) and x.id = settlement;
   if present.status = 'final' then
     perform app.refuse(409, 'settlement_final');
@@ -138,7 +138,7 @@ begin
   update app.settlements x set (reopened_at, reopened_by, reopen_reason) = row (statement_timestamp(), app.current_user_id(), body ->> 'reason')
   where x.organization_id = (select app.current_org()) and x.show_id = show and x.status = 'final' and x.reopened_at is null and x.deleted_at is null;
   if not found then
-    -- Somebody said that it is settled, without a deal: then only the log keeps the reason.
+    -- It was set to settled without a deal: then only the log keeps the reason.
     perform app_private.log_event(app.current_org(), 'show.reopen', 'show', show, jsonb_build_object('new', jsonb_build_object('reason', body ->> 'reason')));
   end if;
   update app.shows s set status = 'played' where s.organization_id = (select app.current_org()) and s.id = show;
@@ -146,6 +146,6 @@ begin
 end
 $$;
 comment on function app.reopen_settlement(uuid, jsonb) is
-  'Takes a settled show back to played, for a reason, which stands in the settlement that was final. PT403 without finance.close, PT404, PT409 show_not_settled.';
+  'Sets a settled show back to played, with a reason, which is recorded in the settlement that was final. PT403 without finance.close, PT404, PT409 show_not_settled.';
 alter function app.reopen_settlement(uuid, jsonb) owner to callboard_definer;
 grant execute on function app.reopen_settlement(uuid, jsonb) to callboard_api;

@@ -1,5 +1,5 @@
--- Settlements: what was worked out for a show and when, revision by revision. Only the commands below
--- write here, and what they write comes from the tables, never from a request.
+-- Settlements: what was computed for a show and when, revision by revision. Only the commands below
+-- write here, and the figures come from the tables, never from a request.
 
 create table if not exists app.settlements (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -40,9 +40,9 @@ grant insert (show_id, number, reason, inputs, result) on app.settlements to cal
 grant update (status, finalized_at, finalized_by, reopened_at, reopened_by, reopen_reason, deleted_at, deleted_by, deletion_id)
   on app.settlements to callboard_definer;
 
-comment on table app.settlements is 'Revisions of the settlements of shows. One that is final and was not reopened is what holds.';
+comment on table app.settlements is 'Revisions of the settlements of shows. The one that is final and was not reopened is in force.';
 comment on column app.settlements.inputs is 'Deal, ticket tiers, costs and deposits as they were: see app.settlement_inputs.';
-comment on column app.settlements.result is 'What app.settle made of the inputs.';
+comment on column app.settlements.result is 'What app.settle computed from the inputs.';
 comment on column app.settlements.reason is 'Why there is another revision.';
 
 select app_private.log_changes('app.settlements', 'settlement', '{"finalized_at": "finalize", "reopened_at": "reopen"}');
@@ -63,12 +63,12 @@ begin
 end
 $$;
 comment on function app_private.tg_settlements__200_unchanged() is
-  'PT409 settlement_final, whoever asks: a revision is finalized once and reopened once, and nothing else of it ever changes.';
+  'PT409 settlement_final for every role: a revision is finalized at most once and reopened at most once, and nothing else in it ever changes.';
 
 create or replace trigger _200_unchanged before update on app.settlements
   for each row execute function app_private.tg_settlements__200_unchanged();
 
--- A show that has a deal is settled by a final settlement, and not by a word.
+-- A show with a deal becomes settled only through a final settlement, not by setting its status.
 create or replace function app_private.tg_shows__400_settlement() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -83,7 +83,7 @@ begin
   return new;
 end
 $$;
-comment on function app_private.tg_shows__400_settlement() is 'PT409 settlement_not_final for a show with a deal that is to be settled without a final settlement.';
+comment on function app_private.tg_shows__400_settlement() is 'PT409 settlement_not_final when a show with a deal would become settled without a final settlement.';
 alter function app_private.tg_shows__400_settlement() owner to callboard_definer;
 
 create or replace trigger _400_settlement before update on app.shows

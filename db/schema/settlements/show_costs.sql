@@ -26,7 +26,7 @@ grant insert (show_id, name, kind, amount_minor, is_estimate), update (name, kin
 
 comment on table app.show_costs is 'What the promoter pays for a show.';
 comment on column app.show_costs.kind is 'fixed: the amount, once; per_ticket: the amount for each ticket sold.';
-comment on column app.show_costs.is_estimate is 'Whether the invoice is still to come: a settlement with an estimate cannot be final.';
+comment on column app.show_costs.is_estimate is 'Whether the invoice has yet to arrive: a settlement with an estimate cannot be final.';
 
 create or replace trigger _200_unsettled before insert or update of name, kind, amount_minor, is_estimate on app.show_costs
   for each row execute function app_private.tg__200_unsettled();
@@ -36,5 +36,5 @@ create or replace view app.show_cost_rows with (security_invoker = true) as
     x.id, x.show_id, x.name, x.kind, x.amount_minor, x.is_estimate,
     x.created_by, x.created_at, x.updated_at
   from app.show_costs x;
-comment on view app.show_cost_rows is 'The organization''s costs of shows, including those in the bin, which have deleted_at.';
+comment on view app.show_cost_rows is 'The organization''s show costs, including those in the bin, which have deleted_at.';
 grant select on app.show_cost_rows to callboard_api, callboard_definer;

@@ -1,5 +1,5 @@
--- What belongs to a show and counts in its settlement: its deal, ticket tiers, costs and deposits,
--- each in a file of its own. Once the settlement is final they are as they are.
+-- The parts of a show that its settlement is computed from: its deal, ticket tiers, costs and deposits,
+-- each in a file of its own. They are frozen once the settlement is final.
 
 create or replace function app.require_show(show uuid) returns uuid
 language plpgsql stable parallel restricted
@@ -22,7 +22,7 @@ as $$
 declare
   present app.shows;
 begin
-  -- Finalizing and deleting change the show's row: this waits for them, and they for this.
+  -- Finalizing and deleting change the show's row: they and this wait for each other.
   perform from app.shows s where s.organization_id = organization and s.id = show for share;
   select * into present from app.shows s where s.organization_id = organization and s.id = show;
   if present.id is null then
@@ -35,7 +35,7 @@ begin
 end
 $$;
 comment on function app_private.require_unsettled(uuid, uuid, boolean) is
-  'PT404 if there is no such show, PT409 settlement_final if it is settled; for what is new PT409 parent_deleted if it is deleted.';
+  'PT404 if there is no such show, PT409 settlement_final if it is settled; for a new part, PT409 parent_deleted if it is deleted.';
 alter function app_private.require_unsettled(uuid, uuid, boolean) owner to callboard_definer;
 
 create or replace function app_private.tg__200_unsettled() returns trigger
@@ -48,7 +48,7 @@ begin
 end
 $$;
 comment on function app_private.tg__200_unsettled() is
-  'Before a row of a show is entered or changed: see app_private.require_unsettled. The marks of a deletion are not for it, because they come with those of the show.';
+  'Before a part of a show is entered or changed: see app_private.require_unsettled. Not for deletion marks, which come with those of the show.';
 alter function app_private.tg__200_unsettled() owner to callboard_definer;
 
 create or replace function app_private.require_part_unsettled(target regclass, id uuid) returns void
@@ -62,5 +62,5 @@ begin
   perform app_private.require_unsettled(app.current_org(), show, false);
 end
 $$;
-comment on function app_private.require_part_unsettled(regclass, uuid) is 'The guard of what counts in a settlement: PT409 settlement_final once that is final.';
+comment on function app_private.require_part_unsettled(regclass, uuid) is 'The guard of the parts of a show: PT409 settlement_final once its settlement is final.';
 alter function app_private.require_part_unsettled(regclass, uuid) owner to callboard_definer;

@@ -1,4 +1,4 @@
--- Ticket tiers: the kinds of tickets of a show, what one costs, and how many were sold. In the currency of the show's deal.
+-- Ticket tiers: a show's kinds of tickets, their price, and how many were sold. In the currency of the show's deal.
 
 create table if not exists app.ticket_tiers (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -28,9 +28,9 @@ select app_private.tenant_table('ticket_tiers', noun => 'ticket_tier', permissio
   guard => 'app_private.require_part_unsettled(regclass, uuid)');
 grant insert (show_id, name, price_minor, facility_fee_minor, allotment, sold, comps), update (name, price_minor, facility_fee_minor, allotment, sold, comps) on app.ticket_tiers to callboard_api;
 
-comment on table app.ticket_tiers is 'The kinds of tickets of a show, with how many were sold.';
-comment on column app.ticket_tiers.facility_fee_minor is 'What the venue keeps of the price of each ticket sold, before anybody shares.';
-comment on column app.ticket_tiers.comps is 'Tickets that were given away: they take a place, and bring and cost nothing.';
+comment on table app.ticket_tiers is 'A show''s kinds of tickets and how many of each were sold.';
+comment on column app.ticket_tiers.facility_fee_minor is 'What the venue keeps of the price of each ticket sold, before the rest is shared.';
+comment on column app.ticket_tiers.comps is 'Tickets given away: they take a place but neither earn nor cost anything.';
 
 create or replace trigger _200_unsettled before insert or update of name, price_minor, facility_fee_minor, allotment, sold, comps on app.ticket_tiers
   for each row execute function app_private.tg__200_unsettled();

@@ -1,4 +1,4 @@
--- When a guest list closes, what happens at the door, and the list that is printed for it.
+-- When a guest list closes, what happens at the door, and the printed door list.
 
 create table if not exists app.guest_lists (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -17,13 +17,13 @@ create table if not exists app.guest_lists (
   constraint guest_lists_one_per_show unique (organization_id, show_id),
   constraint guest_lists_show_exists foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
 );
--- No path: a list is set through app.write_guest_list alone, and deleted with its show.
+-- No path: a list is written only by app.write_guest_list and deleted with its show.
 select app_private.tenant_table('guest_lists', noun => 'guest_list', reads => 'shows.read', writes => 'guests.lock', definer => 'insert, update');
 grant insert (show_id, closes_at, is_locked), update (closes_at, is_locked) on app.guest_lists to callboard_definer;
 
 comment on table app.guest_lists is 'When the guest lists of shows close. A show without a row has a list that stays open.';
-comment on column app.guest_lists.closes_at is 'From then on only members with guests.lock change the list; NULL: it stays open.';
-comment on column app.guest_lists.is_locked is 'Closed by hand, whatever the time.';
+comment on column app.guest_lists.closes_at is 'From then on only members with guests.lock may change the list; NULL: it stays open.';
+comment on column app.guest_lists.is_locked is 'Closed manually, whatever the time.';
 
 create or replace function app.is_guest_list_closed(organization uuid, show uuid) returns boolean
 language sql stable
@@ -44,10 +44,10 @@ begin
   if app.has_permission('guests.lock') then
     return new;
   end if;
-  -- Closing the list waits for this change, and this change for it.
+  -- This change and the closing of the list wait for each other.
   perform from app.shows s where s.organization_id = new.organization_id and s.id = new.show_id for share;
   if app.is_guest_list_closed(new.organization_id, new.show_id)
-    -- What is deleted and restored together with its show is not a change of the list.
+    -- Being deleted or restored together with the show is not a change to the list.
     and not (tg_op = 'UPDATE' and exists (
       select from app.shows s where s.organization_id = new.organization_id and s.id = new.show_id
         and s.deletion_id in (old.deletion_id, new.deletion_id))) then
@@ -99,7 +99,7 @@ begin
 end
 $$;
 comment on function app.read_guest_list(uuid) is
-  'The guest list of a show in numbers: when it closes, how many places are requested, confirmed and taken, and the same by allotment. PT404.';
+  'Summary of a show''s guest list: when it closes, how many places are requested, confirmed and taken, and the same by allotment. PT404.';
 grant execute on function app.read_guest_list(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.write_guest_list(show uuid, body jsonb, if_match text default null) returns app.answer
@@ -110,7 +110,7 @@ as $$
 declare
   organization uuid := app.org_if('shows.read');
 begin
-  -- Changes of the list that are under way wait here, or this waits for them.
+  -- This and concurrent changes to the list wait for each other.
   perform from app.shows s where s.organization_id = organization and s.id = show and s.deleted_at is null for no key update;
   if not found then
     perform app.refuse(404, 'not_found');
@@ -124,7 +124,7 @@ begin
 end
 $$;
 comment on function app.write_guest_list(uuid, jsonb, text) is
-  'Says when the guest list of a show closes (closes_at) and whether it is closed by hand (is_locked). PT403 without guests.lock, PT404, PT412.';
+  'Sets when the guest list of a show closes (closes_at) and whether it is closed manually (is_locked). PT403 without guests.lock, PT404, PT412.';
 alter function app.write_guest_list(uuid, jsonb, text) owner to callboard_definer;
 grant execute on function app.write_guest_list(uuid, jsonb, text) to callboard_api;
 
@@ -150,7 +150,7 @@ begin
 end
 $$;
 comment on function app.check_in_guest(uuid, integer, text) is
-  'Says how many of a guest''s party are in by now: all of them if NULL, and 0 to take it back. Also after the list is closed. PT403, PT404, PT409 guest_not_confirmed, PT412, PT422.';
+  'Records how many of a guest''s party are in: all of them if NULL, 0 to undo. Also works after the list is closed. PT403, PT404, PT409 guest_not_confirmed, PT412, PT422.';
 alter function app.check_in_guest(uuid, integer, text) owner to callboard_definer;
 grant execute on function app.check_in_guest(uuid, integer, text) to callboard_api;
 
@@ -182,5 +182,5 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_door_list(uuid) is 'The confirmed guests of a show as the door needs them, by last name. PT404.';
+comment on function app.read_door_list(uuid) is 'The confirmed guests of a show for the door, by last name. PT404.';
 grant execute on function app.read_door_list(uuid) to callboard_api;
