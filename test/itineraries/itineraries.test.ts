@@ -511,7 +511,7 @@ t.test('what is published', async t => {
             await tx.unsafe(`alter table app.${table} no force row level security`)
           await tx.unsafe(statement)
         }),
-        { message: /stays as it is/ },
+        { message: /cannot be changed/ },
         statement,
       )
     await db.admin

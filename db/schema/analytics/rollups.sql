@@ -148,6 +148,6 @@ begin
   return (202, json_build_object('status_url', '/api/analytics/refresh'), null, null)::app.answer;
 end
 $$;
-comment on function app.ask_for_refresh() is 'Has the worker refresh what has changed now instead of within a minute. PT403 without analytics.refresh.';
+comment on function app.ask_for_refresh() is 'Has the worker refresh changed figures immediately instead of within a minute. PT403 without analytics.refresh.';
 alter function app.ask_for_refresh() owner to callboard_definer;
 grant execute on function app.ask_for_refresh() to callboard_api;
