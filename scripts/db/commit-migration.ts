@@ -2,6 +2,7 @@
 // committed migration. It runs on an embedded PostgreSQL of its own, so you need no database.
 // `npm run migration:baseline` replaces all migrations with one that creates the whole schema. This is
 // only allowed before 0.2.0, because databases will have run the migrations released since.
+import { cpSync, rmSync } from 'node:fs'
 import { cp, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -9,9 +10,10 @@ import { fileURLToPath } from 'node:url'
 import { commit } from 'graphile-migrate'
 import { startEmbedded } from '../../src/database/embedded.ts'
 import { migrationSettings } from '../../src/database/migrate.ts'
-import { createDatabase, createRoles, withUrl } from '../../src/database/provision.ts'
+import { createDatabase, createRoles, dropDatabase, withUrl } from '../../src/database/provision.ts'
 import { version } from '../../src/version.ts'
 
+let isDone = false
 const isBaseline = process.argv[2] === '--baseline'
 const message = isBaseline ? 'callboard' : process.argv[2]
 if (message === undefined)
@@ -22,8 +24,20 @@ if (isBaseline) {
       `Committed migrations have been frozen since 0.2.0, and this is ${version}: write a migration.`,
     )
   const db = new URL('../../db/', import.meta.url)
-  await rm(new URL('migrations/committed/', db), { recursive: true, force: true })
-  await cp(new URL('schema.sql', db), new URL('migrations/current.sql', db))
+  const migrations = new URL('migrations/', db)
+  const before = new URL('../../.data/migrations-before/', import.meta.url)
+  const copy = (from: URL, to: URL) => {
+    for (const name of ['committed', 'current.sql'])
+      cpSync(fileURLToPath(new URL(name, from)), fileURLToPath(new URL(name, to)), { recursive: true })
+  }
+  copy(migrations, before)
+  // graphile-migrate ends the process at an error in the schema, and then nothing is to have changed.
+  process.on('exit', () => {
+    if (!isDone) copy(before, migrations)
+    rmSync(before, { recursive: true, force: true })
+  })
+  await rm(new URL('committed/', migrations), { recursive: true, force: true })
+  await cp(new URL('schema.sql', db), new URL('current.sql', migrations))
 }
 
 const root = fileURLToPath(new URL('../../.data/commit', import.meta.url))
@@ -37,6 +51,8 @@ try {
       user: 'callboard_migrator',
       password: 'only on this machine, for a moment',
     })
+  // What an attempt that failed has left.
+  for (const database of ['current', 'shadow']) await dropDatabase(adminUrl, database)
   await createDatabase(adminUrl, 'current')
   await commit(
     {
@@ -48,6 +64,7 @@ try {
     },
     message,
   )
+  isDone = true
   // graphile-migrate keeps a connection open for a moment and exits the process if that is cut.
   await setTimeout(400)
 } finally {

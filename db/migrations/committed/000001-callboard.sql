@@ -1,11 +1,11 @@
 --! Previous: -
---! Hash: sha1:9a1bba4745aedfc7816fffdd2364333871d4d2a5
+--! Hash: sha1:c807a11826d789f7c12bc0e3c4fd6a407311315f
 --! Message: callboard
 
--- Foundation: schemas, what tables have in common, who is asking
+-- Foundation: schemas, what tables have in common, the caller's context
 --! Included foundation/schemas.sql
 -- Two pairs of schemas. `app` is what the API works with, always under row-level security.
--- `app_private` holds keys, secrets and the helpers that need them; the API has no way in.
+-- `app_private` holds keys, secrets and the helpers that need them; the API has no access to it.
 -- `analytics` has views for the API and for BI tools, restricted to the caller's organization,
 -- over the materialized views of `analytics_private`, which cannot have row-level security.
 
@@ -19,40 +19,40 @@ comment on schema app_private is 'Keys, secrets and helpers; never granted to a 
 comment on schema analytics is 'Sums and counts of your organization, for the API and for BI tools.';
 comment on schema analytics_private is 'Materialized views with the rows of all organizations; never granted to a login.';
 
--- PostgreSQL lets everybody execute a new function. Here nobody may until it is granted.
+-- By default everybody may execute a new function. Here nobody may until it is granted.
 alter default privileges for role callboard_owner revoke execute on functions from public;
 alter default privileges for role callboard_definer revoke execute on functions from public;
 alter default privileges for role callboard_rollup revoke execute on functions from public;
 
 -- A definer function that a login may call is silent (client_min_messages = 'error'): with
--- debug_print_plan the caller would be sent the plans of its statements, with the values in them,
--- and so the secret that it is about to mail. Those that only read the caller's own context are not.
+-- debug_print_plan the caller would receive the plans of its statements including their values,
+-- such as the secret that it is about to mail. Those that only read the caller's own context are not.
 
 grant usage on schema app to callboard_api, callboard_worker, callboard_auditor;
 -- CREATE is what lets the owner hand a function over to the definer; the definer never logs in.
 grant usage, create on schema app, app_private to callboard_definer;
 grant usage on schema analytics to callboard_api, callboard_bi;
--- It owns the materialized views, which it makes and refreshes, and the views over them.
+-- It owns the materialized views, which it creates and refreshes, and the views over them.
 grant usage, create on schema analytics, analytics_private to callboard_rollup;
 grant usage, create on schema app to callboard_rollup;
 grant usage on schema app_private to callboard_rollup;
 -- It tells members how old the figures are.
 grant usage on schema analytics_private to callboard_definer;
 
--- Names, titles and places in the order in which people look for them: apple, Äther, Banana, Zebra, and Hall 2
--- before Hall 10. A column has it, so lists and their cursors, CSV, views and BI agree, on every server, whatever
--- its locale. Deterministic: equality is still that of the bytes, so unique constraints mean what they meant, and
--- every pair of different texts has an order, which keyset pagination needs.
+-- Sorts names, titles and places as people expect: apple, Äther, Banana, Zebra, and Hall 2 before Hall 10. It is
+-- part of the column, so lists and their cursors, CSV, views and BI agree on every server, whatever its locale.
+-- Deterministic: equality still compares bytes, so unique constraints keep their meaning, and any two different
+-- texts have an order, which keyset pagination needs.
 create collation if not exists app.people (provider = icu, locale = 'und-u-kn-true', deterministic = true);
-comment on collation app.people is 'How people sort: by letter before accent and case, and numbers by their value.';
+comment on collation app.people is 'Sorts as people do: by letter before accent and case, and numbers by their value.';
 
 -- Trigram search for show titles, with the organization in the same index.
 create extension if not exists pg_trgm with schema app_private;
 create extension if not exists btree_gin with schema app_private;
 --! EndIncluded foundation/schemas.sql
 --! Included foundation/policies.sql
--- What tables have in common, each in one call that can be repeated. A call changes only what is not yet as it says:
--- CREATE POLICY, DROP POLICY and ENABLE ROW LEVEL SECURITY would lock out everybody even if nothing changes.
+-- What tables have in common, each in a single idempotent call. A call changes only what differs from what it states:
+-- CREATE POLICY, DROP POLICY and ENABLE ROW LEVEL SECURITY take an exclusive lock even if nothing changes.
 
 create or replace function app_private.force_rls(target regclass) returns void
 language plpgsql volatile
@@ -64,14 +64,14 @@ begin
   end if;
 end
 $$;
-comment on function app_private.force_rls(regclass) is 'Row-level security for everybody, the owner of the table included.';
+comment on function app_private.force_rls(regclass) is 'Row-level security for everybody, including the table''s owner.';
 
--- What PostgreSQL prints for a policy, without what it adds to the text that was written.
+-- Normalizes a condition: PostgreSQL adds to the text of a policy when it prints it.
 create or replace function app_private.plain_condition(condition text) returns text
 language sql immutable parallel safe
 set search_path = ''
 return replace(replace(replace(regexp_replace(condition, ' AS \w+|::text|\s', '', 'g'), 'SELECT', 'select'), 'AND', 'and'), 'OR', 'or');
-comment on function app_private.plain_condition(text) is 'A condition without blanks, casts to text and names of columns: to tell whether two are the same.';
+comment on function app_private.plain_condition(text) is 'A condition without blanks, casts to text and column aliases, to tell whether two are the same.';
 
 create or replace function app_private.set_policy(target regclass, policy text, who text, condition text, command text default null) returns void
 language plpgsql volatile
@@ -98,7 +98,7 @@ begin
 end
 $$;
 comment on function app_private.set_policy(regclass, text, text, text, text) is
-  'Makes a policy, named <command>_<who>, or changes it into what is said here. A condition written in another way than PostgreSQL prints it is only made again.';
+  'Creates a policy, named <command>_<who>, or changes it to match. A condition not written as PostgreSQL prints it merely causes the policy to be recreated.';
 
 create or replace function app_private.reference_table(target regclass) returns void
 language plpgsql volatile
@@ -111,7 +111,7 @@ begin
   execute format('grant select on %s to callboard_api, callboard_definer', target);
 end
 $$;
-comment on function app_private.reference_table(regclass) is 'A table with rows of the schema, the same for every organization: everybody reads it, and only a migration writes it.';
+comment on function app_private.reference_table(regclass) is 'A table whose rows belong to the schema and are the same for every organization: everybody reads it, and only a migration writes it.';
 
 create or replace function app_private.definer_table(target regclass, commands text default 'select, insert, update, delete') returns void
 language plpgsql volatile
@@ -123,29 +123,29 @@ begin
   execute format('grant %s on %s to callboard_definer', commands, target);
 end
 $$;
-comment on function app_private.definer_table(regclass, text) is 'A table for functions of the definer, which see all of its rows and do with them what the commands say.';
+comment on function app_private.definer_table(regclass, text) is 'A table for the definer''s functions, which see all of its rows and may run the given commands.';
 
 create or replace function app_private.hide_statistics(target regclass, known text[] default '{}') returns void
 language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  secret text;
+  secret_column text;
 begin
-  for secret in
+  for secret_column in
     select a.attname from pg_catalog.pg_attribute a
     where a.attrelid = target and a.attnum > 0 and not a.attisdropped and a.attstattarget is distinct from 0
       and a.atttypid not in ('uuid'::regtype, 'boolean'::regtype, 'date'::regtype, 'time'::regtype, 'timestamptz'::regtype, 'bytea'::regtype)
-      -- One of a few values that everybody knows.
+      -- These have a few values that everybody knows.
       and a.attname not in ('status', 'country', 'currency', 'base_currency', 'payment_status', 'time_zone', 'version', 'revoked_because')
       and a.attname <> all (known)
   loop
-    execute format('alter table %s alter column %I set statistics 0', target, secret);
+    execute format('alter table %s alter column %I set statistics 0', target, secret_column);
   end loop;
 end
 $$;
 comment on function app_private.hide_statistics(regclass, text[]) is
-  'Keeps the planner from learning the texts and numbers that only one organization knows: EXPLAIN would tell them to anybody. known: columns with a few values that everybody knows.';
+  'Keeps the planner from collecting statistics on texts and numbers that only one organization knows: EXPLAIN would reveal them to anybody. known: columns with a few values that everybody knows.';
 --! EndIncluded foundation/policies.sql
 --! Included foundation/helpers.sql
 -- Small helper functions that do not depend on a tenant.
@@ -159,7 +159,7 @@ return encode(
     52, 1), 53, 1),
   'hex')::uuid;
 comment on function app.uuid_v7() is
-  'A new UUID version 7 (RFC 9562): 48 bits of Unix milliseconds, then random bits. Keys made together lie together in the index.';
+  'A new UUID version 7 (RFC 9562): 48 bits of Unix milliseconds, then random bits. Keys created together are close together in the index.';
 grant execute on function app.uuid_v7() to callboard_api, callboard_definer;
 
 create or replace function app_private.random_token() returns text
@@ -174,7 +174,7 @@ create or replace function app_private.digest(secret text) returns bytea
 language sql stable strict parallel safe
 return sha256(convert_to(secret, 'UTF8'));
 comment on function app_private.digest(text) is
-  'The SHA-256 of a random secret, which is what is stored. Sufficient for 200 random bits; never used for passwords.';
+  'The SHA-256 of a random secret, which is stored instead of it. Sufficient for 200 random bits; never used for passwords.';
 grant execute on function app_private.digest(text) to callboard_definer;
 
 create or replace function app.is_time_zone(name text) returns boolean
@@ -182,14 +182,14 @@ language plpgsql stable strict parallel safe
 set search_path = ''
 as $$
 begin
-  -- Only names of the time zone database: PostgreSQL itself would also take 'XYZ+3' and 'Any/Thing+3'.
+  -- Only names from the time zone database: PostgreSQL itself would also accept 'XYZ+3' and 'Any/Thing+3'.
   return name ~ '^(UTC|[A-Z][A-Za-z_]+(/[A-Za-z_-]+)+|Etc/GMT([+-]?0|\+([1-9]|1[0-2])|-([1-9]|1[0-4])))$'
     and (now() at time zone name) is not null;
 exception when invalid_parameter_value then
   return false;
 end
 $$;
-comment on function app.is_time_zone(text) is 'True for a name of the IANA time zone database, such as Europe/Berlin.';
+comment on function app.is_time_zone(text) is 'True for a name from the IANA time zone database, such as Europe/Berlin.';
 grant execute on function app.is_time_zone(text) to callboard_api, callboard_definer;
 
 create or replace function app_private.tg__100_timestamps() returns trigger
@@ -214,10 +214,10 @@ begin
 end
 $$;
 comment on function app.refuse(integer, text, text) is
-  'Raises a problem: HTTP status, its name (see src/http/problems.ts, which has a sentence for each) and what more there is to say in this case.';
+  'Raises a problem: HTTP status, name (src/http/problems.ts has a title for each) and details of this case.';
 grant execute on function app.refuse(integer, text, text) to callboard_api, callboard_definer;
 
--- What a function for a route returns; the API sends `body` as it is.
+-- What a function behind a route returns; the API sends `body` unchanged.
 do $$
 begin
   if to_regtype('app.answer') is null then
@@ -226,14 +226,14 @@ begin
 end
 $$;
 comment on type app.answer is
-  'An HTTP answer: status (null = 200), body, the row''s version as ETag, the path of what was created.';
+  'An HTTP response: status (null = 200), body, the row''s version as ETag, the path of what was created.';
 
 create or replace function app.refusal(status integer, problem text, detail text default null) returns app.answer
 language sql immutable
 set search_path = ''
 return (status, json_build_object('problem', problem, 'detail', coalesce(detail, '')), null, null)::app.answer;
 comment on function app.refusal(integer, text, text) is
-  'A refusal as an answer, for one that must be committed: raising it with app.refuse would undo what was written.';
+  'A refusal as a response, for one that must be committed: raising it with app.refuse would roll back what was written.';
 grant execute on function app.refusal(integer, text, text) to callboard_definer;
 
 create or replace function app.etag(version integer) returns text
@@ -269,25 +269,25 @@ begin
 end
 $$;
 comment on function app.check_version(integer, text) is
-  'PT404 not_found if there is no version (the row is not visible), PT412 version_mismatch if If-Match does not allow it.';
+  'PT404 not_found if the version is null (the row is not visible), PT412 version_mismatch if If-Match does not allow it.';
 grant execute on function app.check_version(integer, text) to callboard_api, callboard_definer;
 --! EndIncluded foundation/helpers.sql
 --! Included foundation/rules.sql
--- Rules that several tables have, for their CHECK constraints. NULL passes, as it does any constraint. Each is one expression
--- without settings, so that PostgreSQL puts it in the place of the call. Who inserts or updates a row needs EXECUTE.
--- PostgreSQL does that again for each statement, which costs 5 microseconds a constraint: app.shows and app.finance_records,
--- which are written most, have the conditions themselves.
+-- Rules that several tables share, for their CHECK constraints. NULL passes, as in any constraint. Each is a single expression
+-- without settings, so that PostgreSQL can inline it. A role that inserts or updates rows needs EXECUTE.
+-- PostgreSQL inlines again for each statement, which costs 5 microseconds per constraint: app.shows and app.finance_records,
+-- which are written most often, spell out the conditions.
 
 create or replace function app.is_line(value text, longest integer) returns boolean
 language sql immutable parallel safe
 return length(value) between 1 and longest and value !~ '[\u0001-\u001f\u007f-\u009f]' and btrim(value) <> '';
-comment on function app.is_line(text, integer) is 'Whether a text is one line: not blank, not longer, and without control characters.';
+comment on function app.is_line(text, integer) is 'Whether a text is a single line: not blank, not too long, and without control characters.';
 grant execute on function app.is_line(text, integer) to callboard_api, callboard_definer;
 
 create or replace function app.is_money(minor bigint) returns boolean
 language sql immutable parallel safe
 return minor between 0 and 9007199254740991;
-comment on function app.is_money(bigint) is 'Whether an amount, in the smallest unit of its currency, is 0 to 2^53 - 1: up to that JSON numbers are exact.';
+comment on function app.is_money(bigint) is 'Whether an amount, in the smallest unit of its currency, is 0 to 2^53 - 1, the range in which JSON numbers are exact.';
 grant execute on function app.is_money(bigint) to callboard_api, callboard_definer;
 
 create or replace function app.is_day(day date) returns boolean
@@ -303,7 +303,7 @@ comment on function app.is_rate(integer) is 'Whether a rate in basis points is 0
 grant execute on function app.is_rate(integer) to callboard_api, callboard_definer;
 --! EndIncluded foundation/rules.sql
 --! Included foundation/context.sql
--- Who is asking. This is the only file that knows how a request's context is kept.
+-- The caller's context. Only this file knows how it is stored.
 --
 -- The context is a handful of transaction-local settings. Anyone who can run SQL can set a
 -- setting, so a setting alone proves nothing: `app.enter` signs them all with a key that no
@@ -327,8 +327,8 @@ select uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send
        uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
 on conflict do nothing;
 
--- Nested hashing with two keys, as in NMAC: a plain sha256(key || text) could be extended. One expression
--- without settings, so that PostgreSQL puts it in the place of the call.
+-- Nested hashing with two keys, as in NMAC: a plain sha256(key || text) is open to length extension. A single
+-- expression without settings, so that PostgreSQL can inline it.
 create or replace function app_private.hash_with(key app_private.context_keys, message bytea) returns bytea
 language sql immutable parallel safe
 return sha256(key.outer_key || sha256(key.inner_key || message));
@@ -346,16 +346,16 @@ $$;
 comment on function app_private.keyed_hash(bytea) is 'A message authentication code under the database''s own key (32 bytes).';
 alter function app_private.keyed_hash(bytea) owner to callboard_definer;
 
--- A parallel worker is another backend, where no signature is right. So what asks for the context is
--- PARALLEL RESTRICTED: the leader finds it once, and (select …) hands the value to the workers.
--- Several times in every transaction, so it is one function and one statement: each more of either
--- costs as much as the hashes do.
+-- A parallel worker is another backend, where no signature is valid. So functions that read the context are
+-- PARALLEL RESTRICTED: the leader evaluates them once, and (select …) passes the value to the workers.
+-- This runs several times in every transaction, so it is one function and one statement: each additional
+-- one of either costs as much as the hashes do.
 create or replace function app_private.context_signature() returns text
 language plpgsql stable parallel restricted
 set search_path = ''
 as $$
 begin
-  -- An array's text form quotes its elements, so no value can pose as two.
+  -- An array's text form quotes its elements, so no value can pass for two.
   return (select encode(app_private.hash_with(k,
     int4send(pg_backend_pid()) || timestamptz_send(transaction_timestamp()) || convert_to(array[
       current_setting('app.current_org', true),
@@ -385,7 +385,7 @@ declare
     set_config('app.user_id', coalesce(user_id::text, ''), true),
     set_config('app.session_id', coalesce(session_id::text, ''), true),
     set_config('app.role', coalesce(role, ''), true),
-    -- A blank on both sides of every name: one search finds a whole word.
+    -- A blank on both sides of every name, so that one search matches a whole name.
     set_config('app.permissions', ' ' || array_to_string(permissions, ' ') || ' ', true),
     set_config('app.request_id', coalesce(request_id, ''), true),
     set_config('app.ip', coalesce(host(ip), ''), true)];
@@ -437,7 +437,7 @@ comment on function app.introduce(text, inet) is
 alter function app.introduce(text, inet) owner to callboard_definer;
 grant execute on function app.introduce(text, inet) to callboard_api;
 
--- After a transaction that set it, a setting is '' and not NULL, hence nullif everywhere.
+-- After a transaction that set it, a setting is '' rather than NULL, hence nullif everywhere.
 create or replace function app.current_org() returns uuid
 language plpgsql stable parallel restricted security definer
 set search_path = ''
@@ -488,7 +488,7 @@ grant execute on function app.current_session_id() to callboard_api;
 create or replace function app_private.is_claimed(permission text) returns boolean
 language sql stable parallel restricted
 return coalesce(strpos(current_setting('app.permissions', true), ' ' || permission || ' ') > 0, false);
-comment on function app_private.is_claimed(text) is 'Whether the settings name this permission; whether they are genuine, app.org_if and app.current_org know.';
+comment on function app_private.is_claimed(text) is 'Whether the settings name this permission; app.org_if and app.current_org check that they are genuine.';
 alter function app_private.is_claimed(text) owner to callboard_definer;
 
 create or replace function app.org_if(permission text) returns uuid
@@ -496,7 +496,7 @@ language plpgsql stable parallel restricted security definer
 set search_path = ''
 as $$
 begin
-  -- As current_org, which would be one more function in every statement.
+  -- Same check as current_org, whose call would add a function to every statement.
   if app_private.is_claimed(permission)
     and app_private.context_signature() = current_setting('app.signature', true) then
     return nullif(current_setting('app.current_org', true), '');
@@ -505,7 +505,7 @@ begin
 end
 $$;
 comment on function app.org_if(text) is
-  'The organization of this transaction if its member holds the permission, else NULL. A policy compares organization_id with it: permission and tenant are one condition.';
+  'The organization of this transaction if its member holds the permission, else NULL. Policies compare organization_id with it: permission and tenant in a single condition.';
 alter function app.org_if(text) owner to callboard_definer;
 grant execute on function app.org_if(text) to callboard_api;
 
@@ -532,8 +532,8 @@ $$;
 comment on function app.require(text) is 'The organization of this transaction; PT403 permission_denied unless its member holds the permission.';
 grant execute on function app.require(text) to callboard_api, callboard_definer;
 
--- In every transaction, so it costs as little as can be: the settings are compared as they are. Without
--- their signature nobody would have seen a row by them; that they were changed is to be noticed anyway.
+-- Runs in every transaction, so it is kept cheap: it compares the settings without checking their signature.
+-- Forged settings would not have shown anybody a row, but a change must be noticed anyway.
 create or replace function app.confirm_organization(organization text) returns void
 language plpgsql stable parallel restricted
 set search_path = ''
@@ -550,9 +550,9 @@ comment on function app.confirm_organization(text) is
 grant execute on function app.confirm_organization(text) to callboard_api;
 --! EndIncluded foundation/context.sql
 --! Included organizations/permissions.sql
--- Who may do what: permissions, the roles that every organization has, and which role holds which
--- permission. A member's role is in app.memberships; what an organization adds to it is in
--- custom_roles.sql and member_permissions.sql, which also computes what a member holds.
+-- Permissions, the roles that every organization has, and which role holds which permission.
+-- A member's role is in app.memberships; what an organization adds to it is in custom_roles.sql
+-- and member_permissions.sql, which also computes what a member holds.
 
 create table if not exists app.permissions (
   name text primary key constraint permissions_name_format check (name ~ '^[a-z_]+\.[a-z_]+$'),
@@ -582,30 +582,30 @@ insert into app.permissions (name, description) values
   ('finance.read',        'See income, expenses and settlements'),
   ('finance.write',       'Enter and change income, expenses and settlements'),
   ('finance.delete',      'Delete and restore income, expenses and settlements'),
-  ('finance.close',       'Close the books of a month, and open them again'),
-  ('imports.run',         'Import shows and finance records that one may write from files'),
-  ('itineraries.read',    'See itineraries, as far as they are for everybody or for oneself'),
+  ('finance.close',       'Close the books of a month, and reopen them'),
+  ('imports.run',         'Import from files the shows and finance records you may write'),
+  ('itineraries.read',    'See itineraries: the items for everybody and those for you'),
   ('itineraries.write',   'Enter, change and publish itineraries'),
   ('itineraries.delete',  'Delete and restore itineraries'),
-  ('analytics.read',      'See reports and statistics, and with finance.read those of money, too'),
-  ('analytics.refresh',   'Have reports and statistics brought up to date'),
-  ('exports.run',         'Take out as files what one may see'),
-  ('bi.manage',           'Create and revoke database logins of BI tools'),
+  ('analytics.read',      'See reports and statistics; those about money also need finance.read'),
+  ('analytics.refresh',   'Refresh reports and statistics'),
+  ('exports.run',         'Export to files what you may see'),
+  ('bi.manage',           'Create and revoke database logins for BI tools'),
   ('members.read',        'See who belongs to the organization'),
   ('members.manage',      'Invite, add and remove people and change their roles'),
   ('organization.read',   'See the organization'),
   ('organization.update', 'Change the organization''s name and settings'),
-  ('organization.delete', 'Delete and restore the organization, hand it over'),
+  ('organization.delete', 'Delete and restore the organization, transfer its ownership'),
   ('audit.read',          'Read the event log and verify it'),
   ('audit.manage',        'Decide how long events are kept'),
-  ('retention.manage',    'Decide how long deleted rows are kept, place and release legal holds')
+  ('retention.manage',    'Decide how long deleted rows are kept; place and release legal holds')
 on conflict (name) do update set description = excluded.description;
 
 insert into app.roles (name, description) values
   ('owner',   'Everything, including people and the organization itself'),
-  ('admin',   'All daily work, including deleting'),
-  ('manager', 'Enters and changes, does not delete'),
-  ('viewer',  'Reads')
+  ('admin',   'All day-to-day work, including deletion'),
+  ('manager', 'Enters and changes, but does not delete'),
+  ('viewer',  'Reads only')
 on conflict (name) do update set description = excluded.description;
 
 insert into app.role_permissions (role, permission)
@@ -619,8 +619,8 @@ from (values
 on conflict do nothing;
 --! EndIncluded organizations/permissions.sql
 --! Included foundation/tables.sql
--- Tables with the rows of organizations. A usual one needs one call, after which only what is special about it is
--- left to say in its file:
+-- Tables with the rows of organizations. An ordinary one needs a single call; the rest of its file covers only
+-- what is special about it:
 --
 --   select app_private.tenant_table('venues', noun => 'venue', permission => 'shows', path => '/api/venues');
 
@@ -635,7 +635,7 @@ select app_private.set_policy('app_private.table_permissions', 'select_definer',
 select app_private.set_policy('app_private.table_permissions', 'all_owner', 'callboard_owner', 'true');
 grant select on app_private.table_permissions to callboard_definer;
 comment on table app_private.table_permissions is
-  'Reference: the permission that a member needs for a command on a table, as its policy says; also where there is no grant, because the command goes through functions.';
+  'Reference: the permission that a member needs for a command on a table, as in its policy; also where there is no grant because the command goes through functions.';
 
 create table if not exists app_private.resources (
   name text primary key,
@@ -649,11 +649,11 @@ select app_private.set_policy('app_private.resources', 'select_definer', 'callbo
 select app_private.set_policy('app_private.resources', 'all_owner', 'callboard_owner', 'true');
 grant select on app_private.resources to callboard_definer;
 comment on table app_private.resources is
-  'Reference: the tables of app that the commands for any row may be told. Never one whose own commands check more than its policies and triggers do.';
+  'Reference: the tables of app that the generic row commands accept. Never one whose own commands check more than its policies and triggers do.';
 comment on column app_private.resources.noun is 'What a row is called in the event log.';
-comment on column app_private.resources.fields is 'The view with the fields of an answer.';
+comment on column app_private.resources.fields is 'The view with the fields of a response.';
 comment on column app_private.resources.path is 'The path of its routes.';
-comment on column app_private.resources.guard is 'Called with the table and the id when a row itself, and not what it belongs to, has been deleted or restored; it refuses what must stay as it is.';
+comment on column app_private.resources.guard is 'Called with the table and the id when a row itself, not its parent, has been deleted or restored; it refuses changes to rows that must stay as they are.';
 
 create or replace function app_private.policy_permission(target regclass, command text) returns text
 language sql stable
@@ -680,7 +680,7 @@ begin
 end
 $$;
 comment on function app_private.member_policy(regclass, text, text, text, text, text) is
-  'Lets members who hold the permission do the command with the rows of their organization, where what is said besides is true, and notes the permission.';
+  'Lets members who hold the permission run the command on their organization''s rows, where the besides condition is true, and records the permission.';
 
 create or replace function app_private.tenant_policies(
   target regclass, reads text, inserts text default null, updates text default null, deletes text default null, definer text default 'update',
@@ -703,16 +703,16 @@ begin
   if updates is not null then
     perform app_private.member_policy(target, 'update', updates);
   end if;
-  -- Without a grant, because deleting is marking: app_private.delete_row asks for the permission.
+  -- Without a grant, because deletes are soft: app_private.delete_row checks the permission.
   if deletes is not null then
     perform app_private.member_policy(target, 'delete', deletes);
   end if;
-  -- The definer finds rows before there is a context, or with an index that a policy would forbid; it writes in the current organization.
+  -- The definer reads rows before there is a context, or through an index that a policy would rule out; it writes only in the current organization.
   perform app_private.set_policy(target, 'select_definer', 'callboard_definer', 'true');
   foreach command in array string_to_array(definer, ', ') loop
     perform app_private.set_policy(target, command || '_definer', 'callboard_definer', 'organization_id = (select app.current_org())');
   end loop;
-  -- Figures are computed for all organizations at once: see rollups.sql.
+  -- Figures are computed for all organizations at once: see analytics/rollups.sql.
   if is_counted then
     perform app_private.set_policy(target, 'select_rollup', 'callboard_rollup', 'true');
   end if;
@@ -720,7 +720,7 @@ begin
     and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = target and t.tgname = '_100_timestamps') then
     execute format('create trigger _100_timestamps before update on %s for each row execute function app_private.tg__100_timestamps()', target);
   end if;
-  -- Soft delete marks rows, and the purge takes what was marked: no retention is shorter than a day.
+  -- Soft delete marks rows and the purge removes them: no retention is shorter than a day.
   if exists (select from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = 'deletion_id') then
     perform app_private.set_policy(target, 'purge_definer', 'callboard_definer',
       '(organization_id = (select app.current_org())) and (deleted_at < (now() - ''1 day''::interval))', 'delete');
@@ -733,7 +733,7 @@ begin
 end
 $$;
 comment on function app_private.tenant_policies(regclass, text, text, text, text, text, boolean, boolean, text[], text) is
-  'What app_private.tenant_table does, for a table whose grants or events are its own: the permissions of members, the commands that functions of the definer do, and what must be true besides of a row that members see.';
+  'The policies part of app_private.tenant_table, for a table with grants or events of its own: the permissions of members, the commands that the definer''s functions run, and a further condition on the rows that members see (besides).';
 
 create or replace function app_private.tenant_table(
   name text, noun text, permission text default null, path text default null, reads text default null, writes text default null, deletes text default null,
@@ -761,19 +761,19 @@ begin
 end
 $$;
 comment on function app_private.tenant_table(text, text, text, text, text, text, text, text, boolean, boolean, text[], jsonb, regprocedure) is
-  'Makes a table one of an organization''s rows: forced row-level security with the policies of <permission>.read, .write and .delete (or of the permissions that are named), ETags, soft delete, the purge, events named <noun>.create and so on, and, with a path, the commands for any row. What can be written is granted by the table''s own file.';
+  'Makes a table a tenant table: forced row-level security with policies for <permission>.read, .write and .delete (or for the permissions given), ETags, soft delete, the purge, events named <noun>.create and so on, and, with a path, the generic row commands. The table''s own file grants which columns can be written.';
 --! EndIncluded foundation/tables.sql
--- Audit: what happened, and the proof of it
+-- Audit: the event log and its proof
 --! Included audit/event_log.sql
--- What happened: one row for every create, update, delete, restore, sign-in and so on, written in
+-- The event log: one row for every create, update, delete, restore, sign-in and so on, written in
 -- the transaction of the change. Only triggers and definer functions write here. No login can, not
 -- even the API's, so injected SQL can neither forge an event nor change anything without one.
 --
 -- No foreign keys: the log outlives the people and organizations that it is about. And no CHECK:
--- PostgreSQL parses it again for each statement, which costs more than an index does, and only one
+-- PostgreSQL parses those again for each statement, which costs more than an index, and only one
 -- function writes here, with known values.
 
--- One expression without settings, so that PostgreSQL inlines it: the transaction's time to the
+-- A single expression without settings, so that PostgreSQL inlines it: the transaction's time to the
 -- microsecond, the backend, and the microseconds since then. It is unique, and the events of a
 -- transaction stay in order.
 create or replace function app_private.event_id() returns uuid
@@ -783,7 +783,7 @@ return encode(
   || int8send(x'8000000000000000'::bigint | (pg_backend_pid()::bigint << 40) | (date_part('epoch', clock_timestamp() - now()) * 1000000)::bigint),
   'hex')::uuid;
 comment on function app_private.event_id() is
-  'A UUID version 7 whose time is that of the event, so that the id alone says where to look: see app.event_time.';
+  'A UUID version 7 with the event''s time, so that the id alone tells where to look: see app.event_time.';
 alter function app_private.event_id() owner to callboard_definer;
 
 create table if not exists app.event_log (
@@ -803,14 +803,14 @@ create table if not exists app.event_log (
   changes jsonb,
   primary key (organization_id, occurred_at, id)
 ) partition by range (occurred_at);
--- The only index: every filter follows it back in time, and another one would slow down every change.
+-- The only index: every filter scans it backwards in time, and another one would slow down every change.
 
 select app_private.force_rls('app.event_log');
 
 select app_private.member_policy('app.event_log', 'select', 'audit.read', 'callboard_api, callboard_exporter');
 select app_private.set_policy('app.event_log', 'select_auditor', 'callboard_auditor', 'true');
 
--- Figures are computed for all organizations at once: see rollups.sql.
+-- Figures are computed for all organizations at once: see analytics/rollups.sql.
 select app_private.set_policy('app.event_log', 'select_rollup', 'callboard_rollup', 'true');
 
 -- The definer appends. Afterwards it can only erase personal details, and delete only what is older
@@ -831,12 +831,12 @@ grant select on app.event_log to callboard_auditor, callboard_definer, callboard
 grant insert (organization_id, id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes),
   update (erased_at, changes, request_id, ip, salt), delete on app.event_log to callboard_definer;
 
-comment on table app.event_log is 'What happened, who did it, and what it changed; by month. Nobody changes it: see event_seals.sql for the proof.';
+comment on table app.event_log is 'What happened, who did it, and what it changed; partitioned by month. Never changed: see event_seals.sql for the proof.';
 comment on column app.event_log.organization_id is 'The nil UUID for events of no organization, such as a sign-in with an unknown address.';
 comment on column app.event_log.occurred_at is 'When the transaction began; the id contains the same time.';
 comment on column app.event_log.actor_id is 'The user who did it, if authenticated.';
-comment on column app.event_log.actor_kind is 'user, anonymous (before or without signing in), support, or system: jobs, migrations, and SQL of a DBA.';
-comment on column app.event_log.changes is '{"old": {column: value}, "new": {column: value}} of the columns that changed; on create, only "new" with the columns that are set. Never a secret.';
+comment on column app.event_log.actor_kind is 'user, anonymous (before or without signing in), support, or system (jobs, migrations, and a DBA''s SQL).';
+comment on column app.event_log.changes is '{"old": {column: value}, "new": {column: value}} with the columns that changed; on create, only "new" with the columns that are set. Never a secret.';
 comment on column app.event_log.salt is 'Part of the sealed hash of the details, so that erased details cannot be guessed from it.';
 comment on column app.event_log.erased_at is 'When changes, request_id, ip and salt were erased: see app_private.erase_events.';
 
@@ -882,7 +882,7 @@ begin
 end
 $$;
 comment on function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) is
-  'Appends an event: organization (null for none), action, type and id of what it is about, changes, and who did it, if not the signed-in user.';
+  'Appends an event: organization (null for none), action, type and id of its subject, changes, and who did it, if not the signed-in user.';
 alter function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) owner to callboard_definer;
 --! EndIncluded audit/event_log.sql
 --! Included audit/event_triggers.sql
@@ -890,13 +890,13 @@ alter function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) owner 
 --
 --   select app_private.log_changes('app.shows', 'show');
 --
--- and one that does not is listed, with the reason, in test/audit/not-logged.ts.
+-- and tables that do not are listed, with the reason, in test/audit/not-logged.ts.
 
 create or replace function app_private.loggable(of_row jsonb, hidden text) returns jsonb
 language sql stable parallel safe
 return case hidden when '{}' then of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by}'::text[]
   else of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by}'::text[] - hidden::text[] end;
-comment on function app_private.loggable(jsonb, text) is 'A row without what its event states anyway, and without the listed columns.';
+comment on function app_private.loggable(jsonb, text) is 'A row without what its event states anyway and without the hidden columns.';
 alter function app_private.loggable(jsonb, text) owner to callboard_definer;
 
 create or replace function app_private.diff(before jsonb, after jsonb) returns jsonb
@@ -910,17 +910,17 @@ begin
     having count(*) > 0);
 end
 $$;
-comment on function app_private.diff(jsonb, jsonb) is 'The columns in which two versions of a row differ, old and new; NULL if there is none.';
+comment on function app_private.diff(jsonb, jsonb) is 'The columns in which two versions of a row differ, old and new; NULL if there are none.';
 alter function app_private.diff(jsonb, jsonb) owner to callboard_definer;
 
--- Runs with every change, so it has few, small expressions: PostgreSQL prepares each one again in every transaction.
+-- Runs on every change, so it has few, small expressions: PostgreSQL prepares each one again in every transaction.
 create or replace function app_private.tg__900_event() returns trigger
 language plpgsql volatile security definer
 set search_path = ''
 as $$
 declare
-  -- app_private.log_changes passes the arguments: resource, column of its id, column of
-  -- its organization, verbs, columns to leave out.
+  -- app_private.log_changes passes the arguments: resource, id column, organization column,
+  -- verbs, columns to leave out.
   present jsonb := to_jsonb(coalesce(new, old));
   changes jsonb;
   verb text := 'create';
@@ -937,7 +937,7 @@ begin
       verb := coalesce((select v.key from jsonb_each(tg_argv[3]::jsonb) v where changes -> 'new' ? v.key limit 1), 'update');
     end if;
   else
-    -- A row that was marked as deleted is being purged, and its values must go. A row that is never marked is being removed.
+    -- A row marked as deleted is being purged, and its values must not be logged. Others are deleted without a mark.
     if present ->> 'deleted_at' is not null or current_setting('app.role', true) = 'purge' and app_private.is_genuine() then
       verb := 'purge';
     else
@@ -950,7 +950,7 @@ begin
   if tg_argv[3] <> '{}' then
     verb := coalesce(tg_argv[3]::jsonb ->> verb, verb);
   end if;
-  -- A statement may change the context while it runs: a change whose context is gone by the end is refused.
+  -- A statement can change the context while it runs: a change that ends without its context is refused.
   if app_private.is_genuine() and current_setting('app.current_org') = present ->> tg_argv[2] and current_setting('app.user_id') <> '' then
     insert into app.event_log (organization_id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes)
     values ((present ->> tg_argv[2])::uuid, current_setting('app.user_id')::uuid, current_setting('app.session_id')::uuid,
@@ -960,12 +960,12 @@ begin
   elsif app_private.is_trusted() then
     perform app_private.log_event((present ->> tg_argv[2])::uuid, tg_argv[0] || '.' || verb, tg_argv[0], (present ->> tg_argv[1])::uuid, changes);
   else
-    perform app.refuse(403, 'permission_denied', 'The context was lost on the way.');
+    perform app.refuse(403, 'permission_denied', 'The context was lost during the transaction.');
   end if;
   return null;
 end
 $$;
-comment on function app_private.tg__900_event() is 'Logs a change of a row. PT403 if the login no longer has a context of the row''s organization.';
+comment on function app_private.tg__900_event() is 'Logs a change to a row. PT403 if the login no longer has a context in the row''s organization.';
 alter function app_private.tg__900_event() owner to callboard_definer;
 
 create or replace function app_private.log_changes(on_table regclass, resource text, verbs jsonb default '{}', id_column text default 'id') returns void
@@ -974,7 +974,7 @@ set search_path = ''
 as $$
 declare
   organization_column text := case when on_table = to_regclass('app.organizations') then 'id' else 'organization_id' end;
-  -- Columns of bytes are hashes or keys.
+  -- bytea columns are hashes or keys.
   hidden text[] := array(
     select a.attname::text from pg_catalog.pg_attribute a
     where a.attrelid = on_table and (a.atttypid = 'bytea'::regtype or a.attname = id_column and id_column <> 'id') and not a.attisdropped
@@ -986,25 +986,25 @@ begin
 end
 $$;
 comment on function app_private.log_changes(regclass, text, jsonb, text) is
-  'Logs every change of the table''s rows as <resource>.create, update, delete, restore or purge. verbs replaces these names, or names the change of a column: {"role": "change_role"}. Call it again when the table gets a column of bytes.';
+  'Logs every change of the table''s rows as <resource>.create, update, delete, restore or purge. verbs replaces these names, or names the change of a column: {"role": "change_role"}. Call it again when the table gets a bytea column.';
 --! EndIncluded audit/event_triggers.sql
 --! Included audit/event_partitions.sql
 -- The monthly partitions of the event log. The worker creates them in advance; events without one go
--- to app.event_log_default, so that no change is ever refused for lack of a partition.
+-- to app.event_log_default, so that a missing partition never causes a change to be refused.
 
 create table if not exists app.event_log_default partition of app.event_log default;
 select app_private.force_rls('app.event_log_default');
 
 select app_private.hide_statistics('app.event_log'), app_private.hide_statistics('app.event_log_default');
 
--- Only the owner can create and drop tables, so this one function runs as the owner. It takes no text
--- from its caller.
+-- Only the owner can create and drop tables, so this one function runs as the owner. It takes no
+-- arguments.
 create or replace function app.maintain_event_partitions() returns table (partition text, done text)
 language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
 set timezone = 'UTC'
--- Requests would queue behind a statement that waits for a lock.
+-- Requests queue behind a statement that waits for a lock.
 set lock_timeout = '3s'
 as $$
 declare
@@ -1062,9 +1062,9 @@ grant execute on function app.maintain_event_partitions() to callboard_worker;
 select app.maintain_event_partitions();
 --! EndIncluded audit/event_partitions.sql
 --! Included audit/event_seals.sql
--- Proof that the event log is what it was. A worker seals the events of each organization in a
--- chain: the hash of a seal covers the event's hash and that of the previous seal. Changing, removing
--- or cutting off events breaks the chain, or leads to a head that differs from one noted elsewhere.
+-- Proof that the event log is unaltered. A worker seals the events of each organization in a
+-- chain: a seal's hash covers the event's hash and that of the previous seal. Changing, removing
+-- or truncating events breaks the chain, or leads to a head that differs from one recorded elsewhere.
 -- The chain holds only a salted hash of personal details, so they can be erased.
 
 create table if not exists app.event_seals (
@@ -1082,7 +1082,7 @@ create table if not exists app.event_seals (
 );
 select app_private.force_rls('app.event_seals');
 select app_private.set_policy('app.event_seals', 'select_auditor', 'callboard_auditor', 'true');
--- The definer appends, and nobody ever changes or deletes: seals outlive their events.
+-- The definer appends; nobody ever changes or deletes seals, which outlive their events.
 select app_private.set_policy('app.event_seals', 'select_definer', 'callboard_definer', 'true');
 select app_private.set_policy('app.event_seals', 'insert_definer', 'callboard_definer', 'true');
 grant select on app.event_seals to callboard_auditor, callboard_definer;
@@ -1094,7 +1094,6 @@ comment on column app.event_seals.core_hash is 'Hash of the permanent part of an
 comment on column app.event_seals.details_hash is 'Hash of the details that may be erased, with a salt that is erased too: app.event_details_hash.';
 comment on column app.event_seals.hash is 'Hash of prev_hash and the preceding columns: app.event_seal_hash. Together with seq it is the head of the chain so far.';
 
--- How far the sealer has come; the row is locked so that only one runs at a time.
 create table if not exists app_private.sealing (
   id boolean primary key default true constraint sealing_one_row check (id),
   sealed_until timestamptz not null default '-infinity'
@@ -1104,8 +1103,8 @@ select app_private.set_policy('app_private.sealing', 'insert_owner', 'callboard_
 insert into app_private.sealing default values on conflict do nothing;
 comment on table app_private.sealing is 'The time up to which all events are sealed; locked by the sealer, so that only one runs at a time.';
 
--- Times as microseconds, and everything as the text of an array, which quotes its elements: neither
--- depends on a setting, and no value can pass for two.
+-- Times as microseconds, and everything as the text form of an array, which quotes its elements: the
+-- result depends on no setting, and no value can pass for two.
 create or replace function app.event_core_hash(e app.event_log) returns bytea
 language sql stable parallel safe
 return sha256(convert_to(array[(e).organization_id::text, (e).id::text, (extract(epoch from (e).occurred_at) * 1000000)::bigint::text,
@@ -1133,7 +1132,7 @@ declare
   at timestamptz := clock_timestamp();
 begin
   if not pg_has_role(current_user, 'pg_read_all_stats', 'usage') then
-    raise exception 'callboard_definer cannot see the transactions of others: run db/roles.sql again, as a superuser';
+    raise exception 'callboard_definer cannot see other sessions'' transactions: run db/roles.sql again as a superuser';
   end if;
   -- Otherwise this transaction would reuse an earlier snapshot of the statistics.
   perform pg_stat_clear_snapshot();
@@ -1153,7 +1152,7 @@ language plpgsql stable
 set search_path = ''
 as $$
 begin
-  -- Skips along the primary key from one organization to the next. Whole months, so that no events are read.
+  -- Skips from one organization to the next along the primary key. Whole months, so that no events are read.
   if behind is null then
     return (select l.organization_id from app.event_log l
       where l.occurred_at >= date_trunc('month', since, 'UTC') and l.occurred_at < until order by l.organization_id limit 1);
@@ -1164,7 +1163,7 @@ begin
 end
 $$;
 comment on function app_private.next_logged(uuid, timestamptz, timestamptz) is
-  'The organization after another one (null: the first) that has events between two moments; it may also return one that has events only near them.';
+  'The next organization after another (null: the first) with events between two times; it may also return one with events only near them.';
 alter function app_private.next_logged(uuid, timestamptz, timestamptz) owner to callboard_definer;
 
 create or replace function app_private.seal_batch(of_organization uuid, since timestamptz, until timestamptz, at_most integer) returns bigint
@@ -1177,7 +1176,7 @@ declare
   chain bytea[] := '{}';
   last_hash bytea;
 begin
-  -- Hashed after the limit, not before.
+  -- The subquery applies the limit before anything is hashed.
   select array_agg((e.l).id) as ids, array_agg((e.l).occurred_at) as times,
     array_agg(app.event_core_hash(e.l)) as cores, array_agg(app.event_details_hash(e.l)) as details into batch
   from (
@@ -1202,7 +1201,7 @@ begin
   return cardinality(batch.ids);
 end
 $$;
-comment on function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) is 'Adds the unsealed events of an organization between two moments to its chain, in order of time; returns how many.';
+comment on function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) is 'Adds the unsealed events of an organization between two times to its chain in chronological order; returns how many.';
 alter function app_private.seal_batch(uuid, timestamptz, timestamptz, integer) owner to callboard_definer;
 
 create or replace function app.seal_events(look_back interval default '1 hour') returns bigint
@@ -1215,7 +1214,7 @@ declare
   state app_private.sealing;
   horizon timestamptz;
   since timestamptz;
-  behind timestamptz;
+  batch_since timestamptz;
   organization uuid;
   done bigint;
   sealed bigint := 0;
@@ -1225,22 +1224,22 @@ begin
     return 0;
   end if;
   horizon := app_private.seal_horizon();
-  -- If the clock was set back, or a backend stalled between taking its time and becoming visible, an
-  -- event is older than those already sealed: it is found within look_back and sealed after them.
+  -- If the clock was set back, or a backend stalled between taking its timestamp and becoming visible, an
+  -- event can be older than those already sealed: it is found within look_back and sealed after them.
   since := greatest(state.sealed_until - look_back, '0001-01-01 00:00:00+00');
   loop
     organization := app_private.next_logged(organization, since, horizon);
     exit when organization is null;
-    -- Nearly all of them, because this runs every few seconds.
+    -- Skips nearly all organizations, because this runs every few seconds.
     continue when not exists (select from app.event_log l
       where l.organization_id = organization and l.occurred_at >= since and l.occurred_at < horizon);
-    behind := since;
+    batch_since := since;
     loop
       -- In batches that fit into memory.
-      done := app_private.seal_batch(organization, behind, horizon, 20000);
+      done := app_private.seal_batch(organization, batch_since, horizon, 20000);
       sealed := sealed + done;
       exit when done < 20000;
-      select s.occurred_at into behind from app.event_seals s where s.organization_id = organization order by s.seq desc limit 1;
+      select s.occurred_at into batch_since from app.event_seals s where s.organization_id = organization order by s.seq desc limit 1;
     end loop;
   end loop;
   update app_private.sealing set sealed_until = greatest(sealed_until, horizon);
@@ -1248,13 +1247,13 @@ begin
 end
 $$;
 comment on function app.seal_events(interval) is
-  'Seals all events that no earlier one can precede any more, and those of the last look_back that were missed; returns how many. A concurrent call does nothing. Runs every 2 seconds with ''10 seconds'', once a minute, and once a day with ''10 years''.';
+  'Seals all events that no earlier one can still precede, and any within the last look_back that were missed; returns how many. A concurrent call does nothing. Runs every 2 seconds with ''10 seconds'', once a minute, and once a day with ''10 years''.';
 alter function app.seal_events(interval) owner to callboard_definer;
 grant execute on function app.seal_events(interval) to callboard_worker;
 --! EndIncluded audit/event_seals.sql
 --! Included audit/event_verify.sql
--- Verifies the log against its seals. Anybody who may read both tables can run it; a head that was
--- noted earlier, and elsewhere, also reveals whether the end was cut off or the whole log rewritten.
+-- Verifies the log against its seals. Anybody who may read both tables can run it; a head recorded
+-- earlier and elsewhere also reveals whether the end was truncated or the whole log rewritten.
 
 create or replace function app.verify_events(
   organization uuid, head_seq bigint default null, head_hash text default null, after_seq bigint default 0, at_most bigint default null
@@ -1286,7 +1285,7 @@ begin
         when e.id is null then case when s.occurred_at < purged_before then null else 'missing' end
         when app.event_core_hash(e) <> s.core_hash then 'changed'
         when e.erased_at is null then case when app.event_details_hash(e) <> s.details_hash then 'changed' end
-        -- Erased, and an event of the same moment records that.
+        -- Details erased: an event with the same timestamp must record that.
         when not exists (select from app.event_log x
           where x.organization_id = organization and x.occurred_at = e.erased_at and x.action = 'audit.erase'
             and x.resource_id in (e.actor_id, e.resource_id)) then 'erased'
@@ -1301,7 +1300,7 @@ begin
 
   if seen.bad is not null then
     problem := json_build_object(
-      -- If its time was changed, it is not found at the time of its seal.
+      -- An event whose time was changed is not found at the time in its seal.
       'kind', case when seen.bad ->> 'kind' = 'missing' and exists (select from app.event_log e
         where e.organization_id = organization and e.id = (seen.bad ->> 'event_id')::uuid) then 'changed' else seen.bad ->> 'kind' end,
       'seq', case when seen.bad ->> 'kind' = 'seal_missing' then (seen.bad ->> 'previous')::bigint + 1 else (seen.bad ->> 'seq')::bigint end,
@@ -1325,7 +1324,7 @@ begin
 end
 $$;
 comment on function app.verify_events(uuid, bigint, text, bigint, bigint) is
-  'Checks an organization''s events against their seals, all of them or at_most so many after after_seq, and a noted head. problem is the first one: changed, missing, erased (without a trace), seal_changed, seal_missing, cut_off or rewritten (the head differs from the noted one).';
+  'Checks an organization''s events against their seals, all of them or at_most that many after after_seq, and against a recorded head. problem is the first one found: changed, missing, erased (without a trace), seal_changed, seal_missing, cut_off or rewritten (the head differs from the recorded one).';
 grant execute on function app.verify_events(uuid, bigint, text, bigint, bigint) to callboard_auditor, callboard_definer;
 
 create or replace function app.audited_organizations(of_slug text default null) returns table (id uuid, slug text)
@@ -1338,7 +1337,7 @@ begin
     return query select s.organization_id, s.slug from app_private.slugs s where s.slug = of_slug;
     return;
   end if;
-  -- Skips along the key of the seals from one organization to the next, including deleted ones.
+  -- Skips from one organization to the next along the seals' key, including deleted organizations.
   return query
     with recursive sealed as (
       (select s.organization_id from app.event_seals s order by s.organization_id limit 1)
@@ -1351,11 +1350,11 @@ begin
     order by o.slug nulls last, 1;
 end
 $$;
-comment on function app.audited_organizations(text) is 'For an auditor: the organization with a slug, or all that have a chain of events, even if they have been purged.';
+comment on function app.audited_organizations(text) is 'For auditors: the organization with a slug, or all with a chain of events, even if purged.';
 alter function app.audited_organizations(text) owner to callboard_definer;
 grant execute on function app.audited_organizations(text) to callboard_auditor;
 --! EndIncluded audit/event_verify.sql
--- People and companies: the tables that nearly all others refer to
+-- People and companies: the tables that nearly all others reference
 --! Included accounts/users.sql
 -- People. A user exists once, however many organizations they work for, so this table has no
 -- organization_id: members see themselves and their current colleagues.
@@ -1370,7 +1369,7 @@ create table if not exists app.users (
   updated_at timestamptz not null default now(),
   version integer not null default 1
 );
--- On an expression, because comparing a plain column is leakproof: PostgreSQL would look up any
+-- On an expression, because comparing a plain column is leakproof: PostgreSQL would look up an
 -- address in the index before applying the policy, and EXPLAIN ANALYZE would reveal the result.
 create unique index if not exists email_taken on app.users (lower(email));
 alter index app.email_taken alter column 1 set statistics 0;
@@ -1435,8 +1434,8 @@ comment on function app.update_me(jsonb, text) is 'Changes the signed-in user''s
 grant execute on function app.update_me(jsonb, text) to callboard_api;
 --! EndIncluded accounts/users.sql
 --! Included finance/currencies.sql
--- Currencies (ISO 4217): how many decimals an amount has is a property of its currency, and amounts
--- are kept in the smallest unit.
+-- Currencies (ISO 4217). The number of decimals depends on the currency; amounts are stored in the
+-- smallest unit.
 
 create or replace function app.minor_digits(currency text) returns integer
 language sql immutable strict parallel safe
@@ -1445,7 +1444,7 @@ return case
   when currency in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 3
   when currency in ('CLF', 'UYW') then 4
   else 2 end;
-comment on function app.minor_digits(text) is 'Decimals of a currency by its ISO 4217 code: EUR 2, JPY 0, KWD 3. 2 for a code that is none.';
+comment on function app.minor_digits(text) is 'Decimals of a currency by its ISO 4217 code: EUR 2, JPY 0, KWD 3. 2 for an unknown code.';
 grant execute on function app.minor_digits(text) to callboard_api, callboard_definer;
 
 create table if not exists app.currencies (
@@ -1454,7 +1453,7 @@ create table if not exists app.currencies (
   minor_digits integer not null
 );
 select app_private.reference_table('app.currencies');
-comment on table app.currencies is 'Reference: the currencies of ISO 4217 that money is kept in.';
+comment on table app.currencies is 'Reference: the ISO 4217 currencies in which money is recorded.';
 
 insert into app.currencies (code, name, minor_digits)
 select c.code, c.name, app.minor_digits(c.code) from (values
@@ -1492,7 +1491,7 @@ on conflict (code) do update set name = excluded.name, minor_digits = excluded.m
 create or replace function app.convert_minor(amount_minor bigint, exchange_rate numeric, currency text, base_currency text) returns bigint
 language sql immutable parallel safe
 return case when exchange_rate is null then null when currency = base_currency then amount_minor
-  -- Beyond what a bigint holds it stays at its end, where a constraint names the problem.
+  -- Clamped to the bigint range, where a constraint then names the problem.
   else least(round(amount_minor::numeric * exchange_rate
     * (10::numeric ^ (app.minor_digits(base_currency) - app.minor_digits(currency)))), 9223372036854775807)::bigint end;
 comment on function app.convert_minor(bigint, numeric, text, text) is
@@ -1528,13 +1527,13 @@ create table if not exists app.organizations (
 );
 
 -- EXPLAIN shows everybody estimates from statistics over all organizations, so none are collected for
--- columns that only one organization should know. The other tables do the same.
+-- columns whose values only one organization should know. The other tables do the same.
 select app_private.hide_statistics('app.organizations');
 
 select app_private.force_rls('app.organizations');
 select app_private.member_policy('app.organizations', 'select', 'organization.read', organization_column => 'id');
 select app_private.member_policy('app.organizations', 'update', 'organization.update', organization_column => 'id');
--- Without a grant, because deleting is marking: app.delete_organization.
+-- Without a grant, because deletes are soft: app.delete_organization.
 select app_private.member_policy('app.organizations', 'delete', 'organization.delete', organization_column => 'id');
 -- app.enter and sign-in read organizations before there is a context.
 select app_private.set_policy('app.organizations', 'select_definer', 'callboard_definer', 'true');
@@ -1542,7 +1541,7 @@ select app_private.set_policy('app.organizations', 'insert_definer', 'callboard_
 select app_private.set_policy('app.organizations', 'update_definer', 'callboard_definer', 'id = (select app.current_org())');
 select app_private.set_policy('app.organizations', 'purge_definer', 'callboard_definer',
   $$(id = (select app.current_org())) and (deleted_at < (now() - '1 day'::interval))$$, 'delete');
--- Figures are computed for all organizations at once: see rollups.sql.
+-- Figures are computed for all organizations at once: see analytics/rollups.sql.
 select app_private.set_policy('app.organizations', 'select_rollup', 'callboard_rollup', 'true');
 
 grant select on app.organizations to callboard_api, callboard_definer, callboard_rollup;
@@ -1550,7 +1549,7 @@ grant update (name, currency, time_zone) on app.organizations to callboard_api;
 grant insert (id, name, currency, time_zone), update (deleted_at, deleted_by, deletion_id), delete on app.organizations to callboard_definer;
 
 comment on table app.organizations is 'Companies that put on shows; each is a tenant.';
-comment on column app.organizations.slug is 'Derived from the name by the database; app_private.slugs keeps it unique, and the earlier ones.';
+comment on column app.organizations.slug is 'Derived from the name by the database; app_private.slugs keeps it and all earlier ones unique.';
 comment on column app.organizations.currency is 'ISO 4217 code of the currency in which the organization keeps its books.';
 
 -- Every slug that was ever assigned, so that an old link keeps leading to its organization and never
@@ -1588,7 +1587,7 @@ declare
   n integer := 1;
 begin
   if base = any ('{admin,api,app,auth,billing,callboard,docs,help,livez,login,logout,me,metrics,new,openapi,problems,readyz,register,root,settings,sign-in,sign-out,status,support,system,www}') then
-    perform app.refuse(409, 'slug_reserved', format('The name gives the address "%s", which is reserved.', base));
+    perform app.refuse(409, 'slug_reserved', format('The name would give the address "%s", which is reserved.', base));
   end if;
   loop
     -- An organization can reuse a slug that it once had.
@@ -1633,11 +1632,11 @@ create table if not exists app.memberships (
 );
 create index if not exists memberships_user_id_idx on app.memberships (user_id) where deleted_at is null;
 
--- Without grants, because functions of the definer write: a policy cannot say that nobody gives what they do not hold.
+-- Without grants, because the definer's functions write: a policy cannot ensure that nobody grants what they do not hold.
 select app_private.tenant_policies('app.memberships', reads => 'members.read', inserts => 'members.manage', updates => 'members.manage',
   deletes => 'members.manage', definer => 'insert, update', is_exported => true, known => '{role}');
 grant select on app.memberships to callboard_api, callboard_definer;
--- Exported events include who did it.
+-- Exported events name their actor.
 grant select (organization_id, user_id, deleted_at) on app.memberships to callboard_exporter;
 grant select (id, display_name) on app.users to callboard_exporter;
 grant insert (organization_id, user_id, role), update (role, created_at, deleted_at, deleted_by, deletion_id) on app.memberships to callboard_definer;
@@ -1653,7 +1652,7 @@ comment on table app.memberships is 'Who belongs to which organization and in wh
 select app_private.log_changes('app.memberships', 'member',
   '{"create": "add", "restore": "add", "delete": "remove", "role": "change_role"}', 'user_id');
 
--- Without an owner nobody could manage an organization. Locking its row serializes concurrent
+-- Nobody could manage an organization without an owner. Locking its row serializes concurrent
 -- departures, so that two owners cannot leave at the same time.
 create or replace function app_private.tg_memberships__300_last_owner() returns trigger
 language plpgsql security definer
@@ -1701,7 +1700,7 @@ create table if not exists app.custom_roles (
 create unique index if not exists custom_role_name_taken on app.custom_roles (organization_id, lower(name)) where deleted_at is null;
 alter index app.custom_role_name_taken alter column 2 set statistics 0;
 
--- Without grants, because functions of the definer write: a policy cannot say that nobody gives what they do not hold.
+-- Without grants, because the definer's functions write: a policy cannot ensure that nobody grants what they do not hold.
 select app_private.tenant_table('custom_roles', noun => 'role', reads => 'members.read', writes => 'members.manage', deletes => 'members.manage',
   definer => 'insert, update');
 grant insert (id, name, description, permissions), update (name, description, permissions, deleted_at, deleted_by, deletion_id)
@@ -1730,8 +1729,8 @@ comment on function app_private.tg_custom_roles__200_permissions() is 'Keeps the
 create or replace trigger _200_permissions before insert or update of permissions on app.custom_roles
   for each row execute function app_private.tg_custom_roles__200_permissions();
 
--- Which member has which of them. Rows are deleted here, not marked: when a deleted role or member is
--- restored, their rows are still there, because a deletion leaves them alone.
+-- Which member has which of them. Rows here are deleted, not marked: when a deleted role or member is
+-- restored, its rows are still there, because soft delete leaves them alone.
 create table if not exists app.member_roles (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   user_id uuid not null,
@@ -1789,19 +1788,18 @@ create table if not exists app.member_permissions (
   constraint member_permissions_expires_later check (expires_at > updated_at)
 );
 
--- Without grants, because functions of the definer write: a policy cannot say that nobody gives what they do not hold.
+-- Without grants, because the definer's functions write: a policy cannot ensure that nobody grants what they do not hold.
 select app_private.tenant_policies('app.member_permissions', reads => 'members.read', inserts => 'members.manage', updates => 'members.manage',
   deletes => 'members.manage', definer => 'insert, update, delete');
 grant select on app.member_permissions to callboard_api, callboard_definer;
 grant insert (user_id, permission, effect, expires_at), update (effect, expires_at, granted_by), delete on app.member_permissions to callboard_definer;
 
 comment on table app.member_permissions is 'Permissions granted or denied to a member on top of their roles.';
-comment on column app.member_permissions.effect is 'grant adds to the permissions of the roles; deny removes one, whatever grants it.';
+comment on column app.member_permissions.effect is 'grant adds to the permissions of the roles; deny removes a permission whatever its source.';
 
 select app_private.log_changes('app.member_permissions', 'member',
   '{"create": "set_permission", "update": "set_permission", "delete": "clear_permission"}', 'user_id');
 
--- In plpgsql, whose plans live as long as the session: app.enter asks this at every request.
 create or replace function app_private.permission_sources(organization uuid, member uuid, member_role text)
 returns table (permission text, source text, role_id text, role_name text, expires_at timestamptz, granted_by uuid)
 language sql stable
@@ -1818,9 +1816,10 @@ begin atomic
   where p.organization_id = organization and p.user_id = member and (p.expires_at is null or p.expires_at > now());
 end;
 comment on function app_private.permission_sources(uuid, uuid, text) is
-  'Everything that gives a member with this built-in role a permission or removes one: source is role, grant or deny. Without what has expired.';
+  'Everything unexpired that gives a member with this built-in role a permission or removes one: source is role, grant or deny.';
 alter function app_private.permission_sources(uuid, uuid, text) owner to callboard_definer;
 
+-- In plpgsql, whose plans live as long as the session: app.enter calls this on every request.
 create or replace function app_private.effective_permissions(organization uuid, member uuid, member_role text, lasting boolean default false)
 returns text[]
 language plpgsql stable
@@ -1852,8 +1851,8 @@ comment on function app.permissions_of(uuid, uuid, boolean) is
   'The permissions that a member holds in an organization, sorted: those of their roles and grants, minus denials; with lasting, only what does not expire. Empty for non-members.';
 alter function app.permissions_of(uuid, uuid, boolean) owner to callboard_definer;
 
--- Two checks for every change of what members hold. The lock serializes such changes within an
--- organization, so that each is checked against what the caller holds at that moment rather than
+-- Two checks for every change to what members hold. The lock serializes such changes within an
+-- organization, so that each is checked against what the caller holds at that moment, not
 -- when the request started.
 create or replace function app_private.administer() returns uuid
 language plpgsql volatile
@@ -1885,7 +1884,7 @@ begin
   where p.name = any (wanted) and p.name <> all (app.permissions_of(app.current_org(), app.current_user_id(), lasting => true));
   if missing is not null then
     perform app.refuse(403, 'permission_not_held',
-      format('Nobody gives or takes what they do not hold themselves, for good: %s.', array_to_string(missing, ', ')));
+      format('You cannot grant or revoke a permission that you do not hold permanently: %s.', array_to_string(missing, ', ')));
   end if;
 end
 $$;
@@ -1893,7 +1892,7 @@ comment on function app_private.require_to_hold(text[]) is
   'PT403 permission_not_held unless the caller holds all of these permanently.';
 alter function app_private.require_to_hold(text[]) owner to callboard_definer;
 --! EndIncluded organizations/member_permissions.sql
--- Foundation: limits, the standby, the queue, soft delete, answers that are kept
+-- Foundation: rate limits, standbys, the queue, soft delete, idempotency
 --! Included foundation/rate_limits.sql
 -- Rate limits of organizations that differ from the API's settings (RATE_LIMIT, RATE_LIMIT_WINDOW,
 -- RATE_LIMIT_BLOCK). They are agreed with the operator, so a superadmin writes them and members cannot;
@@ -1901,7 +1900,7 @@ alter function app_private.require_to_hold(text[]) owner to callboard_definer;
 
 create table if not exists app.rate_limits (
   organization_id uuid primary key default app.current_org() references app.organizations (id) on delete cascade,
-  -- Null is the setting's value.
+  -- Null means the setting's value.
   requests integer constraint rate_limits_requests_range check (requests between 1 and 1000000000),
   window_seconds integer constraint rate_limits_window_range check (window_seconds between 1 and 86400),
   block_seconds integer constraint rate_limits_block_range check (block_seconds between 0 and 86400)
@@ -1911,10 +1910,10 @@ alter table app.rate_limits
 
 select app_private.force_rls('app.rate_limits');
 
--- Not org_if('organization.read'): the limit holds for a member who may not read it, too.
+-- Not org_if('organization.read'): the limit also applies to members who may not read it.
 select app_private.set_policy('app.rate_limits', 'select_member', 'callboard_api', 'organization_id = (select app.current_org())');
 
--- A superadmin writes them, in the organization, by app.set_rate_limit.
+-- A superadmin writes them, in the organization, with app.set_rate_limit.
 select app_private.set_policy('app.rate_limits', 'all_definer', 'callboard_definer', 'organization_id = (select app.current_org())');
 
 grant select on app.rate_limits to callboard_api, callboard_definer;
@@ -1936,7 +1935,7 @@ declare
   wanted app.rate_limits := jsonb_populate_record(null::app.rate_limits, body);
 begin
   if app.require('organization.update') is null or current_setting('app.role') <> 'superadmin' then
-    perform app.refuse(403, 'permission_denied', 'Limits are set by superadmins.');
+    perform app.refuse(403, 'permission_denied', 'Only superadmins set rate limits.');
   end if;
   insert into app.rate_limits (requests, window_seconds, block_seconds)
   values (wanted.requests, wanted.window_seconds, wanted.block_seconds)
@@ -1947,19 +1946,19 @@ begin
 end
 $$;
 comment on function app.set_rate_limit(jsonb) is
-  'Sets the limit of the organization that a superadmin is in, whose grant allows writing: requests, window_seconds, block_seconds; null is the API''s setting. PT403 permission_denied.';
+  'Sets the rate limit of the organization that a superadmin has entered with a grant that allows writing: requests, window_seconds, block_seconds; null means the API''s setting. PT403 permission_denied.';
 alter function app.set_rate_limit(jsonb) owner to callboard_definer;
 grant execute on function app.set_rate_limit(jsonb) to callboard_support;
 --! EndIncluded foundation/rate_limits.sql
 --! Included accounts/sessions.sql
--- Sign-ins. A session is a pair of random secrets that only the client holds: one travels in
--- every access token, the other renews it and is spent by doing so. Only their hashes are stored.
+-- Sign-ins. A session is a pair of random secrets that only the client holds: one is part of
+-- every access token, the other renews it and is thereby spent. Only their hashes are stored.
 
 create table if not exists app.sessions (
   id uuid primary key default app.uuid_v7(),
   user_id uuid not null references app.users (id) on delete cascade,
   secret_hash bytea not null constraint sessions_secret_hash_unique unique,
-  -- Where the user last worked; the next token is for there.
+  -- Where the user last worked; the next token is for that organization.
   organization_id uuid references app.organizations (id) on delete set null,
   ip inet,
   user_agent text constraint sessions_user_agent_length check (length(user_agent) <= 400),
@@ -2039,8 +2038,8 @@ declare
   f record;
 begin
   select s.id, s.user_id, s.revoked_because is not null or s.expires_at <= now() as is_over, m.role, o.deleted_at,
-    m.user_id is null or m.deleted_at is not null and m.deletion_id is distinct from o.deletion_id as is_stranger,
-    -- A member with only a built-in role holds its permissions, which are found much faster.
+    m.user_id is null or m.deleted_at is not null and m.deletion_id is distinct from o.deletion_id as is_not_member,
+    -- A member with only a built-in role holds exactly its permissions, which are much faster to look up.
     case when exists (select from app.member_roles x where x.organization_id = organization and x.user_id = s.user_id)
         or exists (select from app.member_permissions x where x.organization_id = organization and x.user_id = s.user_id)
       then app_private.effective_permissions(organization, s.user_id, m.role)
@@ -2051,14 +2050,14 @@ begin
   left join app.organizations o on o.id = m.organization_id
   where s.secret_hash = app_private.digest(session_secret);
   if f.is_over is distinct from false then
-    -- Raises the reason. If the session has become valid in between, this statement still does not see it.
+    -- Raises the reason. If the session has become valid in the meantime, live_session raises nothing: refuse anyway.
     perform app_private.live_session(session_secret);
     perform app.refuse(401, 'session_unknown');
   elsif organization is null then
     perform app_private.set_context(f.user_id, f.id, null, null, '{}', request_id, ip);
     return;
   -- Only those who were members until the end learn that an organization has been deleted.
-  elsif f.is_stranger then
+  elsif f.is_not_member then
     perform app.refuse(403, 'membership_revoked');
   elsif f.deleted_at is not null then
     perform app.refuse(403, 'organization_deleted');
@@ -2080,7 +2079,7 @@ begin atomic
   from (select of_user as id) u
   left join app.memberships m on m.user_id = u.id and m.organization_id = of_organization and m.deleted_at is null;
 end;
-comment on function app_private.grant_of(uuid, uuid) is 'The claims of an access token about its user; the database never reads them back.';
+comment on function app_private.grant_of(uuid, uuid) is 'The claims of an access token about its user; the database never reads them.';
 alter function app_private.grant_of(uuid, uuid) owner to callboard_definer;
 
 create or replace function app_private.usual_organization(of_user uuid, preferred uuid default null) returns uuid
@@ -2177,7 +2176,7 @@ begin
   return (200, app_private.grant_of(me, organization), null, null)::app.answer;
 end
 $$;
-comment on function app.switch_organization(uuid) is 'What the token for another of the user''s organizations says. PT404.';
+comment on function app.switch_organization(uuid) is 'The token claims for another of the user''s organizations. PT404.';
 alter function app.switch_organization(uuid) owner to callboard_definer;
 grant execute on function app.switch_organization(uuid) to callboard_api;
 
@@ -2234,16 +2233,16 @@ begin
   if app.current_org() is null then
     return null;
   end if;
-  -- What has been flushed is what a standby can have: it holds every transaction whose commit was waited for.
+  -- A standby can have only what has been flushed, which includes every transaction whose commit was awaited.
   pass := array[current_setting('app.current_org'), current_setting('app.user_id'), current_setting('app.session_id'),
     current_setting('app.role'), current_setting('app.permissions'), current_setting('app.request_id'), current_setting('app.ip'),
     extract(epoch from clock_timestamp())::text, pg_current_wal_flush_lsn()::text]::text;
-  -- The beginning of a context's message is the number of a process, and none is as large as these four letters.
+  -- A context's message starts with a process id, and none is as large as these four letters.
   return encode(app_private.keyed_hash(convert_to('pass' || pass, 'UTF8')), 'hex') || pass;
 end
 $$;
 comment on function app.issue_pass() is
-  'The context of this transaction as app.enter_by_pass takes it on a standby, with how far the primary has come. NULL without a genuine context.';
+  'The context of this transaction in the form that app.enter_by_pass takes on a standby, with the primary''s WAL position. NULL without a genuine context.';
 alter function app.issue_pass() owner to callboard_definer;
 grant execute on function app.issue_pass() to callboard_api;
 
@@ -2258,7 +2257,7 @@ begin
     raise exception using message = 'replica_unusable', detail = 'pass_unknown';
   end if;
   found := substr(pass, 65)::text[];
-  -- Each request takes a new one; this is for whoever keeps one.
+  -- Each request gets a new pass; this stops the reuse of an old one.
   if abs(extract(epoch from clock_timestamp()) - found[8]::numeric) > 60 then
     raise exception using message = 'replica_unusable', detail = 'pass_expired';
   end if;
@@ -2266,7 +2265,7 @@ begin
 end
 $$;
 comment on function app_private.read_pass(text) is
-  'What a pass says, if it is one of this database and of the last minute; else the error replica_unusable.';
+  'The contents of a pass, if this database issued it within the last minute; else the error replica_unusable.';
 alter function app_private.read_pass(text) owner to callboard_definer;
 
 create or replace function app_private.replay_age(primary_at numeric, primary_lsn pg_lsn, timeout interval) returns double precision
@@ -2274,15 +2273,15 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  given_up_at timestamptz := clock_timestamp() + timeout;
+  deadline timestamptz := clock_timestamp() + timeout;
   age numeric;
 begin
-  -- It is usually only milliseconds behind, so a short wait gives the same answer as the primary.
+  -- A standby is usually only milliseconds behind, so a short wait gives the same answer as the primary.
   loop
     if pg_last_wal_replay_lsn() >= primary_lsn then
       return 0;
     end if;
-    exit when clock_timestamp() >= given_up_at;
+    exit when clock_timestamp() >= deadline;
     perform pg_sleep(0.002);
   end loop;
   -- Both times are from the primary's clock. After a period without commits the result exceeds the true
@@ -2292,7 +2291,7 @@ begin
 end
 $$;
 comment on function app_private.replay_age(numeric, pg_lsn, interval) is
-  'How many seconds at most this standby is behind what the primary had at that time (in seconds since 1970): 0 if it has all of it, NULL if it cannot tell. Waits so long for 0.';
+  'The maximum number of seconds that this standby is behind what the primary had at primary_at (in seconds since 1970): 0 if it has all of it, NULL if unknown. Waits up to the timeout for 0.';
 alter function app_private.replay_age(numeric, pg_lsn, interval) owner to callboard_definer;
 
 create or replace function app.enter_by_pass(pass text, max_age interval, timeout interval default '50 milliseconds')
@@ -2305,7 +2304,7 @@ declare
   p text[] := app_private.read_pass(pass);
   age double precision;
 begin
-  -- On the primary a pass would outlive what it says.
+  -- On the primary a pass would outlive the permissions it states.
   if not pg_is_in_recovery() then
     raise exception using message = 'replica_unusable', detail = 'not_a_standby';
   end if;
@@ -2319,7 +2318,7 @@ begin
 end
 $$;
 comment on function app.enter_by_pass(text, interval, interval) is
-  'Opens this transaction on a standby for the one that took this pass from the primary; returns how many seconds its data is behind at most. Error replica_unusable: pass_unknown, pass_expired, not_a_standby, too_old.';
+  'Opens this transaction on a standby for the holder of a pass from the primary; returns the maximum age of its data in seconds. Error replica_unusable: pass_unknown, pass_expired, not_a_standby, too_old.';
 alter function app.enter_by_pass(text, interval, interval) owner to callboard_definer;
 grant execute on function app.enter_by_pass(text, interval, interval) to callboard_api;
 
@@ -2328,7 +2327,7 @@ language sql stable parallel safe
 set search_path = ''
 return coalesce(nullif(current_setting('app.data_age', true), '')::double precision, 0);
 comment on function app.data_age() is
-  'How many seconds what this transaction reads may be behind the primary: 0 there, and on a standby that has caught up. What says that it is current has to ask.';
+  'How many seconds this transaction''s data may be behind the primary: 0 there, and on a standby that has caught up. Anything that claims its data is current must check this.';
 grant execute on function app.data_age() to callboard_api, callboard_definer;
 --! EndIncluded foundation/replicas.sql
 --! Included foundation/jobs.sql
@@ -2365,7 +2364,7 @@ begin
   end if;
 
   update graphile_worker._private_jobs j
-  set locked_at = null, locked_by = null, last_error = coalesce(j.last_error, 'its worker was gone')
+  set locked_at = null, locked_by = null, last_error = coalesce(j.last_error, 'its worker stopped responding')
   where j.locked_at < now() - interval '20 seconds';
   get diagnostics released = row_count;
   update graphile_worker._private_job_queues q set locked_at = null, locked_by = null
@@ -2374,7 +2373,7 @@ begin
 end
 $$;
 comment on function app.keep_jobs(text[], boolean) is
-  'A worker''s sign of life, given every 5 seconds: its jobs stay its own, and those of a worker that has been silent for 20 are free again. Whoever has not been heard for that long itself must not free any: it may have been the database that was away. Returns how many are free.';
+  'A worker''s heartbeat, sent every 5 seconds: it keeps its own jobs and releases those of workers that have been silent for 20. A worker that has itself been silent that long must not release any: the database may have been unavailable. Returns how many were released.';
 alter function app.keep_jobs(text[], boolean) owner to callboard_definer;
 grant execute on function app.keep_jobs(text[], boolean) to callboard_worker;
 
@@ -2393,13 +2392,13 @@ begin
 end
 $$;
 comment on function app.job_health() is
-  'How many jobs wait (some until a pause is over) and were given up, for how long the oldest has been due, and up to how long ago events are sealed (null: none ever).';
+  'How many jobs are waiting (including those delayed until a retry) and how many have failed for good, how long the oldest has been due, and how far behind the sealing of events is (null: none sealed yet).';
 alter function app.job_health() owner to callboard_definer;
 grant execute on function app.job_health() to callboard_worker;
 --! EndIncluded foundation/jobs.sql
 --! Included foundation/deletions.sql
--- Deleting is marking. A deletion has an id; it marks a row and, through the foreign keys that
--- say ON DELETE CASCADE, everything that belongs to it. Restoring clears exactly the marks with
+-- Soft delete. A deletion has an id; it marks a row and, through foreign keys with
+-- ON DELETE CASCADE, everything that belongs to it. Restoring clears exactly the marks with
 -- that id. A foreign key that does not cascade protects its parent, as it would in PostgreSQL:
 --
 --   delete cost A of show 1      cost A has the mark x
@@ -2409,7 +2408,7 @@ grant execute on function app.job_health() to callboard_worker;
 --   delete the venue of show 1   409 shows_venue_exists: that foreign key does not cascade
 --
 -- Both work on every table that has `deletion_id`, found in the catalogue: a new table takes
--- part by having the three columns and app_private.tenant_table.
+-- part by having the three columns and calling app_private.tenant_table.
 
 create or replace view app_private.deletion_edges as
   select c.confrelid::regclass as parent, c.conrelid::regclass as child, c.conname as name, c.confdeltype = 'c' as cascades,
@@ -2418,11 +2417,11 @@ create or replace view app_private.deletion_edges as
      join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.child_column
      join pg_catalog.pg_attribute b on b.attrelid = c.confrelid and b.attnum = k.parent_column) as condition
   from pg_catalog.pg_constraint c
-  -- What is set to null does without its parent: it neither follows a deletion nor forbids one.
+  -- A row whose reference is set to null can exist without its parent: it neither follows a deletion nor prevents one.
   where c.contype = 'f' and c.confdeltype <> 'n'
     and exists (select from pg_catalog.pg_attribute a where a.attrelid = c.conrelid and a.attname = 'deletion_id' and not a.attisdropped)
     and exists (select from pg_catalog.pg_attribute a where a.attrelid = c.confrelid and a.attname = 'deletion_id' and not a.attisdropped);
-comment on view app_private.deletion_edges is 'Foreign keys between tables with soft delete: what a deletion follows, and what forbids it.';
+comment on view app_private.deletion_edges is 'Foreign keys between tables with soft delete: those that a deletion follows, and those that prevent it.';
 grant select on app_private.deletion_edges to callboard_definer;
 
 create or replace view app_private.deletion_tables as
@@ -2430,7 +2429,7 @@ create or replace view app_private.deletion_tables as
   from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
   where a.attname = 'deletion_id' and not a.attisdropped and c.relkind in ('r', 'p') and not c.relispartition
   order by c.relname;
-comment on view app_private.deletion_tables is 'The tables with soft delete, and their columns with the organization.';
+comment on view app_private.deletion_tables is 'The tables with soft delete, and the column of each that holds the organization.';
 grant select on app_private.deletion_tables to callboard_definer;
 
 create or replace function app_private.spread_deletion(from_table regclass, deletion uuid) returns void
@@ -2474,7 +2473,7 @@ begin
     execute format('select exists (select from %s c, %s p where %s and p.deletion_id = $1 and c.deleted_at is null)',
       edge.child, target, edge.condition) into in_use using deletion;
     if in_use then
-      perform app.refuse(409, edge.name, 'Something else still refers to it.');
+      perform app.refuse(409, edge.name, 'Something else still references it.');
     end if;
   end loop;
   perform app_private.spread_deletion(target, deletion);
@@ -2518,7 +2517,7 @@ begin
 end
 $$;
 comment on function app_private.delete_row(regclass, uuid, text) is
-  'The command behind every DELETE of one row of the current organization. PT404, PT403, PT412, PT409.';
+  'The command behind every DELETE of a row in the current organization. PT404, PT403, PT412, PT409.';
 alter function app_private.delete_row(regclass, uuid, text) owner to callboard_definer;
 
 create or replace function app_private.restore_row(target regclass, id uuid) returns void
@@ -2528,7 +2527,7 @@ as $$
 declare
   deletion uuid;
   edge record;
-  missing boolean;
+  parent_deleted boolean;
 begin
   execute format('select deletion_id from %s where organization_id = app.org_if($2) and id = $1 and deleted_at is not null for no key update', target)
   into deletion using id, app_private.policy_permission(target, 'select');
@@ -2540,8 +2539,8 @@ begin
   -- permission. Locking the parent makes a concurrent deletion of it wait and then see this row.
   for edge in select * from app_private.deletion_edges e where e.child = target loop
     execute format('select p.deleted_at is not null from %s c, %s p where %s and c.organization_id = app.current_org() and c.id = $1 for share of p',
-      target, edge.parent, edge.condition) into missing using id;
-    if missing then
+      target, edge.parent, edge.condition) into parent_deleted using id;
+    if parent_deleted then
       perform app.refuse(409, 'parent_deleted', 'What it belongs to is deleted: restore that first.');
     end if;
   end loop;
@@ -2549,11 +2548,11 @@ begin
 end
 $$;
 comment on function app_private.restore_row(regclass, uuid) is
-  'The command behind every restore: brings back all that was deleted together with this row. PT404, PT403, PT409 parent_deleted.';
+  'The command behind every restore: restores everything that was deleted with this row. PT404, PT403, PT409 parent_deleted.';
 alter function app_private.restore_row(regclass, uuid) owner to callboard_definer;
 
--- What a row refers to must exist and not be deleted. Locking it makes a concurrent deletion wait and then see the row.
--- Arguments, four for each reference: column, table, column there, and the name of the foreign key.
+-- What a row references must exist and not be deleted. Locking it makes a concurrent deletion wait and then see the row.
+-- Four arguments per reference: column, referenced table, column there, and the name of the foreign key.
 create or replace function app_private.tg__300_parents() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -2561,7 +2560,7 @@ as $$
 declare
   present jsonb := to_jsonb(new);
   edge record;
-  is_there boolean;
+  parent_exists boolean;
 begin
   for edge in
     select present ->> tg_argv[4 * n] as id, tg_argv[4 * n + 1]::regclass as parent, tg_argv[4 * n + 2] as key, tg_argv[4 * n + 3] as name
@@ -2570,25 +2569,25 @@ begin
   loop
     if edge.id is not null then
       execute format('select true from %s p where p.organization_id = $1 and p.%I = $2 and p.deleted_at is null for share', edge.parent, edge.key)
-      into is_there using new.organization_id, edge.id::uuid;
-      if is_there is null then
-        perform app.refuse(409, edge.name, 'It is not there, or has been deleted.');
+      into parent_exists using new.organization_id, edge.id::uuid;
+      if parent_exists is null then
+        perform app.refuse(409, edge.name, 'It does not exist, or has been deleted.');
       end if;
     end if;
   end loop;
   return new;
 end
 $$;
-comment on function app_private.tg__300_parents() is 'PT409 with the name of a foreign key whose row is not there, is deleted or is another organization''s.';
+comment on function app_private.tg__300_parents() is 'PT409 with the name of a foreign key whose row does not exist, is deleted or belongs to another organization.';
 alter function app_private.tg__300_parents() owner to callboard_definer;
 --! EndIncluded foundation/deletions.sql
 --! Included foundation/rows.sql
--- The commands on a row: the same for every table that needs no more than this, so each is one function that is told
--- the table. The table says the rest: its policies who may do it, its column grants what can be written, its defaults
--- what is left out, its triggers what is special, and its view what an answer looks like.
+-- The generic row commands, for every table that needs no more than this: each is one function that takes the table's
+-- name. The table defines the rest: its policies who may run a command, its column grants what can be written, its
+-- defaults what may be omitted, its triggers any special rules, and its view the response.
 --
--- The view, <noun>_rows, has organization_id, version, deleted_at, deleted_by and what a list is sorted by; then,
--- from `id` on, the fields of an answer in their order.
+-- The view, <noun>_rows, has organization_id, version, deleted_at, deleted_by and the sort columns of lists; then,
+-- from `id` on, the fields of a response in order.
 
 create or replace function app.resource(
   table_name text, command text default 'select', out target regclass, out fields regclass, out columns text, out path text, out permission text
@@ -2611,7 +2610,7 @@ begin
 end
 $$;
 comment on function app.resource(text, text) is
-  'A table that the commands on a row may be told, the view with its fields, their names, the path of its routes, and the permission for a command. PT404 for every other table.';
+  'A table that the generic row commands accept, the view with its fields, their names, the path of its routes, and the permission for a command. PT404 for every other table.';
 alter function app.resource(text, text) owner to callboard_definer;
 grant execute on function app.resource(text, text) to callboard_api, callboard_definer;
 
@@ -2621,21 +2620,21 @@ set search_path = ''
 as $$
 declare
   r record := app.resource(table_name);
-  is_there boolean;
+  parent_exists boolean;
 begin
   execute (
     select format('select true from %s p where p.organization_id = (select app.current_org()) and p.id = $1 and p.deleted_at is null', c.confrelid::regclass)
     from pg_catalog.pg_constraint c
     where c.conrelid = r.target and c.contype = 'f'
       and c.conkey[2] = (select a.attnum from pg_catalog.pg_attribute a where a.attrelid = r.target and a.attname = parent))
-  into is_there using id;
-  if is_there is null then
+  into parent_exists using id;
+  if parent_exists is null then
     perform app.refuse(404, 'not_found');
   end if;
   return id;
 end
 $$;
-comment on function app.require_parent(text, text, uuid) is 'The id of what a row belongs to, by the column that refers to it. PT404 if the member may not see it.';
+comment on function app.require_parent(text, text, uuid) is 'The id of a row''s parent, by the column that references it. PT404 if the member may not see it.';
 grant execute on function app.require_parent(text, text, uuid) to callboard_api, callboard_definer;
 
 create or replace function app.read_row(table_name text, id uuid) returns app.answer
@@ -2646,7 +2645,7 @@ declare
   r record := app.resource(table_name);
   answer app.answer;
 begin
-  -- A column named like the alias would be meant instead of the row, so it is a name that no column has.
+  -- A column with the alias's name would take precedence over the row, so no column may have that name.
   execute format(
     'select 200, (select row_to_json(the_row) from (select %s) the_row), app.etag(f.version), %L || f.id
      from %s f where f.organization_id = (select app.current_org()) and f.id = $1 and f.deleted_at is null', r.columns, r.path || '/', r.fields)
@@ -2666,8 +2665,8 @@ set search_path = ''
 as $$
 declare
   r record := app.resource(table_name, 'insert');
-  whole jsonb := case when parent is null then body else body || jsonb_build_object(parent, app.require_parent(table_name, parent, parent_id)) end;
-  columns text := (select string_agg(quote_ident(k), ', ') from jsonb_object_keys(whole) k);
+  complete jsonb := case when parent is null then body else body || jsonb_build_object(parent, app.require_parent(table_name, parent, parent_id)) end;
+  columns text := (select string_agg(quote_ident(k), ', ') from jsonb_object_keys(complete) k);
   id uuid;
   answer app.answer;
 begin
@@ -2675,15 +2674,15 @@ begin
   if columns is null then
     perform app.refuse(400, 'invalid_value', 'The body is empty.');
   end if;
-  -- What the body does not name gets its default; a column that is not granted, PostgreSQL refuses.
-  execute format('insert into %1$s (%2$s) select %2$s from jsonb_populate_record(null::%1$s, $1) returning id', r.target, columns) into id using whole;
+  -- Columns missing from the body get their defaults; PostgreSQL refuses those that are not granted.
+  execute format('insert into %1$s (%2$s) select %2$s from jsonb_populate_record(null::%1$s, $1) returning id', r.target, columns) into id using complete;
   answer := app.read_row(table_name, id);
   answer.status := 201;
   return answer;
 end
 $$;
 comment on function app.create_row(text, jsonb, text, uuid) is
-  'A new row, under a parent if its column and id are given; what the body does not name gets its default. PT403, PT404, PT409, PT422.';
+  'Creates a row, under a parent if its column and id are given; columns missing from the body get their defaults. PT403, PT404, PT409, PT422.';
 grant execute on function app.create_row(text, jsonb, text, uuid) to callboard_api;
 
 create or replace function app.check_row(table_name text, id uuid, command text, if_match text) returns regclass
@@ -2702,7 +2701,7 @@ begin
 end
 $$;
 comment on function app.check_row(text, uuid, text, text) is
-  'Whether a member may do a command with a row: PT404 if they do not see it, PT412 if it has another version, PT403 without the permission. Returns its table.';
+  'Checks whether a member may run a command on a row: PT404 if they cannot see it, PT412 if its version differs, PT403 without the permission. Returns its table.';
 grant execute on function app.check_row(text, uuid, text, text) to callboard_api;
 
 create or replace function app.write_row(table_name text, id uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -2723,7 +2722,7 @@ begin
   if changes is null then
     perform app.refuse(400, 'invalid_value', 'The body is empty.');
   end if;
-  -- Now that it may be locked, look again.
+  -- Check again under a lock, now that the caller may take one.
   execute format('select t.version from %s t where t.organization_id = (select app.current_org()) and t.id = $1 and t.deleted_at is null for no key update', target)
   into present using id;
   perform app.check_version(present, if_match);
@@ -2733,7 +2732,7 @@ begin
 end
 $$;
 comment on function app.write_row(text, uuid, jsonb, boolean, text) is
-  'Changes a row: the columns in the body or, with replaces, every column that can be written (one that is absent gets its default). PT403, PT404, PT409, PT412, PT422.';
+  'Changes a row: the columns in the body or, with replaces, every writable column (those absent get their defaults). PT403, PT404, PT409, PT412, PT422.';
 grant execute on function app.write_row(text, uuid, jsonb, boolean, text) to callboard_api;
 
 create or replace function app_private.guard_row(table_name text, id uuid) returns void
@@ -2748,7 +2747,7 @@ begin
   end if;
 end
 $$;
-comment on function app_private.guard_row(text, uuid) is 'Lets the guard of a table refuse what has been done with a row: see app_private.resources.';
+comment on function app_private.guard_row(text, uuid) is 'Lets a table''s guard refuse what was done to a row: see app_private.resources.';
 alter function app_private.guard_row(text, uuid) owner to callboard_definer;
 
 create or replace function app.mark_row(table_name text, id uuid, if_match text) returns app.answer
@@ -2763,7 +2762,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.mark_row(text, uuid, text) is 'The part of app.delete_row that the definer does: marks the row as deleted, with what belongs to it. PT403, PT404, PT409, PT412.';
+comment on function app.mark_row(text, uuid, text) is 'The definer''s part of app.delete_row: marks the row as deleted, with everything that belongs to it. PT403, PT404, PT409, PT412.';
 alter function app.mark_row(text, uuid, text) owner to callboard_definer;
 grant execute on function app.mark_row(text, uuid, text) to callboard_api;
 
@@ -2776,7 +2775,7 @@ begin
   return app.mark_row(table_name, id, if_match);
 end
 $$;
-comment on function app.delete_row(text, uuid, text) is 'Deletes a row, with what belongs to it, until it is restored. PT403, PT404, PT409, PT412.';
+comment on function app.delete_row(text, uuid, text) is 'Soft-deletes a row with everything that belongs to it. PT403, PT404, PT409, PT412.';
 grant execute on function app.delete_row(text, uuid, text) to callboard_api;
 
 create or replace function app.restore_row(table_name text, id uuid) returns app.answer
@@ -2790,7 +2789,7 @@ begin
   return app.read_row(table_name, id);
 end
 $$;
-comment on function app.restore_row(text, uuid) is 'Brings a deleted row back, with what was deleted together with it. PT403, PT404, PT409.';
+comment on function app.restore_row(text, uuid) is 'Restores a deleted row and everything that was deleted with it. PT403, PT404, PT409.';
 alter function app.restore_row(text, uuid) owner to callboard_definer;
 grant execute on function app.restore_row(text, uuid) to callboard_api;
 
@@ -2798,12 +2797,12 @@ create or replace function app.cursor(list text, value text, id text) returns te
 language sql stable parallel safe
 return translate(encode(convert_to(json_build_array(list, value, id)::text, 'UTF8'), 'base64'), E'+/=\n', '-_');
 comment on function app.cursor(text, text, text) is
-  'Where the next page of a list begins: after the row with this value of the column that it is sorted by, and this id. In base64url, for src/tenant/list.ts to read.';
+  'Where the next page of a list starts: after the row with this value in the sort column and this id. In base64url, read by src/tenant/list.ts.';
 grant execute on function app.cursor(text, text, text) to callboard_api, callboard_definer;
 --! EndIncluded foundation/rows.sql
 --! Included foundation/idempotency.sql
--- Answers to POST requests that carried an Idempotency-Key, kept for a day, so that a client
--- that lost the answer can retry without repeating the action.
+-- Responses to POST requests with an Idempotency-Key, kept for a day, so that a client
+-- that lost the response can retry without repeating the action.
 
 create table if not exists app.idempotency_keys (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -2827,7 +2826,7 @@ drop policy if exists purge_definer on app.idempotency_keys;
 create policy purge_definer on app.idempotency_keys for all to callboard_definer
   using ((select app.current_org()) is null and created_at < now() - interval '24 hours');
 grant select, insert, update, delete on app.idempotency_keys to callboard_definer;
-comment on table app.idempotency_keys is 'Answers to POST requests with an Idempotency-Key.';
+comment on table app.idempotency_keys is 'Responses to POST requests with an Idempotency-Key.';
 
 create or replace function app.claim_key(the_key text, hash bytea) returns setof app.answer
 language plpgsql volatile security definer
@@ -2839,7 +2838,7 @@ declare
 begin
   -- The policy shows only this user's keys; an expired key is free, even before it is purged.
   delete from app.idempotency_keys k where k.key = the_key and k.created_at < now() - interval '24 hours';
-  -- A running request with the same key has locked the row: this waits until it ends.
+  -- A running request with the same key holds a lock on the row: this waits for it to end.
   insert into app.idempotency_keys (key, request_hash) values (the_key, hash) on conflict do nothing;
   if found then
     return;
@@ -2852,7 +2851,7 @@ begin
 end
 $$;
 comment on function app.claim_key(text, bytea) is
-  'Takes an Idempotency-Key for this transaction, or returns the answer it was used for. PT409 idempotency_key_reused when the request differs.';
+  'Claims an Idempotency-Key for this transaction, or returns the stored response. PT409 idempotency_key_reused when the request differs.';
 alter function app.claim_key(text, bytea) owner to callboard_definer;
 grant execute on function app.claim_key(text, bytea) to callboard_api;
 
@@ -2863,11 +2862,11 @@ set client_min_messages = 'error'
 begin atomic
   update app.idempotency_keys k set answer = (status, body, etag, location)::app.answer where k.key = the_key and k.answer is null;
 end;
-comment on function app.keep_answer(text, integer, json, text, text) is 'Keeps the answer to the request that claimed the key, in the same transaction.';
+comment on function app.keep_answer(text, integer, json, text, text) is 'Stores the response to the request that claimed the key, in the same transaction.';
 alter function app.keep_answer(text, integer, json, text, text) owner to callboard_definer;
 grant execute on function app.keep_answer(text, integer, json, text, text) to callboard_api;
 --! EndIncluded foundation/idempotency.sql
--- Accounts: mails, signing in, and their events
+-- Accounts: mails, sign-in, and their events
 --! Included accounts/mails.sql
 -- The outbox. A mail and the job that sends it are written in the transaction that causes them, so
 -- no mail is lost or sent for something that was rolled back. The secret in its link is generated
@@ -2884,7 +2883,7 @@ create table if not exists app_private.mails (
   last_error text
 );
 select app_private.definer_table('app_private.mails');
-comment on table app_private.mails is 'Mails to send and mails sent; the secret is removed from the row once the mail has been sent.';
+comment on table app_private.mails is 'Mails to send and mails sent; the secret is removed from the row once the mail has been sent or abandoned.';
 
 create or replace function app_private.send_mail(mail uuid) returns void
 language plpgsql volatile
@@ -2894,7 +2893,7 @@ begin
   perform app_private.add_job('send_mail', jsonb_build_object('mail', mail), job_key => 'send_mail:' || mail, max_attempts => 12);
 end
 $$;
-comment on function app_private.send_mail(uuid) is 'Has the worker send a mail of the outbox: 12 attempts within about 16 hours.';
+comment on function app_private.send_mail(uuid) is 'Has the worker send a mail from the outbox: 12 attempts within about 16 hours.';
 alter function app_private.send_mail(uuid) owner to callboard_definer;
 
 create or replace function app_private.queue_mail(kind text, to_address text, data jsonb) returns void
@@ -2981,7 +2980,7 @@ begin
   -- An unknown address gets a salt too, always the same one, so that it looks like a known one.
   return coalesce(
     (select c.recipe from app_private.credentials c join app.users u on u.id = c.user_id where lower(u.email) = lower(address)),
-    -- All 128 bits come from the same hash: the fixed bits of a UUID would give the fake away.
+    -- All 128 bits come from the hash: the fixed bits of a UUID would give the fake away.
     app_private.password_cost() || encode(substring(app_private.keyed_hash(
       convert_to('salt:' || coalesce(lower(address), gen_random_uuid()::text), 'UTF8')) from 1 for 16), 'base64'));
 end
@@ -3016,7 +3015,7 @@ set search_path = ''
 begin atomic
   select exists (select from app_private.credentials c where c.user_id = of_user and c.verifier = sha256(proof));
 end;
-comment on function app_private.is_password(uuid, bytea) is 'Whether this proves the user''s password. Comparing hashes of a secret leaks nothing by its timing.';
+comment on function app_private.is_password(uuid, bytea) is 'Whether this proves the user''s password. Comparing hashes of a secret leaks nothing through timing.';
 alter function app_private.is_password(uuid, bytea) owner to callboard_definer;
 
 create or replace function app_private.mail_token(of_user uuid, for_purpose text, lifetime interval) returns void
@@ -3145,7 +3144,7 @@ begin
   return (202, null, null, null)::app.answer;
 end
 $$;
-comment on function app.forget_password(text) is 'Mails a link for a new password if the address is known; the answer does not say whether it is.';
+comment on function app.forget_password(text) is 'Mails a link for a new password if the address is known; the response does not reveal whether it is.';
 alter function app.forget_password(text) owner to callboard_definer;
 grant execute on function app.forget_password(text) to callboard_api;
 
@@ -3162,7 +3161,7 @@ begin
   return (204, null, null, null)::app.answer;
 end
 $$;
-comment on function app.reset_password(text, text, bytea) is 'Sets a new password by a mailed link and ends all sessions. PT400 invalid_token.';
+comment on function app.reset_password(text, text, bytea) is 'Sets a new password with the token of a mailed link and ends all sessions. PT400 invalid_token.';
 alter function app.reset_password(text, text, bytea) owner to callboard_definer;
 grant execute on function app.reset_password(text, text, bytea) to callboard_api;
 
@@ -3176,7 +3175,7 @@ begin
   return (204, null, null, null)::app.answer;
 end
 $$;
-comment on function app.verify_email(text) is 'Marks an address as verified by a mailed link. PT400 invalid_token.';
+comment on function app.verify_email(text) is 'Marks an address as verified, with the token of a mailed link. PT400 invalid_token.';
 alter function app.verify_email(text) owner to callboard_definer;
 grant execute on function app.verify_email(text) to callboard_api;
 
@@ -3191,13 +3190,13 @@ begin
   return (202, null, null, null)::app.answer;
 end
 $$;
-comment on function app.request_verification() is 'Mails the link that verifies the signed-in user''s address again, unless it is verified.';
+comment on function app.request_verification() is 'Mails the verification link again, unless the signed-in user''s address is already verified.';
 alter function app.request_verification() owner to callboard_definer;
 grant execute on function app.request_verification() to callboard_api;
 --! EndIncluded accounts/accounts.sql
 --! Included accounts/account_events.sql
--- Events of accounts. An account belongs to no organization, so its events go to the log of the
--- organization that its user currently works in: that of the session, or the one that the next
+-- Account events. An account belongs to no organization, so its events go to the log of the
+-- organization that its user currently works in: the session's, or the one that the next
 -- sign-in would enter.
 
 create or replace function app_private.account_holder(whose uuid) returns uuid
@@ -3230,7 +3229,7 @@ begin
       jsonb_build_object('new', jsonb_build_object('revoked_because', new.revoked_because)),
       case when new.revoked_because <> 'refresh_token_reused' then app_private.account_holder(new.user_id) end);
   elsif new.organization_id is distinct from old.organization_id and new.organization_id is not null then
-    -- Without the previous organization, which is none of this one's business.
+    -- Without the previous organization, which this one has no right to know.
     perform app_private.log_event(organization, 'auth.switch_organization', 'session', new.id, null, app_private.account_holder(new.user_id));
   end if;
   return null;
@@ -3269,7 +3268,7 @@ begin
   return null;
 end
 $$;
-comment on function app_private.tg_users__900_event() is 'Logs accounts made for others, and changes of a profile.';
+comment on function app_private.tg_users__900_event() is 'Logs accounts created for others, and changes to a profile.';
 alter function app_private.tg_users__900_event() owner to callboard_definer;
 
 create or replace trigger _900_event after insert or update on app.users
@@ -3282,7 +3281,7 @@ as $$
 declare
   organization uuid := app_private.usual_organization(new.user_id);
 begin
-  -- The first password is part of registering.
+  -- The first password is part of registration.
   if tg_op = 'UPDATE' or organization is not null then
     perform app_private.log_event(organization,
       case when app.current_user_id() is not null then 'auth.password_changed' else 'auth.password_reset' end,
@@ -3305,7 +3304,7 @@ as $$
 declare
   -- Both are computed for every address, so that timing does not reveal whether it is known.
   landing uuid := app_private.usual_organization(who, organization);
-  -- Only a keyed hash of an unknown address, which may be a password typed into the wrong field.
+  -- Only a keyed hash of an unknown address, which could be a password typed into the wrong field.
   hash text := encode(app_private.keyed_hash(convert_to('address:' || lower(address), 'UTF8')), 'hex');
 begin
   perform app_private.log_event(landing, 'auth.sign_in_failed', 'user', who,
@@ -3337,7 +3336,7 @@ as $$
 declare
   organization uuid := app.uuid_v7();
 begin
-  -- Nobody can admit the first member: these two rows are written in the founder's own context.
+  -- Nobody can add the first member, so these two rows are written in the founder's own context.
   perform app_private.change_context(founder, coalesce(app.current_session_id(), app.uuid_v7()), organization);
   insert into app.organizations (id, name, currency, time_zone)
   values (organization, body ->> 'name', coalesce(body ->> 'currency', 'USD'), coalesce(body ->> 'time_zone', 'UTC'));
@@ -3379,7 +3378,7 @@ begin atomic
   from app.memberships m join app.organizations o on o.id = m.organization_id
   where m.user_id = app.current_user_id()
     and case when only_deleted
-      -- The bin is for those who may restore.
+      -- The bin is only for members who may restore.
       then o.deleted_at is not null and m.deletion_id = o.deletion_id
         and 'organization.delete' = any (app.permissions_of(o.id, m.user_id))
       else o.deleted_at is null and m.deleted_at is null end;
@@ -3415,7 +3414,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_organization(text) is 'The organization of the token, by its id or any slug it ever had. PT404 for every other.';
+comment on function app.read_organization(text) is 'The organization of the token, by its id or any slug it ever had. PT404 for any other.';
 alter function app.read_organization(text) owner to callboard_definer;
 grant execute on function app.read_organization(text) to callboard_api;
 
@@ -3456,7 +3455,7 @@ begin
   return (204, null, null, null)::app.answer;
 end
 $$;
-comment on function app.delete_organization(uuid, text) is 'Deletes the organization of the token and all it has, until it is restored. PT403, PT404, PT412.';
+comment on function app.delete_organization(uuid, text) is 'Soft-deletes the organization of the token with everything it has. PT403, PT404, PT412.';
 alter function app.delete_organization(uuid, text) owner to callboard_definer;
 grant execute on function app.delete_organization(uuid, text) to callboard_api;
 
@@ -3483,7 +3482,7 @@ begin
     perform app.refuse(403, 'permission_denied', 'This needs the permission organization.delete.');
   end if;
   perform app_private.change_context(me, app.current_session_id(), organization, bin.role, held);
-  -- Now that it is locked, check again: somebody else may have restored it.
+  -- Check again under a lock: somebody else may have restored it.
   perform from app.organizations o where o.id = organization and o.deletion_id = bin.deletion_id for no key update;
   if not found then
     perform app.refuse(404, 'not_found');
@@ -3498,7 +3497,7 @@ grant execute on function app.restore_organization(uuid) to callboard_api;
 --! EndIncluded organizations/organization_commands.sql
 --! Included organizations/invitations.sql
 -- Invitations by mail. The database generates and mails the secret of the link, so presenting it
--- proves access to the mailbox. It works once, until it expires, is revoked or is sent again.
+-- proves access to the mailbox. It works once, unless it has expired, been revoked or been sent again.
 
 create table if not exists app.invitations (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -3524,7 +3523,7 @@ create unique index if not exists invitations_token_hash_idx on app.invitations 
 create unique index if not exists invitation_pending on app.invitations (organization_id, email)
   where accepted_at is null and deleted_at is null;
 
--- Without grants: functions of the definer write. Accepting happens before one belongs, so they look in all organizations.
+-- Without grants: the definer's functions write. Invitations are accepted before membership begins, so they read all organizations.
 select app_private.tenant_policies('app.invitations', reads => 'members.manage', inserts => 'members.manage', updates => 'members.manage',
   deletes => 'members.manage', definer => 'insert, update', known => '{role}');
 grant select (organization_id, id, email, role, invited_by, expires_at, accepted_at, accepted_by, created_at, updated_at, version, deleted_at, deleted_by, deletion_id)
@@ -3567,7 +3566,7 @@ begin
     from app.invitation_list l where l.organization_id = i.organization_id and l.id = i.id;
 end
 $$;
-comment on function app_private.send_invitation(uuid) is 'Gives an invitation a new secret and seven days, and mails it. PT404 unless it is open.';
+comment on function app_private.send_invitation(uuid) is 'Gives an invitation a new secret and another seven days, and mails it. PT404 unless it is open.';
 alter function app_private.send_invitation(uuid) owner to callboard_definer;
 
 create or replace function app_private.withdraw_invitations(of_organization uuid, address text, expiring_until timestamptz) returns void
@@ -3579,7 +3578,7 @@ begin atomic
   where i.organization_id = of_organization and i.email = lower(address) and i.expires_at <= expiring_until
     and i.accepted_at is null and i.deleted_at is null;
 end;
-comment on function app_private.withdraw_invitations(uuid, text, timestamptz) is 'Revokes the pending invitations of an address that expire by then.';
+comment on function app_private.withdraw_invitations(uuid, text, timestamptz) is 'Revokes an address''s pending invitations that expire by a given time.';
 alter function app_private.withdraw_invitations(uuid, text, timestamptz) owner to callboard_definer;
 
 create or replace function app.read_invitation(invitation uuid) returns app.answer
@@ -3676,9 +3675,9 @@ begin
   if i.id is null then
     perform app.refuse(400, 'invalid_token');
   elsif i.email is distinct from (select u.email from app.users u where u.id = who) then
-    perform app.refuse(403, 'invitation_for_another_address', 'This invitation was sent to another address than that of your account.');
+    perform app.refuse(403, 'invitation_for_another_address', 'This invitation was sent to an address other than your account''s.');
   end if;
-  -- In the context of the organization that invited; it holds no permission.
+  -- In the context of the inviting organization, without permissions.
   perform app_private.change_context(who, coalesce(app.current_session_id(), app.uuid_v7()), i.organization_id);
   -- It may have been used, revoked or sent again since it was read.
   update app.invitations x set accepted_at = now(), accepted_by = who
@@ -3757,12 +3756,12 @@ as $$
 declare
   m app.memberships;
 begin
-  -- If the caller may not see the member, 404 comes before any check of permissions.
+  -- If the caller may not see the member, 404 takes precedence over any permission check.
   select * into m from app.memberships x
   where x.organization_id = app.org_if('members.read') and x.user_id = member and x.deleted_at is null;
   perform app.check_version(m.version, if_match);
   perform app_private.administer();
-  -- Now that nobody else can change it, look again.
+  -- Check again under the lock.
   select * into m from app.memberships x
   where x.organization_id = app.current_org() and x.user_id = member and x.deleted_at is null for no key update;
   perform app.check_version(m.version, if_match);
@@ -3783,7 +3782,7 @@ as $$
 begin
   update app.memberships m set role = new_role where m.organization_id = app.current_org() and m.user_id = member;
   if new_role = 'owner' then
-    -- Nobody could restore a permission that is denied to an owner.
+    -- Nobody could give back a permission that is denied to an owner.
     delete from app.member_permissions p where p.organization_id = app.current_org() and p.user_id = member and p.effect = 'deny';
   end if;
 end
@@ -3818,7 +3817,7 @@ declare
   organization uuid := app.current_org();
   present integer;
 begin
-  -- Leaving needs no permission; making somebody leave does.
+  -- Leaving needs no permission; removing somebody does.
   if member is distinct from me then
     perform app_private.lock_member(member, if_match);
   else
@@ -3829,7 +3828,7 @@ begin
   end if;
   update app.memberships m set deleted_at = statement_timestamp(), deleted_by = me, deletion_id = app.uuid_v7()
   where m.organization_id = organization and m.user_id = member;
-  -- If they come back, they start with what they are given then.
+  -- If they come back, they start with only what they are given then.
   delete from app.member_roles x where x.organization_id = organization and x.user_id = member;
   delete from app.member_permissions x where x.organization_id = organization and x.user_id = member;
   return (204, null, null, null)::app.answer;
@@ -3856,7 +3855,7 @@ begin
   else
     select u.id into who from app.users u where lower(u.email) = lower(address);
     -- Anybody can sign up with any address. Until its owner has confirmed it by mail, the account's
-    -- password may be a stranger's, and this would let them in.
+    -- password may be a stranger's, and this would let the stranger in.
     if exists (select from app.users u join app_private.credentials c on c.user_id = u.id where u.id = who and u.email_verified_at is null) then
       perform app.refuse(409, 'address_unverified');
     end if;
@@ -3907,9 +3906,9 @@ begin
   perform from app.organizations o where o.id = organization for no key update;
   -- Only an owner can transfer ownership, whatever permissions others hold.
   if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = me and m.role = 'owner' and m.deleted_at is null) then
-    perform app.refuse(403, 'permission_denied', 'Only an owner hands the organization over.');
+    perform app.refuse(403, 'permission_denied', 'Only an owner can transfer ownership.');
   elsif new_owner = me then
-    perform app.refuse(409, 'already_owner', 'You are the owner already.');
+    perform app.refuse(409, 'already_owner', 'You are already the owner.');
   elsif not exists (select from app.memberships m where m.organization_id = organization and m.user_id = new_owner and m.deleted_at is null) then
     perform app.refuse(404, 'not_found');
   end if;
@@ -3938,7 +3937,7 @@ create or replace view app.role_list with (security_invoker = true) as
       'permissions', to_json(r.permissions), 'created_at', r.created_at, 'updated_at', r.updated_at),
     r.deleted_at, r.deleted_by
   from app.custom_roles r;
-comment on view app.role_list is 'The built-in roles, and the organization''s own, with their JSON; also those in the bin, which have deleted_at.';
+comment on view app.role_list is 'The built-in roles and the organization''s own, with their JSON, including those in the bin, which have deleted_at.';
 grant select on app.role_list to callboard_api, callboard_definer;
 
 create or replace function app.list_roles(in_bin boolean) returns app.answer
@@ -3948,7 +3947,7 @@ begin atomic
   select 200, json_build_object('items', coalesce(json_agg(app.in_bin(r.body, r.deleted_at, r.deleted_by) order by r.organization_id nulls first, r.name, r.id), '[]'), 'next_cursor', null),
     null::text, null::text
   from app.role_list r
-  -- Evaluated for its refusal.
+  -- Called only because it may refuse.
   where (select app.require('members.read')) is not null
     and (r.organization_id is null or r.organization_id = app.current_org())
     -- In this order, so that the permission is checked even if the bin is empty.
@@ -4000,7 +3999,7 @@ begin
   perform app.check_version(present, if_match);
   perform app_private.administer();
   if exists (select from app.roles b where b.name = the_role) then
-    perform app.refuse(409, 'role_built_in', 'The built-in roles are the same in every organization: make one of your own.');
+    perform app.refuse(409, 'role_built_in', 'The built-in roles are the same in every organization: create a custom one.');
   end if;
   select * into r from app.custom_roles x
   where x.organization_id = app.current_org() and x.id = the_role::uuid and x.deleted_at is null for no key update;
@@ -4070,7 +4069,7 @@ begin
 end
 $$;
 comment on function app.delete_role(text, text) is
-  'Deletes a custom role until it is restored; its members lose its permissions. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
+  'Soft-deletes a custom role; its members lose its permissions. PT403 permission_denied, permission_not_held, PT404, PT409 role_built_in, PT412.';
 alter function app.delete_role(text, text) owner to callboard_definer;
 grant execute on function app.delete_role(text, text) to callboard_api;
 
@@ -4094,7 +4093,7 @@ alter function app.restore_role(uuid) owner to callboard_definer;
 grant execute on function app.restore_role(uuid) to callboard_api;
 --! EndIncluded organizations/role_commands.sql
 --! Included organizations/member_permission_commands.sql
--- Commands on what single members have besides their built-in role: custom roles, grants and denials.
+-- Commands on what individual members have besides their built-in role: custom roles, grants and denials.
 -- The tables are in custom_roles.sql and member_permissions.sql.
 
 create or replace function app.assign_role(member uuid, the_role text) returns app.answer
@@ -4110,7 +4109,7 @@ begin
   else
     insert into app.member_roles (user_id, role_id) values (member, the_role::uuid) on conflict do nothing;
     if found then
-      -- A member's version also counts changes of their roles.
+      -- A member's version also counts changes to their roles.
       update app.memberships m set role = m.role where m.organization_id = app.current_org() and m.user_id = member;
     end if;
   end if;
@@ -4196,7 +4195,7 @@ begin
   end if;
   perform app_private.require_to_hold(array[the_permission]);
   if wanted.effect = 'deny' and m.role = 'owner' then
-    perform app.refuse(409, 'owner_keeps_permissions', 'Nothing is denied to an owner: give them another role first.');
+    perform app.refuse(409, 'owner_keeps_permissions', 'An owner cannot be denied a permission: give them another role first.');
   end if;
   insert into app.member_permissions as p (user_id, permission, effect, expires_at)
   values (member, the_permission, wanted.effect, wanted.expires_at)
@@ -4241,7 +4240,7 @@ grant execute on function app.clear_member_permission(uuid, text, text) to callb
 --! EndIncluded organizations/member_permission_commands.sql
 --! Included organizations/explain.sql
 -- Explains why a user can or cannot see or change a row: every step of a request, in order and in
--- words. It asks what really decides: the session, the membership, app.permissions_of, the policy.
+-- words. It consults what really decides: the session, the membership, app.permissions_of, the policy.
 
 create or replace function app_private.explain_permission(organization uuid, who uuid, wanted text) returns text
 language sql stable
@@ -4264,7 +4263,7 @@ begin atomic
   left join app.memberships m on m.organization_id = organization and m.user_id = who
   left join lateral app_private.permission_sources(organization, who, m.role) s on s.permission = wanted;
 end;
-comment on function app_private.explain_permission(uuid, uuid, text) is 'Where a member''s permission comes from, or who holds it instead, in words.';
+comment on function app_private.explain_permission(uuid, uuid, text) is 'Where a member''s permission comes from, or which roles hold it instead, in words.';
 alter function app_private.explain_permission(uuid, uuid, text) owner to callboard_definer;
 
 create or replace function app_private.explain_lock(target regclass, of_row jsonb)
@@ -4283,7 +4282,7 @@ begin
   elsif exists (select from pg_catalog.pg_trigger t where t.tgrelid = target and t.tgname = '_200_unsettled') then
     return query
       select 'settlement', s.status <> 'settled',
-        case s.status when 'settled' then 'Its show is settled: what the settlement came from stays as it is.' else 'Its show is not settled.' end
+        case s.status when 'settled' then 'The show is settled: the inputs of its settlement cannot change.' else 'Its show is not settled.' end
       from app.shows s where s.organization_id = (of_row ->> 'organization_id')::uuid and s.id = (of_row ->> 'show_id')::uuid;
   end if;
 end
@@ -4306,11 +4305,11 @@ declare
 begin
   execute format('select to_jsonb(t) from %s t where %I = $1', target, app_private.row_key(target)) into found using id;
   if found ->> 'deleted_at' is not null then
-    return query select 'row', false, format('It was deleted at %s by %s: it is only in the bin.', found ->> 'deleted_at',
+    return query select 'row', false, format('It was deleted at %s by %s: it is in the bin.', found ->> 'deleted_at',
       coalesce((select u.email from app.users u where u.id::text = found ->> 'deleted_by'), 'somebody'));
     return;
   end if;
-  return query select 'row', true, 'It is there.';
+  return query select 'row', true, 'It exists.';
   if command in ('update', 'delete') then
     return query select * from app_private.explain_lock(target, found);
   end if;
@@ -4335,13 +4334,13 @@ create or replace function app_private.row_key(target regclass) returns text
 language sql stable
 set search_path = ''
 begin atomic
-  -- The only column of the primary key besides the organization.
+  -- The only primary key column besides the organization.
   select case when count(*) = 1 then min(a.attname)::text end
   from pg_catalog.pg_constraint c, unnest(c.conkey) as k (attnum)
   join pg_catalog.pg_attribute a on a.attnum = k.attnum
   where c.conrelid = target and c.contype = 'p' and a.attrelid = target and a.attname <> 'organization_id';
 end;
-comment on function app_private.row_key(regclass) is 'The column that identifies a row of a table within its organization; NULL if it takes more than one.';
+comment on function app_private.row_key(regclass) is 'The column that identifies a row of a table within its organization; NULL if that takes more than one.';
 alter function app_private.row_key(regclass) owner to callboard_definer;
 
 create or replace function app.explain_access(
@@ -4357,13 +4356,13 @@ declare
   m record;
 begin
   if command not in ('select', 'insert', 'update', 'delete') then
-    perform app.refuse(422, 'explain_command_unknown', 'A command is select, insert, update or delete.');
+    perform app.refuse(422, 'explain_command_unknown', 'The command must be select, insert, update or delete.');
   elsif app_private.policy_permission(target, 'select') is null then
-    perform app.refuse(422, 'explain_table_unknown', 'There is no table of this name whose rows belong to an organization.');
+    perform app.refuse(422, 'explain_table_unknown', 'There is no table of this name with rows of an organization.');
   elsif row_id is not null and app_private.row_key(target) is null then
-    perform app.refuse(422, 'explain_row_unnamed', 'A row of this table has no id of its own: ask without one.');
+    perform app.refuse(422, 'explain_row_unnamed', 'A row of this table has no id of its own: leave it out.');
   elsif row_id is null and organization is null then
-    perform app.refuse(422, 'explain_row_needed', 'Name a row, or the organization.');
+    perform app.refuse(422, 'explain_row_needed', 'Specify a row or the organization.');
   end if;
   if row_id is not null then
     execute format('select %I from %s where %I = $1 and ($2 is null or %1$I = $2)',
@@ -4379,7 +4378,7 @@ begin
       case
         when count(*) filter (where s.revoked_at is null and s.expires_at > now()) > 0 then 'They are signed in.'
         when count(*) = 0 then 'They have never signed in.'
-        else 'All their sessions have ended; the last because: ' || (array_agg(coalesce(s.revoked_because, 'expired') order by coalesce(s.revoked_at, s.expires_at) desc))[1] || '.'
+        else 'All their sessions have ended; reason for the last one: ' || (array_agg(coalesce(s.revoked_because, 'expired') order by coalesce(s.revoked_at, s.expires_at) desc))[1] || '.'
       end
     from app.sessions s where s.user_id = who;
   select o.name, o.deleted_at is not null as is_deleted, x.user_id is not null as was_member, x.role,
@@ -4387,14 +4386,14 @@ begin
   into m
   from app.organizations o left join app.memberships x on x.organization_id = o.id and x.user_id = who where o.id = explain_access.organization;
   return query select 'organization', m.name is not null and not m.is_deleted,
-    case when m.name is null then 'There is no such organization, or the row is of none.'
+    case when m.name is null then 'There is no such organization, or the row belongs to none.'
       when m.is_deleted then m.name || ' has been deleted.' else 'It is ' || m.name || '.' end;
   return query select 'membership', coalesce(m.is_member, false),
     case when m.is_member then 'They belong to it' || coalesce(' as ' || m.role, ', without a built-in role') || '.'
-      when m.was_member then 'They have not belonged to it since ' || m.left_at || '.'
+      when m.was_member then 'They have not been a member since ' || m.left_at || '.'
       else 'They do not belong to it.' end;
   if permission is null then
-    return query select 'permission', false, format('No member may %s rows of %s, whatever they hold.', command, target);
+    return query select 'permission', false, format('No member may %s rows of %s, whatever their permissions.', command, target);
   else
     return query select 'permission', permission = any (app.permissions_of(organization, who)),
       app_private.explain_permission(organization, who, permission);
@@ -4411,7 +4410,7 @@ begin
 end
 $$;
 comment on function app.explain_access(uuid, regclass, uuid, text, uuid, jsonb) is
-  'Why a user may or may not select, insert, update or delete a row: every step of the way with whether it is passed and why. Without an organization it is the row''s; changes are what an update would set. For DBAs: it looks into all organizations. PT422 explain_command_unknown, explain_table_unknown, explain_row_unnamed, explain_row_needed.';
+  'Why a user may or may not select, insert, update or delete a row: every step, whether it passes, and why. The organization defaults to the row''s; changes are what an update would set. For DBAs: it reads all organizations. PT422 explain_command_unknown, explain_table_unknown, explain_row_unnamed, explain_row_needed.';
 alter function app.explain_access(uuid, regclass, uuid, text, uuid, jsonb) owner to callboard_definer;
 
 create or replace function app.explain_access(body jsonb) returns app.answer
@@ -4440,7 +4439,7 @@ begin
     perform app.refuse(422, 'explain_table_unknown');
   end if;
   if row_id is not null and app_private.row_key(target) is not null then
-    -- A row of another organization does not exist for them, nor does one of their own that they may not read.
+    -- To them, a row of another organization does not exist, nor does one of their own that they may not read.
     execute format('select exists (select from %s t where %I = $1 and %I = $2)', target,
       case when target = 'app.organizations'::regclass then 'id' else 'organization_id' end, app_private.row_key(target))
     into is_known using organization, row_id;
@@ -4460,14 +4459,14 @@ begin
 end
 $$;
 comment on function app.explain_access(jsonb) is
-  'The same for members, within their organization: table, command, id, changes, user_id. About the caller or, with members.manage, about others. A row of another organization does not exist. PT403, PT404, PT422.';
+  'The same for members, within their organization: table, command, id, changes, user_id. About the caller or, with members.manage, about others. Another organization''s row does not exist. PT403, PT404, PT422.';
 alter function app.explain_access(jsonb) owner to callboard_definer;
 grant execute on function app.explain_access(jsonb) to callboard_api;
 --! EndIncluded organizations/explain.sql
--- Retention: holds, what is cleared away, and for how long events stay
+-- Retention: legal holds, purges, and how long events are kept
 --! Included retention/legal_holds.sql
 -- Legal holds: while an organization has an active one, nothing of it is purged: no deleted rows, no old
--- events, no details of events, and not the organization itself. Deleting still works, because it only
+-- events, no event details, and not the organization itself. Deletion still works, because it only
 -- marks rows. Holds are never deleted, so the table is their history.
 
 create table if not exists app.legal_holds (
@@ -4482,7 +4481,7 @@ create table if not exists app.legal_holds (
   primary key (organization_id, id)
 );
 
--- Without grants: app.place_legal_hold and app.release_legal_hold write, and ask for the permission.
+-- Without grants: app.place_legal_hold and app.release_legal_hold write and check the permission.
 select app_private.tenant_policies('app.legal_holds', reads => 'audit.read', inserts => 'retention.manage', updates => 'retention.manage',
   definer => 'insert, update');
 grant select on app.legal_holds to callboard_api, callboard_definer;
@@ -4536,7 +4535,7 @@ as $$
 declare
   hold uuid;
 begin
-  -- A running purge has locked this row: it finishes before the hold starts, and the next one sees the hold.
+  -- A running purge holds a lock on this row: it finishes before the hold starts, and the next one sees the hold.
   perform from app.organizations o where o.id = organization for no key update;
   insert into app.legal_holds (reason) values (why) returning id into hold;
   return hold;
@@ -4559,7 +4558,7 @@ begin
 end
 $$;
 comment on function app.place_legal_hold(text) is
-  'Prevents anything of the organization from being purged, for a reason. PT403 without retention.manage, legal_holds_reason_given.';
+  'Prevents anything of the organization from being purged, with a reason. PT403 without retention.manage, legal_holds_reason_given.';
 alter function app.place_legal_hold(text) owner to callboard_definer;
 grant execute on function app.place_legal_hold(text) to callboard_api;
 
@@ -4591,8 +4590,8 @@ comment on function app.release_legal_hold(uuid) is
 alter function app.release_legal_hold(uuid) owner to callboard_definer;
 grant execute on function app.release_legal_hold(uuid) to callboard_api;
 
--- The same for a DBA, also for deleted organizations. It writes in the organization's context, like
--- everything else, and resets it afterwards.
+-- The same for DBAs, including for deleted organizations. It writes in the organization's context, like
+-- everything else, and resets the context afterwards.
 create or replace function app_private.place_legal_hold(of_slug text, why text) returns uuid
 language plpgsql volatile security definer
 set search_path = ''
@@ -4611,7 +4610,7 @@ begin
 end
 $$;
 comment on function app_private.place_legal_hold(text, text) is
-  'Prevents anything of an organization (by slug) from being purged until a DBA releases the hold, for a reason that its members can read. Returns the hold''s id. PT404, legal_holds_reason_given.';
+  'Prevents anything of an organization (by slug) from being purged until a DBA releases the hold, with a reason that its members can read. Returns the hold''s id. PT404, legal_holds_reason_given.';
 alter function app_private.place_legal_hold(text, text) owner to callboard_definer;
 
 create or replace function app_private.release_legal_hold(hold uuid) returns void
@@ -4633,8 +4632,8 @@ comment on function app_private.release_legal_hold(uuid) is 'Releases a hold, re
 alter function app_private.release_legal_hold(uuid) owner to callboard_definer;
 --! EndIncluded retention/legal_holds.sql
 --! Included retention/purge.sql
--- Retention of technical data that is not an organization's own. The worker calls this every hour
--- (src/jobs/schedule.ts). What organizations have deleted is purged by deletion_purge.sql.
+-- Retention of technical data. The worker calls this every hour (src/jobs/schedule.ts). What
+-- organizations have deleted is purged by deletion_purge.sql.
 
 create or replace function app.purge_expired() returns jsonb
 language plpgsql volatile security definer
@@ -4660,12 +4659,12 @@ begin
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('email_tokens', n);
 
-  -- Answers to repeated requests: the policy purge_definer shows no others.
+  -- Stored responses: the policy purge_definer shows only expired ones.
   delete from app.idempotency_keys k where k.created_at < now() - interval '24 hours';
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('idempotency_keys', n);
 
-  -- Mails whose job has ended or been lost without settling them: nobody will send them.
+  -- Mails whose job ended or was lost without settling them: nothing will send them.
   update app_private.mails m
   set failed_at = now(), data = m.data - 'token', last_error = coalesce(m.last_error, 'its job has ended')
   where m.sent_at is null and m.failed_at is null and not exists (
@@ -4683,7 +4682,7 @@ begin
   get diagnostics n = row_count;
   gone := gone || jsonb_build_object('imports', n);
 
-  -- Client events: the policy purge_definer shows no newer ones. By organization, to use the index.
+  -- Client events: the policy purge_definer shows only old ones. By organization, to use the index.
   delete from app.client_events e
   where e.organization_id = any (array(select o.id from app.organizations o where not app_private.is_held(o.id)))
     and e.received_at < now() - interval '90 days';
@@ -4716,7 +4715,7 @@ begin
 end
 $$;
 comment on function app.purge_expired() is
-  'Deletes ended sessions, old links, client events, sent mails and failed jobs after 90 days, counts of use after 800, spent refresh tokens after 30, idempotency keys after one. Returns how many of each.';
+  'Deletes ended sessions, old links, client events, sent mails and failed jobs after 90 days, usage counts after 800, spent refresh tokens after 30, idempotency keys after one. Returns how many of each.';
 alter function app.purge_expired() owner to callboard_definer;
 grant execute on function app.purge_expired() to callboard_worker;
 --! EndIncluded retention/purge.sql
@@ -4727,7 +4726,7 @@ create table if not exists app.deletion_retentions (
   organization_id uuid primary key default app.current_org() references app.organizations (id) on delete cascade,
   deleted_days integer not null constraint deletion_retentions_days_range check (deleted_days between 1 and 3650)
 );
--- Without grants: app.set_retention writes, and asks for the permission.
+-- Without grants: app.set_retention writes and checks the permission.
 select app_private.tenant_policies('app.deletion_retentions', reads => 'audit.read', inserts => 'retention.manage', updates => 'retention.manage',
   definer => 'insert, update');
 grant select on app.deletion_retentions to callboard_api, callboard_definer;
@@ -4783,10 +4782,10 @@ grant execute on function app.set_retention(integer) to callboard_api;
 --! EndIncluded retention/deletion_retention.sql
 --! Included retention/deletion_purge.sql
 -- Purging: a deletion older than its organization's retention is removed permanently, all of its rows or
--- none. A deleted organization goes with everything it has, except its event log with the seals and the
+-- none. A deleted organization is purged with everything it has, except its event log with its seals and
 -- retention, and its slugs, which must never lead to another organization.
 --
--- The purge works in the context of one organization at a time, and its policies (purge_definer: see tables.sql) hold it there.
+-- The purge works in the context of one organization at a time, and its policies (purge_definer: see foundation/tables.sql) keep it there.
 
 create or replace function app_private.due_deletions(behind jsonb, at_most integer)
 returns table (organization_id uuid, deletion_id uuid, deleted_at timestamptz, marked regclass[])
@@ -4811,7 +4810,7 @@ begin
 end
 $$;
 comment on function app_private.due_deletions(jsonb, integer) is
-  'The deletions past their retention, by organization and age, after [organization, time, deletion], with the tables that have rows of each. Without organizations under a legal hold.';
+  'Deletions past their retention, by organization and age, after [organization, time, deletion], each with the tables that have rows of it. Skips organizations under a legal hold.';
 alter function app_private.due_deletions(jsonb, integer) owner to callboard_definer;
 
 create or replace function app_private.purge_deletion(organization uuid, deletion uuid, marked regclass[]) returns bigint
@@ -4824,7 +4823,7 @@ declare
   is_needed boolean;
   gone bigint;
 begin
-  -- Until the end of the transaction nobody can place a hold: an attempt waits until the purge is done.
+  -- Nobody can place a hold until this transaction ends: an attempt waits for the purge.
   perform from app.organizations o where o.id = organization for share;
   if app_private.is_held(organization) then
     return 0;
@@ -4836,17 +4835,17 @@ begin
     get diagnostics gone = row_count;
     return gone;
   end if;
-  -- A concurrent restore has locked one of the rows. Waiting while holding the others could deadlock.
+  -- A concurrent restore may have locked one of the rows. Waiting while holding the others could deadlock.
   foreach part in array marked loop
     execute format('select from %s t where t.organization_id = $1 and t.deletion_id = $2 for update nowait', part)
     using organization, deletion;
   end loop;
-  -- Rows that would cascade with their parent. PostgreSQL itself protects against other references.
+  -- Rows that would be deleted by cascade. PostgreSQL itself protects against other references.
   for edge in select * from app_private.deletion_edges e where e.parent = any (marked) and e.cascades loop
     execute format('select exists (select from %s c, %s p where %s and p.organization_id = $1 and p.deletion_id = $2 and c.deletion_id is distinct from $2)',
       edge.child, edge.parent, edge.condition) into is_needed using organization, deletion;
     if is_needed then
-      raise foreign_key_violation using message = 'Something that is not deleted with it belongs to it.', constraint = edge.name;
+      raise foreign_key_violation using message = 'Something that belongs to it was not deleted with it.', constraint = edge.name;
     end if;
   end loop;
   -- A single statement: foreign keys are checked at its end, so the order of the tables does not matter.
@@ -4860,7 +4859,7 @@ begin
 end
 $$;
 comment on function app_private.purge_deletion(uuid, uuid, regclass[]) is
-  'Deletes the rows of a deletion in these tables for good, in the organization''s context; returns how many, or one for a whole organization. Fails with foreign_key_violation if something else refers to them, and with lock_not_available if somebody has locked them.';
+  'Permanently deletes the rows of a deletion in these tables, in the organization''s context; returns how many, or one for a whole organization. Fails with foreign_key_violation if something else references them, and with lock_not_available if they are locked.';
 alter function app_private.purge_deletion(uuid, uuid, regclass[]) owner to callboard_definer;
 
 create or replace function app.purge_deleted(behind jsonb default null, at_most integer default 1000) returns jsonb
@@ -4903,7 +4902,7 @@ begin
         n[6] := n[6] + 1;
         because := because || jsonb_build_object('organization_id', due.organization_id, 'deletion_id', due.deletion_id, 'failed_with', sqlerrm);
     end;
-    -- The sealer of events waits for the end of this transaction.
+    -- The event sealer waits for this transaction to end.
     if seen = at_most or clock_timestamp() > began + interval '2 seconds' then
       next := jsonb_build_array(due.organization_id, due.deleted_at, due.deletion_id);
       exit;
@@ -4915,7 +4914,7 @@ begin
 end
 $$;
 comment on function app.purge_deleted(jsonb, integer) is
-  'Deletes for good what was deleted longer ago than its organization keeps it; a part of it, about two seconds long: to go on, call it with next, until that is null. Says how many deletions with how many rows and how many organizations are gone, how many were busy, were kept because something refers to them, or failed, and why.';
+  'Permanently deletes what was deleted longer ago than its organization''s retention, in batches of about two seconds: to continue, call it again with next, until that is null. Returns how many deletions, rows and organizations are gone, and how many deletions were busy, were kept because something references them, or failed, and why.';
 alter function app.purge_deleted(jsonb, integer) owner to callboard_definer;
 grant execute on function app.purge_deleted(jsonb, integer) to callboard_worker;
 --! EndIncluded retention/deletion_purge.sql
@@ -4927,7 +4926,7 @@ create table if not exists app.event_retentions (
   organization_id uuid primary key default app.current_org(),
   days integer not null constraint event_retentions_days_range check (days between 90 and 3650)
 );
--- Without grants: app.set_event_retention writes, and asks for the permission.
+-- Without grants: app.set_event_retention writes and checks the permission.
 select app_private.tenant_policies('app.event_retentions', reads => 'audit.read', inserts => 'audit.manage', updates => 'audit.manage',
   definer => 'insert, update');
 grant select on app.event_retentions to callboard_api, callboard_definer;
@@ -4997,7 +4996,7 @@ begin
 end
 $$;
 comment on function app.purge_events() is
-  'Deletes sealed events past their organization''s retention, unless a legal hold keeps them, and logs up to when (audit.purge); returns how many. Runs once a day, before app.maintain_event_partitions.';
+  'Deletes sealed events past their organization''s retention, unless a legal hold keeps them, and logs the cutoff (audit.purge); returns how many. Runs once a day, before app.maintain_event_partitions.';
 alter function app.purge_events() owner to callboard_definer;
 grant execute on function app.purge_events() to callboard_worker;
 
@@ -5018,7 +5017,7 @@ begin
     select g.organization_id, count(*) as events from gone g group by 1
   loop
     if app_private.is_held(found_in.organization_id) then
-      perform app.refuse(409, 'legal_hold', format('The organization %s has a legal hold: nothing of its events may be erased.', found_in.organization_id));
+      perform app.refuse(409, 'legal_hold', format('Organization %s has a legal hold: none of its event details may be erased.', found_in.organization_id));
     end if;
     -- app.verify_events finds this event by its time and its subject.
     perform app_private.log_event(found_in.organization_id, 'audit.erase', 'details', about,
@@ -5029,11 +5028,11 @@ begin
 end
 $$;
 comment on function app_private.erase_events(uuid) is
-  'Erases changes, request id and address of all events that a user did, or that are about the user or thing with this id; the rest stays verifiable. Logs audit.erase in each organization; returns how many. PT409 legal_hold if one of them has one: then nothing is erased.';
+  'Erases the changes, request id and address of all events that a user caused, or that are about the user or object with this id; the rest stays verifiable. Logs audit.erase in each organization; returns how many. PT409 legal_hold if one of the organizations has one: then nothing is erased.';
 alter function app_private.erase_events(uuid) owner to callboard_definer;
 --! EndIncluded audit/event_retention.sql
 --! Included audit/event_reading.sql
--- How members read their organization's events; reading is an event as well.
+-- How members read their organization's events; reading is itself an event.
 
 create or replace view app.event_rows with (security_invoker = true) as
   select e.organization_id, e.id, e.occurred_at, e.actor_kind, e.actor_id, u.display_name as actor_name, e.action, e.resource_type, e.resource_id, e.changes,
@@ -5089,7 +5088,7 @@ declare
   given jsonb := nullif(jsonb_strip_nulls(filters), '{}');
 begin
   if what not in ('audit.read', 'audit.verify') or length(given::text) > 2000 then
-    perform app.refuse(400, 'invalid_value', 'This is no reading of the event log.');
+    perform app.refuse(400, 'invalid_value', 'Not an action on the event log.');
   end if;
   perform app_private.log_event(organization, what, 'event', of_event,
     case when given is not null then jsonb_build_object('new', given) end);
@@ -5123,7 +5122,7 @@ create table if not exists app_private.support_grants (
 create index if not exists support_grants_user_id_idx on app_private.support_grants (user_id);
 create index if not exists support_grants_organization_id_idx on app_private.support_grants (organization_id);
 select app_private.definer_table('app_private.support_grants', 'select, insert, update');
-comment on table app_private.support_grants is 'Superadmin access to one organization or all: who, why, until when, and whether they may write. Granted by a DBA.';
+comment on table app_private.support_grants is 'Superadmin access to one organization or all: who, why, until when, and whether with write access. Granted by a DBA.';
 
 create or replace function app_private.grant_support(
   address text, why text, until timestamptz, slug text default null, may_write boolean default false
@@ -5149,7 +5148,7 @@ begin
 end
 $$;
 comment on function app_private.grant_support(text, text, timestamptz, text, boolean) is
-  'Grants a user (by address) superadmin access to an organization (by slug; null for all), for a reason, until a given time. Returns the grant''s id. PT404, support_grants_reason_given, support_grants_expires_later.';
+  'Grants a user (by address) superadmin access to an organization (by slug; null for all), with a reason, until a given time. Returns the grant''s id. PT404, support_grants_reason_given, support_grants_expires_later.';
 alter function app_private.grant_support(text, text, timestamptz, text, boolean) owner to callboard_definer;
 
 create or replace function app_private.revoke_support(the_grant uuid) returns void
@@ -5277,7 +5276,7 @@ begin
   if app.current_user_id() is null or app.current_org() is not null or current_setting('app.role') <> 'superadmin' then
     perform app.refuse(403, 'support_grant_needed');
   elsif last ->> 1 is null and after is not null then
-    perform app.refuse(400, 'invalid_cursor', 'Take the cursor from next_cursor of the page before.');
+    perform app.refuse(400, 'invalid_cursor', 'Use next_cursor from the previous page.');
   end if;
   return (
     with found as (
@@ -5293,7 +5292,7 @@ begin
         (json_agg(json_build_array(f.name, f.id)) filter (where f.n = how_many) -> 0)::text, 'UTF8'), 'base64'), E'+/=\n', '-_') end), null, null)::app.answer
     from found f);
 exception when data_exception then
-  perform app.refuse(400, 'invalid_cursor', 'Take the cursor from next_cursor of the page before.');
+  perform app.refuse(400, 'invalid_cursor', 'Use next_cursor from the previous page.');
 end
 $$;
 comment on function app.list_all_organizations(text, text, integer) is
@@ -5303,7 +5302,7 @@ grant execute on function app.list_all_organizations(text, text, integer) to cal
 --! EndIncluded support/support.sql
 -- Shows and venues
 --! Included shows/venues.sql
--- Where shows happen. A venue gives its shows their time zone.
+-- Where shows take place. A venue gives its shows their time zone.
 
 create table if not exists app.venues (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -5326,7 +5325,7 @@ create index if not exists venues_organization_id_name_idx on app.venues (organi
 select app_private.tenant_table('venues', noun => 'venue', permission => 'shows', path => '/api/venues', is_exported => true);
 grant insert (name, city, country, time_zone, capacity), update (name, city, country, time_zone, capacity) on app.venues to callboard_api;
 
-comment on table app.venues is 'Places where shows happen, with the time zone that a show''s local times are in.';
+comment on table app.venues is 'Where shows take place, with the time zone of their local times.';
 comment on column app.venues.country is 'ISO 3166-1 alpha-2 code.';
 
 create or replace view app.venue_rows with (security_invoker = true) as
@@ -5334,11 +5333,11 @@ create or replace view app.venue_rows with (security_invoker = true) as
     v.id, v.name, v.city, v.country, v.time_zone, v.capacity,
     v.created_at, v.updated_at
   from app.venues v;
-comment on view app.venue_rows is 'The organization''s venues, also those in the bin, which have deleted_at.';
+comment on view app.venue_rows is 'The organization''s venues, including those in the bin, which have deleted_at.';
 grant select on app.venue_rows to callboard_api, callboard_definer, callboard_exporter;
 --! EndIncluded shows/venues.sql
 --! Included shows/shows.sql
--- Shows: one performance of one bill on one day at one venue.
+-- Shows: a performance of one bill on one day at one venue.
 
 create table if not exists app.show_status_transitions (
   from_status text not null,
@@ -5395,15 +5394,15 @@ create table if not exists app.shows (
 create index if not exists shows_organization_id_show_on_idx on app.shows (organization_id, show_on, id) where deleted_at is null;
 create index if not exists shows_organization_id_created_at_idx on app.shows (organization_id, created_at, id) where deleted_at is null;
 create index if not exists shows_organization_id_title_idx on app.shows (organization_id, title, id) where deleted_at is null;
--- Also of those in the bin: app.search_shows looks there, too, and the foreign key does.
+-- Includes shows in the bin, which app.search_shows and the foreign key need as well.
 create index if not exists shows_organization_id_venue_id_idx on app.shows (organization_id, venue_id, show_on);
 create index if not exists shows_search_idx on app.shows using gin (organization_id, (title || ' ' || artist) app_private.gin_trgm_ops);
 alter index app.shows_search_idx alter column 2 set statistics 0;
 create unique index if not exists show_external_ref_taken on app.shows (organization_id, source, external_ref)
   where deleted_at is null and external_ref is not null;
 
--- Functions of the definer search, because a text match under a filtering policy cannot use an index (it is not leakproof),
--- and import as the member who started the import.
+-- The definer's functions search, because a text match under a filtering policy cannot use an index (it is not leakproof),
+-- and import on behalf of the member who started the import.
 select app_private.tenant_table('shows', noun => 'show', permission => 'shows', path => '/api/shows', definer => 'insert, update', is_exported => true, is_counted => true);
 grant insert (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref),
   update (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
@@ -5412,17 +5411,17 @@ grant insert (organization_id, title, artist, venue_id, show_on, doors_time, sta
     source, external_ref, created_by),
   update (status, deleted_at, deleted_by, deletion_id) on app.shows to callboard_definer;
 
-comment on table app.shows is 'Performances, from the first inquiry to the settlement.';
+comment on table app.shows is 'Performances, from first inquiry to settlement.';
 comment on column app.shows.start_time is 'Local time at the venue; a curfew at or before the start is on the next day.';
-comment on column app.shows.external_ref is 'What the show is called where it comes from (source); unique there.';
-comment on column app.shows.fee_minor is 'What the artist is paid, in the smallest unit of the currency.';
+comment on column app.shows.external_ref is 'The show''s id in the system it comes from (source); unique there.';
+comment on column app.shows.fee_minor is 'The artist''s fee, in the smallest unit of the currency.';
 
 create or replace function app_private.tg_shows__200_status() returns trigger
 language plpgsql
 set search_path = ''
 as $$
 begin
-  -- There is no way out of settled but app.reopen_settlement, which asks for another permission and a reason.
+  -- The only way out of settled is app.reopen_settlement, which requires another permission and a reason.
   if current_user = 'callboard_definer' and old.status = 'settled' and new.status = 'played' then
     return new;
   end if;
@@ -5437,8 +5436,8 @@ comment on function app_private.tg_shows__200_status() is 'PT409 show_status_tra
 create or replace trigger _200_status before update on app.shows
   for each row when (new.status is distinct from old.status) execute function app_private.tg_shows__200_status();
 
--- A show may not be booked into a venue that is deleted; locking the venue's row makes a
--- deletion at the same moment wait and then see the show.
+-- A show may not be booked into a deleted venue; locking the venue's row makes a
+-- concurrent deletion wait and then see the show.
 create or replace function app_private.tg_shows__300_venue() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -5452,7 +5451,7 @@ begin
   return new;
 end
 $$;
-comment on function app_private.tg_shows__300_venue() is 'PT409 shows_venue_exists for a venue that is not there, is deleted or is another organization''s.';
+comment on function app_private.tg_shows__300_venue() is 'PT409 shows_venue_exists for a venue that does not exist, is deleted or belongs to another organization.';
 alter function app_private.tg_shows__300_venue() owner to callboard_definer;
 
 create or replace trigger _300_venue_insert before insert on app.shows
@@ -5462,8 +5461,8 @@ create or replace trigger _300_venue_change before update on app.shows
   execute function app_private.tg_shows__300_venue();
 --! EndIncluded shows/shows.sql
 --! Included shows/show_commands.sql
--- What a show looks like, and its commands, which are called too often to be planned at each call: those that delete and
--- restore it are in foundation/rows.sql. The table is in shows.sql.
+-- The representation of a show, and its commands, which are called too often to be planned on each call: delete and
+-- restore are in foundation/rows.sql. The table is in shows.sql.
 
 create or replace view app.show_rows with (security_invoker = true) as
   select s.organization_id, s.version, s.deleted_at, s.deleted_by,
@@ -5472,26 +5471,26 @@ create or replace view app.show_rows with (security_invoker = true) as
     s.created_by, s.created_at, s.updated_at
   from app.shows s
   left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id;
-comment on view app.show_rows is 'The organization''s shows, also those in the bin, which have deleted_at.';
+comment on view app.show_rows is 'The organization''s shows, including those in the bin, which have deleted_at.';
 grant select on app.show_rows to callboard_api, callboard_definer, callboard_exporter;
 
--- Few rows are expected, so that a list looks these up instead of looking for them among all shows.
+-- Declared to return few rows, so that a list looks these up instead of scanning all shows for them.
 create or replace function app.search_shows(q text) returns setof uuid
 language plpgsql stable rows 20 security definer
 set search_path = ''
 set client_min_messages = 'error'
--- How many rows a text finds is known only when the text is.
+-- The planner can estimate how many rows match only if it knows the text.
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
-  -- The organization is compared as a value, not through a policy: under one the index is no use.
+  -- The organization is compared as a value, not through a policy, under which the index cannot be used.
   organization uuid := app.org_if('shows.read');
   pattern text := '%' || regexp_replace(q, '([\\%_])', '\\\1', 'g') || '%';
 begin
   return query
     select s.id from app.shows s where s.organization_id = organization and (s.title || ' ' || s.artist) ilike pattern
     union
-    -- The venues first, as an array: joined, PostgreSQL would read all shows.
+    -- Venues first, as an array: with a join PostgreSQL would read all shows.
     select s.id from app.shows s
     where s.organization_id = organization and s.venue_id = any (array(
       select v.id from app.venues v where v.organization_id = organization and (v.name || ' ' || v.city) ilike pattern));
@@ -5538,7 +5537,7 @@ begin
   return answer;
 end
 $$;
-comment on function app.create_show(jsonb) is 'A new show. PT403 without shows.write, PT409 shows_venue_exists.';
+comment on function app.create_show(jsonb) is 'Creates a show. PT403 without shows.write, PT409 shows_venue_exists.';
 grant execute on function app.create_show(jsonb) to callboard_api;
 
 create or replace function app.write_show(show uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -5551,7 +5550,7 @@ begin
   select * into n from app.shows s where s.organization_id = (select app.current_org()) and s.id = show and s.deleted_at is null;
   perform app.check_version(n.version, if_match);
   perform app.require('shows.write');
-  -- Now that it may be locked, look again.
+  -- Check again under a lock, now that the caller may take one.
   select * into n from app.shows s
   where s.organization_id = (select app.current_org()) and s.id = show and s.deleted_at is null for no key update;
   perform app.check_version(n.version, if_match);
@@ -5565,11 +5564,11 @@ begin
 end
 $$;
 comment on function app.write_show(uuid, jsonb, boolean, text) is
-  'Changes a show: the columns in the body or, with replaces, all of them (absent ones get their default). PT403, PT404, PT409, PT412.';
+  'Changes a show: the columns in the body or, with replaces, all of them (absent ones get their defaults). PT403, PT404, PT409, PT412.';
 grant execute on function app.write_show(uuid, jsonb, boolean, text) to callboard_api;
 --! EndIncluded shows/show_commands.sql
 --! Included shows/guest_allotments.sql
--- Who may give how many places on a guest list: the band, the promoter, a label. A guest can count against one.
+-- How many places on a guest list a party may give away: the band, the promoter, a label. A guest can count against one.
 
 create table if not exists app.guest_allotments (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -5586,7 +5585,7 @@ create table if not exists app.guest_allotments (
   deleted_by uuid references app.users (id),
   deletion_id uuid,
   primary key (organization_id, id),
-  -- For app.guests: a guest counts against an allotment of the same show.
+  -- For app.guests: a guest counts only against an allotment of the same show.
   constraint guest_allotments_of_show unique (organization_id, id, show_id),
   constraint guest_allotments_show_exists foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
 );
@@ -5596,8 +5595,8 @@ alter index app.guest_allotment_name_taken alter column 3 set statistics 0;
 select app_private.tenant_table('guest_allotments', noun => 'guest_allotment', permission => 'shows', path => '/api/guest-allotments', is_exported => true);
 grant insert (show_id, name, tickets, note), update (name, tickets, note) on app.guest_allotments to callboard_api;
 
-comment on table app.guest_allotments is 'How many places on a guest list somebody may give.';
-comment on column app.guest_allotments.tickets is 'How many places confirmed guests may take together.';
+comment on table app.guest_allotments is 'How many places on a guest list a party, such as the band, may give away.';
+comment on column app.guest_allotments.tickets is 'How many places confirmed guests may take in total.';
 
 create or replace trigger _300_parents before insert or update of show_id on app.guest_allotments
   for each row execute function app_private.tg__300_parents('show_id', 'app.shows', 'id', 'guest_allotments_show_exists');
@@ -5619,7 +5618,7 @@ begin
 end
 $$;
 comment on function app_private.require_places(uuid, uuid, uuid, integer, integer) is
-  'PT409 guest_allotment_exceeded if the confirmed guests of an allotment, one left out and more places added, take more than is allowed. Its caller has locked the allotment.';
+  'PT409 guest_allotment_exceeded if the confirmed guests of an allotment, without the given guest and with the given number of further places, take more than allowed. The caller must have locked the allotment.';
 alter function app_private.require_places(uuid, uuid, uuid, integer, integer) owner to callboard_definer;
 
 create or replace function app_private.tg_guest_allotments__500_places() returns trigger
@@ -5631,7 +5630,7 @@ begin
   return null;
 end
 $$;
-comment on function app_private.tg_guest_allotments__500_places() is 'After an allotment got smaller, whose row is locked by that: see app_private.require_places.';
+comment on function app_private.tg_guest_allotments__500_places() is 'After an allotment is reduced, which locks its row: see app_private.require_places.';
 alter function app_private.tg_guest_allotments__500_places() owner to callboard_definer;
 create or replace trigger _500_places after update of tickets on app.guest_allotments
   for each row when (new.tickets < old.tickets) execute function app_private.tg_guest_allotments__500_places();
@@ -5640,11 +5639,11 @@ create or replace view app.guest_allotment_rows with (security_invoker = true) a
   select a.organization_id, a.version, a.deleted_at, a.deleted_by,
     a.id, a.show_id, a.name, a.tickets, a.note, a.created_by, a.created_at, a.updated_at
   from app.guest_allotments a;
-comment on view app.guest_allotment_rows is 'The organization''s allotments of guest lists, also those in the bin, which have deleted_at.';
+comment on view app.guest_allotment_rows is 'The organization''s allotments of guest lists, including those in the bin, which have deleted_at.';
 grant select on app.guest_allotment_rows to callboard_api, callboard_definer, callboard_exporter;
 --! EndIncluded shows/guest_allotments.sql
 --! Included shows/guests.sql
--- The guest list of a show: who gets in without a ticket, how many come along, and who invited them.
+-- The guest list of a show: who gets in without a ticket, with how many companions, and who invited them.
 
 create or replace function app.last_name_first(name text) returns text
 language sql immutable parallel safe
@@ -5689,11 +5688,11 @@ grant insert (show_id, allotment_id, name, tickets, invited_by, note, status, so
 grant update (checked_in, checked_in_at) on app.guests to callboard_definer;
 
 comment on table app.guests is 'Who gets into a show without a ticket.';
-comment on column app.guests.tickets is 'How many get in under this name, the guest included.';
-comment on column app.guests.allotment_id is 'Whose places the guest takes, once confirmed.';
+comment on column app.guests.tickets is 'How many get in under this name, including the guest.';
+comment on column app.guests.allotment_id is 'The allotment whose places the guest takes once confirmed.';
 comment on column app.guests.checked_in is 'How many of them are in.';
 comment on column app.guests.status is 'requested: asked for, not decided; confirmed: gets in; declined: does not.';
-comment on column app.guests.door_name is 'What a door list is sorted by: sort_name, or the name with its last word first.';
+comment on column app.guests.door_name is 'The sort key of door lists: sort_name, or the name with its last word first.';
 
 create or replace trigger _300_parents before insert or update of show_id on app.guests
   for each row execute function app_private.tg__300_parents('show_id', 'app.shows', 'id', 'guests_show_exists');
@@ -5705,7 +5704,7 @@ as $$
 declare
   allotment app.guest_allotments;
 begin
-  -- One after the other: each sees what those before it have taken.
+  -- Locked, so that guests are entered one after another and each sees the places already taken.
   select * into allotment from app.guest_allotments a
   where a.organization_id = new.organization_id and a.id = new.allotment_id for no key update;
   if allotment.id is null or allotment.deleted_at is not null or allotment.show_id <> new.show_id then
@@ -5717,7 +5716,7 @@ begin
 end
 $$;
 comment on function app_private.tg_guests__400_places() is
-  'Before a guest of an allotment is entered, changed or restored: PT409 guests_allotment_exists without it, PT409 guest_allotment_exceeded if it has too few places.';
+  'Before a guest of an allotment is entered, changed or restored: PT409 guests_allotment_exists if the show has no such allotment, PT409 guest_allotment_exceeded if it has too few places.';
 alter function app_private.tg_guests__400_places() owner to callboard_definer;
 create or replace trigger _400_places before insert or update of tickets, status, allotment_id, deletion_id on app.guests
   for each row when (new.allotment_id is not null and new.deletion_id is null) execute function app_private.tg_guests__400_places();
@@ -5728,11 +5727,11 @@ create or replace view app.guest_rows with (security_invoker = true) as
     g.checked_in, g.checked_in_at, g.created_by, g.created_at, g.updated_at
   from app.guests g
   left join app.guest_allotments a on a.organization_id = g.organization_id and a.id = g.allotment_id;
-comment on view app.guest_rows is 'The organization''s guest lists, also guests in the bin, which have deleted_at.';
+comment on view app.guest_rows is 'The organization''s guests, including those in the bin, who have deleted_at.';
 grant select on app.guest_rows to callboard_api, callboard_definer, callboard_exporter;
 --! EndIncluded shows/guests.sql
 --! Included shows/guest_lists.sql
--- When a guest list closes, what happens at the door, and the list that is printed for it.
+-- When a guest list closes, what happens at the door, and the printed door list.
 
 create table if not exists app.guest_lists (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -5751,13 +5750,13 @@ create table if not exists app.guest_lists (
   constraint guest_lists_one_per_show unique (organization_id, show_id),
   constraint guest_lists_show_exists foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
 );
--- No path: a list is set through app.write_guest_list alone, and deleted with its show.
+-- No path: a list is written only by app.write_guest_list and deleted with its show.
 select app_private.tenant_table('guest_lists', noun => 'guest_list', reads => 'shows.read', writes => 'guests.lock', definer => 'insert, update');
 grant insert (show_id, closes_at, is_locked), update (closes_at, is_locked) on app.guest_lists to callboard_definer;
 
 comment on table app.guest_lists is 'When the guest lists of shows close. A show without a row has a list that stays open.';
-comment on column app.guest_lists.closes_at is 'From then on only members with guests.lock change the list; NULL: it stays open.';
-comment on column app.guest_lists.is_locked is 'Closed by hand, whatever the time.';
+comment on column app.guest_lists.closes_at is 'From then on only members with guests.lock may change the list; NULL: it stays open.';
+comment on column app.guest_lists.is_locked is 'Closed manually, whatever the time.';
 
 create or replace function app.is_guest_list_closed(organization uuid, show uuid) returns boolean
 language sql stable
@@ -5778,10 +5777,10 @@ begin
   if app.has_permission('guests.lock') then
     return new;
   end if;
-  -- Closing the list waits for this change, and this change for it.
+  -- This change and the closing of the list wait for each other.
   perform from app.shows s where s.organization_id = new.organization_id and s.id = new.show_id for share;
   if app.is_guest_list_closed(new.organization_id, new.show_id)
-    -- What is deleted and restored together with its show is not a change of the list.
+    -- Being deleted or restored together with the show is not a change to the list.
     and not (tg_op = 'UPDATE' and exists (
       select from app.shows s where s.organization_id = new.organization_id and s.id = new.show_id
         and s.deletion_id in (old.deletion_id, new.deletion_id))) then
@@ -5833,7 +5832,7 @@ begin
 end
 $$;
 comment on function app.read_guest_list(uuid) is
-  'The guest list of a show in numbers: when it closes, how many places are requested, confirmed and taken, and the same by allotment. PT404.';
+  'Summary of a show''s guest list: when it closes, how many places are requested, confirmed and taken, and the same by allotment. PT404.';
 grant execute on function app.read_guest_list(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.write_guest_list(show uuid, body jsonb, if_match text default null) returns app.answer
@@ -5844,7 +5843,7 @@ as $$
 declare
   organization uuid := app.org_if('shows.read');
 begin
-  -- Changes of the list that are under way wait here, or this waits for them.
+  -- This and concurrent changes to the list wait for each other.
   perform from app.shows s where s.organization_id = organization and s.id = show and s.deleted_at is null for no key update;
   if not found then
     perform app.refuse(404, 'not_found');
@@ -5858,7 +5857,7 @@ begin
 end
 $$;
 comment on function app.write_guest_list(uuid, jsonb, text) is
-  'Says when the guest list of a show closes (closes_at) and whether it is closed by hand (is_locked). PT403 without guests.lock, PT404, PT412.';
+  'Sets when the guest list of a show closes (closes_at) and whether it is closed manually (is_locked). PT403 without guests.lock, PT404, PT412.';
 alter function app.write_guest_list(uuid, jsonb, text) owner to callboard_definer;
 grant execute on function app.write_guest_list(uuid, jsonb, text) to callboard_api;
 
@@ -5884,7 +5883,7 @@ begin
 end
 $$;
 comment on function app.check_in_guest(uuid, integer, text) is
-  'Says how many of a guest''s party are in by now: all of them if NULL, and 0 to take it back. Also after the list is closed. PT403, PT404, PT409 guest_not_confirmed, PT412, PT422.';
+  'Records how many of a guest''s party are in: all of them if NULL, 0 to undo. Also works after the list is closed. PT403, PT404, PT409 guest_not_confirmed, PT412, PT422.';
 alter function app.check_in_guest(uuid, integer, text) owner to callboard_definer;
 grant execute on function app.check_in_guest(uuid, integer, text) to callboard_api;
 
@@ -5916,12 +5915,12 @@ begin
   return answer;
 end
 $$;
-comment on function app.read_door_list(uuid) is 'The confirmed guests of a show as the door needs them, by last name. PT404.';
+comment on function app.read_door_list(uuid) is 'The confirmed guests of a show for the door, by last name. PT404.';
 grant execute on function app.read_door_list(uuid) to callboard_api;
 --! EndIncluded shows/guest_lists.sql
 -- Finance
 --! Included finance/finance_categories.sql
--- What income and expenses are for: a list of each organization's own, with which it begins.
+-- Categories of income and expenses: each organization has its own list and starts with a default one.
 
 create table if not exists app.finance_categories (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -5935,19 +5934,19 @@ create table if not exists app.finance_categories (
   deleted_by uuid references app.users (id),
   deletion_id uuid,
   primary key (organization_id, id),
-  -- So that a record and its category are of one kind.
+  -- Ensures that a record and its category are of the same kind.
   constraint finance_categories_id_kind_key unique (organization_id, id, kind)
 );
 create unique index if not exists finance_category_name_taken on app.finance_categories (organization_id, kind, lower(name)) where deleted_at is null;
 alter index app.finance_category_name_taken alter column 3 set statistics 0;
 
--- A trigger of the definer inserts the categories with which an organization begins.
+-- A definer trigger inserts an organization's default categories.
 select app_private.tenant_table('finance_categories', noun => 'finance_category', permission => 'finance', path => '/api/finance-categories',
   definer => 'insert, update', is_exported => true, is_counted => true, known => '{kind}');
 grant insert (kind, name), update (name) on app.finance_categories to callboard_api;
 grant insert (organization_id, kind, name), update (deleted_at, deleted_by, deletion_id) on app.finance_categories to callboard_definer;
 
-comment on table app.finance_categories is 'What income and expenses of the organization are for.';
+comment on table app.finance_categories is 'Categories of the organization''s income and expenses.';
 
 create or replace function app_private.tg_organizations__500_finance_categories() returns trigger
 language plpgsql volatile security definer
@@ -5964,7 +5963,7 @@ begin
   return null;
 end
 $$;
-comment on function app_private.tg_organizations__500_finance_categories() is 'Gives a new organization the categories with which it begins.';
+comment on function app_private.tg_organizations__500_finance_categories() is 'Gives a new organization its default categories.';
 alter function app_private.tg_organizations__500_finance_categories() owner to callboard_definer;
 create or replace trigger _500_finance_categories after insert on app.organizations
   for each row execute function app_private.tg_organizations__500_finance_categories();
@@ -5974,12 +5973,12 @@ create or replace view app.finance_category_rows with (security_invoker = true) 
     c.id, c.kind, c.name,
     c.created_at, c.updated_at
   from app.finance_categories c;
-comment on view app.finance_category_rows is 'The organization''s categories, also those in the bin, which have deleted_at.';
+comment on view app.finance_category_rows is 'The organization''s categories, including those in the bin, which have deleted_at.';
 grant select on app.finance_category_rows to callboard_api, callboard_definer;
 --! EndIncluded finance/finance_categories.sql
 --! Included finance/finance_periods.sql
--- Months whose books are closed. A row is a closed month; opening it again deletes the row, and the
--- event log knows who did either.
+-- Months whose books are closed. A row is a closed month; reopening deletes the row, and the
+-- event log records who did either.
 
 create table if not exists app.finance_periods (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -5990,12 +5989,12 @@ create table if not exists app.finance_periods (
   closed_at timestamptz not null default now(),
   primary key (organization_id, month)
 );
-comment on table app.finance_periods is 'Months whose books are closed: no finance record of theirs is entered, changed, deleted or restored.';
+comment on table app.finance_periods is 'Months whose books are closed: their finance records cannot be entered, changed, deleted or restored.';
 comment on column app.finance_periods.month is 'Its first day.';
 
 select app_private.force_rls('app.finance_periods');
 select app_private.member_policy('app.finance_periods', 'select', 'finance.read');
--- Without grants, because both go through functions, which wait for records that are being written.
+-- Without grants, because both go through functions, which wait for concurrent writes of records.
 select app_private.member_policy('app.finance_periods', 'insert', 'finance.close');
 select app_private.member_policy('app.finance_periods', 'delete', 'finance.close');
 select app_private.set_policy('app.finance_periods', 'all_definer', 'callboard_definer', 'organization_id = (select app.current_org())');
@@ -6014,7 +6013,7 @@ grant select on app.finance_period_list to callboard_api, callboard_definer;
 create or replace function app.month_of(name text) returns date
 language sql immutable strict parallel safe
 return make_date(left(name, 4)::integer, right(name, 2)::integer, 1);
-comment on function app.month_of(text) is 'The first day of a month that is written YYYY-MM.';
+comment on function app.month_of(text) is 'The first day of a month given as YYYY-MM.';
 grant execute on function app.month_of(text) to callboard_api, callboard_definer;
 
 create or replace function app.close_period(to_close date) returns app.answer
@@ -6024,14 +6023,14 @@ set client_min_messages = 'error'
 as $$
 begin
   perform app.require('finance.close');
-  -- Whoever is writing a record shares this row's lock to the end: see finance_records.sql.
+  -- Transactions that write records hold a shared lock on this row until they end: see finance_records.sql.
   perform from app.organizations o where o.id = app.current_org() for no key update;
   insert into app.finance_periods (month) values (to_close) on conflict (organization_id, month) do nothing;
   return (200, p.body, null, null)::app.answer from app.finance_period_list p
     where p.organization_id = app.current_org() and p.month = to_close;
 end
 $$;
-comment on function app.close_period(date) is 'Closes the books of the month that begins on the day; it may be closed already. PT403 without finance.close.';
+comment on function app.close_period(date) is 'Closes the books of the month that begins on the given day; no error if already closed. PT403 without finance.close.';
 alter function app.close_period(date) owner to callboard_definer;
 grant execute on function app.close_period(date) to callboard_api;
 
@@ -6050,12 +6049,12 @@ begin
   return (204, null, null, null)::app.answer;
 end
 $$;
-comment on function app.reopen_period(date) is 'Opens the books of a month again. PT403 without finance.close, PT404 if they are not closed.';
+comment on function app.reopen_period(date) is 'Reopens the books of a month. PT403 without finance.close, PT404 if they are not closed.';
 alter function app.reopen_period(date) owner to callboard_definer;
 grant execute on function app.reopen_period(date) to callboard_api;
 --! EndIncluded finance/finance_periods.sql
 --! Included finance/finance_records.sql
--- Finance records: money that comes in or goes out, planned or real.
+-- Finance records: income and expenses, planned or actual.
 
 create table if not exists app.finance_record_status_transitions (
   from_status text not null,
@@ -6063,7 +6062,7 @@ create table if not exists app.finance_record_status_transitions (
   primary key (from_status, to_status)
 );
 select app_private.reference_table('app.finance_record_status_transitions');
-comment on table app.finance_record_status_transitions is 'Reference: from which status a finance record may go to which. What is void stays so.';
+comment on table app.finance_record_status_transitions is 'Reference: the status transitions that a finance record may make. Void is final.';
 
 insert into app.finance_record_status_transitions (from_status, to_status) values
   ('planned', 'committed'), ('planned', 'actual'), ('planned', 'void'),
@@ -6096,9 +6095,9 @@ create table if not exists app.finance_records (
   currency char(3) not null,
   exchange_rate numeric(20, 10) constraint finance_records_exchange_rate_needed check (exchange_rate is not null)
     constraint finance_records_exchange_rate_range check (exchange_rate > 0 and exchange_rate <= 1000000000),
-  -- Of the day of booking: another currency of the organization's, later, changes no old record.
+  -- As of entry: if the organization later changes its currency, old records keep theirs.
   base_currency char(3) not null default app.base_currency(),
-  -- Null only without a rate, and then a constraint says so.
+  -- Null only without a rate, which a constraint then reports.
   base_amount_minor bigint generated always as
       (app.convert_minor(amount_minor, exchange_rate, currency::text, base_currency::text)) stored
     constraint finance_records_base_amount_range check (base_amount_minor between 0 and 9007199254740991),
@@ -6134,7 +6133,7 @@ create index if not exists finance_records_organization_id_category_id_idx on ap
 create unique index if not exists finance_record_external_ref_taken on app.finance_records (organization_id, source, external_ref)
   where deleted_at is null and external_ref is not null;
 
--- Functions of the definer insert what is imported.
+-- The definer's functions insert imported records.
 select app_private.tenant_table('finance_records', noun => 'finance_record', permission => 'finance', path => '/api/finance-records', definer => 'insert, update',
   is_exported => true, is_counted => true, known => '{kind}');
 grant insert (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
@@ -6146,12 +6145,12 @@ grant insert (organization_id, kind, category_id, show_id, booked_on, due_on, am
     payment_status, counterparty, note, source, external_ref, created_by),
   update (deleted_at, deleted_by, deletion_id) on app.finance_records to callboard_definer;
 
-comment on table app.finance_records is 'Income and expenses of the organization, planned and real.';
-comment on column app.finance_records.amount_minor is 'With tax, in the smallest unit of the currency; kind says in which direction.';
-comment on column app.finance_records.tax_minor is 'Tax that the amount includes.';
+comment on table app.finance_records is 'Income and expenses of the organization, planned and actual.';
+comment on column app.finance_records.amount_minor is 'With tax, in the smallest unit of the currency; kind gives the direction.';
+comment on column app.finance_records.tax_minor is 'Tax included in the amount.';
 comment on column app.finance_records.exchange_rate is 'Units of the base currency for one unit of the currency, on the day of booking.';
-comment on column app.finance_records.base_amount_minor is 'The amount in the base currency, by the exchange rate.';
-comment on column app.finance_records.external_ref is 'What the record is called where it comes from (source); unique there.';
+comment on column app.finance_records.base_amount_minor is 'The amount in the base currency, at the exchange rate.';
+comment on column app.finance_records.external_ref is 'The record''s id in the system it comes from (source); unique there.';
 
 create or replace function app_private.tg_finance_records__200_status() returns trigger
 language plpgsql
@@ -6169,7 +6168,7 @@ comment on function app_private.tg_finance_records__200_status() is
 create or replace trigger _200_status before update on app.finance_records
   for each row when (new.status is distinct from old.status) execute function app_private.tg_finance_records__200_status();
 
--- What a record refers to, and whether its month is open, is asked once for all rows of a statement.
+-- A record's references, and whether its month is open, are checked once for all rows of a statement.
 create or replace function app_private.tg_finance_records__300_entered() returns trigger
 language plpgsql volatile security definer
 set search_path = ''
@@ -6177,14 +6176,14 @@ as $$
 declare
   closed date;
 begin
-  -- Whoever closes a month waits for this lock, and then sees these records.
+  -- Closing a month waits for this lock and then sees these records.
   perform from app.organizations o where o.id in (select n.organization_id from after n) for share;
   select p.month into closed from after n
   join app.finance_periods p on p.organization_id = n.organization_id and p.month = date_trunc('month', n.booked_on)::date limit 1;
   if found then
     perform app.refuse(409, 'period_closed', format('The books of %s are closed.', to_char(closed, 'YYYY-MM')));
   end if;
-  -- Locked, so that a deletion at the same moment waits and then sees the record.
+  -- Locked, so that a concurrent deletion waits and then sees the record.
   perform from app.finance_categories c
   where (c.organization_id, c.id) in (select n.organization_id, n.category_id from after n) and c.deleted_at is null for share;
   if exists (select from after n join app.finance_categories c on c.organization_id = n.organization_id and c.id = n.category_id
@@ -6200,7 +6199,7 @@ begin
 end
 $$;
 comment on function app_private.tg_finance_records__300_entered() is
-  'PT409 period_closed, finance_records_category_exists or finance_records_show_exists for new records in a closed month, or of a category or show that is deleted.';
+  'PT409 period_closed, finance_records_category_exists or finance_records_show_exists for new records in a closed month, or with a deleted category or show.';
 alter function app_private.tg_finance_records__300_entered() owner to callboard_definer;
 create or replace trigger _300_entered after insert on app.finance_records
   referencing new table as after for each statement execute function app_private.tg_finance_records__300_entered();
@@ -6215,11 +6214,11 @@ begin
   perform from app.organizations o where o.id in (select n.organization_id from after n) for share;
   select p.month into closed from after n
   join before b on b.organization_id = n.organization_id and b.id = n.id
-  -- The whole organization can be deleted and restored whatever is closed.
+  -- An entire organization can be deleted and restored even if months are closed.
   join app.organizations o on o.id = n.organization_id and o.deleted_at is null
   join app.finance_periods p on p.organization_id = n.organization_id
     and p.month in (date_trunc('month', n.booked_on)::date, date_trunc('month', b.booked_on)::date)
-  -- So can a show be purged, which takes itself out of its records.
+  -- So can a show be purged, which clears the reference in its records.
   where not (b.show_id is not null and n.show_id is null
     and not exists (select from app.shows s where s.organization_id = b.organization_id and s.id = b.show_id))
   limit 1;
@@ -6240,23 +6239,23 @@ begin
       where n.show_id is distinct from b.show_id and s.deleted_at is not null) then
     perform app.refuse(409, 'finance_records_show_exists', 'There is no such show.');
   end if;
-  -- What is only planned does not come back without its show; one that comes back with it is still marked here.
+  -- A planned record is not restored without its show; if both are being restored, the show is still marked here.
   if exists (select from after n join before b on b.organization_id = n.organization_id and b.id = n.id
       join app.shows s on s.organization_id = n.organization_id and s.id = n.show_id
       where b.deleted_at is not null and n.deleted_at is null and n.status in ('planned', 'committed')
         and s.deleted_at is not null and s.deletion_id <> b.deletion_id) then
-    perform app.refuse(409, 'parent_deleted', 'The show that it is planned for is deleted: restore that first.');
+    perform app.refuse(409, 'parent_deleted', 'The show it is planned for is deleted: restore that first.');
   end if;
   return null;
 end
 $$;
 comment on function app_private.tg_finance_records__300_changed() is
-  'The same for changed records: neither the month that a record is in nor the one that it was in may be closed.';
+  'The same for changed records: neither a record''s month nor its previous month may be closed.';
 alter function app_private.tg_finance_records__300_changed() owner to callboard_definer;
 create or replace trigger _300_changed after update on app.finance_records
   referencing old table as before new table as after for each statement execute function app_private.tg_finance_records__300_changed();
 
--- What was only planned for a show goes with it, and comes back with it. What was really paid stays.
+-- Records planned for a show are deleted and restored with it. Actual ones stay.
 create or replace function app_private.tg_shows__400_finance_records() returns trigger
 language plpgsql volatile security definer
 set search_path = ''
@@ -6267,13 +6266,13 @@ begin
   return null;
 end
 $$;
-comment on function app_private.tg_shows__400_finance_records() is 'Deletes with a show what is planned or committed for it, but nothing that is actual.';
+comment on function app_private.tg_shows__400_finance_records() is 'Deletes the planned and committed records of a deleted show, but no actual ones.';
 alter function app_private.tg_shows__400_finance_records() owner to callboard_definer;
 create or replace trigger _400_finance_records after update on app.shows
   for each row when (new.deleted_at is not null and old.deleted_at is null) execute function app_private.tg_shows__400_finance_records();
 --! EndIncluded finance/finance_records.sql
 --! Included finance/finance_record_commands.sql
--- What a finance record looks like, and its commands but for those in foundation/rows.sql. The table is in finance_records.sql.
+-- The representation of a finance record, and its commands except for those in foundation/rows.sql. The table is in finance_records.sql.
 
 create or replace view app.finance_record_rows with (security_invoker = true) as
   select r.organization_id, r.version, r.deleted_at, r.deleted_by,
@@ -6282,9 +6281,9 @@ create or replace view app.finance_record_rows with (security_invoker = true) as
     r.created_by, r.created_at, r.updated_at
   from app.finance_records r
   left join app.finance_categories c on c.organization_id = r.organization_id and c.id = r.category_id
-  -- Also of a show that is deleted: what was paid for it is still to be read.
+  -- Including deleted shows: what was paid for them stays readable.
   left join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id;
-comment on view app.finance_record_rows is 'The organization''s finance records, also those in the bin, which have deleted_at.';
+comment on view app.finance_record_rows is 'The organization''s finance records, including those in the bin, which have deleted_at.';
 grant select on app.finance_record_rows to callboard_api, callboard_definer, callboard_exporter;
 
 create or replace function app.read_finance_record(record uuid) returns app.answer
@@ -6329,7 +6328,7 @@ begin
 end
 $$;
 comment on function app.create_finance_record(jsonb) is
-  'A new finance record; without a currency it is in the organization''s. PT403 without finance.write, PT409 period_closed, finance_record_external_ref_taken, and for a category or show that is not there.';
+  'Creates a finance record; its currency defaults to the organization''s. PT403 without finance.write, PT409 period_closed, finance_record_external_ref_taken, and for a category or show that does not exist.';
 grant execute on function app.create_finance_record(jsonb) to callboard_api;
 
 create or replace function app.write_finance_record(record uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -6343,13 +6342,13 @@ begin
   select * into old from app.finance_records r where r.organization_id = (select app.current_org()) and r.id = record and r.deleted_at is null;
   perform app.check_version(old.version, if_match);
   perform app.require('finance.write');
-  -- Now that it may be locked, look again.
+  -- Check again under a lock, now that the caller may take one.
   select * into old from app.finance_records r
   where r.organization_id = (select app.current_org()) and r.id = record and r.deleted_at is null for no key update;
   perform app.check_version(old.version, if_match);
   n := jsonb_populate_record(case when replaces then null::app.finance_records else old end, body);
   n.currency := coalesce(n.currency, old.base_currency);
-  -- The rate belongs to the currency: another one needs its own.
+  -- The rate belongs to the currency: another currency needs its own.
   if n.currency = old.base_currency then
     n.exchange_rate := coalesce((body ->> 'exchange_rate')::numeric, 1);
   elsif n.currency <> old.currency then
@@ -6365,13 +6364,13 @@ begin
 end
 $$;
 comment on function app.write_finance_record(uuid, jsonb, boolean, text) is
-  'Changes a finance record: the columns in the body or, with replaces, all of them (absent ones get their default). Its base currency stays. PT403, PT404, PT409, PT412.';
+  'Changes a finance record: the columns in the body or, with replaces, all of them (absent ones get their defaults). Its base currency stays. PT403, PT404, PT409, PT412.';
 grant execute on function app.write_finance_record(uuid, jsonb, boolean, text) to callboard_api;
 --! EndIncluded finance/finance_record_commands.sql
 -- Settlements
 --! Included settlements/show_parts.sql
--- What belongs to a show and counts in its settlement: its deal, ticket tiers, costs and deposits,
--- each in a file of its own. Once the settlement is final they are as they are.
+-- The parts of a show that its settlement is computed from: its deal, ticket tiers, costs and deposits,
+-- each in a file of its own. They are frozen once the settlement is final.
 
 create or replace function app.require_show(show uuid) returns uuid
 language plpgsql stable parallel restricted
@@ -6394,7 +6393,7 @@ as $$
 declare
   present app.shows;
 begin
-  -- Finalizing and deleting change the show's row: this waits for them, and they for this.
+  -- Finalizing and deleting change the show's row: they and this wait for each other.
   perform from app.shows s where s.organization_id = organization and s.id = show for share;
   select * into present from app.shows s where s.organization_id = organization and s.id = show;
   if present.id is null then
@@ -6407,7 +6406,7 @@ begin
 end
 $$;
 comment on function app_private.require_unsettled(uuid, uuid, boolean) is
-  'PT404 if there is no such show, PT409 settlement_final if it is settled; for what is new PT409 parent_deleted if it is deleted.';
+  'PT404 if there is no such show, PT409 settlement_final if it is settled; for a new part, PT409 parent_deleted if it is deleted.';
 alter function app_private.require_unsettled(uuid, uuid, boolean) owner to callboard_definer;
 
 create or replace function app_private.tg__200_unsettled() returns trigger
@@ -6420,7 +6419,7 @@ begin
 end
 $$;
 comment on function app_private.tg__200_unsettled() is
-  'Before a row of a show is entered or changed: see app_private.require_unsettled. The marks of a deletion are not for it, because they come with those of the show.';
+  'Before a part of a show is entered or changed: see app_private.require_unsettled. Not for deletion marks, which come with those of the show.';
 alter function app_private.tg__200_unsettled() owner to callboard_definer;
 
 create or replace function app_private.require_part_unsettled(target regclass, id uuid) returns void
@@ -6434,11 +6433,11 @@ begin
   perform app_private.require_unsettled(app.current_org(), show, false);
 end
 $$;
-comment on function app_private.require_part_unsettled(regclass, uuid) is 'The guard of what counts in a settlement: PT409 settlement_final once that is final.';
+comment on function app_private.require_part_unsettled(regclass, uuid) is 'The guard of the parts of a show: PT409 settlement_final once its settlement is final.';
 alter function app_private.require_part_unsettled(regclass, uuid) owner to callboard_definer;
 --! EndIncluded settlements/show_parts.sql
 --! Included settlements/deals.sql
--- Deals: what the artist of a show is paid, and of what. How that is worked out is in settlement_arithmetic.sql.
+-- Deals: what the artist of a show is paid, and on what basis. The computation is in settlement_arithmetic.sql.
 
 create table if not exists app.deals (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -6474,12 +6473,12 @@ select app_private.tenant_table('deals', noun => 'deal', permission => 'finance'
   guard => 'app_private.require_part_unsettled(regclass, uuid)');
 grant insert (show_id, kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost), update (kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost) on app.deals to callboard_api;
 
-comment on table app.deals is 'What the artist of a show is paid: at most one that is not deleted for each show.';
+comment on table app.deals is 'What the artist of a show is paid: at most one undeleted deal per show.';
 comment on column app.deals.kind is 'flat: the guarantee; door: the percentage; plus: both; versus: the larger of both.';
-comment on column app.deals.base is 'What the percentage is of: ticket sales as they were paid; what is left of them after fees, taxes and costs; or after the promoter''s profit, too.';
-comment on column app.deals.tax_bp is 'The rate of the tax that the prices of the tickets contain.';
+comment on column app.deals.base is 'What the percentage applies to: ticket sales as paid; what is left of them after fees, taxes and costs; or what is left after the promoter''s profit as well.';
+comment on column app.deals.tax_bp is 'The rate of the tax included in ticket prices.';
 comment on column app.deals.promoter_profit_bp is 'The promoter''s profit before the percentage begins, as a share of the costs.';
-comment on column app.deals.guarantee_is_cost is 'Of plus: whether the settlement counts the guarantee among the fixed costs, so that the percentage begins when it has been earned back.';
+comment on column app.deals.guarantee_is_cost is 'For plus: whether the settlement counts the guarantee among the fixed costs, so that the percentage begins only once it has been earned back.';
 
 create or replace trigger _200_unsettled before insert or update of kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost on app.deals
   for each row execute function app_private.tg__200_unsettled();
@@ -6493,7 +6492,7 @@ begin
   return new;
 end
 $$;
-comment on function app_private.tg_deals__150_guarantee_is_cost() is 'The default of guarantee_is_cost: true for a plus deal, false for every other.';
+comment on function app_private.tg_deals__150_guarantee_is_cost() is 'The default of guarantee_is_cost: true for plus deals, false for others.';
 create or replace trigger _150_guarantee_is_cost before insert or update of guarantee_is_cost on app.deals
   for each row execute function app_private.tg_deals__150_guarantee_is_cost();
 
@@ -6502,11 +6501,11 @@ create or replace view app.deal_rows with (security_invoker = true) as
     x.id, x.show_id, x.kind, x.currency, x.guarantee_minor, x.percentage_bp, x.base, x.tax_bp, x.promoter_profit_bp, x.guarantee_is_cost,
     x.created_by, x.created_at, x.updated_at
   from app.deals x;
-comment on view app.deal_rows is 'The organization''s deals, also those in the bin, which have deleted_at.';
+comment on view app.deal_rows is 'The organization''s deals, including those in the bin, which have deleted_at.';
 grant select on app.deal_rows to callboard_api, callboard_definer;
 --! EndIncluded settlements/deals.sql
 --! Included settlements/ticket_tiers.sql
--- Ticket tiers: the kinds of tickets of a show, what one costs, and how many were sold. In the currency of the show's deal.
+-- Ticket tiers: a show's kinds of tickets, their price, and how many were sold. In the currency of the show's deal.
 
 create table if not exists app.ticket_tiers (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -6536,9 +6535,9 @@ select app_private.tenant_table('ticket_tiers', noun => 'ticket_tier', permissio
   guard => 'app_private.require_part_unsettled(regclass, uuid)');
 grant insert (show_id, name, price_minor, facility_fee_minor, allotment, sold, comps), update (name, price_minor, facility_fee_minor, allotment, sold, comps) on app.ticket_tiers to callboard_api;
 
-comment on table app.ticket_tiers is 'The kinds of tickets of a show, with how many were sold.';
-comment on column app.ticket_tiers.facility_fee_minor is 'What the venue keeps of the price of each ticket sold, before anybody shares.';
-comment on column app.ticket_tiers.comps is 'Tickets that were given away: they take a place, and bring and cost nothing.';
+comment on table app.ticket_tiers is 'A show''s kinds of tickets and how many of each were sold.';
+comment on column app.ticket_tiers.facility_fee_minor is 'What the venue keeps of the price of each ticket sold, before the rest is shared.';
+comment on column app.ticket_tiers.comps is 'Tickets given away: they take a place but neither earn nor cost anything.';
 
 create or replace trigger _200_unsettled before insert or update of name, price_minor, facility_fee_minor, allotment, sold, comps on app.ticket_tiers
   for each row execute function app_private.tg__200_unsettled();
@@ -6548,7 +6547,7 @@ create or replace view app.ticket_tier_rows with (security_invoker = true) as
     x.id, x.show_id, x.name, x.price_minor, x.allotment, x.facility_fee_minor, x.sold, x.comps,
     x.created_by, x.created_at, x.updated_at
   from app.ticket_tiers x;
-comment on view app.ticket_tier_rows is 'The organization''s ticket tiers, also those in the bin, which have deleted_at.';
+comment on view app.ticket_tier_rows is 'The organization''s ticket tiers, including those in the bin, which have deleted_at.';
 grant select on app.ticket_tier_rows to callboard_api, callboard_definer;
 --! EndIncluded settlements/ticket_tiers.sql
 --! Included settlements/show_costs.sql
@@ -6580,7 +6579,7 @@ grant insert (show_id, name, kind, amount_minor, is_estimate), update (name, kin
 
 comment on table app.show_costs is 'What the promoter pays for a show.';
 comment on column app.show_costs.kind is 'fixed: the amount, once; per_ticket: the amount for each ticket sold.';
-comment on column app.show_costs.is_estimate is 'Whether the invoice is still to come: a settlement with an estimate cannot be final.';
+comment on column app.show_costs.is_estimate is 'Whether the invoice has yet to arrive: a settlement with an estimate cannot be final.';
 
 create or replace trigger _200_unsettled before insert or update of name, kind, amount_minor, is_estimate on app.show_costs
   for each row execute function app_private.tg__200_unsettled();
@@ -6590,11 +6589,11 @@ create or replace view app.show_cost_rows with (security_invoker = true) as
     x.id, x.show_id, x.name, x.kind, x.amount_minor, x.is_estimate,
     x.created_by, x.created_at, x.updated_at
   from app.show_costs x;
-comment on view app.show_cost_rows is 'The organization''s costs of shows, also those in the bin, which have deleted_at.';
+comment on view app.show_cost_rows is 'The organization''s show costs, including those in the bin, which have deleted_at.';
 grant select on app.show_cost_rows to callboard_api, callboard_definer;
 --! EndIncluded settlements/show_costs.sql
 --! Included settlements/deposits.sql
--- Deposits: what the artist has been paid ahead of the settlement. In the currency of the show's deal.
+-- Deposits: what the artist has been paid before the settlement. In the currency of the show's deal.
 
 create table if not exists app.deposits (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -6619,7 +6618,7 @@ select app_private.tenant_table('deposits', noun => 'deposit', permission => 'fi
   guard => 'app_private.require_part_unsettled(regclass, uuid)');
 grant insert (show_id, paid_on, amount_minor, note), update (paid_on, amount_minor, note) on app.deposits to callboard_api;
 
-comment on table app.deposits is 'What artists have been paid ahead of the settlement of a show.';
+comment on table app.deposits is 'What artists have been paid before the settlement of a show.';
 
 create or replace trigger _200_unsettled before insert or update of paid_on, amount_minor, note on app.deposits
   for each row execute function app_private.tg__200_unsettled();
@@ -6629,34 +6628,34 @@ create or replace view app.deposit_rows with (security_invoker = true) as
     x.id, x.show_id, x.paid_on, x.amount_minor, x.note,
     x.created_by, x.created_at, x.updated_at
   from app.deposits x;
-comment on view app.deposit_rows is 'The organization''s deposits, also those in the bin, which have deleted_at.';
+comment on view app.deposit_rows is 'The organization''s deposits, including those in the bin, which have deleted_at.';
 grant select on app.deposit_rows to callboard_api, callboard_definer;
 --! EndIncluded settlements/deposits.sql
 --! Included settlements/settlement_arithmetic.sql
--- How a show is settled. The steps are those in which promoters and tour managers settle a "promoter
--- profit deal" (for example https://makingitwithchrisg.com/blog/deals); rules that are ours say so.
+-- How a show is settled. The steps are those by which promoters and tour managers settle a "promoter
+-- profit deal" (for example https://makingitwithchrisg.com/blog/deals); rules of our own are marked as ours.
 --
 --    1. gross           = for each tier price x sold
---    2. facility fees   = for each tier fee x sold: the venue's, before anybody shares
+--    2. facility fees   = for each tier fee x sold: the venue's, before the rest is shared
 --    3. tax             = (gross - fees) x rate / (1 + rate): the prices contain it, the fees are not taxed here
 --    4. net receipts    = gross - fees - tax
 --    5. costs           = fixed costs + costs per ticket x sold + for `plus`, if the deal says so, the guarantee,
---                         which is an expense of the promoter as any other
---    6. promoter profit = costs x its rate; of the costs, not of the receipts
+--                         which is a promoter's expense like any other
+--    6. promoter profit = costs x its rate; on the costs, not the receipts
 --    7. split point     = what the net receipts must reach before the percentage begins:
 --                         0 for `gross`, costs for `net`, costs + promoter profit for `net_after_promoter_profit`
 --    8. share base      = gross for `gross`, otherwise net receipts - split point; never below 0 (ours: an
 --                         artist does not pay for a loss)
 --    9. share           = share base x percentage
 --   10. due             = flat: guarantee; door: share; plus: guarantee + share; versus: the larger of the two
---   11. balance         = due - deposits; below 0 if the artist has to give back
---   12. promoter        = net receipts - fixed and per-ticket costs - due: what is left to the promoter, profit included
+--   11. balance         = due - deposits; below 0 if the artist has to repay
+--   12. promoter        = net receipts - fixed and per-ticket costs - due: what the promoter is left with, profit included
 --
--- So fees + tax + fixed costs + costs per ticket + due + promoter is the gross, to the last unit.
+-- So fees + tax + fixed costs + costs per ticket + due + promoter equals the gross, to the last unit.
 --
--- Ours is also the rounding: half away from zero, to the minor unit of the currency, in steps 3, 6 and 9,
--- where a rate comes in, once in each; everything else is sums and products of whole numbers.
--- No step is done in floating point, and no amount may leave the integers that JSON has exactly.
+-- The rounding is also ours: half away from zero, to the minor unit of the currency, once in each of steps
+-- 3, 6 and 9, which apply a rate; everything else is sums and products of whole numbers.
+-- No step uses floating point, and no amount may exceed the integers that JSON represents exactly.
 --
 -- 500 tickets at 30.00 with a fee of 2.00, 8 % tax, costs of 4,000 and 0.80 a ticket, 15 % promoter profit:
 -- 15,000 gross, 1,000 fees, 1,037.04 tax, 12,962.96 net receipts.
@@ -6669,7 +6668,7 @@ language sql immutable parallel safe
 set search_path = ''
 return sign(amount) * div(2 * abs(amount) * part + whole, 2 * whole);
 comment on function app.apportion(numeric, numeric, numeric) is
-  'amount x part / whole as a whole number, half away from zero, for whole numbers of any size and a part that is not negative. Exact: a numeric quotient would be rounded to some digits first.';
+  'amount x part / whole as a whole number, rounded half away from zero, for whole numbers of any size and a part that is not negative. Exact: a numeric quotient would first be rounded to a limited number of digits.';
 grant execute on function app.apportion(numeric, numeric, numeric) to callboard_api, callboard_definer;
 
 create or replace function app.settle(inputs jsonb) returns jsonb
@@ -6734,7 +6733,7 @@ begin
 end
 $$;
 comment on function app.settle(jsonb) is
-  'The settlement of a deal, ticket tiers, costs and deposits, as app.settlement_inputs gives them: every line of it, in minor units. It reads nothing else, so what was recorded can be worked out again. PT422 settlement_out_of_range.';
+  'The settlement of a deal, ticket tiers, costs and deposits as returned by app.settlement_inputs: every line of it, in minor units. It reads nothing else, so recorded settlements can be recomputed. PT422 settlement_out_of_range.';
 grant execute on function app.settle(jsonb) to callboard_api, callboard_definer;
 
 create or replace function app.settlement_inputs(show uuid) returns jsonb
@@ -6745,7 +6744,7 @@ declare
   organization constant uuid := app.current_org();
   inputs jsonb;
 begin
-  -- One statement, so one moment. In the order of ids, so that equal inputs are equal JSON.
+  -- One statement, so one snapshot. Ordered by id, so that equal inputs give equal JSON.
   select jsonb_build_object(
     'currency', d.currency,
     'deal', jsonb_build_object('id', d.id, 'kind', d.kind, 'guarantee_minor', d.guarantee_minor, 'percentage_bp', d.percentage_bp, 'base', d.base,
@@ -6769,7 +6768,7 @@ begin
   return inputs;
 end
 $$;
-comment on function app.settlement_inputs(uuid) is 'What a show is settled from, as it is now. PT409 settlement_needs_deal.';
+comment on function app.settlement_inputs(uuid) is 'The current inputs of a show''s settlement. PT409 settlement_needs_deal.';
 grant execute on function app.settlement_inputs(uuid) to callboard_api, callboard_definer;
 
 create or replace function app.draft_settlement(show uuid) returns app.answer
@@ -6785,12 +6784,12 @@ begin
   return (200, json_build_object('show_id', show, 'inputs', inputs, 'result', app.settle(inputs)), null, null)::app.answer;
 end
 $$;
-comment on function app.draft_settlement(uuid) is 'What a settlement of the show would be now; nothing is recorded. PT403, PT404, PT409 settlement_needs_deal, PT422 settlement_out_of_range.';
+comment on function app.draft_settlement(uuid) is 'What the settlement of the show would be now; records nothing. PT403, PT404, PT409 settlement_needs_deal, PT422 settlement_out_of_range.';
 grant execute on function app.draft_settlement(uuid) to callboard_api;
 --! EndIncluded settlements/settlement_arithmetic.sql
 --! Included settlements/settlements.sql
--- Settlements: what was worked out for a show and when, revision by revision. Only the commands below
--- write here, and what they write comes from the tables, never from a request.
+-- Settlements: what was computed for a show and when, revision by revision. Only the commands below
+-- write here, and the figures come from the tables, never from a request.
 
 create table if not exists app.settlements (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -6823,7 +6822,7 @@ create unique index if not exists settlements_one_final on app.settlements (orga
   where status = 'final' and reopened_at is null and deleted_at is null;
 create index if not exists settlements_organization_id_show_id_idx on app.settlements (organization_id, show_id, created_at, id) where deleted_at is null;
 
--- Without grants: the commands below write, and ask for these permissions.
+-- Without grants: the commands below write and check these permissions.
 select app_private.tenant_policies('app.settlements', reads => 'finance.read', inserts => 'finance.write', updates => 'finance.close',
   definer => 'insert, update');
 grant select on app.settlements to callboard_api, callboard_definer;
@@ -6831,9 +6830,9 @@ grant insert (show_id, number, reason, inputs, result) on app.settlements to cal
 grant update (status, finalized_at, finalized_by, reopened_at, reopened_by, reopen_reason, deleted_at, deleted_by, deletion_id)
   on app.settlements to callboard_definer;
 
-comment on table app.settlements is 'Revisions of the settlements of shows. One that is final and was not reopened is what holds.';
+comment on table app.settlements is 'Revisions of the settlements of shows. The one that is final and was not reopened is in force.';
 comment on column app.settlements.inputs is 'Deal, ticket tiers, costs and deposits as they were: see app.settlement_inputs.';
-comment on column app.settlements.result is 'What app.settle made of the inputs.';
+comment on column app.settlements.result is 'What app.settle computed from the inputs.';
 comment on column app.settlements.reason is 'Why there is another revision.';
 
 select app_private.log_changes('app.settlements', 'settlement', '{"finalized_at": "finalize", "reopened_at": "reopen"}');
@@ -6854,12 +6853,12 @@ begin
 end
 $$;
 comment on function app_private.tg_settlements__200_unchanged() is
-  'PT409 settlement_final, whoever asks: a revision is finalized once and reopened once, and nothing else of it ever changes.';
+  'PT409 settlement_final for every role: a revision is finalized at most once and reopened at most once, and nothing else in it ever changes.';
 
 create or replace trigger _200_unchanged before update on app.settlements
   for each row execute function app_private.tg_settlements__200_unchanged();
 
--- A show that has a deal is settled by a final settlement, and not by a word.
+-- A show with a deal becomes settled only through a final settlement, not by setting its status.
 create or replace function app_private.tg_shows__400_settlement() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -6874,14 +6873,14 @@ begin
   return new;
 end
 $$;
-comment on function app_private.tg_shows__400_settlement() is 'PT409 settlement_not_final for a show with a deal that is to be settled without a final settlement.';
+comment on function app_private.tg_shows__400_settlement() is 'PT409 settlement_not_final when a show with a deal would become settled without a final settlement.';
 alter function app_private.tg_shows__400_settlement() owner to callboard_definer;
 
 create or replace trigger _400_settlement before update on app.shows
   for each row when (new.status = 'settled' and old.status <> 'settled') execute function app_private.tg_shows__400_settlement();
 --! EndIncluded settlements/settlements.sql
 --! Included settlements/settlement_commands.sql
--- What can be done with a settlement; the table is in settlements.sql.
+-- Commands on settlements; the table is in settlements.sql.
 
 create or replace view app.settlement_list with (security_invoker = true) as
   select x.organization_id, x.id, x.show_id, x.created_at, x.version,
@@ -6892,7 +6891,7 @@ create or replace view app.settlement_list with (security_invoker = true) as
       'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body
   from app.settlements x
   where x.deleted_at is null;
-comment on view app.settlement_list is 'The organization''s settlements that are not deleted, with their JSON.';
+comment on view app.settlement_list is 'The organization''s undeleted settlements, with their JSON.';
 grant select on app.settlement_list to callboard_api, callboard_definer;
 
 create or replace function app.read_settlement(settlement uuid) returns app.answer
@@ -6930,7 +6929,7 @@ begin
 end
 $$;
 comment on function app_private.lock_show(uuid) is
-  'The status of a show, whose row is locked: what belongs to it is entered and changed before or after this transaction, not meanwhile. PT404.';
+  'Locks a show''s row and returns its status: the show''s parts are entered and changed before or after this transaction, not during it. PT404.';
 alter function app_private.lock_show(uuid) owner to callboard_definer;
 
 create or replace function app.record_settlement(show uuid, body jsonb) returns app.answer
@@ -6966,7 +6965,7 @@ begin
 end
 $$;
 comment on function app.record_settlement(uuid, jsonb) is
-  'Records what the settlement of a show is now, as its next revision. PT403, PT404, PT409 settlement_needs_deal, settlement_final, PT422 settlement_reason_needed, settlement_out_of_range.';
+  'Records the current settlement of a show as its next revision. PT403, PT404, PT409 settlement_needs_deal, settlement_final, PT422 settlement_reason_needed, settlement_out_of_range.';
 alter function app.record_settlement(uuid, jsonb) owner to callboard_definer;
 grant execute on function app.record_settlement(uuid, jsonb) to callboard_api;
 
@@ -6985,7 +6984,7 @@ begin
   perform app.check_version(present.version, null);
   perform app.require('finance.close');
   show_status := app_private.lock_show(present.show_id);
-  -- Now that nobody else may finalize it, look again.
+  -- Check again under the lock: nobody else can finalize it now.
   select * into present from app.settlements x where x.organization_id = (select app.current_org()) and x.id = settlement;
   if present.status = 'final' then
     perform app.refuse(409, 'settlement_final');
@@ -7021,7 +7020,7 @@ begin
   update app.settlements x set (reopened_at, reopened_by, reopen_reason) = row (statement_timestamp(), app.current_user_id(), body ->> 'reason')
   where x.organization_id = (select app.current_org()) and x.show_id = show and x.status = 'final' and x.reopened_at is null and x.deleted_at is null;
   if not found then
-    -- Somebody said that it is settled, without a deal: then only the log keeps the reason.
+    -- It was set to settled without a deal: then only the log keeps the reason.
     perform app_private.log_event(app.current_org(), 'show.reopen', 'show', show, jsonb_build_object('new', jsonb_build_object('reason', body ->> 'reason')));
   end if;
   update app.shows s set status = 'played' where s.organization_id = (select app.current_org()) and s.id = show;
@@ -7029,14 +7028,14 @@ begin
 end
 $$;
 comment on function app.reopen_settlement(uuid, jsonb) is
-  'Takes a settled show back to played, for a reason, which stands in the settlement that was final. PT403 without finance.close, PT404, PT409 show_not_settled.';
+  'Sets a settled show back to played, with a reason, which is recorded in the settlement that was final. PT403 without finance.close, PT404, PT409 show_not_settled.';
 alter function app.reopen_settlement(uuid, jsonb) owner to callboard_definer;
 grant execute on function app.reopen_settlement(uuid, jsonb) to callboard_api;
 --! EndIncluded settlements/settlement_commands.sql
 -- Imports
 --! Included imports/imports.sql
--- Imports: a file of shows or finance records that a member uploads, is told about, and then has
--- entered. The worker does the work as that member: see import_checking.sql and import_running.sql.
+-- Imports: a file of shows or finance records that a member uploads, has checked, and then has
+-- imported. The worker does the work as that member: see import_checking.sql and import_running.sql.
 
 create table if not exists app.imports (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -7045,7 +7044,7 @@ create table if not exists app.imports (
   file_name text collate app.people constraint imports_file_name_length check (length(file_name) between 1 and 200 and file_name !~ '[\u0001-\u001f\u007f-\u009f]'),
   bytes bigint not null,
   sha256 text not null,
-  -- What the member says of the file, and once it is checked what was found in it.
+  -- What the member said about the file and, once it is checked, what was found in it.
   options jsonb not null default '{}',
   status text not null default 'uploaded' constraint imports_status_known check (
     status in ('uploaded', 'checking', 'checked', 'queued', 'running', 'done', 'failed', 'cancelled')),
@@ -7063,7 +7062,7 @@ create table if not exists app.imports (
 );
 create index if not exists imports_organization_id_created_at_idx on app.imports (organization_id, created_at, id);
 
--- Apart, because it moves while the import itself is locked by the transaction that enters its lines.
+-- A separate table, because it changes while the import's row is locked by the transaction that enters its lines.
 create table if not exists app.import_progress (
   organization_id uuid not null,
   import_id uuid not null,
@@ -7073,7 +7072,7 @@ create table if not exists app.import_progress (
   constraint import_progress_import_exists foreign key (organization_id, import_id) references app.imports (organization_id, id) on delete cascade
 );
 
--- The file, in pieces, until it has been entered or given up.
+-- The file, in chunks, until the import has ended.
 create table if not exists app.import_chunks (
   organization_id uuid not null,
   import_id uuid not null,
@@ -7087,9 +7086,9 @@ create table if not exists app.import_lines (
   organization_id uuid not null,
   import_id uuid not null,
   line integer not null,
-  -- As the columns of its table, of a line that is good.
+  -- For a good line: the columns of its table.
   record jsonb,
-  -- [{"column", "reason"}] of one that is not.
+  -- For a bad one: [{"column", "reason"}].
   problems jsonb,
   primary key (organization_id, import_id, line),
   constraint import_lines_import_exists foreign key (organization_id, import_id) references app.imports (organization_id, id) on delete cascade
@@ -7097,21 +7096,21 @@ create table if not exists app.import_lines (
 create index if not exists import_lines_problems_idx on app.import_lines (organization_id, import_id, line) where problems is not null;
 
 comment on table app.imports is 'Files of shows or finance records, and what became of them.';
-comment on column app.imports.lines is 'Lines with data, counted when the file is checked.';
-comment on column app.imports.existing is 'Lines whose reference (source and external_ref) is there already; they are left alone.';
-comment on table app.import_progress is 'How far an import that is running has come, and whether it is to stop.';
+comment on column app.imports.lines is 'Number of lines with data, counted when the file is checked.';
+comment on column app.imports.existing is 'Number of lines whose reference (source and external_ref) already exists; they are skipped.';
+comment on table app.import_progress is 'The progress of a running import, and whether it should stop.';
 comment on table app.import_chunks is 'The uploaded files of imports.';
-comment on table app.import_lines is 'The lines of imports: what they say, or what is wrong with them.';
+comment on table app.import_lines is 'The lines of imports: their data, or what is wrong with them.';
 
--- Without grants to write, because these go through functions; nobody reads the file itself. The definer sees all: the worker
--- finds out whose import it is about to enter.
+-- Without write grants, because writes go through functions; nobody reads the file itself. The definer sees everything: the worker
+-- must find out whose import it is about to enter.
 select app_private.tenant_policies('app.imports', reads => 'imports.run', inserts => 'imports.run', updates => 'imports.run',
   definer => 'insert, update, delete');
 select app_private.tenant_policies('app.import_progress', reads => 'imports.run', definer => 'insert, update, delete');
 select app_private.tenant_policies('app.import_lines', reads => 'imports.run', definer => 'insert, update, delete');
 select app_private.tenant_policies('app.import_chunks', reads => null, definer => 'insert, update, delete');
 grant select, insert, update, delete on app.imports, app.import_progress, app.import_chunks, app.import_lines to callboard_definer;
--- What is old and of nobody in particular: see app.purge_expired.
+-- The purge has no context and sees only old rows: see app.purge_expired.
 drop policy if exists purge_definer on app.imports;
 create policy purge_definer on app.imports for delete to callboard_definer
   using ((select app.current_org()) is null and created_at < now() - interval '30 days');
@@ -7163,7 +7162,7 @@ begin
   perform app.require('imports.run');
   perform app.require(case the_resource when 'shows' then 'shows.write' else 'finance.write' end);
   if file_bytes = 0 then
-    perform app.refuse(400, 'bad_request', 'There is no file in the body.');
+    perform app.refuse(400, 'bad_request', 'The body contains no file.');
   end if;
   insert into app.imports (resource, file_name, bytes, sha256, options)
   values (the_resource, name, file_bytes, file_sha256, jsonb_strip_nulls(given)) returning id into import;
@@ -7175,7 +7174,7 @@ begin
 end
 $$;
 comment on function app.create_import(text, text, bigint, text, jsonb) is
-  'A new import, to be checked once the transaction has committed; its file follows with app.add_import_chunk. PT400 bad_request without a file, PT403 without imports.run, or without the permission to write what is imported.';
+  'Creates an import, to be checked once the transaction has committed; its file follows with app.add_import_chunk. PT400 bad_request without a file, PT403 without imports.run or the permission to write the imported resource.';
 alter function app.create_import(text, text, bigint, text, jsonb) owner to callboard_definer;
 grant execute on function app.create_import(text, text, bigint, text, jsonb) to callboard_api;
 
@@ -7185,7 +7184,7 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  -- Only in the transaction that has created it: nobody adds to a file that has been uploaded.
+  -- Only in the transaction that created it: nothing can be added to an uploaded file.
   if not exists (select from app.imports i where i.organization_id = app.current_org() and i.id = import
       and i.created_by = app.current_user_id() and i.created_at = now()) then
     perform app.refuse(404, 'not_found');
@@ -7193,7 +7192,7 @@ begin
   insert into app.import_chunks (organization_id, import_id, n, content) values (app.current_org(), import, number, piece);
 end
 $$;
-comment on function app.add_import_chunk(uuid, integer, bytea) is 'A piece of the file of an import that this transaction has created. PT404.';
+comment on function app.add_import_chunk(uuid, integer, bytea) is 'Stores a chunk of the file of an import that this transaction created. PT404.';
 alter function app.add_import_chunk(uuid, integer, bytea) owner to callboard_definer;
 grant execute on function app.add_import_chunk(uuid, integer, bytea) to callboard_api;
 
@@ -7210,12 +7209,12 @@ begin
   if not found then
     perform app.refuse(404, 'not_found');
   elsif i.status <> 'checked' then
-    perform app.refuse(409, 'import_not_checked', format('It is %s: only an import that is checked can be run.', i.status));
+    perform app.refuse(409, 'import_not_checked', format('The import is %s: only a checked import can be run.', i.status));
   elsif when_bad = 'abort' and i.bad_lines > 0 then
-    perform app.refuse(409, 'import_has_bad_lines', format('%s of its %s lines are bad: run it with on_error skip, or import a mended file.', i.bad_lines, i.lines));
+    perform app.refuse(409, 'import_has_bad_lines', format('%s of its %s lines are bad: run it with on_error skip, or import a corrected file.', i.bad_lines, i.lines));
   end if;
   perform app.require(case i.resource when 'shows' then 'shows.write' else 'finance.write' end);
-  -- As whoever runs it, with what they may do.
+  -- It runs as the member who starts it, with their permissions.
   update app.imports x set status = 'queued', on_error = when_bad, created_by = app.current_user_id(), session_id = app.current_session_id()
   where x.organization_id = i.organization_id and x.id = i.id;
   perform app_private.add_job('run_import', jsonb_build_object('import', i.id), 'import:' || i.id, 5);
@@ -7223,7 +7222,7 @@ begin
 end
 $$;
 comment on function app.run_import(uuid, text) is
-  'Has the lines of a checked import entered: all of them (abort) or the good ones (skip). PT403, PT404, PT409 import_not_checked, import_has_bad_lines.';
+  'Has the lines of a checked import entered: all of them (abort) or only the good ones (skip). PT403, PT404, PT409 import_not_checked, import_has_bad_lines.';
 alter function app.run_import(uuid, text) owner to callboard_definer;
 grant execute on function app.run_import(uuid, text) to callboard_api;
 
@@ -7240,9 +7239,9 @@ begin
   if not found then
     perform app.refuse(404, 'not_found');
   elsif present in ('done', 'failed', 'cancelled') then
-    perform app.refuse(409, 'import_ended', format('It is %s already.', present));
+    perform app.refuse(409, 'import_ended', format('It is already %s.', present));
   end if;
-  -- One that is running is locked, and looks here after every few lines.
+  -- A running import holds a lock on its row, and checks this flag after every few lines.
   update app.import_progress p set is_cancelled = true where p.organization_id = app.current_org() and p.import_id = import;
   if present <> 'running' then
     perform from app.imports x where x.organization_id = app.current_org() and x.id = import for update;
@@ -7251,7 +7250,7 @@ begin
   return app.read_import(import);
 end
 $$;
-comment on function app.cancel_import(uuid) is 'Gives an import up; one that is running stops soon, and nothing of it is entered. PT403, PT404, PT409 import_ended.';
+comment on function app.cancel_import(uuid) is 'Cancels an import; a running one stops soon, and none of it is entered. PT403, PT404, PT409 import_ended.';
 alter function app.cancel_import(uuid) owner to callboard_definer;
 grant execute on function app.cancel_import(uuid) to callboard_api;
 
@@ -7271,12 +7270,12 @@ begin
     perform app_private.count_integration(i.organization_id, 'import', coalesce(i.options ->> 'source', i.resource), 1, (with_status = 'failed')::integer,
       entered, i.bytes);
   end if;
-  -- What the lines said is in the records, or nobody wants it; what was wrong with them may still be read.
+  -- Good lines have become records or are no longer wanted; problems of bad ones may still be read.
   delete from app.import_chunks c where c.organization_id = app.current_org() and c.import_id = import;
   delete from app.import_lines l where l.organization_id = app.current_org() and l.import_id = import and l.problems is null;
 end
 $$;
-comment on function app_private.end_import(uuid, text, text, integer, integer) is 'Ends an import, counts it, and clears away its file and its good lines.';
+comment on function app_private.end_import(uuid, text, text, integer, integer) is 'Ends an import, counts it, and deletes its file and its good lines.';
 alter function app_private.end_import(uuid, text, text, integer, integer) owner to callboard_definer;
 
 create or replace function app.list_import_problems(import uuid, after_line integer, how_many integer) returns app.answer
@@ -7297,22 +7296,22 @@ begin
 end
 $$;
 comment on function app.list_import_problems(uuid, integer, integer) is
-  'The bad lines of an import behind a line, and the last of them if there are more. PT404.';
+  'The bad lines of an import after a given line, and the last of them if there are more. PT404.';
 grant execute on function app.list_import_problems(uuid, integer, integer) to callboard_api;
 --! EndIncluded imports/imports.sql
 --! Included imports/import_checking.sql
--- Checking the lines of an import: what each says, or what is wrong with it, in the words of the file.
--- The small functions have a standard body and no settings of their own, so that they are inlined: they
--- are called dozens of times for every line.
+-- Checking the lines of an import: the data of each, or what is wrong with it, in terms of the file.
+-- The small functions have a standard SQL body and no settings of their own, so that they are inlined: they
+-- are called dozens of times per line.
 
 create or replace function app_private.csv_number(value text, decimal_is text) returns numeric
 language sql immutable parallel safe
 return case
-  -- A group of three is a group of three: 1,5 is no fifteen.
+  -- A group has exactly three digits: 1,5 is not fifteen.
   when decimal_is = 'comma' and value ~ '^[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]{1,18})(,[0-9]{1,10})?$' then replace(replace(value, '.', ''), ',', '.')::numeric
   when decimal_is = 'point' and value ~ '^[+-]?([0-9]{1,3}(,[0-9]{3})+|[0-9]{1,18})(\.[0-9]{1,10})?$' then replace(value, ',', '')::numeric
 end;
-comment on function app_private.csv_number(text, text) is 'The number that a text is, with comma or point as its decimal sign and the other one between thousands; NULL if it is none.';
+comment on function app_private.csv_number(text, text) is 'Parses a number with comma or point as the decimal separator and the other one between thousands; NULL if it is not a number.';
 alter function app_private.csv_number(text, text) owner to callboard_definer;
 
 create or replace function app_private.csv_date(value text, order_is text) returns date
@@ -7345,32 +7344,70 @@ begin
 end
 $$;
 comment on function app_private.csv_date(text, text) is
-  'The day that a text is: 2027-03-14, 14.3.2027, or with slashes in the order dmy or mdy; NULL if it is none.';
+  'Parses a date: 2027-03-14, 14.3.2027, or with slashes in the order dmy or mdy; NULL if it is not a date.';
 alter function app_private.csv_date(text, text) owner to callboard_definer;
 
 create or replace function app_private.csv_time(value text) returns time
 language sql stable parallel safe
 return case when value ~ '^([01]?[0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$' then value::time(0) end;
-comment on function app_private.csv_time(text) is 'The time of day that a text is, 19:30; NULL if it is none.';
+comment on function app_private.csv_time(text) is 'Parses a time of day such as 19:30; NULL if it is not one.';
 alter function app_private.csv_time(text) owner to callboard_definer;
 
 create or replace function app_private.csv_uuid(value text) returns uuid
 language sql immutable parallel safe
 return case when value ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then value::uuid end;
-comment on function app_private.csv_uuid(text) is 'The id that a text is; NULL if it is none.';
+comment on function app_private.csv_uuid(text) is 'Parses a UUID; NULL if it is not one.';
 alter function app_private.csv_uuid(text) owner to callboard_definer;
 
-create or replace function app_private.bad(is_bad boolean, in_column text, reason text) returns jsonb
+-- The rules. Each is a row: the column, whether its value is bad, and the reason; NULL where nothing is wrong.
+
+create or replace function app_private.bad(in_column text, is_bad boolean, reason text) returns jsonb
 language sql stable parallel safe
 return case when is_bad then jsonb_build_object('column', in_column, 'reason', reason) end;
-comment on function app_private.bad(boolean, text, text) is 'A problem of a line, if it is one.';
-alter function app_private.bad(boolean, text, text) owner to callboard_definer;
+comment on function app_private.bad(text, boolean, text) is 'A problem {column, reason} of a line, or NULL if is_bad is not true.';
+alter function app_private.bad(text, boolean, text) owner to callboard_definer;
 
-create or replace function app_private.is_line(value text, longest integer) returns boolean
-language sql immutable parallel safe
-return value is null or length(value) <= longest and value !~ '[\u0001-\u001f\u007f-\u009f]';
-comment on function app_private.is_line(text, integer) is 'Whether a text is one line of at most so many characters, or nothing.';
-alter function app_private.is_line(text, integer) owner to callboard_definer;
+create or replace function app_private.missing(in_column text, value text, reason text) returns jsonb
+language sql stable parallel safe
+return app_private.bad(in_column, value is null, reason);
+comment on function app_private.missing(text, text, text) is 'The problem of an empty required cell, or NULL.';
+alter function app_private.missing(text, text, text) owner to callboard_definer;
+
+create or replace function app_private.bad_line(in_column text, value text, longest integer) returns jsonb
+language sql stable parallel safe
+return app_private.bad(in_column, not app.is_line(value, longest), 'Longer than ' || longest || ' characters, or contains control characters.');
+comment on function app_private.bad_line(text, text, integer) is 'The problem of a text that is not a valid single line (app.is_line), or NULL.';
+alter function app_private.bad_line(text, text, integer) owner to callboard_definer;
+
+create or replace function app_private.bad_text(in_column text, value text, longest integer) returns jsonb
+language sql stable parallel safe
+return app_private.bad(in_column, length(value) > longest, 'Longer than ' || longest || ' characters.');
+comment on function app_private.bad_text(text, text, integer) is 'The problem of a text that is too long, or NULL.';
+alter function app_private.bad_text(text, text, integer) owner to callboard_definer;
+
+create or replace function app_private.bad_day(in_column text, value text, day date) returns jsonb
+language sql stable parallel safe
+return app_private.bad(in_column, value is not null and not coalesce(app.is_day(day), false), 'Not a date between 1900 and 2199: write 2027-03-14.');
+comment on function app_private.bad_day(text, text, date) is 'The problem of a text that is not a valid day (app.is_day), or NULL; `day` is its parsed value.';
+alter function app_private.bad_day(text, text, date) owner to callboard_definer;
+
+create or replace function app_private.bad_time(in_column text, value text, time_of_day time) returns jsonb
+language sql stable parallel safe
+return app_private.bad(in_column, value is not null and time_of_day is null, 'Not a time: write 19:30.');
+comment on function app_private.bad_time(text, text, time) is 'The problem of a text that is not a time of day, or NULL; the last argument is its parsed value.';
+alter function app_private.bad_time(text, text, time) owner to callboard_definer;
+
+create or replace function app_private.bad_count(in_column text, value text, count numeric, smallest integer, reason text) returns jsonb
+language sql stable parallel safe
+return app_private.bad(in_column, value is not null and coalesce(count not between smallest and 2147483647 or count <> trunc(count), true), reason);
+comment on function app_private.bad_count(text, text, numeric, integer, text) is 'The problem of a text that is not a whole number of at least `smallest`, or NULL; `count` is its parsed value.';
+alter function app_private.bad_count(text, text, numeric, integer, text) owner to callboard_definer;
+
+create or replace function app_private.bad_choice(in_column text, value text, choices text[], reason text) returns jsonb
+language sql stable parallel safe
+return app_private.bad(in_column, value <> all (choices), reason);
+comment on function app_private.bad_choice(text, text, text[], text) is 'The problem of a text that is not one of the choices, or NULL.';
+alter function app_private.bad_choice(text, text, text[], text) owner to callboard_definer;
 
 create or replace function app_private.check_finance_lines(i app.imports, lines jsonb) returns table (line integer, record jsonb, problems jsonb)
 language plpgsql stable
@@ -7400,7 +7437,7 @@ begin
   meant as materialized (
     select r.*, k.kind, c.id as category_id
     from read r
-    -- Without a kind the sign says which it is, as in the statements of banks.
+    -- Without a kind the sign decides, as in bank statements.
     cross join lateral (select coalesce(lower(r.v ->> 'kind'), case when r.amount < 0 then 'expense' else 'income' end) as kind) k
     left join app.finance_categories c on c.organization_id = i.organization_id and c.kind = k.kind
       and lower(c.name) = lower((r.v ->> 'category') collate app.people) and c.deleted_at is null
@@ -7408,38 +7445,46 @@ begin
   -- Once for each line, and not for every mention of it.
   judged as materialized (
     select m.*, to_jsonb(nullif(array_remove(array[
-      app_private.bad(m.v ? '', '', 'There are more cells than columns.'),
-      app_private.bad(m.booked_on is null or m.booked_on not between date '1900-01-01' and date '2199-12-31', 'booked_on',
-        case when m.v ->> 'booked_on' is null then 'There must be a day.' else 'It is no day between 1900 and 2199: write 2027-03-14.' end),
-      app_private.bad(exists (select from app.finance_periods f where f.organization_id = i.organization_id and f.month = date_trunc('month', m.booked_on)::date),
-        'booked_on', 'The books of this month are closed.'),
-      app_private.bad(m.v ->> 'due_on' is not null and (m.due_on is null or m.due_on not between date '1900-01-01' and date '2199-12-31'), 'due_on',
-        'It is no day between 1900 and 2199: write 2027-03-14.'),
-      app_private.bad(m.kind not in ('income', 'expense'), 'kind', 'It is income or expense.'),
-      app_private.bad(m.category_id is null and m.kind in ('income', 'expense'), 'category', case when m.v ->> 'category' is null then 'There must be a category.'
-        else format('There is no category of this name for %s.', m.kind) end),
-      app_private.bad(m.amount is null, 'amount', case when coalesce(m.v ->> 'amount', m.v ->> 'amount_minor') is null then 'There must be an amount.'
-        else format('It is no number with a decimal %s.', i.options ->> 'decimal') end),
-      app_private.bad(m.amount <> trunc(m.amount), 'amount', format('%s has %s decimals.', m.currency, app.minor_digits(m.currency))),
-      app_private.bad(abs(m.amount) > 9007199254740991, 'amount', 'It is too large.'),
-      app_private.bad(m.amount < 0 and m.v ->> 'kind' is not null, 'amount', 'It is negative: the kind says in which direction money goes.'),
-      app_private.bad(coalesce(m.v ->> 'tax', m.v ->> 'tax_minor') is not null and (m.tax is null or m.tax <> trunc(m.tax) or abs(m.tax) > abs(m.amount)), 'tax',
-        'It is no part of the amount.'),
-      app_private.bad(not exists (select from app.currencies c where c.code = m.currency), 'currency', 'There is no such currency.'),
-      app_private.bad(m.v ->> 'exchange_rate' is not null and coalesce(m.rate <= 0 or m.rate > 1000000000, true), 'exchange_rate', 'It is no positive number.'),
-      app_private.bad(m.currency <> m.base and m.v ->> 'exchange_rate' is null, 'exchange_rate', format('An amount in %s needs its rate to %s.', m.currency, m.base)),
-      app_private.bad(m.currency = m.base and m.rate <> 1, 'exchange_rate', 'The rate of a currency to itself is 1.'),
-      app_private.bad(app.convert_minor(least(abs(m.amount), 9007199254740991)::bigint, m.rate, m.currency, m.base) > 9007199254740991, 'exchange_rate',
+      app_private.bad('', m.v ? '', 'The line has more cells than the header has columns.'),
+      -- When.
+      app_private.missing('booked_on', m.v ->> 'booked_on', 'A date is required.'),
+      app_private.bad_day('booked_on', m.v ->> 'booked_on', m.booked_on),
+      app_private.bad('booked_on', exists (select from app.finance_periods f where f.organization_id = i.organization_id
+        and f.month = date_trunc('month', m.booked_on)::date), 'The books of this month are closed.'),
+      app_private.bad_day('due_on', m.v ->> 'due_on', m.due_on),
+      -- Category.
+      app_private.bad_choice('kind', m.kind, '{income,expense}', 'Must be income or expense.'),
+      app_private.bad('category', m.kind in ('income', 'expense') and m.v ->> 'category' is null, 'A category is required.'),
+      app_private.bad('category', m.kind in ('income', 'expense') and m.v ->> 'category' is not null and m.category_id is null,
+        format('There is no %s category of this name.', m.kind)),
+      app_private.bad('show_id', m.v ->> 'show_id' is not null and not exists (select from app.shows s
+        where s.organization_id = i.organization_id and s.id = m.show_id and s.deleted_at is null), 'There is no such show.'),
+      -- Amount.
+      app_private.missing('amount', coalesce(m.v ->> 'amount', m.v ->> 'amount_minor'), 'An amount is required.'),
+      app_private.bad('amount', m.amount is null and coalesce(m.v ->> 'amount', m.v ->> 'amount_minor') is not null,
+        format('Not a number (decimal %s expected).', i.options ->> 'decimal')),
+      app_private.bad('amount', m.amount <> trunc(m.amount), format('%s has %s decimal places.', m.currency, app.minor_digits(m.currency))),
+      app_private.bad('amount', abs(m.amount) > 9007199254740991, 'The amount is too large.'),
+      app_private.bad('amount', m.amount < 0 and m.v ->> 'kind' is not null, 'An amount must not be negative if the column kind gives the direction.'),
+      app_private.bad('tax', coalesce(m.v ->> 'tax', m.v ->> 'tax_minor') is not null
+        and (m.tax is null or m.tax <> trunc(m.tax) or abs(m.tax) > abs(m.amount)), 'Not an amount of money between 0 and the amount.'),
+      -- Currency.
+      app_private.bad('currency', not exists (select from app.currencies c where c.code = m.currency), 'There is no such currency.'),
+      app_private.bad('exchange_rate', m.v ->> 'exchange_rate' is not null and coalesce(m.rate <= 0 or m.rate > 1000000000, true), 'Not a positive number.'),
+      app_private.bad('exchange_rate', m.currency <> m.base and m.v ->> 'exchange_rate' is null,
+        format('An amount in %s needs its exchange rate to %s.', m.currency, m.base)),
+      app_private.bad('exchange_rate', m.currency = m.base and m.rate <> 1, 'The exchange rate of a currency to itself is 1.'),
+      app_private.bad('exchange_rate', app.convert_minor(least(abs(m.amount), 9007199254740991)::bigint, m.rate, m.currency, m.base) > 9007199254740991,
         format('The amount is too large in %s.', m.base)),
-      app_private.bad(lower(m.v ->> 'status') not in ('planned', 'committed', 'actual', 'void'), 'status', 'It is planned, committed, actual or void.'),
-      app_private.bad(lower(m.v ->> 'payment_status') not in ('unpaid', 'partly_paid', 'paid', 'refunded'), 'payment_status',
-        'It is unpaid, partly_paid, paid or refunded.'),
-      app_private.bad(m.v ->> 'show_id' is not null and not exists (select from app.shows s
-        where s.organization_id = i.organization_id and s.id = m.show_id and s.deleted_at is null), 'show_id', 'There is no such show.'),
-      app_private.bad(not app_private.is_line(m.v ->> 'counterparty', 200), 'counterparty', 'It is longer than 200 characters, or has control characters.'),
-      app_private.bad(length(m.v ->> 'note') > 10000, 'note', 'It is longer than 10000 characters.'),
-      app_private.bad(not app_private.is_line(m.source, 100), 'source', 'It is longer than 100 characters, or has control characters.'),
-      app_private.bad(not app_private.is_line(m.v ->> 'external_ref', 200), 'external_ref', 'It is longer than 200 characters, or has control characters.')
+      -- Status.
+      app_private.bad_choice('status', lower(m.v ->> 'status'), '{planned,committed,actual,void}', 'Must be planned, committed, actual or void.'),
+      app_private.bad_choice('payment_status', lower(m.v ->> 'payment_status'), '{unpaid,partly_paid,paid,refunded}',
+        'Must be unpaid, partly_paid, paid or refunded.'),
+      -- Counterparty and source.
+      app_private.bad_line('counterparty', m.v ->> 'counterparty', 200),
+      app_private.bad_text('note', m.v ->> 'note', 10000),
+      app_private.bad_line('source', m.source, 100),
+      app_private.bad_line('external_ref', m.v ->> 'external_ref', 200)
     ], null), '{}')) as problems
     from meant m
   )
@@ -7454,7 +7499,7 @@ begin
   from judged m;
 end
 $$;
-comment on function app_private.check_finance_lines(app.imports, jsonb) is 'What lines [[line, {column: text}]] of finance records say, or what is wrong with them.';
+comment on function app_private.check_finance_lines(app.imports, jsonb) is 'The data of lines [[line, {column: text}]] of finance records, or what is wrong with them.';
 alter function app_private.check_finance_lines(app.imports, jsonb) owner to callboard_definer;
 
 create or replace function app_private.check_show_lines(i app.imports, lines jsonb) returns table (line integer, record jsonb, problems jsonb)
@@ -7492,33 +7537,37 @@ begin
   -- Once for each line, and not for every mention of it.
   judged as materialized (
     select m.*, to_jsonb(nullif(array_remove(array[
-      app_private.bad(m.v ? '', '', 'There are more cells than columns.'),
-      app_private.bad(m.v ->> 'title' is null, 'title', 'There must be a title.'),
-      app_private.bad(not app_private.is_line(m.v ->> 'title', 200), 'title', 'It is longer than 200 characters, or has control characters.'),
-      app_private.bad(m.v ->> 'artist' is null, 'artist', 'There must be an artist.'),
-      app_private.bad(not app_private.is_line(m.v ->> 'artist', 200), 'artist', 'It is longer than 200 characters, or has control characters.'),
-      app_private.bad(coalesce(m.v ->> 'venue_id', m.v ->> 'venue') is not null and m.found = 0, 'venue', 'There is no such venue.'),
-      app_private.bad(m.found > 1, 'venue', 'There are several venues of this name: add the column city.'),
-      app_private.bad(m.show_on is null or m.show_on not between date '1900-01-01' and date '2199-12-31', 'show_on',
-        case when m.v ->> 'show_on' is null then 'There must be a day.' else 'It is no day between 1900 and 2199: write 2027-03-14.' end),
-      app_private.bad(m.v ->> 'doors_time' is not null and m.doors_time is null, 'doors_time', 'It is no time: write 19:30.'),
-      app_private.bad(m.v ->> 'start_time' is not null and m.start_time is null, 'start_time', 'It is no time: write 19:30.'),
-      app_private.bad(m.v ->> 'curfew_time' is not null and m.curfew_time is null, 'curfew_time', 'It is no time: write 19:30.'),
-      app_private.bad(m.doors_time > m.start_time, 'doors_time', 'Doors cannot open after the start.'),
-      app_private.bad(lower(m.v ->> 'status') not in ('inquiry', 'hold', 'offer', 'confirmed', 'played', 'settled', 'cancelled', 'postponed'), 'status',
-        'It is inquiry, hold, offer, confirmed, played, settled, cancelled or postponed.'),
-      app_private.bad(m.v ->> 'capacity' is not null and coalesce(m.capacity not between 1 and 2147483647 or m.capacity <> trunc(m.capacity), true), 'capacity',
-        'It is no positive whole number.'),
-      app_private.bad(m.v ->> 'tickets_sold' is not null and coalesce(m.tickets_sold not between 0 and 2147483647 or m.tickets_sold <> trunc(m.tickets_sold), true),
-        'tickets_sold', 'It is no whole number.'),
-      app_private.bad(m.tickets_sold > m.capacity, 'tickets_sold', 'More tickets are sold than there are places.'),
-      app_private.bad(coalesce(m.v ->> 'fee', m.v ->> 'fee_minor') is not null and coalesce(m.fee not between 0 and 9007199254740991, true), 'fee',
-        format('It is no number with a decimal %s that is not negative.', i.options ->> 'decimal')),
-      app_private.bad(m.fee <> trunc(m.fee), 'fee', format('%s has %s decimals.', m.currency, app.minor_digits(m.currency))),
-      app_private.bad(m.currency !~ '^[A-Z]{3}$', 'currency', 'It is no ISO 4217 code.'),
-      app_private.bad(length(m.v ->> 'notes') > 10000, 'notes', 'It is longer than 10000 characters.'),
-      app_private.bad(not app_private.is_line(m.source, 100), 'source', 'It is longer than 100 characters, or has control characters.'),
-      app_private.bad(not app_private.is_line(m.v ->> 'external_ref', 200), 'external_ref', 'It is longer than 200 characters, or has control characters.')
+      app_private.bad('', m.v ? '', 'The line has more cells than the header has columns.'),
+      -- What.
+      app_private.missing('title', m.v ->> 'title', 'A title is required.'),
+      app_private.bad_line('title', m.v ->> 'title', 200),
+      app_private.missing('artist', m.v ->> 'artist', 'An artist is required.'),
+      app_private.bad_line('artist', m.v ->> 'artist', 200),
+      app_private.bad_choice('status', lower(m.v ->> 'status'), '{inquiry,hold,offer,confirmed,played,settled,cancelled,postponed}',
+        'Must be inquiry, hold, offer, confirmed, played, settled, cancelled or postponed.'),
+      app_private.bad_text('notes', m.v ->> 'notes', 10000),
+      -- Where.
+      app_private.bad('venue', coalesce(m.v ->> 'venue_id', m.v ->> 'venue') is not null and m.found = 0, 'There is no such venue.'),
+      app_private.bad('venue', m.found > 1, 'Several venues have this name: add the column city.'),
+      -- When.
+      app_private.missing('show_on', m.v ->> 'show_on', 'A date is required.'),
+      app_private.bad_day('show_on', m.v ->> 'show_on', m.show_on),
+      app_private.bad_time('doors_time', m.v ->> 'doors_time', m.doors_time),
+      app_private.bad_time('start_time', m.v ->> 'start_time', m.start_time),
+      app_private.bad_time('curfew_time', m.v ->> 'curfew_time', m.curfew_time),
+      app_private.bad('doors_time', m.doors_time > m.start_time, 'Doors cannot open after the start.'),
+      -- Capacity.
+      app_private.bad_count('capacity', m.v ->> 'capacity', m.capacity, 1, 'Not a positive whole number.'),
+      app_private.bad_count('tickets_sold', m.v ->> 'tickets_sold', m.tickets_sold, 0, 'Not a whole number.'),
+      app_private.bad('tickets_sold', m.tickets_sold > m.capacity, 'More tickets are sold than there are places.'),
+      -- Fee.
+      app_private.bad('fee', coalesce(m.v ->> 'fee', m.v ->> 'fee_minor') is not null and coalesce(m.fee not between 0 and 9007199254740991, true),
+        format('Not a number of at least 0 (decimal %s expected).', i.options ->> 'decimal')),
+      app_private.bad('fee', m.fee <> trunc(m.fee), format('%s has %s decimal places.', m.currency, app.minor_digits(m.currency))),
+      app_private.bad('currency', m.currency !~ '^[A-Z]{3}$', 'Not an ISO 4217 code.'),
+      -- Source.
+      app_private.bad_line('source', m.source, 100),
+      app_private.bad_line('external_ref', m.v ->> 'external_ref', 200)
     ], null), '{}')) as problems
     from read m
   )
@@ -7531,13 +7580,13 @@ begin
   from judged m;
 end
 $$;
-comment on function app_private.check_show_lines(app.imports, jsonb) is 'What lines [[line, {column: text}]] of shows say, or what is wrong with them.';
+comment on function app_private.check_show_lines(app.imports, jsonb) is 'The data of lines [[line, {column: text}]] of shows, or what is wrong with them.';
 alter function app_private.check_show_lines(app.imports, jsonb) owner to callboard_definer;
 --! EndIncluded imports/import_checking.sql
 --! Included imports/import_running.sql
--- What the worker does with an import (src/imports/task.ts): it stages the lines of the file, and once it is
--- told to, enters them in one transaction. Each function first stands where the member stands who
--- wants this, with what they may do at this moment.
+-- What the worker does with an import (src/imports/task.ts): it stages the lines of the file and, once the
+-- member says so, enters them in one transaction. Each function first assumes the context of the member
+-- who requested it, with their current permissions.
 
 create or replace function app_private.enter_import(import uuid) returns app.imports
 language plpgsql volatile
@@ -7553,12 +7602,12 @@ begin
   end if;
   held := app.permissions_of(i.organization_id, i.created_by);
   perform app_private.set_context(i.created_by, i.session_id, i.organization_id, null, held);
-  -- Whoever else is at it is waited for, and then has done it.
+  -- Waits for another worker on the same import, and then sees what it has done.
   select * into i from app.imports x where x.organization_id = i.organization_id and x.id = import for update;
   return i;
 end
 $$;
-comment on function app_private.enter_import(uuid) is 'Opens this transaction for the member whose import it is, and locks it; null if there is none.';
+comment on function app_private.enter_import(uuid) is 'Opens this transaction for the member whose import it is, and locks the import; null if it does not exist.';
 alter function app_private.enter_import(uuid) owner to callboard_definer;
 
 create or replace function app_private.may_import(i app.imports) returns boolean
@@ -7567,7 +7616,7 @@ set search_path = ''
 begin atomic
   select app.has_permission('imports.run') and app.has_permission(case i.resource when 'shows' then 'shows.write' else 'finance.write' end);
 end;
-comment on function app_private.may_import(app.imports) is 'Whether the member whose import it is may still do it.';
+comment on function app_private.may_import(app.imports) is 'Whether the member whose import it is may still run it.';
 alter function app_private.may_import(app.imports) owner to callboard_definer;
 
 create or replace function app.begin_import(import uuid, step text) returns jsonb
@@ -7581,11 +7630,11 @@ begin
   if i.id is null or not i.status = any (case step when 'check' then array['uploaded', 'checking'] else array['queued', 'running'] end) then
     return null;
   elsif not app_private.may_import(i) then
-    perform app_private.end_import(i.id, 'failed', 'Who wanted it may not do it any more.');
+    perform app_private.end_import(i.id, 'failed', 'The member who requested it no longer has permission.');
     return null;
   end if;
   if step = 'check' then
-    -- What a worker that is gone had staged.
+    -- Lines staged by a worker that died.
     delete from app.import_lines l where l.organization_id = i.organization_id and l.import_id = i.id;
   end if;
   update app.import_progress p set lines_done = 0 where p.organization_id = i.organization_id and p.import_id = i.id;
@@ -7595,7 +7644,7 @@ begin
 end
 $$;
 comment on function app.begin_import(uuid, text) is
-  'Begins to check or to run an import, also again: its resource, options, lines and how many pieces its file has. NULL if there is nothing to do (any more).';
+  'Starts or restarts checking or running an import: returns its resource, options, lines and number of chunks. NULL if there is nothing (left) to do.';
 alter function app.begin_import(uuid, text) owner to callboard_definer;
 grant execute on function app.begin_import(uuid, text) to callboard_worker;
 
@@ -7607,7 +7656,7 @@ begin atomic
   select c.content from app.import_chunks c join app.imports i on i.organization_id = c.organization_id and i.id = c.import_id
   where i.id = import and c.n = number;
 end;
-comment on function app.import_chunk(uuid, integer) is 'A piece of the file of an import, counted from 0.';
+comment on function app.import_chunk(uuid, integer) is 'A chunk of the file of an import, numbered from 0.';
 alter function app.import_chunk(uuid, integer) owner to callboard_definer;
 grant execute on function app.import_chunk(uuid, integer) to callboard_worker;
 
@@ -7637,7 +7686,7 @@ begin
 end
 $$;
 comment on function app.stage_import(uuid, jsonb, jsonb) is
-  'Checks lines [[line, {column: text}]] of an import and keeps what they say. False if it has been cancelled.';
+  'Checks lines [[line, {column: text}]] of an import and stores the result. False if it was cancelled.';
 alter function app.stage_import(uuid, jsonb, jsonb) owner to callboard_definer;
 grant execute on function app.stage_import(uuid, jsonb, jsonb) to callboard_worker;
 
@@ -7657,9 +7706,9 @@ begin
     perform app_private.end_import(i.id, 'failed', because);
     return;
   end if;
-  -- A reference that the file has twice: the first line has it.
+  -- If a reference occurs more than once in the file, the first line keeps it.
   update app.import_lines l
-  set record = null, problems = jsonb_build_array(jsonb_build_object('column', 'external_ref', 'reason', format('Line %s has the same.', d.first_line)))
+  set record = null, problems = jsonb_build_array(jsonb_build_object('column', 'external_ref', 'reason', format('Line %s has the same one.', d.first_line)))
   from (
     select x.line, first_value(x.line) over (partition by x.record ->> 'source', x.record ->> 'external_ref' order by x.line) as first_line
     from app.import_lines x
@@ -7676,11 +7725,11 @@ begin
       and s.source = l.record ->> 'source' and s.external_ref = l.record ->> 'external_ref'
     where l.organization_id = i.organization_id and l.import_id = i.id) n
   where x.organization_id = i.organization_id and x.id = i.id;
-  -- The lines have all that is needed of it.
+  -- The staged lines contain everything needed from the file.
   delete from app.import_chunks c where c.organization_id = i.organization_id and c.import_id = i.id;
 end
 $$;
-comment on function app.finish_check(uuid, jsonb, text) is 'All lines of an import are staged, or the file cannot be read because of something.';
+comment on function app.finish_check(uuid, jsonb, text) is 'Ends the check of an import: all its lines are staged or, with a reason, the file cannot be read.';
 alter function app.finish_check(uuid, jsonb, text) owner to callboard_definer;
 grant execute on function app.finish_check(uuid, jsonb, text) to callboard_worker;
 
@@ -7694,7 +7743,7 @@ declare
   good integer;
 begin
   if not app_private.may_import(i) then
-    perform app.refuse(403, 'permission_denied', 'Who wanted it may not do it any more.');
+    perform app.refuse(403, 'permission_denied', 'The member who requested it no longer has permission.');
   elsif (select p.is_cancelled from app.import_progress p where p.organization_id = i.organization_id and p.import_id = i.id) then
     perform app.refuse(409, 'import_ended', 'It was cancelled.');
   end if;
@@ -7729,7 +7778,7 @@ begin
 end
 $$;
 comment on function app.enter_lines(uuid, integer, integer) is
-  'Enters the next good lines of an import: the last of them (null: there were none), how many, and how many were there already. PT403 and PT409 when it is to stop, and what the table itself refuses.';
+  'Enters the next good lines of an import: returns the last of them (null: there were none), how many were entered, and how many existed already. PT403 and PT409 when it must stop, and any refusal of the table itself.';
 alter function app.enter_lines(uuid, integer, integer) owner to callboard_definer;
 grant execute on function app.enter_lines(uuid, integer, integer) to callboard_worker;
 
@@ -7741,13 +7790,13 @@ as $$
 declare
   i app.imports;
 begin
-  -- From beside the transaction that has the import locked, so this locks it not.
+  -- Runs in parallel with the transaction that holds the lock on the import, so it takes none.
   select * into i from app.imports x where x.id = import;
   perform app_private.set_context(i.created_by, i.session_id, i.organization_id);
   update app.import_progress p set lines_done = lines where p.organization_id = i.organization_id and p.import_id = i.id;
 end
 $$;
-comment on function app.note_import_progress(uuid, integer) is 'How many lines of an import are behind the worker.';
+comment on function app.note_import_progress(uuid, integer) is 'Records how many lines of an import the worker has processed.';
 alter function app.note_import_progress(uuid, integer) owner to callboard_definer;
 grant execute on function app.note_import_progress(uuid, integer) to callboard_worker;
 
@@ -7767,14 +7816,14 @@ begin
     because, entered, there);
 end
 $$;
-comment on function app.finish_import(uuid, integer, integer, text) is 'An import has been run: so many lines were entered, so many were there. Or it has failed because of something.';
+comment on function app.finish_import(uuid, integer, integer, text) is 'Ends a run of an import: how many lines were entered and how many existed already or, with a reason, that it failed.';
 alter function app.finish_import(uuid, integer, integer, text) owner to callboard_definer;
 grant execute on function app.finish_import(uuid, integer, integer, text) to callboard_worker;
 --! EndIncluded imports/import_running.sql
 -- Itineraries
 --! Included itineraries/itineraries.sql
--- Itineraries: a tour with its days. What is here is the draft of those who plan (itineraries.write);
--- everybody else reads what has been published of it, see itinerary_versions.sql.
+-- Itineraries: a tour with its days. These tables hold the planners' draft (itineraries.write);
+-- everybody else reads the published versions, see itinerary_versions.sql.
 
 create table if not exists app.itineraries (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -7799,8 +7848,8 @@ create index if not exists itineraries_organization_id_starts_on_idx on app.itin
 select app_private.tenant_table('itineraries', noun => 'itinerary', permission => 'itineraries', reads => 'itineraries.write', path => '/api/itineraries');
 grant insert (name, artist, starts_on, ends_on, notes), update (name, artist, starts_on, ends_on, notes) on app.itineraries to callboard_api;
 
-comment on table app.itineraries is 'Tours, as they are being planned.';
-comment on column app.itineraries.starts_on is 'First day of the tour; a day of another kind, such as a rehearsal, may lie before it.';
+comment on table app.itineraries is 'Tours being planned.';
+comment on column app.itineraries.starts_on is 'First day of the tour; other days, such as rehearsals, may come before it.';
 
 create table if not exists app.itinerary_days (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -7808,7 +7857,7 @@ create table if not exists app.itinerary_days (
   itinerary_id uuid not null,
   day_on date not null constraint itinerary_days_day_on_range check (app.is_day(day_on)),
   kind text not null default 'show' constraint itinerary_days_kind_known check (kind in ('show', 'travel', 'off', 'rehearsal', 'press')),
-  -- The day stays when its show is deleted, and has it again when it is restored.
+  -- The day stays when its show is deleted, and has it again when the show is restored.
   show_id uuid,
   city text collate app.people constraint itinerary_days_city_length check (app.is_line(city, 200)),
   time_zone text not null constraint itinerary_days_time_zone_exists check (app.is_time_zone(time_zone)),
@@ -7834,7 +7883,7 @@ select app_private.tenant_table('itinerary_days', noun => 'itinerary_day', permi
 grant insert (itinerary_id, day_on, kind, show_id, city, time_zone, notes), update (day_on, kind, show_id, city, time_zone, notes) on app.itinerary_days to callboard_api;
 
 comment on table app.itinerary_days is 'The days of itineraries.';
-comment on column app.itinerary_days.time_zone is 'That of all local times of the day.';
+comment on column app.itinerary_days.time_zone is 'The time zone of all local times of the day.';
 
 create or replace trigger _300_parents before insert or update of itinerary_id, show_id on app.itinerary_days
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'itinerary_days_itinerary_exists', 'show_id', 'app.shows', 'id', 'itinerary_days_show_exists');
@@ -7844,7 +7893,7 @@ create or replace view app.itinerary_day_rows with (security_invoker = true) as
     d.id, d.itinerary_id, d.day_on, d.time_zone, d.kind, d.show_id, d.city, d.notes,
     d.created_by, d.created_at, d.updated_at
   from app.itinerary_days d;
-comment on view app.itinerary_day_rows is 'The days of itineraries, also those in the bin, which have deleted_at.';
+comment on view app.itinerary_day_rows is 'The days of itineraries, including those in the bin, which have deleted_at.';
 grant select on app.itinerary_day_rows to callboard_api, callboard_definer;
 --! EndIncluded itineraries/itineraries.sql
 --! Included itineraries/itinerary_party.sql
@@ -7873,7 +7922,7 @@ select app_private.tenant_table('party_groups', noun => 'party_group', permissio
   path => '/api/party-groups');
 grant insert (itinerary_id, name), update (name) on app.party_groups to callboard_api;
 
-comment on table app.party_groups is 'Parts of a party, such as band and crew. What is for a deleted group is for nobody but those who plan.';
+comment on table app.party_groups is 'Parts of a party, such as band and crew. What is only for a deleted group is visible only to planners.';
 
 create or replace trigger _300_parents before insert or update of itinerary_id on app.party_groups
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_groups_itinerary_exists');
@@ -7883,11 +7932,11 @@ create or replace view app.party_group_rows with (security_invoker = true) as
     g.id, g.itinerary_id, g.name,
     g.created_by, g.created_at, g.updated_at
   from app.party_groups g;
-comment on view app.party_group_rows is 'The groups of parties, also those in the bin, which have deleted_at.';
+comment on view app.party_group_rows is 'The groups of parties, including those in the bin, which have deleted_at.';
 grant select on app.party_group_rows to callboard_api, callboard_definer;
 
--- Lists of ids have no foreign keys. Arguments: column of the list, and the table that it is of.
--- What was in the list before may have been deleted since, and stays.
+-- Lists of ids have no foreign keys. Arguments: the list's column, and the table that it references.
+-- Ids already in the list are allowed even if deleted since.
 create or replace function app_private.tg__400_listed() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -7906,13 +7955,13 @@ begin
     into unknown
     using present -> tg_argv[2 * n], coalesce(before -> tg_argv[2 * n], '[]'), new.organization_id, (present ->> 'itinerary_id')::uuid;
     if unknown is not null then
-      perform app.refuse(409, 'party_unknown', format('Not of the party of this itinerary: %s.', unknown));
+      perform app.refuse(409, 'party_unknown', format('Not in the party of this itinerary: %s.', unknown));
     end if;
   end loop;
   return new;
 end
 $$;
-comment on function app_private.tg__400_listed() is 'PT409 party_unknown for an id in a list that is nobody and no group of the itinerary''s party.';
+comment on function app_private.tg__400_listed() is 'PT409 party_unknown for an id in a list that is neither a person nor a group of the itinerary''s party.';
 alter function app_private.tg__400_listed() owner to callboard_definer;
 
 create table if not exists app.party_members (
@@ -7921,7 +7970,7 @@ create table if not exists app.party_members (
   itinerary_id uuid not null,
   name text collate app.people not null constraint party_members_name_length check (app.is_line(name, 200)),
   role text collate app.people constraint party_members_role_length check (app.is_line(role, 200)),
-  -- Whose account it is, if they have one: what this member sees of the itinerary follows from the groups.
+  -- Their account, if they have one: the groups decide what this member sees of the itinerary.
   user_id uuid,
   group_ids uuid[] not null default '{}',
   notes text constraint party_members_notes_length check (length(notes) <= 10000),
@@ -7945,7 +7994,7 @@ select app_private.tenant_table('party_members', noun => 'party_member', permiss
   path => '/api/party-members');
 grant insert (itinerary_id, name, role, user_id, group_ids, notes), update (name, role, user_id, group_ids, notes) on app.party_members to callboard_api;
 
-comment on table app.party_members is 'Who travels with an itinerary.';
+comment on table app.party_members is 'The people who travel on an itinerary.';
 
 create or replace trigger _300_parents before insert or update of itinerary_id, user_id on app.party_members
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_members_itinerary_exists', 'user_id', 'app.memberships', 'user_id', 'party_members_user_exists');
@@ -7957,7 +8006,7 @@ create or replace view app.party_member_rows with (security_invoker = true) as
     m.id, m.itinerary_id, m.name, m.role, m.user_id, m.group_ids, m.notes,
     m.created_by, m.created_at, m.updated_at
   from app.party_members m;
-comment on view app.party_member_rows is 'Those who travel, also those in the bin, who have deleted_at.';
+comment on view app.party_member_rows is 'The people who travel, including those in the bin, who have deleted_at.';
 grant select on app.party_member_rows to callboard_api, callboard_definer;
 
 create or replace function app.own_groups() returns uuid[]
@@ -7970,7 +8019,7 @@ begin atomic
   join app.party_groups g on g.organization_id = m.organization_id and g.id = any (m.group_ids) and g.deleted_at is null
   where m.organization_id = app.current_org() and m.user_id = app.current_user_id() and m.deleted_at is null;
 end;
-comment on function app.own_groups() is 'The groups that the user of this transaction is in, of all itineraries of the organization. For policies, which ask once.';
+comment on function app.own_groups() is 'The groups that the user of this transaction is in, across all itineraries of the organization. For policies, which evaluate it once per statement.';
 alter function app.own_groups() owner to callboard_definer;
 grant execute on function app.own_groups() to callboard_api;
 --! EndIncluded itineraries/itinerary_party.sql
@@ -7980,7 +8029,7 @@ grant execute on function app.own_groups() to callboard_api;
 create table if not exists app.schedule_items (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  -- The day's, put there by a trigger.
+  -- The day's, set by a trigger.
   itinerary_id uuid not null,
   day_id uuid not null,
   kind text not null default 'other' constraint schedule_items_kind_known check (
@@ -7995,7 +8044,7 @@ create table if not exists app.schedule_items (
   is_confirmed boolean not null default false,
   show_id uuid,
   location text collate app.people constraint schedule_items_location_length check (app.is_line(location, 200)),
-  -- For whom it is; for everybody if there is none.
+  -- The groups it is for; everybody if empty.
   group_ids uuid[] not null default '{}',
   notes text constraint schedule_items_notes_length check (length(notes) <= 10000),
   created_by uuid default app.current_user_id() references app.users (id),
@@ -8025,7 +8074,7 @@ grant insert (day_id, kind, title, certainty, start_time, starts_next_day, end_t
 
 comment on table app.schedule_items is 'What happens on a day: load-in, soundcheck, lobby call …';
 comment on column app.schedule_items.starts_next_day is 'It belongs to this day and starts after midnight, like a load-out at 01:00.';
-comment on column app.schedule_items.certainty is 'exact, approximate, to_be_determined (no time yet), or hidden (there is one, and only those who plan see it).';
+comment on column app.schedule_items.certainty is 'exact, approximate, to_be_determined (no time yet), or hidden (there is one, but only planners see it).';
 
 create or replace function app_private.tg_schedule_items__250_itinerary() returns trigger
 language plpgsql security definer
@@ -8041,7 +8090,7 @@ begin
   return new;
 end
 $$;
-comment on function app_private.tg_schedule_items__250_itinerary() is 'Notes whose itinerary''s an item is. PT409 schedule_items_day_exists for a day of another one.';
+comment on function app_private.tg_schedule_items__250_itinerary() is 'Sets an item''s itinerary. PT409 schedule_items_day_exists for a day of another itinerary.';
 alter function app_private.tg_schedule_items__250_itinerary() owner to callboard_definer;
 
 create or replace trigger _250_itinerary before insert or update of day_id on app.schedule_items
@@ -8053,7 +8102,7 @@ create or replace trigger _400_listed before insert or update of group_ids on ap
 
 create or replace view app.schedule_item_rows with (security_invoker = true) as
   select i.organization_id, i.version, i.deleted_at, i.deleted_by,
-    -- Those without a time come first on their day.
+    -- Items without a time come first on their day.
     (d.day_on + i.starts_next_day::integer + coalesce(i.start_time, '00:00')) at time zone d.time_zone as sort_at,
     i.id, i.day_id, i.title, i.kind, i.certainty, to_char(i.start_time, 'HH24:MI') as start_time, i.starts_next_day, to_char(i.end_time, 'HH24:MI') as end_time, i.ends_next_day, i.is_confirmed, i.show_id, i.location, i.group_ids, i.notes,
     i.itinerary_id, d.day_on, d.time_zone, (d.day_on + i.starts_next_day::integer + i.start_time) at time zone d.time_zone as starts_at,
@@ -8061,11 +8110,11 @@ create or replace view app.schedule_item_rows with (security_invoker = true) as
     i.created_by, i.created_at, i.updated_at
   from app.schedule_items i
   join app.itinerary_days d on d.organization_id = i.organization_id and d.id = i.day_id;
-comment on view app.schedule_item_rows is 'The items of schedules, also those in the bin, which have deleted_at.';
+comment on view app.schedule_item_rows is 'Schedule items, including those in the bin, which have deleted_at.';
 grant select on app.schedule_item_rows to callboard_api, callboard_definer;
 --! EndIncluded itineraries/schedule_items.sql
 --! Included itineraries/travel_and_lodging.sql
--- How a party travels, and where it sleeps.
+-- How a party travels and where it stays.
 
 create table if not exists app.travel_segments (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -8104,9 +8153,9 @@ select app_private.tenant_table('travel_segments', noun => 'travel_segment', per
   path => '/api/travel-segments');
 grant insert (itinerary_id, mode, carrier, number, from_place, departs_on, departs_time, from_time_zone, to_place, arrives_on, arrives_time, to_time_zone, confirmation_number, is_confirmed, passenger_ids, group_ids, notes), update (mode, carrier, number, from_place, departs_on, departs_time, from_time_zone, to_place, arrives_on, arrives_time, to_time_zone, confirmation_number, is_confirmed, passenger_ids, group_ids, notes) on app.travel_segments to callboard_api;
 
-comment on table app.travel_segments is 'Flights, trains, drives and ships, each end in its own time zone.';
+comment on table app.travel_segments is 'Flights, trains, drives and ships, with departure and arrival each in its own time zone.';
 
--- No check constraint, because what a local time is as an instant depends on the time zone database.
+-- Not a check constraint, because the instant of a local time depends on the time zone database.
 create or replace function app_private.tg_travel_segments__200_order() returns trigger
 language plpgsql
 set search_path = ''
@@ -8136,7 +8185,7 @@ create or replace view app.travel_segment_rows with (security_invoker = true) as
   from app.travel_segments s,
     lateral (select (s.departs_on + s.departs_time) at time zone s.from_time_zone as departs_at,
       (s.arrives_on + s.arrives_time) at time zone s.to_time_zone as arrives_at) t;
-comment on view app.travel_segment_rows is 'Travel segments, also those in the bin, which have deleted_at.';
+comment on view app.travel_segment_rows is 'Travel segments, including those in the bin, which have deleted_at.';
 grant select on app.travel_segment_rows to callboard_api, callboard_definer;
 
 create table if not exists app.lodgings (
@@ -8167,7 +8216,7 @@ create index if not exists lodgings_itinerary_id_idx on app.lodgings (organizati
 select app_private.tenant_table('lodgings', noun => 'lodging', permission => 'itineraries', reads => 'itineraries.write', path => '/api/lodgings');
 grant insert (itinerary_id, name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes), update (name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes) on app.lodgings to callboard_api;
 
-comment on table app.lodgings is 'Where a party sleeps.';
+comment on table app.lodgings is 'Where a party stays.';
 
 create or replace trigger _300_parents before insert or update of itinerary_id on app.lodgings
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'lodgings_itinerary_exists');
@@ -8179,13 +8228,13 @@ create or replace view app.lodging_rows with (security_invoker = true) as
     l.id, l.itinerary_id, l.name, l.check_in_on, l.check_out_on, l.address, l.confirmation_number, l.group_ids, l.notes,
     l.created_by, l.created_at, l.updated_at
   from app.lodgings l;
-comment on view app.lodging_rows is 'Lodgings, also those in the bin, which have deleted_at.';
+comment on view app.lodging_rows is 'Lodgings, including those in the bin, which have deleted_at.';
 grant select on app.lodging_rows to callboard_api, callboard_definer;
 
 create table if not exists app.lodging_rooms (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  -- The lodging's, put there by a trigger.
+  -- The lodging's, set by a trigger.
   itinerary_id uuid not null,
   lodging_id uuid not null,
   name text collate app.people not null constraint lodging_rooms_name_length check (app.is_line(name, 200)),
@@ -8209,7 +8258,7 @@ select app_private.tenant_table('lodging_rooms', noun => 'lodging_room', permiss
   path => '/api/lodging-rooms');
 grant insert (lodging_id, name, occupant_ids, confirmation_number, notes), update (name, occupant_ids, confirmation_number, notes) on app.lodging_rooms to callboard_api;
 
-comment on table app.lodging_rooms is 'Rooms, and who sleeps in them. Whoever may see the lodging sees its rooms.';
+comment on table app.lodging_rooms is 'Rooms and their occupants, visible to everybody who may see the lodging.';
 
 create or replace function app_private.tg_lodging_rooms__250_itinerary() returns trigger
 language plpgsql security definer
@@ -8220,7 +8269,7 @@ begin
   return new;
 end
 $$;
-comment on function app_private.tg_lodging_rooms__250_itinerary() is 'Notes whose itinerary''s a room is.';
+comment on function app_private.tg_lodging_rooms__250_itinerary() is 'Sets a room''s itinerary.';
 alter function app_private.tg_lodging_rooms__250_itinerary() owner to callboard_definer;
 
 create or replace trigger _250_itinerary before insert on app.lodging_rooms
@@ -8235,12 +8284,12 @@ create or replace view app.lodging_room_rows with (security_invoker = true) as
     r.id, r.lodging_id, r.name, r.occupant_ids, r.confirmation_number, r.notes, r.itinerary_id,
     r.created_by, r.created_at, r.updated_at
   from app.lodging_rooms r;
-comment on view app.lodging_room_rows is 'The rooms of lodgings, also those in the bin, which have deleted_at.';
+comment on view app.lodging_room_rows is 'The rooms of lodgings, including those in the bin, which have deleted_at.';
 grant select on app.lodging_room_rows to callboard_api, callboard_definer;
 --! EndIncluded itineraries/travel_and_lodging.sql
 --! Included itineraries/itinerary_versions.sql
--- What has been published of itineraries. Those who plan work on the tables; everybody else
--- reads what was published last, and of that what is for them: a version is frozen, who is in a group is not.
+-- Published versions of itineraries. Planners work on the tables; everybody else reads the part of the
+-- latest version that is for them: a version is frozen, but group membership is not.
 
 create table if not exists app.itinerary_versions (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -8250,7 +8299,7 @@ create table if not exists app.itinerary_versions (
   artist text collate app.people not null,
   starts_on date not null,
   created_at timestamptz not null,
-  -- The itinerary itself, as JSON and by its version; the rest is in app.itinerary_entries.
+  -- The itinerary itself, as JSON and with its version; the rest is in app.itinerary_entries.
   body jsonb not null,
   version integer not null,
   note text constraint itinerary_versions_note_length check (length(note) <= 1000),
@@ -8294,8 +8343,8 @@ create table if not exists app.itinerary_entries (
 -- Without grants: only app.publish_itinerary publishes.
 select app_private.tenant_policies('app.itinerary_versions', reads => 'itineraries.read', inserts => 'itineraries.write',
   definer => 'insert, update');
--- What is for nobody in particular is for everybody, what is for groups is for who is in one of them, and
--- who plans sees all. Each of the three is found once for the statement.
+-- An entry without groups is for everybody, one with groups is for their members, and planners see all.
+-- Each of the three is evaluated once per statement.
 select app_private.tenant_policies('app.itinerary_entries', reads => 'itineraries.read', inserts => 'itineraries.write', definer => 'insert',
   besides => $$(group_ids = '{}'::uuid[]) or (group_ids && (select app.own_groups())) or (select app.has_permission('itineraries.write'))$$);
 
@@ -8304,11 +8353,11 @@ grant insert (itinerary_id, number, name, artist, starts_on, created_at, body, v
 grant insert (itinerary_id, number, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at) on app.itinerary_entries to callboard_definer;
 
 comment on table app.itinerary_versions is 'Itineraries as they were published, numbered from 1; never changed.';
-comment on table app.itinerary_entries is 'What a published version consists of, as its readers see it; never changed.';
-comment on column app.itinerary_entries.group_ids is 'For whom it is; empty for everybody who may read itineraries.';
+comment on table app.itinerary_entries is 'The contents of published versions, as their readers see them; never changed.';
+comment on column app.itinerary_entries.group_ids is 'The groups it is for; empty for everybody who may read itineraries.';
 comment on column app.itinerary_entries.first_on is 'First day in local time; last_on is the last. Without local_start it is all day.';
 
--- Also against whoever has the rights of the owner. What goes goes with its itinerary, or out of the bin.
+-- Also applies to the owner. Rows are deleted only together with their itinerary, or from the bin.
 create or replace function app_private.tg__050_frozen() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -8326,10 +8375,10 @@ begin
       and v.deleted_at is null) then
     return old;
   end if;
-  raise exception 'what has been published of an itinerary stays as it is';
+  raise exception 'a published itinerary cannot be changed';
 end
 $$;
-comment on function app_private.tg__050_frozen() is 'Lets nothing through but the marks of a deletion, and the end of what has them or of the whole itinerary.';
+comment on function app_private.tg__050_frozen() is 'Allows only deletion marks, and the removal of rows that have them or of an entire itinerary.';
 alter function app_private.tg__050_frozen() owner to callboard_definer;
 
 create or replace trigger _050_frozen before update or delete on app.itinerary_versions
@@ -8340,7 +8389,7 @@ create or replace trigger _050_frozen before update or delete on app.itinerary_e
 select app_private.log_changes('app.itinerary_versions', 'itinerary', '{"create": "publish"}', 'itinerary_id');
 --! EndIncluded itineraries/itinerary_versions.sql
 --! Included itineraries/itinerary_publishing.sql
--- Itineraries as their readers see them: the draft, as it would be published now, and what was published.
+-- Itineraries as their readers see them: the draft, as it would be published now, and the published versions.
 
 create or replace view app.itinerary_drafts with (security_invoker = true) as
   select d.organization_id, d.itinerary_id, d.id, 'day' as kind, d.day_on, d.day_on as first_on, d.day_on as last_on,
@@ -8363,11 +8412,11 @@ create or replace view app.itinerary_drafts with (security_invoker = true) as
       'starts_at', (d.day_on + t.starts_next_day::integer + t.start_time) at time zone d.time_zone,
       'ends_at', (d.day_on + t.ends_next_day::integer + t.end_time) at time zone d.time_zone,
       'is_confirmed', i.is_confirmed, 'show_id', i.show_id, 'location', i.location, 'group_ids', i.group_ids, 'notes', i.notes),
-    -- A day that is moved moves its items.
+    -- Moving a day moves its items.
     i.version + d.version - 1, greatest(i.updated_at, d.updated_at)
   from app.schedule_items i
   join app.itinerary_days d on d.organization_id = i.organization_id and d.id = i.day_id
-  -- A hidden time is not there for anybody who reads.
+  -- Readers never get a hidden time.
   left join lateral (select i.start_time, i.starts_next_day, i.end_time, i.ends_next_day where i.certainty <> 'hidden') t on true
   where i.deleted_at is null
   union all
@@ -8403,7 +8452,7 @@ create or replace view app.itinerary_drafts with (security_invoker = true) as
         from app.lodging_rooms r where r.organization_id = l.organization_id and r.lodging_id = l.id and r.deleted_at is null)),
     l.version, l.updated_at
   from app.lodgings l where l.deleted_at is null;
-comment on view app.itinerary_drafts is 'Days, items, segments and lodgings of the organization''s itineraries as they would be published now. For those who plan.';
+comment on view app.itinerary_drafts is 'Days, items, segments and lodgings of the organization''s itineraries as they would be published now. For planners.';
 grant select on app.itinerary_drafts to callboard_api, callboard_definer;
 
 create or replace view app.published_itineraries with (security_invoker = true) as
@@ -8411,7 +8460,7 @@ create or replace view app.published_itineraries with (security_invoker = true) 
     v.created_at, v.version, v.body, v.published_at, v.deleted_at, v.deleted_by
   from app.itinerary_versions v
   order by v.organization_id, v.itinerary_id, v.number desc;
-comment on view app.published_itineraries is 'Of each itinerary what was published last, also of those in the bin, which have deleted_at.';
+comment on view app.published_itineraries is 'The latest published version of each itinerary, including those in the bin, which have deleted_at.';
 grant select on app.published_itineraries to callboard_api, callboard_definer;
 
 create or replace view app.itinerary_rows with (security_invoker = true) as
@@ -8428,7 +8477,7 @@ create or replace view app.itinerary_rows with (security_invoker = true) as
     (p.body ->> 'created_by')::uuid, p.created_at, (p.body ->> 'updated_at')::timestamptz
   from app.published_itineraries p
   where not (select app.has_permission('itineraries.write'));
-comment on view app.itinerary_rows is 'Itineraries, also those in the bin, which have deleted_at: the drafts for those who plan, for others what was published last.';
+comment on view app.itinerary_rows is 'Itineraries, including those in the bin, which have deleted_at: drafts for planners, the latest published version for others.';
 grant select on app.itinerary_rows to callboard_api, callboard_definer;
 
 create or replace view app.itinerary_plan with (security_invoker = true) as
@@ -8439,7 +8488,7 @@ create or replace view app.itinerary_plan with (security_invoker = true) as
   from app.itinerary_entries e
   join app.published_itineraries p on p.organization_id = e.organization_id and p.itinerary_id = e.itinerary_id and p.number = e.number
   where p.deleted_at is null and not (select app.has_permission('itineraries.write'));
-comment on view app.itinerary_plan is 'What the member sees of days, items, segments and lodgings: the drafts if they plan, else what was published last and is for them.';
+comment on view app.itinerary_plan is 'The days, items, segments and lodgings that the member sees: drafts if they are a planner, else those for them in the latest published version.';
 grant select on app.itinerary_plan to callboard_api, callboard_definer;
 
 create or replace function app.publish_itinerary(itinerary uuid, remark text default null, if_match text default null) returns app.answer
@@ -8453,7 +8502,7 @@ declare
   next_number integer;
   answer app.answer;
 begin
-  -- Two who publish at once get two numbers.
+  -- Concurrent publications get different numbers.
   select i.version into present from app.itineraries i
   where i.organization_id = organization and i.id = itinerary and i.deleted_at is null for no key update;
   perform app.check_version(present, if_match);
@@ -8474,7 +8523,7 @@ begin
 end
 $$;
 comment on function app.publish_itinerary(uuid, text, text) is
-  'Publishes an itinerary as it is, as its next version. PT403, PT404, PT412 for another version of the itinerary itself.';
+  'Publishes an itinerary in its current state as its next version. PT403, PT404, PT412 for another version of the itinerary itself.';
 alter function app.publish_itinerary(uuid, text, text) owner to callboard_definer;
 grant execute on function app.publish_itinerary(uuid, text, text) to callboard_api;
 
@@ -8520,7 +8569,7 @@ begin
 end
 $$;
 comment on function app.read_itinerary_version(uuid, integer) is
-  'A published version, or the last one, with all in it that is for the member. PT403, PT404.';
+  'A published version (the latest by default) with everything in it that is for the member. PT403, PT404.';
 grant execute on function app.read_itinerary_version(uuid, integer) to callboard_api, callboard_definer;
 
 create or replace function app.read_day_sheet(itinerary uuid, sheet_on date) returns app.answer
@@ -8554,12 +8603,12 @@ begin
 end
 $$;
 comment on function app.read_day_sheet(uuid, date) is
-  'All of one day that is for the member: the draft if they plan, else what was published last. The show is as it is now. PT403, PT404.';
+  'Everything on one day that is for the member: from the draft if they are a planner, else from the latest published version. The show is always current. PT403, PT404.';
 grant execute on function app.read_day_sheet(uuid, date) to callboard_api;
 --! EndIncluded itineraries/itinerary_publishing.sql
 -- Calendar
 --! Included calendar/calendar.sql
--- The calendar: shows, and what is on itineraries, as far as the member sees each of them.
+-- The calendar: shows and itinerary entries, as far as the member may see each of them.
 
 create or replace view app.calendar_entries with (security_invoker = true) as
   select s.organization_id, 'show' as kind, s.id, null::uuid as itinerary_id, s.title, nullif(concat_ws(', ', v.name, v.city), '') as location,
@@ -8581,7 +8630,7 @@ create or replace view app.calendar_entries with (security_invoker = true) as
     e.start_zone, e.end_zone, e.starts_at, e.ends_at, case when e.is_confirmed then 'confirmed' else 'tentative' end, e.version, e.updated_at
   from app.itinerary_plan e
   where e.kind <> 'day';
-comment on view app.calendar_entries is 'Shows, and items, segments and lodgings of itineraries, as the member sees them; without local_start all day, from first_on to last_on.';
+comment on view app.calendar_entries is 'Shows, and items, segments and lodgings of itineraries, as the member sees them; without local_start, all day from first_on to last_on.';
 grant select on app.calendar_entries to callboard_api, callboard_definer;
 
 create or replace function app.read_calendar(first_day date default null, last_day date default null) returns app.answer
@@ -8596,7 +8645,7 @@ declare
   items json;
 begin
   if to_on < from_on or to_on - from_on > 366 then
-    perform app.refuse(422, 'calendar_range', 'A calendar has 1 to 367 days.');
+    perform app.refuse(422, 'calendar_range', 'The range must have 1 to 367 days.');
   end if;
   select coalesce(json_agg(json_build_object(
       'kind', c.kind, 'id', c.id, 'itinerary_id', c.itinerary_id, 'title', c.title, 'location', c.location, 'status', c.status,
@@ -8616,12 +8665,12 @@ begin
 end
 $$;
 comment on function app.read_calendar(date, date) is
-  'All that happens from one day (today) to another (30 days later), both included, and that the member may see. PT403 without both permissions, PT422 calendar_range.';
+  'Everything that happens from one day (default: today) to another (default: 30 days later), inclusive, that the member may see. PT403 without both permissions, PT422 calendar_range.';
 grant execute on function app.read_calendar(date, date) to callboard_api;
 --! EndIncluded calendar/calendar.sql
 --! Included calendar/calendar_feeds.sql
--- Calendars that calendar programs subscribe to. Who has the secret of a feed reads the calendar of
--- the member who made it, as that member sees it now, and nothing else.
+-- Feeds that calendar programs subscribe to. Anybody with the secret of a feed can read the calendar of
+-- the member who created it, as that member sees it now, and nothing else.
 
 create table if not exists app.calendar_feeds (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -8633,7 +8682,7 @@ create table if not exists app.calendar_feeds (
   revoked_at timestamptz,
   primary key (organization_id, id)
 );
--- Not unique: a hash of 256 random bits needs no guard, and a unique one would tell who has it.
+-- Not unique: a hash of 256 random bits needs no such protection, and a unique index would reveal that it exists.
 create index if not exists calendar_feeds_secret_hash_idx on app.calendar_feeds (secret_hash) where revoked_at is null;
 create index if not exists calendar_feeds_user_id_idx on app.calendar_feeds (organization_id, user_id, id) where revoked_at is null;
 select app_private.hide_statistics('app.calendar_feeds');
@@ -8675,7 +8724,7 @@ begin atomic
   from app.calendar_feed_list f
   where f.organization_id = app.current_org() and f.user_id = app.current_user_id();
 end;
-comment on function app.list_calendar_feeds() is 'One''s own feeds in the organization.';
+comment on function app.list_calendar_feeds() is 'The caller''s own feeds in the organization.';
 grant execute on function app.list_calendar_feeds() to callboard_api;
 
 create or replace function app.create_calendar_feed(feed_name text, hash bytea) returns app.answer
@@ -8691,18 +8740,18 @@ begin
   elsif app.org_if('itineraries.read') is null then
     perform app.require('shows.read');
   end if;
-  -- A superadmin is no member, and a feed is one's own.
+  -- A feed belongs to a member, and a superadmin is not one.
   if not exists (select from app.memberships m where m.organization_id = app.current_org() and m.user_id = app.current_user_id() and m.deleted_at is null) then
-    perform app.refuse(403, 'permission_denied', 'Feeds are for members.');
+    perform app.refuse(403, 'permission_denied', 'Only members can have feeds.');
   end if;
   insert into app.calendar_feeds as x (name, secret_hash) values (feed_name, hash) returning x.* into f;
-  -- made_with tells the server whether the secret that it has made is the one that counts, or the request was repeated.
+  -- made_with tells the server whether the secret it generated is in use, or the request was repeated.
   return (201, json_build_object('id', f.id, 'name', f.name, 'created_at', f.created_at, 'made_with', encode(sha256(f.secret_hash), 'hex')),
     null, '/api/calendar-feeds/' || f.id)::app.answer;
 end
 $$;
 comment on function app.create_calendar_feed(text, bytea) is
-  'A feed of the member''s own calendar, for whoever has the secret of which this is the SHA-256. PT403 for who sees no calendar.';
+  'Creates a feed of the member''s own calendar, for anybody with the secret whose SHA-256 this is. PT403 for members who may not see a calendar.';
 alter function app.create_calendar_feed(text, bytea) owner to callboard_definer;
 grant execute on function app.create_calendar_feed(text, bytea) to callboard_api;
 
@@ -8720,11 +8769,11 @@ begin
   return (204, null, null, null)::app.answer;
 end
 $$;
-comment on function app.revoke_calendar_feed(uuid) is 'Ends one of one''s own feeds, for good. PT404.';
+comment on function app.revoke_calendar_feed(uuid) is 'Permanently revokes one of the caller''s own feeds. PT404.';
 alter function app.revoke_calendar_feed(uuid) owner to callboard_definer;
 grant execute on function app.revoke_calendar_feed(uuid) to callboard_api;
 
--- The second door besides app.enter, and a narrower one.
+-- A second entry point besides app.enter, and a narrower one.
 create or replace function app.enter_calendar_feed(secret text) returns void
 language plpgsql volatile security definer
 set search_path = ''
@@ -8733,9 +8782,9 @@ as $$
 declare
   f record;
 begin
-  -- PostgreSQL lets no transaction out of being read-only, so whatever runs in this one changes nothing.
+  -- A read-only transaction cannot become writable, so nothing that runs in this one can change data.
   if not current_setting('transaction_read_only')::boolean then
-    raise exception 'a calendar feed is read in a transaction that can only read';
+    raise exception 'a calendar feed must be read in a read-only transaction';
   end if;
   select x.id, x.user_id, x.organization_id, m.role into f
   from app.calendar_feeds x
@@ -8743,7 +8792,7 @@ begin
   join app.organizations o on o.id = x.organization_id and o.deleted_at is null
   where x.secret_hash = app_private.digest(secret) and x.revoked_at is null;
   if f.id is null then
-    perform app.refuse(404, 'not_found', 'There is no such calendar, or not any more.');
+    perform app.refuse(404, 'not_found', 'There is no such calendar feed, or it has been revoked.');
   end if;
   perform app_private.set_context(f.user_id, f.id, f.organization_id, f.role, array(
     select p from unnest(app_private.effective_permissions(f.organization_id, f.user_id, f.role)) p
@@ -8751,7 +8800,7 @@ begin
 end
 $$;
 comment on function app.enter_calendar_feed(text) is
-  'Opens this transaction, which must be read-only, for the member who made the feed with this secret, with no permission but those that decide about the calendar and its name. PT404 if the feed, the membership or the organization is gone.';
+  'Opens this read-only transaction for the member who created the feed with this secret, with only the permissions that the calendar and its name depend on. PT404 if the feed, the membership or the organization is gone.';
 alter function app.enter_calendar_feed(text) owner to callboard_definer;
 grant execute on function app.enter_calendar_feed(text) to callboard_api;
 
@@ -8780,27 +8829,27 @@ begin
     where x.organization_id = organization and x.first_on <= today + 400 and x.last_on >= today - 100
     order by x.first_on, x.id
     limit most) c;
-  -- Whose it is goes along for the API, which counts what it serves.
+  -- Includes the organization for the API, which counts what it serves.
   return (200, json_build_object('organization_id', organization, 'calendar', body),
     '"' || ('x' || left(md5(body::text), 15))::bit(60)::bigint || '"', null)::app.answer;
 end
 $$;
 comment on function app.read_calendar_feed(text) is
-  'The calendar of the member who made the feed with this secret, from 100 days ago to 400 days from now and at most 5000 entries, the organization whose it is, and an ETag of its content. PT404, PT403 if the member sees no calendar any more.';
+  'The calendar of the member who created the feed with this secret, from 100 days ago to 400 days from now and at most 5000 entries, with its organization and an ETag of its content. PT404, PT403 if the member may no longer see a calendar.';
 grant execute on function app.read_calendar_feed(text) to callboard_api;
 --! EndIncluded calendar/calendar_feeds.sql
--- Use: what programs tell, and what is counted
+-- Usage: what clients report, and what is counted
 --! Included analytics/client_events.sql
--- What people do in a program that uses the API: pages they look at and things they click, as the
--- program tells (POST /api/events). What they change is in the event log, and not here a second time.
+-- What people do in a client of the API: pages they view and things they click, as reported by the
+-- client (POST /api/events). What they change is in the event log and not repeated here.
 --
--- One table instead of one a month: it keeps 90 days, and an id that a program sends again is found
--- wherever it is.
+-- One table instead of monthly partitions: it keeps 90 days, and an id that a client sends again is
+-- found whatever its month.
 
 create table if not exists app.client_events (
   organization_id uuid not null references app.organizations (id) on delete cascade,
   user_id uuid not null references app.users (id) on delete cascade,
-  -- Made by the program. In the key behind its member, so that it tells nobody else what exists.
+  -- Generated by the client. In the key after its member, so that it reveals to nobody else what exists.
   id uuid not null,
   kind text not null constraint client_events_kind_known check (kind in ('page_view', 'action')),
   name text not null constraint client_events_name_format check (name ~ '^[a-z0-9_]+([./-][a-z0-9_]+)*$' and length(name) <= 100),
@@ -8817,12 +8866,12 @@ select app_private.hide_statistics('app.client_events');
 
 select app_private.force_rls('app.client_events');
 
--- Nobody reads single ones: analytics has their numbers.
+-- Nobody reads individual events: analytics has the counts.
 select app_private.set_policy('app.client_events', 'select_rollup', 'callboard_rollup', 'true');
 drop policy if exists insert_definer on app.client_events;
 create policy insert_definer on app.client_events for insert to callboard_definer
   with check (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
--- It says how fresh the numbers are, and purges, which has no context and takes only what is old.
+-- The definer tells how fresh the counts are, and purges, which happens without a context and removes only old rows.
 select app_private.set_policy('app.client_events', 'select_definer', 'callboard_definer', 'true');
 drop policy if exists purge_definer on app.client_events;
 create policy purge_definer on app.client_events for delete to callboard_definer
@@ -8832,9 +8881,9 @@ grant select on app.client_events to callboard_rollup;
 grant select (organization_id, received_at), insert (organization_id, user_id, id, kind, name, occurred_at, properties), delete
   on app.client_events to callboard_definer;
 
-comment on table app.client_events is 'Page views and actions that programs tell of their users.';
-comment on column app.client_events.name is 'Of the page or action, such as shows/detail or calendar.print.';
-comment on column app.client_events.occurred_at is 'By the program''s clock, but never later than it was received.';
+comment on table app.client_events is 'Page views and actions that clients report about their users.';
+comment on column app.client_events.name is 'The page or action, such as shows/detail or calendar.print.';
+comment on column app.client_events.occurred_at is 'By the client''s clock, but never later than it was received.';
 
 create or replace function app.record_client_events(events jsonb) returns app.answer
 language plpgsql volatile security definer
@@ -8844,13 +8893,13 @@ as $$
 declare
   organization uuid := app.current_org();
   me uuid := app.current_user_id();
-  -- Given, of these in time, of these new.
+  -- Given, of those in time, of those new.
   n bigint[];
 begin
   if organization is null then
     perform app.refuse(401, 'session_unknown');
   elsif current_setting('app.role') = 'superadmin' then
-    perform app.refuse(403, 'permission_denied', 'Client events are of members.');
+    perform app.refuse(403, 'permission_denied', 'Only members can send client events.');
   elsif jsonb_array_length(events) > 100 then
     perform app.refuse(400, 'invalid_value', 'There are more than 100 events.');
   end if;
@@ -8871,17 +8920,17 @@ begin
 end
 $$;
 comment on function app.record_client_events(jsonb) is
-  'Keeps up to 100 client events of the member: [{id, kind, name, occurred_at, properties}]. Says how many it has accepted, how many ids the member had sent before, and how many were older than 7 days or more than 5 minutes ahead, which are not kept. PT403 for superadmins.';
+  'Stores up to 100 client events of the member: [{id, kind, name, occurred_at, properties}]. Returns how many were accepted, how many ids the member had sent before, and how many were older than 7 days or more than 5 minutes ahead, which are not stored. PT403 for superadmins.';
 alter function app.record_client_events(jsonb) owner to callboard_definer;
 grant execute on function app.record_client_events(jsonb) to callboard_api;
 --! EndIncluded analytics/client_events.sql
 --! Included analytics/use.sql
--- How much the API is used, and what else an organization has to do with other systems by it: its
--- imports and calendar feeds, for example. Numbers by UTC day and nothing of single calls.
--- The API counts in memory and adds what it has counted every few seconds (src/analytics/use/use.ts); what is rare
--- is counted in the transaction that does it.
+-- Usage of the API, and an organization's exchange with other systems through it, such as imports and
+-- calendar feeds. Totals by UTC day, nothing about individual calls.
+-- The API counts in memory and adds its counts every few seconds (src/analytics/use/use.ts); rare
+-- operations are counted in their own transaction.
 --
--- These are sums already, so analytics reads them as they are: nothing has to be refreshed.
+-- These are already sums, so analytics reads them directly: nothing has to be refreshed.
 
 create table if not exists app.api_use (
   organization_id uuid not null references app.organizations (id) on delete cascade,
@@ -8913,41 +8962,41 @@ create table if not exists app.integration_use (
 );
 select app_private.hide_statistics('app.api_use'), app_private.hide_statistics('app.integration_use');
 
--- Which batches were added: whoever does not know whether a COMMIT came through sends it again.
+-- Which batches were added: a process that does not know whether its COMMIT succeeded sends the batch again.
 create table if not exists app_private.use_batches (
   id uuid primary key,
   added_at timestamptz not null default now()
 );
 
-comment on table app.api_use is 'Calls of the API, by UTC day and operation; nobody''s but the organization''s.';
+comment on table app.api_use is 'API calls by UTC day and operation; by organization, not by user.';
 comment on column app.api_use.operation is 'operationId in the OpenAPI document.';
-comment on column app.api_use.errors is 'Answers from 400 on, those from 500 on among them.';
-comment on column app.api_use.total_us is 'Microseconds from the arrival of a request to the end of its answer, of all calls together.';
+comment on column app.api_use.errors is 'Responses with status 400 or higher, including those with 500 or higher.';
+comment on column app.api_use.total_us is 'Microseconds from the arrival of a request to the end of its response, summed over all calls.';
 comment on column app.api_use.within_10_ms is 'Calls that took no longer than 10 ms.';
-comment on column app.api_use.bytes_in is 'Of requests as they came over the wire, with their headers.';
-comment on column app.api_use.bytes_out is 'Of answers, with their headers.';
+comment on column app.api_use.bytes_in is 'Size of requests on the wire, with their headers.';
+comment on column app.api_use.bytes_out is 'Size of responses, with their headers.';
 comment on table app.integration_use is 'Integrations, such as imports and calendar feeds, by UTC day.';
-comment on column app.integration_use.name is 'Which one: the source of an import, or what is imported; what is exported.';
-comment on column app.integration_use.rows is 'Rows that were entered or taken out.';
-comment on table app_private.use_batches is 'Batches of counts that were added in the last 7 days.';
+comment on column app.integration_use.name is 'Which one: the source of an import, or the imported resource; the exported resource.';
+comment on column app.integration_use.rows is 'Rows imported or exported.';
+comment on table app_private.use_batches is 'Batches of counts added in the last 7 days.';
 
--- Whoever counts has no context: calls of many organizations are added at once.
+-- Counts are added without a context, for many organizations at once.
 select app_private.definer_table('app.api_use'), app_private.definer_table('app.integration_use'), app_private.definer_table('app_private.use_batches');
 select app_private.set_policy('app.api_use', 'select_rollup', 'callboard_rollup', 'true');
 select app_private.set_policy('app.integration_use', 'select_rollup', 'callboard_rollup', 'true');
 grant select on app.api_use, app.integration_use to callboard_rollup;
 
--- What can be added at a time: a sum then never overflows, whoever adds to it how often.
+-- The most that can be added at a time, so that a sum never overflows, however often something is added.
 create or replace function app_private.countable(n numeric) returns bigint
 language sql immutable parallel safe
 return least(greatest(coalesce(n, 0), 0), 1000000000000)::bigint;
-comment on function app_private.countable(numeric) is 'A number as it may be added to a count: from 0 to 10^12.';
+comment on function app_private.countable(numeric) is 'A number clamped to what may be added to a count: 0 to 10^12.';
 alter function app_private.countable(numeric) owner to callboard_definer;
 
 create or replace function app_private.countable_day(day date) returns date
 language sql stable parallel safe
 return least(greatest(day, (now() at time zone 'UTC')::date - 7), (now() at time zone 'UTC')::date + 1);
-comment on function app_private.countable_day(date) is 'The day nearest to this one that something may be counted on: from 7 days ago to tomorrow.';
+comment on function app_private.countable_day(date) is 'A day clamped to those for which counts may be added: 7 days ago to tomorrow.';
 alter function app_private.countable_day(date) owner to callboard_definer;
 
 create or replace function app_private.count_integration(
@@ -8967,7 +9016,7 @@ begin
 end
 $$;
 comment on function app_private.count_integration(uuid, text, text, bigint, bigint, bigint, bigint, date) is
-  'Counts the use of an integration: its organization, kind (import, export, calendar_feed, bi, webhook) and name; calls, errors, rows and bytes, today if no day is given. For functions that do it in their own transaction.';
+  'Counts the use of an integration: its organization, kind (import, export, calendar_feed, bi, webhook) and name; calls, errors, rows and bytes, today by default. For functions that do so in their own transaction.';
 alter function app_private.count_integration(uuid, text, text, bigint, bigint, bigint, bigint, date) owner to callboard_definer;
 
 create or replace function app.add_use(batch uuid, api jsonb, integrations jsonb) returns void
@@ -8976,7 +9025,7 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  -- The same batch again waits here for the end of the first, and then is not added if that was.
+  -- A repeated batch waits here for the first to end, and is then not added if the first was.
   insert into app_private.use_batches (id) values (batch) on conflict do nothing;
   if not found then
     return;
@@ -8989,10 +9038,10 @@ begin
     app_private.countable(sum(c.bytes_in)), app_private.countable(sum(c.bytes_out))
   from jsonb_to_recordset(api) as c (organization_id uuid, day date, operation text, calls bigint, errors bigint, server_errors bigint, total_us bigint,
     slowest_us bigint, within_10_ms bigint, within_100_ms bigint, within_1_s bigint, bytes_in bigint, bytes_out bigint)
-  -- One that has been purged meanwhile has no use for numbers.
+  -- Skips organizations purged in the meantime.
   join app.organizations o on o.id = c.organization_id
   group by 1, 2, 3
-  -- Two processes that add at the same time do so in the same order.
+  -- Concurrent processes add in the same order, which avoids deadlocks.
   order by 1, 2, 3
   on conflict (organization_id, day, operation) do update
   set calls = u.calls + excluded.calls, errors = u.errors + excluded.errors, server_errors = u.server_errors + excluded.server_errors,
@@ -9008,7 +9057,7 @@ begin
 end
 $$;
 comment on function app.add_use(uuid, jsonb, jsonb) is
-  'Adds a batch of counts, of many organizations, unless that batch has been added. It only adds, and says nothing: whoever runs SQL as the API''s login can make the use of any organization look higher, by at most 10^12 a call and on days from 7 ago to tomorrow, and can neither read nor lower anything.';
+  'Adds a batch of counts for many organizations, unless already added. It only adds and returns nothing: SQL run as the API''s login can inflate the usage of any organization, by at most 10^12 per call and on days from 7 days ago to tomorrow, but can neither read nor lower anything.';
 alter function app.add_use(uuid, jsonb, jsonb) owner to callboard_definer;
 grant execute on function app.add_use(uuid, jsonb, jsonb) to callboard_api;
 --! EndIncluded analytics/use.sql
@@ -9029,7 +9078,7 @@ return case resource
   when 'events' then '{audit.read,members.read}'
 end::text[];
 comment on function app_private.permissions_for_export(text) is
-  'The permissions that an export of a resource uses if they are held; the first one and exports.run are required. NULL if the resource cannot be exported.';
+  'The permissions that an export of a resource uses if held; the first one and exports.run are required. NULL if the resource cannot be exported.';
 alter function app_private.permissions_for_export(text) owner to callboard_definer;
 
 create table if not exists app.exports (
@@ -9068,11 +9117,11 @@ create table if not exists app.export_progress (
 
 comment on table app.exports is 'Export files that members have requested, and their state.';
 comment on column app.exports.filters is 'The filters and sort order, as in the list.';
-comment on column app.exports.attempt is 'The last part of the name of its file, after the organization and the export.';
+comment on column app.exports.attempt is 'The last part of its file''s name, after the organization and the export.';
 comment on column app.exports.expires_at is 'When the file is deleted.';
 comment on table app.export_progress is 'How many rows of an export have been written.';
 
--- Without grants to write, because these go through functions. The definer sees all: the worker finds out whose export it is about to make.
+-- Without write grants, because writes go through functions. The definer sees everything: the worker must find out whose export it is about to run.
 select app_private.tenant_policies('app.exports', reads => 'exports.run', inserts => 'exports.run', updates => 'exports.run',
   definer => 'insert, update', besides => 'created_by = (select app.current_user_id())');
 select app_private.tenant_policies('app.export_progress', reads => 'exports.run', definer => 'insert, update',
@@ -9101,7 +9150,7 @@ begin
 end
 $$;
 comment on function app.require_export(text) is
-  'The organization of this transaction, if its member may export this. PT403 without exports.run or the permission to read it.';
+  'The organization of this transaction, if its member may export the resource. PT403 without exports.run or the permission to read it.';
 alter function app.require_export(text) owner to callboard_definer;
 grant execute on function app.require_export(text) to callboard_api;
 
@@ -9210,7 +9259,7 @@ begin
   if e.id is null or e.status not in ('queued', 'running') then
     return null;
   elsif not app_private.may_export(e) then
-    perform app_private.end_export(e, 'Who wanted it may not do it any more.');
+    perform app_private.end_export(e, 'The member who requested it no longer has permission.');
     return null;
   end if;
   update app.export_progress p set rows_done = 0 where p.organization_id = organization and p.export_id = export;
@@ -9232,13 +9281,13 @@ as $$
 declare
   e app.exports;
 begin
-  -- A transaction cannot stop being read-only, so nothing that runs in this one can write.
+  -- A read-only transaction cannot become writable, so nothing that runs in this one can change data.
   if not current_setting('transaction_read_only')::boolean then
-    raise exception 'an export is read in a transaction that can only read';
+    raise exception 'an export must be read in a read-only transaction';
   end if;
   select * into e from app.exports x where x.organization_id = organization and x.id = export and x.attempt = of_attempt and x.status = 'running';
   if not found or not app_private.may_export(e) then
-    perform app.refuse(403, 'permission_denied', 'Who wanted it may not do it any more.');
+    perform app.refuse(403, 'permission_denied', 'The member who requested it no longer has permission.');
   end if;
   perform app_private.set_context(e.created_by, e.session_id, e.organization_id, null, app_private.export_permissions(e));
 end
@@ -9259,7 +9308,7 @@ begin
   if e.id is null then
     return false;
   elsif not app_private.may_export(e) then
-    perform app_private.end_export(e, 'Who wanted it may not do it any more.');
+    perform app_private.end_export(e, 'The member who requested it no longer has permission.');
     return false;
   end if;
   update app.export_progress p set rows_done = rows_written where p.organization_id = organization and p.export_id = export;
@@ -9331,7 +9380,7 @@ begin
     if e.status = 'ready' and e.expires_at <= now() then
       update app.exports x set status = 'expired' where x.organization_id = e.organization_id and x.id = e.id;
     elsif e.status in ('queued', 'running') then
-      perform app_private.end_export(e, 'It was tried several times, and the worker died each time.');
+      perform app_private.end_export(e, 'It was attempted several times, and the worker died each time.');
     end if;
     ended := ended + 1;
   end loop;
@@ -9341,7 +9390,7 @@ begin
 end
 $$;
 comment on function app.expire_exports() is
-  'Ends exports that have expired or lost their job, and has files deleted that nobody may download any more. Returns how many ended.';
+  'Ends exports that have expired or lost their job, and has files deleted that nobody may download any longer. Returns how many ended.';
 alter function app.expire_exports() owner to callboard_definer;
 grant execute on function app.expire_exports() to callboard_worker;
 
@@ -9372,7 +9421,7 @@ set search_path = ''
 return concat_ws('.', replace(organization::text, '-', ''), replace(session::text, '-', ''), until,
   encode(app_private.keyed_hash(convert_to(concat_ws(' ', 'export', organization, export, member, session, until), 'UTF8')), 'hex'));
 comment on function app_private.export_link(uuid, uuid, uuid, uuid, bigint) is
-  'The token of a link to the file of an export: for whom, from which session, until when (in seconds since 1970), and the proof.';
+  'The token of a link to the file of an export: member, session, expiry (in seconds since 1970), and signature.';
 alter function app_private.export_link(uuid, uuid, uuid, uuid, bigint) owner to callboard_definer;
 
 create or replace function app.export_link(export uuid) returns text
@@ -9387,7 +9436,7 @@ begin atomic
     and e.expires_at > now();
 end;
 comment on function app.export_link(uuid) is
-  'A new link to the file of one of the caller''s own exports, valid for an hour at most and only while the session lasts; NULL if there is no file.';
+  'A new link to the file of one of the caller''s own exports, valid for at most an hour and only while the session lasts; NULL if there is no file.';
 alter function app.export_link(uuid) owner to callboard_definer;
 grant execute on function app.export_link(uuid) to callboard_api;
 
@@ -9435,7 +9484,7 @@ declare
 begin
   -- The worker acts as the member, and a superadmin is not one.
   if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = app.current_user_id() and m.deleted_at is null) then
-    perform app.refuse(403, 'permission_denied', 'Exports are for members.');
+    perform app.refuse(403, 'permission_denied', 'Only members can create exports.');
   elsif (select count(*) from app.exports e where e.organization_id = organization and e.created_by = app.current_user_id()
       and e.status in ('queued', 'running')) >= 5 then
     perform app.refuse(409, 'too_many_exports');
@@ -9451,7 +9500,7 @@ begin
 end
 $$;
 comment on function app.create_export(text, text, boolean, jsonb) is
-  'Has the worker export what the member may see into a file, once this transaction has committed. PT403 without exports.run or the permission to read it, PT409 too_many_exports.';
+  'Has the worker export what the member may see to a file, once this transaction has committed. PT403 without exports.run or the permission to read it, PT409 too_many_exports.';
 alter function app.create_export(text, text, boolean, jsonb) owner to callboard_definer;
 grant execute on function app.create_export(text, text, boolean, jsonb) to callboard_api;
 
@@ -9469,7 +9518,7 @@ begin
   if not found then
     perform app.refuse(404, 'not_found');
   elsif present not in ('queued', 'running') then
-    perform app.refuse(409, 'export_ended', format('It is %s already.', present));
+    perform app.refuse(409, 'export_ended', format('It is already %s.', present));
   end if;
   -- The worker checks every few rows whether to continue.
   update app.exports e set status = 'cancelled', finished_at = statement_timestamp() where e.organization_id = app.current_org() and e.id = export;
@@ -9501,7 +9550,7 @@ begin
     perform app.refuse(400, 'invalid_token');
   elsif not app_private.may_export(e) or not exists (
       select from app.sessions s where s.id = session and s.user_id = e.created_by and s.revoked_at is null and s.expires_at > now()) then
-    perform app.refuse(403, 'permission_denied', 'Whose link this is may not see this any more, or has signed out.');
+    perform app.refuse(403, 'permission_denied', 'The member this link belongs to no longer has permission, or has signed out.');
   elsif e.status <> 'ready' or e.expires_at <= now() then
     perform app.refuse(404, 'not_found', 'The file has expired.');
   end if;
@@ -9519,7 +9568,7 @@ comment on function app.open_export_link(uuid, text, boolean, text, inet) is
 alter function app.open_export_link(uuid, text, boolean, text, inet) owner to callboard_definer;
 grant execute on function app.open_export_link(uuid, text, boolean, text, inet) to callboard_api;
 --! EndIncluded exports/export_commands.sql
--- BI: logins of BI tools
+-- BI: logins for BI tools
 --! Included bi/bi_credentials.sql
 -- BI tools connect directly to PostgreSQL, each with its own login that belongs to one organization.
 -- What it sees depends on the login (session_user), never on a setting. Members manage the credential;
@@ -9544,7 +9593,7 @@ create table if not exists app.bi_credentials (
   constraint bi_credentials_expiry_range check (expires_at - coalesce(rotated_at, created_at) between interval '0' and interval '731 days')
 );
 
--- Without grants: the functions of bi_commands.sql write, and ask for the permission.
+-- Without grants: the functions of bi_commands.sql write and check the permission.
 select app_private.tenant_policies('app.bi_credentials', reads => 'bi.manage', inserts => 'bi.manage', updates => 'bi.manage',
   definer => 'insert, update');
 grant select on app.bi_credentials to callboard_api, callboard_definer;
@@ -9552,12 +9601,12 @@ grant insert (id, name, login, connection_limit, statement_timeout_seconds, expi
   update (expires_at, rotated_at, revoked_at, revoked_by) on app.bi_credentials to callboard_definer;
 
 comment on table app.bi_credentials is 'Database logins of BI tools: each reads the views of `analytics` for its organization until it is revoked or expires.';
-comment on column app.bi_credentials.login is 'The PostgreSQL role; its password is stored nowhere, only its verifier, by PostgreSQL.';
-comment on column app.bi_credentials.created_by is 'The member who made it; null for a DBA. It stays when they leave.';
+comment on column app.bi_credentials.login is 'The PostgreSQL role. Its password is stored nowhere; PostgreSQL stores only its verifier.';
+comment on column app.bi_credentials.created_by is 'The member who created it; null for a DBA. The credential stays when they leave.';
 
 select app_private.log_changes('app.bi_credentials', 'bi', '{"rotated_at": "rotate", "revoked_at": "revoke"}');
 
--- Looked up before there is an organization: which one a login belongs to. Without foreign keys, because
+-- Which organization a login belongs to, looked up before there is a context. Without foreign keys, because
 -- the role outlives a purged organization until it is dropped.
 create table if not exists app_private.bi_logins (
   login text primary key,
@@ -9642,7 +9691,7 @@ begin
   perform from app.organizations o where o.id = app.current_org() for no key update;
   if (select count(*) from app.bi_credentials c
       where c.organization_id = app.current_org() and c.revoked_at is null and c.expires_at > now() and c.id is distinct from besides) >= most then
-    perform app.refuse(409, 'bi_credential_limit', format('There are %s BI credentials already: revoke one first.', most));
+    perform app.refuse(409, 'bi_credential_limit', format('There are already %s BI credentials: revoke one first.', most));
   end if;
 end
 $$;
@@ -9726,12 +9775,12 @@ create or replace function app_private.bi_answer(status integer, credential uuid
 language sql volatile
 set search_path = ''
 begin atomic
-  -- Volatile, so that it sees what the same statement has made. made_with tells the server whether the password that it has made is the one that counts, or the request was repeated.
+  -- Volatile, so that it sees what the same statement created. made_with tells the server whether the password it generated is in use, or the request was repeated.
   select status, (c.body::jsonb || jsonb_build_object('made_with', encode(app_private.digest(verifier), 'hex')))::json,
     null::text, '/api/bi-credentials/' || c.id
   from app.bi_credential_list c where c.organization_id = app.current_org() and c.id = credential;
 end;
-comment on function app_private.bi_answer(integer, uuid, text) is 'The answer for a credential that has just been given a password.';
+comment on function app_private.bi_answer(integer, uuid, text) is 'The response for a credential that has just been given a password.';
 alter function app_private.bi_answer(integer, uuid, text) owner to callboard_definer;
 
 create or replace function app_private.require_member(permission text) returns void
@@ -9741,7 +9790,7 @@ as $$
 begin
   perform app.require(permission);
   if current_setting('app.role', true) = 'superadmin' then
-    perform app.refuse(403, 'permission_denied', 'A login would outlive the grant of a superadmin: it is for members to make.');
+    perform app.refuse(403, 'permission_denied', 'A login would outlive a superadmin''s grant: a member must create it.');
   end if;
 end
 $$;
@@ -9759,7 +9808,7 @@ begin
 end
 $$;
 comment on function app.create_bi_credential(jsonb, text) is
-  'Creates a login for a BI tool, whose password has this SCRAM-SHA-256 verifier. PT403 without bi.manage, PT409 bi_credential_limit.';
+  'Creates a login for a BI tool; its password has this SCRAM-SHA-256 verifier. PT403 without bi.manage, PT409 bi_credential_limit.';
 alter function app.create_bi_credential(jsonb, text) owner to callboard_definer;
 grant execute on function app.create_bi_credential(jsonb, text) to callboard_api;
 
@@ -9869,7 +9918,7 @@ begin
     left join pg_catalog.pg_roles r on r.rolname = s.login,
       lateral (
         select count(*) as backends,
-          -- Twice what a statement may take: it can change its own timeouts, and old transactions keep VACUUM waiting.
+          -- Twice the statement timeout: a login can change its own timeouts, and old transactions hold back VACUUM.
           array_agg(x.pid) filter (where x.xact_start < clock_timestamp() - make_interval(secs => 2 * s.statement_timeout_seconds)) as late
         from pg_catalog.pg_stat_activity x where x.usename = s.login and x.datname = current_database()) a
   loop
@@ -9884,7 +9933,7 @@ begin
 end
 $$;
 comment on function app.reconcile_bi_logins() is
-  'Ends connections as app.end_bi_connections does, and transactions that last twice as long as a statement may; enables or disables roles depending on their credentials, drops revoked ones, and records which were connected. Runs every few seconds. Returns the number of changes.';
+  'Ends connections as app.end_bi_connections does, and transactions that last more than twice the statement timeout; enables or disables roles depending on their credentials, drops revoked ones, and records which were connected. Runs every few seconds. Returns the number of changes.';
 alter function app.reconcile_bi_logins() owner to callboard_definer;
 grant execute on function app.reconcile_bi_logins() to callboard_worker;
 
@@ -9906,7 +9955,7 @@ begin
   return credential;
 end
 $$;
-comment on function app_private.create_bi_credential(text, jsonb, text) is 'A new login for a BI tool of an organization (by slug). Returns the credential''s id. PT404, PT409 bi_credential_limit.';
+comment on function app_private.create_bi_credential(text, jsonb, text) is 'Creates a login for a BI tool of an organization (by slug). Returns the credential''s id. PT404, PT409 bi_credential_limit.';
 alter function app_private.create_bi_credential(text, jsonb, text) owner to callboard_definer;
 
 create or replace function app_private.rotate_bi_credential(credential uuid, body jsonb, verifier text) returns void
@@ -9937,8 +9986,8 @@ alter function app_private.revoke_bi_credential(uuid) owner to callboard_definer
 --! EndIncluded bi/bi_keeping.sql
 -- Analytics: figures
 --! Included analytics/visible_org.sql
--- Whose rows somebody sees in `analytics`. The materialized views behind it hold those of all
--- organizations and know no policies, so every view there compares organization_id with this.
+-- Whose rows a caller sees in `analytics`. The materialized views behind it hold those of all
+-- organizations and cannot have policies, so every view there compares organization_id with this.
 
 create or replace function app.visible_org(permission text default null) returns uuid
 language plpgsql stable parallel restricted security definer
@@ -9946,39 +9995,39 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  -- A BI tool is who has logged in, whatever its settings say, and has no permissions of its own: who
-  -- made it decided that it sees all of `analytics`. Any other login needs the context of a member.
+  -- A BI tool is identified by its login, whatever its settings say, and has no permissions of its own: creating
+  -- the login granted it all of `analytics`. Any other login needs a member's context.
   if session_user like 'bi\_%' then
     return (select s.organization_id from app_private.bi_states s where s.login = session_user and s.is_live);
   end if;
-  -- The signature covers all permissions, so it is looked at once for both.
+  -- The signature covers all permissions, so it is checked once for both.
   return case when permission is null or app_private.is_claimed(permission) then app.org_if('analytics.read') end;
 end
 $$;
 comment on function app.visible_org(text) is
-  'The organization whose figures may be read: of a BI login its own, while the credential is neither revoked nor expired and the organization not deleted; else that of the transaction''s member, if they hold analytics.read and the permission that is asked for besides. NULL if there is none.';
+  'The organization whose figures may be read: for a BI login its own, while the credential is neither revoked nor expired and the organization not deleted; otherwise that of the transaction''s member, if they hold analytics.read and the given permission. NULL if there is none.';
 alter function app.visible_org(text) owner to callboard_definer;
--- callboard_bi may not use the schema `app`, so it calls this through the views only.
+-- callboard_bi has no USAGE on the schema `app`, so it can call this only through the views.
 grant execute on function app.visible_org(text) to callboard_api, callboard_rollup, callboard_bi;
 --! EndIncluded analytics/visible_org.sql
 --! Included analytics/rollups.sql
--- How fresh the materialized views of `analytics_private` are: a row for each. How they are
--- refreshed is in rollup_refreshing.sql; each has a file of its own, which registers it here.
+-- How fresh the materialized views of `analytics_private` are, one row for each. Refreshing is in
+-- rollup_refreshing.sql; each view has its own file, which registers it here.
 
 create table if not exists analytics_private.rollups (
   name text primary key,
-  -- The tables that it is computed from, and the events of an organization (by resource_type) after
-  -- which its figures may be others: '*' is any. client_event is what comes without events of the log.
+  -- The tables that it is computed from, and the events of an organization (by resource_type) that may
+  -- change its figures: '*' is any. client_event stands for client events, which are not in the log.
   sources text[] not null,
   resources text[] not null,
-  -- Whether it knows what day it is where an organization is, so that tomorrow it is another one.
+  -- Whether it depends on the current day in an organization's time zone and so changes tomorrow.
   has_today boolean not null default false,
   -- Null until it has been filled for the first time.
   as_of timestamptz,
   refreshed_at timestamptz,
   took interval,
   row_count bigint,
-  -- Of the sources, before it was refreshed: analytics_private.state_of.
+  -- The state of the sources before the refresh: analytics_private.state_of.
   state jsonb
 );
 select app_private.force_rls('analytics_private.rollups');
@@ -9987,21 +10036,21 @@ select app_private.set_policy('analytics_private.rollups', 'all_rollup', 'callbo
 select app_private.set_policy('analytics_private.rollups', 'all_owner', 'callboard_owner', 'true');
 grant select on analytics_private.rollups to callboard_definer;
 grant select, update on analytics_private.rollups to callboard_rollup;
-comment on table analytics_private.rollups is 'The materialized views of this schema: what they are computed from, and when they were.';
-comment on column analytics_private.rollups.as_of is 'Everything that began before this moment is in the figures, or has changed nothing.';
-comment on column analytics_private.rollups.refreshed_at is 'When it was computed last. as_of moves on without that as long as nothing has happened.';
+comment on table analytics_private.rollups is 'The materialized views of this schema: what they are computed from, and when they were last computed.';
+comment on column analytics_private.rollups.as_of is 'Everything that began before this moment is included in the figures, or does not affect them.';
+comment on column analytics_private.rollups.refreshed_at is 'When it was last computed. as_of advances without that as long as nothing has happened.';
 
--- Whoever holds the row is the only one who refreshes anything.
+-- Only the holder of a lock on this row may refresh anything.
 create table if not exists analytics_private.refreshing (
   id boolean primary key default true constraint refreshing_one_row check (id)
 );
 select app_private.force_rls('analytics_private.refreshing');
 select app_private.set_policy('analytics_private.refreshing', 'all_rollup', 'callboard_rollup', 'true');
--- Locking a row takes the right to change it.
+-- Locking a row requires the privilege to update it.
 grant select, update on analytics_private.refreshing to callboard_rollup;
 select app_private.set_policy('analytics_private.refreshing', 'insert_owner', 'callboard_owner', 'true');
 insert into analytics_private.refreshing default values on conflict do nothing;
-comment on table analytics_private.refreshing is 'Locked by whoever refreshes a materialized view, so that there is one at a time.';
+comment on table analytics_private.refreshing is 'Locked while a materialized view is refreshed, so that only one is refreshed at a time.';
 
 create or replace function analytics_private.register_rollup(name text, sources text[], resources text[], has_today boolean default false) returns void
 language plpgsql volatile
@@ -10010,7 +10059,7 @@ as $$
 declare
   known_to_one name;
 begin
-  -- EXPLAIN shows what the planner makes of statistics, and they are of all organizations.
+  -- EXPLAIN shows estimates from statistics, which cover all organizations.
   for known_to_one in
     select a.attname from pg_catalog.pg_attribute a
     where a.attrelid = format('analytics_private.%I', register_rollup.name)::regclass and a.attnum > 0
@@ -10025,24 +10074,24 @@ begin
   values (register_rollup.name, register_rollup.sources, register_rollup.resources, register_rollup.has_today)
   on conflict on constraint rollups_pkey do update
   set sources = excluded.sources, resources = excluded.resources, has_today = excluded.has_today,
-    -- What is defined anew is computed anew.
+    -- A redefined view is recomputed.
     state = null;
 end
 $$;
 comment on function analytics_private.register_rollup(text, text[], text[], boolean) is
-  'Hands the materialized view analytics_private.<name> and the view analytics.<name> over to callboard_rollup, grants the latter to those who read figures, and has the former refreshed when the tables `sources` change or an event about one of `resources` happens, or with has_today when the day turns somewhere.';
+  'Gives the materialized view analytics_private.<name> and the view analytics.<name> to callboard_rollup, grants the latter to the readers of figures, and has the former refreshed when the tables `sources` change, an event about one of `resources` occurs or, with has_today, a new day begins in some organization''s time zone.';
 
 create or replace function app.freshness(variadic rollups text[], out as_of timestamptz, out is_current boolean)
 language plpgsql stable parallel restricted security definer
 set search_path = ''
 set client_min_messages = 'error'
--- Only the events since as_of, which are few, whatever the planner thinks: it does not know as_of.
+-- Reads only the events since as_of, which are few, but the planner cannot know that: it does not know as_of.
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
 declare
   organization uuid := app.visible_org();
-  today_is_another boolean;
+  day_has_changed boolean;
   has_client_events boolean;
 begin
   if organization is null then
@@ -10051,11 +10100,11 @@ begin
   select case when bool_and(r.as_of is not null) then min(r.as_of) end,
     bool_or(r.has_today and (r.refreshed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date),
     bool_or('client_event' = any (r.resources))
-  into as_of, today_is_another, has_client_events
+  into as_of, day_has_changed, has_client_events
   from analytics_private.rollups r, app.organizations o where r.name = any (rollups) and o.id = organization;
-  -- Events are kept for 90 days at least. As as_of is known by now, only the months since are looked at.
-  -- And a standby that is behind does not know what has been changed meanwhile.
-  is_current := as_of > now() - interval '90 days' and not today_is_another
+  -- Events are kept for at least 90 days. Now that as_of is known, only the months since are scanned.
+  -- And a standby that is behind does not know what has changed in the meantime.
+  is_current := as_of > now() - interval '90 days' and not day_has_changed
     and not exists (select from app.event_log l
       where l.organization_id = organization and l.occurred_at >= as_of
         and exists (select from analytics_private.rollups r
@@ -10069,11 +10118,11 @@ begin
 end
 $$;
 comment on function app.freshness(text[]) is
-  'Of what moment the figures of these materialized views are, the oldest of them (null: never computed), and whether the organization has changed nothing since that they would show. Nulls for who sees none (app.visible_org).';
+  'When the figures of these materialized views date from, the oldest of them (null: never computed), and whether the organization has changed nothing since that would affect them. Nulls for callers who may see none (app.visible_org).';
 alter function app.freshness(text[]) owner to callboard_definer;
 grant execute on function app.freshness(text[]) to callboard_api;
 
--- Of BI tools, too: each answer of the API has it besides.
+-- For BI tools; API responses include it.
 create or replace view analytics.freshness with (security_barrier = true) as
   select r.name as view_name, f.as_of, f.is_current
   from analytics_private.rollups r, lateral app.freshness(r.name) f
@@ -10081,7 +10130,7 @@ create or replace view analytics.freshness with (security_barrier = true) as
 comment on view analytics.freshness is 'How old the figures of each view are.';
 comment on column analytics.freshness.view_name is 'The view in this schema.';
 comment on column analytics.freshness.as_of is 'Its figures are complete up to this moment; null if there are none yet.';
-comment on column analytics.freshness.is_current is 'Whether your organization has changed nothing since that they would show.';
+comment on column analytics.freshness.is_current is 'Whether your organization has changed nothing since that would affect them.';
 alter view analytics.freshness owner to callboard_rollup;
 grant select on analytics.freshness to callboard_api, callboard_bi;
 grant execute on function app.freshness(text[]) to callboard_rollup, callboard_bi;
@@ -10107,31 +10156,31 @@ set client_min_messages = 'error'
 as $$
 begin
   perform app.require('analytics.refresh');
-  -- However many ask: as long as it waits, it is one job.
+  -- However many requests there are, a waiting job is not duplicated.
   perform app_private.add_job('refresh_rollups', '{}', 'refresh_rollups', 4);
   return (202, json_build_object('status_url', '/api/analytics/refresh'), null, null)::app.answer;
 end
 $$;
-comment on function app.ask_for_refresh() is 'Has the worker refresh what has changed, now instead of within a minute. PT403 without analytics.refresh.';
+comment on function app.ask_for_refresh() is 'Has the worker refresh changed figures immediately instead of within a minute. PT403 without analytics.refresh.';
 alter function app.ask_for_refresh() owner to callboard_definer;
 grant execute on function app.ask_for_refresh() to callboard_api;
 --! EndIncluded analytics/rollups.sql
 --! Included analytics/rollup_refreshing.sql
--- Refreshing the materialized views: those of which something has changed, one in a transaction.
+-- Refreshing the materialized views whose sources have changed, one per transaction.
 --
--- That something has changed is seen in two ways, neither of which writes anything on the tenants'
--- path. An event says it at once, exactly, and says whose it is; but not everything makes events: a
--- TRUNCATE, a DBA's statement without triggers. PostgreSQL's statistics count every row that was
--- written, whoever did it; but late, by seconds, and they begin anew after a crash. So they are
--- compared for being equal, with the time of the last reset, and they are read BEFORE the snapshot
--- that the view is computed from: what was counted by then, had been committed, and is in it; what
--- was not counted yet, makes a difference the next time.
+-- Changes are detected in two ways, neither of which writes anything on the tenants' path. Events are
+-- immediate and exact and name the organization, but not everything causes events: not a TRUNCATE, nor
+-- a DBA's statement without triggers. PostgreSQL's statistics count every row written by anybody, but
+-- lag by seconds and start over after a crash. So they are compared for equality, together with the
+-- time of the last reset, and read BEFORE the snapshot that the view is computed from: whatever was
+-- counted by then had been committed and is in it; whatever was not yet counted makes a difference
+-- the next time.
 
 create or replace function analytics_private.state_of(sources text[]) returns jsonb
 language sql volatile
 set search_path = ''
 begin atomic
-  -- A dropped partition is missing, a truncated table has another file, and a crash has reset all counters at a new time.
+  -- A dropped partition is missing, a truncated table has a new file, and a crash resets all counters and the reset time.
   select jsonb_build_object(
     'counted_since', jsonb_build_array(pg_catalog.pg_stat_get_db_stat_reset_time(d.oid), (select a.stats_reset from pg_catalog.pg_stat_archiver a)),
     'tables', (
@@ -10141,7 +10190,7 @@ begin atomic
   from pg_catalog.pg_database d where d.datname = current_database();
 end;
 comment on function analytics_private.state_of(text[]) is
-  'What PostgreSQL has counted of the rows written to these tables and their partitions: as long as it is the same, nothing was changed that it knows of.';
+  'PostgreSQL''s counts of the rows written to these tables and their partitions: as long as they are the same, it knows of no change.';
 alter function analytics_private.state_of(text[]) owner to callboard_rollup;
 
 create or replace function app_private.logged_since(since timestamptz, until timestamptz) returns jsonb
@@ -10164,7 +10213,7 @@ begin
       from (select l.resource_type, max(l.occurred_at) as latest from app.event_log l
         where l.organization_id = organization and l.occurred_at >= since and l.occurred_at < until group by 1) e), '{}');
   end loop;
-  -- By organization, because so is the index.
+  -- By organization, as in the index.
   return seen || coalesce((
     select jsonb_build_object('client_event', max(c.received_at)) from app.client_events c
     where c.organization_id = any (array(select o.id from app.organizations o)) and c.received_at >= since and c.received_at < until
@@ -10172,7 +10221,7 @@ begin
 end
 $$;
 comment on function app_private.logged_since(timestamptz, timestamptz) is
-  'What the events of all organizations between two moments are about, each with the time of the latest; client_event of those that clients have told.';
+  'The resource types of the events of all organizations between two times, each with the time of the latest; client_event for client events.';
 alter function app_private.logged_since(timestamptz, timestamptz) owner to callboard_definer;
 grant execute on function app_private.logged_since(timestamptz, timestamptz) to callboard_rollup;
 
@@ -10183,7 +10232,7 @@ set client_min_messages = 'error'
 begin atomic
   select app_private.seal_horizon();
 end;
-comment on function app_private.horizon() is 'app_private.seal_horizon for callboard_rollup, which may not see the transactions of others itself.';
+comment on function app_private.horizon() is 'app_private.seal_horizon for callboard_rollup, which itself may not see other sessions'' transactions.';
 alter function app_private.horizon() owner to callboard_definer;
 grant execute on function app_private.horizon() to callboard_rollup;
 
@@ -10206,13 +10255,13 @@ declare
   because jsonb := '[]';
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
-    raise exception 'every statement needs a snapshot of its own';
+    raise exception 'every statement needs its own snapshot';
   end if;
   perform from analytics_private.refreshing for update skip locked;
   if not found then
     return jsonb_build_object('busy', true, 'failed', 0, 'next', null);
   end if;
-  -- In this order: whose transaction was over before the horizon, its events are seen, and it is in the snapshot of the refresh.
+  -- In this order: the events of a transaction that ended before the horizon are seen, and the refresh's snapshot includes it.
   horizon := app_private.horizon();
   seen := app_private.logged_since((select coalesce(min(v.as_of), horizon) from analytics_private.rollups v), horizon);
   for r in select * from analytics_private.rollups v where behind is null or v.name > behind #>> '{}' order by v.name loop
@@ -10226,7 +10275,7 @@ begin
       update analytics_private.rollups v set as_of = greatest(v.as_of, horizon) where v.name = r.name;
       continue;
     end if;
-    -- However much happens, and however often somebody asks: one part in so many of the time.
+    -- However much happens and however often a refresh is requested, refreshing takes only a small share of the time.
     if r.state is not null and r.refreshed_at + least(r.took * 20, interval '10 minutes') > clock_timestamp() then
       waiting := waiting + 1;
       continue;
@@ -10243,7 +10292,7 @@ begin
     update analytics_private.rollups v
     set as_of = greatest(v.as_of, horizon), refreshed_at = now(), took = clock_timestamp() - began, row_count = n, state = now_state
     where v.name = r.name;
-    -- The sealer of events waits for the end of this transaction.
+    -- The event sealer waits for this transaction to end.
     return jsonb_build_object('refreshed', r.name, 'rows', n, 'ms', (extract(epoch from clock_timestamp() - began) * 1000)::integer,
       'waiting', waiting, 'failed', failed, 'because', because, 'until', horizon, 'next', r.name);
   end loop;
@@ -10251,14 +10300,14 @@ begin
 end
 $$;
 comment on function app.refresh_rollups(jsonb) is
-  'Refreshes the first materialized view behind another one (null: of all) whose sources have changed, without keeping anybody from reading it, and moves on as_of of those of which nothing has. To go on, call it with next, until that is null; one at a time: another call at the same time does nothing. Says until when it knows what has happened, how many wait because they were refreshed just now, and which could not be, and why.';
+  'Refreshes the first materialized view after another (null: of all) whose sources have changed, without blocking readers, and advances as_of of those whose sources have not. To continue, call it again with next, until that is null; a concurrent call does nothing. Returns up to when it knows of changes, how many views must wait because they were refreshed recently, and which could not be refreshed, and why.';
 alter function app.refresh_rollups(jsonb) owner to callboard_rollup;
 grant execute on function app.refresh_rollups(jsonb) to callboard_worker;
 --! EndIncluded analytics/rollup_refreshing.sql
 --! Included analytics/finance_by_month.sql
--- Money by month. What is void or deleted does not count.
+-- Money by month. Void and deleted records do not count.
 --
--- Sums are numeric: a bigint could overflow, and then one organization's invented amounts would keep
+-- Sums are numeric: a bigint could overflow, and one organization's absurd amounts would then prevent
 -- the figures of all others from being computed.
 
 create materialized view if not exists analytics_private.finance_by_month as
@@ -10280,25 +10329,25 @@ create or replace view analytics.finance_by_month with (security_barrier = true)
     m.records, (select r.as_of from analytics_private.rollups r where r.name = 'finance_by_month') as as_of
   from analytics_private.finance_by_month m
   where m.organization_id = (select app.visible_org('finance.read'));
-comment on view analytics.finance_by_month is 'Income and expenses by month in which they are booked, by status and by currency. What is void or deleted does not count. Needs finance.read.';
+comment on view analytics.finance_by_month is 'Income and expenses by month of booking, by status and by currency. Void and deleted records do not count. Needs finance.read.';
 comment on column analytics.finance_by_month.month is 'The first day of the month.';
 comment on column analytics.finance_by_month.status is 'planned, committed or actual.';
-comment on column analytics.finance_by_month.currency is 'In which the records were entered, ISO 4217.';
+comment on column analytics.finance_by_month.currency is 'The currency of the records, ISO 4217.';
 comment on column analytics.finance_by_month.income_minor is 'Income with tax, in the smallest unit of the currency.';
 comment on column analytics.finance_by_month.expense_minor is 'Expenses with tax, in the smallest unit of the currency.';
 comment on column analytics.finance_by_month.profit_minor is 'Income less expenses.';
 comment on column analytics.finance_by_month.base_currency is 'The currency in which the books were kept when the records were entered, ISO 4217.';
-comment on column analytics.finance_by_month.base_income_minor is 'The income in the base currency, by the exchange rate of each record.';
-comment on column analytics.finance_by_month.base_expense_minor is 'The expenses in the base currency, by the exchange rate of each record.';
+comment on column analytics.finance_by_month.base_income_minor is 'The income in the base currency, at the exchange rate of each record.';
+comment on column analytics.finance_by_month.base_expense_minor is 'The expenses in the base currency, at the exchange rate of each record.';
 comment on column analytics.finance_by_month.base_profit_minor is 'Income less expenses in the base currency.';
-comment on column analytics.finance_by_month.records is 'How many records these are.';
+comment on column analytics.finance_by_month.records is 'Number of records.';
 comment on column analytics.finance_by_month.as_of is 'The figures are complete up to this moment.';
 
 select analytics_private.register_rollup('finance_by_month', '{app.finance_records}', '{finance_record}');
 --! EndIncluded analytics/finance_by_month.sql
 --! Included analytics/finance_by_category.sql
--- Money by category and month. What is void or deleted does not count. Names are looked up when it is
--- read: the fewer and shorter the columns, the sooner it is compared with what it was before.
+-- Money by category and month. Void and deleted records do not count. Names are looked up on reading:
+-- a concurrent refresh compares old and new rows, which is faster with fewer and shorter columns.
 
 create materialized view if not exists analytics_private.finance_by_category as
   select r.organization_id, date_trunc('month', r.booked_on::timestamp)::date as month, r.category_id, r.status,
@@ -10317,26 +10366,26 @@ create or replace view analytics.finance_by_category with (security_barrier = tr
   from analytics_private.finance_by_category m
   join app.finance_categories c on c.organization_id = m.organization_id and c.id = m.category_id
   where m.organization_id = (select app.visible_org('finance.read'));
-comment on view analytics.finance_by_category is 'Income and expenses by category and month in which they are booked, by status and by currency. What is void or deleted does not count. Needs finance.read.';
+comment on view analytics.finance_by_category is 'Income and expenses by category and month of booking, by status and by currency. Void and deleted records do not count. Needs finance.read.';
 comment on column analytics.finance_by_category.month is 'The first day of the month.';
 comment on column analytics.finance_by_category.category_id is 'The id of the category.';
 comment on column analytics.finance_by_category.category is 'The name of the category.';
 comment on column analytics.finance_by_category.kind is 'income or expense.';
 comment on column analytics.finance_by_category.status is 'planned, committed or actual.';
-comment on column analytics.finance_by_category.currency is 'In which the records were entered, ISO 4217.';
+comment on column analytics.finance_by_category.currency is 'The currency of the records, ISO 4217.';
 comment on column analytics.finance_by_category.amount_minor is 'The amount with tax, in the smallest unit of the currency.';
 comment on column analytics.finance_by_category.base_currency is 'The currency in which the books were kept when the records were entered, ISO 4217.';
-comment on column analytics.finance_by_category.base_amount_minor is 'The amount in the base currency, by the exchange rate of each record.';
-comment on column analytics.finance_by_category.records is 'How many records these are.';
+comment on column analytics.finance_by_category.base_amount_minor is 'The amount in the base currency, at the exchange rate of each record.';
+comment on column analytics.finance_by_category.records is 'Number of records.';
 comment on column analytics.finance_by_category.as_of is 'The figures are complete up to this moment.';
 
 select analytics_private.register_rollup('finance_by_category', '{app.finance_records}', '{finance_record}');
 --! EndIncluded analytics/finance_by_category.sql
 --! Included analytics/finance_by_show.sql
--- What shows bring in and cost. What is void or deleted does not count, nor what is booked for a show that is deleted.
+-- What shows earn and cost. Void and deleted records do not count, nor do those of deleted shows.
 --
--- The statuses of the money are columns, and names are looked up when it is read: the fewer and shorter
--- the rows, the sooner they are compared with what they were before.
+-- Statuses of money are columns, and names are looked up on reading: a concurrent refresh compares old
+-- and new rows, which is faster with fewer and shorter ones.
 
 create materialized view if not exists analytics_private.finance_by_show as
   select r.organization_id, s.show_on, r.show_id, r.currency::text as currency, r.base_currency::text as base_currency,
@@ -10376,37 +10425,37 @@ create or replace view analytics.finance_by_show with (security_barrier = true) 
     ('committed', m.committed_records, m.committed_income_minor, m.committed_expense_minor, m.committed_base_income_minor, m.committed_base_expense_minor),
     ('actual', m.actual_records, m.actual_income_minor, m.actual_expense_minor, m.actual_base_income_minor, m.actual_base_expense_minor)) b (status, records, income, expense, base_income, base_expense)
   where m.organization_id = (select app.visible_org('finance.read')) and (select app.visible_org('shows.read')) is not null and b.records > 0;
-comment on view analytics.finance_by_show is 'Profit and loss by show, by status and by currency. What is void or deleted does not count, nor what is booked for a show that is deleted. Needs finance.read and shows.read.';
+comment on view analytics.finance_by_show is 'Profit and loss by show, by status and by currency. Void and deleted records do not count, nor do those of deleted shows. Needs finance.read and shows.read.';
 comment on column analytics.finance_by_show.show_id is 'The id of the show.';
-comment on column analytics.finance_by_show.show_on is 'The day of the show, whenever the money is booked.';
+comment on column analytics.finance_by_show.show_on is 'The day of the show, regardless of when the money is booked.';
 comment on column analytics.finance_by_show.title is 'The title of the show.';
 comment on column analytics.finance_by_show.artist is 'The artist of the show.';
 comment on column analytics.finance_by_show.show_status is 'The status of the show.';
-comment on column analytics.finance_by_show.status is 'Of the records: planned, committed or actual.';
-comment on column analytics.finance_by_show.currency is 'In which the records were entered, ISO 4217.';
+comment on column analytics.finance_by_show.status is 'The status of the records: planned, committed or actual.';
+comment on column analytics.finance_by_show.currency is 'The currency of the records, ISO 4217.';
 comment on column analytics.finance_by_show.income_minor is 'Income with tax, in the smallest unit of the currency.';
 comment on column analytics.finance_by_show.expense_minor is 'Expenses with tax, in the smallest unit of the currency.';
 comment on column analytics.finance_by_show.profit_minor is 'Income less expenses.';
 comment on column analytics.finance_by_show.base_currency is 'The currency in which the books were kept when the records were entered, ISO 4217.';
-comment on column analytics.finance_by_show.base_income_minor is 'The income in the base currency, by the exchange rate of each record.';
-comment on column analytics.finance_by_show.base_expense_minor is 'The expenses in the base currency, by the exchange rate of each record.';
+comment on column analytics.finance_by_show.base_income_minor is 'The income in the base currency, at the exchange rate of each record.';
+comment on column analytics.finance_by_show.base_expense_minor is 'The expenses in the base currency, at the exchange rate of each record.';
 comment on column analytics.finance_by_show.base_profit_minor is 'Income less expenses in the base currency.';
-comment on column analytics.finance_by_show.records is 'How many records these are.';
+comment on column analytics.finance_by_show.records is 'Number of records.';
 comment on column analytics.finance_by_show.as_of is 'The figures are complete up to this moment.';
 
 select analytics_private.register_rollup('finance_by_show', '{app.finance_records,app.shows}', '{finance_record,show}');
 --! EndIncluded analytics/finance_by_show.sql
 --! Included analytics/shows_by_month.sql
--- Shows by the month in which they are, and by the month in which they were entered. What is deleted does not count.
+-- Shows by the month in which they take place, and by the month in which they were entered. Deleted shows do not count.
 --
--- Whether a show was ever on hold, only its events tell, as long as they are kept; without them a
--- show that is not on hold now counts as one that never was.
+-- Only a show's events tell whether it was ever on hold, as long as they are kept; without them a
+-- show that is not on hold now counts as never having been.
 
 create materialized view if not exists analytics_private.shows_by_month as
   with steps as (
     select l.organization_id, l.resource_id,
       min(l.occurred_at) filter (where l.status = 'hold') as held_at, max(l.occurred_at) filter (where l.status = 'confirmed') as confirmed_at
-    -- offset 0: what the JSON says is looked up once.
+    -- offset 0: the JSON is evaluated once.
     from (select organization_id, resource_id, occurred_at, changes #>> '{new,status}' as status from app.event_log where resource_type = 'show' offset 0) l
     where l.status in ('hold', 'confirmed')
     group by 1, 2
@@ -10428,14 +10477,14 @@ create or replace view analytics.shows_by_month with (security_barrier = true) a
     (select r.as_of from analytics_private.rollups r where r.name = 'shows_by_month') as as_of
   from analytics_private.shows_by_month m
   where m.organization_id = (select app.visible_org());
-comment on view analytics.shows_by_month is 'Shows by the month in which they are, and by status. What is deleted does not count.';
+comment on view analytics.shows_by_month is 'Shows by the month in which they take place, and by status. Deleted shows do not count.';
 comment on column analytics.shows_by_month.month is 'The first day of the month.';
-comment on column analytics.shows_by_month.status is 'The status of the shows now.';
-comment on column analytics.shows_by_month.shows is 'How many shows these are.';
+comment on column analytics.shows_by_month.status is 'The current status of the shows.';
+comment on column analytics.shows_by_month.shows is 'Number of shows.';
 comment on column analytics.shows_by_month.held is 'How many of them are or were on hold, as far back as events are kept.';
 comment on column analytics.shows_by_month.confirmed_from_hold is 'How many of those were confirmed afterwards.';
-comment on column analytics.shows_by_month.capacity is 'Of all of them whose capacity is known.';
-comment on column analytics.shows_by_month.tickets_sold is 'Of those whose capacity is known.';
+comment on column analytics.shows_by_month.capacity is 'Total capacity of the shows whose capacity is known.';
+comment on column analytics.shows_by_month.tickets_sold is 'Tickets sold for the shows whose capacity is known.';
 comment on column analytics.shows_by_month.as_of is 'The figures are complete up to this moment.';
 
 -- Details of events can be erased, and old events are purged; both are events themselves.
@@ -10454,7 +10503,7 @@ create or replace view analytics.shows_created_by_month with (security_barrier =
   select m.month, m.created, (select r.as_of from analytics_private.rollups r where r.name = 'shows_created_by_month') as as_of
   from analytics_private.shows_created_by_month m
   where m.organization_id = (select app.visible_org());
-comment on view analytics.shows_created_by_month is 'Shows by the month in which they were entered, in the time zone of the organization. What is deleted does not count.';
+comment on view analytics.shows_created_by_month is 'Shows by the month in which they were entered, in the time zone of the organization. Deleted shows do not count.';
 comment on column analytics.shows_created_by_month.month is 'The first day of the month.';
 comment on column analytics.shows_created_by_month.created is 'How many shows were entered.';
 comment on column analytics.shows_created_by_month.as_of is 'The figures are complete up to this moment.';
@@ -10462,10 +10511,10 @@ comment on column analytics.shows_created_by_month.as_of is 'The figures are com
 select analytics_private.register_rollup('shows_created_by_month', '{app.shows,app.organizations}', '{show,organization}');
 --! EndIncluded analytics/shows_by_month.sql
 --! Included analytics/dashboard.sql
--- What somebody sees first in the morning: one row for each organization.
+-- What people see first in the morning: one row per organization.
 --
--- Money is in the organization's base currency, as it is now; what was entered while the books were
--- kept in another one is only counted. What is void or deleted does not count.
+-- Money is in the organization's current base currency; records entered while the books were kept in
+-- another one are only counted. Void and deleted records do not count.
 
 create materialized view if not exists analytics_private.dashboard as
   with days as (
@@ -10541,7 +10590,7 @@ create or replace view analytics.dashboard with (security_barrier = true) as
     case when f.may_see_money then d.records_in_other_base_currencies end as records_in_other_base_currencies,
     d.coming_shows, d.coming_confirmed_shows, d.coming_held_shows, d.shows_in_30_days, d.next_show_on, d.shows_to_settle, d.month_played_shows, d.year_played_shows,
     (select r.as_of from analytics_private.rollups r where r.name = 'dashboard') as as_of
-  -- `offset 0`: else PostgreSQL puts the question in each place that has the answer, and asks it fourteen times.
+  -- `offset 0`: otherwise PostgreSQL inlines the call wherever its result is used, and evaluates it fourteen times.
   from analytics_private.dashboard d, lateral (select (select app.visible_org('finance.read')) is not null as may_see_money offset 0) f
   where d.organization_id = (select app.visible_org());
 comment on view analytics.dashboard is 'The most important figures in one row. Money is in the base currency of the organization, and null without finance.read.';
@@ -10555,16 +10604,16 @@ comment on column analytics.dashboard.year_expense_minor is 'Actual expenses boo
 comment on column analytics.dashboard.year_open_income_minor is 'Planned and committed income of this year.';
 comment on column analytics.dashboard.year_open_expense_minor is 'Planned and committed expenses of this year.';
 comment on column analytics.dashboard.receivable_minor is 'Committed and actual income that is unpaid or partly paid, in full.';
-comment on column analytics.dashboard.receivable_overdue_minor is 'That of it which was due before today.';
+comment on column analytics.dashboard.receivable_overdue_minor is 'The part of it that was due before today.';
 comment on column analytics.dashboard.payable_minor is 'Committed and actual expenses that are unpaid or partly paid, in full.';
-comment on column analytics.dashboard.payable_overdue_minor is 'That of it which was due before today.';
-comment on column analytics.dashboard.records_in_other_base_currencies is 'Records that were entered while the books were kept in another currency; they are in none of these amounts.';
+comment on column analytics.dashboard.payable_overdue_minor is 'The part of it that was due before today.';
+comment on column analytics.dashboard.records_in_other_base_currencies is 'Records that were entered while the books were kept in another currency; not included in these amounts.';
 comment on column analytics.dashboard.coming_shows is 'Shows from today on that are not cancelled or postponed.';
 comment on column analytics.dashboard.coming_confirmed_shows is 'Those that are confirmed.';
 comment on column analytics.dashboard.coming_held_shows is 'Those that are on hold.';
-comment on column analytics.dashboard.shows_in_30_days is 'Those of the next 30 days, with today.';
+comment on column analytics.dashboard.shows_in_30_days is 'Those of the next 30 days, including today.';
 comment on column analytics.dashboard.next_show_on is 'The day of the next confirmed show.';
-comment on column analytics.dashboard.shows_to_settle is 'Shows that were played and are not settled.';
+comment on column analytics.dashboard.shows_to_settle is 'Shows that were played but are not settled.';
 comment on column analytics.dashboard.month_played_shows is 'Shows of this month that were played.';
 comment on column analytics.dashboard.year_played_shows is 'Shows of this year that were played.';
 comment on column analytics.dashboard.as_of is 'The figures are complete up to this moment.';
@@ -10572,7 +10621,7 @@ comment on column analytics.dashboard.as_of is 'The figures are complete up to t
 select analytics_private.register_rollup('dashboard', '{app.finance_records,app.shows,app.organizations}', '{finance_record,show,organization}', true);
 --! EndIncluded analytics/dashboard.sql
 --! Included analytics/finance_figures.sql
--- Money by period, as the API answers it.
+-- Money by period, as the API returns it.
 
 create or replace function app.today() returns date
 language plpgsql stable parallel restricted security definer
@@ -10583,7 +10632,7 @@ begin
   return (select (now() at time zone o.time_zone)::date from app.organizations o where o.id = (select app.current_org()));
 end
 $$;
-comment on function app.today() is 'What day it is where the organization of this transaction is.';
+comment on function app.today() is 'The current day in the time zone of this transaction''s organization.';
 alter function app.today() owner to callboard_definer;
 grant execute on function app.today() to callboard_api;
 
@@ -10591,13 +10640,13 @@ create or replace function app.profit_and_loss(income numeric, expense numeric, 
 language sql stable parallel safe
 return json_build_object('income_minor', coalesce(income, 0), 'expense_minor', coalesce(expense, 0),
   'profit_minor', coalesce(income, 0) - coalesce(expense, 0), 'records', coalesce(records, 0));
-comment on function app.profit_and_loss(numeric, numeric, numeric) is 'Income, expenses and what is left, as JSON; null counts as nothing.';
+comment on function app.profit_and_loss(numeric, numeric, numeric) is 'Income, expenses and profit as JSON; null counts as 0.';
 grant execute on function app.profit_and_loss(numeric, numeric, numeric) to callboard_api;
 
 create or replace function app.profit(income numeric, expense numeric) returns json
 language sql stable parallel safe
 return json_build_object('income_minor', income, 'expense_minor', expense, 'profit_minor', income - expense);
-comment on function app.profit(numeric, numeric) is 'Income, expenses and what is left, as JSON.';
+comment on function app.profit(numeric, numeric) is 'Income, expenses and profit as JSON.';
 grant execute on function app.profit(numeric, numeric) to callboard_api;
 
 create or replace function app.figure_months(from_on date, to_on date, out since date, out until date)
@@ -10605,16 +10654,16 @@ language plpgsql stable
 set search_path = ''
 as $$
 begin
-  -- This year's if nothing is said.
+  -- This year's by default.
   since := date_trunc('month', coalesce(from_on, date_trunc('year', coalesce(to_on, app.today())::timestamp)::date)::timestamp);
   until := date_trunc('month', coalesce(to_on, (date_trunc('year', since::timestamp) + interval '11 months')::date)::timestamp);
   if until < since or until >= since + interval '10 years' then
-    perform app.refuse(422, 'analytics_range', 'The last month is not before the first, and less than ten years behind it.');
+    perform app.refuse(422, 'analytics_range', 'The last month must not be before the first, and must be less than ten years after it.');
   end if;
 end
 $$;
 comment on function app.figure_months(date, date) is
-  'The first days of the months from that of one day (January) to that of another (December of the same year). PT422 analytics_range.';
+  'The first days of the months from that of one day (default: January) to that of another (default: December of the same year). PT422 analytics_range.';
 grant execute on function app.figure_months(date, date) to callboard_api;
 
 create or replace function app.figures(rollups text[], since date, until date, period text, items json) returns app.answer
@@ -10627,7 +10676,7 @@ return (
     null, null)::app.answer
   from app.freshness(variadic rollups) f, lateral (select (until + interval '1 month' - interval '1 day')::date as last_on) m);
 comment on function app.figures(text[], date, date, text, json) is
-  'The answer with figures of these materialized views: of when they are, of which months (with period: by what), and the figures.';
+  'A response with figures of these materialized views: when they date from, which months they cover (with period: grouped by what), and the figures.';
 grant execute on function app.figures(text[], date, date, text, json) to callboard_api;
 
 create or replace function app.finance_figures(period text, from_on date default null, to_on date default null, in_currency text default null) returns app.answer
@@ -10659,7 +10708,7 @@ begin
 end
 $$;
 comment on function app.finance_figures(text, date, date, text) is
-  'Income, expenses and profit by month, quarter or year, in one currency or, without it, all in the base currency; of whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
+  'Income, expenses and profit by month, quarter or year, in one currency or, by default, all in the base currency; for whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
 grant execute on function app.finance_figures(text, date, date, text) to callboard_api;
 
 create or replace function app.category_figures(from_on date default null, to_on date default null, in_currency text default null) returns app.answer
@@ -10689,7 +10738,7 @@ begin
 end
 $$;
 comment on function app.category_figures(date, date, text) is
-  'What was booked by category, in one currency or, without it, all in the base currency; of whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
+  'Income and expenses by category, in one currency or, by default, all in the base currency; for whole months. PT403 without analytics.read and finance.read, PT422 analytics_range.';
 grant execute on function app.category_figures(date, date, text) to callboard_api;
 
 create or replace function app.show_profits(from_on date default null, to_on date default null, in_currency text default null, at_most integer default 50) returns app.answer
@@ -10723,16 +10772,16 @@ begin
 end
 $$;
 comment on function app.show_profits(date, date, text, integer) is
-  'Profit and loss of shows, the latest first, in one currency or, without it, all in the base currency; of shows in whole months. PT403 without analytics.read, finance.read and shows.read, PT422 analytics_range.';
+  'Profit and loss of shows, latest first, in one currency or, by default, all in the base currency; for shows in whole months. PT403 without analytics.read, finance.read and shows.read, PT422 analytics_range.';
 grant execute on function app.show_profits(date, date, text, integer) to callboard_api;
 --! EndIncluded analytics/finance_figures.sql
 --! Included analytics/activity.sql
--- What people do, by day where their organization is: from the event log, as long as that is kept, and
--- from what programs tell. Both have a row for each member, so that people can be counted over any time.
+-- What people do, by day in their organization's time zone: from the event log, as long as that is kept, and
+-- from what clients report. Both have a row per member, so that people can be counted over any period.
 
 create materialized view if not exists analytics_private.activity_by_day as
   select e.organization_id, (e.occurred_at at time zone o.time_zone)::date as day,
-    -- A key has no nulls.
+    -- A key must not have nulls.
     coalesce(e.actor_id, uuid '00000000-0000-0000-0000-000000000000') as user_id, e.actor_kind, e.action, count(*) as events
   from app.event_log e
   join app.organizations o on o.id = e.organization_id
@@ -10745,12 +10794,12 @@ create or replace view analytics.activity_by_day with (security_barrier = true) 
     (select r.as_of from analytics_private.rollups r where r.name = 'activity_by_day') as as_of
   from analytics_private.activity_by_day m
   where m.organization_id = (select app.visible_org());
-comment on view analytics.activity_by_day is 'What was done by day, as often as the event log has it: creating, changing, deleting, restoring, signing in and so on.';
+comment on view analytics.activity_by_day is 'What was done by day, and how often, according to the event log: creating, changing, deleting, restoring, signing in and so on.';
 comment on column analytics.activity_by_day.day is 'In the time zone of the organization.';
-comment on column analytics.activity_by_day.user_id is 'Who did it; null where that is not known.';
+comment on column analytics.activity_by_day.user_id is 'Who did it; null if unknown.';
 comment on column analytics.activity_by_day.actor_kind is 'user, anonymous, system or support.';
 comment on column analytics.activity_by_day.action is '<resource>.<verb>, such as show.create; auth.sign_in is a sign-in.';
-comment on column analytics.activity_by_day.events is 'How often.';
+comment on column analytics.activity_by_day.events is 'Number of events.';
 comment on column analytics.activity_by_day.as_of is 'The figures are complete up to this moment.';
 
 create materialized view if not exists analytics_private.client_events_by_day as
@@ -10766,12 +10815,12 @@ create or replace view analytics.client_events_by_day with (security_barrier = t
     (select r.as_of from analytics_private.rollups r where r.name = 'client_events_by_day') as as_of
   from analytics_private.client_events_by_day m
   where m.organization_id = (select app.visible_org());
-comment on view analytics.client_events_by_day is 'What programs told of their users by day, for 90 days.';
+comment on view analytics.client_events_by_day is 'What clients reported about their users by day, for 90 days.';
 comment on column analytics.client_events_by_day.day is 'In the time zone of the organization.';
-comment on column analytics.client_events_by_day.user_id is 'Whose program told it.';
+comment on column analytics.client_events_by_day.user_id is 'The user whose client reported it.';
 comment on column analytics.client_events_by_day.kind is 'page_view or action.';
-comment on column analytics.client_events_by_day.name is 'Of the page or action.';
-comment on column analytics.client_events_by_day.events is 'How often.';
+comment on column analytics.client_events_by_day.name is 'The page or action.';
+comment on column analytics.client_events_by_day.events is 'Number of events.';
 comment on column analytics.client_events_by_day.as_of is 'The figures are complete up to this moment.';
 
 select analytics_private.register_rollup('activity_by_day', '{app.event_log,app.organizations}', '{*}'),
@@ -10790,7 +10839,7 @@ declare
 begin
   perform app.require('analytics.read');
   if until < since or until > since + 366 then
-    perform app.refuse(422, 'analytics_range', 'It ends at least when it begins, and no more than 367 days later.');
+    perform app.refuse(422, 'analytics_range', 'The range must have 1 to 367 days.');
   end if;
   select * into fresh from app.freshness('activity_by_day', 'client_events_by_day');
   with e as materialized (
@@ -10824,7 +10873,7 @@ begin
       from (
         select e.user_id, sum(e.events) as events, sum(e.sign_ins) as sign_ins, count(distinct e.day) as days, max(e.day) as last_on
         from e where e.user_id is not null group by 1) p
-      -- The name as long as they are a colleague.
+      -- The name only while they are a colleague.
       left join app.users u on u.id = p.user_id),
     'client_events', jsonb_build_object(
       'by_day', (
@@ -10843,31 +10892,31 @@ begin
 end
 $$;
 comment on function app.activity_figures(date, date, uuid, text) is
-  'What was done from one day to another (30 days up to today, if nothing is said; at most 367), by day, week, action and user, with sign-ins; and what programs told, by day and the 100 most frequent names. Of one user and one action, if given. PT403 without analytics.read, PT422 analytics_range.';
+  'What was done from one day to another (default: 30 days up to today; at most 367), by day, week, action and user, with sign-ins; and what clients reported, by day and by the 100 most frequent names. For one user and one action, if given. PT403 without analytics.read, PT422 analytics_range.';
 grant execute on function app.activity_figures(date, date, uuid, text) to callboard_api;
 --! EndIncluded analytics/activity.sql
 --! Included analytics/use_figures.sql
--- How the use of the API and of integrations is shown: from the sums themselves (use.sql), which need
--- no refreshing.
+-- Usage of the API and of integrations, read directly from the sums (use.sql), which need no
+-- refreshing.
 
 create or replace view analytics.api_use_by_day with (security_barrier = true) as
   select u.day, u.operation, u.calls, u.errors, u.server_errors, u.total_us, u.slowest_us, u.within_10_ms, u.within_100_ms, u.within_1_s,
     u.bytes_in, u.bytes_out, now() - interval '1 minute' as as_of
   from app.api_use u
   where u.organization_id = (select app.visible_org());
-comment on view analytics.api_use_by_day is 'Calls of the API by day and operation, of members with a token; also those that were refused, but not those of superadmins.';
+comment on view analytics.api_use_by_day is 'API calls by day and operation, by members with a token; including refused calls, but not those of superadmins.';
 comment on column analytics.api_use_by_day.day is 'UTC.';
 comment on column analytics.api_use_by_day.operation is 'operationId in the OpenAPI document.';
-comment on column analytics.api_use_by_day.calls is 'How many calls.';
-comment on column analytics.api_use_by_day.errors is 'How many were answered with a status from 400 on.';
-comment on column analytics.api_use_by_day.server_errors is 'How many of them from 500 on.';
-comment on column analytics.api_use_by_day.total_us is 'Microseconds that all of them took together.';
-comment on column analytics.api_use_by_day.slowest_us is 'Microseconds that the slowest took.';
+comment on column analytics.api_use_by_day.calls is 'Number of calls.';
+comment on column analytics.api_use_by_day.errors is 'How many had a response status of 400 or higher.';
+comment on column analytics.api_use_by_day.server_errors is 'How many had a response status of 500 or higher.';
+comment on column analytics.api_use_by_day.total_us is 'Microseconds that all calls took in total.';
+comment on column analytics.api_use_by_day.slowest_us is 'Microseconds that the slowest call took.';
 comment on column analytics.api_use_by_day.within_10_ms is 'How many took no longer than 10 ms.';
 comment on column analytics.api_use_by_day.within_100_ms is 'How many took no longer than 100 ms.';
 comment on column analytics.api_use_by_day.within_1_s is 'How many took no longer than a second.';
 comment on column analytics.api_use_by_day.bytes_in is 'Bytes of the requests, with their headers.';
-comment on column analytics.api_use_by_day.bytes_out is 'Bytes of the answers, with their headers.';
+comment on column analytics.api_use_by_day.bytes_out is 'Bytes of the responses, with their headers.';
 comment on column analytics.api_use_by_day.as_of is 'Calls after this moment may still be missing.';
 
 create or replace view analytics.integration_use_by_day with (security_barrier = true) as
@@ -10879,10 +10928,10 @@ comment on column analytics.integration_use_by_day.day is 'UTC.';
 comment on column analytics.integration_use_by_day.kind is 'import, export, calendar_feed, bi or webhook.';
 comment on column analytics.integration_use_by_day.name is 'Which one, such as the source of an import.';
 comment on column analytics.integration_use_by_day.calls is 'How often it was used.';
-comment on column analytics.integration_use_by_day.errors is 'How often in vain.';
-comment on column analytics.integration_use_by_day.rows is 'Rows that were entered or taken out.';
-comment on column analytics.integration_use_by_day.bytes is 'Bytes of what was entered or taken out.';
-comment on column analytics.integration_use_by_day.last_at is 'When it was used last on that day.';
+comment on column analytics.integration_use_by_day.errors is 'How often that failed.';
+comment on column analytics.integration_use_by_day.rows is 'Rows imported or exported.';
+comment on column analytics.integration_use_by_day.bytes is 'Bytes imported or exported.';
+comment on column analytics.integration_use_by_day.last_at is 'When it was last used on that day.';
 comment on column analytics.integration_use_by_day.as_of is 'What happened after this moment may still be missing.';
 
 do $$
@@ -10903,7 +10952,7 @@ return jsonb_build_object('calls', coalesce(calls, 0), 'errors', coalesce(errors
   'mean_us', round(total_us / nullif(calls, 0)), 'slowest_us', slowest_us, 'within_10_ms', coalesce(within_10_ms, 0),
   'within_100_ms', coalesce(within_100_ms, 0), 'within_1_s', coalesce(within_1_s, 0), 'bytes_in', coalesce(bytes_in, 0), 'bytes_out', coalesce(bytes_out, 0));
 comment on function app.calls_json(numeric, numeric, numeric, numeric, bigint, numeric, numeric, numeric, numeric, numeric) is
-  'Sums of calls as JSON, with the mean of how long they took; null counts as nothing.';
+  'Sums of calls as JSON, with their mean duration; null counts as 0.';
 grant execute on function app.calls_json(numeric, numeric, numeric, numeric, bigint, numeric, numeric, numeric, numeric, numeric) to callboard_api;
 
 create or replace function app.use_figures(from_on date, to_on date, delay_seconds double precision) returns app.answer
@@ -10911,7 +10960,7 @@ language plpgsql stable
 set search_path = ''
 as $$
 declare
-  -- What is counted is written down a little later.
+  -- Counts are written with a delay.
   as_of timestamptz := now() - make_interval(secs => 2 * delay_seconds + app.data_age());
   until date := least(coalesce(to_on, from_on + 29, (now() at time zone 'UTC')::date), '9999-12-31');
   since date := coalesce(from_on, greatest(until - 29, '0001-01-01'));
@@ -10919,7 +10968,7 @@ declare
 begin
   perform app.require('analytics.read');
   if until < since or until > since + 366 then
-    perform app.refuse(422, 'analytics_range', 'It ends at least when it begins, and no more than 367 days later.');
+    perform app.refuse(422, 'analytics_range', 'The range must have 1 to 367 days.');
   end if;
   with a as materialized (
     select * from analytics.api_use_by_day u where u.day between since and until
@@ -10955,22 +11004,22 @@ begin
           select a.operation, sum(a.calls) as calls, app.calls_json(sum(a.calls), sum(a.errors), sum(a.server_errors), sum(a.total_us),
             max(a.slowest_us), sum(a.within_10_ms), sum(a.within_100_ms), sum(a.within_1_s), sum(a.bytes_in), sum(a.bytes_out)) as use
           from a group by 1) x))) into body;
-  -- Days that are over are complete.
+  -- Past days are complete.
   return (null, jsonb_build_object('as_of', as_of, 'is_current', until < (as_of at time zone 'UTC')::date, 'from', since, 'to', until) || body,
     null, null)::app.answer;
 end
 $$;
 comment on function app.use_figures(date, date, double precision) is
-  'Integrations and calls of the API from one UTC day to another (30 days up to today, if nothing is said; at most 367), where counts are written so many seconds late. PT403 without analytics.read, PT422 analytics_range.';
+  'Integrations and API calls from one UTC day to another (default: 30 days up to today; at most 367), given how many seconds late counts are written. PT403 without analytics.read, PT422 analytics_range.';
 grant execute on function app.use_figures(date, date, double precision) to callboard_api;
 --! EndIncluded analytics/use_figures.sql
 --! Included analytics/show_figures.sql
--- Shows by period, and the dashboard, as the API answers them.
+-- Shows by period, and the dashboard, as the API returns them.
 
 create or replace function app.share(part numeric, of_all numeric) returns numeric
 language sql immutable parallel safe
 return round(part / nullif(of_all, 0), 4);
-comment on function app.share(numeric, numeric) is 'A part of all, from 0 to 1; null of nothing.';
+comment on function app.share(numeric, numeric) is 'A part as a share of the whole, from 0 to 1; null if the whole is 0.';
 grant execute on function app.share(numeric, numeric) to callboard_api;
 
 create or replace function app.show_figures(period text, from_on date default null, to_on date default null) returns app.answer
@@ -11009,7 +11058,7 @@ begin
 end
 $$;
 comment on function app.show_figures(text, date, date) is
-  'Shows by month, quarter or year: entered, by status, completed, confirmed from hold, sold; of whole months. PT403 without analytics.read, PT422 analytics_range.';
+  'Shows by month, quarter or year: entered, by status, completed, confirmed from hold, sold; for whole months. PT403 without analytics.read, PT422 analytics_range.';
 grant execute on function app.show_figures(text, date, date) to callboard_api;
 
 create or replace function app.read_dashboard() returns app.answer
@@ -11035,11 +11084,11 @@ begin
       'records_in_other_base_currencies', d.records_in_other_base_currencies) end), null, null)::app.answer;
 end
 $$;
-comment on function app.read_dashboard() is 'The dashboard; without finance.read there is no money in it. PT403 without analytics.read.';
+comment on function app.read_dashboard() is 'The dashboard; without finance.read, it has no money. PT403 without analytics.read.';
 grant execute on function app.read_dashboard() to callboard_api;
 --! EndIncluded analytics/show_figures.sql
 --! Included analytics/report.sql
--- What the report prints: the answers of the endpoints of figures, put together.
+-- What the report prints: the responses of the endpoints for figures, combined.
 
 create or replace function app.report_amounts(items json) returns json
 language sql immutable
@@ -11051,7 +11100,7 @@ return (
     'committed_profit_minor', i #>> '{committed,profit_minor}', 'planned_profit_minor', i #>> '{planned,profit_minor}')), '[]')
   from json_array_elements(items) i);
 comment on function app.report_amounts(json) is
-  'Items of app.finance_figures with their amounts as texts, since a sum may have more digits than a number in JavaScript, and with how many digits of them are decimals.';
+  'Items of app.finance_figures with their amounts as texts, since a sum may have more digits than a JavaScript number, and with their number of decimals.';
 grant execute on function app.report_amounts(json) to callboard_api;
 
 create or replace function app.report(from_on date default null, to_on date default null) returns app.answer
@@ -11074,7 +11123,7 @@ begin
     select a.body into money_by_year from app.finance_figures('year', months.since, months.until) a;
   end if;
   select a.body into shows from app.show_figures('year', months.since, months.until) a;
-  -- At most the last year of it, which is as long as these figures go, and nothing is done in the future.
+  -- At most the last year, the maximum for these figures, and nothing is done in the future.
   last_day := greatest(months.since, least(last_day, app.today()));
   select a.body into activity from app.activity_figures(greatest(months.since, last_day - 366), last_day) a;
   return (null, json_build_object('data_age', app.data_age(), 'from', months.since, 'to', shows -> 'to',
@@ -11090,6 +11139,6 @@ begin
 end
 $$;
 comment on function app.report(date, date) is
-  'Money by month and year, shows by status and activity by day, of whole months, as app.finance_figures, app.show_figures and app.activity_figures answer them; without finance.read there is no money in it. PT403 without analytics.read, PT422 analytics_range.';
+  'Money by month and year, shows by status and activity by day, for whole months, as returned by app.finance_figures, app.show_figures and app.activity_figures; without finance.read, it has no money. PT403 without analytics.read, PT422 analytics_range.';
 grant execute on function app.report(date, date) to callboard_api;
 --! EndIncluded analytics/report.sql

@@ -95,10 +95,10 @@ return app_private.bad(in_column, value is not null and time_of_day is null, 'No
 comment on function app_private.bad_time(text, text, time) is 'The problem of a text that is not a time of day, or NULL; the last argument is its parsed value.';
 alter function app_private.bad_time(text, text, time) owner to callboard_definer;
 
-create or replace function app_private.bad_count(in_column text, value text, count numeric, least integer, reason text) returns jsonb
+create or replace function app_private.bad_count(in_column text, value text, count numeric, smallest integer, reason text) returns jsonb
 language sql stable parallel safe
-return app_private.bad(in_column, value is not null and coalesce(count not between least and 2147483647 or count <> trunc(count), true), reason);
-comment on function app_private.bad_count(text, text, numeric, integer, text) is 'The problem of a text that is not a whole number of at least `least`, or NULL; `count` is its parsed value.';
+return app_private.bad(in_column, value is not null and coalesce(count not between smallest and 2147483647 or count <> trunc(count), true), reason);
+comment on function app_private.bad_count(text, text, numeric, integer, text) is 'The problem of a text that is not a whole number of at least `smallest`, or NULL; `count` is its parsed value.';
 alter function app_private.bad_count(text, text, numeric, integer, text) owner to callboard_definer;
 
 create or replace function app_private.bad_choice(in_column text, value text, choices text[], reason text) returns jsonb
