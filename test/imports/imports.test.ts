@@ -143,7 +143,7 @@ t.test('a file', async t => {
       'Spring,The Gaslights,2027-05-04,Nowhere,,,,,,,,,A4\n'
     const found = await check(text, 'resource=shows&source=agency')
     t.match(await problemsOf(found.id), [
-      { line: 4, problems: [{ column: 'venue', reason: /several/ }] },
+      { line: 4, problems: [{ column: 'venue', reason: /several/i }] },
       { line: 5, problems: [{ column: 'venue', reason: /no such venue/ }] },
     ])
     await run(found.id, 'skip')
