@@ -142,7 +142,7 @@ t.test('why somebody may or may not', async t => {
     t.match(await ask(question), { is_allowed: true })
     const revision = await make(ana, `/api/shows/${played}/settlements`, { reason: null })
     await call(`POST /api/settlements/${revision}/finalize`, { token: ana.token })
-    t.match(await ask(question), { is_allowed: false, reason: /^Its show is settled/ })
+    t.match(await ask(question), { is_allowed: false, reason: /^The show is settled/ })
   })
 
   await t.test('is answered about oneself to everybody, about others to those who manage people', async t => {
