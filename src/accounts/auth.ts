@@ -30,7 +30,7 @@ const Registration = Strict(
     password: NewPassword,
     display_name: Line('Ana Lima'),
     organization_name: Type.Optional(Line('Northlight Touring')),
-    invitation_token: Type.Optional(Secret('From the link of an invitation; instead of organization_name')),
+    invitation_token: Type.Optional(Secret('From the invitation link; instead of organization_name')),
   },
   {
     title: 'Registration',
@@ -51,7 +51,7 @@ const SignIn = Strict(
 const Refresh = Strict(
   {
     refresh_token: Type.String({
-      ...Secret('refresh_token of the last answer'),
+      ...Secret('refresh_token from the last answer'),
       examples: RefreshToken.examples,
     }),
     organization_id: Type.Optional(Id),
@@ -59,7 +59,7 @@ const Refresh = Strict(
   { title: 'Refresh' },
 )
 
-/** The recipe for a password's proof: that of an address, or a fresh one. */
+/** The recipe for a password's proof: an account's, by its email address, or a fresh one. */
 export async function recipeFor(request: FastifyRequest, email: string | null = null): Promise<string> {
   const [row] = await request.anonymous(
     sql => sql<[{ recipe: string }]>`select app.password_recipe(${email}) as recipe`,
@@ -67,7 +67,7 @@ export async function recipeFor(request: FastifyRequest, email: string | null = 
   return row.recipe
 }
 
-/** Registering, signing in and renewing: what works without an access token. */
+/** Registering, signing in and refreshing: what works without an access token. */
 export async function authRoutes(app: App) {
   const schema = { tags: ['auth'], security: [] }
 
@@ -98,7 +98,7 @@ export async function authRoutes(app: App) {
         operationId: 'register',
         summary: 'Create an account and its first organization, and sign in',
         description:
-          'Send either `organization_name`, and you own the new organization, or `invitation_token`, and you join the one that invited you. Without an invitation a link is mailed that verifies the address.',
+          'Send either `organization_name` to own a new organization, or `invitation_token` to join the one that invited you. Without an invitation, a link to verify the email address is mailed.',
         'x-problems': [
           'invalid_token',
           'invitation_for_another_address',
@@ -144,9 +144,9 @@ export async function authRoutes(app: App) {
       schema: {
         ...schema,
         operationId: 'signIn',
-        summary: 'Sign in with address and password',
+        summary: 'Sign in with email address and password',
         description:
-          'Without `organization_id` the token is for the organization that you last worked in. An unknown address gets the same answer as a wrong password, and takes as long.',
+          'Without `organization_id` the token is for the organization that you last worked in. An unknown address gets the same answer as a wrong password, in the same time.',
         'x-problems': ['invalid_credentials', 'membership_revoked'],
         body: SignIn,
         response: { 200: answer('Signed in', Grant) },
@@ -165,9 +165,9 @@ export async function authRoutes(app: App) {
       schema: {
         ...schema,
         operationId: 'refresh',
-        summary: 'Renew the access token; the refresh token is spent and replaced',
+        summary: 'Renew the access token; the refresh token is used up and replaced',
         description:
-          'Without `organization_id` the new token is for the same organization. Sending a spent token again after ten seconds ends the session: two parties hold it, and one of them has stolen it.',
+          'Without `organization_id` the new token is for the same organization. Reusing a refresh token after ten seconds ends the session: two parties hold it, and one of them has stolen it.',
         'x-problems': [
           'invalid_refresh_token',
           'refresh_token_reused',

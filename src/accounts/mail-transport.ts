@@ -12,16 +12,16 @@ export interface Transport {
   close: () => void
 }
 
-/** Longest that an SMTP server may take over one mail. */
+/** How long an SMTP server may take for one mail. */
 const timeout = 60_000
 
-/** Sends mail through SMTP or, without a server, as files of RFC 5322 that every mail program opens. */
+/** Sends mail through SMTP or, without a server, as RFC 5322 files that every mail client opens. */
 export function transport(config: Config): Transport {
   const compose = ({ to, id, subject, text }: Message & { to: string; id: string }) => ({
     from: config.MAIL_FROM,
-    // Not as a text, which may be a list of addresses.
+    // Not as a string, which could be a list of addresses.
     to: { name: '', address: to },
-    // The same for every attempt, so that a mail that arrives twice is recognized.
+    // The same for every attempt, so that duplicates are recognized.
     messageId: `<${id}@callboard>`,
     subject,
     text,
@@ -34,7 +34,7 @@ export function transport(config: Config): Transport {
       socketTimeout: 20_000,
     })
     return {
-      // The timeouts above are for silence; a server that drips would take for ever.
+      // The timeouts above cover silence; a server that answers in drips would take forever.
       send: message => within(timeout, smtp.sendMail(compose(message))),
       close: () => {
         smtp.close()
@@ -48,7 +48,7 @@ export function transport(config: Config): Transport {
       const made = await file.sendMail(compose(message))
       await mkdir(folder, { recursive: true })
       const path = join(folder, `${message.id}.eml`)
-      // Whoever watches the folder never sees half a mail.
+      // A program watching the folder never sees half a mail.
       await writeFile(`${path}.tmp`, made.message as Buffer, { mode: 0o600 })
       await rename(`${path}.tmp`, path)
     },
@@ -56,7 +56,7 @@ export function transport(config: Config): Transport {
   }
 }
 
-/** Waits for work, and rejects when it takes too long. */
+/** Waits for work, and rejects if it takes too long. */
 export async function within(milliseconds: number, work: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {

@@ -10,12 +10,12 @@ interface Mail {
 /** What each kind of mail says; the kinds are those that db/schema queues. */
 const messages: Record<string, (data: Record<string, string>, url: string) => Message> = {
   verify_email: (d, url) => ({
-    subject: 'Please confirm your address',
-    text: `Hello ${d['display_name']},\n\nplease confirm that this is your address:\n\n${url}/#verify-email?token=${d['token']}\n\nThe link works once, for three days. If you have not signed up, ignore this mail.\n`,
+    subject: 'Please confirm your email address',
+    text: `Hello ${d['display_name']},\n\nPlease confirm that this is your email address:\n\n${url}/#verify-email?token=${d['token']}\n\nThe link works once, for three days. If you have not signed up, ignore this mail.\n`,
   }),
   reset_password: (d, url) => ({
     subject: 'Choose a password',
-    text: `Hello ${d['display_name']},\n\nhere you can choose a new password:\n\n${url}/#reset-password?token=${d['token']}\n\nThe link works once. If you did not ask for it, ignore this mail: nothing has changed.\n`,
+    text: `Hello ${d['display_name']},\n\nYou can choose a new password here:\n\n${url}/#reset-password?token=${d['token']}\n\nThe link works once. If you did not ask for it, ignore this mail: nothing has changed.\n`,
   }),
   invitation: (d, url) => ({
     subject: `${d['invited_by']} invites you to ${d['organization']}`,
@@ -23,11 +23,11 @@ const messages: Record<string, (data: Record<string, string>, url: string) => Me
   }),
   added: d => ({
     subject: `You have been added to ${d['organization']}`,
-    text: `Hello,\n\nyou now belong to ${d['organization']} as ${d['role']}. You can leave it at any time in your account.\n`,
+    text: `Hello,\n\nYou are now a member of ${d['organization']} as ${d['role']}. You can leave it at any time in your account.\n`,
   }),
 }
 
-/** The task of a job that sends a mail of the outbox (db/schema/accounts/mails.sql), whose id is all that the job holds. */
+/** The task of a job that sends a mail from the outbox (db/schema/accounts/mails.sql); the job holds only its id. */
 export function mailTask(config: Config, publicUrl: () => string): { task: Task; close: () => void } {
   const { send, close } = transport(config)
   const task: Task = async (payload, helpers) => {
@@ -35,11 +35,11 @@ export function mailTask(config: Config, publicUrl: () => string): { task: Task;
     const { mail: id } = payload as { mail: string }
     const { rows } = await helpers.query<Mail>('select kind, to_address, data from app.take_mail($1)', [id])
     const [mail] = rows
-    // Sent already, by a worker that could not say so any more.
+    // Already sent, by a worker that could not record it.
     if (!mail) return
     try {
       const message = messages[mail.kind]?.(mail.data, publicUrl())
-      if (!message) throw new Error(`there is no mail of the kind ${mail.kind}`)
+      if (!message) throw new Error(`unknown kind of mail: ${mail.kind}`)
       await send({ ...message, to: mail.to_address, id })
     } catch (error) {
       await helpers.query('select app.settle_mail($1, $2, $3)', [

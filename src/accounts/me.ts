@@ -32,7 +32,7 @@ const Session = Strict(
   { title: 'Session' },
 )
 
-/** The signed-in user: profile, sessions, and the token for another of their organizations. */
+/** The signed-in user: profile, sessions, and tokens for their other organizations. */
 export async function meRoutes(app: App) {
   app.get(
     '/api/me',
@@ -56,7 +56,7 @@ export async function meRoutes(app: App) {
         tags: ['me'],
         operationId: 'updateMe',
         summary: 'Change your profile',
-        description: 'The address is the name you sign in with, and stays.',
+        description: 'The email address is what you sign in with, and cannot be changed.',
         'x-problems': [...constraintsOf('users')],
         headers: IfMatch,
         body: Strict({ display_name: Line('Ana Lima') }, { title: 'ProfileChange' }),
@@ -80,8 +80,8 @@ export async function meRoutes(app: App) {
       schema: {
         tags: ['sessions'],
         operationId: 'listSessions',
-        summary: 'List your live sessions',
-        description: 'Each is one sign-in; `is_current` marks the one that asks.',
+        summary: 'List your active sessions',
+        description: 'Each is one sign-in; `is_current` marks the session of this request.',
         response: { 200: answer('Your sessions, newest first', ShortList(Session)) },
       },
     },
@@ -101,7 +101,7 @@ export async function meRoutes(app: App) {
         tags: ['sessions'],
         operationId: 'revokeSession',
         summary: 'End one of your sessions',
-        description: 'Its next request is refused, even while its access token has not expired.',
+        description: 'Its next request is refused, even if its access token has not expired.',
         params: IdParams,
         response: { 204: answer('Ended') },
       },

@@ -7,7 +7,7 @@ import { NewPassword, Password, recipeFor } from './auth.ts'
 
 const tags = ['auth']
 
-/** Links in mails: what works without an access token. */
+/** Mailed links: what works without an access token. */
 export async function mailedLinkRoutes(app: App) {
   const schema = { tags, security: [] }
   const preHandler = app.signInLimit
@@ -40,7 +40,7 @@ export async function mailedLinkRoutes(app: App) {
         operationId: 'resetPassword',
         summary: 'Choose a new password with a mailed link; ends all sessions',
         description:
-          'Signs you out everywhere and verifies the address, because whoever has the link reads the mailbox.',
+          'Signs you out everywhere and verifies the address, because having the link proves access to the mailbox.',
         'x-problems': ['invalid_token'],
         body: Strict({ token: Secret('From the link'), password: NewPassword }, { title: 'PasswordReset' }),
         response: { 204: answer('Changed') },
@@ -69,7 +69,7 @@ export async function mailedLinkRoutes(app: App) {
         operationId: 'verifyEmail',
         summary: 'Verify an address with a mailed link',
         description:
-          'Takes the token of the link that was mailed when you registered, or asked for a new one.',
+          'Takes the token from the link that was mailed when you registered or requested a new one.',
         'x-problems': ['invalid_token'],
         body: Strict({ token: Secret('From the link') }, { title: 'MailedToken' }),
         response: { 204: answer('Verified') },
@@ -82,7 +82,7 @@ export async function mailedLinkRoutes(app: App) {
   )
 }
 
-/** Changing one's own password and verifying one's address, signed in. */
+/** Changing the password and verifying the address while signed in. */
 export async function passwordRoutes(app: App) {
   app.post(
     '/api/auth/password/change',
@@ -92,7 +92,7 @@ export async function passwordRoutes(app: App) {
         tags,
         operationId: 'changePassword',
         summary: 'Change the password; ends all other sessions',
-        description: 'This session goes on; everybody else who is signed in as you is out.',
+        description: 'This session continues; every other sign-in as you is ended.',
         'x-problems': ['wrong_password'],
         body: Strict({ current_password: Password, new_password: NewPassword }, { title: 'PasswordChange' }),
         response: { 204: answer('Changed') },
@@ -119,7 +119,7 @@ export async function passwordRoutes(app: App) {
       schema: {
         tags,
         operationId: 'requestVerification',
-        summary: 'Mail the link that verifies the address again',
+        summary: 'Mail a new link to verify the address',
         description: 'Only the newest link works.',
         response: { 202: answer('Accepted; nothing is mailed if the address is verified') },
       },

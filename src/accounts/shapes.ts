@@ -1,4 +1,4 @@
-// What a sign-in gives.
+// What a sign-in returns.
 import { Type } from '@sinclair/typebox'
 import { Id, Nullable, Permission, Role, Strict } from '../http/schemas.ts'
 

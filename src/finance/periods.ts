@@ -35,7 +35,7 @@ const KnownCurrency = Strict(
       minimum: 0,
       maximum: 4,
       format: 'int32',
-      description: 'Decimals of an amount: `amount_minor` is the amount without its point',
+      description: 'Decimals of an amount: `amount_minor` is the amount without its decimal point',
       examples: [0],
     }),
   },
@@ -44,7 +44,7 @@ const KnownCurrency = Strict(
 const sorts = { month: 'date' } as const
 const tags = ['finance']
 
-/** Months whose books are closed, and what money there is. */
+/** Months whose books are closed, and the currencies. */
 export async function financePeriodRoutes(app: App) {
   app.get(
     '/api/finance-periods',
@@ -106,11 +106,11 @@ export async function financePeriodRoutes(app: App) {
       schema: {
         tags,
         operationId: 'reopenFinancePeriod',
-        summary: 'Open the books of a month again',
-        description: 'Who closed it, and who opened it, stays in the event log.',
+        summary: 'Reopen the books of a month',
+        description: 'The event log keeps who closed it and who reopened it.',
         'x-permission': 'finance.close',
         params: MonthParams,
-        response: { 204: answer('Open') },
+        response: { 204: answer('Reopened') },
       },
     },
     (request, reply) =>
@@ -129,7 +129,7 @@ export async function financePeriodRoutes(app: App) {
         tags,
         operationId: 'listCurrencies',
         summary: 'List currencies',
-        description: 'All of ISO 4217 that money is kept in, with their decimals.',
+        description: 'All ISO 4217 currencies that money is kept in, with their decimals.',
         'x-permission': 'finance.read',
         response: { 200: answer('Currencies', ShortList(KnownCurrency)) },
       },

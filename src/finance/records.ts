@@ -5,7 +5,7 @@ import { FinanceRecord, financeRecords, NewRecord, WholeRecord } from './shapes.
 const entered = ['finance_record_external_ref_taken', 'period_closed']
 const changed = [...entered, 'finance_record_status_transition']
 
-/** Income and expenses, planned and real. */
+/** Income and expenses, planned and actual. */
 export const financeRecordRoutes = resource({
   table: 'finance_records',
   noun: 'finance_record',
@@ -20,37 +20,37 @@ export const financeRecordRoutes = resource({
     answers: 'Finance records',
     summary: 'List finance records',
     description:
-      'By the day they are booked on. Filters that are given together must all hold. `source` with `external_ref` finds one by its name elsewhere.',
+      'By booking date. Multiple filters must all match. `source` with `external_ref` finds a record by its reference in another system.',
   },
   create: {
     summary: 'Enter income or an expense',
     description:
-      'The amount in the organization’s currency is fixed now, by `exchange_rate`. A closed month takes none.',
+      'The amount in the organization’s currency is fixed now, by `exchange_rate`. A closed month accepts none.',
     problems: entered,
     body: NewRecord,
   },
   read: { summary: 'Read a finance record', description: 'With the names of its category and show.' },
   replace: {
     summary: 'Replace a finance record',
-    description: 'What is left out becomes empty; the base currency stays that of the first booking.',
+    description: 'Omitted fields become empty; the base currency stays that of the first booking.',
     problems: changed,
     body: WholeRecord,
   },
   update: {
     summary: 'Change some fields of a finance record',
-    description: 'What the body does not name stays as it is. Another currency needs its exchange rate.',
+    description: 'Omitted fields stay as they are. Another currency needs its exchange rate.',
     problems: changed,
     body: Patch(WholeRecord, 'FinanceRecordChange'),
   },
   delete: {
-    summary: 'Delete a finance record until it is restored',
-    description: 'Of an open month. To keep it in sight instead, make it void.',
+    summary: 'Delete a finance record',
+    description: 'Only in an open month; it can be restored. To keep it visible, make it void instead.',
     problems: ['period_closed'],
   },
   restore: {
-    summary: 'Bring back a deleted finance record',
+    summary: 'Restore a deleted finance record',
     description:
-      'As it was. If its category, or the show that it is planned for, is deleted, restore that first.',
+      'As it was. If its category, or the show it is planned for, is deleted, restore that first.',
     problems: ['parent_deleted', 'period_closed', 'finance_record_external_ref_taken'],
   },
 })

@@ -7,7 +7,7 @@ import { financeRecordRoutes } from './records.ts'
 export { problems } from './problems.ts'
 
 export const tags = {
-  finance: 'Income and expenses, their categories, and months that are closed',
+  finance: 'Income and expenses, their categories, and closed months',
 }
 
 export async function routes(app: App) {

@@ -1,4 +1,4 @@
-// What finance records look like, and their list.
+// The schemas of finance records, and their list.
 import { Type } from '@sinclair/typebox'
 import {
   Currency,
@@ -21,7 +21,7 @@ const Status = Type.String({
   title: 'FinanceStatus',
   enum: ['planned', 'committed', 'actual', 'void'],
   description:
-    'Which one may follow which is in app.finance_record_status_transitions; another change is 409 finance_record_status_transition',
+    'Allowed changes are in app.finance_record_status_transitions; any other is 409 finance_record_status_transition',
   examples: ['actual'],
 })
 const PaymentStatus = Type.String({
@@ -34,7 +34,7 @@ const ExchangeRate = Type.Number({
   exclusiveMinimum: 0,
   maximum: 1_000_000_000,
   description:
-    'Units of the base currency for one unit of the currency; needed unless the two are the same, and then 1',
+    'Units of the base currency per unit of the currency; required unless the two are the same, and then 1',
   examples: [1.0865],
 })
 const required = { kind: FinanceKind, category_id: Id, booked_on: DateOnly, amount_minor: MinorUnits }
@@ -43,10 +43,10 @@ const optional = {
   due_on: Nullable(DateOnly),
   tax_minor: Type.Integer({
     ...MinorUnits,
-    description: 'Tax that the amount includes, in its smallest unit',
+    description: 'Tax included in the amount, in its smallest unit',
     examples: [92593],
   }),
-  currency: Type.String({ ...Currency, description: 'ISO 4217; the organization’s own if not given' }),
+  currency: Type.String({ ...Currency, description: 'ISO 4217; the organization’s own by default' }),
   exchange_rate: ExchangeRate,
   payment_status: PaymentStatus,
   counterparty: Nullable(Line('Paradiso Amsterdam BV')),
@@ -68,7 +68,7 @@ export const FinanceRecord = rowOf('FinanceRecord', {
   ...optional,
   category_name: Line('Guarantee'),
   show_title: Nullable(
-    Type.String({ ...Line('Spring Tour'), description: 'Also of a show that has been deleted since' }),
+    Type.String({ ...Line('Spring Tour'), description: 'Also of a show deleted since' }),
   ),
   base_amount_minor: Type.Integer({
     ...MinorUnits,
@@ -77,7 +77,7 @@ export const FinanceRecord = rowOf('FinanceRecord', {
   }),
   base_currency: Type.String({
     ...Currency,
-    description: 'In which the organization kept its books when it was entered',
+    description: 'The currency of the organization’s books when the record was entered',
     examples: ['USD'],
   }),
 })
@@ -94,8 +94,8 @@ export const financeRecords = list({
     category_id: Id,
     show_id: Id,
     currency: Currency,
-    from: Type.String({ ...DateOnly, description: 'Booked on this day and later' }),
-    to: Type.String({ ...DateOnly, description: 'Booked on this day and earlier' }),
+    from: Type.String({ ...DateOnly, description: 'Booked on or after this day' }),
+    to: Type.String({ ...DateOnly, description: 'Booked on or before this day' }),
     source: Line('bank'),
     external_ref: Line('INV-2027-0313'),
   },

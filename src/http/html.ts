@@ -1,7 +1,7 @@
-// Pages to print: what they are escaped and allowed by.
+// Printable HTML pages: their escaping and content security policy.
 import { createHash } from 'node:crypto'
 
-const named: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
+const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
 /** HTML that is already safe. */
 export class Html {
   readonly text: string
@@ -15,17 +15,17 @@ const textOf = (value: Value): string => {
   if (value instanceof Html) return value.text
   if (Array.isArray(value)) return value.map(textOf).join('')
   if (value === null || value === undefined || value === false) return ''
-  return String(value).replace(/[&<>"']/g, character => named[character] ?? '')
+  return String(value).replace(/[&<>"']/g, character => entities[character] ?? '')
 }
-/** Whatever is put into the text is escaped, unless it came out of this function. */
+/** Escapes every interpolated value, unless it is itself a result of this function. */
 export const html = (parts: TemplateStringsArray, ...values: Value[]) =>
   new Html(parts.reduce((all, part, n) => all + textOf(values[n - 1]) + part))
 
-/** What a browser may do with a page: show it in its own style, and nothing else. */
+/** The content security policy of a page: it may use its own style, and nothing else. */
 export const policyOf = (style: string) =>
   `default-src 'none'; style-src 'sha256-${createHash('sha256').update(style).digest('base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
 
-/** A whole page. It needs nothing from elsewhere and has no scripts. */
+/** A complete page, without scripts or external resources. */
 export const pageOf = (title: string, style: string, body: Html): string =>
   html`<!doctype html>
     <html lang="en">

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fast
 import fp from 'fastify-plugin'
 import type { Config } from '../config.ts'
 
-/** How the server logs: JSON lines that never hold a header, a body, a query string or a parameter of SQL. */
+/** How the server logs: JSON lines, never with headers, bodies, query strings or SQL parameters. */
 export function loggerOptions(config: Config): NonNullable<FastifyServerOptions['logger']> {
   return {
     level: config.LOG_LEVEL,
@@ -22,16 +22,16 @@ export function loggerOptions(config: Config): NonNullable<FastifyServerOptions[
   }
 }
 
-/** What is said of a system error; of a name with several addresses Node has only the code to tell. */
+/** The text of a system error; for a host name with several addresses Node gives only a code. */
 export const reasonOf = (error: NodeJS.ErrnoException) => error.message || String(error.code)
 
-/** Whose request it is, where that has been proved. */
+/** Whose request it is, once authenticated. */
 export function asking(request: FastifyRequest): { organization_id?: string | null; user_id?: string } {
   const user = request.user as FastifyRequest['user'] | undefined
   return user ? { organization_id: user.org, user_id: user.sub } : {}
 }
 
-/** A client's own request id is kept when it is harmless, so that its log and ours can be laid side by side. */
+/** A client's own request id is kept if it is harmless, so its log can be correlated with ours. */
 export function requestId(request: { headers: Record<string, string | string[] | undefined> }): string {
   const given = request.headers['x-request-id']
   return typeof given === 'string' && /^[\w-]{8,100}$/.test(given) ? given : randomUUID()

@@ -4,7 +4,7 @@ import { Problem } from './problem.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Answers 405 with Allow to every other method of the paths that exist. To be called after the routes. */
+    /** Answers 405 with Allow to every other method of existing paths. Call it after the routes. */
     refuseOtherMethods: () => void
   }
 }
@@ -30,13 +30,13 @@ export const methods = fp(
           method: missing,
           url,
           schema: { hide: true },
-          // Before a body is read or parsed: it has no business here.
+          // Before a body is read or parsed: nobody needs it.
           onRequest: async (request, reply) => {
             void reply.header('allow', allow)
             throw new Problem(
               405,
               'method_not_allowed',
-              `${request.method} is not possible here; ${allow} are.`,
+              `${request.method} is not allowed here; allowed: ${allow}.`,
             )
           },
           handler: async () => undefined,

@@ -19,9 +19,9 @@ const ProblemType = Strict(
   { title: 'ProblemType' },
 )
 
-export const tags = { problems: 'What the `type` of an error leads to' }
+export const tags = { problems: 'What the `type` of an error refers to' }
 
-/** What the `type` of a problem leads to. */
+/** What the `type` of a problem refers to. */
 export async function problemRoutes(app: App) {
   app.get(
     '/problems/:name',
@@ -30,8 +30,8 @@ export async function problemRoutes(app: App) {
         tags: ['problems'],
         security: [],
         operationId: 'readProblemType',
-        summary: 'What a type of problem is',
-        description: 'The `type` of every error answer is the path of this operation for it.',
+        summary: 'Describe a problem type',
+        description: 'The `type` of every error answer is a path of this operation.',
         params: Strict({ name: Name }),
         response: { 200: answer('The type', ProblemType) },
       },
@@ -39,7 +39,7 @@ export async function problemRoutes(app: App) {
     request => {
       const { name } = request.params
       const known = Object.hasOwn(problems, name) ? problems[name] : undefined
-      if (!known) throw new Problem(404, 'not_found', 'There is no such type of problem.')
+      if (!known) throw new Problem(404, 'not_found', 'Unknown problem type.')
       return { type: `/problems/${name}`, status: known.status, title: known.title }
     },
   )

@@ -18,7 +18,7 @@ export class Problem extends Deliberate {
   readonly errors: FieldError[] | undefined
   constructor(status: number, problem: string, detail?: string, errors?: FieldError[]) {
     const known = problems[problem]
-    // SQL sends an empty detail for none.
+    // SQL sends an empty detail if there is none.
     super(detail || (known?.detail ?? `${known?.title ?? problem}.`))
     this.status = status
     this.problem = problem
@@ -26,7 +26,7 @@ export class Problem extends Deliberate {
   }
 }
 
-/** What PostgreSQL says of an error, as postgres.js passes it on. */
+/** An error of PostgreSQL, as postgres.js reports it. */
 interface SqlError {
   code: string
   message: string
@@ -52,16 +52,16 @@ function fromSql({
   if (/^PT[45]\d\d$/.test(code)) return new Problem(Number(code.slice(2)), message, detail)
   switch (code) {
     case '42501':
-      // Refused by a policy, that is; a missing GRANT is our own mistake and stays a 500.
+      // Only a policy's refusal counts; a missing GRANT is our own mistake and stays a 500.
       if (routine !== 'ExecWithCheckOptions') return undefined
       return new Problem(403, 'permission_denied', 'Your role does not allow this.')
     case '23505':
     case '23503':
     case '23P01':
-      return named('conflict', 'The request contradicts what is stored')
+      return named('conflict', 'The request conflicts with stored data')
     case '23514':
     case '23502':
-      return named('unprocessable', 'The values contradict a rule')
+      return named('unprocessable', 'The values violate a rule')
     case '57014':
       return new Problem(
         503,
@@ -76,7 +76,7 @@ function fromSql({
         'Other requests are changing the same rows: try again shortly.',
       )
   }
-  // Class 22: a value of the right JSON type that is none of the column's, such as February 30.
+  // Class 22: a value of the right JSON type that the column cannot hold, such as February 30.
   if (code.startsWith('22'))
     return new Problem(
       400,
@@ -98,7 +98,7 @@ const byStatus: Record<number, string> = {
 
 function fromFastify(error: FastifyError): Problem | undefined {
   if (error.validation) {
-    // What is wrong is the client's to choose, so the answer's size is not.
+    // The client controls the number of errors, so the answer needs a maximum size.
     const errors = error.validation.slice(0, 100).map(({ instancePath, message, params }) => ({
       path: `/${error.validationContext}${instancePath}`,
       message:
@@ -108,14 +108,14 @@ function fromFastify(error: FastifyError): Problem | undefined {
               .replace(/\p{Cc}/gu, ' ')}`
           : String(message),
     }))
-    return new Problem(400, 'validation', 'See errors for what is wrong where.', errors)
+    return new Problem(400, 'validation', 'See errors for what is wrong, and where.', errors)
   }
   const status = error.statusCode
   if (status === undefined || status >= 500) return undefined
   return new Problem(status, byStatus[status] ?? 'bad_request', error.message)
 }
 
-/** Any error as a Problem; what is not expected becomes 500 `internal` and says nothing. */
+/** Any error as a Problem; an unexpected one becomes 500 `internal` and reveals nothing. */
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
   if (error instanceof Unavailable || error instanceof Stale)
@@ -154,14 +154,14 @@ export const problemDetails = fp(
       throw new Problem(
         404,
         'not_found',
-        `There is nothing at ${request.method} ${request.url.split('?', 1)[0]}.`,
+        `No such route: ${request.method} ${request.url.split('?', 1)[0]}.`,
       )
     })
   },
   { name: 'problem' },
 )
 
-/** Options of Fastify for what fails before there is a request: a URL or HTTP that cannot be read. */
+/** Fastify's options for failures before there is a request: a URL or HTTP that cannot be parsed. */
 export const malformed = {
   frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     void reply
@@ -173,7 +173,7 @@ export const malformed = {
     error: Error & { code?: string },
     socket: Socket & { _httpMessage?: OutgoingMessage },
   ) => {
-    // Behind the beginning of an answer another one would be taken for the rest of it.
+    // Once an answer has begun, another one would be taken for the rest of it.
     if (error.code === 'ECONNRESET' || !socket.writable || socket._httpMessage?.headersSent) {
       socket.destroy()
       return
@@ -183,7 +183,7 @@ export const malformed = {
     socket.end(
       `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(text)}\r\nconnection: close\r\n\r\n${text}`,
     )
-    // Whoever goes on sending is not listened to for ever.
+    // A client that keeps sending is not read forever.
     setTimeout(() => socket.destroy(), 1000).unref()
   },
 }

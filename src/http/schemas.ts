@@ -11,7 +11,7 @@ export const Strict = <T extends TProperties>(properties: T, options: object = {
 export const Patch = <T extends TProperties>(schema: TObject<T>, title: string) =>
   Type.Partial(schema, { additionalProperties: false, minProperties: 1, title })
 
-/** Properties that a body may leave out. */
+/** Properties that a body may omit. */
 export const leftOut = <T extends TProperties>(properties: T) =>
   Type.Partial(Type.Object(properties)).properties
 
@@ -27,7 +27,7 @@ export const Email = Type.String({
   format: 'email',
   minLength: 3,
   maxLength: 254,
-  description: 'Upper and lower case are the same',
+  description: 'Not case-sensitive',
   examples: ['ana@northlight.example'],
 })
 export const Timestamp = Type.String({
@@ -55,7 +55,7 @@ export const TimeZone = Type.String({
   description: 'Name in the IANA time zone database',
   examples: ['Europe/Berlin'],
 })
-/** Any text of one line. */
+/** Any single line of text. */
 export const noControls = '^[^\\u0000-\\u001f\\u007f]*$'
 /** A line of text: something visible, and no control characters. */
 export const Line = (example: string) =>
@@ -79,7 +79,7 @@ export const MinorUnits = Type.Integer({
   minimum: 0,
   maximum: Number.MAX_SAFE_INTEGER,
   format: 'int64',
-  description: 'Amount in the smallest unit of the currency: 1250 EUR is 12.50 euros',
+  description: 'Amount in the smallest unit of the currency: 1250 in EUR is 12.50 euros',
   examples: [1250000],
 })
 /** A rate: 8500 is 85 %. */
@@ -90,14 +90,14 @@ export const FinanceKind = Type.String({
   description: 'Whether money comes in or goes out',
   examples: ['income'],
 })
-/** Where something was entered first, and what it is called there: together, or not at all. */
+/** The system in which something was first entered, and its reference there: both, or neither. */
 export const ExternalSource = Nullable(
-  Type.String({ ...Line('bank'), maxLength: 100, description: 'Where it comes from' }),
+  Type.String({ ...Line('bank'), maxLength: 100, description: 'The system it comes from' }),
 )
 export const ExternalRef = Nullable(
   Type.String({
     ...Line('INV-2027-0313'),
-    description: 'What it is called there; unique in its source, and given with it or not at all',
+    description: 'Its reference in that system; unique within its source, and given with it or not at all',
   }),
 )
 export const Slug = Type.String({
@@ -108,7 +108,7 @@ export const Slug = Type.String({
 export const Role = Type.String({
   title: 'Role',
   enum: ['owner', 'admin', 'manager', 'viewer'],
-  description: 'What a member may do, from everything to reading',
+  description: 'What a member may do, from everything to read-only',
   examples: ['manager'],
 })
 /** A built-in role by its name, or one of an organization's own by its id. */
@@ -135,7 +135,7 @@ export const Secret = (description: string) =>
 export const IdParams = Strict({ id: Id })
 export type IdParams = Static<typeof IdParams>
 
-/** The longest holds a title of 200 characters of four bytes each, in base64. */
+/** The longest cursor holds a title of 200 characters of four bytes each, in base64. */
 const cursorLength = 1500
 
 const cursor = 'WyJzaG93X29uIiwiMjAyNy0wMy0xNCJd'
@@ -145,7 +145,7 @@ export const ListQuery = {
       minimum: 1,
       maximum: 200,
       format: 'int32',
-      description: 'How many items at most; 50 if not given',
+      description: 'Maximum number of items; 50 by default',
       examples: [50],
     }),
   ),
@@ -153,20 +153,20 @@ export const ListQuery = {
     Type.String({
       maxLength: cursorLength,
       pattern: '^[A-Za-z0-9_-]+$',
-      description: 'next_cursor of the page before this one',
+      description: 'next_cursor of the previous page',
       examples: [cursor],
     }),
   ),
 }
 
-/** `?deleted=only` of a list: what is in the bin instead of what is not. Takes the permission to delete. */
+/** `?deleted=only` of a list: what is in the bin instead. Requires the permission to delete. */
 export const Deleted = Type.Optional(
   Type.Literal('only', {
-    description: 'Only what has been deleted and can be restored; for those who may delete',
+    description: 'Only deleted items, which can be restored; requires the permission to delete',
     examples: ['only'],
   }),
 )
-/** What the items of a list from the bin have besides their own fields. */
+/** The additional fields of items in the bin. */
 export const inBin = {
   deleted_at: Type.Optional(
     Type.String({ ...Timestamp, description: 'Only in the bin: see `deleted` of the list' }),
@@ -188,12 +188,12 @@ export const rowOf = <T extends TProperties>(title: string, fields: T) =>
     { title },
   )
 
-/** `?sort=` of a list: the names of its columns, and with a minus the other way round. */
+/** `?sort=` of a list: the names of its columns; a leading minus reverses the order. */
 export const sortBy = (columns: object) => {
   const names = Object.keys(columns)
   return Type.String({
     enum: names.flatMap(name => [name, `-${name}`]),
-    description: 'A minus turns the order round',
+    description: 'A leading minus reverses the order',
     examples: [`-${names[0]}`],
   })
 }
@@ -215,7 +215,7 @@ export const Page = (item: TSchema) =>
     { title: `${item.title}Page` },
   )
 
-/** A list that is never long enough for pages. */
+/** A list that is never long enough to need pages. */
 export const ShortList = (item: TSchema) =>
   Strict(
     { items: Type.Array(item, { maxItems: 10_000 }), next_cursor: Type.Null() },
@@ -226,13 +226,13 @@ export const ShortList = (item: TSchema) =>
 export const ProblemDetails = Strict(
   {
     type: Type.String({ format: 'uri-reference', maxLength: 200, examples: ['/problems/not_found'] }),
-    title: Type.String({ maxLength: 200, pattern: '^[ -~]+$', examples: ['There is no such resource'] }),
+    title: Type.String({ maxLength: 200, pattern: '^[ -~]+$', examples: ['The resource does not exist'] }),
     status: Type.Integer({ minimum: 400, maximum: 599, format: 'int32', examples: [404] }),
     detail: Type.String({
       maxLength: 2000,
       pattern: noControls,
-      description: 'What went wrong this time, for people',
-      examples: ['There is no such resource, or it is not yours to see.'],
+      description: 'What went wrong this time, in plain words',
+      examples: ['The resource does not exist, or you are not allowed to see it.'],
     }),
     instance: Type.String({
       maxLength: 100,
@@ -248,7 +248,7 @@ export const ProblemDetails = Strict(
         }),
         {
           maxItems: 100,
-          description: 'Of a request that does not have the expected form: what is wrong where',
+          description: 'For a request that does not match its schema: what is wrong, and where',
         },
       ),
     ),

@@ -3,7 +3,7 @@ import { Socket } from 'node:net'
 import fp from 'fastify-plugin'
 import helmet, { type HelmetOptions } from 'helmet'
 
-/** Sets what helmet sets. That is always the same, so it is found out once instead of at each request. */
+/** Sets helmet's headers. They never change, so they are computed once instead of on each request. */
 export const securityHeaders = fp(
   async (app, options: HelmetOptions) => {
     const request = new IncomingMessage(new Socket())

@@ -6,7 +6,7 @@ import type { Config } from '../config.ts'
 import { Problem } from './problem.ts'
 import { uuid } from './schemas.ts'
 
-/** What an access token says. Only `sid` and `org` are ever used, and the database checks both. */
+/** The claims of an access token. Only `sid` and `org` are ever used, and the database checks both. */
 export interface AccessToken {
   sub: string
   org: string | null
@@ -14,7 +14,7 @@ export interface AccessToken {
   permissions: string[]
   /** Opens another door of the database, which looks for a grant: see db/schema/support/support.sql. */
   scope?: 'superadmin'
-  /** The session's secret: whoever holds the token holds the session. */
+  /** The session's secret: to hold the token is to hold the session. */
   sid: string
   jti: string
 }
@@ -37,7 +37,7 @@ declare module 'fastify' {
     ) => TokenAnswer
   }
   interface FastifyReply {
-    /** Sends `body` and forbids caches to keep it. */
+    /** Sends `body` and forbids caching it. */
     secret: (body: TokenAnswer) => FastifyReply
   }
 }
@@ -54,16 +54,16 @@ export interface TokenAnswer {
   permissions: string[]
 }
 
-/** A new secret of 32 random bytes, and what is stored of it. */
+/** A new secret of 32 random bytes, and the hash that is stored. */
 export function newSecret(): { secret: string; hash: Buffer } {
   const secret = randomBytes(32).toString('base64url')
   return { secret, hash: createHash('sha256').update(secret).digest() }
 }
 
-// The organization's stands in SQL as it is: see tenant.ts.
+// The organization's id goes into SQL verbatim: see tenant.ts.
 const aUuid = new RegExp(`^${uuid}$`)
 
-/** The two halves of a refresh token: the session's secret and the one that is spent. */
+/** The two halves of a refresh token: the session's secret and the single-use one. */
 export function splitRefreshToken(token: string): [string, string] {
   const [session = '', refresh = ''] = token.split('.')
   return [session, refresh]
@@ -92,7 +92,7 @@ export const tokens = fp(
       try {
         await request.jwtVerify()
       } catch (cause) {
-        // Which check failed is nobody's business but that of /metrics.
+        // Only /metrics learns which check failed.
         throw Object.assign(new Problem(401, 'unauthorized'), { cause })
       }
       const { sub, org, sid, scope } = request.user as Partial<AccessToken>

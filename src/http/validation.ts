@@ -8,7 +8,7 @@ import { Strict } from './schemas.ts'
 /** What Fastify passes, beyond what its types say. */
 type Compiled = FastifyRouteSchemaDef<unknown> & { contentType?: string }
 
-// All errors at once is only safe because every pattern in schemas.ts runs in linear time.
+// Collecting all errors is only safe because every pattern in schemas.ts runs in linear time.
 const options: Options = { allErrors: true, strict: true, strictTypes: false, allowUnionTypes: true }
 const exact = new Ajv(options)
 const converting = new Ajv({ ...options, coerceTypes: true })
@@ -16,19 +16,19 @@ for (const ajv of [exact, converting]) addFormats.default(ajv)
 
 /**
  * Checks requests against the routes' schemas. Query strings and paths are text, so "5" is a number
- * there; a JSON body says itself what it is, and nothing in it is converted or dropped.
+ * there; JSON has types of its own, so nothing in a body is converted or dropped.
  */
 export const validation = fp(
   async (app: FastifyInstance) => {
     app.setValidatorCompiler(({ schema, httpPart, contentType }: Compiled) =>
-      // A file has been written away as it came.
+      // The file has already been stored as received.
       contentType === 'text/csv'
         ? () => true
         : lazily(() => (httpPart === 'body' ? exact : converting).compile(schema as object)),
     )
-    // Almost all JSON is PostgreSQL's own text, and a serializer for each answer is a third of what a start takes.
+    // Almost all JSON is PostgreSQL's own text, and a serializer per answer would take a third of the startup time.
     app.setSerializerCompiler(() => JSON.stringify)
-    // A parameter that is misspelt, or another operation's, is refused and not silently without effect.
+    // A parameter that is misspelt, or another operation's, is refused and not silently ignored.
     app.addHook('onRoute', route => {
       if (route.url.startsWith('/api/') && route.schema && !route.schema.hide)
         route.schema = { querystring: Strict({}), ...route.schema }
@@ -39,7 +39,7 @@ export const validation = fp(
 
 /**
  * A schema's validator, compiled when the first request needs it: a process starts in half the time, and
- * hardly any needs the schemas of all operations.
+ * hardly any process needs the schemas of all operations.
  */
 function lazily(compile: () => ValidateFunction): FastifyValidationResult {
   let compiled: ValidateFunction | undefined

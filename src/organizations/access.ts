@@ -6,7 +6,7 @@ import type { Answer } from '../tenant/answer.ts'
 
 const Question = Strict(
   {
-    user_id: Type.Optional(Type.String({ ...Id, description: 'Whose access; your own if not given' })),
+    user_id: Type.Optional(Type.String({ ...Id, description: 'Whose access; your own by default' })),
     table: Type.String({ maxLength: 60, pattern: '^[a-z_]+$', examples: ['shows'] }),
     id: Type.Optional(
       Type.String({ ...Id, description: 'The row; without it, any row of the organization' }),
@@ -28,8 +28,8 @@ const Sentence = Type.String({
 })
 const Explanation = Strict(
   {
-    is_allowed: Type.Boolean({ description: 'Whether every step is passed' }),
-    reason: Type.String({ ...Sentence, description: 'The first step that is not passed' }),
+    is_allowed: Type.Boolean({ description: 'Whether every step passes' }),
+    reason: Type.String({ ...Sentence, description: 'The first step that does not pass' }),
     steps: Type.Array(
       Strict({
         step: Type.String({
@@ -56,9 +56,9 @@ export async function accessRoutes(app: App) {
       schema: {
         tags: ['permissions'],
         operationId: 'explainAccess',
-        summary: 'Why somebody may or may not see, make, change or delete something',
+        summary: 'Explain why somebody may or may not see, create, change or delete something',
         description:
-          'About yourself, or with members.manage about any member, step by step. What belongs to another organization is, to you, not there.',
+          'Step by step, for yourself or, with members.manage, for any member. What belongs to another organization does not exist for you.',
         'x-problems': [
           'no_organization',
           'membership_revoked',

@@ -39,7 +39,7 @@ const sorts = {
 } as const
 const tags = ['invitations']
 
-/** Accepting an invitation happens before one belongs to the organization. */
+/** Accepting an invitation, which happens before joining the organization. */
 export async function acceptInvitationRoutes(app: App) {
   app.post(
     '/api/invitations/accept',
@@ -49,10 +49,10 @@ export async function acceptInvitationRoutes(app: App) {
         operationId: 'acceptInvitation',
         summary: 'Join the organization that invited you',
         description:
-          'The invitation must be for your own address. Your token stays as it is: switch to work there.',
+          'The invitation must be for your own address. Your token stays the same: switch to work there.',
         'x-problems': ['invalid_token', 'invitation_for_another_address', 'already_member'],
         body: Strict({ token: Secret('From the link') }, { title: 'MailedToken' }),
-        response: { 200: answer('You belong to it now', MyOrganization) },
+        response: { 200: answer('You are now a member', MyOrganization) },
       },
     },
     (request, reply) =>
@@ -70,8 +70,8 @@ export async function invitationRoutes(app: App) {
       schema: {
         tags,
         operationId: 'listInvitations',
-        summary: 'List invitations that were not revoked',
-        description: 'Pending, accepted and expired ones.',
+        summary: 'List invitations that have not been revoked',
+        description: 'Pending, accepted and expired.',
         'x-permission': 'members.manage',
         querystring: Strict({
           ...ListQuery,
@@ -138,7 +138,7 @@ export async function invitationRoutes(app: App) {
         tags,
         operationId: 'readInvitation',
         summary: 'Read an invitation',
-        description: 'Its link is in the mail only.',
+        description: 'The link is only in the mail.',
         'x-permission': 'members.manage',
         params: IdParams,
         response: { 200: answer('The invitation', Invitation, 'ETag') },
@@ -181,7 +181,7 @@ export async function invitationRoutes(app: App) {
         tags,
         operationId: 'revokeInvitation',
         summary: 'Revoke an open invitation',
-        description: 'Its link stops working. One that was accepted is 404: remove the member instead.',
+        description: 'Its link stops working. An accepted one answers 404: remove the member instead.',
         'x-permission': 'members.manage',
         params: IdParams,
         headers: IfMatch,

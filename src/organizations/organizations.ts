@@ -50,7 +50,7 @@ const NewOrganization = Strict(
 )
 const tags = ['organizations']
 
-/** Organizations as their members see them from outside: which are mine, a new one, one from the bin. */
+/** Organizations from the outside: listing one's own, creating and restoring one. */
 export async function myOrganizationRoutes(app: App) {
   app.get(
     '/api/organizations',
@@ -60,7 +60,7 @@ export async function myOrganizationRoutes(app: App) {
         operationId: 'listOrganizations',
         summary: 'List the organizations you belong to, or with deleted=only those you may restore',
         description:
-          'With your role in each. Your token is for one of them; `switchOrganization` gives one for another.',
+          'With your role in each. Your token is for one of them; `switchOrganization` returns one for another.',
         querystring: Strict({ deleted: Type.Optional(Type.Literal('only')) }),
         response: { 200: answer('Your organizations', ShortList(MyOrganization)) },
       },
@@ -84,7 +84,7 @@ export async function myOrganizationRoutes(app: App) {
         operationId: 'createOrganization',
         summary: 'Create an organization and own it',
         description:
-          'Its slug is made from the name, with a number where that is taken. Your token stays as it is: switch to work in the new one.',
+          'The slug is derived from the name, with a number if that is taken. Your token stays the same: switch to work in the new one.',
         'x-problems': ['slug_reserved', ...constraintsOf('organizations')],
         body: NewOrganization,
         response: { 201: answer('Created', Organization, 'ETag', 'Location') },
@@ -107,9 +107,9 @@ export async function myOrganizationRoutes(app: App) {
       schema: {
         tags,
         operationId: 'restoreOrganization',
-        summary: 'Bring back a deleted organization and all that was deleted with it',
+        summary: 'Restore a deleted organization and all that was deleted with it',
         description:
-          'Also its members come back, in the roles they had. Your token may be for any organization.',
+          'Its members return, too, in the roles they had. Your token may be for any organization.',
         'x-permission': 'organization.delete',
         params: IdParams,
         response: { 200: answer('Restored', Organization, 'ETag') },
@@ -136,7 +136,7 @@ export async function organizationRoutes(app: App) {
         tags,
         operationId: 'readOrganization',
         summary: "Read the token's organization, by id or by any slug it ever had",
-        description: 'Every other id and slug is 404, whether or not there is such an organization.',
+        description: 'Every other id and slug answers 404, whether or not such an organization exists.',
         'x-permission': 'organization.read',
         params: Strict({
           id: Type.String({
@@ -166,7 +166,7 @@ export async function organizationRoutes(app: App) {
         operationId: 'replaceOrganization',
         summary: "Replace the organization's name and settings; the slug follows the name",
         description:
-          'A currency or time zone that is left out becomes USD or UTC. Earlier slugs still lead here.',
+          'An omitted currency or time zone becomes USD or UTC. Earlier slugs keep working.',
         'x-problems': ['slug_reserved', ...constraintsOf('organizations')],
         'x-permission': 'organization.update',
         params: IdParams,
@@ -190,8 +190,8 @@ export async function organizationRoutes(app: App) {
       schema: {
         tags,
         operationId: 'deleteOrganization',
-        summary: 'Delete the organization and all it has, until it is restored',
-        description: 'Tokens for it are refused from now on. Whoever could delete it can restore it.',
+        summary: 'Delete the organization and all its data; it can be restored',
+        description: 'Tokens for it are refused from now on. Those who could delete it can restore it.',
         'x-permission': 'organization.delete',
         params: IdParams,
         headers: IfMatch,

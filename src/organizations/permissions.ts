@@ -8,7 +8,7 @@ import { Member } from './users.ts'
 
 const ExpiresAt = Type.String({
   ...Timestamp,
-  description: 'When it ends; null for never',
+  description: 'When it expires; null for never',
   examples: ['2999-12-31T00:00:00Z'],
 })
 const MemberPermissions = Strict(
@@ -18,7 +18,7 @@ const MemberPermissions = Strict(
       Strict({
         permission: Permission,
         description: Line('See shows and venues'),
-        is_held: Type.Boolean({ description: 'What the sources come to: a denial outweighs all others' }),
+        is_held: Type.Boolean({ description: 'The result of the sources: a denial outweighs all others' }),
         sources: Type.Array(
           Strict({
             source: Type.String({ enum: ['role', 'grant', 'deny'] }),
@@ -40,7 +40,7 @@ const Exception = Strict(
   {
     effect: Type.String({
       enum: ['grant', 'deny'],
-      description: 'grant adds to the roles, deny takes from them and from grants',
+      description: 'grant adds to the roles, deny takes away from roles and grants',
     }),
     expires_at: Type.Optional(Nullable(ExpiresAt)),
   },
@@ -50,7 +50,7 @@ const RoleParams = Strict({ id: Id, roleId: RoleId })
 const PermissionParams = Strict({ id: Id, permission: Permission })
 const tags = ['permissions']
 
-/** What a single member may do: their roles, and what they are granted or denied beside them. */
+/** What a single member may do: their roles, and what they are granted or denied individually. */
 export async function permissionRoutes(app: App) {
   app.post(
     '/api/users/:id/roles',
@@ -60,7 +60,7 @@ export async function permissionRoutes(app: App) {
         operationId: 'assignRole',
         summary: 'Give a member a role',
         description:
-          'A built-in role takes the place of the one they have; the organization’s own roles stand beside each other. You must hold all that the role gives, and all that the member holds.',
+          'A built-in role replaces the member’s current one; the organization’s own roles add up. You must hold every permission of the role and of the member.',
         'x-permission': 'members.manage',
         'x-problems': ['permission_not_held', 'last_owner', 'role_unknown'],
         params: IdParams,
@@ -86,13 +86,13 @@ export async function permissionRoutes(app: App) {
       schema: {
         tags,
         operationId: 'unassignRole',
-        summary: 'Take a role from a member',
-        description: 'What it gave is gone with their next request. The last owner stays owner.',
+        summary: 'Remove a role from a member',
+        description: 'Its permissions are gone with their next request. The last owner stays owner.',
         'x-permission': 'members.manage',
         'x-problems': ['permission_not_held', 'last_owner'],
         params: RoleParams,
         headers: IfMatch,
-        response: { 204: answer('Taken') },
+        response: { 204: answer('Removed') },
       },
     },
     (request, reply) =>
@@ -110,8 +110,8 @@ export async function permissionRoutes(app: App) {
       schema: {
         tags,
         operationId: 'listUserPermissions',
-        summary: 'What a member holds, and where it comes from',
-        description: 'Every permission that there is, with all that gives it to the member or takes it.',
+        summary: 'List what a member may do, and why',
+        description: 'Every permission there is, with everything that grants it to the member or denies it.',
         'x-permission': 'members.read',
         params: IdParams,
         response: { 200: answer('Permissions', MemberPermissions, 'ETag') },
@@ -132,9 +132,9 @@ export async function permissionRoutes(app: App) {
       schema: {
         tags,
         operationId: 'setUserPermission',
-        summary: 'Grant or deny a member a permission, for good or for a while',
+        summary: 'Grant or deny a member a permission, permanently or for a time',
         description:
-          'It holds from their next request on. You must hold it yourself, and not only for a while. Nothing is denied to an owner.',
+          'Takes effect with their next request. You must hold the permission yourself, without an expiry. Owners cannot be denied anything.',
         'x-permission': 'members.manage',
         'x-problems': [
           'permission_not_held',
@@ -164,13 +164,13 @@ export async function permissionRoutes(app: App) {
       schema: {
         tags,
         operationId: 'clearUserPermission',
-        summary: "Take back a member's grant or denial, so that their roles alone decide",
+        summary: "Remove a member's grant or denial, so that their roles alone decide",
         description: 'To lift a denial you must hold the permission yourself.',
         'x-permission': 'members.manage',
         'x-problems': ['permission_not_held'],
         params: PermissionParams,
         headers: IfMatch,
-        response: { 204: answer('Taken back') },
+        response: { 204: answer('Removed') },
       },
     },
     (request, reply) =>

@@ -22,7 +22,7 @@ const Permissions = Type.Array(Permission, { maxItems: 500, uniqueItems: true })
 const Description = Type.String({
   maxLength: 1000,
   pattern: noControls,
-  examples: ['Sees the shows and enters what was sold'],
+  examples: ['Sees the shows and enters ticket sales'],
 })
 const name = Type.String({ ...Line('Box office'), maxLength: 100 })
 const NewRole = Strict(
@@ -62,7 +62,7 @@ export async function roleRoutes(app: App) {
       schema: {
         tags,
         operationId: 'listPermissions',
-        summary: 'List all that can be permitted',
+        summary: 'List all permissions',
         description: 'Roles are made of them.',
         'x-permission': 'members.read',
         response: { 200: answer('Permissions', ShortList(PermissionDetails)) },
@@ -100,13 +100,13 @@ export async function roleRoutes(app: App) {
       schema: {
         tags,
         operationId: 'createRole',
-        summary: 'Make a role of the organization’s own',
-        description: 'From permissions that you hold yourself.',
+        summary: 'Create a role for the organization',
+        description: 'With permissions that you hold yourself.',
         'x-permission': 'members.manage',
         'x-problems': [...problems, ...constraintsOf('custom_roles')],
         headers: IdempotencyKey,
         body: NewRole,
-        response: { 201: answer('Made', RoleDetails, 'ETag', 'Location') },
+        response: { 201: answer('Created', RoleDetails, 'ETag', 'Location') },
       },
     },
     (request, reply) =>
@@ -147,7 +147,7 @@ export async function roleRoutes(app: App) {
         operationId: 'updateRole',
         summary: 'Change a role of the organization’s own',
         description:
-          'Whoever has it holds its permissions from their next request on. It takes somebody who holds them all, before and after.',
+          'Its members hold its permissions from their next request on. You must hold them all, before and after.',
         'x-permission': 'members.manage',
         'x-problems': [...problems, 'role_built_in', ...constraintsOf('custom_roles')],
         params: RoleParams,
@@ -172,7 +172,7 @@ export async function roleRoutes(app: App) {
         tags,
         operationId: 'deleteRole',
         summary: 'Delete a role of the organization’s own',
-        description: 'Whoever has it loses its permissions with their next request, until it is restored.',
+        description: 'Its members lose its permissions with their next request, until it is restored.',
         'x-permission': 'members.manage',
         'x-problems': ['permission_not_held', 'role_built_in'],
         params: RoleParams,
@@ -197,7 +197,7 @@ export async function roleRoutes(app: App) {
       schema: {
         tags,
         operationId: 'restoreRole',
-        summary: 'Bring a deleted role back, for those who had it',
+        summary: 'Restore a deleted role for those who had it',
         description: 'They hold its permissions from their next request on. You must hold them all.',
         'x-permission': 'members.manage',
         'x-problems': ['permission_not_held', 'custom_role_name_taken', 'parent_deleted'],

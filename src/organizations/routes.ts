@@ -16,7 +16,7 @@ export const tags = {
   roles: 'The built-in roles and the organization’s own',
   permissions: 'What a member may do, and why',
   invitations: 'Asking people to join the organization',
-  support: 'For superadmins, who look into organizations that they do not belong to',
+  support: 'For superadmins, who look into organizations they are not members of',
 }
 
 export async function routes(app: App) {

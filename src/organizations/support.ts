@@ -51,7 +51,7 @@ const SupportQuery = Strict({
 })
 const tags = ['support']
 
-/** Superadmins. That somebody is one is decided by the database, for each request anew. */
+/** Superadmins. The database decides on every request whether a user is one. */
 export async function supportRoutes(app: App) {
   app.post(
     '/api/support/token',
@@ -61,7 +61,7 @@ export async function supportRoutes(app: App) {
         operationId: 'createSupportToken',
         summary: 'Get a token to look into an organization as a superadmin',
         description:
-          'For those to whom a DBA has given a grant. With the token, requests work as for a member who may read everything, and write if the grant says so; each is an event in the log of the organization. Without an organization it lists all of them.',
+          'For users to whom a DBA has given a grant. With the token, requests work as for a member who may read everything, and write if the grant allows it; each is an event in the organization’s log. Without an organization, the token is for listing all of them.',
         'x-problems': ['support_grant_needed'],
         body: Strict({ organization_id: Nullable(Id) }, { title: 'SupportTokenRequest' }),
         response: { 200: answer('The token', Grant) },
@@ -83,9 +83,9 @@ export async function supportRoutes(app: App) {
       schema: {
         tags,
         operationId: 'setRateLimit',
-        summary: 'Set how often an organization may ask, as a superadmin',
+        summary: 'Set the rate limit of an organization, as a superadmin',
         description:
-          'It takes a grant for writing. What is null is the setting of the server. It holds within seconds, also for an organization that is blocked.',
+          'Requires a grant for writing. null means the server’s setting. Takes effect within seconds, even for a blocked organization.',
         'x-problems': ['support_grant_needed', 'permission_denied', ...constraintsOf('rate_limits')],
         params: IdParams,
         body: RateLimit,
@@ -108,7 +108,7 @@ export async function supportRoutes(app: App) {
         tags,
         operationId: 'listAllOrganizations',
         summary: 'List all organizations, as a superadmin',
-        description: 'By name, deleted ones too. It takes a grant for all organizations.',
+        description: 'By name, including deleted ones. Requires a grant for all organizations.',
         'x-problems': ['support_grant_needed'],
         querystring: SupportQuery,
         response: { 200: answer('Organizations', Page(AnyOrganization)) },

@@ -33,7 +33,7 @@ export const DoorList = Strict(
   {
     show: Show,
     is_closed: Type.Boolean({ description: 'Whether the list is closed', examples: [true] }),
-    places: Type.Integer({ ...Count(0, 38), description: 'Places that these guests take together' }),
+    places: Type.Integer({ ...Count(0, 38), description: 'Places that these guests take in total' }),
     guests: Type.Array(Guest, { maxItems: 100_000 }),
   },
   { title: 'DoorList' },
@@ -56,13 +56,13 @@ td:nth-child(2) { width: 45% }
 @page { margin: 15mm }
 @media print { body { margin: 0; max-width: none } tr, h2 { break-inside: avoid } h2 { break-after: avoid } }
 `
-/** What a browser may do with the page. */
+/** The content security policy of the page. */
 export const doorPolicy = policyOf(style)
 
 const words = (...parts: (string | null | false)[]) => parts.filter(Boolean).join(' · ')
 type Guest = DoorList['guests'][number]
 
-/** The letter a name stands under: Ä under A, as the list is sorted; # for what begins with none. */
+/** The letter a name is listed under: Ä under A, as the list is sorted; # if it does not begin with one. */
 const letterOf = ({ door_name }: Guest) =>
   /^\p{L}/u.exec(door_name.normalize('NFD').replace(/^[^\p{L}\p{N}]+/u, ''))?.[0].toLocaleUpperCase('en') ??
   '#'
@@ -96,7 +96,7 @@ function letters(guests: Guest[]): Html[] {
   )
 }
 
-/** The door list as a page to print. The database has sorted it. */
+/** The door list as a printable page. The database has sorted it. */
 export function renderDoorList({ show, is_closed, places, guests }: DoorList): string {
   const isOff = show.status === 'cancelled' || show.status === 'postponed'
   return pageOf(

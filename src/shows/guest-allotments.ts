@@ -8,7 +8,7 @@ const required = {
   tickets: Type.Integer({
     ...Count(0, 20),
     maximum: 10_000,
-    description: 'How many places confirmed guests may take together',
+    description: 'How many places confirmed guests may take in total',
   }),
 }
 const optional = { note: Nullable(Text(1000, 'Names by noon on the day of the show')) }
@@ -23,7 +23,7 @@ const guestAllotments = list({
 })
 const changed = ['guest_allotment_name_taken', 'guest_allotment_exceeded', 'guest_list_closed']
 
-/** Who may give how many places on a guest list. The database keeps the limit, whoever writes at the same time. */
+/** How many guest list places each party may give away. The database enforces the limit, also under concurrency. */
 export const guestAllotmentRoutes = resource({
   table: 'guest_allotments',
   title: 'GuestAllotment',
@@ -39,11 +39,11 @@ export const guestAllotmentRoutes = resource({
     answers: 'The allotments',
     summary: 'List the allotments of a guest list',
     description:
-      'By name, unless `sort` says otherwise. `GET /api/shows/{id}/guest-list` says how far they are used.',
+      'By name, unless `sort` says otherwise. `GET /api/shows/{id}/guest-list` shows how far they are used.',
   },
   create: {
-    summary: 'Give somebody places on a guest list',
-    description: 'A party or a group, such as the band, the promoter or a label.',
+    summary: 'Allot places on a guest list',
+    description: 'To a person or a group, such as the band, the promoter or a label.',
     problems: ['parent_deleted', 'guest_allotment_name_taken', 'guest_list_closed'],
     body: Values,
   },
@@ -66,7 +66,7 @@ export const guestAllotmentRoutes = resource({
     problems: ['guests_allotment_exists', 'guest_list_closed'],
   },
   restore: {
-    summary: 'Bring back a deleted allotment',
+    summary: 'Restore a deleted allotment',
     description: 'As it was. If the show has been deleted since, restore that first.',
     problems: ['parent_deleted', 'guest_allotment_name_taken', 'guest_list_closed'],
   },

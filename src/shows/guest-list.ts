@@ -12,27 +12,27 @@ const closing = {
   closes_at: Nullable(
     Type.String({
       ...Timestamp,
-      description: 'The cut-off: from then on only members with guests.lock change the list',
+      description: 'The cut-off: from then on only members with guests.lock can change the list',
     }),
   ),
-  is_locked: Type.Boolean({ description: 'Closed by hand, whatever the time', examples: [false] }),
+  is_locked: Type.Boolean({ description: 'Closed manually, regardless of the time', examples: [false] }),
 }
 const GuestList = Strict(
   {
     show_id: Id,
     ...closing,
     is_closed: Type.Boolean({ description: 'Locked, or past its cut-off', examples: [false] }),
-    requested: places('are asked for and not decided', 4),
-    confirmed: places('are given', 38),
-    checked_in: places('are taken: these guests are in', 0),
+    requested: places('are requested and undecided', 4),
+    confirmed: places('are confirmed', 38),
+    checked_in: places('are taken by guests who are in', 0),
     allotments: Type.Array(
       Strict(
         {
           id: Id,
           name: Line('The Gaslights'),
-          tickets: places('confirmed guests may take together', 20),
-          requested: places('are asked for and not decided', 2),
-          confirmed: places('are given', 18),
+          tickets: places('confirmed guests may take in total', 20),
+          requested: places('are requested and undecided', 2),
+          confirmed: places('are confirmed', 18),
         },
         { title: 'UsedAllotment' },
       ),
@@ -46,7 +46,7 @@ const CheckIn = Strict(
     checked_in: Type.Integer({
       ...Count(0, 2),
       maximum: 100,
-      description: 'How many of them are in by now; all of them if left out, 0 to take it back',
+      description: 'How many of them are in by now; all if omitted, 0 to undo',
     }),
   }),
   { title: 'CheckIn' },
@@ -82,9 +82,9 @@ export async function guestListRoutes(app: App) {
       schema: {
         tags,
         operationId: 'replaceGuestList',
-        summary: 'Say when a guest list closes, or close it',
+        summary: 'Set when a guest list closes, or close it',
         description:
-          'Once it is closed, only members with `guests.lock` change guests and allotments. Guests are still checked in.',
+          'Once it is closed, only members with `guests.lock` can change guests and allotments. Guests can still be checked in.',
         'x-permission': 'guests.lock',
         ...list,
         headers: IfMatch,
@@ -108,7 +108,7 @@ export async function guestListRoutes(app: App) {
         tags,
         operationId: 'checkInGuest',
         summary: 'Check a guest in at the door',
-        description: 'Also after the list is closed.',
+        description: 'Even after the list is closed.',
         'x-permission': 'shows.write',
         'x-problems': ['guest_not_confirmed', 'guests_checked_in_within_tickets'],
         params: IdParams,
@@ -135,7 +135,7 @@ export async function guestListRoutes(app: App) {
         operationId: 'readDoorList',
         summary: 'Read the door list of a show',
         description:
-          'Its confirmed guests by last name, as the door looks for them. With `Accept: text/html` it is a page to print.',
+          'Its confirmed guests by last name, as the door looks them up. With `Accept: text/html` it is a printable page.',
         'x-permission': 'shows.read',
         params: IdParams,
         response: {
@@ -148,7 +148,7 @@ export async function guestListRoutes(app: App) {
                 schema: Type.String({
                   maxLength: 10_000_000,
                   pattern: '^<!doctype html>[^\\u0000]*$',
-                  description: 'A page without scripts, and with all that it needs',
+                  description: 'A self-contained page without scripts',
                   examples: ['<!doctype html><title>Guests of The Gaslights, 2027-03-14</title>'],
                 }),
               },
@@ -162,7 +162,7 @@ export async function guestListRoutes(app: App) {
         sql => sql<Answer[]>`select status, body from app.read_door_list(${request.params.id})`,
       )
       void reply.header('vary', 'Accept')
-      // A browser that follows a link names it first; a program that takes anything gets JSON.
+      // A browser that follows a link asks for HTML; a program that accepts anything gets JSON.
       if (!request.headers.accept?.includes('text/html')) return reply.json(rows)
       const page = renderDoorList(JSON.parse(only(rows).body ?? '{}') as DoorList)
       return reply.header('content-security-policy', doorPolicy).type('text/html; charset=utf-8').send(page)

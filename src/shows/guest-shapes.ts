@@ -5,7 +5,7 @@ import { instant, list, type SortType, text } from '../tenant/list.ts'
 const Status = Type.String({
   title: 'GuestStatus',
   enum: ['requested', 'confirmed', 'declined'],
-  description: 'Whether the guest gets in: asked for and not decided, yes, or no',
+  description: 'Whether the guest gets in: undecided, yes, or no',
   examples: ['confirmed'],
 })
 const required = { name: Line('Marta Veld') }
@@ -17,7 +17,7 @@ const optional = {
   tickets: Type.Integer({
     ...Count(1, 2),
     maximum: 100,
-    description: 'How many get in under this name, the guest included',
+    description: 'How many get in under this name, including the guest',
   }),
   invited_by: Nullable(Line('The Gaslights')),
   note: Nullable(Text(1000, 'Pass at the stage door')),
@@ -25,7 +25,7 @@ const optional = {
   sort_name: Nullable(
     Type.String({
       ...Line('Veld, Marta'),
-      description: 'Where the door list has the guest, if not under the last word of the name',
+      description: 'Where the door list shows the guest, if not under the last word of the name',
     }),
   ),
 }
@@ -52,5 +52,5 @@ const source = {
 }
 const filters = { status: Status, allotment_id: Id }
 export const guests = list({ ...source, filters })
-/** The guests of all shows, to be exported; as the door list has them. */
+/** The guests of all shows, for exports; as on the door list. */
 export const exportedGuests = list({ ...source, filters: { show_id: Id, ...filters } })

@@ -1,4 +1,4 @@
-// What venues and shows look like, and their lists.
+// The schemas of venues and shows, and their lists.
 import { Type } from '@sinclair/typebox'
 import {
   Count,
@@ -52,7 +52,7 @@ const Status = Type.String({
   title: 'ShowStatus',
   enum: ['inquiry', 'hold', 'offer', 'confirmed', 'played', 'settled', 'cancelled', 'postponed'],
   description:
-    'Which one may follow which is in app.show_status_transitions; another change is 409 show_status_transition',
+    'Allowed changes are in app.show_status_transitions; any other is 409 show_status_transition',
   examples: ['hold'],
 })
 const required = { title: Line('Spring Tour'), artist: Line('The Gaslights'), show_on: DateOnly }
@@ -102,8 +102,8 @@ export const shows = list({
   sorts: { show_on: day, created_at: instant, title: text },
   filters: {
     status: Status,
-    from: Type.String({ ...DateOnly, description: 'Shows on this day and later' }),
-    to: Type.String({ ...DateOnly, description: 'Shows on this day and earlier' }),
+    from: Type.String({ ...DateOnly, description: 'Shows on or after this day' }),
+    to: Type.String({ ...DateOnly, description: 'Shows on or before this day' }),
     venue_id: Id,
     q: Type.String({
       minLength: 1,

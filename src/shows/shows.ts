@@ -18,35 +18,35 @@ export const showRoutes = resource({
     rows: shows,
     answers: 'Shows',
     summary: 'List shows',
-    description: 'By date, unless `sort` says otherwise. Filters that are given together must all hold.',
+    description: 'By date, unless `sort` says otherwise. Multiple filters must all match.',
   },
   create: {
     summary: 'Enter a show',
-    description: 'Times are local to the venue, so without one there is no `starts_at`.',
+    description: 'Times are local to the venue, so without a venue there is no `starts_at`.',
     problems: ['show_external_ref_taken'],
     body: NewShow,
   },
   read: { summary: 'Read a show', description: 'With the name, city and time zone of its venue.' },
   replace: {
     summary: 'Replace a show',
-    description: 'What is left out becomes empty, and `tickets_sold` 0.',
+    description: 'Omitted fields become empty, and `tickets_sold` 0.',
     problems: changed,
     body: WholeShow,
   },
   update: {
     summary: 'Change some fields of a show',
-    description: 'What the body does not name stays as it is.',
+    description: 'Omitted fields stay as they are.',
     problems: changed,
     body: Patch(WholeShow, 'ShowChange'),
   },
   delete: {
-    summary: 'Delete a show until it is restored',
+    summary: 'Delete a show',
     description:
-      'It can be restored, and no list has it until then. What is planned or committed for it in the books goes with it; what is actual stays.',
+      'It can be restored; until then no list contains it. Its planned and committed finance records are deleted with it; actual ones stay.',
     problems: ['period_closed'],
   },
   restore: {
-    summary: 'Bring back a deleted show',
+    summary: 'Restore a deleted show',
     description: 'As it was when it was deleted. If its venue has been deleted since, restore that first.',
     problems: [
       'parent_deleted',

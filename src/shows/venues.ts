@@ -19,27 +19,27 @@ export const venueRoutes = resource({
   },
   create: {
     summary: 'Enter a venue',
-    description: 'The time zone is that of all local times of its shows.',
+    description: 'All local times of its shows are in its time zone.',
     body: NewVenue,
   },
-  read: { summary: 'Read a venue', description: 'A deleted venue is 404.' },
+  read: { summary: 'Read a venue', description: 'A deleted venue answers 404.' },
   replace: {
     summary: 'Replace a venue',
-    description: 'A capacity that is left out becomes null.',
+    description: 'An omitted capacity becomes null.',
     body: NewVenue,
   },
   update: {
     summary: 'Change some fields of a venue',
-    description: 'What the body does not name stays as it is.',
+    description: 'Omitted fields stay as they are.',
     body: Patch(NewVenue, 'VenueChange'),
   },
   delete: {
     summary: 'Delete a venue that no show uses',
-    description: 'It can be restored. Deleted shows do not hold it.',
+    description: 'It can be restored. Deleted shows do not count.',
     problems: ['shows_venue_exists'],
   },
   restore: {
-    summary: 'Bring back a deleted venue',
+    summary: 'Restore a deleted venue',
     description: 'As it was when it was deleted.',
     problems: ['parent_deleted'],
   },

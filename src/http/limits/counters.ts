@@ -8,7 +8,7 @@ import {
 import type { SharedMemory } from './redis.ts'
 import { ruleIn } from './rules.ts'
 
-/** The limiters of one rule: a limiter knows only one. */
+/** The limiters of one rule: a limiter supports only one. */
 interface Limiters {
   local: RateLimiterAbstract
   shared: RateLimiterAbstract | undefined
@@ -16,32 +16,32 @@ interface Limiters {
 
 const consume = (limiter: RateLimiterAbstract, key: string): Promise<RateLimiterRes> =>
   limiter.consume(key).catch((refusal: unknown) => {
-    // It also rejects with the count where that is too high.
+    // It also rejects with the count if that is too high.
     if (refusal instanceof RateLimiterRes) return refusal
     throw refusal
   })
 
-/** Takes requests out of a count; a block that they alone have caused ends. */
+/** Subtracts requests from a count, and lifts a block that they alone have caused. */
 async function reduce(limiter: RateLimiterAbstract, key: string, requests: number): Promise<true> {
-  const { requests: most, window } = ruleIn(key)
+  const { requests: max, window } = ruleIn(key)
   const count = await limiter.get(key)
   if (!count) return true
   const left = Math.max(0, count.consumedPoints - requests)
-  if (count.consumedPoints > most && left <= most) await limiter.set(key, left, window)
+  if (count.consumedPoints > max && left <= max) await limiter.set(key, left, window)
   else await limiter.reward(key, Math.min(requests, count.consumedPoints))
   return true
 }
 
 export interface Counters {
   store: FastifyRateLimitStoreCtor
-  /** Takes requests out of a count again. */
+  /** Subtracts requests from a count. */
   refund: (key: string, requests: number) => Promise<void>
 }
 
 /**
- * A store of @fastify/rate-limit that counts with rate-limiter-flexible, by the rule in the key: the
- * plugin's own stores cannot block, and forget a count when they are full. rate-limiter-flexible has
- * an insuranceLimiter for outages, but it hides them.
+ * A store for @fastify/rate-limit that counts with rate-limiter-flexible, by the rule in the key: the
+ * plugin's own stores cannot block, and drop counts when they are full. rate-limiter-flexible has an
+ * insuranceLimiter for outages, but it hides them.
  */
 export function countersIn(redis: SharedMemory | undefined): Counters {
   const limiters = new Map<string, Limiters>()

@@ -12,18 +12,18 @@ import { ofMemberships, ofSessions } from '../problems.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** A stricter limit, per account and per address, for routes on which a secret can be guessed. */
+    /** A stricter limit, per account and per address, for routes where a secret could be guessed. */
     signInLimit: preHandlerAsyncHookHandler
   }
 }
 
-/** How the database refuses a token that is revoked. */
+/** The problems with which the database refuses a revoked token. */
 const revocations = new Set([...ofSessions, ...ofMemberships])
 
 const tooMany = (seconds: number) =>
   new Problem(429, 'rate_limited', `Too many requests: try again in ${seconds} seconds.`)
 
-/** Limits per organization, or per address where there is none yet. */
+/** Rate limits per organization, or per IP address where there is none yet. */
 export const limits = fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
     const redis = config.REDIS_URL === undefined ? undefined : await connectRedis(config.REDIS_URL, app.log)
@@ -44,12 +44,12 @@ export const limits = fp(
 
     const counters = countersIn(redis)
     const sessions = chargedSessions(counters)
-    // Who pays for a request that came with an organization's token.
+    // Which count is charged for a request with an organization's token.
     const payers = new WeakMap<FastifyRequest, 'organization' | 'address'>()
 
     async function keyOf(request: FastifyRequest): Promise<string> {
       const user = userOf(request)
-      // Many may share an address: what one of them does blocks nobody for longer than the window.
+      // Many clients may share an address: none of them can block the others for longer than the window.
       const byAddress = { ...usual, block: 0 }
       if (!user) return keyFor(`address:${addressOf(request)}`, byAddress)
       const { org } = user
@@ -60,7 +60,7 @@ export const limits = fp(
       payers.set(request, isCharged ? 'organization' : 'address')
       return isCharged ? key : keyFor(`refused:${addressOf(request)}`, byAddress)
     }
-    /** Ends the charging of a session if this is how the database refuses one that is revoked. */
+    /** Stops charging the organization if the error means that the session is revoked. */
     async function refundIfRevoked(request: FastifyRequest, error: unknown) {
       const { problem } = toProblem(error)
       if (!revocations.has(problem)) return
@@ -74,12 +74,12 @@ export const limits = fp(
       if (payers.get(request) === 'organization' && statusCode !== 429) sessions.served(request.user.sid)
     })
     /**
-     * Asks the database whether the session of a request that the limit refuses is revoked. Routes that serve
-     * a session in no organization never find out.
+     * Asks the database whether the session of a rate-limited request is revoked. Routes that serve
+     * sessions without an organization never find out.
      */
     let isVerifying = false
     async function verifyOnce(request: FastifyRequest) {
-      // One at a time: many requests may be refused at once, and nearly all of them are members'.
+      // One at a time: many requests may be refused at once, nearly all of them from members.
       if (isVerifying || !sessions.verifyOnce(request.user.sid)) return
       isVerifying = true
       await app
@@ -92,8 +92,8 @@ export const limits = fp(
     }
 
     await app.register(rateLimit, {
-      // A route's own hook: it runs after the scope's authentication, so the organization is known,
-      // and before a body is read, so a refused one is counted, too.
+      // On the route itself, it runs after the scope's authentication, so the organization is known,
+      // and before the body is read, so requests whose body is refused count, too.
       hook: 'onRequest',
       store: counters.store,
       keyGenerator: keyOf,
@@ -140,7 +140,7 @@ export const limits = fp(
 )
 type Limit = ReturnType<FastifyInstance['createRateLimit']>
 
-// Undefined until a token was verified, whatever its type says.
+// Undefined until a token has been verified, despite its type.
 const userOf = (request: FastifyRequest) => request.user as FastifyRequest['user'] | undefined
 
 const isExempt = (request: FastifyRequest) => userOf(request)?.scope === 'superadmin'
@@ -148,7 +148,7 @@ const isExempt = (request: FastifyRequest) => userOf(request)?.scope === 'supera
 // A client with one IPv6 address usually has its whole /64.
 const addressOf = (request: FastifyRequest) => normalizeIP(request.ip)
 
-/** Whose secret is being guessed; hashed, because Redis must learn neither addresses nor secrets. */
+/** The account whose secret is being guessed; hashed, to keep email addresses and secrets out of Redis. */
 function accountOf(request: FastifyRequest): string {
   const { email, token } = request.body as { email?: string; token?: string }
   const account = email?.toLowerCase() ?? token ?? userOf(request)?.sub

@@ -13,7 +13,7 @@ interface Account {
   isVerified: boolean
 }
 
-const mostKnown = 10_000
+const maxSessions = 10_000
 
 /**
  * The rule: a revoked token must not eat its organization's budget.
@@ -31,7 +31,7 @@ export function chargedSessions({ refund }: Pick<Counters, 'refund'>) {
     const known = sessions.get(session)
     if (known?.key === key && now - known.since <= ruleIn(key).window * 1000) return known
     for (const oldest of sessions.keys()) {
-      if (sessions.size < mostKnown) break
+      if (sessions.size < maxSessions) break
       sessions.delete(oldest)
     }
     const account = { key, since: now, charged: 0, unserved: 0, isRevoked: false, isVerified: false }

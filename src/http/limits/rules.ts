@@ -1,17 +1,17 @@
 import type { AccessToken } from '../tokens.ts'
 
-/** A rate limit: so many requests in so many seconds, and for how many seconds one request too many blocks. */
+/** A rate limit: requests per window, the window in seconds, and for how many seconds exceeding it blocks. */
 export interface Rule {
   requests: number
   window: number
   block: number
 }
 
-/** What is counted, and by which rule: a new rule begins a new count, and so ends a block. */
+/** What is counted, and by which rule: a new rule starts a new count, and so lifts a block. */
 export const keyFor = (who: string, { requests, window, block }: Rule) =>
   `${who}:${requests}/${window}/${block}`
 
-/** The rule that a key ends in. */
+/** The rule at the end of a key. */
 export function ruleIn(key: string): Rule {
   const [requests = 0, window = 0, block = 0] = key
     .slice(key.lastIndexOf(':') + 1)
@@ -20,7 +20,7 @@ export function ruleIn(key: string): Rule {
   return { requests, window, block }
 }
 
-/** An organization's own values; null stands for the default. */
+/** An organization's own values; null means the default. */
 export interface OwnRule {
   requests: number | null
   window_seconds: number | null
@@ -38,11 +38,11 @@ interface Known {
 
 const timeout = 1000
 const retryAfter = 1000
-const mostKnown = 10_000
+const maxOrganizations = 10_000
 
 /**
  * The rules of organizations, kept for `lifetime` milliseconds. Only the first request of an organization
- * waits for the look-up; later ones go by the old rule while one of them refreshes it, so that a blocked
+ * waits for the lookup; later ones use the old rule while one of them refreshes it, so a blocked
  * organization costs no more than that, and a change still reaches it.
  */
 export function organizationRules(
@@ -62,8 +62,8 @@ export function organizationRules(
       }
       entry.until = Date.now() + lifetime
     } catch {
-      // The user is no longer a member, or the database is away, as their request will find out itself. The
-      // rest of the organization keeps the rule it had.
+      // The user is no longer a member, or the database is down; the request itself will find out. The rest
+      // of the organization keeps the rule it had.
       entry.until = Date.now() + Math.min(lifetime, retryAfter)
     }
     entry.isNew = false
@@ -75,7 +75,7 @@ export function organizationRules(
     if (!entry) {
       entry = { rule: defaults, until: 0, isNew: true }
       for (const oldest of known.keys()) {
-        if (known.size < mostKnown) break
+        if (known.size < maxOrganizations) break
         known.delete(oldest)
       }
       known.set(member.org, entry)

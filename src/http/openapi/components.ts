@@ -5,8 +5,8 @@ export const referAll = (kind: string, names: Iterable<string>) =>
   Object.fromEntries(Array.from(names, name => [name, refer(kind, name)]))
 
 /**
- * A schema with a title is written once, under that name, which is also its name in a generated client. The
- * problem of each refusal is one object in all operations, and looked at once.
+ * A schema with a title is written once, under that name, which is also its name in generated clients. The
+ * schema of problems is the same object in all operations, and visited once.
  */
 export function shareSchemas(
   node: unknown,
@@ -28,7 +28,7 @@ export function shareSchemas(
   return refer('schemas', name)
 }
 
-/** Most operations fail alike: what three of them have is written once, as Error404, or Error404_2 where it differs. */
+/** Most operations fail alike: an error that three of them share is written once, as Error404, a variant as Error404_2. */
 export function shareErrors(paths: Document['paths']): Record<string, Response> {
   const alike = new Map<string, Operation['responses'][]>()
   for (const { responses } of Object.values(paths).flatMap(Object.values<Operation>)) {

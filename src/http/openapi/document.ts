@@ -6,8 +6,8 @@ import { problemNamed, refusalsOf } from './refusals.ts'
 import type { Document, Operation, Response, Schema } from './types.ts'
 
 /**
- * Completes the document that the routes' schemas give: error answers, headers and examples of
- * every operation. What is used in many places becomes a component.
+ * Completes the document generated from the routes' schemas with the error answers, headers and examples
+ * of every operation. What is used in many places becomes a component.
  */
 export function complete(document: Document): Document {
   const used = new Set<string>()
@@ -27,20 +27,20 @@ export function complete(document: Document): Document {
 
 function completeOperation(operation: Operation, method: string, refusals: Map<string, string[]>) {
   const { operationId, tags = [], parameters = [], requestBody } = operation
-  // Only references are missing from what a route declares.
+  // What a route declares has no references yet.
   const responses = operation.responses as Record<string, Response>
   for (const { content = {} } of [requestBody ?? {}, ...Object.values(responses)]) {
     for (const media of Object.values(content)) media.example ??= exampleOf(media.schema, operationId)
   }
   for (const parameter of parameters) {
     parameter.example ??= exampleOf(parameter.schema, `${operationId} ${parameter.name}`)
-    // @fastify/swagger has taken description and example out of the schema: it is no longer the shared one.
+    // @fastify/swagger has moved description and example out of the schema: it is no longer the shared one.
     delete parameter.schema.title
   }
   for (const [status, names] of refusals) responses[status] = refusal(names, responses[status])
   for (const [status, response] of Object.entries(responses)) {
     const own = Object.keys(response.headers ?? {})
-    // What a replica may serve: see replica.ts.
+    // A replica may serve these: see replica.ts.
     if (method === 'get' && status === '200' && tags.includes('analytics')) own.push('Data-Age')
     response.headers = referAll('headers', [...own, ...commonHeaders(status, refusals.has('429'))])
   }

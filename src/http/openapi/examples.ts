@@ -1,6 +1,6 @@
 import type { Schema } from './types.ts'
 
-/** A value of the schema, put together from the examples of its parts. Throws where a part has none. */
+/** A value of the schema, assembled from the examples of its parts. Throws if a part has none. */
 export function exampleOf(schema: Schema, where: string): unknown {
   const { anyOf, examples = schema.enum, items, properties, type } = schema
   if (examples) return examples[0]

@@ -9,7 +9,7 @@ const seconds = (description: string, maximum: number, example: number) => ({
   example,
 })
 
-/** Every header that answers come with and a client has a use for, as components of the document. */
+/** Every response header that is of use to clients, as components of the document. */
 export const headers = {
   ETag: {
     ...text('Version of the resource, for If-Match', '^"[0-9]+"$', 40, '"3"'),
@@ -20,46 +20,46 @@ export const headers = {
     required: true,
   },
   Link: text(
-    'The next page, where there is one',
+    'The next page, if there is one',
     '^<.+>; rel="next"$',
     2000,
     '</api/shows?cursor=WyJz>; rel="next"',
   ),
   'X-Request-Id': text(
-    'Id of the request in the logs of the server; one that the request came with is kept',
+    'Id of the request in the server log; an id sent with the request is kept',
     '^[0-9A-Za-z_-]+$',
     100,
     '1c7dd2d5-5c7b-4c0f-9d0c-3e2f4b6f7a10',
   ),
   'Data-Age': {
     description:
-      'How many seconds at most the answer is behind what has been entered: 0, or what a read replica has yet to catch up with',
+      'Seconds by which the answer may lag behind the latest changes: 0, or the lag of a read replica',
     schema: { type: 'number', minimum: 0 },
     example: 0,
   },
   'Access-Control-Allow-Origin': text(
-    'The origin of the page that asks, if it may (CORS_ORIGINS)',
+    'The origin of the requesting page, if it is allowed (CORS_ORIGINS)',
     '^[!-~]+$',
     300,
     'https://app.northlight.example',
   ),
   'RateLimit-Limit': seconds(
-    'Requests in a window (60 seconds, unless agreed otherwise) that the organization has (before sign-in: the address, and where a secret can be guessed the account); absent if the request was refused before they were counted, or is a superadmin’s',
+    'Requests per window (60 seconds, unless agreed otherwise) allowed to the organization (before sign-in: to the IP address and, where a secret could be guessed, to the account); absent if the request was refused before it was counted, or is a superadmin’s',
     2_147_483_647,
     100,
   ),
-  'RateLimit-Remaining': seconds('How many of them are left', 2_147_483_647, 99),
+  'RateLimit-Remaining': seconds('Requests left in the window', 2_147_483_647, 99),
   'RateLimit-Reset': seconds(
-    'Seconds until all of them are back; of an organization that is blocked, until it is released',
+    'Seconds until the full limit is available again; for a blocked organization, until the block ends',
     86_400,
     60,
   ),
   'Retry-After': { ...seconds('Seconds to wait before trying again', 86_400, 30), required: true },
-  'WWW-Authenticate': { ...text('What to send', '^Bearer$', 6, 'Bearer'), required: true },
+  'WWW-Authenticate': { ...text('Authentication scheme to use', '^Bearer$', 6, 'Bearer'), required: true },
 }
 export type HeaderName = keyof typeof headers
 
-/** The headers that come with an answer besides those of the operation itself. */
+/** The headers of an answer besides the operation's own. */
 export function commonHeaders(status: string, isLimited: boolean): HeaderName[] {
   return [
     'X-Request-Id',

@@ -4,12 +4,12 @@
 // the TypeBox schemas of what it takes (params, querystring, headers, body), its successful answers (`response`, by
 // `answer()` with the headers of a success), the permission it needs (`x-permission`), `security: []` if it needs
 // no token, and by name the problems that are its own (`x-problems`). A schema with a `title` becomes a component
-// of that name, which must be the only one; every field needs an example, or examples in its parts.
+// of that name, which must be unique; every field needs an example, or examples in its parts.
 // All the rest follows: the errors of an operation from what it takes (refusals.ts: a GET has no body that could be
 // too large), their texts from problems.ts, the headers that every answer has (headers.ts), an example of each body
 // (examples.ts), and components for what several operations share (components.ts). document.ts puts it together,
-// once the server has all its routes. The tests hold every answer they get against the result, so what is not
-// declared fails there.
+// once the server has all its routes. The tests validate every answer they get against the result, so anything
+// undeclared fails there.
 
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
@@ -29,7 +29,7 @@ declare module 'fastify' {
   }
 }
 
-/** A successful answer: its JSON and which headers come with it. */
+/** A successful answer: its JSON and its headers. */
 export function answer(description: string, schema?: TSchema, ...headers: HeaderName[]) {
   return {
     description,
@@ -58,7 +58,7 @@ export const IdempotencyKey = Type.Object({
       minLength: 1,
       maxLength: 200,
       pattern: '^[!-~]+$',
-      description: 'Repeating the request with the same key within 24 hours gives the first answer again',
+      description: 'Repeating the request with the same key within 24 hours returns the first answer',
       examples: ['6f1c2a34-create-winter-tour'],
     }),
   ),
@@ -87,7 +87,7 @@ export const openapi = fp(
           title: 'Callboard',
           version,
           description:
-            'Shows, tours, money and people of companies that put on live shows. Every organization sees only its own: the database decides.',
+            'Shows, tours, money and people of companies that put on live shows. Every organization sees only its own data: the database enforces it.',
           license: { name: 'MIT', identifier: 'MIT' },
           contact: { name: 'The developers of Callboard' },
         },
@@ -101,7 +101,7 @@ export const openapi = fp(
               scheme: 'bearer',
               bearerFormat: 'JWT',
               description:
-                'access_token of the answer to a sign-in. Signed and checked as RFC8725 recommends: one algorithm, issuer, audience and expiry; the session behind it is looked up at every request.',
+                'access_token from the answer to a sign-in. Signed and verified as RFC8725 recommends: one algorithm, issuer, audience and expiry; its session is looked up on every request.',
             },
           },
         },
@@ -116,7 +116,7 @@ export const openapi = fp(
     })
     await app.register(swaggerUi, {
       routePrefix: '/docs',
-      // No upgrade-insecure-requests, as helmet has it: the page stays blank where there is no TLS.
+      // Unlike helmet's, without upgrade-insecure-requests, which leaves the page blank without TLS.
       staticCSP:
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
       theme: { title: 'Callboard API' },

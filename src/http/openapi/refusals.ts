@@ -5,7 +5,7 @@ const has = (operation: Operation, place: string, name?: string) =>
   (operation.parameters ?? []).some(p => p.in === place && (name === undefined || p.name === name))
 const needsToken = ({ security }: Operation) => security === undefined || security.length > 0
 
-/** Of what is done in an organization; a route without a permission of its own names them itself. */
+/** The problems of operations in an organization; a route without a permission of its own names them itself. */
 export const inOrganization = [
   'no_organization',
   ...ofMemberships,
@@ -14,21 +14,21 @@ export const inOrganization = [
 ]
 
 /**
- * What can go wrong follows mostly from what an operation takes; a route names only what is its
- * own, as `x-problems`. Nothing else decides which errors the document declares.
+ * What can go wrong mostly follows from what an operation takes; a route names only its own
+ * problems, as `x-problems`. Nothing else decides which errors the document declares.
  */
 const rules: [(operation: Operation, method: string) => boolean, string[]][] = [
   [() => true, ['bad_request', 'internal']],
-  // What neither writes nor needs a token does not ask the database either.
+  // An operation that neither writes nor needs a token does not query the database.
   [(o, method) => needsToken(o) || method !== 'get', ['database_unavailable']],
-  // Under /api even an operation without parameters refuses those it does not have: see validation.ts.
+  // Under /api even an operation without parameters refuses unknown ones: see validation.ts.
   [o => needsToken(o) || o.parameters !== undefined || o.requestBody !== undefined, ['validation']],
   [o => has(o, 'query') || o.requestBody !== undefined, ['invalid_value']],
   [o => has(o, 'query', 'cursor'), ['invalid_cursor']],
   [needsToken, ['unauthorized', ...ofSessions]],
   [o => o['x-permission'] !== undefined, inOrganization],
   [o => has(o, 'path'), ['not_found']],
-  // A body is read whether or not the operation has a use for it.
+  // A body is read whether or not the operation uses it.
   [(_, method) => method !== 'get', ['request_timeout', 'payload_too_large', 'unsupported_media_type']],
   [o => has(o, 'header', 'if-match'), ['version_mismatch']],
   [o => has(o, 'header', 'idempotency-key'), ['idempotency_key_reused']],
@@ -46,14 +46,14 @@ export function refusalsOf(operation: Operation, method: string): Map<string, st
   return byStatus
 }
 
-/** What is known of a problem. */
+/** The definition of a problem. */
 export function problemNamed(name: string) {
   const known = problems[name]
   if (!known) throw new Error(`There is no problem ${name}`)
   return known
 }
 
-/** The problems that the constraints of a table are named for. */
+/** The problems named after constraints of a table. */
 export function constraintsOf(table: string): string[] {
   return Object.keys(problems).filter(name => name.startsWith(`${table}_`))
 }

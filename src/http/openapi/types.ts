@@ -1,4 +1,4 @@
-/** As much of a JSON Schema as the routes use. */
+/** The parts of JSON Schema that the routes use. */
 export interface Schema {
   title?: string
   type?: string
