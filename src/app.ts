@@ -54,7 +54,7 @@ const subjects = [
   audit,
 ]
 for (const { problems } of subjects) addProblems(problems)
-/** In the order in which the document shows them. */
+/** In the order of the document. */
 const tags = Object.fromEntries(
   [...subjects, problemPages, health].flatMap(part => Object.entries<string>(part.tags)),
 )
@@ -64,18 +64,18 @@ export interface AppOptions {
   pool: Pool
   /** Connections of callboard_support; without them there are no superadmins. */
   supportPool?: Pool | undefined
-  /** A standby that serves what may be some seconds old. */
+  /** A standby that serves data that may be some seconds old. */
   replica?: Replica | undefined
-  /** Connections of callboard_api that only exports use, which take their time. */
+  /** Connections of callboard_api for exports only, which take long. */
   exportPool: Pool
   jwtSecret: string
-  /** Where BI tools reach the database, if BI_DATABASE_URL does not say. */
+  /** Where BI tools reach the database, unless BI_DATABASE_URL says otherwise. */
   databaseUrl?: string | undefined
-  /** What the database has to tell for /metrics, asked as a role that may know. */
+  /** Reads the database's gauges for /metrics, as a role that may see them. */
   gauges?: (() => Promise<readonly DatabaseGauge[]>) | undefined
 }
 
-/** Builds the server: plugins in the order in which they act, then the routes. It does not listen yet. */
+/** Builds the server: plugins in the order in which they run, then the routes. It does not listen yet. */
 export async function buildApp(options: AppOptions): Promise<App> {
   const { config, pool, supportPool, exportPool, replica, jwtSecret, databaseUrl, gauges } = options
   const app = Fastify({
@@ -85,10 +85,10 @@ export async function buildApp(options: AppOptions): Promise<App> {
     requestTimeout: config.REQUEST_TIMEOUT * 1000,
     http: {
       requestTimeout: config.REQUEST_TIMEOUT * 1000,
-      // Node exchanges the two when the headers may take longer than the whole request, and their
-      // default is a minute.
+      // Node swaps the two if the headers may take longer than the whole request, and their default
+      // is a minute.
       headersTimeout: config.REQUEST_TIMEOUT * 1000,
-      // It looks for requests that are late only so often.
+      // How often Node checks for late requests.
       connectionsCheckingInterval: Math.min(config.REQUEST_TIMEOUT * 250, 30_000),
     },
     connectionTimeout: config.REQUEST_TIMEOUT * 1000 * 2,
@@ -140,7 +140,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   const storage = createStorage(config)
   app.addHook('onClose', () => storage.close())
 
-  // Who may enter is decided here: these routes take no access token …
+  // Access is decided here: these routes need no access token …
   await app.register(async (open: App) => {
     await open.register(health.healthRoutes)
     await open.register(metricsRoutes, { config })

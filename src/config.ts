@@ -9,18 +9,18 @@ const seconds = (value: number, description: string) =>
     maximum: 86_400,
     description: `${description} (seconds)`,
   })
-// As Redis counts them.
+// Redis counts whole seconds.
 const wholeSeconds = (value: number, minimum: number, description: string) =>
   Type.Integer({ default: value, minimum, maximum: 86_400, description: `${description} (seconds)` })
 const port = (value: number, description: string) =>
   Type.Integer({ default: value, minimum: 0, maximum: 65_535, description })
 const text = (description: string) => Type.Optional(Type.String({ description }))
 
-/** Every setting there is. The names are environment variables; docs/reference/configuration.md lists them from here. */
+/** Every setting. The names are environment variables; docs/reference/configuration.md is generated from here. */
 export const Config = Type.Object({
   NODE_ENV: Type.Union([Type.Literal('development'), Type.Literal('production'), Type.Literal('test')], {
     default: 'development',
-    description: 'production refuses what development only warns of',
+    description: 'production refuses what development only warns about',
   }),
   HOST: Type.String({ default: '127.0.0.1', description: 'address to listen on' }),
   PORT: port(3000, 'port to listen on'),
@@ -35,18 +35,18 @@ export const Config = Type.Object({
   DATABASE_URL: text('connection of callboard_api; without it an embedded PostgreSQL is started'),
   MIGRATOR_DATABASE_URL: text('connection of callboard_migrator, for npm run migrate'),
   WORKER_DATABASE_URL: text(
-    'connection of callboard_worker, for npm run worker; npm start with it does the jobs itself',
+    'connection of callboard_worker, for npm run worker; with it npm start runs the jobs itself',
   ),
   SUPPORT_DATABASE_URL: text('connection of callboard_support; without it there are no superadmins'),
   BI_DATABASE_URL: text(
-    'where BI tools reach the database, without a user, to be shown to who makes a login for one (default: as in DATABASE_URL)',
+    'where BI tools reach the database, without a user; shown with each new BI login (default: as in DATABASE_URL)',
   ),
   DATABASE_REPLICA_URL: text(
     'connection of callboard_api to a standby, which then serves analytics and streamed exports',
   ),
   DATABASE_REPLICA_MAX_LAG: seconds(
     10,
-    'how far behind the standby may be; beyond that DATABASE_URL serves what it would',
+    'how far behind the standby may be; beyond that DATABASE_URL takes over',
   ),
   EMBEDDED_PORT: port(15432, 'port of the embedded PostgreSQL'),
   DATA_DIR: Type.String({
@@ -61,9 +61,9 @@ export const Config = Type.Object({
     description: 'connections of callboard_api',
   }),
   PREPARE_STATEMENTS: Type.Boolean({ default: true, description: 'false behind PgBouncer older than 1.21' }),
-  DATABASE_DEADLINE: seconds(5, 'longest that a request waits for the database'),
-  REQUEST_TIMEOUT: seconds(30, 'longest that a client may take to send a request'),
-  SHUTDOWN_TIMEOUT: seconds(10, 'longest that a stop waits for running requests and jobs'),
+  DATABASE_DEADLINE: seconds(5, 'how long a request waits for the database'),
+  REQUEST_TIMEOUT: seconds(30, 'how long a client may take to send a request'),
+  SHUTDOWN_TIMEOUT: seconds(10, 'how long a shutdown waits for running requests and jobs'),
   BODY_LIMIT: Type.Integer({
     default: 262_144,
     minimum: 1024,
@@ -80,28 +80,28 @@ export const Config = Type.Object({
     default: 20,
     minimum: 1,
     maximum: 500,
-    description: 'exports that are sent at a time, each with a connection of callboard_api besides POOL_SIZE',
+    description: 'exports streamed at a time, each with a connection of callboard_api in addition to POOL_SIZE',
   }),
-  EXPORT_DEADLINE: seconds(600, 'longest that an export may take to be sent'),
+  EXPORT_DEADLINE: seconds(600, 'how long streaming an export may take'),
   EXPORT_DIR: text(
-    'folder of the files of exports, the same for the API and the worker (default: DATA_DIR/exports)',
+    'folder for export files, the same for the API and the worker (default: DATA_DIR/exports)',
   ),
-  EXPORT_S3_BUCKET: text('bucket for the files of exports instead of EXPORT_DIR'),
-  EXPORT_S3_ENDPOINT: text('URL of a server that understands S3, if it is not Amazon’s'),
+  EXPORT_S3_BUCKET: text('bucket for export files, instead of EXPORT_DIR'),
+  EXPORT_S3_ENDPOINT: text('URL of an S3-compatible server, if it is not Amazon’s'),
   EXPORT_S3_REGION: Type.String({
     default: 'us-east-1',
     minLength: 1,
     description: 'region of EXPORT_S3_BUCKET',
   }),
   EXPORT_S3_ACCESS_KEY_ID: text(
-    'key for EXPORT_S3_BUCKET; without it what the AWS SDK finds in its environment',
+    'key for EXPORT_S3_BUCKET; without it the AWS SDK uses its environment',
   ),
   EXPORT_S3_SECRET_ACCESS_KEY: text('the secret of that key'),
   JWT_SECRET: Type.Optional(
     Type.String({
       minLength: 32,
       description:
-        'key of the access tokens, 32 characters or more; with the embedded PostgreSQL one is made',
+        'key of the access tokens, 32 characters or more; generated with the embedded PostgreSQL',
     }),
   ),
   JWT_ISSUER: Type.String({ default: 'callboard', minLength: 1, description: 'iss of the access tokens' }),
@@ -115,7 +115,7 @@ export const Config = Type.Object({
     default: 900,
     minimum: 1,
     maximum: 86_400,
-    description: 'life of an access token (seconds)',
+    description: 'lifetime of an access token (seconds)',
   }),
   CORS_ORIGINS: Type.String({
     default: '',
@@ -123,44 +123,44 @@ export const Config = Type.Object({
   }),
   TRUST_PROXY: Type.String({
     default: '',
-    description: 'addresses of proxies whose X-Forwarded-For is believed, separated by commas',
+    description: 'addresses of proxies whose X-Forwarded-For is trusted, separated by commas',
   }),
-  // Those of the organizations that have no values of their own in app.rate_limits.
+  // For organizations without values of their own in app.rate_limits.
   RATE_LIMIT: Type.Integer({
     default: 100,
     minimum: 1,
-    description: 'requests of an organization in RATE_LIMIT_WINDOW',
+    description: 'requests per organization in RATE_LIMIT_WINDOW',
   }),
-  RATE_LIMIT_WINDOW: wholeSeconds(60, 1, 'time in which requests are counted'),
+  RATE_LIMIT_WINDOW: wholeSeconds(60, 1, 'time over which requests are counted'),
   RATE_LIMIT_BLOCK: wholeSeconds(
     300,
     0,
-    'how long an organization is refused that asked too often; 0 is until the window ends',
+    'how long an organization that exceeds the limit is blocked; 0 is until the window ends',
   ),
-  RATE_LIMIT_REFRESH: seconds(10, "how long an organization's own limit is remembered"),
-  REDIS_URL: text('Redis that shares the counts of all processes; without it each counts for itself'),
-  USE_FLUSH_INTERVAL: seconds(5, 'how often the use of the API that was counted is written to the database'),
+  RATE_LIMIT_REFRESH: seconds(10, "how long an organization's own limit is cached"),
+  REDIS_URL: text('Redis that shares the counts of all processes; without it each counts on its own'),
+  USE_FLUSH_INTERVAL: seconds(5, 'how often API usage counts are written to the database'),
   SIGN_IN_LIMIT: Type.Integer({
     default: 10,
     minimum: 1,
-    description: 'sign-in attempts of an account, and of an address, in 60 seconds',
+    description: 'sign-in attempts per account, and per IP address, in 60 seconds',
   }),
   METRICS_PORT: Type.Optional(
     Type.Integer({
       minimum: 0,
       maximum: 65_535,
       description:
-        'port for /metrics alone, of the API or of the worker; without it and METRICS_TOKEN nobody can read them',
+        'port for /metrics only, of the API or the worker; without it and METRICS_TOKEN nobody can read them',
     }),
   ),
-  METRICS_HOST: Type.String({ default: '127.0.0.1', description: 'address that METRICS_PORT is on' }),
+  METRICS_HOST: Type.String({ default: '127.0.0.1', description: 'address to listen on for METRICS_PORT' }),
   METRICS_TOKEN: Type.Optional(
     Type.String({
       minLength: 16,
-      description: 'bearer token that /metrics asks for, on METRICS_PORT or, without it, on PORT',
+      description: 'bearer token that /metrics requires, on METRICS_PORT or, without it, on PORT',
     }),
   ),
-  SMTP_URL: text('server that mail is sent through; without it mails become files in DATA_DIR/mail'),
+  SMTP_URL: text('server for outgoing mail; without it mails become files in DATA_DIR/mail'),
   MAIL_FROM: Type.String({
     default: 'Callboard <callboard@localhost>',
     minLength: 3,
@@ -169,7 +169,7 @@ export const Config = Type.Object({
 })
 export type Config = Static<typeof Config>
 
-/** A setting that is missing or wrong; the message is for whoever starts the server. */
+/** A missing or invalid setting; the message is for the operator. */
 export class ConfigError extends Error {
   override name = 'ConfigError'
 }
@@ -193,7 +193,7 @@ const databaseUrl = [
   'must be the URL of one server: postgres://user:password@host:5432/database',
 ] as const
 
-/** What the types above cannot say. */
+/** What the types above cannot express. */
 const forms: [keyof Config, test: (value: string) => boolean, what: string][] = [
   ['DATABASE_URL', ...databaseUrl],
   ['MIGRATOR_DATABASE_URL', ...databaseUrl],
@@ -214,16 +214,16 @@ const forms: [keyof Config, test: (value: string) => boolean, what: string][] = 
 ]
 
 /** What must be set in production. */
-const needed = {
+const required = {
   api: ['DATABASE_URL', 'JWT_SECRET', 'PUBLIC_URL'],
   worker: ['PUBLIC_URL'],
 } as const
 
-/** Reads the settings of a program from the environment. Throws a ConfigError that names every bad one. */
-export function readConfig(env: NodeJS.ProcessEnv, part: keyof typeof needed = 'api'): Config {
+/** Reads the settings of a program from the environment. Throws a ConfigError that names every invalid one. */
+export function readConfig(env: NodeJS.ProcessEnv, part: keyof typeof required = 'api'): Config {
   const given: Record<string, string> = {}
   for (const name of Object.keys(Config.properties)) {
-    // An empty variable is what a compose file passes for one that is not set.
+    // A compose file passes an empty variable for one that is not set.
     const text = env[name]
     if (text !== undefined && text !== '') given[name] = text
   }
@@ -234,7 +234,7 @@ export function readConfig(env: NodeJS.ProcessEnv, part: keyof typeof needed = '
   const config = value as Config
   for (const [name, setting] of Object.entries(config)) {
     const text = env[name]
-    // The conversion leaves out whatever it does not understand: it takes 1e9 for 1.
+    // The conversion ignores what it does not understand: it reads 1e9 as 1.
     if (typeof setting === 'number' && text && Number(text) !== setting)
       problems.push(`${name}: must be a whole number`)
   }
@@ -243,7 +243,7 @@ export function readConfig(env: NodeJS.ProcessEnv, part: keyof typeof needed = '
     if (typeof setting === 'string' && !test(setting)) problems.push(`${name}: ${what}`)
   }
   if (problems.length === 0 && config.NODE_ENV === 'production') {
-    for (const name of needed[part]) {
+    for (const name of required[part]) {
       if (config[name] === undefined) problems.push(`${name}: must be set in production`)
     }
   }
@@ -253,10 +253,10 @@ export function readConfig(env: NodeJS.ProcessEnv, part: keyof typeof needed = '
     if (config.DATABASE_REPLICA_URL !== undefined && config.DATABASE_URL === undefined)
       problems.push('DATABASE_REPLICA_URL: must be a standby of DATABASE_URL, which is not set')
   } else if (config.WORKER_DATABASE_URL === undefined)
-    problems.push('WORKER_DATABASE_URL: must be set (the embedded database is worked on by npm start)')
+    problems.push('WORKER_DATABASE_URL: must be set (npm start runs the jobs of the embedded database)')
   // A value never appears in the message: it may be a secret.
   if (problems.length > 0)
-    throw new ConfigError(`The configuration is wrong.\n  ${[...new Set(problems)].join('\n  ')}`)
+    throw new ConfigError(`Invalid configuration.\n  ${[...new Set(problems)].join('\n  ')}`)
   return config
 }
 

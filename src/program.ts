@@ -5,16 +5,16 @@ import { Unavailable } from './database/errors.ts'
 import { UnsafeDatabase } from './database/safety.ts'
 import { reasonOf } from './http/logging.ts'
 
-/** What a program has started. */
+/** A running program. */
 export interface Running {
   log: FastifyBaseLogger
-  /** Finishes what is under way, then stops everything. */
+  /** Finishes pending work, then stops everything. */
   stop: () => Promise<void>
-  /** Cuts off what `stop` waits for. */
+  /** Aborts what `stop` is waiting for. */
   hurry: () => void
 }
 
-/** What to print for an error that whoever starts a program can mend; undefined for one of ours. */
+/** What to print for an error that the operator can fix; undefined for a bug of ours. */
 export function advice(error: unknown, url: keyof Config): string | undefined {
   if (error instanceof ConfigError || error instanceof EmbeddedError || error instanceof UnsafeDatabase)
     return error.message
@@ -22,11 +22,11 @@ export function advice(error: unknown, url: keyof Config): string | undefined {
   return `${url}: cannot connect: ${reasonOf((error.cause ?? error) as Error)}`
 }
 
-/** How a URL on this machine names an address that a program listens on. */
+/** The host name in local URLs for an address that a program listens on. */
 export const nameOf = (host: string) =>
   ['0.0.0.0', '::'].includes(host) ? 'localhost' : host.includes(':') ? `[${host}]` : host
 
-/** The life of a process: reads the configuration, starts, and stops when it is told to. */
+/** The life cycle of a process: reads the configuration, starts, and stops on request. */
 export async function runProgram(
   part: 'api' | 'worker',
   start: (config: Config) => Promise<Running>,
@@ -43,20 +43,20 @@ export async function runProgram(
   let exitCode = 0
 
   async function stop() {
-    if (!running) return // it is stopped when it has started
-    // Every part has a limit of its own; this is for what nobody thought of.
+    if (!running) return // it is stopped once it has started
+    // Every part has a timeout of its own; this covers the unforeseen.
     setTimeout(() => process.exit(1), (config.SHUTDOWN_TIMEOUT + 30) * 1000).unref()
     try {
       await running.stop()
     } catch (error) {
-      running.log.fatal({ err: error }, 'the stop failed')
+      running.log.fatal({ err: error }, 'shutdown failed')
       exitCode = 1
     }
     process.exit(exitCode)
   }
   function shutDown(reason: string) {
     if (isStopping) {
-      // Whoever asks twice does not want to wait for others.
+      // A second request means: do not wait for others.
       running?.hurry()
       return
     }

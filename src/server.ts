@@ -15,13 +15,13 @@ import { advice, nameOf, runProgram, type Running } from './program.ts'
 
 const say = (line: string) => process.stdout.write(`${line}\n`)
 
-/** Starts everything that the configuration asks for, and undoes it if a part fails. */
+/** Starts everything the configuration calls for, and undoes it if a part fails. */
 async function start(config: Config): Promise<Running> {
   const undo: (() => Promise<unknown>)[] = []
   const stop = async () => {
     let failure: unknown
-    // The last that was started goes first: the database outlives the requests that use it. A part
-    // that fails to stop must not keep the others running.
+    // In reverse order: the database outlives the requests that use it. A part that fails to stop must
+    // not keep the others running.
     for (const step of undo.splice(0).reverse()) await step().catch((error: unknown) => (failure ??= error))
     if (failure !== undefined) throw failure as Error
   }
@@ -56,10 +56,10 @@ async function start(config: Config): Promise<Running> {
     const replica =
       config.DATABASE_REPLICA_URL === undefined ? undefined : openReplica(config, config.DATABASE_REPLICA_URL)
     if (replica) undo.push(() => replica.close())
-    // One that is away does not keep the server from starting: the primary does its work until it is back.
+    // If it is down, the server starts anyway: the primary does its work until it is back.
     await replica?.check().catch((error: unknown) => {
       if (!(error instanceof Unavailable)) throw error
-      warnings.push(`${advice(error, 'DATABASE_REPLICA_URL')}: DATABASE_URL serves what it would`)
+      warnings.push(`${advice(error, 'DATABASE_REPLICA_URL')}: DATABASE_URL takes over`)
     })
     const gauges = workerUrl === undefined ? undefined : connectGauges(config, workerUrl)
     if (gauges) undo.push(() => gauges.close())
@@ -83,7 +83,7 @@ async function start(config: Config): Promise<Running> {
       undo.push(() => metrics.close())
       app.log.info(`Metrics at http://${nameOf(config.METRICS_HOST)}:${metrics.port}/metrics`)
     }
-    // Both at once, so that together they take no longer than SHUTDOWN_TIMEOUT.
+    // In parallel, so that together they take no longer than SHUTDOWN_TIMEOUT.
     undo.push(() => Promise.all([close(app, config.SHUTDOWN_TIMEOUT), worker?.stop()]))
     await app.listen({ host: config.HOST, port: config.PORT })
     if (local) greet(address())
@@ -101,7 +101,7 @@ async function start(config: Config): Promise<Running> {
   }
 }
 
-/** What `startLocalDatabase` would make; that the first two are there is what readConfig has seen to. */
+/** What `startLocalDatabase` would return; readConfig has made sure that the first two are set. */
 function givenIn(config: Config) {
   const { DATABASE_URL, JWT_SECRET } = config as Config & { DATABASE_URL: string; JWT_SECRET: string }
   return {
@@ -112,10 +112,10 @@ function givenIn(config: Config) {
   }
 }
 
-/** Lets the requests that run finish, but not for ever. */
+/** Lets running requests finish, but not forever. */
 async function close(app: App, seconds: number) {
   const timer = setTimeout(() => {
-    app.log.warn('requests did not finish in time: cutting them off')
+    app.log.warn('requests did not finish in time: closing their connections')
     app.server.closeAllConnections()
   }, seconds * 1000)
   await app.close().finally(() => {
@@ -144,7 +144,7 @@ function adviceFor(error: unknown, { HOST, PORT }: Config): string | undefined {
   const { code, syscall } = error as NodeJS.ErrnoException
   const noAddress = `This machine does not have the address ${HOST}: set HOST.`
   const listening: Record<string, string> = {
-    'listen EADDRINUSE': `Port ${PORT} is taken by another program: stop it, or set PORT.`,
+    'listen EADDRINUSE': `Port ${PORT} is used by another program: stop it, or set PORT.`,
     'listen EACCES': `Not allowed to listen on port ${PORT}: set PORT to 1024 or higher.`,
     'listen EADDRNOTAVAIL': noAddress,
     'listen EAFNOSUPPORT': noAddress,

@@ -1,4 +1,4 @@
-// `npm run worker` does the jobs of the database of WORKER_DATABASE_URL, in a process of its own.
+// `npm run worker` runs the jobs of the database at WORKER_DATABASE_URL, in a process of its own.
 import { fastify } from 'fastify'
 import type { Config } from './config.ts'
 import { checkWorkerDatabase } from './database/safety.ts'
@@ -12,7 +12,7 @@ import { advice, nameOf, runProgram, type Running } from './program.ts'
 async function start(config: Config): Promise<Running> {
   const url = config.WORKER_DATABASE_URL ?? ''
   await checkWorkerDatabase(url)
-  // Its logger is all that is used of it.
+  // Only its logger is used.
   const { log } = fastify({ logger: loggerOptions(config) })
   const publicUrl = (config.PUBLIC_URL ?? `http://${config.HOST}:${config.PORT}`).replace(/\/+$/, '')
   const gauges = connectGauges(config, url)

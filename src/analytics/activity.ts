@@ -7,7 +7,7 @@ import type { Answer } from '../tenant/answer.ts'
 import { Action } from '../audit/shapes.ts'
 import { ClientEventKind, ClientEventName } from './client-events.ts'
 
-/** A number of anything, which may be large. */
+/** A count of anything, which may be large. */
 export const Tally = (description: string, example: number) =>
   Type.Integer({
     minimum: 0,
@@ -21,14 +21,14 @@ export const List = (item: Parameters<typeof Type.Array>[0], description: string
 export const Day = (description: string) =>
   Type.String({ ...DateOnly, description, examples: ['2026-11-23'] })
 
-/** The days that figures are asked for, and that they are of. */
+/** The days that figures are requested for. */
 export const range = {
-  from: Type.Optional(Day('First day; 29 days before `to` if not given')),
-  to: Type.Optional(Day('Last day; 29 days after `from`, or today, if not given')),
+  from: Type.Optional(Day('First day; 29 days before `to` by default')),
+  to: Type.Optional(Day('Last day; 29 days after `from`, or today, by default')),
 }
 export const days = { from: Day('First day'), to: Day('Last day') }
 
-const done = { events: Tally('How often something was done', 41), sign_ins: Tally('Sign-ins among it', 3) }
+const done = { events: Tally('Number of events', 41), sign_ins: Tally('Sign-ins among them', 3) }
 const people = { active_users: Tally('Members who did something', 4) }
 const Activity = Strict(
   {
@@ -40,7 +40,7 @@ const Activity = Strict(
         { day: Day('In the time zone of the organization'), ...done, ...people },
         { title: 'ActivityOfDay' },
       ),
-      'Days without any are left out',
+      'Days without any are omitted',
     ),
     by_week: List(
       Strict(
@@ -52,11 +52,11 @@ const Activity = Strict(
         },
         { title: 'ActivityOfWeek' },
       ),
-      'Of the first and the last week only the days from `from` to `to`',
+      'The first and last week only with the days from `from` to `to`',
     ),
     by_action: List(
       Strict({ action: Action, events: done.events }, { title: 'ActivityOfAction' }),
-      'The most frequent first',
+      'Most frequent first',
     ),
     by_user: List(
       Strict(
@@ -65,16 +65,16 @@ const Activity = Strict(
           display_name: Nullable(
             Type.String({
               ...Line('Ana Lima'),
-              description: 'As long as they are a colleague whom you may see',
+              description: 'While they are a colleague you may see',
             }),
           ),
           ...done,
           active_days: Tally('Days on which they did something', 9),
-          last_on: Day('The last of these'),
+          last_on: Day('The last of these days'),
         },
         { title: 'ActivityOfUser' },
       ),
-      'The busiest first; without what nobody in particular, a job or a superadmin did',
+      'Busiest first; without events of anonymous callers, jobs and superadmins',
     ),
     client_events: Strict(
       {
@@ -82,13 +82,13 @@ const Activity = Strict(
           Strict(
             {
               day: Day('In the time zone of the organization'),
-              page_views: Tally('Pages that were looked at', 120),
-              actions: Tally('Things that were clicked', 37),
-              users: Tally('Whose programs told it', 4),
+              page_views: Tally('Pages viewed', 120),
+              actions: Tally('Actions performed', 37),
+              users: Tally('Members whose clients reported any', 4),
             },
             { title: 'ClientEventsOfDay' },
           ),
-          'Days without any are left out',
+          'Days without any are omitted',
         ),
         by_name: List(
           Strict(
@@ -96,21 +96,21 @@ const Activity = Strict(
               kind: ClientEventKind,
               name: ClientEventName,
               events: Tally('How often', 64),
-              users: Tally('Whose programs told it', 4),
+              users: Tally('Members whose clients reported any', 4),
             },
             { title: 'ClientEventsOfName' },
           ),
           'The 100 most frequent',
         ),
       },
-      { title: 'ClientEventFigures', description: 'What programs told with `POST /api/events`' },
+      { title: 'ClientEventFigures', description: 'What clients reported with `POST /api/events`' },
     ),
   },
   { title: 'Activity' },
 )
 
 const tags = ['analytics']
-/** What it takes to read them. */
+/** What reading them requires. */
 export const permission = { 'x-permission': 'analytics.read', 'x-problems': ['analytics_range'] }
 
 /** What members do: see db/schema/analytics/activity.sql. */
@@ -121,9 +121,9 @@ export async function activityRoutes(app: App) {
       schema: {
         tags,
         operationId: 'readActivity',
-        summary: 'Read what was done, by day, week, action and member',
+        summary: 'Read activity by day, week, action and member',
         description:
-          'As often as the event log has it, as long as that is kept, and what programs told of their users. At most 367 days. `user_id` and `action` narrow it down; an action is one of the event log, so it does not narrow down `client_events`.',
+          'Counts of the event log, as far back as that is kept, and what clients reported. At most 367 days. `user_id` and `action` filter; actions are those of the event log, so `action` does not filter `client_events`.',
         ...permission,
         querystring: Strict({ ...range, user_id: Type.Optional(Id), action: Type.Optional(Action) }),
         response: { 200: answer('Activity', Activity) },

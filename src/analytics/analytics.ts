@@ -21,8 +21,8 @@ const money = {
   'x-permission': 'finance.read',
   'x-problems': ['analytics_range'],
 }
-const whatCounts =
-  'What is void or deleted does not count. Without `currency` all amounts are in the base currency, each by its own rate; those that were entered while the books were kept in another one stay in that, as items of their own. It needs `analytics.read`, too.'
+const rules =
+  'Void and deleted records do not count. Without `currency` all amounts are in the base currency, each at its own rate; those entered while the books were kept in another currency stay in that, as separate items. Also requires `analytics.read`.'
 
 /** Sums and counts, read from materialized views: see db/schema/analytics/rollups.sql. */
 export async function analyticsRoutes(app: App) {
@@ -33,7 +33,7 @@ export async function analyticsRoutes(app: App) {
         ...money,
         operationId: 'readFinanceFigures',
         summary: 'Read income, expenses and profit by period',
-        description: `By the day of booking, of whole months. ${whatCounts}`,
+        description: `By booking date, in whole months. ${rules}`,
         querystring: Strict({ ...periodsQuery, ...currencyQuery }),
         response: { 200: answer('Money by period', FinanceFigures) },
       },
@@ -56,8 +56,8 @@ export async function analyticsRoutes(app: App) {
       schema: {
         ...money,
         operationId: 'readCategoryFigures',
-        summary: 'Read what was booked by category',
-        description: `By the day of booking, of whole months. ${whatCounts}`,
+        summary: 'Read totals by category',
+        description: `By booking date, in whole months. ${rules}`,
         querystring: Strict({ ...monthsQuery, ...currencyQuery }),
         response: { 200: answer('Money by category', CategoryFigures) },
       },
@@ -81,7 +81,7 @@ export async function analyticsRoutes(app: App) {
         ...money,
         operationId: 'readShowProfits',
         summary: 'Read profit and loss by show',
-        description: `By the day of the show, the latest first; there are as many items as asked for at most, and earlier ones with an earlier \`to\`. What is booked for a deleted show does not count here. It takes \`shows.read\`, too. ${whatCounts}`,
+        description: `By date of the show, latest first, at most \`limit\` items; for earlier ones use an earlier \`to\`. Records of deleted shows do not count here. Also requires \`shows.read\`. ${rules}`,
         querystring: Strict({ ...monthsQuery, ...currencyQuery, limit: ListQuery.limit }),
         response: { 200: answer('Money by show', ShowProfits) },
       },
@@ -104,8 +104,8 @@ export async function analyticsRoutes(app: App) {
       schema: {
         tags,
         operationId: 'readShowFigures',
-        summary: 'Read how many shows there are, and what becomes of them',
-        description: 'By the day of the show, of whole months. What is deleted does not count.',
+        summary: 'Read the number of shows, and what becomes of them',
+        description: 'By date of the show, in whole months. Deleted shows do not count.',
         'x-permission': 'analytics.read',
         'x-problems': ['analytics_range'],
         querystring: Strict(periodsQuery),
@@ -131,11 +131,11 @@ export async function analyticsRoutes(app: App) {
       schema: {
         tags,
         operationId: 'readDashboard',
-        summary: 'Read the most important figures',
+        summary: 'Read the key figures',
         description:
-          'This month and this year, what is open, and the shows to come, of the day that it says. Money is null without `finance.read`.',
+          'This month and this year, what is unpaid, and upcoming shows, as of the day given. Money is null without `finance.read`.',
         'x-permission': 'analytics.read',
-        response: { 200: answer('The dashboard; before it was ever computed its parts are null', Dashboard) },
+        response: { 200: answer('The dashboard; its parts are null until first computed', Dashboard) },
       },
     },
     (request, reply) =>
@@ -148,8 +148,8 @@ export async function analyticsRoutes(app: App) {
       schema: {
         tags,
         operationId: 'readFreshness',
-        summary: 'See how old the figures are',
-        description: 'Of each view, of what moment it is, and whether you have changed anything since.',
+        summary: 'Read how old the figures are',
+        description: 'For each view, the moment it represents, and whether you have changed anything since.',
         'x-permission': 'analytics.read',
         response: { 200: answer('By view', ShortList(Freshness)) },
       },
@@ -164,12 +164,12 @@ export async function analyticsRoutes(app: App) {
       schema: {
         tags,
         operationId: 'refreshFigures',
-        summary: 'Have the figures brought up to date',
+        summary: 'Request a refresh of the figures',
         description:
-          'What has changed is computed anew within a minute anyway; this does not wait for that. How far it is, `GET` tells. Figures that take long to compute rest afterwards: twenty times as long, and ten minutes at most.',
+          'Changes are recomputed within a minute anyway; this does not wait for that. `GET` shows the progress. Figures that take long to compute then pause for twenty times as long, at most ten minutes.',
         'x-permission': 'analytics.refresh',
         headers: IdempotencyKey,
-        response: { 202: answer('It will be done', RefreshAsked) },
+        response: { 202: answer('Accepted', RefreshAsked) },
       },
     },
     (request, reply) =>
@@ -180,7 +180,7 @@ export async function analyticsRoutes(app: App) {
 const RefreshAsked = Strict(
   {
     status_url: Type.Literal('/api/analytics/refresh', {
-      description: 'Where to see how far it is',
+      description: 'Where to see the progress',
       examples: ['/api/analytics/refresh'],
     }),
   },

@@ -8,9 +8,9 @@ import { Day, days, List, permission, range, Tally } from './activity.ts'
 
 const used = {
   calls: Tally('How often it was used', 12),
-  errors: Tally('How often in vain', 1),
-  rows: Tally('Rows that were entered or taken out', 340),
-  bytes: Tally('Bytes of what was entered or taken out', 51_200),
+  errors: Tally('How often it failed', 1),
+  rows: Tally('Rows imported or exported', 340),
+  bytes: Tally('Bytes imported or exported', 51_200),
 }
 const IntegrationKind = Type.String({
   title: 'IntegrationKind',
@@ -18,16 +18,16 @@ const IntegrationKind = Type.String({
   examples: ['import'],
 })
 const calls = {
-  calls: Tally('How many calls', 840),
-  errors: Tally('Answered with a status from 400 on', 12),
-  server_errors: Tally('Of these, from 500 on', 0),
-  mean_us: Nullable(Tally('Microseconds that a call took on average', 4200)),
-  slowest_us: Nullable(Tally('Microseconds that the slowest took', 61_000)),
-  within_10_ms: Tally('Calls that took no longer than 10 ms', 800),
-  within_100_ms: Tally('Calls that took no longer than 100 ms', 840),
-  within_1_s: Tally('Calls that took no longer than a second', 840),
-  bytes_in: Tally('Bytes of the requests, with their headers', 410_000),
-  bytes_out: Tally('Bytes of the answers, with their headers', 2_900_000),
+  calls: Tally('Number of calls', 840),
+  errors: Tally('Answered with a status of 400 or above', 12),
+  server_errors: Tally('Of these, 500 or above', 0),
+  mean_us: Nullable(Tally('Average duration in microseconds', 4200)),
+  slowest_us: Nullable(Tally('Longest duration in microseconds', 61_000)),
+  within_10_ms: Tally('Calls that took at most 10 ms', 800),
+  within_100_ms: Tally('Calls that took at most 100 ms', 840),
+  within_1_s: Tally('Calls that took at most a second', 840),
+  bytes_in: Tally('Bytes of the requests, including headers', 410_000),
+  bytes_out: Tally('Bytes of the answers, including headers', 2_900_000),
 }
 const Use = Strict(
   {
@@ -47,14 +47,14 @@ const Use = Strict(
     ),
     integrations_by_day: List(
       Strict({ day: Day('UTC'), kind: IntegrationKind, ...used }, { title: 'IntegrationUseOfDay' }),
-      'Days without any are left out',
+      'Days without any are omitted',
     ),
     api: Strict(
       {
         totals: Strict(calls, { title: 'ApiUse' }),
         by_day: List(
           Strict({ day: Day('UTC'), ...calls }, { title: 'ApiUseOfDay' }),
-          'Days without any are left out',
+          'Days without any are omitted',
         ),
         by_operation: List(
           Strict(
@@ -69,15 +69,15 @@ const Use = Strict(
             },
             { title: 'ApiUseOfOperation' },
           ),
-          'The most frequent first',
+          'Most frequent first',
         ),
       },
-      { title: 'ApiUseFigures', description: 'Calls of members with a token; not those of superadmins' },
+      { title: 'ApiUseFigures', description: 'Calls by members with a token, not by superadmins' },
     ),
   },
   { title: 'Integrations' },
 )
-/** How much members use: see db/schema/analytics/use_figures.sql. `delay`: how late counts are written, in seconds. */
+/** Usage figures: see db/schema/analytics/use_figures.sql. `delay`: how late counts are written, in seconds. */
 export async function integrationRoutes(app: App, { delay }: { delay: number }) {
   app.get(
     '/api/analytics/integrations',
@@ -87,10 +87,10 @@ export async function integrationRoutes(app: App, { delay }: { delay: number }) 
         operationId: 'readIntegrations',
         summary: 'Read how much the API, imports and calendar feeds are used',
         description:
-          'By UTC day, at most 367 of them. Counts are written a few seconds late: `is_current` is true of days that are over.',
+          'By UTC day, at most 367 of them. Counts are written with a few seconds’ delay: `is_current` is true for days that are over.',
         ...permission,
         querystring: Strict(range),
-        response: { 200: answer('Use', Use) },
+        response: { 200: answer('Usage', Use) },
       },
     },
     (request, reply) => {

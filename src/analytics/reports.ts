@@ -5,7 +5,7 @@ import { type Report, renderReport, reportPolicy } from './report/report.ts'
 import { Strict } from '../http/schemas.ts'
 import { type Answer, only } from '../tenant/answer.ts'
 
-/** The figures as a page to print: see db/schema/analytics/report.sql. */
+/** The figures as a printable page: see db/schema/analytics/report.sql. */
 export async function reportRoutes(app: App) {
   app.get(
     '/api/analytics/report',
@@ -13,9 +13,9 @@ export async function reportRoutes(app: App) {
       schema: {
         tags: ['analytics'],
         operationId: 'readReport',
-        summary: 'Read the report, a page to print',
+        summary: 'Read the report as a printable page',
         description:
-          'Money by month, shows by status and activity by day, as `/api/analytics/finance`, `/shows` and `/activity` have them, with plots. Whole months; of activity at most the last 367 days. Without `finance.read` there is no money in it.',
+          'Money by month, shows by status and activity by day, as in `/api/analytics/finance`, `/shows` and `/activity`, with plots. Whole months; activity for at most the last 367 days. Without `finance.read` it has no money.',
         'x-permission': 'analytics.read',
         'x-problems': ['analytics_range'],
         querystring: Strict(monthsQuery),
@@ -28,7 +28,7 @@ export async function reportRoutes(app: App) {
                 schema: Type.String({
                   maxLength: 10_000_000,
                   pattern: '^<!doctype html>[^\\u0000]*$',
-                  description: 'A page without scripts, and with all that it needs',
+                  description: 'A self-contained page without scripts',
                   examples: ['<!doctype html><title>Northlight Touring, 2027-01-01 to 2027-12-31</title>'],
                 }),
               },

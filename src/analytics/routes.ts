@@ -1,4 +1,4 @@
-// Figures about shows, money and use: as JSON, as a report to print, and what clients report for them.
+// Figures about shows, money and usage: as JSON, as a printable report, and what clients report for them.
 import type { App } from '../http/fastify.ts'
 import { activityRoutes } from './activity.ts'
 import { analyticsRoutes } from './analytics.ts'
@@ -9,7 +9,7 @@ import { reportRoutes } from './reports.ts'
 export { problems } from './problems.ts'
 
 export const tags = {
-  analytics: 'Sums and counts, of a moment that each answer names',
+  analytics: 'Sums and counts, as of a moment that each answer states',
 }
 
 export async function routes(app: App, { delay }: { delay: number }) {

@@ -11,7 +11,7 @@ import {
   Timestamp,
 } from '../http/schemas.ts'
 
-/** What every answer of figures begins with. */
+/** The first fields of every answer with figures. */
 export const fresh = {
   as_of: Nullable(
     Type.String({
@@ -20,28 +20,28 @@ export const fresh = {
     }),
   ),
   is_current: Type.Boolean({
-    description: 'Whether the organization has changed nothing since that they would show',
+    description: 'Whether the organization has changed nothing since that would affect them',
     examples: [true],
   }),
 }
 const Period = Type.String({
   enum: ['month', 'quarter', 'year'],
-  description: 'What is added up; month if not given',
+  description: 'What is aggregated; month by default',
   examples: ['month'],
 })
-/** The months that figures are asked for. */
+/** The months that figures are requested for. */
 export const monthsQuery = {
   from: Type.Optional(
     Type.String({
       ...DateOnly,
-      description: 'A day of the first month; January of the year of `to`, or of this one, if not given',
+      description: 'A day in the first month; by default January of the year of `to`, or of this year',
       examples: ['2027-01-01'],
     }),
   ),
   to: Type.Optional(
     Type.String({
       ...DateOnly,
-      description: 'A day of the last month; December of the year of `from` if not given',
+      description: 'A day in the last month; by default December of the year of `from`',
       examples: ['2027-12-31'],
     }),
   ),
@@ -49,7 +49,7 @@ export const monthsQuery = {
 export const periodsQuery = { period: Type.Optional(Period), ...monthsQuery }
 export const currencyQuery = {
   currency: Type.Optional(
-    Type.String({ ...Currency, description: 'Only what was entered in it, unconverted' }),
+    Type.String({ ...Currency, description: 'Only amounts entered in it, unconverted' }),
   ),
 }
 
@@ -59,14 +59,14 @@ const months = {
 }
 const period_on = Type.String({
   ...DateOnly,
-  description: 'First day of the period; one in which there is nothing is left out',
+  description: 'First day of the period; empty periods are omitted',
   examples: ['2027-03-01'],
 })
 /** A sum of amounts, which may be larger than any of them. */
 const Sum = (description: string, example: number) =>
   Type.Number({ multipleOf: 1, description, examples: [example] })
-const income_minor = Sum('Income with tax, in the smallest unit of the currency', 4_200_000)
-const expense_minor = Sum('Expenses with tax, in the smallest unit of the currency', 3_100_000)
+const income_minor = Sum('Income including tax, in the smallest unit of the currency', 4_200_000)
+const expense_minor = Sum('Expenses including tax, in the smallest unit of the currency', 3_100_000)
 const profit_minor = Sum('Income less expenses', 1_100_000)
 const Profit = Strict({ income_minor, expense_minor, profit_minor }, { title: 'Profit' })
 const ProfitAndLoss = Strict(
@@ -88,9 +88,9 @@ export const CategoryFigures = figures(
     category: Line('Ticket sales'),
     kind: FinanceKind,
     currency,
-    planned_minor: Sum('What is planned, with tax', 500_000),
-    committed_minor: Sum('What is agreed, with tax', 0),
-    actual_minor: Sum('What was really received or paid, with tax', 4_200_000),
+    planned_minor: Sum('Planned, including tax', 500_000),
+    committed_minor: Sum('Committed, including tax', 0),
+    actual_minor: Sum('Actually received or paid, including tax', 4_200_000),
     records: Count(1, 12),
   },
   'CategoryFigures',
@@ -104,7 +104,7 @@ export const ShowProfits = figures(
     status: Type.String({
       maxLength: 20,
       pattern: '^[a-z]+$',
-      description: 'Of the show',
+      description: 'Status of the show',
       examples: ['settled'],
     }),
     currency,
@@ -122,47 +122,47 @@ export const ShowFigures = figures(
     created: Type.Integer({
       ...Count(0, 9),
       description:
-        'Shows that were entered in this period, whenever they are; the rest is of the shows of this period',
+        'Shows entered in this period, whatever their date; all else is about the shows of this period',
     }),
     shows: Count(0, 14),
     by_status: Strict(
       Object.fromEntries(statuses.map(status => [status, Count(0, status === 'settled' ? 8 : 1)])),
     ),
     completed: Count(0, 9),
-    completion_rate: Rate('Played or settled, of those and the cancelled', 0.9),
+    completion_rate: Rate('Share of played or settled shows among those and the cancelled', 0.9),
     held: Type.Integer({
       ...Count(0, 6),
       description: 'Shows that are or were on hold, as far back as events are kept',
     }),
     confirmed_from_hold: Count(0, 3),
-    hold_conversion_rate: Rate('Of the shows that were on hold, those that were confirmed afterwards', 0.5),
-    capacity: Sum('Of the confirmed, played and settled shows whose capacity is known', 12_000),
+    hold_conversion_rate: Rate('Share of the shows on hold that were confirmed afterwards', 0.5),
+    capacity: Sum('Of confirmed, played and settled shows with a known capacity', 12_000),
     tickets_sold: Sum('Of the same shows', 9_000),
-    sell_through: Rate('Tickets sold, of the capacity', 0.75),
+    sell_through: Rate('Tickets sold as a share of capacity', 0.75),
   },
   'ShowFigures',
   { period: Period },
 )
 
 const open = (what: string) => Sum(`Committed and actual ${what} not paid in full`, 250_000)
-const overdue = Sum('That of it which was due before today', 50_000)
+const overdue = Sum('The part that was due before today', 50_000)
 export const Dashboard = Strict(
   {
     ...fresh,
     today: Nullable(
-      Type.String({ ...DateOnly, description: 'The day that it is of, where the organization is' }),
+      Type.String({ ...DateOnly, description: 'The day it is for, in the time zone of the organization' }),
     ),
     shows: Nullable(
       Strict({
         coming: Type.Integer({
           ...Count(0, 14),
-          description: 'From today on; without the cancelled and the postponed',
+          description: 'From today on, without cancelled and postponed shows',
         }),
         coming_confirmed: Count(0, 9),
         coming_held: Count(0, 2),
         in_30_days: Count(0, 3),
-        next_on: Nullable(Type.String({ ...DateOnly, description: 'The next confirmed one' })),
-        to_settle: Type.Integer({ ...Count(0, 2), description: 'Played and not settled' }),
+        next_on: Nullable(Type.String({ ...DateOnly, description: 'The next confirmed show' })),
+        to_settle: Type.Integer({ ...Count(0, 2), description: 'Played but not settled' }),
         played_this_month: Count(0, 4),
         played_this_year: Count(0, 31),
       }),
@@ -180,7 +180,7 @@ export const Dashboard = Strict(
           payable_overdue_minor: overdue,
           records_in_other_base_currencies: Type.Integer({
             ...Count(0, 0),
-            description: 'Entered while the books were kept in another currency; in none of these amounts',
+            description: 'Entered while the books were kept in another currency; not included in these amounts',
           }),
         },
         { description: 'In the base currency; null without finance.read' },

@@ -18,8 +18,8 @@ const Seq = (description: string, example: number) =>
 const Verification = Strict(
   {
     ok: Type.Boolean(),
-    checked: Seq('How many seals were checked', 1204),
-    unsealed: Seq('Events that are not sealed yet', 2),
+    checked: Seq('Number of seals checked', 1204),
+    unsealed: Seq('Events not sealed yet', 2),
     head: Nullable(
       Strict({
         seq: Seq('Number of the newest seal', 1204),
@@ -27,7 +27,7 @@ const Verification = Strict(
           maxLength: 64,
           pattern: '^[0-9a-f]{64}$',
           description:
-            'Note it elsewhere: npm run audit:verify -- --head seq:hash then shows what was cut off',
+            'Record it elsewhere: npm run audit:verify -- --head seq:hash then detects truncation',
           examples: ['5f0c3b9e5f0c4b9e9f0c3b9e5f0c4b9e9f0c3b9e5f0c4b9e9f0c3b9e5f0c4b9e'],
         }),
         sealed_at: Timestamp,
@@ -40,7 +40,7 @@ const Verification = Strict(
         kind: Type.String({
           enum: ['changed', 'missing', 'erased', 'seal_changed', 'seal_missing', 'cut_off', 'rewritten'],
         }),
-        seq: Seq('Where in the chain', 17),
+        seq: Seq('Position in the chain', 17),
         event_id: Nullable(Id),
         occurred_at: Nullable(Timestamp),
       }),
@@ -51,13 +51,13 @@ const Verification = Strict(
 const Retention = Strict({ days: Count(1, 365) }, { title: 'EventRetention' })
 
 const VerifyQuery = Strict({
-  after: Type.Optional(Seq('next_after of the answer before', 100_000)),
+  after: Type.Optional(Seq('next_after of the previous answer', 100_000)),
   limit: Type.Optional(
     Type.Integer({
       minimum: 1,
       maximum: 100_000,
       format: 'int32',
-      description: 'How many seals at most; 100000 if not given',
+      description: 'Maximum number of seals; 100000 by default',
       examples: [100_000],
     }),
   ),
@@ -72,15 +72,15 @@ export async function auditRoutes(app: App) {
       schema: {
         tags,
         operationId: 'listEvents',
-        summary: 'List what happened, the newest first',
-        description: 'Filters that are given together must all hold. The list will show that it was read.',
+        summary: 'List events, newest first',
+        description: 'Multiple filters must all match. Reading the list is an event, too.',
         'x-permission': 'audit.read',
         querystring: Strict({ ...ListQuery, ...events.filters }),
         response: { 200: answer('Events', Page(Event), 'Link') },
       },
     },
     (request, reply) => {
-      // Which page of it is no filter.
+      // The page is not a filter.
       const { actor_id, action, resource_type, resource_id, from, to } = request.query as Filters
       const given = { actor_id, action, resource_type, resource_id, from, to }
       return request
@@ -122,10 +122,10 @@ export async function auditRoutes(app: App) {
         operationId: 'verifyEvents',
         summary: 'Check the event log against its seals',
         description:
-          'Finds the first event that was changed or taken out since it was sealed, which happens a minute after it occurred. A log of more than `limit` events is checked part by part: go on with `next_after`.',
+          'Finds the first event that was changed or removed after it was sealed, which happens a minute after it occurred. A log of more than `limit` events is checked in parts: continue with `next_after`.',
         'x-permission': 'audit.read',
         querystring: VerifyQuery,
-        response: { 200: answer('What was found', Verification) },
+        response: { 200: answer('The result', Verification) },
       },
     },
     (request, reply) => {
@@ -146,7 +146,7 @@ export async function auditRoutes(app: App) {
         tags,
         operationId: 'readEventRetention',
         summary: 'Read for how many days events are kept',
-        description: 'It is 365, unless the organization has decided otherwise.',
+        description: '365, unless the organization has set another number.',
         'x-permission': 'audit.read',
         response: { 200: answer('The retention', Retention) },
       },
@@ -163,8 +163,8 @@ export async function auditRoutes(app: App) {
       schema: {
         tags,
         operationId: 'setEventRetention',
-        summary: 'Decide for how many days events are kept, 90 to 3650',
-        description: 'Older events are deleted at the next clean-up; that they were is logged.',
+        summary: 'Set for how many days events are kept, 90 to 3650',
+        description: 'Older events are deleted at the next cleanup, which is logged.',
         'x-problems': [...constraintsOf('event_retentions')],
         'x-permission': 'audit.manage',
         body: Retention,

@@ -35,7 +35,7 @@ const LegalHold = Strict(
   {
     id: Id,
     reason: Reason,
-    placed_by: Nullable(Type.String({ ...Id, description: 'Null for those who run the service' })),
+    placed_by: Nullable(Type.String({ ...Id, description: 'Null if the operator did' })),
     placed_at: Timestamp,
     released_by: Nullable(Id),
     released_at: Nullable(Timestamp),
@@ -45,7 +45,7 @@ const LegalHold = Strict(
 const sorts = { placed_at: 'timestamptz' } as const
 const tags = ['retention']
 
-/** How long what was deleted can be restored, and what keeps everything. */
+/** How long deleted items can be restored, and legal holds. */
 export async function retentionRoutes(app: App) {
   app.get(
     '/api/retention',
@@ -53,9 +53,9 @@ export async function retentionRoutes(app: App) {
       schema: {
         tags,
         operationId: 'readRetention',
-        summary: 'Read for how many days what was deleted is kept',
+        summary: 'Read for how many days deleted items are kept',
         description:
-          'It is 30, unless the organization has decided otherwise. Until then it can be restored.',
+          '30, unless the organization has set another number. Until then they can be restored.',
         'x-permission': 'audit.read',
         response: { 200: answer('The retention', Retention) },
       },
@@ -70,9 +70,9 @@ export async function retentionRoutes(app: App) {
       schema: {
         tags,
         operationId: 'setRetention',
-        summary: 'Decide for how many days what was deleted is kept, 1 to 3650',
+        summary: 'Set for how many days deleted items are kept, 1 to 3650',
         description:
-          'Counts for what is deleted already, too: what is older goes for good at the next clean-up, at night.',
+          'Also applies to items already deleted: older ones are permanently removed at the next cleanup, at night.',
         'x-problems': [...constraintsOf('deletion_retentions')],
         'x-permission': 'retention.manage',
         body: Strict(deletedDays, { title: 'NewRetention' }),
@@ -93,8 +93,8 @@ export async function retentionRoutes(app: App) {
       schema: {
         tags,
         operationId: 'listLegalHolds',
-        summary: 'List legal holds, released ones too',
-        description: 'The newest first, if not sorted otherwise.',
+        summary: 'List legal holds, including released ones',
+        description: 'Newest first, unless `sort` says otherwise.',
         'x-permission': 'audit.read',
         querystring: Strict({ ...ListQuery, sort: Type.Optional(sortBy(sorts)) }),
         response: { 200: answer('Legal holds', Page(LegalHold), 'Link') },
@@ -121,14 +121,14 @@ export async function retentionRoutes(app: App) {
       schema: {
         tags,
         operationId: 'placeLegalHold',
-        summary: 'Keep everything until further notice',
+        summary: 'Place a legal hold, which keeps everything',
         description:
-          'As long as there is a hold that is not released, nothing of the organization is deleted for good: neither what was deleted, nor old events, nor the organization itself after its deletion.',
+          'While any hold is unreleased, nothing of the organization is permanently removed: neither deleted items, nor old events, nor the organization itself after its deletion.',
         'x-problems': [...constraintsOf('legal_holds')],
         'x-permission': 'retention.manage',
         headers: IdempotencyKey,
         body: Strict({ reason: Reason }, { title: 'NewLegalHold' }),
-        response: { 201: answer('Held', LegalHold, 'Location') },
+        response: { 201: answer('Placed', LegalHold, 'Location') },
       },
     },
     (request, reply) =>
@@ -147,7 +147,7 @@ export async function retentionRoutes(app: App) {
         tags,
         operationId: 'readLegalHold',
         summary: 'Read a legal hold',
-        description: 'Holds stay as long as the organization does.',
+        description: 'Holds are kept as long as the organization.',
         'x-permission': 'audit.read',
         params: IdParams,
         response: { 200: answer('The hold', LegalHold) },
@@ -167,7 +167,7 @@ export async function retentionRoutes(app: App) {
         operationId: 'releaseLegalHold',
         summary: 'Release a legal hold',
         description:
-          'Without another hold, what is older than its retention goes at the next clean-up. What those who run the service have placed, only they release.',
+          'Without another hold, whatever is past its retention is removed at the next cleanup. Only the operator can release the operator’s holds.',
         'x-problems': ['legal_hold_released', 'legal_hold_not_yours'],
         'x-permission': 'retention.manage',
         params: IdParams,

@@ -1,4 +1,4 @@
-// Who did what: the event log and the proof that it is complete; and how long deleted rows are kept.
+// Who did what: the event log and the proof that it is intact; and how long deleted rows are kept.
 import type { App } from '../http/fastify.ts'
 import { auditRoutes } from './audit.ts'
 import { retentionRoutes } from './retention.ts'
@@ -6,8 +6,8 @@ import { retentionRoutes } from './retention.ts'
 export { problems } from './problems.ts'
 
 export const tags = {
-  audit: 'Who did what: the event log, and the proof that it is whole',
-  retention: 'How long what was deleted is kept, and what keeps everything',
+  audit: 'Who did what: the event log, and the proof that it is intact',
+  retention: 'How long deleted items are kept, and legal holds',
 }
 
 export async function routes(app: App) {

@@ -1,4 +1,4 @@
-// What events look like, and their list.
+// The schemas of events, and their list.
 import { Type } from '@sinclair/typebox'
 import { Id, Line, Nullable, Strict, Timestamp } from '../http/schemas.ts'
 import { instant, list } from '../tenant/list.ts'
@@ -24,8 +24,8 @@ export const Event = Strict(
     resource_id: Nullable(Id),
     changes: Nullable(
       Strict({
-        old: Type.Optional(Values('The columns that have changed, as they were', { status: 'inquiry' })),
-        new: Type.Optional(Values('The same as they are now', { status: 'hold' })),
+        old: Type.Optional(Values('The changed columns, as they were', { status: 'inquiry' })),
+        new: Type.Optional(Values('The same columns, as they became', { status: 'hold' })),
       }),
     ),
     request_id: Nullable(
@@ -53,7 +53,7 @@ export const events = list({
     action: Action,
     resource_type: ResourceType,
     resource_id: Id,
-    from: Type.String({ ...Timestamp, description: 'Events at this moment and later' }),
+    from: Type.String({ ...Timestamp, description: 'Events at or after this moment' }),
     to: Type.String({ ...Timestamp, description: 'Events before this moment' }),
   },
   where: {

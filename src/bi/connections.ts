@@ -1,7 +1,7 @@
 import { createHash, createHmac, pbkdf2, randomBytes } from 'node:crypto'
 import { promisify } from 'node:util'
 
-/** A password for a login of PostgreSQL, and what the server is given instead of it. */
+/** A password for a PostgreSQL login, and the verifier that the server gets instead. */
 export interface DatabasePassword {
   password: string
   /** SCRAM-SHA-256 (RFC 5803), as PostgreSQL stores it. */
@@ -10,14 +10,14 @@ export interface DatabasePassword {
 
 const iterations = 4096
 
-/** Makes a password that nobody has to remember. Whoever sees the verifier cannot log in with it. */
+/** Generates a password that nobody has to remember. The verifier alone does not allow a login. */
 export async function newDatabasePassword(): Promise<DatabasePassword> {
-  // ASCII, so SASLprep would leave it as it is; no character that a URL or an ODBC string minds.
+  // ASCII, so SASLprep would not change it; no character that needs escaping in a URL or an ODBC string.
   const password = randomBytes(32).toString('base64url')
   return { password, verifier: await verifierOf(password, randomBytes(16)) }
 }
 
-/** What PostgreSQL keeps of a password in ASCII, by RFC 5802: neither key leads back to it. */
+/** What PostgreSQL stores of an ASCII password, by RFC 5802: the password cannot be derived from either key. */
 export async function verifierOf(password: string, salt: Buffer): Promise<string> {
   const salted = await promisify(pbkdf2)(password, salt, iterations, 32, 'sha256')
   const key = (name: string) => createHmac('sha256', salted).update(name).digest()
@@ -26,18 +26,18 @@ export async function verifierOf(password: string, salt: Buffer): Promise<string
   return `SCRAM-SHA-256$${iterations}:${salt.toString('base64')}$${storedKey}:${serverKey}`
 }
 
-/** What `app.create_bi_credential` and its like call a verifier in their answer, as `made_with`. */
+/** How `app.create_bi_credential` and the like identify a verifier in their answers, as `made_with`. */
 export const madeWith = (verifier: string) => createHash('sha256').update(verifier).digest('hex')
 
-/** How each tool is told to connect. `url` is where the database is; who may log in there does not matter. */
+/** How to connect, by tool. `url` is the address of the database; its user does not matter. */
 export function connectionsOf(url: string, login: string, password: string) {
-  const place = new URL(url)
-  const host = place.hostname
+  const target = new URL(url)
+  const host = target.hostname
   const bare = host.replace(/^\[|\]$/g, '')
-  const port = Number(place.port || 5432)
-  const database = decodeURIComponent(place.pathname.slice(1)) || 'postgres'
-  // libpq's default, said aloud, because psqlODBC has another one.
-  const sslmode = place.searchParams.get('sslmode') ?? 'prefer'
+  const port = Number(target.port || 5432)
+  const database = decodeURIComponent(target.pathname.slice(1)) || 'postgres'
+  // libpq's default, made explicit because psqlODBC has a different one.
+  const sslmode = target.searchParams.get('sslmode') ?? 'prefer'
   const authority = `${login}:${password}@${host}:${port}/${encodeURIComponent(database)}`
   const query = new URLSearchParams({ sslmode }).toString()
   return {

@@ -11,9 +11,9 @@ import { BiCredential, NewBiCredential, Rotation, WithPassword } from './shapes.
 const sorts = { created_at: 'timestamptz' } as const
 const shared = { tags: ['bi'], 'x-permission': 'bi.manage' }
 
-/** Logins of BI tools, which read `analytics` in the database itself; `url` is where tools reach it. */
+/** Logins of BI tools, which read `analytics` directly in the database; `url` is where tools reach it. */
 export async function biCredentialRoutes(app: App, { url }: { url: string }) {
-  /** The answer with what must be shown now or never. Of a request that was repeated the first answer was kept, and no password. */
+  /** Adds what is shown only once. For a repeated request the first answer is stored, but no password. */
   function shown(made: Answer, { password, verifier }: { password: string; verifier: string }): Answer {
     const { made_with, ...body } = JSON.parse(made.body ?? '{}') as { made_with: string; login: string }
     const isNew = made_with === madeWith(verifier)
@@ -27,8 +27,8 @@ export async function biCredentialRoutes(app: App, { url }: { url: string }) {
       schema: {
         ...shared,
         operationId: 'listBiCredentials',
-        summary: 'List BI credentials, those that have ended too',
-        description: 'The newest first, if not sorted otherwise.',
+        summary: 'List BI credentials, including those that have ended',
+        description: 'Newest first, unless `sort` says otherwise.',
         querystring: Strict({ ...ListQuery, sort: Type.Optional(sortBy(sorts)) }),
         response: { 200: answer('BI credentials', Page(BiCredential), 'Link') },
       },
@@ -56,7 +56,7 @@ export async function biCredentialRoutes(app: App, { url }: { url: string }) {
         operationId: 'createBiCredential',
         summary: 'Create a login for a BI tool',
         description:
-          'A login of PostgreSQL that reads the views of `analytics`, money included, of this organization and nothing else, until it expires or is revoked. It stays when you leave. Its password and how to connect are shown once. At most 10 at a time.',
+          'A PostgreSQL login that reads the views of `analytics`, including money, of this organization and nothing else, until it expires or is revoked. It outlasts your membership. The password and connection strings are shown once. At most 10 at a time.',
         'x-problems': [...constraintsOf('bi_credentials'), 'bi_credential_limit'],
         headers: IdempotencyKey,
         body: NewBiCredential,
@@ -80,7 +80,7 @@ export async function biCredentialRoutes(app: App, { url }: { url: string }) {
         ...shared,
         operationId: 'readBiCredential',
         summary: 'Read a BI credential',
-        description: 'It stays in the list after its end.',
+        description: 'It stays listed after it has ended.',
         params: IdParams,
         response: { 200: answer('The credential', BiCredential) },
       },
@@ -97,8 +97,8 @@ export async function biCredentialRoutes(app: App, { url }: { url: string }) {
       schema: {
         ...shared,
         operationId: 'rotateBiCredential',
-        summary: 'Give a BI credential another password',
-        description: 'And another end, from now on. What is connected with the old password is disconnected.',
+        summary: 'Give a BI credential a new password',
+        description: 'And a new expiry, counted from now. Connections with the old password are closed.',
         'x-problems': ['bi_credential_revoked', 'bi_credential_limit', 'bi_credentials_expiry_range'],
         params: IdParams,
         headers: IdempotencyKey,
@@ -124,8 +124,8 @@ export async function biCredentialRoutes(app: App, { url }: { url: string }) {
       schema: {
         ...shared,
         operationId: 'revokeBiCredential',
-        summary: 'Revoke a BI credential for good',
-        description: 'What is connected with it is disconnected, and nothing connects any more.',
+        summary: 'Permanently revoke a BI credential',
+        description: 'Its connections are closed, and new ones are refused.',
         'x-problems': ['bi_credential_revoked'],
         params: IdParams,
         response: { 204: answer('Revoked') },
@@ -135,7 +135,7 @@ export async function biCredentialRoutes(app: App, { url }: { url: string }) {
       const revoked = await request.tenant(
         sql => sql<Answer[]>`select status, body from app.revoke_bi_credential(${request.params.id})`,
       )
-      // Committed before, or a tool that connects again at once would still get in.
+      // Only after the commit, or a tool that reconnects at once would still get in.
       await request.anonymous(sql => sql`select app.end_bi_connections()`)
       return reply.json(revoked)
     },

@@ -5,7 +5,7 @@ import { biCredentialRoutes } from './credentials.ts'
 export { problems } from './problems.ts'
 
 export const tags = {
-  bi: 'Logins of BI tools, which read `analytics` in the database itself',
+  bi: 'Logins of BI tools, which read `analytics` directly in the database',
 }
 
 export async function routes(app: App, { url }: { url: string }) {

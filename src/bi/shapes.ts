@@ -13,26 +13,26 @@ const credential = {
   status: Type.String({
     title: 'BiCredentialStatus',
     enum: ['active', 'expired', 'revoked'],
-    description: 'Only what is active can connect; what has expired can be rotated',
+    description: 'Only an active credential can connect; an expired one can be rotated',
     examples: ['active'],
   }),
   connection_limit: Type.Integer({ ...Count(1, 5), maximum: 10 }),
   statement_timeout_seconds: Type.Integer({ ...Count(1, 300), maximum: 3600 }),
-  created_by: Nullable(Type.String({ ...Id, description: 'Null for those who run the service' })),
+  created_by: Nullable(Type.String({ ...Id, description: 'Null if the operator did' })),
   created_at: Timestamp,
   expires_at: Timestamp,
   rotated_at: Nullable(Timestamp),
   last_seen_at: Nullable(
-    Type.String({ ...Timestamp, description: 'When it was last connected, to within five minutes' }),
+    Type.String({ ...Timestamp, description: 'When it was last connected, accurate to five minutes' }),
   ),
   revoked_by: Nullable(Id),
   revoked_at: Nullable(Timestamp),
 }
-/** What members see of a login of a BI tool. */
+/** A BI credential as members see it. */
 export const BiCredential = Strict(credential, { title: 'BiCredential' })
 const Connect = Strict(
   {
-    uri: line('For everything that is made with libpq', at('require')),
+    uri: line('For everything based on libpq', at('require')),
     psql: line('A command', `psql '${at('require')}'`),
     sqlalchemy: line('For create_engine', at('require').replace('postgresql', 'postgresql+psycopg2')),
     jdbc: line(
@@ -40,7 +40,7 @@ const Connect = Strict(
       `jdbc:postgresql://db.example.com:5432/callboard?user=${login}&password=${secret}&sslmode=require`,
     ),
     odbc: line(
-      'With the driver of PostgreSQL',
+      'With the PostgreSQL driver',
       `Driver={PostgreSQL Unicode};Server=db.example.com;Port=5432;Database=callboard;Uid=${login};Pwd=${secret};SSLmode=require;`,
     ),
     metabase: Strict(
@@ -62,17 +62,17 @@ const Connect = Strict(
   },
   { title: 'BiConnect' },
 )
-/** The same, with what is shown once. */
+/** A credential with what is shown only once. */
 export const WithPassword = Strict(
   {
     ...credential,
-    password: Nullable(line('Shown once, and kept nowhere; null where the request was repeated', secret)),
+    password: Nullable(line('Shown once, and stored nowhere; null if the request was repeated', secret)),
     connect: Nullable(Connect),
   },
   { title: 'MadeBiCredential' },
 )
 const expires_in_days = Type.Optional(
-  Type.Integer({ ...Count(1, 90), maximum: 730, description: '90 if not given' }),
+  Type.Integer({ ...Count(1, 90), maximum: 730, description: '90 by default' }),
 )
 export const NewBiCredential = Strict(
   {

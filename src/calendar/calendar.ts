@@ -21,7 +21,7 @@ import { type Answer, only } from '../tenant/answer.ts'
 import { newSecret } from '../http/tokens.ts'
 
 const time = Nullable(
-  Type.String({ ...LocalTime, description: 'HH:MM in the time zone of this end; null all day' }),
+  Type.String({ ...LocalTime, description: 'HH:MM in the time zone of this end; null if all day' }),
 )
 const zone = Nullable(TimeZone)
 const instant = Nullable(Timestamp)
@@ -30,7 +30,7 @@ const CalendarEntry = Strict(
     kind: Type.String({
       title: 'CalendarEntryKind',
       enum: ['show', 'item', 'segment', 'lodging'],
-      description: 'What it is, and so where its `id` leads',
+      description: 'What it is, and so which resource its `id` belongs to',
       examples: ['item'],
     }),
     id: Id,
@@ -42,7 +42,7 @@ const CalendarEntry = Strict(
       enum: ['confirmed', 'tentative', 'cancelled'],
       examples: ['confirmed'],
     }),
-    is_all_day: Type.Boolean({ description: 'It has no time, or none that is shown', examples: [false] }),
+    is_all_day: Type.Boolean({ description: 'It has no time, or none that you may see', examples: [false] }),
     starts_on: DateOnly,
     start_time: time,
     time_zone: zone,
@@ -63,7 +63,7 @@ const NewFeed = Strict(
       Type.String({
         maxLength: 500,
         pattern: '^/api/calendar\\.ics\\?token=[A-Za-z0-9_-]+$',
-        description: 'What to subscribe to; shown once, so null where the request was repeated',
+        description: 'The path to subscribe to; shown once, so null if the request was repeated',
         examples: ['/api/calendar.ics?token=5f0c3b9e5f0c4b9e9f0c3b9e5f0c4b9e9f0c3b9e5f0'],
       }),
     ),
@@ -72,7 +72,7 @@ const NewFeed = Strict(
 )
 const tags = ['calendar']
 
-/** The calendar, and the subscriptions of calendar programs to it. */
+/** The calendar, and feeds of it for calendar apps. */
 export async function calendarRoutes(app: App) {
   app.get(
     '/api/calendar',
@@ -80,23 +80,23 @@ export async function calendarRoutes(app: App) {
       schema: {
         tags,
         operationId: 'readCalendar',
-        summary: 'Read what happens from one day to another',
+        summary: 'Read the calendar from one day to another',
         description:
-          'Shows (with `shows.read`), and items, segments and lodgings of itineraries (with `itineraries.read`) as far as they are for you; by time. At most 367 days.',
+          'Shows (with `shows.read`), and your items, segments and lodgings of itineraries (with `itineraries.read`); by time. At most 367 days.',
         'x-problems': [...inOrganization, 'calendar_range'],
         querystring: Strict({
           from: Type.Optional(
-            Type.String({ ...DateOnly, description: 'First day; today (UTC) if not given' }),
+            Type.String({ ...DateOnly, description: 'First day; today (UTC) by default' }),
           ),
           to: Type.Optional(
             Type.String({
               ...DateOnly,
-              description: 'Last day; 30 days later if not given',
+              description: 'Last day; 30 days later by default',
               examples: ['2027-04-02'],
             }),
           ),
         }),
-        response: { 200: answer('What happens', ShortList(CalendarEntry)) },
+        response: { 200: answer('The entries', ShortList(CalendarEntry)) },
       },
     },
     (request, reply) => {
@@ -117,7 +117,7 @@ export async function calendarRoutes(app: App) {
         tags,
         operationId: 'listCalendarFeeds',
         summary: 'List your calendar feeds',
-        description: 'Those that you have made in the organization and not revoked.',
+        description: 'Those you have created in the organization and not revoked.',
         'x-problems': inOrganization,
         response: { 200: answer('Feeds', ShortList(Feed)) },
       },
@@ -134,13 +134,13 @@ export async function calendarRoutes(app: App) {
       schema: {
         tags,
         operationId: 'createCalendarFeed',
-        summary: 'Make a calendar feed',
+        summary: 'Create a calendar feed',
         description:
-          'An address that a calendar program can subscribe to. Whoever has it sees what you see in the calendar, as long as you do; it is shown once.',
+          'A URL that a calendar app can subscribe to. Anyone who has it sees what you see in the calendar, as long as you do; it is shown once.',
         'x-problems': [...inOrganization, ...constraintsOf('calendar_feeds')],
         headers: IdempotencyKey,
         body: Strict({ name: feed.name }, { title: 'NewCalendarFeed' }),
-        response: { 201: answer('Made', NewFeed, 'Location') },
+        response: { 201: answer('Created', NewFeed, 'Location') },
       },
     },
     async (request, reply) => {
@@ -152,7 +152,7 @@ export async function calendarRoutes(app: App) {
         ),
       )
       const { made_with, ...body } = JSON.parse(made.body ?? '{}') as { made_with: string }
-      // Of a request that was repeated the first answer was kept, and no secret.
+      // For a repeated request the first answer is stored, but no secret.
       const path =
         made_with === createHash('sha256').update(hash).digest('hex')
           ? `/api/calendar.ics?token=${secret}`
@@ -169,8 +169,8 @@ export async function calendarRoutes(app: App) {
       schema: {
         tags,
         operationId: 'revokeCalendarFeed',
-        summary: 'Revoke a calendar feed for good',
-        description: 'Its address stops working with the next request.',
+        summary: 'Permanently revoke a calendar feed',
+        description: 'Its URL stops working with the next request.',
         'x-problems': inOrganization,
         params: IdParams,
         response: { 204: answer('Revoked') },
@@ -183,7 +183,7 @@ export async function calendarRoutes(app: App) {
   )
 }
 
-/** What calendar programs ask for, who have no access token but the address itself. */
+/** What calendar apps request: they have no access token, only the URL itself. */
 export async function calendarFeedRoutes(app: App) {
   app.get(
     '/api/calendar.ics',
@@ -194,15 +194,15 @@ export async function calendarFeedRoutes(app: App) {
         operationId: 'readCalendarFeed',
         summary: 'Read a calendar feed',
         description:
-          'For calendar programs (RFC 5545): 100 days back and 400 ahead of what the member who made the feed may see at this moment.',
+          'For calendar apps (RFC 5545): 100 days back and 400 ahead of what the member who created the feed may currently see.',
         'x-problems': ['not_found', 'permission_denied', 'database_unavailable'],
-        querystring: Strict({ token: Secret('Out of the path that the feed was made with') }),
+        querystring: Strict({ token: Secret('From the path of the feed') }),
         headers: Type.Object({
           'if-none-match': Type.Optional(
             Type.String({
               maxLength: 400,
               pattern: '^[ -~]+$',
-              description: 'ETag that the program has',
+              description: 'ETag that the app has',
               examples: ['"7"'],
             }),
           ),
@@ -221,7 +221,7 @@ export async function calendarFeedRoutes(app: App) {
               },
             },
           },
-          304: answer('It has not changed', undefined, 'ETag'),
+          304: answer('Not modified', undefined, 'ETag'),
         },
       },
     },
@@ -235,7 +235,7 @@ export async function calendarFeedRoutes(app: App) {
         organization_id: string
         calendar: { name: string | null; entries: Entry[] }
       }
-      // A program may keep it, for one person, and asks each time whether it may still see it.
+      // An app may cache it, for one person, but asks each time whether it may still see it.
       void reply.headers({ etag: etag ?? '', 'cache-control': 'private, no-cache' })
       const have = request.headers['if-none-match']?.split(',').map(tag => tag.trim().replace(/^W\//, ''))
       const text = have?.includes(etag ?? '') ? '' : renderCalendar(calendar)

@@ -1,10 +1,10 @@
 import ICAL from 'ical.js'
 import { tzlib_get_ical_block, tzlib_get_timezones } from 'timezones-ical-library'
 
-// In bytes; a line that goes on begins with a blank, which the library does not count.
+// In bytes; a continuation line begins with a space, which the library does not count.
 ICAL.foldLength = 74
 
-/** An entry of a calendar, as app.read_calendar_feed makes it. */
+/** An entry of a calendar, as app.read_calendar_feed returns it. */
 export interface Entry {
   kind: 'show' | 'item' | 'segment' | 'lodging'
   id: string
@@ -25,14 +25,14 @@ export interface Entry {
   updated_at: string
 }
 
-/** As jCal (RFC 7265) has it: name, parameters, type, value. */
+/** As in jCal (RFC 7265): name, parameters, type, value. */
 type Property = [name: string, parameters: Record<string, string>, type: string, value: string | number]
 type Component = [name: string, properties: Property[], components: Component[]]
 
 const known = new Set(tzlib_get_timezones())
 const zones = new Map<string, { id: string; definition: Component } | undefined>()
 
-/** How a time zone is defined in a calendar, and under which name: an alias has that of the zone itself. */
+/** The definition of a time zone in a calendar, and its name: an alias has that of the zone itself. */
 function zoneOf(name: string) {
   if (!zones.has(name)) {
     const [block = ''] = known.has(name) ? tzlib_get_ical_block(name) : []
@@ -47,11 +47,11 @@ const text = (name: string, value: string): Property => [
   name,
   {},
   'text',
-  // Of control characters a calendar may have tabs and line feeds.
+  // The only control characters allowed in a calendar are tabs and line feeds.
   // eslint-disable-next-line no-control-regex
   value.replace(/\r\n?/g, '\n').replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, ''),
 ]
-// Of properties that it does not know the library escapes nothing, and calls the type by its name.
+// The library does not escape properties it does not know, and writes out their type.
 const escaped = (value: string) =>
   String(text('', value)[3])
     .replace(/[\\;,]/g, '\\$&')
@@ -66,7 +66,7 @@ const dayAfter = (day: string) => {
 function moment(name: string, local: string | null, zone: string | null, instant: string | null): Property[] {
   if (local === null || zone === null || instant === null) return []
   const tzid = zoneOf(zone)?.id
-  // A zone that nobody has defined for calendars is said as an instant, which is the same moment.
+  // A zone without a calendar definition is given as an instant, which is the same moment.
   if (tzid === undefined) return [[name, {}, 'date-time', utc(instant)]]
   return [[name, { tzid }, 'date-time', local]]
 }
@@ -76,7 +76,7 @@ function event(e: Entry): Component {
     e.local_start === null
       ? [
           ['dtstart', {}, 'date', e.first_on],
-          // The day on which it is over.
+          // The day after the last one.
           ['dtend', {}, 'date', dayAfter(e.last_on)],
           text('transp', 'TRANSPARENT'),
         ]

@@ -1,11 +1,11 @@
-// Shows and itineraries by time, and feeds of them for calendar programs.
+// Shows and itineraries by time, and feeds of them for calendar apps.
 import type { App } from '../http/fastify.ts'
 import { calendarFeedRoutes, calendarRoutes } from './calendar.ts'
 
 export { problems } from './problems.ts'
 
 export const tags = {
-  calendar: 'Shows and itineraries by time, also for calendar programs',
+  calendar: 'Shows and itineraries by time, also for calendar apps',
 }
 
 /** For clients without an access token. */

@@ -9,7 +9,7 @@ export type Client = postgres.Sql
 
 export interface ConnectionOptions {
   url: string
-  /** Longest that anything may take, in milliseconds. */
+  /** How long anything may take, in milliseconds. */
   deadline: number
   prepare: boolean
   applicationName: string
@@ -22,9 +22,9 @@ export interface Connection {
   isClosed: () => boolean
   /** Whether an error means that the connection is gone, rather than that a statement is wrong. */
   isLost: (error: unknown) => boolean
-  /** Cuts the connection at once; what is under way on it is rejected. */
+  /** Closes the connection at once; pending work on it is rejected. */
   destroy: () => void
-  /** Takes leave of the server. */
+  /** Closes the connection cleanly. */
   end: () => Promise<void>
 }
 
@@ -55,10 +55,10 @@ export function openConnection(options: ConnectionOptions, onClose: () => void):
       destroy()
       onClose()
     },
-    // The types of postgres.js do not have this option. Encryption is done in there.
+    // The types of postgres.js do not have this option. It also takes care of encryption.
     ...({ socket: connectOnce(open, destroy) } as object),
     ssl: false,
-    // PostgreSQL has made the JSON: it goes out as it came.
+    // PostgreSQL made the JSON: it is passed on unparsed.
     types: {
       json: { to: 114, from: [114], serialize: JSON.stringify, parse: (text: string) => text },
       jsonb: {
@@ -71,11 +71,11 @@ export function openConnection(options: ConnectionOptions, onClose: () => void):
     connection: {
       application_name: options.applicationName,
       TimeZone: 'UTC',
-      // The server gives up a little before we do: a slow statement then costs no connection, and
-      // a late one does not go on for nobody.
+      // The server gives up a little before we do: a slow statement then costs no connection, and a
+      // late one does not keep running for nobody.
       statement_timeout: Math.ceil(options.deadline * 0.9),
       idle_in_transaction_session_timeout: options.deadline,
-      // After DDL postgres.js may repeat a statement when its transaction is over (see driver.ts):
+      // After DDL postgres.js may repeat a statement after its transaction is over (see driver.ts):
       // the repetition must not write.
       ...(options.autocommit !== true && { default_transaction_read_only: true }),
     },

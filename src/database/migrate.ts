@@ -9,12 +9,12 @@ import { tls } from './node-postgres.ts'
 const db = new URL('../../db/', import.meta.url)
 const committed = new URL('migrations/committed/', db)
 
-/** The database was migrated by migrations that this version does not have; the message says what to do. */
+/** The database has run migrations that this version does not have; the message says what to do. */
 export class ForeignMigrations extends Error {
   override name = 'ForeignMigrations'
 }
 
-/** Settings of graphile-migrate for one database, logged in as callboard_migrator. */
+/** Settings of graphile-migrate for a database, logged in as callboard_migrator. */
 export function migrationSettings(migratorUrl: string, log: (line: string) => void = () => {}): Settings {
   return {
     connectionString: migratorUrl,
@@ -28,8 +28,8 @@ export function migrationSettings(migratorUrl: string, log: (line: string) => vo
 
 /**
  * Throws ForeignMigrations for a database that has run a migration which is not among the committed ones: it is
- * from before they were replaced by one baseline, or from a later release. graphile-migrate itself compares file
- * names only, and would call such a database up to date.
+ * from before they were replaced by one baseline, or from a later release. graphile-migrate itself compares only
+ * file names, and would consider such a database up to date.
  */
 async function checkHistory(pool: pg.Pool): Promise<void> {
   const { rows: found } = await pool.query<{ there: boolean }>(
@@ -48,13 +48,13 @@ async function checkHistory(pool: pg.Pool): Promise<void> {
   if (foreign)
     throw new ForeignMigrations(
       `This database has run the migration ${foreign.filename}, which this version of Callboard does not have. ` +
-        'Before 0.2.0 the migrations were replaced by one baseline, and a database from before cannot be migrated. ' +
-        'Export what you want to keep as CSV with the version that made it (GET /api/exports/…), then import it into a new database; ' +
+        'Before 0.2.0 the migrations were replaced by one baseline, and an older database cannot be migrated. ' +
+        'Export what you want to keep as CSV with the version that created it (GET /api/exports/…), then import it into a new database; ' +
         'or, if it is the embedded database of a demo, delete the folder .data and start again.',
     )
 }
 
-/** Installs the schema of graphile-worker, or brings it to the version of the package, with the rights of db/queue.sql. */
+/** Installs or upgrades the schema of graphile-worker to the version of the package, with the privileges of db/queue.sql. */
 async function installQueue(migratorUrl: string): Promise<void> {
   const pool = new pg.Pool({
     ...tls(migratorUrl, false),
@@ -63,7 +63,7 @@ async function installQueue(migratorUrl: string): Promise<void> {
     connectionTimeoutMillis: 10_000,
     statement_timeout: 600_000,
   })
-  // Without listeners the loss of a connection would end the process; whoever waits on it hears of it anyway.
+  // Without listeners the loss of a connection would end the process; pending queries reject anyway.
   pool.on('error', () => {})
   pool.on('connect', client => client.on('error', () => {}))
   try {
@@ -76,7 +76,7 @@ async function installQueue(migratorUrl: string): Promise<void> {
   }
 }
 
-/** Brings the database to the newest committed migration; a migration that fails leaves it as it was. Throws ForeignMigrations. */
+/** Migrates the database to the latest committed migration; a failed migration changes nothing. Throws ForeignMigrations. */
 export async function migrate(migratorUrl: string, log?: (line: string) => void): Promise<void> {
   // First, because a migration may queue a job.
   await installQueue(migratorUrl)

@@ -3,18 +3,18 @@ import { Deliberate, Unavailable } from './errors.ts'
 
 export type { Client } from './connection.ts'
 
-/** The deadline is the longest wait for a free connection plus the work on it. */
+/** The deadline covers the wait for a free connection plus the work on it. */
 export interface PoolOptions extends ConnectionOptions {
   size: number
 }
 
 export interface Pool {
   /**
-   * Runs `work` alone on a connection. Rejects with Unavailable when the deadline passes, and
-   * immediately when the signal says that nobody is waiting any more: its connection is then cut.
+   * Runs `work` exclusively on a connection. Rejects with Unavailable when the deadline passes, and
+   * immediately when the signal says that nobody is waiting any more: its connection is then closed.
    */
   use: <T>(work: (client: Client) => PromiseLike<T>, signal?: AbortSignal) => Promise<T>
-  /** How many connections are open, and how many callers wait for one. */
+  /** How many connections are open, and how many callers are waiting for one. */
   stats: () => { size: number; open: number; busy: number; waiting: number }
   close: () => Promise<void>
 }
@@ -23,7 +23,7 @@ export interface Pool {
  * A pool of exclusive connections.
  * postgres.js shares its connections between callers and its reserve() does not survive a killed
  * backend, so each slot here is a client of its own with one connection, and a client whose
- * connection has failed, or is late, is thrown away and replaced on the next use.
+ * connection has failed, or is late, is discarded and replaced on the next use.
  */
 export function createPool(options: PoolOptions): Pool {
   const idle: Connection[] = []
@@ -34,7 +34,7 @@ export function createPool(options: PoolOptions): Pool {
   function connect(): Connection {
     const connection = openConnection(options, () => {
       const place = idle.indexOf(connection)
-      // A busy one is given back by whoever uses it.
+      // A busy one is returned by its user.
       if (place < 0) return
       idle.splice(place, 1)
       open -= 1
@@ -59,8 +59,8 @@ export function createPool(options: PoolOptions): Pool {
           waiting.splice(waiting.indexOf(take), 1)
           reject(new Unavailable('busy'))
         },
-        // Some time must be left for the work: a statement that is cut off costs its connection,
-        // and under a load that never lets up each of them would be.
+        // Leaves some time for the work: a statement that is cut off costs its connection, and under
+        // sustained load every one of them would be.
         (deadline - Date.now()) * 0.75,
       )
       waiting.push(take)
@@ -104,7 +104,7 @@ export function createPool(options: PoolOptions): Pool {
     } catch (error) {
       if (signal?.aborted) throw signal.reason
       if (!connection.isLost(error)) {
-        // Neither the server's word nor ours: the driver has stumbled, and may have lost its place.
+        // Neither the server's error nor ours: the driver failed, and its state is unknown.
         if (!(error instanceof Deliberate) && !('severity' in (error as object))) connection.destroy()
         throw error
       }

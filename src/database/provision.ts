@@ -3,7 +3,7 @@ import postgres from 'postgres'
 
 const folder = new URL('../../db/', import.meta.url)
 
-/** Runs a few statements as one short-lived connection to `url`. */
+/** Runs a few statements on a short-lived connection to `url`. */
 async function asAdmin<T>(url: string, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
   const sql = postgres(url, { max: 1, onnotice: () => {}, connect_timeout: 10 })
   try {
@@ -25,13 +25,13 @@ export function withUrl(
   return changed.href
 }
 
-/** Runs db/roles.sql (harmless when the roles exist) and sets the given passwords. Needs a superuser. */
+/** Runs db/roles.sql (harmless if the roles exist) and sets the given passwords. Needs a superuser. */
 export async function createRoles(adminUrl: string, passwords: Record<string, string> = {}): Promise<void> {
   const roles = await readFile(new URL('roles.sql', folder), 'utf8')
   await asAdmin(adminUrl, async sql => {
     await sql.unsafe(roles)
     for (const [role, password] of Object.entries(passwords)) {
-      // A utility statement takes no parameters; format() in the server quotes both.
+      // Utility statements take no parameters; format() on the server quotes both.
       const [row] = await sql<
         [{ statement: string }]
       >`select format('alter role %I password %L', ${role}::text, ${password}::text) as statement`
@@ -55,7 +55,7 @@ export async function setDatabasePrivileges(adminUrl: string): Promise<void> {
   await asAdmin(adminUrl, sql => sql.unsafe(privileges))
 }
 
-/** Whether the server of the URL has a database of this name. */
+/** Whether the server of the URL has a database with this name. */
 export async function databaseExists(adminUrl: string, name: string): Promise<boolean> {
   return asAdmin(adminUrl, async sql => {
     const [row] = await sql<

@@ -3,16 +3,16 @@ import type { Config } from '../config.ts'
 import { type Client, createPool, type Pool } from './pool.ts'
 import { checkDatabase } from './safety.ts'
 
-/** A standby to read from. */
+/** A read replica. */
 export interface Replica {
   pool: Pool
-  /** Connections that only exports use, which take their time. */
+  /** Connections for exports only, which take long. */
   exportPool: Pool
-  /** Looks at its login as at that of the API, and returns warnings. Throws UnsafeDatabase, or Unavailable if it is away. */
+  /** Checks its login like that of the API, and returns warnings. Throws UnsafeDatabase, or Unavailable if it is down. */
   check: () => Promise<string[]>
-  /** Whether that has been done and was well. */
+  /** Whether that has succeeded. */
   isChecked: () => boolean
-  /** What opens a transaction there by a pass: see db/schema/foundation/replicas.sql. */
+  /** Opens a transaction there with a pass: see db/schema/foundation/replicas.sql. */
   enter: (sql: Client, pass: string) => PendingQuery<Row[]>
   close: () => Promise<void>
 }

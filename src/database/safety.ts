@@ -1,6 +1,6 @@
 import { type Client, createPool } from './pool.ts'
 
-/** The database is not fit to be served from; the message says what to do. */
+/** The database is not safe to serve from; the message says what to do. */
 export class UnsafeDatabase extends Error {
   override name = 'UnsafeDatabase'
 }
@@ -8,7 +8,7 @@ export class UnsafeDatabase extends Error {
 /** The first minor release of each major version in which CVE-2026-120154, -16237, -116311 and -14666 are fixed. */
 const fixedIn: Record<number, number> = { 15: 20, 16: 16, 17: 12, 18: 7 }
 
-/** What is wrong with a server version, as PostgreSQL counts it (180004 is 18.4), or undefined. */
+/** What is wrong with a server version, in PostgreSQL's notation (180004 is 18.4), or undefined. */
 export function versionProblem(version: number): string | undefined {
   const major = Math.floor(version / 10_000)
   const minor = version % 10_000
@@ -27,11 +27,11 @@ interface Login {
   enters: boolean
   version: number
   migrated: boolean
-  /** The versions of the ICU library that the indexes were made with and that sorts now, where they differ. */
+  /** The versions of the ICU library that built the indexes and that sorts now, if they differ. */
   sorted: string | null
 }
 
-// Every role counts that the login could take by SET ROLE: whoever injects SQL would.
+// Every role counts that the login could assume by SET ROLE: an SQL injection would.
 const look = (sql: Client, door: string) => sql<[Login]>`
   with role as (
     select r.oid, r.rolname, r.rolsuper, r.rolbypassrls from pg_roles r where pg_has_role(session_user, r.oid, 'member')
@@ -57,7 +57,7 @@ const faults: [keyof Login, string][] = [
   ['files', "may read and write the server's files"],
 ]
 
-/** Who may be logged in with a URL: whoever may call this function of `app`, and no one for whom the database would hide nothing. */
+/** Which login a URL needs: one that may call this function of `app`, and from which the database hides other organizations. */
 interface Part {
   url: 'DATABASE_URL' | 'WORKER_DATABASE_URL' | 'DATABASE_REPLICA_URL'
   role: string
@@ -91,10 +91,10 @@ async function check(url: string, { url: setting, role, door }: Part): Promise<L
 }
 
 /**
- * Looks at the API's login before the first request. Throws UnsafeDatabase if its login could see
- * through row-level security, if the schema is missing, or, in production, if the server is known
- * to be vulnerable; in development that is returned as a warning, and so is, always, an ICU library
- * other than the one that the indexes were made with.
+ * Checks the API's login before the first request. Throws UnsafeDatabase if the login could bypass
+ * row-level security, if the schema is missing, or, in production, if the server is known to be
+ * vulnerable; in development that is returned as a warning, and so is, always, an ICU library other
+ * than the one that built the indexes.
  */
 export async function checkDatabase(url: string, production: boolean, isReplica = false): Promise<string[]> {
   const { version, sorted } = await check(url, isReplica ? replica : api)
@@ -105,12 +105,12 @@ export async function checkDatabase(url: string, production: boolean, isReplica 
     ...(sorted === null
       ? []
       : [
-          `The indexes were sorted by another version of the ICU library (${sorted}), so lists may miss rows: reindex (see "Versions of PostgreSQL" in db/README.md).`,
+          `The indexes were built with another version of the ICU library (${sorted}), so lists may miss rows: reindex (see "Versions of PostgreSQL" in db/README.md).`,
         ]),
   ]
 }
 
-/** Looks at the worker's login before its first job. Throws UnsafeDatabase as above. */
+/** Checks the worker's login before its first job. Throws UnsafeDatabase as above. */
 export async function checkWorkerDatabase(url: string): Promise<void> {
   await check(url, worker)
 }

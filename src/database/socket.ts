@@ -8,15 +8,15 @@ export interface Place {
   path: string | false
 }
 
-/** A socket to PostgreSQL, not connected yet. */
+/** A socket to PostgreSQL, not yet connected. */
 export function openSocket({ host: [host = ''], port: [port = 5432], path }: Place): Socket {
   return path === false ? connect({ host, port, noDelay: true }) : connect({ path })
 }
 
 /**
  * Waits until the socket is connected and, if `sslmode` asks for it, encrypted; returns the one to
- * use from then on. The modes are libpq's: with `prefer` the server decides, `require` believes any
- * certificate, and the others check it.
+ * use from then on. The modes are libpq's: with `prefer` the server decides, `require` accepts any
+ * certificate, and the others verify it.
  */
 export async function prepareSocket(
   socket: Socket,
@@ -25,8 +25,8 @@ export async function prepareSocket(
 ): Promise<Socket> {
   await event(socket, 'connect')
   if (sslmode === 'disable' || path !== false) return socket
-  // Length and code of an SSLRequest. More than one letter in answer would be somebody else's text,
-  // smuggled in before the encryption begins.
+  // Length and code of an SSLRequest. An answer of more than one letter would be an attacker's text,
+  // injected before encryption begins.
   socket.write(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]))
   const answer = (await event(socket, 'data')).toString()
   if (answer === 'N' && (sslmode === 'prefer' || sslmode === 'allow')) return socket

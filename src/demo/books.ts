@@ -1,7 +1,7 @@
 import type postgres from 'postgres'
 import type { Played } from './settlements.ts'
 
-/** What a show that lies behind has brought and cost, as the demo's books have it. */
+/** Enters income and costs of past shows into the demo's books. */
 export async function seedBooks(
   sql: postgres.TransactionSql,
   { id, show_on, status, tickets_sold, fee_minor = 0, currency }: Played & { status: string | undefined },

@@ -47,7 +47,7 @@ const season = {
 
 type Company = keyof typeof season
 
-/** A season around today: what lies behind has been played, the rest is on its way. */
+/** A season around today: past shows have been played, the others are in preparation. */
 function shows(company: Company, venues: { id: string; capacity: number }[]) {
   const { artists, currency, fee } = season[company]
   return Array.from({ length: 28 }, (_, i) => {
@@ -81,8 +81,8 @@ function shows(company: Company, venues: { id: string; capacity: number }[]) {
 const inTurn = <T>(list: readonly T[], i: number) => list[i % list.length] as T
 
 /**
- * Fills an empty database with two companies, or completes what a process that was killed has begun. Returns
- * false, having done nothing, if the demo is there.
+ * Fills an empty database with two companies, or completes what a killed process has begun. Returns false,
+ * without doing anything, if the demo is complete.
  */
 export async function seedDemo({
   migratorUrl,
@@ -94,8 +94,8 @@ export async function seedDemo({
   const owner = postgres(migratorUrl, { max: 1, onnotice: () => {} })
   const api = postgres(apiUrl, { max: 1, onnotice: () => {} })
   try {
-    // The people and each season have a transaction of their own, because other logins make them. That
-    // her address is confirmed is the last of all, and says that nothing is missing.
+    // The people and each season have a transaction of their own, because different logins create them.
+    // Confirming her address is the last step, and marks the demo as complete.
     const [found] = await owner<
       { complete: boolean }[]
     >`select email_verified_at is not null as complete from app.users where email = ${demoEmail}`
@@ -140,7 +140,7 @@ async function seedPeople(sql: postgres.TransactionSql): Promise<void> {
   }
 }
 
-/** The next shows of the first artist are a tour, with a crew that the viewer is in. */
+/** The next shows of the first artist are a tour, with a crew that includes the viewer. */
 async function seedTour(sql: postgres.TransactionSql, company: Company): Promise<void> {
   const [artist] = season[company].artists
   const shows = await sql<{ id: string; show_on: string; city: string; time_zone: string }[]>`
@@ -188,7 +188,7 @@ async function seedTour(sql: postgres.TransactionSql, company: Company): Promise
   await sql`select app.publish_itinerary(${itinerary_id}, 'First version')`
 }
 
-/** Shows are entered as their owner would, through the API's own login. A season that is there stays. */
+/** Enters shows as their owner would, through the API's own login. An existing season is left alone. */
 async function seedSeason(sql: postgres.TransactionSql, company: Company, email: string): Promise<void> {
   const [recipe] = await sql<[{ recipe: string }]>`select app.password_recipe(${email}) as recipe`
   const proof = await prove(demoPassword, recipe.recipe)

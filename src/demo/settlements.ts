@@ -1,6 +1,6 @@
 import type postgres from 'postgres'
 
-/** A show of the demo, as far as its money goes. */
+/** The fields of a demo show that its money depends on. */
 export interface Played {
   id: string
   show_on: string
@@ -18,7 +18,7 @@ const split = {
 }
 const kinds = [{ kind: 'versus' }, { kind: 'plus' }, { kind: 'door', guarantee_minor: null }]
 
-/** What the show is settled from, as its organization would enter it; every third is settled. */
+/** Enters the figures for a settlement, as the organization would; every third show is settled. */
 export async function seedSettlement(sql: postgres.Sql | postgres.TransactionSql, show: Played, n: number) {
   const { id, capacity, tickets_sold: sold, currency = 'EUR', fee_minor = 0 } = show
   const seats = Math.floor(capacity / 4)

@@ -4,15 +4,15 @@ import type { Config } from '../config.ts'
 import { isKey } from './names.ts'
 import { type Storage, StorageFailure } from './storage.ts'
 
-/** What is sent at a time; as much of a file is in memory. S3 takes no smaller parts, and 10,000 of them. */
+/** The size of a part, which is how much of a file is in memory. S3 takes at most 10,000 parts, and none smaller than 5 MiB. */
 const partSize = 8 * 1024 * 1024
 
-/** Objects in a bucket. The client is large, so it is loaded when it is needed. */
+/** Objects in a bucket. The client library is large, so it is loaded on demand. */
 export function openBucket(config: Config, bucket: string): Storage {
   let opened: Promise<{ s3: typeof import('@aws-sdk/client-s3'); client: S3Client }> | undefined
   const open = () =>
     (opened ??= import('@aws-sdk/client-s3').then(s3 => ({ s3, client: new s3.S3Client(optionsOf(config)) })))
-  /** Uploads that nobody has ended, if the server can tell: parts of a file, which is not there yet. */
+  /** Unfinished uploads, if the server can list them: parts of a file that does not exist yet. */
   async function begun(Prefix?: string) {
     const { s3, client } = await open()
     const list = new s3.ListMultipartUploadsCommand({
@@ -65,7 +65,7 @@ function optionsOf(config: Config) {
   const secretAccessKey = config.EXPORT_S3_SECRET_ACCESS_KEY ?? ''
   return {
     region: config.EXPORT_S3_REGION,
-    // Servers other than Amazon's know buckets by the path, and not all of them newer checksums.
+    // Servers other than Amazon's address buckets by path, and not all of them support newer checksums.
     ...(endpoint !== undefined && { endpoint, forcePathStyle: true }),
     ...(accessKeyId !== undefined && { credentials: { accessKeyId, secretAccessKey } }),
     requestChecksumCalculation: 'WHEN_REQUIRED' as const,
@@ -78,10 +78,10 @@ interface ServiceError {
   $metadata?: { httpStatusCode?: number }
 }
 
-/** A refusal that stays one; anything else may be over in a moment. */
+/** A permanent refusal; anything else may be temporary. */
 function refusalOf(error: unknown): StorageFailure | undefined {
   const { name, $metadata } = error as ServiceError
   const status = $metadata?.httpStatusCode ?? 0
   if (status < 400 || status >= 500 || status === 408 || status === 429) return undefined
-  return new StorageFailure(`Where files are kept refuses them: ${name ?? status}.`, { cause: error })
+  return new StorageFailure(`The file storage refuses the file: ${name ?? status}.`, { cause: error })
 }

@@ -5,33 +5,33 @@ import { fieldsOf, type List } from '../tenant/list.ts'
 
 interface Column {
   name: string
-  /** How the text that PostgreSQL has for a value becomes that of a cell. */
+  /** Converts PostgreSQL's text of a value to that of a cell. */
   cell: (text: string) => string
 }
-/** The values of a row, as PostgreSQL writes them. */
+/** The values of a row, in PostgreSQL's text format. */
 export type Values = readonly (string | null)[]
 
-// What a spreadsheet takes for the beginning of a formula, also written wide, as East Asian ones understand it.
+// What spreadsheets take for the start of a formula, including the full-width forms that East Asian ones accept.
 const formula = /^[=+\-@\t\r\n＝＋－＠]/
 
-/** A text as a spreadsheet is to show it: with an apostrophe where it would otherwise be computed. */
+/** Text safe for a spreadsheet: with an apostrophe if it would otherwise be evaluated. */
 export const harmless = (text: string) => (formula.test(text) ? `'${text}` : text)
 
-const asItIs = (text: string) => text
-/** An instant as JSON has it; connections of ours are in UTC. */
+const unchanged = (text: string) => text
+/** An instant as in JSON; our connections use UTC. */
 const instant = (text: string) => `${text.replace(' ', 'T')}:00`
 
 const kindsOf = (schema: TSchema): TSchema[] =>
   (schema['anyOf'] as TSchema[] | undefined)?.flatMap(kindsOf) ?? [schema]
 
-/** A number stays one, also a negative one: what is a formula is decided by the type of the column. */
+/** Numbers stay numbers, even negative ones: the type of the column decides what needs escaping. */
 function cellOf(schema: TSchema): Column['cell'] {
   const kinds = kindsOf(schema)
-  if (kinds.some(({ type }) => type === 'integer' || type === 'number')) return asItIs
+  if (kinds.some(({ type }) => type === 'integer' || type === 'number')) return unchanged
   return kinds.some(({ format: named }) => named === 'date-time') ? instant : harmless
 }
 
-/** The columns of a CSV file are the fields of the JSON, in their order; those of the bin only where it is exported. */
+/** The columns of a CSV file: the fields of the JSON, in order; those of the bin only if it is exported. */
 export const columnsOf = (list: List, isBin: boolean): Column[] =>
   fieldsOf(list, isBin).map(name => ({ name, cell: cellOf(list.item.properties[name] as TSchema) }))
 
@@ -47,7 +47,7 @@ export async function* csvOf(
     rowDelimiter: '\r\n',
     includeEndRowDelimiter: true,
   })
-  // fast-csv would write the mark with the first row, so not into a file without one.
+  // fast-csv would write the mark with the first row, so never into a file without rows.
   const written: Buffer[] = bom ? [Buffer.from('\uFEFF')] : []
   csv.on('data', (piece: Buffer) => written.push(piece))
   for await (const rows of batches) {

@@ -29,17 +29,17 @@ const content = {
   [formats.ndjson]: { schema: text('{}\n') },
 }
 
-/** The first and the last byte that are wanted, of a header with one range; nothing of any other header. */
+/** The first and last byte requested by a header with one range; undefined for any other header. */
 function rangeOf(header: string | undefined, bytes: number): [number, number] | undefined {
   const [, from = '', to = ''] = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header ?? '') ?? []
   if (from === '' && to === '') return undefined
   const first = from === '' ? Math.max(0, bytes - Number(to)) : Number(from)
   const last = from === '' || to === '' ? bytes - 1 : Math.min(Number(to), bytes - 1)
   if (first <= last) return [first, last]
-  throw new Problem(416, 'range_not_satisfiable', `It has ${bytes} bytes.`)
+  throw new Problem(416, 'range_not_satisfiable', `The file has ${bytes} bytes.`)
 }
 
-/** The files of exports, for who has a link, which is all that they need. */
+/** The files of exports, for anyone who has a link. */
 export async function exportFileRoutes(app: App, { storage }: { storage: Storage }) {
   app.get(
     '/api/analytics/export/:id/file',
@@ -49,12 +49,12 @@ export async function exportFileRoutes(app: App, { storage }: { storage: Storage
         tags: ['exports'],
         security: [],
         operationId: 'downloadExport',
-        summary: 'Fetch the file of an export',
+        summary: 'Download the file of an export',
         description:
-          'With the `link` of a ready export. It works as long as whose export it is may still see what is in it. `Repr-Digest` (RFC 9530) has the SHA-256 of the whole file; a `Range` of it can be asked for. Each download is an event.',
+          'With the `link` of a ready export. It works as long as the member who requested the export may see its contents. `Repr-Digest` (RFC 9530) has the SHA-256 of the whole file; a `Range` can be requested. Each download is an event.',
         'x-problems': ['invalid_token', 'permission_denied', 'range_not_satisfiable', 'database_unavailable'],
         params: IdParams,
-        querystring: Strict({ token: Secret('Out of the link') }),
+        querystring: Strict({ token: Secret('From the link') }),
         headers: Type.Object({
           range: Type.Optional(
             Type.String({

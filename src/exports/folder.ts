@@ -5,20 +5,20 @@ import { isKey } from './names.ts'
 import { type Storage, StorageFailure } from './storage.ts'
 
 const reasons: Record<string, string> = {
-  ENOSPC: 'There is no space left where files are kept.',
-  EDQUOT: 'There is no space left where files are kept.',
-  EACCES: 'The folder for files cannot be written to.',
-  EPERM: 'The folder for files cannot be written to.',
-  EROFS: 'The folder for files cannot be written to.',
-  ENOTDIR: 'The folder for files is none.',
-  EEXIST: 'The folder for files is none.',
+  ENOSPC: 'The file storage is full.',
+  EDQUOT: 'The file storage is full.',
+  EACCES: 'The folder for files is not writable.',
+  EPERM: 'The folder for files is not writable.',
+  EROFS: 'The folder for files is not writable.',
+  ENOTDIR: 'The path of the folder for files is not a folder.',
+  EEXIST: 'The path of the folder for files is not a folder.',
 }
 
 /** Files in a folder that only this program's user can read. */
 export function openFolder(folder: string): Storage {
   const pathOf = (key: string) => {
-    // The database makes them; whoever made one up would be elsewhere.
-    if (!isKey(key)) throw new Error('no key of an export')
+    // The database generates keys; a forged one could lead outside the folder.
+    if (!isKey(key)) throw new Error('not the key of an export')
     return join(folder, key)
   }
   return {
@@ -56,7 +56,7 @@ export function openFolder(folder: string): Storage {
         for (const entry of await readdir(join(folder, organization)).catch(() => [] as string[])) {
           const files = await readdir(join(folder, organization, entry)).catch(() => [] as string[])
           for (const file of files) keys.push(`${organization}/${entry}/${file.replace(/\.part$/, '')}`)
-          // An empty one stays where it is when somebody is just about to write into it.
+          // Removing it fails if a file is just being written into it.
           if (files.length === 0) await removeEmpty(join(folder, organization, entry))
         }
         if (keys.length > 0) yield keys.filter(isKey)

@@ -18,13 +18,13 @@ export interface Order {
   filters: Filters
 }
 
-/** Rows that are read at a time: each time costs a trip to the database, and memory. */
+/** Rows read at a time: each batch costs a round trip to the database, and memory. */
 const batch = 250
-/** Rows that are handled without a pause: a request that comes meanwhile waits for that. */
+/** Rows handled without a pause, which any other request has to wait for. */
 const slice = 25
 
 let lastTurn = Promise.resolve()
-/** One slice for each turn of the event loop, however many exports there are: between two of them others have theirs. */
+/** One slice per turn of the event loop, however many exports there are, so that other work runs in between. */
 function turn(): Promise<void> {
   return (lastTurn = lastTurn.then(
     () =>
@@ -34,12 +34,12 @@ function turn(): Promise<void> {
   ))
 }
 
-/** What postgres.js has of a query that can be read with a cursor. */
+/** The part of a postgres.js query that reads it with a cursor. */
 interface Readable<Row> {
   cursor: (rows: number) => AsyncIterable<Row[]>
 }
 
-/** The rows of a query; the next batch is under way while one is handled, and no more than that. */
+/** The rows of a query; while a batch is handled the next one is fetched, and no more than that. */
 async function* batchesOf<Row>(query: Readable<Row>, count: (rows: number) => void): AsyncGenerator<Row[]> {
   const rows = query.cursor(batch)[Symbol.asyncIterator]()
   // At the end postgres.js returns no promise.
@@ -51,7 +51,7 @@ async function* batchesOf<Row>(query: Readable<Row>, count: (rows: number) => vo
       if (found.done === true) return
       const { value } = found
       next = ask()
-      // Who waits for it hears of its failure; if nobody does any more, nobody is to.
+      // A failure is reported by awaiting it; if nobody does any more, it must not go unhandled.
       next.catch(() => {})
       for (let n = 0; n < value.length; n += slice) {
         await turn()
@@ -79,8 +79,8 @@ async function* ndjsonOf(batches: AsyncIterable<readonly { body: string }[]>): A
 }
 
 /**
- * All that is asked for, as the text of a file, out of the transaction that the client is in; a cursor's
- * snapshot is that of its beginning, so the rows are those of one moment. `count` hears how many there are.
+ * The ordered rows as the text of a file, read in the client's transaction; a cursor keeps the snapshot of
+ * its start, so the rows are consistent. `count` is called with the number of rows.
  */
 export function textOf(
   sql: Client,

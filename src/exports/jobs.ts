@@ -20,7 +20,7 @@ const ExportFilters = Type.Record(
     title: 'ExportFilters',
     additionalProperties: false,
     maxProperties: 20,
-    description: 'As in the list of it, and `sort`',
+    description: 'Those of its list, and `sort`',
     examples: [{ from: '2027-01-01' }],
   },
 )
@@ -36,9 +36,9 @@ const Export = Strict(
     status: word(
       'ExportStatus',
       ['queued', 'running', 'ready', 'failed', 'cancelled', 'expired'],
-      'How far it has come; only a ready one has a file',
+      'How far it is; only a ready export has a file',
     ),
-    rows_done: Type.Integer({ ...size(1200), description: 'Rows that are written' }),
+    rows_done: Type.Integer({ ...size(1200), description: 'Rows written so far' }),
     bytes: Nullable(size(512_000)),
     sha256: Nullable(Type.String({ pattern: '^[0-9a-f]{64}$', maxLength: 64, examples: ['0'.repeat(64)] })),
     failure: Nullable(
@@ -54,14 +54,14 @@ const Export = Strict(
         maxLength: 500,
         pattern: '^/api/analytics/export/[0-9a-f-]{36}/file\\?token=[0-9a-f.]+$',
         description:
-          'Where the file is, for an hour and without an access token; a fresh one with each answer',
+          'Link to the file, valid for an hour without an access token; each answer has a new one',
         examples: [`/api/analytics/export/01980c5e-8c5e-7b4a-9d59-3f1de6a3c111/file?token=${'0'.repeat(32)}`],
       }),
     ),
     created_by: Id,
     created_at: Timestamp,
     finished_at: Nullable(Timestamp),
-    expires_at: Nullable(Type.String({ ...Timestamp, description: 'When the file goes' })),
+    expires_at: Nullable(Type.String({ ...Timestamp, description: 'When the file is deleted' })),
   },
   { title: 'Export' },
 )
@@ -77,12 +77,12 @@ const NewExport = Strict(
 const sorts = { created_at: 'timestamptz' } as const
 const tags = ['exports']
 const permission = { 'x-permission': 'exports.run' }
-/** What the lists check in their query strings. */
+/** The filters that the lists accept in their query strings. */
 const filtersOf = Object.fromEntries(
   Object.entries(resources).map(([name, { list }]) => [name, Strict(list.filters)]),
 )
 
-/** Exports that the worker makes. Everybody sees their own. */
+/** Exports made by the worker. Members see only their own. */
 export async function exportJobRoutes(app: App) {
   app.post(
     '/api/analytics/export',
@@ -90,14 +90,14 @@ export async function exportJobRoutes(app: App) {
       schema: {
         tags,
         operationId: 'createExport',
-        summary: 'Have a file made',
+        summary: 'Request an export file',
         description:
-          'Of what you may see when it is made, by the worker: read the export until it is `ready`, and fetch the file with its `link`. It is kept for seven days. It takes the permission to read it besides `exports.run`; when you lose one of them, it fails.',
+          'The worker writes what you may see at that time: poll the export until it is `ready`, and download the file with its `link`. It is kept for seven days. Requires the permission to read the resource besides `exports.run`; if you lose either, the export fails.',
         ...permission,
         'x-problems': ['too_many_exports'],
         headers: IdempotencyKey,
         body: NewExport,
-        response: { 202: answer('It is queued', Export, 'Location') },
+        response: { 202: answer('Queued', Export, 'Location') },
       },
     },
     async (request, reply) => {
@@ -107,7 +107,7 @@ export async function exportJobRoutes(app: App) {
         throw new Problem(
           400,
           'validation',
-          'See errors for what is wrong where.',
+          'See errors for what is wrong, and where.',
           check.errors?.map(({ instancePath, message }) => ({
             path: `/body/filters${instancePath}`,
             message: String(message),
@@ -129,7 +129,7 @@ export async function exportJobRoutes(app: App) {
         tags,
         operationId: 'listExports',
         summary: 'List your exports',
-        description: 'The oldest first, unless `sort` says otherwise. They are listed for 30 days.',
+        description: 'Oldest first, unless `sort` says otherwise. They are listed for 30 days.',
         ...permission,
         querystring: Strict({
           ...ListQuery,
@@ -164,8 +164,8 @@ export async function exportJobRoutes(app: App) {
       schema: {
         tags,
         operationId: 'readExport',
-        summary: 'Read how far an export is',
-        description: 'While it is running, `rows_done` grows. Each answer of a ready one has a fresh `link`.',
+        summary: 'Read the progress of an export',
+        description: 'While it is running, `rows_done` grows. Each answer for a ready export has a new `link`.',
         ...permission,
         params: IdParams,
         response: { 200: answer('The export', Export) },
@@ -183,8 +183,8 @@ export async function exportJobRoutes(app: App) {
       schema: {
         tags,
         operationId: 'cancelExport',
-        summary: 'Give an export up',
-        description: 'One that is running stops soon, and there will be no file.',
+        summary: 'Cancel an export',
+        description: 'A running export stops soon, without a file.',
         'x-problems': ['export_ended'],
         ...permission,
         params: IdParams,

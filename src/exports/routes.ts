@@ -1,4 +1,4 @@
-// The rows that a member may see as a file: streamed, or written by the worker and then downloaded.
+// The rows that a member may see, as a file: streamed, or written by the worker and then downloaded.
 import type { App } from '../http/fastify.ts'
 import { exportFileRoutes } from './files.ts'
 import { exportJobRoutes } from './jobs.ts'
@@ -8,7 +8,7 @@ import type { Storage } from './storage.ts'
 export { problems } from './problems.ts'
 
 export const tags = {
-  exports: 'Files of what one may see: sent as they are read, or made by the worker and then fetched',
+  exports: 'Files of what you may see: streamed, or written by the worker and then downloaded',
 }
 
 /** For clients without an access token. */

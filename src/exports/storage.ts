@@ -1,18 +1,18 @@
 import type { Readable } from 'node:stream'
 
-/** Where the files of exports are. A key is <organization>/<export>/<attempt>. */
+/** Stores the files of exports. A key is <organization>/<export>/<attempt>. */
 export interface Storage {
-  /** Keeps all that the stream brings; before it has ended, and when it fails, there is nothing under the key. */
+  /** Stores the whole stream; until it has ended, and if it fails, there is nothing under the key. */
   put: (key: string, content: Readable) => Promise<void>
-  /** The file, or the bytes from the first to the last of a range. Rejects if it is not there. */
+  /** The file, or the bytes of a range, first to last. Rejects if it does not exist. */
   get: (key: string, range?: readonly [number, number]) => Promise<Readable>
   remove: (key: string) => Promise<void>
-  /** All keys, some at a time, also of what was begun and not ended. */
+  /** All keys, in batches, including those of unfinished files. */
   keys: () => AsyncIterable<string[]>
   close: () => Promise<void>
 }
 
-/** The file cannot be kept, for a reason that trying again does not change. */
+/** The file cannot be stored, for a reason that a retry does not change. */
 export class StorageFailure extends Error {
   override name = 'StorageFailure'
 }

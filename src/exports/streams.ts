@@ -9,13 +9,13 @@ import { Problem } from '../http/problem.ts'
 import { Strict } from '../http/schemas.ts'
 
 export const Bom = Type.Boolean({
-  description: 'CSV begins with the mark of UTF-8, which some spreadsheets want',
+  description: 'CSV begins with a byte order mark, which some spreadsheets need',
   examples: [true],
 })
 const text = (pattern: string, example: string) =>
   Type.String({ maxLength: 1_000_000_000, pattern, examples: [example] })
 
-/** A row of a file has what an item of the list has. */
+/** A row of a file has the fields of an item of the list. */
 const contentOf = (item: TObject) => ({
   [formats.json]: {
     schema: Strict(
@@ -27,7 +27,7 @@ const contentOf = (item: TObject) => ({
   [formats.ndjson]: { schema: text('^[^\\u0000]*$', '{"id":"01980c5e-8c5e-7b4a-9d59-3f1de6a3c111"}\n') },
 })
 
-/** Lists without pages: all rows, sent while they are read. */
+/** Lists without pages: all rows, streamed. */
 export async function exportRoutes(app: App) {
   for (const [resource, { list, path, operationId, permission }] of Object.entries(resources))
     app.get(
@@ -38,7 +38,7 @@ export async function exportRoutes(app: App) {
           tags: ['exports'],
           operationId,
           summary: `Export ${path.replace('-', ' ')}`,
-          description: `All that the list has with these filters, as CSV (\`Accept: text/csv\`), as lines of JSON (\`application/x-ndjson\`) or as JSON. It takes \`${list.permission}\` besides \`exports.run\`. The rows are those of one moment; an answer that breaks off, with its connection, is not whole. Begins and ends as an event.`,
+          description: `All rows of the list with these filters, as CSV (\`Accept: text/csv\`), as NDJSON (\`application/x-ndjson\`) or as JSON. Requires \`${list.permission}\` besides \`exports.run\`. The rows are a consistent snapshot; an answer whose connection breaks off is incomplete. Its start and end are events.`,
           'x-permission': permission,
           'x-problems': ['not_acceptable', 'exports_busy'],
           querystring: Strict({ ...list.filters, bom: Type.Optional(Bom) }),
@@ -52,7 +52,7 @@ export async function exportRoutes(app: App) {
         const [json, ...others] = [formats.json, formats.csv, formats.ndjson]
         const type = request.accepts().type([json, ...others])
         if (typeof type !== 'string')
-          throw new Problem(406, 'not_acceptable', `It can be ${[json, ...others].join(', ')}.`)
+          throw new Problem(406, 'not_acceptable', `Available media types: ${[json, ...others].join(', ')}.`)
         const format = (Object.keys(formats) as Format[]).find(name => formats[name] === type) ?? 'json'
         const { bom = false, ...filters } = request.query as Filters & { bom?: boolean }
         const id = randomUUID()

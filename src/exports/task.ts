@@ -23,12 +23,12 @@ interface Begun {
   key: string
 }
 
-/** How often the database is told how far it is, and asked whether to go on, in milliseconds. */
-const beat = 500
-/** How long a transaction of the worker may read for an export, in milliseconds. */
-const longest = 4 * 3_600_000
+/** How often progress is reported to the database, and whether to continue is checked, in milliseconds. */
+const interval = 500
+/** How long a transaction of the worker may take to read an export, in milliseconds. */
+const timeout = 4 * 3_600_000
 
-/** Nobody wants it, or may have it, any more: the database knows why. */
+/** The export is no longer wanted or permitted: the database knows why. */
 class Stopped extends Error {}
 
 async function ask<T>(helpers: JobHelpers, text: string, values: unknown[]): Promise<T> {
@@ -36,7 +36,7 @@ async function ask<T>(helpers: JobHelpers, text: string, values: unknown[]): Pro
   return Object.values(rows[0] ?? {})[0] as T
 }
 
-/** Works as the member whose export it is, under the policies of their requests, without a way to write. */
+/** Runs `work` as the member who requested the export, under the policies of their requests, read-only. */
 async function asMember<T>(
   pool: Pool,
   { organization, export: id }: Payload,
@@ -52,7 +52,7 @@ async function asMember<T>(
       await sql`commit`
       return result
     } catch (error) {
-      // After any other error the pool cuts the connection, which may be in the middle of something.
+      // After any other error the pool closes the connection, which may be in the middle of something.
       if ('severity' in (error as object)) await sql`rollback`
       throw error
     }
@@ -65,7 +65,7 @@ async function run(payload: Payload, helpers: JobHelpers, pool: Pool, storage: S
   if (!begun) return
   const { resource, attempt, key, ...order } = begun
   const hash = createHash('sha256')
-  let [rows, bytes, told] = [0, 0, Date.now()]
+  let [rows, bytes, reported] = [0, 0, Date.now()]
   async function* measured(pieces: AsyncIterable<string | Buffer>) {
     for await (const piece of pieces) {
       const content = Buffer.from(piece)
@@ -73,14 +73,14 @@ async function run(payload: Payload, helpers: JobHelpers, pool: Pool, storage: S
       bytes += content.length
       yield content
       helpers.abortSignal?.throwIfAborted()
-      if (Date.now() - told < beat) continue
+      if (Date.now() - reported < interval) continue
       const goesOn = await ask(helpers, 'select app.note_export_progress($1, $2, $3, $4)', [
         ...ids,
         attempt,
         rows,
       ])
       if (goesOn !== true) throw new Stopped()
-      told = Date.now()
+      reported = Date.now()
     }
   }
   let isKept = false
@@ -89,7 +89,7 @@ async function run(payload: Payload, helpers: JobHelpers, pool: Pool, storage: S
       const pieces = textOf(sql, { ...order, list: resources[resource].list }, n => (rows += n))
       return storage.put(key, Readable.from(measured(pieces), { objectMode: false }))
     })
-    // From here on only the database knows; what it does not want is swept.
+    // From here on only the database knows whether the file is wanted; others are swept.
     isKept = true
     isKept = await ask(helpers, 'select app.finish_export($1, $2, $3, $4, $5, $6)', [
       ...ids,
@@ -104,22 +104,22 @@ async function run(payload: Payload, helpers: JobHelpers, pool: Pool, storage: S
     if (because !== '')
       await ask(helpers, 'select app.fail_export($1, $2, $3, $4)', [...ids, attempt, because])
   } finally {
-    // Nobody will fetch it. If that fails it is swept later.
+    // Nobody will download it. If removing it fails, it is swept later.
     if (!isKept) await storage.remove(key).catch(() => {})
   }
 }
 
-/** What there is to say to people, '' where the database knows better; nothing if trying again may help. */
+/** The reason for users, '' if the database knows it; undefined if a retry may help. */
 function reasonOf(error: unknown): string | undefined {
   if (error instanceof Stopped) return ''
   if (error instanceof StorageFailure) return error.message
   const { code, message, detail } = error as Error & { code?: unknown; detail?: string }
-  // A number in what breaks off at a stop.
+  // The code of an aborted read is a number.
   if (typeof code === 'string' && code.startsWith('PT4')) return detail || problems[message]?.title || message
   return undefined
 }
 
-/** Removes the files that no export has (any more): expired, given up, or begun by a worker that died. */
+/** Removes files of no current export: expired, cancelled, or left by a worker that died. */
 async function sweep(helpers: JobHelpers, storage: Storage): Promise<void> {
   let swept = 0
   for await (const keys of storage.keys()) {
@@ -129,17 +129,17 @@ async function sweep(helpers: JobHelpers, storage: Storage): Promise<void> {
       swept += 1
     }
   }
-  helpers.logger.debug(`files of exports swept: ${swept}`)
+  helpers.logger.debug(`export files swept: ${swept}`)
 }
 
-/** The tasks behind exports, and what closes their connections: see db/schema/exports/export_running.sql. */
+/** The tasks behind exports, and a function that closes their connections: see db/schema/exports/export_running.sql. */
 export function exportTasks(config: Config, url: string): { tasks: TaskList; close: () => Promise<unknown> } {
   const storage = createStorage(config)
   const pool = createPool({
     url,
     // There are two queues.
     size: 2,
-    deadline: longest,
+    deadline: timeout,
     prepare: false,
     applicationName: 'callboard worker export',
   })

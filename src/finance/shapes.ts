@@ -7,7 +7,7 @@ import {
   ExternalSource,
   FinanceKind,
   Id,
-  leftOut,
+  omittable,
   Line,
   MinorUnits,
   Nullable,
@@ -55,11 +55,11 @@ const optional = {
   external_ref: ExternalRef,
 }
 export const NewRecord = Strict(
-  { ...required, status: Type.Optional(Status), ...leftOut(optional) },
+  { ...required, status: Type.Optional(Status), ...omittable(optional) },
   { title: 'NewFinanceRecord' },
 )
 export const WholeRecord = Strict(
-  { ...required, status: Status, ...leftOut(optional) },
+  { ...required, status: Status, ...omittable(optional) },
   { title: 'FinanceRecordReplacement' },
 )
 export const FinanceRecord = rowOf('FinanceRecord', {

@@ -12,7 +12,7 @@ export const Patch = <T extends TProperties>(schema: TObject<T>, title: string) 
   Type.Partial(schema, { additionalProperties: false, minProperties: 1, title })
 
 /** Properties that a body may omit. */
-export const leftOut = <T extends TProperties>(properties: T) =>
+export const omittable = <T extends TProperties>(properties: T) =>
   Type.Partial(Type.Object(properties)).properties
 
 /** A UUID, as a part of a pattern. */

@@ -1,7 +1,7 @@
-/** The columns that a file can have, in the words of the API; of several in one group it needs one. */
-export const columns: Record<string, { needed: string[][]; possible: string[] }> = {
+/** The columns that a file can have, named as in the API; it needs one of each group. */
+export const columns: Record<string, { required: string[][]; possible: string[] }> = {
   finance_records: {
-    needed: [['booked_on'], ['category'], ['amount', 'amount_minor']],
+    required: [['booked_on'], ['category'], ['amount', 'amount_minor']],
     possible: [
       'booked_on',
       'kind',
@@ -23,7 +23,7 @@ export const columns: Record<string, { needed: string[][]; possible: string[] }>
     ],
   },
   shows: {
-    needed: [['title'], ['artist'], ['show_on']],
+    required: [['title'], ['artist'], ['show_on']],
     possible: [
       'title',
       'artist',
@@ -47,9 +47,9 @@ export const columns: Record<string, { needed: string[][]; possible: string[] }>
   },
 }
 
-/** The names in a header as columns: Booked On is booked_on. Throws with what is wrong, for people. */
+/** The names in a header as columns: Booked On is booked_on. Throws a readable reason if they are wrong. */
 export function readHeader(cells: string[], resource: string): string[] {
-  const { needed, possible } = columns[resource] ?? { needed: [], possible: [] }
+  const { required, possible } = columns[resource] ?? { required: [], possible: [] }
   const names = cells.map(cell =>
     cell
       .trim()
@@ -59,15 +59,15 @@ export function readHeader(cells: string[], resource: string): string[] {
   for (const [n, name] of names.entries()) {
     if (!possible.includes(name))
       throw new Unreadable(
-        `The column “${cells[n] ?? ''}” is not known. Known columns: ${possible.join(', ')}.`,
+        `Unknown column “${cells[n] ?? ''}”. Known columns: ${possible.join(', ')}.`,
       )
     if (names.indexOf(name) !== n) throw new Unreadable(`The column ${name} occurs twice.`)
   }
-  for (const group of needed)
+  for (const group of required)
     if (!group.some(name => names.includes(name)))
       throw new Unreadable(`The column ${group.join(' or ')} is missing.`)
   return names
 }
 
-/** Why a file as a whole cannot be read, in a sentence for who has uploaded it. */
+/** Why a file as a whole cannot be read, in a sentence for the user who uploaded it. */
 export class Unreadable extends Error {}

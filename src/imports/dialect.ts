@@ -1,6 +1,6 @@
 import { parseString } from 'fast-csv'
 
-/** How a file is to be read; what its owner has not said is found out. */
+/** How to read a file; what the user has not specified is detected. */
 export interface Dialect {
   encoding: 'utf-8' | 'utf-16le' | 'utf-16be' | 'windows-1252'
   delimiter: ',' | ';' | '\t' | '|'
@@ -16,8 +16,8 @@ const marks: [encoding: Dialect['encoding'], bytes: number[]][] = [
   ['utf-16be', [0xfe, 0xff]],
 ]
 
-/** Text that is no UTF-8 comes from an older Windows; a byte-order mark says it for certain. */
-export async function findEncoding(pieces: AsyncIterable<Buffer>): Promise<Dialect['encoding']> {
+/** Text that is not UTF-8 comes from an older Windows; a byte-order mark is conclusive. */
+export async function detectEncoding(pieces: AsyncIterable<Buffer>): Promise<Dialect['encoding']> {
   const decoder = new TextDecoder('utf-8', { fatal: true })
   let isFirst = true
   try {
@@ -34,8 +34,8 @@ export async function findEncoding(pieces: AsyncIterable<Buffer>): Promise<Diale
   }
 }
 
-/** The sign that stands most often in the first line, outside quotes. */
-export function findDelimiter(text: string): Dialect['delimiter'] {
+/** The candidate that is most frequent in the first line, outside quotes. */
+export function detectDelimiter(text: string): Dialect['delimiter'] {
   const head = /^(?:"(?:[^"]|"")*"|[^\r\n"])*/.exec(text)?.[0] ?? ''
   const bare = head.replace(/"(?:[^"]|"")*"/g, '')
   const count = (sign: string) => bare.split(sign).length
@@ -45,8 +45,8 @@ export function findDelimiter(text: string): Dialect['delimiter'] {
   )
 }
 
-/** What numbers of the first lines have before their last one or two digits. */
-export async function findDecimal(text: string, delimiter: string): Promise<Dialect['decimal']> {
+/** What numbers in the first lines have before their last one or two digits. */
+export async function detectDecimal(text: string, delimiter: string): Promise<Dialect['decimal']> {
   const whole = text.slice(0, text.lastIndexOf('\n') + 1) || text
   let commas = 0
   let points = 0

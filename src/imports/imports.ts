@@ -19,17 +19,17 @@ import type { Answer } from '../tenant/answer.ts'
 
 const word = (values: string[], description: string) =>
   Type.String({ enum: values, description, examples: values.slice(0, 1) })
-const Resource = word(['finance_records', 'shows'], 'What the lines of the file are')
-const Delimiter = word([',', ';', '\t', '|'], 'What is between cells; found out if not given')
-const Decimal = word(['point', 'comma'], 'The decimal sign of numbers; found out if not given')
-const Encoding = word(['utf-8', 'utf-16le', 'utf-16be', 'windows-1252'], 'Found out if not given')
-const Dates = word(['dmy', 'mdy'], 'The order in days with slashes; others are 2027-03-14 or 14.3.2027')
+const Resource = word(['finance_records', 'shows'], 'What the rows of the file are')
+const Delimiter = word([',', ';', '\t', '|'], 'The cell separator; detected by default')
+const Decimal = word(['point', 'comma'], 'The decimal separator of numbers; detected by default')
+const Encoding = word(['utf-8', 'utf-16le', 'utf-16be', 'windows-1252'], 'Detected by default')
+const Dates = word(['dmy', 'mdy'], 'The order of dates with slashes; others are 2027-03-14 or 14.3.2027')
 const Source = Type.String({
   ...Line('bank'),
   maxLength: 100,
-  description: 'Where the references are from, in lines without a source',
+  description: 'The source of references in lines without one',
 })
-const OnError = word(['abort', 'skip'], 'With bad lines: refuse all, or enter the good ones')
+const OnError = word(['abort', 'skip'], 'If there are bad lines: refuse all, or enter the good ones')
 const FileName = Line('march.csv')
 const Import = Strict(
   {
@@ -45,17 +45,17 @@ const Import = Strict(
     source: Nullable(Source),
     status: word(
       ['uploaded', 'checking', 'checked', 'queued', 'running', 'done', 'failed', 'cancelled'],
-      'How far it has come; only a checked one can be run',
+      'How far it is; only a checked import can be run',
     ),
     on_error: Nullable(OnError),
     lines: Type.Integer({ ...Count(0, 120), description: 'Lines with data' }),
-    bad_lines: Type.Integer({ ...Count(0, 2), description: 'Those with a problem' }),
+    bad_lines: Type.Integer({ ...Count(0, 2), description: 'Lines with a problem' }),
     existing: Type.Integer({
       ...Count(0, 10),
-      description: 'Those whose reference is there already; they are left alone',
+      description: 'Lines whose reference already exists; they are skipped',
     }),
-    created: Type.Integer({ ...Count(0, 108), description: 'What has been entered' }),
-    lines_done: Type.Integer({ ...Count(0, 118), description: 'How far the checking or entering is' }),
+    created: Type.Integer({ ...Count(0, 108), description: 'Lines that have been entered' }),
+    lines_done: Type.Integer({ ...Count(0, 118), description: 'Lines checked or entered so far' }),
     failure: Nullable(
       Type.String({
         maxLength: 2000,
@@ -84,7 +84,7 @@ const BadLine = Strict(
         reason: Type.String({
           maxLength: 500,
           pattern: '^[^\\u0000]*$',
-          examples: ['There must be an amount.'],
+          examples: ['An amount is required.'],
         }),
       }),
       { maxItems: 100 },
@@ -108,7 +108,7 @@ export async function importRoutes(app: App, { limit }: { limit: number }) {
           operationId: 'createImport',
           summary: 'Upload a file to import',
           description:
-            'CSV (RFC 4180) whose first line names columns with the words of the API; `amount`, `tax` and `fee` are in whole units of the currency, `category` and `venue` are names. It is checked, and nothing is entered yet: read the import until it is `checked`, look at its problems, then run it.',
+            'CSV (RFC 4180) whose first line names columns as in the API; `amount`, `tax` and `fee` are in whole units of the currency, `category` and `venue` are names. The file is checked, and nothing is entered yet: poll the import until it is `checked`, look at its problems, then run it.',
           ...permission,
           headers: IdempotencyKey,
           querystring: Strict({
@@ -136,7 +136,7 @@ export async function importRoutes(app: App, { limit }: { limit: number }) {
       },
       (request, reply) => {
         const { resource, file_name = null, ...options } = request.query
-        // Without a body there is none; the database says so, to those who may know.
+        // Without a body there is no upload; the database says so, to those who may know.
         const upload = (request.body as Upload | null | undefined) ?? new Upload()
         return request
           .tenant(async sql => {
@@ -160,7 +160,7 @@ export async function importRoutes(app: App, { limit }: { limit: number }) {
         tags,
         operationId: 'listImports',
         summary: 'List imports',
-        description: 'The oldest first, unless `sort` says otherwise. They are kept for 30 days.',
+        description: 'Oldest first, unless `sort` says otherwise. They are kept for 30 days.',
         ...permission,
         querystring: Strict({
           ...ListQuery,
@@ -195,7 +195,7 @@ export async function importRoutes(app: App, { limit }: { limit: number }) {
       schema: {
         tags,
         operationId: 'readImport',
-        summary: 'Read how far an import is',
+        summary: 'Read the progress of an import',
         description: 'While it is checking or running, `lines_done` grows.',
         ...permission,
         params: IdParams,
@@ -215,7 +215,7 @@ export async function importRoutes(app: App, { limit }: { limit: number }) {
         tags,
         operationId: 'listImportProblems',
         summary: 'List the bad lines of an import',
-        description: 'Each with every column that is wrong, and why.',
+        description: 'Each with every invalid column, and why.',
         ...permission,
         params: IdParams,
         querystring: Strict({
@@ -224,7 +224,7 @@ export async function importRoutes(app: App, { limit }: { limit: number }) {
             Type.String({
               pattern: '^[0-9]{1,9}$',
               maxLength: 9,
-              description: 'next_cursor of the page before this one',
+              description: 'next_cursor of the previous page',
               examples: ['17'],
             }),
           ),
@@ -251,13 +251,13 @@ export async function importRoutes(app: App, { limit }: { limit: number }) {
         operationId: 'runImport',
         summary: 'Enter the lines of a checked import',
         description:
-          'In one transaction, as you and with what you may do by then: all or, with `on_error` skip, all but the bad lines. Lines whose reference is there already are left alone.',
+          'In one transaction, as you and with your permissions at that time: all lines or, with `on_error` skip, all but the bad ones. Lines whose reference already exists are skipped.',
         'x-problems': ['import_not_checked', 'import_has_bad_lines'],
         ...permission,
         params: IdParams,
         headers: IdempotencyKey,
         body: Strict({ on_error: OnError }, { title: 'ImportRun' }),
-        response: { 200: answer('It is queued', Import) },
+        response: { 200: answer('Queued', Import) },
       },
     },
     (request, reply) =>
@@ -277,8 +277,8 @@ export async function importRoutes(app: App, { limit }: { limit: number }) {
       schema: {
         tags,
         operationId: 'cancelImport',
-        summary: 'Give an import up',
-        description: 'One that is running stops soon, and nothing of it is entered.',
+        summary: 'Cancel an import',
+        description: 'A running import stops soon, and nothing of it is entered.',
         'x-problems': ['import_ended'],
         ...permission,
         params: IdParams,

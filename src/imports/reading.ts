@@ -3,7 +3,7 @@ import { parse } from 'fast-csv'
 import { readHeader, Unreadable } from './columns.ts'
 import type { Dialect } from './dialect.ts'
 
-/** A line of a file by its number, and what its cells say, without the empty ones. */
+/** The number of a line in a file, and its cells, without the empty ones. */
 export type Line = [line: number, cells: Record<string, string>]
 
 /** Decodes a file piece by piece. */
@@ -13,7 +13,7 @@ export async function* textOf(pieces: AsyncIterable<Buffer>, encoding: string): 
   yield decoder.decode()
 }
 
-/** The lines of a CSV file (RFC 4180), a few at a time. Throws Unreadable where it is none. */
+/** The lines of a CSV file (RFC 4180), in batches. Throws Unreadable if it is not one. */
 export async function* linesOf(
   text: AsyncIterable<string>,
   { delimiter }: Dialect,
@@ -27,7 +27,7 @@ export async function* linesOf(
   try {
     for await (const row of rows as AsyncIterable<string[]>) {
       const at = line
-      // A cell in quotes may go over several lines.
+      // A quoted cell may span several lines.
       line += 1 + row.reduce((breaks, cell) => breaks + (cell.match(/\r\n|\r|\n/g)?.length ?? 0), 0)
       if (row.every(cell => cell.trim() === '')) continue
       if (header === undefined) header = readHeader(row, resource)
@@ -40,7 +40,7 @@ export async function* linesOf(
   } catch (error) {
     if (error instanceof Error && error.message.startsWith('Parse Error'))
       throw new Unreadable(
-        `Not CSV from line ${line} on: a quotation mark is missing, or there is one too many.`,
+        `Invalid CSV from line ${line}: a quotation mark is missing, or there is one too many.`,
       )
     throw error
   }
@@ -53,7 +53,7 @@ function cellsOf(row: string[], header: string[]): Record<string, string> {
   for (const [n, cell] of row.entries()) {
     // PostgreSQL's text has no NUL.
     const value = cell.trim().replaceAll('\0', '\uFFFD')
-    // What is beyond the header goes under no name, which the check finds.
+    // Cells beyond the header get an empty name, which the check reports.
     if (value !== '') cells[header[n] ?? ''] = value
   }
   return cells

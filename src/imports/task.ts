@@ -1,5 +1,5 @@
 import type { Job, JobHelpers, TaskList } from 'graphile-worker'
-import { findDecimal, findDelimiter, findEncoding, type Dialect, type Given } from './dialect.ts'
+import { detectDecimal, detectDelimiter, detectEncoding, type Dialect, type Given } from './dialect.ts'
 import { Unreadable } from './columns.ts'
 import { linesOf, textOf } from './reading.ts'
 import { problems } from '../http/problems.ts'
@@ -12,9 +12,9 @@ interface Begun {
 }
 type Query = JobHelpers['query']
 
-/** Lines of one statement: enough that their number does not matter, few enough that it takes no time. */
+/** Lines per statement: enough to make round trips negligible, few enough that each is quick. */
 const batch = 1000
-/** How much of a file is looked at to find out what it is like. */
+/** How much of a file is read to detect its dialect. */
 const sampleSize = 65_536
 
 async function begin(query: Query, id: string, step: 'check' | 'run'): Promise<Begun | null> {
@@ -33,18 +33,18 @@ async function* piecesOf(query: Query, id: string, chunks: number): AsyncGenerat
 }
 
 async function dialectOf({ options }: Begun, pieces: () => AsyncIterable<Buffer>): Promise<Dialect> {
-  const encoding = options.encoding ?? (await findEncoding(pieces()))
+  const encoding = options.encoding ?? (await detectEncoding(pieces()))
   let sample = ''
   for await (const text of textOf(pieces(), encoding)) {
     sample = (sample + text).slice(0, sampleSize)
     if (sample.length === sampleSize) break
   }
-  const delimiter = options.delimiter ?? findDelimiter(sample)
-  const decimal = options.decimal ?? (await findDecimal(sample, delimiter))
+  const delimiter = options.delimiter ?? detectDelimiter(sample)
+  const decimal = options.decimal ?? (await detectDecimal(sample, delimiter))
   return { ...options, encoding, delimiter, decimal }
 }
 
-/** Stages the lines of an uploaded file; begun again, it begins anew. */
+/** Stages the lines of an uploaded file; a retry starts over. */
 async function check(id: string, helpers: JobHelpers): Promise<void> {
   const query: Query = (text, values) => helpers.query(text, values)
   const begun = await begin(query, id, 'check')
@@ -105,16 +105,16 @@ async function run(id: string, helpers: JobHelpers): Promise<void> {
   }
 }
 
-/** What the database has against the lines, for people; nothing if trying again may help. */
+/** Why the database refuses the lines, in plain words; undefined if a retry may help. */
 function refusalOf(error: unknown): string | undefined {
   const { code = '', constraint, detail, message } = error as Record<string, string | undefined> & Error
   if (/^PT4/.test(code)) return detail || problems[message]?.title || message
   if (/^2[23]/.test(code))
-    return problems[constraint ?? '']?.title ?? 'A line contradicts what is stored by now.'
+    return problems[constraint ?? '']?.title ?? 'A line conflicts with data stored since.'
   return undefined
 }
 
-/** Gives up visibly: an import whose job is tried no more has failed. */
+/** Gives up visibly: an import whose job is not retried any more is marked as failed. */
 const lastTry =
   (work: (id: string, helpers: JobHelpers) => Promise<void>, step: 'check' | 'run') =>
   async (payload: unknown, helpers: JobHelpers) => {
@@ -124,7 +124,7 @@ const lastTry =
     } catch (error) {
       const { attempts, max_attempts }: Job = helpers.job
       const because =
-        'The import failed for technical reasons that have nothing to do with the file. Try again.'
+        'The import failed for technical reasons unrelated to the file. Try again.'
       if (attempts >= max_attempts)
         await helpers.query(
           step === 'check'

@@ -9,10 +9,10 @@ import type { FastifyRequest } from 'fastify'
 import type { App } from '../http/fastify.ts'
 import { Problem } from '../http/problem.ts'
 
-/** How much of a file is held in memory at a time, and kept as one row. */
+/** How much of a file is in memory at a time, and stored as one row. */
 const pieceSize = 262_144
 
-/** A file that has been received whole. Its bytes are on the disk, so that a slow client holds no connection of the pool. */
+/** A completely received file. Its bytes are on disk, so that a slow client occupies no connection of the pool. */
 export class Upload {
   bytes = 0
   sha256 = ''
@@ -44,7 +44,7 @@ export class Upload {
   }
 }
 
-/** Has the routes beside it take text/csv, as an Upload, and nothing else. */
+/** Makes the routes in the same scope accept text/csv, as an Upload, and nothing else. */
 export function takeFiles(app: App, limit: number) {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('text/csv', async (_request: FastifyRequest, payload: Readable) => {

@@ -14,7 +14,7 @@ td:first-child { width: 9rem; white-space: nowrap; font-variant-numeric: tabular
 @page { margin: 15mm }
 @media print { body { margin: 0; max-width: none } tr, h2 { break-inside: avoid } h2 { break-after: avoid } }
 `
-/** What a browser may do with the page. */
+/** The content security policy of the page. */
 export const sheetPolicy = policyOf(style)
 
 const words = (...parts: (string | null | undefined | false)[]) => parts.filter(Boolean).join(' · ')
@@ -76,7 +76,7 @@ const lodgingRow = (l: DaySheet['lodgings'][number]) =>
     </td>
   </tr>`
 
-/** The sheet of a day as a page to print. */
+/** The sheet of a day as a printable page. */
 export function renderDaySheet({ itinerary, day, items, segments, lodgings }: DaySheet): string {
   const { show } = day
   return pageOf(

@@ -18,8 +18,8 @@ import {
   travelSegments,
 } from './shapes.ts'
 
-/** `1`, or the newest. */
-const Wanted = Type.String({
+/** `1`, or the latest. */
+const VersionNumber = Type.String({
   maxLength: 10,
   pattern: '^(latest|[1-9][0-9]{0,8})$',
   description: 'Number of a version, or `latest`',
@@ -27,7 +27,7 @@ const Wanted = Type.String({
 })
 const tags = ['itineraries']
 
-/** Itineraries: what is planned, what is published of it, and what of that is for whom. */
+/** Itineraries: what is planned, what of it is published, and for whom. */
 export async function itineraryRoutes(app: App) {
   for (const part of [
     itineraries,
@@ -49,7 +49,7 @@ export async function itineraryRoutes(app: App) {
         operationId: 'publishItinerary',
         summary: 'Publish an itinerary as it is now',
         description:
-          'As a numbered version that never changes. Those who do not plan see only what was published last, and of that what is for them.',
+          'As a numbered version that never changes. Members who do not plan see only their part of the latest version.',
         'x-permission': 'itineraries.write',
         'x-problems': constraintsOf('itinerary_versions'),
         params: IdParams,
@@ -74,8 +74,8 @@ export async function itineraryRoutes(app: App) {
       schema: {
         tags,
         operationId: 'listItineraryVersions',
-        summary: 'List what has been published of an itinerary',
-        description: 'The newest first.',
+        summary: 'List the published versions of an itinerary',
+        description: 'Newest first.',
         'x-permission': 'itineraries.read',
         params: IdParams,
         response: { 200: answer('Versions', ShortList(Version)) },
@@ -96,17 +96,17 @@ export async function itineraryRoutes(app: App) {
         tags,
         operationId: 'readItineraryVersion',
         summary: 'Read a published version of an itinerary',
-        description: 'All of it that is for you, as it was when it was published.',
+        description: 'Your part of it, as it was when it was published.',
         'x-permission': 'itineraries.read',
-        params: Strict({ id: Id, number: Wanted }),
+        params: Strict({ id: Id, number: VersionNumber }),
         response: { 200: answer('The version', VersionDetails) },
       },
     },
     (request, reply) => {
       const { id, number } = request.params
-      const wanted = number === 'latest' ? null : Number(number)
+      const parsed = number === 'latest' ? null : Number(number)
       return request
-        .tenant(sql => sql<Answer[]>`select status, body from app.read_itinerary_version(${id}, ${wanted})`)
+        .tenant(sql => sql<Answer[]>`select status, body from app.read_itinerary_version(${id}, ${parsed})`)
         .then(reply.json)
     },
   )
@@ -119,7 +119,7 @@ export async function itineraryRoutes(app: App) {
         operationId: 'readDaySheet',
         summary: 'Read the sheet of one day',
         description:
-          'All of the day that is for you: of the draft if you plan, else of what was published last. With `Accept: text/html` it is a page to print.',
+          'Your part of the day: from the draft if you plan, otherwise from the latest version. With `Accept: text/html` it is a printable page.',
         'x-permission': 'itineraries.read',
         params: Strict({ id: Id, date: DateOnly }),
         response: {
@@ -132,7 +132,7 @@ export async function itineraryRoutes(app: App) {
                 schema: Type.String({
                   maxLength: 10_000_000,
                   pattern: '^<!doctype html>[^\\u0000]*$',
-                  description: 'A page without scripts, and with all that it needs',
+                  description: 'A self-contained page without scripts',
                   examples: ['<!doctype html><title>The Gaslights, 2027-03-14</title>'],
                 }),
               },
@@ -147,7 +147,7 @@ export async function itineraryRoutes(app: App) {
         sql => sql<Answer[]>`select status, body from app.read_day_sheet(${id}, ${date}::text::date)`,
       )
       void reply.header('vary', 'Accept')
-      // A browser that follows a link names it first; a program that takes anything gets JSON.
+      // A browser that follows a link asks for HTML; a program that accepts anything gets JSON.
       if (!request.headers.accept?.includes('text/html')) return reply.json(rows)
       const page = renderDaySheet(JSON.parse(only(rows).body ?? '{}') as DaySheet)
       return reply.header('content-security-policy', sheetPolicy).type('text/html; charset=utf-8').send(page)

@@ -1,9 +1,9 @@
 import { type TObject, type TProperties, Type } from '@sinclair/typebox'
-import { Id, leftOut, Patch, rowOf, Strict } from '../http/schemas.ts'
+import { Id, omittable, Patch, rowOf, Strict } from '../http/schemas.ts'
 import { list, type SortType } from '../tenant/list.ts'
 import { of, pluralOf, resource } from '../tenant/resource.ts'
 
-/** One of the tables that an itinerary consists of, and what its routes are like. */
+/** One of the tables of an itinerary, and what its routes need. */
 export interface Part {
   /** The table in `app`; its path follows from it. */
   table: string
@@ -14,29 +14,29 @@ export interface Part {
   /** As in sentences: a schedule item. */
   words: string
   tag: string
-  /** Permission to read it. */
+  /** The permission to read it. */
   reading?: string
-  /** What it belongs to; said once. */
+  /** What it belongs to; set once. */
   parent?: TProperties
-  /** Fields that must be given. */
+  /** Required fields. */
   required: TProperties
-  /** Fields that may be left out, as they are in an answer. */
+  /** Optional fields, as they are in an answer. */
   optional: TProperties
-  /** Fields that only an answer has. */
+  /** Fields that are only in answers. */
   derived?: TProperties
   /** Filters of the list, besides the bin. */
   filters: Record<string, typeof Id>
   sorts: Record<string, SortType>
-  /** What the list and the making of one are about, each a sentence. */
+  /** Descriptions of listing and creating, each a sentence. */
   listed: string
   created: string
   /** Problems that are not constraints of the table. */
   problems?: string[]
-  /** Constraints that a restoration may meet. */
+  /** Constraints that a restore may violate. */
   taken?: string[]
 }
 
-/** What a row looks like in answers. */
+/** The schema of a row in answers. */
 export const detailsOf = ({ noun, parent, required, optional, derived }: Part): TObject =>
   rowOf(noun, { ...parent, ...required, ...optional, ...derived })
 
@@ -75,12 +75,12 @@ export function partOf(part: Part) {
       summary: `Enter ${words}`,
       description: part.created,
       problems,
-      body: Strict({ ...parent, ...required, ...leftOut(optional) }, { title: `New${noun}` }),
+      body: Strict({ ...parent, ...required, ...omittable(optional) }, { title: `New${noun}` }),
     },
     read: { summary: `Read ${words}`, description: 'As it was last changed.' },
     update: {
       summary: `Change some fields of ${words}`,
-      description: 'What the body does not name stays as it is.',
+      description: 'Omitted fields stay as they are.',
       problems,
       body: Patch(
         Type.Object({ ...(table === 'schedule_items' && parent), ...required, ...optional }),
@@ -88,12 +88,12 @@ export function partOf(part: Part) {
       ),
     },
     delete: {
-      summary: `Delete ${words} until it is restored`,
-      description: 'With everything that belongs to it. Nothing shows it until then but the bin.',
+      summary: `Delete ${words}`,
+      description: 'With everything that belongs to it. It can be restored; until then only the bin shows it.',
     },
     restore: {
-      summary: `Bring back ${words} that was deleted`,
-      description: 'With exactly what was deleted together with it.',
+      summary: `Restore ${words}`,
+      description: 'With exactly what was deleted along with it.',
       problems: [...(parent ? ['parent_deleted'] : []), ...(part.taken ?? [])],
     },
   })

@@ -1,4 +1,4 @@
-// What is published of an itinerary: its versions, and the sheet of a day.
+// The published parts of an itinerary: its versions, and the sheet of a day.
 import { type Static, Type } from '@sinclair/typebox'
 import { Id, Line, LocalTime, Nullable, Strict, Text, Timestamp } from '../http/schemas.ts'
 import { detailsOf } from './itinerary-part.ts'

@@ -1,11 +1,11 @@
-// Tours: days, schedules, travel, lodging and party, and what is published of them.
+// Tours: days, schedules, travel, lodging and party, and their published versions.
 import type { App } from '../http/fastify.ts'
 import { itineraryRoutes } from './itineraries.ts'
 
 export { problems } from './problems.ts'
 
 export const tags = {
-  itineraries: 'Tours with their days, schedules, travel, lodging and party, and what is published of them',
+  itineraries: 'Tours with their days, schedules, travel, lodging and party, and their published versions',
 }
 
 export async function routes(app: App) {

@@ -23,7 +23,7 @@ const listOf = (description: string) => Type.Array(Id, { maxItems: 500, uniqueIt
 const yes = (description: string) => Type.Boolean({ description, examples: [false] })
 
 const zone = Type.String({ ...TimeZone, examples: ['Europe/Berlin'] })
-const groups = listOf('The groups that it is for; for everybody if there is none')
+const groups = listOf('The groups it is for; everybody if empty')
 const notes = Nullable(Text(10_000, 'Runners meet at the rear gate.'))
 const confirmation = Nullable(Line('X7K2QP'))
 const created_at = 'timestamptz' as const
@@ -55,13 +55,13 @@ export const ItemKind = choice(
 )
 export const Certainty = choice(
   'Certainty',
-  'How sure the time is: `to_be_determined` has none yet, and of a `hidden` one only those who plan see it',
+  'How certain the time is: `to_be_determined` has none yet, and a `hidden` time is seen only by those who plan',
   ['exact', 'approximate', 'to_be_determined', 'hidden'],
   'exact',
 )
-export const TravelMode = choice('TravelMode', 'By what one travels', ['air', 'rail', 'ground', 'sea'], 'air')
+export const TravelMode = choice('TravelMode', 'Means of travel', ['air', 'rail', 'ground', 'sea'], 'air')
 
-/** The columns of a schedule item that are about its time. */
+/** The time columns of a schedule item. */
 export const itemTimes = {
   start_time: Nullable(time("HH:MM in the day's time zone", '16:30')),
   starts_next_day: yes('It starts after midnight, on the calendar day after its day'),
@@ -72,7 +72,7 @@ export const itemInstants = {
   starts_at: Nullable(instant('The start as an instant', '2027-03-14T15:30:00+00:00')),
   ends_at: Nullable(instant('The end as an instant', '2027-03-14T16:30:00+00:00')),
 }
-/** The columns of a travel segment that are about where and when. */
+/** The place and time columns of a travel segment. */
 export const segmentEnds = {
   from_place: Line('Berlin BER'),
   departs_on: day('Local date at the place of departure'),
@@ -115,7 +115,7 @@ export const itineraries = {
         minimum: 1,
         maximum: 2_147_483_647,
         format: 'int32',
-        description: 'The version that was published last; null for a draft that nobody else has seen',
+        description: 'The latest published version; null for a draft that nobody else has seen',
         examples: [1],
       }),
     ),
@@ -124,8 +124,8 @@ export const itineraries = {
   filters: {},
   sorts: { starts_on: 'date', name, created_at },
   listed:
-    'Those who plan (`itineraries.write`) get them as they are being planned, others as they were published last: of what has never been published nothing.',
-  created: 'It is a draft, which only those who plan see, until it is published.',
+    'Those who plan (`itineraries.write`) get the drafts, others the latest published versions: nothing of what has never been published.',
+  created: 'Until it is published it is a draft, which only those who plan can see.',
 } satisfies Part
 
 export const itineraryDays = {
@@ -135,13 +135,13 @@ export const itineraryDays = {
   words: 'an itinerary day',
   tag: 'itineraries',
   parent: { itinerary_id: Id },
-  required: { day_on: day('One day of an itinerary for each date'), time_zone: zone },
+  required: { day_on: day('An itinerary has one day per date'), time_zone: zone },
   optional: { kind: DayKind, show_id: Nullable(Id), city: Nullable(Line('Lisbon')), notes },
   filters: { itinerary_id: Id },
   sorts: { day_on: 'date', created_at },
   listed: 'By date, unless `sort` says otherwise.',
   created:
-    'When its show is deleted the day stays, and has it again when the show is restored. All local times of a day are in its time zone.',
+    'If its show is deleted the day stays, and gets the show back when it is restored. All local times of a day are in its time zone.',
   taken: ['itinerary_days_date_taken'],
 } satisfies Part
 
@@ -166,9 +166,9 @@ export const scheduleItems = {
   derived: { itinerary_id: Id, day_on: DateOnly, time_zone: zone, ...itemInstants },
   filters: { itinerary_id: Id, day_id: Id },
   sorts: { sort_at: 'timestamptz', created_at },
-  listed: 'By time, unless `sort` says otherwise; those without one come first on their day.',
+  listed: 'By time, unless `sort` says otherwise; those without a time come first on their day.',
   created:
-    'It has a `start_time` unless it is `to_be_determined`. A load-out at 01:00 belongs to the day of the show, with `starts_next_day`.',
+    'It needs a `start_time` unless it is `to_be_determined`. A load-out at 01:00 belongs to the day of the show, with `starts_next_day`.',
   problems: ['party_unknown'],
 } satisfies Part
 
@@ -215,7 +215,7 @@ export const lodgings = {
   filters: { itinerary_id: Id },
   sorts: { check_in_on: 'date', created_at },
   listed: 'By the first night, unless `sort` says otherwise.',
-  created: 'Rooms are entered one by one, and who sees the lodging sees them.',
+  created: 'Rooms are entered one by one; those who see the lodging see them.',
   problems: ['party_unknown'],
 } satisfies Part
 
@@ -252,7 +252,7 @@ export const partyGroups = {
   filters: { itinerary_id: Id },
   sorts: { name, created_at },
   listed: 'By name, unless `sort` says otherwise.',
-  created: 'What is for a group is seen by its members, as far as they have accounts, and by those who plan.',
+  created: 'What is for a group is seen by its members who have accounts, and by those who plan.',
   taken: ['party_groups_name_taken'],
 } satisfies Part
 
@@ -267,7 +267,7 @@ export const partyMembers = {
   optional: {
     role: Nullable(Line('Monitor engineer')),
     user_id: Nullable(Id),
-    group_ids: listOf('The groups of the party that they are in'),
+    group_ids: listOf('Their groups in the party'),
     notes,
   },
   filters: { itinerary_id: Id },
@@ -282,7 +282,7 @@ export const partyMembers = {
 const person = Strict({ id: Id, name: Line('Noa Berg') }, { title: 'Traveller' })
 const people = Type.Array(person, { maxItems: 500 })
 
-/** A day as it is published. */
+/** A day, as published. */
 export const DayEntry = Strict(
   {
     id: Id,
@@ -295,7 +295,7 @@ export const DayEntry = Strict(
   },
   { title: 'DayEntry' },
 )
-/** An item as it is published: a hidden time is not in it. */
+/** An item, as published: without a hidden time. */
 export const ItemEntry = Strict(
   {
     id: Id,

@@ -11,12 +11,12 @@ interface Meta {
 }
 
 /**
- * What graphile-worker says, as lines of our log: of a job its task, id and attempt, and never the
- * payload, which it would add; and to /metrics. Only a job that is given up is an error; the rest mends itself. Of
- * what it stumbles over while it is being stopped it says nothing.
+ * Sends graphile-worker's messages to our log and to /metrics: for a job its task, id and attempt, never the
+ * payload, which it would add. Only a job that is given up is an error; everything else recovers by itself.
+ * Failures during shutdown are not logged.
  */
 export function jobLogger(log: FastifyBaseLogger, signal: AbortSignal, observe?: Observe): Logger {
-  // The error that ends a worker goes there as well, with all that the driver has hung on it.
+  // The error that ends a worker goes there as well, with everything the driver has attached to it.
   console.trace = () => {}
   return new Logger(() => (level: string, message, meta) => {
     const { job, error, failure, success, duration = 0 } = (meta ?? {}) as Meta
@@ -30,7 +30,7 @@ export function jobLogger(log: FastifyBaseLogger, signal: AbortSignal, observe?:
       const { id, task_identifier: task, attempts, max_attempts } = job
       const about = { task, job_id: id, attempts, ms: Math.round(duration), ...err }
       if (success) log.debug(about, 'job done')
-      else if (attempts < max_attempts) log.warn(about, 'job failed, will be tried again')
+      else if (attempts < max_attempts) log.warn(about, 'job failed, will be retried')
       else log.error(about, 'job given up')
     } else if (level === 'error' || level === 'warning') log.warn(err, message)
     else log.debug(message)

@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { tls } from '../database/node-postgres.ts'
 
-/** Longest that a statement of a job may take, in milliseconds. */
-const longest = 600_000
+/** How long a statement of a job may take, in milliseconds. */
+const statementTimeout = 600_000
 
-/** For how long to keep trying, and whom to tell of each failure. */
-interface Patience {
+/** Until when to retry, and what to call on each failure. */
+interface Retries {
   signal: AbortSignal
   failed: (error: unknown) => void
 }
@@ -14,12 +14,12 @@ interface Patience {
 type Connected = Parameters<pg.Pool['connect']>[0]
 
 /**
- * The connections of graphile-worker, which wants a pool of node-postgres and expects more of it than it can
- * give. Each override below answers one behaviour of that library (0.16), named in its comment.
+ * The connections of graphile-worker, which requires a pool of node-postgres but expects more than that
+ * provides. Each override below handles one behavior of that library (0.16), named in its comment.
  */
-export class PatientPool extends pg.Pool {
+export class RetryingPool extends pg.Pool {
   readonly #clients = new Set<pg.PoolClient>()
-  #patience: Patience | undefined
+  #retries: Retries | undefined
 
   constructor(
     url: string,
@@ -30,42 +30,42 @@ export class PatientPool extends pg.Pool {
       Client,
       max: size,
       application_name: applicationName,
-      statement_timeout: longest,
+      statement_timeout: statementTimeout,
       idle_in_transaction_session_timeout: 60_000,
       connectionTimeoutMillis: 10_000,
-      // LISTEN waits forever: only the network can tell that the other end is gone.
+      // LISTEN waits forever: only keepalives reveal that the other end is gone.
       keepAlive: true,
       keepAliveInitialDelayMillis: 10_000,
     })
     this.on('connect', client => {
       this.#clients.add(client)
-      // A client that is cut before anybody listens to it would end the process; its user hears of it anyway.
+      // Without a listener, a client closed early would end the process; its user gets the error anyway.
       client.on('error', () => {})
     })
     this.on('remove', client => this.#clients.delete(client))
-    // Without a listener, an error on an idle connection ends the process; the pool replaces it by itself.
+    // Without a listener, an error on an idle connection would end the process; the pool replaces it by itself.
     this.on('error', () => {})
   }
 
-  /** From now on connecting and querying are retried until the signal aborts. Before, a failure is a failure. */
+  /** From now on connecting and querying are retried until the signal aborts. Before that, failures are final. */
   retryUntil(signal: AbortSignal, failed: (error: unknown) => void) {
-    this.#patience = { signal, failed }
+    this.#retries = { signal, failed }
   }
 
   /**
-   * graphile-worker queries the pool itself only for its cron, and leaves a failure there unhandled, which
+   * graphile-worker queries the pool directly only for its cron, and leaves a failure there unhandled, which
    * would end the process: the query is retried instead. After the signal nobody uses the answer.
    */
   override query(...args: unknown[]): never {
     const query = (): Promise<unknown> => super.query(...(args as [string]))
-    const { signal, failed } = this.#patience ?? {}
+    const { signal, failed } = this.#retries ?? {}
     return (signal && failed ? retry(query, signal, failed).catch(() => ({ rows: [] })) : query()) as never
   }
 
   /**
-   * Two behaviours. A job takes a connection to report how it ended, and one that cannot report is done again
-   * by the next worker: connecting is retried. LISTEN takes one by callback, retries by itself, and sometimes
-   * releases it twice, for which node-postgres throws: the second time does nothing.
+   * Two behaviors. A job takes a connection to report how it ended, and if it cannot report, the next worker
+   * runs it again: connecting is retried. LISTEN takes one by callback, retries by itself, and sometimes
+   * releases it twice, which makes node-postgres throw: the second release does nothing.
    */
   override connect(callback?: Connected): never {
     if (callback) {
@@ -79,10 +79,10 @@ export class PatientPool extends pg.Pool {
       return undefined as never
     }
     const connect = () => super.connect()
-    return (this.#patience ? retry(connect, this.#patience.signal, () => {}) : connect()) as never
+    return (this.#retries ? retry(connect, this.#retries.signal, () => {}) : connect()) as never
   }
 
-  /** Runs one statement, and rejects if it fails: for our own statements, which have better to do than to be retried. */
+  /** Runs one statement, and rejects if it fails: for our own statements, which must not be retried. */
   async ask(text: string, values?: unknown[]): Promise<unknown> {
     const client = await super.connect()
     try {
@@ -93,12 +93,12 @@ export class PatientPool extends pg.Pool {
     }
   }
 
-  /** Cuts all connections at once: what is under way on them is rejected, and the next use reconnects. */
+  /** Closes all connections at once: pending work on them is rejected, and the next use reconnects. */
   cut() {
     for (const client of this.#clients) (client as unknown as Wired).connection.stream.destroy()
   }
 
-  /** Cuts all connections, for good. */
+  /** Closes all connections permanently. */
   async close() {
     const ended = this.ended ? undefined : this.end()
     this.cut()
@@ -109,7 +109,7 @@ export class PatientPool extends pg.Pool {
 class Client extends pg.Client {
   /**
    * graphile-worker stops all workers when it is notified that the schema has become too new for them, and any
-   * login can send that notification: it is swallowed, and the schema itself is asked (in worker.ts).
+   * login can send that notification: it is swallowed, and the schema itself is checked (in worker.ts).
    */
   override emit(name: string, ...args: unknown[]): boolean {
     const isSwallowed = name === 'notification' && (args[0] as pg.Notification).channel === 'worker:migrate'
@@ -117,7 +117,7 @@ class Client extends pg.Client {
   }
 }
 
-/** What the types of node-postgres leave out. */
+/** What the types of node-postgres omit. */
 interface Wired {
   connection: { stream: { destroy: () => void } }
 }

@@ -4,10 +4,10 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Observe } from '../monitoring/jobs.ts'
 import type { Scheduled } from './schedule.ts'
 
-/** Ticks of a day that no worker was there for are made up for; those that wait together are one run. */
+/** Ticks missed without a worker are made up for within a day; those pending together become one run. */
 const backfillPeriod = 86_400_000
 
-/** One at a time, and given up within a minute: the next tick begins anew. */
+/** One at a time, and given up within a minute: the next tick starts afresh. */
 const specOf = (task: string) =>
   ({ jobKey: task, jobKeyMode: 'preserve_run_at', queueName: task, maxAttempts: 4 }) satisfies TaskSpec
 
@@ -16,17 +16,17 @@ export const ticksOf = (schedule: Scheduled[]): CronItem[] =>
   schedule.flatMap(scheduled => {
     if (!('cron' in scheduled)) return []
     const { task, cron } = scheduled
-    // What comes every minute has its next tick soon enough.
+    // A task that runs every minute has its next tick soon enough.
     const options = { ...specOf(task), backfillPeriod: cron.startsWith('*') ? 0 : backfillPeriod }
     return [{ task, identifier: task, match: cron, options }]
   })
 
 function note(log: FastifyBaseLogger, task: string, done: unknown) {
-  // What comes every minute and finds nothing to do is not worth a line.
+  // A frequent task that found nothing to do is not worth a line.
   log[done === '0' ? 'debug' : 'info']({ task, done }, 'job done')
 }
 
-/** What a statement returns that does its work in parts. */
+/** The result of a statement that works in parts. */
 interface Part {
   next: unknown
   failed: number
@@ -44,13 +44,13 @@ export function scheduledTasks(schedule: Scheduled[], log: FastifyBaseLogger): T
     let next: string | null = null
     let failed = 0
     do {
-      // Tried again, it begins anew: what was done is not there any more.
+      // A retry starts from the beginning: what was done is no longer there.
       helpers.abortSignal?.throwIfAborted()
       const part = (await ask(scheduled, helpers, [next])) as Part
       next = part.next === null ? null : JSON.stringify(part.next)
       failed += part.failed
     } while (next !== null)
-    if (failed > 0) throw new Error(`${failed} failed: the log lines of this job say which, and why`)
+    if (failed > 0) throw new Error(`${failed} failed: the log lines of this job say which and why`)
   }
   const run = async (scheduled: Scheduled, helpers: JobHelpers) => {
     await ('inParts' in scheduled && scheduled.inParts
@@ -66,12 +66,12 @@ export function scheduledTasks(schedule: Scheduled[], log: FastifyBaseLogger): T
   )
 }
 
-/** What a statement that comes every few seconds may take of all time: one part in so many. */
+/** A statement that runs every few seconds may take one part in this many of the time. */
 const share = 20
 
 /**
- * Does what comes every few seconds, or less often if it takes long, until what it returns is called. No
- * jobs: those would write to the queue all the time, whether there is something to do or not.
+ * Runs what is due every few seconds, or less often if it takes long, until the returned function is called.
+ * Not as jobs: those would write to the queue all the time, whether or not there is something to do.
  */
 export function startTicking(
   schedule: Scheduled[],
@@ -91,7 +91,7 @@ export function startTicking(
         hasFailed = false
       } catch (error) {
         if (stopped.signal.aborted) return
-        log[hasFailed ? 'debug' : 'warn']({ task, err: error }, 'job failed, will be tried again')
+        log[hasFailed ? 'debug' : 'warn']({ task, err: error }, 'job failed, will be retried')
         hasFailed = true
       }
       took = performance.now() - began

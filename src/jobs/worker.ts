@@ -15,30 +15,30 @@ import { within } from '../accounts/mail-transport.ts'
 import type { Observe } from '../monitoring/jobs.ts'
 import { problems as ofShows } from '../shows/problems.ts'
 import { jobLogger } from './logger.ts'
-import { PatientPool } from './pool.ts'
+import { RetryingPool } from './pool.ts'
 import { schedule, type Scheduled } from './schedule.ts'
 import { scheduledTasks, startTicking, ticksOf } from './tasks.ts'
 
-// Jobs tell members why an export or import failed, and imports write shows and finance records.
+// Jobs tell members why an export or import failed; imports write shows and finance records.
 for (const problems of [ofExports, ofImports, ofShows, ofFinance]) addProblems(problems)
 
-/** How many jobs a process does at a time. */
+/** How many jobs a process runs at a time. */
 const concurrency = 4
-/** How often it says that it is alive, and how long it waits for an answer, in milliseconds; app.keep_jobs gives it 20 seconds. */
-const [beat, timeout] = [5000, 5000]
-/** How long it must have been heard itself, with pauses shorter than the second, to free the jobs of others. */
+/** The heartbeat interval, and the timeout for its answer, in milliseconds; app.keep_jobs allows 20 seconds. */
+const [heartbeat, timeout] = [5000, 5000]
+/** How long it must have sent heartbeats, with pauses below the second value, before it may free the jobs of others. */
 const [probation, longestPause] = [20_000, 12_000]
 
 export interface Worker {
-  /** Takes no more jobs, waits for those that run until SHUTDOWN_TIMEOUT, and leaves the others to the next worker. */
+  /** Takes no more jobs, waits up to SHUTDOWN_TIMEOUT for running ones, and leaves the rest to the next worker. */
   stop: () => Promise<void>
-  /** Lets `stop` wait no longer. */
+  /** Makes `stop` wait no longer. */
   hurry: () => void
 }
 
 /**
- * Does the jobs of the database as callboard_worker, and goes on doing so: graphile-worker ends, or
- * loses some of its workers, when the database goes away at the wrong moment, and is then begun anew.
+ * Runs the jobs of the database as callboard_worker, and keeps doing so: graphile-worker ends, or loses
+ * some of its workers, if the database goes away at the wrong moment, and is then restarted.
  */
 export function startWorker(
   config: Config,
@@ -54,7 +54,7 @@ export function startWorker(
   const exports = exportTasks(config, url)
   const taskList = { send_mail: task, ...importTasks, ...exports.tasks, ...scheduledTasks(recurring, log) }
   const logger = jobLogger(log, signal, observe)
-  const asked = new Promise<void>(resolve => {
+  const stopRequested = new Promise<void>(resolve => {
     signal.addEventListener('abort', () => {
       resolve()
     })
@@ -62,12 +62,12 @@ export function startWorker(
   const hurrying = new AbortController()
   let plain = false
   let pause = 0
-  // Since when the database has heard of this process, and when last.
+  // Since when the database has received heartbeats of this process, and when last.
   let [heardSince, heardLast] = [0, 0]
-  let jobs: PatientPool | undefined
+  let jobs: RetryingPool | undefined
 
   async function round() {
-    const pool = (jobs = new PatientPool(url, {
+    const pool = (jobs = new RetryingPool(url, {
       size: concurrency + 4,
       applicationName: 'callboard worker',
       plain,
@@ -80,7 +80,7 @@ export function startWorker(
       events.on('worker:fatalError', () => {
         resolve()
       })
-      // It looks up the tasks' numbers once, and if that fails, keeps the failure for ever.
+      // It looks up the ids of the tasks only once, and if that fails, caches the failure forever.
       events.on('worker:getJob:error', () => {
         if (++failures >= concurrency) resolve()
       })
@@ -92,7 +92,7 @@ export function startWorker(
     try {
       await pool.ask('select from graphile_worker.migrations limit 1')
       pool.retryUntil(signal, error => {
-        log.warn({ err: error }, 'the schedule cannot be read, will be tried again')
+        log.warn({ err: error }, 'the schedule cannot be read, will be retried')
       })
       const runner = await run({
         pgPool: pool,
@@ -105,39 +105,39 @@ export function startWorker(
       })
       const ended = runner.promise.catch(() => {})
       pause = 0
-      const live = () => void keep(pool, workers)
+      const live = () => void sendHeartbeat(pool, workers)
       live()
-      timer = setInterval(live, beat)
+      timer = setInterval(live, heartbeat)
       stopTicking = startTicking(recurring, sql => pool.ask(sql), log, observe)
-      await Promise.race([ended, crippled, asked])
+      await Promise.race([ended, crippled, stopRequested])
       stopTicking()
       const finished = runner.stop().then(
         () => true,
         () => true,
       )
-      const late = asked
+      const late = stopRequested
         .then(() => sleep(config.SHUTDOWN_TIMEOUT * 1000, undefined, { signal: hurrying.signal, ref: false }))
         .catch(() => {})
         .then(() => false)
       if (!(await Promise.race([finished, late])))
-        log.warn('jobs did not finish in time: the next worker does them')
-      // Also those of a worker that could not say that it had finished.
+        log.warn('jobs did not finish in time: the next worker will run them')
+      // Also those of a worker that could not report that it had finished.
       await within(1000, pool.ask('select graphile_worker.force_unlock_workers($1)', [workers]))
     } finally {
       clearInterval(timer)
       stopTicking?.()
-      // What it sets when it finds a schema that is too new for it, or is notified of one, which anybody can do.
+      // Set when it finds a schema that is too new for it, or is notified of one, which any login can do.
       if (process.exitCode === 57) process.exitCode = undefined
       await pool.close()
     }
   }
 
   /**
-   * Tells the database that these workers live. A network that swallows this has swallowed their
-   * statements, too. When it is the database that was away, all workers were silent, and the first to
+   * Tells the database that these workers are alive. A network that drops this has dropped their
+   * statements, too. If it was the database that was down, all workers were silent, and the first to
    * come back must not take the others for dead.
    */
-  async function keep(pool: PatientPool, workers: string[]) {
+  async function sendHeartbeat(pool: RetryingPool, workers: string[]) {
     const timer = setTimeout(() => {
       pool.cut()
     }, timeout)
@@ -146,10 +146,10 @@ export function startWorker(
       if (now - heardLast > longestPause) heardSince = now
       const mayFree = now - heardSince >= probation
       const released = await pool.ask('select app.keep_jobs($1, $2)', [workers, mayFree])
-      if (released) log.warn({ released }, 'jobs of a worker that is gone are free again')
+      if (released) log.warn({ released }, 'released the jobs of a dead worker')
       heardLast = Date.now()
     } catch (error) {
-      if (!signal.aborted) log.warn({ err: error }, 'the database does not hear that this worker is alive')
+      if (!signal.aborted) log.warn({ err: error }, 'the heartbeat of this worker does not reach the database')
     } finally {
       clearTimeout(timer)
     }
@@ -162,7 +162,7 @@ export function startWorker(
       } catch (error) {
         if (signal.aborted) return
         if (isOptional(url) && /does not support SSL/.test(String(error))) plain = true
-        log.warn({ err: error }, 'the jobs cannot be reached, will be tried again')
+        log.warn({ err: error }, 'the job queue cannot be reached, will be retried')
       }
       pause = Math.min(5000, pause * 2 || 250)
       await sleep(pause, undefined, { signal }).catch(() => {})

@@ -2,20 +2,20 @@ import type { Config } from '../config.ts'
 import { createPool } from '../database/pool.ts'
 import type { DatabaseGauge } from './registry.ts'
 
-/** What app.job_health (db/schema/foundation/jobs.sql) tells, by the name it has in /metrics. */
+/** What app.job_health (db/schema/foundation/jobs.sql) reports, by its name in /metrics. */
 const helps: Record<string, string> = {
-  jobs_waiting: 'Jobs that are to be done, now or again later',
+  jobs_waiting: 'Jobs to run, now or later, including retries',
   jobs_failed: 'Jobs that were given up',
-  jobs_oldest_waiting_seconds: 'For how long the oldest job has been due',
-  sealer_lag_seconds: 'Up to how long ago the events are sealed; absent before the first seal',
+  jobs_oldest_waiting_seconds: 'How long the oldest job has been due',
+  sealer_lag_seconds: 'Age of the newest event up to which all are sealed; absent before the first seal',
 }
 
-/** Asks as callboard_worker: the API's own login must not know what all organizations have. */
+/** Queries as callboard_worker: the API's own login must not see across organizations. */
 export function connectGauges(config: Config, workerUrl: string) {
   const pool = createPool({
     url: workerUrl,
     size: 1,
-    // A reading that takes longer has come too late for Prometheus.
+    // A reading that takes longer would be too late for Prometheus.
     deadline: Math.min(config.DATABASE_DEADLINE, 2) * 1000,
     prepare: false,
     applicationName: 'callboard metrics',

@@ -11,7 +11,7 @@ const Readiness = Strict(
 
 export const tags = { health: 'For probes and load balancers' }
 
-/** Whether the process lives, and whether it can work. */
+/** Liveness and readiness. */
 export async function healthRoutes(app: App) {
   const schema = { tags: ['health'], security: [] }
   const config = { rateLimit: false } as const
@@ -24,9 +24,9 @@ export async function healthRoutes(app: App) {
       schema: {
         ...schema,
         operationId: 'readLiveness',
-        summary: 'Whether the process lives',
-        description: 'Answers as long as the process can, whatever becomes of the database.',
-        response: { 200: answer('It does', Strict({ status: Type.Literal('ok') }, { title: 'Liveness' })) },
+        summary: 'Whether the process is alive',
+        description: 'Answers as long as the process can, regardless of the database.',
+        response: { 200: answer('It is', Strict({ status: Type.Literal('ok') }, { title: 'Liveness' })) },
       },
     },
     () => ({ status: 'ok' as const }),
@@ -41,10 +41,10 @@ export async function healthRoutes(app: App) {
         ...schema,
         operationId: 'readReadiness',
         summary: 'Whether requests can be served, part by part',
-        description: 'Asks the database whether it is there and migrated; 503 says which part is not ready.',
+        description: 'Checks that the database is reachable and migrated; 503 says which part is not ready.',
         response: {
-          200: answer('They can', Readiness),
-          503: answer('They cannot', Readiness),
+          200: answer('Ready', Readiness),
+          503: answer('Not ready', Readiness),
         },
       },
     },

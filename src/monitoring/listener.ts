@@ -6,7 +6,7 @@ import type { Metrics } from './registry.ts'
 
 const digest = (text: string) => createHash('sha256').update(text).digest()
 
-/** Whether a request with this Authorization header may read the metrics. Takes as long for any wrong one. */
+/** Whether a request with this Authorization header may read the metrics. Runs in constant time. */
 export function mayRead(token: string | undefined, authorization: string | undefined): boolean {
   return token === undefined || timingSafeEqual(digest(`Bearer ${token}`), digest(authorization ?? ''))
 }
@@ -19,10 +19,10 @@ export async function listenForMetrics(
   const server = createServer((request, response) => {
     const answer = (status: number, text: string, headers: Record<string, string> = {}) =>
       response.writeHead(status, { 'content-type': 'text/plain', ...headers }).end(text)
-    if (request.url !== '/metrics') answer(404, 'There is only /metrics.\n')
-    else if (request.method !== 'GET') answer(405, 'GET it.\n', { allow: 'GET' })
+    if (request.url !== '/metrics') answer(404, 'Only /metrics is served here.\n')
+    else if (request.method !== 'GET') answer(405, 'Use GET.\n', { allow: 'GET' })
     else if (!mayRead(METRICS_TOKEN, request.headers.authorization))
-      answer(401, 'METRICS_TOKEN is needed.\n', { 'www-authenticate': 'Bearer' })
+      answer(401, 'METRICS_TOKEN is required.\n', { 'www-authenticate': 'Bearer' })
     else
       metrics.text().then(
         text => answer(200, text, { 'content-type': metrics.contentType }),

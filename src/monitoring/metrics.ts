@@ -10,14 +10,14 @@ import { trafficOf } from '../analytics/use/use.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     metrics: Metrics
-    /** Requests whose token turned out to be revoked: they are not counted as their organization's use. */
+    /** Requests whose token turned out to be revoked: they do not count as their organization's usage. */
     unauthenticated: WeakSet<FastifyRequest>
   }
 }
 
 /** Problems that say that a token is not, or no longer, valid. */
 const ofTokens = new Set([...ofSessions, ...ofMemberships, 'invalid_refresh_token', 'refresh_token_reused'])
-/** What @fastify/jwt says of an access token; everything else is invalid. */
+/** What @fastify/jwt reports about an access token; everything else is invalid. */
 const reasons: Record<string, string> = {
   FST_JWT_NO_AUTHORIZATION_IN_HEADER: 'missing',
   FST_JWT_BAD_REQUEST: 'malformed',
@@ -30,7 +30,7 @@ function reasonOf(error: Error): string | undefined {
   return reasons[(error.cause as { code?: string } | undefined)?.code ?? ''] ?? 'invalid'
 }
 
-/** Counts requests and refused tokens. What others count is in their own files. */
+/** Counts requests and refused tokens. Other metrics are counted where they occur. */
 export const measuring = fp(
   async (app: FastifyInstance, { metrics }: { metrics: Metrics }) => {
     const unauthenticated = new WeakSet<FastifyRequest>()
@@ -38,14 +38,14 @@ export const measuring = fp(
     app.decorate('unauthenticated', unauthenticated)
     app.addHook('onResponse', async (request, reply) => {
       const { schema, url } = request.routeOptions
-      // Never the path that was asked for: there is no end of those.
+      // Never the requested path: the number of those is unbounded.
       const operation = (schema as { operationId?: string } | undefined)?.operationId ?? url ?? 'none'
       const { elapsedTime: milliseconds, statusCode: status } = reply
       metrics.requests.observe({ operation, method: request.method, status }, milliseconds / 1000)
-      // Of every request, because it goes by what the connection has carried since the one before.
+      // For every request, because it measures what the connection has carried since the previous one.
       const { bytesIn, bytesOut } = trafficOf(request, reply)
       const user = request.user as FastifyRequest['user'] | undefined
-      // What a superadmin does is the operator's use, and in the organization's event log.
+      // What a superadmin does is the operator's usage, and is in the organization's event log.
       if (!user?.org || user.scope !== undefined || unauthenticated.has(request)) return
       app.tally.call(user.org, operation, { status, milliseconds, bytesIn, bytesOut })
     })
@@ -59,7 +59,7 @@ export const measuring = fp(
   { name: 'measuring' },
 )
 
-/** /metrics on the API's own port, for whoever has METRICS_TOKEN; it is no part of the API. */
+/** /metrics on the API's own port, for holders of METRICS_TOKEN; it is not part of the API. */
 export async function metricsRoutes(app: FastifyInstance, { config }: { config: Config }) {
   if (config.METRICS_TOKEN === undefined || config.METRICS_PORT !== undefined) return
   app.get(

@@ -2,14 +2,14 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import type { Pool } from '../database/pool.ts'
 import { jobMetrics, type Observe } from './jobs.ts'
 
-/** A number that the database knows: see gauges.ts. */
+/** A gauge read from the database: see gauges.ts. */
 export interface DatabaseGauge {
   name: string
   help: string
   value: number
 }
 
-/** Everything that is counted and measured; `text` is what Prometheus reads. */
+/** All metrics; `text` is what Prometheus reads. */
 export interface Metrics {
   requests: Histogram<'operation' | 'method' | 'status'>
   limited: (limit: 'organization' | 'address' | 'sign_in', organization?: string | null) => void
@@ -23,9 +23,9 @@ export interface Metrics {
 }
 
 // Each label value is a series of its own, kept for as long as the process lives.
-const mostOrganizations = 100
+const maxOrganizations = 100
 
-/** The metrics of one process. `gauges` asks the database, at each reading. */
+/** The metrics of one process. `gauges` queries the database on each reading. */
 export function createMetrics(
   pool: Pool,
   gauges?: () => Promise<readonly DatabaseGauge[]>,
@@ -44,7 +44,7 @@ export function createMetrics(
   })
   const limited = new Counter({
     name: 'callboard_rate_limited_total',
-    help: `Requests refused with 429; organizations beyond the first ${mostOrganizations} are one, other`,
+    help: `Requests refused with 429; organizations beyond the first ${maxOrganizations} are combined as other`,
     labelNames: ['limit', 'organization'],
     registers,
   })
@@ -56,31 +56,31 @@ export function createMetrics(
   })
   const breaches = new Counter({
     name: 'callboard_isolation_breaches_total',
-    help: 'Transactions refused because they ended in another context than the token’s organization; must be 0',
+    help: 'Transactions refused because they ended in a context other than the token’s organization; must be 0',
     labelNames: ['kind'],
     registers,
   })
-  // Shown from the beginning: a series that appears with its first breach has no increase to alert on.
+  // Present from the start: a series that appears with its first breach has no increase to alert on.
   for (const kind of ['other_organization', 'no_context']) breaches.inc({ kind }, 0)
   poolGauges(registers, 'callboard_pool', 'the database', pool)
   const ofReplica = replicaPool ? registers : []
   if (replicaPool) poolGauges(registers, 'callboard_replica_pool', 'the replica', replicaPool)
   const replicaReads = new Counter({
     name: 'callboard_replica_reads_total',
-    help: 'Readings that the replica could have done, by outcome: served, or why the primary was asked',
+    help: 'Reads that the replica could serve, by outcome: served, or why the primary was used',
     labelNames: ['outcome'],
     registers: ofReplica,
   })
   const replicaAge = new Gauge({
     name: 'callboard_replica_data_age_seconds',
-    help: 'How far behind the replica was at the last reading that it served',
+    help: 'How far behind the replica was at the last read that it served',
     registers: ofReplica,
   })
 
   const readGauges = gauges && databaseGauges(registry, gauges)
   const organizations = new Set<string>()
   function labelOf(organization: string): string {
-    if (organizations.size < mostOrganizations) organizations.add(organization)
+    if (organizations.size < maxOrganizations) organizations.add(organization)
     return organizations.has(organization) ? organization : 'other'
   }
 
@@ -115,7 +115,7 @@ function poolGauges(registers: Registry[], prefix: string, of: string, pool: Poo
   })
   new Gauge({
     name: `${prefix}_waiting`,
-    help: `Transactions that wait for a connection to ${of}`,
+    help: `Transactions waiting for a connection to ${of}`,
     registers,
     collect() {
       this.set(pool.stats().waiting)
@@ -123,13 +123,13 @@ function poolGauges(registers: Registry[], prefix: string, of: string, pool: Poo
   })
 }
 
-/** Puts the database's gauges into the registry; when it does not answer there are none, instead of old ones. */
+/** Adds the database's gauges to the registry; if it does not answer there are none, rather than stale ones. */
 export function databaseGauges(registry: Registry, ask: () => Promise<readonly DatabaseGauge[]>) {
   const shown: string[] = []
   return async () => {
     const rows = await ask().catch(() => undefined)
     for (const name of shown.splice(0)) registry.removeSingleMetric(name)
-    const up = { name: 'gauges_up', help: 'Whether the database has told its gauges', value: rows ? 1 : 0 }
+    const up = { name: 'gauges_up', help: 'Whether the gauges could be read from the database', value: rows ? 1 : 0 }
     for (const { name: own, help, value } of [...(rows ?? []), up]) {
       const name = `callboard_database_${own}`
       new Gauge({ name, help, registers: [registry] }).set(value)

@@ -7,17 +7,17 @@ const Kind = Type.String({
   title: 'DealKind',
   enum: ['versus', 'plus', 'door', 'flat'],
   description:
-    'What the artist is paid. flat: the guarantee; door: the percentage; plus: both; versus: the larger of both',
+    'What the artist is paid. flat: the guarantee; door: the percentage; plus: both; versus: the larger of the two',
   examples: ['versus'],
 })
 const Base = Type.String({
   title: 'DealBase',
   enum: ['gross', 'net', 'net_after_promoter_profit'],
   description:
-    'What the percentage is of. gross: ticket sales as they were paid; net: what is left of them after facility fees, tax and costs; net_after_promoter_profit: and after the profit of the promoter',
+    'What the percentage is taken from. gross: ticket sales as paid; net: after facility fees, tax and costs; net_after_promoter_profit: also after the promoter profit',
   examples: ['net_after_promoter_profit'],
 })
-/** The fields of a deal but for its currency, which is that of the whole settlement. */
+/** The fields of a deal except its currency, which is that of the whole settlement. */
 export const dealTerms = {
   required: { kind: Kind },
   optional: {
@@ -34,24 +34,24 @@ export const dealTerms = {
     base: Nullable(Base),
     tax_bp: Type.Integer({
       ...BasisPoints,
-      description: 'The tax that the prices of the tickets contain, in basis points',
+      description: 'The tax included in the ticket prices, in basis points',
       examples: [800],
     }),
     promoter_profit_bp: Type.Integer({
       ...BasisPoints,
       description:
-        'What the promoter earns before the percentage begins, in basis points of the costs; only with the base net_after_promoter_profit',
+        'What the promoter earns before the percentage applies, in basis points of the costs; only with the base net_after_promoter_profit',
       examples: [1500],
     }),
     guarantee_is_cost: Type.Boolean({
       description:
-        'Only of plus, and true there if not given: the settlement adds the guarantee to the fixed costs, so it is not to be entered as a cost as well',
+        'Only for plus, where it is true by default: the settlement adds the guarantee to the fixed costs, so do not enter it as a cost as well',
       examples: [false],
     }),
   },
 }
 
-/** Deals: what the artist of a show is paid, and of what. */
+/** Deals: what the artist of a show is paid, and from what. */
 export const dealRoutes = showPart({
   path: 'deals',
   table: 'deals',
@@ -62,6 +62,6 @@ export const dealRoutes = showPart({
   optional: dealTerms.optional,
   sorts: { created_at: instant },
   description:
-    'A show has one. Its currency is that of the prices, costs and deposits of the show, too. A percentage needs a base.',
+    'A show has one. Its currency is also that of the prices, costs and deposits of the show. A percentage needs a base.',
   problems: ['deals_one_per_show'],
 })

@@ -3,7 +3,7 @@ import { DateOnly, MinorUnits, Nullable, Text } from '../http/schemas.ts'
 import { day, instant } from '../tenant/list.ts'
 import { showPart } from './show-part.ts'
 
-/** The fields of a deposit, which a settlement shows as they were. */
+/** The fields of a deposit, which a settlement keeps as they were. */
 export const depositFields = {
   required: {
     paid_on: DateOnly,
@@ -12,7 +12,7 @@ export const depositFields = {
   optional: { note: Nullable(Text(1000, 'Half of the guarantee, by transfer')) },
 }
 
-/** Deposits: what the artist has been paid ahead of the settlement. */
+/** Deposits: what the artist has been paid in advance of the settlement. */
 export const depositRoutes = showPart({
   path: 'deposits',
   table: 'deposits',
@@ -24,5 +24,5 @@ export const depositRoutes = showPart({
     paid_on: day,
     created_at: instant,
   },
-  description: 'What the artist has been paid already. The amount is in the currency of the deal.',
+  description: 'What the artist has already been paid. The amount is in the currency of the deal.',
 })

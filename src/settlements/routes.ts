@@ -1,4 +1,4 @@
-// What the artist of a show is paid: deal, tickets, costs, deposits, and the settlement of them.
+// What the artist of a show is paid: deal, tickets, costs, deposits, and the resulting settlement.
 import type { App } from '../http/fastify.ts'
 import { dealRoutes } from './deals.ts'
 import { depositRoutes } from './deposits.ts'
@@ -9,7 +9,7 @@ import { ticketTierRoutes } from './ticket-tiers.ts'
 export { problems } from './problems.ts'
 
 export const tags = {
-  settlements: 'What the artist of a show is paid: deal, tickets, costs, deposits, and what comes out',
+  settlements: 'What the artist of a show is paid: deal, tickets, costs, deposits, and the resulting settlement',
 }
 
 export async function routes(app: App) {

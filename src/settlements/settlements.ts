@@ -42,32 +42,32 @@ const Inputs = Strict(
     costs: many(lines(showCostFields, 'SettledCost')),
     deposits: many(lines(depositFields, 'SettledDeposit')),
   },
-  { title: 'SettlementInputs', description: 'What it was worked out from, as it was' },
+  { title: 'SettlementInputs', description: 'The figures it was calculated from, as they were' },
 )
 const Result = Strict(
   {
     tickets_sold: amount('Tickets sold, of all tiers', 500),
     tickets_comped: amount('Tickets given away', 12),
     gross_minor: amount('Price times tickets sold, of all tiers', 1_500_000),
-    facility_fees_minor: amount('What the venue keeps of it', 100_000),
-    tax_minor: amount('The tax in the rest of it', 103_704),
-    net_receipts_minor: amount('What is left of the gross after both', 1_296_296),
-    fixed_costs_minor: amount('Costs that are entered as fixed', 400_000),
+    facility_fees_minor: amount('The share of the venue', 100_000),
+    tax_minor: amount('The tax included in the rest', 103_704),
+    net_receipts_minor: amount('The gross less facility fees and tax', 1_296_296),
+    fixed_costs_minor: amount('Costs entered as fixed', 400_000),
     per_ticket_costs_minor: amount('Costs per ticket, times tickets sold', 40_000),
-    guarantee_cost_minor: amount('The guarantee, where the deal counts it as a cost', 0),
-    costs_minor: amount('All three', 440_000),
+    guarantee_cost_minor: amount('The guarantee, if the deal counts it as a cost', 0),
+    costs_minor: amount('All three costs together', 440_000),
     net_minor: balance('Net receipts less costs', 856_296),
     promoter_profit_minor: amount('The share of the costs that the promoter earns first', 66_000),
-    split_point_minor: amount('The net receipts from which on the percentage counts', 506_000),
-    share_base_minor: amount('What the percentage is taken of; never below 0', 790_296),
+    split_point_minor: amount('The net receipts above which the percentage applies', 506_000),
+    share_base_minor: amount('What the percentage is taken from; never below 0', 790_296),
     share_minor: amount('The percentage of it', 671_752),
-    guarantee_minor: amount('0 where there is none', 500_000),
-    due_minor: amount('What the artist is paid, by the kind of the deal', 671_752),
-    deposits_minor: amount('What the artist has been paid of it', 250_000),
-    balance_minor: balance('What is left to be paid; below 0 the artist has been paid too much', 421_752),
-    promoter_minor: balance('What is left to the promoter, the profit included', 184_544),
+    guarantee_minor: amount('The guarantee; 0 if there is none', 500_000),
+    due_minor: amount('What the artist is paid, by the kind of deal', 671_752),
+    deposits_minor: amount('What the artist has already been paid', 250_000),
+    balance_minor: balance('What remains to be paid; below 0 the artist has been overpaid', 421_752),
+    promoter_minor: balance('What remains for the promoter, including the promoter profit', 184_544),
   },
-  { title: 'SettlementResult', description: 'Every line of it, in minor units of the currency' },
+  { title: 'SettlementResult', description: 'Every line, in minor units of the currency' },
 )
 const Draft = Strict({ show_id: Id, inputs: Inputs, result: Result }, { title: 'SettlementDraft' })
 const Settlement = Strict(
@@ -78,7 +78,7 @@ const Settlement = Strict(
       minimum: 1,
       maximum: 2_147_483_647,
       format: 'int32',
-      description: 'Of the revision: 1, 2 … for each show',
+      description: 'Number of the revision: 1, 2 … for each show',
       examples: [1],
     }),
     status: Type.String({ title: 'SettlementStatus', enum: ['draft', 'final'], examples: ['draft'] }),
@@ -88,7 +88,7 @@ const Settlement = Strict(
     finalized_at: Nullable(Timestamp),
     finalized_by: Nullable(Id),
     reopened_at: Nullable(
-      Type.String({ ...Timestamp, description: 'Since when it does not hold any more, though it was final' }),
+      Type.String({ ...Timestamp, description: 'When it was reopened and ceased to be valid, although it was final' }),
     ),
     reopened_by: Nullable(Id),
     reopen_reason: Nullable(Text(1000, 'Twelve more tickets were sold at the door.')),
@@ -103,7 +103,7 @@ const NewSettlement = Strict(
     reason: Nullable(
       Type.String({
         ...Text(1000, 'The invoice of the PA came in.'),
-        description: 'Why there is another revision; needed once one was final',
+        description: 'Why there is a new revision; required once one was final',
       }),
     ),
   },
@@ -120,7 +120,7 @@ const SettlementQuery = Strict({ ...ListQuery, sort: Type.Optional(sortBy(sorts)
 const tags = ['settlements']
 const impossible = ['settlement_needs_deal', 'settlement_out_of_range']
 
-/** Settlements of shows: what comes out of deal, tickets, costs and deposits, recorded revision by revision. */
+/** Settlements of shows: the result of deal, tickets, costs and deposits, recorded revision by revision. */
 export async function settlementRoutes(app: App) {
   app.get(
     '/api/shows/:id/settlement',
@@ -128,7 +128,7 @@ export async function settlementRoutes(app: App) {
       schema: {
         tags,
         operationId: 'draftSettlement',
-        summary: 'Work out the settlement of a show as it is now',
+        summary: 'Calculate the settlement of a show as it is now',
         description:
           'From its deal, ticket tiers, costs and deposits, line by line. Nothing is recorded. docs/explain/settlement.md has the formula.',
         'x-problems': impossible,
@@ -150,7 +150,7 @@ export async function settlementRoutes(app: App) {
         tags,
         operationId: 'listSettlements',
         summary: 'List the recorded settlements of a show',
-        description: 'The first revision first, unless `sort` says otherwise.',
+        description: 'In order of revision, unless `sort` says otherwise.',
         'x-permission': 'finance.read',
         params: IdParams,
         querystring: SettlementQuery,
@@ -179,7 +179,7 @@ export async function settlementRoutes(app: App) {
         operationId: 'createSettlement',
         summary: 'Record the settlement of a show as it is now',
         description:
-          'As its next revision, a draft, with everything that it was worked out from. It never changes; when the figures do, record another one.',
+          'As the next revision, a draft, with everything it was calculated from. It never changes; if the figures do, record a new one.',
         'x-problems': [
           ...impossible,
           ...constraintsOf('settlements'),
@@ -231,7 +231,7 @@ export async function settlementRoutes(app: App) {
         operationId: 'finalizeSettlement',
         summary: 'Make a recorded settlement final',
         description:
-          'The show must be played, and becomes settled. The revision must have the figures as they are now, and no estimate; after that they can no longer be changed.',
+          'The show must be played, and becomes settled. The revision must match the current figures and contain no estimate; after that the figures can no longer be changed.',
         'x-problems': [
           'settlement_needs_deal',
           'settlement_final',
@@ -261,7 +261,7 @@ export async function settlementRoutes(app: App) {
         operationId: 'reopenSettlement',
         summary: 'Reopen the settlement of a show',
         description:
-          'The show goes back from settled to played, which nothing else does, and its figures can be changed again. The revision that was final stays as it was, with the reason. Another one can be recorded and finalized.',
+          'The only way to set a show back from settled to played, so that its figures can be changed again. The final revision is kept, with the reason. A new one can be recorded and finalized.',
         'x-problems': ['show_not_settled', ...constraintsOf('settlements')],
         'x-permission': 'finance.close',
         params: IdParams,

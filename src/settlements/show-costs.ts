@@ -3,7 +3,7 @@ import { Line, MinorUnits } from '../http/schemas.ts'
 import { instant, text } from '../tenant/list.ts'
 import { showPart } from './show-part.ts'
 
-/** The fields of a cost, which a settlement shows as they were. */
+/** The fields of a cost, which a settlement keeps as they were. */
 export const showCostFields = {
   required: {
     name: Line('PA and lights'),
@@ -18,7 +18,7 @@ export const showCostFields = {
   optional: {
     is_estimate: Type.Boolean({
       description:
-        'The invoice is still to come: it counts, but a settlement with it cannot be final. false if not given',
+        'The invoice is still to come: the cost counts, but a settlement with it cannot be final. false by default',
       examples: [false],
     }),
   },
@@ -37,5 +37,5 @@ export const showCostRoutes = showPart({
     name: text,
   },
   description:
-    'What the promoter pays for the show, but for the artist. The amount is in the currency of the deal.',
+    'What the promoter pays for the show, apart from the artist. The amount is in the currency of the deal.',
 })

@@ -1,9 +1,9 @@
 import type { TSchema } from '@sinclair/typebox'
-import { Id, leftOut, Patch, rowOf, Strict } from '../http/schemas.ts'
+import { Id, omittable, Patch, rowOf, Strict } from '../http/schemas.ts'
 import { list, type SortType } from '../tenant/list.ts'
 import { of, resource } from '../tenant/resource.ts'
 
-/** What belongs to a show and counts in its settlement: see db/schema/settlements/show_parts.sql. */
+/** A part of a show that counts in its settlement: see db/schema/settlements/show_parts.sql. */
 export interface ShowPart {
   /** The last step of the path under a show, and the first of its own. */
   path: string
@@ -16,17 +16,17 @@ export interface ShowPart {
   word: string
   required: Record<string, TSchema>
   optional: Record<string, TSchema>
-  /** The list is sorted by the first one unless it is asked for another order. */
+  /** The list is sorted by the first one unless the request says otherwise. */
   sorts: Record<string, SortType>
-  /** What there is to know when one is entered. */
+  /** What to know when entering one. */
   description: string
   problems?: string[]
 }
 
-/** The resource of one kind of part. Once the settlement is final they stay as they are. */
+/** The resource of one kind of part. Once the settlement is final, parts cannot be changed. */
 export function showPart(part: ShowPart) {
   const { path, table, title, word, required, optional, sorts, problems = [] } = part
-  const Values = Strict({ ...required, ...leftOut(optional) }, { title: `${title}Values` })
+  const Values = Strict({ ...required, ...omittable(optional) }, { title: `${title}Values` })
   const item = rowOf(title, { show_id: Id, ...required, ...optional })
   const permissions = of('finance')
   const refusals = [...problems, 'settlement_final']
@@ -55,23 +55,23 @@ export function showPart(part: ShowPart) {
     read: { summary: `Read a ${word}`, description: 'With its version as `ETag`.' },
     replace: {
       summary: `Replace a ${word}`,
-      description: 'What is left out gets its default.',
+      description: 'Omitted fields get their defaults.',
       problems: refusals,
       body: Values,
     },
     update: {
       summary: `Change some fields of a ${word}`,
-      description: 'What the body does not name stays as it is.',
+      description: 'Omitted fields stay as they are.',
       problems: refusals,
       body: Patch(Values, `${title}Change`),
     },
     delete: {
-      summary: `Delete a ${word} until it is restored`,
-      description: 'It can be restored, and no list and no settlement has it until then.',
+      summary: `Delete a ${word}`,
+      description: 'It can be restored; until then no list or settlement contains it.',
       problems: ['settlement_final'],
     },
     restore: {
-      summary: `Bring back a deleted ${word}`,
+      summary: `Restore a deleted ${word}`,
       description: 'As it was when it was deleted. If its show has been deleted since, restore that first.',
       problems: ['parent_deleted', 'settlement_final', ...problems],
     },

@@ -3,13 +3,13 @@ import { Count, Line, MinorUnits } from '../http/schemas.ts'
 import { instant, text } from '../tenant/list.ts'
 import { showPart } from './show-part.ts'
 
-/** The fields of a ticket tier, which a settlement shows as they were. */
+/** The fields of a ticket tier, which a settlement keeps as they were. */
 export const ticketTierFields = {
   required: {
     name: Line('Stalls'),
     price_minor: Type.Integer({
       ...MinorUnits,
-      description: 'What a ticket costs, tax and facility fee included',
+      description: 'What a ticket costs, including tax and facility fee',
       examples: [3000],
     }),
     allotment: Count(1, 600),
@@ -17,13 +17,13 @@ export const ticketTierFields = {
   optional: {
     facility_fee_minor: Type.Integer({
       ...MinorUnits,
-      description: 'What the venue keeps of the price of each ticket sold; 0 if not given',
+      description: 'What the venue keeps of the price of each ticket sold; 0 by default',
       examples: [200],
     }),
     sold: Count(0, 500),
     comps: Type.Integer({
       ...Count(0, 12),
-      description: 'Given away: they take a place, and bring and cost nothing',
+      description: 'Given away: they take up capacity, without revenue or cost',
     }),
   },
 }

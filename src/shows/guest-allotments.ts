@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { Count, Id, leftOut, Line, Nullable, Patch, rowOf, Strict, Text } from '../http/schemas.ts'
+import { Count, Id, omittable, Line, Nullable, Patch, rowOf, Strict, Text } from '../http/schemas.ts'
 import { instant, list, text } from '../tenant/list.ts'
 import { of, resource } from '../tenant/resource.ts'
 
@@ -12,7 +12,7 @@ const required = {
   }),
 }
 const optional = { note: Nullable(Text(1000, 'Names by noon on the day of the show')) }
-const Values = Strict({ ...required, ...leftOut(optional) }, { title: 'GuestAllotmentValues' })
+const Values = Strict({ ...required, ...omittable(optional) }, { title: 'GuestAllotmentValues' })
 const GuestAllotment = rowOf('GuestAllotment', { show_id: Id, ...required, ...optional })
 const guestAllotments = list({
   from: 'guest_allotment_rows',

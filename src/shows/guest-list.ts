@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { App } from '../http/fastify.ts'
 import { answer, IdempotencyKey, IfMatch } from '../http/openapi/openapi.ts'
-import { Count, Id, IdParams, leftOut, Line, Nullable, Strict, Timestamp } from '../http/schemas.ts'
+import { Count, Id, IdParams, omittable, Line, Nullable, Strict, Timestamp } from '../http/schemas.ts'
 import { type Answer, only } from '../tenant/answer.ts'
 import { DoorList, doorPolicy, renderDoorList } from './door-list.ts'
 import { Guest } from './guest-shapes.ts'
@@ -42,7 +42,7 @@ const GuestList = Strict(
   { title: 'GuestList' },
 )
 const CheckIn = Strict(
-  leftOut({
+  omittable({
     checked_in: Type.Integer({
       ...Count(0, 2),
       maximum: 100,
@@ -88,7 +88,7 @@ export async function guestListRoutes(app: App) {
         'x-permission': 'guests.lock',
         ...list,
         headers: IfMatch,
-        body: Strict(leftOut(closing), { title: 'GuestListClosing' }),
+        body: Strict(omittable(closing), { title: 'GuestListClosing' }),
       },
     },
     (request, reply) =>

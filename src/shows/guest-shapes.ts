@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { Count, Id, leftOut, Line, Nullable, rowOf, Strict, Text, Timestamp } from '../http/schemas.ts'
+import { Count, Id, omittable, Line, Nullable, rowOf, Strict, Text, Timestamp } from '../http/schemas.ts'
 import { instant, list, type SortType, text } from '../tenant/list.ts'
 
 const Status = Type.String({
@@ -29,7 +29,7 @@ const optional = {
     }),
   ),
 }
-export const GuestValues = Strict({ ...required, ...leftOut(optional) }, { title: 'GuestValues' })
+export const GuestValues = Strict({ ...required, ...omittable(optional) }, { title: 'GuestValues' })
 export const Guest = rowOf('Guest', {
   show_id: Id,
   ...required,

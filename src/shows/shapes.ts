@@ -4,7 +4,7 @@ import {
   Count,
   Id,
   inBin,
-  leftOut,
+  omittable,
   Line,
   Nullable,
   Strict,
@@ -34,7 +34,7 @@ const venueFields = {
   time_zone: Type.String({ ...TimeZone, examples: ['Europe/Amsterdam'] }),
 }
 const venueOptional = { capacity: Nullable(Count(1, 1500)) }
-export const NewVenue = Strict({ ...venueFields, ...leftOut(venueOptional) }, { title: 'NewVenue' })
+export const NewVenue = Strict({ ...venueFields, ...omittable(venueOptional) }, { title: 'NewVenue' })
 export const Venue = Strict(
   { id: Id, ...venueFields, ...venueOptional, created_at: Timestamp, updated_at: Timestamp, ...inBin },
   { title: 'Venue' },
@@ -70,11 +70,11 @@ const optional = {
   external_ref: ExternalRef,
 }
 export const NewShow = Strict(
-  { ...required, status: Type.Optional(Status), ...leftOut(optional) },
+  { ...required, status: Type.Optional(Status), ...omittable(optional) },
   { title: 'NewShow' },
 )
 export const WholeShow = Strict(
-  { ...required, status: Status, ...leftOut(optional) },
+  { ...required, status: Status, ...omittable(optional) },
   { title: 'ShowReplacement' },
 )
 export const Show = rowOf('Show', {

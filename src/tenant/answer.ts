@@ -4,19 +4,19 @@ import type { RawRowList } from 'postgres'
 import { Problem } from '../http/problem.ts'
 import type { Work } from './transaction.ts'
 
-/** What SQL answers to a request: see app.answer in db/schema/foundation/helpers.sql. `body` is JSON text. */
+/** The answer of SQL to a request: see app.answer in db/schema/foundation/helpers.sql. `body` is JSON text. */
 export interface Answer {
   status?: number | null
   body: string | null
   etag?: string | null
   location?: string | null
-  /** Of a list: where the next page begins. */
+  /** For a list: where the next page begins. */
   next_cursor?: string | null
 }
-/** Answers as postgres.js gives them with `raw()`. */
+/** Answers as postgres.js returns them with `raw()`. */
 export type Bytes = RawRowList<Answer[]>
 
-/** The one row that every statement for a route returns. Throws where it is a refusal that had to be committed. */
+/** The one row that every statement for a route returns. Throws if it is a refusal that had to be committed. */
 export function only(rows: readonly Answer[]): Answer {
   const [answer] = rows
   if (!answer) throw new Error('The statement returned no row')
@@ -28,7 +28,7 @@ export function only(rows: readonly Answer[]): Answer {
   return answer
 }
 
-/** With its body as it came, so that a long one is not made a string and then bytes again. */
+/** With its body as received, so that a long one is not decoded to a string and encoded again. */
 function unpacked(rows: Bytes): Omit<Answer, 'body'> & { body: Buffer } {
   const values = rows.columns.map(({ name }, i) => {
     const value = rows[0]?.[i] ?? null
@@ -54,7 +54,7 @@ export function json(reply: FastifyReply, rows: readonly Answer[] | Bytes): Fast
   return reply.code(status).type('application/json; charset=utf-8').send(answer.body)
 }
 
-/** Same key, same request: replays the kept answer; new key: keeps the answer in the same transaction. */
+/** Same key, same request: replays the stored answer; new key: stores the answer in the same transaction. */
 export function once(request: FastifyRequest, key: string, work: Work<Answer[]>): Work<Answer[]> {
   const hash = createHash('sha256')
     .update(JSON.stringify([request.method, request.url, request.body ?? null]))

@@ -3,8 +3,8 @@
  *
  *   closed      requests go there
  *   open        none do, for `pause` milliseconds after each failure
- *   half-open   the pause is over: requests go there again, and the first to succeed closes it, as the first to
- *               fail opens it again
+ *   half-open   the pause is over: requests go there again; the first to succeed closes it, the first to
+ *               fail reopens it
  */
 export class CircuitBreaker {
   readonly #pause: number
@@ -20,22 +20,22 @@ export class CircuitBreaker {
     return this.#hasFailed ? 'half-open' : 'closed'
   }
 
-  /** Notes a success; whether it is the first since a failure. */
+  /** Records a success; returns whether it is the first since a failure. */
   succeed(): boolean {
-    const isNews = this.#hasFailed
+    const isFirst = this.#hasFailed
     this.#hasFailed = false
-    return isNews
+    return isFirst
   }
 
-  /** Notes a failure; whether it is the first since a success. */
+  /** Records a failure; returns whether it is the first since a success. */
   fail(): boolean {
-    const isNews = !this.#hasFailed
+    const isFirst = !this.#hasFailed
     this.#hasFailed = true
     this.hold()
-    return isNews
+    return isFirst
   }
 
-  /** Lets nobody through for a pause, without a failure. */
+  /** Lets nothing through for a pause, without a failure. */
   hold() {
     this.#openUntil = Date.now() + this.#pause
   }

@@ -7,7 +7,7 @@ import type { AccessToken } from '../http/tokens.ts'
 /** A statement that logs what is read. */
 export type Note = (sql: Client) => PendingQuery<Row[]>
 
-/** Who comes in, and by which request; without one, on their behalf. */
+/** Who enters, and with which request; without one, on their behalf. */
 export interface Visit {
   user?: Pick<AccessToken, 'sid'>
   organization: string | null
@@ -15,8 +15,8 @@ export interface Visit {
   note?: Note
 }
 
-// What a transaction begins with. Who only reads and has not signed in is not introduced: that is no event.
-const byNothing: Enter = () => []
+// How a transaction begins. Anonymous reads are not introduced: they are not events.
+const noContext: Enter = () => []
 const introduce: Enter = (sql, { request }) => [
   sql`select app.introduce(${idOf(request)}, ${addressOf(request)})`,
 ]
@@ -31,14 +31,14 @@ const enterSupport: Enter = (sql, { user, organization, request }) => [
 const never = () => false
 const always = () => true
 const unlessRead = ({ request }: Visit) => !isRead(request)
-// What goes with its COMMIT. Unprepared and in the same message, so that nothing an injected DEALLOCATE does can
-// delay it; a message like that has no parameters, and `authenticate` has made sure that the organization is a UUID.
+// Sent with the COMMIT. Unprepared and in the same message, so that an injected DEALLOCATE cannot delay it;
+// such a message has no parameters, and `authenticate` has made sure that the organization is a UUID.
 export const confirm = (organization: string | null) =>
   `select app.confirm_organization(${organization === null ? 'null' : `'${organization}'`})`
 
 /**
- * All ways into the database, but for the standby's: that one is entered by a pass, never writes, and is confirmed
- * (replica.ts). What is confirmed was still in the organization of its token when it ended.
+ * All ways into the database, except for the standby: that one is entered with a pass, never writes, and is
+ * confirmed (replica.ts). A confirmed transaction was still in the organization of its token when it ended.
  */
 // prettier-ignore
 export const doors: Record<Door, Passage> = {
@@ -49,9 +49,9 @@ export const doors: Record<Door, Passage> = {
   reading:       { login: 'api',     enter,                mayWrite: never,      leave: confirm },
   account:       { login: 'api',     enter,                mayWrite: unlessRead },
   anonymous:     { login: 'api',     enter: introduce,     mayWrite: always },
-  passerby:      { login: 'api',     enter: byNothing,     mayWrite: never },
-  beforeSupport: { login: 'support', enter: byNothing,     mayWrite: never },
-  useOfSupport:  { login: 'support', enter: byNothing,     mayWrite: always },
+  passerby:      { login: 'api',     enter: noContext,     mayWrite: never },
+  beforeSupport: { login: 'support', enter: noContext,     mayWrite: never },
+  useOfSupport:  { login: 'support', enter: noContext,     mayWrite: always },
   support:       { login: 'support', enter: enterSupport,  mayWrite: unlessRead },
 }
 export type Door =
@@ -76,7 +76,7 @@ type Enter = (sql: Client, visit: Visit) => PendingQuery<Row[]>[]
 
 export const isRead = (request?: FastifyRequest) => request?.method === 'GET' || request?.method === 'HEAD'
 
-/** Where a request comes from, as far as PostgreSQL's inet can say it: a proxy may pass on anything. */
+/** The address of a request, if PostgreSQL's inet can hold it: a proxy may pass on anything. */
 export const addressOf = (request?: Pick<FastifyRequest, 'ip'>) =>
   request && isIP(request.ip) > 0 && !request.ip.includes('%') ? request.ip : null
 const idOf = (request?: FastifyRequest) => request?.id ?? null

@@ -14,32 +14,32 @@ export const instant = 'timestamptz'
 interface Source {
   /** A view in `app` with `organization_id`, `id`, the sort columns, and `body` (JSON) or the fields of an item. */
   from: string
-  /** Without it the list is refused; an empty list would be a lie. */
+  /** Without it the list is refused; an empty list would be misleading. */
   permission: string
-  /** Columns, by which `?sort=` can sort; a minus before the name reverses the order. */
+  /** Columns that `?sort=` can sort by; a minus before the name reverses the order. */
   sorts: Record<string, SortType>
 }
-/** Rows that are wanted. */
+/** The rows to select. */
 interface Selection extends Source {
   sort: string
-  /** Columns that are the fields of an item, in this order. Without them the view has `body`. */
+  /** The columns that are the fields of an item, in order. Without them the view has `body`. */
   fields?: string[]
   /**
-   * For a view that has `deleted_at` and `deleted_by`, and so also the rows in the bin: whether these
-   * are wanted instead of the others (`deleted=only`), and the permission that it takes to see them.
+   * For a view with `deleted_at` and `deleted_by`, which includes the rows in the bin: whether to
+   * select these instead of the others (`deleted=only`), and the permission required to see them.
    */
   bin?: { deleted: 'only' | undefined; permission: string }
-  /** Conditions; undefined ones are left out. */
+  /** Conditions; undefined ones are omitted. */
   where: (Fragment | undefined)[]
 }
 export interface PageOptions extends Selection {
   limit: number | undefined
   cursor: string | undefined
-  /** A call that refuses if what the list belongs to is not there; otherwise its list would be empty. */
+  /** A call that refuses if the parent of the list does not exist; otherwise the list would just be empty. */
   of?: Fragment
 }
 
-/** Filters of a list, as they come in its query string. */
+/** Filters of a list, as in its query string. */
 export type Filters = Partial<Record<string, string>>
 /** The condition of a filter that is more than "the column of this name has this value". */
 type Condition = (sql: Client, value: string) => Fragment
@@ -48,15 +48,15 @@ type Condition = (sql: Client, value: string) => Fragment
 export interface List extends Source {
   /** The order without `?sort=`. */
   sort: string
-  /** The permission to see the bin, where there is one. */
+  /** The permission to see the bin, if there is one. */
   bin?: string
-  /** What its query string has besides `limit` and `cursor`. */
+  /** The parameters of its query string besides `limit` and `cursor`. */
   filters: TProperties
   conditions: Record<string, Condition>
   item: TObject
 }
 
-/** Declares a list. Without `sort` it is sorted by the first column that it can be sorted by. */
+/** Declares a list. Without `sort` it is sorted by the first sortable column. */
 export function list({
   filters = {},
   where = {},
@@ -79,11 +79,11 @@ export function list({
   }
 }
 
-/** The fields of an item, in their order; those that say when it was deleted only in the bin. */
+/** The fields of an item, in order; deleted_at and deleted_by only in the bin. */
 export const fieldsOf = ({ item }: List, isBin: boolean): string[] =>
   Object.keys(item.properties).filter(name => isBin || !['deleted_at', 'deleted_by'].includes(name))
 
-/** The rows of a list that a query string asks for. */
+/** The rows of a list that a query string selects. */
 function selected(
   sql: Client,
   list: List,
@@ -97,20 +97,20 @@ function selected(
     if (value === undefined) return undefined
     return conditions[name]?.(sql, value) ?? sql`${sql(name)} = ${value}`
   })
-  const wanted = { from, permission, sorts, sort, fields, where }
+  const selection = { from, permission, sorts, sort, fields, where }
   return bin === undefined
-    ? wanted
-    : { ...wanted, bin: { permission: bin, deleted: deleted as 'only' | undefined } }
+    ? selection
+    : { ...selection, bin: { permission: bin, deleted: deleted as 'only' | undefined } }
 }
 
-/** What a list belongs to: the column, its value, and a call that refuses if that is not there. */
+/** The parent of a list: the column, its value, and a call that refuses if it does not exist. */
 export interface Parent {
   column: string
   id: string
   of: Fragment
 }
 
-/** One page of a list, as its query string asks for it; of a list under a parent, what belongs to that. */
+/** One page of a list, by its query string; for a list under a parent, only what belongs to that. */
 export function listed(
   sql: Client,
   list: List,
@@ -123,29 +123,29 @@ export function listed(
   return page(sql, { ...rows, where, of: parent.of })
 }
 
-/** All rows of a list that filters leave, for a cursor: the fields of each as `body`, or their texts. */
+/** All rows of a list that match the filters, for a cursor: the fields of each as `body`, or as texts. */
 export function rowsOf(sql: Client, list: List, filters: Filters, as: 'json' | 'texts') {
   const options = selected(sql, list, filters)
   const { asked, isAsked, key, direction, conditions } = partsOf(sql, options)
-  const wanted =
+  const selection =
     as === 'json'
       ? sql`(select row_to_json(item) from (select ${columns(sql, options.fields)}) item) as body`
       : columns(sql, options.fields, '::text')
   return sql<{ body: string }[]>`
     ${asked}
-    select ${wanted}
+    select ${selection}
     from app.${sql(list.from)} r
     where organization_id = (select organization_id from asked) ${conditions} and ${isAsked}
     order by r.${key} ${direction}, r.id ${direction}`
 }
 
-/** As one text: a fragment for each costs a promise for each. */
+/** As one text: a fragment per column would cost a promise per column. */
 const columns = (sql: Client, names: string[], cast = '') =>
   sql.unsafe(names.map(name => `"${name}"${cast}`).join(', '))
 
 const comma = (sql: Client, parts: Fragment[]) => parts.reduce((all, one) => sql`${all}, ${one}`)
 
-/** What app.cursor makes: the list and the sort it was made for, and the last row's value and id. */
+/** The content of app.cursor: the list and sort it was made for, and the last row's value and id. */
 function decode(cursor: string, list: string): [string, string] {
   try {
     const [madeFor, value, id] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as unknown[]
@@ -157,11 +157,11 @@ function decode(cursor: string, list: string): [string, string] {
   throw new Problem(
     400,
     'invalid_cursor',
-    'Take the cursor from next_cursor of the page before, with the same sort.',
+    'Use next_cursor of the previous page as the cursor, with the same sort.',
   )
 }
 
-/** The parts of a statement that select rows in an order. Those behind a value and id, if these are given. */
+/** The parts of a statement that selects rows in order, after a value and id if these are given. */
 function partsOf(sql: Client, options: Selection, [value, id]: string[] = []) {
   const descending = options.sort.startsWith('-')
   // The schema of the request lets no other names through: see sortBy.
@@ -185,7 +185,7 @@ function partsOf(sql: Client, options: Selection, [value, id]: string[] = []) {
     isBin,
     direction: descending ? sql`desc` : sql`asc`,
     conditions: conditions.reduce((all, condition) => sql`${all} and ${condition}`, sql``),
-    // Asked once, and looked at besides comparing with it, because a scan that finds no row never asks.
+    // Evaluated once, and also checked on its own, because a scan that finds no row never evaluates it.
     asked: sql`with asked (organization_id) as materialized (select ${comma(
       sql,
       needed.map(permission => sql`app.require(${permission})`),
@@ -194,7 +194,7 @@ function partsOf(sql: Client, options: Selection, [value, id]: string[] = []) {
   }
 }
 
-/** One page of a list by keyset: the cost of a page does not grow with its distance from the first. */
+/** One page of a list, by keyset pagination: its cost does not grow with the distance from the first. */
 export function page(sql: Client, options: PageOptions) {
   const limit = options.limit ?? 50
   const list = `${options.from} ${options.sort}`
@@ -203,8 +203,8 @@ export function page(sql: Client, options: PageOptions) {
   const { fields } = options
   const isField = fields?.includes(options.sort.replace(/^-/, '')) ?? false
   const body = isBin ? sql`app.in_bin(body, deleted_at, deleted_by) as body` : sql`body`
-  const wanted = fields ? columns(sql, fields) : sql`${body}, id`
-  // The row itself becomes JSON: a third cheaper than putting its fields together one by one.
+  const selection = fields ? columns(sql, fields) : sql`${body}, id`
+  // The row itself becomes JSON: a third cheaper than assembling its fields one by one.
   const row = isField
     ? sql`item`
     : fields && sql`(select row_to_json(r) from (select ${columns(sql, fields)}) r)`
@@ -212,13 +212,13 @@ export function page(sql: Client, options: PageOptions) {
   return sql<Answer[]>`
     ${asked}
     , page as (
-      select ${wanted} ${isField ? sql`` : sql`, ${key}`}
+      select ${selection} ${isField ? sql`` : sql`, ${key}`}
       from app.${sql(options.from)}
       where organization_id = (select organization_id from asked) ${conditions}
       order by ${key} ${direction}, id ${direction}
       limit ${limit + 1}
     )
-    -- Numbered as they come, which costs a third less than to put the whole JSON in order once more.
+    -- Numbered as they come, which costs a third less than sorting the whole JSON again.
     , cut as (
       select coalesce(json_agg(item) filter (where n <= ${limit}), '[]') as items,
         case when count(*) > ${limit} then

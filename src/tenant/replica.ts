@@ -19,39 +19,39 @@ declare module 'fastify' {
   }
   interface FastifyRequest {
     /**
-     * As `tenant`, for what may be some seconds old: reads on the standby if there is one and it is well.
-     * Changes, and what a superadmin reads, are the primary's. The Data-Age of the answer says how old it is at most.
+     * Like `tenant`, for data that may be some seconds old: reads on the standby if there is a healthy one.
+     * Writes, and reads by superadmins, go to the primary. The answer's Data-Age says how old it is at most.
      */
     analytics: <T>(work: Work<T>) => Promise<T>
-    /** How many seconds old at most is what has been read, if that was by `analytics` or `readOnStandby`. */
+    /** The maximum age of the data in seconds, if read by `analytics` or `readOnStandby`. */
     dataAge: number | undefined
   }
 }
 
-/** Work whose result is sent while it is read: once something has been sent, the primary cannot take over. */
+/** Work whose result is streamed: once something has been sent, the primary cannot take over. */
 export interface Sending {
   /** Aborts when nobody waits for the result any more. */
   signal: AbortSignal
   hasBegun: () => boolean
 }
 
-/** How long a standby may take to let a transaction in, in milliseconds: one that hangs costs no more than that. */
+/** How long a standby may take to admit a transaction, in milliseconds: a hanging one costs no more than that. */
 const timeout = 2000
-/** How long it is left alone after it was away or too old. */
+/** How long it is left alone after it was down or too far behind. */
 const pause = 5000
 
-/** Failures that do not say that the standby is unwell, and so do not keep others away from it. */
+/** Failures that do not mean that the standby is unhealthy, so others may still use it. */
 const harmless = new Set(['conflict', 'failed'])
 
 /** Why the primary has to take over from the standby; undefined if it must not, and the error counts. */
 function reasonOf(error: unknown): string | undefined {
   const { code, message, detail, cause } = error as Record<string, string> & { cause?: { code?: string } }
-  // Too much work, or too long: a standby is there to keep just that from the primary.
+  // Overload or a timeout: exactly what a standby is there to keep from the primary.
   if (code === '57014' || (error instanceof Unavailable && error.reason === 'busy')) return undefined
   if (message === 'replica_unusable') return detail
   if ([code, cause?.code].some(one => one === '40001' || one === '40P01')) return 'conflict'
   if (error instanceof Unavailable || error instanceof Hanging) return 'away'
-  // Anything else, from a function that a migration has yet to bring there to a row that is too new.
+  // Anything else, from a function whose migration is not replicated yet to a row that is too new.
   return 'failed'
 }
 
@@ -59,7 +59,7 @@ class Hanging extends Error {
   override name = 'Hanging'
 }
 
-/** The door to the standby: request.analytics. Without a standby it is the primary's. */
+/** The door to the standby: request.analytics. Without a standby it leads to the primary. */
 export const replicas = fp(
   async (app: FastifyInstance, { replica }: { replica?: Replica | undefined }) => {
     const breaker = new CircuitBreaker(pause)
@@ -79,7 +79,7 @@ export const replicas = fp(
         app.metrics.replicaReads.inc({ outcome: 'resting' })
         return undefined
       }
-      // The primary says, in this request, who may read what: see db/schema/foundation/replicas.sql.
+      // The primary decides, in this request, who may read what: see db/schema/foundation/replicas.sql.
       const [row] = await request.tenant(sql => sql<[{ pass: string }]>`select app.issue_pass() as pass`)
       try {
         const value = await read(standby, row.pass, request, work, sending)
@@ -101,7 +101,7 @@ export const replicas = fp(
 
     function isReady(standby: Replica): boolean {
       if (breaker.state === 'open') return false
-      // Its login has to be checked before it is asked anything, and no request waits for that.
+      // Its login has to be checked before any query, and no request waits for that.
       if (!standby.isChecked()) check(standby)
       return standby.isChecked()
     }
@@ -117,7 +117,7 @@ export const replicas = fp(
       )
     }
 
-    /** One transaction, which is not retried: the primary is there for that. */
+    /** One transaction, without retries: the primary is the fallback. */
     async function read<T>(
       standby: Replica,
       pass: string,
@@ -137,16 +137,16 @@ export const replicas = fp(
         let timer: NodeJS.Timeout | undefined
         const hanging = new Promise<never>((_, reject) => {
           timer = setTimeout(() => {
-            reject(new Hanging('the replica lets nobody in'))
+            reject(new Hanging('the replica does not admit transactions'))
           }, timeout)
         })
         const clear = () => {
           clearTimeout(timer)
         }
-        // Not before the transaction is under way: this would send it.
+        // Not before the transaction has started: this would send it.
         entrance.then(([row]) => {
           clear()
-          // Now, because the head of a stream does not wait for its end.
+          // Now, because the headers of a stream do not wait for its end.
           request.dataAge = Number(row?.['age'])
         }, clear)
         return Promise.race([done, hanging]).finally(clear)

@@ -17,25 +17,25 @@ declare module 'fastify' {
   }
 }
 
-/** What the document says about an operation. */
-interface Said {
+/** The documentation of an operation. */
+interface Documentation {
   summary: string
   description: string
   /** Problems of the operation besides the table's constraints. */
   problems?: string[]
-  /** Only where it is not the verb and the title. */
+  /** Only if it is not the verb and the title. */
   operationId?: string
 }
-interface Writing extends Said {
+interface Writing extends Documentation {
   body: TObject
 }
 type Verb = 'create' | 'read' | 'write' | 'delete' | 'restore'
 
-/** Rows that are listed, created, read, replaced, updated, deleted and restored; an operation that is not declared does not exist. */
+/** Rows that are listed, created, read, replaced, updated, deleted and restored; undeclared operations do not exist. */
 export interface Resource {
-  /** The table in `app`, which the commands on rows are told: see db/schema/foundation/rows.sql. */
+  /** The table in `app`, an argument of the commands on rows: see db/schema/foundation/rows.sql. */
   table: string
-  /** What its own functions are named for, app.create_show, app.read_show and app.write_show, where it has them. */
+  /** The noun of its own functions, such as app.create_show, app.read_show and app.write_show, if it has them. */
   noun?: string
   /** As in operationIds: Guest. */
   title: string
@@ -43,20 +43,20 @@ export interface Resource {
   words: string
   tag: string
   path: string
-  /** Where its list is and new ones are created, if that is under a parent: /api/shows/:id/guests. */
+  /** The path of its list and of creation, if that is under a parent: /api/shows/:id/guests. */
   under?: string
   /** The column of that parent. */
   parent?: string
   permissions: { read: string; write: string; delete: string }
   item: TObject
-  list?: { rows: List; answers: string } & Said
+  list?: { rows: List; answers: string } & Documentation
   create?: Writing
-  read?: Said
+  read?: Documentation
   replace?: Writing
   update?: Writing
-  delete?: Said
-  restore?: Said
-  /** Its own problems: those that its constraints are named for, and others. */
+  delete?: Documentation
+  restore?: Documentation
+  /** Its own problems: those named after its constraints, and others. */
   problems?: Problems
 }
 
@@ -84,19 +84,19 @@ export const resources = fp(async app => void app.decorate('resources', []), { n
 
 /**
  * The statement of a command: `app.read_row('guests', …)`, or a function of its own. It is
- * put together once, as a template, because postgres.js makes a promise for each fragment of a statement.
+ * assembled once, as a template, because postgres.js makes a promise for each fragment of a statement.
  */
 function command(r: Resource, verb: Verb, columns: string, parameters: number) {
   const isOwn = r.noun !== undefined && verb !== 'delete' && verb !== 'restore'
-  const [name, told] = isOwn ? [`${verb}_${r.noun}`, []] : [`${verb}_row`, [r.table]]
-  const commas = Array.from({ length: told.length + parameters - 1 }, () => ', ')
+  const [name, fixed] = isOwn ? [`${verb}_${r.noun}`, []] : [`${verb}_row`, [r.table]]
+  const commas = Array.from({ length: fixed.length + parameters - 1 }, () => ', ')
   const texts = [`select ${columns} from app.${name}(`, ...commas, ')']
   const template = Object.assign(texts, { raw: texts })
   return (sql: Client, ...given: unknown[]) =>
-    sql<Answer[]>(template, ...([...told, ...given] as ParameterOrFragment<never>[]))
+    sql<Answer[]>(template, ...([...fixed, ...given] as ParameterOrFragment<never>[]))
 }
 
-const said = (r: Resource, verb: string, { summary, description, operationId, problems }: Said) => ({
+const documentationOf = (r: Resource, verb: string, { summary, description, operationId, problems }: Documentation) => ({
   tags: [r.tag],
   operationId: operationId ?? `${verb}${verb === 'list' ? pluralOf(r.title) : r.title}`,
   summary,
@@ -104,12 +104,12 @@ const said = (r: Resource, verb: string, { summary, description, operationId, pr
   ...(problems && { 'x-problems': problems }),
 })
 const writing = (r: Resource, verb: string, { problems = [], ...rest }: Writing) => ({
-  ...said(r, verb, { ...rest, problems: [...constraintsOf(r.table), ...problems] }),
+  ...documentationOf(r, verb, { ...rest, problems: [...constraintsOf(r.table), ...problems] }),
   'x-permission': r.permissions.write,
   body: rest.body as TSchema,
 })
 
-/** Its list, and how one is created. */
+/** Listing and creating. */
 function addCollection(app: App, r: Resource) {
   const { path, under = path, parent, list, create, item, permissions } = r
   const ofParent = under === path ? {} : { params: IdParams }
@@ -120,7 +120,7 @@ function addCollection(app: App, r: Resource) {
       under,
       {
         schema: {
-          ...said(r, 'list', list),
+          ...documentationOf(r, 'list', list),
           'x-permission': permissions.read,
           ...ofParent,
           querystring: Strict({ ...ListQuery, ...rows.filters }),
@@ -166,7 +166,7 @@ function addCollection(app: App, r: Resource) {
   }
 }
 
-/** One of them: read, replaced, updated, deleted and restored. */
+/** Reading, replacing, updating, deleting and restoring one of them. */
 function addItem(app: App, r: Resource) {
   const { item, words, permissions } = r
   const url = `${r.path}/:id` as const
@@ -180,18 +180,18 @@ function addItem(app: App, r: Resource) {
   if (r.read)
     app.get(
       url,
-      { schema: { ...said(r, 'read', r.read), 'x-permission': permissions.read, ...one } },
+      { schema: { ...documentationOf(r, 'read', r.read), 'x-permission': permissions.read, ...one } },
       (request, reply) => request.tenant(sql => read(sql, request.params.id)).then(reply.json),
     )
-  for (const [method, verb, wanted] of [
+  for (const [method, verb, operation] of [
     ['PUT', 'replace', r.replace],
     ['PATCH', 'update', r.update],
   ] as const)
-    if (wanted)
+    if (operation)
       app.route({
         method,
         url,
-        schema: { ...writing(r, verb, wanted), ...one, headers: IfMatch },
+        schema: { ...writing(r, verb, operation), ...one, headers: IfMatch },
         handler: (request, reply) => {
           const { params, body, headers } = request
           return request
@@ -212,7 +212,7 @@ function addItem(app: App, r: Resource) {
       url,
       {
         schema: {
-          ...said(r, 'delete', r.delete),
+          ...documentationOf(r, 'delete', r.delete),
           'x-permission': permissions.delete,
           params: IdParams,
           headers: IfMatch,
@@ -229,7 +229,7 @@ function addItem(app: App, r: Resource) {
       `${url}/restore`,
       {
         schema: {
-          ...said(r, 'restore', r.restore),
+          ...documentationOf(r, 'restore', r.restore),
           'x-permission': permissions.delete,
           ...one,
           headers: IdempotencyKey,

@@ -11,26 +11,26 @@ import { organizationOf } from './tenant.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** As `tenant`, for an answer of any length: begins to send it, and resolves with the stream. */
+    /** Like `tenant`, for an answer of any length: starts sending it, and resolves with the stream. */
     streamed: (parts: Parts) => Promise<Readable>
   }
 }
 
-/** What a long answer is made of. */
+/** The parts of a long answer. */
 export interface Parts {
-  /** Logs that it begins; committed before anything is read, so that nothing is taken without a trace. */
+  /** Logs its start; committed before anything is read, so that nothing is read without a trace. */
   note: (sql: Client) => PendingQuery<Row[]>
-  /** Refuses a member who may not have it any more. */
+  /** Refuses a member who no longer has permission. */
   check: (sql: Client) => PendingQuery<Row[]>
-  /** Reads it, in one transaction that can only read. */
+  /** Reads it, in one read-only transaction. */
   pieces: (sql: Client) => AsyncIterable<string | Buffer>
   /** Logs how it ended. */
   noteEnd: (sql: Client, isWhole: boolean) => PendingQuery<Row[]>
 }
 
-/** How many answers are being sent, by organization: at most half of all, so that none takes the others' share. */
+/** How many answers are being sent, by organization: at most half of all, so that none starves the others. */
 const running = new Map<string, number>()
-/** How often the permission of the reader is checked, in milliseconds. */
+/** How often the reader's permission is checked, in milliseconds. */
 const checkEvery = 5000
 
 /** The door for exports: request.streamed. */
@@ -49,13 +49,13 @@ export const streaming = fp(
 )
 
 /**
- * An answer that is sent while it is read. It passes through these states, in this order:
+ * An answer that is sent while it is read. It passes through these states, in order:
  *
  *   waiting   for a connection; refused with 503 exports_busy if there are too many
- *   noted     the event that it begins is committed, and so its end will be logged, too
- *   sending   the first piece is out: from here on an error cuts the stream, so that it does not look whole
+ *   noted     the event of its start is committed, so its end will be logged, too
+ *   sending   the first piece is out: from here on an error cuts the stream, so that it does not look complete
  *
- * Losing the permission, or the client, ends it in any of them and gives the connection back at once.
+ * Losing the permission, or the client, ends it in any of them and frees the connection at once.
  */
 class LongAnswer {
   #state: 'waiting' | 'noted' | 'sending' = 'waiting'
@@ -65,10 +65,10 @@ class LongAnswer {
   readonly #parts: Parts
   readonly #visit: Visit
   readonly #out = new PassThrough()
-  /** Aborts when nobody waits for the answer any more, or may have it. */
+  /** Aborts when nobody is waiting for the answer any more, or allowed to have it. */
   readonly #gone = new AbortController()
   readonly #clientLeft = () => {
-    this.#gone.abort(new Error('the client went away'))
+    this.#gone.abort(new Error('the client disconnected'))
   }
   #checking: NodeJS.Timeout | undefined
   #resolve: (out: Readable) => void = () => {}
@@ -81,7 +81,7 @@ class LongAnswer {
     this.#visit = { user: request.user, organization, request }
   }
 
-  /** Resolves with the stream once it has a first piece. Before that it rejects with what the database says. */
+  /** Resolves with the stream once it has a first piece. Before that it rejects with the error of the database. */
   async start(): Promise<Readable> {
     this.#admit()
     this.#out.on('error', () => {})
@@ -118,7 +118,7 @@ class LongAnswer {
     running.set(this.#organization, own + 1)
   }
 
-  /** Notes that it begins, and reads: on the standby, or on the connection that the note was written on. */
+  /** Logs its start, and reads: on the standby, or on the connection that logged it. */
   async #send() {
     const { server } = this.#request
     const { signal } = this.#gone
@@ -133,7 +133,7 @@ class LongAnswer {
     }, signal)
   }
 
-  /** Writes the pieces as fast as they are taken. What breaks off after the first is not retried. */
+  /** Writes the pieces as fast as they are consumed. A failure after the first is not retried. */
   async #pour(sql: Client) {
     try {
       for await (const piece of this.#parts.pieces(sql)) {
@@ -150,7 +150,7 @@ class LongAnswer {
 
   #check() {
     this.#request.server.through('reading', this.#visit, this.#parts.check).catch((error: unknown) => {
-      // Only a refusal counts: without an answer the database may just be busy.
+      // Only a refusal counts: any other error may just mean that the database is busy.
       if (/^PT4/.test(String((error as { code?: unknown }).code))) this.#gone.abort(error)
     })
   }

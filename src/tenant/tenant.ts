@@ -18,15 +18,15 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Runs SQL as the token's user in the token's organization. GET and HEAD cannot write. */
     tenant: <T>(work: Work<T>) => Promise<T>
-    /** As `tenant`, for reading that is itself an event: `note` logs it in the same transaction, of a GET, too. */
+    /** Like `tenant`, for reads that are themselves events: `note` logs them in the same transaction, even for a GET. */
     audited: <T>(note: Note, work: Work<T>) => Promise<T>
-    /** Runs SQL as the token's user, in no organization. */
+    /** Runs SQL as the token's user, outside any organization. */
     account: <T>(work: Work<T>) => Promise<T>
     /** Runs SQL as a superadmin, in an organization or, with null, in none: see db/schema/support/support.sql. */
     support: <T>(organization: string | null, work: Work<T>) => Promise<T>
-    /** Runs SQL with the login of superadmins, before it has been asked for a grant. */
+    /** Runs SQL with the login of superadmins, before a grant is checked. */
     beforeSupport: <T>(work: Work<T>) => Promise<T>
-    /** Runs SQL for somebody who has not signed in. GET and HEAD cannot write, unless they are an event. */
+    /** Runs SQL without a signed-in user. GET and HEAD cannot write, unless they are an event. */
     anonymous: <T>(work: Work<T>, isEvent?: boolean) => Promise<T>
   }
   interface FastifyReply {
@@ -41,18 +41,18 @@ export function organizationOf({ user: { org } }: FastifyRequest): string {
   throw new Problem(
     403,
     'no_organization',
-    'You belong to no organization yet: create one or accept an invitation, then refresh your token.',
+    'You do not belong to any organization yet: create one or accept an invitation, then refresh your token.',
   )
 }
 
-/** Counts a transaction that the database says was in another organization at its end; throws in any case. */
+/** Counts a transaction that, according to the database, ended in another organization; always throws. */
 export function noteBreach(app: FastifyInstance, org: string | null, error: unknown): never {
   const { message, detail = '' } = error as { message?: string; detail?: string }
   if (message !== 'isolation_breach') throw error
   app.metrics.breaches.inc({ kind: detail })
-  // Here, because a look-up beside a request has nobody to tell.
-  app.log.error({ organization_id: org, kind: detail }, 'isolation breach: the transaction is undone')
-  throw new Error('the transaction ended in another context than that of the token', { cause: error })
+  // Logged here, because a lookup apart from a request has nobody to report to.
+  app.log.error({ organization_id: org, kind: detail }, 'isolation breach: the transaction is rolled back')
+  throw new Error('the transaction ended in a context other than that of the token', { cause: error })
 }
 
 interface Pools {
@@ -66,9 +66,9 @@ export const tenant = fp(
     function poolOf(login: 'api' | 'support'): Pool {
       if (login === 'api') return pool
       if (supportPool) return supportPool
-      throw new Problem(403, 'support_grant_needed', 'This server lets no superadmins in.')
+      throw new Problem(403, 'support_grant_needed', 'This server does not admit superadmins.')
     }
-    /** What reads the table. A superadmin enters an organization by a grant, and no other way. */
+    /** Applies the table of doors. A superadmin enters an organization by a grant, and in no other way. */
     function through<T>(door: Door, visit: Visit, work: Work<T>, on?: Pick<Pool, 'use'>): Promise<T> {
       const { login, enter, mayWrite, leave, superadmin } = doors[door]
       const { organization, request } = visit
@@ -119,7 +119,7 @@ export const tenant = fp(
       T,
     >(this: FastifyRequest, organization: string | null, work: Work<T>) {
       const visit = visitOf(this, organization)
-      // The session is asked first, as everywhere.
+      // The session is checked first, as everywhere.
       if (this.user.scope !== 'superadmin') {
         return this.account(() => {
           throw new Problem(403, 'support_grant_needed')

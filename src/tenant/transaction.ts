@@ -7,10 +7,10 @@ export type Work<T> = (sql: Client) => PromiseLike<T>
 
 export interface Transaction<T> {
   mayWrite: boolean
-  /** Statements that make the context: who asks, and in which organization. */
+  /** Statements that set the context: the user and the organization. */
   enter: (sql: Client) => PendingQuery<Row[]>[]
   work: Work<T>
-  /** A statement that goes with the COMMIT. */
+  /** A statement sent with the COMMIT. */
   leave?: string | undefined
 }
 
@@ -19,8 +19,8 @@ const transient = new Set(['0A000', '26000', '40001', '40P01'])
 const attempts = 3
 
 /**
- * Runs a transaction on a connection of the pool, again where that may help. Also for what no request does, with
- * the context that `enter` makes.
+ * Runs a transaction on a connection of the pool, with retries where they may help. Also for work without a
+ * request, with the context that `enter` sets.
  */
 export async function run<T>(pool: Pick<Pool, 'use'>, transaction: Transaction<T>): Promise<T> {
   return pool.use(async sql => {
@@ -37,12 +37,12 @@ export async function run<T>(pool: Pick<Pool, 'use'>, transaction: Transaction<T
 /**
  * Sends these messages without waiting in between, so that work of one statement costs one round trip:
  *
- *   1. reset all; begin …                  the settings of the login, whatever was done on this connection
+ *   1. reset all; begin …                  the settings of the login, whatever happened on this connection
  *   2. select app.enter(…)                 the context
- *   3. the work                            waited for only if it awaits something, as it has more to send then
- *   4. select app.confirm_…(…); commit     or ROLLBACK, if it is known by then that something has failed
+ *   3. the work                            awaited only if it awaits something, since it then has more to send
+ *   4. select app.confirm_…(…); commit     or ROLLBACK, if a failure is known by then
  *
- * The first of them to fail is the error of the whole.
+ * The first failure is the error of the whole.
  */
 export async function transact<T>(sql: Client, { mayWrite, enter, work, leave }: Transaction<T>): Promise<T> {
   const context = enter(sql)
@@ -52,8 +52,8 @@ export async function transact<T>(sql: Client, { mayWrite, enter, work, leave }:
     return query.then(undefined, (error: unknown) => void errors.push(error))
   }
 
-  // Each message is answered by a packet of its own: what can go as one message does. The reset ends what injected
-  // SQL may have left on this connection: a time zone, a setting that carries somebody's data.
+  // Each message is answered by a packet of its own, so messages are combined where possible. The reset clears
+  // what injected SQL may have left on this connection: a time zone, a setting that carries somebody's data.
   const begin = `reset all; begin isolation level read committed ${mayWrite ? 'read write' : 'read only'}`
   const entrance: PromiseLike<unknown>[] = [send(sql.unsafe(begin)), ...context.map(send)]
 
@@ -63,7 +63,7 @@ export async function transact<T>(sql: Client, { mayWrite, enter, work, leave }:
     done = send(result)
     if (!isQuery(result)) await done
   } catch (error) {
-    // BEGIN is under way already: the transaction must end before anybody else gets the connection.
+    // BEGIN has already been sent: the transaction must end before anybody else gets the connection.
     await Promise.all(entrance)
     errors.push(error)
   }
@@ -72,7 +72,7 @@ export async function transact<T>(sql: Client, { mayWrite, enter, work, leave }:
   const [value, ended] = await Promise.all([
     done,
     sql.unsafe(end).then(undefined, (error: unknown) => {
-      // A failed transaction does not answer what precedes the COMMIT: its own error says why.
+      // A failed transaction does not run what precedes the COMMIT: its own error says why.
       if ((error as { code?: string }).code !== '25P02') errors.push(error)
     }),
     ...entrance,

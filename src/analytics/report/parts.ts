@@ -20,14 +20,14 @@ export const drawn = (svg: string, caption: Value) =>
 const moment = (text: string) => `${text.slice(0, 10)} ${text.slice(11, 19)} UTC`
 export const freshness = ({ as_of, is_current }: Fresh) =>
   as_of === null
-    ? html`<p class="fresh stale">There are no figures yet: they have not been computed.</p>`
+    ? html`<p class="fresh stale">The figures have not been computed yet.</p>`
     : html`<p class="fresh">
         As of ${moment(as_of)}.
         ${
           is_current
-            ? 'Nothing has changed since that they would show.'
+            ? 'Nothing relevant has changed since.'
             : html`<strong class="stale"
-                >Something may have changed since: these figures do not show it.</strong
+                >Changes may have been made since: these figures do not show them.</strong
               >`
         }
       </p>`

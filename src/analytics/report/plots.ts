@@ -15,12 +15,12 @@ export interface Day {
   on: Date
   events: number
 }
-/** From the beginning of a day to the end of another. */
+/** From the start of one day to the end of another. */
 export interface Range {
   from: Date
   to: Date
 }
-/** What is drawn, as SVG with a text for whoever cannot see it. */
+/** Plots as SVG, with a text alternative. */
 export interface Plots {
   money: (months: Month[], range: Range, currency: string, label: string) => string
   bars: (bars: Bar[], label: string) => string
@@ -33,14 +33,14 @@ interface Drawing {
   setAttribute: (name: string, value: string) => void
 }
 
-// Dark enough beside white (more than 4.5 to 1), and told apart by where they are as well.
+// Dark enough on white (contrast above 4.5 to 1), and distinguished by position as well.
 const income = '#1f5f99'
 const expense = '#b3501b'
 
-/** Loads the library, which takes half a second and 35 MB, so only when something is to be drawn. */
+/** Loads the library, which takes half a second and 35 MB, so only when there is something to draw. */
 async function load(): Promise<Plots> {
   const [Plot, { parseHTML }] = await Promise.all([import('@observablehq/plot'), import('linkedom')])
-  // The library's types are those of a browser, which there is none of here.
+  // The library's types are those of a browser, which is absent here.
   const { document } = parseHTML('<!doctype html><html><body></body></html>') as unknown as {
     document: never
   }
@@ -53,7 +53,7 @@ async function load(): Promise<Plots> {
       ...options,
       marks,
     }) as unknown as Drawing
-    // Its style is the page's, which may have no other.
+    // The page has the style for it, and its policy allows no other.
     svg.querySelector('style')?.remove()
     svg.setAttribute('role', 'img')
     svg.setAttribute('aria-label', label)
@@ -66,7 +66,7 @@ async function load(): Promise<Plots> {
       const highest = Math.max(1, ...booked.flatMap(m => [m.income, m.expense].map(Math.abs)))
       const marginLeft = Math.max(48, 24 + 7.5 * short(Math.round(highest)).length)
       const shown = Math.max(1, Math.round((to.getTime() - from.getTime()) / month))
-      // Few months would be a wall each.
+      // With few months the bars would be too wide.
       const inset = Math.max(0.5, ((width - marginLeft) / shown - 48) / 2)
       const bars = { x: 'on', interval: 'month', insetLeft: inset, insetRight: inset } as const
       const axis = Plot.axisX(
@@ -155,7 +155,7 @@ const month = 30.44 * 86_400_000
 const middle = (on: Date) =>
   new Date((on.getTime() + Date.UTC(on.getUTCFullYear(), on.getUTCMonth() + 1, 1)) / 2)
 
-/** A number at an axis: with spaces between thousands, and a true minus. */
+/** A number on an axis: with spaces between thousands, and a proper minus sign. */
 const short = (value: number) => {
   const [whole = '', decimals] = String(value).replace(/^-/, '−').split('.')
   return [whole.replace(/\B(?=(\d{3})+$)/g, '\u202f'), ...(decimals === undefined ? [] : [decimals])].join(

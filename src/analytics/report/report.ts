@@ -3,7 +3,7 @@ import { amount, count, drawn, type Fresh, freshness, table } from './parts.ts'
 import { plots, type Range } from './plots.ts'
 import { style } from './style.ts'
 
-/** Amounts as texts, since they may have more digits than a number. */
+/** Amounts as strings, since they may have more digits than a number can hold. */
 export interface Amounts {
   period_on: string
   currency: string
@@ -14,7 +14,7 @@ export interface Amounts {
   committed_profit_minor: string
   planned_profit_minor: string
 }
-/** What app.report answers. */
+/** What app.report returns. */
 export interface Report {
   from: string
   to: string
@@ -33,7 +33,7 @@ export interface Report {
   }
 }
 
-/** What a browser may do with the report. */
+/** The content security policy of the report. */
 export const reportPolicy = policyOf(style)
 
 const rangeOf = (from: string, to: string): Range => ({
@@ -71,15 +71,15 @@ async function moneyIn(currency: string, range: Range, months: Amounts[], years:
         currency,
         `Income, expenses and profit by month in ${currency}; the table has the figures.`,
       ),
-      `Each month in ${currency}: income above the line, expenses below it, and the profit of both as the black line. What is committed or planned is in the table only.`,
+      `Each month in ${currency}: income above the line, expenses below it, and the resulting profit as the black line. Committed and planned amounts are only in the table.`,
     )}
     ${table(
-      `By month, in ${currency}. Months without any are left out.`,
+      `By month, in ${currency}. Months without any are omitted.`,
       ['Month', ...heads],
       months.map(m => row(m.period_on.slice(0, 7), m)),
     )}
     ${table(
-      `By year, of the months above, in ${currency}.`,
+      `By year, for the months above, in ${currency}.`,
       ['Year', ...heads],
       years.map(y => row(y.period_on.slice(0, 4), y)),
     )}
@@ -121,7 +121,7 @@ async function shows({ by_status, by_year, ...fresh }: Report['shows']): Promise
         all === 0
           ? html`<p>There are no shows in these months.</p>`
           : html`<div class="beside">
-                ${drawn(drawing.bars(bars, 'Number of shows by status; the table has the figures.'), 'How many shows have which status.')}
+                ${drawn(drawing.bars(bars, 'Number of shows by status; the table has the figures.'), 'Number of shows by status.')}
                 ${table('In all of these months.', ['Status', 'Shows'], [...bars.map(bar => [bar.name, count(bar.count)]), ['All', count(all)]], true)}
               </div>
               ${by_year.length > 1 && yearly}`
@@ -132,16 +132,16 @@ async function shows({ by_status, by_year, ...fresh }: Report['shows']): Promise
 
 async function activity({ from, to, totals, by_day, ...fresh }: Report['activity']): Promise<Html> {
   const days = by_day.map(({ day, events }) => ({ on: new Date(day), events }))
-  const label = `What was done on each day from ${from} to ${to}; the table has the sums.`
+  const label = `Activity on each day from ${from} to ${to}; the table has the totals.`
   return html`
     <section class="whole">
       <h2>Activity by day</h2>
       ${freshness(fresh)}
       ${
         days.length === 0
-          ? html`<p>Nothing was done from ${from} to ${to}.</p>`
+          ? html`<p>No activity from ${from} to ${to}.</p>`
           : html`<div class="beside">
-              ${drawn((await plots()).days(days, rangeOf(from, to), label), `Events of each day from ${from} to ${to}, as the event log has them.`)}
+              ${drawn((await plots()).days(days, rangeOf(from, to), label), `Events per day from ${from} to ${to}, from the event log.`)}
               ${table(
                 'In these days.',
                 ['', 'Number'],
@@ -149,7 +149,7 @@ async function activity({ from, to, totals, by_day, ...fresh }: Report['activity
                   ['Events', count(totals.events)],
                   ['Sign-ins', count(totals.sign_ins)],
                   ['Active members', count(totals.active_users)],
-                  ['Days with any', count(days.length)],
+                  ['Days with events', count(days.length)],
                 ],
               )}
             </div>`
@@ -167,7 +167,7 @@ export async function renderReport(report: Report): Promise<string> {
     html`
       <header>
         <h1>${organization}</h1>
-        <p>Report of ${from} to ${to}</p>
+        <p>Report for ${from} to ${to}</p>
         ${data_age > 0 && html`<p class="fresh stale">Read from a replica that was up to ${data_age} seconds behind.</p>`}
       </header>
       ${report.money && (await money(rangeOf(from, to), report.money))} ${await shows(report.shows)}

@@ -1,4 +1,4 @@
-/** How the report looks, on a screen and on A4. */
+/** The style of the report, on screen and on A4. */
 export const style = `
 :root { color-scheme: light; font: 11pt/1.4 system-ui, sans-serif }
 body { max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #111; background: #fff }

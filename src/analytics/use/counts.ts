@@ -9,7 +9,7 @@ export interface Call {
   bytesOut: number
 }
 
-/** Counts that are added to the database together or not at all: what app.add_use takes. */
+/** Counts that are added to the database atomically: the input of app.add_use. */
 export interface Batch {
   id: string
   api: object[]
@@ -17,7 +17,7 @@ export interface Batch {
 }
 
 export interface Counts {
-  /** Counts a request of an organization's member. */
+  /** Counts a request by a member of an organization. */
   call: (organization: string, operation: string, call: Call) => void
   /** Counts the use of an integration, once. */
   integration: (
@@ -26,15 +26,15 @@ export interface Counts {
     name: string,
     more?: { errors?: number; rows?: number; bytes?: number },
   ) => void
-  /** Adds to the database what was counted until now. Rejects when it cannot, and then loses nothing. */
+  /** Adds everything counted so far to the database. Rejects if it cannot, without losing anything. */
   flush: () => Promise<void>
-  /** How many rows wait for that, and how many calls were not counted because too many rows waited. */
+  /** How many rows are waiting for that, and how many calls were not counted because too many rows were waiting. */
   stats: () => { waiting: number; lost: number }
 }
 
-/** Organizations times operations, while the database is away: about 20 MB. */
-const mostRows = 100_000
-/** Rows of one statement, which then takes a fraction of a second. */
+/** Organizations times operations, while the database is down: about 20 MB. */
+const maxRows = 100_000
+/** Rows per statement, so that each takes a fraction of a second. */
 const batchSize = 2000
 
 interface Day {
@@ -58,8 +58,8 @@ function* batchesOf({ number, api, integrations }: Day): Generator<Batch> {
 }
 
 /**
- * Counts in memory. `write` adds a batch to the database. A batch never changes and keeps its id, so one of
- * which it is not known whether its COMMIT came through is sent again, and counts once.
+ * Counts in memory. `write` adds a batch to the database. A batch never changes and keeps its id, so if it is
+ * unknown whether its COMMIT succeeded, it is sent again, and counts once.
  */
 export function createCounts(write: (batch: Batch) => Promise<unknown>, today = presentDay): Counts {
   const newDay = (): Day => ({ number: today(), api: new Rows(), integrations: new Rows() })
@@ -79,7 +79,7 @@ export function createCounts(write: (batch: Batch) => Promise<unknown>, today = 
     if (today() !== day.number) close()
     return day
   }
-  const isFull = () => waitingRows + rowsOf(day) >= mostRows
+  const isFull = () => waitingRows + rowsOf(day) >= maxRows
   async function writeWaiting() {
     for (let first = waiting[0]; first; first = waiting[0]) {
       await write(first)
@@ -88,8 +88,8 @@ export function createCounts(write: (batch: Batch) => Promise<unknown>, today = 
     }
   }
   async function writeAll() {
-    // First what could not be written before, and only then what has come since: as long as the database
-    // is away, that goes on counting in the rows that there are.
+    // First what could not be written before, and only then what has come since: while the database is
+    // down, the latter keeps counting in the existing rows.
     await writeWaiting()
     close()
     await writeWaiting()
@@ -127,7 +127,7 @@ export function createCounts(write: (batch: Batch) => Promise<unknown>, today = 
       row.bytes += bytes
     },
     flush() {
-      // One at a time. What is counted while another is under way is in this one.
+      // One at a time. What is counted during another flush is in this one.
       flushed = flushed.catch(() => {}).then(writeAll)
       return flushed
     },

@@ -1,4 +1,4 @@
-/** Calls of one operation by one organization: as in app.api_use (db/schema/analytics/use.sql). */
+/** Calls of one operation by one organization, as in app.api_use (db/schema/analytics/use.sql). */
 export interface ApiUse {
   calls: number
   errors: number
@@ -34,12 +34,12 @@ export interface IntegrationUse {
   bytes: number
 }
 
-/** Rows by organization and name: two look-ups of strings that exist already cost less than making one of both. */
+/** Rows by organization and name: two lookups with existing strings cost less than concatenating them. */
 export class Rows<Row extends object> {
   readonly #rows = new Map<string, Map<string, Row>>()
   size = 0
 
-  /** The row, made if it is missing and there may be more. */
+  /** The row; created if it is missing and there is room. */
   of(organization: string, name: string, make: () => Row, isFull: boolean): Row | undefined {
     let own = this.#rows.get(organization)
     const found = own?.get(name)

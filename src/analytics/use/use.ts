@@ -9,15 +9,15 @@ import { run } from '../../tenant/transaction.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Counts what organizations use: see db/schema/analytics/use.sql. */
+    /** Counts the usage of organizations: see db/schema/analytics/use.sql. */
     tally: Counts
   }
 }
 
-/** What had come and gone on a connection when its last request ended. */
+/** Bytes read and written on a connection when its last request ended. */
 const marks = new WeakMap<Socket, { read: number; written: number }>()
 
-/** Bytes of a request and of its answer: what has come and gone on the connection since the last one. */
+/** Bytes of a request and its answer: those read and written on the connection since the last one. */
 export function trafficOf(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -25,7 +25,7 @@ export function trafficOf(
   const { socket } = request.raw
   const { bytesRead: read, bytesWritten: written } = socket as { bytesRead?: number; bytesWritten?: number }
   if (typeof read !== 'number' || typeof written !== 'number')
-    // Without a network, or after it: what the headers say of the bodies.
+    // Without a network connection, or after it closed: the lengths of the bodies, from the headers.
     return {
       bytesIn: Number(request.headers['content-length'] ?? 0),
       bytesOut: Number(reply.getHeader('content-length') ?? 0),
@@ -41,10 +41,10 @@ export function trafficOf(
   return traffic
 }
 
-/** Counts, and adds what it has counted to the database: every USE_FLUSH_INTERVAL seconds, and at a stop. */
+/** Counts, and adds the counts to the database every USE_FLUSH_INTERVAL seconds, and on shutdown. */
 export const tally = fp(
   async (app: FastifyInstance, { pool, config }: { pool: Pool; config: Config }) => {
-    // Of no organization, because it is of many: app.add_use takes no other context than the login.
+    // Without an organization, because it covers many: app.add_use needs no context but the login.
     const counts = createCounts(({ id, api, integrations }) =>
       run(pool, {
         mayWrite: true,
@@ -56,7 +56,7 @@ export const tally = fp(
     app.decorate('tally', counts)
 
     const stopped = new AbortController()
-    async function flushAgainAndAgain() {
+    async function flushRepeatedly() {
       let hasFailed = false
       for (;;) {
         await sleep(config.USE_FLUSH_INTERVAL * 1000, undefined, { signal: stopped.signal, ref: false })
@@ -64,13 +64,13 @@ export const tally = fp(
           await counts.flush()
           hasFailed = false
         } catch (error) {
-          app.log[hasFailed ? 'debug' : 'warn']({ err: error }, 'what was counted waits for the database')
+          app.log[hasFailed ? 'debug' : 'warn']({ err: error }, 'usage counts are waiting for the database')
           hasFailed = true
         }
       }
     }
-    app.addHook('onReady', () => void flushAgainAndAgain().catch(() => {}))
-    // After the last answer, and before whoever has made the pool closes it.
+    app.addHook('onReady', () => void flushRepeatedly().catch(() => {}))
+    // After the last answer, and before the owner of the pool closes it.
     app.addHook('onClose', async () => {
       stopped.abort()
       const end = Date.now() + config.DATABASE_DEADLINE * 1000
@@ -81,7 +81,7 @@ export const tally = fp(
         } catch (error) {
           if (Date.now() < end) await sleep(200)
           else {
-            app.log.error({ err: error, ...counts.stats() }, 'what was counted last is lost')
+            app.log.error({ err: error, ...counts.stats() }, 'the latest usage counts are lost')
             return
           }
         }

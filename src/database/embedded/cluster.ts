@@ -7,7 +7,7 @@ import { freePort, portTaken } from './port.ts'
 import { recordedServer, serversOf } from './processes.ts'
 import { codeOf, EmbeddedError, run } from './run.ts'
 
-/** Makes the data folder if there is none, and refuses one that these programs cannot run. */
+/** Creates the data folder if there is none, and refuses one that these binaries cannot run. */
 export async function prepare(place: Place, password: string, sync: boolean): Promise<void> {
   const { data, folder, major, user } = place
   removeDrafts(folder)
@@ -15,11 +15,11 @@ export async function prepare(place: Place, password: string, sync: boolean): Pr
   if (found === major) return
   if (found !== undefined) {
     throw new EmbeddedError(
-      `the data in ${data} is of PostgreSQL ${found} and the embedded server is PostgreSQL ${major}; move that folder away to begin with an empty database, or run it with a PostgreSQL ${found} server and set DATABASE_URL`,
+      `the data in ${data} is from PostgreSQL ${found} but the embedded server is PostgreSQL ${major}; move that folder away to start with an empty database, or run it with a PostgreSQL ${found} server and set DATABASE_URL`,
     )
   }
 
-  // Half a data folder would fail on every start, so it gets its name when it is complete.
+  // A partial data folder would fail on every start, so it gets its name once it is complete.
   const draft = mkdtempSync(join(folder, 'initdb-'))
   try {
     const pwfile = join(draft, 'password')
@@ -32,12 +32,12 @@ export async function prepare(place: Place, password: string, sync: boolean): Pr
     await run(place.programs.initdb, args, { user })
     renameSync(join(draft, 'postgres'), data)
   } finally {
-    // Also once more what was there before: an initdb whose Node was killed may have written on for a while.
+    // Again for earlier drafts, too: an initdb whose Node was killed may have kept writing for a while.
     removeDrafts(folder)
   }
 }
 
-/** Removes what an initdb has not finished, or was interrupted in. */
+/** Removes what an initdb has left unfinished. */
 function removeDrafts(folder: string): void {
   for (const name of readdirSync(folder))
     if (name.startsWith('initdb-'))
@@ -55,7 +55,7 @@ export async function launch(
     const port = await freePort(wanted)
     dropStaleLock(data)
     const logged = openLog(place)
-    // Ours come last, and the last one wins: nothing that is passed in opens the server to the network.
+    // Ours come last, and the last one wins: no setting passed in can open the server to the network.
     const all = {
       ...settings,
       listen_addresses: '127.0.0.1',
@@ -64,7 +64,7 @@ export async function launch(
     }
     const options = Object.entries(all).map(([name, value]) => `-c ${quote(`${name}=${value}`)}`)
     try {
-      // pg_ctl gives the server a session of its own, so Ctrl-C in the terminal reaches Node only.
+      // pg_ctl gives the server a session of its own, so Ctrl-C in the terminal only reaches Node.
       const args = ['start', '-D', data, '-l', log, '-w', '-t', '60', '-o', options.join(' ')]
       await run(programs.pg_ctl, args, { user, seconds: 65 })
       return port
@@ -80,21 +80,21 @@ export async function launch(
       if (isTaken) throw portTaken(port)
       const end = text.trim().split('\n').slice(-15).join('\n')
       throw new EmbeddedError(
-        `PostgreSQL did not start from ${data}; put right what the end of its log (${log}) says, or set DATABASE_URL\n${end || String(error)}`,
+        `PostgreSQL did not start from ${data}; fix what the end of its log (${log}) says, or set DATABASE_URL\n${end || String(error)}`,
         { cause: error },
       )
     }
   }
 }
 
-/** Stops whatever PostgreSQL runs in the data folder: politely, then at once, then by force. Never hangs. */
+/** Stops any PostgreSQL running in the data folder: gracefully, then immediately, then by force. Never hangs. */
 export async function halt({ data, programs, user }: Place): Promise<void> {
   for (const [mode, seconds] of [
     ['fast', 8],
     ['immediate', 4],
   ] as const) {
     const pid = recordedServer(data)
-    // pg_ctl signals whatever process has that number.
+    // pg_ctl signals any process with that pid.
     if (pid === undefined || !serversOf(data).includes(pid)) break
     const args = ['stop', '-D', data, '-m', mode, '-t', String(seconds)]
     await run(programs.pg_ctl, args, { user, seconds: seconds + 1 }).catch(() => undefined)
@@ -105,7 +105,7 @@ export async function halt({ data, programs, user }: Place): Promise<void> {
       try {
         process.kill(pid, 'SIGKILL')
       } catch {
-        // It ended by itself.
+        // It has already exited.
       }
     }
   }
@@ -122,21 +122,21 @@ function readMajor(data: string): string {
     return readFileSync(join(data, 'PG_VERSION'), 'utf8').trim()
   } catch (error) {
     throw new EmbeddedError(
-      `${data} is no PostgreSQL data folder (PG_VERSION: ${codeOf(error)}); move it away, or set DATA_DIR to another folder`,
+      `${data} is not a PostgreSQL data folder (PG_VERSION: ${codeOf(error)}); move it away, or set DATA_DIR to another folder`,
       { cause: error },
     )
   }
 }
 
 function dropStaleLock(data: string): void {
-  // PostgreSQL clears the lock of a dead process itself, but takes a zombie, and another program that was given the
-  // number, for a server. Backends that live on still keep it from starting: it looks at their shared memory too.
+  // PostgreSQL clears the lock of a dead process itself, but mistakes a zombie, or another program with the same
+  // pid, for a server. Surviving backends still keep it from starting: it checks their shared memory, too.
   const pid = recordedServer(data)
   if (pid !== undefined && !serversOf(data).includes(pid))
     rmSync(join(data, 'postmaster.pid'), { force: true })
 }
 
-// Returns how long the log is now, so that an error shows only what this start wrote.
+// Returns the current length of the log, so that an error shows only what this start wrote.
 function openLog({ log, user }: Place): number {
   const size = statSync(log, { throwIfNoEntry: false })?.size ?? 0
   if (size > 10_000_000) renameSync(log, `${log}.old`)

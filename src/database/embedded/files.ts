@@ -1,7 +1,7 @@
 import { closeSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { codeOf } from './run.ts'
 
-/** The text of a file that may disappear at any moment. */
+/** The text of a file that may disappear at any time. */
 export function textOf(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8')
@@ -15,7 +15,7 @@ export function locked<T>(file: string, change: () => T): T {
   const lock = `${file}.lock`
   while (!take(lock)) {
     // The lock is held for a millisecond; an old one belongs to a process that was killed. It is removed under a
-    // lock of its own: otherwise a second process that found it old removes what the first one then took.
+    // lock of its own: otherwise a second process that found it old could remove the lock the first one then took.
     if (isOld(lock)) {
       locked(lock, () => {
         if (isOld(lock)) rmSync(lock, { force: true })
@@ -29,7 +29,7 @@ export function locked<T>(file: string, change: () => T): T {
   }
 }
 
-/** Writes a file that nobody else may read, and that nobody ever sees half written. */
+/** Writes a file atomically, readable only by this user. */
 export function replace(file: string, text: string): void {
   const draft = `${file}.new`
   rmSync(draft, { force: true })

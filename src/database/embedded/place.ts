@@ -5,7 +5,7 @@ import { copyPrograms, findPrograms, type Programs, versionOf } from './programs
 import { EmbeddedError, type OsUser } from './run.ts'
 import { canEnter, osUser, ownerOf } from './user.ts'
 
-/** Where the database is, which programs run it, and as whom (undefined: as ourselves). */
+/** Where the database is, which binaries run it, and as which user (undefined: the current one). */
 export interface Place {
   programs: Programs
   major: string
@@ -16,7 +16,7 @@ export interface Place {
   notes: string[]
 }
 
-/** Finds a folder and programs that the user who will run PostgreSQL can reach. */
+/** Finds a folder and binaries that the user who will run PostgreSQL can access. */
 export async function findPlace(root: string): Promise<Place> {
   const notes: string[] = []
   let user = await osUser('postgres', notes)
@@ -32,7 +32,7 @@ export async function findPlace(root: string): Promise<Place> {
     const canReach = !isThere && (await canEnter(root, user))
     if (isHere && !canReach) {
       throw new EmbeddedError(
-        `the database in ${root} belongs to the OS user ${user.name}, who cannot enter that folder; allow it (chmod o+x, on each folder above too), or set DATA_DIR to another folder`,
+        `the database in ${root} belongs to the OS user ${user.name}, who cannot enter that folder; allow it (chmod o+x, also on each folder above), or set DATA_DIR to another folder`,
       )
     }
     if (!canReach) {
@@ -54,7 +54,7 @@ export async function findPlace(root: string): Promise<Place> {
   }
   if (version === undefined) {
     throw new EmbeddedError(
-      `${programs.postgres} may not be executed; allow it (chmod +x), or set DATABASE_URL`,
+      `${programs.postgres} is not executable; make it so (chmod +x), or set DATABASE_URL`,
     )
   }
 
@@ -62,7 +62,7 @@ export async function findPlace(root: string): Promise<Place> {
     // pg_ctl passes these paths through a shell, inside double quotes.
     if (process.platform !== 'win32' && /["$`\\]/.test(path)) {
       throw new EmbeddedError(
-        `the path ${path} contains one of " $ \` \\, which PostgreSQL's start program cannot take; move it to another folder, or set DATABASE_URL`,
+        `the path ${path} contains one of " $ \` \\, which PostgreSQL's start program cannot handle; move it to another folder, or set DATABASE_URL`,
       )
     }
   }

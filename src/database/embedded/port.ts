@@ -1,21 +1,21 @@
 import { type AddressInfo, createServer } from 'node:net'
 import { codeOf, EmbeddedError } from './run.ts'
 
-/** The error of a port that is in use. */
+/** The error for a port that is in use. */
 export function portTaken(port: number): EmbeddedError {
   return new EmbeddedError(
-    `port ${port} on 127.0.0.1 is taken by another program; stop it, or set EMBEDDED_PORT to a free port`,
+    `port ${port} on 127.0.0.1 is used by another program; stop it, or set EMBEDDED_PORT to a free port`,
   )
 }
 
-/** The wanted port if nothing listens on it, or any free one for 0. */
-export function freePort(wanted: number): Promise<number> {
+/** The requested port if nothing listens on it, or any free one for 0. */
+export function freePort(requested: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer()
     server.once('error', error => {
-      reject(codeOf(error) === 'EADDRINUSE' ? portTaken(wanted) : error)
+      reject(codeOf(error) === 'EADDRINUSE' ? portTaken(requested) : error)
     })
-    server.listen(wanted, '127.0.0.1', () => {
+    server.listen(requested, '127.0.0.1', () => {
       const { port } = server.address() as AddressInfo
       server.close(() => {
         resolve(port)

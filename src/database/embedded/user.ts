@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { codeOf, EmbeddedError, type OsUser, run } from './run.ts'
 
-/** Who runs PostgreSQL: it refuses root, so root needs another account, which is created if it is missing. */
+/** The user to run PostgreSQL as: it refuses root, so root needs another account, which is created if missing. */
 export async function osUser(name: string, notes: string[]): Promise<OsUser | undefined> {
   if (process.getuid?.() !== 0) return undefined
   const found = await lookUp(name)
@@ -11,7 +11,7 @@ export async function osUser(name: string, notes: string[]): Promise<OsUser | un
   const reasons: string[] = []
   for (const [command, ...args] of [
     ['useradd', ...useradd, '--user-group', name],
-    ['useradd', ...useradd, '--gid', name, name], // the group is there already
+    ['useradd', ...useradd, '--gid', name, name], // the group already exists
     ['adduser', '-S', '-D', '-H', name], // BusyBox
   ] as const) {
     await run(command, args).catch((error: unknown) => reasons.push(String(error)))
@@ -33,13 +33,13 @@ async function lookUp(name: string): Promise<OsUser | undefined> {
   }
 }
 
-/** Data that was made by another user, before someone started as root, is run as that user. */
+/** Data created by another user, before someone started as root, is run as that user. */
 export function ownerOf(data: string, user: OsUser): OsUser {
   const { uid, gid } = statSync(data)
   return uid === 0 || uid === user.uid ? user : { name: `number ${uid}`, uid, gid }
 }
 
-/** Whether `user` may pass through a folder and the ones above it. */
+/** Whether `user` may pass through a folder and its parents. */
 export async function canEnter(folder: string, user: OsUser): Promise<boolean> {
   try {
     await run('test', ['-x', folder], { user })
