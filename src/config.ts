@@ -80,7 +80,8 @@ export const Config = Type.Object({
     default: 20,
     minimum: 1,
     maximum: 500,
-    description: 'exports streamed at a time, each with a connection of callboard_api in addition to POOL_SIZE',
+    description:
+      'exports streamed at a time, each with a connection of callboard_api in addition to POOL_SIZE',
   }),
   EXPORT_DEADLINE: seconds(600, 'how long streaming an export may take'),
   EXPORT_DIR: text(
@@ -93,15 +94,12 @@ export const Config = Type.Object({
     minLength: 1,
     description: 'region of EXPORT_S3_BUCKET',
   }),
-  EXPORT_S3_ACCESS_KEY_ID: text(
-    'key for EXPORT_S3_BUCKET; without it the AWS SDK uses its environment',
-  ),
+  EXPORT_S3_ACCESS_KEY_ID: text('key for EXPORT_S3_BUCKET; without it the AWS SDK uses its environment'),
   EXPORT_S3_SECRET_ACCESS_KEY: text('the secret of that key'),
   JWT_SECRET: Type.Optional(
     Type.String({
       minLength: 32,
-      description:
-        'key of the access tokens, 32 characters or more; generated with the embedded PostgreSQL',
+      description: 'key of the access tokens, 32 characters or more; generated with the embedded PostgreSQL',
     }),
   ),
   JWT_ISSUER: Type.String({ default: 'callboard', minLength: 1, description: 'iss of the access tokens' }),

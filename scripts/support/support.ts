@@ -40,7 +40,7 @@ async function main(): Promise<void> {
     const [signedIn] = await sql<[{ status: number; session: string | null }]>`
       select status, body ->> 'user_id' as session
       from app.sign_in(${user}, ${await prove(password, recipe)}, ${session.hash}, ${newSecret().hash}, ${sql.json({ user_agent: `npm run support on ${hostname()}` })})`
-    if (signedIn.status !== 200) throw new Error('The address or the password is wrong.')
+    if (signedIn.status !== 200) throw new Error('The email address or the password is wrong.')
     try {
       const [{ id }] = await sql<
         [{ id: string | null }]

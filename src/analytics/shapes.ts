@@ -180,7 +180,8 @@ export const Dashboard = Strict(
           payable_overdue_minor: overdue,
           records_in_other_base_currencies: Type.Integer({
             ...Count(0, 0),
-            description: 'Entered while the books were kept in another currency; not included in these amounts',
+            description:
+              'Entered while the books were kept in another currency; not included in these amounts',
           }),
         },
         { description: 'In the base currency; null without finance.read' },

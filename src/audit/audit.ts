@@ -26,8 +26,7 @@ const Verification = Strict(
         hash: Type.String({
           maxLength: 64,
           pattern: '^[0-9a-f]{64}$',
-          description:
-            'Record it elsewhere: npm run audit:verify -- --head seq:hash then detects truncation',
+          description: 'Record it elsewhere: npm run audit:verify -- --head seq:hash then detects truncation',
           examples: ['5f0c3b9e5f0c4b9e9f0c3b9e5f0c4b9e9f0c3b9e5f0c4b9e9f0c3b9e5f0c4b9e'],
         }),
         sealed_at: Timestamp,

@@ -85,9 +85,7 @@ export async function calendarRoutes(app: App) {
           'Shows (with `shows.read`), and your items, segments and lodgings of itineraries (with `itineraries.read`); by time. At most 367 days.',
         'x-problems': [...inOrganization, 'calendar_range'],
         querystring: Strict({
-          from: Type.Optional(
-            Type.String({ ...DateOnly, description: 'First day; today (UTC) by default' }),
-          ),
+          from: Type.Optional(Type.String({ ...DateOnly, description: 'First day; today (UTC) by default' })),
           to: Type.Optional(
             Type.String({
               ...DateOnly,

@@ -53,8 +53,7 @@ const Export = Strict(
       Type.String({
         maxLength: 500,
         pattern: '^/api/analytics/export/[0-9a-f-]{36}/file\\?token=[0-9a-f.]+$',
-        description:
-          'Link to the file, valid for an hour without an access token; each answer has a new one',
+        description: 'Link to the file, valid for an hour without an access token; each answer has a new one',
         examples: [`/api/analytics/export/01980c5e-8c5e-7b4a-9d59-3f1de6a3c111/file?token=${'0'.repeat(32)}`],
       }),
     ),
@@ -165,7 +164,8 @@ export async function exportJobRoutes(app: App) {
         tags,
         operationId: 'readExport',
         summary: 'Read the progress of an export',
-        description: 'While it is running, `rows_done` grows. Each answer for a ready export has a new `link`.',
+        description:
+          'While it is running, `rows_done` grows. Each answer for a ready export has a new `link`.',
         ...permission,
         params: IdParams,
         response: { 200: answer('The export', Export) },

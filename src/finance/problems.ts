@@ -2,7 +2,10 @@ import type { Problems } from '../http/problems.ts'
 
 export const problems: Problems = {
   finance_category_name_taken: { status: 409, title: 'A category with this name already exists' },
-  finance_records_category_exists: { status: 409, title: 'The category of a record must exist and be of the same kind' },
+  finance_records_category_exists: {
+    status: 409,
+    title: 'The category of a record must exist and be of the same kind',
+  },
   finance_records_show_exists: { status: 409, title: 'The show of a record must exist' },
   finance_record_external_ref_taken: { status: 409, title: 'A record with this reference already exists' },
   finance_record_status_transition: { status: 409, title: 'The record cannot change to this status' },

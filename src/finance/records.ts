@@ -49,8 +49,7 @@ export const financeRecordRoutes = resource({
   },
   restore: {
     summary: 'Restore a deleted finance record',
-    description:
-      'As it was. If its category, or the show it is planned for, is deleted, restore that first.',
+    description: 'As it was. If its category, or the show it is planned for, is deleted, restore that first.',
     problems: ['parent_deleted', 'period_closed', 'finance_record_external_ref_taken'],
   },
 })

@@ -67,9 +67,7 @@ export const FinanceRecord = rowOf('FinanceRecord', {
   status: Status,
   ...optional,
   category_name: Line('Guarantee'),
-  show_title: Nullable(
-    Type.String({ ...Line('Spring Tour'), description: 'Also of a show deleted since' }),
-  ),
+  show_title: Nullable(Type.String({ ...Line('Spring Tour'), description: 'Also of a show deleted since' })),
   base_amount_minor: Type.Integer({
     ...MinorUnits,
     description: 'The amount in the base currency, in its smallest unit',

@@ -1,7 +1,13 @@
 // Printable HTML pages: their escaping and content security policy.
 import { createHash } from 'node:crypto'
 
-const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
+const entities: Record<string, string> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+}
 /** HTML that is already safe. */
 export class Html {
   readonly text: string

@@ -151,11 +151,7 @@ export const problemDetails = fp(
       return reply.code(problem.status).type('application/problem+json').send(body(problem, request.id))
     })
     app.setNotFoundHandler(request => {
-      throw new Problem(
-        404,
-        'not_found',
-        `No such route: ${request.method} ${request.url.split('?', 1)[0]}.`,
-      )
+      throw new Problem(404, 'not_found', `No such route: ${request.method} ${request.url.split('?', 1)[0]}.`)
     })
   },
   { name: 'problem' },

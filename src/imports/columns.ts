@@ -58,9 +58,7 @@ export function readHeader(cells: string[], resource: string): string[] {
   )
   for (const [n, name] of names.entries()) {
     if (!possible.includes(name))
-      throw new Unreadable(
-        `Unknown column “${cells[n] ?? ''}”. Known columns: ${possible.join(', ')}.`,
-      )
+      throw new Unreadable(`Unknown column “${cells[n] ?? ''}”. Known columns: ${possible.join(', ')}.`)
     if (names.indexOf(name) !== n) throw new Unreadable(`The column ${name} occurs twice.`)
   }
   for (const group of required)

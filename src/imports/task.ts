@@ -123,8 +123,7 @@ const lastTry =
       await work(id, helpers)
     } catch (error) {
       const { attempts, max_attempts }: Job = helpers.job
-      const because =
-        'The import failed for technical reasons unrelated to the file. Try again.'
+      const because = 'The import failed for technical reasons unrelated to the file. Try again.'
       if (attempts >= max_attempts)
         await helpers.query(
           step === 'check'

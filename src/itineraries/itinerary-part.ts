@@ -89,7 +89,8 @@ export function partOf(part: Part) {
     },
     delete: {
       summary: `Delete ${words}`,
-      description: 'With everything that belongs to it. It can be restored; until then only the bin shows it.',
+      description:
+        'With everything that belongs to it. It can be restored; until then only the bin shows it.',
     },
     restore: {
       summary: `Restore ${words}`,

@@ -45,8 +45,14 @@ export const problems: Problems = {
     title: 'The location is empty, too long or has control characters',
   },
   schedule_items_notes_length: { status: 422, title: 'The notes are too long' },
-  schedule_items_time_as_certain: { status: 422, title: 'An item needs a start unless it is to be determined' },
-  schedule_items_next_day_with_time: { status: 422, title: 'Only an item with a time can be on the next day' },
+  schedule_items_time_as_certain: {
+    status: 422,
+    title: 'An item needs a start unless it is to be determined',
+  },
+  schedule_items_next_day_with_time: {
+    status: 422,
+    title: 'Only an item with a time can be on the next day',
+  },
   schedule_items_start_before_end: { status: 422, title: 'The end is before the start' },
   travel_segments_mode_known: { status: 422, title: 'Unknown mode of travel' },
   travel_segments_carrier_length: {

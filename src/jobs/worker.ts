@@ -149,7 +149,8 @@ export function startWorker(
       if (released) log.warn({ released }, 'released the jobs of a dead worker')
       heardLast = Date.now()
     } catch (error) {
-      if (!signal.aborted) log.warn({ err: error }, 'the heartbeat of this worker does not reach the database')
+      if (!signal.aborted)
+        log.warn({ err: error }, 'the heartbeat of this worker does not reach the database')
     } finally {
       clearTimeout(timer)
     }

@@ -7,7 +7,7 @@ const helps: Record<string, string> = {
   jobs_waiting: 'Jobs to run, now or later, including retries',
   jobs_failed: 'Jobs that were given up',
   jobs_oldest_waiting_seconds: 'How long the oldest job has been due',
-  sealer_lag_seconds: 'Age of the newest event up to which all are sealed; absent before the first seal',
+  sealer_lag_seconds: 'How far the sealing of events lags behind; absent before the first seal',
 }
 
 /** Queries as callboard_worker: the API's own login must not see across organizations. */

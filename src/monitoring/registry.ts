@@ -129,7 +129,11 @@ export function databaseGauges(registry: Registry, ask: () => Promise<readonly D
   return async () => {
     const rows = await ask().catch(() => undefined)
     for (const name of shown.splice(0)) registry.removeSingleMetric(name)
-    const up = { name: 'gauges_up', help: 'Whether the gauges could be read from the database', value: rows ? 1 : 0 }
+    const up = {
+      name: 'gauges_up',
+      help: 'Whether the gauges could be read from the database',
+      value: rows ? 1 : 0,
+    }
     for (const { name: own, help, value } of [...(rows ?? []), up]) {
       const name = `callboard_database_${own}`
       new Gauge({ name, help, registers: [registry] }).set(value)

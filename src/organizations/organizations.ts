@@ -165,8 +165,7 @@ export async function organizationRoutes(app: App) {
         tags,
         operationId: 'replaceOrganization',
         summary: "Replace the organization's name and settings; the slug follows the name",
-        description:
-          'An omitted currency or time zone becomes USD or UTC. Earlier slugs keep working.',
+        description: 'An omitted currency or time zone becomes USD or UTC. Earlier slugs keep working.',
         'x-problems': ['slug_reserved', ...constraintsOf('organizations')],
         'x-permission': 'organization.update',
         params: IdParams,

@@ -6,8 +6,7 @@ export const problems: Problems = {
   settlement_final: {
     status: 409,
     title: 'The settlement is final',
-    detail:
-      'The show is settled: the figures behind it cannot be changed unless the settlement is reopened.',
+    detail: 'The show is settled: the figures behind it cannot be changed unless the settlement is reopened.',
   },
   settlement_not_final: {
     status: 409,
@@ -63,7 +62,10 @@ export const problems: Problems = {
   ticket_tiers_sold_positive: { status: 422, title: 'The number of tickets sold cannot be negative' },
   ticket_tiers_comps_positive: { status: 422, title: 'The number of comps cannot be negative' },
   ticket_tiers_fee_within_price: { status: 422, title: 'The facility fee is more than the price' },
-  ticket_tiers_within_allotment: { status: 422, title: 'More tickets are sold or given away than the allotment has' },
+  ticket_tiers_within_allotment: {
+    status: 422,
+    title: 'More tickets are sold or given away than the allotment has',
+  },
   show_costs_name_length: { status: 422, title: 'The name is empty, too long or has control characters' },
   show_costs_kind_known: { status: 422, title: 'Unknown kind of cost' },
   show_costs_amount_range: { status: 422, title: 'The amount is negative or too large' },

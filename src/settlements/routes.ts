@@ -9,7 +9,8 @@ import { ticketTierRoutes } from './ticket-tiers.ts'
 export { problems } from './problems.ts'
 
 export const tags = {
-  settlements: 'What the artist of a show is paid: deal, tickets, costs, deposits, and the resulting settlement',
+  settlements:
+    'What the artist of a show is paid: deal, tickets, costs, deposits, and the resulting settlement',
 }
 
 export async function routes(app: App) {

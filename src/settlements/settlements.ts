@@ -88,7 +88,10 @@ const Settlement = Strict(
     finalized_at: Nullable(Timestamp),
     finalized_by: Nullable(Id),
     reopened_at: Nullable(
-      Type.String({ ...Timestamp, description: 'When it was reopened and ceased to be valid, although it was final' }),
+      Type.String({
+        ...Timestamp,
+        description: 'When it was reopened and ceased to be valid, although it was final',
+      }),
     ),
     reopened_by: Nullable(Id),
     reopen_reason: Nullable(Text(1000, 'Twelve more tickets were sold at the door.')),

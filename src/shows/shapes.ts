@@ -51,8 +51,7 @@ export const venues = list({
 const Status = Type.String({
   title: 'ShowStatus',
   enum: ['inquiry', 'hold', 'offer', 'confirmed', 'played', 'settled', 'cancelled', 'postponed'],
-  description:
-    'Allowed changes are in app.show_status_transitions; any other is 409 show_status_transition',
+  description: 'Allowed changes are in app.show_status_transitions; any other is 409 show_status_transition',
   examples: ['hold'],
 })
 const required = { title: Line('Spring Tour'), artist: Line('The Gaslights'), show_on: DateOnly }

@@ -96,7 +96,11 @@ function command(r: Resource, verb: Verb, columns: string, parameters: number) {
     sql<Answer[]>(template, ...([...fixed, ...given] as ParameterOrFragment<never>[]))
 }
 
-const documentationOf = (r: Resource, verb: string, { summary, description, operationId, problems }: Documentation) => ({
+const documentationOf = (
+  r: Resource,
+  verb: string,
+  { summary, description, operationId, problems }: Documentation,
+) => ({
   tags: [r.tag],
   operationId: operationId ?? `${verb}${verb === 'list' ? pluralOf(r.title) : r.title}`,
   summary,

@@ -188,7 +188,7 @@ t.test('mail', async t => {
     const smtp = await startSmtp(t)
     await db.admin`truncate app_private.mails`
     const kinds = [
-      ['verify_email', /confirm your address/, 'Hello Eve,', '/#verify-email?token=s3cret'],
+      ['verify_email', /confirm your email address/, 'Hello Eve,', '/#verify-email?token=s3cret'],
       ['reset_password', /Choose a password/, 'Hello Eve,', '/#reset-password?token=s3cret'],
       ['invitation', /Ana invites you to Northlight/, 'as viewer:', '/#accept-invitation?token=s3cret'],
       ['added', /added to Northlight/, 'as viewer.', 'You can leave it at any time'],

@@ -139,7 +139,7 @@ t.test('the report', async t => {
   await t.test('says so when something has changed since', async t => {
     await book('income', '2027-05-01', 1)
     const { page } = await read(ana)
-    t.match(texts(page, 'section .stale')[0], /Something may have changed since/)
+    t.match(texts(page, 'section .stale')[0], /Changes may have been made since/)
     t.equal(rowsOf(page, 'By month').length, 3)
     await refresh(db)
     t.equal(rowsOf((await read(ana)).page, 'By month').length, 4)
@@ -176,7 +176,7 @@ t.test('the report', async t => {
     const { page } = await read(ana)
     for (const svg of all(page, 'svg')) {
       t.equal(svg.getAttribute('role'), 'img')
-      t.match(svg.getAttribute('aria-label'), /the table has the (figures|sums)/)
+      t.match(svg.getAttribute('aria-label'), /the table has the (figures|totals)/)
     }
     for (const table of all(page, 'table')) {
       t.equal(all(table, 'caption').length, 1)

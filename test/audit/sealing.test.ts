@@ -114,9 +114,9 @@ t.test('what is done every few seconds', async t => {
     const worker = start(t, server, [{ task: 'tick', seconds: 0.05, sql }], log)
     await until(() => said.length >= 3)
     t.same(said.slice(0, 3), [
-      'warn: job failed, will be tried again',
-      'debug: job failed, will be tried again',
-      'debug: job failed, will be tried again',
+      'warn: job failed, will be retried',
+      'debug: job failed, will be retried',
+      'debug: job failed, will be retried',
     ])
     await db.admin`insert into public.ticks default values`
     await until(() => said.includes('info: job done'))

@@ -262,7 +262,7 @@ t.test('an export that waits', async t => {
     const worker = start({ EXPORT_DIR: joinPath(folder, 'exports') })
     t.match(await settled(body.id), {
       status: 'failed',
-      failure: 'The folder for files is none.',
+      failure: 'The path of the folder for files is not a folder.',
       link: null,
     })
     t.match(await used(), { calls: calls + 1, errors: errors + 1, rows }, 'and counts as use that failed')

@@ -254,7 +254,7 @@ t.test('superadmins', async t => {
     t.match((await usesIn(ana.organization)).at(-1), { request: 'npm run support', reason: 'Ticket 12' })
     t.match(look(['--sql', 'select count(*)::int as n from app.shows']).stdout, '"n": 1')
     t.match(look(['--sql', `update app.shows set title = 'x'`]).stderr, 'read-only transaction')
-    t.match(look([], 'a wrong password').stderr, 'The address or the password is wrong.')
+    t.match(look([], 'a wrong password').stderr, 'The email address or the password is wrong.')
 
     t.equal(grant('--revoke', id).status, 0)
     t.match(grant('--list').stdout, new RegExp(`${id}.*revoked`))
@@ -288,6 +288,6 @@ t.test('superadmins', async t => {
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
       payload: { organization_id: null },
     })
-    t.match(answer.json(), { status: 403, detail: 'This server lets no superadmins in.' })
+    t.match(answer.json(), { status: 403, detail: 'This server does not admit superadmins.' })
   })
 })

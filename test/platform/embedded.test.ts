@@ -111,7 +111,7 @@ t.test('a deleted secrets.json does not lock the database', async t => {
 
   const second = await start(t, root)
   t.not(second.adminUrl.split('@')[0], first.adminUrl.split('@')[0])
-  t.match(second.notes, [/password was set again/])
+  t.match(second.notes, [/password was reset/])
   await query(second.adminUrl, 'select from kept')
 })
 
@@ -123,7 +123,7 @@ t.test('a port that another program uses is named, with the setting to change', 
   const root = folder(t)
   await t.rejects(startEmbedded({ root, port, settings }), {
     name: 'EmbeddedError',
-    message: `port ${port} on 127.0.0.1 is taken by another program; stop it, or set EMBEDDED_PORT to a free port`,
+    message: `port ${port} on 127.0.0.1 is used by another program; stop it, or set EMBEDDED_PORT to a free port`,
   })
   t.notOk(existsSync(join(root, 'callboard.pid')), 'the folder is free again')
   await start(t, root)
@@ -135,7 +135,7 @@ t.test('a folder that is no data folder is refused and left alone', async t => {
   writeFileSync(join(root, 'postgres/thesis.txt'), 'mine')
   await t.rejects(start(t, root), {
     name: 'EmbeddedError',
-    message: /is no PostgreSQL data folder.*move it away/,
+    message: /is not a PostgreSQL data folder.*move it away/,
   })
   t.same(readdirSync(join(root, 'postgres')), ['thesis.txt'])
 })

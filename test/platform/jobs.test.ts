@@ -208,7 +208,7 @@ t.test('npm run worker', async t => {
     await until(async () => (await jobs(db, 'seal_events')).length === 0, 20)
     second.child.kill('SIGTERM')
     t.same(await second.ended, { code: 0, signal: null })
-    t.match(second.said.join('\n'), /jobs of a worker that is gone are free again/)
+    t.match(second.said.join('\n'), /released the jobs of a dead worker/)
   })
 
   await t.test('refuses a login that is not its own, and to start without any', async t => {

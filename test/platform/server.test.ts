@@ -121,7 +121,7 @@ t.test('npm start on a fresh machine', async t => {
     await until(isWaiting)
     await ends(t, server, 'SIGTERM', 0)
     t.equal(await slow, 'cut off')
-    t.match(server.said.join('\n'), /cutting them off/)
+    t.match(server.said.join('\n'), /closing their connections/)
     t.same(postgresOf(data), [])
   })
 
@@ -144,7 +144,7 @@ t.test('npm start on a fresh machine', async t => {
       server.child.kill('SIGUSR2')
       await server.says(/broken/)
       await ends(t, server, 'SIGTERM', 1)
-      t.match((await server.says(/the stop failed/)).input, /"level":60.*planted/)
+      t.match((await server.says(/shutdown failed/)).input, /"level":60.*planted/)
       t.same(postgresOf(data), [])
     },
   )
@@ -156,7 +156,7 @@ t.test('npm start on a fresh machine', async t => {
     const { port } = other.address() as AddressInfo
     const server = start(t, { PORT: String(port) })
     t.same(await server.ended, { code: 1, signal: null })
-    t.equal(server.complaint(), `Port ${port} is taken by another program: stop it, or set PORT.\n`)
+    t.equal(server.complaint(), `Port ${port} is used by another program: stop it, or set PORT.\n`)
     t.same(postgresOf(data), [])
   })
 

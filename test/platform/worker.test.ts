@@ -114,7 +114,7 @@ t.test('a worker', async t => {
     await admin`insert into graphile_worker.migrations (id, breaking) values (999999, true)`
     warnings.length = 0
     const worker = start(t)
-    await until(() => warnings.includes('the jobs cannot be reached, will be tried again'))
+    await until(() => warnings.includes('the job queue cannot be reached, will be retried'))
     t.equal(await listener(), undefined)
     t.equal(process.exitCode, undefined)
     await admin`delete from graphile_worker.migrations where id = 999999`
