@@ -35,7 +35,7 @@ const LegalHold = Strict(
   {
     id: Id,
     reason: Reason,
-    placed_by: Nullable(Type.String({ ...Id, description: 'Null if the operator did' })),
+    placed_by: Nullable(Type.String({ ...Id, description: 'Null if the operator placed it' })),
     placed_at: Timestamp,
     released_by: Nullable(Id),
     released_at: Nullable(Timestamp),

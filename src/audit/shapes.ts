@@ -24,8 +24,8 @@ export const Event = Strict(
     resource_id: Nullable(Id),
     changes: Nullable(
       Strict({
-        old: Type.Optional(Values('The changed columns, as they were', { status: 'inquiry' })),
-        new: Type.Optional(Values('The same columns, as they became', { status: 'hold' })),
+        old: Type.Optional(Values('The changed columns before the change', { status: 'inquiry' })),
+        new: Type.Optional(Values('The same columns after the change', { status: 'hold' })),
       }),
     ),
     request_id: Nullable(

@@ -18,7 +18,7 @@ const credential = {
   }),
   connection_limit: Type.Integer({ ...Count(1, 5), maximum: 10 }),
   statement_timeout_seconds: Type.Integer({ ...Count(1, 300), maximum: 3600 }),
-  created_by: Nullable(Type.String({ ...Id, description: 'Null if the operator did' })),
+  created_by: Nullable(Type.String({ ...Id, description: 'Null if the operator created it' })),
   created_at: Timestamp,
   expires_at: Timestamp,
   rotated_at: Nullable(Timestamp),

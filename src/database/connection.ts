@@ -55,7 +55,7 @@ export function openConnection(options: ConnectionOptions, onClose: () => void):
       destroy()
       onClose()
     },
-    // The types of postgres.js do not have this option. It also takes care of encryption.
+    // The types of postgres.js lack this option, which also takes care of encryption.
     ...({ socket: connectOnce(open, destroy) } as object),
     ssl: false,
     // PostgreSQL made the JSON: it is passed on unparsed.

@@ -54,7 +54,7 @@ async function checkHistory(pool: pg.Pool): Promise<void> {
     )
 }
 
-/** Installs or upgrades the schema of graphile-worker to the version of the package, with the privileges of db/queue.sql. */
+/** Installs or upgrades graphile-worker's schema to the package's version, with the privileges of db/queue.sql. */
 async function installQueue(migratorUrl: string): Promise<void> {
   const pool = new pg.Pool({
     ...tls(migratorUrl, false),
@@ -76,7 +76,7 @@ async function installQueue(migratorUrl: string): Promise<void> {
   }
 }
 
-/** Migrates the database to the latest committed migration; a failed migration changes nothing. Throws ForeignMigrations. */
+/** Runs all committed migrations; a failed one changes nothing. Throws ForeignMigrations. */
 export async function migrate(migratorUrl: string, log?: (line: string) => void): Promise<void> {
   // First, because a migration may queue a job.
   await installQueue(migratorUrl)

@@ -31,7 +31,7 @@ interface Login {
   sorted: string | null
 }
 
-// Every role counts that the login could assume by SET ROLE: an SQL injection would.
+// Every role counts that the login could assume by SET ROLE: injected SQL would assume it.
 const look = (sql: Client, door: string) => sql<[Login]>`
   with role as (
     select r.oid, r.rolname, r.rolsuper, r.rolbypassrls from pg_roles r where pg_has_role(session_user, r.oid, 'member')
@@ -57,7 +57,7 @@ const faults: [keyof Login, string][] = [
   ['files', "may read and write the server's files"],
 ]
 
-/** Which login a URL needs: one that may call this function of `app`, and from which the database hides other organizations. */
+/** The login a URL needs: one that may call this function of `app`, and that row-level security applies to. */
 interface Part {
   url: 'DATABASE_URL' | 'WORKER_DATABASE_URL' | 'DATABASE_REPLICA_URL'
   role: string

@@ -4,7 +4,7 @@ import type { Config } from '../config.ts'
 import { isKey } from './names.ts'
 import { type Storage, StorageFailure } from './storage.ts'
 
-/** The size of a part, which is how much of a file is in memory. S3 takes at most 10,000 parts, and none smaller than 5 MiB. */
+/** The part size: how much of a file is in memory. S3 takes 10,000 parts, and none smaller than 5 MiB. */
 const partSize = 8 * 1024 * 1024
 
 /** Objects in a bucket. The client library is large, so it is loaded on demand. */

@@ -4,7 +4,10 @@ import { financeRecords } from '../finance/shapes.ts'
 import { exportedGuests } from '../shows/guest-shapes.ts'
 import { shows, venues } from '../shows/shapes.ts'
 
-/** What can be exported, and the most restrictive permission it needs. To add a resource, add a line here and its permissions in db/schema/exports/exports.sql. */
+/**
+ * What can be exported, and the most restrictive permission it needs. To add a resource, add a line here and
+ * its permissions in db/schema/exports/exports.sql.
+ */
 export const resources = {
   shows: { list: shows, path: 'shows', operationId: 'exportShows', permission: 'exports.run' },
   venues: { list: venues, path: 'venues', operationId: 'exportVenues', permission: 'exports.run' },

@@ -30,7 +30,7 @@ export const methods = fp(
           method: missing,
           url,
           schema: { hide: true },
-          // Before a body is read or parsed: nobody needs it.
+          // Before a body is read or parsed, which would be pointless.
           onRequest: async (request, reply) => {
             void reply.header('allow', allow)
             throw new Problem(

@@ -26,7 +26,7 @@ export class Problem extends Deliberate {
   }
 }
 
-/** An error of PostgreSQL, as postgres.js reports it. */
+/** A PostgreSQL error, as postgres.js reports it. */
 interface SqlError {
   code: string
   message: string
@@ -179,7 +179,7 @@ export const malformed = {
     socket.end(
       `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(text)}\r\nconnection: close\r\n\r\n${text}`,
     )
-    // A client that keeps sending is not read forever.
+    // A client that keeps sending is cut off.
     setTimeout(() => socket.destroy(), 1000).unref()
   },
 }

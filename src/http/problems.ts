@@ -17,7 +17,7 @@ export const problems: Problems = {
   },
   unauthorized: {
     status: 401,
-    title: 'A valid access token is needed',
+    title: 'A valid access token is required',
     detail: 'Send a valid access token as Authorization: Bearer …',
   },
   session_unknown: {

@@ -4,7 +4,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Observe } from '../monitoring/jobs.ts'
 import type { Scheduled } from './schedule.ts'
 
-/** Ticks missed without a worker are made up for within a day; those pending together become one run. */
+/** Ticks of the past day that no worker ran are made up for; those pending together become one run. */
 const backfillPeriod = 86_400_000
 
 /** One at a time, and given up within a minute: the next tick starts afresh. */

@@ -54,7 +54,7 @@ const RoleParams = Strict({ id: RoleId })
 const problems = ['permission_not_held', 'custom_role_name_taken', 'permission_unknown']
 const tags = ['roles']
 
-/** The roles that members can have, and the permissions that they are made of. */
+/** The roles that members can have, and the permissions that they consist of. */
 export async function roleRoutes(app: App) {
   app.get(
     '/api/permissions',
@@ -63,7 +63,7 @@ export async function roleRoutes(app: App) {
         tags,
         operationId: 'listPermissions',
         summary: 'List all permissions',
-        description: 'Roles are made of them.',
+        description: 'Roles consist of them.',
         'x-permission': 'members.read',
         response: { 200: answer('Permissions', ShortList(PermissionDetails)) },
       },

@@ -198,7 +198,7 @@ t.test('the report', async t => {
     const { status, page } = await read(ana, '?from=2020-01-01&to=2029-12-31')
     t.equal(status, 200)
     t.equal(rowsOf(page, 'By month').length, 4)
-    t.match(texts(page, 'header p')[0], 'Report of 2020-01-01 to 2029-12-31')
+    t.match(texts(page, 'header p')[0], 'Report for 2020-01-01 to 2029-12-31')
     for (const query of ['?from=2020-01-01&to=2030-01-01', '?from=2027-02-01&to=2027-01-01'])
       t.match(await read(ana, query), { status: 422, body: { type: '/problems/analytics_range' } })
   })

@@ -246,9 +246,9 @@ t.test('a file', async t => {
   const unreadable: [text: string, why: RegExp][] = [
     ['\n\n', /empty/],
     ['booked_on,category\n2027-01-01,Guarantee\n', /amount or amount_minor is missing/],
-    ['booked_on,category,amount,colour\n', /“colour” is not known/],
+    ['booked_on,category,amount,colour\n', /Unknown column “colour”/],
     ['booked_on,category,amount,amount\n', /amount occurs twice/],
-    ['booked_on,category,amount\n2027-01-01,"Guarantee,1\n', /Not CSV from line 2 on/],
+    ['booked_on,category,amount\n2027-01-01,"Guarantee,1\n', /Invalid CSV from line 2/],
   ]
   for (const [text, why] of unreadable)
     await t.test(`that cannot be read fails with a reason: ${why}`, async t => {

@@ -97,7 +97,7 @@ t.test('what is wrong is refused by its name, and its value is not repeated', as
       const { message } = error as ConfigError
       t.match(
         message,
-        new RegExp(`^The configuration is wrong\\.\\n  ${name}: .{10,}$`),
+        new RegExp(`^Invalid configuration\\.\\n  ${name}: .{10,}$`),
         'one line, with the name',
       )
       for (const value of [secret, secret.slice(0, 31)]) t.notMatch(message, value)

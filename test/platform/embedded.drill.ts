@@ -267,7 +267,7 @@ t.test('data of another major version is refused and left alone', async t => {
   await t.rejects(start(t, root), {
     name: 'EmbeddedError',
     message:
-      /is of PostgreSQL 16 and the embedded server is PostgreSQL 18; move that folder away .* set DATABASE_URL/,
+      /is from PostgreSQL 16 but the embedded server is PostgreSQL 18; move that folder away .* set DATABASE_URL/,
   })
   t.same(listing(db.dataDir), before)
 })

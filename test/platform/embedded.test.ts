@@ -228,7 +228,7 @@ t.test('secrets that cannot be read are not made anew', async t => {
   mkdirSync(join(root, 'secrets.json'))
   t.throws(() => secret(root, 'jwt'), {
     name: 'EmbeddedError',
-    message: /secrets\.json cannot be read \(EISDIR\); start as the user it belongs to/,
+    message: /secrets\.json cannot be read \(EISDIR\); start as the user who owns it/,
   })
 })
 
@@ -317,5 +317,5 @@ t.test('an error is an EmbeddedError, whatever went wrong', async t => {
   writeFileSync(file, '')
   const error = await failure(start(t, join(file, '.data')))
   t.type(error, EmbeddedError)
-  t.match(error.message, /cannot start from .*file\/\.data; put this right, or set DATABASE_URL: ENOTDIR/)
+  t.match(error.message, /cannot start from .*file\/\.data; fix this, or set DATABASE_URL: ENOTDIR/)
 })

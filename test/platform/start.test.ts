@@ -101,7 +101,7 @@ t.test('npm start with a database that is given', async t => {
     [
       'a port that is taken',
       { DATABASE_URL: api, WORKER_DATABASE_URL: worker, PORT: String(port) },
-      new RegExp(`^Port ${port} is taken by another program: stop it, or set PORT\\.$`),
+      new RegExp(`^Port ${port} is used by another program: stop it, or set PORT\\.$`),
     ],
     [
       'an address of another machine',
@@ -116,22 +116,22 @@ t.test('npm start with a database that is given', async t => {
     [
       'a setting of another type',
       { DATABASE_URL: api, POOL_SIZE: secret },
-      /^The configuration is wrong\.\n {2}POOL_SIZE: /,
+      /^Invalid configuration\.\n {2}POOL_SIZE: /,
     ],
     [
       'a URL that is none',
       { DATABASE_URL: secret },
-      /^The configuration is wrong\.\n {2}DATABASE_URL: must be the URL/,
+      /^Invalid configuration\.\n {2}DATABASE_URL: must be the URL/,
     ],
     [
       'a secret that is too short',
       { DATABASE_URL: api, JWT_SECRET: secret.slice(0, 20) },
-      /^The configuration is wrong\.\n {2}JWT_SECRET: /,
+      /^Invalid configuration\.\n {2}JWT_SECRET: /,
     ],
     [
       'production without a database',
       production,
-      /^The configuration is wrong\.\n {2}DATABASE_URL: must be set in production$/,
+      /^Invalid configuration\.\n {2}DATABASE_URL: must be set in production$/,
     ],
   ] as const)
     await t.test(`${what} ends it, with a sentence that says what to do`, async t => {

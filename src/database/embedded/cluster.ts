@@ -47,12 +47,12 @@ function removeDrafts(folder: string): void {
 /** Starts PostgreSQL on the loopback address and returns its port. */
 export async function launch(
   place: Place,
-  wanted: number,
+  requested: number,
   settings: Record<string, string>,
 ): Promise<number> {
   const { data, log, programs, user } = place
   for (let attempt = 1; ; attempt++) {
-    const port = await freePort(wanted)
+    const port = await freePort(requested)
     dropStaleLock(data)
     const logged = openLog(place)
     // Ours come last, and the last one wins: no setting passed in can open the server to the network.
@@ -72,7 +72,7 @@ export async function launch(
       const text = readFileSync(log).subarray(logged).toString()
       const isTaken = text.includes('Address already in use')
       // The port was free a moment ago, or a killed server's processes are not quite gone.
-      if (attempt < 10 && ((isTaken && wanted === 0) || text.includes('is still in use'))) {
+      if (attempt < 10 && ((isTaken && requested === 0) || text.includes('is still in use'))) {
         await halt(place)
         await sleep(200)
         continue

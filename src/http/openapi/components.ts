@@ -28,7 +28,7 @@ export function shareSchemas(
   return refer('schemas', name)
 }
 
-/** Most operations fail alike: an error that three of them share is written once, as Error404, a variant as Error404_2. */
+/** Most operations fail alike: an error that three of them share is written once, as Error404, or Error404_2. */
 export function shareErrors(paths: Document['paths']): Record<string, Response> {
   const alike = new Map<string, Operation['responses'][]>()
   for (const { responses } of Object.values(paths).flatMap(Object.values<Operation>)) {
