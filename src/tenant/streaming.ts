@@ -40,7 +40,7 @@ export const streaming = fp(
       const organization = organizationOf(this)
       if (this.user.scope === 'superadmin')
         return this.tenant(() => {
-          throw new Problem(403, 'permission_denied', 'Exports are for members.')
+          throw new Problem(403, 'permission_denied', 'Only members can create exports.')
         })
       return new LongAnswer(this, organization, exportPool, parts).start()
     })
