@@ -1,9 +1,9 @@
-// `npm test` makes a PostgreSQL with the schema in a template database, which every test file
-// clones, and runs tap on it. With DATABASE_URL, the login of a superuser, that server is used:
-// its callboard_* roles get new passwords, so take one that nobody works with.
-// Named files and folders run alone; `--drills` runs the drills instead of the tests. Without either it is
-// the whole suite, and .c8rc.json says how much of src it must cover. `--jobs=N` runs so many files at once,
-// `--timeout=N` gives each so many seconds; on a terminal, tap's reporter shows what they come to.
+// `npm test` creates a PostgreSQL with the schema in a template database, which every test file
+// clones, and runs tap on it. With DATABASE_URL, a superuser's login, that server is used:
+// its callboard_* roles get new passwords, so choose one that nobody else uses.
+// Named files and folders run alone; `--drills` runs the drills instead of the tests. Without either, the
+// whole suite runs, and .c8rc.json says how much of src it must cover. `--jobs=N` runs N files at once,
+// `--timeout=N` gives each N seconds; on a terminal, tap's reporter shows the results.
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -44,7 +44,7 @@ const {
   allowPositionals: true,
   options: {
     drills: { type: 'boolean', default: false },
-    // Much of what tests do is waiting: twice the cores of a small machine. Drills look at the clock, and so
+    // Tests mostly wait, so run twice as many as a small machine has cores. Drills are timing-sensitive, and so
     // have the machine to themselves.
     jobs: { type: 'string' },
     timeout: { type: 'string', default: '600' },
@@ -52,9 +52,9 @@ const {
 })
 const files = await chosen(named)
 const isWhole = named.length === 0 && !isDrill
-// V8 writes there what every process has run, also those that a test starts, and as another user.
+// V8 writes coverage there for every process, even those that a test starts, and as another user.
 const coverage = isWhole ? join(checkout, `.data/coverage-${process.pid}`) : undefined
-// Tests lose nothing in a power cut, and the disk is most of what they would wait for.
+// Tests lose nothing in a power failure, and would mostly wait for the disk.
 const settings = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: '300' }
 const embedded = given === undefined ? await startEmbedded({ root, port: 0, settings }) : undefined
 const adminUrl = given ?? embedded?.adminUrl ?? ''
@@ -82,9 +82,9 @@ try {
   await createDatabase(adminUrl, template)
   await migrate(withUrl(adminUrl, { database: template, user: 'callboard_migrator', password }))
   await built
-  // graphile-migrate lets go of its connection only then, and a template must have none.
+  // Only then does graphile-migrate close its connection, and a template must have none.
   await setTimeout(500)
-  // The tests decide for themselves what the server's environment is.
+  // The tests choose the server's environment themselves.
   const inherited = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.endsWith('DATABASE_URL')),
   )
@@ -119,7 +119,7 @@ try {
 }
 process.exit(code)
 
-/** The compiled test files that are asked for, by name or by folder; drills only if they are. */
+/** The requested compiled test files, by name or by folder; drills only on request. */
 async function chosen(named: string[]): Promise<string[]> {
   const all = (await readdir(join(checkout, 'test'), { recursive: true }))
     .map(name => `test/${name}`)
@@ -142,7 +142,7 @@ async function chosen(named: string[]): Promise<string[]> {
     .map(name => name.replace(/ts$/, 'js'))
 }
 
-/** Runs a program to its end, and returns its exit code; its TAP goes to a terminal as tap reports it. */
+/** Runs a program to completion and returns its exit code; on a terminal, tap reports its TAP. */
 async function run(cwd: string, args: string[], env: NodeJS.ProcessEnv, isTap = false): Promise<number> {
   const isReported = isTap && process.stdout.isTTY
   const child = spawn(process.execPath, args, {

@@ -8,7 +8,7 @@ schemas as (
   select oid, nspname as name from pg_namespace
   where nspname !~ '^pg_' and nspname not in ('information_schema', 'graphile_migrate', 'graphile_worker', 'public')
 ),
--- A partition is its table's storage: what is true of it is said at the table.
+-- A partition is its table's storage: it is described with the table.
 relations as (
   select c.*, s.name || '.' || c.relname as full_name
   from pg_class c join schemas s on s.oid = c.relnamespace

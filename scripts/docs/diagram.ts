@@ -1,10 +1,10 @@
 // One entity-relationship diagram for each subject, in Mermaid.
 import type { Constraint, Table } from './catalogue.ts'
 
-/** The schema is left out where it is `app`, as almost everywhere. */
+/** Omits the schema where it is `app`, as almost everywhere. */
 export const short = (name: string) => name.replace(/^app\./, '')
 
-// Every row says whose it is and who wrote it: drawn at every table, that would be all one sees.
+// Every row says whose it is and who wrote it: drawn for every table, these would hide everything else.
 const isEverywhere = ({ columns, target }: Constraint) =>
   (target === 'app.organizations' && columns.join() === 'organization_id') ||
   (target === 'app.users' && columns.every(name => name.endsWith('_by')))

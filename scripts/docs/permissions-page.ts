@@ -31,9 +31,9 @@ export function permissionsPage({ roles, permissions }: Permissions, document: D
   const lines = [
     '# Permissions',
     '',
-    'Made from the database and the OpenAPI document by `npm run docs`: change `db/schema/organizations/permissions.sql` or `x-permission` of a route, not this page.',
+    'Generated from the database and the OpenAPI document by `npm run docs`: change `db/schema/organizations/permissions.sql` or `x-permission` of a route, not this page.',
     '',
-    'Every organization has the same four roles. It can add roles of its own, and grant or deny a permission to a single member; a denial outweighs everything. [Roles](roles.md) explains how they add up.',
+    'Every organization has the same four roles. It can add its own roles, and grant or deny a permission to a single member; a denial overrides everything else. [Roles](roles.md) explains how they combine.',
     '',
     '- [Roles](#roles)',
     '- [Who holds what](#who-holds-what)',
@@ -84,7 +84,7 @@ export function permissionsPage({ roles, permissions }: Permissions, document: D
     const needing = operations
       .filter(operation => operation.permission === permission)
       .sort((a, b) => (a.path === b.path ? compare(a.request, b.request) : compare(a.path, b.path)))
-    if (needing.length === 0) return ['No operation asks for it by itself.', '']
+    if (needing.length === 0) return ['No operation requires it by itself.', '']
     return table(
       ['Request', 'What it does'],
       needing.map(({ request, summary }) => [code(request), prose(summary)]),

@@ -22,7 +22,7 @@ export function schemaPage(catalogue: Catalogue, subjects: Subjects, titles: Tit
   const lines = [
     '# The schema',
     '',
-    'Made from the database by `npm run docs`: change `db/schema/`, not this page.',
+    'Generated from the database by `npm run docs`: change `db/schema/`, not this page.',
     '',
     ...introduction,
     '## Contents',
@@ -66,7 +66,7 @@ export function schemaPage(catalogue: Catalogue, subjects: Subjects, titles: Tit
 }
 
 const introduction = [
-  'Each subject below is a folder of `db/schema/`. Its diagram has the key columns of its tables and the relations to and from other subjects. Two relations that almost every table has are not drawn: `organization_id` to `organizations`, and `…_by` to `users`.',
+  'Each subject below is a folder of `db/schema/`. Its diagram has the key columns of its tables and the relations to and from other subjects. Two relations of almost every table are not drawn: `organization_id` to `organizations`, and `…_by` to `users`.',
   '',
   'A policy decides which rows a role sees and changes. "Rows" names the organization of the request (`app.current_org()`) and, where there is one, the permission without which that organization is NULL and no row matches (`app.org_if(permission)`). [permissions.md](permissions.md) says which role holds a permission; [db/README.md](../../db/README.md) explains roles and policies.',
   '',
@@ -92,7 +92,7 @@ function tableSection({ name, ...about }: Table, file: string, titles: Titles): 
       ]),
     ),
     ...table(
-      ['Constraint', 'Rule', 'A violation is answered with'],
+      ['Constraint', 'Rule', 'Problem on violation'],
       about.constraints.map(({ name, definition, comment }) => [
         code(name),
         [code(definition), ...(comment === null ? [] : [prose(comment)])].join(' '),

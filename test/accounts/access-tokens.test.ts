@@ -49,11 +49,11 @@ t.test('access tokens', async t => {
     }
   })
 
-  await t.test('are not believed when they say more than the database', async t => {
+  await t.test('cannot claim more than the database grants', async t => {
     const viewer = await join(server, ana, 'viewer')
     const everything = claimsOf(ana.token)['permissions']
-    const boast = forge(server, viewer.token, { role: 'owner', permissions: everything })
-    t.equal((await call('GET /api/shows', { token: boast })).status, 200, 'the signature is right')
+    const inflated = forge(server, viewer.token, { role: 'owner', permissions: everything })
+    t.equal((await call('GET /api/shows', { token: inflated })).status, 200, 'the signature is right')
     for (const request of [
       'POST /api/shows',
       'POST /api/invitations',
@@ -63,14 +63,14 @@ t.test('access tokens', async t => {
         'POST /api/shows': aShow,
         'POST /api/invitations': { email: newAddress(), role: 'owner' },
       }
-      const answer = await call(request, { token: boast, body: body[request as keyof typeof body] })
+      const answer = await call(request, { token: inflated, body: body[request as keyof typeof body] })
       t.equal(outcome(answer), '403 permission_denied', request)
     }
     const posing = forge(server, viewer.token, { sub: ana.id })
     t.equal(
       (await call('GET /api/me', { token: posing })).body['id'],
       viewer.id,
-      'who one is, the session says',
+      'the session decides who the caller is',
     )
     for (const [changed, expected] of [
       [{ org: ben.organization }, '403 membership_revoked'],
@@ -84,21 +84,21 @@ t.test('access tokens', async t => {
     }
   })
 
-  await t.test('are refused when they are not what this server signed', async t => {
+  await t.test('are refused unless this server signed them as they are', async t => {
     const genuine = claimsOf(ana.token)
     const key = config.JWT_SECRET ?? ''
     const [head = '', , signature = ''] = ana.token.split('.')
     const cases: Record<string, string> = {
-      'another key': signToken(genuine, 'a key of somebody else that is long enough'),
+      'another key': signToken(genuine, 'somebody else’s key that is long enough'),
       'no algorithm': signToken(genuine, key, 'none'),
       'another algorithm': signToken(genuine, key, 'HS512'),
       expired: forge(server, ana.token, { exp: Math.floor(Date.now() / 1000) - 1 }),
-      'no end': signToken({ ...genuine, exp: undefined }, key),
+      'no expiry': signToken({ ...genuine, exp: undefined }, key),
       'another issuer': forge(server, ana.token, { iss: 'somebody' }),
       'another audience': forge(server, ana.token, { aud: 'something' }),
       'no organization claim': forge(server, ana.token, { org: undefined }),
-      'a session that is no text': forge(server, ana.token, { sid: 7 }),
-      'an organization that is no text': forge(server, ana.token, { org: { id: ana.organization } }),
+      'a session that is not a string': forge(server, ana.token, { sid: 7 }),
+      'an organization that is not a string': forge(server, ana.token, { org: { id: ana.organization } }),
       'changed claims': [
         head,
         forge(server, ana.token, { org: ben.organization }).split('.')[1],
@@ -121,7 +121,7 @@ t.test('access tokens', async t => {
     while (answer.status === 200 && Date.now() < until) answer = await brief.call('GET /api/me', { token })
     t.equal(outcome(answer), '401 unauthorized')
     t.ok(Date.now() >= exp * 1000)
-    // A token has whole seconds only.
+    // Tokens have whole seconds only.
     t.throws(() => readConfig({ ACCESS_TOKEN_LIFETIME: '0.5' }), /ACCESS_TOKEN_LIFETIME/)
   })
 })

@@ -10,7 +10,7 @@ import { startWorker } from '../../src/jobs/worker.ts'
 import { register, startServer, until } from '../support/helper.ts'
 import { startProxy } from '../support/proxy.ts'
 
-t.test('the sender of mail, when what it needs is away', async t => {
+t.test('the mail sender, when what it needs is unavailable', async t => {
   const server = await startServer(t, { SHUTDOWN_TIMEOUT: '2' })
   const { db, app, config } = server
   const proxy = await startProxy(t, db.url('callboard_worker'))
@@ -30,13 +30,13 @@ t.test('the sender of mail, when what it needs is away', async t => {
     return worker
   }
 
-  await t.test('goes on by itself when the database is back', async t => {
+  await t.test('resumes by itself when the database is back', async t => {
     await proxy.stop()
     const worker = start(t)
     await register(server, 'Ana')
     await proxy.start()
     await until(() => mails() === 1)
-    // And again, now that it has listened once.
+    // And again, now that it has been listening.
     await proxy.stop()
     await register(server, 'Ben')
     await proxy.start()
@@ -55,7 +55,7 @@ t.test('the sender of mail, when what it needs is away', async t => {
     proxy.thaw()
   })
 
-  await t.test('stops in time while the SMTP server says nothing, and the mail is not lost', async t => {
+  await t.test('stops in time while the SMTP server is silent, and the mail is not lost', async t => {
     await db.admin`update app_private.mails set sent_at = now() where sent_at is null`
     const silent = createServer().listen(0, '127.0.0.1')
     await once(silent, 'listening')
@@ -76,46 +76,49 @@ t.test('the sender of mail, when what it needs is away', async t => {
     await next.stop()
   })
 
-  await t.test('sends a mail once, though the database is away for half of a minute meanwhile', async t => {
-    await db.admin`update app_private.mails set sent_at = now() where sent_at is null`
-    let received = 0
-    let begun = 0
-    const slow = new SMTPServer({
-      authOptional: true,
-      disabledCommands: ['STARTTLS'],
-      onMailFrom: (_address, _session, done) => {
-        begun += 1
-        setTimeout(done, 15_000)
-      },
-      onData(stream, _session, done) {
-        stream.resume()
-        stream.on('end', () => {
-          received += 1
+  await t.test(
+    'sends a mail once, even if the database is unavailable for half a minute meanwhile',
+    async t => {
+      await db.admin`update app_private.mails set sent_at = now() where sent_at is null`
+      let received = 0
+      let begun = 0
+      const slow = new SMTPServer({
+        authOptional: true,
+        disabledCommands: ['STARTTLS'],
+        onMailFrom: (_address, _session, done) => {
+          begun += 1
           setTimeout(done, 15_000)
-        })
-      },
-    })
-    slow.listen(0, '127.0.0.1')
-    await once(slow.server, 'listening')
-    t.teardown(
-      () =>
-        new Promise<void>(resolve => {
-          slow.close(resolve)
-        }),
-    )
-    const SMTP_URL = `smtp://127.0.0.1:${(slow.server.address() as AddressInfo).port}`
-    const workers = [start(t, { SMTP_URL }), start(t, { SMTP_URL })]
-    const erin = await register(server, 'Erin')
-    await until(() => begun === 1)
-    await proxy.stop()
-    await sleep(25_000)
-    await proxy.start()
-    const isSent = async () => {
-      const [mail] = await db.admin`select sent_at from app_private.mails where to_address = ${erin.email}`
-      return mail?.['sent_at'] !== null
-    }
-    await until(isSent, 30)
-    t.same([begun, received], [1, 1])
-    await Promise.all(workers.map(worker => worker.stop()))
-  })
+        },
+        onData(stream, _session, done) {
+          stream.resume()
+          stream.on('end', () => {
+            received += 1
+            setTimeout(done, 15_000)
+          })
+        },
+      })
+      slow.listen(0, '127.0.0.1')
+      await once(slow.server, 'listening')
+      t.teardown(
+        () =>
+          new Promise<void>(resolve => {
+            slow.close(resolve)
+          }),
+      )
+      const SMTP_URL = `smtp://127.0.0.1:${(slow.server.address() as AddressInfo).port}`
+      const workers = [start(t, { SMTP_URL }), start(t, { SMTP_URL })]
+      const erin = await register(server, 'Erin')
+      await until(() => begun === 1)
+      await proxy.stop()
+      await sleep(25_000)
+      await proxy.start()
+      const isSent = async () => {
+        const [mail] = await db.admin`select sent_at from app_private.mails where to_address = ${erin.email}`
+        return mail?.['sent_at'] !== null
+      }
+      await until(isSent, 30)
+      t.same([begun, received], [1, 1])
+      await Promise.all(workers.map(worker => worker.stop()))
+    },
+  )
 })

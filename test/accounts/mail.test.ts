@@ -11,17 +11,17 @@ import { type Database, mailedToken, register, startServer, type TestServer } fr
 
 const publicUrl = 'https://callboard.example'
 
-/** Waits until something is so, and fails after ten seconds. */
+/** Waits until something is true, and fails after ten seconds. */
 async function until<T>(what: string, look: () => Promise<T | false | undefined>): Promise<T> {
   for (const end = Date.now() + 10_000; Date.now() < end;) {
     const found = await look()
     if (found) return found
     await new Promise(resolve => setTimeout(resolve, 20))
   }
-  throw new Error(`it did not come to pass: ${what}`)
+  throw new Error(`it did not happen: ${what}`)
 }
 
-/** An SMTP server that refuses while it is told to, and keeps what it accepts. */
+/** An SMTP server that refuses on demand, and keeps what it accepts. */
 async function startSmtp(t: Test) {
   const received: string[] = []
   const smtp = { url: '', received, refuses: false, refusals: 0 }
@@ -60,7 +60,7 @@ function startWorker(t: Test, { app, config, db }: TestServer, overrides: object
   return worker
 }
 
-/** Lets the pauses of all jobs be over. */
+/** Makes all jobs due. */
 async function hasten({ admin }: Database) {
   await admin`update graphile_worker._private_jobs set run_at = now() where run_at > now()`
   await admin`select pg_notify('jobs:insert', '{"count": 4}')`
@@ -124,19 +124,19 @@ t.test('mail', async t => {
     },
   )
 
-  await t.test('a mail that the SMTP server refuses is tried again until it is accepted', async t => {
+  await t.test('a mail that the SMTP server refuses is retried until it is accepted', async t => {
     const smtp = await startSmtp(t)
     smtp.refuses = true
     await register(server, 'Ben')
     const worker = startWorker(t, server, { SMTP_URL: smtp.url })
-    const failed = await until('the first try has failed', async () => {
+    const failed = await until('the first attempt has failed', async () => {
       const [job] = await db.admin<{ attempts: number; last_error: string; pause: number }[]>`
         select attempts, last_error, extract(epoch from run_at - now())::float8 as pause
         from graphile_worker.jobs where last_error is not null`
       return job
     })
     t.match(failed, { attempts: 1, last_error: /mailbox is full/ })
-    t.ok(failed.pause > 0 && failed.pause <= 2.72, `the next try is ${failed.pause} seconds away`)
+    t.ok(failed.pause > 0 && failed.pause <= 2.72, `the next attempt is in ${failed.pause} seconds`)
     smtp.refuses = false
     await until('the mail has arrived', async () => smtp.received.length === 1)
     t.ok(parse(smtp.received[0] ?? '').text.includes('/#verify-email?token='))
@@ -233,7 +233,7 @@ t.test('mail', async t => {
   await t.test('a name cannot add a header', async t => {
     const smtp = await startSmtp(t)
     await db.admin`truncate app_private.mails`
-    // Past the checks of the API and of the tables, as a hole in both would.
+    // Past the checks of the API and the tables, as if both had a hole.
     await db.admin`
       select app_private.queue_mail('invitation', 'eve@example.com',
         jsonb_build_object('token', 'x', 'organization', E'Fun\r\nBcc: victim@example.com', 'role', 'viewer', 'invited_by', E'Eve\nX-Evil: 1'))`
@@ -245,7 +245,7 @@ t.test('mail', async t => {
     t.notOk('x-evil' in headers)
   })
 
-  await t.test('a mail of a kind that nobody can write is an error in its row', async t => {
+  await t.test('a mail of an unknown kind is an error in its row', async t => {
     await db.admin`truncate app_private.mails`
     await db.admin`select app_private.queue_mail('greeting', 'eve@example.com', '{}')`
     const worker = startWorker(t, server, {})
@@ -259,7 +259,7 @@ t.test('mail', async t => {
     await worker.stop()
   })
 
-  await t.test('the job holds nothing of the mail but its id', async t => {
+  await t.test('the job contains nothing of the mail but its id', async t => {
     await db.admin`truncate app_private.mails`
     await register(server, 'Dov')
     const [job] = await db.admin`
@@ -268,19 +268,22 @@ t.test('mail', async t => {
     t.same(job, { is_id: true })
   })
 
-  await t.test('the API sees neither outbox nor queue, and the worker a mail by its id only', async t => {
-    const id = randomUUID()
-    const [api, worker] = [db.as('callboard_api'), db.as('callboard_worker')]
-    for (const attempt of [
-      api`select * from app_private.mails`,
-      api`select * from graphile_worker.jobs`,
-      api`select * from app.take_mail(${id})`,
-      api`select app.settle_mail(${id})`,
-      api`select app_private.add_job('send_mail', '{}')`,
-      worker`select app_private.add_job('send_mail', '{}')`,
-      worker`select * from app_private.mails`,
-      worker`select * from app.users`,
-    ])
-      await t.rejects(attempt, { code: '42501' })
-  })
+  await t.test(
+    'the API sees neither the outbox nor the queue, and the worker sees a mail only by its id',
+    async t => {
+      const id = randomUUID()
+      const [api, worker] = [db.as('callboard_api'), db.as('callboard_worker')]
+      for (const attempt of [
+        api`select * from app_private.mails`,
+        api`select * from graphile_worker.jobs`,
+        api`select * from app.take_mail(${id})`,
+        api`select app.settle_mail(${id})`,
+        api`select app_private.add_job('send_mail', '{}')`,
+        worker`select app_private.add_job('send_mail', '{}')`,
+        worker`select * from app_private.mails`,
+        worker`select * from app.users`,
+      ])
+        await t.rejects(attempt, { code: '42501' })
+    },
+  )
 })

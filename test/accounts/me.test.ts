@@ -19,7 +19,7 @@ t.test('the profile', async t => {
   const patch = (body: object, headers: Record<string, string> = {}) =>
     call('PATCH /api/me', { token: ana.token, body, headers })
 
-  await t.test('is read and changed by oneself', async t => {
+  await t.test('can be read and changed by its user', async t => {
     const read = await call('GET /api/me', { token: ana.token })
     t.match(read.body, { id: ana.id, email: ana.email, display_name: 'Ana' })
     const changed = await patch({ display_name: 'Ana Lima' }, { 'if-match': String(read.headers['etag']) })
@@ -33,7 +33,7 @@ t.test('the profile', async t => {
     )
   })
 
-  await t.test('does not change what is not the user’s to change', async t => {
+  await t.test('does not let users change what is not theirs to change', async t => {
     for (const body of [
       { email: 'other@example.com' },
       { display_name: 'Ana', email_verified_at: '2026-01-01T00:00:00Z' },
@@ -60,7 +60,7 @@ t.test('sessions', async t => {
   const { call } = server
   const list = async (token: string) => (await call<List<Session>>('GET /api/sessions', { token })).body.items
 
-  await t.test('are listed with where they come from; the one that asks is marked', async t => {
+  await t.test('are listed with their origin; the current one is marked', async t => {
     const ana = await register(server, 'Ana')
     const { body } = await call<{ access_token: string }>('POST /api/auth/sign-in', {
       body: { email: ana.email, password },
@@ -77,7 +77,7 @@ t.test('sessions', async t => {
     )
   })
 
-  await t.test('are ended one by one by their user and by nobody else', async t => {
+  await t.test('can be ended one by one, by their user and nobody else', async t => {
     const [ana, ben] = [await register(server, 'Ana'), await register(server, 'Ben')]
     const elsewhere = await signIn(server, ana.email)
     const [theirs] = (await list(ana.token)).filter(({ is_current }) => !is_current)
@@ -92,7 +92,7 @@ t.test('sessions', async t => {
     t.equal(
       outcome(await call(`DELETE /api/sessions/${own}`, { token: ana.token })),
       '204',
-      'also the own one',
+      'including the current one',
     )
     t.equal(outcome(await call('GET /api/me', { token: ana.token })), '401 session_revoked')
   })
@@ -145,7 +145,7 @@ t.test('organizations of one user', async t => {
     t.match(back.body, { organization_id: ana.organization, role: 'owner' })
   })
 
-  await t.test('cannot be switched to one that is another’s, deleted, left or unknown', async t => {
+  await t.test('cannot be switched to one that is somebody else’s, deleted, left or unknown', async t => {
     const [stranger, owner] = [await register(server, 'Stan'), await register(server, 'Olga')]
     const member = await join(server, owner, 'viewer')
     await call(`DELETE /api/users/${member.id}`, { token: owner.token })
@@ -157,7 +157,7 @@ t.test('organizations of one user', async t => {
     }
   })
 
-  await t.test('may be none: one can still found one, and then work in it', async t => {
+  await t.test('may be none: the user can still create one, and then work in it', async t => {
     const owner = await register(server, 'Olga')
     const email = `nomad.${owner.organization.slice(-12)}@example.com`
     const { body: nomad } = await call<{ id: string }>('POST /api/users', {

@@ -20,7 +20,7 @@ const mailsTo = async ({ db }: TestServer, email: string) => {
   return rows.map(({ kind }) => kind)
 }
 
-t.test('a password costs what OWASP asks of argon2id at least', async t => {
+t.test('a password costs at least what OWASP requires of argon2id', async t => {
   const db = await startDatabase(t, { passwords: 'select' })
   const server = await startServer(t, {}, db)
   const ana = await register(server, 'Ana')
@@ -33,7 +33,7 @@ t.test('passwords', async t => {
   const server = await startServer(t)
   const { call } = server
 
-  await t.test('are changed by who knows the old one; the other sessions end', async t => {
+  await t.test('are changed by whoever knows the old one; the other sessions end', async t => {
     const ana = await register(server, 'Ana')
     const elsewhere = await signIn(server, ana.email)
     const change = (current_password: string, new_password: string) =>
@@ -66,7 +66,7 @@ t.test('passwords', async t => {
     }
   })
 
-  await t.test('differ in upper and lower case, in blanks and at the end', async t => {
+  await t.test('differ by case, by whitespace and in their last characters', async t => {
     const email = `${randomUUID()}@example.com`
     const long = 'ü'.repeat(200)
     const body = { email, password: long, display_name: 'Long', organization_name: 'Long' }
@@ -90,7 +90,7 @@ t.test('a forgotten password', async t => {
     return mailedToken(server, 'reset_password', email)
   }
 
-  await t.test('is asked for with the same answer, whether the address is known or not', async t => {
+  await t.test('is requested with the same response, whether or not the address is known', async t => {
     const ana = await register(server, 'Ana')
     const stranger = `${randomUUID()}@example.com`
     const [known, unknown] = [await forget(ana.email.toUpperCase()), await forget(stranger)]
@@ -101,30 +101,33 @@ t.test('a forgotten password', async t => {
     t.strictSame(await mailsTo(server, stranger), [])
   })
 
-  await t.test('is replaced through the link, once; all sessions end, and the address is proved', async t => {
-    const [ana, ben] = [await register(server, 'Ana'), await register(server, 'Ben')]
-    const elsewhere = await signIn(server, ana.email)
-    const token = await link(ana.email)
-    t.equal(outcome(await call('GET /api/me', { token: ana.token })), '200', 'asking changes nothing')
-    t.equal(await reset(token, 'too short'), '400 validation')
-    t.equal(await reset(token), '204')
-    for (const ended of [ana, elsewhere]) {
-      t.equal(outcome(await call('GET /api/me', { token: ended.token })), '401 session_revoked')
-      const body = { refresh_token: ended.refreshToken }
-      t.equal(outcome(await call('POST /api/auth/refresh', { body })), '401 session_revoked')
-    }
-    t.equal(await attempt(server, ana.email, password), '401 invalid_credentials')
-    const again = await call<{ access_token: string }>('POST /api/auth/sign-in', {
-      body: { email: ana.email, password: another },
-    })
-    const me = await call('GET /api/me', { token: again.body.access_token })
-    t.type(me.body['email_verified_at'], 'string')
-    t.equal(await reset(token), '400 invalid_token')
-    t.equal(outcome(await call('GET /api/me', { token: ben.token })), '200', 'nobody else is touched')
-    t.equal(await attempt(server, ben.email, password), '200')
-  })
+  await t.test(
+    'is replaced through the link, once; all sessions end, and the address is verified',
+    async t => {
+      const [ana, ben] = [await register(server, 'Ana'), await register(server, 'Ben')]
+      const elsewhere = await signIn(server, ana.email)
+      const token = await link(ana.email)
+      t.equal(outcome(await call('GET /api/me', { token: ana.token })), '200', 'requesting changes nothing')
+      t.equal(await reset(token, 'too short'), '400 validation')
+      t.equal(await reset(token), '204')
+      for (const ended of [ana, elsewhere]) {
+        t.equal(outcome(await call('GET /api/me', { token: ended.token })), '401 session_revoked')
+        const body = { refresh_token: ended.refreshToken }
+        t.equal(outcome(await call('POST /api/auth/refresh', { body })), '401 session_revoked')
+      }
+      t.equal(await attempt(server, ana.email, password), '401 invalid_credentials')
+      const again = await call<{ access_token: string }>('POST /api/auth/sign-in', {
+        body: { email: ana.email, password: another },
+      })
+      const me = await call('GET /api/me', { token: again.body.access_token })
+      t.type(me.body['email_verified_at'], 'string')
+      t.equal(await reset(token), '400 invalid_token')
+      t.equal(outcome(await call('GET /api/me', { token: ben.token })), '200', 'nobody else is touched')
+      t.equal(await attempt(server, ben.email, password), '200')
+    },
+  )
 
-  await t.test('the newest link works, and none after the password was changed', async t => {
+  await t.test('the newest link works, and none after a password change', async t => {
     const ana = await register(server, 'Ana')
     const [first, second] = [await link(ana.email), await link(ana.email)]
     t.equal(await reset(first), '400 invalid_token')
@@ -141,7 +144,7 @@ t.test('a forgotten password', async t => {
     t.equal(await reset(third), '400 invalid_token')
   })
 
-  await t.test('a link expires, and is good for its own purpose only', async t => {
+  await t.test('a link expires, and works only for its own purpose', async t => {
     const ana = await register(server, 'Ana')
     const verification = await mailedToken(server, 'verify_email', ana.email)
     t.equal(await reset(verification), '400 invalid_token')
@@ -153,7 +156,7 @@ t.test('a forgotten password', async t => {
     t.equal(await attempt(server, ana.email, password), '200')
   })
 
-  await t.test('of ten parallel uses of a link one succeeds', async t => {
+  await t.test('of ten parallel uses of a link, one succeeds', async t => {
     const ana = await register(server, 'Ana')
     const token = await link(ana.email)
     const all = await Promise.all(Array.from({ length: 10 }, (_, n) => reset(token, `${another} ${n}`)))
@@ -195,7 +198,7 @@ t.test('verifying the address', async t => {
     const when = await verifiedAt()
     t.type(when, 'string')
     t.equal(await verify(second), '400 invalid_token')
-    t.equal(await ask(ana.token), '202', 'asking again mails nothing')
+    t.equal(await ask(ana.token), '202', 'requesting it again sends no mail')
     t.strictSame(await mailsTo(server, ana.email), ['verify_email', 'verify_email'])
     t.equal(await verifiedAt(), when)
   })

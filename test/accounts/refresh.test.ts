@@ -18,7 +18,7 @@ t.test('refreshing', async t => {
       body: { refresh_token, ...(organization_id !== undefined && { organization_id }) },
     })
   const me = (token: string) => call('GET /api/me', { token }).then(outcome)
-  /** Moves what was spent in a session out of the seconds of grace. */
+  /** Moves a session's spent tokens out of the grace period. */
   const forget = (token: string) => db.admin`
     update app_private.refresh_tokens set used_at = used_at - interval '11 seconds'
     where session_id = (select id from app.sessions where secret_hash = sha256(${String(claimsOf(token)['sid'])}::text::bytea))`
@@ -40,7 +40,7 @@ t.test('refreshing', async t => {
     t.equal(sessions.body.items.length, 1)
   })
 
-  await t.test('makes a session live on, and one that was not used for too long has expired', async t => {
+  await t.test('extends the session, and one that was unused for too long has expired', async t => {
     const ana = await register(server, 'Ana')
     const move = (by: string) => db.admin`
       update app.sessions set expires_at = expires_at + ${by}::text::interval where user_id = ${ana.id}`
@@ -53,7 +53,7 @@ t.test('refreshing', async t => {
     t.equal(outcome(await refresh(renewed.body.refresh_token)), '401 session_expired')
   })
 
-  await t.test('with a token that was spent before ends the whole session', async t => {
+  await t.test('with a token that was already spent ends the whole session', async t => {
     const ana = await register(server, 'Ana')
     const elsewhere = await signIn(server, ana.email)
     const second = await refresh(ana.refreshToken)
@@ -83,10 +83,10 @@ t.test('refreshing', async t => {
       t.equal(outcome(await refresh(body.refresh_token)), '200')
     }
     await forget(ana.token)
-    t.equal(outcome(await refresh(ana.refreshToken)), '401 refresh_token_reused', 'the grace is short')
+    t.equal(outcome(await refresh(ana.refreshToken)), '401 refresh_token_reused', 'the grace period is short')
   })
 
-  await t.test('the grace counts from the first use and is not made longer by the next', async t => {
+  await t.test('the grace period starts with the first use and is not extended by the next', async t => {
     const ana = await register(server, 'Ana')
     const spent = async () => {
       const [row] = await db.admin<[{ used_at: Date }]>`
@@ -100,7 +100,7 @@ t.test('refreshing', async t => {
     t.strictSame(await spent(), first)
   })
 
-  await t.test('takes no token but one of this session', async t => {
+  await t.test('accepts only a token of this session', async t => {
     const [ana, ben] = [await register(server, 'Ana'), await register(server, 'Ben')]
     const [sessionOfAna = '', renewalOfAna = ''] = ana.refreshToken.split('.')
     const [, renewalOfBen = ''] = ben.refreshToken.split('.')
@@ -115,10 +115,10 @@ t.test('refreshing', async t => {
     ]) {
       t.equal(outcome(await refresh(token)), '401 invalid_refresh_token', token)
     }
-    t.equal(outcome(await refresh(ana.refreshToken)), '200', 'none of this has spent it')
+    t.equal(outcome(await refresh(ana.refreshToken)), '200', 'none of this spent it')
   })
 
-  await t.test('a token says what the role is now', async t => {
+  await t.test('a token carries the current role', async t => {
     const owner = await register(server, 'Ana')
     const member = await join(server, owner, 'manager')
     await call(`PATCH /api/users/${member.id}`, { token: owner.token, body: { role: 'viewer' } })
@@ -137,7 +137,7 @@ t.test('the organization of the next token', async t => {
     })
   const owner = await register(server, 'Olga')
 
-  await t.test('is the one asked for, if one belongs to it', async t => {
+  await t.test('is the requested one, if the user belongs to it', async t => {
     const member = await join(server, owner, 'viewer')
     const [own] = (
       await call<{ items: { id: string; role: string }[] }>('GET /api/organizations', { token: member.token })
@@ -148,10 +148,10 @@ t.test('the organization of the next token', async t => {
     const refused = await refresh(there.body.refresh_token, stranger.organization)
     t.equal(outcome(refused), '403 membership_revoked')
     const again = await refresh(there.body.refresh_token)
-    t.match(again.body, { organization_id: own?.id }, 'a refusal has spent nothing')
+    t.match(again.body, { organization_id: own?.id }, 'a refusal spends nothing')
   })
 
-  await t.test('is another one when the last is gone, and none when none is left', async t => {
+  await t.test('is another one when the last one is gone, and none when none is left', async t => {
     const { body: first } = await call<{ id: string }>('POST /api/users', {
       token: owner.token,
       body: { email: 'ben@example.com', display_name: 'Ben', role: 'admin' },

@@ -15,14 +15,14 @@ import { outcome } from '../support/tokens.ts'
 interface Scene {
   server: TestServer
   owner: Person
-  /** Whose access token the test goes on using. */
+  /** Whose access token the test keeps using. */
   member: Person
 }
 interface Case {
   role?: string
-  /** What happens, in the words of whoever is hit. */
+  /** What happens, from the view of the person affected. */
   event: (scene: Scene) => Promise<unknown>
-  /** The answers to the next requests with the same token. */
+  /** The responses to the next requests with the same token. */
   then: Partial<Record<keyof typeof requests, string>>
 }
 
@@ -58,16 +58,16 @@ const cases: Record<string, Case> = {
       expectDone(call(`DELETE /api/users/${member.id}`, { token: member.token })),
     then: outside,
   },
-  'lowered to viewer': {
+  'demoted to viewer': {
     event: scene => setRole(scene, 'viewer'),
     then: { read: '200', write: '403 permission_denied', own: '200' },
   },
-  'lowered from owner to admin': {
+  'demoted from owner to admin': {
     role: 'owner',
     event: scene => setRole(scene, 'admin'),
     then: { ...works, manage: '403 permission_denied' },
   },
-  'has handed over the ownership': {
+  'has transferred the ownership': {
     role: 'owner',
     event: ({ server: { call }, owner, member }) =>
       expectDone(
@@ -78,7 +78,7 @@ const cases: Record<string, Case> = {
       ),
     then: { ...works, manage: '403 permission_denied' },
   },
-  'raised from viewer to manager': {
+  'promoted from viewer to manager': {
     role: 'viewer',
     event: scene => setRole(scene, 'manager'),
     then: works,
@@ -131,7 +131,7 @@ const cases: Record<string, Case> = {
     },
     then: ended,
   },
-  'a spent refresh token came back': {
+  'a spent refresh token was reused': {
     event: async ({ server: { call, db }, member }) => {
       const body = { refresh_token: member.refreshToken }
       await expectDone(call('POST /api/auth/refresh', { body }))
@@ -140,7 +140,7 @@ const cases: Record<string, Case> = {
     },
     then: ended,
   },
-  'the session was not used for too long': {
+  'the session was unused for too long': {
     event: ({ server: { db }, member }) =>
       db.admin`update app.sessions set expires_at = now() where user_id = ${member.id}`,
     then: { read: '401 session_expired', write: '401 session_expired', own: '401 session_expired' },
@@ -170,7 +170,7 @@ t.test('the next request with the same access token obeys', async t => {
   }
 })
 
-t.test('every request after the answer to the removal is refused, on every connection', async t => {
+t.test('every request after the response to the removal is refused, on every connection', async t => {
   const server = await startServer(t, { POOL_SIZE: '8' })
   const owner = await register(server, 'Ana')
   const member = await join(server, owner, 'manager')

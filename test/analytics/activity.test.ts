@@ -1,4 +1,4 @@
-// What members did and used is what a recount finds in the event log and in the raw tables.
+// What members did and used equals a recount of the event log and the raw tables.
 import { randomInt, randomUUID } from 'node:crypto'
 import t from 'tap'
 import { refresh } from '../support/figures.ts'
@@ -21,7 +21,7 @@ interface Done {
   actor_name: string | null
   action: string
 }
-interface Told {
+interface Reported {
   occurred_at: string
   user_id: string
   kind: string
@@ -40,7 +40,7 @@ interface Activity {
   client_events: object
 }
 
-/** The day of a moment, where the organization is. */
+/** The day of a moment, in the organization's time zone. */
 const dayOf = (moment: string, timeZone: string) =>
   new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short' }).format(new Date(moment))
 const shifted = (day: string, by: number) =>
@@ -54,8 +54,13 @@ function grouped<T>(items: T[], key: (item: T) => string): [string, T[]][] {
 }
 const distinct = (values: (string | null)[]) => new Set(values.filter(value => value !== null)).size
 
-/** The same figures, made one by one from what happened. */
-function recount(all: Done[], told: Told[], timeZone: string, { from, to }: { from: string; to: string }) {
+/** The same figures, computed one by one from what happened. */
+function recount(
+  all: Done[],
+  reported: Reported[],
+  timeZone: string,
+  { from, to }: { from: string; to: string },
+) {
   const isIn = ({ occurred_at }: { occurred_at: string }) => {
     const day = dayOf(occurred_at, timeZone)
     return day >= from && day <= to
@@ -71,7 +76,7 @@ function recount(all: Done[], told: Told[], timeZone: string, { from, to }: { fr
     sign_ins: signIns(some).length,
     active_users: distinct(some.map(({ user }) => user)),
   })
-  const clients = told.filter(isIn).map(event => ({ ...event, day: dayOf(event.occurred_at, timeZone) }))
+  const clients = reported.filter(isIn).map(event => ({ ...event, day: dayOf(event.occurred_at, timeZone) }))
   const often = <T extends { events: number }>(items: T[]) =>
     // The groups are in the order of their keys already, and sorting is stable.
     items.sort((a, b) => b.events - a.events)
@@ -123,7 +128,7 @@ function recount(all: Done[], told: Told[], timeZone: string, { from, to }: { fr
   }
 }
 
-/** All events before a moment, as a member may read them who may read the log. */
+/** All events before a moment, as read by a member who may read the log. */
 async function eventsBefore({ call }: TestServer, { token }: Person, moment: string): Promise<Done[]> {
   const events: Done[] = []
   let cursor: string | null = ''
@@ -137,13 +142,13 @@ async function eventsBefore({ call }: TestServer, { token }: Person, moment: str
   }
   return events
 }
-const toldTo = async ({ db }: TestServer, { organization }: Person): Promise<Told[]> =>
+const reportedTo = async ({ db }: TestServer, { organization }: Person): Promise<Reported[]> =>
   (
-    await db.admin<(Omit<Told, 'occurred_at'> & { occurred_at: Date })[]>`
+    await db.admin<(Omit<Reported, 'occurred_at'> & { occurred_at: Date })[]>`
       select occurred_at, user_id, kind, name from app.client_events where organization_id = ${organization}`
   ).map(row => ({ ...row, occurred_at: row.occurred_at.toISOString() }))
 
-/** Days' work of several people: shows entered, changed, deleted and restored, sign-ins, and what their programs tell. */
+/** Several people's work over days: shows created, changed, deleted and restored, sign-ins, and what their programs report. */
 async function work({ call, db }: TestServer, people: Person[], steps: number) {
   for (let step = 0; step < steps; step++) {
     const { token, email, organization } = people[randomInt(people.length)] as Person
@@ -162,7 +167,7 @@ async function work({ call, db }: TestServer, people: Person[], steps: number) {
     }))
     await call('POST /api/events', { token, body: { events } })
   }
-  // Spread over the weeks before.
+  // Spread over the preceding weeks.
   await db.admin`
     update app.event_log set occurred_at = occurred_at - make_interval(secs => floor(random() * 40 * 86400))
     where occurred_at > now() - interval '1 hour'`
@@ -187,7 +192,7 @@ t.test('activity', async t => {
   const wide = `?from=${shifted(today, -200)}&to=${shifted(today, 1)}`
 
   for (const round of ['at first', 'after more was done'])
-    await t.test(`is, ${round}, what a recount of the event log finds`, async t => {
+    await t.test(`equals, ${round}, a recount of the event log`, async t => {
       await work(server, people, 30)
       await work(server, [ben, colleague], 12)
       await refresh(db)
@@ -201,10 +206,13 @@ t.test('activity', async t => {
         const [some, month] = [await read(who, narrow), await read(who)]
         const ofOne = await read(who, `${wide}&user_id=${reader.id}`)
         const ofAction = await read(who, `${wide}&action=show.delete`)
-        const [all, told] = [await eventsBefore(server, reader, seen.as_of), await toldTo(server, who)]
+        const [all, reported] = [
+          await eventsBefore(server, reader, seen.as_of),
+          await reportedTo(server, who),
+        ]
         t.ok(all.length > 40, `${all.length} events`)
         for (const figures of [seen, some, month])
-          t.match(figures, recount(all, told, timeZone, figures), `${figures.from} to ${figures.to}`)
+          t.match(figures, recount(all, reported, timeZone, figures), `${figures.from} to ${figures.to}`)
         t.strictSame(
           [month.from, month.to],
           [shifted(month.to, -29), dayOf(new Date().toISOString(), timeZone)],
@@ -213,7 +221,7 @@ t.test('activity', async t => {
           ofOne,
           recount(
             all.filter(({ actor_id }) => actor_id === reader.id),
-            told.filter(({ user_id }) => user_id === reader.id),
+            reported.filter(({ user_id }) => user_id === reader.id),
             timeZone,
             ofOne,
           ),
@@ -223,7 +231,7 @@ t.test('activity', async t => {
           ofAction,
           recount(
             all.filter(({ action }) => action === 'show.delete'),
-            told,
+            reported,
             timeZone,
             ofAction,
           ),
@@ -232,7 +240,7 @@ t.test('activity', async t => {
       }
     })
 
-  await t.test('is nobody else’s', async t => {
+  await t.test('is visible to no other organization', async t => {
     const mine = new Set((await read(ana, wide)).by_user.map(({ user_id }) => user_id))
     for (const { user_id } of (await read(ben, wide)).by_user) t.notOk(mine.has(user_id))
     t.strictSame((await read(ben, `${wide}&user_id=${ana.id}`)).by_user, [])
@@ -245,7 +253,7 @@ t.test('activity', async t => {
     t.ok(by_user.every(({ user_id, display_name }) => (display_name !== null) === (user_id === alone.id)))
   })
 
-  await t.test('says when it is not current any more, and is again', async t => {
+  await t.test('says when it is no longer current, and when it is again', async t => {
     await refresh(db)
     t.equal((await read(ana)).is_current, true)
     for (const [what, act] of [
@@ -261,7 +269,7 @@ t.test('activity', async t => {
     ] as const) {
       await act()
       t.equal((await read(ana)).is_current, false, what)
-      t.equal((await read(ben)).is_current, true, 'but not of the others')
+      t.equal((await read(ben)).is_current, true, 'but not for the others')
       const before = (await read(ana)).as_of
       await refresh(db)
       const after = await read(ana)
@@ -271,12 +279,12 @@ t.test('activity', async t => {
     const names = ((await read(ana)).client_events as { by_name: { name: string }[] }).by_name
     t.ok(
       names.some(({ name }) => name === 'print'),
-      'as soon as that is so, what was told is in it',
+      'once it is current, what was reported is in it',
     )
   })
 
-  await t.test('follows the log when that forgets', async t => {
-    // A purge writes no event of this; PostgreSQL has counted it, after a few seconds at the latest.
+  await t.test('follows the log when events are purged', async t => {
+    // A purge writes no event for this; PostgreSQL has counted it within a few seconds.
     await db.admin.begin(async sql => {
       await sql`delete from app.event_log where organization_id = ${ben.organization} and actor_id = ${ben.id}`
       await sql`select pg_stat_force_next_flush()`
@@ -289,7 +297,7 @@ t.test('activity', async t => {
     )
   })
 
-  await t.test('is read for a year at most', async t => {
+  await t.test('covers a year at most', async t => {
     for (const path of ['activity', 'integrations'])
       for (const [query, expected] of [
         ['?from=2026-01-01&to=2027-01-02', 200],
@@ -360,7 +368,7 @@ t.test('integrations and the use of the API', async t => {
   const read = async (person: Person, query = '') =>
     (await server.call<Use>(`GET /api/analytics/integrations${query}`, { token: person.token })).body
 
-  await t.test('are what was asked', async t => {
+  await t.test('are what was requested', async t => {
     const { api } = await read(viewer, `?from=${today}&to=${today}`)
     t.match(
       Object.fromEntries(
@@ -372,7 +380,7 @@ t.test('integrations and the use of the API', async t => {
     t.match(api.totals, { calls: 18, errors: 4 })
   })
 
-  await t.test('are what a recount of the raw tables finds', async t => {
+  await t.test('equal a recount of the raw tables', async t => {
     for (const { organization, ...person } of [ana, ben]) {
       const seen = await read({ organization, ...person })
       const raw = await db.admin<(Record<string, number> & { operation: string; day: string })[]>`

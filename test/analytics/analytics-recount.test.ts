@@ -67,7 +67,7 @@ const step = fc.oneof(
   })),
 )
 
-/** An organization and what it has made so far. */
+/** An organization and what it has created so far. */
 class Company {
   records: string[] = []
   shows: string[] = []
@@ -79,7 +79,7 @@ class Company {
     this.owner = owner
   }
 
-  /** What the API refuses is refused: only what it has done counts. */
+  /** The API may refuse: only what it has done counts. */
   async ask(request: `${string} ${string}`, body?: object): Promise<string | undefined> {
     const answer = await this.server.call<{ id: string }>(request, {
       token: this.owner.token,
@@ -156,7 +156,7 @@ class Company {
     }
   }
 
-  /** What is deleted was deleted long ago, and goes for good. */
+  /** Backdates deletions, so that the deleted rows are purged. */
   private async purge() {
     const { db } = this.server
     await db.admin.begin(async sql => {

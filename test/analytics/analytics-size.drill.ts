@@ -1,4 +1,4 @@
-// What figures cost does not grow with the organization, and computing them keeps nobody waiting.
+// The cost of figures does not grow with the organization, and computing them keeps nobody waiting.
 // FIGURES_RECORDS=3000000 FIGURES_ORGANIZATIONS=1000 is the size that counts.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type postgres from 'postgres'
@@ -20,7 +20,7 @@ async function fill(admin: postgres.Sql, big: Person, small: Person) {
     await sql`
       insert into app.finance_categories (organization_id, kind, name)
       select o.id, k, 'Kind ' || g from owners o, generate_series(1, 6) g, unnest(array['income', 'expense']) k`
-    // The first is the big one; row i belongs to it if i is a multiple of ten.
+    // The first is the large one; row i belongs to it if i is a multiple of ten.
     const owner = (i: string) =>
       `case when ${i} % 10 = 0 then 1 else 2 + (${i}::bigint * 7919) % ${Math.max(1, organizations - 1)} end`
     await sql.unsafe(`create temporary table new_shows on commit drop as
@@ -62,7 +62,7 @@ t.test(`figures of ${records} records in ${organizations} organizations`, async 
   const server = await startServer(t, { DATABASE_DEADLINE: '60' })
   const { call, db } = server
   const people = await fill(db.admin, await register(server, 'Ana'), await register(server, 'Ben'))
-  // A token does not live as long as that may take.
+  // A token does not live as long as this may take.
   const again = ({ email }: Person) => signIn(server, email)
   let [big, small] = [await again(people.big), await again(people.small)]
   const { body } = await call<{ items: { id: string }[] }>('GET /api/finance-categories?kind=income', {
@@ -81,7 +81,7 @@ t.test(`figures of ${records} records in ${organizations} organizations`, async 
     return performance.now() - began
   }
   const worker = db.as('callboard_worker')
-  /** Computes everything; the milliseconds of each. */
+  /** Computes everything; returns the milliseconds of each. */
   async function compute() {
     const took: Record<string, number> = {}
     let next: string | null = null
@@ -95,7 +95,7 @@ t.test(`figures of ${records} records in ${organizations} organizations`, async 
     } while (next !== null)
     return took
   }
-  /** How long reading and writing take, one after the other, until something is over. */
+  /** How long alternating reads and writes take until something has finished. */
   async function latencies(over: () => boolean) {
     const [reads, writes]: [number[], number[]] = [[], []]
     for (let n = 0; !over() || n < 20; n += 1) {
@@ -111,7 +111,7 @@ t.test(`figures of ${records} records in ${organizations} organizations`, async 
   t.comment(`computed for the first time: ${JSON.stringify(first)}`)
   ;[big, small] = [await again(big), await again(small)]
 
-  await t.test('cost the same in a big organization as in a small one', async t => {
+  await t.test('cost the same in a large organization as in a small one', async t => {
     for (const path of ['finance?from=2026-01-01', 'dashboard', 'shows?from=2026-01-01'] as const) {
       const of: Record<'big' | 'small', number[]> = { big: [], small: [] }
       for (let n = 0; n < 300; n += 1)
@@ -125,10 +125,10 @@ t.test(`figures of ${records} records in ${organizations} organizations`, async 
     }
   })
 
-  await t.test('are computed again without keeping anybody waiting', async t => {
+  await t.test('are recomputed without keeping anybody waiting', async t => {
     const until = Date.now() + (isFull ? 10_000 : 1000)
     const before = await latencies(() => Date.now() > until)
-    // All of them, also those that nothing has changed.
+    // All of them, even those that nothing has changed.
     await db.admin`update analytics_private.rollups set state = null`
     await timed('POST /api/shows', small, { title: 'A', artist: 'B', show_on: '2026-05-01' })
     let done = false

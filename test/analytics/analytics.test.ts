@@ -1,4 +1,4 @@
-// How figures are kept up to date, and that each says how old it is.
+// How figures are kept up to date, and that each states its age.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { startWorker } from '../../src/jobs/worker.ts'
@@ -20,7 +20,7 @@ interface Figures {
   is_current: boolean
   items: { period_on: string; currency: string; actual: { income_minor: number; records: number } }[]
 }
-// What members do is counted, whatever it is about.
+// Everything that members do is counted.
 const ofRecords = [
   'activity_by_day',
   'dashboard',
@@ -75,20 +75,20 @@ t.test('figures', async t => {
   const ben = await scene(server, 'Ben')
   const viewer = await join(server, ana.owner, 'viewer')
   const unique = (names: string[]) => [...new Set(names)].sort()
-  /** PostgreSQL counts what a backend has done when that has had nothing to do for ten seconds, at the latest. */
+  /** PostgreSQL counts a backend's work after it has been idle for ten seconds, at the latest. */
   const settle = async () => {
     await refresh(db)
     await sleep(11_000)
     await refresh(db)
   }
 
-  await t.test('have no moment before they were computed', async t => {
+  await t.test('have no as_of before they were computed', async t => {
     t.match(await ana.figures(), { as_of: null, is_current: false, items: [] })
     const { body } = await call('GET /api/analytics/dashboard', { token: viewer.token })
     t.match(body, { as_of: null, is_current: false, shows: null, money: null })
   })
 
-  await t.test('are those of what was entered once they were, and a viewer reads them', async t => {
+  await t.test('reflect what was entered once they are computed, and a viewer can read them', async t => {
     await ana.enter()
     t.strictSame(unique(await refresh(db)), unique([...ofRecords, ...ofShows, 'client_events_by_day']))
     t.match(await ana.figures(viewer), {
@@ -97,7 +97,7 @@ t.test('figures', async t => {
     })
   })
 
-  await t.test('are not current after a change of the organization, and are after the refresh', async t => {
+  await t.test('are not current after a change in the organization, and are after the refresh', async t => {
     await ben.enter()
     t.strictSame(await ana.seen(), [1250, true])
     await ana.enter()
@@ -106,7 +106,7 @@ t.test('figures', async t => {
     t.strictSame(await ana.seen(), [2500, true])
   })
 
-  await t.test('are only computed if something of theirs has changed', async t => {
+  await t.test('are only computed if their data has changed', async t => {
     await settle()
     const { as_of } = await ana.figures()
     t.strictSame(await refresh(db), [])
@@ -118,7 +118,7 @@ t.test('figures', async t => {
     t.strictSame(await refresh(db), ['activity_by_day'])
     const later = await ana.figures()
     t.equal(later.is_current, true)
-    t.ok((later.as_of ?? '') > (as_of ?? ''), 'their moment moves on all the same')
+    t.ok((later.as_of ?? '') > (as_of ?? ''), 'as_of advances all the same')
     await call('POST /api/shows', { token: ana.owner.token, body: aShow })
     t.strictSame(unique(await refresh(db)), ofShows)
     await settle()
@@ -128,7 +128,7 @@ t.test('figures', async t => {
   })
 
   await t.test(
-    'notice what no event tells: a change without triggers, a reset of the statistics',
+    'notice what no event reports: a change without triggers, a reset of the statistics',
     async t => {
       await sleep(1500)
       await refresh(db)
@@ -145,35 +145,32 @@ t.test('figures', async t => {
     },
   )
 
-  await t.test(
-    'of a transaction that is under way are as before it, and not current once it is over',
-    async t => {
-      const sql = openLogin(t, db.url('callboard_api'))
-      await refresh(db)
-      const [income] = await ana.seen()
-      await sql`begin`
-      await sql`select app.enter(${secretOf(ana.owner)}, ${ana.owner.organization})`
-      await sql`
+  await t.test('do not include a transaction in progress, and are not current once it has ended', async t => {
+    const sql = openLogin(t, db.url('callboard_api'))
+    await refresh(db)
+    const [income] = await ana.seen()
+    await sql`begin`
+    await sql`select app.enter(${secretOf(ana.owner)}, ${ana.owner.organization})`
+    await sql`
       insert into app.finance_records (kind, category_id, booked_on, amount_minor, currency, exchange_rate, status)
       values ('income', ${ana.record.category_id}, '2027-03-14', 1000, 'USD', 1, 'actual')`
-      // Others go on meanwhile.
-      await ben.enter()
-      await refresh(db, true)
-      t.strictSame(await ana.seen(), [income, true])
-      t.equal((await ben.seen())[1], false, 'it is not known whether that is all')
-      await sql`commit`
-      t.strictSame(await ana.seen(), [income, false])
-      await refresh(db)
-      t.strictSame(await ana.seen(), [Number(income) + 1000, true])
-      t.strictSame(await ben.seen(), [2500, true])
-    },
-  )
+    // Others continue meanwhile.
+    await ben.enter()
+    await refresh(db, true)
+    t.strictSame(await ana.seen(), [income, true])
+    t.equal((await ben.seen())[1], false, 'there may be more to come')
+    await sql`commit`
+    t.strictSame(await ana.seen(), [income, false])
+    await refresh(db)
+    t.strictSame(await ana.seen(), [Number(income) + 1000, true])
+    t.strictSame(await ben.seen(), [2500, true])
+  })
 
-  await t.test('are computed by one worker at a time, who may die of it', async t => {
+  await t.test('are computed by one worker at a time, which may die doing so', async t => {
     const [one, two] = [openLogin(t, db.url('callboard_worker')), openLogin(t, db.url('callboard_worker'))]
     const [income] = await ana.seen()
     await ana.enter()
-    // None of them rests, however long it took before.
+    // None of them is resting, however long it took before.
     await db.admin`update analytics_private.rollups set refreshed_at = refreshed_at - interval '1 hour'`
     const holder = await db.admin.reserve()
     await holder`begin`
@@ -196,7 +193,7 @@ t.test('figures', async t => {
     t.strictSame(await ana.seen(), [Number(income) + 1250, true])
   })
 
-  await t.test('that cannot be computed do not keep the others from it, and are said', async t => {
+  await t.test('that cannot be computed do not hold up the others, and are reported', async t => {
     await ana.enter()
     await db.admin`revoke select on app.shows from callboard_rollup`
     await db.admin`update analytics_private.rollups set refreshed_at = refreshed_at - interval '1 hour'`
@@ -226,7 +223,7 @@ t.test('figures', async t => {
     await refresh(db)
   })
 
-  await t.test('forget whether a show was on hold when its events are erased', async t => {
+  await t.test('forget that a show was on hold when its events are erased', async t => {
     const { token } = ana.owner
     const show = await call<{ id: string }>('POST /api/shows', { token, body: { ...aShow, status: 'hold' } })
     await call(`PATCH /api/shows/${show.body.id}`, { token, body: { status: 'confirmed' } })
@@ -243,7 +240,7 @@ t.test('figures', async t => {
     t.strictSame(await held(), [0, 0])
   })
 
-  await t.test('are asked for by many at once in one job', async t => {
+  await t.test('are computed by one job, however many request them at once', async t => {
     await refresh(db)
     await ana.enter()
     const asked = await Promise.all(
@@ -275,7 +272,7 @@ t.test('figures', async t => {
     await until(async () => (await fresh()).every(({ is_current }) => is_current), 90)
   })
 
-  await t.test('of money are not for those who may not see money', async t => {
+  await t.test('of money are hidden from those who may not see money', async t => {
     const guard = await joinAs(server, ana.owner, ['analytics.read', 'shows.read'])
     await refresh(db)
     for (const path of ['finance', 'finance/categories', 'finance/shows'])
@@ -309,7 +306,7 @@ t.test('figures', async t => {
       t.equal((await call(`GET /api/analytics/${path}`, { token: cook.token })).status, 403, path)
   })
 
-  await t.test('are of whole months, of this year if nothing is said, and of ten years at most', async t => {
+  await t.test('cover whole months, this year by default, and ten years at most', async t => {
     const range = async (query: string) => {
       const { body } = await call(`GET /api/analytics/finance?${query}`, { token: viewer.token })
       return [body['from'], body['to'], body['type']].filter(Boolean)
@@ -325,7 +322,7 @@ t.test('figures', async t => {
   })
 
   await t.test(
-    'of invented amounts are as large as they are, and keep nobody else’s from being computed',
+    'of absurd amounts are as large as those are, and keep nobody else’s from being computed',
     async t => {
       const eve = await scene(server, 'Eve')
       const most = Number.MAX_SAFE_INTEGER

@@ -26,7 +26,7 @@ t.test('client events', async t => {
   const day = 86_400
   t.afterEach(() => db.admin`delete from app.client_events`)
 
-  await t.test('are kept with who sent them, also of viewers', async t => {
+  await t.test('are stored with their sender, who may be a viewer', async t => {
     const at = ago(3600)
     const first = event({
       kind: 'action',
@@ -51,20 +51,23 @@ t.test('client events', async t => {
     t.strictSame(await kept(ben.organization), [])
   })
 
-  await t.test('are kept once, however often they are sent, and whoever else has the same ids', async t => {
-    const events = [event(), event()]
-    t.match((await post(ana.token, events)).body, { accepted: 2, repeated: 0 })
-    t.match((await post(ana.token, [...events, event()])).body, { accepted: 1, repeated: 2 })
-    const twice = event()
-    t.match((await post(ana.token, [twice, twice])).body, { accepted: 1, repeated: 1 })
-    for (const { token } of [ben, vic])
-      t.match((await post(token, events)).body, { accepted: 2, repeated: 0 }, 'which nobody is told')
-    t.equal((await kept()).length, 6)
-    const all = await Promise.all(Array.from({ length: 8 }, () => post(ben.token, [twice])))
-    t.equal(all.filter(({ body }) => body['accepted'] === 1).length, 1)
-  })
+  await t.test(
+    'are stored once, however often they are sent, and even if others use the same ids',
+    async t => {
+      const events = [event(), event()]
+      t.match((await post(ana.token, events)).body, { accepted: 2, repeated: 0 })
+      t.match((await post(ana.token, [...events, event()])).body, { accepted: 1, repeated: 2 })
+      const twice = event()
+      t.match((await post(ana.token, [twice, twice])).body, { accepted: 1, repeated: 1 })
+      for (const { token } of [ben, vic])
+        t.match((await post(token, events)).body, { accepted: 2, repeated: 0 }, 'which is not revealed')
+      t.equal((await kept()).length, 6)
+      const all = await Promise.all(Array.from({ length: 8 }, () => post(ben.token, [twice])))
+      t.equal(all.filter(({ body }) => body['accepted'] === 1).length, 1)
+    },
+  )
 
-  await t.test('are of the last seven days, by a clock that may be a little fast', async t => {
+  await t.test('must be from the last seven days, by a clock that may be slightly fast', async t => {
     const events = [
       event({ occurred_at: ago(7 * day - 60) }),
       event({ occurred_at: ago(7 * day + 60) }),
@@ -85,11 +88,11 @@ t.test('client events', async t => {
     )
   })
 
-  await t.test('that are not of the expected form are refused, all of a request', async t => {
+  await t.test('of an unexpected form are refused, together with the whole request', async t => {
     const wrong: [string, unknown][] = [
       ['none', []],
       ['more than 100', Array.from({ length: 101 }, () => event())],
-      ['no list', event()],
+      ['not a list', event()],
       ['null', null],
       ['no id', [{ ...event(), id: undefined }]],
       ['a bad id', [event({ id: 'seven' })]],
@@ -124,7 +127,7 @@ t.test('client events', async t => {
       Array.from({ length: 20 }, (_, n) => [`${'k'.repeat(38)}${n + 10}`, n % 2 ? '"\\'.repeat(100) : 1e308]),
     )
     const full = await post(ana.token, [event({ properties: most })])
-    t.match(full.body, { accepted: 1 }, 'what the form allows can be stored')
+    t.match(full.body, { accepted: 1 }, 'whatever the schema allows can be stored')
     t.match(
       (
         await post(
@@ -148,7 +151,7 @@ t.test('client events', async t => {
     t.strictSame(await kept(), [])
   })
 
-  await t.test('are no events of the log, and nobody reads single ones', async t => {
+  await t.test('are not in the event log, and cannot be read one by one', async t => {
     const count = async () =>
       (await db.admin`select from app.event_log where organization_id = ${ana.organization}`).count
     const before = await count()
@@ -164,12 +167,12 @@ t.test('client events', async t => {
     t.strictSame(
       answers.map(({ body }) => body['accepted']),
       [1, 1],
-      'and get the same answer',
+      'and get the same response',
     )
     t.equal((await kept()).length, 1)
   })
 
-  await t.test('go after 90 days, unless a legal hold keeps them', async t => {
+  await t.test('are purged after 90 days, unless a legal hold keeps them', async t => {
     for (const { token } of [ana, ben]) await post(token, [event(), event(), event()])
     await db.admin`
       update app.client_events e set received_at = now() - make_interval(days => 88 + x.n, hours => -1)
@@ -184,7 +187,7 @@ t.test('client events', async t => {
   })
 })
 
-t.test('client events count for the rate limit', async t => {
+t.test('client events count towards the rate limit', async t => {
   const server = await startServer(t, { RATE_LIMIT: '3' })
   const { token } = await register(server, 'Ana')
   const post = () =>

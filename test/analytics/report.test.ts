@@ -1,4 +1,4 @@
-// The report: the figures of the endpoints as a page that prints, in which nothing is markup that the data brought.
+// The report: the endpoints' figures as a printable page, in which no data becomes markup.
 import { createHash } from 'node:crypto'
 import { parseHTML } from 'linkedom'
 import t, { type Test } from 'tap'
@@ -15,7 +15,7 @@ interface Element {
 const all = (on: Element, selector: string) => [...on.querySelectorAll(selector)]
 const texts = (on: Element, selector: string) =>
   all(on, selector).map(({ textContent }) => textContent.replace(/\s+/g, ' ').trim())
-/** The rows of the table that has this in its caption. */
+/** The rows of the table with this text in its caption. */
 function rowsOf(page: Element, caption: string): string[][] {
   const table = all(page, 'table').find(one => texts(one, 'caption').some(text => text.startsWith(caption)))
   return table ? all(table, 'tbody tr').map(row => texts(row, 'th, td')) : []
@@ -61,7 +61,7 @@ t.test('the report', async t => {
   const { token } = ana
 
   await t.test(
-    'says that there are no figures before any were computed, and is a page all the same',
+    'says that there are no figures before any were computed, and is a page nonetheless',
     async t => {
       const { status, page } = await read(ana)
       t.equal(status, 200)
@@ -84,7 +84,7 @@ t.test('the report', async t => {
   for (const status of ['played', 'played', 'confirmed']) await entered(server, ana, status)
   await refresh(db)
 
-  await t.test('shows what the endpoints answer, in the currency of the books', async t => {
+  await t.test('shows what the endpoints return, in the currency of the books', async t => {
     const { page, headers } = await read(ana)
     t.equal(headers['data-age'], '0')
     t.strictSame(rowsOf(page, 'By month'), [
@@ -119,7 +119,7 @@ t.test('the report', async t => {
     )
   })
 
-  await t.test('has the activity that its endpoint has', async t => {
+  await t.test('has the activity that its endpoint returns', async t => {
     const [{ today }] = await db.admin<
       [{ today: string }]
     >`select (now() at time zone 'UTC')::date::text as today`
@@ -145,7 +145,7 @@ t.test('the report', async t => {
     t.equal(rowsOf((await read(ana)).page, 'By month').length, 4)
   })
 
-  await t.test('is a page without scripts, in which names are text', async t => {
+  await t.test('is a page without scripts, in which names are plain text', async t => {
     const { text, page, headers } = await read(ana)
     t.match(headers['content-type'], 'text/html; charset=utf-8')
     t.same(texts(page, 'h1'), [hostile])
@@ -165,14 +165,14 @@ t.test('the report', async t => {
       `default-src 'none'; style-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
     )
     t.match(style?.textContent, /@page { size: A4/)
-    // Nothing from elsewhere, either: the only addresses are names of XML.
+    // Nothing external, either: the only addresses are XML namespaces.
     t.same(
       [...text.matchAll(/https?:\/\/[^"\s]+/g)].filter(([url]) => !url.startsWith('http://www.w3.org/')),
       [],
     )
   })
 
-  await t.test('can be read without seeing its plots', async t => {
+  await t.test('can be understood without seeing its plots', async t => {
     const { page } = await read(ana)
     for (const svg of all(page, 'svg')) {
       t.equal(svg.getAttribute('role'), 'img')
@@ -184,7 +184,7 @@ t.test('the report', async t => {
     }
   })
 
-  await t.test('leaves the money out for whom it is not', async t => {
+  await t.test('omits money for those who may not see it', async t => {
     const member = await joinAs(server, ana, ['analytics.read', 'organization.read'])
     const { status, page } = await read(member)
     t.equal(status, 200)
@@ -194,7 +194,7 @@ t.test('the report', async t => {
     t.match(await read(none), { status: 403, body: { type: '/problems/permission_denied' } })
   })
 
-  await t.test('has ten years, and no more', async t => {
+  await t.test('covers ten years, and no more', async t => {
     const { status, page } = await read(ana, '?from=2020-01-01&to=2029-12-31')
     t.equal(status, 200)
     t.equal(rowsOf(page, 'By month').length, 4)
@@ -221,7 +221,7 @@ t.test('amounts have the decimals of their currency', async t => {
   t.strictSame(rowsOf(page, 'By month, in JPY')[0]?.slice(0, 2), ['2027-03', '1 234 567'])
 })
 
-t.test('what is written into a plot is text there', async t => {
+t.test('text in a plot stays text', async t => {
   const { bars } = await plots()
   const svg = bars([{ name: hostile, count: 1 }], hostile)
   const { document } = parseHTML(svg) as unknown as { document: Element }

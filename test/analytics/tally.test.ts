@@ -1,4 +1,4 @@
-// What organizations use is counted: every call once, whatever happens to the database or the process.
+// Organizations' use is counted: every call once, whatever happens to the database or the process.
 import { randomUUID } from 'node:crypto'
 import { Agent, request as send } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
@@ -32,7 +32,7 @@ const numbers = [
 ] as const
 type Use = Record<(typeof numbers)[number], number> & { operation: string; day: string }
 
-/** What is in the database of an organization's use, by operation. */
+/** An organization's use in the database, by operation. */
 async function useOf({ admin }: Database, { organization }: Person): Promise<Record<string, Use>> {
   const rows = await admin<Use[]>`
     select operation, day::text, ${admin.unsafe(numbers.map(name => `${name}::float8 as ${name}`).join(', '))}
@@ -73,7 +73,7 @@ t.test('calls are counted by organization, operation and day', async t => {
   }
   t.strictSame(await callsOf(db, ben), { listShows: 1 })
 
-  await t.test('once, and added to what is there', async t => {
+  await t.test('once, and added to the existing counts', async t => {
     await app.tally.flush()
     await call('GET /api/shows', { token: ben.token })
     await app.tally.flush()
@@ -81,7 +81,7 @@ t.test('calls are counted by organization, operation and day', async t => {
     t.strictSame(await callsOf(db, ana), { createShow: 2, readShow: 3 })
   })
 
-  await t.test('not of those who have no business there, of nobody, and of superadmins', async t => {
+  await t.test('except those of outsiders, of unauthenticated callers, and of superadmins', async t => {
     await call(`DELETE /api/users/${left.id}`, { token: ana.token })
     t.equal((await call('GET /api/shows', { token: left.token })).status, 403)
     await call('GET /api/shows')
@@ -93,7 +93,7 @@ t.test('calls are counted by organization, operation and day', async t => {
   })
 })
 
-t.test('a flood of somebody who was removed is not the use of the organization', async t => {
+t.test('a flood of requests from a removed member is not the organization’s use', async t => {
   const server = await startServer(t, { RATE_LIMIT: '20' })
   const { call, db, app } = server
   const ana = await register(server, 'Ana')
@@ -110,11 +110,11 @@ t.test('a flood of somebody who was removed is not the use of the organization',
   t.match(
     await useOf(db, ana),
     { readMe: { calls: 30 } },
-    'its own requests are, also those beyond the limit',
+    'its own requests are, even those beyond the limit',
   )
 })
 
-/** One request over a connection that is kept. */
+/** One request over a persistent connection. */
 async function ask(agent: Agent, url: string, token: string, body?: object): Promise<number> {
   return new Promise((resolve, reject) => {
     const sent = send(
@@ -138,7 +138,7 @@ async function ask(agent: Agent, url: string, token: string, body?: object): Pro
   })
 }
 
-t.test('bytes are those that went over the wire', async t => {
+t.test('bytes are those sent over the wire', async t => {
   const server = await startServer(t)
   const { app, db } = server
   const ana = await register(server, 'Ana')
@@ -159,7 +159,7 @@ t.test('bytes are those that went over the wire', async t => {
 
   t.equal(await ask(agent, `${url}/api/shows`, ana.token), 200)
   const first = wire()
-  t.equal(await ask(agent, `${url}/livez`, 'nobody'), 200, 'what nobody is charged with')
+  t.equal(await ask(agent, `${url}/livez`, 'nobody'), 200, 'which is counted for nobody')
   const before = wire()
   for (const title of ['A', 'A longer title'.repeat(10)])
     t.equal(await ask(agent, `${url}/api/shows`, ana.token, { ...aShow, title }), 201)
@@ -174,7 +174,7 @@ t.test('bytes are those that went over the wire', async t => {
 
 const away = { name: 'Unavailable' }
 
-t.test('while the database is away', async t => {
+t.test('while the database is unavailable', async t => {
   let proxy!: Awaited<ReturnType<typeof startProxy>>
   const server = await startServer(t, async db => {
     proxy = await startProxy(t, db.url('callboard_api'))
@@ -187,7 +187,7 @@ t.test('while the database is away', async t => {
   }
   const counted = async () => (await callsOf(db, ana))['readMe'] ?? 0
 
-  await t.test('it is counted on, and nothing is lost', async t => {
+  await t.test('counting goes on, and nothing is lost', async t => {
     await calls(3)
     await proxy.stop()
     await t.rejects(app.tally.flush(), away)
@@ -200,10 +200,10 @@ t.test('while the database is away', async t => {
     t.match(await useOf(db, ana), { readMe: { errors: 2, server_errors: 2 } })
   })
 
-  await t.test('because the way back is too long, nothing is counted twice', async t => {
+  await t.test('because the response is too slow, nothing is counted twice', async t => {
     await calls(4)
     proxy.delay(1500)
-    await t.rejects(app.tally.flush(), away, 'nobody knows what became of it')
+    await t.rejects(app.tally.flush(), away, 'its outcome is unknown')
     await until(async () => (await counted()) === 9)
     proxy.delay(0)
     await until(() =>
@@ -218,7 +218,7 @@ t.test('while the database is away', async t => {
     t.equal(await counted(), 10)
   })
 
-  await t.test('because it hangs in the middle, nothing is lost', async t => {
+  await t.test('because it hangs halfway, nothing is lost', async t => {
     await calls(4)
     void proxy.hangAt('"readMe"')
     await t.rejects(app.tally.flush(), away)
@@ -246,13 +246,13 @@ async function startProcess(t: Test, { db }: TestServer, settings: Record<string
   return { ...server, get }
 }
 
-t.test('a server that is told to stop writes down what it has counted', async t => {
+t.test('a server that is told to stop writes what it has counted', async t => {
   const here = await startServer(t)
   const ana = await register(here, 'Ana')
   const { child, ended, get } = await startProcess(t, here, { USE_FLUSH_INTERVAL: '86400' })
   for (let n = 0; n < 20; n++) await get(ana.token)
   t.strictSame((await callsOf(here.db, ana))['readMe'], undefined)
-  // Some are under way when it is told to, and some come too late.
+  // Some are in progress when it is told to, and some come too late.
   const underway = Array.from({ length: 30 }, () =>
     get(ana.token).then(
       r => r.status,
@@ -267,7 +267,7 @@ t.test('a server that is told to stop writes down what it has counted', async t 
   t.equal((await callsOf(here.db, ana))['readMe'], 20 + answered)
 })
 
-t.test('a server that is killed loses no more than the time between two writings', async t => {
+t.test('a server that is killed loses no more than the time between two writes', async t => {
   const here = await startServer(t)
   const ana = await register(here, 'Ana')
   const { child, ended, get } = await startProcess(t, here, { USE_FLUSH_INTERVAL: '0.3' })
@@ -333,7 +333,7 @@ t.test('imports and calendar feeds are counted as integrations', async t => {
   )
 })
 
-t.test('whoever runs SQL as the login of the API', async t => {
+t.test('SQL run as the API’s login', async t => {
   const server = await startServer(t)
   const { db, app, call } = server
   const ana = await register(server, 'Ana')
@@ -356,7 +356,7 @@ t.test('whoever runs SQL as the login of the API', async t => {
       await t.rejects(sql.unsafe(command), { message: /permission denied/ }, command)
   })
 
-  await t.test('lowers none, and makes none too high to be added to', async t => {
+  await t.test('lowers none, and makes none too high to add to', async t => {
     await add([{ ...row, calls: -5, bytes_in: -1 }])
     t.equal((await callsOf(db, ana))['readMe'], 1)
     for (let n = 0; n < 20; n++)
@@ -367,12 +367,12 @@ t.test('whoever runs SQL as the login of the API', async t => {
     t.equal((await callsOf(db, ana))['readMe'], 2 + 20 * 1e12)
   })
 
-  await t.test('is told nothing of an organization that there is not', async t => {
+  await t.test('learns nothing about an organization that does not exist', async t => {
     const answers = [await add([row]), await add([{ ...row, organization_id: randomUUID() }])]
     t.strictSame([...(answers[0] ?? [])], [...(answers[1] ?? [])])
   })
 
-  await t.test('changes no day that is over for long', async t => {
+  await t.test('changes no day that is long over', async t => {
     await add([{ ...row, operation: 'a', day: '2001-01-01' }])
     await add([{ ...row, operation: 'b', day: '2101-01-01' }])
     const days = await db.admin<{ day: number }[]>`
@@ -387,7 +387,7 @@ t.test('whoever runs SQL as the login of the API', async t => {
     t.equal((await callsOf(db, ana))['listShows'], before + 1)
   })
 
-  await t.test('and many who add at the same time do not block each other', async t => {
+  await t.test('and does not block others who add at the same time', async t => {
     const ben = await register(server, 'Ben')
     const rows = [ana, ben].flatMap(({ organization: organization_id }) =>
       Array.from({ length: 50 }, (_, n) => ({ ...row, organization_id, operation: `op${n}` })),
@@ -420,7 +420,7 @@ t.test('what waits in memory', async t => {
     t.match(written, [{ api: [{ day: '2024-10-04', calls: 1 }] }, { api: [{ day: '2024-10-05', calls: 1 }] }])
   })
 
-  await t.test('has an end, keeps the ids of its batches, and says what is not in it', async t => {
+  await t.test('is bounded, keeps the ids of its batches, and reports what it dropped', async t => {
     isAway = true
     written.length = 0
     for (let n = 0; n < 60_000; n++) counts.call(`org ${n}`, 'readMe', call)
@@ -429,7 +429,11 @@ t.test('what waits in memory', async t => {
     for (let n = 0; n < 60_000; n++) counts.call(`org ${n}`, 'listShows', call)
     t.strictSame(counts.stats(), { waiting: 100_000, lost: 20_000 })
     counts.call('org 0', 'listShows', call)
-    t.strictSame(counts.stats(), { waiting: 100_000, lost: 20_000 }, 'what has a row is counted on')
+    t.strictSame(
+      counts.stats(),
+      { waiting: 100_000, lost: 20_000 },
+      'what already has a row is still counted',
+    )
     isAway = false
     await counts.flush()
     t.equal(written[1], first)

@@ -1,7 +1,7 @@
 import type { Settings } from '../isolation/contexts.ts'
 import type { Tenant } from '../isolation/world.ts'
 
-/** What an attacker knows: all of their own organization, and of the other one more than they should. */
+/** What an attacker knows: everything about their own organization, and more than they should about the other one. */
 export interface Knowledge {
   a: Tenant
   b: Tenant
@@ -12,14 +12,14 @@ export interface Knowledge {
   slug: string
   /** The settings, signature included, of a transaction of the victim that ended on this very backend … */
   earlier: Settings
-  /** … and of one that is under way on another backend, whose number this is. */
+  /** … and of one in progress on another backend, whose process id this is. */
   elsewhere: Settings
   pid: number
 }
 
 export type Step = string | { sql: string; fails: string }
 
-/** What comes of an attack. Whatever it is, no text of the victim shows anywhere and no row of theirs changes. */
+/** The outcome of an attack. Whatever it is, none of the victim's text shows anywhere and none of their rows change. */
 export type Expected =
   /** The first statement that fails does so with one of these codes. */
   | { error: string }
@@ -29,29 +29,29 @@ export type Expected =
   | 'own'
   /** The last statement returns one row of one column. */
   | { value: unknown }
-  /** No matter what, as long as it tells nothing. */
+  /** Anything, as long as it reveals nothing. */
   | 'anything'
-  /** The very same for a guess that is right as for one that is wrong. */
+  /** Exactly the same for a right guess as for a wrong one. */
   | { guess: (k: Knowledge) => { right: string; wrong: string } }
 
 export interface Attack {
   name: string
   /**
-   * Sent one after the other, each in one message that may hold several statements, in a transaction of
-   * the attacker's own session. A step that is to fail says how, and the attack goes on.
+   * Sent one after the other, each in one message that may contain several statements, in a transaction of
+   * the attacker's own session. A step that must fail says how, and the attack continues.
    */
   steps: (k: Knowledge, guess: string) => Step[]
   expects: Expected
   /** What the attacker sends on the same connection after the victim's next request. */
   afterwards?: string[]
-  /** Tables (their months, too) whose rows of the victim the attack changes, as anybody on the internet can: by asking for a mail. */
+  /** Tables (and their monthly partitions) in which the attack changes rows of the victim, as anybody on the internet can: by requesting a mail. */
   mayChange?: string[]
 }
 
 /** A literal. */
 export const q = (text: string | number) => `'${String(text).replaceAll("'", "''")}'`
 
-/** A statement that sets settings, and does not say to what. */
+/** A statement that sets settings without revealing the values. */
 export const set = (settings: Settings, isLocal = true) =>
   `select count(*) from (values ${Object.entries(settings)
     .map(([name, value]) => `(set_config(${q(name)}, ${q(value)}, ${isLocal}))`)

@@ -12,18 +12,18 @@ import { writing } from './writing.ts'
 import { startDatabase } from '../support/helper.ts'
 
 const attacks = {
-  'pretending to be somebody else': forgedContext,
+  'impersonating somebody else': forgedContext,
   'what outlives a transaction': sessions,
   'reading rows, files and the system': reading,
   'writing rows': writing,
   'calling functions': commands,
-  'asking without seeing': oracles,
+  'inferring without seeing': oracles,
   'what the log says': events,
-  'becoming more than a login': escalation,
+  'escalating privileges': escalation,
 }
 const all = Object.values(attacks).flat()
 
-t.test('any SQL as the login of the API', async t => {
+t.test('any SQL as the API’s login', async t => {
   const { server, direct, assess, loot, answers } = await makeFixtures(t)
   const { pool } = server
   const usual = await answers()
@@ -35,9 +35,9 @@ t.test('any SQL as the login of the API', async t => {
         await t.test(attack.name, async t => {
           t.strictSame(await assess(attack, direct), [], 'gets nowhere')
           await direct.unsafe('discard all')
-          t.strictSame(await pool.use(sql => assess(attack, sql)), [], 'nor on the connection of everybody')
-          t.strictSame(await answers(), usual, 'whose next requests get the usual answers')
-          t.strictSame(await pool.use(sql => loot(attack, sql)), [], 'and leave nothing behind')
+          t.strictSame(await pool.use(sql => assess(attack, sql)), [], 'nor on the shared connection')
+          t.strictSame(await answers(), usual, 'whose next requests get the usual responses')
+          t.strictSame(await pool.use(sql => loot(attack, sql)), [], 'and leave nothing behind there')
         })
     })
 })
@@ -63,7 +63,7 @@ t.test('every function with the ids of another organization', async t => {
     'timestamp with time zone': 'now()',
     interval: `'1 day'`,
     'double precision': '1',
-    // Without a type, because the element of a VARIADIC is written in the same way.
+    // Untyped, because an element of a VARIADIC is written in the same way.
     'text[]': `'{finance_by_month}'`,
   }
   t.ok(functions.length > 40, 'there are many')
@@ -73,7 +73,7 @@ t.test('every function with the ids of another organization', async t => {
   ]
   for (const { name, types } of functions) {
     const unknown = types.filter(type => type !== 'uuid' && !(type in values))
-    t.strictSame(unknown, [], `${name} takes types that this test has a value for`)
+    t.strictSame(unknown, [], `${name} takes only types that this test has a value for`)
     for (const id of ids) {
       const arguments_ = types.map(type => (type === 'uuid' ? `'${id}'` : values[type])).join(', ')
       const attack: Attack = {
@@ -103,21 +103,21 @@ t.test('the recipe of a password', async t => {
     'made up for an unknown address': `'nobody' || i || '@example.com'`,
   }
   for (const [whose, address] of Object.entries(cases))
-    await t.test(`${whose} has no fixed bit by which it can be known`, async t => {
+    await t.test(`${whose} has no fixed bit that would identify it`, async t => {
       const bits = (await salts(address)).map(salt => BigInt(`0x${salt}`))
       const [some, every] = [bits.reduce((x, y) => x | y), bits.reduce((x, y) => x & y)]
       t.strictSame([some, every], [2n ** 128n - 1n, 0n], 'each bit is set in some and unset in others')
     })
-  await t.test('for an unknown address is the same every time, however it is written', async t => {
+  await t.test('for an unknown address is always the same, regardless of case', async t => {
     const found = [...(await salts(`'nobody@example.com'`)), ...(await salts(`'Nobody@Example.com'`))]
     t.equal(new Set(found).size, 1)
   })
 })
 
 interface Guard {
-  /** How a superuser takes it away … */
+  /** How a superuser removes it … */
   without: string
-  /** … and gives it back. */
+  /** … and restores it. */
   again: string
   /** Attacks that get through meanwhile. */
   through: string[]
@@ -145,7 +145,7 @@ const guards: Guard[] = [
     without: 'alter table app.shows disable row level security',
     again: 'alter table app.shows enable row level security',
     through: [
-      'all but the own',
+      'all but one’s own',
       'COPY of a query',
       'an UPDATE that returns',
       'a cast to a number, in the condition',
@@ -153,7 +153,7 @@ const guards: Guard[] = [
     ],
   },
   {
-    // A usual one is not used as long as any transaction of the server is older, also one of another test.
+    // An ordinary one is not used while any transaction on the server is older, even one of another test.
     without: 'create index concurrently loot on app.users (email)',
     again: 'drop index app.loot',
     through: ['what an index finds for an address', 'what counters say of an address'],
@@ -189,7 +189,7 @@ const guards: Guard[] = [
       'set_config of the organization alone',
       'all settings of the victim without the signature',
       'a signature copied from an earlier transaction of the same backend',
-      'permissions widened under the own signature',
+      'permissions widened under one’s own signature',
     ],
   },
 ]
@@ -201,8 +201,8 @@ t.test('without a guard', async t => {
       await server.db.admin.unsafe(without)
       for (const name of through) {
         const attack = all.find(a => a.name === name)
-        if (!attack) throw new Error(`there is no attack ${name}`)
-        t.not((await assess(attack, direct)).length, 0, `${name} gets through, and that is noticed`)
+        if (!attack) throw new Error(`no such attack: ${name}`)
+        t.not((await assess(attack, direct)).length, 0, `${name} gets through, and is noticed`)
         await direct.unsafe('discard all')
       }
       await server.db.admin.unsafe(again)

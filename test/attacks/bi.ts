@@ -1,6 +1,6 @@
 import { q } from './attack.ts'
 
-/** What somebody knows who has the login of a BI tool, and more than they should of another organization. */
+/** What somebody with a BI tool's login knows, including more than they should about another organization. */
 export interface BiKnowledge {
   /** Their own login. */
   login: string
@@ -11,13 +11,13 @@ export interface BiKnowledge {
   /** … a title and an amount in its figures … */
   title: string
   amount: number
-  /** … the settings of a transaction of its owner, signature included, that is under way … */
+  /** … the settings, signature included, of its owner's transaction in progress … */
   settings: Record<string, string>
-  /** … and the backend that it is on, and one of the victim's own BI tool. */
+  /** … and its backend, and one of the victim's own BI tool. */
   pids: number[]
 }
 
-/** What comes of it; whatever it is, nothing of the victim shows. */
+/** The outcome; whatever it is, nothing of the victim shows. */
 export type BiExpected =
   { error: string } | 'nothing' | 'own' | 'anything' | { guess: (k: BiKnowledge) => string[] }
 export interface BiAttack {
@@ -49,7 +49,7 @@ const roles = [
   ],
 ]
 
-/** Becoming somebody else. */
+/** Impersonating somebody else. */
 const pretending = [
   ...each(
     denied,
@@ -69,7 +69,7 @@ const pretending = [
     ['BYPASSRLS', writing, k => `alter role ${k.login} bypassrls`],
     ['making roles', writing, k => `alter role ${k.login} createrole`],
     ['more connections', writing, k => `alter role ${k.login} connection limit -1`],
-    ['a longer life', writing, k => `alter role ${k.login} valid until 'infinity'`],
+    ['a later expiry', writing, k => `alter role ${k.login} valid until 'infinity'`],
     ["the victim's password", writing, k => `alter role ${k.theirs} password 'x'`],
     ["the API's password", writing, `alter role callboard_api password 'x'`],
     ["the victim's settings", writing, k => `alter role ${k.theirs} set search_path = public`],
@@ -85,11 +85,11 @@ const pretending = [
       'select * from analytics.probe',
     ],
     [
-      'settings of somebody else',
+      'somebody else’s settings',
       `select set_config('app.role', 'owner', false), set_config('session_authorization', session_user, false)`,
       'select * from analytics.probe',
     ],
-    ['the group that it is of anyway', 'reset role', 'select * from analytics.probe'],
+    ['the group that it belongs to anyway', 'reset role', 'select * from analytics.probe'],
     [
       'another search_path',
       'set search_path = analytics_private, app, public',
@@ -106,7 +106,7 @@ const more = [
     // Instead of nothing, it gets the error that PostgreSQL gives where a policy would hide rows.
     ['row-level security off', 'set row_security = off', 'select * from analytics.probe'],
   ]),
-  ...each({ error: '0A000' }, [['another name', writing, k => `alter role ${k.login} rename to loot`]]),
+  ...each({ error: '0A000' }, [['a new name', writing, k => `alter role ${k.login} rename to loot`]]),
 ]
 
 /** Reading what is not in `analytics`. */
@@ -122,12 +122,12 @@ const reading = [
     ['migrations', 'select * from graphile_migrate.migrations'],
     ['COPY of a base table', 'copy app.shows to stdout'],
     ['whose rows are shown', 'select app.visible_org()'],
-    ['the entrance of the API', k => `select app.enter('x', ${q(k.organization)})`],
+    ['the API’s entry function', k => `select app.enter('x', ${q(k.organization)})`],
     ['the context', 'select app.current_org()'],
     ['a function by its number', `select app.org_if('finance.read')`],
     ['a definer function', k => `select app.remove_member(${q(k.user)})`],
-    ['a function of credentials', 'select app.end_bi_connections()'],
-    ['a function that makes roles', `select app_private.let_bi_role(gen_random_uuid(), true)`],
+    ['a credential function', 'select app.end_bi_connections()'],
+    ['a function that creates roles', `select app_private.let_bi_role(gen_random_uuid(), true)`],
     ['passwords', 'select rolpassword from pg_authid'],
     ['passwords by another name', 'select passwd from pg_shadow'],
     ['statistics of columns', 'select * from pg_statistic'],
@@ -140,7 +140,7 @@ const reading = [
     ['a file of bytes', `select pg_read_binary_file('PG_VERSION')`],
     ['a folder', `select pg_ls_dir('.')`],
     ['the log', 'select pg_current_logfile(), pg_ls_logdir()'],
-    ['what a file is like', `select pg_stat_file('PG_VERSION')`],
+    ['a file’s metadata', `select pg_stat_file('PG_VERSION')`],
     ['the rules of access', 'select * from pg_hba_file_rules'],
     ['settings in files', 'select * from pg_file_settings'],
     ['COPY to a file', `copy (select 1) to '/tmp/loot'`],
@@ -152,7 +152,7 @@ const reading = [
       'statistics of the views',
       `select * from pg_stats where schemaname in ('analytics_private', 'app', 'app_private')`,
     ],
-    ['row locks that it has not', `select * from pg_locks where locktype = 'advisory'`],
+    ['row locks that it does not hold', `select * from pg_locks where locktype = 'advisory'`],
     ...[
       'title::int > 0',
       '1 / (length(title) - length(title)) > 0',
@@ -190,11 +190,11 @@ const reading = [
   ]),
 ]
 
-/** Changing anything, or leaving something behind. */
+/** Changing anything, or leaving anything behind. */
 const changing = [
   ...each({ error: '25006' }, [
-    ['a table that it has not asked for', 'create table loot ()'],
-    ['a role that it has not asked for', 'create role loot'],
+    ['a table in read-only mode', 'create table loot ()'],
+    ['a role in read-only mode', 'create role loot'],
   ]),
   // There is no table behind what is read.
   ...each({ error: '55000' }, [
@@ -261,13 +261,13 @@ const changing = [
       "the end of others' queries",
       k => `select ${k.pids.map(pid => `pg_cancel_backend(${pid})`).join(', ')}`,
     ],
-    ['more room on the disk', 'set temp_file_limit = -1'],
+    ['more disk space', 'set temp_file_limit = -1'],
     ['triggers off', 'set session_replication_role = replica'],
     ['a library', `load 'auto_explain'`],
     ['counters reset', 'select pg_stat_reset()'],
     ['the configuration files reloaded', 'select pg_reload_conf()'],
   ]),
-  // There is no such function, because nobody but a superuser could make it.
+  // There is no such function, because only a superuser could create it.
   ...each({ error: '42883' }, [['dblink', k => `select dblink('dbname=x user=${k.theirs}', 'select 1')`]]),
 ]
 
@@ -286,7 +286,7 @@ const onlyScans = () =>
   'set enable_indexscan = off; set enable_indexonlyscan = off; set enable_bitmapscan = off'
 const onlyIndexes = () => 'set enable_seqscan = off; set enable_bitmapscan = off'
 
-/** Questions that are answered without a row. */
+/** Questions answered without a row. */
 const oracles = [
   ask('the estimate for a title', guesses, g => `explain select from analytics.probe where title = ${g}`),
   ask(
@@ -328,8 +328,8 @@ const oracles = [
 ]
 
 export const biAttacks = {
-  'becoming somebody else': [...pretending, ...more],
-  'reading more than the own figures': reading,
+  'impersonating somebody else': [...pretending, ...more],
+  'reading more than one’s own figures': reading,
   'changing something': changing,
-  'asking without seeing': oracles,
+  'inferring without seeing': oracles,
 }

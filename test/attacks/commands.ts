@@ -3,7 +3,7 @@ import { type Attack, each, q } from './attack.ts'
 const proof = `sha256('wrong')`
 const recipe = `'argon2id$m=1,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA=='`
 
-/** The functions that the API calls, with what is somebody else's. */
+/** The functions that the API calls, with somebody else's data. */
 export const commands: Attack[] = [
   ...each({ error: 'PT404' }, [
     ['reading a show', k => `select app.read_show(${q(k.b.show)})`],
@@ -23,7 +23,7 @@ export const commands: Attack[] = [
     ["changing a member's role", k => `select app.change_member_role(${q(k.b.owner.id)}, 'viewer')`],
     ['removing a member', k => `select app.remove_member(${q(k.b.owner.id)})`],
     [
-      'handing over the own organization to them',
+      'handing one’s own organization over to them',
       k => `select app.transfer_ownership(${q(k.a.organization)}, ${q(k.b.owner.id)})`,
     ],
     [
@@ -44,7 +44,7 @@ export const commands: Attack[] = [
     ['sending an invitation again', k => `select app.resend_invitation(${q(k.b.invitation)})`],
     ['revoking an invitation', k => `select app.revoke_invitation(${q(k.b.invitation)})`],
   ]),
-  // Each is logged where the victim sees it.
+  // Each is logged where the victim can see it.
   ...each({ value: 401 }, [
     [
       'signing in with a wrong proof',
@@ -63,7 +63,7 @@ export const commands: Attack[] = [
   ...each({ error: 'PT401' }, [
     ["renewing the victim's session", k => `select app.refresh_session(${q(k.session)}, 'x', sha256('r'))`],
     [
-      'renewing an own session with an invented token',
+      'renewing one’s own session with an invented token',
       k => `select app.refresh_session(${q(k.secret)}, 'x', sha256('r'), ${q(k.b.organization)})`,
     ],
   ]),
@@ -103,13 +103,13 @@ export const commands: Attack[] = [
   ...each({ error: '42501' }, [
     ['a mail of the worker', 'select app.take_mail(gen_random_uuid())'],
     ['a job', `select app_private.add_job('send_mail', '{}')`],
-    ['a job by the way of its maker', `select graphile_worker.add_job('send_mail')`],
+    ['a job through its own function', `select graphile_worker.add_job('send_mail')`],
     ['the jobs of a worker', `select app.keep_jobs('{}')`],
     ['a purge', 'select app.purge_expired()'],
     ['a mail settled', `select app.settle_mail(gen_random_uuid())`],
     ['a password set', k => `select app_private.set_password(${q(k.b.owner.id)}, ${recipe}, ${proof})`],
     [
-      'a membership made',
+      'a membership created',
       k => `select app_private.join_organization(${q(k.a.owner.id)}, ${q(k.b.organization)}, 'owner')`,
     ],
     ['a table deleted', `select app_private.soft_delete('app.organizations', 'true', null)`],

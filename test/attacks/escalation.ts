@@ -1,6 +1,6 @@
 import { type Attack, each } from './attack.ts'
 
-/** Becoming more than the API's login: definitions, privileges, roles, extensions, the server. */
+/** Escalating beyond the API's login: definitions, privileges, roles, extensions, the server. */
 export const escalation: Attack[] = [
   ...each({ error: '42501' }, [
     ['row-level security off', 'alter table app.shows disable row level security'],
@@ -35,12 +35,12 @@ export const escalation: Attack[] = [
       'create function public.loot(text) returns boolean language sql leakproof return true',
     ],
     [
-      'a function in place of another',
+      'a function replacing another',
       `create or replace function app.current_org() returns uuid language sql return gen_random_uuid()`,
     ],
     ['a function changed', 'alter function app.current_org() security invoker'],
     ['a comparison made expensive', 'alter function pg_catalog.uuid_eq(uuid, uuid) cost 1000'],
-    ['a function of the system made leakproof', 'alter function pg_catalog.int4div(int, int) leakproof'],
+    ['a system function made leakproof', 'alter function pg_catalog.int4div(int, int) leakproof'],
     ['an operator', 'create operator public.=== (leftarg = text, rightarg = text, function = texteq)'],
     ['a cast', 'create cast (text as integer) with inout'],
     ['an aggregate', 'create aggregate public.loot (text) (sfunc = textcat, stype = text)'],
@@ -79,7 +79,7 @@ export const escalation: Attack[] = [
       'alter default privileges for role callboard_owner grant all on tables to callboard_api',
     ],
     ['what belongs to the owner', 'reassign owned by callboard_owner to callboard_api'],
-    ['what is granted to the own role', 'drop owned by callboard_api'],
+    ['what is granted to one’s own role', 'drop owned by callboard_api'],
     ['what belongs to the definer', 'drop owned by callboard_definer'],
     ['the settings of the server', 'commit', 'alter system set row_security = off'],
     ['the configuration files reloaded', 'select pg_reload_conf()'],
@@ -89,7 +89,7 @@ export const escalation: Attack[] = [
     ['a table rewritten', 'cluster app.shows using shows_pkey'],
     ['an index rebuilt', 'reindex table app.shows'],
   ]),
-  // PostgreSQL warns that no privilege was granted, and goes on: nothing has changed.
+  // PostgreSQL warns that no privilege was granted, and continues: nothing has changed.
   ...each('nothing', [
     ['a grant to everybody', 'grant select on app.shows to public'],
     ['a revoke', 'revoke all on app.shows from callboard_definer'],

@@ -3,7 +3,7 @@ import { type Attack, each, q } from './attack.ts'
 const show = (k: { a: { marker: string } }) =>
   `insert into app.shows (title, artist, show_on) values ('Own ' || ${q(k.a.marker)}, 'x', '2027-01-01')`
 
-/** Reading what others have done, and making the event log say something else than what was done. */
+/** Reading what others have done, and falsifying the event log. */
 export const events: Attack[] = [
   ...each({ error: '42501' }, [
     [
@@ -32,7 +32,7 @@ export const events: Attack[] = [
     ['a seal changed', `update app.event_seals set hash = ''`],
     ['a seal deleted', 'delete from app.event_seals'],
     ['all seals truncated', 'truncate app.event_seals'],
-    ['the sealer put back', `update app_private.sealing set sealed_until = now()`],
+    ['the sealer set back', `update app_private.sealing set sealed_until = now()`],
     [
       'the function that writes events',
       k => `select app_private.log_event(${q(k.b.organization)}, 'show.delete', 'show', ${q(k.b.show)})`,
@@ -40,9 +40,9 @@ export const events: Attack[] = [
     ['the function that erases', k => `select app_private.erase_events(${q(k.b.owner.id)})`],
     ['the sealer', 'select app.seal_events()'],
     ['the purge', 'select app.purge_events()'],
-    ['the maker of months', 'select app.maintain_event_partitions()'],
+    ['the function that creates months', 'select app.maintain_event_partitions()'],
     ["the verification of another's log", k => `select app.verify_events(${q(k.b.organization)})`],
-    ['the list of who has a log', 'select app.audited_organizations()'],
+    ['the list of audited organizations', 'select app.audited_organizations()'],
     [
       'a change under a request id of their own choice',
       `select set_config('app.request_id', 'somebody-elses', true)`,
@@ -51,7 +51,7 @@ export const events: Attack[] = [
     ['a change from an address of their own choice', `select set_config('app.ip', '192.0.2.99', true)`, show],
     ['a change as a colleague', k => `select set_config('app.user_id', ${q(k.a.viewer.id)}, true)`, show],
   ]),
-  // The row may be written, and its event must say by whom: without that there is no row either.
+  // The row may be written, but its event must say by whom: otherwise there is no row either.
   ...each({ error: 'PT403' }, [
     [
       'a change that throws its context away before it is logged',
@@ -66,15 +66,15 @@ export const events: Attack[] = [
       k => `${show(k)} returning app.introduce('some-request', '192.0.2.99')::text`,
     ],
     [
-      'an UPDATE that goes elsewhere before it is logged',
+      'an UPDATE that leaves its organization before it is logged',
       k => `update app.venues set name = name || 'x' returning app.enter(${q(k.secret)})::text`,
     ],
   ]),
   ...each({ error: 'PT404' }, [["another's event by its id", k => `select app.read_event(${q(k.b.event)})`]]),
   ...each({ error: 'PT400' }, [
-    ['something else logged as a reading', `select app.log_reading('show.delete')`],
+    ['something else logged as a read', `select app.log_reading('show.delete')`],
     [
-      'a reading with a book in it',
+      'a read with an oversized payload',
       `select app.log_reading('audit.read', null, jsonb_build_object('x', repeat('x', 3000)))`,
     ],
   ]),

@@ -6,27 +6,27 @@ import { changed, findTables, makeWorld, openLogin, secretOf, snapshot } from '.
 import type { Attack, Knowledge } from './attack.ts'
 import { carryOut, comeBack, spellings, transcript, unexpected } from './run.ts'
 
-/** What an attack is carried out on, and what can be asked about it. */
+/** What an attack runs against, and what can be asked about it. */
 export interface Fixtures {
   server: TestServer
   knowledge: (sql: postgres.Sql) => Promise<Knowledge>
-  /** A connection of the API's login that the attacker has alone, and whose notices are heard. */
+  /** A connection of the API's login, exclusive to the attacker, whose notices are recorded. */
   direct: postgres.Sql
-  /** Carries out an attack and returns everything that is wrong: another outcome than expected, something shown or changed. */
+  /** Carries out an attack and returns everything that is wrong: an unexpected outcome, anything shown or changed. */
   assess: (attack: Attack, sql: postgres.Sql) => Promise<string[]>
   /** The same without looking for changes: `changes` finds those of several attacks at once. */
   listen: (attack: Attack, sql: postgres.Sql) => Promise<string[]>
-  /** What has changed of the victim's since this, or an attack's, was last asked. */
+  /** What of the victim's has changed since this was last called, or an attack last assessed. */
   changes: (mayChange?: string[]) => Promise<string[]>
-  /** What the attacker finds on a connection that others have used in between. */
+  /** What the attacker finds on a connection that others have used in the meantime. */
   loot: (attack: Attack, sql: postgres.Sql) => Promise<string[]>
-  /** The answers to the next requests, of the victim and of the attacker's own colleagues. */
+  /** The responses to the next requests, of the victim and of the attacker's own colleagues. */
   answers: () => Promise<unknown[]>
 }
 
 /**
- * A server with one connection for everybody, an attacker who may send it any SQL, and a victim who is at work
- * meanwhile, in a transaction of their own, unless that would be in the way.
+ * A server with one connection for everybody, an attacker who may send it any SQL, and a victim who is working
+ * meanwhile, in their own transaction, unless that would interfere.
  */
 export async function makeFixtures(t: Test, isAtWork = true): Promise<Fixtures> {
   const server = await startServer(t, { POOL_SIZE: '1' })
@@ -39,7 +39,7 @@ export async function makeFixtures(t: Test, isAtWork = true): Promise<Fixtures> 
   const enter = () => elsewhere`select app.enter(${secretOf(b.owner)}, ${b.organization})`
   await elsewhere`begin`
   await enter()
-  // So many that they are what the planner knows of the table.
+  // So many that they dominate the planner's statistics of the table.
   await elsewhere`
     insert into app.shows (title, artist, show_on, notes, fee_minor, currency)
     select title, artist, show_on + i, notes, fee_minor, currency from app.shows, generate_series(1, 300) i`
@@ -56,7 +56,7 @@ export async function makeFixtures(t: Test, isAtWork = true): Promise<Fixtures> 
   if (!isAtWork) await elsewhere`commit`
   const tables = await findTables(db)
 
-  /** Everything that only the victim or the database may know, as it could be printed. */
+  /** Everything that only the victim or the database may know, in every form in which it could be printed. */
   async function secrets(): Promise<string[]> {
     const [row] = await db.admin<{ bytes: Uint8Array[]; tokens: string[] }[]>`
       select array(select inner_key from app_private.context_keys union select outer_key from app_private.context_keys
@@ -89,18 +89,18 @@ export async function makeFixtures(t: Test, isAtWork = true): Promise<Fixtures> 
       notices.length = 0
       const replies = await carryOut(sql, attack, k, guess)
       wrong.push(...unexpected(attack, replies, k))
-      // What the attacker has sent is no news.
+      // What the attacker has sent reveals nothing.
       let news = transcript([replies.map(({ rows, count, error }) => ({ rows, count, error })), notices])
       if (guess !== '') for (const own of spellings(guess)) news = news.replaceAll(own, '…')
       heard.add(news)
       wrong.push(...(await shown(news)).map(secret => `it shows ${secret}`))
     }
-    if (heard.size > 1) wrong.push(`it tells the guesses apart: ${[...heard].join('\n')}`)
+    if (heard.size > 1) wrong.push(`it distinguishes the guesses: ${[...heard].join('\n')}`)
     return wrong
   }
 
-  // What lies between two attacks, such as the usual requests, changes nothing of the victim's either: so one
-  // snapshot is the end of an attack and the beginning of the next.
+  // What happens between two attacks, such as the usual requests, changes nothing of the victim's either: so one
+  // snapshot ends an attack and begins the next.
   let latest = await snapshot(db, tables, b)
   async function changes(mayChange: string[] = []): Promise<string[]> {
     const before = latest

@@ -2,7 +2,7 @@ import { type Attack, each, q, set } from './attack.ts'
 
 const shows = 'select title, notes from app.shows'
 
-/** Pretending to be somebody else: settings, signatures, roles and the door itself. */
+/** Impersonating somebody else: settings, signatures, roles and the entry function itself. */
 export const forgedContext: Attack[] = [
   ...each('nothing', [
     ['set_config of the organization alone', k => set({ 'app.current_org': k.b.organization }), shows],
@@ -19,22 +19,22 @@ export const forgedContext: Attack[] = [
       shows,
     ],
     ['a signature copied from an earlier transaction of the same backend', k => set(k.earlier), shows],
-    ['a signature copied from a transaction under way on another backend', k => set(k.elsewhere), shows],
+    ['a signature copied from a transaction in progress on another backend', k => set(k.elsewhere), shows],
     [
       'a copied signature, set for the session and used in the next transaction',
       k => set(k.earlier, false),
       'commit; begin',
       shows,
     ],
-    ['permissions widened under the own signature', set({ 'app.permissions': ' shows.read * ' }), shows],
-    ['another role under the own signature', set({ 'app.role': 'superuser' }), shows],
+    ['permissions widened under one’s own signature', set({ 'app.permissions': ' shows.read * ' }), shows],
+    ['another role under one’s own signature', set({ 'app.role': 'superuser' }), shows],
     [
-      "the victim's user under the own signature",
+      "the victim's user under one’s own signature",
       k => set({ 'app.user_id': k.b.owner.id }),
       'select email from app.users',
     ],
     [
-      "the victim's session under the own signature",
+      "the victim's session under one’s own signature",
       k => set({ 'app.session_id': k.session }),
       'select body from app.session_list',
     ],
@@ -43,14 +43,14 @@ export const forgedContext: Attack[] = [
     ['a query after COMMIT', 'commit', shows],
     ['a query after ROLLBACK AND CHAIN', 'rollback and chain', shows],
     [
-      'a ROLLBACK TO before the entrance',
+      'a ROLLBACK TO before entering',
       'rollback; begin; savepoint outside',
       k => `select app.enter(${q(k.secret)}, ${q(k.a.organization)})`,
       'rollback to outside',
       shows,
     ],
     [
-      'a DO block that catches the refusal and goes on',
+      'a DO block that catches the refusal and continues',
       k => `do $$ begin
         begin perform app.enter(${q(k.secret)}, ${q(k.b.organization)}); exception when others then null; end;
         if exists (select from app.shows where organization_id = ${q(k.b.organization)}) then raise exception 'seen'; end if;
@@ -58,9 +58,9 @@ export const forgedContext: Attack[] = [
     ],
   ]),
   ...each('own', [
-    // Both transactions of one message begin at the same microsecond, so the signature holds: for oneself.
+    // Both transactions of one message begin in the same microsecond, so the signature is valid: for oneself.
     [
-      'the own context carried over a COMMIT in one message',
+      'one’s own context carried over a COMMIT in one message',
       `select set_config('loot.' || s, current_setting('app.' || s), false)
         from unnest('{current_org,user_id,session_id,role,permissions,signature}'::text[]) s; commit; begin;
         select set_config('app.' || s, current_setting('loot.' || s), true)
@@ -81,7 +81,7 @@ export const forgedContext: Attack[] = [
     ],
   ]),
   {
-    name: 'the entrance to another organization, caught by a savepoint',
+    name: 'entering another organization, caught by a savepoint',
     steps: ({ secret, b }) => [
       'savepoint before',
       { sql: `select app.enter(${q(secret)}, ${q(b.organization)})`, fails: 'PT403' },
@@ -91,15 +91,15 @@ export const forgedContext: Attack[] = [
     expects: 'own',
   },
   ...each({ error: 'PT403' }, [
-    ['the entrance to another organization', k => `select app.enter(${q(k.secret)}, ${q(k.b.organization)})`],
+    ['entering another organization', k => `select app.enter(${q(k.secret)}, ${q(k.b.organization)})`],
   ]),
   ...each({ error: 'PT401' }, [
-    ['the entrance with an invented secret', k => `select app.enter('let me in', ${q(k.b.organization)})`],
+    ['entering with an invented secret', k => `select app.enter('let me in', ${q(k.b.organization)})`],
     [
-      "the entrance with the id of the victim's session",
+      "entering with the id of the victim's session",
       k => `select app.enter(${q(k.session)}, ${q(k.b.organization)})`,
     ],
-    ['the entrance without a secret', k => `select app.enter(null, ${q(k.b.organization)})`],
+    ['entering without a secret', k => `select app.enter(null, ${q(k.b.organization)})`],
   ]),
   ...each({ error: '42501' }, [
     [

@@ -7,7 +7,7 @@ const text =
   (is: (k: Knowledge) => string, from: string, to: string): Guess =>
   k => ({ right: is(k), wrong: is(k).replace(from, to) })
 const title = text(k => `Title ${k.b.marker}`, 'zqv', 'zqw')
-/** How titles of the victim begin, and those of nobody. */
+/** How the victim's titles begin, and a beginning that no title has. */
 const beginning = text(k => `Title ${k.b.marker.slice(0, 4)}`, 'zqv', 'zqw')
 const notes = text(k => `Notes ${k.b.marker}`, 'zqv', 'zqw')
 const email = text(k => k.b.owner.email, 'vera', 'wera')
@@ -27,7 +27,7 @@ const onlyScans = () =>
   'set enable_indexscan = off; set enable_indexonlyscan = off; set enable_bitmapscan = off'
 const onlyIndexes = () => 'set enable_seqscan = off; set enable_bitmapscan = off'
 const undo = () => 'rollback'
-// Counters that have not been reported yet are counted in, so let them be reported first.
+// Counters that are still unreported would be included, so have them reported first.
 const freshCounters = [
   () => 'select pg_stat_force_next_flush()',
   undo,
@@ -44,8 +44,8 @@ const ask = (name: string, guess: Guess, ...steps: ((guess: string, k: Knowledge
 const mails = ['app_private.mails', 'app_private.email_tokens']
 
 /**
- * Questions that are answered without a row: by an estimate, a count, an error, a lock. Each is asked with a
- * guess that is right and with one that is wrong, and must get the same answer.
+ * Questions answered without a row: by an estimate, a count, an error, a lock. Each is asked with a right guess
+ * and a wrong one, and must get the same answer.
  */
 export const oracles: Attack[] = [
   // The planner estimates from what ANALYZE saw in all organizations.
@@ -69,7 +69,7 @@ export const oracles: Attack[] = [
     title,
     g => `explain select from app.shows where title || ' ' || artist > ${q(g)}`,
   ),
-  // Whether a plan ever came to ask the policy tells whether any row met the condition before it.
+  // Whether the policy was ever evaluated reveals whether any row met the condition before it.
   ask(
     'what is executed for a title',
     title,
@@ -127,7 +127,7 @@ export const oracles: Attack[] = [
     onlyScans,
     g => `${explain} select id from app.invitations where email = any (array[${q(g)}])`,
   ),
-  // Rows that an index found and the policy removed are counted.
+  // EXPLAIN counts the rows that an index found and the policy removed.
   ask(
     'what an index finds for an address',
     email,
@@ -188,7 +188,7 @@ export const oracles: Attack[] = [
   ask('the error for a member', user, g => `select app.remove_member(${q(g)}, '"7"')`),
   ask('the error for an organization', organization, g => `select app.delete_organization(${q(g)}, '"7"')`),
   ask('the error for a token', organization, g => `select app.switch_organization(${q(g)})`),
-  ask('the error at the entrance', organization, (g, k) => `select app.enter(${q(k.secret)}, ${q(g)})`),
+  ask('the error when entering', organization, (g, k) => `select app.enter(${q(k.secret)}, ${q(g)})`),
   ask(
     'the error for restoring an organization',
     organization,
@@ -226,7 +226,7 @@ export const oracles: Attack[] = [
     mayChange: mails,
   },
   {
-    // In the plans of its statements there would be the secret, and the id of whose address it is.
+    // The plans of its statements would contain the secret and the id of the address's owner.
     ...ask(
       'the plans of functions that know an address, and mail a secret to it',
       email,

@@ -1,6 +1,6 @@
 import { type Attack, each, q } from './attack.ts'
 
-/** Every table of app_private, and what of app holds secrets. */
+/** Every table of app_private, and those of app that hold secrets. */
 const secrets = [
   'app_private.mails',
   'app_private.credentials',
@@ -10,7 +10,7 @@ const secrets = [
   'app.idempotency_keys',
 ]
 
-/** Expressions that fail, or leave something behind, with the value that they are given. */
+/** Expressions that fail with the given value, or leave it behind somewhere. */
 const leaks = {
   'a cast to a number': 'title::int > 0',
   'a cast to a date': 'notes::date is not null',
@@ -21,14 +21,14 @@ const leaks = {
   'a text search': `to_tsquery(title) is not null`,
   'a range that ends before it begins': `int8range(fee_minor, 0) is not null`,
   'an overflow': 'fee_minor * fee_minor * fee_minor > 0',
-  'an array out of text': `title::text[] is not null`,
+  'an array from text': `title::text[] is not null`,
   'a setting': `set_config('loot.title', title, false) is not null`,
   'a notification': `pg_notify('loot', title) is not null`,
   'a JSON path': `jsonb_path_exists(to_jsonb(title), ('strict $.' || title)::jsonpath)`,
   'a function of ours that raises': 'app.refuse(400, title, notes) is null',
 }
 
-/** Reading what is somebody else's: queries, errors, files, and what the system tells. */
+/** Reading somebody else's data: queries, errors, files, and what the system reveals. */
 export const reading: Attack[] = [
   ...each('nothing', [
     ['a show by its id', k => `select * from app.shows where id = ${q(k.b.show)}`],
@@ -36,7 +36,7 @@ export const reading: Attack[] = [
       'the shows of an organization',
       k => `select * from app.shows where organization_id = ${q(k.b.organization)}`,
     ],
-    ['all but the own', k => `select * from app.shows where organization_id <> ${q(k.a.organization)}`],
+    ['all but one’s own', k => `select * from app.shows where organization_id <> ${q(k.a.organization)}`],
     ['a view', k => `select * from app.show_rows where organization_id <> ${q(k.a.organization)}`],
     ['the members', k => `select * from app.member_list where organization_id <> ${q(k.a.organization)}`],
     [
@@ -73,7 +73,7 @@ export const reading: Attack[] = [
     ],
     ['ONLY the table', k => `select * from only app.venues where organization_id <> ${q(k.a.organization)}`],
     [
-      'rows by their place',
+      'rows by their ctid',
       k =>
         `select * from app.shows where ctid = any (select format('(0,%s)', i)::tid from generate_series(1, 99) i) and organization_id <> ${q(k.a.organization)}`,
     ],
@@ -125,7 +125,7 @@ export const reading: Attack[] = [
       `select current_setting('loot.title2', true)`,
     ],
   ]),
-  // Without a condition the own rows come first, and fail: with the own text.
+  // Without a condition one's own rows come first and fail, with one's own text.
   ...each({ error: '22P02' }, [
     ['a cast of every title', 'select title::int from app.shows'],
     [
@@ -138,7 +138,7 @@ export const reading: Attack[] = [
       'a DO block that prints all it sees',
       `do $$ declare r record; begin for r in select * from app.show_rows loop raise notice '%', r; end loop; end $$`,
     ],
-    ['EXPLAIN with all it has', 'explain (analyze, verbose, settings) select * from app.show_rows'],
+    ['EXPLAIN with all its options', 'explain (analyze, verbose, settings) select * from app.show_rows'],
     [
       'the sources of all functions',
       'select prosrc from pg_proc where pronamespace::regnamespace::text ~ $$^app$$',

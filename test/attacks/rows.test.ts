@@ -7,7 +7,7 @@ const server = await startServer(t)
 const { attacker, victim } = await makeWorld(server)
 const api = server.db.as('callboard_api')
 
-/** What becomes of a statement in the attacker's own organization, whose owner they are: a code, or its rows. */
+/** The outcome of a statement in the attacker's own organization, which they own: a code, or its rows. */
 async function tried(statement: (sql: postgres.TransactionSql) => postgres.PendingQuery<postgres.Row[]>) {
   class Undo extends Error {}
   let rows: postgres.Row[] = []
@@ -23,7 +23,7 @@ async function tried(statement: (sql: postgres.TransactionSql) => postgres.Pendi
   return rows
 }
 
-/** Each command on rows, told %L. */
+/** Each row command, called with %L. */
 const commands = {
   resource: `app.resource(%L, 'insert')`,
   require_parent: `app.require_parent(%L, 'show_id', '${attacker.show}')`,
@@ -51,7 +51,7 @@ await server.db.admin`
 await server.db.admin`grant execute on function public.outcome(text) to callboard_api`
 await server.db.admin`grant usage on schema public to callboard_api`
 
-/** What becomes of each command when it is told each name: those that are not refused as unknown. */
+/** The outcome of each command with each name: those that are not refused as unknown. */
 async function reached(names: string[]): Promise<string[]> {
   const found: string[] = []
   for (const [command, call] of Object.entries(commands)) {
@@ -67,7 +67,7 @@ async function reached(names: string[]): Promise<string[]> {
   return found
 }
 
-test('the commands on rows reach no table that is not a resource', async t => {
+test('the row commands reach no table that is not a resource', async t => {
   const others = await server.db.admin<{ name: string; is_private: boolean }[]>`
     select c.relname as name, n.nspname <> 'app' as is_private from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname in ('app', 'app_private', 'analytics', 'analytics_private') and c.relkind in ('r', 'p', 'v', 'm', 'f')
@@ -142,7 +142,7 @@ test('a body writes no column that is not granted', async t => {
       `replacing ${column}`,
     )
   }
-  // What is not a column, also where it reads as SQL.
+  // What is not a column, even where it reads as SQL.
   for (const column of [
     'nothing',
     'name = name, city',
@@ -203,7 +203,7 @@ test('a row of another organization is no row', async t => {
     t.equal(code, 'PT404', what)
 })
 
-test('what counts in a settlement cannot be taken out of a final one by the commands on rows', async t => {
+test('the row commands cannot remove the inputs of a final settlement', async t => {
   const guarded = await server.db.admin<{ name: string; guard: string | null }[]>`
     select r.name, r.guard::text from app_private.resources r
     where exists (select from pg_trigger g where g.tgrelid = ('app.' || r.name)::regclass and g.tgname = '_200_unsettled') order by 1`
@@ -213,6 +213,6 @@ test('what counts in a settlement cannot be taken out of a final one by the comm
       name,
       'app_private.require_part_unsettled(regclass,uuid)',
     ]),
-    'what a settlement locks against changes has a guard against deletion',
+    'whatever a settlement locks against changes has a guard against deletion',
   )
 })

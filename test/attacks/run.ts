@@ -9,20 +9,20 @@ export interface Reply {
   error?: { code: string; text: string }
 }
 
-// What PostgreSQL says of an error, without what the driver adds to it.
+// What PostgreSQL says about an error, without what the driver adds.
 const fields = ['message', 'detail', 'hint', 'where', 'constraint_name', 'table_name', 'column_name'] as const
 
 /** Sends one step, and says what came back. */
 export async function send(sql: postgres.Sql, text: string): Promise<Reply> {
   try {
-    // Not much of it: a socket that postgres.js has paused at the end of the data stays so.
+    // Not much: a socket that postgres.js has paused at the end of the data stays paused.
     if (/^copy .* to stdout$/s.test(text)) {
       const chunks: Buffer[] = []
       for await (const chunk of await sql.unsafe(text).readable()) chunks.push(chunk as Buffer)
       const rows = Buffer.concat(chunks).toString().split('\n').filter(Boolean)
       return { sql: text, rows, count: rows.length }
     }
-    // One result, or one of each statement of the message.
+    // One result, or one for each statement of the message.
     const results = (await sql.unsafe(text)) as unknown as postgres.RowList<postgres.Row[]>[]
     const all = [results].flat().every(Array.isArray) ? results : [results as unknown as (typeof results)[0]]
     return { sql: text, rows: all.flat(), count: all.at(-1)?.count ?? 0 }
@@ -35,7 +35,7 @@ export async function send(sql: postgres.Sql, text: string): Promise<Reply> {
   }
 }
 
-/** Carries an attack out on a connection: in the attacker's own context, and with an end to the transaction, as the server does. */
+/** Carries out an attack on a connection: in the attacker's own context, ending the transaction as the server does. */
 export async function carryOut(
   sql: postgres.Sql,
   attack: Attack,
@@ -49,7 +49,7 @@ export async function carryOut(
     const { sql: text, fails } = typeof step === 'string' ? { sql: step, fails: undefined } : step
     const reply = await send(sql, text)
     if (fails !== undefined && reply.error?.code !== fails)
-      throw new Error(`${text} was to fail with ${fails}, and did ${JSON.stringify(reply)}`)
+      throw new Error(`${text} should have failed with ${fails}, but returned ${JSON.stringify(reply)}`)
     if (fails !== undefined) delete reply.error
     replies.push(reply)
   }
@@ -68,7 +68,7 @@ export async function comeBack(sql: postgres.Sql, { afterwards = [] }: Attack): 
 export function unexpected({ expects }: Attack, replies: Reply[], { a }: Knowledge): string[] {
   if (expects === 'anything' || (typeof expects === 'object' && 'guess' in expects)) return []
   const outcome = replies.find(({ error }) => error) ?? replies.at(-1)
-  const { error, rows = [], count = 0, sql } = outcome ?? { sql: 'nothing was tried and so nothing' }
+  const { error, rows = [], count = 0, sql } = outcome ?? { sql: 'nothing was tried, so nothing' }
   const values = rows.flatMap(row => Object.values(row as object) as unknown[])
   const isExpected =
     typeof expects === 'object' && 'error' in expects
@@ -90,7 +90,7 @@ export const transcript = (said: unknown) =>
     .toLowerCase()
     .replaceAll(/\\n|\s/g, '')
 
-/** The ways in which a secret may be printed: as it is, in hexadecimal, and as bytes with a sign, in a plan. */
+/** The ways in which a secret may be printed: as is, in hexadecimal, and as signed bytes in a plan. */
 export function spellings(secret: string | Uint8Array): string[] {
   const bytes = Buffer.from(secret)
   return [

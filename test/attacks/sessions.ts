@@ -2,7 +2,7 @@ import { type Attack, each, q } from './attack.ts'
 
 const shows = 'select title, notes from app.shows'
 
-/** Things that outlive a transaction or are seen from other connections. */
+/** What outlives a transaction or is visible from other connections. */
 export const sessions: Attack[] = [
   ...each('nothing', [
     [
@@ -13,7 +13,7 @@ export const sessions: Attack[] = [
       'execute loot2',
     ],
     [
-      'a prepared statement whose plan was made for the own organization',
+      'a prepared statement whose plan was made for one’s own organization',
       'set plan_cache_mode = force_generic_plan',
       `prepare loot3(uuid) as ${shows} where organization_id = $1`,
       k => `execute loot3(${q(k.a.organization)})`,
@@ -42,7 +42,7 @@ export const sessions: Attack[] = [
   ]),
   ...each('own', [
     [
-      'a cursor WITH HOLD from the own context, read in none',
+      'a cursor WITH HOLD from one’s own context, read in none',
       `declare loot9 cursor with hold for ${shows}`,
       'commit',
       'fetch all from loot9',
@@ -67,12 +67,12 @@ export const sessions: Attack[] = [
     afterwards: ['execute loot12', 'deallocate loot12'],
   },
   {
-    name: 'a channel on which the database tells the worker of jobs',
+    name: 'a channel on which the database notifies the worker of jobs',
     steps: () => ['listen "jobs:insert"'],
     expects: 'nothing',
     afterwards: ['select * from pg_listening_channels(), pg_notification_queue_usage()', 'unlisten *'],
   },
-  // What is left behind on the connection does not reach the next user of it.
+  // What is left behind on the connection does not affect its next user.
   ...[
     `set search_path = pg_temp, app_private, app`,
     `set default_transaction_read_only = on`,
@@ -120,7 +120,7 @@ export const sessions: Attack[] = [
     ['settings of roles and databases', 'select * from pg_db_role_setting, pg_settings'],
     ['a snapshot for others to use', 'select pg_export_snapshot()'],
     [
-      'settings of the own role, for connections to come',
+      'settings of one’s own role, for future connections',
       k =>
         `do $$ begin execute format('alter role callboard_api in database %I set app.current_org = %L', current_database(), ${q(k.b.organization)}); end $$`,
       `do $$ begin execute format('alter role callboard_api in database %I reset all', current_database()); end $$`,

@@ -2,7 +2,7 @@ import { type Attack, each, q } from './attack.ts'
 
 const newShow = `insert into app.shows (title, artist, show_on, venue_id)`
 
-/** Changing what is somebody else's, by rows. What changes the schema is in escalation.ts. */
+/** Changing somebody else's rows. Changes to the schema are in escalation.ts. */
 export const writing: Attack[] = [
   ...each('nothing', [
     ['an UPDATE by id', k => `update app.shows set title = 'x' where id = ${q(k.b.show)}`],
@@ -11,7 +11,7 @@ export const writing: Attack[] = [
       k => `update app.shows set notes = notes where organization_id = ${q(k.b.organization)} returning *`,
     ],
     [
-      'an UPDATE of all but the own',
+      'an UPDATE of all but one’s own',
       k => `update app.venues set name = 'x' where organization_id <> ${q(k.a.organization)} returning *`,
     ],
     [
@@ -54,7 +54,7 @@ export const writing: Attack[] = [
       k => `${newShow} values ('Own ' || ${q(k.a.marker)}, 'x', '2027-01-01', null) returning *`,
     ],
     [
-      'ON CONFLICT that updates whatever is there',
+      'ON CONFLICT that updates the existing row',
       k =>
         `${newShow} values ('Own ' || ${q(k.a.marker)}, 'x', '2027-01-01', null) on conflict (organization_id, id) do update set title = 'x' returning *`,
     ],
@@ -80,7 +80,7 @@ export const writing: Attack[] = [
         `insert into app.shows (id, title, artist, show_on) values (${q(k.b.show)}, 'x', 'x', '2027-01-01') on conflict do nothing`,
     ],
     ['an INSERT through a view', `insert into app.venue_rows (name) values ('x')`],
-    ['an UPDATE that hands a row over', k => `update app.shows set organization_id = ${q(k.b.organization)}`],
+    ['an UPDATE that gives a row away', k => `update app.shows set organization_id = ${q(k.b.organization)}`],
     ['an UPDATE of the author', k => `update app.shows set created_by = ${q(k.b.owner.id)}`],
     ['an UPDATE that deletes', 'update app.shows set deleted_at = now()'],
     ['an UPDATE through a view', `update app.venue_rows set name = 'x'`],
@@ -101,7 +101,7 @@ export const writing: Attack[] = [
       k => `update app.memberships set role = 'viewer' where user_id = ${q(k.b.owner.id)}`,
     ],
     [
-      'a role of more than one holds',
+      'a role with more than one holds',
       k => `update app.memberships set role = 'owner' where user_id = ${q(k.a.viewer.id)}`,
     ],
     [

@@ -14,7 +14,7 @@ const verify = async ({ as }: Database, organization: string) =>
     await as('callboard_auditor')<[{ found: Record<string, unknown> }]>`
       select app.verify_events(${organization}) as found`
   )[0].found
-/** An event of so many days ago. */
+/** An event from so many days ago. */
 const past = (db: Database, organization: string, days: number) => db.admin`
   insert into app.event_log (organization_id, actor_kind, action, resource_type, occurred_at, id)
   values (${organization}, 'system', 'show.create', 'show', now() - ${days} * interval '1 day', gen_random_uuid())`
@@ -25,7 +25,7 @@ const monthsAgo = (n: number) => {
   return `event_log_${date.toISOString().slice(0, 7).replace('-', '_')}`
 }
 
-t.test('events are kept as long as their organization wants', async t => {
+t.test('events are kept for as long as their organization wants', async t => {
   const server = await startServer(t)
   const { db, call } = server
   const ana = await register(server, 'Ana')
@@ -51,7 +51,11 @@ t.test('events are kept as long as their organization wants', async t => {
   await asWorker(db, 'select app.seal_events()')
   for (const { organization } of [ana, bob]) {
     const found = await verify(db, organization)
-    t.match(found, { ok: true, unsealed: 0, purged_before: String }, 'what was purged is not missing')
+    t.match(
+      found,
+      { ok: true, unsealed: 0, purged_before: String },
+      'what was purged does not count as missing',
+    )
   }
   const { body } = await call<{ items: object[] }>('GET /api/audit/events?action=audit.purge', {
     token: ana.token,
@@ -85,7 +89,7 @@ t.test('the months of the log', async t => {
     )[0].n
   const thisMonth = monthsAgo(0)
 
-  await t.test('are made three ahead', async t => {
+  await t.test('are created three ahead', async t => {
     t.strictSame(
       await partitions(db),
       [thisMonth, monthsAgo(-1), monthsAgo(-2), monthsAgo(-3), 'event_log_default'].sort(),
@@ -95,7 +99,7 @@ t.test('the months of the log', async t => {
     t.strictSame(await maintain(), [{ partition: monthsAgo(-3), done: 'made' }])
   })
 
-  await t.test('are not needed for a change, which only waits elsewhere for its own', async t => {
+  await t.test('are not needed for a change, whose event waits elsewhere for its own month', async t => {
     const before = await count()
     await admin.unsafe(`
       create table app.kept as select * from app.${thisMonth}; drop table app.${thisMonth};
@@ -106,7 +110,7 @@ t.test('the months of the log', async t => {
     const [{ n } = { n: 0 }] = await admin<
       { n: number }[]
     >`select count(*)::int as n from app.event_log_default`
-    t.ok(n >= before + 2, 'all of it in the table for what has no month')
+    t.ok(n >= before + 2, 'all of it in the default partition')
     const made = await maintain()
     t.ok(made.some(({ partition }) => partition === thisMonth))
     t.equal(made.length, 2)
@@ -118,7 +122,7 @@ t.test('the months of the log', async t => {
     t.equal(forced.count, 0, 'and each is under row-level security')
   })
 
-  await t.test('go when they are over for 90 days and empty, and not before', async t => {
+  await t.test('are dropped when they ended 90 days ago and are empty, and not before', async t => {
     await past(db, ana.organization, 200)
     const [made] = await maintain()
     t.match(made, { done: 'made' })

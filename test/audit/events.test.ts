@@ -35,7 +35,7 @@ type Events = Answer<{ items: Event[]; next_cursor: string | null }>
 
 const list = async ({ call }: TestServer, { token }: Person, query = '') =>
   (await call(`GET /api/audit/events?limit=200${query}`, { token })) as unknown as Events
-/** What was logged since, oldest first, without the readings. */
+/** What was logged since, oldest first, without reads. */
 async function logged(server: TestServer, person: Person, work: () => Promise<unknown>): Promise<Event[]> {
   const before = new Set((await list(server, person)).body.items.map(({ id }) => id))
   await work()
@@ -44,7 +44,7 @@ async function logged(server: TestServer, person: Person, work: () => Promise<un
 }
 const actions = (events: Event[]) => events.map(({ action }) => action)
 
-t.test('every table is logged, or it is said why not', async t => {
+t.test('every table is logged, or a reason is given', async t => {
   const { admin } = await startDatabase(t)
   const tables = await admin<{ name: string; is_logged: boolean; bytes: string[] }[]>`
     select c.oid::regclass::text as name,
@@ -112,7 +112,7 @@ t.test('what is done', async t => {
     )
   })
 
-  await t.test('and refused is not logged, because it was not done', async t => {
+  await t.test('but refused is not logged, because it was not done', async t => {
     const viewer = await join(server, ana, 'viewer')
     const events = await logged(server, ana, async () => {
       t.equal((await call('POST /api/shows', { token: viewer.token, body: aShow })).status, 403)
@@ -212,7 +212,7 @@ t.test('what is done', async t => {
     t.strictSame(events[2]?.changes, { old: { days: 90 }, new: { days: 200 } })
   })
 
-  await t.test('with an account is logged where its user works', async t => {
+  await t.test('to an account is logged where its user works', async t => {
     const wrong = { email: ana.email, password: 'not my password' }
     const events = await logged(server, ana, async () => {
       t.equal(outcome(await call('POST /api/auth/sign-in', { body: wrong })), '401 invalid_credentials')
@@ -293,25 +293,22 @@ t.test('what is done', async t => {
     const second = (await list(server, await signIn(server, lea.email, other.body.id))).body.items
     const moved = second.find(({ action }) => action === 'auth.switch_organization')
     t.match(moved, { actor_id: lea.id, changes: null })
-    t.notOk(JSON.stringify(second).includes(lea.organization), 'which learns of no other one')
+    t.notOk(JSON.stringify(second).includes(lea.organization), 'which learns of no other organization')
   })
 
-  await t.test(
-    'with an address that nobody has keeps nothing of it but a hash, in no organization',
-    async t => {
-      const typed = 'my-secret-password@example.com'
-      t.equal(
-        outcome(await call('POST /api/auth/sign-in', { body: { email: typed, password } })),
-        '401 invalid_credentials',
-      )
-      const found = await server.db.admin<{ row: string; organization_id: string; ip: string }[]>`
+  await t.test('with an unknown address keeps only a hash of it, in no organization', async t => {
+    const typed = 'my-secret-password@example.com'
+    t.equal(
+      outcome(await call('POST /api/auth/sign-in', { body: { email: typed, password } })),
+      '401 invalid_credentials',
+    )
+    const found = await server.db.admin<{ row: string; organization_id: string; ip: string }[]>`
       select e::text as row, organization_id, host(ip) as ip from app.event_log e
       where action = 'auth.sign_in_failed' and resource_id is null`
-      t.match(found, [{ organization_id: '00000000-0000-0000-0000-000000000000', ip: '127.0.0.1' }])
-      t.match(found[0]?.row, /address_hash.*[0-9a-f]{64}/)
-      t.notMatch(found[0]?.row, /my-secret-password/)
-    },
-  )
+    t.match(found, [{ organization_id: '00000000-0000-0000-0000-000000000000', ip: '127.0.0.1' }])
+    t.match(found[0]?.row, /address_hash.*[0-9a-f]{64}/)
+    t.notMatch(found[0]?.row, /my-secret-password/)
+  })
 
   await t.test("by a DBA, in no request, is the system's", async t => {
     await server.db.admin`update app.venues set capacity = 12 where organization_id = ${ana.organization}`
@@ -330,7 +327,7 @@ t.test('what is done', async t => {
         ['venue.create', 'user', false],
       ],
     )
-    t.equal(body.items[0]?.changes, null, 'what is deleted for good leaves no copy')
+    t.equal(body.items[0]?.changes, null, 'what is purged leaves no copy')
     await server.db
       .admin`update app.sessions set revoked_at = now(), revoked_because = 'revoked' where user_id = ${ana.id} and revoked_at is null`
     t.match(
@@ -384,7 +381,7 @@ t.test('the log', async t => {
     }
   })
 
-  await t.test('says that it was read, and what was looked for', async t => {
+  await t.test('records that it was read, and what was searched for', async t => {
     await call(`GET /api/audit/events?actor_id=${manager.id}&action=show.create`, { token })
     await call('GET /api/audit/verify', { token })
     const [, verified, read] = (await list(server, ana)).body.items

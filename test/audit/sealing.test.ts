@@ -41,7 +41,7 @@ t.test('while workers run, what happens is sealed within seconds', async t => {
         for (let n = 0; n < 5; n++)
           t.equal((await call('POST /api/shows', { token, body: aShow })).status, 201)
         const began = Date.now()
-        // That somebody verifies is an event, too, and not sealed yet.
+        // Verifying is an event too, and not sealed yet.
         const { checked, unsealed } = await verify(token)
         t.ok(unsealed > 0)
         await until(async () => {
@@ -59,7 +59,7 @@ t.test('while workers run, what happens is sealed within seconds', async t => {
   t.ok(health.lag < 5, `up to ${health.lag} s ago`)
 })
 
-t.test('a transaction that takes long is waited for', async t => {
+t.test('sealing waits for a long transaction', async t => {
   const server = await startServer(t)
   const { db } = server
   const ana = await register(server, 'Ana')
@@ -79,7 +79,7 @@ t.test('a transaction that takes long is waited for', async t => {
   await until(async () => (await until0()) > at)
 })
 
-t.test('what is done every few seconds', async t => {
+t.test('work done every few seconds', async t => {
   const server = await startServer(t)
   const { app, db } = server
   await db.admin`create table public.ticks (at timestamptz default clock_timestamp())`
@@ -99,7 +99,7 @@ t.test('what is done every few seconds', async t => {
     t.ok(least >= 2, `after ${least} s`)
   })
 
-  await t.test('says once that it fails, and goes on', async t => {
+  await t.test('reports once that it fails, and continues', async t => {
     const said: string[] = []
     const note = (level: string) => (about: { task?: string }, message: string) => {
       if (about.task === 'tick') said.push(`${level}: ${message}`)

@@ -39,13 +39,13 @@ const script = (url: string, ...args: string[]) =>
 async function sealed(server: TestServer, name: string): Promise<Person> {
   const person = await register(server, name, `${name} and company`)
   for (let n = 0; n < 5; n += 1) await server.call('POST /api/shows', { token: person.token, body: aShow })
-  // The categories with which an organization begins would only be more of the same.
+  // The categories that an organization starts with would only be more of the same.
   await server.db.admin`delete from app.event_log where action = 'finance_category.create'`
   await seal(server.db)
   return person
 }
 
-t.test('a log that nobody has touched', async t => {
+t.test('a log that nobody has tampered with', async t => {
   const server = await startServer(t)
   const { db, call } = server
   const ana = await sealed(server, 'Ana')
@@ -62,18 +62,18 @@ t.test('a log that nobody has touched', async t => {
       next_after: null,
       head: { seq: 9, hash: found.head?.hash },
     })
-    // That it is verified is an event, which is not sealed yet.
+    // Verifying is an event, which is not sealed yet.
     t.strictSame([body['unsealed'], found.unsealed], [1, 1])
     t.not(found.head?.hash, (await verify(db, bob.organization)).head?.hash)
   })
 
-  await t.test('is sealed further from where it was, once, in the order of time', async t => {
+  await t.test('is sealed from where the last seal ended, once, in order of time', async t => {
     await call('POST /api/shows', { token: ana.token, body: aShow })
     const both = await Promise.all([seal(db), seal(db)])
     t.equal(
       both.reduce((sum, n) => sum + n),
       2,
-      'of two sealers one does it',
+      'of two sealers, one does it',
     )
     t.equal(await seal(db), 0)
     const found = await verify(db, ana.organization)
@@ -86,7 +86,7 @@ t.test('a log that nobody has touched', async t => {
     )
   })
 
-  await t.test('is verified in parts', async t => {
+  await t.test('can be verified in parts', async t => {
     const part = async (query: string) =>
       (await call<Record<keyof Found, unknown>>(`GET /api/audit/verify?${query}`, { token: ana.token })).body
     t.match(await part('limit=4'), { ok: true, checked: 4, next_after: 4 })
@@ -100,7 +100,7 @@ t.test('a log that nobody has touched', async t => {
       (select organization_id, event_id from app.event_seals where organization_id = ${ana.organization} and seq = 6)`
   })
 
-  await t.test('is whole also where a transaction ends late', async t => {
+  await t.test('is complete even where a transaction ends late', async t => {
     const slow = db.as('callboard_api')
     await seal(db)
     const { sid } = JSON.parse(Buffer.from(bob.token.split('.')[1] ?? '', 'base64url').toString()) as {
@@ -111,7 +111,7 @@ t.test('a log that nobody has touched', async t => {
       await sql`select app.enter(${sid}, ${bob.organization})`
       await sql`insert into app.shows (title, artist, show_on) values ('Late', 'x', '2027-01-01')`
       await call('POST /api/shows', { token: bob.token, body: { ...aShow, title: 'Early' } })
-      t.equal(await seal(db), 0, 'what has begun later waits for it')
+      t.equal(await seal(db), 0, 'what began later waits for it')
     })
     t.ok((await seal(db)) >= 2)
     const titles = await db.admin<{ title: string }[]>`
@@ -120,12 +120,12 @@ t.test('a log that nobody has touched', async t => {
     t.strictSame(
       titles.map(({ title }) => title),
       ['Early', 'Late'],
-      'and stands behind it',
+      'and comes after it',
     )
     t.match(await verify(db, bob.organization), { ok: true, unsealed: 0 })
   })
 
-  await t.test('gets what a clock that was set back has left behind', async t => {
+  await t.test('includes what a clock that was set back left behind', async t => {
     const at = (hours: number) => db.admin`
       insert into app.event_log (organization_id, actor_kind, action, resource_type, occurred_at, id)
       values (${bob.organization}, 'system', 'show.create', 'show', now() - ${hours} * interval '1 hour', gen_random_uuid())`
@@ -174,7 +174,7 @@ t.test('what a superuser has done to the log is found, and named', async t => {
       finds: { kind: 'missing', seq: 5 },
       says: /event 5 .* was removed from the log/,
     },
-    'an event deleted, under a purge that cannot have been': {
+    'an event deleted, under a purge that cannot have happened': {
       tamper: async (organization, event) => {
         await admin`delete from app.event_log where id = ${event}`
         await admin`select app_private.log_event(${organization}, 'audit.purge', 'organization', ${organization},
@@ -199,7 +199,7 @@ t.test('what a superuser has done to the log is found, and named', async t => {
       finds: { kind: 'seal_changed', seq: 5 },
       says: /event 5 .* has a seal that was changed/,
     },
-    'details erased in silence': {
+    'details erased silently': {
       tamper: (_, event) =>
         admin`update app.event_log set changes = null, ip = null, request_id = null, salt = null, erased_at = now() where id = ${event}`,
       finds: { kind: 'erased', seq: 5 },
@@ -222,7 +222,7 @@ t.test('what a superuser has done to the log is found, and named', async t => {
       finds: { kind: 'cut_off', seq: 1 },
       says: /event 1 and everything after it were cut off/,
     },
-    'the chain made anew': {
+    'the chain rebuilt': {
       tamper: async (organization, event) => {
         await admin`update app.event_log set action = 'show.delete' where id = ${event}`
         await admin`delete from app.event_seals where organization_id = ${organization}`
@@ -307,7 +307,7 @@ t.test('the chain outlives', async t => {
     t.match(
       (await verify(db, ana.organization)).problem,
       { kind: 'erased', seq: 1 },
-      'without it the erasure is a finding',
+      'without it the erasure is reported',
     )
   })
 
@@ -331,7 +331,7 @@ t.test('the chain outlives', async t => {
   })
 })
 
-t.test('nobody who logs in changes events or seals', async t => {
+t.test('no login can change events or seals', async t => {
   const { db } = await startServer(t)
   for (const role of [
     'callboard_api',
@@ -356,7 +356,7 @@ t.test('nobody who logs in changes events or seals', async t => {
   await t.rejects(auditor`select title from app.shows`, { code: '42501' })
   await t.rejects(auditor`select email from app.users`, { code: '42501' })
 
-  await t.test('and the owner of the functions does what erasing and purging need', async t => {
+  await t.test('and the functions’ owner does what erasing and purging need', async t => {
     const { admin } = db
     const as = (statement: string) =>
       admin.begin(async sql => {

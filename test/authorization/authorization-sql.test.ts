@@ -10,11 +10,11 @@ const actors = ['viewer', 'manager', 'admin', 'owner', 'custom'] as const
 type Actor = (typeof actors)[number]
 const commands = ['select', 'insert', 'update', 'delete'] as const
 type Command = (typeof commands)[number]
-/** Who may, and how it is done; without how, the plain statement on the table, which nobody may. */
+/** Who may, and how; without how, the plain statement on the table, which nobody may run. */
 type Cell = [who: readonly Actor[], how?: (ids: Ids) => string]
 
 interface Ids extends Tenant {
-  /** Somebody to be managed. */
+  /** Somebody to manage. */
   member: string
   role: string
   hold: string
@@ -34,7 +34,7 @@ const read = (what: string): Cell => [all, () => `select from ${what}`]
 const none: Cell[] = [nobody, nobody, nobody, nobody]
 const reference = (name: string): Cell[] => [read(name), nobody, nobody, nobody]
 
-/** Every table, by command: select, insert, update, delete; but for resources that need no line of their own. */
+/** Every table, by command: select, insert, update, delete; except resources that need no line of their own. */
 const special: Record<string, Cell[]> = {
   'app.permissions': reference('app.permissions'),
   'app.roles': reference('app.roles'),
@@ -303,7 +303,7 @@ const special: Record<string, Cell[]> = {
     nobody,
     nobody,
   ],
-  // Through app.add_use only, which tells nothing.
+  // Only through app.add_use, which reveals nothing.
   'app.api_use': none,
   'app.integration_use': none,
   // Published by app.publish_itinerary, and never changed.
@@ -319,7 +319,7 @@ const special: Record<string, Cell[]> = {
     nobody,
     nobody,
   ],
-  // Through app.claim_key and app.keep_answer only, which know nothing but one's own.
+  // Only through app.claim_key and app.keep_answer, which see only one's own.
   'app.idempotency_keys': none,
   'app.event_log': [[admins, () => 'select from app.event_log'], nobody, nobody, nobody],
   'app.event_seals': none,
@@ -402,8 +402,8 @@ async function scene(server: TestServer): Promise<{ ids: Ids; who: Record<Actor,
 }
 
 /**
- * The lines of resources that have none above: who may is what the API's matrix says of their operations, and
- * how is the commands on a row.
+ * The lines of resources that have none above: who may comes from the API's matrix for their operations, and
+ * how are the row commands.
  */
 function linesOfResources({ app }: TestServer): Record<string, Cell[]> {
   const who = (operation: string) =>
@@ -426,7 +426,7 @@ function linesOfResources({ app }: TestServer): Record<string, Cell[]> {
   return Object.fromEntries(lines)
 }
 
-/** Whether the statement does anything, in a transaction of the person's that is then taken back. */
+/** Whether the statement does anything, in a transaction of the person's that is then rolled back. */
 async function works(sql: postgres.Sql, { organization }: Ids, person: Person, statement: string) {
   const undo = new Error('undo') as Error & { rows: number }
   return sql
@@ -486,7 +486,7 @@ t.test('in SQL', async t => {
         const [row] = await db.admin<[{ permission: string | null }]>`
           select app_private.policy_permission(${name}::regclass, ${command}) as permission`
         const [expected] = cells[n] ?? nobody
-        // Of reference tables, and of one's own person, the policies ask for no permission.
+        // For reference tables, and for one's own data, the policies require no permission.
         if (row.permission === null) {
           t.ok(
             expected.length === 0 || expected.length === all.length,

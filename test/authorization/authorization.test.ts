@@ -5,7 +5,7 @@ import { actors, customPermissions, newWorld, roles, table, type Target, type Wo
 import { outcome } from '../support/tokens.ts'
 
 /**
- * Of each table of an organization, but for its log, how many rows it has and which transaction wrote last:
+ * For each table of an organization except its log, how many rows it has and which transaction wrote last:
  * any change moves one of the two.
  */
 async function fingerprint({ server: { db }, owner: { organization } }: World): Promise<string> {
@@ -40,13 +40,13 @@ t.test('authorization', async t => {
     t.strictSame(operations.map(({ id }) => id).sort(), Object.keys(table).sort())
   })
 
-  await t.test('the document says of every operation who may', async t => {
+  await t.test('the document states for every operation who may call it', async t => {
     const held = await db.admin<{ role: string; permission: string }[]>`
       select role, permission from app.role_permissions`
     for (const { id, isOpen, permission, tags } of operations) {
       const [statuses = []] = table[id] ?? []
       t.equal((statuses[0] ?? 0) < 300, isOpen, `${id} without a token`)
-      // A grant is nothing that a member has.
+      // A grant is not something that a member has.
       if (tags.includes('support')) continue
       const may = roles.filter(
         role => permission === undefined || held.some(h => h.role === role && h.permission === permission),
@@ -57,7 +57,7 @@ t.test('authorization', async t => {
         `${id}: ${permission ?? 'no permission'}`,
       )
       if (permission !== undefined && !customPermissions.includes(permission))
-        // A row that they may not read is not there.
+        // A row that they may not read does not exist for them.
         t.ok(
           [403, 404].includes(statuses[actors.indexOf('custom')] ?? 0),
           `${id} needs ${permission}, which custom lacks`,
@@ -70,11 +70,11 @@ t.test('authorization', async t => {
     const [expected = [], arrange, needs] = table[id] ?? []
     await t.test(`${id} answers each actor as it should`, async t => {
       const world = needs === undefined ? shared : await newWorld(server)
-      // Who may comes last, because afterwards it may be gone.
+      // Those who may come last, because afterwards it may be gone.
       const order = [...actors].sort(
         (a, b) => (expected[actors.indexOf(b)] ?? 0) - (expected[actors.indexOf(a)] ?? 0),
       )
-      // What is not about the actor serves them all as long as nobody changes it.
+      // What is not about the actor serves all of them until somebody changes it.
       let unchanged: Target | undefined
       for (const actor of order) {
         const person = actor === 'anonymous' ? undefined : world[actor]

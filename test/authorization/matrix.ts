@@ -17,7 +17,7 @@ import {
 } from '../support/helper.ts'
 import { aLodging, anItem, anItinerary, aSegment, makeTour } from '../support/itineraries.ts'
 
-/** Who asks: custom has only a role of the organization's own, a stranger is the owner of another one, a superadmin may read all. */
+/** The callers: custom has only one of the organization's own roles, stranger owns another organization, superadmin may read all. */
 export const actors = [
   'anonymous',
   'viewer',
@@ -30,7 +30,7 @@ export const actors = [
 ] as const
 export type Actor = (typeof actors)[number]
 export const roles = ['viewer', 'manager', 'admin', 'owner'] as const
-/** Manages people, and otherwise only sees what a viewer does, or could make nobody a viewer. */
+/** Manages people, and otherwise sees only what a viewer does: with less, they could make nobody a viewer. */
 export const customPermissions = [
   'analytics.read',
   'finance.read',
@@ -49,7 +49,7 @@ export interface Target {
 export interface World extends Record<Exclude<Actor, 'anonymous'>, Person> {
   server: TestServer
 }
-/** Makes what the request is about, and says where it is; anew for each actor if it takes them. */
+/** Creates what the request is about, and says where it is; once per actor if it takes an actor. */
 type Arrange = (world: World, actor: Person) => Promise<Target> | Target
 
 let serial = 0
@@ -106,9 +106,9 @@ const anImportOf: Arrange = async ({ server, owner }) => {
   await server.db.admin`update app.imports set status = 'checked' where id = ${body.id}`
   return { path: `/api/imports/${body.id}` }
 }
-/** Of who asks, if they are one of the organization's and may have one, and else the owner's. */
+/** The caller's, if they belong to the organization and may have one, otherwise the owner's. */
 const anExportOf: Arrange = async ({ server, owner, stranger }, actor) => {
-  // One has five at a time.
+  // A member may have five at a time.
   await server.db.admin`update app.exports set status = 'cancelled'`
   const ask = ({ token }: Person) =>
     server.call<{ id: string }>('POST /api/analytics/export', {
@@ -130,7 +130,7 @@ const aFileOf: Arrange = async world => {
   const { body } = await call<{ link: string }>(`GET ${path}`, { token: world.owner.token })
   return { path: body.link }
 }
-/** What waits of who asks; the five that one may have are taken back first. */
+/** A waiting one of the caller's; the five that a member may have are cancelled first. */
 const roomForExports: Arrange = async ({ server }) => {
   await server.db.admin`update app.exports set status = 'cancelled'`
   return { body: { resource: 'venues', format: 'csv' } }
@@ -149,7 +149,7 @@ const restoredPartOf =
     await world.server.call(`DELETE ${path}`, { token: world.owner.token })
     return { path: `${path}/restore` }
   }
-/** What one belongs to: the stranger's is of their own organization. */
+/** The parent of one: the stranger's is in their own organization. */
 const partFor =
   (kind: string, parent: string, body: object): Arrange =>
   async ({ server, owner, stranger }, actor) => {
@@ -192,12 +192,12 @@ const under =
     path: `${(await arrange(world, actor)).path ?? ''}${path}`,
     ...(body && { body }),
   })
-/** The body that the document shows for a new one of a resource, by the first part of its path. */
+/** The document's example body for a new resource, by the first part of its path. */
 function exampleFor({ server }: World, kind: string): object {
   const { create } = server.app.resources.find(({ path }) => path === `/api/${kind}`) ?? {}
   return exampleOf(create?.body as Schema, kind) as object
 }
-/** What belongs to a show, or a settlement, of a show that was played and has a deal. */
+/** A part, or a settlement, of a show that was played and has a deal. */
 const ofAShow =
   (path: string, body?: object): Arrange =>
   async world => {
@@ -328,7 +328,7 @@ export const table: Record<string, Line> = {
     withBody(theOrganization, { name: 'Renamed' }),
   ],
   deleteOrganization: [[401, 403, 403, 403, 204, 403, 404, 403], theOrganization, 'fresh world'],
-  // Who is not deleted with it, as a superadmin is not, has nothing to restore.
+  // Whoever is not deleted with it, such as a superadmin, has nothing to restore.
   restoreOrganization: [
     [401, 403, 403, 403, 200, 403, 404, 404],
     async ({ server, owner }) => {
@@ -522,7 +522,7 @@ export const table: Record<string, Line> = {
   readIntegrations: [[401, 200, 200, 200, 200, 200, 200, 200]],
   refreshFigures: [[401, 403, 202, 202, 202, 403, 202, 403]],
 
-  // A file without a header is a file all the same; without one it is refused before anybody is asked.
+  // A file without a header is still a file; without a file the request is refused before authorization.
   createImport: [
     [401, 403, 201, 201, 201, 403, 201, 403],
     () => ({
@@ -552,7 +552,7 @@ export const table: Record<string, Line> = {
   downloadExport: [everybody, aFileOf],
   listItineraries: [[401, 200, 200, 200, 200, 200, 200, 200]],
   createItinerary: [[401, 403, 201, 201, 201, 403, 201, 403], only(() => anItinerary)],
-  // Only those who plan see a draft, and for others it is not there. A superadmin sees it while they only read.
+  // Only planners see a draft; for others it does not exist. A superadmin sees it while they only read.
   readItinerary: [readers, published],
   updateItinerary: [[401, 404, 200, 200, 200, 404, 404, 404], withBody(anItineraryOf, { name: 'Renamed' })],
   deleteItinerary: [[401, 404, 403, 204, 204, 404, 404, 404], anItineraryOf],

@@ -1,5 +1,5 @@
-// Whoever has the login of a BI tool can send any SQL: as the login of one organization, while that of
-// another one and its members are at work on the same server.
+// A BI tool's login can send any SQL: here as one organization's login, while another organization's login
+// and members are working on the same server.
 import type postgres from 'postgres'
 import t, { type Test } from 'tap'
 import { type BiAttack, biAttacks, type BiKnowledge } from '../attacks/bi.ts'
@@ -25,8 +25,8 @@ interface Side extends BiKnowledge {
 }
 
 /**
- * An organization with figures, a BI tool that is connected, and its owner, both in the middle of a transaction
- * unless that would be in the way.
+ * An organization with figures, a connected BI tool, and its owner, both in the middle of a transaction
+ * unless that would interfere.
  */
 async function takeSide(t: Test, server: TestServer, tenant: Tenant, isAtWork = true): Promise<Side> {
   const credential = await makeCredential(server, tenant.owner, { connection_limit: 10 })
@@ -57,7 +57,7 @@ async function takeSide(t: Test, server: TestServer, tenant: Tenant, isAtWork = 
   }
 }
 
-/** What is wrong with what came of an attack by one side on the other. */
+/** What is wrong with the outcome of an attack by one side on the other. */
 async function assess(t: Test, attack: BiAttack, by: Side, on: Side, k: BiKnowledge): Promise<string[]> {
   const wrong: string[] = []
   const heard = new Set<string>()
@@ -69,7 +69,7 @@ async function assess(t: Test, attack: BiAttack, by: Side, on: Side, k: BiKnowle
     for (const step of attack.steps(k, guess)) replies.push(await send(sql, step))
     await sql.end({ timeout: 1 })
     wrong.push(...outcome(attack, replies, by))
-    // What the attacker has sent is no news.
+    // What the attacker has sent reveals nothing.
     let news = transcript([replies.map(({ rows, count, error }) => ({ rows, count, error })), notices])
     for (const text of [guess, ...attack.steps(k, guess)])
       if (text !== '') news = news.replaceAll(transcript(text).slice(1, -1), '…')
@@ -79,7 +79,7 @@ async function assess(t: Test, attack: BiAttack, by: Side, on: Side, k: BiKnowle
       for (const spelling of spellings(secret))
         if (news.includes(spelling)) wrong.push(`it shows ${secret}: ${news.slice(0, 500)}`)
   }
-  if (heard.size > 1) wrong.push(`it tells the guesses apart: ${[...heard].join('\n')}`)
+  if (heard.size > 1) wrong.push(`it distinguishes the guesses: ${[...heard].join('\n')}`)
   return wrong
 }
 
@@ -99,7 +99,7 @@ function outcome({ expects }: BiAttack, replies: Reply[], { tenant }: Side): str
     : [`${last?.sql ?? ''} came to ${JSON.stringify({ error, rows: rows.slice(0, 3), count })}`]
 }
 
-t.test('any SQL as the login of a BI tool', async t => {
+t.test('any SQL as a BI tool’s login', async t => {
   const server = await startServer(t)
   const { db } = server
   const { attacker: a, victim: v } = await makeWorld(server)
@@ -148,17 +148,17 @@ t.test('any SQL as the login of a BI tool', async t => {
     for (const { call } of functions) await t.rejects(sql.unsafe(call), { code: '42501' }, call)
   })
 
-  await t.test('a connection beyond the limit is refused, and that of another login is not', async t => {
+  await t.test('a connection beyond the limit is refused, but another login’s is not', async t => {
     const two = await makeCredential(server, a.owner, { connection_limit: 2 })
     const open = [connectBi(t, two), connectBi(t, two)]
     for (const sql of open) await sql`select 1`
     await t.rejects(connectBi(t, two)`select 1`, { code: '53300' })
     t.equal((await connectBi(t, one.credential)`select 1`).count, 1)
     await open[0]?.end()
-    t.equal((await connectBi(t, two)`select 1`).count, 1, 'one that ends makes room')
+    t.equal((await connectBi(t, two)`select 1`).count, 1, 'ending one makes room')
   })
 
-  await t.test('what every connection begins with', async t => {
+  await t.test('every connection starts with the expected settings', async t => {
     const settings = await connectBi(t, one.credential)<{ name: string; setting: string }[]>`
       select name, current_setting(name) as setting from unnest(array['search_path', 'default_transaction_read_only',
         'statement_timeout', 'idle_in_transaction_session_timeout', 'lock_timeout', 'work_mem', 'temp_file_limit']) name`
@@ -173,8 +173,8 @@ t.test('any SQL as the login of a BI tool', async t => {
     })
   })
 
-  await t.test('a query that takes more of the disk than its limit is ended', async t => {
-    // A gigabyte, which is its limit, takes ten seconds to write.
+  await t.test('a query that uses more disk than its limit is ended', async t => {
+    // A gigabyte, the usual limit, takes ten seconds to write.
     await db.admin.unsafe(`alter role "${one.login}" set temp_file_limit = '20MB'`)
     await t.rejects(connectBi(t, one.credential)`select count(*) from generate_series(1, 3000000)`, {
       code: '53400',
@@ -226,9 +226,9 @@ t.test('without a guard', async t => {
       await db.admin.unsafe(without)
       for (const name of through) {
         const attack = all.find(one => one.name === name)
-        if (!attack) throw new Error(`there is no attack ${name}`)
+        if (!attack) throw new Error(`no such attack: ${name}`)
         const found = await assess(t, attack, one, other, { ...other, login: one.login })
-        t.not(found.length, 0, `${name} gets through, and that is noticed`)
+        t.not(found.length, 0, `${name} gets through, and is noticed`)
       }
       await db.admin.unsafe(again)
     })

@@ -1,4 +1,4 @@
-// The programs that people use, as they come with Debian: each as the logins of two organizations at once.
+// The clients that people use, as packaged by Debian: each as the logins of two organizations at once.
 import { spawn, spawnSync } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
@@ -10,7 +10,7 @@ import { makeWorld, type Tenant } from '../isolation/world.ts'
 const clients = fileURLToPath(new URL('clients/', import.meta.url))
 const jar = '/usr/share/java/postgresql.jar'
 
-/** What each client tries, and the code of the refusal. Where it may, it first says that it wants to write. */
+/** What each client tries, and the code of the refusal. Where possible, it first asks for a read-write transaction. */
 const refused: [statement: string, code: string][] = [
   ['set role callboard_api', '42501'],
   ['set role callboard_owner', '42501'],
@@ -40,7 +40,7 @@ const refused: [statement: string, code: string][] = [
   ['select * from pg_stat_activity', '42501'],
   ['set temp_file_limit = -1', '42501'],
 ]
-// What anybody can set, and nobody is believed.
+// What anybody can set, without effect.
 const forged = (organization: string) =>
   ['app.current_org', 'app.signature', 'app.permissions', 'app.role']
     .map(name => `set ${name} = '${name === 'app.current_org' ? organization : 'finance.read'}'`)
@@ -61,7 +61,7 @@ function run(command: string, args: string[], input: string): Promise<string> {
   let said = ''
   child.stdout.on('data', (text: Buffer) => (said += text.toString()))
   child.stderr.on('data', (text: Buffer) => (said += text.toString()))
-  // One that ends early says why.
+  // A client that ends early says why.
   child.stdin.on('error', () => {})
   child.stdin.end(input)
   return new Promise(resolve => {
@@ -71,7 +71,7 @@ function run(command: string, args: string[], input: string): Promise<string> {
   })
 }
 
-/** What a client says that prints a line of fields for each thing. */
+/** The output of a client that prints a line of fields per item. */
 function parse(said: string): Seen {
   const lines = said.split('\n').map(line => line.split('\t'))
   const of = (kind: string) => lines.filter(([first]) => first === kind).map(([, ...rest]) => rest)
@@ -120,7 +120,7 @@ const list: Client[] = [
           .map(fields => `view\t${fields[1] ?? ''}\t${fields.at(-1) ?? ''}`)
           .join('\n'),
       )
-      // \d+ of a view shows those of its columns.
+      // \d+ of a view shows the comments of its columns.
       const columns = await psql(views.map(view => `\\d+ analytics.${view}\n`).join(''))
       return {
         ...seen,
@@ -163,7 +163,7 @@ const list: Client[] = [
         ...views.map(view => `select * from analytics.${view}`),
       )
       const tried = await isql('set default_transaction_read_only = off', ...refused.map(([sql]) => sql))
-      // Batches have no help.
+      // Batch mode has no help.
       const listed = await run('isql', ['-k', connect.odbc, '-v'], 'help\n')
       return {
         views: new Map(
@@ -211,9 +211,9 @@ t.test('BI clients', async t => {
       const both = await Promise.all([client.look(one, victim, views), client.look(other, attacker, views)])
       for (const [n, seen] of both.entries()) {
         const [own, foreign] = n === 0 ? [attacker, victim] : [victim, attacker]
-        t.strictSame(new Map([...seen.views].sort()), comments, 'it lists the views, with what they are')
+        t.strictSame(new Map([...seen.views].sort()), comments, 'it lists the views, with their comments')
         const text = seen.rows
-        t.match(text, own.marker, 'it reads the own rows')
+        t.match(text, own.marker, 'it reads its own rows')
         t.match(text, String(own.fee + 1), 'money, too')
         for (const secret of [
           foreign.marker,
@@ -232,7 +232,7 @@ t.test('BI clients', async t => {
         if (client.name !== 'ODBC (isql)')
           t.ok(
             seen.columns.some(fields => fields.join().includes('The first day of the month.')),
-            'columns say what they are',
+            'columns have comments',
           )
       }
       for (const [n, { id }] of logins.entries())

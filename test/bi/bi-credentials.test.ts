@@ -29,7 +29,7 @@ t.test('BI credentials', async t => {
         from pg_roles where rolname = ${login}`
     )[0]
 
-  await t.test('one is a login that reads what its organization has, and nothing else', async t => {
+  await t.test('one is a login that reads its organization’s figures, and nothing else', async t => {
     const made = await call<Credential>('POST /api/bi-credentials', { token, body: { name: 'Metabase' } })
     t.equal(made.status, 201)
     t.equal(made.headers['cache-control'], 'no-store')
@@ -51,11 +51,11 @@ t.test('BI credentials', async t => {
     t.same(await titles(connectBi(t, await makeCredential(server, erin))), ['of Erin'])
     t.match(await roleOf(made.body.login), { rolcanlogin: true, rolconnlimit: 5, is_more: false })
     await keep()
-    t.ok((await read(made.body))['last_seen_at'], 'and it is noted that it was there')
+    t.ok((await read(made.body))['last_seen_at'], 'and its connection is recorded')
     t.equal((await revoke(made.body)).status, 204)
   })
 
-  await t.test('its password is nowhere but in the answer', async t => {
+  await t.test('its password is nowhere but in the response', async t => {
     const { id, login, password } = await makeCredential(server, ana)
     t.notMatch((await call(`GET /api/bi-credentials/${id}`, { token })).text, password)
     t.notMatch((await call('GET /api/bi-credentials', { token })).text, password)
@@ -88,7 +88,7 @@ t.test('BI credentials', async t => {
     },
   )
 
-  await t.test('a request that is repeated makes no second one, and shows no password again', async t => {
+  await t.test('a repeated request creates no second one, and does not show the password again', async t => {
     const headers = { 'idempotency-key': randomUUID() }
     const ask = (path: string, body: object) =>
       call<Credential>(`POST /api/bi-credentials${path}`, { token, body, headers })
@@ -102,16 +102,16 @@ t.test('BI credentials', async t => {
     const [rotated, again] = [await ask(path, {}), await ask(path, {})]
     t.ok(rotated.body.password)
     t.match(again.body, { password: null, connect: null })
-    t.same(await titles(connectBi(t, rotated.body)), ['of Ana'], 'the one that was shown counts')
+    t.same(await titles(connectBi(t, rotated.body)), ['of Ana'], 'the password that was shown is valid')
     await revoke(first.body)
   })
 
-  await t.test('revoking ends what is connected, at once and for good', async t => {
+  await t.test('revoking ends open connections, at once and for good', async t => {
     const made = await makeCredential(server, ana)
     const sql = connectBi(t, made)
     t.same(await titles(sql), ['of Ana'])
     const running = sql`select pg_sleep(30)`.then(
-      () => 'it went on',
+      () => 'it continued',
       (error: unknown) => (error as { code: string }).code,
     )
     await until(
@@ -122,7 +122,7 @@ t.test('BI credentials', async t => {
     )
     t.equal((await revoke(made)).status, 204)
     t.match(await running, /^(57P01|CONNECTION_CLOSED)$/)
-    await t.rejects(titles(connectBi(t, made)), { code: '28000' }, 'nothing connects any more')
+    await t.rejects(titles(connectBi(t, made)), { code: '28000' }, 'nothing can connect any more')
     t.match(await read(made), { status: 'revoked', revoked_by: ana.id })
     await keep()
     t.equal(await roleOf(made.login), undefined, 'its role is dropped')
@@ -133,21 +133,18 @@ t.test('BI credentials', async t => {
     )
   })
 
-  await t.test(
-    'what is connected when a credential ends sees nothing more, even if nobody disconnects it',
-    async t => {
-      const made = await makeCredential(server, ana)
-      const sql = connectBi(t, made)
-      t.same(await titles(sql), ['of Ana'])
-      await db.admin`update app.bi_credentials set revoked_at = now() where id = ${made.id}`
-      t.same(await titles(sql), [])
-      await db.admin`update app.bi_credentials set revoked_at = null where id = ${made.id}`
-      t.same(await titles(sql), ['of Ana'])
-      await revoke(made)
-    },
-  )
+  await t.test('a connection that outlives its credential sees nothing, even if nobody ends it', async t => {
+    const made = await makeCredential(server, ana)
+    const sql = connectBi(t, made)
+    t.same(await titles(sql), ['of Ana'])
+    await db.admin`update app.bi_credentials set revoked_at = now() where id = ${made.id}`
+    t.same(await titles(sql), [])
+    await db.admin`update app.bi_credentials set revoked_at = null where id = ${made.id}`
+    t.same(await titles(sql), ['of Ana'])
+    await revoke(made)
+  })
 
-  await t.test('rotating gives another password and ends what the old one has opened', async t => {
+  await t.test('rotating gives a new password and ends connections opened with the old one', async t => {
     const made = await makeCredential(server, ana, { expires_in_days: 3 })
     const sql = connectBi(t, made)
     t.same(await titles(sql), ['of Ana'])
@@ -161,11 +158,11 @@ t.test('BI credentials', async t => {
     t.ok(Date.parse(rotated.expires_at) > Date.parse(made.expires_at))
     t.same(await titles(connectBi(t, rotated)), ['of Ana'])
     await keep()
-    t.same(await titles(connectBi(t, rotated)), ['of Ana'], 'and those of the new one stay')
+    t.same(await titles(connectBi(t, rotated)), ['of Ana'], 'and those opened with the new one stay')
     await revoke(made)
   })
 
-  await t.test('one expires, for what is connected too, and can be rotated', async t => {
+  await t.test('one expires, even for open connections, and can be rotated', async t => {
     const made = await makeCredential(server, ana)
     const sql = connectBi(t, made)
     t.same(await titles(sql), ['of Ana'])
@@ -182,33 +179,36 @@ t.test('BI credentials', async t => {
     })
     t.same(await titles(connectBi(t, rotated)), ['of Ana'])
 
-    // PostgreSQL itself looks at the end, too, where no worker runs.
+    // PostgreSQL itself also checks the expiry, where no worker runs.
     await db.admin.unsafe(`alter role ${made.login} valid until '2020-01-01'`)
     await t.rejects(titles(connectBi(t, rotated)), { code: '28P01' })
     await revoke(made)
   })
 
-  await t.test('a deleted organization has none, and a restored one those that were not revoked', async t => {
-    const made = await makeCredential(server, erin)
-    const revoked = await makeCredential(server, erin)
-    await revoke(revoked, erin)
-    const sql = connectBi(t, made)
-    t.same(await titles(sql), ['of Erin'])
-    const path = `/api/organizations/${erin.organization}`
-    t.equal((await call(`DELETE ${path}`, { token: erin.token })).status, 204)
-    t.same(await titles(sql), [], 'from the next statement on')
-    await keep()
-    await t.rejects(titles(sql))
-    await t.rejects(titles(connectBi(t, made)), { code: '28000' })
+  await t.test(
+    'a deleted organization has none, and a restored one has those that were not revoked',
+    async t => {
+      const made = await makeCredential(server, erin)
+      const revoked = await makeCredential(server, erin)
+      await revoke(revoked, erin)
+      const sql = connectBi(t, made)
+      t.same(await titles(sql), ['of Erin'])
+      const path = `/api/organizations/${erin.organization}`
+      t.equal((await call(`DELETE ${path}`, { token: erin.token })).status, 204)
+      t.same(await titles(sql), [], 'from the next statement on')
+      await keep()
+      await t.rejects(titles(sql))
+      await t.rejects(titles(connectBi(t, made)), { code: '28000' })
 
-    t.equal((await call(`POST ${path}/restore`, { token: erin.token })).status, 200)
-    await keep()
-    t.same(await titles(connectBi(t, made)), ['of Erin'])
-    await t.rejects(titles(connectBi(t, revoked)))
-    await revoke(made, erin)
-  })
+      t.equal((await call(`POST ${path}/restore`, { token: erin.token })).status, 200)
+      await keep()
+      t.same(await titles(connectBi(t, made)), ['of Erin'])
+      await t.rejects(titles(connectBi(t, revoked)))
+      await revoke(made, erin)
+    },
+  )
 
-  await t.test('the roles of an organization that was purged are dropped', async t => {
+  await t.test('the roles of a purged organization are dropped', async t => {
     const zoe = await register(server, 'Zoe', 'Short-lived')
     const made = await makeCredential(server, zoe)
     await call(`DELETE /api/organizations/${zoe.organization}`, { token: zoe.token })
@@ -229,7 +229,7 @@ t.test('BI credentials', async t => {
     t.equal((await db.admin`select from app_private.bi_logins where login = ${made.login}`).count, 0)
   })
 
-  await t.test('one stays when the member who made it leaves', async t => {
+  await t.test('one stays when the member who created it leaves', async t => {
     const ben = await join(server, ana, 'owner')
     const made = await makeCredential(server, ben)
     t.equal((await call(`DELETE /api/users/${ben.id}`, { token })).status, 204)
@@ -237,26 +237,23 @@ t.test('BI credentials', async t => {
     t.equal((await revoke(made)).status, 204, 'another owner sees and revokes it')
   })
 
-  await t.test(
-    'a transaction that lasts too long is ended, whatever the login has set for itself',
-    async t => {
-      const made = await makeCredential(server, ana, { statement_timeout_seconds: 1 })
-      const sql = connectBi(t, made)
-      await t.rejects(sql`select pg_sleep(5)`, { code: '57014' }, 'by default a statement ends itself')
-      await sql`set statement_timeout = 0`
-      await sql`set idle_in_transaction_session_timeout = 0`
-      const endless = sql`select pg_sleep(30)`.then(
-        () => 'it went on',
-        (error: unknown) => (error as { code: string }).code,
-      )
-      await until(async () => {
-        await keep()
-        return (await db.admin`select from pg_stat_activity where usename = ${made.login}`).count === 0
-      })
-      t.match(await endless, /^(57P01|CONNECTION_CLOSED)$/)
-      await revoke(made)
-    },
-  )
+  await t.test('a transaction that lasts too long is ended, whatever timeouts the login has set', async t => {
+    const made = await makeCredential(server, ana, { statement_timeout_seconds: 1 })
+    const sql = connectBi(t, made)
+    await t.rejects(sql`select pg_sleep(5)`, { code: '57014' }, 'by default a statement ends itself')
+    await sql`set statement_timeout = 0`
+    await sql`set idle_in_transaction_session_timeout = 0`
+    const endless = sql`select pg_sleep(30)`.then(
+      () => 'it continued',
+      (error: unknown) => (error as { code: string }).code,
+    )
+    await until(async () => {
+      await keep()
+      return (await db.admin`select from pg_stat_activity where usename = ${made.login}`).count === 0
+    })
+    t.match(await endless, /^(57P01|CONNECTION_CLOSED)$/)
+    await revoke(made)
+  })
 
   await t.test('an open transaction of a BI tool does not keep events from being sealed', async t => {
     const made = await makeCredential(server, ana)
@@ -270,14 +267,14 @@ t.test('BI credentials', async t => {
     await until(async () => {
       await db.as('callboard_worker')`select app.seal_events()`
       const { body } = await call<{ unsealed: number }>('GET /api/audit/verify', { token })
-      // That it was asked is an event, too.
+      // Verifying is an event, too.
       return body.unsealed <= 2
     })
     await sql`rollback`
     await revoke(made)
   })
 
-  await t.test('there may be ten at a time', async t => {
+  await t.test('an organization may have ten at a time', async t => {
     const many: Credential[] = []
     for (let n = 0; n < 10; n += 1) many.push(await makeCredential(server, ana, { name: `Tool ${n}` }))
     const more = () => call('POST /api/bi-credentials', { token, body: { name: 'One more' } })
@@ -289,13 +286,13 @@ t.test('BI credentials', async t => {
     t.equal(
       outcome(await call(`POST /api/bi-credentials/${first?.id ?? ''}/rotate`, { token, body: {} })),
       '409 bi_credential_limit',
-      'unless they come back',
+      'unless they are rotated',
     )
     const { body } = await call<{ items: Credential[] }>('GET /api/bi-credentials?limit=200', { token })
     for (const { id } of body.items) await revoke({ id })
   })
 
-  await t.test('who may manage them may not ask for what is out of bounds', async t => {
+  await t.test('settings out of bounds are refused, even to those who may manage them', async t => {
     for (const wrong of [
       { name: '' },
       { expires_in_days: 0 },
@@ -314,7 +311,7 @@ t.test('BI credentials', async t => {
       )
   })
 
-  await t.test('what happens to one is in the log', async t => {
+  await t.test('whatever happens to one is in the log', async t => {
     const made = await makeCredential(server, ana)
     await call(`POST /api/bi-credentials/${made.id}/rotate`, { token, body: {} })
     await db.admin`
@@ -337,7 +334,7 @@ t.test('BI credentials', async t => {
     )
   })
 
-  await t.test('a DBA makes, lists, rotates and revokes them with a script', async t => {
+  await t.test('a DBA creates, lists, rotates and revokes them with a script', async t => {
     const [{ slug } = { slug: '' }] = await db.admin<{ slug: string }[]>`
       select slug from app.organizations where id = ${ana.organization}`
     const bi = (...args: string[]) =>
@@ -392,16 +389,19 @@ t.test('BI credentials', async t => {
     await revoke(made)
   })
 
-  await t.test('a superadmin sees them, and makes none, because it would outlive their grant', async t => {
-    const sam = await superadmin(server, erin, ana.organization)
-    t.equal((await call('GET /api/bi-credentials', { token: sam.token })).status, 200)
-    const writing = await superadmin(server, erin, ana.organization, { mayWrite: true })
-    for (const { token } of [sam, writing])
-      t.equal(
-        outcome(await call('POST /api/bi-credentials', { token, body: { name: 'x' } })),
-        '403 permission_denied',
-      )
-  })
+  await t.test(
+    'a superadmin sees them but cannot create any, because it would outlive their grant',
+    async t => {
+      const sam = await superadmin(server, erin, ana.organization)
+      t.equal((await call('GET /api/bi-credentials', { token: sam.token })).status, 200)
+      const writing = await superadmin(server, erin, ana.organization, { mayWrite: true })
+      for (const { token } of [sam, writing])
+        t.equal(
+          outcome(await call('POST /api/bi-credentials', { token, body: { name: 'x' } })),
+          '403 permission_denied',
+        )
+    },
+  )
 })
 
 t.test('how to connect', async t => {
@@ -431,7 +431,7 @@ t.test('how to connect', async t => {
   t.equal(
     uri,
     'postgresql://bi_1:secret@[::1]:5432/my%20shows?sslmode=prefer',
-    'no word of the API’s own login',
+    'nothing of the API’s own login',
   )
   t.match(odbc, 'Server=::1;Port=5432;Database=my shows;')
 

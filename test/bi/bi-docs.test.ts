@@ -38,7 +38,7 @@ t.test('docs/how-to/connect-bi.md', async t => {
     const shown = next?.language === 'text' ? next.text : undefined
     if (language === 'sql') {
       await t.test(text.split('\n')[0] ?? '', async t => {
-        if (shown === undefined) throw new Error('its answer is not shown')
+        if (shown === undefined) throw new Error('its result is not shown')
         t.same(await answerOf(sql, text), cellsOf(shown))
       })
     } else if (language === 'sh' && shown !== undefined) {

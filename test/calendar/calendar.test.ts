@@ -51,7 +51,7 @@ const feedOf = async ({ call }: TestServer, { token }: Person) =>
   (await call<Feed>('POST /api/calendar-feeds', { token, body: { name: 'Phone' } })).body
 const subscribe = ({ call }: TestServer, { path }: Feed, headers = {}) =>
   call(`GET ${path ?? ''}`, { headers })
-/** The events of a calendar, as a parser that is not ours reads them. */
+/** The events of a calendar, as read by a third-party parser. */
 const eventsIn = ({ text }: Answer) =>
   Object.values(ical.sync.parseICS(text)).filter(part => part?.type === 'VEVENT') as unknown as Event[]
 const inDays = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10)
@@ -73,7 +73,7 @@ t.test('the calendar', async t => {
     time_zone: 'Europe/Berlin',
   })
 
-  await t.test('has shows and what is on itineraries, by time', async t => {
+  await t.test('has shows and itinerary entries, by time', async t => {
     await make('shows', {
       ...aShow,
       title: 'Early',
@@ -119,12 +119,12 @@ t.test('the calendar', async t => {
     t.strictSame(
       (await calendarOf(server, ana, '2027-03-15', '2027-03-15')).map(({ title }) => title),
       ['Hotel Miramar'],
-      'what goes on',
+      'what is still going on',
     )
     t.strictSame(await calendarOf(server, ana, '2027-03-16', '2027-03-16'), [])
   })
 
-  await t.test('has each part for who may see that part', async t => {
+  await t.test('shows each part only to those who may see it', async t => {
     const kinds = async (person: Person) => [
       ...new Set((await calendarOf(server, person, '2027-03-14', '2027-03-14')).map(({ kind }) => kind)),
     ]
@@ -217,7 +217,7 @@ t.test('a calendar feed', async t => {
       'Europe/Berlin 2',
     ])
 
-    // The definitions that come along say the same to a program that knows no other.
+    // The included definitions say the same to a program that knows no time zones.
     const calendar = new ICAL.Component(ICAL.parse(answer.text) as never)
     t.equal(calendar.getAllSubcomponents('vtimezone').length, 2)
     for (const component of calendar.getAllSubcomponents('vevent')) {
@@ -233,7 +233,7 @@ t.test('a calendar feed', async t => {
     }
   })
 
-  await t.test('says of each event what calendar programs want to know', async t => {
+  await t.test('describes each event as calendar apps expect', async t => {
     const tour = await makeTour(server, ana, {
       'itinerary-days': { day_on: inDays(5) },
       'travel-segments': {
@@ -319,14 +319,14 @@ t.test('a calendar feed', async t => {
       t.equal(found?.location, title)
       t.equal(found?.description, 'first line\nsecond, line;\nthird\\line\n\nATTENDEE:mailto:x@example.com')
     }
-    // Written out, because the parser takes the n after a backslash for the end of a line.
+    // Spelled out, because the parser takes an n after a backslash for a line break.
     await item(day_id, { title: 'C:\\new, or; not' })
     const { text } = await subscribe(server, feed)
     t.ok(text.replaceAll('\r\n ', '').includes('\r\nSUMMARY:C:\\\\new\\, or\\; not\r\n'))
     t.match(answer.text, /TZID:Asia\/(Kolkata|Calcutta)/)
   })
 
-  await t.test('is not sent again while it stays the same, and kept by no proxy', async t => {
+  await t.test('is not sent again while unchanged, and cached by no proxy', async t => {
     const first = await subscribe(server, feed)
     const etag = String(first.headers['etag'])
     t.equal(first.headers['cache-control'], 'private, no-cache')
@@ -357,7 +357,7 @@ t.test('a calendar feed', async t => {
       )
   })
 
-  await t.test('is one’s own, and ends when it is revoked', async t => {
+  await t.test('belongs to its member, and ends when it is revoked', async t => {
     const colleague = await join(server, ana, 'owner')
     const theirs = await feedOf(server, colleague)
     const list = await call<{ items: Feed[] }>('GET /api/calendar-feeds', { token })
@@ -372,7 +372,7 @@ t.test('a calendar feed', async t => {
     )
   })
 
-  await t.test('shows what its member may see now, and ends with them', async t => {
+  await t.test('shows what its member may see now, and ends with the membership', async t => {
     const member = await join(server, ana, 'viewer')
     const theirs = await feedOf(server, member)
     const kinds = async () => [
@@ -393,7 +393,7 @@ t.test('a calendar feed', async t => {
     const gone = await feedOf(server, eve)
     await call(`DELETE /api/organizations/${eve.organization}`, { token: eve.token })
     t.equal(outcome(await subscribe(server, gone)), '404 not_found')
-    // Somebody who is added while the deletion is under way may escape its mark.
+    // Somebody who is added during the deletion may escape its mark.
     const marks = await db.admin<{ deleted_at: string; deletion_id: string }[]>`
       select deleted_at, deletion_id from app.memberships where organization_id = ${eve.organization}`
     await db.admin`
@@ -412,7 +412,7 @@ t.test('a calendar feed', async t => {
     t.equal(outcome(await call('GET /api/calendar.ics')), '400 validation')
   })
 
-  await t.test('opens a door through which nothing can be changed, and little else be seen', async t => {
+  await t.test('allows no changes, and shows little else', async t => {
     const sql = openLogin(t, db.url('callboard_api'))
     const secret = feed.path?.split('=')[1] ?? ''
     await t.rejects(

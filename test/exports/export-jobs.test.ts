@@ -20,7 +20,7 @@ interface Export extends Record<string, unknown> {
   rows_done: number
 }
 
-/** A company with records, and short ways to have files made of them. */
+/** A company with records, and shorthands to export them to files. */
 async function office(t: Test, settings: Record<string, string> = {}) {
   const server = await startServer(t, settings)
   const { call, db, config, app } = server
@@ -69,7 +69,7 @@ t.test('a file', async t => {
   await call('POST /api/shows', { token, body: aShow })
   const worker = start()
 
-  await t.test('is what the stream would be, with its size and digest, in each form', async t => {
+  await t.test('equals the stream, with its size and digest, in each format', async t => {
     for (const [resource, path, format, accept] of [
       ['finance_records', 'finance-records', 'csv', 'text/csv'],
       ['finance_records', 'finance-records', 'ndjson', 'application/x-ndjson'],
@@ -99,7 +99,7 @@ t.test('a file', async t => {
     }
   })
 
-  await t.test('has what the filters leave, and of no other organization', async t => {
+  await t.test('has what matches the filters, and nothing of another organization', async t => {
     const { body } = await ask({ filters: { from: '2027-02-01', to: '2027-02-02', sort: '-booked_on' } })
     const done = await settled(body.id)
     const { text } = await fetchFile(done.link)
@@ -123,7 +123,7 @@ t.test('a file', async t => {
     t.ok(list.items.length >= 3 && list.items.every(item => item['created_by'] === owner.id))
   })
 
-  await t.test('can be fetched in parts, with a link that is good for nothing else', async t => {
+  await t.test('can be fetched in parts, with a link that works for nothing else', async t => {
     const { body } = await ask({ resource: 'shows' })
     const { link, bytes } = await settled(body.id)
     const whole = (await fetchFile(link)).text
@@ -151,7 +151,7 @@ t.test('a file', async t => {
     t.equal(event?.actor_id, owner.id)
   })
 
-  await t.test('is for its maker, as long as they may see what is in it', async t => {
+  await t.test('is only for the member who requested it, while they may see its contents', async t => {
     const manager = await join(server, owner, 'manager')
     const { body } = await ask({}, manager)
     const { link } = await settled(body.id, manager)
@@ -164,7 +164,7 @@ t.test('a file', async t => {
     t.equal(
       outcome(await fetchFile(link)),
       '403 permission_denied',
-      'the session that made the link has ended',
+      'the session that created the link has ended',
     )
     const admin = await join(server, owner, 'admin')
     const bin = await settled(
@@ -184,7 +184,7 @@ t.test('a file', async t => {
     t.equal(outcome(await fetchFile(theirs.link)), '403 permission_denied')
   })
 
-  await t.test('goes when its time is over, and with it what nobody has any more', async t => {
+  await t.test('is removed when it expires, along with orphaned files', async t => {
     const { body } = await ask({ resource: 'shows' })
     const { link } = await settled(body.id)
     await db.admin`update app.exports set expires_at = now() where id = ${body.id}`
@@ -224,7 +224,7 @@ t.test('an export that waits', async t => {
   })
 
   await t.test(
-    'fails with the truth when its member loses the permission, the membership or the organization',
+    'fails with the true reason when its member loses the permission, the membership or the organization',
     async t => {
       const [first, second] = [await join(server, owner, 'manager'), await join(server, owner, 'manager')]
       const ids = [(await ask({}, first)).body.id, (await ask({}, second)).body.id]
@@ -265,12 +265,12 @@ t.test('an export that waits', async t => {
       failure: 'The path of the folder for files is not a folder.',
       link: null,
     })
-    t.match(await used(), { calls: calls + 1, errors: errors + 1, rows }, 'and counts as use that failed')
+    t.match(await used(), { calls: calls + 1, errors: errors + 1, rows }, 'and counts as failed use')
     await worker.stop()
   })
 })
 
-t.test('the worker as such sees nothing of what it exports', async t => {
+t.test('the worker’s own role sees nothing of what it exports', async t => {
   const { db, owner, ask, fill } = await office(t)
   await fill(owner, 3)
   const { body } = await ask()
@@ -299,12 +299,12 @@ t.test('the worker as such sees nothing of what it exports', async t => {
     const [row] = await tx<
       [{ may: boolean }]
     >`select has_any_column_privilege('app.finance_records', 'insert, update') as may`
-    t.notOk(row.may, 'it reads, and that is all')
+    t.notOk(row.may, 'it can only read')
   })
 })
 
 t.test(
-  'a worker that is killed in the middle leaves no file called ready, and the next one makes it whole',
+  'a worker that is killed halfway leaves no file marked ready, and the next one completes it',
   async t => {
     const { call, db, config, owner, fill, start, ask, read, settled, fetchFile, files } = await office(t)
     await fill(owner, Number(process.env['EXPORT_KILL_ROWS'] ?? 20_000))
@@ -323,7 +323,7 @@ t.test(
     killed.child.kill('SIGKILL')
     await killed.ended
     t.match(await read(id), { status: 'running', link: null, bytes: null })
-    // What a living worker does once this one has been silent for long enough.
+    // What a live worker does once this one has been silent for long enough.
     await db.admin`update graphile_worker._private_jobs set locked_at = null, locked_by = null`
     await db.admin`update graphile_worker._private_job_queues set locked_at = null, locked_by = null`
     const worker = start()
@@ -342,8 +342,8 @@ t.test(
     )
     await db.as('callboard_worker')`select app.expire_exports()`
     await until(async () => (await files()).length === 1, 30)
-    t.notOk((await files())[0]?.endsWith('.part'), 'half a file is swept, the whole one stays')
-    // One that dies each time is given up.
+    t.notOk((await files())[0]?.endsWith('.part'), 'the partial file is removed, the complete one stays')
+    // An export whose worker dies each time is given up.
     const [lost] = await db.admin<{ id: string }[]>`
     insert into app.exports (organization_id, resource, format, session_id, created_by) values (${owner.organization}, 'shows', 'csv', ${randomUUID()}, ${owner.id}) returning id`
     await db.as('callboard_worker')`select app.expire_exports()`
@@ -352,7 +352,7 @@ t.test(
   },
 )
 
-t.test('what goes on while an export is made', async t => {
+t.test('progress while an export is made', async t => {
   const { call, owner, fill, start, ask, read, settled, files } = await office(t)
   await fill(owner, 60_000)
   const worker = start()

@@ -1,5 +1,5 @@
-// A streamed export of many rows is at least a third as fast as COPY by psql for the same member, takes no
-// more memory than one of few, ten at once finish, and others who ask meanwhile hardly wait longer.
+// A streamed export of many rows is at least a third as fast as COPY by psql for the same member and takes no
+// more memory than one of few; ten at once finish, and concurrent requests hardly wait longer.
 // EXPORT_ROWS=100000 is the size that counts.
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -116,7 +116,7 @@ t.test(`${rows} finance records`, async t => {
   t.equal(one.lines, rows + 1)
   t.ok(afterOne - (before[1] ?? 0) < 50, `${afterOne} MB`)
   t.ok(afterTen - (before[1] ?? 0) < 100, `${afterTen} MB`)
-  // Of fewer rows the start is most of what is measured.
+  // With fewer rows the startup is most of what is measured.
   if (rows < 100_000) return
   t.ok(again.rate > plain / 3, `${Math.round(again.rate)} rows/s of ${Math.round(plain)}`)
   t.ok(withOne.p99 < 3 * quiet.p99, `${withOne.p99} ms`)

@@ -11,7 +11,7 @@ import { outcome } from '../support/tokens.ts'
 const csv = { accept: 'text/csv' }
 const ndjson = { accept: 'application/x-ndjson' }
 
-/** Cells of CSV by RFC 4180, as Python's reader, which is not ours, understands them. */
+/** Cells of CSV by RFC 4180, as read by Python's independent reader. */
 async function parsed(text: string): Promise<Record<string, string>[]> {
   const program =
     'import csv, json, sys, io; print(json.dumps(list(csv.DictReader(io.StringIO(sys.stdin.buffer.read().decode("utf-8-sig"), newline="")))))'
@@ -37,7 +37,7 @@ async function record({ call }: TestServer, token: string, more: object) {
   if (status !== 201) throw new Error(text)
 }
 
-/** Rows in SQL, because it takes many. */
+/** Rows inserted in SQL, because many are needed. */
 async function fill(
   { db, call }: TestServer,
   { organization, token }: { organization: string; token: string },
@@ -91,7 +91,7 @@ t.test('an export', async t => {
   })
   await call(`DELETE /api/venues/${gone.id}`, { token })
 
-  await t.test('has the rows, words and values of the list, in each form', async t => {
+  await t.test('has the rows, names and values of the list, in each format', async t => {
     for (const path of [
       'shows',
       'venues',
@@ -156,24 +156,27 @@ t.test('an export', async t => {
     t.equal(second, undefined)
   })
 
-  await t.test('begins with a mark if that is wanted, also an empty one, which has its header', async t => {
-    for (const path of ['shows', 'shows?from=2150-01-01']) {
-      const marked = (
-        await call(`GET /api/exports/${path}${path.includes('?') ? '&' : '?'}bom=true`, {
-          token,
-          headers: csv,
-        })
-      ).text
-      const plain = (await call(`GET /api/exports/${path}`, { token, headers: csv })).text
-      t.equal(marked, `\uFEFF${plain}`)
-    }
-    t.match(
-      (await call('GET /api/exports/shows?from=2150-01-01', { token, headers: csv })).text,
-      /^id,title,[a-z_,]+\r\n$/,
-    )
-  })
+  await t.test(
+    'begins with a byte order mark on request, even an empty one, which has its header',
+    async t => {
+      for (const path of ['shows', 'shows?from=2150-01-01']) {
+        const marked = (
+          await call(`GET /api/exports/${path}${path.includes('?') ? '&' : '?'}bom=true`, {
+            token,
+            headers: csv,
+          })
+        ).text
+        const plain = (await call(`GET /api/exports/${path}`, { token, headers: csv })).text
+        t.equal(marked, `\uFEFF${plain}`)
+      }
+      t.match(
+        (await call('GET /api/exports/shows?from=2150-01-01', { token, headers: csv })).text,
+        /^id,title,[a-z_,]+\r\n$/,
+      )
+    },
+  )
 
-  await t.test('is chosen by Accept, and refused in any other form or method', async t => {
+  await t.test('is chosen by Accept, and refused in any other format or method', async t => {
     const type = async (accept?: string) =>
       (await call('GET /api/exports/shows', { token, headers: accept === undefined ? {} : { accept } }))
         .headers['content-type']
@@ -197,7 +200,7 @@ t.test('an export', async t => {
     t.match(headers, { 'cache-control': 'no-store', vary: /Accept/, 'x-content-type-options': 'nosniff' })
   })
 
-  await t.test('takes exports.run and the permission to read', async t => {
+  await t.test('requires exports.run and the permission to read', async t => {
     const viewer = await join(server, ana, 'viewer')
     t.equal(outcome(await call('GET /api/exports/shows', { token: viewer.token })), '403 permission_denied')
     const clerk = await joinAs(server, ana, ['exports.run', 'shows.read'])
@@ -210,7 +213,7 @@ t.test('an export', async t => {
       )
   })
 
-  await t.test('is an event when it begins and when it ends', async t => {
+  await t.test('is an event when it starts and when it ends', async t => {
     await call('GET /api/exports/shows?status=hold', { token, headers: csv })
     const events = await db.admin<
       { action: string; actor_id: string; changes: { new: object }; resource_id: string }[]
@@ -269,7 +272,7 @@ t.test('a long export', async t => {
   }
 
   await t.test(
-    'holds a connection while it is read, and gives it back when the client goes away',
+    'holds a connection while it is read, and releases it when the client disconnects',
     async t => {
       const answer = await open(ana.token)
       t.equal(answer.statusCode, 200)
@@ -286,7 +289,7 @@ t.test('a long export', async t => {
     },
   )
 
-  await t.test('ends when the one who reads it may not any more', async t => {
+  await t.test('ends when its reader may no longer read', async t => {
     const manager = await join(server, ana, 'manager')
     const answer = await open(manager.token)
     await server.call(`DELETE /api/users/${manager.id}`, { token: ana.token })
@@ -296,13 +299,13 @@ t.test('a long export', async t => {
     })
   })
 
-  await t.test('is one of so many at a time, and leaves the others their connections', async t => {
+  await t.test('is limited in number, and leaves other requests their connections', async t => {
     const [first, second] = [await open(ana.token), await open(ana.token, ndjson.accept)]
     const third = await open(ana.token)
     t.equal(third.statusCode, 503)
     t.match(third.headers, { 'retry-after': /^\d+$/ })
     const other = await open((await register(server, 'Ben')).token)
-    t.equal(other.statusCode, 200, 'of an organization half of all')
+    t.equal(other.statusCode, 200, 'one organization gets half of them')
     other.destroy()
     const shows = await fetch(`${url}/api/shows`, { headers: { authorization: `Bearer ${ana.token}` } })
     t.equal(shows.status, 200)
@@ -314,7 +317,7 @@ t.test('a long export', async t => {
     await ended(true)
   })
 
-  await t.test('that breaks off does not look like a whole one', async t => {
+  await t.test('that breaks off does not look complete', async t => {
     const answer = await open(ana.token)
     const read = async () => {
       for await (const piece of answer as AsyncIterable<Buffer>)
@@ -326,11 +329,11 @@ t.test('a long export', async t => {
     await until(() => busy() === 0)
   })
 
-  await t.test('whose connection breaks while the reader rests ends when that one reads on', async t => {
+  await t.test('whose connection breaks while the reader pauses ends when the reader resumes', async t => {
     for (const accept of [csv.accept, ndjson.accept]) {
       const answer = await open(ana.token, accept)
       answer.pause()
-      // Until as much has been read ahead as will be.
+      // Until the buffers are full.
       await setTimeout(200)
       await db.admin`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'callboard test export' and state <> 'idle'`
       await setTimeout(50)

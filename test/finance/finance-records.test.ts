@@ -8,7 +8,7 @@ interface FinanceRecord extends Record<string, unknown> {
   base_amount_minor: number
 }
 
-/** An owner with a company, its first category of income, and short ways to its records. */
+/** An owner with a company, its first income category, and shorthands for its records. */
 async function books(t: Test, settings: object = {}) {
   const server = await startServer(t)
   const { call } = server
@@ -41,7 +41,7 @@ async function books(t: Test, settings: object = {}) {
   return { server, call, owner, token, category, aRecord, enter, change, items, show, names: list.body.items }
 }
 
-t.test('a new organization begins with the usual categories, and they are its own', async t => {
+t.test('a new organization starts with the usual categories, which are its own', async t => {
   const { server, call, token, names, category } = await books(t)
   t.ok(names.length >= 15)
   const other = await register(server, 'Ben')
@@ -67,7 +67,7 @@ t.test('a new organization begins with the usual categories, and they are its ow
     (await call('POST /api/finance-categories', { token, body: { kind: 'income', name: 'Insurances' } }))
       .status,
     201,
-    'of the other kind it is free',
+    'the name is free for the other kind',
   )
   t.equal(
     outcome(await call(`DELETE /api/finance-categories/${id}`, { token, headers: { 'if-match': '"1"' } })),
@@ -78,7 +78,7 @@ t.test('a new organization begins with the usual categories, and they are its ow
     (await call('POST /api/finance-categories', { token, body: { kind: 'expense', name: 'Insurances' } }))
       .status,
     201,
-    'a deleted one has no name',
+    'a deleted one frees its name',
   )
   t.equal(
     outcome(await call(`POST /api/finance-categories/${id}/restore`, { token })),
@@ -105,7 +105,7 @@ t.test('money', async t => {
     [9_007_199_254_740_991, 'EUR', undefined, 9_007_199_254_740_991],
   ]
   for (const [amount_minor, currency, exchange_rate, base] of conversions)
-    await t.test(`${amount_minor} ${currency} at ${exchange_rate ?? 'no rate'} are ${base} EUR`, async t => {
+    await t.test(`${amount_minor} ${currency} at ${exchange_rate ?? 'no rate'} is ${base} EUR`, async t => {
       const { status, body } = await enter({
         amount_minor,
         currency,
@@ -144,7 +144,7 @@ t.test('money', async t => {
     })
 
   await t.test(
-    'what was booked keeps its base currency and rate when the organization changes its currency',
+    'a record keeps its base currency and rate when the organization changes its currency',
     async t => {
       const { body } = await enter({ currency: 'USD', exchange_rate: 0.9 })
       await call(`PUT /api/organizations/${owner.organization}`, {
@@ -163,12 +163,12 @@ t.test('money', async t => {
     },
   )
 
-  await t.test('another currency needs a rate of its own', async t => {
+  await t.test('another currency needs its own rate', async t => {
     const { body } = await enter({ currency: 'EUR', exchange_rate: 1.1 })
     t.equal(
       outcome(await change(body.id, { currency: 'GBP' })),
       '422 finance_records_exchange_rate_needed',
-      'the old rate is not that of pounds',
+      'the old rate is not for pounds',
     )
     t.match((await change(body.id, { currency: 'GBP', exchange_rate: 1.25 })).body, {
       base_amount_minor: 1250_00,
@@ -211,7 +211,7 @@ t.test('statuses', async t => {
       })
 })
 
-t.test('a reference of another system is there once', async t => {
+t.test('a reference to another system is unique', async t => {
   const { server, call, token, enter, items } = await books(t)
   const reference = { source: 'bank', external_ref: 'INV-1' }
   const { body } = await enter(reference)
@@ -238,7 +238,7 @@ t.test('a reference of another system is there once', async t => {
     201,
   )
   await call(`DELETE /api/finance-records/${body.id}`, { token })
-  t.equal((await enter(reference)).status, 201, 'a deleted one is no obstacle')
+  t.equal((await enter(reference)).status, 201, 'a deleted one does not count')
   t.equal(
     outcome(await call(`POST /api/finance-records/${body.id}/restore`, { token })),
     '409 finance_record_external_ref_taken',
@@ -290,7 +290,7 @@ t.test('a closed month', async t => {
   const manager = await join(server, owner, 'manager')
   t.equal(outcome(await close(manager)), '403 permission_denied')
   t.match(await close(owner), { status: 200, body: { month: '2027-03', closed_by: owner.id } })
-  t.equal((await close(owner)).status, 200, 'twice is no error')
+  t.equal((await close(owner)).status, 200, 'closing twice is not an error')
 
   const writes: [what: string, request: () => ReturnType<typeof call>][] = [
     ['entering', () => enter({ booked_on: '2027-03-01' })],
@@ -315,14 +315,14 @@ t.test('a closed month', async t => {
       { month: '2027-03', closed_at: (await close(owner)).body['closed_at'], closed_by: owner.id },
     ])
   })
-  await t.test('goes with the organization and comes back with it', async t => {
+  await t.test('is deleted with the organization and restored with it', async t => {
     const path = `/api/organizations/${owner.organization}`
     t.equal((await call(`DELETE ${path}`, { token })).status, 204)
     t.equal((await call(`POST ${path}/restore`, { token })).status, 200)
     t.equal((await items()).length, 4)
     t.equal(outcome(await change(march.id, { note: 'x' })), '409 period_closed')
   })
-  await t.test('is opened by who may close it, and the log has both', async t => {
+  await t.test('is reopened by those who may close it, and the log has both', async t => {
     const path = 'DELETE /api/finance-periods/2027-03' as const
     t.equal(outcome(await call(path, { token: manager.token })), '403 permission_denied')
     t.equal((await call(path, { token })).status, 204)
@@ -338,7 +338,7 @@ t.test('a closed month', async t => {
   })
 })
 
-t.test('closing a month waits for who is writing into it', async t => {
+t.test('closing a month waits for writes in progress', async t => {
   const { server, owner, token, aRecord } = await books(t)
   const { call, db } = server
   const sql = openLogin(t, db.url('callboard_api'))
@@ -369,7 +369,7 @@ t.test('the show of a record', async t => {
   for (const status of statuses) records.set(status, (await enter({ status, show_id: id })).body.id)
   const present = async () => (await items(`&show_id=${id}`)).map(item => item['status']).sort()
 
-  await t.test('takes what was only planned with it when it is deleted, and brings it back', async t => {
+  await t.test('takes planned records with it when it is deleted, and brings them back', async t => {
     t.equal((await call(`DELETE /api/shows/${id}`, { token })).status, 204)
     t.strictSame(await present(), ['actual', 'void'])
     const [actual] = await items(`&show_id=${id}&status=actual`)
@@ -397,7 +397,7 @@ t.test('the show of a record', async t => {
     t.equal((await call(`POST /api/finance-records/${planned}/restore`, { token })).status, 200)
   })
 
-  await t.test('leaves its records when it is deleted for good, also in a closed month', async t => {
+  await t.test('leaves its records when it is purged, even in a closed month', async t => {
     const other = await show()
     const { body } = await enter({ status: 'actual', show_id: other, booked_on: '2030-01-02' })
     await call('PUT /api/finance-periods/2030-01', { token })
@@ -409,7 +409,7 @@ t.test('the show of a record', async t => {
   })
 })
 
-t.test('a category that a record has cannot be deleted, and a deleted one is given to none', async t => {
+t.test('a category in use cannot be deleted, and a deleted one cannot be used', async t => {
   const { call, token, enter, change, category } = await books(t)
   const { body } = await enter()
   t.equal(
@@ -434,7 +434,7 @@ t.test('a category that a record has cannot be deleted, and a deleted one is giv
   )
 })
 
-t.test('a record is answered with its version, and written only at the version that was read', async t => {
+t.test('a record is returned with its version, and written only at the version that was read', async t => {
   const { call, token, enter, aRecord } = await books(t)
   const { body, headers } = await enter()
   t.equal(headers['etag'], '"1"')

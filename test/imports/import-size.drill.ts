@@ -1,5 +1,5 @@
-// An import of many lines takes no more memory than one of few, and no more than twice as long as the
-// fastest way in which SQL may insert the same rows. IMPORT_LINES=100000 is the size that counts.
+// An import of many lines takes no more memory than one of few, and at most twice as long as the
+// fastest way to insert the same rows in SQL. IMPORT_LINES=100000 is the size that counts.
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { openLogin, secretOf } from '../isolation/world.ts'
@@ -29,7 +29,7 @@ t.test(`${lines} finance records`, async t => {
   )
   const [, url = ''] = await api.says(/Server listening at (http:\/\/127\.0\.0\.1:\d+)/)
   await worker.says(/"working"/)
-  /** The most memory that the two have had so far, in MB. */
+  /** The peak memory of the two so far, in MB. */
   const peaks = () =>
     [api, worker].map(({ child }) =>
       Math.round(

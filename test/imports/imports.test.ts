@@ -15,7 +15,7 @@ interface BadLine {
   problems: { column: string; reason: string }[]
 }
 
-/** A company whose books are in euros, a worker, and short ways to import. */
+/** A company whose books are in euros, a worker, and shorthands to import. */
 async function office(t: Test) {
   const server = await startServer(t)
   const { call, db, config, app } = server
@@ -105,7 +105,7 @@ t.test('a file', async t => {
     ])
   })
 
-  await t.test('of a German spreadsheet is understood without being told', async t => {
+  await t.test('from a German spreadsheet is understood without any options', async t => {
     const text =
       'booked_on;category;amount;counterparty\n14.3.2028;Künstler;1.234,50;Café Größe\n1.4.2028;Künstler;-99,9;\n'
     await call('POST /api/finance-categories', { token, body: { kind: 'income', name: 'Künstler' } })
@@ -125,12 +125,12 @@ t.test('a file', async t => {
     ['utf-16be', text => Buffer.from(`\uFEFF${text}`, 'utf16le').swap16()],
   ]
   for (const [encoding, encode] of encodings)
-    await t.test(`with the mark of ${encoding} is read as such`, async t => {
+    await t.test(`with the byte order mark of ${encoding} is read as such`, async t => {
       const found = await check(encode('booked_on\tcategory\tamount\n2027-01-02\tGuarantee\t1\n'))
       t.match(found, { status: 'checked', encoding, delimiter: '\t', lines: 1, bad_lines: 0 })
     })
 
-  await t.test('of shows finds venues by their names', async t => {
+  await t.test('of shows finds venues by name', async t => {
     const venue = { name: 'Vera', city: 'Groningen', country: 'NL', time_zone: 'Europe/Amsterdam' }
     await call('POST /api/venues', { token, body: venue })
     await call('POST /api/venues', { token, body: { ...venue, name: 'Odeon' } })
@@ -186,7 +186,7 @@ t.test('a file', async t => {
     ['2027-03-14,Guarantee,1,,,,,,01980c5e-8c5e-7b4a-9d59-3f1de6a3c111', 'show_id', /no such show/],
     ['2027-03-14,Guarantee,1,,,,,,,,more', '', /more cells/],
   ]
-  await t.test('says of every bad line what is wrong in which column', async t => {
+  await t.test('says for every bad line what is wrong in which column', async t => {
     await call('PUT /api/finance-periods/2030-05', { token })
     const header = 'booked_on,category,amount,kind,currency,exchange_rate,tax,status,show_id\n'
     const found = await check(
@@ -231,7 +231,7 @@ t.test('a file', async t => {
     ['Spring,The Gaslights,2027-05-01,,,,,,1.005,', 'fee', /EUR has 2 decimal places/],
     ['Spring,The Gaslights,2027-05-01,,,,,,1,euros', 'currency', /ISO 4217/],
   ]
-  await t.test('says the same of bad lines of shows', async t => {
+  await t.test('does the same for bad lines of shows', async t => {
     const header = 'title,artist,show_on,doors_time,start_time,status,capacity,tickets_sold,fee,currency\n'
     const found = await check(
       `${header}${badShows.map(([cells]) => `${cells}\n`).join('')}`,
@@ -256,7 +256,7 @@ t.test('a file', async t => {
     })
 
   await t.test(
-    'imported again leaves alone what is there, and what the file has twice is entered once',
+    'imported again leaves existing rows alone, and enters duplicates within the file once',
     async t => {
       const text =
         'booked_on,category,amount,external_ref\n2027-06-01,Guarantee,1,R1\n2027-06-02,Guarantee,2,R2\n2027-06-03,Guarantee,3,R1\n'
@@ -283,7 +283,7 @@ t.test('an import', async t => {
   const { db } = server
   const text = 'booked_on,category,amount\n2027-03-14,Guarantee,1\n2027-03-15,Guarantee,2\n'
 
-  await t.test('is all or nothing when the table refuses a line after all', async t => {
+  await t.test('is all or nothing when the table still refuses a line', async t => {
     const { id } = await check(text)
     await call('PUT /api/finance-periods/2027-03', { token })
     await run(id)
@@ -294,7 +294,7 @@ t.test('an import', async t => {
     })
     t.equal((await records()).length, 0)
     await call('DELETE /api/finance-periods/2027-03', { token })
-    t.equal(outcome(await run(id)), '409 import_not_checked', 'what has failed is uploaded again')
+    t.equal(outcome(await run(id)), '409 import_not_checked', 'a failed one must be uploaded again')
   })
 
   await t.test('needs the permission to write what is imported, at each step', async t => {
@@ -320,7 +320,7 @@ t.test('an import', async t => {
     t.equal((await records()).length, 0)
   })
 
-  await t.test('can be given up, and then enters nothing', async t => {
+  await t.test('can be abandoned, and then enters nothing', async t => {
     const { id } = await check(text)
     t.match((await call(`POST /api/imports/${id}/cancel`, { token })).body, { status: 'cancelled' })
     t.equal(outcome(await call(`POST /api/imports/${id}/cancel`, { token })), '409 import_ended')
@@ -329,7 +329,7 @@ t.test('an import', async t => {
     t.equal((await records()).length, 0)
   })
 
-  await t.test('is another organization’s business', async t => {
+  await t.test('is invisible to another organization', async t => {
     const { id } = await check(text)
     const ben = await register(server, 'Ben')
     for (const request of [
@@ -341,7 +341,7 @@ t.test('an import', async t => {
     t.equal(outcome(await run(id, 'abort', ben)), '404 not_found')
   })
 
-  await t.test('takes a file, of a certain size at most', async t => {
+  await t.test('requires a file, of limited size', async t => {
     const post = (body: string | undefined, headers: Record<string, string>) =>
       call('POST /api/imports?resource=shows', { token, ...(body !== undefined && { body }), headers })
     t.equal(outcome(await post(undefined, {})), '400 bad_request')
@@ -372,7 +372,7 @@ t.test('an import', async t => {
     t.ok(await read(one.body.id))
   })
 
-  await t.test('leaves an event for every record, in the name of who ran it', async t => {
+  await t.test('leaves an event for every record, attributed to whoever ran it', async t => {
     const { id } = await check(text)
     await run(id)
     await settled(id, 'done')
@@ -385,7 +385,7 @@ t.test('an import', async t => {
   })
 })
 
-t.test('a worker that is killed in the middle leaves nothing, and the next one enters all', async t => {
+t.test('a worker that is killed halfway leaves nothing, and the next one enters everything', async t => {
   const { server, owner, token, upload, settled, run, read, call, stop, start } = await office(t)
   const { db } = server
   await stop()
@@ -414,8 +414,8 @@ t.test('a worker that is killed in the middle leaves nothing, and the next one e
       ).count === 0,
   )
   t.match(await read(id), { status: 'running', created: 0 })
-  t.equal(await count(), 0, 'nothing is half imported')
-  // What a living worker does once this one has been silent for long enough.
+  t.equal(await count(), 0, 'nothing is partially imported')
+  // What a live worker does once this one has been silent for long enough.
   await db.admin`update graphile_worker._private_jobs set locked_at = null, locked_by = null`
   start()
   t.match(await settled(id, 'done', 'failed'), { status: 'done', created: lines, lines_done: lines })
@@ -423,7 +423,7 @@ t.test('a worker that is killed in the middle leaves nothing, and the next one e
   t.equal((await call(`GET /api/imports/${id}`, { token })).status, 200)
 })
 
-t.test('numbers survive being written in either way', async t => {
+t.test('numbers survive in either notation', async t => {
   const { enter, records } = await office(t)
   const amounts = fastCheck.sample(fastCheck.bigInt({ min: 0n, max: 9_007_199_254_740_991n }), {
     numRuns: 100,

@@ -2,22 +2,22 @@ import type postgres from 'postgres'
 import { secretOf, type Tenant, type World } from './world.ts'
 import type { Person } from '../support/helper.ts'
 
-/** Who a statement of the API's login runs as, or pretends to. */
+/** Who a statement of the API's login runs as, or claims to. */
 export interface Context {
   name: string
   /** Whose rows must stay out of reach. */
   target: 'victim' | 'deleted'
-  /** Called in a transaction of its own, on the connection of the statement to come. */
+  /** Called in its own transaction, on the connection of the statement to come. */
   open: (sql: postgres.Sql, world: World, elsewhere: postgres.Sql) => Promise<unknown>
 }
 
 export type Settings = Record<string, string>
 
-// Not prepared: a test may have told the server to forget what was.
+// Not prepared: a test may have made the server discard prepared statements.
 const enter = (sql: postgres.Sql, person: Person, { organization }: Tenant) =>
   sql.unsafe(`select app.enter('${secretOf(person)}', '${organization}')`)
 
-/** The settings of the transaction that begin with app., as anybody can read them. */
+/** The transaction's settings that begin with app., as anybody can read them. */
 export async function readSettings(sql: postgres.Sql): Promise<Settings> {
   const names = [
     'current_org',
@@ -50,18 +50,18 @@ export async function endedContext(sql: postgres.Sql, tenant: Tenant): Promise<S
   return settings
 }
 
-/** Enters where the door is shut, and goes on in the same transaction all the same. */
+/** Tries to enter where that is refused, and continues in the same transaction anyway. */
 async function refused(sql: postgres.Sql, problem: string, person: Person, tenant: Tenant) {
   await sql`savepoint before`
   const error: unknown = await enter(sql, person, tenant).then(
-    () => new Error('the door is open'),
+    () => new Error('the entry was allowed'),
     (e: unknown) => e,
   )
   if ((error as Error).message !== problem) throw error
   await sql`rollback to savepoint before`
 }
 
-/** As `endedContext`, within a transaction that goes on. */
+/** Like `endedContext`, within a transaction that continues. */
 async function stolen(sql: postgres.Sql, tenant: Tenant): Promise<Settings> {
   await sql`commit`
   const settings = await endedContext(sql, tenant)
@@ -103,7 +103,7 @@ export const contexts: Context[] = [
     open: async (sql, { victim }) => forge(sql, await stolen(sql, victim)),
   },
   {
-    name: 'settings and signature of a transaction of the victim that is under way on another backend',
+    name: 'settings and signature of the victim’s transaction in progress on another backend',
     target: 'victim',
     open: async (sql, { victim }, elsewhere) => {
       await elsewhere`rollback`

@@ -15,7 +15,7 @@ const offendersOf = async (sql: postgres.Sql | postgres.TransactionSql, { offend
     )
   ).map(({ name }) => name)
 
-/** Runs statements of a superuser, looks, and takes them back. */
+/** Runs statements as a superuser, looks, and rolls them back. */
 async function broken<T>(
   { admin }: Database,
   statements: string,
@@ -51,14 +51,14 @@ t.test('by the catalogue', async t => {
     })
     t.strictSame(found, [
       'row-level security is enabled and forced on every table',
-      'what a role is granted on a table, a policy of that role and command limits',
-      'keys of an organization begin with it, so that they tell nobody else what exists',
+      'whatever a role is granted on a table is limited by a policy for that role and command',
+      'keys of an organization begin with it, so that they reveal to nobody else what exists',
       'no login chooses the organization of a row',
       'no login may truncate a table, refer to it, or put triggers on it',
-      'no index of what a login may read begins with something that can be guessed: text, numbers, times',
-      'the planner keeps no statistics of text and numbers that only one organization knows, because EXPLAIN shows what it makes of them',
-      'everything belongs to a role that nobody logs in as',
-      'everything says what it is, in a comment',
+      'no index on what a login may read begins with something guessable: text, numbers, times',
+      'the planner keeps no statistics of text and numbers that only one organization knows, because EXPLAIN would reveal them',
+      'everything belongs to a role that cannot log in',
+      'everything has a comment',
     ])
   })
 })
@@ -98,7 +98,7 @@ t.test('by trying', async t => {
     }
   }
   for (const view of views)
-    await t.test(`${view} shows an organization its own figures, and nobody else's to anybody`, async t => {
+    await t.test(`${view} shows an organization only its own figures`, async t => {
       const { attacker, victim } = world
       const own = ({ owner, organization }: typeof victim) =>
         read(view, sql => sql`select app.enter(${secretOf(owner)}, ${organization})`)
@@ -113,7 +113,7 @@ t.test('by trying', async t => {
       }
     })
 
-  await t.test('what the organization itself sees and changes is noticed', async t => {
+  await t.test('what the organization itself sees and changes is detected', async t => {
     const themselves: Context = {
       name: 'the victim',
       target: 'victim',
@@ -165,7 +165,7 @@ t.test('a new table', async t => {
     ])
   })
 
-  await t.test('without policies lets everybody do everything, and each of it is found', async t => {
+  await t.test('without policies lets everybody do everything, and all of it is found', async t => {
     await db.admin`insert into app.riders values (${world.victim.organization}, 'No brown sweets')`
     await db.admin`grant select, insert, update, delete, truncate on app.riders to callboard_api`
     const found: string[] = []
@@ -186,7 +186,7 @@ t.test('a new table', async t => {
     )
   })
 
-  await t.test('of which nobody has said whose its rows are stops the test', async t => {
+  await t.test('whose rows are not assigned to anybody fails the test', async t => {
     await db.admin`create table app.riddles (id uuid)`
     await t.rejects(findTables(db), {
       message: /^app\.riddles has no organization_id: say in test\/isolation/,
@@ -201,7 +201,7 @@ t.test('a new table', async t => {
     for (const context of noContext) found.push(...(await tryEverything(world, context, here, here)))
     t.strictSame(
       found.map(line => line.replace(/ \(.*/, '')),
-      // The grants are too wide, and that is said; but nothing is seen or changed.
+      // The grants are too wide, and that is reported; but nothing is seen or changed.
       ['no context: update on app.riders is allowed'],
     )
   })

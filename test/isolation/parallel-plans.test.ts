@@ -3,7 +3,7 @@ import t from 'tap'
 import { startServer } from '../support/helper.ts'
 import { makeWorld, openLogin, secretOf } from './world.ts'
 
-// The context is signed for one backend, and a parallel worker is another one.
+// The context is signed for one backend, and a parallel worker is a different one.
 
 const serial = 'set local max_parallel_workers_per_gather = 0'
 const parallel = `
@@ -19,7 +19,7 @@ t.test('a member sees the same rows in a parallel plan as in any other', async t
   const [version] = await admin<[{ n: number }]>`select current_setting('server_version_num')::integer as n`
   const forced = `${parallel}; set local ${version.n >= 160_000 ? 'debug_parallel_query' : 'force_parallel_mode'} = on`
 
-  /** What a statement returns in a transaction of an owner with these settings. */
+  /** What a statement returns in an owner's transaction with these settings. */
   async function ask(statement: string, settings: string, { owner, organization } = victim) {
     await sql`begin`
     try {
@@ -69,10 +69,10 @@ t.test('a member sees the same rows in a parallel plan as in any other', async t
     'a large table, with a condition on the user': `select count(*) from app.show_rows where app.current_user_id() is not null`,
     'a list as a route asks for it': `select count(*) from app.show_rows where organization_id = (select app.require('shows.read'))`,
     'a join of large tables': `select count(*) from app.shows s join app.show_rows l using (organization_id, id) join app.users u on u.id = s.created_by`,
-    'the own profile': 'select body::text, etag from app.read_me()',
-    'the own session': `select count(*) from app.session_list where (body ->> 'is_current')::boolean`,
+    'one’s own profile': 'select body::text, etag from app.read_me()',
+    'one’s own session': `select count(*) from app.session_list where (body ->> 'is_current')::boolean`,
     'a search': `select count(*) from app.search_shows('night 1')`,
-    'the organizations one belongs to': 'select body::text from app.list_my_organizations()',
+    'one’s own organizations': 'select body::text from app.list_my_organizations()',
   }
   for (const [name, statement] of Object.entries(statements))
     await t.test(`in ${name}`, async t => {
@@ -97,7 +97,7 @@ t.test('a member sees the same rows in a parallel plan as in any other', async t
     }
   })
 
-  await t.test('which would not be so if a worker were asked for the context', async t => {
+  await t.test('which would fail if a worker were asked for the context', async t => {
     await admin`alter function app.current_org() parallel safe`
     const name = 'a large table, compared with the context for each row'
     t.notSame(await ask(statements[name], forced), await ask(statements[name], serial))

@@ -10,7 +10,7 @@ interface Column {
   update: boolean
 }
 
-/** A statement against a table, and whether it may only ever be refused. */
+/** A statement against a table, and whether it must always be refused. */
 interface Probe {
   command: string
   sql: string
@@ -18,7 +18,7 @@ interface Probe {
   mustFail?: boolean
 }
 
-/** What an attempt came to: the rows it returned or touched, or how it was refused. */
+/** The outcome of an attempt: the rows it returned or touched, or how it was refused. */
 interface Attempt {
   rows: string[]
   count: number
@@ -33,7 +33,7 @@ const columnsOf = ({ admin }: Database, { name }: Table) =>
       has_column_privilege('callboard_api', attrelid, attnum, 'insert') as insert,
       has_column_privilege('callboard_api', attrelid, attnum, 'update') as update
     from pg_attribute where attrelid = ${name}::regclass and attnum > 0 and not attisdropped
-      -- A statement that writes a generated one fails before anybody is asked.
+      -- A statement that writes a generated column fails before any policy is checked.
       and attgenerated = '' order by attnum`
 
 const names = (columns: Column[]) => columns.map(({ name }) => name).join(', ')
@@ -82,11 +82,11 @@ async function attempt(sql: postgres.Sql, probe: Probe): Promise<Attempt> {
   }
 }
 
-// For want of a privilege, by a policy, by a trigger of ours that asks who asks, or by a foreign key,
+// For lack of a privilege, by a policy, by a trigger of ours that checks the caller, or by a foreign key,
 // which includes the organization: see references.test.ts.
 const isRefusal = (code: string) => code === '42501' || code === '23503' || /^PT4\d\d$/.test(code)
 
-/** Tries every command on every table in a context, and says what was seen or changed that must not be. */
+/** Tries every command on every table in a context, and reports what was seen or changed that must not be. */
 export async function tryEverything(
   world: World,
   context: Context,
@@ -126,6 +126,6 @@ export async function tryEverything(
     }
   }
   for (const name of changed(before, await snapshot(db, tables, target)))
-    found.push(`${context.name}: rows of ${name} have changed, by no statement that is known to write`)
+    found.push(`${context.name}: rows of ${name} have changed, but no known statement wrote them`)
   return found
 }

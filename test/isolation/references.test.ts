@@ -1,5 +1,5 @@
-// A row cannot refer to a row of another organization, no matter who writes it: the foreign key says so,
-// before any policy or trigger is asked.
+// A row cannot refer to a row of another organization, no matter who writes it: the foreign key ensures that,
+// before any policy or trigger.
 import t from 'tap'
 import { makeTenant } from './world.ts'
 import { startServer } from '../support/helper.ts'
@@ -8,7 +8,7 @@ interface Reference {
   name: string
   child: string
   parent: string
-  /** Columns of the key beside the organization, and what they refer to. */
+  /** Columns of the key besides the organization, and what they refer to. */
   columns: string[]
   referred: string[]
 }
@@ -26,20 +26,20 @@ t.test('every foreign key between tables of an organization refuses a row of ano
       pg_attribute a, pg_attribute b
     where c.contype = 'f' and c.conparentid = 0
       and a.attrelid = c.conrelid and a.attnum = k.child_column and b.attrelid = c.confrelid and b.attnum = k.parent_column
-      -- Of one table in an organization to another one.
+      -- From one table with an organization to another.
       and exists (select from pg_attribute x where x.attrelid = c.conrelid and x.attname = 'organization_id')
       and exists (select from pg_attribute x where x.attrelid = c.confrelid and x.attname = 'organization_id')
     group by c.oid having bool_or(a.attname = 'organization_id') order by 2, 1`
   t.ok(references.length >= 5)
   for (const { name, child, parent, columns, referred } of references) {
-    await t.test(`${name} of ${child} leads to ${parent} of the same organization only`, async t => {
+    await t.test(`${name} of ${child} leads only to ${parent} of the same organization`, async t => {
       const rollback = new Error('rollback')
       let refused = 'nothing'
       await admin
         .begin(async sql => {
-          // The key alone is to refuse, not what stands before it.
+          // The key alone must refuse, not what comes before it.
           await sql.unsafe(`alter table ${child} disable trigger user; set constraints all immediate`)
-          // Nor is what refers to the row itself, and would miss it.
+          // Nor what refers to the row itself and would break.
           const others = await sql<{ name: string; of: string }[]>`
             select quote_ident(conname) as name, conrelid::regclass::text as of from pg_constraint
             where contype = 'f' and confrelid = ${child}::regclass and conname <> ${name} and conparentid = 0`
@@ -50,7 +50,7 @@ t.test('every foreign key between tables of an organization refuses a row of ano
             [mine.organization],
           )
           if (row.length === 0) throw new Error(`there is no row of ${child} to try ${name} with`)
-          // All but the organization becomes that of the other organization's row.
+          // Everything but the organization is taken from the other organization's row.
           const assign = columns.map((column, n) => `${column} = p.${referred[n] ?? ''}`).join(', ')
           const done = await sql
             .unsafe(

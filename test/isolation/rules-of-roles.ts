@@ -1,6 +1,6 @@
 import type { Rule } from './rules.ts'
 
-// Called for every statement under a policy, and of nothing but the caller's own context.
+// Called for every statement under a policy, and about nothing but the caller's own context.
 const contextFunctions = [
   'enter(text,uuid,text,inet)',
   'org_if(text)',
@@ -9,14 +9,14 @@ const contextFunctions = [
   'current_session_id()',
 ]
 
-// What makes, changes and drops the logins of BI tools, and ends their connections: db/database.sql.
+// What creates, changes and drops the logins of BI tools, and ends their connections: db/database.sql.
 const bi_admins = `('app_private.make_bi_role(uuid,text,integer,integer,timestamp with time zone)', 'app_private.let_bi_role(uuid,boolean)',
   'app_private.drop_bi_role(uuid)', 'app_private.end_bi_sessions(uuid,integer)')`
 
 /** What must be true of functions, views, roles and their rights. */
 export const rulesOfRoles: Rule[] = [
   {
-    rule: 'a SECURITY DEFINER function belongs to callboard_definer, except the ones that make tables, compute figures and make roles',
+    rule: 'a SECURITY DEFINER function belongs to callboard_definer, except those that create tables, compute figures and create roles',
     offenders: `
       select name from functions where prosecdef and proowner <> 'callboard_definer'::regrole
         and not (name = 'app.maintain_event_partitions()' and proowner = 'callboard_owner'::regrole)
@@ -25,14 +25,14 @@ export const rulesOfRoles: Rule[] = [
     broken: `alter function app.search_shows(text) owner to callboard_owner`,
   },
   {
-    rule: 'a function says where its names are looked up, or was parsed when it was made',
+    rule: 'a function sets its search_path, or was parsed when it was created',
     offenders: `
       select name from functions
       where prosqlbody is null and not coalesce('search_path=""' = any (proconfig), false)`,
     broken: `alter function app.search_shows(text) reset search_path`,
   },
   {
-    rule: 'a SECURITY DEFINER function that a login may call sends no messages, which would show its values',
+    rule: 'a SECURITY DEFINER function that a login may call sends no messages, which would reveal its values',
     offenders: `
       select name from functions
       where prosecdef and not coalesce('client_min_messages=error' = any (proconfig), false)
@@ -55,7 +55,7 @@ export const rulesOfRoles: Rule[] = [
     broken: `alter default privileges for role callboard_definer grant execute on functions to public`,
   },
   {
-    rule: 'PUBLIC has no right to a table, a column or a schema',
+    rule: 'PUBLIC has no privilege on a table, a column or a schema',
     offenders: `
       select t.oid::regclass::text as name from pg_class t join ours on ours.oid = t.relnamespace, aclexplode(t.relacl) where grantee = 0
       union all
@@ -66,15 +66,15 @@ export const rulesOfRoles: Rule[] = [
     broken: `grant select on app.roles to public`,
   },
   {
-    rule: 'PUBLIC can neither connect to the database nor make anything in it',
+    rule: 'PUBLIC can neither connect to the database nor create anything in it',
     offenders: `
       select privilege as name from unnest(array['connect', 'temporary', 'create']) as privilege
       where has_database_privilege('public', current_database(), privilege)`,
-    // The name of the database is another one in every run.
+    // The database has a different name in every run.
     broken: `do $$ begin execute format('grant temporary on database %I to public', current_database()); end $$`,
   },
   {
-    rule: 'no login can make anything, so nothing of ours can be shadowed',
+    rule: 'no login can create anything, so nothing of ours can be shadowed',
     offenders: `
       select format('%s in %s', rolname, nspname) as name from logins, pg_namespace n
       where has_schema_privilege(logins.oid, n.oid, 'create')
@@ -83,7 +83,7 @@ export const rulesOfRoles: Rule[] = [
     broken: `grant create on schema app to callboard_api`,
   },
   {
-    rule: 'no login may use a private schema, nor those that tools keep for themselves',
+    rule: 'no login may use a private schema or a tool’s own',
     offenders: `
       select format('%s in %s', rolname, nspname) as name from logins, pg_namespace n
       where n.nspname ~ '_private$|^graphile_|^public$' and has_schema_privilege(logins.oid, n.oid, 'usage')
@@ -100,7 +100,7 @@ export const rulesOfRoles: Rule[] = [
     broken: `grant select on app_private.mails to callboard_api`,
   },
   {
-    rule: 'into the queue of jobs only the worker has a way, besides the definer who fills it',
+    rule: 'only the worker can access the job queue, besides the definer, who fills it',
     offenders: `
       with outsiders as (
         select oid, rolname from pg_roles
@@ -116,7 +116,7 @@ export const rulesOfRoles: Rule[] = [
     broken: `grant execute on function graphile_worker.force_unlock_workers(text[]) to callboard_api`,
   },
   {
-    rule: 'nobody who logs in owns anything of the queue, or could hang a trigger on what the definer fills',
+    rule: 'no login owns any part of the queue, or could put a trigger on what the definer fills',
     offenders: `
       select c.oid::regclass::text as name from pg_class c
       where c.relnamespace = 'graphile_worker'::regnamespace and c.relkind in ('r', 'v') and c.relowner <> 'callboard_owner'::regrole
@@ -139,7 +139,7 @@ export const rulesOfRoles: Rule[] = [
     broken: `alter role callboard_auditor bypassrls`,
   },
   {
-    rule: 'who may make roles does it in four functions that only the definer may call, cannot be logged in as, and has nobody who could become it',
+    rule: 'the role that may create roles does so in four functions that only the definer may call, cannot log in, and has no members',
     offenders: `
       select rolname as name from pg_roles
       where rolname = 'callboard_bi_admin' and rolcanlogin
@@ -151,13 +151,13 @@ export const rulesOfRoles: Rule[] = [
       where proowner = 'callboard_bi_admin'::regrole and not r.rolsuper and has_function_privilege(r.oid, functions.oid, 'execute')
         and r.rolname not in ('callboard_definer', 'callboard_bi_admin', 'callboard_owner', 'callboard_migrator')
       union all
-      -- In its own schema the migrator could put something else in the place of what they call.
+      -- In its own schema the migrator could replace what they call.
       select name from functions
       where proowner = 'callboard_bi_admin'::regrole and prosrc ~ '\\m(app|app_private|analytics)\\.'`,
     broken: `grant callboard_bi_admin to callboard_owner`,
   },
   {
-    rule: 'the logins of BI tools read the views of analytics, call what these need to know whose rows they show and how old they are, and have no other right',
+    rule: 'BI logins read the views of analytics, call what these need to know whose rows they show and how old they are, and have no other privilege',
     offenders: `
       select c.oid::regclass::text as name from pg_class c join ours on ours.oid = c.relnamespace
       where c.relkind in ('r', 'p', 'v', 'm', 'f') and not (nspname = 'analytics' and c.relkind = 'v') and has_any_column_privilege('callboard_bi', c.oid, 'select')
@@ -172,20 +172,20 @@ export const rulesOfRoles: Rule[] = [
       union all
       select r.rolname from pg_roles r where r.rolname <> 'callboard_bi' and pg_has_role('callboard_bi', r.oid, 'member')
       union all
-      -- And of the system no more than everybody.
+      -- And of the system's no more than everybody.
       select p.oid::regprocedure::text from pg_proc p
       where p.pronamespace = 'pg_catalog'::regnamespace and has_function_privilege('callboard_bi', p.oid, 'execute') and not has_function_privilege('public', p.oid, 'execute')`,
     broken: `grant execute on function app.current_org() to callboard_bi`,
   },
   {
-    rule: 'what analytics has can be read by the logins of BI tools',
+    rule: 'everything in analytics can be read by BI logins',
     offenders: `
       select c.oid::regclass::text as name from pg_class c join ours on ours.oid = c.relnamespace
       where ours.nspname = 'analytics' and c.relkind = 'v' and not has_table_privilege('callboard_bi', c.oid, 'select')`,
     broken: `revoke select on analytics.freshness from callboard_bi`,
   },
   {
-    rule: 'a login of a BI tool is of its group and of nothing else, and has a limit and an end',
+    rule: 'a BI login is a member of its group and nothing else, and has a limit and an expiry',
     offenders: `
       select rolname as name from pg_roles
       where rolname ~ '^bi_[0-9a-f]{24}$' and rolcanlogin
@@ -194,7 +194,7 @@ export const rulesOfRoles: Rule[] = [
     broken: `create role bi_0123456789abcdef01234567 login connection limit 5 valid until '2030-01-01'; grant callboard_bi, callboard_api to bi_0123456789abcdef01234567`,
   },
   {
-    rule: 'who else is connected is for the definer, the administrator of BI logins, and those who watch the server',
+    rule: 'who else is connected is visible only to the definer, the administrator of BI logins, and those who monitor the server',
     offenders: `
       select format('pg_stat_activity by %s', rolname) as name from logins where has_any_column_privilege(oid, 'pg_stat_activity', 'select')
       union all
@@ -203,7 +203,7 @@ export const rulesOfRoles: Rule[] = [
     broken: `grant select on pg_stat_activity to public`,
   },
   {
-    rule: 'no login is a member of another role, except the one who migrates, that of superadmins, who may what the API may, and the worker, who has to become the exporter first',
+    rule: 'no login is a member of another role, except the migrator, the superadmins’ login, which has the API’s privileges, and the worker, which must first become the exporter',
     offenders: `
       select format('%s of %s', l.rolname, r.rolname) as name from logins l, pg_roles r
       where l.oid <> r.oid and pg_has_role(l.oid, r.oid, 'member')
@@ -212,7 +212,7 @@ export const rulesOfRoles: Rule[] = [
     broken: `grant callboard_definer to callboard_worker`,
   },
   {
-    rule: 'everything belongs to a role that nobody logs in as',
+    rule: 'everything belongs to a role that cannot log in',
     offenders: `
       select c.oid::regclass::text as name from pg_class c join ours on ours.oid = c.relnamespace
       where c.relowner not in (select oid from pg_roles where rolname in ('callboard_owner', 'callboard_definer', 'callboard_rollup'))
@@ -223,7 +223,7 @@ export const rulesOfRoles: Rule[] = [
     broken: `alter view app.show_rows owner to callboard_worker`,
   },
   {
-    rule: 'a view obeys the policies of its reader, or hides what its conditions have not let through',
+    rule: 'a view obeys its reader’s policies, or is a security barrier of analytics',
     offenders: `
       select c.oid::regclass::text as name from pg_class c join ours on ours.oid = c.relnamespace
       where c.relkind = 'v' and exists (select from logins where has_any_column_privilege(logins.oid, c.oid, 'select'))
@@ -232,7 +232,7 @@ export const rulesOfRoles: Rule[] = [
     broken: `alter view app.show_rows set (security_invoker = false)`,
   },
   {
-    rule: 'a view of figures compares the organization of their rows with that of the reader, or knows no rows of organizations',
+    rule: 'a view of figures compares the organization of its rows with the reader’s, or has no rows of organizations',
     offenders: `
       select c.oid::regclass::text as name from pg_class c join ours on ours.oid = c.relnamespace
       where ours.nspname = 'analytics' and c.relkind = 'v' and c.oid <> 'analytics.freshness'::regclass
@@ -252,7 +252,7 @@ export const rulesOfRoles: Rule[] = [
     broken: `alter materialized view analytics_private.finance_by_month alter column records set statistics 100`,
   },
   {
-    rule: 'figures have a comment on each view and each column of it, which BI tools show',
+    rule: 'each view of figures and each of its columns has a comment, which BI tools show',
     offenders: `
       select format('%s.%s', c.oid::regclass, a.attname) as name from pg_class c join ours on ours.oid = c.relnamespace
       join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -267,7 +267,7 @@ export const rulesOfRoles: Rule[] = [
     broken: `create materialized view app.numbers as select count(*) from app.shows; grant select on app.numbers to callboard_api`,
   },
   {
-    rule: 'everything says what it is, in a comment',
+    rule: 'everything has a comment',
     offenders: `
       select nspname as name from ours where obj_description(oid, 'pg_namespace') is null
       union all
@@ -282,13 +282,13 @@ export const rulesOfRoles: Rule[] = [
     broken: `comment on table app.shows is null`,
   },
   {
-    rule: 'no login can read names of prepared statements, keep locks and objects outside of transactions, or stop others',
+    rule: 'no login can read names of prepared statements, keep locks and objects beyond a transaction, or stop others',
     offenders: `
       select format('%s by %s', p.oid::regprocedure, rolname) as name from pg_proc p, logins
       where p.pronamespace = 'pg_catalog'::regnamespace and p.proname ~ '^(lo_|lowrite|loread|pg_cancel_backend|pg_terminate_backend|pg_logical_emit_message|pg_prepared_statement|pg_cursor)'
         and has_function_privilege(logins.oid, p.oid, 'execute')
       union all
-      -- The worker takes one so that there is only one of it.
+      -- The worker takes one so that only one runs at a time.
       select format('%s by %s', p.oid::regprocedure, rolname) from pg_proc p, logins
       where p.proname ~ '^pg_(try_)?advisory_' and has_function_privilege(logins.oid, p.oid, 'execute') and rolname <> 'callboard_worker'
       union all

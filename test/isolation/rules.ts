@@ -1,25 +1,25 @@
-/** What must be true of the catalogue, whatever tables and functions there will be. */
+/** What must be true of the catalogue, whatever tables and functions are added. */
 export interface Rule {
   rule: string
-  /** Selects what breaks the rule. `ours` and `logins` are there: see below. */
+  /** Selects what breaks the rule; may use `ours` and `logins`, see below. */
   offenders: string
-  /** A statement of a superuser that breaks it: how it is known that the rule would notice. */
+  /** A superuser's statement that breaks it, to prove that the rule would notice. */
   broken: string
 }
 
-/** Definitions that every rule begins with. */
+/** Definitions that every rule starts with. */
 export const definitions = `
   with ours as (
     select oid, nspname from pg_namespace
     where nspname !~ '^pg_' and nspname not in ('information_schema', 'public', 'graphile_migrate', 'graphile_worker')
   ),
-  -- Every role that can connect, except the migrator, who has all the rights of the owner.
+  -- Every role that can connect, except the migrator, who has all the owner's privileges.
   logins as (
     select oid, rolname from pg_roles
     where rolname ~ '^callboard_'
       and rolname not in ('callboard_owner', 'callboard_definer', 'callboard_rollup', 'callboard_bi_admin', 'callboard_migrator')
   ),
-  -- What CREATE EXTENSION made: only functions of types, in a schema that no login may use.
+  -- What CREATE EXTENSION created: only functions of types, in a schema that no login may use.
   of_extensions as (select classid, objid from pg_depend where deptype = 'e'),
   tables as (
     select c.*, c.oid::regclass::text as name,
@@ -38,7 +38,7 @@ export const definitions = `
     where name in ('app.permissions', 'app.roles', 'app.role_permissions', 'app.show_status_transitions', 'app.currencies',
       'app.finance_record_status_transitions')
   ),
-  -- What the views of analytics are made of. A login reads it through them, and EXPLAIN tells it the rest.
+  -- What the views of analytics are built on. A login reads it through them, and EXPLAIN reveals the rest.
   rollups as (
     select c.oid, c.oid::regclass::text as name from pg_class c
     where c.relkind in ('m', 'r', 'p')
@@ -67,7 +67,7 @@ export const rules: Rule[] = [
     broken: `alter table app.shows no force row level security`,
   },
   {
-    rule: 'what a role is granted on a table, a policy of that role and command limits',
+    rule: 'whatever a role is granted on a table is limited by a policy for that role and command',
     offenders: `
       select format('%s for %s of %s', t.name, c.command, r.rolname) as name
       from tables t, ${commands}, pg_roles r
@@ -78,7 +78,7 @@ export const rules: Rule[] = [
     broken: `drop policy update_member on app.venues`,
   },
   {
-    rule: 'no policy is for everybody, and none of a login is for all rows, except of reference tables',
+    rule: 'no policy is for everybody, and none of a login’s is for all rows, except on reference tables',
     offenders: `
       select name from policies p
       where 0 = any (polroles)
@@ -89,7 +89,7 @@ export const rules: Rule[] = [
     broken: `create policy select_everybody on app.shows for select to callboard_api using (status = 'confirmed')`,
   },
   {
-    rule: 'the permission of a policy is noted in app_private.table_permissions, and none is noted without a policy',
+    rule: 'a policy’s permission is recorded in app_private.table_permissions, and none is recorded without a policy',
     offenders: `
       select format('%s on %s: %s, noted %s', coalesce(p.command, n.command), coalesce(p.reloid, n.on_table)::regclass, p.permission, n.permission) as name
       from (select reloid, split_part(polname, '_', 1) as command, c.command as for_command, substring(condition from 'app\\.org_if\\(''([^'']*)''') as permission
@@ -99,7 +99,7 @@ export const rules: Rule[] = [
     broken: `alter policy delete_member on app.shows using (organization_id = (select app.org_if('shows.write')))`,
   },
   {
-    rule: 'a table that the commands for any row may be told lets the API itself write what they write',
+    rule: 'on a table that the row commands accept, the API itself may write what they write',
     offenders: `
       select name from app_private.resources r
       where not has_any_column_privilege('callboard_api', 'app.' || quote_ident(name), 'insert')
@@ -123,7 +123,7 @@ export const rules: Rule[] = [
       using (organization_id = (select app.org_if('shows.read')) and deleted_at is null)`,
   },
   {
-    rule: 'a function in a policy stands in a (select …), so that it is called once and not for each row',
+    rule: 'a function in a policy is wrapped in (select …), so that it is called once and not for each row',
     offenders: `
       select name from policies
       where regexp_count(condition, '\\mapp(_private)?\\.\\w+\\(') <> regexp_count(condition, '\\( SELECT app(_private)?\\.\\w+\\(')`,
@@ -138,26 +138,26 @@ export const rules: Rule[] = [
     broken: `alter function app.org_if(text) volatile`,
   },
   {
-    rule: 'what reads the context is not left to a parallel worker, which is another backend than the one that signed',
+    rule: 'what reads the context never runs in a parallel worker, which is not the backend that signed it',
     offenders: `
       select name from functions
       where proparallel = 's' and definition ~ '(context_signature|pg_backend_pid|app\\.(current_\\w+|org_if|has_permission|require))\\('`,
     broken: `alter function app.current_user_id() parallel safe`,
   },
   {
-    rule: 'the condition of a policy is the cheapest that there is, so that it is tested first',
+    rule: 'the condition of a policy is the cheapest there is, so that it is evaluated first',
     offenders: `select oid::regprocedure::text as name from pg_proc where proname = 'uuid_eq' and procost > 0.001`,
     broken: `alter function pg_catalog.uuid_eq(uuid, uuid) cost 1`,
   },
   {
-    rule: 'keys of an organization begin with it, so that they tell nobody else what exists',
+    rule: 'keys of an organization begin with it, so that they reveal to nobody else what exists',
     offenders: `
       select c.conname as name from tenant_tables t join pg_constraint c on c.conrelid = t.oid
       where c.contype in ('p', 'u', 'x') and c.conkey[1] <> t.organization
       union all
       select i.indexrelid::regclass::text from tenant_tables t join pg_index i on i.indrelid = t.oid
       where i.indisunique and i.indkey[0] <> t.organization
-        -- The hash of 244 random bits: nobody can ask for one that exists.
+        -- The hash of 244 random bits: nobody can guess one that exists.
         and i.indexrelid <> 'app.invitations_token_hash_idx'::regclass`,
     broken: `create unique index on app.venues (name)`,
   },
@@ -187,7 +187,7 @@ export const rules: Rule[] = [
   },
   // EXPLAIN ANALYZE counts the rows that an index found and the policy then refused.
   {
-    rule: 'no index of what a login may read begins with something that can be guessed: text, numbers, times',
+    rule: 'no index on what a login may read begins with something guessable: text, numbers, times',
     offenders: `
       select i.indexrelid::regclass::text as name
       from pg_index i join tables t on t.oid = i.indrelid join pg_attribute a on a.attrelid = t.oid and a.attnum = i.indkey[0]
@@ -196,7 +196,7 @@ export const rules: Rule[] = [
     broken: `create index on app.users (email)`,
   },
   {
-    rule: 'nor does one of what the views of analytics are made of',
+    rule: 'nor does one on what the views of analytics are built on',
     offenders: `
       select i.indexrelid::regclass::text as name
       from pg_index i join rollups r on r.oid = i.indrelid join pg_attribute a on a.attrelid = r.oid and a.attnum = i.indkey[0]
@@ -207,13 +207,13 @@ export const rules: Rule[] = [
       create index on analytics_private.loot (name)`,
   },
   {
-    rule: 'the planner keeps no statistics of text and numbers that only one organization knows, because EXPLAIN shows what it makes of them',
+    rule: 'the planner keeps no statistics of text and numbers that only one organization knows, because EXPLAIN would reveal them',
     offenders: `
       select format('%s.%s', t.name, a.attname) as name from tables t join pg_attribute a on a.attrelid = t.oid
       where a.attnum > 0 and not a.attisdropped and coalesce(a.attstattarget, -1) <> 0 and t.oid not in (select oid from reference_tables)
         and a.atttypid not in ('uuid'::regtype, 'boolean'::regtype, 'date'::regtype, 'time'::regtype, 'timestamptz'::regtype)
         and exists (select from logins where has_column_privilege(logins.oid, t.oid, a.attnum, 'select'))
-        -- One of a few values that everybody knows.
+        -- One of a few well-known values.
         and a.attname not in ('status', 'role', 'country', 'currency', 'time_zone', 'revoked_because', 'version', 'kind', 'payment_status', 'base_currency')
       union all
       select format('column %s of %s', a.attnum, i.indexrelid::regclass) from tables t join pg_index i on i.indrelid = t.oid
@@ -222,8 +222,8 @@ export const rules: Rule[] = [
     broken: `alter table app.shows alter column notes set statistics 100`,
   },
   {
-    rule: 'nor of those that the views of analytics are made of',
-    // Comparing numerics is not leakproof, so an estimate knows nothing of them.
+    rule: 'nor of those that the views of analytics are built on',
+    // Comparing numerics is not leakproof, so estimates know nothing of them.
     offenders: `
       select format('%s.%s', r.name, a.attname) as name from rollups r join pg_attribute a on a.attrelid = r.oid
       where a.attnum > 0 and not a.attisdropped and coalesce(a.attstattarget, -1) <> 0

@@ -6,17 +6,17 @@ import { fieldsOf, operationsOf, pathOf, withField } from '../support/operations
 import { kindOf, sessionOf, thingsOf } from '../support/things.ts'
 import { outcome } from '../support/tokens.ts'
 
-/** An answer without what must differ: the id of the request. */
+/** A response without what must differ: the id of the request. */
 const comparable = ({ status, body, headers }: Answer) =>
   JSON.stringify([status, { ...body, instance: '' }, headers['content-type'], headers['etag']])
 
-t.test('what one may not see', async t => {
+t.test('a hidden row is indistinguishable from a missing one', async t => {
   const server = await startServer(t)
   const { app, call, db } = server
   const ana = await register(server, 'Ana')
   const ben = await register(server, 'Ben')
   const mine = await thingsOf(server, ana)
-  // A month is everybody's.
+  // A month belongs to everybody.
   const theirs = Object.fromEntries(
     Object.entries(await thingsOf(server, ben)).filter(([kind]) => kind !== 'finance-periods'),
   )
@@ -43,10 +43,10 @@ t.test('what one may not see', async t => {
     return id
   }
 
-  // To who is no superadmin all organizations are alike: 403, whether there is one or not.
+  // To anybody but a superadmin all organizations are alike: 403, whether or not one exists.
   for (const operation of closed.filter(o => o.path.includes('{id}') && !o.tags.includes('support'))) {
     const { id, method, body, parameters } = operation
-    await t.test(`${id} says the same of what is hidden and of what is not there`, async t => {
+    await t.test(`${id} returns the same for what is hidden and for what does not exist`, async t => {
       const kind = kindOf(operation)
       const others = {
         nothing: randomUUID(),
@@ -72,7 +72,7 @@ t.test('what one may not see', async t => {
     })
   }
 
-  await t.test("another organization's name in the address is as unknown as any", async t => {
+  await t.test("another organization's name in the path is as unknown as any", async t => {
     const [{ slug } = { slug: '' }] = await db.admin<{ slug: string }[]>`
       select slug from app.organizations where id = ${ben.organization}`
     const answers = []
@@ -83,9 +83,9 @@ t.test('what one may not see', async t => {
   })
 
   await t.test(
-    "a field that refers to what is another organization's is as one that refers to nothing",
+    "a field that refers to another organization's row is like one that refers to nothing",
     async t => {
-      // Whatever a field may refer to: each kind of thing is tried in each.
+      // Whatever a field may refer to: each kind of thing is tried in each field.
       let fields = 0
       for (const operation of operations) {
         const { id, method, body } = operation
@@ -102,7 +102,7 @@ t.test('what one may not see', async t => {
             })
           }
           const unknown = await ask(randomUUID())
-          // The explanation is that there is nothing; and the id of a client's event refers to nothing.
+          // explain answers that there is no such row; and a client event's id refers to nothing.
           t.ok(
             unknown.status >= 400 || ['explainAccess', 'recordClientEvents'].includes(id),
             `${id} ${at.join('.')}: ${outcome(unknown)}`,
@@ -115,7 +115,7 @@ t.test('what one may not see', async t => {
     },
   )
 
-  await t.test("a filter by what is another organization's finds nothing", async t => {
+  await t.test("a filter by another organization's row finds nothing", async t => {
     for (const operation of closed) {
       for (const { name, schema } of operation.parameters.filter(p => p.in === 'query')) {
         if (schema.format !== 'uuid') continue
@@ -126,7 +126,7 @@ t.test('what one may not see', async t => {
             })
           ).body
         const none = await ask(randomUUID())
-        // What is no list has sums of nothing.
+        // What is not a list has empty sums.
         if (operation.id === 'readActivity') t.match(none, { totals: { events: 0 }, by_user: [] })
         else t.strictSame(none, { items: [], next_cursor: null }, `${operation.id} ${name}`)
         for (const other of Object.values(theirs))

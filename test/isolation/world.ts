@@ -7,10 +7,10 @@ import { makeTour, type Tour } from '../support/itineraries.ts'
 import { makeAll } from '../support/make.ts'
 import { claimsOf } from '../support/tokens.ts'
 
-/** An organization that has been worked with, so that it has rows in every table. */
+/** An organization that has been in use, so that it has rows in every table. */
 export interface Tenant {
   organization: string
-  /** Stands in every name, title, note and address of the organization, and nowhere else. */
+  /** Occurs in every name, title, note and address of the organization, and nowhere else. */
   marker: string
   owner: Person
   viewer: Person
@@ -24,7 +24,7 @@ export interface Tenant {
   key: string
   /** The id of one of their events. */
   event: string
-  /** An amount that nobody else has. */
+  /** An amount that no other organization has. */
   fee: number
 }
 
@@ -50,7 +50,7 @@ export function openLogin(t: Test, url: string, onnotice: (notice: postgres.Noti
   return sql
 }
 
-/** Makes an organization as its people would, through the API. */
+/** Creates an organization as its people would, through the API. */
 export async function makeTenant(server: TestServer, marker: string): Promise<Tenant> {
   const { call, db } = server
   const owner = await register(server, `Vera ${marker}`, `Company ${marker}`)
@@ -86,7 +86,7 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     },
     { 'idempotency-key': key },
   )
-  // Each organization begins with the same names.
+  // Each organization starts with the same names.
   await db.admin`
     update app.finance_categories set name = name || ${` ${marker}`} where organization_id = ${owner.organization}`
   const categories = await call<{ items: { id: string }[] }>('GET /api/finance-categories?kind=income', {
@@ -143,9 +143,9 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     token: owner.token,
     body: { resource: 'shows', format: 'csv', filters: { q: `Title ${marker}` } },
   })
-  if (status !== 202) throw new Error(`cannot have an export made: ${status}`)
+  if (status !== 202) throw new Error(`cannot request an export: ${status}`)
   await call(`PUT /api/shows/${show}/guest-list`, { token: owner.token, body: { is_locked: false } })
-  // All else that the document says how to make.
+  // Everything else that the document shows how to create.
   const made = await makeAll(server, owner, {
     mark: marker,
     among: { venues: venue, shows: show, 'finance-records': record, ...tour },
@@ -191,7 +191,7 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
   }
 }
 
-/** The attacker's organization, the victim's, and people who once could see the victim's. */
+/** The attacker's organization, the victim's, and people who could once see the victim's. */
 export async function makeWorld(server: TestServer): Promise<World> {
   const { call } = server
   const marker = (letter: string) => `zq${letter}${randomBytes(5).toString('hex')}`
@@ -202,7 +202,7 @@ export async function makeWorld(server: TestServer): Promise<World> {
   ]
   const removed = await join(server, victim.owner, 'manager', 'Rita')
   const revoked = await signIn(server, victim.viewer.email, victim.organization)
-  // Now, so that there are figures of the one that is then deleted.
+  // Now, so that there are figures of the organization that is then deleted.
   await refresh(server.db)
   const done = await Promise.all([
     call(`DELETE /api/users/${removed.id}`, { token: victim.owner.token }),
@@ -232,10 +232,10 @@ export const shared = [
   'analytics_private.refreshing',
 ]
 
-// Of those who were removed one at a time nothing belongs to the organization any more.
+// Nothing of those who were removed one by one belongs to the organization any more.
 const people = `select m.user_id from app.memberships m join app.organizations o on o.id = m.organization_id
   where o.id = $1 and m.deletion_id is not distinct from o.deletion_id`
-/** Where a table does not say by an organization_id whose its rows are. */
+/** Where no organization_id says whose a table's rows are. */
 const whose: Record<string, string> = {
   'app.organizations': 'id = $1',
   'app.users': `id in (${people})`,
@@ -255,10 +255,9 @@ export interface Table {
 }
 
 /**
- * Every table that can hold rows, partitions too, except those that a tool keeps for itself: to them
- * the API's login has no way in, which is a rule of its own. Nor materialized views, which nobody can
- * change and no login may read; the views over them are tried in isolation.test.ts. Throws for a table of which nobody has
- * said whose its rows are.
+ * Every table that can hold rows, including partitions, except tools' own tables, to which the API's login
+ * has no access (a separate rule), and materialized views, which nobody can change and no login may read; the
+ * views over them are tried in isolation.test.ts. Throws for a table whose rows are not assigned to anybody.
  */
 export async function findTables({ admin }: Database): Promise<Table[]> {
   const found = await admin<{ name: string; has_organization: boolean; isPartition: boolean }[]>`
@@ -278,7 +277,7 @@ export async function findTables({ admin }: Database): Promise<Table[]> {
   })
 }
 
-/** What the tables lack for a test of isolation: a table in which the organization has no row shows nothing. */
+/** What the tables lack for a test of isolation: a table without a row of the organization proves nothing. */
 export async function emptyTables(db: Database, { organization }: Tenant): Promise<string[]> {
   const empty: string[] = []
   for (const { name, rows, isPartition } of await findTables(db)) {
@@ -290,7 +289,7 @@ export async function emptyTables(db: Database, { organization }: Tenant): Promi
   return empty
 }
 
-/** Of each table a fingerprint of the organization's rows; any UPDATE changes it, even one that changes no value. */
+/** For each table a fingerprint of the organization's rows; any UPDATE changes it, even one that changes no value. */
 export async function snapshot(
   { admin }: Database,
   tables: Table[],
@@ -301,7 +300,7 @@ export async function snapshot(
       count(*) || ' rows ' || coalesce(md5(string_agg(concat(t.xmin, t.ctid, t), '' order by t.ctid)), '') as print
       from ${name} t where ${rows}`,
   )
-  // Prepared, because planning it takes longer than the rows of a test do.
+  // Prepared, because planning it takes longer than reading a test's few rows.
   const found = await admin.unsafe<{ name: string; print: string }[]>(
     prints.join(' union all '),
     [organization],
@@ -310,7 +309,7 @@ export async function snapshot(
   return Object.fromEntries(found.map(({ name, print }) => [name, print]))
 }
 
-/** The tables that two snapshots see differently. */
+/** The tables that differ between two snapshots. */
 export function changed(before: Record<string, string>, after: Record<string, string>): string[] {
   return [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(
     name => before[name] !== after[name],

@@ -46,7 +46,7 @@ t.test('itineraries', async t => {
   const refusedItem = async (day_id: string, body: object) =>
     outcome(await call('POST /api/schedule-items', { token, body: { ...anItem, day_id, ...body } }))
 
-  await t.test('an item says when it is, also after midnight', async t => {
+  await t.test('an item has its times, even after midnight', async t => {
     const tour = await makeTour(server, ana)
     const day_id = tour['itinerary-days']
     const late = await make('schedule-items', {
@@ -95,7 +95,7 @@ t.test('itineraries', async t => {
       t.equal(await refusedItem(day_id, body), expected, JSON.stringify(body))
   })
 
-  await t.test('a date has one day, until that is deleted', async t => {
+  await t.test('a date has only one day, until that is deleted', async t => {
     const tour = await makeTour(server, ana)
     const day = { ...aDay, itinerary_id: tour.itineraries }
     const again = () => call<Row>('POST /api/itinerary-days', { token, body: day })
@@ -158,9 +158,9 @@ t.test('itineraries', async t => {
         JSON.parse(
           JSON.stringify(body).replace(/\["([\w-]+)"\]/, (_, kind: string) => `["${some[kind] ?? ''}"]`),
         ) as object
-      for (const strangers of [other, theirs])
+      for (const foreign of [other, theirs])
         t.equal(
-          outcome(await call(`POST /api/${path}`, { token, body: from(strangers) })),
+          outcome(await call(`POST /api/${path}`, { token, body: from(foreign) })),
           '409 party_unknown',
           path,
         )
@@ -170,50 +170,47 @@ t.test('itineraries', async t => {
     const member = (user_id: string) => ({ itinerary_id: tour.itineraries, name: 'Ola', user_id })
     const add = async (id: string) =>
       outcome(await call('POST /api/party-members', { token, body: member(id) }))
-    t.equal(await add(ben.id), '409 party_members_user_exists', 'not somebody from elsewhere')
+    t.equal(await add(ben.id), '409 party_members_user_exists', 'not somebody from another organization')
     t.equal(await add(colleague.id), '201')
     t.equal(await add(colleague.id), '409 party_members_user_taken', 'once')
     const leaver = await join(server, ana, 'viewer')
     await call(`DELETE /api/users/${leaver.id}`, { token })
-    t.equal(await add(leaver.id), '409 party_members_user_exists', 'nor who has left')
+    t.equal(await add(leaver.id), '409 party_members_user_exists', 'nor somebody who has left')
     t.equal(
       outcome(await call(`DELETE /api/users/${colleague.id}`, { token })),
       '204',
-      'who travels can be removed',
+      'somebody who travels can be removed',
     )
   })
 
-  await t.test(
-    'what is entered belongs to something that is there, and is not moved to another tour',
-    async t => {
-      const [tour, other] = [await makeTour(server, ana), await makeTour(server, ana)]
-      const item = `/api/schedule-items/${tour['schedule-items']}`
-      const moved = (day_id: string) => call(`PATCH ${item}`, { token, body: { day_id } }).then(outcome)
-      t.equal(await moved(other['itinerary-days']), '409 schedule_items_day_exists')
-      const next = await make('itinerary-days', {
-        ...aDay,
-        itinerary_id: tour.itineraries,
-        day_on: '2027-03-15',
-      })
-      t.equal(await moved(next.id), '200')
-      t.match((await call(`GET ${item}`, { token })).body, { starts_at: '2027-03-15T16:30:00+00:00' })
-      await call(`DELETE /api/itinerary-days/${next.id}`, { token })
-      t.equal(await refusedItem(next.id, {}), '409 schedule_items_day_exists', 'of a deleted day')
-      t.equal(outcome(await call(`POST ${item}/restore`, { token })), '409 parent_deleted')
-      await call(`DELETE /api/itineraries/${tour.itineraries}`, { token })
-      for (const [path, body, problem] of [
-        ['itinerary-days', { ...aDay, day_on: '2027-03-20' }, 'itinerary_days_itinerary_exists'],
-        ['party-groups', { name: 'New' }, 'party_groups_itinerary_exists'],
-        ['travel-segments', aSegment, 'travel_segments_itinerary_exists'],
-      ] as const)
-        t.equal(
-          outcome(
-            await call(`POST /api/${path}`, { token, body: { ...body, itinerary_id: tour.itineraries } }),
-          ),
-          `409 ${problem}`,
-        )
-    },
-  )
+  await t.test('a part needs an existing parent, and cannot be moved to another tour', async t => {
+    const [tour, other] = [await makeTour(server, ana), await makeTour(server, ana)]
+    const item = `/api/schedule-items/${tour['schedule-items']}`
+    const moved = (day_id: string) => call(`PATCH ${item}`, { token, body: { day_id } }).then(outcome)
+    t.equal(await moved(other['itinerary-days']), '409 schedule_items_day_exists')
+    const next = await make('itinerary-days', {
+      ...aDay,
+      itinerary_id: tour.itineraries,
+      day_on: '2027-03-15',
+    })
+    t.equal(await moved(next.id), '200')
+    t.match((await call(`GET ${item}`, { token })).body, { starts_at: '2027-03-15T16:30:00+00:00' })
+    await call(`DELETE /api/itinerary-days/${next.id}`, { token })
+    t.equal(await refusedItem(next.id, {}), '409 schedule_items_day_exists', 'of a deleted day')
+    t.equal(outcome(await call(`POST ${item}/restore`, { token })), '409 parent_deleted')
+    await call(`DELETE /api/itineraries/${tour.itineraries}`, { token })
+    for (const [path, body, problem] of [
+      ['itinerary-days', { ...aDay, day_on: '2027-03-20' }, 'itinerary_days_itinerary_exists'],
+      ['party-groups', { name: 'New' }, 'party_groups_itinerary_exists'],
+      ['travel-segments', aSegment, 'travel_segments_itinerary_exists'],
+    ] as const)
+      t.equal(
+        outcome(
+          await call(`POST /api/${path}`, { token, body: { ...body, itinerary_id: tour.itineraries } }),
+        ),
+        `409 ${problem}`,
+      )
+  })
 
   await t.test('lists come in pages and in order', async t => {
     const tour = await makeTour(server, ana)
@@ -236,7 +233,7 @@ t.test('itineraries', async t => {
     }
   })
 
-  await t.test('a day keeps its place when its show is deleted, and has it again afterwards', async t => {
+  await t.test('a day stays when its show is deleted, and shows it again afterwards', async t => {
     const show = await make('shows', aShow)
     const tour = await makeTour(server, ana, { 'itinerary-days': { show_id: show.id } })
     const sheet = async () =>
@@ -249,13 +246,13 @@ t.test('itineraries', async t => {
     t.equal(
       outcome(await call('POST /api/itinerary-days', { token, body: day })),
       '409 itinerary_days_show_exists',
-      'a deleted show is no new day’s',
+      'a new day cannot have a deleted show',
     )
     await call(`POST /api/shows/${show.id}/restore`, { token })
     t.match((await sheet())['show'], { id: show.id })
   })
 
-  await t.test('a change is made to the version that was read', async t => {
+  await t.test('a change applies to the version that was read', async t => {
     const tour = await makeTour(server, ana)
     const path = `/api/schedule-items/${tour['schedule-items']}`
     const change = (version: string, title: string) =>
@@ -278,7 +275,7 @@ t.test('itineraries', async t => {
   })
 })
 
-/** A tour with an item for everybody, one for the crew, one for the band, and who is in which. */
+/** A tour with an item for everybody, one for the crew, one for the band, and their members. */
 async function scene(server: TestServer) {
   const { call } = server
   const ana = await register(server, 'Ana')
@@ -334,7 +331,7 @@ t.test('what is published', async t => {
     call<Plan>(`POST ${path}/publish`, { token, body: { note: note ?? null } })
   const latest = (person: Person) => call<Plan>(`GET ${path}/versions/latest`, { token: person.token })
 
-  await t.test('is nothing at first, and to others than those who plan nothing is there', async t => {
+  await t.test('is nothing at first, and only planners see anything', async t => {
     for (const person of [crew, nobody]) {
       t.equal(outcome(await call(`GET ${path}`, { token: person.token })), '404 not_found')
       t.equal(outcome(await latest(person)), '404 not_found')
@@ -353,7 +350,7 @@ t.test('what is published', async t => {
     t.match((await call(`GET ${path}`, { token })).body, { published_number: null, published_at: null })
   })
 
-  await t.test('has a number, and stays as it was whatever becomes of the draft', async t => {
+  await t.test('has a number, and never changes, whatever becomes of the draft', async t => {
     const first = await publish('First')
     t.equal(first.headers['location'], `${path}/versions/1`)
     t.match(first.body, {
@@ -385,10 +382,10 @@ t.test('what is published', async t => {
   })
 
   const seen: [who: string, person: Person, items: string[], segments: number, lodgings: number][] = [
-    ['who plans', ana, ['For all', 'For band', 'For crew', 'Hidden'], 2, 2],
+    ['planners', ana, ['For all', 'For band', 'For crew', 'Hidden'], 2, 2],
     ['the crew', crew, ['For all', 'For crew', 'Hidden'], 2, 2],
     ['the band', band, ['For all', 'For band', 'Hidden'], 1, 1],
-    ['who is in no group', nobody, ['For all', 'Hidden'], 1, 1],
+    ['those in no group', nobody, ['For all', 'Hidden'], 1, 1],
   ]
   for (const [who, person, items, segments, lodgings] of seen) {
     await t.test(`is for ${who} what concerns them: version, sheet, page, calendar, feed, SQL`, async t => {
@@ -438,12 +435,12 @@ t.test('what is published', async t => {
       t.strictSame(
         rows.map(({ title }) => title),
         items,
-        'whatever one asks',
+        'however it is requested',
       )
     })
   }
 
-  await t.test('follows who is in a group now', async t => {
+  await t.test('follows the current members of a group', async t => {
     const members = await call<List<Row & { user_id: string }>>('GET /api/party-members', { token })
     const lee = members.body.items.find(({ user_id }) => user_id === band.id)?.id ?? ''
     await call(`PATCH /api/party-members/${lee}`, { token, body: { group_ids: [tour['party-groups']] } })
@@ -453,7 +450,7 @@ t.test('what is published', async t => {
     t.strictSame(
       titles((await latest(band)).body.items).sort(),
       ['For all', 'Hidden'],
-      'a deleted group has nobody',
+      'a deleted group has no members',
     )
     await call(`POST /api/party-groups/${group}/restore`, { token })
     await call(`DELETE /api/party-members/${lee}`, { token })
@@ -462,7 +459,7 @@ t.test('what is published', async t => {
     t.strictSame(titles((await latest(band)).body.items).sort(), ['For all', 'For band', 'Hidden'])
   })
 
-  await t.test('never has a hidden time, which those who plan see on the item', async t => {
+  await t.test('never has a hidden time, which planners see on the item', async t => {
     for (const answer of [
       await latest(ana),
       await call(`GET ${path}/days/2027-03-14/sheet`, { token }),
@@ -475,7 +472,7 @@ t.test('what is published', async t => {
     t.equal(rows.length, 0, 'it is not even stored')
   })
 
-  await t.test('is gone with the itinerary, and back with it', async t => {
+  await t.test('is deleted with the itinerary, and restored with it', async t => {
     await call(`DELETE ${path}`, { token })
     for (const person of [ana, crew]) {
       t.equal(outcome(await latest(person)), '404 not_found')
@@ -488,7 +485,7 @@ t.test('what is published', async t => {
     await db.admin
       .begin(async tx => {
         const gone = await tx`delete from app.itinerary_versions where itinerary_id = ${tour.itineraries}`
-        t.equal(gone.count, 2, 'out of the bin it can go for good')
+        t.equal(gone.count, 2, 'from the bin it can be purged')
         t.equal((await tx`select from app.itinerary_entries`).length, 0)
         throw new Error('undo')
       })
@@ -497,7 +494,7 @@ t.test('what is published', async t => {
     t.equal((await latest(crew)).body.number, 2)
   })
 
-  await t.test('is changed by nobody, not even by the owner of the tables', async t => {
+  await t.test('cannot be changed, not even by the tables’ owner', async t => {
     const sql = openLogin(t, db.url('callboard_migrator'))
     for (const statement of [
       `update app.itinerary_versions set name = 'Forged'`,
@@ -523,7 +520,7 @@ t.test('what is published', async t => {
       .catch(() => {})
   })
 
-  await t.test('by two at once has two numbers', async t => {
+  await t.test('by two at once gets two numbers', async t => {
     const answers = await Promise.all(Array.from({ length: 6 }, () => publish()))
     t.strictSame(answers.map(({ body }) => body.number).sort(), [3, 4, 5, 6, 7, 8])
   })
@@ -554,7 +551,7 @@ t.test('the sheet of a day as a page', async t => {
   const get = (accept?: string) =>
     call(`GET ${path}`, { token: ana.token, headers: accept === undefined ? {} : { accept } })
 
-  await t.test('is there for who asks for HTML, and JSON for everybody else', async t => {
+  await t.test('is served to those who ask for HTML, and JSON to everybody else', async t => {
     for (const accept of ['text/html', 'text/html,application/xhtml+xml,*/*;q=0.8'])
       t.match((await get(accept)).headers, { 'content-type': 'text/html; charset=utf-8', vary: /Accept/ })
     for (const accept of [undefined, '*/*', 'application/json'])
@@ -562,12 +559,12 @@ t.test('the sheet of a day as a page', async t => {
     t.equal(outcome(await call(`GET ${path.replace('14/', '13/')}`, { token: ana.token })), '404 not_found')
   })
 
-  await t.test('escapes all that people have entered', async t => {
+  await t.test('escapes everything that people have entered', async t => {
     const { text } = await get('text/html')
     t.notMatch(text, /<script/)
     t.notMatch(text, /alert\("1"\)/)
     const escaped = '&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;&#39;'
-    t.ok(text.split(escaped).length > 15, 'and has it nevertheless')
+    t.ok(text.split(escaped).length > 15, 'and still shows it')
     t.match(text, 'about 16:30–17:30')
   })
 

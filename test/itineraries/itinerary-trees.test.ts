@@ -3,7 +3,7 @@ import t from 'tap'
 import { aShow, register, startServer } from '../support/helper.ts'
 import { aDay, aLodging, anItem, anItinerary, aSegment } from '../support/itineraries.ts'
 
-/** What a part of an itinerary is made of, and below what it hangs. */
+/** The body of a part of an itinerary, and its parent. */
 const kinds: Record<string, { below: string; field: string; body: (n: number) => object }> = {
   'itinerary-days': {
     below: 'itineraries',
@@ -24,14 +24,14 @@ const tables = [
   'shows',
 ]
 
-/** A step in the life of a tree: something is entered, deleted, restored or published; `pick` says which of what there is. */
+/** A step in the life of a tree: something is entered, deleted, restored or published; `pick` selects among what exists. */
 const step = fc.record({
   what: fc.constantFrom('enter', 'enter', 'enter', 'enter', 'delete', 'restore', 'publish', 'delete show'),
   kind: fc.constantFrom(...Object.keys(kinds)),
   pick: fc.nat(1000),
 })
 
-t.test('whatever has become of a tree, deleting and then restoring a part of it changes nothing', async t => {
+t.test('whatever happened to a tree, deleting and then restoring a part of it changes nothing', async t => {
   const server = await startServer(t)
   const { call, db } = server
 
@@ -47,7 +47,7 @@ t.test('whatever has become of a tree, deleting and then restoring a part of it 
         paths.push(`/api/${kind}/${answer.body.id}`)
       }
       const pickOf = <T>(all: T[] = [], n: number) => all[n % Math.max(all.length, 1)]
-      /** Every row with its marks, but without what every change moves. */
+      /** Every row with its deletion marks, but without what every change updates. */
       const contents = async () => {
         const rows: unknown[] = []
         for (const table of tables)
@@ -81,17 +81,17 @@ t.test('whatever has become of a tree, deleting and then restoring a part of it 
         else await call(`POST ${path}/restore`, { token })
       }
 
-      // Starting from what is there, which may be nothing.
+      // Starting from the current state, which may be empty.
       const before = await contents()
       let tried = 0
       const order = [...paths.slice(chosen % paths.length), ...paths]
       for (const path of order) {
         if ((await call(`DELETE ${path}`, { token })).status !== 204) continue
         const between = await contents()
-        if (between === before) throw new Error(`deleting ${path} has done nothing`)
+        if (between === before) throw new Error(`deleting ${path} did nothing`)
         const restored = await call(`POST ${path}/restore`, { token })
-        if (restored.status !== 200) throw new Error(`${path} does not come back: ${restored.text}`)
-        if ((await contents()) !== before) throw new Error(`${path} comes back as something else`)
+        if (restored.status !== 200) throw new Error(`${path} is not restored: ${restored.text}`)
+        if ((await contents()) !== before) throw new Error(`${path} is restored differently`)
         if ((tried += 1) === 4) return
       }
     }),

@@ -28,7 +28,7 @@ t.test('adding members', async t => {
       >`select kind from app_private.mails where to_address = ${email} order by kind`
     ).map(({ kind }) => kind)
 
-  await t.test('who have an account makes them members at once, and tells them', async t => {
+  await t.test('with an account makes them members at once, and notifies them', async t => {
     const ben = await confirmed(server, await register(server, 'Ben'))
     const { status, body, headers } = await add(ben.email.toUpperCase())
     t.equal(status, 201)
@@ -44,7 +44,7 @@ t.test('adding members', async t => {
     t.match((await call(`GET /api/users/${ben.id}`, { token: ana.token })).body, { role: 'manager' })
   })
 
-  await t.test('is refused while the address is only claimed: anybody can sign up with it', async t => {
+  await t.test('is refused while the address is unverified: anybody can sign up with it', async t => {
     const mallory = await register(server, 'Mallory')
     t.equal(outcome(await add(mallory.email)), '409 address_unverified')
     const organization_id = ana.organization
@@ -57,7 +57,7 @@ t.test('adding members', async t => {
     t.equal(outcome(await add(mallory.email)), '201', 'whoever reads the mail owns the address')
   })
 
-  await t.test('who have none gives them one, and a mail through which they choose a password', async t => {
+  await t.test('without an account creates one, and sends a mail to choose a password', async t => {
     const email = newAddress()
     const { status, body } = await add(email)
     t.equal(status, 201)
@@ -72,17 +72,17 @@ t.test('adding members', async t => {
     const somebody = await signIn(server, email)
     t.match(claimsOf(somebody.token), { sub: body.id, org: ana.organization, role: 'manager' })
     const me = await call('GET /api/me', { token: somebody.token })
-    t.type(me.body['email_verified_at'], 'string', 'who reads the mail owns the address')
+    t.type(me.body['email_verified_at'], 'string', 'whoever reads the mail owns the address')
   })
 
-  await t.test('at once and ten times gives one account and one membership', async t => {
+  await t.test('ten times at once creates one account and one membership', async t => {
     const email = newAddress()
     const all = await Promise.all(Array.from({ length: 10 }, () => add(email)))
     t.strictSame(all.map(outcome).sort(), ['201', ...Array<string>(9).fill('409 already_member')])
     t.strictSame(await mails(email), ['added', 'reset_password'])
   })
 
-  await t.test('again with the same Idempotency-Key gives the first answer again', async t => {
+  await t.test('again with the same Idempotency-Key repeats the first response', async t => {
     const [email, key] = [newAddress(), randomUUID()]
     const [first, second] = [
       await add(email, 'viewer', { 'idempotency-key': key }),
@@ -96,14 +96,14 @@ t.test('adding members', async t => {
     t.equal(outcome(await add(email, 'admin', { 'idempotency-key': key })), '409 idempotency_key_reused')
   })
 
-  await t.test('who were here before lets them back, in the new role', async t => {
+  await t.test('who were members before lets them back, in the new role', async t => {
     const ben = await join(server, ana, 'admin')
     const joined = (await call(`GET /api/users/${ben.id}`, { token: ana.token })).body['joined_at']
     t.equal(outcome(await call(`DELETE /api/users/${ben.id}`, { token: ana.token })), '204')
     t.equal(outcome(await call('GET /api/users', { token: ben.token })), '403 membership_revoked')
     const again = await add(ben.email, 'viewer')
     t.match(again.body, { id: ben.id, role: 'viewer' })
-    t.ok(String(joined) < again.body.joined_at, 'they have joined anew')
+    t.ok(String(joined) < again.body.joined_at, 'they have joined again')
     t.equal(outcome(await call('GET /api/users', { token: ben.token })), '200')
     t.equal(
       outcome(
@@ -117,7 +117,7 @@ t.test('adding members', async t => {
     )
   })
 
-  await t.test('takes no unknown role, no name without letters and no field of its own', async t => {
+  await t.test('accepts no unknown role, no blank name and no unknown field', async t => {
     const body = { email: newAddress(), display_name: 'Somebody', role: 'viewer' }
     for (const change of [
       { role: 'superuser' },

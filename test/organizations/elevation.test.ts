@@ -10,12 +10,12 @@ import { outcome } from '../support/tokens.ts'
 interface Scene {
   server: TestServer
   owner: Person
-  /** Manages people, and may do little else: only by a role of the organization's own. */
+  /** Manages people, and may do little else: only through one of the organization's own roles. */
   hr: Person
   viewer: Person
-  /** A role that gives more than hr holds. */
+  /** A role with more than hr holds. */
   strong: string
-  /** A role that gives less. */
+  /** A role with less. */
   weak: string
 }
 
@@ -44,12 +44,12 @@ const permissionsOf = async ({ server, owner }: Scene, { id }: Person) => {
 }
 
 const role = (role_id: string) => ({ role_id })
-/** What hr tries in order to hold more, or to let an accomplice hold more. */
+/** What hr tries in order to gain more, or to give an accomplice more. */
 const attempts: Record<string, (s: Scene) => [request: `${string} ${string}`, body?: object]> = {
-  'raise oneself to a built-in role': s => [`PATCH /api/users/${s.hr.id}`, { role: 'manager' }],
-  'raise oneself to owner': s => [`PATCH /api/users/${s.hr.id}`, { role: 'owner' }],
+  'promote oneself to a built-in role': s => [`PATCH /api/users/${s.hr.id}`, { role: 'manager' }],
+  'promote oneself to owner': s => [`PATCH /api/users/${s.hr.id}`, { role: 'owner' }],
   'assign oneself a built-in role': s => [`POST /api/users/${s.hr.id}/roles`, role('admin')],
-  'assign oneself a role of the organization': s => [`POST /api/users/${s.hr.id}/roles`, role(s.strong)],
+  'assign oneself one of the organization’s roles': s => [`POST /api/users/${s.hr.id}/roles`, role(s.strong)],
   'grant oneself a permission': s => [
     `PUT /api/users/${s.hr.id}/permissions/shows.delete`,
     { effect: 'grant' },
@@ -58,22 +58,19 @@ const attempts: Record<string, (s: Scene) => [request: `${string} ${string}`, bo
     `PUT /api/users/${s.hr.id}/permissions/shows.delete`,
     { effect: 'grant', expires_at: '2999-01-01T00:00:00Z' },
   ],
-  'raise an accomplice': s => [`PATCH /api/users/${s.viewer.id}`, { role: 'owner' }],
+  'promote an accomplice': s => [`PATCH /api/users/${s.viewer.id}`, { role: 'owner' }],
   'assign an accomplice a role': s => [`POST /api/users/${s.viewer.id}/roles`, role(s.strong)],
   'grant an accomplice a permission': s => [
     `PUT /api/users/${s.viewer.id}/permissions/organization.delete`,
     { effect: 'grant' },
   ],
-  'make a role of more than one holds': () => [
+  'create a role with more than one holds': () => [
     'POST /api/roles',
     { name: 'Everything', permissions: ['members.manage', 'organization.delete'] },
   ],
-  'put more into a role': s => [
-    `PATCH /api/roles/${s.weak}`,
-    { permissions: ['shows.read', 'shows.delete'] },
-  ],
-  'take what one lacks out of a role': s => [`PATCH /api/roles/${s.strong}`, { permissions: ['shows.read'] }],
-  'delete a role that gives more': s => [`DELETE /api/roles/${s.strong}`],
+  'add to a role': s => [`PATCH /api/roles/${s.weak}`, { permissions: ['shows.read', 'shows.delete'] }],
+  'remove from a role what one lacks': s => [`PATCH /api/roles/${s.strong}`, { permissions: ['shows.read'] }],
+  'delete a role with more than one holds': s => [`DELETE /api/roles/${s.strong}`],
   'invite an accomplice as owner': () => [
     'POST /api/invitations',
     { email: `${randomUUID()}@example.com`, role: 'owner' },
@@ -82,8 +79,8 @@ const attempts: Record<string, (s: Scene) => [request: `${string} ${string}`, bo
     'POST /api/users',
     { email: `${randomUUID()}@example.com`, display_name: 'Acc', role: 'manager' },
   ],
-  'lower the owner': s => [`PATCH /api/users/${s.owner.id}`, { role: 'viewer' }],
-  'take the role of the owner': s => [`DELETE /api/users/${s.owner.id}/roles/owner`],
+  'demote the owner': s => [`PATCH /api/users/${s.owner.id}`, { role: 'viewer' }],
+  'revoke the owner’s role': s => [`DELETE /api/users/${s.owner.id}/roles/owner`],
   'remove the owner': s => [`DELETE /api/users/${s.owner.id}`],
   'deny the owner something': s => [
     `PUT /api/users/${s.owner.id}/permissions/organization.delete`,
@@ -91,13 +88,13 @@ const attempts: Record<string, (s: Scene) => [request: `${string} ${string}`, bo
   ],
 }
 
-t.test('nobody gives or takes what they do not hold', async t => {
+t.test('nobody can grant or revoke what they do not hold', async t => {
   const server = await startServer(t)
   const scene = await newScene(server)
   const { owner, hr, viewer } = scene
 
   for (const [what, attempt] of Object.entries(attempts)) {
-    await t.test(`by which one cannot ${what}`, async t => {
+    await t.test(`so one cannot ${what}`, async t => {
       const before = await Promise.all([hr, viewer, owner].map(person => permissionsOf(scene, person)))
       const [request, body] = attempt(scene)
       const answer = await server.call(request, { token: hr.token, ...(body && { body }) })
@@ -106,7 +103,7 @@ t.test('nobody gives or takes what they do not hold', async t => {
     })
   }
 
-  await t.test('but may give and take what they hold', async t => {
+  await t.test('but may grant and revoke what they hold', async t => {
     const { token } = hr
     const steps: [`${string} ${string}`, object?][] = [
       [`POST /api/users/${viewer.id}/roles`, role(scene.weak)],
@@ -121,7 +118,7 @@ t.test('nobody gives or takes what they do not hold', async t => {
     t.equal((await invite(server, hr, `${randomUUID()}@example.com`, 'viewer')).status, 201)
   })
 
-  await t.test('so a denial is not lifted by those whom it denies', async t => {
+  await t.test('so a denial cannot be lifted by those it applies to', async t => {
     const other = await joinAs(server, owner, ['members.manage', 'members.read', 'shows.read'])
     const path = `/api/users/${other.id}/permissions/shows.read`
     await server.call(`PUT ${path}`, { token: owner.token, body: { effect: 'deny' } })
@@ -134,41 +131,38 @@ t.test('nobody gives or takes what they do not hold', async t => {
     t.equal((await server.call(`DELETE ${path}`, { token: owner.token })).status, 204)
   })
 
-  await t.test(
-    'and roles of one’s own are not made stronger, or brought back, by those who have them',
-    async t => {
-      const other = await joinAs(server, owner, ['members.manage', 'members.read'])
-      const { body: extra } = await server.call<{ id: string }>('POST /api/roles', {
-        token: owner.token,
-        body: { name: 'Extra', permissions: ['shows.read'] },
-      })
-      await server.call(`POST /api/users/${other.id}/roles`, { token: owner.token, body: role(extra.id) })
-      const before = await permissionsOf(scene, other)
-      const stronger = { permissions: ['shows.read', 'shows.delete'] }
-      const { body: mine } = await server.call<{ custom_roles: { id: string }[] }>(
-        `GET /api/users/${other.id}`,
-        {
-          token: other.token,
-        },
+  await t.test('and custom roles cannot be extended, or restored, by those who have them', async t => {
+    const other = await joinAs(server, owner, ['members.manage', 'members.read'])
+    const { body: extra } = await server.call<{ id: string }>('POST /api/roles', {
+      token: owner.token,
+      body: { name: 'Extra', permissions: ['shows.read'] },
+    })
+    await server.call(`POST /api/users/${other.id}/roles`, { token: owner.token, body: role(extra.id) })
+    const before = await permissionsOf(scene, other)
+    const stronger = { permissions: ['shows.read', 'shows.delete'] }
+    const { body: mine } = await server.call<{ custom_roles: { id: string }[] }>(
+      `GET /api/users/${other.id}`,
+      {
+        token: other.token,
+      },
+    )
+    t.equal(mine.custom_roles.length, 2)
+    for (const { id } of mine.custom_roles)
+      t.equal(
+        outcome(await server.call(`PATCH /api/roles/${id}`, { token: other.token, body: stronger })),
+        '403 permission_not_held',
       )
-      t.equal(mine.custom_roles.length, 2)
-      for (const { id } of mine.custom_roles)
-        t.equal(
-          outcome(await server.call(`PATCH /api/roles/${id}`, { token: other.token, body: stronger })),
-          '403 permission_not_held',
-        )
-      t.strictSame(await permissionsOf(scene, other), before)
-      t.equal((await server.call(`DELETE /api/roles/${extra.id}`, { token: owner.token })).status, 204)
-      t.strictSame(await permissionsOf(scene, other), ['members.manage', 'members.read'])
-      const restore = (by: Person) => server.call(`POST /api/roles/${extra.id}/restore`, { token: by.token })
-      t.equal(outcome(await restore(other)), '403 permission_not_held')
-      t.strictSame(await permissionsOf(scene, other), ['members.manage', 'members.read'])
-      t.equal(outcome(await restore(owner)), '200')
-      t.strictSame(await permissionsOf(scene, other), before)
-    },
-  )
+    t.strictSame(await permissionsOf(scene, other), before)
+    t.equal((await server.call(`DELETE /api/roles/${extra.id}`, { token: owner.token })).status, 204)
+    t.strictSame(await permissionsOf(scene, other), ['members.manage', 'members.read'])
+    const restore = (by: Person) => server.call(`POST /api/roles/${extra.id}/restore`, { token: by.token })
+    t.equal(outcome(await restore(other)), '403 permission_not_held')
+    t.strictSame(await permissionsOf(scene, other), ['members.manage', 'members.read'])
+    t.equal(outcome(await restore(owner)), '200')
+    t.strictSame(await permissionsOf(scene, other), before)
+  })
 
-  await t.test('and what is held for a while is not given for longer', async t => {
+  await t.test('and what is held temporarily cannot be granted for longer', async t => {
     const other = await joinAs(server, owner, ['members.manage', 'members.read', 'shows.read'])
     const expires_at = new Date(Date.now() + 3_600_000).toISOString()
     await server.call(`PUT /api/users/${other.id}/permissions/shows.delete`, {
@@ -193,7 +187,7 @@ t.test('nobody gives or takes what they do not hold', async t => {
     t.equal(outcome(made), '403 permission_not_held')
   })
 
-  await t.test('and ownership is handed over by owners only', async t => {
+  await t.test('and only owners can transfer ownership', async t => {
     const closer = await joinAs(server, owner, ['organization.read', 'organization.delete'])
     const answer = await server.call(`POST /api/organizations/${owner.organization}/transfer`, {
       token: closer.token,
@@ -202,7 +196,7 @@ t.test('nobody gives or takes what they do not hold', async t => {
     t.equal(outcome(answer), '403 permission_denied')
   })
 
-  await t.test('not even with SQL of one’s own', async t => {
+  await t.test('not even with arbitrary SQL', async t => {
     const sql = server.db.as('callboard_api')
     const statements = [
       `update app.memberships set role = 'owner' where user_id = '${hr.id}'`,
@@ -229,7 +223,7 @@ t.test('nobody gives or takes what they do not hold', async t => {
 t.test('in parallel', async t => {
   const server = await startServer(t, { POOL_SIZE: '20' })
 
-  await t.test('who is lowered meanwhile gives nothing away', async t => {
+  await t.test('somebody demoted meanwhile grants nothing', async t => {
     const scene = await newScene(server)
     const { owner, viewer } = scene
     const second = await join(server, owner, 'owner')
@@ -247,7 +241,7 @@ t.test('in parallel', async t => {
         () =>
           server.call(request, { token: second.token, body }).then(outcome),
     )
-    // All of them have been let in as an owner's before the first is carried out.
+    // All of them have entered as an owner before the first is carried out.
     const results = await queue(
       server.db,
       sql => sql`select from app.organizations where id = ${owner.organization} for update`,
@@ -258,7 +252,7 @@ t.test('in parallel', async t => {
     t.strictSame(await permissionsOf(scene, viewer), await permissionsOf(scene, second))
   })
 
-  await t.test('two who lower each other do not both succeed', async t => {
+  await t.test('two who demote each other do not both succeed', async t => {
     for (let round = 0; round < 10; round += 1) {
       const owner = await register(server, 'Olga')
       const [a, b] = [await join(server, owner, 'owner'), await join(server, owner, 'owner')]

@@ -4,12 +4,12 @@ import { accept, invite, linkOf, newAddress } from '../support/invite.ts'
 import { queue } from '../support/queue.ts'
 import { outcome } from '../support/tokens.ts'
 
-t.test('invitations at the same moment', async t => {
+t.test('simultaneous invitations', async t => {
   const server = await startServer(t, { POOL_SIZE: '10' })
   const { call } = server
   const ana = await register(server, 'Ana')
 
-  await t.test('ten acceptances make one membership', async t => {
+  await t.test('ten acceptances create one membership', async t => {
     const ben = await register(server, 'Ben')
     await invite(server, ana, ben.email)
     const link = await linkOf(server, ben.email)
@@ -17,7 +17,7 @@ t.test('invitations at the same moment', async t => {
     t.strictSame(all.map(outcome).sort(), ['200', ...Array<string>(9).fill('400 invalid_token')])
   })
 
-  await t.test('ten registrations with one invitation make one account', async t => {
+  await t.test('ten registrations with one invitation create one account', async t => {
     const email = newAddress()
     await invite(server, ana, email)
     const body = { email, password, display_name: 'Cleo', invitation_token: await linkOf(server, email) }
@@ -25,7 +25,7 @@ t.test('invitations at the same moment', async t => {
     t.strictSame(all.map(outcome).sort(), ['201', ...Array<string>(9).fill('409 email_taken')])
   })
 
-  await t.test('of an acceptance and what ends the invitation only the first succeeds', async t => {
+  await t.test('of an acceptance and whatever ends the invitation, only the first succeeds', async t => {
     for (const [method, path, done] of [
       ['DELETE', '', '204'],
       ['POST', '/resend', '200'],

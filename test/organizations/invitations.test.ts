@@ -17,7 +17,7 @@ t.test('an invitation', async t => {
     return status === 200 ? body['status'] : status
   }
 
-  await t.test('is mailed, read and listed; its secret is in the mail only', async t => {
+  await t.test('is mailed, read and listed; its secret is only in the mail', async t => {
     const email = newAddress()
     const created = await invite(server, ana, email.toUpperCase(), 'viewer')
     t.equal(created.status, 201)
@@ -35,7 +35,7 @@ t.test('an invitation', async t => {
     t.match(mail?.['data'], { organization: 'Northlight', role: 'viewer', invited_by: 'Ana' })
   })
 
-  await t.test('is accepted by somebody who has an account', async t => {
+  await t.test('can be accepted by somebody with an account', async t => {
     const ben = await register(server, 'Ben')
     const { body: sent } = await invite(server, ana, ben.email)
     const joined = await accept(server, ben, await linkOf(server, ben.email))
@@ -45,11 +45,11 @@ t.test('an invitation', async t => {
     t.match(claimsOf(there.token), { org: ana.organization, role: 'manager' })
     t.equal(outcome(await call('GET /api/shows', { token: there.token })), '200')
     const me = await call('GET /api/me', { token: ben.token })
-    t.type(me.body['email_verified_at'], 'string', 'the link proves the address too')
+    t.type(me.body['email_verified_at'], 'string', 'the link verifies the address too')
     t.equal(outcome(await accept(server, ben, await linkOf(server, ben.email))), '400 invalid_token', 'once')
   })
 
-  await t.test('is accepted by registering with it', async t => {
+  await t.test('can be accepted by registering with it', async t => {
     const email = newAddress()
     await invite(server, ana, email, 'admin')
     const form = { password, display_name: 'Cleo', invitation_token: await linkOf(server, email) }
@@ -70,7 +70,7 @@ t.test('an invitation', async t => {
     const token = registered.body.access_token
     t.type((await call('GET /api/me', { token })).body['email_verified_at'], 'string')
     const mine = await call<List>('GET /api/organizations', { token })
-    t.equal(mine.body.items.length, 1, 'no organization of their own is made')
+    t.equal(mine.body.items.length, 1, 'no organization of their own is created')
     t.equal(outcome(await call('POST /api/auth/register', { body })), '409 email_taken')
     const again = { ...form, email: newAddress() }
     t.equal(outcome(await call('POST /api/auth/register', { body: again })), '400 invalid_token')
@@ -81,11 +81,11 @@ t.test('an invitation', async t => {
     await invite(server, ana, ben.email)
     const link = await linkOf(server, ben.email)
     t.equal(outcome(await accept(server, thief, link)), '403 invitation_for_another_address')
-    t.equal(outcome(await accept(server, ben, link)), '200', 'and trying has not spent it')
+    t.equal(outcome(await accept(server, ben, link)), '200', 'and the attempt did not spend it')
     t.equal(outcome(await accept(server, thief, 'a'.repeat(64))), '400 invalid_token')
   })
 
-  await t.test('expires; it can be sent again or be made anew', async t => {
+  await t.test('expires; it can be sent again or replaced by a new one', async t => {
     const ben = await register(server, 'Ben')
     const expire = () => server.db.admin`
       update app.invitations set expires_at = now() - interval '1 second' where email = ${ben.email}`
@@ -96,13 +96,13 @@ t.test('an invitation', async t => {
     const resent = await call<Invitation>(`POST /api/invitations/${first.id}/resend`, { token: ana.token })
     t.match(resent.body, { id: first.id, status: 'pending' })
     await expire()
-    const anew = await invite(server, ana, ben.email, 'viewer')
-    t.equal(anew.status, 201)
-    t.equal(await statusOf(first.id), 404, 'the expired one makes way')
+    const renewed = await invite(server, ana, ben.email, 'viewer')
+    t.equal(renewed.status, 201)
+    t.equal(await statusOf(first.id), 404, 'the expired one is replaced')
     t.match((await accept(server, ben, await linkOf(server, ben.email))).body, { role: 'viewer' })
   })
 
-  await t.test('is revoked while it is open', async t => {
+  await t.test('can be revoked while it is open', async t => {
     const ben = await register(server, 'Ben')
     const { body, headers } = await invite(server, ana, ben.email)
     const revoke = (match?: string) =>
@@ -125,7 +125,7 @@ t.test('an invitation', async t => {
   })
 
   await t.test(
-    'that was sent again works with the new link only; an accepted one stays as it is',
+    'that was sent again works only with the new link; an accepted one does not change',
     async t => {
       const ben = await register(server, 'Ben')
       const { body } = await invite(server, ana, ben.email)
@@ -145,7 +145,7 @@ t.test('an invitation', async t => {
     },
   )
 
-  await t.test('is not made for a member, nor twice', async t => {
+  await t.test('cannot be created for a member, nor twice', async t => {
     const member = await join(server, ana, 'viewer')
     t.equal(outcome(await invite(server, ana, member.email.toUpperCase(), 'owner')), '409 already_member')
     const email = newAddress()
@@ -162,7 +162,7 @@ t.test('an invitation', async t => {
     )
   })
 
-  await t.test('lets somebody back who was removed', async t => {
+  await t.test('lets a removed member back', async t => {
     const member = await join(server, ana, 'admin')
     await call(`DELETE /api/users/${member.id}`, { token: ana.token })
     t.equal(outcome(await invite(server, ana, member.email, 'viewer')), '201')
@@ -170,7 +170,7 @@ t.test('an invitation', async t => {
     t.equal(outcome(await call('GET /api/shows', { token: member.token })), '200')
   })
 
-  await t.test('ends when its person is added, so that it is no way back after a removal', async t => {
+  await t.test('ends when the person is added, so that it is no way back after a removal', async t => {
     const ben = await confirmed(server, await register(server, 'Ben'))
     const { body } = await invite(server, ana, ben.email, 'owner')
     const added = await call('POST /api/users', {
@@ -193,7 +193,7 @@ t.test('an invitation', async t => {
     t.equal(outcome(await accept(server, ben, link)), '200')
   })
 
-  await t.test('of another organization is as good as unknown', async t => {
+  await t.test('of another organization does not exist', async t => {
     const stranger = await register(server, 'Stan')
     const { body } = await invite(server, ana, newAddress())
     for (const id of [body.id, '01980c5e-8c5e-7b4a-9d59-3f1de6a3c111']) {

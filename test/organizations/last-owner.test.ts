@@ -15,7 +15,7 @@ const ownersOf = async ({ db }: TestServer, organization: string) => {
 t.test('the last owner', async t => {
   const server = await startServer(t)
 
-  await t.test('can neither leave nor be lowered until there is another', async t => {
+  await t.test('can neither leave nor be demoted until there is another', async t => {
     const ana = await register(server, 'Ana')
     const ben = await join(server, ana, 'admin')
     t.equal(await leave(server, ana), '409 last_owner')
@@ -29,12 +29,15 @@ t.test('the last owner', async t => {
     t.strictSame(await ownersOf(server, ana.organization), [ben.id])
   })
 
-  await t.test('is one who is still there: former owners and those elsewhere do not count', async t => {
-    const ana = await register(server, 'Ana')
-    const [former] = [await join(server, ana, 'owner'), await register(server, 'Elsewhere')]
-    t.equal(await leave(server, former), '204')
-    t.equal(await leave(server, ana), '409 last_owner')
-  })
+  await t.test(
+    'is counted among current owners: former ones and other organizations’ do not count',
+    async t => {
+      const ana = await register(server, 'Ana')
+      const [former] = [await join(server, ana, 'owner'), await register(server, 'Elsewhere')]
+      t.equal(await leave(server, former), '204')
+      t.equal(await leave(server, ana), '409 last_owner')
+    },
+  )
 })
 
 t.test('in parallel', async t => {
@@ -44,7 +47,7 @@ t.test('in parallel', async t => {
     Array.from({ length: 9 }, (_, n) => join(server, ana, 'owner', `Owner ${n}`)),
   )
   const owners = [ana, ...others]
-  /** All are owners again; their tokens stay the same. */
+  /** Makes all of them owners again; their tokens stay the same. */
   const reset = () => server.db.admin`
     update app.memberships set role = 'owner', deleted_at = null, deleted_by = null, deletion_id = null
     where organization_id = ${ana.organization}`
@@ -52,13 +55,13 @@ t.test('in parallel', async t => {
 
   const rounds: Record<string, () => Promise<string>[]> = {
     'all owners leave, twice each': () => [...owners, ...owners].map(owner => leave(server, owner)),
-    'all owners lower themselves, twice each': () =>
+    'all owners demote themselves, twice each': () =>
       [...owners, ...owners].map(owner => setRole(server, owner, owner.id, 'viewer')),
-    'all owners leave or lower themselves': () =>
+    'all owners leave or demote themselves': () =>
       owners.flatMap(owner => [leave(server, owner), setRole(server, owner, owner.id, 'admin')]),
   }
   for (const [name, round] of Object.entries(rounds)) {
-    await t.test(`${name}: exactly one owner remains, and was told why`, async t => {
+    await t.test(`${name}: exactly one owner remains, and is told why`, async t => {
       for (let n = 0; n < 5; n++) {
         await reset()
         const results = await Promise.all(round())
@@ -94,7 +97,7 @@ t.test('in parallel', async t => {
       ]),
   }
   for (const [name, round] of Object.entries(feuds)) {
-    await t.test(`${name}: there always is an owner, and no request fails`, async t => {
+    await t.test(`${name}: there is always an owner, and no request fails`, async t => {
       for (let n = 0; n < 5; n++) {
         await reset()
         const results = await Promise.all(round())

@@ -19,7 +19,7 @@ t.test('organizations', async t => {
   const put = (body: object, headers: Record<string, string> = {}) =>
     call<Organization>(`PUT ${own}`, { token: ana.token, body, headers })
 
-  await t.test('are created by anybody who is signed in, and then theirs', async t => {
+  await t.test('can be created by anybody who is signed in, who then owns them', async t => {
     const body = { name: 'Southlight', currency: 'EUR', time_zone: 'Europe/Berlin' }
     const created = await call<Organization>('POST /api/organizations', { token: ana.token, body })
     t.equal(created.status, 201)
@@ -41,7 +41,7 @@ t.test('organizations', async t => {
     t.strictSame([seen.body, seen.headers['etag']], [created.body, '"1"'])
   })
 
-  await t.test('have defaults for what is not given', async t => {
+  await t.test('have defaults for omitted fields', async t => {
     const { body } = await call<Organization>('POST /api/organizations', {
       token: ana.token,
       body: { name: 'Plain' },
@@ -68,7 +68,7 @@ t.test('organizations', async t => {
     )
     t.strictSame((await read()).body, first.body)
     const second = await put({ name: 'Northlight' })
-    t.match(second.body, { currency: 'USD', time_zone: 'UTC' }, 'what a PUT leaves out has its default')
+    t.match(second.body, { currency: 'USD', time_zone: 'UTC' }, 'what a PUT omits gets its default')
     const { headers } = await read()
     t.equal(
       outcome(await put({ name: 'Northlight' }, { 'if-match': `"0", ${String(headers['etag'])}` })),
@@ -80,7 +80,7 @@ t.test('organizations', async t => {
     }
   })
 
-  await t.test('of ten parallel replacements of one version one succeeds', async t => {
+  await t.test('of ten parallel replacements of one version, one succeeds', async t => {
     const { headers } = await read()
     const all = await Promise.all(
       Array.from({ length: 10 }, (_, n) =>
@@ -92,7 +92,7 @@ t.test('organizations', async t => {
     t.strictSame((await read()).body, winner?.body)
   })
 
-  await t.test('refuse what is no name, currency or time zone', async t => {
+  await t.test('refuse an invalid name, currency or time zone', async t => {
     const before = await read()
     for (const [body, expected] of [
       [{}, '400 validation'],
@@ -115,7 +115,7 @@ t.test('organizations', async t => {
     t.strictSame((await read()).body, before.body)
   })
 
-  await t.test('what each role may do with the organization', async t => {
+  await t.test('allow each role only what it may do with the organization', async t => {
     const may = {
       owner: '200',
       admin: '200',
@@ -133,7 +133,7 @@ t.test('organizations', async t => {
     }
   })
 
-  await t.test('another’s organization is as good as none', async t => {
+  await t.test('another’s organization does not exist', async t => {
     const ben = await register(server, 'Ben', 'Bens Booking')
     const requests = [
       ['GET', ''],
@@ -163,7 +163,7 @@ t.test('the ownership', async t => {
   const transfer = (token: string, user_id: string, organization = ana.organization) =>
     call(`POST /api/organizations/${organization}/transfer`, { token, body: { user_id } })
 
-  await t.test('is handed to another member; the former owner is admin', async t => {
+  await t.test('can be handed to another member; the former owner becomes admin', async t => {
     const ben = await join(server, ana, 'viewer')
     const handed = await transfer(ana.token, ben.id)
     t.match(handed.body, { id: ben.id, role: 'owner' })
@@ -172,7 +172,7 @@ t.test('the ownership', async t => {
     t.equal(outcome(await transfer(ben.token, ana.id)), '200')
   })
 
-  await t.test('goes to nobody who does not belong, and not to oneself', async t => {
+  await t.test('cannot go to outsiders or to oneself', async t => {
     const [stranger, former] = [await register(server, 'Stan'), await join(server, ana, 'admin')]
     await call(`DELETE /api/users/${former.id}`, { token: ana.token })
     for (const id of [stranger.id, former.id, '01980c5e-8c5e-7b4a-9d59-3f1de6a3c111']) {
@@ -182,7 +182,7 @@ t.test('the ownership', async t => {
     t.match((await call(`GET /api/users/${ana.id}`, { token: ana.token })).body, { role: 'owner' })
   })
 
-  await t.test('may be shared: of several owners each hands over their own part', async t => {
+  await t.test('may be shared: each of several owners hands over only their own', async t => {
     const [second, third] = [await join(server, ana, 'owner'), await join(server, ana, 'viewer')]
     t.equal(outcome(await transfer(second.token, third.id)), '200')
     const owners = await call<{ items: { id: string }[] }>('GET /api/users?role=owner', { token: ana.token })

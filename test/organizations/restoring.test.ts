@@ -19,7 +19,7 @@ interface List {
 }
 const create = async ({ call }: TestServer, token: string, path: string, body: object) =>
   (await call<Row>(`POST /api/${path}`, { token, body })).body.id
-/** All that the owner sees, but for the times of change, which a restoration moves. */
+/** Everything the owner sees, except the times of change, which restoring updates. */
 const contents = async ({ call }: TestServer, token: string) => {
   const lists = ['shows', 'venues', 'users', 'invitations'].map(path =>
     call<List>(`GET /api/${path}`, { token }),
@@ -95,7 +95,7 @@ t.test('a deleted organization', async t => {
     }
   })
 
-  await t.test('can be deleted again; what was removed in between stays so', async t => {
+  await t.test('can be deleted again; what was removed in between stays removed', async t => {
     const ana = await register(server, 'Ana')
     const member = await join(server, ana, 'viewer')
     await remove(server, ana)
@@ -111,7 +111,7 @@ t.test('a deleted organization', async t => {
     )
   })
 
-  await t.test('is restored by who could have deleted it, and by nobody else', async t => {
+  await t.test('can be restored by those who could have deleted it, and by nobody else', async t => {
     const ana = await register(server, 'Ana')
     const [second, former] = [await join(server, ana, 'owner'), await join(server, ana, 'owner')]
     await call(`DELETE /api/users/${former.id}`, { token: ana.token })
@@ -131,19 +131,19 @@ t.test('a deleted organization', async t => {
     }
     t.equal(outcome(await call('GET /api/shows', { token: ana.token })), '403 organization_deleted')
     t.strictSame(await bin(server, second.token), [ana.organization])
-    t.equal(await restore(server, second), '200', 'also another owner')
+    t.equal(await restore(server, second), '200', 'another owner can, too')
     t.strictSame(await bin(server, second.token), [])
     t.equal(await restore(server, ana), '404 not_found', 'once')
   })
 
-  await t.test('lets its people work for their other organizations', async t => {
+  await t.test('lets its members work for their other organizations', async t => {
     const ana = await register(server, 'Ana')
     const member = await join(server, ana, 'viewer')
     const own = await signIn(server, member.email)
     await remove(server, ana)
     t.equal(outcome(await call('GET /api/shows', { token: member.token })), '403 organization_deleted')
     t.equal(outcome(await call('GET /api/me', { token: member.token })), '200', 'the session lives')
-    // Somebody who is added while the deletion is under way may escape its mark.
+    // Somebody who is added during the deletion may escape its mark.
     await db.admin`
       update app.memberships set deleted_at = null, deleted_by = null, deletion_id = null
       where organization_id = ${ana.organization} and user_id = ${member.id}`
@@ -170,7 +170,7 @@ t.test('a deleted organization', async t => {
     t.equal(outcome(await call('POST /api/auth/sign-in', { body })), '403 membership_revoked')
   })
 
-  await t.test('is deleted at the version that was read, once', async t => {
+  await t.test('can be deleted once, at the version that was read', async t => {
     const ana = await register(server, 'Ana')
     const admin = await join(server, ana, 'admin')
     t.equal(await remove(server, ana, { 'if-match': '"7"' }), '412 version_mismatch')
@@ -186,7 +186,7 @@ t.test('a deleted organization', async t => {
     t.strictSame(back.sort(), ['200', ...Array<string>(9).fill('404 not_found')])
   })
 
-  await t.test('has lost nothing that was written while it was deleted', async t => {
+  await t.test('loses nothing that was written while it was being deleted', async t => {
     const ana = await register(server, 'Ana')
     const writing = Array.from({ length: 30 }, (_, n) =>
       n === 10

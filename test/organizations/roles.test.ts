@@ -21,7 +21,7 @@ interface MemberPermissions {
   }[]
 }
 
-/** What a viewer holds, with something more and without something. */
+/** What a viewer holds, plus and minus something. */
 const asViewer = (more: string[] = [], less?: string) =>
   [
     'analytics.read',
@@ -52,45 +52,42 @@ t.test('roles', async t => {
   }
   const enters = (member: Person) => call('GET /api/shows', { token: member.token }).then(outcome)
 
-  await t.test(
-    'are the four built-in ones, as the database has them, and the organization’s own',
-    async t => {
-      const { id } = await newRole('Box office', ['shows.write', 'shows.read'])
-      const { body } = await call<{ items: RoleDetails[] }>('GET /api/roles', { token })
-      t.strictSame(
-        body.items.map(({ name, is_built_in }) => [name, is_built_in]),
-        [
-          ['admin', true],
-          ['manager', true],
-          ['owner', true],
-          ['viewer', true],
-          ['Box office', false],
-        ],
-      )
-      for (const { name, permissions } of body.items.filter(({ is_built_in }) => is_built_in)) {
-        const held = await db.admin<{ permission: string }[]>`
+  await t.test('are the four built-in ones, as in the database, and the organization’s own', async t => {
+    const { id } = await newRole('Box office', ['shows.write', 'shows.read'])
+    const { body } = await call<{ items: RoleDetails[] }>('GET /api/roles', { token })
+    t.strictSame(
+      body.items.map(({ name, is_built_in }) => [name, is_built_in]),
+      [
+        ['admin', true],
+        ['manager', true],
+        ['owner', true],
+        ['viewer', true],
+        ['Box office', false],
+      ],
+    )
+    for (const { name, permissions } of body.items.filter(({ is_built_in }) => is_built_in)) {
+      const held = await db.admin<{ permission: string }[]>`
         select permission from app.role_permissions where role = ${name} order by 1`
-        t.strictSame(
-          permissions,
-          held.map(({ permission }) => permission),
-          name,
-        )
-        t.match((await call(`GET /api/roles/${name}`, { token })).body, { id: name, is_built_in: true })
-      }
-      t.match((await call(`GET /api/roles/${id}`, { token })).body, {
-        name: 'Box office',
-        permissions: ['shows.read', 'shows.write'],
-      })
-      const { body: registry } = await call<{ items: { name: string }[] }>('GET /api/permissions', { token })
-      const known = await db.admin<{ name: string }[]>`select name from app.permissions order by 1`
       t.strictSame(
-        registry.items.map(({ name }) => name),
-        known.map(({ name }) => name),
+        permissions,
+        held.map(({ permission }) => permission),
+        name,
       )
-    },
-  )
+      t.match((await call(`GET /api/roles/${name}`, { token })).body, { id: name, is_built_in: true })
+    }
+    t.match((await call(`GET /api/roles/${id}`, { token })).body, {
+      name: 'Box office',
+      permissions: ['shows.read', 'shows.write'],
+    })
+    const { body: registry } = await call<{ items: { name: string }[] }>('GET /api/permissions', { token })
+    const known = await db.admin<{ name: string }[]>`select name from app.permissions order by 1`
+    t.strictSame(
+      registry.items.map(({ name }) => name),
+      known.map(({ name }) => name),
+    )
+  })
 
-  await t.test('of another organization are not there', async t => {
+  await t.test('of another organization do not exist', async t => {
     const stranger = await register(server, 'Stan')
     const { id } = await newRole('Ours', ['shows.read'])
     const theirs = (request: `${string} ${string}`, body?: object) =>
@@ -105,7 +102,7 @@ t.test('roles', async t => {
     t.equal(body.items.length, 4)
   })
 
-  await t.test('have a name of their own, and permissions that there are', async t => {
+  await t.test('need a unique name and existing permissions', async t => {
     const refused = (body: object) => call('POST /api/roles', { token, body }).then(outcome)
     await newRole('Promoter', [])
     t.equal(await refused({ name: 'PROMOTER', permissions: [] }), '409 custom_role_name_taken')
@@ -115,7 +112,7 @@ t.test('roles', async t => {
     t.equal(await refused({ name: 'No list' }), '400 validation')
   })
 
-  await t.test('that are built in are changed by nobody', async t => {
+  await t.test('that are built in cannot be changed', async t => {
     for (const name of ['owner', 'viewer']) {
       t.equal(
         outcome(await call(`PATCH /api/roles/${name}`, { token, body: { permissions: [] } })),
@@ -138,10 +135,14 @@ t.test('roles', async t => {
     t.equal(outcome(await call(`DELETE /api/roles/${id}`, { token, headers: now })), '204')
   })
 
-  await t.test('hold from the next request on, and no longer', async t => {
+  await t.test('take effect, and end, with the next request', async t => {
     const member = await join(server, ana, 'viewer')
     await call(`DELETE /api/users/${member.id}/roles/viewer`, { token })
-    t.equal(await enters(member), '403 permission_denied', 'without a role one belongs, and may nothing')
+    t.equal(
+      await enters(member),
+      '403 permission_denied',
+      'without a role a member belongs but may do nothing',
+    )
     t.match((await call('GET /api/me', { token: member.token })).status, 200)
     const { id } = await newRole('Readers', ['shows.read'])
     t.match((await assign(member, id)).body, { role: null, custom_roles: [{ id, name: 'Readers' }] })
@@ -151,23 +152,23 @@ t.test('roles', async t => {
     await call(`PATCH /api/roles/${id}`, { token, body: { permissions: ['shows.read'] } })
     await call(`DELETE /api/roles/${id}`, { token })
     t.equal(await enters(member), '403 permission_denied', 'the role was deleted')
-    t.equal(outcome(await assign(member, id)), '422 role_unknown', 'and cannot be given')
+    t.equal(outcome(await assign(member, id)), '422 role_unknown', 'and cannot be assigned')
     await call(`POST /api/roles/${id}/restore`, { token })
     t.equal(await enters(member), '200', 'the role is back')
     t.equal(outcome(await call(`DELETE /api/users/${member.id}/roles/${id}`, { token })), '204')
-    t.equal(await enters(member), '403 permission_denied', 'the role was taken')
+    t.equal(await enters(member), '403 permission_denied', 'the role was revoked')
     t.equal(outcome(await call(`DELETE /api/users/${member.id}/roles/${id}`, { token })), '404 not_found')
     t.match((await assign(member, 'manager')).body, { role: 'manager' }, 'a built-in one by its name')
     t.equal(await enters(member), '200')
-    t.match((await assign(member, 'viewer')).body, { role: 'viewer' }, 'takes the place of another')
+    t.match((await assign(member, 'viewer')).body, { role: 'viewer' }, 'replaces another')
   })
 
-  await t.test('are not taken from the last owner', async t => {
+  await t.test('cannot be revoked from the last owner', async t => {
     t.equal(outcome(await call(`DELETE /api/users/${ana.id}/roles/owner`, { token })), '409 last_owner')
     t.equal(outcome(await assign(ana, 'viewer')), '409 last_owner')
   })
 
-  await t.test('add up, with grants and without what is denied', async t => {
+  await t.test('add up, plus grants and minus denials', async t => {
     const member = await join(server, ana, 'viewer')
     await assign(member, (await newRole('Writers', ['shows.write'])).id)
     t.strictSame(await heldBy(member), asViewer(['shows.write']))
@@ -199,7 +200,7 @@ t.test('roles', async t => {
     t.match(claimsOf(grant.access_token), { permissions: grant.permissions })
   })
 
-  await t.test('end by themselves where an end was set', async t => {
+  await t.test('expire by themselves if an expiry was set', async t => {
     const member = await join(server, ana, 'viewer')
     const soon = () => new Date(Date.now() + 1500).toISOString()
     await except(member, 'shows.write', { effect: 'grant', expires_at: soon() })
@@ -217,7 +218,7 @@ t.test('roles', async t => {
     const member = await join(server, ana, 'admin')
     await except(member, 'shows.read', { effect: 'deny' })
     await call(`PATCH /api/users/${member.id}`, { token, body: { role: 'owner' } })
-    t.ok((await heldBy(member)).includes('shows.read'), 'who becomes owner is denied nothing any more')
+    t.ok((await heldBy(member)).includes('shows.read'), 'becoming owner lifts all denials')
     t.equal(outcome(await except(member, 'shows.read', { effect: 'deny' })), '409 owner_keeps_permissions')
   })
 
@@ -245,7 +246,7 @@ t.test('roles', async t => {
       )
   })
 
-  await t.test('do not wait for somebody who is removed and comes back', async t => {
+  await t.test('are not kept for somebody who is removed and comes back', async t => {
     const member = await confirmed(server, await joinAs(server, ana, ['shows.read']))
     await except(member, 'shows.write', { effect: 'grant' })
     await call(`DELETE /api/users/${member.id}`, { token })
@@ -254,7 +255,7 @@ t.test('roles', async t => {
     t.strictSame(await heldBy(member), asViewer())
   })
 
-  await t.test('come back with an organization that was deleted', async t => {
+  await t.test('come back with a deleted organization', async t => {
     const olga = await register(server, 'Olga')
     const member = await joinAs(server, olga, ['shows.read'])
     await call(`PUT /api/users/${member.id}/permissions/members.read`, {

@@ -15,7 +15,7 @@ t.test('slugs', async t => {
   const ana = await register(server, 'Ana', 'Home')
   const create = async (name: string) =>
     (await call<Organization>('POST /api/organizations', { token: ana.token, body: { name } })).body
-  /** A token for an organization: only there can it be read. */
+  /** A token for an organization, which can be read only with one. */
   const at = async (organization_id: string) => {
     const { body } = await call<{ access_token: string }>('POST /api/auth/switch', {
       token: ana.token,
@@ -28,7 +28,7 @@ t.test('slugs', async t => {
   const resolve = async ({ id }: Organization, slug: string) =>
     (await call<Organization>(`GET /api/organizations/${slug}`, { token: await at(id) })).body.id
 
-  await t.test('are made of the name', async t => {
+  await t.test('are derived from the name', async t => {
     for (const [name, slug] of Object.entries({
       'Broadway Co.': 'broadway-co',
       '  --Spaces   and_signs!! ': 'spaces-and-signs',
@@ -52,7 +52,7 @@ t.test('slugs', async t => {
     }
   })
 
-  await t.test('get a number where they are taken, also the longest', async t => {
+  await t.test('get a number if they are taken, even the longest', async t => {
     for (const expected of ['taken', 'taken-2', 'taken-3']) t.equal((await create('Taken')).slug, expected)
     t.equal((await create('taken!')).slug, 'taken-4')
     t.equal((await create('Taken 2')).slug, 'taken-2-2')
@@ -72,7 +72,7 @@ t.test('slugs', async t => {
     t.equal((await rename(it, 'Third Name')).slug, 'third-name')
     for (const slug of ['first-name', 'second-name', 'third-name', it.id])
       t.equal(await resolve(it, slug), it.id, slug)
-    t.equal((await create('First Name')).slug, 'first-name-2', 'nobody else gets one')
+    t.equal((await create('First Name')).slug, 'first-name-2', 'nobody else gets it')
     const other = await create('Other')
     t.equal((await rename(other, 'Second Name')).slug, 'second-name-2')
     t.equal(await resolve(it, 'second-name'), it.id)
@@ -100,7 +100,7 @@ t.test('slugs', async t => {
     t.match(answer.body, { slug: 'still', currency: 'EUR' })
   })
 
-  await t.test('change hands neither when two organizations swap names at once', async t => {
+  await t.test('do not change hands when two organizations swap names at once', async t => {
     for (let round = 0; round < 5; round++) {
       const [a, b] = [await create(`A ${round}`), await create(`B ${round}`)]
       const [c, d] = await Promise.all([rename(a, b.name), rename(b, a.name)])
@@ -118,7 +118,7 @@ t.test('slugs', async t => {
       ]
       t.strictSame(refusals.map(outcome), ['409 slug_reserved', '409 slug_reserved'], name)
     }
-    t.equal((await create('Admin Team')).slug, 'admin-team', 'a part of a name may be one')
+    t.equal((await create('Admin Team')).slug, 'admin-team', 'a reserved word may be part of a name')
   })
 
   await t.test('a slug that looks like another’s id leads to one’s own', async t => {
@@ -130,7 +130,7 @@ t.test('slugs', async t => {
     t.equal(read.body['id'], other.organization)
   })
 
-  await t.test('no slug leads a stranger anywhere', async t => {
+  await t.test('no slug leads an outsider anywhere', async t => {
     const stranger = await register(server, 'Stan')
     for (const slug of ['home', 'first-name', 'taken', randomUUID()]) {
       t.equal(

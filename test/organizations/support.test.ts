@@ -20,35 +20,38 @@ t.test('superadmins', async t => {
       select changes -> 'new' ->> 'request' as request, changes -> 'new' ->> 'reason' as reason, actor_id, actor_kind
       from app.event_log where organization_id = ${organization} and action = 'auth.superadmin.used' order by id`
 
-  await t.test('read an organization that a grant is for, and it sees that they did, and why', async t => {
-    const sam = await superadmin(server, await register(server, 'Sam'), ana.organization, {
-      reason: 'Ticket 4711',
-    })
-    t.match(claimsOf(sam.token), { scope: 'superadmin', org: ana.organization })
-    t.match((await call(`GET /api/shows/${show.id}`, { token: sam.token })).body, { title: aShow.title })
-    t.equal((await call('GET /api/invitations', { token: sam.token })).status, 200)
-    t.equal((await call('GET /api/audit/events', { token: sam.token })).status, 200)
-    t.match(await usesIn(ana.organization), [
-      {
-        request: `GET /api/shows/${show.id}`,
+  await t.test(
+    'can read an organization they have a grant for, which sees that they did, and why',
+    async t => {
+      const sam = await superadmin(server, await register(server, 'Sam'), ana.organization, {
         reason: 'Ticket 4711',
-        actor_id: sam.id,
-        actor_kind: 'support',
-      },
-      { request: 'GET /api/invitations' },
-      { request: 'GET /api/audit/events' },
-    ])
-    const { body } = await call<Events>('GET /api/audit/events?action=auth.superadmin.used', {
-      token: ana.token,
-    })
-    t.equal(body.items.length, 3, 'the organization reads it in its own log')
-    const granted = await call<Events>('GET /api/audit/events?action=auth.superadmin.granted', {
-      token: ana.token,
-    })
-    t.match(granted.body.items, [{ actor_kind: 'system', changes: { new: { reason: 'Ticket 4711' } } }])
-  })
+      })
+      t.match(claimsOf(sam.token), { scope: 'superadmin', org: ana.organization })
+      t.match((await call(`GET /api/shows/${show.id}`, { token: sam.token })).body, { title: aShow.title })
+      t.equal((await call('GET /api/invitations', { token: sam.token })).status, 200)
+      t.equal((await call('GET /api/audit/events', { token: sam.token })).status, 200)
+      t.match(await usesIn(ana.organization), [
+        {
+          request: `GET /api/shows/${show.id}`,
+          reason: 'Ticket 4711',
+          actor_id: sam.id,
+          actor_kind: 'support',
+        },
+        { request: 'GET /api/invitations' },
+        { request: 'GET /api/audit/events' },
+      ])
+      const { body } = await call<Events>('GET /api/audit/events?action=auth.superadmin.used', {
+        token: ana.token,
+      })
+      t.equal(body.items.length, 3, 'the organization sees it in its own log')
+      const granted = await call<Events>('GET /api/audit/events?action=auth.superadmin.granted', {
+        token: ana.token,
+      })
+      t.match(granted.body.items, [{ actor_kind: 'system', changes: { new: { reason: 'Ticket 4711' } } }])
+    },
+  )
 
-  await t.test('write only where the grant says so', async t => {
+  await t.test('can write only if the grant says so', async t => {
     const reader = await superadmin(server, await register(server, 'Sam'), ana.organization)
     const change = (token: string) =>
       call(`PATCH /api/shows/${show.id}`, { token, body: { title: 'Changed' } }).then(outcome)
@@ -76,10 +79,10 @@ t.test('superadmins', async t => {
     )
     const elsewhere = app.jwt.sign({ ...app.jwt.decode<object>(granted), org: eve.organization } as never)
     t.equal(outcome(await call('GET /api/shows', { token: elsewhere })), '403 support_grant_needed')
-    t.equal((await usesIn(eve.organization)).length, 0, 'and it is not said that they did')
+    t.equal((await usesIn(eve.organization)).length, 0, 'and no use is recorded')
   })
 
-  await t.test('are out with the next request when the grant, or the session, has ended', async t => {
+  await t.test('are locked out with the next request once the grant, or the session, has ended', async t => {
     const read = (token: string) => call(`GET /api/shows/${show.id}`, { token }).then(outcome)
     const revoked = await superadmin(server, await register(server, 'Sam'), ana.organization)
     t.equal(await read(revoked.token), '200')
@@ -93,7 +96,7 @@ t.test('superadmins', async t => {
     t.equal(await read(gone.token), '401 session_revoked')
   })
 
-  await t.test('list all organizations, in pages, deleted ones too', async t => {
+  await t.test('can list all organizations, in pages, including deleted ones', async t => {
     const dan = await register(server, 'Dan', 'Doomed')
     await call(`DELETE /api/organizations/${dan.organization}`, { token: dan.token })
     const sam = await superadmin(server, await register(server, 'Sam'), null)
@@ -123,7 +126,7 @@ t.test('superadmins', async t => {
     t.equal((await usesIn('00000000-0000-0000-0000-000000000000')).length > 0, true)
   })
 
-  await t.test('set the limit of an organization, and it is in its log', async t => {
+  await t.test('can set an organization’s limit, which its log records', async t => {
     const path = `/api/support/organizations/${ana.organization}/rate-limit` as const
     const set = (token: string, body: object) =>
       call(`PUT ${path}`, {
@@ -173,7 +176,7 @@ t.test('superadmins', async t => {
     for (let n = 0; n < 6; n += 1) t.equal(await ask(sam.token), '200')
   })
 
-  await t.test('are not made by a token that says so', async t => {
+  await t.test('are not made by a token that claims so', async t => {
     const sam = await register(server, 'Sam')
     for (const scope of ['superadmin', 'support', '', null, 7]) {
       const token = app.jwt.sign({
@@ -192,7 +195,7 @@ t.test('superadmins', async t => {
     t.equal(outcome(await call('GET /api/shows', { token: stripped })), '403 membership_revoked')
   })
 
-  await t.test('come in by a door that the login of the API does not have', async t => {
+  await t.test('enter through a function that the API’s login may not call', async t => {
     const sam = await superadmin(server, await register(server, 'Sam'), ana.organization)
     const api = db.as('callboard_api')
     for (const statement of [
@@ -206,7 +209,7 @@ t.test('superadmins', async t => {
       await t.rejects(statement, { code: '42501' })
   })
 
-  await t.test('see nothing by their login alone', async t => {
+  await t.test('see nothing with their login alone', async t => {
     const sql = db.as('callboard_support')
     for (const table of ['app.shows', 'app.organizations', 'app.memberships', 'app.event_log'])
       t.equal((await sql.unsafe(`select from ${table}`)).count, 0, table)
@@ -230,7 +233,7 @@ t.test('superadmins', async t => {
     return { status, stdout, stderr }
   }
 
-  await t.test('are granted, listed and revoked by a script of a DBA', async t => {
+  await t.test('are granted, listed and revoked by a DBA’s script', async t => {
     const sam = await register(server, 'Sam')
     const env = { MIGRATOR_DATABASE_URL: db.url('callboard_migrator') }
     const grant = (...args: string[]) => run('support-grant', args, env)
@@ -272,7 +275,7 @@ t.test('superadmins', async t => {
       t.match(grant(...args), { status: 1, stderr: new RegExp(complaint) }, args.join(' '))
   })
 
-  await t.test('do not get in where the server has no connection for them', async t => {
+  await t.test('cannot enter where the server has no connection for them', async t => {
     const { buildApp } = await import('../../src/app.ts')
     const alone = await buildApp({
       config,

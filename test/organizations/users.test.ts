@@ -73,7 +73,7 @@ t.test('members', async t => {
     t.equal(outcome(await setRole(ben.id, 'superuser')), '400 validation')
   })
 
-  await t.test('are removed once, at the version that was read if that is asked', async t => {
+  await t.test('are removed once, at the version that was read if so requested', async t => {
     const [ben, cleo] = [await join(server, ana, 'viewer'), await join(server, ana, 'viewer')]
     t.equal(await remove(ben.id, ana.token, { 'if-match': '"99"' }), '412 version_mismatch')
     const { headers } = await call(`GET /api/users/${ben.id}`, { token: ana.token })
@@ -103,8 +103,8 @@ t.test('members', async t => {
           token,
           body: { email: newAddress(), display_name: 'X', role: 'owner' },
         }),
-        'raise oneself': setRole(id, 'owner', {}, token),
-        'lower the owner': setRole(ana.id, 'viewer', {}, token),
+        'promote oneself': setRole(id, 'owner', {}, token),
+        'demote the owner': setRole(ana.id, 'viewer', {}, token),
         invite: call('POST /api/invitations', { token, body: invite }),
         'see invitations': call('GET /api/invitations', { token }),
         'see an invitation': call(`GET /api/invitations/${open.id}`, { token }),
@@ -123,7 +123,7 @@ t.test('members', async t => {
     t.match((await call(`GET /api/invitations/${open.id}`, { token: ana.token })).body, { status: 'pending' })
   })
 
-  await t.test('of another organization are as good as unknown', async t => {
+  await t.test('of another organization do not exist', async t => {
     const stranger = await register(server, 'Stan')
     const shared = await join(server, ana, 'viewer')
     await call('POST /api/users', {

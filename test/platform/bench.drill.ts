@@ -25,7 +25,7 @@ interface Report {
   results: { work: string; contender: string; rounds: Measure[] }[]
 }
 
-// Most of it is starting servers, which takes its time on a machine that has other work.
+// Most of it is starting servers, which is slow on a busy machine.
 t.setTimeout(600_000)
 const folder = await mkdtemp(join(tmpdir(), 'callboard-bench-test-'))
 await chmod(folder, 0o755)
@@ -58,7 +58,7 @@ t.test('the benchmark fills a database and measures Callboard and the limit', as
   t.ok(made.secondsToFirstAnswer > 0)
   t.ok((made.megabytes['callboard'] ?? 0) > 20)
   const measured = results.map(({ work, contender }) => `${work} ${contender}`)
-  // What a sign-in asks PostgreSQL cannot be asked twice.
+  // A sign-in's statements cannot be replayed.
   t.same(
     measured,
     works.flatMap(work =>
@@ -68,9 +68,9 @@ t.test('the benchmark fills a database and measures Callboard and the limit', as
   for (const { work, contender, rounds } of results) {
     t.equal(rounds.length, 2, work)
     for (const { rate, cpu, done, failed, p50 = 1, p99 = 1 } of rounds) {
-      t.equal(failed, 0, `${work}: all that ${contender} answers is what it should be`)
+      t.equal(failed, 0, `${work}: ${contender} returns only expected responses`)
       t.ok(rate > 0 && done > 0 && p50 > 0 && p99 >= p50, `${work}, ${contender}`)
-      // A round of one second, as exactly as a clock on a busy machine can say.
+      // A round of one second, as exactly as a busy machine can measure.
       t.ok(Math.abs(done / rate - 1) < 0.5, `${done} in a second is ${rate}`)
       t.ok((cpu.postgres ?? 0) > 0 && (cpu.client ?? 0) > 0)
       if (contender === 'callboard') t.ok((cpu.server ?? 0) > 0)
@@ -82,7 +82,7 @@ t.test('the benchmark fills a database and measures Callboard and the limit', as
   }
 })
 
-t.test('it finds the database again, and asks PostgreSQL without pgbench, too', async t => {
+t.test('it finds the database again, and can measure PostgreSQL without pgbench', async t => {
   const { code, output } = await bench(
     ...brief,
     '--rounds',
@@ -98,7 +98,7 @@ t.test('it finds the database again, and asks PostgreSQL without pgbench, too', 
   for (const { rounds } of results) for (const { done, failed } of rounds) t.ok(done > 0 && failed === 0)
 })
 
-t.test('it says what it does not know', async t => {
+t.test('it rejects unknown options', async t => {
   for (const wrong of [
     ['--only', 'lists'],
     ['--rounds', 'many'],
@@ -109,7 +109,7 @@ t.test('it says what it does not know', async t => {
   }
 })
 
-t.test('the rows are such as the application makes', async t => {
+t.test('the rows are like those of the application', async t => {
   const embedded = await startEmbedded({ root: join(folder, 'bench'), port: 0 })
   const sql = postgres(withUrl(embedded.adminUrl, { database: 'callboard_bench_50_10000' }), {
     max: 1,
@@ -121,7 +121,7 @@ t.test('the rows are such as the application makes', async t => {
     if (!embedded.dataDir.startsWith(folder))
       await rm(dirname(embedded.dataDir), { recursive: true, force: true })
   })
-  await t.test('every constraint holds, though no trigger looked', async t => {
+  await t.test('every constraint holds, although no trigger checked', async t => {
     const constraints = await sql<{ name: string; statement: string }[]>`
       select conrelid::regclass || '.' || conname as name,
         format('alter table %s drop constraint %I, add constraint %2$I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) as statement
@@ -138,19 +138,19 @@ t.test('the rows are such as the application makes', async t => {
     t.same(await sql`select indexrelid::regclass from pg_index where not indisvalid or not indisready`, [])
   })
 
-  await t.test('there is what was said there would be, and nothing is left of the measurements', async t => {
+  await t.test('the database has the promised rows, and nothing is left of the measurements', async t => {
     const [counts] = await sql`
       select (select count(*)::integer from app.shows) as shows, (select count(*)::integer from app.finance_records) as finance_records,
         (select count(*)::integer from app.event_log) as events, (select count(*)::integer from app.event_log_default) as without_a_month,
         (select max(n)::integer from (select count(*) as n from app.shows group by organization_id) s) as most,
         (select count(*)::integer from app.event_seals) as seals`
     t.match(counts, { shows: 10_000, finance_records: 30_000, without_a_month: 0, most: 1000 })
-    // Five for each show, but for how many of the people work for two.
+    // Five per show, give or take the people who work for two organizations.
     t.ok(Math.abs(Number(counts?.['events']) - 50_000) < 200)
   })
 
-  await t.test('what an event says is what the trigger would have said', async t => {
-    // One that was changed is what it was when it was entered, changed.
+  await t.test('an event says what the trigger would have said', async t => {
+    // Reapplies the change to a changed show as it was created.
     const [changed] = await sql<[{ changes: { old: object; new: object } }]>`
       select changes from app.event_log where action = 'show.update' and changes -> 'new' ? 'fee_minor' limit 1`
     t.match(changed.changes, { old: { status: 'inquiry', fee_minor: null }, new: { fee_minor: Number } })

@@ -4,7 +4,7 @@ import t from 'tap'
 import { password, register, startServer } from '../support/helper.ts'
 import { root, run } from '../support/program.ts'
 
-/** A program of somebody who knows the API from its document only. A line that must not compile says so. */
+/** A program by somebody who knows the API only from its document. A line that must not compile says so. */
 const program = `
 import createClient from 'openapi-fetch'
 import type { components, paths } from './api.ts'
@@ -15,7 +15,7 @@ const [baseUrl = '', email = '', password = ''] = process.argv.slice(2)
 const client = createClient<paths>({ baseUrl })
 
 const refused = await client.POST('/api/auth/sign-in', { body: { email, password: 'guessed' } })
-if (refused.error === undefined) throw new Error('a guessed password is taken')
+if (refused.error === undefined) throw new Error('a guessed password is accepted')
 const problem: components['schemas']['Problem'] = refused.error
 
 const signedIn = await client.POST('/api/auth/sign-in', { body: { email, password } })
@@ -99,7 +99,7 @@ t.test('a client that is generated from the served document works', async t => {
       code: 0,
     })
   })
-  await t.test('a program with it compiles, and what the document forbids does not', async t => {
+  await t.test('a program using it compiles, and what the document forbids does not', async t => {
     t.same(await run('node_modules/.bin/tsc', '-p', folder), { code: 0, output: '' })
   })
   await t.test('the program signs in, creates a show and finds it in the list', async t => {

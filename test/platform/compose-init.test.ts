@@ -1,5 +1,5 @@
-// The scripts that docker-compose.yml lets the image of PostgreSQL run on an empty volume, run on a
-// server of this test's own: roles and their passwords belong to the whole server.
+// The scripts that docker-compose.yml has PostgreSQL's image run on an empty volume, run on this test's
+// own server: roles and their passwords belong to the whole server.
 import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,7 +12,7 @@ import { setDatabasePrivileges, withUrl } from '../../src/database/provision.ts'
 import { checkDatabase } from '../../src/database/safety.ts'
 import { root, services } from '../support/compose.ts'
 
-/** The files that the image of PostgreSQL runs on an empty volume, in its order. */
+/** The files that PostgreSQL's image runs on an empty volume, in its order. */
 const scripts = (services.postgres.volumes ?? [])
   .map(volume => volume.split(':'))
   .filter(([, target = '']) => dirname(target) === '/docker-entrypoint-initdb.d')
@@ -28,13 +28,13 @@ const byPsql: Run = async (url, file, env) => {
   if (status !== 0) throw new Error(stderr.toString())
 }
 
-// The two things of psql that the scripts use, for machines without it.
+// The two psql features that the scripts use, for machines without it.
 const byDriver: Run = async (url, file, env) => {
   const variables: Record<string, string> = {}
   const statements = readFileSync(file, 'utf8')
     .replace(/^\\.*$/gm, line => {
       const [, name, variable] = /^\\getenv (\w+) (\w+)$/.exec(line) ?? []
-      if (name === undefined || variable === undefined) throw new Error(`not known here: ${line}`)
+      if (name === undefined || variable === undefined) throw new Error(`not supported here: ${line}`)
       if (env[variable] !== undefined) variables[name] = env[variable]
       return ''
     })
@@ -66,7 +66,7 @@ t.test('the first start of the database', async t => {
   })
 
   for (const [way, run, skip] of waysToRun) {
-    await t.test(`run by ${way}, it makes a database that the API can be served from`, { skip }, async t => {
+    await t.test(`run by ${way}, creates a database that the API can run on`, { skip }, async t => {
       const database = `callboard_by_${way.replace(' ', '_')}`
       const admin = postgres(embedded.adminUrl, { max: 1 })
       await admin`create database ${admin(database)} template template0`
@@ -96,12 +96,12 @@ t.test('the first start of the database', async t => {
         await t.rejects(
           checkDatabase(as(user, password), false),
           { cause: { code: '28P01' } },
-          `${user} stays outside`,
+          `${user} cannot connect`,
         )
 
       const incomplete = { ...env, CALLBOARD_API_PASSWORD: undefined }
       await t.rejects(run(url, scripts.at(-1) ?? '', incomplete), /syntax error/, 'a password is missing')
-      // All of it once more, as after a restore, changes nothing.
+      // Running everything again, as after a restore, changes nothing.
       for (const script of scripts) await run(url, script, env)
       await setDatabasePrivileges(url)
       await checkDatabase(as('callboard_api'), false)

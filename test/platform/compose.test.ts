@@ -1,4 +1,4 @@
-// The container setup, as far as it can be shown without containers: its files agree with each
+// The container setup, as far as it can be tested without containers: its files agree with each
 // other and with the program. compose-init.test.ts runs what the first start of the database runs.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -21,7 +21,7 @@ const secrets = {
   PUBLIC_URL: 'https://callboard.example.com',
 }
 
-/** What docker compose makes of ${NAME:?reason} and ${NAME:-default}; an empty variable is like none. */
+/** What docker compose makes of ${NAME:?reason} and ${NAME:-default}; an empty variable counts as unset. */
 function interpolate(value: string, env: Record<string, string>): string {
   return value.replace(/\$\{(\w+):([?-])([^}]*)\}/g, (_, name: string, operator: string, rest: string) => {
     const given = env[name] ?? ''
@@ -34,7 +34,7 @@ const environment = (service: Service, env: Record<string, string>) =>
     Object.entries(service.environment).map(([name, value]) => [name, interpolate(value, env)]),
   )
 
-t.test('PostgreSQL is of a version that a production server accepts', async t => {
+t.test('PostgreSQL has a version that a production server accepts', async t => {
   const [name, tag = ''] = services.postgres.image.split(':')
   const [major = 0, minor = 0] = tag.split('.').map(Number)
   t.equal(name, 'postgres')
@@ -42,7 +42,7 @@ t.test('PostgreSQL is of a version that a production server accepts', async t =>
   t.equal(versionProblem(major * 10_000 + minor), undefined)
 })
 
-t.test('every secret is asked for, none has a default', async t => {
+t.test('every secret is required, none has a default', async t => {
   const named = [...text.matchAll(/\$\{(\w+)(:.)?/g)]
   t.ok(named.length > 0)
   for (const [, name = '', operator] of named) {
@@ -64,7 +64,7 @@ t.test('every secret is asked for, none has a default', async t => {
   }
 })
 
-t.test('the settings are ones that the program has, and enough for production', async t => {
+t.test('the settings exist in the program, and suffice for production', async t => {
   for (const service of [services.api, services.worker, services.migrate])
     for (const name of Object.keys(service.environment)) t.ok(name in Config.properties, name)
   const config = readConfig(environment(services.api, secrets))
@@ -84,7 +84,7 @@ t.test('the settings are ones that the program has, and enough for production', 
   t.ok(services.worker.volumes?.includes(`mail:${image.DATA_DIR}`))
 })
 
-t.test('each login gets the password that the database was given for it', async t => {
+t.test('each login gets the password that was set for it in the database', async t => {
   const given = environment(services.postgres, secrets)
   const used = {
     ...environment(services.api, secrets),
@@ -99,7 +99,7 @@ t.test('each login gets the password that the database was given for it', async 
   }
 })
 
-t.test('everything waits for what it needs, and tells how it is', async t => {
+t.test('everything waits for what it needs, and reports its health', async t => {
   t.match(services.postgres.healthcheck?.test, ['CMD', 'pg_isready', /^--host=127\.0\.0\.1$/])
   t.same(services.migrate.depends_on, { postgres: { condition: 'service_healthy' } })
   for (const service of [services.api, services.worker])
@@ -109,10 +109,10 @@ t.test('everything waits for what it needs, and tells how it is', async t => {
     })
   t.match(instructions('HEALTHCHECK').join(), '/readyz')
   t.equal(services.api.healthcheck, undefined)
-  t.same(services.worker.healthcheck, { disable: true }, 'it answers nothing')
+  t.same(services.worker.healthcheck, { disable: true }, 'it answers no requests')
 })
 
-t.test('the program runs without rights that it does not need', async t => {
+t.test('the program runs without privileges that it does not need', async t => {
   t.same(instructions('USER'), ['node'])
   for (const service of [services.api, services.worker, services.migrate]) {
     t.equal(service.read_only, true)
@@ -150,7 +150,7 @@ t.test('the image has what it runs, and runs what npm does', async t => {
 })
 
 t.test(
-  'Metabase is there for who asks for it, of one version, and reaches nothing but PostgreSQL and its users',
+  'Metabase is optional, pinned to one version, and reaches nothing but PostgreSQL and its users',
   async t => {
     const { metabase, ...others } = services
     t.same(metabase.profiles, ['metabase'])

@@ -5,7 +5,7 @@ const secret = 'planted-Secret-that-nobody-may-print'
 const jwt = { JWT_SECRET: 'x'.repeat(32) }
 const url = 'postgres://callboard_api:pw@localhost:5432/callboard'
 
-t.test('without any variable there is a default for everything', async t => {
+t.test('without any variables everything has a default', async t => {
   t.match(readConfig({}), {
     NODE_ENV: 'development',
     HOST: '127.0.0.1',
@@ -24,11 +24,11 @@ t.test('values have the type of their setting', async t => {
   })
 })
 
-t.test('an empty variable is none, and variables of others are ignored', async t => {
+t.test('an empty variable counts as unset, and unrelated variables are ignored', async t => {
   t.same(readConfig({ PORT: '', DATABASE_URL: '', HOME: '/root' }), readConfig({}))
 })
 
-t.test('what is right is taken', async t => {
+t.test('valid settings are accepted', async t => {
   for (const env of [
     { DATABASE_URL: url, ...jwt },
     { DATABASE_URL: 'postgresql://[::1]/callboard?sslmode=require', ...jwt },
@@ -44,7 +44,7 @@ t.test('what is right is taken', async t => {
     t.match(readConfig(env), { ...env })
 })
 
-t.test('what is wrong is refused by its name, and its value is not repeated', async t => {
+t.test('an invalid setting is refused by name, without repeating its value', async t => {
   for (const [name, env] of [
     ['NODE_ENV', { NODE_ENV: secret }],
     ['PORT', { PORT: secret }],
@@ -105,7 +105,7 @@ t.test('what is wrong is refused by its name, and its value is not repeated', as
   }
 })
 
-t.test('everything that is wrong is said at once', async t => {
+t.test('everything that is wrong is reported at once', async t => {
   t.throws(() => readConfig({ PORT: 'x', POOL_SIZE: '0', SMTP_URL: 'y' }), {
     message: /PORT: .*\n.*POOL_SIZE: .*\n.*SMTP_URL: /,
   })

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { checkAnswer } from '../support/contract.ts'
 
-// Every other test relies on contract.ts to throw; here it has to.
+// Every other test relies on contract.ts to throw; here it must.
 const json = (schema: object) => ({ content: { 'application/json': { schema } } })
 const document = {
   openapi: '3.1.0',
@@ -49,7 +49,7 @@ const document = {
 const show = { title: 'Winter Tour', show_on: '2027-02-03' }
 const problem = (name: string) => ({ type: `/problems/${name}` })
 
-/** An answer that the document allows, but for what the case changes. */
+/** A response that the document allows, except for what the case changes. */
 interface Case {
   request?: string
   status?: number
@@ -70,8 +70,8 @@ const refusal = { status: 404, type: 'application/problem+json', headers: { 'ret
 const allowed: Record<string, Case> = {
   'what is declared': { body: [show] },
   'what is declared, with a charset': { type: 'application/json; charset=utf-8', body: [show] },
-  'a field that may be left out': { body: [{ ...show, notes: null }] },
-  'a header that may be left out': { headers: { etag: '"1"', link: '</>; rel="next"' }, body: [] },
+  'a field that may be omitted': { body: [{ ...show, notes: null }] },
+  'a header that may be omitted': { headers: { etag: '"1"', link: '</>; rel="next"' }, body: [] },
   'a query string': { request: 'GET /shows?status=hold', body: [] },
   'HEAD as GET without a body': { request: 'HEAD /shows' },
   'no body where none is declared': { request: 'DELETE /shows/7', status: 204, headers: {} },
@@ -111,14 +111,14 @@ const refused: Record<string, [RegExp, Case]> = {
   'an undeclared method': [/this operation/, { request: 'PUT /shows', headers: {}, body: [] }],
 }
 
-t.test('an answer of the declared form passes', async t => {
+t.test('a response of the declared form passes', async t => {
   for (const [what, given] of Object.entries(allowed))
     t.doesNotThrow(() => {
       check(given)
     }, what)
 })
 
-t.test('an answer of any other form throws, and says what is wrong', async t => {
+t.test('a response of any other form throws, and says what is wrong', async t => {
   for (const [what, [message, given]] of Object.entries(refused))
     t.throws(
       () => {

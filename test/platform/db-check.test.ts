@@ -63,7 +63,7 @@ await sql.unsafe(`
 
 class Undo extends Error {}
 
-/** What `compare` says of the database before (as the schema files) and after a change (as the migrations). */
+/** What `compare` says about the database before (as the schema files) and after a change (as the migrations). */
 async function differences(change: string) {
   let lines: string[] = []
   await sql
@@ -79,7 +79,7 @@ async function differences(change: string) {
   return lines
 }
 
-// In the lists, - is what only the schema files would have, + what only the migrations.
+// In the lists, - marks what only the schema files would have, + what only the migrations would.
 const signs = { '-': 'only in schema files: ', '+': 'only in migrations: ' }
 function noticed(what: string, change: string, ...lines: `${'-' | '+'} ${string}`[]) {
   test(`${what} is noticed`, async t => {
@@ -120,7 +120,7 @@ noticed(
   '- view app.show_rows option: security_invoker=true',
 )
 
-test('a collation that sorts otherwise is noticed', async t => {
+test('a collation that sorts differently is noticed', async t => {
   t.match(
     await differences(
       `drop collation app.people; create collation app.people (provider = icu, locale = 'de')`,
@@ -254,7 +254,7 @@ test('default privileges and extensions are noticed', async t => {
     /only in schema files: default privileges of .* on tables in app grants to pg_monitor: select/,
   )
   t.match(lines.join('\n'), /only in migrations: extension pg_trgm: schema app/)
-  t.notMatch(lines.join('\n'), /similarity\(/, 'what an extension holds is its own business')
+  t.notMatch(lines.join('\n'), /similarity\(/, 'the contents of an extension are ignored')
 })
 
 test('the order of grants and of columns, and the tables of the tools, make no difference', async t => {
@@ -283,7 +283,7 @@ test('reference rows that a policy hides are an error, not a difference', async 
   )
 })
 
-test('includes are expanded where they stand, nested ones too', async t => {
+test('includes are expanded in place, even nested ones', async t => {
   const folder = t.testdir({
     'schema.sql': '--!include a.sql\nselect 4;\n',
     migrations: {

@@ -1,5 +1,5 @@
-// The commands of every document, typed into a shell beside a server that was started as README.md says,
-// on the demo: each must give the answer below it.
+// The commands of every document, typed into a shell next to a server started as README.md says,
+// on the demo: each must print the output below it.
 import { spawnSync } from 'node:child_process'
 import t from 'tap'
 import { startDemo } from '../support/demo.ts'
@@ -8,12 +8,12 @@ import { check, startServerFor } from '../support/typing.ts'
 
 t.setTimeout(600_000)
 
-const skip = spawnSync('curl', ['--version']).status === 0 ? false : 'there is no curl on this machine'
+const skip = spawnSync('curl', ['--version']).status === 0 ? false : 'curl is not installed'
 const tutorial = 'docs/tutorial.md'
 const [setUp] = examples(read(tutorial).split('\n## Set up a shell\n')[1] ?? '')
 
-// One page after the other on one demo, as somebody would who reads them all.
-t.test('every command has the answer that is shown', { skip }, async t => {
+// One page after another on one demo, as if somebody read them all.
+t.test('every command has the output that is shown', { skip }, async t => {
   const { db } = await startDemo(t)
   const { startShell } = await startServerFor(t, db)
   const pages = pagesWith('sh')

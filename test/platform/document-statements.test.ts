@@ -1,4 +1,4 @@
-// The statements of every document, run in order on the demo as a superuser: each must give the answer below it.
+// The statements of every document, run in order on the demo as a superuser: each must return the result below it.
 import t from 'tap'
 import { startDemo } from '../support/demo.ts'
 import { general, pagesWith } from '../support/documents.ts'
@@ -6,7 +6,7 @@ import { answerOf, cellsOf, connectAsPsql } from '../support/sql-answers.ts'
 
 const plain = (rows: string[][]) => rows.map(row => row.map(general))
 
-t.test('every statement has the answer that is shown', async t => {
+t.test('every statement has the result that is shown', async t => {
   const { url } = await startDemo(t)
   const pages = pagesWith('sql')
   t.ok(pages.flatMap(({ all }) => all).filter(({ answer }) => answer !== undefined).length >= 45)

@@ -2,7 +2,7 @@ import t from 'tap'
 import { complete } from '../../src/http/openapi/document.ts'
 import type { Document, Operation } from '../../src/http/openapi/types.ts'
 
-/** A document of operations that answer 200 with a schema, as @fastify/swagger makes it from routes. */
+/** A document of operations that return 200 with a schema, as @fastify/swagger makes it from routes. */
 function documentOf(schemas: Record<string, object>, operation: Partial<Operation> = {}): Document {
   const paths = Object.entries(schemas).map(([path, schema]) => {
     const responses = { 200: { description: 'It', content: { 'application/json': { schema } } } }
@@ -12,12 +12,12 @@ function documentOf(schemas: Record<string, object>, operation: Partial<Operatio
 }
 const answerOf = (document: Document, path: string) => {
   const response = document.paths[path]?.['get']?.responses['200']
-  if (!response || '$ref' in response) throw new Error('there is no such answer')
+  if (!response || '$ref' in response) throw new Error('there is no such response')
   return response.content?.['application/json']
 }
 const title = { type: 'string', examples: ['Winter Tour'] }
 
-t.test('an example is put together from the examples of the parts', async t => {
+t.test('an example is composed from the examples of its parts', async t => {
   const cases: [object, unknown][] = [
     [title, 'Winter Tour'],
     [{ type: 'string', const: 'Bearer' }, 'Bearer'],
@@ -53,7 +53,7 @@ t.test('a part without an example is named', async t => {
   })
 })
 
-t.test('a schema with a title is written once, and two with one title are refused', async t => {
+t.test('a schema with a title is written once, and two with the same title are refused', async t => {
   const show = { title: 'Show', type: 'object', properties: { title } }
   const page = { title: 'ShowPage', type: 'object', properties: { items: { type: 'array', items: show } } }
   const document = complete(documentOf({ '/readShow': show, '/listShows': page }))
@@ -68,7 +68,7 @@ t.test('a schema with a title is written once, and two with one title are refuse
   })
 })
 
-t.test('a problem that nobody knows is refused', async t => {
+t.test('an unknown problem is refused', async t => {
   t.throws(() => complete(documentOf({ '/readShow': title }, { 'x-problems': ['too_loud'] })), {
     message: 'There is no problem too_loud',
   })

@@ -1,4 +1,4 @@
-// The documents say what is so: settings, links, files, scripts, messages and dependencies.
+// The documents are correct: settings, links, files, scripts, messages and dependencies.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -19,12 +19,12 @@ const manifest = JSON.parse(read('package.json')) as Record<
   Record<string, unknown>
 >
 
-t.test('docs/reference/configuration.md lists the settings that there are', async t => {
+t.test('docs/reference/configuration.md lists exactly the existing settings', async t => {
   const [table] = /^\| Variable \|.*?(?=\n\n)/ms.exec(read('docs/reference/configuration.md')) ?? ['']
   t.equal(table, configurationTable())
 })
 
-t.test('.env.example has every setting, commented out, and what else docker compose needs', async t => {
+t.test('.env.example has every setting, commented out, and whatever else docker compose needs', async t => {
   const [compose = '', settings = ''] = read('.env.example').split('# Settings\n')
   t.equal(settings.trim(), exampleEnvironment())
   const named = [...compose.matchAll(/^#(\w+)=$/gm)].map(([, name]) => name)
@@ -42,7 +42,7 @@ t.test('a .env with every default is the default configuration', async t => {
   t.same(readConfig(JSON.parse(stdout) as Record<string, string>), readConfig({}))
 })
 
-/** What GitHub makes of a heading for links within a page. */
+/** The anchor that GitHub makes of a heading. */
 const anchor = (heading: string) =>
   heading
     .trim()
@@ -102,7 +102,7 @@ const filesUnder = (folder: string, ending: RegExp) =>
     .filter(file => ending.test(file))
     .map(file => read(join(folder, file)))
 
-t.test('the documents name only tables, functions and settings that there are', async t => {
+t.test('the documents name only existing tables, functions and settings', async t => {
   const sql = [...filesUnder('db', /\.sql$/)].join('\n')
   const rest = [...filesUnder('src', /\.ts$/), ...filesUnder('test', /\.ts$/), sql].join('\n')
   const others = [
@@ -124,10 +124,10 @@ t.test('the documents name only tables, functions and settings that there are', 
   }
 })
 
-/** All of the program's text, without the places where a line was broken. */
+/** All of the program's source. */
 const source = filesUnder('src', /\.ts$/).join('\n')
 
-t.test('the messages of a start that fails are those of the program', async t => {
+t.test('the messages of a failed start are those of the program', async t => {
   const [, table = ''] = read('docs/operate/trouble.md').split('| It says | Do this |\n')
   const messages = [...table.matchAll(/^\| `([^`]+)` \|/gm)].map(([, message = '']) => message)
   t.ok(messages.length >= 10)
@@ -135,7 +135,7 @@ t.test('the messages of a start that fails are those of the program', async t =>
     for (const part of message.split('…')) t.ok(source.includes(part.replace(/\.$/, '')), message)
 })
 
-t.test('docs/dependencies.md says of every dependency why it is there', async t => {
+t.test('docs/dependencies.md says why every dependency is there', async t => {
   const section = read('docs/dependencies.md')
   const explained = [...prose(section).matchAll(/^- ((?:`[^`]+`(?:, | and )?)+)/gm)]
     .flatMap(([, names = '']) => names.match(/[^`]+(?=`)/g) ?? [])

@@ -37,7 +37,7 @@ import {
 
 t.setTimeout(300_000)
 
-t.test('a backend keeps the memory that a long answer took for the next one', onlyLinux, async t => {
+t.test('a backend keeps the memory of a long response for the next one', onlyLinux, async t => {
   const { adminUrl } = await start(t, folder(t))
   const sql = postgres(adminUrl, { max: 1 })
   t.teardown(() => sql.end())
@@ -50,12 +50,12 @@ t.test('a backend keeps the memory that a long answer took for the next one', on
   const before = faults()
   for (let n = 0; n < 50; n += 1) await ask()
   const each = (faults() - before) / 50
-  t.ok(each < 5, `${each} page faults for each answer`)
+  t.ok(each < 5, `${each} page faults per response`)
 })
 
-t.test('processes that make secrets at the same time lose none', async t => {
+t.test('processes that create secrets at the same time lose none', async t => {
   const root = folder(t)
-  // A process that was killed between two lines leaves its lock.
+  // A process killed between two lines leaves its lock behind.
   writeFileSync(join(root, 'secrets.json.lock'), '')
   const code = `
     import { secret } from ${JSON.stringify(pathToFileURL(join(checkout, 'src/database/embedded.ts')).href)}
@@ -74,7 +74,7 @@ t.test('processes that make secrets at the same time lose none', async t => {
   t.ok(made.flat().every(value => stored.has(value)))
 })
 
-t.test('stop works when PostgreSQL has died already, and twice', async t => {
+t.test('stop works when PostgreSQL has already died, and twice', async t => {
   const root = folder(t)
   const db = await start(t, root)
   process.kill(postmaster(db), 'SIGKILL')
@@ -127,7 +127,7 @@ t.test('a killed postmaster does not prevent the next start, busy backends inclu
   await sleep(300)
   process.kill(postmaster(first), 'SIGKILL')
 
-  await t.rejects(start(t, root), /already running/, 'while its owner lives, the folder is taken')
+  await t.rejects(start(t, root), /already running/, 'while its owner is alive, the folder is taken')
 
   await first.stop()
   const second = await start(t, root)
@@ -141,7 +141,7 @@ t.test('a killed Callboard leaves a server behind, which the next start stops', 
   await query(owner.adminUrl, 'create table kept as select 1 as n')
   owner.child.kill('SIGKILL')
   await once(owner.child, 'exit')
-  await query(owner.adminUrl, 'select n from kept') // it does run on
+  await query(owner.adminUrl, 'select n from kept') // it keeps running
 
   const db = await startEmbedded({ root, port: Number(new URL(owner.adminUrl).port), settings })
   t.teardown(() => db.stop())
@@ -150,7 +150,7 @@ t.test('a killed Callboard leaves a server behind, which the next start stops', 
   t.not(postmaster(db), owner.postmaster)
 })
 
-t.test('a server whose folder was deleted under it is stopped as well', onlyLinux, async t => {
+t.test('a server whose folder was deleted while it ran is stopped as well', onlyLinux, async t => {
   const root = folder(t)
   const owner = await callboard(t, { root })
   owner.child.kill('SIGKILL')
@@ -164,7 +164,7 @@ t.test('a server whose folder was deleted under it is stopped as well', onlyLinu
   await query(db.adminUrl, 'select 1')
 })
 
-t.test('a Callboard and a postmaster that were both killed are recovered from', async t => {
+t.test('the next start recovers when Callboard and the postmaster were both killed', async t => {
   const root = folder(t)
   const owner = await callboard(t, { root })
   await query(owner.adminUrl, 'create table kept as select 1 as n')
@@ -175,9 +175,9 @@ t.test('a Callboard and a postmaster that were both killed are recovered from', 
   t.same(await query(db.adminUrl, 'select n from kept'), [{ n: 1 }])
 })
 
-t.test('a killed Callboard that nobody has waited for is gone too', onlyLinux, async t => {
+t.test('a killed Callboard that remains as a zombie counts as gone', onlyLinux, async t => {
   const root = folder(t)
-  // sleep takes the place of the shell and never asks how its child ended: a zombie remains.
+  // sleep replaces the shell and never waits for its child: a zombie remains.
   const owner = await callboard(t, { root, through: ['sh', '-c', '"$@" & exec sleep 600', 'sh'] })
   process.kill(owner.pid, 'SIGKILL')
   await sleep(200)
@@ -186,7 +186,7 @@ t.test('a killed Callboard that nobody has waited for is gone too', onlyLinux, a
   t.match(db.notes, [/left behind/])
 })
 
-t.test('a second Callboard is refused while the first one lives', async t => {
+t.test('a second Callboard is refused while the first one is alive', async t => {
   const root = folder(t)
   const owner = await callboard(t, { root })
   await t.rejects(start(t, root), {
@@ -196,7 +196,7 @@ t.test('a second Callboard is refused while the first one lives', async t => {
   await query(owner.adminUrl, 'select 1')
 })
 
-t.test('of many starts at once over a stale record one wins', async t => {
+t.test('of many simultaneous starts over a stale record, one wins', async t => {
   const root = folder(t)
   await (await start(t, root)).stop()
   for (let round = 0; round < 3; round++) {
@@ -215,7 +215,7 @@ t.test('of many starts at once over a stale record one wins', async t => {
   }
 })
 
-t.test('a pid that another program has been given since is no owner', async t => {
+t.test('a pid that another program has since been given is not an owner', async t => {
   const root = folder(t)
   writeFileSync(join(root, 'callboard.pid'), JSON.stringify({ pid: process.pid, started: 'long ago' }))
   await (await start(t, root)).stop()
@@ -224,7 +224,7 @@ t.test('a pid that another program has been given since is no owner', async t =>
   t.notOk(existsSync(join(root, 'callboard.pid')))
 })
 
-t.test('a pid that another program has been given since is no postmaster', onlyLinux, async t => {
+t.test('a pid that another program has since been given is not a postmaster', onlyLinux, async t => {
   const root = folder(t)
   const first = await start(t, root)
   const lock = join(first.dataDir, 'postmaster.pid')
@@ -232,7 +232,7 @@ t.test('a pid that another program has been given since is no postmaster', onlyL
   process.kill(postmaster(first), 'SIGKILL')
   await first.stop()
 
-  // PostgreSQL minds programs of its own user only.
+  // PostgreSQL considers only processes of its own user.
   const { uid, gid } = statSync(first.dataDir)
   const other = spawn('sleep', ['600'], isRoot ? { uid, gid } : {})
   t.teardown(() => other.kill())
@@ -246,7 +246,7 @@ t.test('a pid that another program has been given since is no postmaster', onlyL
 t.test('an initdb that was interrupted does not prevent the next start', async t => {
   const root = folder(t)
   const child = node(t, program, [JSON.stringify({ root, port: 0 })])
-  // The version is written early; the cluster is far from complete then.
+  // The version is written early, long before the cluster is complete.
   while (!readdirSync(root).some(name => existsSync(join(root, name, 'postgres/PG_VERSION')))) await sleep(1)
   child.kill('SIGKILL')
   await once(child, 'exit')
@@ -272,14 +272,14 @@ t.test('data of another major version is refused and left alone', async t => {
   t.same(listing(db.dataDir), before)
 })
 
-t.test('a path may hold spaces and quotes, but not what a shell would expand', async t => {
+t.test('a path may contain spaces and quotes, but nothing that a shell would expand', async t => {
   const base = folder(t)
   const db = await start(t, join(base, "it's our dåta"))
   await query(db.adminUrl, 'select 1')
   await t.rejects(start(t, join(base, 'a$(touch b)')), { name: 'EmbeddedError', message: /contains one of/ })
 })
 
-t.test('Ctrl-C in the terminal leaves PostgreSQL to Node', async t => {
+t.test('Ctrl-C in the terminal leaves stopping PostgreSQL to Node', async t => {
   const root = folder(t)
   const owner = await callboard(t, {
     root,
@@ -339,13 +339,13 @@ t.test('started as an ordinary user, PostgreSQL runs as that user', onlyRoot, as
   owner.child.kill('SIGTERM')
   await ended
 
-  t.comment('and root, later, runs that data as its owner')
+  t.comment('and later, root runs on that data as its owner')
   const db = await start(t, root)
   t.same(await query(db.adminUrl, 'select n from kept'), [{ n: 1 }])
   t.equal(statSync(join(db.dataDir, 'postmaster.pid')).uid, uid)
 })
 
-t.test('root without a user for PostgreSQL gets one', onlyRoot, async t => {
+t.test('a user for PostgreSQL is created for root if there is none', onlyRoot, async t => {
   const name = `callboard-test-${process.pid}`
   t.teardown(() => execFileSync('userdel', [name], { stdio: 'ignore' }))
   const notes: string[] = []
@@ -360,11 +360,11 @@ t.test('root without a user for PostgreSQL gets one', onlyRoot, async t => {
   })
 })
 
-t.test('a port that is taken between the look and the start', onlyLinux, async t => {
+t.test('a port that is taken between the check and the start', onlyLinux, async t => {
   const place = await findPlace(folder(t))
   await prepare(place, 'x', false)
   t.teardown(() => halt(place))
-  // The first time, this pg_ctl lets another program be faster.
+  // The first time, this pg_ctl lets another program take the port.
   const pgCtl = join(place.folder, 'pg_ctl')
   const takePort = `require('net').createServer().listen(process.argv[1], '127.0.0.1', () => console.log())
     setTimeout(() => process.exit(), 10_000)`
@@ -390,10 +390,14 @@ exec ${place.programs.pg_ctl} "$@"
 
   racing()
   const wanted = await freePort(0)
-  await t.rejects(launch(slow, wanted, settings), portTaken(wanted), 'is an error, if it was asked for')
+  await t.rejects(
+    launch(slow, wanted, settings),
+    portTaken(wanted),
+    'is an error, if it was requested explicitly',
+  )
   racing()
   const port = await launch(slow, 0, settings)
   t.not(port, 0)
-  t.equal(await knock(port, '127.0.0.1'), 'open', 'is left for another one, if any will do')
+  t.equal(await knock(port, '127.0.0.1'), 'open', 'is replaced by another, if any will do')
   t.equal(serversOf(place.data).includes(postmaster({ dataDir: place.data })), true)
 })

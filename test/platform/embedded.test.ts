@@ -1,4 +1,4 @@
-// The embedded PostgreSQL as a user meets it. What becomes of it when processes are killed: embedded.drill.ts.
+// The embedded PostgreSQL as a user meets it. For killed processes, see embedded.drill.ts.
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
@@ -28,7 +28,7 @@ import {
 
 t.setTimeout(300_000)
 
-t.test('the first start makes a cluster, the second finds it again', async t => {
+t.test('the first start creates a cluster, the second finds it again', async t => {
   const root = join(folder(t), 'new/.data')
   const first = await start(t, root)
   t.same(first.notes, [])
@@ -54,9 +54,9 @@ t.test('the cluster is UTF-8 and compares text the same way on every machine', a
   )
 })
 
-t.test('only the loopback address and only the password lead in', async t => {
+t.test('the server is reachable only on the loopback address, and only with the password', async t => {
   const root = folder(t)
-  // A setting that opens the server is overruled.
+  // A setting that opens the server is overridden.
   const db = await startEmbedded({ root, port: 0, settings: { ...settings, listen_addresses: '*' } })
   t.teardown(() => db.stop())
   t.same(await query(db.adminUrl, 'show listen_addresses'), [{ listen_addresses: '127.0.0.1' }])
@@ -74,7 +74,7 @@ t.test('only the loopback address and only the password lead in', async t => {
   ])
 })
 
-t.test('nothing is left lying about: no socket, no password file, no edited configuration', async t => {
+t.test('nothing is left behind: no socket, no password file, no edited configuration', async t => {
   const root = folder(t)
   const db = await start(t, root)
   t.same(await query(db.adminUrl, 'show unix_socket_directories'), [{ unix_socket_directories: '' }])
@@ -85,7 +85,7 @@ t.test('nothing is left lying about: no socket, no password file, no edited conf
   t.same(readdirSync(root).sort(), ['postgres', 'postgres.log', 'secrets.json'])
 })
 
-t.test('a secret is random, kept, and readable by its owner only', async t => {
+t.test('a secret is random, persistent, and readable only by its owner', async t => {
   const root = join(folder(t), 'not/there/yet')
   const jwt = secret(root, 'jwt')
   t.match(jwt, /^[\w-]{43}$/)
@@ -129,7 +129,7 @@ t.test('a port that another program uses is named, with the setting to change', 
   await start(t, root)
 })
 
-t.test('a folder that is no data folder is refused and left alone', async t => {
+t.test('a folder that is not a data folder is refused and left alone', async t => {
   const root = folder(t)
   mkdirSync(join(root, 'postgres'))
   writeFileSync(join(root, 'postgres/thesis.txt'), 'mine')
@@ -140,7 +140,7 @@ t.test('a folder that is no data folder is refused and left alone', async t => {
   t.same(readdirSync(join(root, 'postgres')), ['thesis.txt'])
 })
 
-t.test('any other failure shows the end of the log, of this start only', async t => {
+t.test('any other failure shows the end of the log, from this start only', async t => {
   const root = folder(t)
   const attempt = (library: string) =>
     startEmbedded({ root, port: 0, settings: { ...settings, shared_preload_libraries: library } })
@@ -165,45 +165,37 @@ t.test(
   },
 )
 
-t.test(
-  'started as root in a folder that is closed to others, the data is placed elsewhere',
-  onlyRoot,
-  async t => {
-    const closed = folder(t, 0o700)
-    const root = join(closed, 'home/.data')
-    const place = elsewhere(t, root)
-    const first = await start(t, root)
-    t.equal(first.dataDir, join(place, 'postgres'))
-    t.match(first.notes, [/^The database is in \/var\/lib\/callboard\/.*, because .* could not enter/])
-    await query(first.adminUrl, 'create table kept as select 1 as n')
-    await first.stop()
-    t.same(readdirSync(root), ['secrets.json'])
+t.test('started as root in a folder closed to others, the data is placed elsewhere', onlyRoot, async t => {
+  const closed = folder(t, 0o700)
+  const root = join(closed, 'home/.data')
+  const place = elsewhere(t, root)
+  const first = await start(t, root)
+  t.equal(first.dataDir, join(place, 'postgres'))
+  t.match(first.notes, [/^The database is in \/var\/lib\/callboard\/.*, because .* could not enter/])
+  await query(first.adminUrl, 'create table kept as select 1 as n')
+  await first.stop()
+  t.same(readdirSync(root), ['secrets.json'])
 
-    // Whether or not the folder has been opened since, and even if it was deleted.
-    chmodSync(closed, 0o755)
-    rmSync(root, { recursive: true })
-    const second = await start(t, root)
-    t.equal(second.dataDir, first.dataDir)
-    t.same(await query(second.adminUrl, 'select n from kept'), [{ n: 1 }])
-  },
-)
+  // Whether or not the folder was opened since, and even if it was deleted.
+  chmodSync(closed, 0o755)
+  rmSync(root, { recursive: true })
+  const second = await start(t, root)
+  t.equal(second.dataDir, first.dataDir)
+  t.same(await query(second.adminUrl, 'select n from kept'), [{ n: 1 }])
+})
 
-t.test(
-  'data in a folder that has been closed since is not replaced by an empty database',
-  onlyRoot,
-  async t => {
-    const closed = folder(t)
-    const root = join(closed, '.data')
-    await (await start(t, root)).stop()
-    chmodSync(closed, 0o700)
-    await t.rejects(start(t, root), {
-      name: 'EmbeddedError',
-      message: /cannot enter that folder; allow it \(chmod/,
-    })
-  },
-)
+t.test('data in a folder that was closed since is not replaced by an empty database', onlyRoot, async t => {
+  const closed = folder(t)
+  const root = join(closed, '.data')
+  await (await start(t, root)).stop()
+  chmodSync(closed, 0o700)
+  await t.rejects(start(t, root), {
+    name: 'EmbeddedError',
+    message: /cannot enter that folder; allow it \(chmod/,
+  })
+})
 
-t.test('a log that has grown large is put aside', async t => {
+t.test('a log that has grown large is rotated', async t => {
   const root = folder(t)
   const log = join(root, 'postgres.log')
   writeFileSync(log, 'x'.repeat(10_000_001))
@@ -212,7 +204,7 @@ t.test('a log that has grown large is put aside', async t => {
   t.ok(statSync(log).size < 10_000_000)
 })
 
-t.test('a lock that a killed process has left is removed, and a folder that is gone is an error', async t => {
+t.test('a lock left by a killed process is removed, and a missing folder is an error', async t => {
   const root = folder(t)
   const lock = join(root, 'secrets.json.lock')
   writeFileSync(lock, '')
@@ -223,7 +215,7 @@ t.test('a lock that a killed process has left is removed, and a folder that is g
   t.throws(() => claim(join(root, 'gone')), { code: 'ENOENT' })
 })
 
-t.test('secrets that cannot be read are not made anew', async t => {
+t.test('unreadable secrets are not replaced', async t => {
   const root = folder(t)
   mkdirSync(join(root, 'secrets.json'))
   t.throws(() => secret(root, 'jwt'), {
@@ -245,7 +237,7 @@ t.test('a database that does not let its own superuser in is an error', async t 
   t.same(serversOf(db.dataDir), [])
 })
 
-t.test('programs that are not there, or do not run, are named', async t => {
+t.test('programs that are missing, or do not run, are named', async t => {
   const programs = await findPrograms()
   const file = join(folder(t), 'postgres')
   writeFileSync(file, '#!/bin/sh\necho libicu is missing >&2\nexit 127\n', { mode: 0o755 })
@@ -262,7 +254,7 @@ t.test('programs that are not there, or do not run, are named', async t => {
   })
 })
 
-t.test('the copy of the programs runs, is made once, and replaces that of another version', async t => {
+t.test('the copy of the programs runs, is made once, and replaces another version’s', async t => {
   const root = folder(t)
   mkdirSync(join(root, 'programs-9.6.0'))
   const programs = await findPrograms()
@@ -277,7 +269,7 @@ t.test('the copy of the programs runs, is made once, and replaces that of anothe
   t.equal(statSync(copy.postgres).ino, ino)
 })
 
-t.test('a start program that says nothing is quoted with what it ended with', async t => {
+t.test('a silent start program is reported with its exit status', async t => {
   const place = await findPlace(folder(t))
   await prepare(place, 'x', false)
   const broken = { ...place, programs: { ...place.programs, pg_ctl: '/bin/false' } }
@@ -287,7 +279,7 @@ t.test('a start program that says nothing is quoted with what it ended with', as
   })
 })
 
-t.test('where there is no /proc, ps tells which processes live, and without it the system does', async t => {
+t.test('without /proc, ps says which processes are alive, and without ps, the system does', async t => {
   const db = await start(t, folder(t))
   const child = spawn('sleep', ['600'])
   const ended = once(child, 'exit')

@@ -35,7 +35,7 @@ t.test('Idempotency-Key', async t => {
     type: headers['content-type'],
   })
 
-  await t.test('a repeated request gives the first answer again and does nothing', async t => {
+  await t.test('a repeated request gets the first response again and does nothing', async t => {
     const member = await confirmed(server, await register(server, 'Mia'))
     const creations: [path: string, body: object][] = [
       ['/api/shows', { ...aShow, title: 'Replayed', fee_minor: Number.MAX_SAFE_INTEGER, currency: 'EUR' }],
@@ -56,7 +56,7 @@ t.test('Idempotency-Key', async t => {
     t.equal(mails.length, 1, 'no second mail')
   })
 
-  await t.test('the first answer stays, whatever has become of the row', async t => {
+  await t.test('the first response stays, whatever became of the row', async t => {
     const first = await post('/api/shows', 'stays', aShow)
     await call(`PATCH /api/shows/${first.body.id}`, { token, body: { title: 'Changed' } })
     t.strictSame(shape(await post('/api/shows', 'stays', aShow)), shape(first))
@@ -64,7 +64,7 @@ t.test('Idempotency-Key', async t => {
     t.strictSame(shape(await post('/api/shows', 'stays', aShow)), shape(first))
   })
 
-  await t.test('commands on a row replay too', async t => {
+  await t.test('commands on a row are replayed too', async t => {
     const { id } = (await call<Row>('POST /api/shows', { token, body: aShow })).body
     await call(`DELETE /api/shows/${id}`, { token })
     const first = await post(`/api/shows/${id}/restore`, 'restore')
@@ -72,7 +72,7 @@ t.test('Idempotency-Key', async t => {
     t.strictSame(shape(await post(`/api/shows/${id}/restore`, 'restore')), shape(first))
     t.equal(outcome(await post(`/api/shows/${id}/restore`, 'restore-2')), '404 not_found')
 
-    // After it one could not do it again, and the answer to the first time still comes.
+    // It could not be done a second time, yet the first response is returned.
     const heir = await join(server, ana, 'admin')
     const path = `/api/organizations/${ana.organization}/transfer`
     const handed = await post(path, 'transfer', { user_id: heir.id })
@@ -86,7 +86,7 @@ t.test('Idempotency-Key', async t => {
     await call(`POST ${path}`, { token: heir.token, body: { user_id: ana.id } })
   })
 
-  await t.test('the same key for another request is refused', async t => {
+  await t.test('the same key for a different request is refused', async t => {
     await post('/api/shows', 'once', aShow)
     const others: [path: string, body: object][] = [
       ['/api/shows', { ...aShow, title: 'Another' }],
@@ -96,10 +96,10 @@ t.test('Idempotency-Key', async t => {
     for (const [path, body] of others)
       t.equal(outcome(await post(path, 'once', body)), '409 idempotency_key_reused', JSON.stringify(body))
     t.equal(await count('Another'), 0)
-    t.equal((await post('/api/shows', 'once', aShow)).status, 201, 'and still stands for the first')
+    t.equal((await post('/api/shows', 'once', aShow)).status, 201, 'and still belongs to the first')
   })
 
-  await t.test("the key is its user's in one organization", async t => {
+  await t.test('a key belongs to a user in one organization', async t => {
     const colleague = await join(server, ana, 'manager')
     const ben = await register(server, 'Ben')
     const answers = [
@@ -125,7 +125,7 @@ t.test('Idempotency-Key', async t => {
     t.equal(await count('Shared', switched.body.access_token), 1)
   })
 
-  await t.test('of twenty requests at once one is done, and all get its answer', async t => {
+  await t.test('of twenty requests at once, one is carried out, and all get its response', async t => {
     const answers = await Promise.all(
       Array.from({ length: 20 }, () => post('/api/shows', 'parallel', { ...aShow, title: 'Parallel' })),
     )
@@ -134,7 +134,7 @@ t.test('Idempotency-Key', async t => {
     t.equal(await count('Parallel'), 1)
   })
 
-  await t.test('of twenty different requests at once with one key one is done', async t => {
+  await t.test('of twenty different requests at once with one key, one is carried out', async t => {
     const answers = await Promise.all(
       Array.from({ length: 20 }, (_, n) => post('/api/shows', 'race', { ...aShow, title: `Race${n}` })),
     )
@@ -145,7 +145,7 @@ t.test('Idempotency-Key', async t => {
     t.equal(await count('Race'), 1)
   })
 
-  await t.test('a request that failed leaves its key free', async t => {
+  await t.test('a failed request leaves its key free', async t => {
     const viewer = await join(server, ana, 'viewer')
     const failures: [expected: string, body: object, as: string][] = [
       ['400 validation', { ...aShow, title: 5 }, token],
@@ -191,22 +191,22 @@ t.test('Idempotency-Key', async t => {
     t.equal(other.status, 201)
     t.not(other.body.id, first.body.id)
     const replayed = await post('/api/shows', 'old', { ...aShow, title: 'Next day' })
-    t.strictSame(shape(replayed), shape(other), 'and stands for the new request')
+    t.strictSame(shape(replayed), shape(other), 'and belongs to the new request')
     t.equal(outcome(await post('/api/shows', 'old', aShow)), '409 idempotency_key_reused')
   })
 
-  await t.test('a key that is none is refused', async t => {
+  await t.test('an invalid key is refused', async t => {
     for (const key of ['x'.repeat(201), 'two words', 'naïve', ''])
       t.equal(outcome(await post('/api/shows', key, aShow)), '400 validation', key)
     t.equal((await post('/api/shows', 'x'.repeat(200), aShow)).status, 201)
   })
 
-  await t.test('a request without a key is done each time', async t => {
+  await t.test('a request without a key is carried out each time', async t => {
     for (let n = 0; n < 2; n++) await call('POST /api/shows', { token, body: { ...aShow, title: 'Keyless' } })
     t.equal(await count('Keyless'), 2)
   })
 
-  await t.test('every POST within an organization takes a key', async t => {
+  await t.test('every POST within an organization accepts a key', async t => {
     const { paths = {} } = app.swagger() as { paths?: Record<string, Record<string, Operation>> }
     const without = Object.entries(paths).filter(
       ([path, { post: operation }]) =>

@@ -1,17 +1,17 @@
 import t from 'tap'
 import { startServer } from '../support/helper.ts'
 
-/** Functions whose call stays one, and why. */
+/** Functions that are not inlined, and why. */
 const called: Record<string, string> = {
   'app.minor_digits(text)':
-    'It is STRICT, which a CASE is not; and only the report of a year asks it, for each amount.',
+    'It is STRICT, which a CASE is not; and only the report of a year calls it, for each amount.',
 }
 
-t.test('a function that is one expression is put in the place of its call', async t => {
+t.test('a function that is one expression is inlined', async t => {
   const { db } = await startServer(t)
-  // A function in SQL costs several microseconds where it is called, for each row and again for each
-  // transaction. PostgreSQL leaves a call alone when, for example, the function says that it is IMMUTABLE
-  // and what it calls is STABLE, as everything is that makes JSON.
+  // Calling an SQL function costs several microseconds, for each row and again for each transaction.
+  // PostgreSQL does not inline a call if, for example, the function is declared IMMUTABLE and what it
+  // calls is STABLE, as is everything that makes JSON.
   const functions = await db.admin<{ name: string; call: string }[]>`
     select p.oid::regprocedure::text as name,
       format('select %I.%I(%s) from (select %s offset 0) x', n.nspname, p.proname,

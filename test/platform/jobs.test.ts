@@ -4,7 +4,7 @@ import { startWorker } from '../../src/jobs/worker.ts'
 import { aShow, type Database, register, startDatabase, startServer, until } from '../support/helper.ts'
 import { startServerProcess } from '../support/server-process.ts'
 
-/** A task that only `queue` asks for. */
+/** A task that only `queue` queues. */
 const never = '0 0 30 2 *'
 const queue = ({ admin }: Database, task: string) =>
   admin`select app_private.add_job(${task}, '{}', max_attempts => 2)`
@@ -41,7 +41,7 @@ t.test('the worker', async t => {
     return worker
   }
 
-  await t.test('tries a job that fails again after a pause, and gives it up for all to see', async t => {
+  await t.test('retries a failed job after a delay, and gives it up visibly', async t => {
     const worker = start(t, [{ task: 'fail', cron: never, sql: 'select 1 / 0' }])
     await queue(db, 'fail')
     await until(async () => (await jobs(db, 'fail'))[0]?.last_error !== null)
@@ -55,7 +55,7 @@ t.test('the worker', async t => {
     await worker.stop()
   })
 
-  await t.test('lets a job that runs end when it is told to stop', async t => {
+  await t.test('lets a running job finish when it is told to stop', async t => {
     const worker = start(t, [{ task: 'short', cron: never, sql: sleep(1) }])
     await queue(db, 'short')
     await until(() => isWaitingFor(db, 1))
@@ -73,8 +73,8 @@ t.test('the worker', async t => {
     t.match(await jobs(db, 'long'), [{ is_taken: false, attempts: 1 }])
   })
 
-  await t.test('goes on with a job in parts, and fails it at the end if a part has failed', async t => {
-    // As many parts as it says, of which one fails.
+  await t.test('continues a job in parts, and fails it at the end if a part failed', async t => {
+    // Four parts, one of which fails.
     await db.admin.unsafe(`
       create function app.count_parts(behind jsonb) returns jsonb language sql as
         $$ select jsonb_build_object('part', n, 'failed', (n = 2)::int, 'next', case when n < 4 then jsonb_build_array(n) end)
@@ -96,7 +96,7 @@ t.test('the worker', async t => {
     await db.admin`delete from graphile_worker._private_jobs`
   })
 
-  await t.test('says how long a job has waited when nobody works', async t => {
+  await t.test('reports how long a job has waited when no worker runs', async t => {
     await queue(db, 'nobody')
     await db.admin`update graphile_worker._private_jobs set run_at = now() - interval '1 minute' where task_id =
       (select id from graphile_worker._private_tasks where identifier = 'nobody')`
@@ -105,7 +105,7 @@ t.test('the worker', async t => {
   })
 })
 
-t.test('what is done again and again', async t => {
+t.test('recurring work', async t => {
   const server = await startServer(t)
   const { db, app, config } = server
   const { token } = await register(server, 'Ana')
@@ -113,7 +113,7 @@ t.test('what is done again and again', async t => {
   await server.call(`DELETE /api/shows/${show.body.id}`, { token })
   await db.admin`update app.shows set deleted_at = now() - interval '31 days'`
   t.equal((await health(db)).sealer_lag_seconds, null, 'nothing was sealed yet')
-  // What was due while nobody worked is made up for: a worker knows these ticks, and was away for a day.
+  // What was due while no worker ran is made up for: these ticks are known, and a day was missed.
   await db.admin`
     insert into graphile_worker._private_known_crontabs (identifier, known_since, last_execution)
     select x, now() - interval '2 days', now() - interval '25 hours' from unnest(${schedule.map(({ task }) => task)}::text[]) x`
@@ -130,13 +130,13 @@ t.test('what is done again and again', async t => {
 
   const done: Record<string, unknown> = {}
   const note = (about: { task?: string; done?: unknown }) => {
-    // The first run of each: those that follow find nothing left to do.
+    // The first run of each: the following ones find nothing left to do.
     if (about.task !== undefined && 'done' in about) done[about.task] ??= about.done
   }
   const log = Object.assign(Object.create(app.log) as typeof app.log, { info: note, debug: note })
   const worker = startWorker(config, db.url('callboard_worker'), () => 'https://callboard.example', log)
   t.teardown(() => worker.stop())
-  // The ticks of every minute are not made up for: these are one of each.
+  // Ticks of every minute are not made up for: this queues one of each.
   const often = schedule.flatMap(one => ('cron' in one && one.cron.startsWith('*') ? [one.task] : []))
   t.strictSame(often, ['seal_events', 'refresh_rollups'])
   for (const task of often) await db.admin`select app_private.add_job(${task}, '{}', ${task})`
@@ -176,8 +176,8 @@ t.test('npm run worker', async t => {
       'src/worker.ts',
     )
 
-  await t.test('killed in the middle of a job, has another do it within seconds', async t => {
-    // The sealer waits for the row, and so is in the middle of its job for as long as the test wants.
+  await t.test('killed in the middle of a job, is replaced by another within seconds', async t => {
+    // The sealer waits for the row, and so stays in the middle of its job for as long as the test wants.
     const lock = await db.admin.reserve()
     t.teardown(() => {
       lock.release()
@@ -196,7 +196,7 @@ t.test('npm run worker', async t => {
     first.child.kill('SIGKILL')
     const killed = Date.now()
     await first.ended
-    // PostgreSQL notices at the end of the statement only.
+    // PostgreSQL notices only at the end of the statement.
     const gone = await waits()
     t.match(await jobs(db, 'seal_events'), [{ is_taken: true }], 'the dead one still has it')
 
@@ -211,7 +211,7 @@ t.test('npm run worker', async t => {
     t.match(second.said.join('\n'), /released the jobs of a dead worker/)
   })
 
-  await t.test('refuses a login that is not its own, and to start without any', async t => {
+  await t.test('refuses a login other than its own, and refuses to start without one', async t => {
     const wrong = start(t, { WORKER_DATABASE_URL: db.url('callboard_api') })
     t.match(await wrong.ended, { code: 1 })
     t.match(wrong.complaint(), /WORKER_DATABASE_URL logs in as callboard_api.*use callboard_worker/)
@@ -221,7 +221,7 @@ t.test('npm run worker', async t => {
   })
 })
 
-t.test('the login of the API can neither read nor add, take or free a job', async t => {
+t.test('the API’s login cannot read, add, take or free a job', async t => {
   const db = await startDatabase(t)
   const api = db.as('callboard_api')
   for (const attempt of [

@@ -11,7 +11,7 @@ t.test('the limit of an organization', async t => {
     limitOf(await call('POST /api/shows', { token, body }))
 
   await t.test(
-    'counts every request, also one that is refused, and the answer says how many are left',
+    'counts every request, even a refused one, and the response says how many are left',
     async t => {
       t.match(await ask(ana), { status: 201, limit: 6, remaining: 5 })
       t.match(await ask(ana, '{'), { status: 400, limit: 6, remaining: 4 })
@@ -22,18 +22,18 @@ t.test('the limit of an organization', async t => {
     },
   )
 
-  await t.test('is an answer 429 that says when to come back', async t => {
+  await t.test('returns 429 with the time to retry', async t => {
     const refused = await ask(ana)
     t.match(refused, { status: 429, limit: 6, remaining: 0 })
     t.ok(refused.retryAfter !== undefined && refused.retryAfter > 295 && refused.retryAfter <= 300)
     t.equal(refused.reset, refused.retryAfter)
   })
 
-  await t.test('is that of one organization only, and not that of its address', async t => {
+  await t.test('applies to one organization only, not to its address', async t => {
     t.match(await ask(ben), { status: 201, remaining: 5 })
   })
 
-  await t.test('does not hold for what asks after the health of the server', async t => {
+  await t.test('does not apply to health checks', async t => {
     for (let n = 0; n < 8; n++) {
       const answer = limitOf(await call('GET /livez'))
       t.match(answer, { status: 200, limit: undefined, remaining: undefined, retryAfter: undefined })
@@ -52,7 +52,7 @@ t.test('the limit of signing in', async t => {
       }),
     )
 
-  await t.test('is per account, in upper or lower case', async t => {
+  await t.test('is per account, regardless of case', async t => {
     t.match(await guess('ana@northlight.example', '192.0.2.1'), { status: 401, limit: 3, remaining: 2 })
     t.match(await guess('Ana@northlight.example', '192.0.2.2'), { status: 401, remaining: 1 })
     t.match(await guess('ANA@northlight.example', '192.0.2.3'), { status: 401, remaining: 0 })
@@ -61,7 +61,7 @@ t.test('the limit of signing in', async t => {
     t.ok(refused.retryAfter !== undefined && refused.retryAfter > 0 && refused.retryAfter <= 60)
   })
 
-  await t.test('is not escaped by writing the account in another way', async t => {
+  await t.test('cannot be evaded by spelling the account differently', async t => {
     for (const [n, status] of [401, 401, 401, 429].entries()) {
       const email = `iris.${'MORE'.slice(0, n)}${'more'.slice(n)}@Northlight.example`
       t.match(await guess(email, `192.0.2.${n + 20}`), { status })
@@ -79,7 +79,7 @@ t.test('the limit of signing in', async t => {
       t.match(await guess(email, '192.0.2.30'), { status: 400 }, JSON.stringify(email))
   })
 
-  await t.test('is per address too, and the answer tells of the one that comes first', async t => {
+  await t.test('is per address too, and the response reports the one that is reached first', async t => {
     t.match(await guess('ben@northlight.example', '192.0.2.9'), { status: 401, remaining: 2 })
     t.match(await guess('chiara@northlight.example', '192.0.2.9'), { status: 401, remaining: 1 })
     t.match(await guess('dov@northlight.example', '192.0.2.9'), { status: 401, remaining: 0 })
@@ -87,14 +87,14 @@ t.test('the limit of signing in', async t => {
     t.match(await guess('erin@northlight.example', '192.0.2.10'), { status: 401, remaining: 2 })
   })
 
-  await t.test('takes an IPv6 network for one address', async t => {
+  await t.test('treats an IPv6 network as one address', async t => {
     for (const [n, remaining] of [2, 1, 0].entries())
       t.match(await guess(`gro${n}@harbourstage.example`, `2001:db8:0:1::${n}`), { status: 401, remaining })
     t.match(await guess('gro3@harbourstage.example', '2001:db8:0:1:ffff::1'), { status: 429 })
     t.match(await guess('gro3@harbourstage.example', '2001:db8:0:2::1'), { status: 401, remaining: 2 })
   })
 
-  await t.test('is that of one member, where a password is changed', async t => {
+  await t.test('is per member, when a password is changed', async t => {
     const owner = await register(server, 'Ana')
     const member = await join(server, owner, 'viewer')
     const change = async ({ token }: Person, from: string) =>
@@ -111,12 +111,12 @@ t.test('the limit of signing in', async t => {
   })
 })
 
-t.test('nobody who is not trusted chooses their address', async t => {
+t.test('untrusted clients cannot choose their address', async t => {
   for (const [proxies, forwarded] of [
     ['', (n: number) => `192.0.2.${n}`],
-    // Of somebody else's proxy.
+    // As if from somebody else's proxy.
     ['198.51.100.0/24', (n: number) => `192.0.2.${n}`],
-    // Behind a trusted proxy, which appends whom it has heard from: the rest is the client's to invent.
+    // Behind a trusted proxy, which appends the address it saw: the client can invent the rest.
     ['127.0.0.1', (n: number) => `192.0.2.${n}, 203.0.113.7`],
     ['loopback', (n: number) => `127.0.0.1, 10.0.0.${n}, 203.0.113.7`],
   ] as const) {

@@ -159,23 +159,23 @@ t.test('the log of a server under use', async t => {
     token: live,
     body: { title: 'T', unknown: 'MARKED-query-value' },
   })
-  // A fault of our own, with the session's secret among the parameters of the statement.
+  // A server error, with the session's secret among the parameters of the statement.
   await db.admin`alter function app.read_me() rename to read_me_elsewhere`
   const failed = await ask('GET', '/api/me', { token: live })
   await db.admin`alter function app.enter(text, uuid, text, inet) rename to enter_elsewhere`
   await ask('GET', '/api/shows', { token: live })
   t.equal(await server.stop(), 0)
 
-  t.test('holds none of the secrets that were sent, made or stored', async t => {
-    t.ok(secrets.size > 20, `${secrets.size} secrets are looked for`)
-    t.equal(server.lines.length > 15, true, 'there is a log to look in')
+  t.test('contains none of the secrets that were sent, generated or stored', async t => {
+    t.ok(secrets.size > 20, `${secrets.size} secrets are searched for`)
+    t.equal(server.lines.length > 15, true, 'there is a log to search')
     for (const secret of secrets) {
       const line = server.lines.find(({ text }) => text.includes(secret))
       if (line) t.fail(`a secret is in the log: ${line.text}`)
     }
   })
 
-  t.test('and neither does the event log, in which everything of it is', async t => {
+  t.test('and neither does the event log, which records all of it', async t => {
     const events = await db.admin<{ text: string; action: string }[]>`
       select l::text as text, action from app.event_log l`
     for (const secret of secrets) {
@@ -204,7 +204,7 @@ t.test('the log of a server under use', async t => {
     ])
   })
 
-  t.test('names request, organization and user of every answer', async t => {
+  t.test('names request, organization and user of every response', async t => {
     const line = server.lines.find(({ reqId, msg }) => reqId === listed.requestId && msg === 'answered')
     t.match(line, {
       method: 'GET',
@@ -218,7 +218,7 @@ t.test('the log of a server under use', async t => {
       t.ok(reqId, `${String(msg)} has its request: ${text}`)
   })
 
-  t.test('names them also where a request is refused or fails', async t => {
+  t.test('names them even when a request is refused or fails', async t => {
     const whose = { organization_id: organization, user_id: registered.answer['user_id'] }
     for (const [id, msg] of [
       [refused.requestId, 'request refused'],
@@ -230,7 +230,7 @@ t.test('the log of a server under use', async t => {
       )
   })
 
-  t.test('tells of a failure under the id that the client has got', async t => {
+  t.test('records a failure under the id that the client received', async t => {
     t.equal(failed.status, 500)
     const line = server.lines.find(({ reqId, level }) => reqId === failed.requestId && level === 50)
     t.match(line, { problem: 'internal', err: { code: '42883', message: /read_me/ } })
@@ -238,7 +238,7 @@ t.test('the log of a server under use', async t => {
   })
 })
 
-t.test('an error is logged with its cause, and without what the driver hangs on it', async t => {
+t.test('an error is logged with its cause, and without what the driver attaches', async t => {
   const { serializers } = loggerOptions(readConfig({})) as { serializers: { err: (error: Error) => object } }
   const cause = Object.assign(new AggregateError([], ''), { code: 'ECONNREFUSED' })
   const error = new Error('away', { cause })

@@ -1,4 +1,4 @@
-// What /metrics tells, to whom, and that nothing in it grows without end.
+// What /metrics reports, to whom, and that nothing in it grows without bound.
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { buildApp } from '../../src/app.ts'
@@ -24,12 +24,12 @@ const token = 'a token only for Prometheus'
 const read = async ({ app }: Pick<TestServer, 'app'>) => app.metrics.text()
 
 t.test('who may read the metrics', async t => {
-  await t.test('nobody, unless it is set', async t => {
+  await t.test('nobody, unless it is configured', async t => {
     const { app } = await startServer(t)
     t.equal((await app.inject('/metrics')).statusCode, 404)
   })
 
-  await t.test('whoever has the token', async t => {
+  await t.test('everybody who has the token', async t => {
     const { app } = await startServer(t, { METRICS_TOKEN: token, RATE_LIMIT: '2' })
     const ask = (authorization?: string) =>
       app.inject({ url: '/metrics', headers: authorization === undefined ? {} : { authorization } })
@@ -43,10 +43,10 @@ t.test('who may read the metrics', async t => {
     t.equal(answer.statusCode, 200)
     t.match(answer.headers, { 'content-type': /^text\/plain; version=0\.0\.4/ })
     t.match(answer.body, /^process_cpu_seconds_total \d/m)
-    t.notOk(JSON.stringify(app.swagger()).includes('/metrics'), 'it is no part of the API')
+    t.notOk(JSON.stringify(app.swagger()).includes('/metrics'), 'it is not part of the API')
   })
 
-  await t.test('whoever reaches their own port, where nothing else is', async t => {
+  await t.test('everybody who can reach their own port, which serves nothing else', async t => {
     const { db } = await startServer(t)
     const server = startServerProcess(t, {
       NODE_ENV: 'test',
@@ -83,7 +83,7 @@ t.test('who may read the metrics', async t => {
   })
 })
 
-t.test('requests are counted by operation, method and status, and never by what was asked for', async t => {
+t.test('requests are counted by operation, method and status, and never by what was requested', async t => {
   const server = await startServer(t)
   const { call, app } = server
   const ana = await register(server, 'Ana')
@@ -107,7 +107,7 @@ t.test('requests are counted by operation, method and status, and never by what 
   t.match(text, /^callboard_pool_waiting 0$/m)
 })
 
-t.test('requests that a limit has refused are counted by organization, up to a number', async t => {
+t.test('rate-limited requests are counted by organization, for a limited number of these', async t => {
   const server = await startServer(t, { RATE_LIMIT: '2', SIGN_IN_LIMIT: '1' })
   const { call } = server
   const ana = await register(server, 'Ana')
@@ -129,7 +129,7 @@ t.test('requests that a limit has refused are counted by organization, up to a n
   t.equal([...many.matchAll(/^callboard_rate_limited_total\{/gm)].length, 101)
 })
 
-t.test('refused tokens are counted by what is wrong with them', async t => {
+t.test('refused tokens are counted by reason', async t => {
   const server = await startServer(t)
   const { call, app } = server
   const owner = await register(server, 'Ana')
@@ -169,8 +169,8 @@ t.test('refused tokens are counted by what is wrong with them', async t => {
   t.equal(sum(await read(server), 'callboard_refused_tokens_total'), 9)
 })
 
-t.test('a transaction that ends in another context than that of the token', async t => {
-  // The look-up of the limit is a transaction, too: here it comes first, and once.
+t.test('a transaction that ends in a context other than its token’s', async t => {
+  // Looking up the limit is a transaction, too: here it comes first, and once.
   const server = await startServer(t, { RATE_LIMIT_REFRESH: '3600' })
   const { db, call } = server
   const [ana, ben] = [await register(server, 'Ana'), await register(server, 'Ben')]
@@ -181,9 +181,11 @@ t.test('a transaction that ends in another context than that of the token', asyn
     (await db.admin`select from app.shows where organization_id = ${organization}`).count
   t.match(await read(server), /^callboard_isolation_breaches_total\{kind="other_organization"\} 0$/m)
 
-  await t.test('because the entrance leads elsewhere is refused, undone and counted', async t => {
-    await call('POST /api/shows', { token: ben.token, body: aShow })
-    await db.admin.unsafe(`
+  await t.test(
+    'because entering led to another organization is refused, rolled back and counted',
+    async t => {
+      await call('POST /api/shows', { token: ben.token, body: aShow })
+      await db.admin.unsafe(`
       alter function app.enter(text, uuid, text, inet) rename to enter_as_it_should_be;
       create function app.enter(session_secret text, organization uuid default null, request_id text default null, ip inet default null) returns void
         language plpgsql volatile security definer set search_path = '' as
@@ -191,25 +193,30 @@ t.test('a transaction that ends in another context than that of the token', asyn
           app_private.permissions_of_role('owner')); end $$;
       alter function app.enter(text, uuid, text, inet) owner to callboard_definer;
       grant execute on function app.enter(text, uuid, text, inet) to callboard_api`)
-    for (const request of ['GET /api/shows', 'POST /api/shows'] as const) {
-      const answer = await call(request, {
-        token: ana.token,
-        ...(request.startsWith('POST') && { body: aShow }),
-      })
-      t.match(answer, { status: 500, body: { type: '/problems/internal' } })
-      t.notMatch(answer.text, /breach|Winter Tour/)
-    }
-    t.equal(await breaches('other_organization'), 2)
-    t.equal(await showsOf(ben.organization), 1, 'nothing was written')
-    t.equal((await call('GET /api/shows', { token: ben.token })).status, 200, 'where it leads is no breach')
-    await db.admin.unsafe(`
+      for (const request of ['GET /api/shows', 'POST /api/shows'] as const) {
+        const answer = await call(request, {
+          token: ana.token,
+          ...(request.startsWith('POST') && { body: aShow }),
+        })
+        t.match(answer, { status: 500, body: { type: '/problems/internal' } })
+        t.notMatch(answer.text, /breach|Winter Tour/)
+      }
+      t.equal(await breaches('other_organization'), 2)
+      t.equal(await showsOf(ben.organization), 1, 'nothing was written')
+      t.equal(
+        (await call('GET /api/shows', { token: ben.token })).status,
+        200,
+        'for a member of that organization it is no breach',
+      )
+      await db.admin.unsafe(`
       drop function app.enter(text, uuid, text, inet);
       alter function app.enter_as_it_should_be(text, uuid, text, inet) rename to enter`)
-    t.equal((await call('GET /api/shows', { token: ana.token })).status, 200)
-    t.equal(await breaches('other_organization'), 2)
-  })
+      t.equal((await call('GET /api/shows', { token: ana.token })).status, 200)
+      t.equal(await breaches('other_organization'), 2)
+    },
+  )
 
-  await t.test('because a statement has tampered with it is refused and counted', async t => {
+  await t.test('because a statement tampered with it is refused and counted', async t => {
     const { app, inject } = await withRoute(t, server, ana.token)
     t.match(await inject('harmless'), { statusCode: 200 })
     t.match(await inject(ben.organization), { statusCode: 500 })
@@ -238,7 +245,7 @@ async function withRoute(t: Test, server: TestServer, asWhom: string) {
   return { app, inject }
 }
 
-t.test('what the database has to tell', async t => {
+t.test('the database’s gauges', async t => {
   const server = await startServer(t)
   const { db } = server
   const proxy = await startProxy(t, db.url('callboard_worker'))
@@ -250,7 +257,7 @@ t.test('what the database has to tell', async t => {
   await db.admin`select app_private.add_job('no_such_task', '{}', max_attempts => 1)`
   await db.admin`update graphile_worker._private_jobs set attempts = max_attempts where key is null`
 
-  await t.test('is read anew each time', async t => {
+  await t.test('are read each time', async t => {
     t.equal(sum(await metrics.text(), 'callboard_database_jobs_waiting'), 1)
     await register(server, 'Ben')
     const text = await metrics.text()
@@ -260,7 +267,7 @@ t.test('what the database has to tell', async t => {
     t.match(text, /^callboard_database_gauges_up 1$/m)
   })
 
-  await t.test('is left out while it does not answer', async t => {
+  await t.test('are omitted while it does not answer', async t => {
     await proxy.stop()
     const text = await metrics.text()
     t.match(text, /^callboard_database_gauges_up 0$/m)
@@ -271,7 +278,7 @@ t.test('what the database has to tell', async t => {
     t.equal(sum(await metrics.text(), 'callboard_database_jobs_waiting'), 2)
   })
 
-  await t.test('is not for the login that requests run as', async t => {
+  await t.test('are not readable by the login that requests run as', async t => {
     await t.rejects(db.as('callboard_api')`select * from app.job_health()`, { message: /permission denied/ })
   })
 })

@@ -4,12 +4,12 @@ import { register, signIn, startServer } from '../support/helper.ts'
 import { kindsOf, make } from '../support/make.ts'
 import { readDocument } from '../support/openapi.ts'
 
-t.test('the OpenAPI document, taken at its word,', async t => {
+t.test('the OpenAPI document, taken literally,', async t => {
   const server = await startServer(t)
   const { app, call, db } = server
   const { document, operations, responsesOf, callExample } = await readDocument(server)
 
-  await t.test('says of every operation in an organization which permission it needs', async t => {
+  await t.test('states for every operation in an organization which permission it needs', async t => {
     const rows = await db.admin<{ name: string }[]>`select name from app.permissions`
     const ana = await register(server, 'Ana')
     const feeds = ['listCalendarFeeds', 'createCalendarFeed', 'revokeCalendarFeed']
@@ -27,7 +27,7 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       const { body } = await callExample(name, operation, nowhere)
       // It has been deleted, so nobody can be in it.
       const needsOrganization =
-        // About oneself it needs no permission, and for the calendar one of two.
+        // explain needs no permission about oneself, and the calendar one of two.
         ['explainAccess', 'readCalendar', 'recordClientEvents', ...feeds].includes(operation.operationId) ||
         (permission !== undefined && operation.operationId !== 'restoreOrganization')
       t.equal(
@@ -38,7 +38,7 @@ t.test('the OpenAPI document, taken at its word,', async t => {
     }
   })
 
-  await t.test('has examples that the server takes', async t => {
+  await t.test('has examples that the server accepts', async t => {
     // An example cannot know what is secret, deleted or somebody else's; it still gets as far as this.
     const refused: Record<string, string> = {
       signIn: 'membership_revoked',
@@ -101,7 +101,7 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       readDaySheet: 'not_found',
       revokeCalendarFeed: 'not_found',
       readCalendarFeed: 'not_found',
-      // The example of a file is no JSON, and not sent.
+      // A file's example is not JSON, and is not sent.
       createImport: 'bad_request',
       readImport: 'not_found',
       listImportProblems: 'not_found',
@@ -120,7 +120,7 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       releaseLegalHold: 'not_found',
     }
     const kinds = kindsOf(app)
-    // Some of the others are one per organization, or the examples of what is done with them need more.
+    // Some of the others exist once per organization, or the examples of their commands need more.
     const isAlone = (kind: string) =>
       ['venues', 'shows', 'roles', 'itineraries', 'finance-categories', 'finance-records'].includes(kind)
     const kindOf = (name: string) => /\/api\/([\w-]+)\/\{id\}/.exec(name)?.[1] ?? ''
@@ -144,8 +144,8 @@ t.test('the OpenAPI document, taken at its word,', async t => {
       const token = operation.security ? undefined : ben.token
       const { status, body, text } = await callExample(name, operation, token, ids)
       const problem = refused[operation.operationId] ?? (name.endsWith('/restore') ? 'not_found' : undefined)
-      if (problem === undefined) t.ok(status < 300, `${name} takes its example: ${text}`)
-      else t.equal(body.type, `/problems/${problem}`, `${name} takes its example as far as it can`)
+      if (problem === undefined) t.ok(status < 300, `${name} accepts its example: ${text}`)
+      else t.equal(body.type, `/problems/${problem}`, `${name} accepts its example as far as it can`)
     }
   })
 

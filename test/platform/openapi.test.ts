@@ -8,10 +8,10 @@ import { startServer } from '../support/helper.ts'
 import { readDocument } from '../support/openapi.ts'
 import { root, run } from '../support/program.ts'
 
-/** Routes that the document leaves out on purpose, besides HEAD, which is GET without the body. */
+/** Routes that the document omits on purpose, besides HEAD, which is GET without the body. */
 const undocumented = /^(GET \/openapi\.json|GET \/docs(\/.*)?|OPTIONS \*)$/
 
-// Fastify keeps no list of its routes, but says when an instance is made, and that tells of each route.
+// Fastify keeps no list of its routes, but publishes each new instance, which reports each route.
 const routes: RouteOptions[] = []
 subscribe('fastify.initialization', message => {
   ;(message as { fastify: FastifyInstance }).fastify.addHook('onRoute', route => {
@@ -32,14 +32,14 @@ t.test('the OpenAPI document', async t => {
       if (documented.includes(name) || undocumented.test(name)) continue
       const twin = name.replace(/^HEAD /, 'GET ')
       if (twin !== name && (documented.includes(twin) || undocumented.test(twin))) continue
-      // What is left must be the refusal of a method that a path does not have.
+      // What is left must be the refusal of a method that a path does not support.
       const { status } = await call(name.replaceAll(/:\w+/g, 'x') as `${string} ${string}`)
       t.equal(status, 405, `${name} is not in the document`)
     }
     t.ok(documented.length > 40, 'the routes were seen')
   })
 
-  await t.test('says of every operation what it is', async t => {
+  await t.test('describes every operation', async t => {
     const ids = operations.map(({ operation }) => operation.operationId)
     t.equal(new Set(ids).size, ids.length, 'no operationId occurs twice')
     for (const { operation, name } of operations) {
@@ -53,7 +53,7 @@ t.test('the OpenAPI document', async t => {
     }
   })
 
-  await t.test('has every problem that an operation can answer with', async t => {
+  await t.test('has every problem that an operation can return', async t => {
     for (const { operation, name } of operations) {
       const statuses = responsesOf(operation).map(([status]) => status)
       t.equal(
@@ -62,7 +62,7 @@ t.test('the OpenAPI document', async t => {
         `${name} succeeds in one way`,
       )
       for (const [status, { content }] of responsesOf(operation)) {
-        // Of /readyz, which says in JSON what is not ready.
+        // For /readyz, which says in JSON what is not ready.
         if (status < 400 || content?.['application/json']) continue
         const named = Object.keys(content?.['application/problem+json']?.examples ?? {})
         t.ok(named.length > 0, `${name} says why it is ${status}`)
@@ -73,7 +73,7 @@ t.test('the OpenAPI document', async t => {
       t.ok(isPublic || statuses.includes(401), `${name} refuses a bad token`)
       t.ok(operation.tags[0] === 'health' || statuses.includes(429), `${name} has a limit`)
     }
-    // 405 and 431 are no operation's, nor is what a DBA's functions say; the other two are what a constraint that has no name here gets.
+    // 405 and 431 belong to no operation, nor do problems of a DBA's functions; the other two are for constraints without their own problem.
     const unused = Object.keys(problems).filter(name => !(name in (document.components.examples ?? {})))
     t.same(unused.sort(), [
       'conflict',
@@ -86,14 +86,18 @@ t.test('the OpenAPI document', async t => {
     ])
   })
 
-  // The whole passes in `npm run openapi:lint`, which takes half a minute and is a check of every change.
-  await t.test('passes the linter, which finds what is wrong', async t => {
+  // `npm run openapi:lint` checks the whole document, which takes half a minute and is run for every change.
+  await t.test('passes the linter, which finds planted errors', async t => {
     t.equal(document.openapi, '3.1.0')
     const { get, post } = document.paths['/api/shows'] ?? {}
     const part = (paths: object) => JSON.stringify({ ...document, paths: { '/api/shows': paths } })
     const fine = await lint(part({ get, post }))
     const rules = [...fine.output.matchAll(/ (?:error|warning) +(\S+)/g)].map(([, rule]) => rule)
-    t.strictSame([...new Set(rules)], ['oas3-unused-component'], 'all is well, but for what other paths use')
+    t.strictSame(
+      [...new Set(rules)],
+      ['oas3-unused-component'],
+      'nothing is wrong, except components that only other paths use',
+    )
     const worse = part({ get: { ...get, description: '' }, post: { ...post, security: [] } })
     const { code, output } = await lint(worse)
     t.equal(code, 1)

@@ -10,7 +10,7 @@ async function listen(t: Test, settings: Record<string, string> = {}) {
   return { ...server, base, port: Number(new URL(base).port) }
 }
 
-t.test('every answer has the headers that keep browsers safe', async t => {
+t.test('every response has the headers that keep browsers safe', async t => {
   const server = await startServer(t)
   const ana = await register(server, 'Ana')
   for (const [request, status, token] of [
@@ -35,7 +35,7 @@ t.test('every answer has the headers that keep browsers safe', async t => {
   }
 })
 
-t.test('browsers may call from the origins of the list, and from no other', async t => {
+t.test('browsers may call from the listed origins, and from no others', async t => {
   const { app } = await startServer(t, { CORS_ORIGINS: 'https://app.example, http://localhost:5173' })
   const ask = (method: 'GET' | 'OPTIONS', origin: string) =>
     app.inject({
@@ -73,10 +73,10 @@ t.test('browsers may call from the origins of the list, and from no other', asyn
 
   const closed = await startServer(t)
   const { headers } = await closed.app.inject({ url: '/livez', headers: { origin: 'https://app.example' } })
-  t.notOk('access-control-allow-origin' in headers, 'nobody without a list')
+  t.notOk('access-control-allow-origin' in headers, 'none without a list')
 })
 
-t.test('a request keeps its id, if that is harmless', async t => {
+t.test('a request keeps its id if it is harmless', async t => {
   const { call } = await startServer(t)
   const idOf = async (id: string) =>
     (await call('GET /livez', { headers: { 'x-request-id': id } })).headers['x-request-id']
@@ -96,7 +96,7 @@ t.test('a request keeps its id, if that is harmless', async t => {
   t.equal(body['instance'], 'client-id-42')
 })
 
-t.test('a body has an end', async t => {
+t.test('a body has a maximum size', async t => {
   const server = await startServer(t, { BODY_LIMIT: '2000' })
   const { token } = await register(server, 'Ana')
   const answer = await server.call('POST /api/shows', { token, body: { ...aShow, notes: 'x'.repeat(2000) } })
@@ -157,13 +157,13 @@ t.test('the document and the page that shows it', async t => {
   const directive = (name: string) =>
     (new RegExp(`(?:^|;)\\s*${name} ([^;]*)`).exec(policy) ??
       new RegExp(`(?:^|;)\\s*default-src ([^;]*)`).exec(policy))?.[1] ?? ''
-  // What a browser would load, and would refuse if the policy said so.
+  // What a browser would load, unless the policy forbids it.
   const scripts = [...html.matchAll(/<script[^>]*\ssrc="([^"]+)"/g)].map(([, url = '']) => url)
   const styles = [...html.matchAll(/<link[^>]*\shref="([^"]+)"/g)].map(([, url = '']) => url)
   t.ok(scripts.length > 0 && styles.length > 0)
   t.match(directive('script-src'), /'self'/)
   t.match(directive('style-src'), /'self'/)
-  t.match(directive('connect-src'), /'self'/, 'the page asks for the document, and for what one tries')
+  t.match(directive('connect-src'), /'self'/, 'the page requests the document, and what the reader tries out')
   t.match(directive('img-src'), /'self'.*data:|data:.*'self'/)
   t.notMatch(directive('script-src'), /unsafe/)
   t.equal([...html.matchAll(/<script(?![^>]*\ssrc=)[^>]*>/g)].length, 0, 'no script within the page')
@@ -171,11 +171,11 @@ t.test('the document and the page that shows it', async t => {
     const answer = await fetch(new URL(url, page.url))
     t.equal(answer.status, 200, url)
     t.ok((await answer.text()).length > 0)
-    t.equal(new URL(url, page.url).origin, base, 'nothing is loaded from elsewhere')
+    t.equal(new URL(url, page.url).origin, base, 'nothing external is loaded')
   }
 })
 
-t.test('what does not arrive in time, or is not HTTP', async t => {
+t.test('requests that do not arrive in time, or are not HTTP', async t => {
   const server = await listen(t, { REQUEST_TIMEOUT: String(requestTimeout) })
   const { port } = server
 
@@ -195,7 +195,7 @@ t.test('what does not arrive in time, or is not HTTP', async t => {
     ['endless headers', `GET /livez HTTP/1.1\r\nhost: x\r\na: ${'b'.repeat(100_000)}\r\n\r\n`, 431],
     ['a path that cannot be decoded', 'GET /%E0%A4%A HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n', 400],
     [
-      'a path with nothing behind the percent sign',
+      'a path with nothing after the percent sign',
       'GET /api/shows/% HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
       400,
     ],
@@ -226,12 +226,12 @@ t.test('what does not arrive in time, or is not HTTP', async t => {
       t.ok(ms >= requestTimeout * 1000 && ms < requestTimeout * 1000 + 2500, `after ${ms} ms`)
     })
 
-  await t.test('and others are served meanwhile and afterwards', async t => {
+  await t.test('and other requests are served meanwhile and afterwards', async t => {
     t.equal((await fetch(`${server.base}/livez`)).status, 200)
   })
 })
 
-/** Sends text as it is and returns what comes back until the server hangs up. */
+/** Sends text as is and returns what comes back until the server closes the connection. */
 function talk(port: number, speak: (socket: Socket) => void): Promise<string> {
   return new Promise((resolve, reject) => {
     let heard = ''
@@ -244,7 +244,7 @@ function talk(port: number, speak: (socket: Socket) => void): Promise<string> {
       resolve(heard)
     })
     socket.setTimeout(40_000, () => {
-      reject(new Error('the server does not hang up'))
+      reject(new Error('the server does not close the connection'))
     })
   })
 }

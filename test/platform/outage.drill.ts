@@ -5,7 +5,7 @@ import { type Proxy, startProxy } from '../support/proxy.ts'
 
 const deadline = 2
 
-t.test('while the database is away', async t => {
+t.test('while the database is unavailable', async t => {
   let proxy!: Proxy
   const server = await startServer(t, async db => {
     proxy = await startProxy(t, db.url('callboard_api'))
@@ -36,7 +36,7 @@ t.test('while the database is away', async t => {
     t.ok(ms < (deadline + 1) * 1000, `${request} in ${ms} ms`)
   }
 
-  /** Everything is refused, the process says that it lives, and what is missing. */
+  /** Everything is refused, and the process reports that it is alive, and what is missing. */
   const isAway = async (t: Test) => {
     await Promise.all(
       asked.map(async ([request, options]) => {
@@ -63,7 +63,7 @@ t.test('while the database is away', async t => {
     t.match(pool.stats(), { busy: 0, waiting: 0 })
   }
 
-  await t.test('nobody listens', async t => {
+  await t.test('nothing listens', async t => {
     await proxy.stop()
     await isAway(t)
     await isAway(t)
@@ -107,7 +107,7 @@ t.test('while the database is away', async t => {
     await isBack(t, 'thawed under load')
   })
 
-  await t.test('it goes while requests are under way', async t => {
+  await t.test('it goes down while requests are in progress', async t => {
     const underWay = Array.from({ length: 100 }, () => call('GET /api/shows', { token }))
     await sleep(5)
     await proxy.stop()

@@ -6,9 +6,9 @@ import { nodesOf, type Plan, wiretap } from './plans/wiretap.ts'
 const day = '2026-06-01'
 
 /**
- * What is asked most: the request, the indexes that its plans must use, and how many rows of large tables
- * they may read in all, which is 600 where nothing is said: a page, what is joined to it and, since that
- * is cheaper for most organizations, all venues. The organization has 10,000 shows and 500 venues.
+ * The most frequent requests: the request, the indexes that its plans must use, and how many rows of large
+ * tables they may read in total, by default 600: a page, what is joined to it and, since that is cheaper for
+ * most organizations, all venues. The organization has 10,000 shows and 500 venues.
  * `<show>` and so on stand for ids.
  */
 const hot: [request: `${string} ${string}`, indexes: string[], most?: number, body?: unknown][] = [
@@ -42,15 +42,15 @@ const hot: [request: `${string} ${string}`, indexes: string[], most?: number, bo
   ['GET /api/finance-records/<record>', ['finance_records_pkey']],
   ['GET /api/audit/events', ['event_log_.*_pkey']],
   [`GET /api/audit/events?from=2026-01-01T00:00:00Z`, ['event_log_.*_pkey']],
-  // With all days of all itineraries: only those know when they are.
+  // With all days of all itineraries: only the days have dates.
   [`GET /api/calendar?from=${day}&to=2026-06-30`, ['shows_organization_id_show_on_idx'], 5000],
   ['GET /api/itineraries', ['itineraries_.*']],
   ['GET /api/me', ['users_pkey']], // in no organization
 ]
-/** Every request of them enters, most an organization. */
+/** Each of these requests enters, most of them an organization. */
 const door = ['sessions_secret_hash_unique', 'memberships_pkey', 'organizations_pkey']
 
-t.test('the plans of what is asked most, as the API, in a large organization among many', async t => {
+t.test('the plans of the most frequent requests, as the API, in a large organization among many', async t => {
   let wire!: Awaited<ReturnType<typeof wiretap>>
   const server = await startServer(t, async db => {
     await listenToPlans(db)
@@ -88,7 +88,7 @@ t.test('the plans of what is asked most, as the API, in a large organization amo
     if (status >= 300) throw new Error(`${request}: ${text}`)
   }
   const faults = async (request: string, indexes: string[], most: number, body: unknown) => {
-    // Once before, so that only what the request costs every time is heard.
+    // Once before, so that only the recurring cost of the request is seen.
     await ask(request, body)
     const plans = await wire.during(() => ask(request, body))
     return faultsOf(plans, indexes, most, large)
@@ -107,7 +107,7 @@ t.test('the plans of what is asked most, as the API, in a large organization amo
       )
     })
 
-  await t.test('and without an index, or with a function for each row, that is noticed', async t => {
+  await t.test('and a missing index, or a function called for each row, is noticed', async t => {
     await admin`drop index app.shows_organization_id_show_on_idx`
     t.match(await faults('GET /api/shows', ['shows_organization_id_show_on_idx'], 600, undefined), [
       /uses no shows_organization_id_show_on_idx/,
@@ -145,7 +145,7 @@ function faultsOf(plans: Plan[], indexes: string[], most: number, large: Set<str
   return faults
 }
 
-/** Has PostgreSQL tell the API the plan of everything that it runs, also in functions. */
+/** Has PostgreSQL send the API the plans of everything that it runs, even in functions. */
 async function listenToPlans({ admin, name }: Database) {
   for (const setting of [
     `session_preload_libraries = 'auto_explain'`,
@@ -158,7 +158,7 @@ async function listenToPlans({ admin, name }: Database) {
     'auto_explain.log_level = notice',
   ])
     await admin.unsafe(`alter role callboard_api in database ${name} set ${setting}`)
-  // Which some functions keep a login from hearing.
+  // Some functions suppress these messages.
   await admin.unsafe(`
     do $$
     declare

@@ -13,7 +13,7 @@ t.test('the pool', async t => {
   const open = (t: Test, options: Partial<PoolOptions> = {}) => openPool(t, db, options)
   const kill = (pid: number) => db.admin`select pg_terminate_backend(${pid}, 5000)`
 
-  await t.test('a connection is used by one at a time, and kept for the next', async t => {
+  await t.test('a connection is used by one caller at a time, and kept for the next', async t => {
     const pool = open(t)
     let working = 0
     const pids = await Promise.all(
@@ -47,13 +47,13 @@ t.test('the pool', async t => {
     t.same(pool.stats(), { size: 1, open: 1, busy: 0, waiting: 0 })
   })
 
-  await t.test('any other error costs the connection, which may have lost its place', async t => {
+  await t.test('any other error costs the connection, which may be out of step', async t => {
     const pool = open(t, { size: 1 })
     for (const work of [
       () => {
         throw new TypeError('a bug')
       },
-      // The driver rejects whatever runs at that moment, and sends something all the same.
+      // The driver rejects whatever is running at that moment, and sends something anyway.
       (sql: Sql) => Promise.all([sql`begin`, sql`select ${undefined as never}::text`, sql`commit`]),
     ]) {
       const before = await pidOf(pool)
@@ -71,34 +71,31 @@ t.test('the pool', async t => {
     t.not(await pidOf(pool), before)
   })
 
-  await t.test(
-    'what follows in a transaction whose connection was killed is not sent on another',
-    async t => {
-      const pool = open(t, { size: 1, autocommit: true })
-      await db.admin`create table public.marks (n integer)`
-      await db.admin`grant usage on schema public to callboard_api`
-      await db.admin`grant all on public.marks to callboard_api`
-      const insert = (sql: Sql, n: number) => sql`insert into public.marks values (${n})`
-      await refusal(
-        t,
-        pool.use(async sql => {
-          await sql`begin`
-          await insert(sql, 1)
-          const pid = await backendOf(sql)
-          // The first of a new form is asked about before it is run, and the others queue behind it.
-          const queued = [sql`select pg_sleep(60)`, sql`select ${1}::integer`, insert(sql, 2), sql`commit`]
-          const settled = Promise.allSettled(queued)
-          await until(async () => (await backends(db)).some(b => b.pid === pid && b.query.includes('sleep')))
-          await kill(pid)
-          t.ok((await settled).every(query => query.status === 'rejected'))
-          await insert(sql, 3)
-        }),
-        /cannot be reached/,
-      )
-      t.same(await db.admin`select n from public.marks`, [])
-      t.type(await pidOf(pool), 'number')
-    },
-  )
+  await t.test('the rest of a transaction whose connection was killed is not sent on another', async t => {
+    const pool = open(t, { size: 1, autocommit: true })
+    await db.admin`create table public.marks (n integer)`
+    await db.admin`grant usage on schema public to callboard_api`
+    await db.admin`grant all on public.marks to callboard_api`
+    const insert = (sql: Sql, n: number) => sql`insert into public.marks values (${n})`
+    await refusal(
+      t,
+      pool.use(async sql => {
+        await sql`begin`
+        await insert(sql, 1)
+        const pid = await backendOf(sql)
+        // The first statement of a new form is described before it is run, and the others queue after it.
+        const queued = [sql`select pg_sleep(60)`, sql`select ${1}::integer`, insert(sql, 2), sql`commit`]
+        const settled = Promise.allSettled(queued)
+        await until(async () => (await backends(db)).some(b => b.pid === pid && b.query.includes('sleep')))
+        await kill(pid)
+        t.ok((await settled).every(query => query.status === 'rejected'))
+        await insert(sql, 3)
+      }),
+      /cannot be reached/,
+    )
+    t.same(await db.admin`select n from public.marks`, [])
+    t.type(await pidOf(pool), 'number')
+  })
 
   await t.test('a statement outside a transaction cannot write', async t => {
     await t.rejects(
@@ -109,7 +106,7 @@ t.test('the pool', async t => {
     t.same(await db.admin`select n from public.marks`, [{ n: 5 }])
   })
 
-  await t.test('a slow statement is given up in time, and costs no connection', async t => {
+  await t.test('a slow statement times out, and costs no connection', async t => {
     const pool = open(t, { size: 1, deadline: 2000 })
     const before = await pidOf(pool)
     const began = Date.now()
@@ -121,7 +118,7 @@ t.test('the pool', async t => {
     t.equal(await pidOf(pool), before)
   })
 
-  await t.test('work that does not end is given up, and its connection is replaced', async t => {
+  await t.test('work that does not end times out, and its connection is replaced', async t => {
     const pool = open(t, { size: 1, deadline: 300 })
     const before = await pidOf(pool)
     const began = Date.now()
@@ -138,7 +135,7 @@ t.test('the pool', async t => {
     await until(async () => (await backends(db)).every(({ pid }) => pid !== before))
   })
 
-  await t.test('work that goes on after it was given up reaches no connection', async t => {
+  await t.test('work that continues after its timeout reaches no connection', async t => {
     const pool = open(t, { size: 1, deadline: 200, autocommit: true })
     let later: Promise<unknown> = Promise.resolve()
     await refusal(
@@ -153,7 +150,7 @@ t.test('the pool', async t => {
     t.same(await db.admin`select n from public.marks where n = 6`, [])
   })
 
-  await t.test('with all connections busy a caller waits, and not for ever', async t => {
+  await t.test('with all connections busy a caller waits, but not forever', async t => {
     const pool = open(t, { size: 1, deadline: 800 })
     const { held, free } = hold()
     const holder = pool.use(() => held)
@@ -164,13 +161,13 @@ t.test('the pool', async t => {
     t.ok(Date.now() - began < 20_000)
     t.same(pool.stats(), { size: 1, open: 1, busy: 1, waiting: 0 })
 
-    const patient = Array.from({ length: 50 }, () => pool.use(sql => sql`select 1 as n`))
+    const waiting = Array.from({ length: 50 }, () => pool.use(sql => sql`select 1 as n`))
     free()
     await holder
-    for (const rows of await Promise.all(patient)) t.same(rows, [{ n: 1 }])
+    for (const rows of await Promise.all(waiting)) t.same(rows, [{ n: 1 }])
   })
 
-  await t.test('closing leaves no connection behind, busy ones included', async t => {
+  await t.test('closing leaves no connection behind, not even busy ones', async t => {
     const pool = open(t, { size: 2, applicationName: 'closing' })
     await Promise.all([pidOf(pool), pidOf(pool)])
     const { held, free } = hold()
@@ -200,7 +197,7 @@ t.test('the pool', async t => {
         await kill(await backendOf(sql))
         return sql`select 1`
       },
-      // The kill arrives while the connection rests, or is with somebody else.
+      // The kill arrives while the connection is idle, or used by another caller.
       async (sql: Sql) => {
         void kill(await backendOf(sql))
         return []
@@ -228,7 +225,7 @@ t.test('the pool', async t => {
   })
 })
 
-t.test('a database that cannot be reached is a 503 at once, with its reason for the log', async t => {
+t.test('an unreachable database is an immediate 503, with the reason in the log', async t => {
   const db = await startDatabase(t)
   const api = db.url('callboard_api')
   const other = (change: (url: URL) => void) => {
@@ -239,7 +236,7 @@ t.test('a database that cannot be reached is a 503 at once, with its reason for 
   const proxy = await startProxy(t, api)
   await proxy.stop()
   for (const [what, url, reason] of [
-    ['nobody listens', proxy.through(api), /ECONNREFUSED/],
+    ['nothing listens', proxy.through(api), /ECONNREFUSED/],
     ['no such host', other(u => (u.hostname = 'nowhere.invalid')), /ENOTFOUND|EAI_AGAIN/],
     ['another password', other(u => (u.password = 'wrong')), /password authentication failed/],
     ['no such database', other(u => (u.pathname = '/nowhere')), /does not exist|permission denied/],
@@ -256,7 +253,7 @@ t.test('a database that cannot be reached is a 503 at once, with its reason for 
       t.same(pool.stats(), { size: 2, open: 0, busy: 0, waiting: 0 })
     })
 
-  await t.test('a server that hangs up during the greeting is not called again and again', async t => {
+  await t.test('a server that hangs up during the handshake is not called again and again', async t => {
     let calls = 0
     const server = createServer(socket => {
       calls += 1
@@ -271,7 +268,7 @@ t.test('a database that cannot be reached is a 503 at once, with its reason for 
     t.equal(calls, 1)
   })
 
-  await t.test('a server that hangs is given up in time, and no socket waits for it', async t => {
+  await t.test('a server that hangs times out, and no socket waits for it', async t => {
     const proxy = await startProxy(t, api)
     const pool = openPool(t, db, { url: proxy.through(api), deadline: 400 })
     await Promise.all([pidOf(pool), pidOf(pool)])
@@ -314,7 +311,7 @@ async function backendOf(sql: Sql): Promise<number> {
   return row.pid
 }
 
-/** What a promise must reject with, which a client sees as a 503. */
+/** What a promise must reject with; a client sees it as a 503. */
 async function refusal(t: Test, promise: Promise<unknown>, detail: RegExp): Promise<Unavailable> {
   const error = await promise.then(
     () => new Error('it did not fail'),
@@ -325,7 +322,7 @@ async function refusal(t: Test, promise: Promise<unknown>, detail: RegExp): Prom
   return error as Unavailable
 }
 
-/** Work that lasts until it is freed. */
+/** Work that lasts until it is released. */
 function hold() {
   let free = () => {}
   const held = new Promise<void>(resolve => {

@@ -5,20 +5,20 @@ import { aShow, register, startServer } from '../support/helper.ts'
 
 const source = new URL('../../src/', import.meta.url)
 
-/** Named constraints that no request can meet, and why. */
+/** Named constraints that no request can violate, and why. */
 const outOfReach: Record<string, string> = {
   guest_allotments_of_show: 'the id is in it',
   guest_lists_one_per_show: 'a second one changes the first',
   guest_lists_show_exists: 'the show is locked',
   finance_categories_id_kind_key: 'the id is in it',
-  finance_periods_month_first: 'the path takes nothing but a month',
+  finance_periods_month_first: 'the path accepts only a month',
   event_seals_event_once: 'only the sealer writes there',
   api_use_operation_format: 'it is the operationId of a route',
-  client_events_kind_known: 'the body takes no other',
+  client_events_kind_known: 'the body accepts no other',
   client_events_name_format: 'the body has the same limits',
-  client_events_properties_flat: 'the body has closer limits',
-  integration_use_kind_known: 'the server says which',
-  integration_use_name_length: 'what it is taken from has the same limit',
+  client_events_properties_flat: 'the body has tighter limits',
+  integration_use_kind_known: 'the server sets it',
+  integration_use_name_length: 'its source has the same limit',
   idempotency_keys_length: 'the header has the same limit',
   itinerary_entries_kind_known: 'publishing writes them',
   itinerary_entries_version_exists: 'publishing writes them',
@@ -31,27 +31,27 @@ const outOfReach: Record<string, string> = {
   permissions_name_format: 'reference data of a migration',
   settlements_number_once: 'the show is locked',
   settlements_one_final: 'a show with one is settled',
-  settlements_status_known: 'the database says which',
-  settlements_final_with_time: 'the database says when',
-  settlements_reopened_when_final: 'the database says when',
-  sessions_revoked_because_known: 'the database says why',
-  sessions_revoked_with_reason: 'the database says why',
+  settlements_status_known: 'the database sets it',
+  settlements_final_with_time: 'the database sets it',
+  settlements_reopened_when_final: 'the database sets it',
+  sessions_revoked_because_known: 'the database sets it',
+  sessions_revoked_with_reason: 'the database sets it',
   sessions_secret_hash_unique: '256 random bits',
-  sessions_user_agent_length: 'it is cut to fit',
-  imports_resource_known: 'the query takes no other',
+  sessions_user_agent_length: 'it is truncated to fit',
+  imports_resource_known: 'the query accepts no other',
   imports_file_name_length: 'the query has the same limit',
-  imports_status_known: 'the database says how far it is',
-  imports_on_error_known: 'the body takes no other',
-  import_progress_import_exists: 'it comes with the import',
+  imports_status_known: 'the database sets it',
+  imports_on_error_known: 'the body accepts no other',
+  import_progress_import_exists: 'it is created with the import',
   import_chunks_import_exists: 'the import has been read',
   import_lines_import_exists: 'the import has been read',
-  exports_resource_known: 'the body takes no other',
-  exports_format_known: 'the body takes no other',
-  exports_filters_size: 'what the lists take is smaller',
-  exports_status_known: 'the database says how far it is',
+  exports_resource_known: 'the body accepts no other',
+  exports_format_known: 'the body accepts no other',
+  exports_filters_size: 'what the lists accept is smaller',
+  exports_status_known: 'the database sets it',
   exports_sha256_format: 'the worker writes it',
-  exports_ready_with_file: 'the database says when',
-  export_progress_export_exists: 'it comes with the export',
+  exports_ready_with_file: 'the database sets it',
+  export_progress_export_exists: 'it is created with the export',
   invitations_token_hash_idx: '244 random bits',
 }
 
@@ -72,7 +72,7 @@ t.test('problems', async t => {
   for (const { text } of functions) {
     for (const raised of named(
       text,
-      // Raised, or answered where raising would undo what was written: see app.refusal.
+      // Raised, or returned where raising would undo what was written: see app.refusal.
       /\b(?:refuse|refusal)\((?<status>\d{3}), '(?<name>\w+)'/g,
       /errcode = 'PT(?<status>\d{3})', message = '(?<name>\w+)'/g,
     ))
@@ -98,15 +98,15 @@ t.test('problems', async t => {
       typescript,
       /Problem\(\s*(?<status>\d{3}),\s*'(?<name>\w+)'/g,
       /super\((?<status>\d{3}), '(?<name>\w+)'/g,
-      // The table of what a framework's error is called, by its status.
+      // The table of names of the framework's errors, by status.
       /^ {2}(?<status>\d{3}): '(?<name>\w+)',$/gm,
     ),
   )
-  // What a constraint without a name of its own is called.
+  // What a constraint without its own name is called.
   for (const [, name = ''] of typescript.matchAll(/named\('(\w+)'/g))
     raisedByServer.add(`${problems[name]?.status ?? 'no status of'} ${name}`)
 
-  await t.test('SQL refuses in forms that this test can read', async t => {
+  await t.test('SQL refuses in forms that this test can parse', async t => {
     const unread = functions.filter(({ name, text }) => {
       const calls = text.match(/\brefuse\(|'PT/g)?.length ?? 0
       const read = named(
@@ -114,7 +114,7 @@ t.test('problems', async t => {
         /refuse\((?<status>\d{3}), (?<name>'\w+'|edge\.name)/g,
         /'PT(?<status>\d{3})', message = (?<name>'\w+')/g,
       ).length
-      // Its own name, and the code that it puts together.
+      // Its own name, and the code that it composes.
       return read + (name.startsWith('app.refuse(') ? 2 : 0) !== calls
     })
     t.strictSame(unread, [])
@@ -128,7 +128,7 @@ t.test('problems', async t => {
     }
   })
 
-  await t.test('every named constraint that a request can meet is in the table', async t => {
+  await t.test('every named constraint that a request can violate is in the table', async t => {
     const statuses: Record<string, number[]> = { c: [422], u: [409], x: [409], f: [409, 422] }
     for (const { name, type } of constraints) {
       if (name in outOfReach) t.notOk(name in problems, `${name}: ${outOfReach[name] ?? ''}`)
@@ -142,7 +142,7 @@ t.test('problems', async t => {
     )
   })
 
-  await t.test('nothing stands in the table that nothing raises', async t => {
+  await t.test('the table has nothing that is never raised', async t => {
     const raised = new Set([
       ...[...raisedBySql, ...raisedByServer].map(name => name.split(' ')[1] ?? ''),
       ...constraints.map(({ name }) => name),
@@ -153,7 +153,7 @@ t.test('problems', async t => {
     )
   })
 
-  await t.test('the type of every problem leads to what it is', async t => {
+  await t.test('the type of every problem leads to its description', async t => {
     for (const [name, { status, title }] of Object.entries(problems)) {
       const answer = await call(`GET /problems/${name}`)
       t.strictSame([answer.status, answer.body], [200, { type: `/problems/${name}`, status, title }])
@@ -173,7 +173,7 @@ t.test('problems', async t => {
     t.equal(own.headers['content-type'], 'application/problem+json; charset=utf-8')
   })
 
-  // From here on the database of this file is broken on purpose.
+  // From here on this file's database is broken on purpose.
   const { token } = await register(server, 'Ana')
   const { id } = (await call<{ id: string }>('POST /api/shows', { token, body: aShow })).body
   const accidents: [what: string, breaks: string, request: `${string} ${string}`, body?: object][] = [
@@ -189,7 +189,7 @@ t.test('problems', async t => {
       'GET /api/me',
     ],
     [
-      'a name that nobody has heard of',
+      'an unknown name',
       `create function app_private.tg_surprise() returns trigger language plpgsql as
          $$ begin raise exception 'select secret from app_private.context_keys'; end $$;
        create trigger surprise before insert on app.venues for each row execute function app_private.tg_surprise()`,
@@ -218,7 +218,7 @@ t.test('problems', async t => {
     })
   }
 
-  await t.test('a problem that nobody has heard of keeps its status and says no more', async t => {
+  await t.test('an unknown problem keeps its status and says no more', async t => {
     await db.admin.unsafe(`
       create function app_private.tg_unheard() returns trigger language plpgsql as
         $$ begin perform app.refuse(409, 'unheard_of'); end $$;

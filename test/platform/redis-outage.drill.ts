@@ -1,5 +1,5 @@
-// What becomes of requests when the Redis that counts them is away, or slow. Times are looked at, so nothing else
-// may run meanwhile.
+// What happens to requests when the Redis that counts them is unavailable, or slow. Timings are checked, so
+// nothing else may run meanwhile.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { register, startServer, type TestServer, until } from '../support/helper.ts'
@@ -7,7 +7,7 @@ import { limitOf, spread } from '../support/limit.ts'
 import { startProxy } from '../support/proxy.ts'
 import { startRedis, withoutRedis } from '../support/redis.ts'
 
-t.test('while Redis is away', withoutRedis(), async t => {
+t.test('while Redis is unavailable', withoutRedis(), async t => {
   const redis = await startRedis(t)
   const server = await startServer(t, { RATE_LIMIT: '1000', REDIS_URL: redis.url })
   const said = listen(server)
@@ -15,17 +15,17 @@ t.test('while Redis is away', withoutRedis(), async t => {
   const ask = async () => limitOf(await server.call('GET /api/me', { token }))
   const warnings = () => said.filter(({ level, msg }) => level === 'warn' && msg.includes('Redis'))
 
-  await answers(t, 'when it is there')
+  await answers(t, 'when it is available')
   const counted = (await ask()).remaining ?? 0
 
-  /** Takes Redis away and gives it back; requests go on all the while. */
+  /** Makes Redis unavailable, then available again; requests continue meanwhile. */
   async function outage(t: Test, away: () => unknown, back: () => unknown) {
     said.length = 0
     await away()
     const before = performance.now()
     const burst = await Promise.all(Array.from({ length: 20 }, ask))
     t.same([...new Set(burst.map(({ status }) => status))], [200])
-    t.ok(performance.now() - before < 1000, 'the first notice it soon')
+    t.ok(performance.now() - before < 1000, 'the first ones notice it soon')
     await answers(t, 'meanwhile')
     t.equal(warnings().length, 1, 'one warning for all requests')
     await sleep(1200)
@@ -57,7 +57,7 @@ t.test('while Redis is away', withoutRedis(), async t => {
     const { remaining = 0 } = await ask()
     t.ok(remaining < counted && remaining > 900, 'it has kept its counts')
   })
-  await t.test('because nobody listens', async t => {
+  await t.test('because nothing listens', async t => {
     await outage(t, redis.stop, redis.start)
   })
   await t.test('requests are still counted, by each process for itself', async t => {
@@ -68,7 +68,7 @@ t.test('while Redis is away', withoutRedis(), async t => {
     for (let n = 0; n < 5; n++) statuses.push((await strict.call('GET /api/me', { token: ben.token })).status)
     t.same(statuses, [200, 200, 200, 429, 429])
   })
-  await t.test('a server starts all the same', async t => {
+  await t.test('a server starts nonetheless', async t => {
     const began = Date.now()
     const late = await startServer(t, { REDIS_URL: redis.url })
     t.equal((await late.call('GET /livez')).status, 200)
@@ -103,7 +103,7 @@ t.test('while Redis is slow', withoutRedis(), async t => {
     t.same(warnings(), [])
   })
 
-  await t.test('requests wait no longer than a quarter of a second, and are counted here', async t => {
+  await t.test('requests wait no longer than a quarter of a second, and are counted locally', async t => {
     proxy.delay(0)
     const { remaining = 0 } = await ask()
     proxy.delay(700)
@@ -122,14 +122,14 @@ t.test('while Redis is slow', withoutRedis(), async t => {
     )
     t.equal(warnings().length, 1)
     const left = answers.map(answer => answer.remaining ?? 0)
-    t.ok(Math.max(...left) > remaining, 'with a count of its own')
-    t.ok((left.at(-1) ?? 0) < Math.max(...left) - 20, 'that goes on')
+    t.ok(Math.max(...left) > remaining, 'with its own count')
+    t.ok((left.at(-1) ?? 0) < Math.max(...left) - 20, 'that continues')
     let refused = 0
     for (let n = 0; n < 100; n++) if ((await ask()).status === 429) refused += 1
     t.ok(refused > 0, 'and has the same limit')
   })
 
-  await t.test('it is asked again when it is fast again', async t => {
+  await t.test('it is used again when it is fast again', async t => {
     proxy.delay(0)
     await until(async () => {
       await ask()

@@ -14,7 +14,7 @@ t.test('refusals', async t => {
   const operations = operationsOf(app)
   const closed = operations.filter(({ isOpen }) => !isOpen)
 
-  await t.test('the document has operations, and a thing for each that takes an id', async t => {
+  await t.test('the document has operations, and there is a thing for each that takes an id', async t => {
     t.ok(closed.length > 30)
     for (const operation of closed)
       if (operation.path.includes('{id}'))
@@ -43,13 +43,13 @@ t.test('refusals', async t => {
     'a token without a scheme': ana.token,
     'another scheme': `Basic ${Buffer.from(`${ana.email}:x`).toString('base64')}`,
     'the right token under another scheme': `Token ${ana.token}`,
-    'no JWT': 'Bearer x',
+    'not a JWT': 'Bearer x',
     'three words': 'Bearer a.b.c',
     'two parts': `Bearer ${header}.${payload}`,
     'four parts': `Bearer ${ana.token}.x`,
     'two tokens': `Bearer ${ana.token} ${ana.token}`,
     'a very long token': `Bearer ${'x'.repeat(8000)}`,
-    'a signature that is cut': `Bearer ${ana.token.slice(0, -4)}`,
+    'a truncated signature': `Bearer ${ana.token.slice(0, -4)}`,
     'another signature': `Bearer ${header}.${payload}.${ben.token.split('.')[2] ?? ''}`,
     'claims of one token and signature of another': `Bearer ${header}.${ben.token.split('.')[1] ?? ''}.${signature}`,
     'another key': `Bearer ${signToken(claims, `${secret}!`)}`,
@@ -86,7 +86,7 @@ t.test('refusals', async t => {
     ['signed out', revoked.token, '401 session_revoked'],
     ['too old', stale.token, '401 session_expired'],
   ]
-  /** Every operation that needs a token, asked for one's own things in the right form. */
+  /** Every operation that needs a token, requested correctly for the caller's own things. */
   const askAll = async (authorization: string | undefined, expected: string) => {
     const others: string[] = []
     for (const operation of closed) {
@@ -102,21 +102,21 @@ t.test('refusals', async t => {
   }
 
   for (const [why, authorization] of Object.entries(authorizations)) {
-    await t.test(`no operation takes a token that is wrong: ${why}`, async t => {
+    await t.test(`no operation accepts an invalid token: ${why}`, async t => {
       t.strictSame(await askAll(authorization, '401 unauthorized'), [])
     })
   }
   for (const [why, token, expected] of sessions) {
-    await t.test(`no operation takes a session that is ${why}`, async t => {
+    await t.test(`no operation accepts a session that is ${why}`, async t => {
       t.strictSame(await askAll(`Bearer ${token}`, expected), [])
     })
   }
 
-  await t.test('a method that a path does not have is 405, with those that it has', async t => {
+  await t.test('a method that a path does not support is 405, with those that it supports', async t => {
     const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
     for (const path of new Set(operations.map(operation => operation.path))) {
       const has = operations.filter(operation => operation.path === path).map(({ method }) => method)
-      // All of a file would be made to be thrown away.
+      // A whole file would be produced only to be discarded.
       const isFile = path.startsWith('/api/exports/') || path.endsWith('/file')
       if (has.includes('GET') && !isFile) has.push('HEAD')
       const url = path.replace(/\{\w+\}/g, randomUUID())
@@ -136,7 +136,7 @@ t.test('refusals', async t => {
     }
   })
 
-  await t.test('a path that is none is 404, with and without a token', async t => {
+  await t.test('an unknown path is 404, with and without a token', async t => {
     for (const path of [
       '/',
       '/api',

@@ -1,5 +1,5 @@
-// Reading on a standby: what was taken away stays taken away, however far behind it is, an answer says how old it
-// is, and without the standby the primary answers.
+// Reading on a standby: what was revoked stays revoked, however far behind it is, a response states its age, and
+// without the standby the primary answers.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { buildApp } from '../../src/app.ts'
@@ -36,7 +36,7 @@ interface Told {
   body: { problem?: string; type?: string; n?: number; is_standby?: boolean; [name: string]: unknown }
 }
 
-t.test('a standby that serves what may be some seconds old', withoutStandby(), async t => {
+t.test('a standby that serves what may be a few seconds old', withoutStandby(), async t => {
   const standby = await startStandby(t)
   const { db } = standby
   const settings = (url: string, lag = '60') => ({ DATABASE_REPLICA_URL: url, DATABASE_REPLICA_MAX_LAG: lag })
@@ -59,14 +59,14 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
     on.call<Figures>('GET /api/analytics/finance?from=2027-01-01', { token })
   const outcomes = async (outcome: string, on: App = app) =>
     sum(await on.metrics.text(), 'callboard_replica_reads_total', { outcome })
-  /** What is done while the standby replays nothing. */
+  /** Runs work while the standby replays nothing. */
   const behind = async (work: () => Promise<unknown>) => {
     await standby.catchUp()
     await standby.pause()
     await work().finally(standby.resume)
     await standby.catchUp()
   }
-  /** The server with routes of this test. */
+  /** The server with this test's routes. */
   const withRoutes = async (t: Test, url: string, add: (app: App) => void, more: Partial<Config> = {}) => {
     const config = { ...server.config, ...settings(url), DATABASE_REPLICA_MAX_LAG: 60, ...more }
     const replica = openReplica(config, url)
@@ -108,7 +108,7 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
   await refresh(db)
   await standby.catchUp()
 
-  await t.test('serves figures, and they are those of the primary', async t => {
+  await t.test('serves figures, which are those of the primary', async t => {
     const { status, body, headers } = await figures(ana)
     t.equal(status, 200)
     t.equal(headers['data-age'], '0')
@@ -124,7 +124,7 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
     t.notMatch(await own.app.metrics.text(), /replica/)
   })
 
-  await t.test('knows of nobody who has been let go', async t => {
+  await t.test('does not let in anybody whose access was revoked', async t => {
     const { ask, app } = await withRoutes(t, standby.url('callboard_api'), shows)
     for (const [what, taken, expected] of [
       [
@@ -154,7 +154,7 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
       await behind(async () => {
         t.match(await taken(member), { status: /20[04]/ }, what)
         t.match(await ask('/shows', member), expected, what)
-        // It would have let them: only the primary's word is against it.
+        // It would have let them in: only the primary prevents it.
         const [left] = await standby.admin<[{ n: string }]>`
           select count(*) as n from app.memberships m join app.sessions s using (user_id)
           where user_id = ${member.id} and m.deleted_at is null and s.revoked_at is null
@@ -166,7 +166,7 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
     t.equal(await outcomes('failed', app), 0)
   })
 
-  await t.test('refuses figures to whom a permission was taken', async t => {
+  await t.test('refuses figures to a member whose permission was revoked', async t => {
     const member = await joinAs(server, ana, ['analytics.read', 'finance.read'])
     await behind(async () => {
       t.equal((await figures(member)).status, 200)
@@ -176,7 +176,7 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
     })
   })
 
-  await t.test('lets in somebody whom it does not know yet, and says how old its data is', async t => {
+  await t.test('lets in somebody it does not know yet, and states the age of its data', async t => {
     await behind(async () => {
       const bob = await register(server, 'Bob')
       await enter()
@@ -187,15 +187,15 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
       t.equal(status, 200)
       t.ok(Number(headers['data-age']) >= 0.3)
       t.ok(Number(headers['data-age']) < (Date.now() - began) / 1000 + 5)
-      const { body, headers: told } = await figures(ana)
-      t.ok(Number(told['data-age']) >= 0.3)
+      const { body, headers: stale } = await figures(ana)
+      t.ok(Number(stale['data-age']) >= 0.3)
       t.match(body, { is_current: false, items: [{ actual: { income_minor: 1250 } }] })
       t.match(await app.metrics.text(), /^callboard_replica_data_age_seconds 0\.[3-9]|[1-9]/m)
     })
     t.match(await figures(ana), { headers: { 'data-age': '0' }, body: { is_current: false } })
   })
 
-  await t.test('does not grow old while nobody changes anything', async t => {
+  await t.test('does not become stale while nothing changes', async t => {
     await standby.catchUp()
     const strict = await startServer(t, settings(standby.url('callboard_api'), '0.5'), db)
     await sleep(1000)
@@ -206,7 +206,7 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
     t.equal(await outcomes('served', strict.app), 1)
   })
 
-  await t.test('is not asked beyond the greatest lag, and again when it has caught up', async t => {
+  await t.test('is not used beyond the maximum lag, and is used again when it has caught up', async t => {
     const strict = await startServer(t, settings(standby.url('callboard_api'), '0.5'), db)
     await behind(async () => {
       await enter()
@@ -226,7 +226,7 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
     }, 10)
   })
 
-  await t.test('streams exports, too, to those who may have them, and says how old they are', async t => {
+  await t.test('also streams exports to those who may have them, and states their age', async t => {
     const read = async ({ token }: Person) => {
       const { status, text, headers } = await call('GET /api/exports/finance-records', {
         token,
@@ -249,7 +249,7 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
     t.match(await read(ana), { lines: before.lines + 1, age: 0 })
   })
 
-  await t.test('is made up for until something has been sent', async t => {
+  await t.test('is replaced by the primary until something has been sent', async t => {
     const { ask } = await withRoutes(t, standby.url('callboard_api'), app => {
       for (const begun of [true, false])
         app.get(`/${begun}`, hidden(app), async (request, reply) => {
@@ -272,67 +272,61 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
     t.equal(await outcomes('served', app), 0)
   })
 
-  await t.test(
-    'that cancels a reading, because replay must go on, is made up for by the primary',
-    async t => {
-      await standby.admin`alter system set max_standby_streaming_delay = 0`
-      await standby.admin`select pg_reload_conf()`
-      const { ask, app } = await withRoutes(t, standby.url('callboard_api'), app => {
-        app.get('/slow', hidden(app), (request, reply) =>
-          request
-            .analytics(
-              sql => sql<Answer[]>`
+  await t.test('that cancels a read, because replay must go on, is replaced by the primary', async t => {
+    await standby.admin`alter system set max_standby_streaming_delay = 0`
+    await standby.admin`select pg_reload_conf()`
+    const { ask, app } = await withRoutes(t, standby.url('callboard_api'), app => {
+      app.get('/slow', hidden(app), (request, reply) =>
+        request
+          .analytics(
+            sql => sql<Answer[]>`
               select json_build_object('n', count(*), 'is_standby', pg_is_in_recovery()) as body
               from app.shows, (select case when pg_is_in_recovery() then pg_sleep(20) end) as slow`,
-            )
+          )
+          .then(reply.json),
+      )
+    })
+    const answer = ask('/slow')
+    await until(async () => {
+      const asked =
+        await standby.admin`select from pg_stat_activity where query like '%as slow%' and wait_event = 'PgSleep'`
+      return asked.length > 0
+    })
+    await db.admin`create table public.emptied as select generate_series(1, 1000) as n`
+    await db.admin`delete from public.emptied`
+    await db.admin`vacuum public.emptied`
+    t.match(await answer, { status: 200, age: 0, body: { is_standby: false } })
+    t.equal(await outcomes('conflict', app), 1)
+    await standby.admin`alter system reset max_standby_streaming_delay`
+    await standby.admin`select pg_reload_conf()`
+  })
+
+  await t.test('whose statement times out is not replaced, since the primary would take as long', async t => {
+    let asked = 0
+    const { ask, app } = await withRoutes(
+      t,
+      standby.url('callboard_api'),
+      app => {
+        shows(app)
+        app.get('/slow', hidden(app), (request, reply) =>
+          request
+            .analytics(sql => {
+              asked += 1
+              return sql<Answer[]>`select '{}'::json as body from pg_sleep(20)`
+            })
             .then(reply.json),
         )
-      })
-      const answer = ask('/slow')
-      await until(async () => {
-        const asked =
-          await standby.admin`select from pg_stat_activity where query like '%as slow%' and wait_event = 'PgSleep'`
-        return asked.length > 0
-      })
-      await db.admin`create table public.emptied as select generate_series(1, 1000) as n`
-      await db.admin`delete from public.emptied`
-      await db.admin`vacuum public.emptied`
-      t.match(await answer, { status: 200, age: 0, body: { is_standby: false } })
-      t.equal(await outcomes('conflict', app), 1)
-      await standby.admin`alter system reset max_standby_streaming_delay`
-      await standby.admin`select pg_reload_conf()`
-    },
-  )
+      },
+      { DATABASE_DEADLINE: 3 },
+    )
+    // Connected, so that only the statement takes time.
+    await until(async () => (await ask('/shows')).body.is_standby === true, 20)
+    t.match(await ask('/slow'), { status: 503 })
+    t.equal(asked, 1)
+    t.equal(await outcomes('failed', app), 0)
+  })
 
-  await t.test(
-    'whose statement takes too long is not made up for, since the primary would take as long',
-    async t => {
-      let asked = 0
-      const { ask, app } = await withRoutes(
-        t,
-        standby.url('callboard_api'),
-        app => {
-          shows(app)
-          app.get('/slow', hidden(app), (request, reply) =>
-            request
-              .analytics(sql => {
-                asked += 1
-                return sql<Answer[]>`select '{}'::json as body from pg_sleep(20)`
-              })
-              .then(reply.json),
-          )
-        },
-        { DATABASE_DEADLINE: 3 },
-      )
-      // Connected, so that nothing but the statement takes its time.
-      await until(async () => (await ask('/shows')).body.is_standby === true, 20)
-      t.match(await ask('/slow'), { status: 503 })
-      t.equal(asked, 1)
-      t.equal(await outcomes('failed', app), 0)
-    },
-  )
-
-  await t.test('without something that the primary has leaves the answer to that', async t => {
+  await t.test('that lacks something leaves the answer to the primary', async t => {
     const { ask, app } = await withRoutes(t, standby.url('callboard_api'), app => {
       app.get('/new', hidden(app), (request, reply) =>
         request
@@ -350,7 +344,7 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
     t.equal(await outcomes('served', app), 1)
   })
 
-  await t.test('is held to the organization at the end, too', async t => {
+  await t.test('is checked for the organization at the end, too', async t => {
     const bob = await register(server, 'Bob')
     await standby.catchUp()
     const { ask, app } = await withRoutes(t, standby.url('callboard_api'), app => {
@@ -368,7 +362,7 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
     t.equal(await outcomes('failed', app), 0)
   })
 
-  await t.test('that hangs is waited for once, and one that is gone is made up for', async t => {
+  await t.test('that hangs is waited for once, and one that is down is replaced', async t => {
     const proxy = await startProxy(t, standby.url('callboard_api'))
     const { ask, app } = await withRoutes(t, proxy.through(standby.url('callboard_api')), shows)
     t.match(await ask('/shows'), { status: 200, body: { is_standby: true } })
@@ -386,7 +380,7 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
     await until(async () => (await ask('/shows')).body.is_standby === true, 15)
   })
 
-  await t.test('opens for a pass of the primary only, and what it says', async t => {
+  await t.test('opens only for a pass of the primary, and only as it says', async t => {
     const secret = secretOf(ana)
     const api = db.as('callboard_api')
     const pass = await api.begin(async sql => {
@@ -395,7 +389,7 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
       return row.pass
     })
     const [none] = await api<[{ pass: string | null }]>`select app.issue_pass() as pass`
-    t.equal(none.pass, null, 'nobody has one without a context')
+    t.equal(none.pass, null, 'there is none without a context')
     const replica = openLogin(t, standby.url('callboard_api'))
     await standby.catchUp()
     const open = (text: string | null, lag = '60 seconds') =>
@@ -419,11 +413,11 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
     await t.rejects(
       api.begin(sql => sql`select app.enter_by_pass(${pass}, '60 seconds')`),
       { message: 'replica_unusable', detail: 'not_a_standby' },
-      'on the primary it is good for nothing',
+      'on the primary it is useless',
     )
   })
 
-  await t.test('keeps its word for a minute', async t => {
+  await t.test('accepts a pass for a minute', async t => {
     const replica = openLogin(t, standby.url('callboard_api'))
     const [old] = await db.admin<[{ pass: string }]>`
       select encode(app_private.keyed_hash(convert_to('pass' || p, 'UTF8')), 'hex') || p as pass
@@ -435,7 +429,7 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
     )
   })
 
-  await t.test('is looked at before the server starts', async t => {
+  await t.test('is checked before the server starts', async t => {
     const start = (url: string) =>
       startServerProcess(t, {
         PORT: '0',
@@ -466,7 +460,7 @@ t.test('a standby that serves what may be some seconds old', withoutStandby(), a
     t.same(await lonely.ended, { code: 0, signal: null })
   })
 
-  await t.test('that is the primary itself is not read from', async t => {
+  await t.test('that is the primary itself is not used', async t => {
     const { ask, app } = await withRoutes(t, db.url('callboard_api'), shows)
     t.match(await ask('/shows'), { status: 200, body: { is_standby: false } })
     t.equal(await outcomes('not_a_standby', app), 1)

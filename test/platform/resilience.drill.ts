@@ -13,7 +13,7 @@ interface Company {
   manager: Person
   viewer: Person
   shows: string[]
-  /** A show whose row somebody else has locked. */
+  /** A show whose row another session has locked. */
   locked: string
 }
 interface Request {
@@ -119,13 +119,13 @@ const late: Kind = {
   }),
 }
 
-/** Nine in ten are to succeed; of the others a few run into the deadline. */
+/** Nine in ten should succeed; a few of the others hit the deadline. */
 function kindOf(i: number): Kind | undefined {
   if (i % 10 !== 9) return successes[(i * 5) % successes.length]
   return i % 200 === 199 ? late : failures[Math.floor(i / 10) % failures.length]
 }
 
-t.test(`${requests} interleaved requests, of which some fail and some lose their connection`, async t => {
+t.test(`${requests} interleaved requests, some of which fail and some lose their connection`, async t => {
   const unhandled: unknown[] = []
   const note = (reason: unknown) => unhandled.push(reason)
   process.on('unhandledRejection', note)
@@ -153,7 +153,7 @@ t.test(`${requests} interleaved requests, of which some fail and some lose their
   }
   type Answer = Awaited<ReturnType<typeof send>>
 
-  // Somebody holds these rows for the whole time.
+  // Another session holds these rows for the whole time.
   const holder = await db.admin.reserve()
   await holder`begin`
   await holder`select from app.shows where id in ${db.admin(companies.map(c => c.locked))} for update`
@@ -187,7 +187,7 @@ t.test(`${requests} interleaved requests, of which some fail and some lose their
   await killing
   const seconds = (Date.now() - began) / 1000
 
-  await t.test('every request has an answer, in time: the expected one or a 503', async t => {
+  await t.test('every request gets a response in time: the expected one or a 503', async t => {
     t.equal(answers.length, requests)
     const wrong = answers.filter(({ kind, answer }) => ![kind.status, 503].includes(answer.status))
     t.same(
@@ -212,14 +212,14 @@ t.test(`${requests} interleaved requests, of which some fail and some lose their
     t.ok(seconds < 120)
     t.ok(
       refused.length <= kills * 2 + requests / 50,
-      'a killed backend fails what it was doing, and not much more',
+      'a killed backend fails what it was doing, and little else',
     )
   })
 
-  await t.test('no answer has anything of the other organization, and no list is empty', async t => {
+  await t.test('no response has anything of the other organization, and no list is empty', async t => {
     for (const { us, them, request, answer } of answers) {
       if (answer.text.includes(them.marker) || answer.text.includes(them.owner.organization))
-        t.fail('an answer has a row of the other organization', { request, text: answer.text })
+        t.fail('a response has a row of the other organization', { request, text: answer.text })
       if (answer.status !== 200) continue
       if (request.path === '/api/shows?limit=200') {
         const { items } = JSON.parse(answer.text) as { items: { title: string }[] }
@@ -227,7 +227,7 @@ t.test(`${requests} interleaved requests, of which some fail and some lose their
           t.fail('a list is incomplete', { length: items.length })
       } else if (request.path.startsWith('/api/shows/')) {
         const { id } = JSON.parse(answer.text) as { id: string }
-        if (!request.path.endsWith(id)) t.fail('the answer to another question', { request, id })
+        if (!request.path.endsWith(id)) t.fail('the response to another request', { request, id })
       } else if (request.path === '/api/me') {
         const { id } = JSON.parse(answer.text) as { id: string }
         if (id !== us.owner.id) t.fail('another person', { request, id })
@@ -236,7 +236,7 @@ t.test(`${requests} interleaved requests, of which some fail and some lose their
     t.pass('none')
   })
 
-  await t.test('the pool is whole', async t => {
+  await t.test('the pool is intact', async t => {
     await holder`rollback`
     holder.release()
     t.match(pool.stats(), { busy: 0, waiting: 0 })
@@ -247,11 +247,11 @@ t.test(`${requests} interleaved requests, of which some fail and some lose their
     const [us, them] = companies
     for (let i = 0; i < 40; i += 1)
       t.equal((await send((successes[1] as Kind).make(us, them, i))).status, 200)
-    t.same(unhandled, [], 'no rejection without anybody to hear it')
+    t.same(unhandled, [], 'no unhandled rejection')
   })
 
   await t.test(
-    'what was answered with 201 is stored, and what was not is there whole or not at all',
+    'whatever got a 201 is stored, and whatever did not is stored completely or not at all',
     async t => {
       for (const us of companies) {
         const sent = answers.filter(a => a.us === us && a.request.method === 'POST' && a.kind.status === 201)
@@ -262,7 +262,7 @@ t.test(`${requests} interleaved requests, of which some fail and some lose their
         for (const { i, request, answer } of sent) {
           const n = stored.get(title(us, i)) ?? 0
           if (answer.status === 201 ? n !== 1 : n > 1)
-            t.fail('lost or doubled', { i, n, status: answer.status })
+            t.fail('lost or duplicated', { i, n, status: answer.status })
           if (request.key === undefined) continue
           const again = await send(request)
           const [row] = await db.admin<[{ n: number; kept: number }]>`
@@ -270,7 +270,7 @@ t.test(`${requests} interleaved requests, of which some fail and some lose their
             (select count(*)::integer from app.idempotency_keys k where k.key = ${request.key} and (k.answer).status = 201) as kept
           from app.shows where title = ${title(us, i)}`
           if (again.status !== 201 || row.n !== 1 || row.kept !== 1)
-            t.fail('the repetition with the same key is not the same', {
+            t.fail('the repetition with the same key differs', {
               i,
               before: answer.status,
               after: again.status,
@@ -283,7 +283,7 @@ t.test(`${requests} interleaved requests, of which some fail and some lose their
   )
 })
 
-/** A company with people and shows, all of whose texts have a mark. */
+/** A company with people and shows, whose texts all have a mark. */
 async function found(server: TestServer, name: string): Promise<Company> {
   const marker = `${name}-${randomUUID()}`
   const owner = await register(server, name, `${marker} company`)

@@ -10,7 +10,7 @@ const listed = await db.admin<{ name: string; path: string; fields: string[] }[]
     order by a.attnum) as fields
   from app_private.resources r order by r.name`
 
-t.test('what can be told to the commands on rows are the resources with routes', async t => {
+t.test('the row commands accept exactly the resources with routes', async t => {
   t.strictSame(
     listed.map(({ name, path }) => [name, path]),
     app.resources.map(({ table, path }) => [table, path]).sort(([a = ''], [b = '']) => (a < b ? -1 : 1)),
@@ -18,7 +18,7 @@ t.test('what can be told to the commands on rows are the resources with routes',
 })
 
 t.test(
-  'a row has the same fields in the same order in its view, in the document, in a list and alone',
+  'a row has the same fields in the same order in its view, in the document, in a list and on its own',
   async t => {
     for (const { table, item, list } of app.resources) {
       const fields = Object.keys(item.properties).filter(name => !['deleted_at', 'deleted_by'].includes(name))
@@ -28,7 +28,7 @@ t.test(
   },
 )
 
-t.test('the routes of a resource name the permissions that its policies ask for', async t => {
+t.test('the routes of a resource name the permissions that its policies require', async t => {
   for (const { table, permissions } of app.resources) {
     const policies = await db.admin<{ command: string; permission: string }[]>`
       select p.command, p.permission from app_private.table_permissions p where p.on_table = ${`app.${table}`}::regclass`
@@ -38,7 +38,7 @@ t.test('the routes of a resource name the permissions that its policies ask for'
       [permissions.write, permissions.write, permissions.delete],
       table,
     )
-    // Others than those who plan read what has been published of an itinerary, which is in another table.
+    // Those who do not plan read the published version of an itinerary, which is in another table.
     if (table !== 'itineraries') t.equal(asked['select'], permissions.read, `reading ${table}`)
   }
 })

@@ -9,7 +9,7 @@ t.test('round trips between the API and PostgreSQL', async t => {
     return {
       POOL_SIZE: '1',
       DATABASE_URL: proxy.through(db.url('callboard_api')),
-      // Which is a transaction of its own, now and then.
+      // A separate transaction, now and then.
       RATE_LIMIT_REFRESH: '3600',
     }
   })
@@ -28,7 +28,7 @@ t.test('round trips between the API and PostgreSQL', async t => {
     return proxy?.flights(once)
   }
 
-  // RESET with BEGIN, the entrance, the statement of the handler, the exit with COMMIT.
+  // RESET with BEGIN, app.enter, the handler's statement, the final check with COMMIT.
   for (const [request, status, options] of [
     [`GET ${path}`, 200],
     ['GET /api/shows?limit=10&status=inquiry&q=tour', 200],
@@ -41,7 +41,7 @@ t.test('round trips between the API and PostgreSQL', async t => {
     [`PATCH ${path}`, 412, { body: { notes: 'two' }, headers: { 'if-match': '"999"' } }],
     [`PATCH ${path}`, 422, { body: { capacity: 1, tickets_sold: 2 } }],
   ] as const)
-    // After an error the exit skips the COMMIT, so there is a ROLLBACK behind it.
+    // After an error the COMMIT is skipped, so a ROLLBACK follows.
     await t.test(
       `${request} (${status}) is one flight of four messages${status < 400 ? '' : ', and a ROLLBACK'}`,
       async t => {
@@ -49,15 +49,15 @@ t.test('round trips between the API and PostgreSQL', async t => {
       },
     )
 
-  await t.test('a handler in no organization has an entrance, too', async t => {
+  await t.test('a handler outside an organization enters, too', async t => {
     t.same(await flightsOf(t, 'GET /api/me', 200), [4])
   })
 
-  await t.test('a handler without anybody signed in has no entrance', async t => {
+  await t.test('an unauthenticated handler does not enter', async t => {
     t.same(await flightsOf(t, 'GET /readyz', 200), [3])
   })
 
-  await t.test('a handler of several statements pays for each', async t => {
+  await t.test('a handler with several statements pays for each', async t => {
     let key = 0
     const once = () =>
       call('POST /api/shows', {
@@ -66,11 +66,11 @@ t.test('round trips between the API and PostgreSQL', async t => {
         headers: { 'idempotency-key': `key ${(key += 1)}`.replace(' ', '-') },
       })
     await once()
-    // With BEGIN and the entrance goes the claim of the key; then the show, the answer to keep, the exit with COMMIT.
+    // BEGIN, app.enter and the claim of the key; then the show, the response to keep, the final check with COMMIT.
     t.same(await proxy?.flights(once), [3, 1, 1, 1])
   })
 
-  await t.test('whatever the answer was, the connection is clean afterwards', async t => {
+  await t.test('whatever the response, the connection is clean afterwards', async t => {
     for (const request of [
       `GET ${path}`,
       `GET ${unknown}`,
@@ -94,6 +94,6 @@ t.test('round trips between the API and PostgreSQL', async t => {
       t.equal((await call('POST /api/shows', { token, body: aShow })).status, 201)
     }
     t.same(pool.stats(), { size: 1, open: 1, busy: 0, waiting: 0 })
-    t.equal(proxy?.accepted(), 1, 'and it is the same connection all the time')
+    t.equal(proxy?.accepted(), 1, 'and it is always the same connection')
   })
 })

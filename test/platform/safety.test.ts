@@ -23,7 +23,7 @@ t.test('server versions whose row-level security can be bypassed are known', asy
   }
 })
 
-t.test('the login of the API', async t => {
+t.test('the API’s login', async t => {
   const db = await startDatabase(t)
   const [{ version, superuser }] = await db.admin<
     [{ version: number; superuser: string }]
@@ -34,7 +34,7 @@ t.test('the login of the API', async t => {
   t.teardown(async () => {
     for (const role of made) await db.admin.unsafe(`drop owned by ${role}; drop role ${role}`)
   })
-  /** A login of this test's own; roles belong to the whole cluster. */
+  /** This test's own login; roles belong to the whole cluster. */
   const login = async (name: string, options: string, then = '') => {
     const role = `safety_${name}_${suffix}`
     await db.admin.unsafe(`create role ${role} login password 'x' ${options}`)
@@ -49,7 +49,7 @@ t.test('the login of the API', async t => {
     t.same(await checkDatabase(db.url('callboard_api'), false), problem === undefined ? [] : [problem])
   })
 
-  await t.test('an ICU library other than the one that sorted the indexes is a warning', async t => {
+  await t.test('an ICU library other than the one that sorted the indexes causes a warning', async t => {
     const sorted = (version: string) =>
       db.admin`update pg_collation set collversion = ${version} where oid = 'app.people'::regcollation`
     await sorted('1.2')
@@ -87,7 +87,7 @@ t.test('the login of the API', async t => {
     ],
     ['a member of the owner', 'heir', '', 'grant callboard_owner to ROLE', /may become their owner/],
     [
-      'a member of the owner who has to take the role first',
+      'a member of the owner who must switch to the role first',
       'latent',
       'noinherit',
       'grant callboard_owner to ROLE',
@@ -101,7 +101,7 @@ t.test('the login of the API', async t => {
       'grant pg_read_server_files to ROLE',
       /may read and write the server's files/,
     ],
-    ['a stranger', 'stranger', '', '', /which may not call app\.enter and so sees nothing/],
+    ['an unknown login', 'stranger', '', '', /which may not call app\.enter and so sees nothing/],
   ] as const)
     await t.test(`${what} is refused`, async t => {
       await t.rejects(checkDatabase(await login(name, options, then), false), {
@@ -123,7 +123,7 @@ t.test('the login of the API', async t => {
     )
   })
 
-  await t.test('a database that is not there is no verdict', async t => {
+  await t.test('a missing database leads to no verdict', async t => {
     await t.rejects(checkDatabase(withUrl(db.url('callboard_api'), { password: 'wrong' }), false), {
       reason: 'lost',
       cause: { message: /password authentication failed/ },

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { aShow, type Database, register, startServer } from '../support/helper.ts'
 
-t.test('while the schema is changed, no answer is wrong or empty', async t => {
+t.test('while the schema is changed, no response is wrong or empty', async t => {
   const server = await startServer(t)
   const { call, db } = server
   const { token } = await register(server, 'Ana')
@@ -75,7 +75,7 @@ t.test('while the schema is changed, no answer is wrong or empty', async t => {
   t.ok((counts.get(503) ?? 0) < all / 20, 'and few have to be repeated')
 })
 
-/** Runs a change until it gets its locks: of a deadlock between it and a request either may be the victim. */
+/** Retries a change until it gets its locks: in a deadlock with a request, either may be the victim. */
 async function apply({ admin }: Database, change: string): Promise<void> {
   for (;;) {
     try {

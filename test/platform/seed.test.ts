@@ -27,7 +27,7 @@ t.test('an empty database becomes a Callboard', async t => {
   const as = (role: string) => withUrl(url(role), { database: empty })
   const urls = { MIGRATOR_DATABASE_URL: as('callboard_migrator'), DATABASE_URL: as('callboard_api') }
 
-  await t.test('by npm run migrate, which may be run again', async t => {
+  await t.test('by npm run migrate, which can be run again', async t => {
     const first = await script('migrate', { MIGRATOR_DATABASE_URL: urls.MIGRATOR_DATABASE_URL })
     t.equal(first.code, 0, first.output)
     t.match(first.output, /000001-callboard\.sql/)
@@ -43,7 +43,7 @@ t.test('an empty database becomes a Callboard', async t => {
     t.same(second, { code: 0, output: 'The demo is already loaded.\n' })
   })
 
-  await t.test('in which two companies work, and each sees its own', async t => {
+  await t.test('in which two companies work, each seeing its own data', async t => {
     const server = await startServer(t, { DATABASE_URL: urls.DATABASE_URL })
     const titles: Set<string>[] = []
     for (const email of [demoEmail, 'erin@harbourstage.example']) {
@@ -60,7 +60,7 @@ t.test('an empty database becomes a Callboard', async t => {
     t.equal([...(titles[0] ?? [])].filter(title => titles[1]?.has(title)).length, 0)
   })
 
-  await t.test('whose people have every role, and no session that was left open', async t => {
+  await t.test('whose people have every role, and no open session', async t => {
     const admin = postgres(withUrl(adminUrl, { database: empty }), { max: 1 })
     t.teardown(() => admin.end({ timeout: 1 }))
     t.same(
@@ -74,7 +74,7 @@ t.test('an empty database becomes a Callboard', async t => {
   })
 })
 
-t.test('a demo that a kill -9 has cut off is completed by the next run', async t => {
+t.test('a demo cut off by kill -9 is completed by the next run', async t => {
   const db = await startDatabase(t)
   const settings = {
     MIGRATOR_DATABASE_URL: db.url('callboard_migrator'),
@@ -87,7 +87,7 @@ t.test('a demo that a kill -9 has cut off is completed by the next run', async t
         array(select count(*)::int from app.shows group by organization_id) as shows`
     return row
   }
-  /** Loads the demo until it waits for a lock of this test's, and kills it there. */
+  /** Loads the demo until it waits for this test's lock, and kills it there. */
   async function cutOff(lock: (sql: postgres.TransactionSql) => Promise<unknown>) {
     await db.admin.begin(async sql => {
       await lock(sql)
@@ -104,7 +104,7 @@ t.test('a demo that a kill -9 has cut off is completed by the next run', async t
       child.kill('SIGKILL')
       t.same(await ended, [null, 'SIGKILL'])
     })
-    // A server process that waited for the lock finds only now that nobody is there any more.
+    // A backend that waited for the lock notices only now that its client is gone.
     await until(async () => {
       const left = await db.admin`
         select from pg_stat_activity where datname = ${db.name} and usename in ('callboard_api', 'callboard_migrator')`
@@ -128,7 +128,7 @@ t.test('a demo that a kill -9 has cut off is completed by the next run', async t
   t.same(await db.admin`select from app.users where email_verified_at is null`, [])
 })
 
-t.test('what the scripts refuse, they refuse with a sentence', async t => {
+t.test('the scripts refuse with a clear sentence', async t => {
   const nowhere = 'postgres://callboard_migrator:hidden-password@127.0.0.1:1/callboard'
   for (const [name, settings, complaint] of [
     ['migrate', {}, /^Set MIGRATOR_DATABASE_URL to/],

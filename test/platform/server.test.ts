@@ -11,7 +11,7 @@ import { demoEmail, demoPassword } from '../../src/demo/demo.ts'
 import { aShow, until } from '../support/helper.ts'
 import { onUsr2, type ServerProcess, startServerProcess } from '../support/server-process.ts'
 
-// With a database of its own in a folder of its own, as on a machine that has nothing else.
+// With its own database in its own folder, as on a machine that has nothing else.
 t.test('npm start on a fresh machine', async t => {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'callboard-start-')))
   chmodSync(folder, 0o755)
@@ -24,7 +24,7 @@ t.test('npm start on a fresh machine', async t => {
   const start = (t: Test, more = {}) => startServerProcess(t, { ...settings, ...more })
   let show = ''
 
-  await t.test('makes a database and says where it is to be found', async t => {
+  await t.test('creates a database and says where to find it', async t => {
     const server = start(t)
     const { url, token } = await signInAsTold(t, server)
     t.match(server.said.join('\n'), /Creating the database.*\n(.*\n)*.*Loaded the demo/)
@@ -45,7 +45,7 @@ t.test('npm start on a fresh machine', async t => {
     const server = start(t)
     const { url, token } = await signInAsTold(t, server)
     const ms = Math.round(performance.now() - began)
-    t.comment(`from the start to the first answer, a sign-in: ${ms} ms`)
+    t.comment(`from start to first response, a sign-in: ${ms} ms`)
     t.notMatch(server.said.join('\n'), /Creating|Loaded/)
     t.match(await ask(url, token, 'GET', `/api/shows/${show}`), { status: 200, body: { title: 'Kept' } })
 
@@ -59,7 +59,7 @@ t.test('npm start on a fresh machine', async t => {
     t.same(postgresOf(data), [])
   })
 
-  await t.test('killed, it leaves PostgreSQL behind, and the next one goes on from there', async t => {
+  await t.test('killed, it leaves PostgreSQL behind, and the next one takes over from there', async t => {
     const killed = start(t)
     const { url, token } = await signInAsTold(t, killed)
     t.equal((await ask(url, token, 'PATCH', `/api/shows/${show}`, { notes: 'before the kill' })).status, 200)
@@ -77,7 +77,7 @@ t.test('npm start on a fresh machine', async t => {
     t.same(postgresOf(data), [])
   })
 
-  await t.test('asked to stop, it answers what it has begun, and then stops the database', async t => {
+  await t.test('asked to stop, it answers the requests in progress, and then stops the database', async t => {
     const server = start(t)
     const { url, token } = await signInAsTold(t, server)
     const { free, isWaiting } = await hold(t, data, show)
@@ -90,7 +90,7 @@ t.test('npm start on a fresh machine', async t => {
         () => true,
       ),
     )
-    t.ok(postgresOf(data).length > 0, 'the database is there as long as it is needed')
+    t.ok(postgresOf(data).length > 0, 'the database runs as long as it is needed')
     await free()
     t.match(await slow, { status: 200, body: { notes: 'slow' } })
     t.same(await server.ended, { code: 0, signal: null })
@@ -113,7 +113,7 @@ t.test('npm start on a fresh machine', async t => {
     t.same(postgresOf(data), [])
   })
 
-  await t.test('a request that does not end is waited for, but not for ever', async t => {
+  await t.test('a request that does not end is waited for, but not forever', async t => {
     const server = start(t, { DATABASE_DEADLINE: '60', SHUTDOWN_TIMEOUT: '0.5' })
     const { url, token } = await signInAsTold(t, server)
     const { isWaiting } = await hold(t, data, show)
@@ -126,11 +126,11 @@ t.test('npm start on a fresh machine', async t => {
   })
 
   await t.test(
-    'a part that cannot be stopped is told of, and does not keep the database running',
+    'a part that cannot be stopped is reported, and does not keep the database running',
     async t => {
       const server = start(t, {
         METRICS_PORT: '0',
-        // The API's own listener is the first that is closed, that of the metrics the second.
+        // The API's own listener is closed first, the metrics listener second.
         ...onUsr2(`
         const { close } = net.Server.prototype
         let calls = 0
@@ -169,7 +169,7 @@ t.test('npm start on a fresh machine', async t => {
       await ends(t, server, 'SIGTERM', 0)
     })
 
-  await t.test('stopped while it starts, it stops what it has started', async t => {
+  await t.test('stopped during startup, it stops what it has started', async t => {
     const server = start(t)
     await until(() => postgresOf(data).length > 0)
     server.child.kill('SIGTERM')
@@ -195,7 +195,7 @@ t.test('npm start on a fresh machine', async t => {
     await ends(t, server, 'SIGTERM', 0)
   })
 
-  await t.test('a database that cannot be brought up to date ends the start, and PostgreSQL', async t => {
+  await t.test('a database that cannot be migrated aborts the start, and stops PostgreSQL', async t => {
     const server = await startEmbedded({ root: data, port: 0 })
     const sql = postgres(server.adminUrl, { max: 1 })
     await sql`alter database callboard allow_connections false`
@@ -232,7 +232,7 @@ async function ask(
   return { status: response.status, body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>) }
 }
 
-/** Sends the request that the server has printed for pasting into a shell. */
+/** Sends the request that the server printed for pasting into a shell. */
 async function signInAsTold(t: Test, server: ServerProcess): Promise<{ url: string; token: string }> {
   const [, url = ''] = await server.says(/API +(\S+)/)
   const [, target = '', header = ''] = await server.says(/curl -s (\S+) -H '([^']+)' \\$/)
@@ -250,7 +250,7 @@ async function ends(t: Test, server: ServerProcess, signal: NodeJS.Signals, code
   t.same(await server.ended, { code, signal: null })
 }
 
-/** The PostgreSQL processes at work in a folder, wherever the start has placed it. */
+/** The PostgreSQL processes running in a folder, wherever the start placed it. */
 function postgresOf(data: string): number[] {
   try {
     return serversOf(join(data, 'postgres'))
@@ -259,7 +259,7 @@ function postgresOf(data: string): number[] {
   }
 }
 
-/** Locks a row in the embedded database, as a request that does not come to its end. */
+/** Locks a row in the embedded database, like a request that never ends. */
 async function hold(t: Test, data: string, show: string) {
   const [, , , port] = readFileSync(join(data, 'postgres/postmaster.pid'), 'utf8').split('\n')
   const url = `postgres://postgres:${secret(data, 'postgres')}@127.0.0.1:${port}/callboard`

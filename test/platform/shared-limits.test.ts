@@ -1,4 +1,4 @@
-// Counts that processes share through Redis; for what becomes of them without it, see redis-outage.drill.ts.
+// Counts that processes share through Redis; for Redis outages see redis-outage.drill.ts.
 import { Redis } from 'ioredis'
 import t from 'tap'
 import { startDatabase, until } from '../support/helper.ts'
@@ -56,7 +56,7 @@ t.test('two processes', withoutRedis(), async t => {
   const me = (n: number) =>
     ask(n, '/api/me', { headers: { authorization: `Bearer ${grant['access_token'] ?? ''}` } })
 
-  await t.test('have one budget for an organization, one block and one release', async t => {
+  await t.test('share one budget for an organization, one block and one release', async t => {
     for (let n = 0; n < 10; n++) t.match(await me(n), { status: 200, limit: 10, remaining: 9 - n })
     const began = performance.now()
     t.match(await me(0), { status: 429, retryAfter: 3 })
@@ -68,14 +68,14 @@ t.test('two processes', withoutRedis(), async t => {
     t.match(await me(0), { status: 200, remaining: 8 })
   })
 
-  await t.test('let nobody in twice when asked at the same moment', async t => {
+  await t.test('admit no request twice when asked at the same moment', async t => {
     await until(async () => (await me(0)).status === 429)
     await until(async () => (await me(0)).status === 200)
     const statuses = (await Promise.all(Array.from({ length: 30 }, (_, n) => me(n)))).map(a => a.status)
     t.equal(statuses.filter(status => status === 200).length, 9)
   })
 
-  await t.test('have one budget for guessing, per account and per address', async t => {
+  await t.test('share one budget for guessing, per account and per address', async t => {
     const guess = (n: number, email: string, from: string) =>
       ask(n, '/api/auth/sign-in', post({ email, password: 'guessed' }, from))
     for (let n = 0; n < 6; n++)
@@ -88,7 +88,7 @@ t.test('two processes', withoutRedis(), async t => {
       t.match(await guess(n, `d${n}@northlight.example`, '2001:db8::2'), { status: 429 }, 'the address')
   })
 
-  await t.test('tell Redis nothing that a secret or an address could be read from', async t => {
+  await t.test('send Redis nothing that reveals a secret or an address', async t => {
     const client = new Redis(redis.url)
     const keys = await client.keys('*')
     client.disconnect()

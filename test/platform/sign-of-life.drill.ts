@@ -1,4 +1,4 @@
-// How workers say that they are alive, and who may free the jobs of one that does not.
+// How workers report that they are alive, and who may free the jobs of one that does not.
 import t, { type Test } from 'tap'
 import type { Scheduled } from '../../src/jobs/schedule.ts'
 import { startWorker } from '../../src/jobs/worker.ts'
@@ -8,12 +8,12 @@ import { startProxy } from '../support/proxy.ts'
 const never = '0 0 30 2 *'
 const publicUrl = () => 'https://callboard.example'
 
-t.test('the sign of life', async t => {
+t.test('the heartbeat', async t => {
   const { db, app, config } = await startServer(t, { SHUTDOWN_TIMEOUT: '2' })
   const { admin } = db
   const url = db.url('callboard_worker')
   const proxy = await startProxy(t, url)
-  /** A job and its queue, taken by a worker that was last heard so many seconds ago. */
+  /** A job and its queue, taken by a worker last heard from so many seconds ago. */
   const taken = async (worker: string, seconds: number) => {
     await admin`delete from graphile_worker._private_jobs`
     await admin`select graphile_worker.add_job('some_task', queue_name => 'some_queue')`
@@ -36,7 +36,7 @@ t.test('the sign of life', async t => {
     return worker
   }
 
-  await t.test('is heard by the database, which frees what a silent worker has', async t => {
+  await t.test('is recorded by the database, which frees a silent worker’s jobs', async t => {
     const worker = db.as('callboard_worker')
     const keep = async (workers: string[], ...mayFree: boolean[]) => {
       const [row] = await (mayFree.length
@@ -49,7 +49,7 @@ t.test('the sign of life', async t => {
     t.match(await locks(), { job: /^19\./, queue: /^19\./ })
     await taken('other', 21)
     t.equal(await keep(['mine'], false), 0)
-    t.match(await locks(), { job: /^21\./, queue: /^21\./ }, 'not by whoever was silent as well')
+    t.match(await locks(), { job: /^21\./, queue: /^21\./ }, 'not by a worker that was silent itself')
     t.equal(await keep(['mine']), 1)
     t.same(await locks(), free)
     await taken('mine', 3600)
@@ -57,7 +57,7 @@ t.test('the sign of life', async t => {
     t.match(await locks(), { job: /^0\./, queue: /^0\./ })
   })
 
-  await t.test('is given for as long as a job takes', async t => {
+  await t.test('is sent for as long as a job takes', async t => {
     await admin`delete from graphile_worker._private_jobs`
     const worker = start(t, [{ task: 'long', cron: never, sql: 'select pg_sleep(100)' }])
     await admin`select app_private.add_job('long', '{}')`
@@ -74,8 +74,8 @@ t.test('the sign of life', async t => {
     await worker.stop()
   })
 
-  await t.test('comes first: nobody frees jobs who has not been heard for long enough', async t => {
-    /** Waits until the worker has said again, that many times, that it is alive. */
+  await t.test('comes first: no worker frees jobs before it has been heard for long enough', async t => {
+    /** Waits for that many more heartbeats of the worker. */
     const heard = async (times: number) => {
       let last: number | null = null
       let signs = -1
@@ -92,16 +92,16 @@ t.test('the sign of life', async t => {
     const began = Date.now()
     const worker = start(t)
     await heard(2)
-    t.ok(await isTaken(), 'it has begun just now')
+    t.ok(await isTaken(), 'it has only just begun')
     await until(async () => !(await isTaken()), 30)
-    t.ok(Date.now() - began > 19_000, 'after another while')
+    t.ok(Date.now() - began > 19_000, 'after a while longer')
 
     await taken('silent', 10)
     await proxy.stop()
     await admin`select pg_sleep(15)`
     await proxy.start()
     await heard(2)
-    t.ok(await isTaken(), 'it was the database that was away')
+    t.ok(await isTaken(), 'it was the database that was unavailable')
     await until(async () => !(await isTaken()), 30)
     await worker.stop()
   })

@@ -1,4 +1,4 @@
-// Text that people read sorted has the collation app.people, and so one order wherever it is read.
+// Text that people read sorted has the collation app.people, and so the same order everywhere.
 import t from 'tap'
 import { connectBi, makeCredential } from '../support/bi.ts'
 import { refresh } from '../support/figures.ts'
@@ -6,16 +6,16 @@ import { type Database, register, startDatabase, startServer } from '../support/
 import { operationsOf } from '../support/operations.ts'
 import { walk } from '../support/pages.ts'
 
-/** Compared by machines, or the same for all: the order of its bytes, or of the server's locale, will do. */
+/** Compared by machines, or fixed: byte order, or the server's locale, will do. */
 const codes = `
   kind status payment_status show_status from_status to_status mode certainty effect format on_error purpose
   currency base_currency base country code doors_time start_time curfew_time end_time departs_time arrives_time command
   time_zone start_zone end_zone from_time_zone to_time_zone
   slug email to_address login key ip sha256 recipe request_id external_ref confirmation_number number
   resource resource_type action actor_kind operation permission view_name revoked_because user_agent granted_by`
-/** Read one at a time, and never in order. */
+/** Read one at a time, never sorted. */
 const prose = 'notes note description detail reason reopen_reason failure last_error address'
-/** Codes, although their column has a name that is elsewhere one for people. */
+/** Codes, although their column's name is used elsewhere for people's text. */
 const exceptions = [
   'analytics.client_events_by_day.name',
   'analytics_private.client_events_by_day.name',
@@ -39,7 +39,7 @@ const exceptions = [
 
 const listed = new Set(`${codes} ${prose}`.trim().split(/\s+/))
 
-/** Every column of text in a table or view, as schema.table.column, and its collation. */
+/** Every text column of a table or view, as schema.table.column, with its collation. */
 const columnsOf = async ({ admin }: Database) =>
   new Map(
     (
@@ -61,10 +61,10 @@ const unsorted = async (db: Database) =>
     .filter(name => !listed.has(last(name)) && !exceptions.includes(name))
     .sort()
 
-t.test('every column of text is a code, prose, or sorted as people sort', async t => {
+t.test('every text column is a code, prose, or sorted as people sort', async t => {
   const db = await startDatabase(t)
   t.same(await unsorted(db), [])
-  await t.test('and a new one that is not is noticed, also in a view', async t => {
+  await t.test('and a new one that is not is noticed, even in a view', async t => {
     await db.admin.unsafe(`
       alter table app.venues add column nickname text;
       create view app.nickname_list as select title collate "default" as title from app.shows`)
@@ -72,7 +72,7 @@ t.test('every column of text is a code, prose, or sorted as people sort', async 
   })
 })
 
-t.test('the collation tells all texts apart, and its comparisons may use an index under RLS', async t => {
+t.test('the collation distinguishes all texts, and its comparisons can use an index under RLS', async t => {
   const { admin } = await startDatabase(t)
   t.same(
     await admin`select collprovider, collisdeterministic from pg_collation where oid = 'app.people'::regcollation`,
@@ -88,7 +88,7 @@ t.test('the collation tells all texts apart, and its comparisons may use an inde
   )
 })
 
-/** In order. Written composed and decomposed, é is the same to people, and two texts to a cursor. */
+/** In order. Composed and decomposed, é is the same to people, but two texts to a cursor. */
 const names = [
   '\u200b',
   '-',
@@ -132,7 +132,7 @@ t.test('the order of names', async t => {
   const category = (
     await call<{ items: { id: string }[] }>('GET /api/finance-categories?kind=income', { token })
   ).body.items[0]
-  // Neither in order nor in the opposite order, so that their ids, which are in order, are no help.
+  // Neither in order nor reversed, so that their ids, which are in order, do not help.
   const shuffled = names.map((_, n) => names[(n * 13 + 5) % names.length] ?? '')
   t.equal(new Set(shuffled).size, names.length)
   for (const name of shuffled) {
@@ -213,7 +213,7 @@ t.test('the order of names', async t => {
     )
   })
 
-  await t.test('equality is of the bytes, and uniqueness of the letters, as before', async t => {
+  await t.test('equality still compares bytes, and uniqueness letters', async t => {
     const name = async (given: string) =>
       (await call('POST /api/finance-categories', { token, body: { kind: 'income', name: given } })).status
     t.equal(await name('Größe'), 201)
@@ -222,7 +222,7 @@ t.test('the order of names', async t => {
     t.equal(await name('Grosse'), 201)
   })
 
-  await t.test('whatever a list can be sorted by has it where it is text', async t => {
+  await t.test('every text field that a list can be sorted by has it', async t => {
     const sorts = operationsOf(server.app).flatMap(({ path, parameters }) =>
       parameters
         .filter(({ name }) => name === 'sort')

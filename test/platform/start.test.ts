@@ -10,7 +10,7 @@ import { onUsr2, startServerProcess } from '../support/server-process.ts'
 const secret = 'planted-secret-that-nobody-may-print'
 const jwt = { JWT_SECRET: `${secret}-of-the-tokens` }
 
-t.test('npm start with a database that is given', async t => {
+t.test('npm start with a given database', async t => {
   const db = await startDatabase(t)
   const api = db.url('callboard_api')
   const worker = db.url('callboard_worker')
@@ -20,7 +20,7 @@ t.test('npm start with a database that is given', async t => {
     select current_setting('server_version_num')::integer as version`
   const problem = versionProblem(version)
 
-  await t.test('serves from it, starts none of its own, and leaves no connection behind', async t => {
+  await t.test('uses it, starts none of its own, and leaves no connection behind', async t => {
     const server = start(t, { DATABASE_URL: api, WORKER_DATABASE_URL: worker })
     const [, url = ''] = await server.says(/Server listening at (http:[^"]+)/)
     t.equal((await fetch(`${url}/readyz`)).status, 200)
@@ -37,7 +37,7 @@ t.test('npm start with a database that is given', async t => {
     })
   })
 
-  await t.test('without the URL of the worker it serves, and says what it does not do', async t => {
+  await t.test('without the worker’s URL it serves, and says what it does not do', async t => {
     const server = start(t, { DATABASE_URL: api })
     await server.says(/WORKER_DATABASE_URL is not set: jobs wait for npm run worker/)
     await server.says(/Server listening/)
@@ -109,7 +109,7 @@ t.test('npm start with a database that is given', async t => {
       /^This machine does not have the address 192\.0\.2\.1: set HOST\.$/,
     ],
     [
-      'an address that is none',
+      'an invalid address',
       { DATABASE_URL: api, HOST: 'nowhere.invalid' },
       /^This machine does not have the address nowhere\.invalid: set HOST\.$/,
     ],
@@ -119,7 +119,7 @@ t.test('npm start with a database that is given', async t => {
       /^Invalid configuration\.\n {2}POOL_SIZE: /,
     ],
     [
-      'a URL that is none',
+      'an invalid URL',
       { DATABASE_URL: secret },
       /^Invalid configuration\.\n {2}DATABASE_URL: must be the URL/,
     ],
@@ -138,14 +138,14 @@ t.test('npm start with a database that is given', async t => {
       const server = start(t, settings)
       t.same(await server.ended, { code: 1, signal: null })
       t.match(server.complaint().trim(), complaint)
-      t.notMatch(server.complaint(), /\n +at |node_modules/, 'no stack')
+      t.notMatch(server.complaint(), /\n +at |node_modules/, 'no stack trace')
       t.notOk(
         (server.complaint() + server.said.join()).includes(secret.slice(0, 20)),
         'and repeats no secret',
       )
     })
 
-  await t.test('a database that does not answer is not waited for for ever', async t => {
+  await t.test('it does not wait forever for a database that does not answer', async t => {
     const hangs = await startProxy(t, api)
     hangs.freeze()
     const server = start(t, { DATABASE_URL: hangs.through(api) })
@@ -153,7 +153,7 @@ t.test('npm start with a database that is given', async t => {
     t.match(server.complaint(), /^DATABASE_URL: cannot connect: .*in time.*\n$/)
   })
 
-  await t.test('a bug that nobody has caught stops it in order, and it does not end well', async t => {
+  await t.test('an uncaught error stops it gracefully, with a failure status', async t => {
     const server = start(t, { DATABASE_URL: api, ...onUsr2(`throw new Error('planted')`) })
     await server.says(/Server listening/)
     server.child.kill('SIGUSR2')
@@ -162,7 +162,7 @@ t.test('npm start with a database that is given', async t => {
     await server.says(/"reason":"uncaughtException".*stopping/)
   })
 
-  await t.test('a bug while it starts ends it at once', async t => {
+  await t.test('a bug during startup ends it at once', async t => {
     const hangs = await startProxy(t, api)
     hangs.freeze()
     const server = start(t, { DATABASE_URL: hangs.through(api), ...onUsr2(`throw 'planted'`) })

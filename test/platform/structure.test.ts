@@ -1,4 +1,4 @@
-// What .dependency-cruiser.mjs forbids, which npm run lint asks: a small src/ that breaks each of its rules once.
+// What .dependency-cruiser.mjs forbids, as npm run lint checks: a small src/ that breaks each of its rules once.
 import { execFile } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -33,8 +33,8 @@ const allowed: [file: string, imported: string][] = [
   ['server.ts', './demo/demo.ts'],
 ]
 
-t.test('each rule of the structure refuses what it is for, and nothing else', async t => {
-  const house = t.testdir({ 'tsconfig.json': await readFile(join(root, 'tsconfig.json'), 'utf8') })
+t.test('each structural rule refuses what it is for, and nothing else', async t => {
+  const project = t.testdir({ 'tsconfig.json': await readFile(join(root, 'tsconfig.json'), 'utf8') })
   const files = new Map<string, string[]>()
   for (const [file, imported] of [...Object.values(broken), ...allowed]) {
     const target = join(dirname(file), imported)
@@ -42,15 +42,15 @@ t.test('each rule of the structure refuses what it is for, and nothing else', as
     files.set(file, [...(files.get(file) ?? []), `import '${imported}'`])
   }
   for (const [file, lines] of files) {
-    await mkdir(join(house, 'src', dirname(file)), { recursive: true })
-    await writeFile(join(house, 'src', file), `${lines.join('\n')}\nexport {}\n`)
+    await mkdir(join(project, 'src', dirname(file)), { recursive: true })
+    await writeFile(join(project, 'src', file), `${lines.join('\n')}\nexport {}\n`)
   }
   const depcruise = join(root, 'node_modules/dependency-cruiser/bin/dependency-cruise.mjs')
   const config = join(root, '.dependency-cruiser.mjs')
   const { stdout } = await promisify(execFile)(
     process.execPath,
     [depcruise, 'src', '--config', config, '--output-type', 'json'],
-    { cwd: house },
+    { cwd: project },
   ).catch((error: unknown) => error as { stdout: string })
   const { summary } = JSON.parse(stdout) as {
     summary: { violations: { from: string; to: string; rule: { name: string } }[] }
@@ -61,5 +61,5 @@ t.test('each rule of the structure refuses what it is for, and nothing else', as
   )
   t.same(found.sort(), expected.sort())
   const { default: rules } = (await import(config)) as { default: { forbidden: { name: string }[] } }
-  t.same(rules.forbidden.map(({ name }) => name).sort(), Object.keys(broken).sort(), 'no rule is left out')
+  t.same(rules.forbidden.map(({ name }) => name).sort(), Object.keys(broken).sort(), 'no rule is omitted')
 })

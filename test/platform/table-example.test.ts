@@ -1,4 +1,4 @@
-// The table that docs/how-to/add-a-table.md shows keeps every rule, and isolates.
+// The table in docs/how-to/add-a-table.md obeys every rule, and isolates.
 import postgres from 'postgres'
 import t from 'tap'
 import { fences, read } from '../support/documents.ts'
@@ -16,14 +16,14 @@ t.test('the table of the example', async t => {
   await owner.unsafe(file)
 
   for (const rule of [...rules, ...rulesOfRoles])
-    await t.test(`keeps the rule: ${rule.rule}`, async t => {
+    await t.test(`obeys the rule: ${rule.rule}`, async t => {
       t.same(
         [...(await db.admin.unsafe(`${definitions} select distinct name from (${rule.offenders}) o`))],
         [],
       )
     })
 
-  /** Works as the owner of one of the demo's organizations, with the rights of the API's login. */
+  /** Works as the owner of one of the demo's organizations, with the privileges of the API's login. */
   const as = <T>(email: string, work: (tx: postgres.TransactionSql) => Promise<T>) =>
     db.admin.begin(async tx => {
       await tx`
@@ -46,9 +46,9 @@ t.test('the table of the example', async t => {
     await t.rejects(as(erin, create), /riders_show_exists/)
 
     await as(ana, tx => tx`select app.delete_row('shows', ${show.id})`)
-    t.equal(await riders(ana), 0, 'it went with its show')
+    t.equal(await riders(ana), 0, 'it was deleted with its show')
     await as(ana, tx => tx`select app.restore_row('shows', ${show.id})`)
-    t.equal(await riders(ana), 1, 'and came back with it')
+    t.equal(await riders(ana), 1, 'and restored with it')
     await as(ana, tx => tx`select app.delete_row('riders', id) from app.rider_rows`)
     t.equal(await riders(ana), 0)
   })

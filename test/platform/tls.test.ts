@@ -5,7 +5,7 @@ import { TLSSocket } from 'node:tls'
 import { createPool, type Pool } from '../../src/database/pool.ts'
 import { startDatabase } from '../support/helper.ts'
 
-// A certificate of localhost, signed by itself; it protects nothing but this test.
+// A self-signed certificate for localhost; it protects nothing but this test.
 const key = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgIK9UEpG3Sxy+H63u
 Zy1rcZyO7ieBQe6X2VRRBqrMnBmhRANCAAQJ1shfxPM+PXGWqDJrZU9YTh1kjgak
@@ -30,9 +30,9 @@ t.test('encrypted connections to PostgreSQL', async t => {
 
   for (const [what, url, encrypted] of [
     ['disable asks for nothing', `${plain}?sslmode=disable`, 0],
-    ['prefer takes what there is', `${plain}?sslmode=prefer`, 0],
-    ['prefer takes encryption where there is some', `${secured.url}?sslmode=prefer`, 1],
-    ['require takes any certificate', `${secured.url}?sslmode=require`, 1],
+    ['prefer accepts what there is', `${plain}?sslmode=prefer`, 0],
+    ['prefer uses encryption where available', `${secured.url}?sslmode=prefer`, 1],
+    ['require accepts any certificate', `${secured.url}?sslmode=require`, 1],
   ] as const)
     await t.test(what, async t => {
       const before = secured.encrypted()
@@ -45,7 +45,7 @@ t.test('encrypted connections to PostgreSQL', async t => {
   for (const [what, url, reason] of [
     ['require refuses a server without encryption', `${plain}?sslmode=require`, /does not offer TLS/],
     ['verify-full refuses an unknown certificate', `${secured.url}?sslmode=verify-full`, /certificate/],
-    ['an answer with something behind it', await startSmuggler(t), /does not offer TLS/],
+    ['an answer followed by unencrypted data', await startSmuggler(t), /does not offer TLS/],
   ] as const)
     await t.test(what, async t => {
       const pool = open(t, url)
@@ -85,7 +85,7 @@ function open(t: Test, url: string): Pool {
   return pool
 }
 
-/** PostgreSQL behind something that speaks TLS, as many hosts offer it. */
+/** PostgreSQL behind a TLS proxy, as many hosts offer it. */
 async function startTlsProxy(t: Test, url: string) {
   const { port, hostname } = new URL(url)
   let encrypted = 0
@@ -107,7 +107,7 @@ async function startTlsProxy(t: Test, url: string) {
   return { url: Object.assign(new URL(url), { port: String(proxy) }).href, encrypted: () => encrypted }
 }
 
-/** Says yes to encryption, and something more that is not encrypted. */
+/** Accepts encryption, and sends something more that is not encrypted. */
 async function startSmuggler(t: Test): Promise<string> {
   const port = await listen(t, socket => {
     socket.once('data', () => socket.write('SE'))

@@ -12,7 +12,7 @@ interface Reply {
   body: { detail?: string; n?: number }
 }
 
-t.test('what a transaction goes through', async t => {
+t.test('transactions under difficulties', async t => {
   const server = await startServer(t)
   const { admin } = server.db
   const ana = await register(server, 'Ana')
@@ -21,7 +21,7 @@ t.test('what a transaction goes through', async t => {
   await admin`insert into app.notices values (1), (2)`
   await admin`grant select, insert, update on app.notices to callboard_api`
 
-  /** The server with routes of this test, and how to call them as Ana. */
+  /** The server with this test's routes, and how to call them as Ana. */
   const withRoutes = async (t: Test, size: number, add: (app: App) => void, deadline = 1200) => {
     const pool = poolFor(server, size, deadline)
     const app = await buildApp({ ...server, pool, jwtSecret: server.config.JWT_SECRET ?? '' })
@@ -42,7 +42,7 @@ t.test('what a transaction goes through', async t => {
   }
   const hidden = (app: App) => ({ schema: { hide: true }, onRequest: app.authenticate })
 
-  await t.test('a statement whose plan has become stale is answered from within its transaction', async t => {
+  await t.test('a statement whose plan has become stale is answered within its transaction', async t => {
     const { call } = await withRoutes(t, 1, app => {
       app.get('/stale', hidden(app), (request, reply) =>
         request
@@ -56,13 +56,13 @@ t.test('what a transaction goes through', async t => {
     })
     for (const type of ['integer', 'bigint', 'integer', 'numeric', 'integer']) {
       await admin.unsafe(`alter table app.notices alter column n type ${type}`)
-      // A repetition outside the transaction would find no organization, and so no row.
+      // A retry outside the transaction would find no organization, and so no row.
       for (let round = 0; round < 3; round += 1)
         t.same(await call('GET', '/stale'), { status: 200, body: { n: 0 } })
     }
   })
 
-  await t.test('an entrance that has become stale is passed again', async t => {
+  await t.test('a stale app.enter is retried', async t => {
     const { call } = await withRoutes(t, 1, () => {})
     t.equal((await call('GET', '/api/shows')).status, 200)
     await admin.unsafe(`
@@ -97,7 +97,7 @@ t.test('what a transaction goes through', async t => {
     t.same(await admin`select n from app.notices where id = 2`, [{ n }])
   })
 
-  await t.test('a stale statement among several is answered right, too', async t => {
+  await t.test('a stale statement among several is answered correctly, too', async t => {
     const { call } = await withRoutes(t, 1, app => {
       app.post('/several', { schema: { hide: true } }, (request, reply) =>
         request
@@ -117,10 +117,10 @@ t.test('what a transaction goes through', async t => {
     }
   })
 
-  await t.test('of two requests that lock each other out, both succeed', async t => {
+  await t.test('two requests that deadlock both succeed', async t => {
     await admin`update app.notices set n = 0`
     let arrived = 0
-    // PostgreSQL looks for a deadlock after a second.
+    // PostgreSQL checks for a deadlock after a second.
     const { call } = await withRoutes(
       t,
       2,
@@ -145,7 +145,7 @@ t.test('what a transaction goes through', async t => {
       answers.map(({ status }) => status),
       [200, 200],
     )
-    t.ok(arrived > 2, 'one of them was run again')
+    t.ok(arrived > 2, 'one of them was retried')
     t.same(await admin`select n from app.notices order by id`, [{ n: 2 }, { n: 2 }])
   })
 

@@ -5,7 +5,7 @@ import { register, signIn, startServer } from '../support/helper.ts'
 import { operationsOf, wrongValues } from '../support/operations.ts'
 import { outcome } from '../support/tokens.ts'
 
-t.test('bodies that cannot be read, and addresses and headers that are wrong', async t => {
+t.test('unreadable bodies, and invalid paths, queries and headers', async t => {
   const server = await startServer(t, { BODY_LIMIT: '20000' })
   const ana = await register(server, 'Ana')
   const operations = operationsOf(server.app)
@@ -15,10 +15,10 @@ t.test('bodies that cannot be read, and addresses and headers that are wrong', a
   const reading = operations.filter(({ method, takesFile }) => method !== 'GET' && !takesFile)
 
   for (const operation of reading) {
-    // Should it act after all, it is not to sign out everybody else.
+    // If it acts after all, it must not sign out everybody else.
     const token = operation.isOpen ? ana.token : (await signIn(server, ana.email)).token
 
-    await t.test(`${operation.id} takes no body that is not JSON`, async t => {
+    await t.test(`${operation.id} accepts no body that is not JSON`, async t => {
       const text = JSON.stringify(operation.body?.example ?? {})
       const broken = [
         '{',
@@ -44,7 +44,7 @@ t.test('bodies that cannot be read, and addresses and headers that are wrong', a
       if (operation.body) t.equal(outcome(await ask(operation, { token })), '400 validation', 'nothing')
     })
 
-    await t.test(`${operation.id} takes no body of another type, and none that is too large`, async t => {
+    await t.test(`${operation.id} accepts no body of another type, and none that is too large`, async t => {
       const body = JSON.stringify(operation.body?.example ?? {})
       for (const type of [
         'text/plain',
@@ -83,51 +83,48 @@ t.test('bodies that cannot be read, and addresses and headers that are wrong', a
   }
 
   for (const operation of operations.filter(({ path }) => path.startsWith('/api/'))) {
-    await t.test(
-      `${operation.id} takes no query parameter that it does not know or that is wrong`,
-      async t => {
-        const query = operation.parameters.filter(parameter => parameter.in === 'query')
-        const body = operation.body && { body: operation.body.example }
-        for (const unknown of [
-          'surprise=1',
-          'organization_id=1',
-          'limit[]=1',
-          '__proto__=1',
-          'constructor=1',
-          '=1',
-          '%00=1',
-          'a'.repeat(3000),
-        ]) {
-          const answer = await ask(operation, { ...body, query: `?${unknown}` })
-          t.equal(outcome(answer), '400 validation', unknown.slice(0, 40))
-          t.match(answer.body.errors?.[0]?.path, /^\/querystring/)
+    await t.test(`${operation.id} accepts no unknown or invalid query parameter`, async t => {
+      const query = operation.parameters.filter(parameter => parameter.in === 'query')
+      const body = operation.body && { body: operation.body.example }
+      for (const unknown of [
+        'surprise=1',
+        'organization_id=1',
+        'limit[]=1',
+        '__proto__=1',
+        'constructor=1',
+        '=1',
+        '%00=1',
+        'a'.repeat(3000),
+      ]) {
+        const answer = await ask(operation, { ...body, query: `?${unknown}` })
+        t.equal(outcome(answer), '400 validation', unknown.slice(0, 40))
+        t.match(answer.body.errors?.[0]?.path, /^\/querystring/)
+      }
+      for (const { name, schema, example } of query) {
+        // Numbers are part of the path.
+        const types = schema.type === 'integer' ? ['x', '1.5', '', 'true', 'null', '1,2', '1 2'] : []
+        const right = JSON.stringify(example ?? schema.enum?.[0] ?? 'abc').replaceAll('"', '')
+        for (const value of [...types, ...wrongValues(schema, right).map(([, wrong]) => String(wrong))]) {
+          const answer = await ask(operation, { query: `?${name}=${encodeURIComponent(value)}` })
+          t.equal(outcome(answer), '400 validation', `${name}=${value.slice(0, 40)}`)
+          t.strictSame(places(answer), [`/querystring/${name}`])
         }
-        for (const { name, schema, example } of query) {
-          // What is a number is said in the address.
-          const types = schema.type === 'integer' ? ['x', '1.5', '', 'true', 'null', '1,2', '1 2'] : []
-          const right = JSON.stringify(example ?? schema.enum?.[0] ?? 'abc').replaceAll('"', '')
-          for (const value of [...types, ...wrongValues(schema, right).map(([, wrong]) => String(wrong))]) {
-            const answer = await ask(operation, { query: `?${name}=${encodeURIComponent(value)}` })
-            t.equal(outcome(answer), '400 validation', `${name}=${value.slice(0, 40)}`)
-            t.strictSame(places(answer), [`/querystring/${name}`])
-          }
-          const twice = `${name}=${encodeURIComponent(right)}`
-          t.equal(
-            outcome(await ask(operation, { query: `?${twice}&${twice}` })),
-            '400 validation',
-            `${name} twice`,
-          )
-          for (const odd of [`${name}=Infinity`, `${name}=%zz`, `${name}=%ff%fe`, name, `${name}[$gt]=1`])
-            await ask(operation, { query: `?${odd}` })
-        }
-      },
-    )
+        const twice = `${name}=${encodeURIComponent(right)}`
+        t.equal(
+          outcome(await ask(operation, { query: `?${twice}&${twice}` })),
+          '400 validation',
+          `${name} twice`,
+        )
+        for (const odd of [`${name}=Infinity`, `${name}=%zz`, `${name}=%ff%fe`, name, `${name}[$gt]=1`])
+          await ask(operation, { query: `?${odd}` })
+      }
+    })
   }
 
   for (const operation of operations) {
     const headers = operation.parameters.filter(parameter => parameter.in === 'header')
     if (headers.length > 0)
-      await t.test(`${operation.id} takes no header that is wrong`, async t => {
+      await t.test(`${operation.id} accepts no invalid header`, async t => {
         for (const { name, schema } of headers) {
           for (const value of ['x'.repeat((schema.maxLength ?? 0) + 1), 'naïve', 'a\tb'])
             t.equal(
@@ -145,7 +142,7 @@ t.test('bodies that cannot be read, and addresses and headers that are wrong', a
 
     const ids = operation.parameters.filter(parameter => parameter.in === 'path')
     if (ids.length > 0)
-      await t.test(`${operation.id} takes no id that is none`, async t => {
+      await t.test(`${operation.id} accepts no invalid id`, async t => {
         const body = operation.body && { body: operation.body.example }
         const isUuid = ids.every(({ schema }) => schema.format === 'uuid')
         for (const id of [

@@ -1,10 +1,10 @@
-// What /metrics tells of jobs, of a worker of its own and of one within the API.
+// What /metrics reports about jobs, of a separate worker and of one within the API.
 import t, { type Test } from 'tap'
 import { type Database, startDatabase, until } from '../support/helper.ts'
 import { sum } from '../support/series.ts'
 import { startServerProcess } from '../support/server-process.ts'
 
-/** Reads the metrics until they tell what they should. */
+/** Reads the metrics until they report what they should. */
 async function reading(url: string, isSo: (text: string) => boolean, headers = {}): Promise<string> {
   let text = ''
   await until(async () => {
@@ -16,7 +16,7 @@ async function reading(url: string, isSo: (text: string) => boolean, headers = {
 const attempts = (text: string, task: string, outcome: string) =>
   sum(text, 'callboard_job_duration_seconds_count', { task, outcome })
 
-/** Jobs of each fate. */
+/** Jobs with each outcome. */
 async function queue({ admin }: Database) {
   await admin`select app_private.add_job('seal_events', '{}')`
   await admin`select app_private.add_job('seal_events', '{}', 'another')`
@@ -40,7 +40,7 @@ const isOver = (text: string) =>
   attempts(text, 'seal_events', 'done') >= 2 &&
   attempts(text, 'seal_new_events', 'done') >= 1
 
-t.test('a worker of its own', async t => {
+t.test('a separate worker', async t => {
   const db = await startDatabase(t)
   const start = (t: Test, settings: Record<string, string> = {}) =>
     startServerProcess(
@@ -53,7 +53,7 @@ t.test('a worker of its own', async t => {
       'src/worker.ts',
     )
 
-  await t.test('tells on its own port what it has done', async t => {
+  await t.test('reports on its own port what it has done', async t => {
     const token = 'a token only for Prometheus'
     const worker = start(t, { METRICS_PORT: '0', METRICS_TOKEN: token })
     const [, url = ''] = await worker.says(/Metrics at (http:\S+metrics)/)
@@ -70,7 +70,7 @@ t.test('a worker of its own', async t => {
     t.same(await worker.ended, { code: 0, signal: null })
   })
 
-  await t.test('listens nowhere unless it is told to', async t => {
+  await t.test('does not listen unless told to', async t => {
     const worker = start(t, { METRICS_TOKEN: 'a token only for Prometheus' })
     await worker.says(/"working"/)
     t.notMatch(worker.said.join('\n'), /Metrics at/)
@@ -79,7 +79,7 @@ t.test('a worker of its own', async t => {
   })
 })
 
-t.test('a worker within the API tells it there', async t => {
+t.test('a worker within the API reports it there', async t => {
   const db = await startDatabase(t)
   const server = startServerProcess(t, {
     NODE_ENV: 'test',

@@ -1,4 +1,4 @@
-// What the worker lives through: a database that goes away at a bad moment, and notifications.
+// What the worker survives: a database that goes away at a bad moment, and notifications.
 import t, { type Test } from 'tap'
 import type { Scheduled } from '../../src/jobs/schedule.ts'
 import { startWorker } from '../../src/jobs/worker.ts'
@@ -23,7 +23,7 @@ t.test('a worker', async t => {
     t.teardown(() => worker.stop())
     return worker
   }
-  /** The server processes that do, or have last done, such a thing for the worker. */
+  /** The worker's backends whose current or last statement matches. */
   const backends = async (statement: string) => {
     const rows = await admin<{ pid: number }[]>`
       select pid from pg_stat_activity
@@ -65,7 +65,7 @@ t.test('a worker', async t => {
     await worker.stop()
   })
 
-  await t.test('ends in peace when it is stopped while it begins to listen and gets no answer', async t => {
+  await t.test('ends cleanly when it is stopped while it starts to listen and gets no answer', async t => {
     const hangs = proxy.hangAt('LISTEN "jobs:insert"')
     const worker = start(t)
     await hangs
@@ -75,7 +75,7 @@ t.test('a worker', async t => {
     await next.stop()
   })
 
-  await t.test('lives through the loss of its first connection', async t => {
+  await t.test('survives the loss of its first connection', async t => {
     const release = await lock(t, 'graphile_worker.migrations')
     const worker = start(t)
     await until(async () => (await backends('select from graphile_worker.migrations')).length === 1)
@@ -86,7 +86,7 @@ t.test('a worker', async t => {
     await worker.stop()
   })
 
-  await t.test('forgets that it could not look up its tasks', async t => {
+  await t.test('recovers from failing to look up its tasks', async t => {
     const release = await lock(t, 'graphile_worker._private_tasks')
     const worker = start(t)
     const looking = () => backends('insert into "graphile_worker"._private_tasks')
@@ -97,16 +97,16 @@ t.test('a worker', async t => {
     await worker.stop()
   })
 
-  await t.test('goes on when it is told of a schema that is too new', async t => {
+  await t.test('continues when it is notified of a schema that is too new', async t => {
     const worker = start(t)
     await does(t, 'it works')
     const before = await listener()
-    // Any login can say that, also that of the API.
+    // Any login can send that, even the API's.
     await db.as('callboard_api')`
       select pg_notify('worker:migrate', '{"migrationNumber": 999999, "breaking": true}')`
     await does(t, 'and does jobs')
-    t.equal(await listener(), before, 'on the same connection: nobody stops it so')
-    t.equal(process.exitCode, undefined, 'the process does not end as one that has failed')
+    t.equal(await listener(), before, 'on the same connection: nobody can stop it this way')
+    t.equal(process.exitCode, undefined, 'the process does not end with a failure status')
     await worker.stop()
   })
 
@@ -124,7 +124,7 @@ t.test('a worker', async t => {
   })
 })
 
-t.test('the process of a worker outlives all of its connections, whatever they do', async t => {
+t.test('a worker’s process outlives all of its connections, whatever they do', async t => {
   const { db } = await startServer(t)
   const worker = startServerProcess(t, { WORKER_DATABASE_URL: db.url('callboard_worker') }, 'src/worker.ts')
   await worker.says(/"working"/)

@@ -29,7 +29,7 @@ const purge = async ({ db }: TestServer) =>
   (
     await db.as('callboard_worker')<[{ done: Record<string, unknown> }]>`select app.purge_deleted() as done`
   )[0].done
-/** A show of the organization that was deleted so many days ago. */
+/** A show of the organization, deleted so many days ago. */
 async function deletedShow({ call, db }: TestServer, { token }: Person, days = 31) {
   const { id } = (await call<{ id: string }>('POST /api/shows', { token, body: aShow })).body
   await call(`DELETE /api/shows/${id}`, { token })
@@ -39,14 +39,14 @@ async function deletedShow({ call, db }: TestServer, { token }: Person, days = 3
 const shows = async ({ db }: TestServer, { organization }: Person) =>
   (await db.admin`select from app.shows where organization_id = ${organization}`).count
 
-t.test('how long what was deleted is kept', async t => {
+t.test('the retention of deleted rows', async t => {
   const server = await startServer(t)
   const { call } = server
   const ana = await register(server, 'Ana')
   const { token } = ana
   const set = (deleted_days: number) => call('PUT /api/retention', { token, body: { deleted_days } })
 
-  await t.test('is the owner’s to say, from a day to ten years', async t => {
+  await t.test('is chosen by the owner, from a day to ten years', async t => {
     t.strictSame((await call('GET /api/retention', { token })).body, { deleted_days: 30, is_held: false })
     for (const days of [1, 3650, 7])
       t.strictSame((await set(days)).body, { deleted_days: days, is_held: false })
@@ -61,7 +61,7 @@ t.test('how long what was deleted is kept', async t => {
     ])
   })
 
-  await t.test('counts for what is in the bin already, and for no other organization', async t => {
+  await t.test('applies to what is already in the bin, and to no other organization', async t => {
     const bob = await register(server, 'Bob')
     await deletedShow(server, ana, 8)
     await deletedShow(server, bob, 8)
@@ -74,7 +74,7 @@ t.test('a legal hold', async t => {
   const server = await startServer(t)
   const { call, db } = server
 
-  await t.test('is placed with a reason, read, released once, and stays to be read', async t => {
+  await t.test('is placed with a reason, read, released once, and remains readable', async t => {
     const ana = await register(server, 'Ana')
     const { token } = ana
     const made = await call<Hold>('POST /api/legal-holds', { token, body: { reason: 'Lawsuit 12 O 345/26' } })
@@ -122,7 +122,7 @@ t.test('a legal hold', async t => {
     )
   })
 
-  await t.test('is nobody’s to see or release who is not of the organization', async t => {
+  await t.test('cannot be seen or released from outside the organization', async t => {
     const [ana, bob] = [await register(server, 'Ana'), await register(server, 'Bob')]
     const hold = await place(server, ana)
     t.equal(outcome(await call(`GET /api/legal-holds/${hold.id}`, { token: bob.token })), '404 not_found')
@@ -207,7 +207,7 @@ t.test('a legal hold', async t => {
       code: 'PT409',
       message: 'legal_hold',
     })
-    t.equal(await erased(member.id), 0, 'nothing of it, in no organization')
+    t.equal(await erased(member.id), 0, 'nothing, in any organization')
     await db.admin`select app_private.erase_events(${bob.id})`
     t.ok((await erased(bob.id)) > 0, 'others can be forgotten')
     await release(server, ana, hold.id)
@@ -215,7 +215,7 @@ t.test('a legal hold', async t => {
     t.ok((await erased(member.id)) > 0)
   })
 
-  await t.test('of a DBA is seen by the organization, and released by a DBA only', async t => {
+  await t.test('by a DBA is visible to the organization, and can be released only by a DBA', async t => {
     const ana = await register(server, 'Ana')
     const [{ id }] = await db.admin<[{ id: string }]>`
       select app_private.place_legal_hold(${await slugOf(server, ana)}, 'Order of the court') as id`
@@ -242,7 +242,7 @@ t.test('a legal hold', async t => {
       await t.rejects(db.as(role)`select app_private.release_legal_hold(${id})`, { code: '42501' }, role)
   })
 
-  await t.test('that has been answered is kept by a purge that was under way', async t => {
+  await t.test('that was confirmed is respected by a purge in progress', async t => {
     const ana = await register(server, 'Ana')
     await deletedShow(server, ana)
     await deletedShow(server, ana)
@@ -256,7 +256,7 @@ t.test('a legal hold', async t => {
     )
     t.equal(placed?.status, 201)
     t.equal(await shows(server, ana), 1)
-    // … and what has found its work before the hold looks again.
+    // … and one that found its work before the hold checks again.
     t.match(await purge(server), { deletions: 0 })
     t.equal(await shows(server, ana), 1)
     await release(server, ana, placed?.body.id ?? '')

@@ -38,7 +38,7 @@ const purge = async ({ as }: Database) =>
   (await as('callboard_worker')<[{ done: Purged }]>`select app.purge_deleted() as done`)[0].done
 const make = async ({ call }: TestServer, { token }: Person, path: string, body: object) =>
   (await call<{ id: string }>(`POST /api/${path}`, { token, body })).body.id
-/** Makes one, deletes it, and lets days pass. */
+/** Creates one, deletes it, and backdates the deletion. */
 async function deleted(
   server: TestServer,
   owner: Person,
@@ -55,7 +55,7 @@ async function deleted(
 const softTables = async ({ admin }: Database) =>
   admin<{ name: string; organization: string }[]>`
     select marked::text as name, organization_column as organization from app_private.deletion_tables`
-/** What an organization has deleted today was deleted so many days ago; nothing else notices. */
+/** Backdates what an organization has deleted today by so many days; nothing else notices. */
 async function age(db: Database, organization: string, days: number) {
   await db.admin.begin(async sql => {
     await sql`set local session_replication_role = replica`
@@ -72,7 +72,7 @@ const verify = async ({ as, admin }: Database, organization: string) => {
   await admin`select app.seal_events()`
   return (await as('callboard_auditor')<[{ v: object }]>`select app.verify_events(${organization}) as v`)[0].v
 }
-/** All rows of an organization, but for what purging adds to the log. */
+/** All rows of an organization, except what purging adds to the log. */
 const print = async (db: Database, tenant: Tenant) => {
   const tables = await findTables(db)
   return snapshot(
@@ -95,7 +95,7 @@ t.test('what was deleted', async t => {
       [bob, 2],
     ] as const) {
       const [due, early] = [await deleted(server, who, days), await deleted(server, who, days)]
-      // One transaction has one time.
+      // A transaction has one now().
       await db.admin.begin(async sql => {
         const move = (id: string, seconds: number) => sql`
           update app.shows set deleted_at = now() - ${days} * interval '1 day' + ${seconds} * interval '1 second' where id = ${id}`
@@ -122,7 +122,7 @@ t.test('what was deleted', async t => {
     t.strictSame(await purge(db), nothing)
   })
 
-  await t.test('goes with all that went with it, and nothing else', async t => {
+  await t.test('is purged with everything deleted with it, and nothing else', async t => {
     const ana = await register(server, 'Ana')
     const others = await makeTenant(server, `zqo${randomUUID().slice(0, 8)}`)
     const before = await print(db, others)
@@ -132,14 +132,14 @@ t.test('what was deleted', async t => {
       await deleted(server, ana, 31),
     ]
     const kept = await make(server, ana, 'shows', aShow)
-    // As of a table that belongs to another.
+    // As with a table that belongs to another.
     const together = randomUUID()
     for (const [table, id] of [
       ['shows', a],
       ['venues', b],
     ] as const)
       await db.admin`update ${db.admin(`app.${table}`)} set deletion_id = ${together} where id = ${id}`
-    // The younger row holds back the whole deletion.
+    // The newer row holds back the whole deletion.
     await db.admin`update app.venues set deleted_at = now() - interval '29 days' where id = ${b}`
     t.match(await purge(db), { deletions: 1, rows: 1 })
     t.strictSame(
@@ -152,7 +152,7 @@ t.test('what was deleted', async t => {
       [await exists(db, 'shows', a), await exists(db, 'venues', b), await exists(db, 'shows', kept)],
       [false, false, true],
     )
-    t.strictSame(await print(db, others), before, 'other organizations have what they had')
+    t.strictSame(await print(db, others), before, 'other organizations are unchanged')
     const { body } = await call<{ items: Record<string, unknown>[] }>(
       'GET /api/audit/events?action=show.purge',
       { token: ana.token },
@@ -163,16 +163,16 @@ t.test('what was deleted', async t => {
         { actor_kind: 'system', actor_id: null, resource_id: a, changes: null },
         { actor_kind: 'system', actor_id: null, resource_id: c, changes: null },
       ],
-      'that it went is logged, and nothing that it was',
+      'its purge is logged, but none of its contents',
     )
     t.match(await verify(db, ana.organization), { ok: true, unsealed: 0 })
   })
 
-  await t.test('stays as long as something else refers to it, which is reported', async t => {
+  await t.test('is kept as long as something else refers to it, which is reported', async t => {
     const ana = await register(server, 'Ana')
     const hall = await make(server, ana, 'venues', aVenue)
     const show = await make(server, ana, 'shows', { ...aShow, venue_id: hall })
-    // No command lets it come to this.
+    // No command allows this.
     const deletion = randomUUID()
     await db.admin`update app.venues set deleted_at = now() - interval '31 days', deletion_id = ${deletion} where id = ${hall}`
     const other = await deleted(server, ana, 31)
@@ -189,7 +189,7 @@ t.test('what was deleted', async t => {
     t.match(await purge(db), { deletions: 1, kept: 0 })
   })
 
-  await t.test('does not take along what belongs to it and is not deleted with it', async t => {
+  await t.test('does not purge parts that were not deleted with it', async t => {
     const ana = await register(server, 'Ana')
     const show = await deleted(server, ana, 31)
     await db.admin.unsafe(`
@@ -212,7 +212,7 @@ t.test('what was deleted', async t => {
       because: [{ kept_by: 'parts_show_exists' }],
     })
     t.ok(await exists(db, 'shows', show))
-    // One that is on its way when the purge looks: it must not arrive to find its show gone, nor go with it.
+    // One being written when the purge looks: it must neither find its show gone nor be purged with it.
     await db.admin`delete from app.parts`
     let purging = Promise.resolve<Partial<Purged>>({})
     await db.admin.begin(async sql => {
@@ -233,11 +233,11 @@ t.test('what was deleted', async t => {
     t.strictSame(
       [...(await db.admin`select show_id from app.notes`)],
       [{ show_id: null }],
-      'what is only to forget it, forgets it',
+      'a reference that is set null is cleared',
     )
   })
 
-  await t.test('of one organization that cannot be purged does not stop the others', async t => {
+  await t.test('that cannot be purged in one organization does not stop the others', async t => {
     const [ana, bob] = [await register(server, 'Ana'), await register(server, 'Bob')]
     const [bad, good] = [await deleted(server, ana, 31), await deleted(server, bob, 31)]
     await db.admin.unsafe(`
@@ -254,11 +254,11 @@ t.test('what was deleted', async t => {
     t.match(await purge(db), { deletions: 1, failed: 0 })
   })
 
-  await t.test('is purged in parts, each behind the one before', async t => {
+  await t.test('is purged in parts, each continuing after the previous one', async t => {
     const ana = await register(server, 'Ana')
     const bob = await register(server, 'Bob')
     for (const who of [ana, bob, ana, bob, ana]) await deleted(server, who, 40)
-    // Whatever is kept is not tried again and again.
+    // What is kept is not retried again and again.
     await db.admin`insert into app.legal_holds (organization_id, reason, placed_by) values (${bob.organization}, 'x', null)`
     const parts: Purged[] = []
     for (let behind: unknown = null, n = 0; n < 10; n += 1) {
@@ -289,7 +289,7 @@ t.test('what was deleted', async t => {
     t.match(await purge(db), { deletions: 1, busy: 0 })
   })
 
-  await t.test('is there as a whole, or not at all, when the purge is killed', async t => {
+  await t.test('is there completely or not at all when the purge is killed', async t => {
     const ana = await register(server, 'Ana')
     const pairs: string[][] = []
     for (let n = 0; n < 6; n += 1) {
@@ -359,7 +359,7 @@ t.test('what was deleted', async t => {
     const bob = await register(server, 'Bob')
     t.equal(await asDefiner(ana.organization, 31), 1)
     t.equal(await asDefiner(bob.organization, 31), 0, 'not in the context of another organization')
-    t.equal(await asDefiner(ana.organization, 0.9), 0, 'nothing younger than a day, whatever a function says')
+    t.equal(await asDefiner(ana.organization, 0.9), 0, 'nothing newer than a day, whatever a function says')
   })
 })
 
@@ -370,7 +370,7 @@ t.test('every table with soft delete', async t => {
   t.ok(tables.length >= 5)
   const other = await makeTenant(server, `zqk${randomUUID().slice(0, 8)}`)
 
-  await t.test('loses its rows by a deletion of their own', async t => {
+  await t.test('loses its rows when they are deleted themselves', async t => {
     const tenant = await makeTenant(server, `zqt${randomUUID().slice(0, 8)}`)
     const before = await print(db, other)
     const deletion = randomUUID()
@@ -413,10 +413,10 @@ t.test('every table with soft delete', async t => {
     t.equal(outcome(await call(`DELETE /api/organizations/${organization}`, { token: owner.token })), '204')
     await age(db, organization, 41)
     t.match(await purge(db), { organizations: 1, because: [], next: null })
-    // The worker drops the logins of its BI tools, as soon as nobody is connected by them.
+    // The worker drops the logins of its BI tools once nobody is connected through them.
     await db.as('callboard_worker')`select app.reconcile_bi_logins()`
 
-    // What the log needs, and what keeps an old link from leading to somebody else.
+    // What the log needs, and what keeps an old link from leading to another organization.
     const outlives = /^app\.(event_log\w*|event_seals|event_retentions)$|^app_private\.slugs$/
     const withOrganization = await db.admin<{ name: string }[]>`
       select c.oid::regclass::text as name from pg_class c join pg_attribute a on a.attrelid = c.oid
@@ -429,8 +429,8 @@ t.test('every table with soft delete', async t => {
       if (!outlives.test(name)) t.equal(count, 0, `${name} has nothing of it`)
     }
     t.notOk(await exists(db, 'organizations', organization))
-    t.strictSame(await print(db, other), before, 'other organizations have what they had')
-    t.match(await verify(db, organization), { ok: true, unsealed: 0 }, 'the chain of its events is whole')
+    t.strictSame(await print(db, other), before, 'other organizations are unchanged')
+    t.match(await verify(db, organization), { ok: true, unsealed: 0 }, 'the chain of its events is intact')
     const written = await db.admin<{ action: string; text: string }[]>`
       select action, l::text as text from app.event_log l where organization_id = ${organization} and actor_kind = 'system'
         and action like '%.purge'`
@@ -441,7 +441,7 @@ t.test('every table with soft delete', async t => {
       )
     t.notOk(
       written.some(({ text }) => text.includes(marker)),
-      'what is logged of the purge says nothing of what there was',
+      'what is logged of the purge reveals nothing of what there was',
     )
     t.match(
       await db.admin`select action from app.event_log where organization_id = ${organization}
@@ -458,7 +458,7 @@ t.test('every table with soft delete', async t => {
       const next = await register(server, 'Newcomer', `Company ${marker}`)
       const [again] = await db.admin<{ slug: string }[]>`
         select slug from app.organizations where id = ${next.organization}`
-      t.equal(again?.slug, `${slug?.slug ?? ''}-2`, 'its slug leads to nobody else')
+      t.equal(again?.slug, `${slug?.slug ?? ''}-2`, 'its slug leads to no other organization')
       t.equal(
         outcome(await call(`GET /api/organizations/${slug?.slug ?? ''}`, { token: next.token })),
         '404 not_found',

@@ -1,4 +1,4 @@
-// Whatever is entered, the arithmetic of settlements keeps its promises: app.settle, as the API's login calls it.
+// Settlement arithmetic holds for any input: app.settle, as called by the API's login.
 import fc from 'fast-check'
 import type postgres from 'postgres'
 import t from 'tap'
@@ -32,7 +32,7 @@ interface Inputs {
 type Result = Record<string, number>
 
 const largest = Number.MAX_SAFE_INTEGER
-/** Amounts as they occur, and small ones, where rounding shows. */
+/** Realistic amounts, and small ones, where rounding shows. */
 const amounts = (max: number) =>
   fc.oneof(fc.integer({ min: 0, max: Math.min(max, 20) }), fc.integer({ min: 0, max }))
 const rates = fc.oneof(
@@ -73,7 +73,7 @@ const inputs = fc.record({
   deposits: fc.array(fc.record({ amount_minor: amounts(900_000) }), { maxLength: 3 }),
 })
 
-/** A deal without what its kind does not have: the table takes no other. */
+/** A deal without what its kind does not have: the table accepts no other. */
 function asItMustBe(deal: Deal): Deal {
   return {
     ...deal,
@@ -86,7 +86,7 @@ function asItMustBe(deal: Deal): Deal {
   }
 }
 
-/** The same by another way: in fractions of whole numbers, as one would on paper. */
+/** The same in another way: with fractions of whole numbers, as on paper. */
 function onPaper({ deal, ticket_tiers, costs, deposits }: Inputs) {
   const big = BigInt
   const sum = (values: bigint[]) => values.reduce((all, value) => all + value, 0n)
@@ -125,7 +125,7 @@ t.test('whatever is settled,', async t => {
   const always = <T>(values: fc.Arbitrary<T>, holds: (value: T) => Promise<boolean>, numRuns = 300) =>
     fc.assert(fc.asyncProperty(values, holds), { numRuns })
 
-  await t.test('the parts are the gross, to the last unit', async () => {
+  await t.test('the parts add up to the gross, to the last unit', async () => {
     await always(inputs, async given => {
       const result = await settle(given)
       const parts = ['facility_fees', 'tax', 'fixed_costs', 'per_ticket_costs', 'due', 'promoter']
@@ -134,7 +134,7 @@ t.test('whatever is settled,', async t => {
     })
   })
 
-  await t.test('it comes to what it does on paper', async () => {
+  await t.test('the result is the same as on paper', async () => {
     await always(
       inputs,
       async given => {
@@ -152,7 +152,7 @@ t.test('whatever is settled,', async t => {
     )
   })
 
-  await t.test('what was recorded can be worked out again', async () => {
+  await t.test('what was recorded can be recomputed', async () => {
     await always(inputs, async given => {
       const [one, other] = [await settle(given), await settle(JSON.parse(JSON.stringify(given)) as Inputs)]
       return JSON.stringify(one) === JSON.stringify(other)
@@ -184,24 +184,24 @@ t.test('whatever is settled,', async t => {
     },
   )
 
-  await t.test('a ticket more that brings more than it costs never pays the artist less', async () => {
+  await t.test('one more ticket that earns more than it costs never pays the artist less', async () => {
     const more = fc.integer({ min: 1, max: 400 })
     await always(fc.tuple(inputs, more), async ([given, n]) => {
       const [tier = { price_minor: 5000, facility_fee_minor: 100, sold: 0, comps: 0 }, ...others] =
         given.ticket_tiers
-      // Gross is what it is of, or nothing is to be deducted for the ticket.
+      // The share is of gross, or nothing is deducted per ticket.
       const free = given.deal.base === 'gross' ? given.costs : given.costs.filter(c => c.kind === 'fixed')
       const after = (sold: number) =>
         settle({ ...given, costs: free, ticket_tiers: [{ ...tier, sold }, ...others] })
       const [before, then] = [await after(tier.sold), await after(tier.sold + n)]
       return line(then, 'due') >= line(before, 'due') && line(then, 'gross') >= line(before, 'gross')
     })
-    // With a cost per ticket, as long as what is left of the price covers it and the profit on it.
+    // With a cost per ticket, as long as the rest of the price covers it and the profit on it.
     await always(
       fc.tuple(inputs, more, fc.integer({ min: 0, max: 400 })),
       async ([given, n, amount_minor]) => {
         const { tax_bp, promoter_profit_bp } = given.deal
-        // Two units more, because tax and profit are rounded.
+        // Plus two units, because tax and profit are rounded.
         const price_minor =
           Math.ceil((amount_minor * (10_000 + promoter_profit_bp) * (10_000 + tax_bp)) / 100_000_000) + 2 * 3
         const after = (sold: number) =>
@@ -215,7 +215,7 @@ t.test('whatever is settled,', async t => {
     )
   })
 
-  await t.test('of nobody who came: the costs remain, and the percentage is of nothing', async () => {
+  await t.test('with no tickets sold the costs remain, and the percentage is of nothing', async () => {
     await always(inputs, async given => {
       const ticket_tiers = given.ticket_tiers.map(tier => ({ ...tier, sold: 0 }))
       const result = await settle({ ...given, ticket_tiers })
@@ -245,14 +245,14 @@ t.test('whatever is settled,', async t => {
       ['790296', '8500', '10000', '671752'],
       ['215296', '8500', '10000', '183002'],
       ['9007199254740991', '1', '2', '4503599627370496'],
-      // So near to the half that a quotient of 16 digits is the half.
+      // So close to one half that a quotient of 16 digits equals it.
       ['49999999999999999', '1', '100000000000000000', '0'],
       ['50000000000000000', '1', '100000000000000000', '1'],
     ] as const)
       t.equal(await rounded(amount, part, whole), is, `${amount} x ${part} / ${whole}`)
   })
 
-  await t.test('no amount is larger than JSON can say: it is refused', async t => {
+  await t.test('an amount larger than JSON can represent is refused', async t => {
     const flat: Deal = {
       kind: 'flat',
       guarantee_minor: 0,
@@ -312,7 +312,7 @@ t.test('whatever is settled,', async t => {
           result => result,
           (error: unknown) => error as postgres.PostgresError,
         )
-        // A plus deal may be too large even so.
+        // A plus deal may still be too large.
         if (outcome instanceof Error)
           return outcome.message === 'settlement_out_of_range' && (!fits || deal.kind === 'plus')
         return fits && line(outcome, 'due') === Number(onPaper(given).due)

@@ -21,7 +21,7 @@ t.test('the settlement of a show', async t => {
   const { token } = ana
   const { make, show500, draft, record, finalize, reopen, statusOf } = settling(server, token)
 
-  await t.test('comes to the cent, when 5,000 stand against 85 % of net', async t => {
+  await t.test('is exact to the cent for 5,000 against 85 % of net', async t => {
     const show = await show500(versus)
     t.match((await draft(show)).body, {
       show_id: show,
@@ -54,7 +54,7 @@ t.test('the settlement of a show', async t => {
     })
   })
 
-  await t.test('comes to the cent, when 5,000 are paid plus 85 % of net, and are a cost', async t => {
+  await t.test('is exact to the cent for 5,000, as a cost, plus 85 % of net', async t => {
     const expected = {
       guarantee_cost_minor: 500_000,
       costs_minor: 940_000,
@@ -70,7 +70,7 @@ t.test('the settlement of a show', async t => {
     // The same, with the guarantee entered among the costs by hand.
     const entered = await show500({ ...versus, kind: 'plus', guarantee_is_cost: false }, 900_000)
     t.match((await draft(entered)).body, { result: { ...expected, guarantee_cost_minor: 0 } })
-    // Not a cost at all: the percentage begins earlier.
+    // Not a cost at all: the percentage starts earlier.
     const earlier = await show500({ ...versus, kind: 'plus', guarantee_is_cost: false })
     t.match((await draft(earlier)).body, { result: { costs_minor: 440_000, due_minor: 500_000 + 671_752 } })
   })
@@ -103,7 +103,7 @@ t.test('the settlement of a show', async t => {
     ],
   ]
   for (const [what, deal, result] of cases)
-    await t.test(`is worked out for ${what}`, async t => {
+    await t.test(`is computed for ${what}`, async t => {
       const { body } = await draft(await show500({ currency: 'EUR', ...deal }))
       t.match(
         body.result,
@@ -111,7 +111,7 @@ t.test('the settlement of a show', async t => {
       )
     })
 
-  await t.test('of nobody who came is what the deal gives without tickets', async t => {
+  await t.test('without any tickets sold is what the deal gives without tickets', async t => {
     const show = await make('shows', { ...aShow, status: 'played' })
     await make(`shows/${show}/deals`, versus)
     t.match((await draft(show)).body.result, {
@@ -128,7 +128,7 @@ t.test('the settlement of a show', async t => {
     t.match(result, { net_minor: -100_000, share_base_minor: 0, share_minor: 0, due_minor: 500_000 })
   })
 
-  await t.test('counts what there is, and not what was deleted', async t => {
+  await t.test('counts what exists, and not what was deleted', async t => {
     const show = await show500(versus)
     const parts = ['ticket-tiers', 'costs', 'deposits'] as const
     await make(`shows/${show}/deposits`, { paid_on: '2027-01-10', amount_minor: 250_000 })
@@ -162,7 +162,7 @@ t.test('the settlement of a show', async t => {
     t.equal(outcome(await record(show)), '422 settlement_out_of_range')
   })
 
-  await t.test('is recorded as it is, in revisions that never change', async t => {
+  await t.test('is recorded as is, in revisions that never change', async t => {
     const show = await show500(versus)
     const first = await record(show)
     t.equal(first.status, 201)
@@ -194,7 +194,7 @@ t.test('the settlement of a show', async t => {
       )
   })
 
-  await t.test('takes no figures from whoever asks', async t => {
+  await t.test('accepts no figures from the caller', async t => {
     const show = await show500(versus)
     for (const body of [
       { reason: null, result: {} },
@@ -205,7 +205,7 @@ t.test('the settlement of a show', async t => {
       t.equal(outcome(await call(`POST /api/shows/${show}/settlements`, { token, body })), '400 validation')
   })
 
-  await t.test('is final for a show that was played, and for no other', async t => {
+  await t.test('can be finalized for a show that was played, and for no other', async t => {
     for (const status of ['inquiry', 'hold', 'offer', 'confirmed', 'cancelled', 'postponed']) {
       const show = await show500(versus, 400_000, status)
       const { id } = (await record(show)).body
@@ -237,7 +237,7 @@ t.test('the settlement of a show', async t => {
     )
   })
 
-  await t.test('is final only with the figures as they are, and without an estimate', async t => {
+  await t.test('can be finalized only with current figures, and without an estimate', async t => {
     const show = await show500(versus)
     const cost = await make(`shows/${show}/costs`, {
       name: 'Catering',
@@ -253,10 +253,10 @@ t.test('the settlement of a show', async t => {
     await call(`PATCH /api/costs/${cost}`, { token, body: { amount_minor: 2 } })
     t.equal(outcome(await finalize(right)), '409 settlement_outdated')
     await call(`PATCH /api/costs/${cost}`, { token, body: { amount_minor: 1 } })
-    t.equal(outcome(await finalize(right)), '200', 'the same figures again are the same')
+    t.equal(outcome(await finalize(right)), '200', 'restored figures count as unchanged')
   })
 
-  await t.test('with a deal is not settled by setting the status', async t => {
+  await t.test('with a deal cannot be settled by setting the status', async t => {
     const show = await show500(versus)
     const settle = () => call(`PATCH /api/shows/${show}`, { token, body: { status: 'settled' } })
     t.equal(outcome(await settle()), '409 settlement_not_final')
@@ -285,7 +285,7 @@ t.test('the settlement of a show', async t => {
       )
   })
 
-  /** A show, and every way to change what it is settled from. */
+  /** A show, and every way to change its settlement's inputs. */
   async function withWrites() {
     const show = await show500(versus)
     await make(`shows/${show}/deposits`, { paid_on: '2027-01-10', amount_minor: 250_000 })
@@ -297,7 +297,7 @@ t.test('the settlement of a show', async t => {
     }
     const writes: { request: `${string} ${string}`; body?: object; status: number }[] = []
     for (const [path, change, whole] of Object.values(bodies)) {
-      // One that stays, and one that is deleted already, of which there may be two.
+      // One that stays, and one that is already deleted, of which there may be two.
       const { items } = (await call<PageBody>(`GET /api/shows/${show}/${path}`, { token })).body
       const kept = items[0]?.id ?? ''
       if (path !== 'deals') {
@@ -313,7 +313,7 @@ t.test('the settlement of a show', async t => {
     return { show, writes }
   }
 
-  await t.test('is reopened for a reason, and then there is another revision', async t => {
+  await t.test('is reopened for a reason, which allows another revision', async t => {
     const show = await show500(versus)
     const first = (await record(show)).body
     await finalize(first.id)
@@ -361,7 +361,7 @@ t.test('the settlement of a show', async t => {
   })
 
   await t.test(
-    'of a show that was called settled without a deal is reopened, too, and the log knows why',
+    'of a show that was set to settled without a deal can be reopened, too, and the log has the reason',
     async t => {
       const show = await make('shows', { ...aShow, status: 'settled' })
       t.equal(
@@ -398,7 +398,7 @@ t.test('the settlement of a show', async t => {
     )
   })
 
-  await t.test('goes with its show, and comes back with it, also when it is final', async t => {
+  await t.test('is deleted with its show and restored with it, even when it is final', async t => {
     const show = await show500(versus)
     await make(`shows/${show}/deposits`, { paid_on: '2027-01-10', amount_minor: 250_000 })
     const { id } = (await record(show)).body
@@ -415,7 +415,7 @@ t.test('the settlement of a show', async t => {
     t.equal((await call(`DELETE /api/shows/${show}`, { token })).status, 204)
     for (const part of parts) {
       t.equal(outcome(await call(`GET /api/${part}`, { token })), '404 not_found', part)
-      // Who may restore a deposit may not for that restore a show.
+      // Permission to restore a deposit does not extend to its show.
       if (!part.startsWith('settlements'))
         t.equal(outcome(await call(`POST /api/${part}/restore`, { token })), '409 parent_deleted', part)
     }
@@ -426,7 +426,7 @@ t.test('the settlement of a show', async t => {
     t.equal(await statusOf(show), 'settled')
   })
 
-  await t.test('and all of it comes back with the organization', async t => {
+  await t.test('and is restored with the organization', async t => {
     const bob = await register(server, 'Bob')
     const bobs = settling(server, bob.token)
     const show = await bobs.show500(versus)
@@ -442,7 +442,7 @@ t.test('the settlement of a show', async t => {
     t.match((await call(`GET /api/settlements/${id}`, { token: bob.token })).body, { status: 'final' })
   })
 
-  await t.test('that is finalized and a change at the same moment do not pass each other', async t => {
+  await t.test('cannot be finalized past a simultaneous change', async t => {
     await raceOf(t, (show, tier) => call(`PATCH /api/ticket-tiers/${tier}`, { token, body: { sold: 501 } }))
     await raceOf(t, show =>
       call(`POST /api/shows/${show}/deposits`, { token, body: { paid_on: '2027-01-10', amount_minor: 1 } }),
@@ -450,7 +450,7 @@ t.test('the settlement of a show', async t => {
     await raceOf(t, (show, tier) => call(`DELETE /api/ticket-tiers/${tier}`, { token }))
   })
 
-  /** Finalizing stops before its COMMIT until the change waits for it. */
+  /** Finalizing pauses before its COMMIT until the change waits for it. */
   async function raceOf(t: Test, change: (show: string, tier: string) => ReturnType<typeof call>) {
     const show = await show500(versus)
     const { id, inputs } = (await record(show)).body
@@ -485,7 +485,7 @@ t.test('the settlement of a show', async t => {
       [1, 2, 3, 4, 5, 6, 7, 8],
     )
     const finals = await Promise.all(recorded.map(({ body }) => finalize(body.id)))
-    t.equal(finals.filter(({ status }) => status === 200).length, 1, 'and of eight one is final')
+    t.equal(finals.filter(({ status }) => status === 200).length, 1, 'and one of eight is final')
   })
 
   await t.test('is recorded once with an Idempotency-Key', async t => {

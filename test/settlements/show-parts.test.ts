@@ -1,4 +1,4 @@
-// Deals, ticket tiers, costs and deposits: what is alike in all of them, and the rules of each.
+// Deals, ticket tiers, costs and deposits: what they have in common, and the rules of each.
 import { randomUUID } from 'node:crypto'
 import type postgres from 'postgres'
 import t from 'tap'
@@ -12,17 +12,17 @@ interface Part extends Record<string, unknown> {
   id: string
 }
 interface Kind {
-  /** In the names of its functions. */
+  /** Its name in SQL functions. */
   sqlName: string
   table: string
-  /** What a body must have. */
+  /** The required fields of a body. */
   whole: Record<string, unknown>
-  /** What it gets where it says nothing. */
+  /** The defaults of omitted fields. */
   defaults: Record<string, unknown>
-  /** A change, and what it makes of the whole. */
+  /** A change, and its effect on the whole. */
   change: Record<string, unknown>
   refusals: [expected: string, body: object][]
-  /** What the form of a request refuses already, by the constraint behind it. */
+  /** What the request schema already refuses, by the constraint behind it. */
   behind: [constraint: string, body: object][]
   sorts: string[]
 }
@@ -172,7 +172,11 @@ t.test('what counts in a settlement', async t => {
         updated_at: patched.body['updated_at'],
       })
       const put = await call<Part>(`PUT ${one}`, { token, body: whole })
-      t.strictSame(put.body, { ...answer.body, updated_at: put.body['updated_at'] }, 'the rest is as if new')
+      t.strictSame(
+        put.body,
+        { ...answer.body, updated_at: put.body['updated_at'] },
+        'the rest is reset to defaults',
+      )
       t.ok(String(put.body['updated_at']) > String(updated_at) && put.body['created_at'] === created_at)
 
       t.equal((await call(`DELETE ${one}`, { token })).status, 204)
@@ -210,7 +214,7 @@ t.test('what counts in a settlement', async t => {
           call(`PATCH ${one}`, { token, body: change, headers: { 'if-match': '"1"' } }),
         ),
       )
-      t.equal(answers.filter(({ status }) => status === 200).length, 1, 'of five changes one wins')
+      t.equal(answers.filter(({ status }) => status === 200).length, 1, 'one of five changes wins')
     })
 
     await t.test(`${path} are entered once with an Idempotency-Key`, async t => {
@@ -225,7 +229,7 @@ t.test('what counts in a settlement', async t => {
       t.equal((await walk(server, token, `/api/shows/${show}/${path}?limit=200`)).flat().length, 1)
     })
 
-    await t.test(`each rule of ${path} refuses a new one, a replacement and a change`, async t => {
+    await t.test(`each rule of ${path} refuses a creation, a replacement and a change`, async t => {
       const { one } = await create()
       const show = await aNewShow()
       for (const [expected, body] of refusals) {
@@ -238,7 +242,7 @@ t.test('what counts in a settlement', async t => {
       t.equal((await call(`GET ${one}`, { token })).headers['etag'], '"1"')
     })
 
-    await t.test(`what the form of a request for ${path} refuses, the table refuses too`, async t => {
+    await t.test(`what the request schema of ${path} refuses, the table refuses too`, async t => {
       const show = await aNewShow()
       for (const [constraint, body] of behind) {
         const refused = await db
@@ -263,7 +267,7 @@ t.test('what counts in a settlement', async t => {
       )
     })
 
-    await t.test(`${path} are another organization's, or there is no such show`, async t => {
+    await t.test(`${path} of another organization, or of a missing show, do not exist`, async t => {
       const { show, one, answer } = await create()
       for (const [request, body] of [
         [`GET ${one}`],
@@ -286,7 +290,7 @@ t.test('what counts in a settlement', async t => {
       t.equal(outcome(entered), '404 not_found')
     })
 
-    await t.test(`${path} are not entered for a show that is deleted at the same moment`, async t => {
+    await t.test(`${path} cannot be created for a show that is deleted at the same moment`, async t => {
       for (let round = 0; round < 5; round += 1) {
         const show = await aNewShow()
         const [entered, deleted] = await Promise.all([
@@ -339,7 +343,7 @@ t.test('what counts in a settlement', async t => {
       })
   }
 
-  await t.test('a show has one deal; another one needs the first to be deleted', async t => {
+  await t.test('a show has one deal, which must be deleted before another', async t => {
     const show = await aNewShow()
     const deal = kinds['deals']?.whole ?? {}
     const first = await make(`shows/${show}/deals`, deal)
@@ -351,7 +355,7 @@ t.test('what counts in a settlement', async t => {
     t.equal(outcome(await call(`POST /api/deals/${first}/restore`, { token })), '409 deals_one_per_show')
   })
 
-  await t.test('a deal becomes one of another kind, if it is a whole one afterwards', async t => {
+  await t.test('a deal can change its kind if it is complete afterwards', async t => {
     const show = await aNewShow()
     const id = await make(`shows/${show}/deals`, kinds['deals']?.whole ?? {})
     const change = (body: object) => call(`PATCH /api/deals/${id}`, { token, body })
@@ -362,7 +366,7 @@ t.test('what counts in a settlement', async t => {
     t.equal(outcome(await change({ kind: 'door', guarantee_minor: null, guarantee_is_cost: false })), '200')
   })
 
-  await t.test('who may restore deposits does not, by one, restore its show', async t => {
+  await t.test('restoring a deposit does not restore its show', async t => {
     const show = await aNewShow()
     const id = await make(`shows/${show}/deposits`, kinds['deposits']?.whole ?? {})
     await call(`DELETE /api/shows/${show}`, { token })

@@ -22,7 +22,7 @@ interface List {
   items: Row[]
 }
 
-/** Every list that has a bin and belongs to nothing else, and who may see it but not what was deleted. */
+/** Every top-level list with a bin, and who may see the list but not what was deleted. */
 const lists: [kind: string, reader: string][] = [
   ['shows', 'manager'],
   ['venues', 'manager'],
@@ -56,10 +56,14 @@ t.test('the bin', async t => {
       t.equal(bin.body.items.length, 1)
       t.notOk((await idsOf(server, ana, path)).includes(id), 'and the list does not')
       t.equal(outcome(await call(`GET ${path}/${id}`, { token })), '404 not_found')
-      t.strictSame(await idsOf(server, ben, path, '?deleted=only'), [], 'nor does that of others')
+      t.strictSame(
+        await idsOf(server, ben, path, '?deleted=only'),
+        [],
+        'nor does that of another organization',
+      )
 
       const restored = await call<Row>(`POST ${path}/${id}/restore`, { token })
-      t.notOk('deleted_at' in restored.body, 'what is there says nothing of a bin')
+      t.notOk('deleted_at' in restored.body, 'a live row says nothing about a bin')
       t.strictSame(await idsOf(server, ana, path, '?deleted=only'), [])
       t.ok((await idsOf(server, ana, path)).includes(id))
     })
@@ -74,7 +78,7 @@ t.test('the bin', async t => {
     })
   }
 
-  await t.test('shows nothing to somebody who may delete and not read', async t => {
+  await t.test('shows nothing to somebody who may delete but not read', async t => {
     const member = await joinAs(server, ana, ['shows.delete'])
     t.equal(
       outcome(await call('GET /api/shows?deleted=only', { token: member.token })),
@@ -82,7 +86,7 @@ t.test('the bin', async t => {
     )
   })
 
-  await t.test('of what belongs to a show has it, for those who may delete', async t => {
+  await t.test('has the parts of a show, for those who may delete', async t => {
     const show = await make(server, ana, 'shows')
     const manager = await join(server, ana, 'manager')
     const kinds = [...kindsOf(server.app).values()].filter(
@@ -107,7 +111,7 @@ t.test('the bin', async t => {
     }
   })
 
-  await t.test('of a part of an itinerary has it, alone or with what it went with', async t => {
+  await t.test('has the parts of an itinerary, deleted alone or with their parent', async t => {
     const tour = await makeTour(server, ana)
     for (const [kind, id] of Object.entries(tour).filter(([kind]) => kind !== 'itineraries')) {
       const query = `?deleted=only&itinerary_id=${tour.itineraries}`
@@ -145,7 +149,7 @@ t.test('the bin', async t => {
     t.equal(pages.length, 3)
   })
 
-  await t.test('is asked for with one word', async t => {
+  await t.test('accepts only the value "only"', async t => {
     for (const value of ['yes', '', 'ONLY', 'only&deleted=only'])
       t.equal(outcome(await call(`GET /api/shows?deleted=${value}`, { token })), '400 validation', value)
   })

@@ -38,7 +38,7 @@ t.test('a guest list', async t => {
   const listOf = async (show: string) =>
     (await call<GuestList>(`GET /api/shows/${show}/guest-list`, { token })).body
 
-  await t.test('an allotment holds, however its places are taken', async t => {
+  await t.test('an allotment’s limit holds, however its places are taken', async t => {
     const show = await newShow()
     const band = await allot(show, 'Band', 5)
     const guest = (name: string, tickets: number, more = {}) =>
@@ -59,7 +59,7 @@ t.test('a guest list', async t => {
       'a smaller allotment',
     )
     const asked = await guest('Cy Three', 9, { status: 'requested' })
-    t.equal(asked.status, 201, 'who only asks takes no place')
+    t.equal(asked.status, 201, 'a requested guest takes no place')
     t.equal(
       outcome(await change(`guests/${asked.body.id}`, { status: 'confirmed' })),
       '409 guest_allotment_exceeded',
@@ -89,7 +89,7 @@ t.test('a guest list', async t => {
     )
   })
 
-  await t.test('of twenty who take the last places at the same moment one gets them', async t => {
+  await t.test('of twenty who take the last places at the same moment, one gets them', async t => {
     const show = await newShow()
     const label = await allot(show, 'Label', 3)
     const answers = await Promise.all(
@@ -115,7 +115,7 @@ t.test('a guest list', async t => {
     )
   })
 
-  await t.test('an allotment is of one show, and of one company', async t => {
+  await t.test('an allotment belongs to one show, and one organization', async t => {
     const [show, other] = [await newShow(), await newShow()]
     const there = await allot(other, 'Band', 5)
     t.equal(outcome(await put(show, { name: 'Eve', allotment_id: there })), '409 guests_allotment_exists')
@@ -127,7 +127,7 @@ t.test('a guest list', async t => {
     )
   })
 
-  await t.test('once it is closed only those who may lock it change it', async t => {
+  await t.test('once it is closed, only those who may lock it can change it', async t => {
     const show = await newShow()
     const band = await allot(show, 'Band', 5)
     const { id } = (await put(show, { name: 'Ada One', tickets: 2 })).body
@@ -163,7 +163,7 @@ t.test('a guest list', async t => {
           `${closed}: ${request}`,
         )
     }
-    t.equal((await put(show, { name: 'The Mayor' }, admin.token)).status, 201, 'who may lock it')
+    t.equal((await put(show, { name: 'The Mayor' }, admin.token)).status, 201, 'those who may lock it can')
     t.match(
       (await call(`POST /api/guests/${id}/check-in`, { token: manager.token, body: {} })).body,
       { checked_in: 2 },
@@ -172,17 +172,17 @@ t.test('a guest list', async t => {
     t.equal(
       (await call(`DELETE /api/shows/${show}`, { token: deleter.token })).status,
       204,
-      'it goes with its show',
+      'it is deleted with its show',
     )
     t.equal(
       (await call(`POST /api/shows/${show}/restore`, { token: deleter.token })).status,
       200,
-      'and comes back with it',
+      'and restored with it',
     )
     t.match(await listOf(show), { is_locked: true, checked_in: 2 })
   })
 
-  await t.test('a change that comes while it is being closed waits, and is refused', async t => {
+  await t.test('a change during its closing waits, and is refused', async t => {
     const show = await newShow()
     const { id } = (await put(show, { name: 'Ada One' })).body
     const { change: late } = await db.admin.begin(async sql => {
@@ -195,7 +195,7 @@ t.test('a guest list', async t => {
     t.equal(await late, '409 guest_list_closed')
   })
 
-  await t.test('closing it waits for a change that is under way', async t => {
+  await t.test('closing it waits for a change in progress', async t => {
     const show = await newShow()
     const closing = await db.admin.begin(async sql => {
       await sql`select from app.shows where id = ${show} for share`
@@ -210,7 +210,7 @@ t.test('a guest list', async t => {
     const show = await newShow()
     const path = `/api/shows/${show}/guest-list`
     const { headers } = await call(`GET ${path}`, { token })
-    t.equal(headers['etag'], '"0"', 'of one that was never closed')
+    t.equal(headers['etag'], '"0"', 'for one that was never closed')
     const write = (tag: string) =>
       call(`PUT ${path}`, { token, body: { is_locked: true }, headers: { 'if-match': tag } })
     t.equal(outcome(await write('"1"')), '412 version_mismatch')
@@ -218,7 +218,7 @@ t.test('a guest list', async t => {
     t.equal(outcome(await write('"0"')), '412 version_mismatch')
   })
 
-  await t.test('the door counts who is in', async t => {
+  await t.test('the door counts who has been checked in', async t => {
     const show = await newShow()
     const { id } = (await put(show, { name: 'Ada One', tickets: 3 })).body
     const enter = (body: object, as = manager.token) =>
@@ -237,7 +237,7 @@ t.test('a guest list', async t => {
     t.match(replaced.body, { checked_in: 0, status: 'confirmed' })
   })
 
-  await t.test('its door list is a page to print', async t => {
+  await t.test('its door list is a printable page', async t => {
     const show = await newShow({ artist: 'Guests & <Friends>' })
     const band = await allot(show, 'Band', 50)
     const evil = `<script>alert("1")</script>&'`

@@ -16,7 +16,7 @@ t.test('the guests of a show', async t => {
   const show = await newShow()
   const put = (body: object, on = show) => call<Row>(`POST /api/shows/${on}/guests`, { token, body })
 
-  await t.test('a guest is put on the list, read, replaced, changed, taken off and put back', async t => {
+  await t.test('a guest is added, read, replaced, changed, deleted and restored', async t => {
     const created = await put({ name: 'Marta Veld', invited_by: 'The Gaslights' })
     t.equal(created.status, 201, created.text)
     const { id } = created.body
@@ -41,7 +41,7 @@ t.test('the guests of a show', async t => {
     t.match((await call(`POST /api/guests/${id}/restore`, { token })).body, { name: 'M. Veld' })
   })
 
-  await t.test('values that make no sense are refused by name', async t => {
+  await t.test('nonsensical values are refused by name', async t => {
     for (const [body, expected] of [
       [{}, '400 validation'],
       [{ name: ' ' }, '400 validation'],
@@ -54,7 +54,7 @@ t.test('the guests of a show', async t => {
       t.equal(outcome(await put(body)), expected, JSON.stringify(body))
   })
 
-  await t.test('they are listed as a door looks for them: by last name, as people sort', async t => {
+  await t.test('they are listed as needed at the door: by last name, as people sort', async t => {
     const on = await newShow()
     for (const name of [
       'Zoë Äther',
@@ -91,7 +91,7 @@ t.test('the guests of a show', async t => {
     )
   })
 
-  await t.test('they go with their show, and come back with it', async t => {
+  await t.test('they are deleted with their show, and restored with it', async t => {
     const on = await newShow()
     const { id } = (await put({ name: 'Gil Gone' }, on)).body
     t.equal((await call(`DELETE /api/shows/${on}`, { token })).status, 204)
@@ -102,7 +102,7 @@ t.test('the guests of a show', async t => {
     t.equal((await call(`GET /api/guests/${id}`, { token })).status, 200)
   })
 
-  await t.test('who only reads sees them and changes none; another company sees none', async t => {
+  await t.test('a reader sees them but cannot change them; another organization sees none', async t => {
     const viewer = await join(server, ana, 'viewer')
     const stranger = await register(server, 'Stefan')
     const { id } = (await put({ name: 'Kim Kept' })).body

@@ -41,7 +41,7 @@ t.test('pages of shows', async t => {
   }
 
   for (const sort of ['show_on', '-show_on', 'title', '-title', 'created_at', '-created_at']) {
-    await t.test(`by ${sort}, every show comes once and in order, whatever the size of a page`, async t => {
+    await t.test(`by ${sort}, every show comes once and in order, whatever the page size`, async t => {
       for (const limit of [1, 7, 31, 32, 33]) {
         const pages = await walk(
           server,
@@ -59,7 +59,7 @@ t.test('pages of shows', async t => {
       }
     })
 
-    await t.test(`by ${sort}, shows that come and go in between do not move the others`, async t => {
+    await t.test(`by ${sort}, shows that come and go in between do not shift the others`, async t => {
       const passing: string[] = []
       const come = async () => {
         // Before, among and after the stable ones, whichever way the list goes.
@@ -74,7 +74,7 @@ t.test('pages of shows', async t => {
         `/api/shows?sort=${sort}&limit=3`,
         'cursor',
         async (page, n) => {
-          // The row that the cursor stands on goes too, when it is one of those that may.
+          // The cursor's own row is deleted too, if it is one of those that may be.
           const last = page.filter(({ id }) => !ids.has(id)).at(-1)?.id ?? (n % 2 ? passing[0] : undefined)
           if (last !== undefined && passing.includes(last)) {
             passing.splice(passing.indexOf(last), 1)
@@ -94,7 +94,7 @@ t.test('pages of shows', async t => {
     })
   }
 
-  await t.test('a page keeps the filters, in its Link too', async t => {
+  await t.test('the next page keeps the filters, in the Link header too', async t => {
     const path = '/api/shows?from=2027-03-02&to=2027-03-03&q=%C3%A4%20%26%25&sort=-title&limit=2'
     const unmatched = await call<PageBody>(`GET ${path}`, { token })
     t.strictSame(unmatched.body, { items: [], next_cursor: null })
@@ -112,14 +112,14 @@ t.test('pages of shows', async t => {
     t.match(pages, [[{ title: 'ä &% 3' }, { title: 'ä &% 2' }], [{ title: 'ä &% 1' }]])
   })
 
-  await t.test('the longest title makes a cursor that works', async t => {
+  await t.test('the longest title makes a working cursor', async t => {
     const cara = await register(server, 'Cara')
     for (let n = 0; n < 3; n++) await create(server, cara, { title: '🎪'.repeat(200) })
     for (let n = 0; n < 3; n++) await create(server, cara, { title: '\\"'.repeat(100) })
     t.equal((await walk(server, cara.token, '/api/shows?sort=title&limit=1')).length, 6)
   })
 
-  await t.test('a page has 50 shows unless it is told otherwise, and 200 at most', async t => {
+  await t.test('a page has 50 shows by default, and 200 at most', async t => {
     const dan = await register(server, 'Dan')
     await db.admin`
       insert into app.shows (organization_id, title, artist, show_on)
@@ -136,7 +136,7 @@ t.test('pages of shows', async t => {
     }
   })
 
-  await t.test('a cursor that is not one of this list and sort is refused', async t => {
+  await t.test('a cursor that is not of this list and sort is refused', async t => {
     const cursorOf = async (path: string) =>
       (await call<PageBody>(`GET ${path}`, { token })).body.next_cursor ?? ''
     const encode = (value: unknown) =>
@@ -157,14 +157,14 @@ t.test('pages of shows', async t => {
       ['empty', 'validation', ''],
       ['too long', 'validation', 'a'.repeat(1501)],
       ['not JSON', 'invalid_cursor', encode('[')],
-      ['no array', 'invalid_cursor', encode({ 0: list, 1: value, 2: id })],
+      ['not an array', 'invalid_cursor', encode({ 0: list, 1: value, 2: id })],
       ['null', 'invalid_cursor', encode(null)],
       ['of numbers', 'invalid_cursor', encode([list, 1, id])],
       ['without an id', 'invalid_cursor', encode([list, value])],
-      ['with an id that is none', 'invalid_cursor', encode([list, value, "' or true --"])],
-      ['with an id that almost is one', 'invalid_value', encode([list, value, '-'.repeat(36)])],
-      ['with a day that is none', 'invalid_value', encode([list, '2027-02-30', id])],
-      ['with SQL for a day', 'invalid_value', encode([list, "2027-01-01') or true --", id])],
+      ['with an invalid id', 'invalid_cursor', encode([list, value, "' or true --"])],
+      ['with an almost valid id', 'invalid_value', encode([list, value, '-'.repeat(36)])],
+      ['with an invalid date', 'invalid_value', encode([list, '2027-02-30', id])],
+      ['with SQL for a date', 'invalid_value', encode([list, "2027-01-01') or true --", id])],
       ['with a nul', 'invalid_value', encode([list, '2027-01-01\0', id])],
     ]
     for (const [why, expected, cursor] of bad) {
@@ -179,7 +179,7 @@ t.test('pages of shows', async t => {
     )
   })
 
-  await t.test("another organization's cursor is a place in one's own list, and no more", async t => {
+  await t.test("another organization's cursor is only a position in one's own list", async t => {
     const theirs = (await call<PageBody>('GET /api/shows?limit=1', { token: other.token })).body
     const { body } = await call<PageBody>(`GET /api/shows?limit=200&cursor=${theirs.next_cursor ?? ''}`, {
       token,

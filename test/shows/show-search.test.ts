@@ -79,7 +79,7 @@ t.test('finding shows', async t => {
     ['x'.repeat(100), []],
   ]
 
-  await t.test('text is found in title, artist, venue and city, and means only itself', async t => {
+  await t.test('text is found in title, artist, venue and city, and is taken literally', async t => {
     for (const [q, titles] of searches)
       t.strictSame(await find(`q=${encodeURIComponent(q)}`), titles.sort(), q)
     t.strictSame(await find('q=gaslights', other.token), ['Their Gaslights'])
@@ -87,7 +87,7 @@ t.test('finding shows', async t => {
     t.strictSame(await find('q=amsterdam', other.token), ['Their Gaslights'])
   })
 
-  await t.test('case means nothing in any script that the database knows the case of', async t => {
+  await t.test('case is ignored in any script for which the database knows it', async t => {
     const [{ knows } = { knows: false }] = await db.admin<
       [{ knows: boolean }]
     >`select lower('É') = 'é' as knows`
@@ -137,7 +137,7 @@ t.test('finding shows', async t => {
     t.equal((await find('to=2027-01-31')).length, all.length - 2)
   })
 
-  await t.test('a filter that is none is refused', async t => {
+  await t.test('an invalid filter is refused', async t => {
     for (const query of [
       'status=sold',
       'status=',

@@ -2,7 +2,7 @@ import t from 'tap'
 import { aShow, register, startServer } from '../support/helper.ts'
 import { claimsOf, outcome } from '../support/tokens.ts'
 
-/** Which status may follow which, said once more than in the database. */
+/** Which status may follow which, independently of the database. */
 const follows: Record<string, string[]> = {
   inquiry: ['hold', 'offer', 'cancelled'],
   hold: ['inquiry', 'offer', 'confirmed', 'cancelled'],
@@ -27,7 +27,7 @@ t.test('the status of a show', async t => {
   const statusOf = async (id: string) => (await call(`GET /api/shows/${id}`, { token })).body['status']
 
   for (const method of ['PATCH', 'PUT']) {
-    await t.test(`${method} goes from each status to those that may follow, and to no other`, async t => {
+    await t.test(`${method} goes from each status only to those that may follow`, async t => {
       for (const from of statuses) {
         for (const to of statuses) {
           const id = await create(from)
@@ -51,7 +51,7 @@ t.test('the status of a show', async t => {
     t.equal(read.headers['etag'], '"1"')
   })
 
-  await t.test('an UPDATE by hand keeps to the same table', async t => {
+  await t.test('a manual UPDATE obeys the same table', async t => {
     const id = await create('settled')
     const update = db
       .as('callboard_api')

@@ -44,7 +44,7 @@ t.test('versions of a show', async t => {
   ]
 
   for (const [method, body] of writes) {
-    await t.test(`${method} is done when If-Match has the present version, else 412`, async t => {
+    await t.test(`${method} succeeds if If-Match has the current version, otherwise 412`, async t => {
       const success = method === 'DELETE' ? '204' : '200'
       let id = await atVersion3()
       for (const [header, allowed] of ifMatch) {
@@ -72,7 +72,7 @@ t.test('versions of a show', async t => {
     })
   }
 
-  await t.test('of parallel changes with one version exactly one wins', async t => {
+  await t.test('of parallel changes with one version, exactly one wins', async t => {
     for (let round = 0; round < 5; round++) {
       const id = await atVersion3()
       const answers = await Promise.all(
@@ -92,7 +92,7 @@ t.test('versions of a show', async t => {
     }
   })
 
-  await t.test('of a deletion and changes with one version exactly one wins', async t => {
+  await t.test('of a deletion and changes with one version, exactly one wins', async t => {
     for (let round = 0; round < 5; round++) {
       const id = await atVersion3()
       const answers = await Promise.all(

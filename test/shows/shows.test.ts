@@ -64,14 +64,14 @@ t.test('shows', async t => {
     t.equal(read.text, created.text)
   })
 
-  await t.test('what is left out of a new show is empty', async t => {
+  await t.test('omitted fields of a new show are empty', async t => {
     const { id, created_at, updated_at, ...rest } = (await create()).body
     t.strictSame(rest, { ...aShow, ...empty, created_by: ana.id })
     t.equal(created_at, updated_at)
     t.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-7/, 'the id is a UUID of version 7')
   })
 
-  await t.test('PUT replaces: what is left out becomes empty', async t => {
+  await t.test('PUT replaces: omitted fields become empty', async t => {
     const { id, created_at } = (await create(full)).body
     const kept = { title: 'Spring Tour', artist: 'Others', show_on: '2028-02-29', status: 'offer' }
     const put = await call<Show>(`PUT /api/shows/${id}`, { token, body: kept })
@@ -82,7 +82,7 @@ t.test('shows', async t => {
     t.ok(String(updated_at) > String(created_at))
   })
 
-  await t.test('PUT needs every field that cannot be empty', async t => {
+  await t.test('PUT requires every field that cannot be empty', async t => {
     const { id } = (await create()).body
     const whole: Record<string, string> = { ...aShow, status: 'hold' }
     for (const missing of Object.keys(whole)) {
@@ -92,7 +92,7 @@ t.test('shows', async t => {
     t.equal((await call(`GET /api/shows/${id}`, { token })).headers['etag'], '"1"')
   })
 
-  await t.test('PATCH changes what it names, and null empties', async t => {
+  await t.test('PATCH changes the given fields, and null clears', async t => {
     const created = (await create(full)).body
     const changes = [
       { title: 'Autumn Tour' },
@@ -127,11 +127,11 @@ t.test('shows', async t => {
     const restored = await call<Show>(`POST /api/shows/${id}/restore`, { token })
     t.equal(restored.status, 200)
     t.strictSame(restored.body, { id, ...before, updated_at: restored.body['updated_at'] })
-    t.not(restored.headers['etag'], '"1"', 'the version before the deletion is not the present one')
+    t.not(restored.headers['etag'], '"1"', 'the version before the deletion is not the current one')
     t.equal((await call(`GET /api/shows/${id}`, { token })).text, restored.text)
   })
 
-  await t.test('only what is deleted can be restored, and only to where it belongs', async t => {
+  await t.test('only deleted shows can be restored, and only to an existing venue', async t => {
     const { id } = (await create()).body
     t.equal(outcome(await call(`POST /api/shows/${id}/restore`, { token })), '404 not_found')
     const place = (await call<Show>('POST /api/venues', { token, body: aVenue })).body.id
@@ -144,7 +144,7 @@ t.test('shows', async t => {
     t.equal((await call(`POST /api/shows/${there}/restore`, { token })).status, 200)
   })
 
-  await t.test('a viewer reads and does not write, a manager does not delete', async t => {
+  await t.test('a viewer can read but not write, a manager cannot delete', async t => {
     const viewer = await join(server, ana, 'viewer')
     t.equal((await call('GET /api/shows', { token: viewer.token })).status, 200)
     t.equal((await call('POST /api/shows', { token: viewer.token, body: aShow })).status, 403)
@@ -167,8 +167,8 @@ t.test('shows', async t => {
     }
   })
 
-  // Each of these requests has one thing wrong. What the form of a request lets through, the
-  // table refuses; what it does not, is tried behind the form below.
+  // Each of these requests has one thing wrong. What the request schema lets through, the
+  // table refuses; what it does not is tried against the table below.
   const refusals: [problem: string, body: object][] = [
     ['409 shows_venue_exists', { venue_id: randomUUID() }],
     ['422 shows_title_length', { title: 'next line: \u0085' }],
@@ -237,7 +237,7 @@ t.test('shows', async t => {
     ['shows_external_ref_length', { source: 'agency', external_ref: 'x'.repeat(201) }],
   ]
 
-  await t.test('what the form of a request refuses, the table refuses too', async t => {
+  await t.test('what the request schema refuses, the table refuses too', async t => {
     const api = db.as('callboard_api')
     const sid = String(claimsOf(token)['sid'])
     for (const [constraint, body] of behind) {
@@ -257,7 +257,7 @@ t.test('shows', async t => {
     }
   })
 
-  await t.test('every problem that is named for shows is one of these', async t => {
+  await t.test('every problem named for shows is one of these', async t => {
     const tried = [...refusals.map(([expected]) => expected.slice(4)), ...behind.map(([name]) => name)]
     t.strictSame(
       Object.keys(problems).filter(name => name.startsWith('shows_') && !tried.includes(name)),
@@ -265,7 +265,7 @@ t.test('shows', async t => {
     )
   })
 
-  await t.test('the foreign key holds where the trigger does not look', async t => {
+  await t.test('the foreign key holds where the trigger does not check', async t => {
     const attempt = db.admin.begin(async sql => {
       await sql`alter table app.shows disable trigger user`
       await sql`insert into app.shows (organization_id, title, artist, show_on, venue_id)
@@ -274,7 +274,7 @@ t.test('shows', async t => {
     await t.rejects(attempt, { code: '23503', constraint_name: 'shows_venue_exists' })
   })
 
-  await t.test("another organization's venue, and a deleted one, are no venue", async t => {
+  await t.test("another organization's venue, or a deleted one, does not exist", async t => {
     const ben = await register(server, 'Ben')
     const theirs = (await call<Show>('POST /api/venues', { token: ben.token, body: aVenue })).body.id
     const deleted = (await call<Show>('POST /api/venues', { token, body: aVenue })).body.id
@@ -292,6 +292,6 @@ t.test('shows', async t => {
         details.add(refused.body['detail'])
       }
     }
-    t.equal(details.size, 1, 'and nothing tells which of these it was')
+    t.equal(details.size, 1, 'and nothing reveals which of these it was')
   })
 })

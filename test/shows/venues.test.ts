@@ -34,7 +34,7 @@ t.test('venues', async t => {
     const put = await call<Venue>(`PUT /api/venues/${id}`, { token, body: other })
     t.equal(put.headers['etag'], '"2"')
     const { updated_at, ...rest } = put.body
-    t.strictSame(rest, { ...other, capacity: null, id, created_at }, 'what is left out becomes empty')
+    t.strictSame(rest, { ...other, capacity: null, id, created_at }, 'omitted fields become empty')
     t.ok(String(updated_at) > String(created_at))
 
     const patched = await call(`PATCH /api/venues/${id}`, { token, body: { capacity: 600 } })
@@ -58,11 +58,11 @@ t.test('venues', async t => {
         call(`PATCH /api/venues/${id}`, { token, body: { capacity: n + 1 }, headers: { 'if-match': '"1"' } }),
       ),
     )
-    t.equal(answers.filter(({ status }) => status === 200).length, 1, 'of ten changes one wins')
+    t.equal(answers.filter(({ status }) => status === 200).length, 1, 'one of ten changes wins')
     t.equal((await call(`GET /api/venues/${id}`, { token })).headers['etag'], '"2"')
   })
 
-  await t.test('a venue in use stays; one that is not is gone until it is restored', async t => {
+  await t.test('a venue in use cannot be deleted; another is gone until it is restored', async t => {
     const { id, ...before } = (await create()).body
     const show = (
       await call<Venue>('POST /api/shows', { token, body: { ...aShow, venue_id: id, start_time: '20:00' } })
@@ -81,11 +81,11 @@ t.test('venues', async t => {
     t.equal(
       (await call(`GET /api/shows/${show}`, { token })).status,
       404,
-      'its show went on its own and stays away',
+      'its show was deleted separately and stays deleted',
     )
   })
 
-  await t.test('a show and the deletion of its venue at the same moment: one of them loses', async t => {
+  await t.test('of a new show and the simultaneous deletion of its venue, one loses', async t => {
     for (let round = 0; round < 10; round++) {
       const venue_id = (await create()).body.id
       const [shown, deleted] = await Promise.all([
@@ -97,11 +97,11 @@ t.test('venues', async t => {
     }
   })
 
-  await t.test('a show that comes back and the deletion of its venue do not pass each other', async t => {
+  await t.test('a show cannot be restored past the deletion of its venue', async t => {
     const venue_id = (await create()).body.id
     const show = await call<Venue>('POST /api/shows', { token, body: { ...aShow, venue_id } })
     await call(`DELETE /api/shows/${show.body.id}`, { token })
-    // A restore stops before its COMMIT, when all its checks are done, until the gate opens.
+    // A restore pauses before its COMMIT, after all its checks, until the gate opens.
     await db.admin.unsafe(`
       create function app_private.tg_gate() returns trigger language plpgsql security definer as
         $$ begin perform pg_advisory_xact_lock(1); return null; end $$;
@@ -172,14 +172,14 @@ t.test('venues', async t => {
       'Etc/GMT0',
     ])
       t.match((await create({ time_zone })).body, { time_zone })
-    // Whatever PostgreSQL calls a zone with a place in its name is one here.
+    // Any zone that PostgreSQL knows with a place in its name is valid here.
     const missing = await db.admin`
       select name from pg_timezone_names
       where name like '%/%' and name !~ '^(posix|right)/' and not app.is_time_zone(name)`
     t.strictSame([...missing], [])
   })
 
-  await t.test('what the form of a request refuses, the table refuses too', async t => {
+  await t.test('what the request schema refuses, the table refuses too', async t => {
     const api = db.as('callboard_api')
     for (const [constraint, body] of behind) {
       const insert = api.begin(sql => [
@@ -196,11 +196,11 @@ t.test('venues', async t => {
     t.strictSame(
       Object.keys(problems).filter(name => name.startsWith('venues_') && !tried.includes(name)),
       [],
-      'and with these every problem that is named for venues was tried',
+      'and with these every problem named for venues was tried',
     )
   })
 
-  await t.test("another organization's venues are not there", async t => {
+  await t.test("another organization's venues do not exist", async t => {
     const ben = await register(server, 'Ben')
     const { id, ...theirs } = (await create({ name: 'Theirs' }, ben.token)).body
     for (const [request, body] of [

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Answer, Person, TestServer } from './helper.ts'
 import { type Operation, pathOf } from './operations.ts'
 
-/** Marks of what runs behind the API: none of them may be in an answer. */
+/** Traces of what runs behind the API: none may be in a response. */
 const insides =
   /FST_|ERR_|node_modules|\.[jt]s:\d|\n +at |postgres|pg_|sqlstate|syntax error|app_private|undefined/i
 
@@ -14,13 +14,13 @@ export interface Request {
   body?: unknown
   query?: string
   headers?: Record<string, string>
-  /** In the path; without it, one of nothing that exists. */
+  /** In the path; without it, an id of nothing that exists. */
   id?: string
-  /** Another than the person's own. */
+  /** Instead of the person's own. */
   token?: string
 }
 
-/** Asks as a person, where an operation needs one. Throws at an accident, or a look inside. */
+/** Sends a request, as a person if the operation needs one. Throws on a server error or a leak of internals. */
 export function asker({ call }: TestServer, { token: own }: Person) {
   const nothing = randomUUID()
   return async (
@@ -31,7 +31,7 @@ export function asker({ call }: TestServer, { token: own }: Person) {
       operation,
       name => id ?? (name === 'month' ? '1999-12' : nothing),
     ).split('?')
-    // What is needed comes along, unless it is what the question is about.
+    // Required parameters are added, unless the test is about them.
     const others = needed
       .split('&')
       .filter(part => part !== '' && !query.includes(part.split('=')[0] ?? part))
@@ -40,7 +40,7 @@ export function asker({ call }: TestServer, { token: own }: Person) {
       token: operation.isOpen ? undefined : token,
       ...request,
     })
-    // Its answer says how to connect, by name.
+    // Its response names PostgreSQL clients.
     const mayName = operation.id === 'createBiCredential' && answer.status === 201
     if (answer.status >= 500 || (insides.test(answer.text) && !mayName))
       throw new Error(
@@ -50,5 +50,5 @@ export function asker({ call }: TestServer, { token: own }: Person) {
   }
 }
 
-/** What is wrong where, as the answer says. */
+/** What is wrong where, according to the response. */
 export const places = ({ body }: Answer<Validation>) => [...new Set(body.errors?.map(({ path }) => path))]

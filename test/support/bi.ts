@@ -3,7 +3,7 @@ import postgres from 'postgres'
 import type { Test } from 'tap'
 import type { Person, TestServer } from './helper.ts'
 
-/** A login of a BI tool, as its owner is shown it. */
+/** A BI tool's login, as shown to its owner. */
 export interface Credential {
   id: string
   login: string
@@ -14,7 +14,7 @@ export interface Credential {
   }
 }
 
-/** Makes a credential as the owner of an organization does. */
+/** Creates a credential as an organization's owner does. */
 export async function makeCredential(
   { call }: TestServer,
   { token }: Person,
@@ -28,13 +28,13 @@ export async function makeCredential(
   return made.body
 }
 
-/** One connection, as a BI tool has it; closed after the test. */
+/** A BI tool's connection; closed after the test. */
 export function connectBi(
   t: Test,
   { connect }: Pick<Credential, 'connect'>,
   onnotice: (notice: postgres.Notice) => void = () => {},
 ) {
-  // postgres.js would demand of a server without TLS what libpq only prefers.
+  // postgres.js would require TLS, which libpq only prefers.
   const sql = postgres(connect.uri.replace('sslmode=prefer', 'sslmode=disable'), {
     max: 1,
     idle_timeout: 0,
@@ -46,8 +46,8 @@ export function connectBi(
 }
 
 /**
- * A view over a materialized one, made as those of db/schema are, with a row of each organization: what is
- * read through it is known, whatever the others come to.
+ * A view over a materialized one, made like those of db/schema, with a known row for each organization,
+ * whatever the other views contain.
  */
 export async function makeProbe({ db: { admin } }: TestServer, markers: Record<string, string>) {
   await admin.unsafe(`

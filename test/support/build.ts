@@ -1,15 +1,15 @@
-// Compiles the checkout once, so that neither a test file nor a program that it starts has to. What is
-// built is a mirror of the checkout: src, scripts and test with a .js beside each .ts, all else linked.
+// Compiles the checkout once, so that neither a test file nor a program that it starts has to. The
+// result mirrors the checkout: src, scripts and test with a .js beside each .ts, everything else linked.
 import { cp, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { transform } from 'esbuild'
 
 const compiled = ['src', 'scripts', 'test']
-// Not what a run writes, nor the history.
+// Neither the output of runs nor the history.
 const unused = new Set([...compiled, '.git', '.data', '.tap'])
 const relativeImport = /(\b(?:from|import) ?\(?'\.[^'\n]*)\.ts'/g
 
-/** Makes the mirror, in a folder that does not exist yet. */
+/** Creates the mirror, in a folder that does not exist yet. */
 export async function build(checkout: string, mirror: string): Promise<void> {
   await mkdir(mirror, { recursive: true })
   for (const name of await readdir(checkout))
@@ -28,7 +28,7 @@ export async function build(checkout: string, mirror: string): Promise<void> {
               loader: 'ts',
               format: 'esm',
               target: 'es2023',
-              // Failures, and the coverage, are those of the checkout.
+              // Failures and coverage refer to the checkout.
               sourcefile: source,
               sourcemap: 'inline',
               sourcesContent: false,
@@ -41,7 +41,7 @@ export async function build(checkout: string, mirror: string): Promise<void> {
   }
 }
 
-/** Turns what V8 has measured in the mirror into what it would have measured in the checkout. */
+/** Converts V8's coverage of the mirror into that of the checkout. */
 export async function attribute(coverage: string, checkout: string, mirror: string): Promise<void> {
   const url = `file://${mirror}/`
   for (const name of await readdir(coverage)) {

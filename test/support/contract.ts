@@ -12,19 +12,19 @@ interface Response {
 interface Operation {
   responses: Record<string, Response | { $ref: string } | undefined>
 }
-/** An OpenAPI document, as far as an answer is held against it. */
+/** An OpenAPI document, as far as responses are checked against it. */
 interface Contract {
   paths?: Record<string, Record<string, Operation> | undefined>
   components?: { headers?: Record<string, { required?: boolean }>; responses?: Record<string, Response> }
 }
-/** An answer, as `app.inject` returns it. */
+/** A response, as returned by `app.inject`. */
 interface Answered {
   statusCode: number
   headers: Record<string, string | number | string[] | undefined>
   body: string
 }
 
-// Not with every answer: the first two have a reason, and what comes before a request can be read has no id.
+// Not in every response: the first two depend on the case, and a failure before the request is read has no id.
 const sometimes = ['Link', 'Access-Control-Allow-Origin', 'X-Request-Id']
 
 /** A schema of the document, compiled once; its references are the document's. */
@@ -46,7 +46,7 @@ function validator(document: object, schema: object): ValidateFunction {
   return validate
 }
 
-/** Throws unless the value has the form of the schema, which is a part of the document. */
+/** Throws unless the value conforms to the schema, which is part of the document. */
 export function checkValue(document: object, schema: object, value: unknown, where: string): void {
   const validate = validator(document, schema)
   if (validate(value)) return
@@ -56,7 +56,7 @@ export function checkValue(document: object, schema: object, value: unknown, whe
   )
 }
 
-/** The operation of a path in the document, with {parameters} taken for one segment each; the path with the fewest wins. */
+/** The document's operation for a path, with {parameters} matching one segment each; the path with the fewest wins. */
 export function findOperation(document: object, method: string, url: string): Operation | undefined {
   const { paths = {} } = document as Contract
   const path = url.split('?', 1)[0] ?? ''
@@ -76,7 +76,7 @@ export function findOperation(document: object, method: string, url: string): Op
 /** The paths of a document, those with the fewest parameters first. */
 const patterns = new WeakMap<object, { pattern: RegExp; operations: Record<string, Operation> }[]>()
 
-/** What the operation declares of a status. */
+/** What the operation declares for a status. */
 export function findResponse(document: object, operation: Operation, status: number): Response | undefined {
   const found = operation.responses[String(status)]
   if (!found || !('$ref' in found)) return found
@@ -84,8 +84,8 @@ export function findResponse(document: object, operation: Operation, status: num
 }
 
 /**
- * PostgreSQL makes most of the JSON, so no serializer drops what the document does not know.
- * Instead every answer in every test comes through here: an undeclared status, content type,
+ * PostgreSQL builds most of the JSON, so no serializer drops what the document does not declare.
+ * Instead every response in every test is checked here: an undeclared status, content type,
  * field, header or problem throws.
  */
 export function checkAnswer(
@@ -121,7 +121,7 @@ export function checkAnswer(
   // A page is text, and so is a calendar.
   const body = (/[/+]json$/.test(type) ? JSON.parse(response.body) : response.body) as { type?: string }
   checkValue(document, media.schema, body, where)
-  // The problems that an operation can answer with are the examples of its errors.
+  // The problems that an operation can return are the examples of its errors.
   const problem = body.type?.replace('/problems/', '') ?? ''
   if (type === 'application/problem+json' && !(problem in (media.examples ?? {})))
     throw new Error(`${where} with the problem ${problem}, and the OpenAPI document does not have it`)
@@ -136,7 +136,7 @@ function checkHeaders(
 ) {
   const { components = {} } = document as Contract
   for (const [name, { required }] of Object.entries(components.headers ?? {})) {
-    // Of a superadmin nothing is counted, and nothing is said.
+    // A superadmin's requests are not counted, so there are no limit headers.
     if (isUnlimited && name.startsWith('RateLimit-')) continue
     const isSent = response.headers[name.toLowerCase()] !== undefined
     const isDeclared = name in (declared.headers ?? {})

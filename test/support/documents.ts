@@ -35,14 +35,14 @@ export function fences(markdown: string): Fence[] {
 }
 
 export interface Example extends Fence {
-  /** The block that shows what the example answers. */
+  /** The block that shows the example's output. */
   answer?: Fence
 }
 
-/** Whether a block of the language shows an answer, and is no example itself. */
+/** Whether a block of the language shows output, and is not an example itself. */
 const isAnswer = (language: string) => ['json', 'http', 'text'].includes(language)
 
-/** The examples of a text, each with the answer below it. */
+/** The examples of a text, each with the output below it. */
 export function examples(markdown: string): Example[] {
   const blocks = fences(markdown)
   return blocks.flatMap((block, index) => {
@@ -52,7 +52,7 @@ export function examples(markdown: string): Example[] {
   })
 }
 
-/** Run by a test or, as a drawing, nothing to run. */
+/** Run by a test or, as a diagram, nothing to run. */
 const runnable = ['sh', 'sql', 'mermaid']
 
 /** The blocks of a text that no test runs and that do not say why. */
@@ -60,7 +60,7 @@ export function unrun(markdown: string): string[] {
   const blocks = fences(markdown)
   const unfound = markdown.split('```').length - 1 - blocks.length * 2
   return [
-    ...(unfound === 0 ? [] : ['a block is not found: does it begin its line?']),
+    ...(unfound === 0 ? [] : ['a block was not found: does it start its line?']),
     ...blocks
       .filter(({ language, notRun }, index) => {
         if (notRun !== undefined || runnable.includes(language)) return false
@@ -70,11 +70,11 @@ export function unrun(markdown: string): string[] {
   ]
 }
 
-/** What a BI tool does: test/bi/bi-docs.test.ts runs that. */
+/** What a BI tool does: test/bi/bi-docs.test.ts runs it. */
 const isOfBi = (file: string, { language, text }: Example) =>
   file === 'docs/how-to/connect-bi.md' && (language === 'sql' || /\bBI_(URI|ODBC)\b/.test(text))
 
-/** The documents with examples in a language that are to be run, and these, the tutorial first. */
+/** The documents with runnable examples in a language, and those examples, the tutorial first. */
 export const pagesWith = (language: string) =>
   [...documents]
     .sort((a, b) => Number(b.endsWith('tutorial.md')) - Number(a.endsWith('tutorial.md')))
@@ -121,10 +121,10 @@ const forms: [RegExp, string][] = [
   [/\b\d{4}-\d\d-\d\d\b/g, '<date>'],
 ]
 
-/** A text without what differs from day to day: ids, dates and times. */
+/** A text with ids, dates and times, which vary, replaced. */
 export const general = (text: string) => forms.reduce((all, [form, name]) => all.replace(form, name), text)
 
-/** Whether an answer has at least the fields that a document shows of it; … ends a shortened text. */
+/** Whether a response has at least the fields that a document shows; … ends a shortened text. */
 export function shows(actual: unknown, shown: unknown): boolean {
   if (typeof shown === 'string') {
     if (typeof actual !== 'string') return false

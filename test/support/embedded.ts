@@ -1,4 +1,4 @@
-// Embedded PostgreSQL in folders of a test's own, and the processes that hold it.
+// Embedded PostgreSQL in a test's own folders, and the processes that hold it.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -20,7 +20,7 @@ export const onlyLinux = { skip: process.platform === 'linux' ? false : 'reads /
 export const checkout = resolve(fileURLToPath(new URL('../..', import.meta.url)))
 export const settings = { fsync: 'off' }
 
-/** A folder of this test's own, which the user of PostgreSQL may enter unless `mode` says otherwise. */
+/** This test's own folder, which PostgreSQL's user may enter unless `mode` says otherwise. */
 export function folder(t: Test, mode = 0o755): string {
   const path = realpathSync(mkdtempSync(join(tmpdir(), 'callboard-embedded-')))
   chmodSync(path, mode)
@@ -30,7 +30,7 @@ export function folder(t: Test, mode = 0o755): string {
   return path
 }
 
-/** Where the data goes if nobody else may enter `root`. */
+/** Where the data goes if other users may not enter `root`. */
 export function elsewhere(t: Test, root: string): string {
   const path = join('/var/lib/callboard', createHash('sha256').update(root).digest('hex').slice(0, 12))
   t.teardown(() => {
@@ -115,7 +115,7 @@ export function node(t: Test, code: string, args: string[], options: NodeOptions
   const text = code.replace('EMBEDDED', source).replace('BEFORE', options.before ?? '')
   const loader = import.meta.resolve('tsx')
   const [command = '', ...rest] = [
-    // The test runner watches Node processes through NODE_OPTIONS, and they write where another user may not.
+    // The test runner instruments Node processes through NODE_OPTIONS, and they write where another user may not.
     ...[
       ...through,
       'env',
@@ -161,7 +161,7 @@ export async function callboard(t: Test, { root, ...options }: NodeOptions & { r
       try {
         process.kill(pid, 'SIGKILL')
       } catch {
-        // Ended in the test.
+        // Already stopped by the test.
       }
     }
     await gone(server)

@@ -12,8 +12,8 @@ interface Part {
 }
 
 /**
- * Brings all figures up to date, as the worker does; says which were computed. Up to now, unless something
- * that has begun before is `openEnded`.
+ * Brings all figures up to date, as the worker does; returns which were computed. Up to now, unless a
+ * transaction that began before is `openEnded`.
  */
 export async function refresh(db: Database, openEnded = false): Promise<string[]> {
   const worker = db.as('callboard_worker')
@@ -21,7 +21,7 @@ export async function refresh(db: Database, openEnded = false): Promise<string[]
   const refreshed: string[] = []
   let next: string | null = null
   let waiting = 0
-  // A vacuum that has begun before holds back one of the parts perhaps, and not the last.
+  // An earlier vacuum may hold back one of the parts, but not the last.
   let isStale = false
   for (;;) {
     const rows: { part: Part }[] = await worker`

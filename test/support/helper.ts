@@ -23,7 +23,7 @@ const {
 
 export interface Database {
   name: string
-  /** Superuser: sees everything; for setting up and for checking what the API does not show. */
+  /** Superuser: sees everything; for setup and for checking what the API does not show. */
   admin: postgres.Sql
   /** The URL of a role's own login in this database. */
   url: (role: string) => string
@@ -31,14 +31,16 @@ export interface Database {
   as: (role: string) => postgres.Sql
 }
 
-/** A password of a test costs next to nothing to derive: a suite makes thousands. */
+/** Deriving a test's password costs next to nothing: the suite makes thousands. */
 const cheapPasswords = `create or replace function app_private.password_cost() returns text
   language sql immutable parallel safe set search_path = '' return 'argon2id$m=8,t=1,p=1$'`
 
-/** A database of this test file's own, cloned from the template and dropped afterwards. */
+/** This test file's own database, cloned from the template and dropped afterwards. */
 export async function startDatabase(t: Test, { passwords = cheapPasswords } = {}): Promise<Database> {
   if (template === '')
-    throw new Error('Run tests with npm test, which makes the database: npm test -- test/shows/shows.test.ts')
+    throw new Error(
+      'Run tests with npm test, which creates the database: npm test -- test/shows/shows.test.ts',
+    )
   const name = `callboard_test_${randomUUID().replaceAll('-', '')}`
   await createDatabase(adminUrl, name, template)
   const open: postgres.Sql[] = []
@@ -76,11 +78,11 @@ export interface TestServer {
   exportPool: Pool
   config: Config
   db: Database
-  /** One request, without a network; its answer is held against the OpenAPI document. */
+  /** One request, without a network; its response is checked against the OpenAPI document. */
   call: <T = Record<string, unknown>>(request: `${string} ${string}`, call?: Call) => Promise<Answer<T>>
 }
 
-/** The server on a database of its own, or on the given one, without limits unless the test sets them. */
+/** The server on its own database, or on the given one, without limits unless the test sets them. */
 export async function startServer(
   t: Test,
   overrides: Record<string, string> | ((db: Database) => Promise<Record<string, string>>) = {},
@@ -94,7 +96,7 @@ export async function startServer(
     JWT_SECRET: 'a secret that only the tests know, and of 32 letters',
     RATE_LIMIT: '1000000',
     SIGN_IN_LIMIT: '1000000',
-    // Tests decide when it is flushed.
+    // Tests decide when to flush.
     USE_FLUSH_INTERVAL: '86400',
     POOL_SIZE: '4',
     EXPORT_DIR: joinPath(tmpdir(), db.name),
@@ -166,12 +168,12 @@ export async function startServer(
   return { app, pool, exportPool, config, db, call }
 }
 
-/** The OpenAPI document, which test/run.ts has had made: it takes half a second, and every file needs it. */
+/** The OpenAPI document, made once by test/run.ts: it takes half a second, and every file needs it. */
 const contract = () =>
   (document ??= JSON.parse(readFileSync(process.env['TEST_CONTRACT'] ?? '', 'utf8')) as object)
 let document: object | undefined
 
-/** Whether a token, if it is one at all, says that it is a superadmin's. */
+/** Whether a token, if it is one at all, claims to be a superadmin's. */
 function isSuperadmins(token = ''): boolean {
   const claims = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()
   return claims.includes('"scope":"superadmin"')
@@ -193,7 +195,7 @@ interface Grant {
   organization_id: string
 }
 
-/** Registers somebody with an organization of their own, and signs in. */
+/** Registers somebody with their own organization, and signs in. */
 export async function register(
   { call }: TestServer,
   name: string,
@@ -228,7 +230,7 @@ export async function signIn({ call }: TestServer, email: string, organization?:
   }
 }
 
-/** The same person, who has confirmed their address: only then can they be added without an invitation. */
+/** The same person with a verified address: only then can they be added without an invitation. */
 export async function confirmed({ db }: TestServer, person: Person): Promise<Person> {
   await db.admin`update app.users set email_verified_at = now() where id = ${person.id} and email_verified_at is null`
   return person
@@ -263,7 +265,7 @@ export async function joinAs(server: TestServer, owner: Person, permissions: str
     await server.call(`POST /api/users/${member.id}/roles`, { token, body: { role_id: made.body.id } }),
     await server.call(`DELETE /api/users/${member.id}/roles/viewer`, { token }),
   ])
-    if (done.status >= 400) throw new Error(`cannot give a role: ${done.text}`)
+    if (done.status >= 400) throw new Error(`cannot assign a role: ${done.text}`)
   return member
 }
 
@@ -285,7 +287,7 @@ export async function superadmin(
   return { ...person, token: body.access_token, grant: row.id }
 }
 
-/** The secret in the newest mail of a kind to an address, which only the outbox knows. */
+/** The secret in the newest mail of a kind to an address, found only in the outbox. */
 export async function mailedToken({ db }: TestServer, kind: string, email: string): Promise<string> {
   const [mail] = await db.admin<{ token: string }[]>`
     select data ->> 'token' as token from app_private.mails where kind = ${kind} and to_address = ${email} order by id desc limit 1`

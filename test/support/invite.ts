@@ -9,7 +9,7 @@ export interface Invitation {
   expires_at: string
 }
 
-/** An address that nobody else in the tests has. */
+/** An address that is unique in the tests. */
 export const newAddress = () => `${randomUUID()}@example.com`
 
 /** Invites an address to a person's organization. */
@@ -19,7 +19,7 @@ export const invite = ({ call }: TestServer, by: Person, email: string, role = '
 /** The secret in the newest invitation to an address. */
 export const linkOf = (server: TestServer, email: string) => mailedToken(server, 'invitation', email)
 
-/** Accepts an invitation with the account that somebody has. */
+/** Accepts an invitation with an existing account. */
 export const accept = (
   { call }: TestServer,
   { token }: Person,

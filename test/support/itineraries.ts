@@ -33,7 +33,7 @@ export interface Tour extends Record<string, string> {
   'party-groups': string
 }
 
-/** Makes one as its people would. `change` is merged into the body of each part. */
+/** Creates one as its people would. `change` is merged into the body of each part. */
 export async function makeTour(
   { call }: TestServer,
   { token }: Person,

@@ -1,6 +1,6 @@
 import type { Answer } from './helper.ts'
 
-/** What an answer says of the limit. */
+/** What a response says about the limit. */
 export function limitOf({ status, headers }: Pick<Answer, 'status' | 'headers'>) {
   const number = (name: string) => (headers[name] === undefined ? undefined : Number(headers[name]))
   return {
@@ -12,7 +12,7 @@ export function limitOf({ status, headers }: Pick<Answer, 'status' | 'headers'>)
   }
 }
 
-/** The value in the middle, and the one that 99 of 100 stay below. */
+/** The median, and the 99th percentile. */
 export function spread(values: number[]): { median: number; p99: number } {
   const sorted = [...values].sort((a, b) => a - b)
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0

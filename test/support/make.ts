@@ -1,14 +1,14 @@
-// Makes what tests need of a resource from the document: the example of its body, parents first. A new
+// Creates the resources that tests need from the document's example bodies, parents first. A new
 // resource needs no line here.
 import { randomUUID } from 'node:crypto'
 import type { App } from '../../src/http/fastify.ts'
 import type { Person, TestServer } from './helper.ts'
 import { type Operation, operationsOf, type Schema } from './operations.ts'
 
-/** What a POST makes: `/api/shows/{id}/deals` makes deals, which are read at `/api/deals/{id}`. */
+/** What a POST creates: `/api/shows/{id}/deals` creates deals, which are read at `/api/deals/{id}`. */
 export interface Kind {
   kind: string
-  /** The kind whose id the path holds. */
+  /** The kind whose id is in the path. */
   parent: string | undefined
   create: Operation
   isRestorable: boolean
@@ -21,9 +21,9 @@ function operationsByName(app: App): Map<string, Operation> {
   return found
 }
 
-// What is somebody's rather than a thing: they register, or come with an address of their own.
+// Created by people rather than for them: they register, or have their own address.
 const people = new Set(['organizations', 'users', 'events'])
-/** Every kind of thing that the document says how to make, and where one is read. */
+/** Every kind of thing that the document shows how to create, and where one is read. */
 export function kindsOf(app: App): Map<string, Kind> {
   const operations = operationsByName(app)
   const kinds = [...operations.values()].flatMap((create): [string, Kind][] => {
@@ -36,24 +36,24 @@ export function kindsOf(app: App): Map<string, Kind> {
   return new Map(kinds)
 }
 
-/** The example of the body that is posted to a path, whose ids may be filled in. */
+/** The example body for a POST to a path, whose ids may be filled in. */
 export function exampleOf(app: App, path: string): Record<string, unknown> {
   const operation = operationsByName(app).get(`POST ${path.replaceAll(/\/[\da-f-]{36}(?=\/)/g, '/{id}')}`)
   if (!operation?.body) throw new Error(`the document has no body for POST ${path}`)
   return operation.body.example
 }
 
-/** How one is made that differs from its example. */
+/** How to deviate from the example. */
 export interface Wishes {
-  /** Stands in every free text. */
+  /** Occurs in every free text. */
   mark?: string
-  /** Fields that the example has otherwise, by kind; undefined leaves one out. */
+  /** Fields that override the example, by kind; undefined omits one. */
   values?: Record<string, object>
-  /** What there is already, by kind; parents that have to be made are put there. */
+  /** What exists already, by kind; parents that have to be created are added. */
   among?: Record<string, string>
 }
 
-/** Makes one of a kind as a person, and what it belongs to if that is not there; returns its id. */
+/** Creates one of a kind as a person, with its parents if they do not exist; returns its id. */
 export async function make(
   server: TestServer,
   person: Person,
@@ -62,7 +62,7 @@ export async function make(
 ): Promise<string> {
   const kinds = kindsOf(server.app)
   const { parent, create } = kinds.get(kind) ?? {}
-  if (!create?.body) throw new Error(`the document does not say how to make one of ${kind}`)
+  if (!create?.body) throw new Error(`the document does not show how to create one of ${kind}`)
   const { schema, example } = create.body
   const idOf = async (of: string) => (among[of] ??= await make(server, person, of, { mark, values, among }))
   const body: Record<string, unknown> = {}
@@ -71,7 +71,7 @@ export async function make(
     if (isReference(field)) {
       const stem = name.replace(/_ids?$/, '').replace(/y$/, 'ie')
       const of = [...kinds.keys()].find(k => k === `${stem}s` || k.endsWith(`-${stem}s`))
-      // An optional one would only be one more thing to make.
+      // An optional one would only be one more thing to create.
       if (of !== undefined && schema.required?.includes(name)) body[name] = await idOf(of)
     } else body[name] = distinct(field, value, mark)
   }
@@ -82,7 +82,7 @@ export async function make(
   return (among[kind] ??= answer.body.id)
 }
 
-/** Makes one of every kind that is not there yet; returns their ids by kind. */
+/** Creates one of every kind that does not exist yet; returns their ids by kind. */
 export async function makeAll(server: TestServer, person: Person, wishes: Wishes = {}) {
   const among = wishes.among ?? {}
   for (const kind of kindsOf(server.app).keys())
@@ -97,7 +97,7 @@ const variants = (schema: Schema) => [
 ]
 const isReference = (schema: Schema) => variants(schema).some(({ format }) => format === 'uuid')
 
-/** The example of a field, with the mark if it is free text, and never twice where only one may have it. */
+/** The example of a field, with the mark if it is free text, and never twice where it must be unique. */
 function distinct(schema: Schema, value: unknown, mark: string): unknown {
   if (typeof value !== 'string') return value
   const text = variants(schema).find(({ type }) => type === 'string')

@@ -45,7 +45,7 @@ export async function readDocument({ app, call }: TestServer) {
     })),
   )
 
-  /** Every answer of an operation with its status. */
+  /** Every response of an operation with its status. */
   const responsesOf = ({ responses }: Operation) =>
     Object.entries(responses).map(([status, response]): [number, Response] => {
       const shared = response.$ref?.replace('#/components/responses/', '')
@@ -55,7 +55,7 @@ export async function readDocument({ app, call }: TestServer) {
       ]
     })
 
-  /** Sends what the document gives as an example; ids can be replaced by those of something that is there. */
+  /** Sends the document's example; ids can be replaced by those of existing things. */
   const callExample = (
     name: string,
     { parameters = [], requestBody }: Operation,
@@ -70,7 +70,7 @@ export async function readDocument({ app, call }: TestServer) {
       if (place === 'path')
         url = url.replace(`{${key}}`, (key === 'id' ? ids[resource] : undefined) ?? String(example))
       else if (place === 'header') headers[key] = String(example)
-      // A cursor belongs to one list in one order; its form is all that an example can show.
+      // A cursor belongs to one list in one order; an example can only show its form.
       else if (key !== 'cursor') query.set(key, String(example))
     }
     if (headers['if-match'] !== undefined && ids.shows !== undefined) headers['if-match'] = '"1"'

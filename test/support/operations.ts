@@ -42,7 +42,7 @@ export interface Operation {
 }
 type Raw = Record<string, unknown>
 
-/** Every operation that the server says it has. */
+/** Every operation that the server declares. */
 export function operationsOf(app: App): Operation[] {
   const document = app.swagger() as unknown as Raw
   const resolve = (node: unknown): unknown => {
@@ -88,14 +88,14 @@ export function pathOf({ path, parameters }: Operation, value: (name: string) =>
   const filled = parameters
     .filter(parameter => parameter.in === 'path')
     .reduce(
-      // What follows an id is a name: of a permission, or of a role that there is.
+      // What follows an id is a name: of a permission, or of an existing role.
       (filled, { name, example }, n) => filled.replace(`{${name}}`, n === 0 ? value(name) : String(example)),
       path,
     )
   return query === '' ? filled : `${filled}?${query}`
 }
 
-/** Every field of a body, however deep, with the way to it. */
+/** Every field of a body, however deep, with its path. */
 export function fieldsOf(schema: Schema, at: string[] = []): [at: string[], schema: Schema][] {
   const { properties = {}, items, anyOf = [] } = schema
   return [
@@ -108,13 +108,13 @@ export function fieldsOf(schema: Schema, at: string[] = []): [at: string[], sche
   ]
 }
 
-/** The example of a field: the body's, or its own where the body's has none. */
+/** The example of a field: the body's, or its own if the body's has none. */
 export function exampleAt(body: unknown, at: string[], schema: Schema): unknown {
   const found = at.reduce<unknown>((value, name) => (value as Raw | undefined)?.[name], body)
   return found ?? [schema, ...(schema.anyOf ?? [])].find(({ examples }) => examples)?.examples?.[0]
 }
 
-/** The body with one field changed; undefined takes it out. */
+/** The body with one field changed; undefined removes it. */
 export function withField(body: unknown, [name = '', ...rest]: string[], value: unknown): unknown {
   const changed = rest.length === 0 ? value : withField((body as Raw | undefined)?.[name], rest, value)
   return Array.isArray(body) ? [changed] : { ...(body as Raw), [name]: changed }
@@ -129,7 +129,7 @@ const typeOf = (value: unknown) =>
         ? 'integer'
         : typeof value
 
-/** Values of every JSON type that a field does not take. */
+/** Values of every JSON type that a field does not accept. */
 export function wrongTypes(schema: Schema, example: unknown): unknown[] {
   const types = [schema, ...(schema.anyOf ?? [])].map(
     ({ type, const: only }) => type ?? (only === undefined ? undefined : typeof only),
@@ -146,7 +146,7 @@ const formats: Record<string, string[]> = {
   email: ['nobody', 'no body@example.com', '@example.com', 'a@b@example.com', 'a@', 'a@example..com'],
 }
 
-/** Values of the right type that a field does not take, and why. */
+/** Values of the right type that a field does not accept, and why. */
 export function wrongValues(schema: Schema, example: unknown): [why: string, value: unknown][] {
   const [one = schema] = (schema.anyOf ?? [schema]).filter(({ type }) => type !== 'null')
   const { minimum, maximum, minLength = 0, maxLength, format = '', pattern } = one
@@ -155,7 +155,7 @@ export function wrongValues(schema: Schema, example: unknown): [why: string, val
   if (maximum !== undefined) wrong.push(['too large', maximum + 1], ['far too large', 1e300])
   if (one.enum) {
     const [choice = ''] = one.enum.map(String).filter(value => value !== value.toUpperCase())
-    wrong.push(['no choice', 'x'], ['a choice in capitals', choice.toUpperCase()])
+    wrong.push(['not a choice', 'x'], ['a choice in capitals', choice.toUpperCase()])
   }
   if (one.const !== undefined) wrong.push(['not the constant', `${JSON.stringify(one.const)}x`])
   if (minLength > 0) wrong.push(['too short', 'x'.repeat(minLength - 1)])

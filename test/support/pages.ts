@@ -8,14 +8,14 @@ export interface PageBody {
   next_cursor: string | null
 }
 
-/** The path that a Link header gives for the next page. */
+/** The next page's path, from a Link header. */
 export function nextLink({ headers }: Answer<PageBody>): string | undefined {
   return /^<([^>]+)>; rel="next"$/.exec(String(headers['link'] ?? ''))?.[1]
 }
 
 /**
  * Reads a list from its first page to its last, by cursor or by Link header, and returns what
- * each page has. `between` is called with every page but the last before the next one is read.
+ * each page has. `between` is called with every page but the last, before the next one is read.
  */
 export async function walk(
   { call }: TestServer,

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 
-/** What Node is to run for a program such as src/server.ts: compiled, where test/run.ts has compiled it. */
+/** What Node should run for a program such as src/server.ts: compiled, if test/run.ts has compiled it. */
 export const programArgs = (program: string): string[] =>
   import.meta.url.endsWith('.js')
     ? [join(root, program.replace(/ts$/, 'js'))]
@@ -15,7 +15,7 @@ export async function run(
   command: string,
   ...args: string[]
 ): Promise<{ code: number | null; output: string }> {
-  // What it covers of itself is nothing that the tests should be measured by.
+  // Its own coverage must not count for the tests.
   const env = { ...process.env, NODE_OPTIONS: '', NODE_V8_COVERAGE: '' }
   const child = spawn(command, args, { cwd: root, env })
   let output = ''

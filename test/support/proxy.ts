@@ -6,19 +6,19 @@ import type { Test } from 'tap'
 export interface Proxy {
   /** The same connection URL, through the proxy. */
   through: (url: string) => string
-  /** The server is gone: connections are cut and new ones refused. */
+  /** The server is down: connections are cut and new ones refused. */
   stop: () => Promise<void>
   start: () => Promise<void>
   /** The server hangs: connections stay and are accepted, and no byte moves. */
   freeze: () => void
   thaw: () => void
-  /** The first connection on which the client says such a thing hangs from there on; resolves when it does. */
+  /** The first connection on which the client sends a match hangs from there on; resolves when it does. */
   hangAt: (said: string) => Promise<void>
-  /** What the server says arrives so many milliseconds later. */
+  /** Delays what the server sends by so many milliseconds. */
   delay: (milliseconds: number) => void
-  /** How many connections there are. */
+  /** How many connections are open. */
   connections: () => number
-  /** How many connections were ever made. */
+  /** How many connections were ever accepted. */
   accepted: () => number
   /**
    * What goes over the wire during `work`: one element for every time the client waited for the
@@ -27,7 +27,7 @@ export interface Proxy {
   flights: (work: () => Promise<unknown>) => Promise<number[]>
 }
 
-/** How long a client has to be silent to be waiting. */
+/** How long a client must be silent to count as waiting. */
 const silence = 50
 
 export async function startProxy(t: Test, targetUrl: string): Promise<Proxy> {

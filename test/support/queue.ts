@@ -2,8 +2,8 @@ import type { PendingQuery, Row, TransactionSql } from 'postgres'
 import type { Database } from './helper.ts'
 
 /**
- * Holds what `lock` locks until all requests wait for it, and then lets go: each has read what was
- * true before the others, and they get the lock in the order in which they are given.
+ * Holds what `lock` locks until all requests wait for it, then releases it: each has read the state
+ * before the others, and they get the lock in the given order.
  */
 export async function queue<T>(
   { admin }: Database,

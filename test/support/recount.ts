@@ -1,4 +1,4 @@
-// The figures, counted once more: from the raw tables, as a member sees them, and without SQL's help.
+// The figures, recounted from the raw tables, as a member sees them, and without SQL's help.
 import type postgres from 'postgres'
 import { secretOf } from '../isolation/world.ts'
 import type { Person } from './helper.ts'
@@ -30,7 +30,7 @@ interface RawShow {
 export interface Raw {
   records: RawRecord[]
   shows: RawShow[]
-  /** Statuses that shows got, in the order of time. */
+  /** Statuses that shows were given, in chronological order. */
   steps: { show: string; status: string }[]
   today: string
   currency: string

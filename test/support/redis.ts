@@ -1,4 +1,4 @@
-// A real Redis for tests, on a port of its own, that can be stopped, started and made to hang.
+// A real Redis for tests, on its own port, that can be stopped, started and made to hang.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from 'node:net'
@@ -19,9 +19,9 @@ export function withoutRedis(): { skip?: string } {
 export interface TestRedis {
   url: string
   start: () => Promise<void>
-  /** Nobody listens any more; what was counted is lost. */
+  /** It no longer listens; its counts are lost. */
   stop: () => Promise<void>
-  /** It hangs: connections stay and are accepted, and nothing answers. */
+  /** It hangs: connections stay and are accepted, but nothing answers. */
   freeze: () => void
   thaw: () => void
 }

@@ -1,4 +1,4 @@
-/** The series of a metric with these labels, summed up. */
+/** The sum of a metric's series with these labels. */
 export function sum(text: string, name: string, labels: Record<string, string> = {}): number {
   let total = 0
   for (const [, series = '', value] of text.matchAll(/^(\w+(?:\{[^}]*\})?) (\S+)$/gm)) {

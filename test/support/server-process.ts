@@ -7,17 +7,17 @@ import { programArgs, root } from './program.ts'
 
 export interface ServerProcess {
   child: ChildProcess
-  /** What it has said so far on standard output, line by line. */
+  /** Its standard output so far, line by line. */
   said: string[]
-  /** What it has said so far on standard error. */
+  /** Its standard error so far. */
   complaint: () => string
-  /** The first line, said already or later, that matches. Rejects when the process ends without one. */
+  /** The first matching line, past or future. Rejects when the process ends without one. */
   says: (pattern: RegExp) => Promise<RegExpExecArray>
   /** How it ended. */
   ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
 }
 
-/** What package.json has Node itself do differently for a program. */
+/** The Node options that package.json sets for a program. */
 function flagsOf(program: string): string[] {
   const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     scripts: Record<string, string>
@@ -33,7 +33,7 @@ export function startServerProcess(
   program = 'src/server.ts',
 ): ServerProcess {
   const inherited = Object.fromEntries(
-    // What the test runner sets for tests is no setting of the server, but for where it measures.
+    // What the test runner sets for tests is no setting of the server, except where coverage goes.
     ['PATH', 'HOME', 'NODE_V8_COVERAGE'].map(name => [name, process.env[name] ?? '']),
   )
   const child = spawn(process.execPath, [...flagsOf(program), ...programArgs(program)], {
@@ -73,7 +73,7 @@ export function startServerProcess(
         }
         if (!isOver) return
         listeners.delete(look)
-        reject(new Error(`it ended without saying ${pattern.source}:\n${said.join('\n')}\n${complaint}`))
+        reject(new Error(`it ended without printing ${pattern.source}:\n${said.join('\n')}\n${complaint}`))
       }
       listeners.add(look)
       look()
@@ -81,7 +81,7 @@ export function startServerProcess(
   return { child, said, complaint: () => complaint, says, ended }
 }
 
-/** Settings that plant a fault in the process, which comes with the signal SIGUSR2. */
+/** Settings that plant a fault in the process, triggered by the signal SIGUSR2. */
 export const onUsr2 = (fault: string) => ({
   NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(`import net from 'node:net'; process.on('SIGUSR2', () => { ${fault} })`)}`,
 })

@@ -16,9 +16,9 @@ export interface Recorded extends Draft {
   status: string
 }
 
-/** What tests of settlements do, as somebody. */
+/** What tests of settlements do, as a person. */
 export function settling({ call }: TestServer, token: string) {
-  /** Enters something under a path, and returns its id. */
+  /** Creates something under a path, and returns its id. */
   const make = async (path: string, body: object): Promise<string> => {
     const answer = await call<{ id: string }>(`POST /api/${path}`, { token, body })
     if (answer.status !== 201) throw new Error(`${path}: ${answer.text}`)

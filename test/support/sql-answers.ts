@@ -1,7 +1,7 @@
 // Statements that a document shows, and what psql would print for them.
 import postgres from 'postgres'
 
-/** A connection that answers in text, as psql does. */
+/** A connection that returns text, as psql does. */
 export function connectAsPsql(url: string) {
   const parse = (text: string) => text
   return postgres(url, {
@@ -12,7 +12,7 @@ export function connectAsPsql(url: string) {
   })
 }
 
-/** The cells of psql's aligned output: first the names of the columns, then the rows. */
+/** The cells of psql's aligned output: first the column names, then the rows. */
 export const cellsOf = (table: string) =>
   table
     .trimEnd()
@@ -20,7 +20,7 @@ export const cellsOf = (table: string) =>
     .filter(line => !/^-[-+]*$/.test(line))
     .map(line => line.split('|').map(cell => cell.trim()))
 
-/** The names of the columns that the last of the statements gives, and the rows. */
+/** The column names and rows that the last statement returns. */
 export async function answerOf(sql: postgres.Sql, statements: string): Promise<string[][]> {
   const answer: unknown = await sql.unsafe(statements).simple()
   const results = (Array.isArray((answer as unknown[])[0]) ? answer : [answer]) as postgres.RowList<

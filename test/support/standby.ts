@@ -25,15 +25,15 @@ export function withoutStandby(): { skip?: string } {
 }
 
 export interface Standby {
-  /** Of the primary. */
+  /** The primary's. */
   db: Database
   /** The URL of a role's own login on the standby. */
   url: (role: string) => string
   /** Superuser of the standby. */
   admin: postgres.Sql
-  /** Waits until it has all that the primary has at this moment. */
+  /** Waits until it has everything that the primary has now. */
   catchUp: () => Promise<void>
-  /** Replays nothing any more: what it has grows old. */
+  /** Pauses replay, so that its data becomes stale. */
   pause: () => Promise<void>
   resume: () => Promise<void>
   stop: () => Promise<void>

@@ -3,7 +3,7 @@ import { makeTour } from './itineraries.ts'
 import { make, makeAll } from './make.ts'
 import type { Operation } from './operations.ts'
 
-/** The id of the session that a person's token is of. */
+/** The id of the session of a person's token. */
 export async function sessionOf({ call }: TestServer, { token }: Person): Promise<string> {
   const { body } = await call<{ items: { id: string; is_current: boolean }[] }>('GET /api/sessions', {
     token,
@@ -35,7 +35,7 @@ async function closedMonthOf({ call }: TestServer, { token }: Person): Promise<s
   return '1999-12'
 }
 
-/** The id of a file that has been uploaded, and of which the worker has said that it can be run. */
+/** The id of an uploaded file that the worker has checked and that can be run. */
 async function importOf({ call, db }: TestServer, { token }: Person): Promise<string> {
   const { body } = await call<{ id: string }>('POST /api/imports?resource=shows', {
     token,
@@ -46,7 +46,7 @@ async function importOf({ call, db }: TestServer, { token }: Person): Promise<st
   return body.id
 }
 
-/** The id of an export that waits. */
+/** The id of a waiting export. */
 async function exportOf({ call }: TestServer, { token }: Person): Promise<string> {
   const { body } = await call<{ id: string }>('POST /api/analytics/export', {
     token,
@@ -61,5 +61,5 @@ async function eventOf({ call }: TestServer, { token }: Person): Promise<string>
   return body.items[0]?.id ?? ''
 }
 
-/** What an operation is about: the first part of its path, or what a superadmin does it to. */
+/** What an operation is about: the first part of its path, or a superadmin's target. */
 export const kindOf = ({ path }: Operation) => path.replace('/support/', '/').split('/')[2] ?? ''

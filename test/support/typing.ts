@@ -1,4 +1,4 @@
-// Types what a document shows into a shell, beside a server that was started as README.md says.
+// Types a document's commands into a shell, next to a server started as README.md says.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -17,7 +17,7 @@ async function startServer(folder: string, db: Database): Promise<{ url: string;
     PORT: '0',
     DATABASE_URL: db.url('callboard_api'),
     WORKER_DATABASE_URL: db.url('callboard_worker'),
-    // More than one page is typed within a minute, and the machine may have other work.
+    // More than one page is typed within a minute, and the machine may be busy.
     DATABASE_DEADLINE: '60',
     RATE_LIMIT: '1000000',
     SIGN_IN_LIMIT: '1000000',
@@ -34,7 +34,7 @@ async function startServer(folder: string, db: Database): Promise<{ url: string;
   throw new Error('the server did not start')
 }
 
-/** A shell that stays, so that what one example sets the next one has. */
+/** A persistent shell, so that each example has what the previous ones set. */
 function startShell(folder: string) {
   const shell = spawn('sh', ['-eu'], { cwd: folder, stdio: ['pipe', 'pipe', 'inherit'] })
   shell.stdout.setEncoding('utf8')
@@ -55,7 +55,7 @@ function startShell(folder: string) {
   return { shell, type }
 }
 
-/** A server on the database, and shells beside it; each gives a function that types what it is given. */
+/** A server on the database, and shells next to it, each as a function that types its argument. */
 export async function startServerFor(t: Test, db: Database) {
   const folder = mkdtempSync(join(tmpdir(), 'callboard-document-'))
   const { url, server } = await startServer(folder, db)
@@ -69,7 +69,7 @@ export async function startServerFor(t: Test, db: Database) {
       const { shell, type } = startShell(folder)
       t.teardown(() => shell.kill())
       return async (commands: string) => {
-        // Mail is sent after the answer.
+        // Mail is sent after the response.
         if (commands.includes('.data/mail'))
           await type('until ls .data/mail/*.eml >&2; do sleep 0.1; done 2>/dev/null')
         return type(commands.replaceAll('http://127.0.0.1:3000', url))

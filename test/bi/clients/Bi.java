@@ -1,5 +1,5 @@
 // What DBeaver and others do with JDBC: list the views, read each, and try what must be refused.
-// Takes a URL as argument and one statement a line; says what it saw in lines of fields.
+// Takes a URL as argument and one statement per line of input; prints what it saw as lines of fields.
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.sql.Connection;

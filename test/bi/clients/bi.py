@@ -1,5 +1,5 @@
 # What an analyst does with pandas and SQLAlchemy: lists the views, reads each, and tries what must be refused.
-# Takes a URL as argument and one statement a line; says what it saw in lines of fields.
+# Takes a URL as argument and one statement per line of input; prints what it saw as lines of fields.
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +32,7 @@ for statement in map(str.strip, sys.stdin):
     except sqlalchemy.exc.DBAPIError as error:
         say("refused", error.orig.pgcode, statement)
 
-# As many connections at once as it can get.
+# As many simultaneous connections as it can get.
 engine.dispose()
 connections = []
 try:

@@ -1,6 +1,6 @@
--- As many small companies and one large one, whose id is the setting plans.organization, as it takes
--- for plans to be those of a full size: reading all users must cost far more than looking up colleagues, and
--- the event log has months behind it. Triggers and foreign keys rest meanwhile.
+-- Enough small companies, and one large one, whose id is the setting plans.organization, for plans to be
+-- those of a full-size database: reading all users must cost far more than looking up colleagues, and the
+-- event log goes back for months. Triggers and foreign keys are disabled meanwhile.
 set local session_replication_role = replica;
 
 create temp table companies on commit drop as
@@ -26,7 +26,7 @@ insert into app.finance_categories (organization_id, id, name, kind) select id, 
 insert into app.finance_records (organization_id, kind, category_id, show_id, booked_on, amount_minor, currency, exchange_rate, base_currency, status, source, external_ref)
 select s.organization_id, 'income', c.category, s.id, s.show_on, 100, 'EUR', 1, 'EUR', 'actual', 'bank', s.title
 from app.shows s join companies c on c.id = s.organization_id;
--- Each month of three years has its partition, whatever the day is.
+-- Each month of three years has its partition, whatever the date.
 do $$
 declare
   month timestamptz := date_trunc('month', now(), 'UTC');

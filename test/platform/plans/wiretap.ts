@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import type { Test } from 'tap'
 
-/** A node of a plan, as EXPLAIN has it in JSON. */
+/** A plan node in EXPLAIN's JSON. */
 export interface PlanNode {
   'Node Type': string
   'Parent Relationship'?: string
@@ -23,8 +23,8 @@ export interface Plan {
 }
 
 /**
- * A wire to PostgreSQL that hears what auto_explain tells its client: `during` has the plans of all
- * statements that ran meanwhile, those in functions included.
+ * A wiretap on PostgreSQL that records what auto_explain sends its client: `during` returns the plans of all
+ * statements that ran meanwhile, including those in functions.
  */
 export async function wiretap(t: Test, targetUrl: string) {
   const target = new URL(targetUrl)

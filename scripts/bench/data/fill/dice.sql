@@ -1,7 +1,6 @@
--- What the generator throws dice with. Everything follows from the number of a row, so the same size and day
--- make the same rows, ids included, and a row can name another one without looking it up. The size is in functions,
--- too: PostgreSQL then puts all of these in the place of their calls. (`offset 0` in the other files keeps it from
--- working the same thing out twice.)
+-- The generator's dice. Everything derives from a row's number, so the same size and day produce the same rows, ids
+-- included, and a row can refer to another without looking it up. The size is in functions too, so that PostgreSQL
+-- inlines all of them. (`offset 0` in the other files keeps it from computing the same thing twice.)
 
 create schema bench_fill;
 create function bench_fill.organizations() returns bigint language sql immutable parallel safe return :organizations;
@@ -20,7 +19,7 @@ return overlay(overlay(lpad(to_hex((date_part('epoch', at) * 1000)::bigint), 12,
   placing '7' from 13) placing '8' from 17)::uuid;
 comment on function bench_fill.id(timestamptz, text, bigint) is 'A UUID version 7, as app.uuid_v7 would have made it at that time.';
 
--- Organization 1 has a tenth of all; the others have what the dice say.
+-- Organization 1 has a tenth of everything; the dice decide about the others.
 create function bench_fill.organization_of(show bigint) returns bigint language sql stable parallel safe
 return case when show % 10 = 0 then 1 else 2 + floor(bench_fill.dice(show, 1) * (bench_fill.organizations() - 1))::bigint end;
 create function bench_fill.organization_made(n bigint) returns timestamptz language sql stable parallel safe
@@ -32,7 +31,7 @@ return (array['EUR', 'USD', 'GBP'])[1 + organization % 3];
 create function bench_fill.time_zone_of(organization bigint) returns text language sql immutable parallel safe
 return (array['Europe/Berlin', 'America/New_York', 'Europe/London'])[1 + organization % 3];
 
--- Eight people each: an owner, an admin, two managers, who enter what there is, and four viewers.
+-- Eight people each: an owner, an admin, two managers, who enter everything, and four viewers.
 create function bench_fill.user_id(organization bigint, k bigint) returns uuid language sql stable parallel safe
 return bench_fill.id(bench_fill.organization_made(organization), 'user', organization * 8 + k);
 create function bench_fill.session_id(organization bigint, k bigint) returns uuid language sql stable parallel safe

@@ -1,5 +1,5 @@
--- What the triggers would have logged: of everything that was made, and of the changes of shows, with the words of
--- the application's own functions. In parts, because several connections fill at once.
+-- What the triggers would have logged for everything created and for changes of shows, using the application's own
+-- functions. In parts, because several connections fill at once.
 
 -- A show that was changed began as an inquiry.
 create function bench_fill.as_entered(present jsonb) returns jsonb language sql immutable parallel safe

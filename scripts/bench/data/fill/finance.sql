@@ -1,4 +1,4 @@
--- Three finance records for each show, from one number to another; one in ten is for no show. A fifth is in another currency than the books.
+-- Three finance records per show, for a range of numbers; one in ten belongs to no show. A fifth are in a currency other than that of the books.
 
 insert into app.finance_records (organization_id, id, kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate,
   base_currency, status, payment_status, counterparty, note, created_by, created_at, updated_at)

@@ -1,5 +1,5 @@
--- Organizations, their people and what these signed in with. `bench_fill.given` has what only the
--- application can say: the recipe and proof of a password, and the categories that an organization begins with.
+-- Organizations, their people and their sessions. `bench_fill.given` has what only the application can
+-- provide: the recipe and proof of a password, and the categories that an organization starts with.
 
 insert into app.organizations (id, name, slug, currency, time_zone, created_at, updated_at)
 select bench_fill.organization_id(n), name, app_private.slug_base(name), bench_fill.currency_of(n), bench_fill.time_zone_of(n), at, at
@@ -26,12 +26,12 @@ insert into app.memberships (organization_id, user_id, role, created_at, updated
 select bench_fill.organization_id(n), bench_fill.user_id(n, k), (array['owner', 'admin', 'manager', 'manager', 'viewer', 'viewer', 'viewer', 'viewer'])[k],
   bench_fill.organization_made(n), bench_fill.organization_made(n)
 from generate_series(1, bench_fill.organizations()) n, generate_series(1, 8) k;
--- One in forty works for two.
+-- One person in forty works for two organizations.
 insert into app.memberships (organization_id, user_id, role, created_at, updated_at)
 select bench_fill.organization_id(n), bench_fill.user_id(n - 1, 5), 'viewer', bench_fill.organization_made(n), bench_fill.organization_made(n)
 from generate_series(2, bench_fill.organizations(), 5) n;
 
--- Of everybody one session that lives and one that has ended.
+-- One live session and one ended session for everybody.
 insert into app.sessions (id, user_id, secret_hash, organization_id, ip, user_agent, created_at, refreshed_at, expires_at, revoked_at, revoked_because)
 select case when has_ended then bench_fill.id(at, 'ended', n * 8 + k) else bench_fill.session_id(n, k) end, bench_fill.user_id(n, k),
   sha256(convert_to('session' || has_ended || n * 8 + k, 'UTF8')), bench_fill.organization_id(n), ('10.' || n / 250 % 250 || '.' || n % 250 || '.' || k)::inet,

@@ -1,4 +1,4 @@
--- Shows, in the order in which they were entered, so that those of one organization lie apart, as they would.
+-- Shows, in the order in which they were entered, so that those of one organization are scattered, as in reality.
 -- `bench_fill.changed()` of them were changed once, from inquiry to what they are now.
 
 insert into app.shows (organization_id, id, title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold,
