@@ -118,7 +118,7 @@ t.test('figures', async t => {
     t.strictSame(await refresh(db), ['activity_by_day'])
     const later = await ana.figures()
     t.equal(later.is_current, true)
-    t.ok((later.as_of ?? '') > (as_of ?? ''), 'as_of advances all the same')
+    t.ok((later.as_of ?? '') > (as_of ?? ''), 'as_of advances anyway')
     await call('POST /api/shows', { token: ana.owner.token, body: aShow })
     t.strictSame(unique(await refresh(db)), ofShows)
     await settle()
