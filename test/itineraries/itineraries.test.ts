@@ -514,7 +514,11 @@ t.test('what is published', async t => {
     await db.admin
       .begin(async tx => {
         await tx`delete from app.itineraries where id = ${tour.itineraries}`
-        t.equal((await tx`select from app.itinerary_entries`).length, 0, 'but it is deleted with its itinerary')
+        t.equal(
+          (await tx`select from app.itinerary_entries`).length,
+          0,
+          'but it is deleted with its itinerary',
+        )
         throw new Error('undo')
       })
       .catch(() => {})
