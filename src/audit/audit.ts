@@ -145,7 +145,7 @@ export async function auditRoutes(app: App) {
         tags,
         operationId: 'readEventRetention',
         summary: 'Read for how many days events are kept',
-        description: '365, unless the organization has set another number.',
+        description: 'Days: 365, unless the organization has set another number.',
         'x-permission': 'audit.read',
         response: { 200: answer('The retention', Retention) },
       },

@@ -255,7 +255,7 @@ t.test('mail', async t => {
       >`select last_error from app_private.mails where last_error is not null`
       return rows.length > 0 ? rows : undefined
     })
-    t.match(mail?.last_error, /no mail of the kind greeting/)
+    t.match(mail?.last_error, /unknown kind of mail: greeting/)
     await worker.stop()
   })
 
