@@ -46,6 +46,7 @@ export async function attribute(coverage: string, checkout: string, mirror: stri
   const url = `file://${mirror}/`
   for (const name of await readdir(coverage)) {
     const [before = '', ...rest] = (await readFile(join(coverage, name), 'utf8')).split(url)
+    if (rest.length === 0) continue
     const text = rest.map(part => `file://${checkout}/${part.replace(/^([^"]*)\.js"/, '$1.ts"')}`)
     await writeFile(join(coverage, name), [before, ...text].join(''))
   }
