@@ -54,7 +54,8 @@ export async function retentionRoutes(app: App) {
         tags,
         operationId: 'readRetention',
         summary: 'Read for how many days deleted items are kept',
-        description: 'Days: 30, unless the organization has set another number. Until then they can be restored.',
+        description:
+          'Days: 30, unless the organization has set another number. Until then they can be restored.',
         'x-permission': 'audit.read',
         response: { 200: answer('The retention', Retention) },
       },
