@@ -248,6 +248,16 @@ t.test('an export that waits', async t => {
     },
   )
 
+  await t.test('says so when its last attempt fails for technical reasons', async t => {
+    const { body } = await ask()
+    await db.admin`update graphile_worker._private_jobs set max_attempts = 1`
+    await db.admin.unsafe('alter function app.begin_export rename to gone')
+    const worker = start()
+    t.match(await settled(body.id), { status: 'failed', failure: /for technical reasons/ })
+    await worker.stop()
+    await db.admin.unsafe('alter function app.gone rename to begin_export')
+  })
+
   await t.test('fails with the reason where files cannot be written', async t => {
     const used = async () => {
       const { body } = await call<{

@@ -385,6 +385,29 @@ t.test('an import', async t => {
   })
 })
 
+t.test('an import whose last attempt fails for technical reasons says so', async t => {
+  const { server, call, token, upload, settled, stop, start } = await office(t)
+  const { admin } = server.db
+  await stop()
+  /** A worker with a single attempt meets a database without the function. */
+  const without = async (name: string, id: string) => {
+    await admin`update graphile_worker._private_jobs set max_attempts = 1`
+    await admin.unsafe(`alter function app.${name} rename to gone`)
+    start()
+    t.match(await settled(id, 'failed'), { status: 'failed', failure: /for technical reasons/ })
+    await stop()
+    await admin.unsafe(`alter function app.gone rename to ${name}`)
+  }
+  const file = 'booked_on,category,amount\n2027-03-14,Guarantee,1\n'
+  await without('import_chunk', (await upload(file)).body.id)
+  const { id } = (await upload(file.replace('14', '15'))).body
+  start()
+  await settled(id, 'checked')
+  await stop()
+  t.equal(outcome(await call(`POST /api/imports/${id}/run`, { token, body: { on_error: 'abort' } })), '200')
+  await without('enter_lines', id)
+})
+
 t.test('a worker that is killed halfway leaves nothing, and the next one enters everything', async t => {
   const { server, owner, token, upload, settled, run, read, call, stop, start } = await office(t)
   const { db } = server

@@ -234,12 +234,18 @@ t.test('itineraries', async t => {
   })
 
   await t.test('a day stays when its show is deleted, and shows it again afterwards', async t => {
-    const show = await make('shows', aShow)
+    const show = await make('shows', { ...aShow, doors_time: '19:00', start_time: '20:30' })
     const tour = await makeTour(server, ana, { 'itinerary-days': { show_id: show.id } })
     const sheet = async () =>
       (await call<{ day: Row }>(`GET /api/itineraries/${tour.itineraries}/days/2027-03-14/sheet`, { token }))
         .body.day
     t.match((await sheet())['show'], { id: show.id, title: aShow.title })
+    const page = await call(`GET /api/itineraries/${tour.itineraries}/days/2027-03-14/sheet`, {
+      token,
+      headers: { accept: 'text/html' },
+    })
+    t.match(page.text, `<strong>${aShow.title}</strong>`)
+    t.match(page.text, /doors 19:00.*start 20:30/s)
     t.equal(outcome(await call(`DELETE /api/shows/${show.id}`, { token })), '204')
     t.equal((await sheet())['show'], null)
     const day = { ...aDay, itinerary_id: tour.itineraries, day_on: '2027-03-15', show_id: show.id }

@@ -6,7 +6,6 @@ import { chownSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync } f
 import { rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import postgres from 'postgres'
 import t from 'tap'
 import { startEmbedded } from '../../src/database/embedded.ts'
@@ -58,7 +57,7 @@ t.test('processes that create secrets at the same time lose none', async t => {
   // A process killed between two lines leaves its lock behind.
   writeFileSync(join(root, 'secrets.json.lock'), '')
   const code = `
-    import { secret } from ${JSON.stringify(pathToFileURL(join(checkout, 'src/database/embedded.ts')).href)}
+    import { secret } from 'EMBEDDED'
     const [root, own] = process.argv.slice(1)
     const made = [secret(root, 'shared')]
     for (let n = 0; n < 20; n++) made.push(secret(root, own + n))

@@ -111,9 +111,12 @@ export interface NodeOptions {
 /** Another Node process. It is killed when the test ends. */
 export function node(t: Test, code: string, args: string[], options: NodeOptions = {}): ChildProcess {
   const { through = [], uid, ownGroup = false } = options
-  const source = pathToFileURL(join(options.checkout ?? checkout, 'src/database/embedded.ts')).href
+  // A copy of the checkout is not compiled. One file compiled in two ways would spoil its coverage.
+  const isCompiled = options.checkout === undefined && import.meta.url.endsWith('.js')
+  const file = `src/database/embedded.${isCompiled ? 'js' : 'ts'}`
+  const source = pathToFileURL(join(options.checkout ?? checkout, file)).href
   const text = code.replace('EMBEDDED', source).replace('BEFORE', options.before ?? '')
-  const loader = import.meta.resolve('tsx')
+  const loader = isCompiled ? [] : ['--import', import.meta.resolve('tsx')]
   const [command = '', ...rest] = [
     // The test runner instruments Node processes through NODE_OPTIONS, and they write where another user may not.
     ...[
@@ -122,8 +125,7 @@ export function node(t: Test, code: string, args: string[], options: NodeOptions
       '-u',
       'NODE_OPTIONS',
       process.execPath,
-      '--import',
-      loader,
+      ...loader,
       '--input-type=module',
       '-e',
       text,
