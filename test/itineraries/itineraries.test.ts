@@ -578,6 +578,33 @@ t.test('the sheet of a day as a page', async t => {
     t.match(text, 'about 16:30–17:30')
   })
 
+  await t.test('says which times are open, and what ends or arrives the next day', async t => {
+    const add = async (kind: string, body: object) =>
+      t.equal(outcome(await call(`POST /api/${kind}`, { token: ana.token, body })), '201')
+    const item = { kind: 'other', day_id: tour['itinerary-days'] }
+    await add('schedule-items', { ...item, title: 'Press', certainty: 'to_be_determined' })
+    await add('schedule-items', {
+      ...item,
+      title: 'Party',
+      start_time: '23:00',
+      end_time: '02:00',
+      ends_next_day: true,
+    })
+    await add('schedule-items', { ...item, title: 'Bus call', start_time: '03:00', starts_next_day: true })
+    await add('travel-segments', {
+      ...aSegment,
+      itinerary_id: tour.itineraries,
+      departs_time: '23:30',
+      arrives_on: '2027-03-15',
+      arrives_time: '02:20',
+    })
+    const { text } = await get('text/html')
+    t.match(text, /TBD[\s\S]*Press/)
+    t.match(text, '23:00–02:00 +1')
+    t.match(text, /03:00 \+1[\s\S]*Bus call/)
+    t.match(text, '23:30–02:20 +1')
+  })
+
   await t.test('has no scripts, loads nothing, and a browser would show its style', async t => {
     const { text, headers } = await get('text/html')
     t.notMatch(text, /\s(src|href|style|on\w+)=/)

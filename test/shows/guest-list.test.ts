@@ -269,6 +269,25 @@ t.test('a guest list', async t => {
         createHash('sha256').update(style).digest('base64'),
       ),
     )
+    const page = async () => (await call(path, { token, headers: { accept: 'text/html' } })).text
+    const banana = body.guests.find(guest => guest['door_name'] === 'banana, bo')
+    t.equal((await change(`guests/${String(banana?.['id'])}`, { tickets: 3 })).status, 200)
+    t.equal(
+      (await call(`POST /api/guests/${String(banana?.['id'])}/check-in`, { token, body: { checked_in: 1 } }))
+        .status,
+      200,
+    )
+    t.equal((await put(show, { name: '3 Doors' })).status, 201)
+    await call(`PATCH /api/shows/${show}`, { token, body: { doors_time: '19:00', start_time: '20:30' } })
+    const before = await page()
+    t.match(
+      before,
+      /class="in">\s*<td>\s*☐☐☑[\s\S]*banana, bo[\s\S]*1 of 3 in/,
+      'who is in, and who is not yet',
+    )
+    t.match(before, /doors 19:00 · start 20:30 · .* · still open/)
+    await call(`PUT /api/shows/${show}/guest-list`, { token, body: { is_locked: true } })
+    t.match(await page(), /closed/)
     await call(`PATCH /api/shows/${show}`, { token, body: { status: 'cancelled' } })
     t.match((await call(path, { token, headers: { accept: 'text/html' } })).text, /class="off">cancelled/)
   })
