@@ -162,7 +162,19 @@ t.test('a file', async t => {
     ])
   })
 
-  const bad: [cells: string, column: string, reason: RegExp][] = [
+  type Bad = [cells: string, column: string, reason: RegExp]
+  /** A file of bad lines, for each of which one column and what is wrong with it must be named. */
+  const checkBad = async (t: Test, resource: string, header: string, bad: Bad[]) => {
+    const text = [header, ...bad.map(([cells]) => cells), ''].join('\n')
+    const found = await check(text, `resource=${resource}&decimal=point`)
+    t.match(found, { lines: bad.length, bad_lines: bad.length })
+    const lines = await problemsOf(found.id)
+    for (const [n, [cells, column, reason]] of bad.entries())
+      t.match(lines[n], { line: n + 2, problems: [{ column, reason }] }, cells)
+    return found
+  }
+
+  const bad: Bad[] = [
     [',Guarantee,1,,,,,,', 'booked_on', /date is required/],
     ['2027-02-29,Guarantee,1,,,,,,', 'booked_on', /not a date between 1900 and 2199/i],
     ['14/03/2027,Guarantee,1,,,,,,', 'booked_on', /not a date between 1900 and 2199/i],
@@ -188,15 +200,8 @@ t.test('a file', async t => {
   ]
   await t.test('says for every bad line what is wrong in which column', async t => {
     await call('PUT /api/finance-periods/2030-05', { token })
-    const header = 'booked_on,category,amount,kind,currency,exchange_rate,tax,status,show_id\n'
-    const found = await check(
-      `${header}${bad.map(([cells]) => `${cells}\n`).join('')}`,
-      'resource=finance_records&decimal=point',
-    )
-    t.match(found, { lines: bad.length, bad_lines: bad.length })
-    const lines = await problemsOf(found.id)
-    for (const [n, [cells, column, reason]] of bad.entries())
-      t.match(lines[n], { line: n + 2, problems: [{ column, reason }] }, cells)
+    const header = 'booked_on,category,amount,kind,currency,exchange_rate,tax,status,show_id'
+    const found = await checkBad(t, 'finance_records', header, bad)
     const [first] = (
       await call<{ items: BadLine[]; next_cursor: string }>(`GET /api/imports/${found.id}/problems?limit=1`, {
         token,
@@ -212,7 +217,7 @@ t.test('a file', async t => {
     t.equal(outcome(await run(found.id, 'abort')), '409 import_has_bad_lines')
   })
 
-  const badShows: [cells: string, column: string, reason: RegExp][] = [
+  const badShows: Bad[] = [
     [',The Gaslights,2027-05-01,,,,,,,', 'title', /title is required/],
     [`${'x'.repeat(201)},The Gaslights,2027-05-01,,,,,,,`, 'title', /longer than 200/i],
     ['Spring,,2027-05-01,,,,,,,', 'artist', /artist is required/],
@@ -221,7 +226,7 @@ t.test('a file', async t => {
     ['Spring,The Gaslights,2200-01-01,,,,,,,', 'show_on', /not a date between 1900 and 2199/i],
     ['Spring,The Gaslights,2027-05-01,half past,,,,,,', 'doors_time', /not a time/i],
     ['Spring,The Gaslights,2027-05-01,,25:00,,,,,', 'start_time', /not a time/i],
-    ['Spring,The Gaslights,2027-05-01,20:00,19:00,,,,,', 'doors_time', /before|after the start/],
+    ['Spring,The Gaslights,2027-05-01,20:00,19:00,,,,,', 'doors_time', /after the start/],
     ['Spring,The Gaslights,2027-05-01,,,maybe,,,,', 'status', /inquiry, hold, offer/],
     ['Spring,The Gaslights,2027-05-01,,,,0,,,', 'capacity', /positive whole number/],
     ['Spring,The Gaslights,2027-05-01,,,,1.5,,,', 'capacity', /positive whole number/],
@@ -232,15 +237,8 @@ t.test('a file', async t => {
     ['Spring,The Gaslights,2027-05-01,,,,,,1,euros', 'currency', /ISO 4217/],
   ]
   await t.test('does the same for bad lines of shows', async t => {
-    const header = 'title,artist,show_on,doors_time,start_time,status,capacity,tickets_sold,fee,currency\n'
-    const found = await check(
-      `${header}${badShows.map(([cells]) => `${cells}\n`).join('')}`,
-      'resource=shows&decimal=point',
-    )
-    t.match(found, { lines: badShows.length, bad_lines: badShows.length })
-    const lines = await problemsOf(found.id)
-    for (const [n, [cells, column, reason]] of badShows.entries())
-      t.match(lines[n], { line: n + 2, problems: [{ column, reason }] }, cells)
+    const header = 'title,artist,show_on,doors_time,start_time,status,capacity,tickets_sold,fee,currency'
+    await checkBad(t, 'shows', header, badShows)
   })
 
   const unreadable: [text: string, why: RegExp][] = [

@@ -8,16 +8,17 @@ import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { pathToFileURL } from 'node:url'
 import postgres from 'postgres'
 import { type Test } from 'tap'
 import { type Embedded, startEmbedded } from '../../src/database/embedded.ts'
 import { startOf } from '../../src/database/embedded/processes.ts'
+import { isCompiled, root } from './program.ts'
 
 export const isRoot = process.getuid?.() === 0
 export const onlyRoot = { skip: isRoot ? false : 'needs root' }
 export const onlyLinux = { skip: process.platform === 'linux' ? false : 'reads /proc' }
-export const checkout = resolve(fileURLToPath(new URL('../..', import.meta.url)))
+export const checkout = resolve(root)
 export const settings = { fsync: 'off' }
 
 /** This test's own folder, which PostgreSQL's user may enter unless `mode` says otherwise. */
@@ -112,26 +113,13 @@ export interface NodeOptions {
 export function node(t: Test, code: string, args: string[], options: NodeOptions = {}): ChildProcess {
   const { through = [], uid, ownGroup = false } = options
   // A copy of the checkout is not compiled. One file compiled in two ways would spoil its coverage.
-  const isCompiled = options.checkout === undefined && import.meta.url.endsWith('.js')
-  const file = `src/database/embedded.${isCompiled ? 'js' : 'ts'}`
+  const extension = isCompiled && options.checkout === undefined ? 'js' : 'ts'
+  const file = `src/database/embedded.${extension}`
   const source = pathToFileURL(join(options.checkout ?? checkout, file)).href
   const text = code.replace('EMBEDDED', source).replace('BEFORE', options.before ?? '')
-  const loader = isCompiled ? [] : ['--import', import.meta.resolve('tsx')]
-  const [command = '', ...rest] = [
-    // The test runner instruments Node processes through NODE_OPTIONS, and they write where another user may not.
-    ...[
-      ...through,
-      'env',
-      '-u',
-      'NODE_OPTIONS',
-      process.execPath,
-      ...loader,
-      '--input-type=module',
-      '-e',
-      text,
-    ],
-    ...args,
-  ]
+  const loader = extension === 'js' ? [] : ['--import', import.meta.resolve('tsx')]
+  const evaluated = ['--input-type=module', '-e', text]
+  const [command = '', ...rest] = [...through, process.execPath, ...loader, ...evaluated, ...args]
   const child = spawn(command, rest, {
     ...(uid !== undefined && { uid, gid: uid }),
     detached: ownGroup,

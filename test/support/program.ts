@@ -4,9 +4,12 @@ import { fileURLToPath } from 'node:url'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 
+/** Whether this runs in the compiled mirror of the checkout. */
+export const isCompiled = import.meta.url.endsWith('.js')
+
 /** What Node should run for a program such as src/server.ts: compiled, if test/run.ts has compiled it. */
 export const programArgs = (program: string): string[] =>
-  import.meta.url.endsWith('.js')
+  isCompiled
     ? [join(root, program.replace(/ts$/, 'js'))]
     : ['--import', import.meta.resolve('tsx'), join(root, program)]
 
