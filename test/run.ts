@@ -2,8 +2,8 @@
 // clones, and runs tap on it. With DATABASE_URL, a superuser's login, that server is used:
 // its callboard_* roles get new passwords, so choose one that nobody else uses.
 // Named files and folders run alone; `--drills` runs the drills instead of the tests. Without either, the
-// whole suite runs, and must cover most of src (.c8rc.json, and 90 % of the branches). `--jobs=N` runs N files at once,
-// `--timeout=N` gives each N seconds; on a terminal, tap's reporter shows the results.
+// whole suite runs, and must cover most of src (.c8rc.json, and 90 % of the branches). `--jobs=N` runs N
+// files at once, `--timeout=N` gives each N seconds; on a terminal, tap's reporter shows the results.
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
