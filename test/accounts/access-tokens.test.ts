@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { readConfig } from '../../src/config.ts'
 import { aShow, join, register, signIn, startServer } from '../support/helper.ts'
 import { claimsOf, forge, outcome, signToken } from '../support/tokens.ts'

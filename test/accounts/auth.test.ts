@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { password, register, signIn, startDatabase, startServer } from '../support/helper.ts'
 import { outcome } from '../support/tokens.ts'
 

@@ -1,6 +1,6 @@
 // What members did and used equals a recount of the event log and the raw tables.
 import { randomInt, randomUUID } from 'node:crypto'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { refresh } from '../support/figures.ts'
 import {
   aShow,

@@ -1,7 +1,7 @@
 // Every figure of every endpoint equals a recount from the raw tables as the same member, whatever was
 // entered, changed, deleted, restored and purged before.
 import fc from 'fast-check'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { refresh } from '../support/figures.ts'
 import { openLogin } from '../isolation/world.ts'
 import { type Person, register, startServer, type TestServer } from '../support/helper.ts'

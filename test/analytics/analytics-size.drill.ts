@@ -2,7 +2,7 @@
 // FIGURES_RECORDS=3000000 FIGURES_ORGANIZATIONS=1000 is the size that counts.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type postgres from 'postgres'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { type Person, register, signIn, startServer } from '../support/helper.ts'
 
 const records = Number(process.env['FIGURES_RECORDS'] ?? 30_000)

@@ -1,6 +1,6 @@
 // How figures are kept up to date, and that each states its age.
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { startWorker } from '../../src/jobs/worker.ts'
 import { refresh } from '../support/figures.ts'
 import { openLogin, secretOf } from '../isolation/world.ts'

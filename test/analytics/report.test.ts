@@ -1,7 +1,8 @@
 // The report: the endpoints' figures as a printable page, in which no data becomes markup.
 import { createHash } from 'node:crypto'
 import { parseHTML } from 'linkedom'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import { amount } from '../../src/analytics/report/parts.ts'
 import { plots } from '../../src/analytics/report/plots.ts'
 import { refresh } from '../support/figures.ts'

@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { Agent, request as send } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { text as textOf } from 'node:stream/consumers'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import { type Batch, createCounts } from '../../src/analytics/use/counts.ts'
 import {
   aShow,

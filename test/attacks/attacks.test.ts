@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import type { Attack } from './attack.ts'
 import { commands } from './commands.ts'
 import { escalation } from './escalation.ts'

@@ -1,5 +1,5 @@
 import type postgres from 'postgres'
-import t, { test } from 'tap'
+import { t } from '../support/tap.ts'
 import { makeWorld, secretOf } from '../isolation/world.ts'
 import { startServer } from '../support/helper.ts'
 
@@ -67,7 +67,7 @@ async function reached(names: string[]): Promise<string[]> {
   return found
 }
 
-test('the row commands reach no table that is not a resource', async t => {
+t.test('the row commands reach no table that is not a resource', async t => {
   const others = await server.db.admin<{ name: string; is_private: boolean }[]>`
     select c.relname as name, n.nspname <> 'app' as is_private from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname in ('app', 'app_private', 'analytics', 'analytics_private') and c.relkind in ('r', 'p', 'v', 'm', 'f')
@@ -87,7 +87,7 @@ test('the row commands reach no table that is not a resource', async t => {
   t.ok((await reached(['venues'])).includes('resource of "venues": done'), 'a resource is reached')
 })
 
-test('another spelling of a table is no table', async t => {
+t.test('another spelling of a table is no table', async t => {
   const spellings = [
     'app.shows',
     '"shows"',
@@ -110,7 +110,7 @@ test('another spelling of a table is no table', async t => {
   t.strictSame(await reached(spellings), [])
 })
 
-test('a body writes no column that is not granted', async t => {
+t.test('a body writes no column that is not granted', async t => {
   const { venue } = attacker
   const whole = { name: 'New', city: 'Oslo', country: 'NO', time_zone: 'Europe/Oslo' }
   const columns = {
@@ -186,7 +186,7 @@ test('a body writes no column that is not granted', async t => {
   }
 })
 
-test('a row of another organization is no row', async t => {
+t.test('a row of another organization is no row', async t => {
   const { venue, show } = victim
   const name = { name: 'x' }
   for (const [what, code] of Object.entries({
@@ -203,7 +203,7 @@ test('a row of another organization is no row', async t => {
     t.equal(code, 'PT404', what)
 })
 
-test('the row commands cannot remove the inputs of a final settlement', async t => {
+t.test('the row commands cannot remove the inputs of a final settlement', async t => {
   const guarded = await server.db.admin<{ name: string; guard: string | null }[]>`
     select r.name, r.guard::text from app_private.resources r
     where exists (select from pg_trigger g where g.tgrelid = ('app.' || r.name)::regclass and g.tgname = '_200_unsettled') order by 1`

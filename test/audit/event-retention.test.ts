@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { aShow, type Database, register, startServer } from '../support/helper.ts'
 
 const asWorker = async <T>({ as }: Database, statement: string) =>

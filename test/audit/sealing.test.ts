@@ -1,6 +1,7 @@
 // When events are sealed: within seconds, by whichever worker comes first.
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import type { Scheduled } from '../../src/jobs/schedule.ts'
 import { startWorker } from '../../src/jobs/worker.ts'
 import { aShow, register, startServer, type TestServer, until } from '../support/helper.ts'

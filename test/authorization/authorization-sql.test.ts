@@ -1,5 +1,5 @@
 import postgres from 'postgres'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { findTables, makeTenant, openLogin, secretOf, type Tenant } from '../isolation/world.ts'
 import { aShow, join, joinAs, type Person, startServer, type TestServer } from '../support/helper.ts'
 import { exampleOf } from '../support/make.ts'

@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { join, startServer } from '../support/helper.ts'
 import { operationsOf } from '../support/operations.ts'
 import { actors, customPermissions, newWorld, roles, table, type Target, type World } from './matrix.ts'

@@ -1,7 +1,8 @@
 // A BI tool's login can send any SQL: here as one organization's login, while another organization's login
 // and members are working on the same server.
 import type postgres from 'postgres'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import { type BiAttack, biAttacks, type BiKnowledge } from '../attacks/bi.ts'
 import { type Reply, send, spellings, transcript } from '../attacks/run.ts'
 import { connectBi, type Credential, makeCredential, makeProbe } from '../support/bi.ts'

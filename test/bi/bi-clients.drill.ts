@@ -2,7 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { type Credential, makeCredential, makeProbe } from '../support/bi.ts'
 import { startServer } from '../support/helper.ts'
 import { makeWorld, type Tenant } from '../isolation/world.ts'

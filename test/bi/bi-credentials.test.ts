@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { connectionsOf, verifierOf } from '../../src/bi/connections.ts'
 import { connectBi, type Credential, makeCredential, makeProbe } from '../support/bi.ts'
 import { join, type Person, register, startServer, superadmin, until } from '../support/helper.ts'

@@ -1,6 +1,6 @@
 // What docs/how-to/connect-bi.md shows, run on the demo as the login of a BI tool.
 import { spawnSync } from 'node:child_process'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { connectionsOf, newDatabasePassword } from '../../src/bi/connections.ts'
 import { startDemo } from '../support/demo.ts'
 import { fences, read } from '../support/documents.ts'

@@ -1,6 +1,6 @@
 import ICAL from 'ical.js'
 import ical from 'node-ical'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import {
   type Answer,
   aShow,

@@ -1,4 +1,5 @@
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import { aShow, join, type Person, register, startServer } from '../support/helper.ts'
 import { openLogin, secretOf } from '../isolation/world.ts'
 import { outcome } from '../support/tokens.ts'

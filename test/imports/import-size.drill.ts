@@ -1,7 +1,7 @@
 // An import of many lines takes no more memory than one of few, and at most twice as long as the
 // fastest way to insert the same rows in SQL. IMPORT_LINES=100000 is the size that counts.
 import { readFileSync } from 'node:fs'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { openLogin, secretOf } from '../isolation/world.ts'
 import { register, startServer, until } from '../support/helper.ts'
 import { startServerProcess } from '../support/server-process.ts'

@@ -1,5 +1,6 @@
 import fastCheck from 'fast-check'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import { startWorker } from '../../src/jobs/worker.ts'
 import { type Answer, join, joinAs, type Person, register, startServer, until } from '../support/helper.ts'
 import { startServerProcess } from '../support/server-process.ts'

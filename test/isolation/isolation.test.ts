@@ -1,5 +1,5 @@
 import type postgres from 'postgres'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { type Database, startDatabase, startServer } from '../support/helper.ts'
 import { type Context, contexts } from './contexts.ts'
 import { tryEverything } from './probes.ts'

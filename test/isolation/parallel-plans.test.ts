@@ -1,5 +1,5 @@
 import type postgres from 'postgres'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { startServer } from '../support/helper.ts'
 import { makeWorld, openLogin, secretOf } from './world.ts'
 

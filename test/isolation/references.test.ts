@@ -1,6 +1,6 @@
 // A row cannot refer to a row of another organization, no matter who writes it: the foreign key ensures that,
 // before any policy or trigger.
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { makeTenant } from './world.ts'
 import { startServer } from '../support/helper.ts'
 

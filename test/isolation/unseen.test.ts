@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { type Answer, join, register, startServer } from '../support/helper.ts'
 import { kindsOf, make } from '../support/make.ts'
 import { fieldsOf, operationsOf, pathOf, withField } from '../support/operations.ts'

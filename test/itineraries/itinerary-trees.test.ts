@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { aShow, register, startServer } from '../support/helper.ts'
 import { aDay, aLodging, anItem, anItinerary, aSegment } from '../support/itineraries.ts'
 

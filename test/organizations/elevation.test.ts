@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { secretOf } from '../isolation/world.ts'
 import { join, joinAs, type Person, register, startServer, type TestServer } from '../support/helper.ts'
 import { invite } from '../support/invite.ts'

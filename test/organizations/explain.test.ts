@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { aShow, join, joinAs, type Person, register, startServer } from '../support/helper.ts'
 import { outcome } from '../support/tokens.ts'
 

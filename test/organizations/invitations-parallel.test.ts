@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { password, register, startServer } from '../support/helper.ts'
 import { accept, invite, linkOf, newAddress } from '../support/invite.ts'
 import { queue } from '../support/queue.ts'

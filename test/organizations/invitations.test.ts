@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { confirmed, join, password, register, signIn, startServer } from '../support/helper.ts'
 import { accept, type Invitation, invite, linkOf, newAddress } from '../support/invite.ts'
 import { claimsOf, outcome } from '../support/tokens.ts'

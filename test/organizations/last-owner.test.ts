@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { join, type Person, register, startServer, type TestServer } from '../support/helper.ts'
 import { outcome } from '../support/tokens.ts'
 

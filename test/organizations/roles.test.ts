@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { confirmed, join, joinAs, type Person, register, startServer, until } from '../support/helper.ts'
 import { claimsOf, outcome } from '../support/tokens.ts'
 

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { secretOf } from '../isolation/world.ts'
 import { aShow, password, register, signIn, startServer, superadmin } from '../support/helper.ts'
 import { programArgs, root } from '../support/program.ts'

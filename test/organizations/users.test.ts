@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { TransactionSql } from 'postgres'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { join, register, startServer } from '../support/helper.ts'
 import { queue } from '../support/queue.ts'
 import { outcome } from '../support/tokens.ts'

@@ -2,7 +2,7 @@
 // other and with the program. compose-init.test.ts runs what the first start of the database runs.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { Config, readConfig } from '../../src/config.ts'
 import { versionProblem } from '../../src/database/safety.ts'
 import { networks, read, root, type Service, services, text, volumes } from '../support/compose.ts'

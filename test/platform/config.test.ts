@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { ConfigError, list, readConfig } from '../../src/config.ts'
 
 const secret = 'planted-Secret-that-nobody-may-print'

@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { checkAnswer } from '../support/contract.ts'
 
 // Every other test relies on contract.ts to throw; here it must.

@@ -2,7 +2,7 @@
 // described again and rolled back. It knows only roles that every server has.
 import { join } from 'node:path'
 import postgres from 'postgres'
-import { after, test } from 'tap'
+import { t } from '../support/tap.ts'
 import { compare, readSchema } from '../../scripts/db/db-check.ts'
 import { describe } from '../../scripts/db/describe.ts'
 import { dropDatabase, withUrl } from '../../src/database/provision.ts'
@@ -14,9 +14,8 @@ const database = `callboard_test_db_check_${process.pid}`
 const admin = postgres(adminUrl, { max: 1 })
 await admin`create database ${admin(database)} template template0`
 await admin.end()
-// tap waits for the process to become idle, which an open connection would prevent.
 const sql = postgres(withUrl(adminUrl, { database }), { max: 1, idle_timeout: 1, onnotice: () => undefined })
-after(async () => {
+t.teardown(async () => {
   await sql.end()
   await dropDatabase(adminUrl, database)
 })
@@ -82,7 +81,7 @@ async function differences(change: string) {
 // In the lists, - marks what only the schema files would have, + what only the migrations would.
 const signs = { '-': 'only in schema files: ', '+': 'only in migrations: ' }
 function noticed(what: string, change: string, ...lines: `${'-' | '+'} ${string}`[]) {
-  test(`${what} is noticed`, async t => {
+  t.test(`${what} is noticed`, async t => {
     t.same(
       await differences(change),
       lines.map(line => signs[line[0] as '-' | '+'] + line.slice(2)),
@@ -120,7 +119,7 @@ noticed(
   '- view app.show_rows option: security_invoker=true',
 )
 
-test('a collation that sorts differently is noticed', async t => {
+t.test('a collation that sorts differently is noticed', async t => {
   t.match(
     await differences(
       `drop collation app.people; create collation app.people (provider = icu, locale = 'de')`,
@@ -245,7 +244,7 @@ noticed(
   '+ row of app.countries: {"code": "DE", "name": "Deutschland"}',
 )
 
-test('default privileges and extensions are noticed', async t => {
+t.test('default privileges and extensions are noticed', async t => {
   const lines = await differences(`
     alter default privileges in schema app revoke select on tables from pg_monitor;
     create extension pg_trgm schema app`)
@@ -257,7 +256,7 @@ test('default privileges and extensions are noticed', async t => {
   t.notMatch(lines.join('\n'), /similarity\(/, 'the contents of an extension are ignored')
 })
 
-test('the order of grants and of columns, and the tables of the tools, make no difference', async t => {
+t.test('the order of grants and of columns, and the tables of the tools, make no difference', async t => {
   t.same(
     await differences(`
       revoke select on app.shows from pg_monitor, pg_read_all_data;
@@ -272,7 +271,7 @@ test('the order of grants and of columns, and the tables of the tools, make no d
   )
 })
 
-test('reference rows that a policy hides are an error, not a difference', async t => {
+t.test('reference rows that a policy hides are an error, not a difference', async t => {
   await t.rejects(
     differences(`
       alter table app.countries enable row level security;
@@ -283,7 +282,7 @@ test('reference rows that a policy hides are an error, not a difference', async 
   )
 })
 
-test('includes are expanded in place, even nested ones', async t => {
+t.test('includes are expanded in place, even nested ones', async t => {
   const folder = t.testdir({
     'schema.sql': '--!include a.sql\nselect 4;\n',
     migrations: {
@@ -304,7 +303,7 @@ for (const [what, line, error] of [
   ['after a statement', 'select 1; --!include a.sql', /schema\.sql:2: an include must start its line/],
   ['of a file in itself', '--!include loop.sql', /loop\.sql:1: loop\.sql includes itself/],
 ] as const) {
-  test(`an include ${what} is an error that names the line`, async t => {
+  t.test(`an include ${what} is an error that names the line`, async t => {
     const folder = t.testdir({
       'schema.sql': `-- The list of --!include lines.\n${line}\n`,
       migrations: { fixtures: { 'a.sql': '', 'loop.sql': '--!include loop.sql\n' } },

@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { startServer } from '../support/helper.ts'
 
 t.test('the page at /docs', async t => {

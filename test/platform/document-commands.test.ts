@@ -1,7 +1,7 @@
 // The commands of every document, typed into a shell next to a server started as README.md says,
 // on the demo: each must print the output below it.
 import { spawnSync } from 'node:child_process'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { startDemo } from '../support/demo.ts'
 import { examples, pagesWith, read } from '../support/documents.ts'
 import { check, startServerFor } from '../support/typing.ts'

@@ -1,5 +1,5 @@
 // The statements of every document, run in order on the demo as a superuser: each must return the result below it.
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { startDemo } from '../support/demo.ts'
 import { general, pagesWith } from '../support/documents.ts'
 import { answerOf, cellsOf, connectAsPsql } from '../support/sql-answers.ts'

@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { complete } from '../../src/http/openapi/document.ts'
 import type { Document, Operation } from '../../src/http/openapi/types.ts'
 

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { Config, readConfig } from '../../src/config.ts'
 import {
   configurationTable,

@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { prove } from '../../src/accounts/password.ts'
 import { Stale, Unavailable } from '../../src/database/errors.ts'
 import { Problem, toProblem } from '../../src/http/problem.ts'

@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { startServer } from '../support/helper.ts'
 
 /** Functions that are not inlined, and why. */

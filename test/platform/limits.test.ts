@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { aShow, join, type Person, register, startServer } from '../support/helper.ts'
 import { limitOf } from '../support/limit.ts'
 

@@ -1,4 +1,5 @@
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import { asker, places } from '../support/ask.ts'
 import { register, startServer } from '../support/helper.ts'
 import {

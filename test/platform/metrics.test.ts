@@ -1,6 +1,7 @@
 // What /metrics reports, to whom, and that nothing in it grows without bound.
 import { randomUUID } from 'node:crypto'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import { buildApp } from '../../src/app.ts'
 import { connectGauges } from '../../src/monitoring/gauges.ts'
 import { createMetrics } from '../../src/monitoring/registry.ts'

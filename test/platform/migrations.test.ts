@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { startDatabase, until } from '../support/helper.ts'
 

@@ -1,6 +1,6 @@
 // What an organization that is refused costs another one: times are compared, so nothing else may run meanwhile.
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { aShow, register, startServer } from '../support/helper.ts'
 import { spread } from '../support/limit.ts'
 

@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { checkValue } from '../support/contract.ts'
 import { register, signIn, startServer } from '../support/helper.ts'
 import { kindsOf, make } from '../support/make.ts'

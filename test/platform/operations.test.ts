@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import { aShow, register, startServer } from '../support/helper.ts'
 
 const requestTimeout = 1

@@ -1,6 +1,7 @@
 // The limit of an organization: the block and its end, values of its own, and what it is to others.
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import {
   join,
   type Person,

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import { aShow, type Answer, register, startServer, until } from '../support/helper.ts'
 import { type Proxy, startProxy } from '../support/proxy.ts'
 

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { aShow, type Database, register, startServer } from '../support/helper.ts'
 import { nodesOf, type Plan, wiretap } from './plans/wiretap.ts'
 

@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { problems } from '../../src/http/problems.ts'
 import { aShow, register, startServer } from '../support/helper.ts'
 

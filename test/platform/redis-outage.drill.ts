@@ -1,7 +1,8 @@
 // What happens to requests when the Redis that counts them is unavailable, or slow. Timings are checked, so
 // nothing else may run meanwhile.
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import { register, startServer, type TestServer, until } from '../support/helper.ts'
 import { limitOf, spread } from '../support/limit.ts'
 import { startProxy } from '../support/proxy.ts'

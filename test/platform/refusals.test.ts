@@ -1,5 +1,5 @@
 import { generateKeyPairSync, randomUUID, sign } from 'node:crypto'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { register, signIn, startServer } from '../support/helper.ts'
 import { operationsOf, pathOf } from '../support/operations.ts'
 import { kindOf, thingsOf } from '../support/things.ts'

@@ -1,7 +1,8 @@
 // Reading on a standby: what was revoked stays revoked, however far behind it is, a response states its age, and
 // without the standby the primary answers.
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import { buildApp } from '../../src/app.ts'
 import type { Config } from '../../src/config.ts'
 import { openReplica } from '../../src/database/replica.ts'

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { aShow, join, type Person, register, startServer, type TestServer } from '../support/helper.ts'
 
 const requests = 2000

@@ -1,4 +1,5 @@
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import { aShow, register, startServer } from '../support/helper.ts'
 import { type Proxy, startProxy } from '../support/proxy.ts'
 

@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { withUrl } from '../../src/database/provision.ts'
 import { checkDatabase, UnsafeDatabase, versionProblem } from '../../src/database/safety.ts'
 import { startDatabase } from '../support/helper.ts'

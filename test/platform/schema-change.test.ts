@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { aShow, type Database, register, startServer } from '../support/helper.ts'
 
 t.test('while the schema is changed, no response is wrong or empty', async t => {

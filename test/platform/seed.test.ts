@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import postgres from 'postgres'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { createDatabase, dropDatabase, withUrl } from '../../src/database/provision.ts'
 import { demoEmail, demoPassword } from '../../src/demo/demo.ts'
 import { startDatabase, startServer, until } from '../support/helper.ts'

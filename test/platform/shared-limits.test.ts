@@ -1,6 +1,6 @@
 // Counts that processes share through Redis; for Redis outages see redis-outage.drill.ts.
 import { Redis } from 'ioredis'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { startDatabase, until } from '../support/helper.ts'
 import { limitOf } from '../support/limit.ts'
 import { startRedis, withoutRedis } from '../support/redis.ts'

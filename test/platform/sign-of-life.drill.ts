@@ -1,5 +1,6 @@
 // How workers report that they are alive, and who may free the jobs of one that does not.
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import type { Scheduled } from '../../src/jobs/schedule.ts'
 import { startWorker } from '../../src/jobs/worker.ts'
 import { startServer, until } from '../support/helper.ts'

@@ -1,5 +1,5 @@
 // Text that people read sorted has the collation app.people, and so the same order everywhere.
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { connectBi, makeCredential } from '../support/bi.ts'
 import { refresh } from '../support/figures.ts'
 import { type Database, register, startDatabase, startServer } from '../support/helper.ts'

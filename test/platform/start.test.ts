@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import { createDatabase, dropDatabase, withUrl } from '../../src/database/provision.ts'
 import { versionProblem } from '../../src/database/safety.ts'
 import { startDatabase, until } from '../support/helper.ts'

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { root } from '../support/documents.ts'
 
 /** An import that a rule forbids. */

@@ -1,6 +1,6 @@
 // The table in docs/how-to/add-a-table.md obeys every rule, and isolates.
 import postgres from 'postgres'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { fences, read } from '../support/documents.ts'
 import { startDemo } from '../support/demo.ts'
 import { rulesOfRoles } from '../isolation/rules-of-roles.ts'

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import { TLSSocket } from 'node:tls'
 import { createPool, type Pool } from '../../src/database/pool.ts'
 import { startDatabase } from '../support/helper.ts'

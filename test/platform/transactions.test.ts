@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import { buildApp } from '../../src/app.ts'
 import type { App } from '../../src/http/fastify.ts'
 import { createPool, type Pool } from '../../src/database/pool.ts'

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { asker, places } from '../support/ask.ts'
 import { register, signIn, startServer } from '../support/helper.ts'
 import { operationsOf, wrongValues } from '../support/operations.ts'

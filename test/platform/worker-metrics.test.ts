@@ -1,5 +1,6 @@
 // What /metrics reports about jobs, of a separate worker and of one within the API.
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import { type Database, startDatabase, until } from '../support/helper.ts'
 import { sum } from '../support/series.ts'
 import { startServerProcess } from '../support/server-process.ts'

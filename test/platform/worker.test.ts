@@ -1,5 +1,6 @@
 // What the worker survives: a database that goes away at a bad moment, and notifications.
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import type { Scheduled } from '../../src/jobs/schedule.ts'
 import { startWorker } from '../../src/jobs/worker.ts'
 import { startServer, until } from '../support/helper.ts'

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { emptyTables, findTables, makeTenant, openLogin, snapshot, type Tenant } from '../isolation/world.ts'
 import {
   aShow,

@@ -1,7 +1,7 @@
 // Settlement arithmetic holds for any input: app.settle, as called by the API's login.
 import fc from 'fast-check'
 import type postgres from 'postgres'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { startDatabase } from '../support/helper.ts'
 
 interface Tier {

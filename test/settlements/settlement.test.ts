@@ -1,4 +1,5 @@
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
+import { t } from '../support/tap.ts'
 import { aShow, join, register, startServer, until } from '../support/helper.ts'
 import type { PageBody } from '../support/pages.ts'
 import { type Amounts, type Recorded, settling } from '../support/settling.ts'

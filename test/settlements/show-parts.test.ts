@@ -1,7 +1,7 @@
 // Deals, ticket tiers, costs and deposits: what they have in common, and the rules of each.
 import { randomUUID } from 'node:crypto'
 import type postgres from 'postgres'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { problems } from '../../src/http/problems.ts'
 import { aShow, register, startServer } from '../support/helper.ts'
 import { walk } from '../support/pages.ts'

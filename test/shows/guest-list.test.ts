@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { aShow, join, joinAs, register, startServer } from '../support/helper.ts'
 import { outcome } from '../support/tokens.ts'
 

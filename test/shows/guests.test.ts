@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { aShow, join, register, startServer } from '../support/helper.ts'
 import { walk } from '../support/pages.ts'
 import { outcome } from '../support/tokens.ts'

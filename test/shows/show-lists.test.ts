@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { type Person, register, startServer, type TestServer } from '../support/helper.ts'
 import { nextLink, type PageBody, walk } from '../support/pages.ts'
 import { outcome } from '../support/tokens.ts'

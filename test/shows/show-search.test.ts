@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { register, startServer } from '../support/helper.ts'
 import { type PageBody } from '../support/pages.ts'
 import { outcome } from '../support/tokens.ts'

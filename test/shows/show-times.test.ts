@@ -1,4 +1,4 @@
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { aShow, register, startServer } from '../support/helper.ts'
 
 // The clocks change on 28 March and 31 October 2027 in Europe, on 14 March in the United States

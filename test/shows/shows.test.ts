@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type postgres from 'postgres'
-import t from 'tap'
+import { t } from '../support/tap.ts'
 import { problems } from '../../src/http/problems.ts'
 import { aShow, join, register, startServer } from '../support/helper.ts'
 import { claimsOf, outcome } from '../support/tokens.ts'
