@@ -47,6 +47,16 @@ grant callboard_api to callboard_support;
 alter role callboard_worker noinherit;
 grant callboard_exporter to callboard_worker;
 
+-- The context of a request is in this setting, which nobody but callboard_definer's functions may change. Where the
+-- right to it cannot be granted, contexts are signed instead: `npm run migrate` chooses, at each run.
+do $$
+begin
+  grant set on parameter backtrace_functions to callboard_definer;
+exception when insufficient_privilege then
+  raise warning 'cannot grant backtrace_functions to callboard_definer: contexts will be signed, which is slower';
+end
+$$;
+
 -- The event sealer waits for older transactions, so it must see when they began.
 grant pg_read_all_stats to callboard_definer;
 

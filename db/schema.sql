@@ -3,6 +3,8 @@
 --!include foundation/policies.sql
 --!include foundation/helpers.sql
 --!include foundation/rules.sql
+--!include foundation/context/common.sql
+--!include foundation/context/signed.sql
 --!include foundation/context.sql
 --!include organizations/permissions.sql
 --!include foundation/tables.sql

@@ -3,7 +3,7 @@
 // its callboard_* roles get new passwords, so choose one that nobody else uses.
 // Named files and folders run alone; `--drills` runs the drills instead of the tests. Without either, the
 // whole suite runs, and must cover most of src (.c8rc.json, and 90 % of the branches). `--jobs=N` runs N
-// files at once, `--timeout=N` gives each N seconds; on a terminal, tap's reporter shows the results.
+// files at once, `--timeout=N` gives each N seconds; with `--signed`, contexts are signed rather than guarded; on a terminal, tap's reporter shows the results.
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -12,6 +12,7 @@ import { dirname, join, relative } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import postgres from 'postgres'
 import { startEmbedded } from '../src/database/embedded.ts'
 import { migrate } from '../src/database/migrate.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../src/database/provision.ts'
@@ -39,12 +40,13 @@ const checkout = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, ''
 const root = join(await memory(), `callboard-test-${process.pid}`)
 const mirror = join(checkout, `.data/build-${process.pid}`)
 const {
-  values: { drills: isDrill, jobs, timeout },
+  values: { drills: isDrill, signed: isSigned, jobs, timeout },
   positionals: named,
 } = parseArgs({
   allowPositionals: true,
   options: {
     drills: { type: 'boolean', default: false },
+    signed: { type: 'boolean', default: false },
     // Tests mostly wait, so run twice as many as a small machine has cores. Drills are timing-sensitive, and so
     // have the machine to themselves.
     jobs: { type: 'string' },
@@ -83,7 +85,10 @@ try {
   })
   await createRoles(adminUrl, Object.fromEntries(roles.map(role => [role, password])))
   await createDatabase(adminUrl, template)
-  await migrate(withUrl(adminUrl, { database: template, user: 'callboard_migrator', password }))
+  if (isSigned) await onServer(adminUrl, 'revoke set on parameter backtrace_functions from callboard_definer')
+  const carrier = await migrate(
+    withUrl(adminUrl, { database: template, user: 'callboard_migrator', password }),
+  )
   await built
   // Only then does graphile-migrate close its connection, and a template must have none.
   await setTimeout(500)
@@ -102,6 +107,7 @@ try {
       TEST_TEMPLATE: template,
       TEST_PASSWORD: password,
       TEST_CONTRACT: contract,
+      TEST_CONTEXT: carrier,
       ...(coverage !== undefined && { NODE_V8_COVERAGE: coverage }),
     },
     true,
@@ -155,6 +161,11 @@ async function chosen(named: string[]): Promise<string[]> {
   return [...new Set(named.length === 0 ? ofKind : found)]
     .sort((one, other) => rank(one) - rank(other) || one.localeCompare(other))
     .map(name => name.replace(/ts$/, 'js'))
+}
+
+async function onServer(url: string, statement: string): Promise<void> {
+  const sql = postgres(url, { max: 1 })
+  await sql.unsafe(statement).finally(() => sql.end())
 }
 
 /** Runs a program to completion and returns its exit code; on a terminal, tap reports its TAP. */

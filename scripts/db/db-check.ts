@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
-import { migrate } from '../../src/database/migrate.ts'
+import { chooseContext, migrate } from '../../src/database/migrate.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../../src/database/provision.ts'
 import { describe, newline } from './describe.ts'
 import { onServer } from './server.ts'
@@ -83,7 +83,10 @@ function shorten(fact: string, others: string[]) {
 /** Creates both databases on the server of a superuser's URL, compares them and drops them. */
 export async function checkDatabases({ adminUrl, schemaFile }: { adminUrl: string; schemaFile: string }) {
   const text = readSchema(schemaFile)
-  const fromSchema = await built('schema', url => run(text, url))
+  const fromSchema = await built('schema', async url => {
+    await run(text, url)
+    await chooseContext(url)
+  })
   const fromMigrations = await built('migrations', migrateAndWait)
   return { facts: fromSchema.length, differences: compare(fromSchema, fromMigrations) }
 

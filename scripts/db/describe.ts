@@ -13,7 +13,11 @@ export async function describe(sql: TransactionSql): Promise<string[]> {
   // With row_security off, reference rows hidden by a policy raise an error instead.
   await sql`select set_config('search_path', '', true), set_config('row_security', 'off', true)`
   const rows = await sql.unsafe<{ fact: string }[]>(facts)
-  return [...rows.map(row => oneLine(row.fact)), ...(await referenceRows(sql))].sort()
+  // Only the signed functions are SECURITY DEFINER: see db/schema/foundation/context.
+  const context = await sql<{ fact: string }[]>`
+    select 'context: ' || case when p.prosecdef then 'signed' else 'guarded' end as fact
+    from pg_catalog.pg_proc p where p.oid = to_regprocedure('app.current_org()')`
+  return [...[...rows, ...context].map(row => oneLine(row.fact)), ...(await referenceRows(sql))].sort()
 }
 
 /** The rows of reference tables, which belong to the schema: no organization_id, and a comment "Reference: …". */

@@ -21,7 +21,7 @@ function migratorUrl(): string {
   )
 }
 
-await migrate(migratorUrl(), line => {
+const carrier = await migrate(migratorUrl(), line => {
   console.log(line)
 }).catch((error: unknown) => {
   if (error instanceof ForeignMigrations) give(error.message)
@@ -31,3 +31,8 @@ await migrate(migratorUrl(), line => {
   // If a host name has several addresses, Node's error has a code but no message.
   give(`MIGRATOR_DATABASE_URL: cannot connect: ${message || code}`)
 })
+console.log(
+  carrier === 'guarded'
+    ? "The context of a request is guarded: only the database's own functions may set it."
+    : 'The context of a request is signed. It is faster where db/roles.sql, run by a superuser, may grant callboard_definer the setting backtrace_functions.',
+)

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { Logger } from '@graphile/logger'
@@ -54,8 +55,7 @@ async function checkHistory(pool: pg.Pool): Promise<void> {
     )
 }
 
-/** Installs or upgrades graphile-worker's schema to the package's version, with the privileges of db/queue.sql. */
-async function installQueue(migratorUrl: string): Promise<void> {
+function migratorPool(migratorUrl: string): pg.Pool {
   const pool = new pg.Pool({
     ...tls(migratorUrl, false),
     max: 1,
@@ -66,6 +66,12 @@ async function installQueue(migratorUrl: string): Promise<void> {
   // Without listeners the loss of a connection would end the process; pending queries reject anyway.
   pool.on('error', () => {})
   pool.on('connect', client => client.on('error', () => {}))
+  return pool
+}
+
+/** Installs or upgrades graphile-worker's schema to the package's version, with the privileges of db/queue.sql. */
+async function installQueue(migratorUrl: string): Promise<void> {
+  const pool = migratorPool(migratorUrl)
   try {
     await checkHistory(pool)
     const utils = await makeWorkerUtils({ pgPool: pool, logger: new WorkerLogger(() => () => {}) })
@@ -76,9 +82,40 @@ async function installQueue(migratorUrl: string): Promise<void> {
   }
 }
 
-/** Runs all committed migrations; a failed one changes nothing. Throws ForeignMigrations. */
-export async function migrate(migratorUrl: string, log?: (line: string) => void): Promise<void> {
+/**
+ * Chooses how contexts are carried, and returns it: guarded if db/roles.sql could grant callboard_definer the
+ * setting, else signed. Migrations contain the signed functions; this replaces them, unless they are as they should be.
+ */
+export async function chooseContext(migratorUrl: string): Promise<'guarded' | 'signed'> {
+  const pool = migratorPool(migratorUrl)
+  try {
+    const { rows } = await pool.query<{ may: boolean; present: string | null }>(
+      `select has_parameter_privilege('callboard_definer', 'backtrace_functions', 'set') as may,
+        obj_description('app_private.context()'::regprocedure, 'pg_proc') as present`,
+    )
+    const carrier = rows[0]?.may ? 'guarded' : 'signed'
+    const text = await readFile(new URL(`schema/foundation/context/${carrier}.sql`, db), 'utf8')
+    const mark = `${carrier} ${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
+    if (!rows[0]?.present?.endsWith(mark))
+      // One message is one transaction.
+      await pool.query(`set local lock_timeout = '5s'; ${text};
+        comment on function app_private.context() is 'The whole context of this transaction; all fields are NULL without a genuine one: ${mark}'`)
+    return carrier
+  } finally {
+    await pool.end()
+  }
+}
+
+/**
+ * Runs all committed migrations; a failed one changes nothing. Then chooses how contexts are carried, and returns it.
+ * Throws ForeignMigrations.
+ */
+export async function migrate(
+  migratorUrl: string,
+  log?: (line: string) => void,
+): Promise<'guarded' | 'signed'> {
   // First, because a migration may queue a job.
   await installQueue(migratorUrl)
   await runMigrations(migrationSettings(migratorUrl, log))
+  return chooseContext(migratorUrl)
 }

@@ -24,6 +24,8 @@ interface Login {
   bypassrls: boolean
   owns: boolean
   files: boolean
+  sets: boolean
+  stuck: boolean
   enters: boolean
   version: number
   migrated: boolean
@@ -43,6 +45,11 @@ const look = (sql: Client, door: string) => sql<[Login]>`
       select from pg_class c join pg_namespace n on n.oid = c.relnamespace
       where n.nspname in ('app', 'app_private', 'analytics', 'analytics_private') and c.relowner = role.oid)) as owns,
     bool_or(rolname in ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program')) as files,
+    bool_or(not rolsuper and has_parameter_privilege(role.oid, 'backtrace_functions', 'set')) as sets,
+    -- Only the signed functions are SECURITY DEFINER: see db/schema/foundation/context.
+    exists (select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+        where n.nspname = 'app' and p.proname = 'current_org' and not p.prosecdef)
+      and not has_parameter_privilege('callboard_definer', 'backtrace_functions', 'set') as stuck,
     exists (select from door where has_function_privilege(door.oid, 'execute')) as enters,
     current_setting('server_version_num')::integer as version,
     exists (select from door) as migrated,
@@ -55,6 +62,7 @@ const faults: [keyof Login, string][] = [
   ['bypassrls', 'has BYPASSRLS, or may become a role that has it,'],
   ['owns', 'owns tables, or may become their owner,'],
   ['files', "may read and write the server's files"],
+  ['sets', 'may set backtrace_functions, which holds the context of a request,'],
 ]
 
 /** The login a URL needs: one that may call this function of `app`, and that row-level security applies to. */
@@ -80,6 +88,10 @@ async function check(url: string, { url: setting, role, door }: Part): Promise<L
   if (fault !== undefined)
     throw new UnsafeDatabase(
       `${setting} logs in as ${login.name}, which ${fault} and so sees every organization: use ${role} (see db/README.md).`,
+    )
+  if (login.stuck)
+    throw new UnsafeDatabase(
+      'The database guards the context of requests with backtrace_functions, but callboard_definer may not set it on this server: run db/roles.sql as a superuser, or npm run migrate to have contexts signed.',
     )
   if (!login.migrated)
     throw new UnsafeDatabase('The database has no Callboard schema: run npm run migrate first.')

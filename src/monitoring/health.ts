@@ -1,11 +1,20 @@
 import { Type } from '@sinclair/typebox'
 import type { App } from '../http/fastify.ts'
 import { answer } from '../http/openapi/openapi.ts'
-import { Strict } from '../http/schemas.ts'
+import { Nullable, Strict } from '../http/schemas.ts'
 
 const Part = Type.String({ enum: ['ok', 'failing'] })
 const Readiness = Strict(
-  { status: Part, parts: Strict({ database: Part, migrations: Part }) },
+  {
+    status: Part,
+    parts: Strict({ database: Part, migrations: Part }),
+    context: Nullable(
+      Type.String({
+        enum: ['guarded', 'signed'],
+        description: 'How the database carries the context of a request; null if it is unavailable',
+      }),
+    ),
+  },
   { title: 'Readiness' },
 )
 
@@ -49,21 +58,28 @@ export async function healthRoutes(app: App) {
       },
     },
     async (request, reply) => {
-      const parts = await request
+      const { context, ...parts } = await request
         .anonymous(
+          // Only the signed functions are SECURITY DEFINER: see db/schema/foundation/context.
           sql =>
-            sql<
-              [{ migrated: boolean }]
-            >`select to_regprocedure('app.enter(text,uuid,text,inet)') is not null as migrated`,
+            sql<[{ migrated: boolean; context: 'guarded' | 'signed' | null }]>`
+              select to_regprocedure('app.enter(text,uuid,text,inet)') is not null as migrated,
+                (select case when p.prosecdef then 'signed' else 'guarded' end
+                  from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+                  where n.nspname = 'app' and p.proname = 'current_org') as context`,
         )
-        .then(([row]) => ({ database: 'ok', migrations: row.migrated ? 'ok' : 'failing' }))
+        .then(([{ migrated, context }]) => ({
+          database: 'ok',
+          migrations: migrated ? 'ok' : 'failing',
+          context,
+        }))
         .catch((error: unknown) => {
           request.log.warn({ err: error }, 'not ready')
-          return { database: 'failing', migrations: 'failing' }
+          return { database: 'failing', migrations: 'failing', context: null }
         })
       const status = Object.values(parts).includes('failing') ? 'failing' : 'ok'
       if (status !== 'ok') void reply.header('retry-after', '1')
-      return reply.code(status === 'ok' ? 200 : 503).send({ status, parts })
+      return reply.code(status === 'ok' ? 200 : 503).send({ status, parts, context })
     },
   )
 }

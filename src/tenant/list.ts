@@ -188,7 +188,7 @@ function partsOf(sql: Client, options: Selection, [value, id]: string[] = []) {
     // Evaluated once, and also checked on its own, because a scan that finds no row never evaluates it.
     asked: sql`with asked (organization_id) as materialized (select ${comma(
       sql,
-      needed.map(permission => sql`app.require(${permission})`),
+      needed.map(permission => sql`app.require_reading(${permission})`),
     )})`,
     isAsked: sql`(select organization_id from asked) is not null`,
   }

@@ -14,6 +14,8 @@ export interface Knowledge {
   earlier: Settings
   /** … and of one in progress on another backend, whose process id this is. */
   elsewhere: Settings
+  /** The setting of the latter in which a guarded context is. */
+  guarded: string
   pid: number
 }
 
@@ -27,6 +29,8 @@ export type Expected =
   | 'nothing'
   /** The last statement returns rows, and they are the attacker's own. */
   | 'own'
+  /** The attack disturbs the context. A guarded one cannot be disturbed: own rows; a signed one is lost: none. */
+  | 'undisturbed'
   /** The last statement returns one row of one column. */
   | { value: unknown }
   /** Anything, as long as it reveals nothing. */

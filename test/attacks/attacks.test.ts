@@ -9,7 +9,7 @@ import { reading } from './reading.ts'
 import { makeFixtures } from './fixtures.ts'
 import { sessions } from './sessions.ts'
 import { writing } from './writing.ts'
-import { startDatabase } from '../support/helper.ts'
+import { carrier, startDatabase } from '../support/helper.ts'
 
 const attacks = {
   'impersonating somebody else': forgedContext,
@@ -115,6 +115,8 @@ t.test('the recipe of a password', async t => {
 })
 
 interface Guard {
+  /** It is one only where contexts are carried in this way. */
+  ifContextIs?: 'guarded' | 'signed'
   /** How a superuser removes it … */
   without: string
   /** … and restores it. */
@@ -129,7 +131,7 @@ const guards: Guard[] = [
     without: `create or replace function app_private.is_trusted() returns boolean language sql stable set search_path = '' return true`,
     again: `create or replace function app_private.is_trusted() returns boolean language sql stable set search_path = ''
       return session_user = 'callboard_worker' or pg_has_role(session_user, 'callboard_owner', 'member')`,
-    through: ['a change that throws its context away before it is logged'],
+    through: ['a change that becomes nobody before it is logged'],
   },
   {
     without: 'alter function pg_catalog.uuid_eq(uuid, uuid) cost 1',
@@ -182,6 +184,13 @@ const guards: Guard[] = [
     through: ['the names of prepared statements'],
   },
   {
+    ifContextIs: 'guarded',
+    without: 'grant set on parameter backtrace_functions to callboard_api',
+    again: 'revoke set on parameter backtrace_functions from callboard_api',
+    through: ['the context by set_config', 'the context by SET', 'the context by a DO block'],
+  },
+  {
+    ifContextIs: 'signed',
     without: `create or replace function app_private.context_signature() returns text language sql set search_path = ''
       return coalesce(current_setting('app.signature', true), '')`,
     again: '',
@@ -196,7 +205,9 @@ const guards: Guard[] = [
 
 t.test('without a guard', async t => {
   const { server, direct, assess } = await makeFixtures(t, false)
-  for (const { without, again, through } of guards)
+  for (const { without, again, through } of guards.filter(
+    ({ ifContextIs = carrier }) => ifContextIs === carrier,
+  ))
     await t.test(without, async t => {
       await server.db.admin.unsafe(without)
       for (const name of through) {

@@ -1,4 +1,5 @@
 import type postgres from 'postgres'
+import { carrier } from '../support/helper.ts'
 import type { Attack, Knowledge } from './attack.ts'
 
 /** What came back over the connection for one step. */
@@ -68,17 +69,18 @@ export async function comeBack(sql: postgres.Sql, { afterwards = [] }: Attack): 
 export function unexpected({ expects }: Attack, replies: Reply[], { a }: Knowledge): string[] {
   if (expects === 'anything' || (typeof expects === 'object' && 'guess' in expects)) return []
   const outcome = replies.find(({ error }) => error) ?? replies.at(-1)
+  const wanted = expects === 'undisturbed' ? (carrier === 'guarded' ? 'own' : 'nothing') : expects
   const { error, rows = [], count = 0, sql } = outcome ?? { sql: 'nothing was tried, so nothing' }
   const values = rows.flatMap(row => Object.values(row as object) as unknown[])
   const isExpected =
-    typeof expects === 'object' && 'error' in expects
-      ? error?.code === expects.error
+    typeof wanted === 'object' && 'error' in wanted
+      ? error?.code === wanted.error
       : error === undefined &&
-        (expects === 'nothing'
+        (wanted === 'nothing'
           ? rows.length === 0 && count === 0
-          : expects === 'own'
+          : wanted === 'own'
             ? JSON.stringify(rows).includes(a.marker)
-            : values.length === 1 && values[0] === expects.value)
+            : values.length === 1 && values[0] === wanted.value)
   return isExpected ? [] : [`${sql} came to ${JSON.stringify({ error, rows: rows.slice(0, 3), count })}`]
 }
 

@@ -20,12 +20,6 @@ export const sessions: Attack[] = [
       k => `execute loot3(${q(k.b.organization)})`,
     ],
     [
-      'a cursor that is opened before the settings change and read after',
-      `declare loot4 cursor for ${shows}`,
-      k => `select set_config('app.current_org', ${q(k.b.organization)}, true)`,
-      'fetch all from loot4',
-    ],
-    [
       'a cursor over a COMMIT with the context gone',
       'commit; begin',
       `declare loot5 cursor with hold for ${shows}`,
@@ -39,6 +33,14 @@ export const sessions: Attack[] = [
     ],
     ["the planner's statistics", `select * from pg_stats where schemaname ~ '^app'`],
     ['extended statistics', `select * from pg_stats_ext`],
+  ]),
+  ...each('undisturbed', [
+    [
+      'a cursor that is opened before the settings change and read after',
+      `declare loot4 cursor for ${shows}`,
+      k => `select set_config('app.current_org', ${q(k.b.organization)}, true)`,
+      'fetch all from loot4',
+    ],
   ]),
   ...each('own', [
     [

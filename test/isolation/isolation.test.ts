@@ -1,13 +1,13 @@
 import type postgres from 'postgres'
 import { t } from '../support/tap.ts'
-import { type Database, startDatabase, startServer } from '../support/helper.ts'
+import { carrier, type Database, startDatabase, startServer } from '../support/helper.ts'
 import { type Context, contexts } from './contexts.ts'
 import { tryEverything } from './probes.ts'
 import { rulesOfRoles } from './rules-of-roles.ts'
 import { definitions, type Rule, rules } from './rules.ts'
 import { emptyTables, findTables, makeWorld, openLogin, secretOf } from './world.ts'
 
-const allRules = [...rules, ...rulesOfRoles]
+const allRules = [...rules, ...rulesOfRoles].filter(({ ifContextIs = carrier }) => ifContextIs === carrier)
 const offendersOf = async (sql: postgres.Sql | postgres.TransactionSql, { offenders }: Rule) =>
   (
     await sql.unsafe<{ name: string }[]>(

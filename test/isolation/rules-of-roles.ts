@@ -4,6 +4,7 @@ import type { Rule } from './rules.ts'
 const contextFunctions = [
   'enter(text,uuid,text,inet)',
   'org_if(text)',
+  'org_if_reading(text)',
   'current_org()',
   'current_user_id()',
   'current_session_id()',

@@ -5,6 +5,8 @@ export interface Rule {
   offenders: string
   /** A superuser's statement that breaks it, to prove that the rule would notice. */
   broken: string
+  /** It holds only where contexts are carried in this way. */
+  ifContextIs?: 'guarded' | 'signed'
 }
 
 /** Definitions that every rule starts with. */
@@ -82,7 +84,7 @@ export const rules: Rule[] = [
     offenders: `
       select name from policies p
       where 0 = any (polroles)
-        or polroles && (select array_agg(oid) from logins) and condition !~ 'app\\.(org_if|current_user_id|current_org)\\('
+        or polroles && (select array_agg(oid) from logins) and condition !~ 'app\\.(org_if|org_if_reading|current_user_id|current_org)\\('
           and reloid not in (select oid from reference_tables)
           -- An auditor reads all events, and nothing else.
           and not (polroles = array['callboard_auditor'::regrole::oid] and polcmd = 'r' and on_table in ('app.event_log', 'app.event_seals'))`,
@@ -92,8 +94,8 @@ export const rules: Rule[] = [
     rule: 'a policy’s permission is recorded in app_private.table_permissions, and none is recorded without a policy',
     offenders: `
       select format('%s on %s: %s, noted %s', coalesce(p.command, n.command), coalesce(p.reloid, n.on_table)::regclass, p.permission, n.permission) as name
-      from (select reloid, split_part(polname, '_', 1) as command, c.command as for_command, substring(condition from 'app\\.org_if\\(''([^'']*)''') as permission
-        from policies join ${commands} on c.letter::"char" = polcmd where condition ~ 'app\\.org_if\\(' and on_table <> 'app.users') p
+      from (select reloid, split_part(polname, '_', 1) as command, c.command as for_command, substring(condition from 'app\\.org_if(?:_reading)?\\(''([^'']*)''') as permission
+        from policies join ${commands} on c.letter::"char" = polcmd where condition ~ 'app\\.org_if(_reading)?\\(' and on_table <> 'app.users') p
       full join app_private.table_permissions n on n.on_table = p.reloid and n.command = p.command
       where (p.permission, p.for_command) is distinct from (n.permission, n.command)`,
     broken: `alter policy delete_member on app.shows using (organization_id = (select app.org_if('shows.write')))`,
@@ -138,10 +140,11 @@ export const rules: Rule[] = [
     broken: `alter function app.org_if(text) volatile`,
   },
   {
-    rule: 'what reads the context never runs in a parallel worker, which is not the backend that signed it',
+    rule: 'what reads a signed context never runs in a parallel worker, which is not the backend that signed it',
+    ifContextIs: 'signed',
     offenders: `
       select name from functions
-      where proparallel = 's' and definition ~ '(context_signature|pg_backend_pid|app\\.(current_\\w+|org_if|has_permission|require))\\('`,
+      where proparallel = 's' and definition ~ '(context_signature|pg_backend_pid|app\\.(current_\\w+|org_if|org_if_reading|has_permission|require|require_reading)|app_private\\.context)\\('`,
     broken: `alter function app.current_user_id() parallel safe`,
   },
   {

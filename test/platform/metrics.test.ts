@@ -1,6 +1,7 @@
 // What /metrics reports, to whom, and that nothing in it grows without bound.
 import { randomUUID } from 'node:crypto'
 import type { Test } from 'tap'
+import { secretOf } from '../isolation/world.ts'
 import { t } from '../support/tap.ts'
 import { buildApp } from '../../src/app.ts'
 import { connectGauges } from '../../src/monitoring/gauges.ts'
@@ -191,7 +192,7 @@ t.test('a transaction that ends in a context other than its token’s', async t 
       create function app.enter(session_secret text, organization uuid default null, request_id text default null, ip inet default null) returns void
         language plpgsql volatile security definer set search_path = '' as
         $$ begin perform app_private.set_context('${ben.id}', gen_random_uuid(), '${ben.organization}', 'owner',
-          app_private.permissions_of_role('owner')); end $$;
+          (select held from app.roles where name = 'owner')); end $$;
       alter function app.enter(text, uuid, text, inet) owner to callboard_definer;
       grant execute on function app.enter(text, uuid, text, inet) to callboard_api`)
       for (const request of ['GET /api/shows', 'POST /api/shows'] as const) {
@@ -218,27 +219,29 @@ t.test('a transaction that ends in a context other than its token’s', async t 
   )
 
   await t.test('because a statement tampered with it is refused and counted', async t => {
-    const { app, inject } = await withRoute(t, server, ana.token)
+    const { app, inject } = await withRoute(t, server, ana.token, secretOf(ben))
     t.match(await inject('harmless'), { statusCode: 200 })
     t.match(await inject(ben.organization), { statusCode: 500 })
     t.equal(await breaches('other_organization', { app }), 1)
-    t.match(await inject(' '), { statusCode: 500 })
+    t.match(await inject('nowhere'), { statusCode: 500 })
     t.equal(await breaches('no_context', { app }), 1)
   })
 })
 
-/** The server with a route that sets app.current_org as injected SQL could. */
-async function withRoute(t: Test, server: TestServer, asWhom: string) {
+/** The server with a route that changes the context as injected SQL could that knows somebody else's secret. */
+async function withRoute(t: Test, server: TestServer, asWhom: string, secret: string) {
   const app = await buildApp({ ...server, jwtSecret: server.config.JWT_SECRET ?? '' })
   t.teardown(() => app.close())
   app.get('/tamper/:what', { schema: { hide: true }, onRequest: app.authenticate }, (request, reply) => {
     const { what } = request.params as { what: string }
-    const name = what === 'harmless' ? 'app.nothing' : 'app.current_org'
     return request
-      .tenant(
-        sql =>
-          sql<Answer[]>`select json_build_object('set', set_config(${name}, ${what.trim()}, true)) as body`,
-      )
+      .tenant(sql => {
+        if (what === 'harmless')
+          return sql<Answer[]>`select json_build_object('set', set_config('app.nothing', '', true)) as body`
+        return what === 'nowhere'
+          ? sql<Answer[]>`select to_json(app.introduce('a request', null)::text) as body`
+          : sql<Answer[]>`select to_json(app.enter(${secret}, ${what})::text) as body`
+      })
       .then(reply.json)
   })
   const inject = (what: string) =>

@@ -27,7 +27,7 @@ t.test('the table of the example', async t => {
   const as = <T>(email: string, work: (tx: postgres.TransactionSql) => Promise<T>) =>
     db.admin.begin(async tx => {
       await tx`
-        select app_private.set_context(m.user_id, gen_random_uuid(), m.organization_id, m.role, app.permissions_of(m.organization_id, m.user_id))
+        select app_private.set_context(m.user_id, gen_random_uuid(), m.organization_id, m.role, array_to_string(app.permissions_of(m.organization_id, m.user_id), ' '))
         from app.memberships m join app.users u on u.id = m.user_id where u.email = ${email} and m.role = 'owner'`
       await tx`set local role callboard_api`
       return work(tx)

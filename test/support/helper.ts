@@ -21,6 +21,9 @@ const {
   TEST_PASSWORD: rolePassword = '',
 } = process.env
 
+/** How the database carries contexts: see db/schema/foundation/context. */
+export const carrier = process.env['TEST_CONTEXT'] as 'guarded' | 'signed'
+
 export interface Database {
   name: string
   /** Superuser: sees everything; for setup and for checking what the API does not show. */

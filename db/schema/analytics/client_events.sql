@@ -56,7 +56,7 @@ declare
 begin
   if organization is null then
     perform app.refuse(401, 'session_unknown');
-  elsif current_setting('app.role') = 'superadmin' then
+  elsif (app_private.context()).role = 'superadmin' then
     perform app.refuse(403, 'permission_denied', 'Only members can send client events.');
   elsif jsonb_array_length(events) > 100 then
     perform app.refuse(400, 'invalid_value', 'There are more than 100 events.');

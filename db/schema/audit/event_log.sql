@@ -98,8 +98,8 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  is_genuine boolean := app_private.is_genuine();
-  who uuid := coalesce(by_user, case when is_genuine then nullif(current_setting('app.user_id'), '')::uuid end);
+  c app_private.context := app_private.context();
+  who uuid := coalesce(by_user, c.user_id);
   kind text := 'user';
 begin
   if session_user = 'callboard_support' then
@@ -109,9 +109,7 @@ begin
   end if;
   insert into app.event_log (organization_id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes)
   values (coalesce(of_organization, app_private.nobody()), who,
-    case when is_genuine then nullif(current_setting('app.session_id'), '')::uuid end, of_id, kind, what, of_type,
-    case when is_genuine then nullif(current_setting('app.request_id'), '') end,
-    case when is_genuine then nullif(current_setting('app.ip'), '')::inet end, changes);
+    c.session_id, of_id, kind, what, of_type, c.request_id, c.ip, changes);
 end
 $$;
 comment on function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) is

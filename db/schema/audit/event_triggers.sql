@@ -36,6 +36,7 @@ declare
   present jsonb := to_jsonb(coalesce(new, old));
   changes jsonb;
   verb text := 'create';
+  c app_private.context;
 begin
   if tg_op = 'INSERT' then
     changes := jsonb_build_object('new', jsonb_strip_nulls(app_private.loggable(present, tg_argv[4])));
@@ -50,7 +51,7 @@ begin
     end if;
   else
     -- A row marked as deleted is being purged, and its values must not be logged. Others are deleted without a mark.
-    if present ->> 'deleted_at' is not null or current_setting('app.role', true) = 'purge' and app_private.is_genuine() then
+    if present ->> 'deleted_at' is not null or (app_private.context()).role = 'purge' then
       verb := 'purge';
     else
       verb := 'delete';
@@ -63,12 +64,13 @@ begin
     verb := coalesce(tg_argv[3]::jsonb ->> verb, verb);
   end if;
   -- A statement can change the context while it runs: a change that ends without its context is refused.
-  if app_private.is_genuine() and current_setting('app.current_org') = present ->> tg_argv[2] and current_setting('app.user_id') <> '' then
+  c := app_private.context();
+  if c.organization_id = (present ->> tg_argv[2])::uuid and c.user_id is not null then
     insert into app.event_log (organization_id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes)
-    values ((present ->> tg_argv[2])::uuid, current_setting('app.user_id')::uuid, current_setting('app.session_id')::uuid,
+    values (c.organization_id, c.user_id, c.session_id,
       (present ->> tg_argv[1])::uuid, case session_user when 'callboard_support' then 'support' else 'user' end,
       tg_argv[0] || '.' || verb, tg_argv[0],
-      nullif(current_setting('app.request_id'), ''), nullif(current_setting('app.ip'), '')::inet, changes);
+      c.request_id, c.ip, changes);
   elsif app_private.is_trusted() then
     perform app_private.log_event((present ->> tg_argv[2])::uuid, tg_argv[0] || '.' || verb, tg_argv[0], (present ->> tg_argv[1])::uuid, changes);
   else

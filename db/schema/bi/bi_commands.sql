@@ -111,7 +111,7 @@ set search_path = ''
 as $$
 begin
   perform app.require(permission);
-  if current_setting('app.role', true) = 'superadmin' then
+  if (app_private.context()).role = 'superadmin' then
     perform app.refuse(403, 'permission_denied', 'A login would outlive a superadmin''s grant: a member must create it.');
   end if;
 end

@@ -66,7 +66,7 @@ set client_min_messages = 'error'
 as $$
 begin
   return (select max(l.last_seen_at) from app_private.bi_logins l
-    where l.organization_id = app.org_if('bi.manage') and l.credential_id = credential);
+    where l.organization_id = app.org_if_reading('bi.manage') and l.credential_id = credential);
 end
 $$;
 comment on function app.bi_last_seen(uuid) is 'When the login of a credential of the organization was last connected, to within five minutes; for members with bi.manage.';

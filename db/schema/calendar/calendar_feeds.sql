@@ -111,7 +111,6 @@ as $$
 declare
   f record;
 begin
-  -- A read-only transaction cannot become writable, so nothing that runs in this one can change data.
   if not current_setting('transaction_read_only')::boolean then
     raise exception 'a calendar feed must be read in a read-only transaction';
   end if;
@@ -123,9 +122,9 @@ begin
   if f.id is null then
     perform app.refuse(404, 'not_found', 'There is no such calendar feed, or it has been revoked.');
   end if;
-  perform app_private.set_context(f.user_id, f.id, f.organization_id, f.role, array(
+  perform app_private.set_context(f.user_id, f.id, f.organization_id, f.role, app_private.for_reading(array(
     select p from unnest(app_private.effective_permissions(f.organization_id, f.user_id, f.role)) p
-    where p in ('organization.read', 'shows.read', 'itineraries.read', 'itineraries.write')));
+    where p in ('organization.read', 'shows.read', 'itineraries.read', 'itineraries.write'))));
 end
 $$;
 comment on function app.enter_calendar_feed(text) is

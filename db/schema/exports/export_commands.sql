@@ -17,7 +17,7 @@ begin atomic
   select format('/api/analytics/export/%s/file?token=%s', e.id,
     app_private.export_link(e.organization_id, e.id, e.created_by, app.current_session_id(), extract(epoch from now() + interval '1 hour')::bigint))
   from app.exports e
-  where e.organization_id = app.org_if('exports.run') and e.id = export and e.created_by = app.current_user_id() and e.status = 'ready'
+  where e.organization_id = app.org_if_reading('exports.run') and e.id = export and e.created_by = app.current_user_id() and e.status = 'ready'
     and e.expires_at > now();
 end;
 comment on function app.export_link(uuid) is
@@ -44,7 +44,7 @@ as $$
 declare
   answer app.answer;
 begin
-  perform app.require('exports.run');
+  perform app.require_reading('exports.run');
   select 200, e.body, null::text, '/api/analytics/export/' || e.id into answer from app.export_list e
   -- Only the caller's own, even if a policy shows more.
   where e.organization_id = app.current_org() and e.id = export and e.created_by = app.current_user_id();
@@ -67,6 +67,7 @@ declare
   export uuid;
   answer app.answer;
 begin
+  perform app.require('exports.run');
   -- The worker acts as the member, and a superadmin is not one.
   if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = app.current_user_id() and m.deleted_at is null) then
     perform app.refuse(403, 'permission_denied', 'Only members can create exports.');
@@ -140,7 +141,7 @@ begin
     perform app.refuse(404, 'not_found', 'The file has expired.');
   end if;
   if is_event then
-    perform app_private.set_context(e.created_by, session, e.organization_id, null, '{}', request_id, ip);
+    perform app_private.set_context(e.created_by, session, e.organization_id, null, '', request_id, ip);
     perform app_private.log_event(e.organization_id, 'export.download', 'export', e.id);
     perform app_private.set_context(null, null);
   end if;

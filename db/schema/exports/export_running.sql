@@ -96,7 +96,6 @@ as $$
 declare
   e app.exports;
 begin
-  -- A read-only transaction cannot become writable, so nothing that runs in this one can change data.
   if not current_setting('transaction_read_only')::boolean then
     raise exception 'an export must be read in a read-only transaction';
   end if;
@@ -104,7 +103,7 @@ begin
   if not found or not app_private.may_export(e) then
     perform app.refuse(403, 'permission_denied', 'The member who requested it no longer has permission.');
   end if;
-  perform app_private.set_context(e.created_by, e.session_id, e.organization_id, null, app_private.export_permissions(e));
+  perform app_private.set_context(e.created_by, e.session_id, e.organization_id, null, app_private.for_reading(app_private.export_permissions(e)));
 end
 $$;
 comment on function app.enter_export(uuid, uuid, uuid) is
@@ -224,5 +223,5 @@ alter function app.wanted_export_files(text[]) owner to callboard_definer;
 grant execute on function app.wanted_export_files(text[]) to callboard_worker;
 
 grant usage on schema app to callboard_exporter;
-grant execute on function app.require(text), app.org_if(text), app.current_org(), app.current_user_id(), app.search_shows(text),
+grant execute on function app.require(text), app.require_reading(text), app.org_if(text), app.org_if_reading(text), app.current_org(), app.current_user_id(), app.search_shows(text),
   app.in_bin(json, timestamptz, uuid) to callboard_exporter;

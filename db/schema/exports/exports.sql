@@ -80,8 +80,8 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  perform app.require('exports.run');
-  return app.require((app_private.permissions_for_export(of_resource))[1]);
+  perform app.require_reading('exports.run');
+  return app.require_reading((app_private.permissions_for_export(of_resource))[1]);
 end
 $$;
 comment on function app.require_export(text) is

@@ -38,7 +38,7 @@ as $$
 declare
   wanted app.rate_limits := jsonb_populate_record(null::app.rate_limits, body);
 begin
-  if app.require('organization.update') is null or current_setting('app.role') <> 'superadmin' then
+  if app.require('organization.update') is null or (app_private.context()).role is distinct from 'superadmin' then
     perform app.refuse(403, 'permission_denied', 'Only superadmins set rate limits.');
   end if;
   insert into app.rate_limits (requests, window_seconds, block_seconds)

@@ -9,14 +9,14 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 declare
+  c app_private.context := app_private.context();
   pass text;
 begin
-  if app.current_org() is null then
+  if c.organization_id is null then
     return null;
   end if;
   -- A standby can have only what has been flushed, which includes every transaction whose commit was awaited.
-  pass := array[current_setting('app.current_org'), current_setting('app.user_id'), current_setting('app.session_id'),
-    current_setting('app.role'), current_setting('app.permissions'), current_setting('app.request_id'), current_setting('app.ip'),
+  pass := array[c.organization_id::text, c.user_id::text, c.session_id::text, c.role, c.permissions, c.request_id, host(c.ip),
     extract(epoch from clock_timestamp())::text, pg_current_wal_flush_lsn()::text]::text;
   -- A context's message starts with a process id, and none is as large as these four letters.
   return encode(app_private.keyed_hash(convert_to('pass' || pass, 'UTF8')), 'hex') || pass;
@@ -93,7 +93,7 @@ begin
   if age is null or age > extract(epoch from max_age) then
     raise exception using message = 'replica_unusable', detail = 'too_old';
   end if;
-  perform app_private.set_context(p[2]::uuid, p[3]::uuid, p[1]::uuid, p[4], string_to_array(btrim(p[5]), ' '), p[6], nullif(p[7], '')::inet);
+  perform app_private.set_context(p[2]::uuid, p[3]::uuid, p[1]::uuid, p[4], coalesce(p[5], ''), p[6], p[7]::inet);
   perform set_config('app.data_age', age::text, true);
   return age;
 end

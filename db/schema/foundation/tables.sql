@@ -52,8 +52,9 @@ set search_path = ''
 as $$
 begin
   perform app_private.set_policy(target, command || '_member', who,
-    format(case when besides is null then '%I = (select app.org_if(%L))' else '(%I = (select app.org_if(%L))) and (%s)' end,
-      organization_column, permission, besides));
+    format(case when besides is null then '%I = (select app.%I(%L))' else '(%I = (select app.%I(%L))) and (%s)' end,
+      organization_column, case when command = 'select' and permission not like '%.read' then 'org_if_reading' else 'org_if' end,
+      permission, besides));
   insert into app_private.table_permissions as p (on_table, command, permission) values (target, member_policy.command, member_policy.permission)
   on conflict on constraint table_permissions_pkey do update set permission = excluded.permission where p.permission <> excluded.permission;
 end

@@ -15,7 +15,7 @@ begin
     return null;
   end if;
   held := app.permissions_of(i.organization_id, i.created_by);
-  perform app_private.set_context(i.created_by, i.session_id, i.organization_id, null, held);
+  perform app_private.set_context(i.created_by, i.session_id, i.organization_id, null, array_to_string(held, ' '));
   -- Waits for another worker on the same import, and then sees what it has done.
   select * into i from app.imports x where x.organization_id = i.organization_id and x.id = import for update;
   return i;

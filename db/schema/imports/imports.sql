@@ -102,7 +102,7 @@ as $$
 declare
   answer app.answer;
 begin
-  perform app.require('imports.run');
+  perform app.require_reading('imports.run');
   select 200, i.body, null::text, '/api/imports/' || i.id into answer from app.import_list i
   where i.organization_id = app.current_org() and i.id = import;
   if not found then

@@ -85,7 +85,7 @@ create or replace view app.itinerary_rows with (security_invoker = true) as
     p.itinerary_id, p.name, p.artist, p.starts_on, (p.body ->> 'ends_on')::date, p.body ->> 'notes', p.number, p.published_at,
     (p.body ->> 'created_by')::uuid, p.created_at, (p.body ->> 'updated_at')::timestamptz
   from app.published_itineraries p
-  where not (select app.has_permission('itineraries.write'));
+  where (select app.org_if_reading('itineraries.write')) is null;
 comment on view app.itinerary_rows is 'Itineraries, including those in the bin, which have deleted_at: drafts for planners, the latest published version for others.';
 grant select on app.itinerary_rows to callboard_api, callboard_definer;
 
@@ -96,7 +96,7 @@ create or replace view app.itinerary_plan with (security_invoker = true) as
   select e.organization_id, e.itinerary_id, e.id, e.kind, e.day_on, e.first_on, e.last_on, e.title, e.location, e.detail, e.local_start, e.local_end, e.start_zone, e.end_zone, e.starts_at, e.ends_at, e.is_confirmed, e.group_ids, e.body, e.version, e.updated_at
   from app.itinerary_entries e
   join app.published_itineraries p on p.organization_id = e.organization_id and p.itinerary_id = e.itinerary_id and p.number = e.number
-  where p.deleted_at is null and not (select app.has_permission('itineraries.write'));
+  where p.deleted_at is null and (select app.org_if_reading('itineraries.write')) is null;
 comment on view app.itinerary_plan is 'The days, items, segments and lodgings that the member sees: drafts if they are a planner, else those for them in the latest published version.';
 grant select on app.itinerary_plan to callboard_api, callboard_definer;
 

@@ -56,7 +56,7 @@ select app_private.tenant_policies('app.itinerary_versions', reads => 'itinerari
 -- An entry without groups is for everybody, one with groups is for their members, and planners see all.
 -- Each of the three is evaluated once per statement.
 select app_private.tenant_policies('app.itinerary_entries', reads => 'itineraries.read', inserts => 'itineraries.write', definer => 'insert',
-  besides => $$(group_ids = '{}'::uuid[]) or (group_ids && (select app.own_groups())) or (select app.has_permission('itineraries.write'))$$);
+  besides => $$(group_ids = '{}'::uuid[]) or (group_ids && (select app.own_groups())) or ((select app.org_if_reading('itineraries.write')) is not null)$$);
 
 grant select on app.itinerary_versions, app.itinerary_entries to callboard_api, callboard_definer;
 grant insert (itinerary_id, number, name, artist, starts_on, created_at, body, version, note) on app.itinerary_versions to callboard_definer;

@@ -189,7 +189,7 @@ begin
   if organization is null then
     perform app.refuse(401, 'session_unknown');
   elsif who is distinct from me then
-    perform app.require('members.manage');
+    perform app.require_reading('members.manage');
     if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = who) then
       perform app.refuse(404, 'not_found');
     end if;
@@ -202,7 +202,7 @@ begin
     execute format('select exists (select from %s t where %I = $1 and %I = $2)', target,
       case when target = 'app.organizations'::regclass then 'id' else 'organization_id' end, app_private.row_key(target))
     into is_known using organization, row_id;
-    is_known := is_known and app.has_permission(to_see);
+    is_known := is_known and app.org_if_reading(to_see) is not null;
   end if;
   return (
     select (200, json_build_object(

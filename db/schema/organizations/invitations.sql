@@ -90,7 +90,7 @@ as $$
 declare
   answer app.answer;
 begin
-  perform app.require('members.manage');
+  perform app.require_reading('members.manage');
   select 200, l.body, app.etag(l.version), '/api/invitations/' || l.id into answer
   from app.invitation_list l where l.organization_id = app.current_org() and l.id = invitation;
   if not found then

@@ -161,7 +161,7 @@ begin
   if not 'organization.delete' = any (held) then
     perform app.refuse(403, 'permission_denied', 'This needs the permission organization.delete.');
   end if;
-  perform app_private.change_context(me, app.current_session_id(), organization, bin.role, held);
+  perform app_private.change_context(me, app.current_session_id(), organization, bin.role, array_to_string(held, ' '));
   -- Check again under a lock: somebody else may have restored it.
   perform from app.organizations o where o.id = organization and o.deletion_id = bin.deletion_id for no key update;
   if not found then

@@ -8,7 +8,8 @@ create table if not exists app.permissions (
 );
 create table if not exists app.roles (
   name text primary key,
-  description text not null
+  description text not null,
+  held text not null default ''
 );
 create table if not exists app.role_permissions (
   role text not null references app.roles (name),
@@ -17,10 +18,28 @@ create table if not exists app.role_permissions (
 );
 comment on table app.permissions is 'Reference: all permissions, as <resource>.<verb>.';
 comment on table app.roles is 'Reference: the built-in roles. Custom roles are in app.custom_roles.';
+comment on column app.roles.held is 'The permissions of the role in app.role_permissions, with a blank between them: every request needs them.';
 comment on table app.role_permissions is 'Reference: the permissions that a built-in role holds.';
 
 select app_private.reference_table(reference)
 from unnest(array['app.permissions', 'app.roles', 'app.role_permissions']::regclass[]) reference;
+
+create or replace function app_private.tg__hold() returns trigger
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  update app.roles r set held = x.held
+  from (
+    select n.name, coalesce(string_agg(p.permission, ' ' order by p.permission), '') as held
+    from app.roles n left join app.role_permissions p on p.role = n.name group by n.name) x
+  where x.name = r.name and x.held <> r.held;
+  return null;
+end
+$$;
+comment on function app_private.tg__hold() is 'Keeps app.roles.held equal to app.role_permissions.';
+create or replace trigger _500_hold after insert or update or delete or truncate on app.role_permissions
+  for each statement execute function app_private.tg__hold();
 
 insert into app.permissions (name, description) values
   ('shows.read',          'See shows and venues'),

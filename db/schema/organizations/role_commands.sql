@@ -27,7 +27,7 @@ begin atomic
   where (select app.require('members.read')) is not null
     and (r.organization_id is null or r.organization_id = app.current_org())
     -- In this order, so that the permission is checked even if the bin is empty.
-    and case when in_bin then (select app.require('members.manage')) is not null and r.deleted_at is not null else r.deleted_at is null end;
+    and case when in_bin then (select app.require_reading('members.manage')) is not null and r.deleted_at is not null else r.deleted_at is null end;
 end;
 comment on function app.list_roles(boolean) is 'All roles that a member can have, or those that were deleted. PT403.';
 grant execute on function app.list_roles(boolean) to callboard_api;

@@ -96,7 +96,7 @@ declare
   s app.sessions := app_private.live_session(session_secret);
   g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
 begin
-  perform app_private.set_context(s.user_id, s.id, null, null, '{}', request_id, ip);
+  perform app_private.set_context(s.user_id, s.id, null, null, '', request_id, ip);
   perform app_private.log_event(organization, 'auth.superadmin.used', 'support_grant', g.id,
     jsonb_build_object('new', jsonb_build_object('request', left(what, 200), 'reason', g.reason, 'may_write', g.may_write)));
 end
@@ -114,15 +114,14 @@ as $$
 declare
   s app.sessions := app_private.live_session(session_secret);
   g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
+  everything text[] := array(select p.name from app.permissions p order by p.name);
 begin
-  -- A read-only transaction cannot become writable, so it may hold every permission.
-  perform app_private.set_context(s.user_id, s.id, organization, 'superadmin', array(
-    select p.name from app.permissions p
-    where g.may_write or p.name like '%.read' or current_setting('transaction_read_only')::boolean order by p.name), request_id, ip);
+  perform app_private.set_context(s.user_id, s.id, organization, 'superadmin',
+    case when g.may_write then array_to_string(everything, ' ') else app_private.for_reading(everything) end, request_id, ip);
 end
 $$;
 comment on function app.enter_support(text, uuid, text, inet) is
-  'Opens this transaction for a superadmin: in an organization, with every permission to read and, if the grant allows it, to write. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
+  'Opens this transaction for a superadmin: in an organization, with every permission or, if the grant does not allow writing, with what their holders see. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
 alter function app.enter_support(text, uuid, text, inet) owner to callboard_definer;
 grant execute on function app.enter_support(text, uuid, text, inet) to callboard_support;
 
@@ -170,7 +169,7 @@ declare
   last json := convert_from(decode(rpad(translate(after, '-_', '+/'), (length(after) + 3) / 4 * 4, '='), 'base64'), 'UTF8')::json;
 begin
   -- Only app.enter_support sets this role; without an organization it needs a grant for all.
-  if app.current_user_id() is null or app.current_org() is not null or current_setting('app.role') <> 'superadmin' then
+  if app.current_user_id() is null or app.current_org() is not null or (app_private.context()).role is distinct from 'superadmin' then
     perform app.refuse(403, 'support_grant_needed');
   elsif last ->> 1 is null and after is not null then
     perform app.refuse(400, 'invalid_cursor', 'Use next_cursor from the previous page.');
