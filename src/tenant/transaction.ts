@@ -53,7 +53,8 @@ export async function transact<T>(sql: Client, { mayWrite, enter, work, leave }:
   }
 
   // Each message is answered by a packet of its own, so messages are combined where possible. The reset clears
-  // what injected SQL may have left on this connection: a time zone, a setting that carries somebody's data.
+  // what injected SQL may have left on this connection: a time zone, a setting that carries somebody's data. It
+  // comes too late for the mode of its own transaction, which is why reads have a BEGIN, too.
   const begin = `reset all; begin isolation level read committed ${mayWrite ? 'read write' : 'read only'}`
   const entrance: PromiseLike<unknown>[] = [send(sql.unsafe(begin)), ...context.map(send)]
 
