@@ -552,10 +552,10 @@ export const table: Record<string, Line> = {
   downloadExport: [everybody, aFileOf],
   listItineraries: [[401, 200, 200, 200, 200, 200, 200, 200]],
   createItinerary: [[401, 403, 201, 201, 201, 403, 201, 403], only(() => anItinerary)],
-  // Only planners see a draft; for others it does not exist. A superadmin sees it while they only read.
+  // Only planners see a draft; for others it does not exist. A superadmin sees it, and may not write it.
   readItinerary: [readers, published],
-  updateItinerary: [[401, 404, 200, 200, 200, 404, 404, 404], withBody(anItineraryOf, { name: 'Renamed' })],
-  deleteItinerary: [[401, 404, 403, 204, 204, 404, 404, 404], anItineraryOf],
+  updateItinerary: [[401, 404, 200, 200, 200, 404, 404, 403], withBody(anItineraryOf, { name: 'Renamed' })],
+  deleteItinerary: [[401, 404, 403, 204, 204, 404, 404, 403], anItineraryOf],
   restoreItinerary: [[401, 404, 403, 200, 200, 404, 404, 404], restoredPartOf('itineraries')],
   publishItinerary: [
     [401, 403, 201, 201, 201, 403, 404, 403],
@@ -588,11 +588,11 @@ export const table: Record<string, Line> = {
       [
         `update${noun}`,
         [
-          [401, 404, 200, 200, 200, 404, 404, 404],
+          [401, 404, 200, 200, 200, 404, 404, 403],
           withBody(partOf(kind), kind === 'party-groups' ? { name: 'New' } : { notes: 'New' }),
         ],
       ],
-      [`delete${noun}`, [[401, 404, 403, 204, 204, 404, 404, 404], partOf(kind)]],
+      [`delete${noun}`, [[401, 404, 403, 204, 204, 404, 404, 403], partOf(kind)]],
       [`restore${noun}`, [[401, 404, 403, 200, 200, 404, 404, 404], restoredPartOf(kind)]],
     ]),
   ),

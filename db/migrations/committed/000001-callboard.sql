@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:559e056849f09cd8aaf1337c68ee2954faed6676
+--! Hash: sha1:48f334f6b505682fad2e929f2f592bf900072b9c
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -9750,7 +9750,7 @@ language plpgsql stable
 set search_path = ''
 as $$
 declare
-  organization uuid := app.require('bi.manage');
+  organization uuid := app.require_reading('bi.manage');
   answer app.answer;
 begin
   select 200, c.body into answer.status, answer.body

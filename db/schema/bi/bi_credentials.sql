@@ -89,7 +89,7 @@ language plpgsql stable
 set search_path = ''
 as $$
 declare
-  organization uuid := app.require('bi.manage');
+  organization uuid := app.require_reading('bi.manage');
   answer app.answer;
 begin
   select 200, c.body into answer.status, answer.body
