@@ -16,7 +16,7 @@ import * as exports from './exports/routes.ts'
 import * as finance from './finance/routes.ts'
 import type { App } from './http/fastify.ts'
 import { limits } from './http/limits/limits.ts'
-import { loggerOptions, logging, requestId } from './http/logging.ts'
+import { loggerOptions, logging, type LogOutput, requestId } from './http/logging.ts'
 import { methods } from './http/methods.ts'
 import { openapi } from './http/openapi/openapi.ts'
 import { malformed, problemDetails } from './http/problem.ts'
@@ -73,13 +73,15 @@ export interface AppOptions {
   databaseUrl?: string | undefined
   /** Reads the database's gauges for /metrics, as a role that may see them. */
   gauges?: (() => Promise<readonly DatabaseGauge[]>) | undefined
+  /** Where the log goes: standard output, in batches. */
+  output?: LogOutput | undefined
 }
 
 /** Builds the server: plugins in the order in which they run, then the routes. It does not listen yet. */
 export async function buildApp(options: AppOptions): Promise<App> {
-  const { config, pool, supportPool, exportPool, replica, jwtSecret, databaseUrl, gauges } = options
+  const { config, pool, supportPool, exportPool, replica, jwtSecret, databaseUrl, gauges, output } = options
   const app = Fastify({
-    logger: loggerOptions(config),
+    logger: loggerOptions(config, output),
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestId,
     requestTimeout: config.REQUEST_TIMEOUT * 1000,

@@ -3,7 +3,7 @@ import { type Config, ConfigError, readConfig } from './config.ts'
 import { EmbeddedError } from './database/embedded.ts'
 import { Unavailable } from './database/errors.ts'
 import { UnsafeDatabase } from './database/safety.ts'
-import { reasonOf } from './http/logging.ts'
+import { type LogOutput, openLog, reasonOf } from './http/logging.ts'
 
 /** A running program. */
 export interface Running {
@@ -29,7 +29,7 @@ export const nameOf = (host: string) =>
 /** The life cycle of a process: reads the configuration, starts, and stops on request. */
 export async function runProgram(
   part: 'api' | 'worker',
-  start: (config: Config) => Promise<Running>,
+  start: (config: Config, output: LogOutput) => Promise<Running>,
   advise: (error: unknown, config: Config) => string | undefined,
 ): Promise<void> {
   let config: Config
@@ -38,6 +38,7 @@ export async function runProgram(
   } catch (error) {
     end((error as Error).message)
   }
+  const output = openLog()
   let running: Running | undefined
   let isStopping = false
   let exitCode = 0
@@ -62,6 +63,7 @@ export async function runProgram(
     }
     isStopping = true
     running?.log.info({ reason }, 'stopping')
+    output.flush()
     void stop()
   }
 
@@ -76,7 +78,8 @@ export async function runProgram(
     else fail(error)
   })
   try {
-    running = await start(config)
+    running = await start(config, output)
+    output.flush()
     if (isStopping) await stop()
   } catch (error) {
     fail(error)

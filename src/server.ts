@@ -8,6 +8,7 @@ import { openReplica } from './database/replica.ts'
 import { checkDatabase } from './database/safety.ts'
 import { demoEmail, demoPassword, seedDemo } from './demo/demo.ts'
 import type { App } from './http/fastify.ts'
+import type { LogOutput } from './http/logging.ts'
 import { connectGauges } from './monitoring/gauges.ts'
 import { listenForMetrics } from './monitoring/listener.ts'
 import { startWorker, type Worker } from './jobs/worker.ts'
@@ -16,7 +17,7 @@ import { advice, nameOf, runProgram, type Running } from './program.ts'
 const say = (line: string) => process.stdout.write(`${line}\n`)
 
 /** Starts everything the configuration calls for, and undoes it if a part fails. */
-async function start(config: Config): Promise<Running> {
+async function start(config: Config, output: LogOutput): Promise<Running> {
   const undo: (() => Promise<unknown>)[] = []
   const stop = async () => {
     let failure: unknown
@@ -72,6 +73,7 @@ async function start(config: Config): Promise<Running> {
       gauges: gauges?.read,
       jwtSecret,
       databaseUrl: apiUrl,
+      output,
     })
     for (const warning of warnings) app.log.warn(warning)
     const address = () => config.PUBLIC_URL?.replace(/\/+$/, '') ?? addressOf(app, config.HOST)
@@ -86,6 +88,8 @@ async function start(config: Config): Promise<Running> {
     // In parallel, so that together they take no longer than SHUTDOWN_TIMEOUT.
     undo.push(() => Promise.all([close(app, config.SHUTDOWN_TIMEOUT), worker?.stop()]))
     await app.listen({ host: config.HOST, port: config.PORT })
+    // The greeting does not wait in the log's batch, and comes after it.
+    output.flush()
     if (local) greet(address())
     return {
       log: app.log,

@@ -3,17 +3,17 @@ import { fastify } from 'fastify'
 import type { Config } from './config.ts'
 import { checkWorkerDatabase } from './database/safety.ts'
 import { startWorker } from './jobs/worker.ts'
-import { loggerOptions } from './http/logging.ts'
+import { loggerOptions, type LogOutput } from './http/logging.ts'
 import { connectGauges } from './monitoring/gauges.ts'
 import { listenForMetrics } from './monitoring/listener.ts'
 import { createWorkerMetrics } from './monitoring/worker.ts'
 import { advice, nameOf, runProgram, type Running } from './program.ts'
 
-async function start(config: Config): Promise<Running> {
+async function start(config: Config, output: LogOutput): Promise<Running> {
   const url = config.WORKER_DATABASE_URL ?? ''
   await checkWorkerDatabase(url)
   // Only its logger is used.
-  const { log } = fastify({ logger: loggerOptions(config) })
+  const { log } = fastify({ logger: loggerOptions(config, output) })
   const publicUrl = (config.PUBLIC_URL ?? `http://${config.HOST}:${config.PORT}`).replace(/\/+$/, '')
   const gauges = connectGauges(config, url)
   const metrics = createWorkerMetrics(gauges.read)

@@ -81,7 +81,11 @@ export function startServerProcess(
   return { child, said, complaint: () => complaint, says, ended }
 }
 
-/** Settings that plant a fault in the process, triggered by the signal SIGUSR2. */
-export const onUsr2 = (fault: string) => ({
-  NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(`import net from 'node:net'; process.on('SIGUSR2', () => { ${fault} })`)}`,
+/** Settings that run code in the process before the program. */
+export const planted = (code: string) => ({
+  NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(code)}`,
 })
+
+/** Settings that plant a fault in the process, triggered by the signal SIGUSR2. */
+export const onUsr2 = (fault: string) =>
+  planted(`import net from 'node:net'; process.on('SIGUSR2', () => { ${fault} })`)
