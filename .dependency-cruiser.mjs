@@ -30,12 +30,12 @@ export default {
       from: {},
       to: { circular: true },
     },
-    only('config-imports-nothing', 'It is the ground floor.', '^src/(config|version)[.]ts$', [
-      '^src/version[.]ts$',
+    only('config-imports-nothing', 'It is the ground floor.', '^src/(config|version|root)[.]ts$', [
+      '^src/(version|root)[.]ts$',
     ]),
     only('database-knows-no-http', 'It knows PostgreSQL and config.', '^src/database/', [
       '^src/database/',
-      '^src/config[.]ts$',
+      '^src/(config|root)[.]ts$',
     ]),
     only(
       'http-knows-no-sql',

@@ -2,7 +2,7 @@ import js from '@eslint/js'
 import ts from 'typescript-eslint'
 
 export default ts.config(
-  { ignores: ['node_modules', '.tap', '.data', 'coverage'] },
+  { ignores: ['node_modules', '.tap', '.data', 'coverage', 'dist'] },
   js.configs.recommended,
   ts.configs.strictTypeChecked,
   {

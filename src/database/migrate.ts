@@ -5,9 +5,10 @@ import { Logger } from '@graphile/logger'
 import { migrate as runMigrations, type Settings } from 'graphile-migrate'
 import { Logger as WorkerLogger, makeWorkerUtils } from 'graphile-worker'
 import pg from 'pg'
+import { root } from '../root.ts'
 import { tls } from './node-postgres.ts'
 
-const db = new URL('../../db/', import.meta.url)
+const db = new URL('db/', root)
 const committed = new URL('migrations/committed/', db)
 
 /** The database has run migrations that this version does not have; the message says what to do. */

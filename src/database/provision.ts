@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import postgres from 'postgres'
+import { root } from '../root.ts'
 
-const folder = new URL('../../db/', import.meta.url)
+const folder = new URL('db/', root)
 
 /** Runs a few statements on a short-lived connection to `url`. */
 async function asAdmin<T>(url: string, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {

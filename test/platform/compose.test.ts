@@ -5,11 +5,20 @@ import { join } from 'node:path'
 import { t } from '../support/tap.ts'
 import { Config, readConfig } from '../../src/config.ts'
 import { versionProblem } from '../../src/database/safety.ts'
-import { networks, read, root, type Service, services, text, volumes } from '../support/compose.ts'
+import { programs } from '../../scripts/build.ts'
+import {
+  commands,
+  networks,
+  read,
+  root,
+  type Service,
+  services,
+  stages,
+  text,
+  volumes,
+} from '../support/compose.ts'
 
-const dockerfile = read('Dockerfile').replaceAll('\\\n', '')
-const instructions = (name: string) =>
-  [...dockerfile.matchAll(new RegExp(`^\\s*${name} (.*)$`, 'gm'))].map(([, rest = '']) => rest.trim())
+const [building = () => [], instructions = () => []] = stages
 
 const secrets = {
   POSTGRES_PASSWORD: 'of-the-superuser',
@@ -125,18 +134,40 @@ t.test('the program runs without privileges that it does not need', async t => {
   t.equal(services.postgres.ports, undefined)
 })
 
-t.test('the image has what it runs, and runs what npm does', async t => {
+t.test('the image runs what npm does, built and without packages for development', async t => {
   const { scripts, engines } = JSON.parse(read('package.json')) as {
     scripts: Record<string, string>
     engines: { node: string }
   }
-  t.match(instructions('FROM'), [/^node:\d+-slim$/])
-  const node = Number(/\d+/.exec(instructions('FROM').join())?.[0])
+  const [from = ''] = instructions('FROM')
+  t.match(from, /^node:\d+-slim$/)
+  t.same(building('FROM'), [`${from} AS build`], 'it is built by the Node that runs it')
+  t.equal(stages.length, 2)
+  const node = Number(/\d+/.exec(from)?.[0])
   t.ok(node >= Number(/\d+/.exec(engines.node)?.[0]), engines.node)
-  t.equal((JSON.parse(instructions('CMD').at(-1) ?? '') as string[]).join(' '), scripts['start'])
-  t.equal(services.migrate.command?.join(' '), scripts['migrate'])
-  t.equal(services.worker.command?.join(' '), scripts['worker'])
-  const sources = instructions('COPY').flatMap(line => line.split(' ').slice(0, -1))
+  t.equal(building('RUN').at(-1), 'npm run build')
+  t.match(instructions('RUN')[0], /^npm ci --omit=dev /)
+
+  const built = (script = '') => {
+    const [name] = Object.entries(programs).find(([, source]) => script.endsWith(` ${source}`)) ?? []
+    return script.replace(/--import tsx \S+$/, `--enable-source-maps dist/${name}.js`)
+  }
+  t.equal(commands.api.join(' '), built(scripts['start']))
+  t.equal(commands.worker.join(' '), built(scripts['worker']))
+  t.equal(commands.migrate.join(' '), built(scripts['migrate']))
+  for (const source of Object.values(programs)) {
+    t.ok(existsSync(join(root, source)), source)
+    t.ok(
+      Object.values(scripts).some(script => script.endsWith(`--import tsx ${source}`)),
+      `npm runs ${source}`,
+    )
+  }
+
+  const copied = (stage: typeof instructions) =>
+    stage('COPY').flatMap(line => (line.startsWith('--from') ? [] : line.split(' ').slice(0, -1)))
+  t.same(copied(instructions), ['package.json', 'package-lock.json', 'db'])
+  t.ok(instructions('COPY').includes('--from=build /app/dist ./dist'))
+  const sources = [...new Set([...copied(building), ...copied(instructions)])]
   for (const source of sources) t.ok(existsSync(join(root, source)), source)
   const [first, ...kept] = read('.dockerignore')
     .split('\n')

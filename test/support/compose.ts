@@ -29,3 +29,19 @@ export const root = fileURLToPath(new URL('../..', import.meta.url))
 export const read = (file: string) => readFileSync(join(root, file), 'utf8')
 export const text = read('docker-compose.yml')
 export const { services, networks, volumes } = parse(text) as Compose
+
+const dockerfile = read('Dockerfile').replaceAll('\\\n', '')
+/** The stages of the Dockerfile, each with what follows an instruction there. */
+export const stages = dockerfile
+  .split(/^(?=FROM )/m)
+  .slice(1)
+  .map(
+    stage => (instruction: string) =>
+      [...stage.matchAll(new RegExp(`^\\s*${instruction} (.*)$`, 'gm'))].map(([, rest = '']) => rest.trim()),
+  )
+/** What the image runs, as the API, as the worker and to migrate. */
+export const commands = {
+  api: JSON.parse(stages.at(-1)?.('CMD').at(-1) ?? '[]') as string[],
+  worker: services.worker.command ?? [],
+  migrate: services.migrate.command ?? [],
+}

@@ -27,17 +27,25 @@ function flagsOf(program: string): string[] {
 }
 
 /** Starts src/server.ts as `npm start` does, or another program, with these settings and no others. Killed when the test ends. */
-export function startServerProcess(
+export const startServerProcess = (
   t: Test,
   settings: Record<string, string>,
   program = 'src/server.ts',
+): ServerProcess => startNode(t, [...flagsOf(program), ...programArgs(program)], settings)
+
+/** Starts Node with these arguments in a folder. */
+export function startNode(
+  t: Test,
+  args: string[],
+  settings: Record<string, string>,
+  cwd = root,
 ): ServerProcess {
   const inherited = Object.fromEntries(
     // What the test runner sets for tests is no setting of the server, except where coverage goes.
     ['PATH', 'HOME', 'NODE_V8_COVERAGE'].map(name => [name, process.env[name] ?? '']),
   )
-  const child = spawn(process.execPath, [...flagsOf(program), ...programArgs(program)], {
-    cwd: root,
+  const child = spawn(process.execPath, args, {
+    cwd,
     env: { ...inherited, ...settings },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
