@@ -24,8 +24,10 @@ export const events: Attack[] = [
     ['a month read by its own name', 'select * from app.event_log_default'],
     ['a month detached', 'alter table app.event_log detach partition app.event_log_default'],
     ['the trigger off', 'alter table app.shows disable trigger _900_event'],
+    ['the trigger for new rows off', 'alter table app.shows disable trigger _900_events'],
     ['all triggers off', 'set session_replication_role = replica'],
     ['the trigger dropped', 'drop trigger _900_event on app.shows'],
+    ['the trigger for new rows dropped', 'drop trigger _900_events on app.shows'],
     ['the policy dropped', 'drop policy select_member on app.event_log'],
     ['the salts', 'select salt from app.event_log'],
     ['the seals', 'select * from app.event_seals'],
@@ -75,6 +77,12 @@ export const events: Attack[] = [
     ],
   ]),
   ...each({ error: 'PT403' }, [
+    [
+      'many rows, the last of which throws their context away',
+      k => `
+        insert into app.shows (title, artist, show_on) select 'Own ' || ${q(k.a.marker)}, 'x', date '2027-01-01' + n from generate_series(1, 50) as n
+        returning case when show_on = '2027-02-20' then set_config('app.user_id', ${q(k.a.viewer.id)}, true) end`,
+    ],
     [
       'a change that becomes nobody before it is logged',
       k => `${show(k)} returning app.introduce('some-request', '192.0.2.99')::text`,

@@ -16,8 +16,9 @@ import {
 } from '../support/helper.ts'
 import { notLogged } from './not-logged.ts'
 import { outcome } from '../support/tokens.ts'
+import { openLogin, secretOf } from '../isolation/world.ts'
 
-interface Event {
+interface Event extends Record<string, unknown> {
   id: string
   occurred_at: string
   actor_kind: string
@@ -44,26 +45,125 @@ async function logged(server: TestServer, person: Person, work: () => Promise<un
 }
 const actions = (events: Event[]) => events.map(({ action }) => action)
 
+/** What a table logs of its rows: new ones by statement, changes and deletions by row. */
+const whole = ['INSERT STATEMENT', 'UPDATE ROW', 'DELETE ROW']
+/** Their rows are never deleted by anybody, and each new one is an event with a name of its own. */
+const ofAccounts = ['app.users', 'app.sessions', 'app_private.credentials']
+
 t.test('every table is logged, or a reason is given', async t => {
   const { admin } = await startDatabase(t)
-  const tables = await admin<{ name: string; is_logged: boolean; bytes: string[] }[]>`
+  const tables = await admin<{ name: string; logs: string[]; bytes: string[] }[]>`
+    with triggers as (
+      select g.tgrelid, g.tgtype, g.tgattr, g.tgqual, string_to_array(encode(g.tgargs, 'escape'), '\\000') as arguments
+      from pg_trigger g where g.tgname in ('_900_event', '_900_events') and g.tgenabled = 'O')
     select c.oid::regclass::text as name,
-      exists (select from pg_trigger g where g.tgrelid = c.oid and g.tgname = '_900_event' and g.tgenabled = 'O') as is_logged,
-      -- What the generic trigger would write of a secret.
-      array(select a.attname::text from pg_attribute a, pg_trigger g, unnest(string_to_array(encode(g.tgargs, 'escape'), '\\000')) with ordinality x (argument, n)
-        where a.attrelid = c.oid and g.tgrelid = c.oid and g.tgname = '_900_event' and x.n = 5 and g.tgnargs > 0
-          and a.atttypid = 'bytea'::regtype and not a.attname = any (x.argument::text[])) as bytes
+      -- After it, of every column, and without a condition.
+      array(select x.event || case when g.tgtype & 1 = 1 then ' ROW' else ' STATEMENT' end
+        from (values (4, 'INSERT'), (16, 'UPDATE'), (8, 'DELETE')) as x (bit, event) join triggers g on g.tgtype & x.bit > 0
+        where g.tgrelid = c.oid and g.tgtype & 66 = 0 and g.tgattr = '' and g.tgqual is null
+        order by x.bit = 8, x.bit = 16) as logs,
+      -- What the generic triggers would write of a secret.
+      array(select a.attname::text from pg_attribute a join triggers g on g.tgrelid = a.attrelid
+        where a.attrelid = c.oid and cardinality(g.arguments) > 5 and a.atttypid = 'bytea'::regtype
+          and not a.attname = any (g.arguments[5]::text[])) as bytes
     from pg_class c where c.relkind in ('r', 'p') and not c.relispartition
       and c.relnamespace in ('app'::regnamespace, 'app_private'::regnamespace, 'analytics_private'::regnamespace) order by 1`
-  for (const { name, is_logged, bytes } of tables) {
-    t.equal(is_logged, !(name in notLogged), `${name}: ${notLogged[name] ?? 'logged'}`)
+  for (const { name, logs, bytes } of tables) {
+    const expected = name in notLogged ? [] : ofAccounts.includes(name) ? ['INSERT ROW', 'UPDATE ROW'] : whole
+    t.strictSame(logs, expected, `${name}: ${notLogged[name] ?? 'logged'}`)
     t.strictSame(bytes, [], `${name} shows no hashes`)
   }
-  for (const name of Object.keys(notLogged))
+  for (const name of [...Object.keys(notLogged), ...ofAccounts])
     t.ok(
       tables.some(table => table.name === name),
       `${name} exists`,
     )
+  await t.rejects(
+    admin.unsafe(`
+      create table app.pages (organization_id uuid, id uuid) partition by list (id);
+      select app_private.log_changes('app.pages', 'page')`),
+    /not an ordinary table/,
+    'statement triggers would miss what is inserted into a partition',
+  )
+})
+
+t.test('many rows of one statement', async t => {
+  const server = await startServer(t)
+  const ana = await register(server, 'Ana')
+  const ben = await register(server, 'Ben')
+  const { admin, url } = server.db
+  const sql = openLogin(t, url('callboard_api'))
+  /** What is logged of the venues that a statement inserts, in order. */
+  const logged = async (city: string) =>
+    (await admin`
+      select e.organization_id, actor_kind, actor_id, session_id is not null as has_session, action, resource_type, request_id, host(ip) as ip,
+        changes #>> '{new,name}' as name, changes, e.resource_id = v.id as is_its_own
+      from app.event_log e join app.venues v on v.id = e.resource_id where v.city = ${city} order by e.occurred_at, e.id`) as unknown as Event[]
+  const named = (from: string) => `
+    insert into app.venues (name, city, country, time_zone)
+    select 'Venue ' || n, '${from}', 'NL', 'Europe/Amsterdam' from generate_series(1, 3000) as n`
+
+  await t.test('are logged as single ones are, in their order', async t => {
+    await sql.begin('read write', async tx => {
+      await tx`select app.enter(${secretOf(ana)}, ${ana.organization}, 'many', '192.0.2.7')`
+      await tx.unsafe(named('Utrecht'))
+    })
+    const events = await logged('Utrecht')
+    t.strictSame(
+      events.map(({ name }) => name),
+      Array.from({ length: 3000 }, (_, n) => `Venue ${n + 1}`),
+    )
+    const [first] = events
+    t.strictSame(first, {
+      ...{ organization_id: ana.organization, actor_kind: 'user', actor_id: ana.id, has_session: true },
+      ...{ action: 'venue.create', resource_type: 'venue', request_id: 'many', ip: '192.0.2.7' },
+      name: 'Venue 1',
+      changes: {
+        new: { name: 'Venue 1', city: 'Utrecht', country: 'NL', time_zone: 'Europe/Amsterdam' },
+      },
+      is_its_own: true,
+    })
+    for (const { name, ...event } of events)
+      t.strictSame({ ...event, name: '', changes: null }, { ...first, name: '', changes: null }, String(name))
+  })
+
+  await t.test(
+    'of several organizations are each logged in their own, and only for those who may',
+    async t => {
+      const both = (name: string) => `
+      insert into app.venues (organization_id, name, city, country, time_zone)
+      select o, 'Venue', '${name}', 'NL', 'Europe/Amsterdam' from unnest(array['${ana.organization}', '${ben.organization}']::uuid[]) as o`
+      await admin.unsafe(both('Breda'))
+      await admin.begin(async tx => {
+        await tx`select app.enter(${secretOf(ana)}, ${ana.organization})`
+        await tx.unsafe(both('Zwolle'))
+      })
+      const who = async (city: string) =>
+        (await logged(city)).map(({ organization_id, actor_kind, actor_id }) => [
+          organization_id,
+          actor_kind,
+          actor_id,
+        ])
+      t.strictSame(
+        await who('Breda'),
+        [ana, ben].map(({ organization }) => [organization, 'system', null]).sort(),
+        'by a DBA',
+      )
+      t.strictSame(
+        (await who('Zwolle')).sort(),
+        [ana, ben].map(({ organization }) => [organization, 'user', ana.id]).sort(),
+        'by a DBA with the context of a member',
+      )
+    },
+  )
+
+  await t.test('that turn out to be none are no event, and need no context', async t => {
+    const before = await admin`select count(*) from app.event_log`
+    await sql.begin('read write', async tx => {
+      await tx.unsafe(`${named('Nowhere')} where n > 3000`)
+    })
+    t.strictSame(await admin`select count(*) from app.event_log`, before)
+  })
 })
 
 t.test('what is done', async t => {

@@ -25,6 +25,51 @@ $$;
 comment on function app_private.diff(jsonb, jsonb) is 'The columns in which two versions of a row differ, old and new; NULL if there are none.';
 alter function app_private.diff(jsonb, jsonb) owner to callboard_definer;
 
+create or replace function app_private.refuse_lost_context(of_organization text) returns uuid
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  if not app_private.is_trusted() then
+    perform app.refuse(403, 'permission_denied', 'The context was lost during the transaction.');
+  end if;
+  return of_organization;
+end
+$$;
+comment on function app_private.refuse_lost_context(text) is
+  'PT403 unless the login may change rows without a context in their organization, which is then returned.';
+alter function app_private.refuse_lost_context(text) owner to callboard_definer;
+
+-- New rows are logged by one INSERT for the whole statement, in the order of the rows. A trigger for each row would cost
+-- an import twice as much.
+create or replace function app_private.tg__900_events() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  c app_private.context := app_private.context();
+begin
+  -- app_private.log_changes passes the arguments: resource, id column, organization column, action, columns to leave out.
+  -- A statement can change the context while it runs: a change that ends without its context is refused.
+  -- OFFSET keeps PostgreSQL from making the JSON of a row again wherever it is mentioned.
+  if c.user_id is not null then
+    insert into app.event_log (organization_id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes)
+    select case when (i.present ->> tg_argv[2])::uuid = c.organization_id then c.organization_id else app_private.refuse_lost_context(i.present ->> tg_argv[2]) end,
+      c.user_id, c.session_id, (i.present ->> tg_argv[1])::uuid, case session_user when 'callboard_support' then 'support' else 'user' end,
+      tg_argv[3], tg_argv[0], c.request_id, c.ip, jsonb_build_object('new', jsonb_strip_nulls(app_private.loggable(i.present, tg_argv[4])))
+    from (select to_jsonb(a) as present from added a offset 0) i;
+  else
+    perform app_private.log_event(app_private.refuse_lost_context(i.present ->> tg_argv[2]), tg_argv[3], tg_argv[0], (i.present ->> tg_argv[1])::uuid,
+      jsonb_build_object('new', jsonb_strip_nulls(app_private.loggable(i.present, tg_argv[4]))))
+    from (select to_jsonb(a) as present from added a offset 0) i;
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg__900_events() is
+  'Logs the rows that a statement has inserted. PT403 if the login no longer has a context in their organization.';
+alter function app_private.tg__900_events() owner to callboard_definer;
+
 -- Runs on every change, so it has few, small expressions: PostgreSQL prepares each one again in every transaction.
 create or replace function app_private.tg__900_event() returns trigger
 language plpgsql volatile security definer
@@ -35,12 +80,10 @@ declare
   -- verbs, columns to leave out.
   present jsonb := to_jsonb(coalesce(new, old));
   changes jsonb;
-  verb text := 'create';
+  verb text;
   c app_private.context;
 begin
-  if tg_op = 'INSERT' then
-    changes := jsonb_build_object('new', jsonb_strip_nulls(app_private.loggable(present, tg_argv[4])));
-  elsif tg_op = 'UPDATE' then
+  if tg_op = 'UPDATE' then
     changes := app_private.diff(app_private.loggable(to_jsonb(old), tg_argv[4]), app_private.loggable(present, tg_argv[4]));
     if changes is null then
       return null;
@@ -79,7 +122,7 @@ begin
   return null;
 end
 $$;
-comment on function app_private.tg__900_event() is 'Logs a change to a row. PT403 if the login no longer has a context in the row''s organization.';
+comment on function app_private.tg__900_event() is 'Logs the change or the deletion of a row. PT403 if the login no longer has a context in the row''s organization.';
 alter function app_private.tg__900_event() owner to callboard_definer;
 
 create or replace function app_private.log_changes(on_table regclass, resource text, verbs jsonb default '{}', id_column text default 'id') returns void
@@ -94,7 +137,14 @@ declare
     where a.attrelid = on_table and (a.atttypid = 'bytea'::regtype or a.attname = id_column and id_column <> 'id') and not a.attisdropped
     order by a.attname);
 begin
-  execute format('create or replace trigger _900_event after insert or update or delete on %s
+  -- What is inserted into a partition by its own name fires no statement trigger of the partitioned table.
+  if exists (select from pg_catalog.pg_class c where c.oid = on_table and (c.relkind <> 'r' or c.relispartition)) then
+    raise exception '% is not an ordinary table: its new rows would not be logged', on_table;
+  end if;
+  execute format('create or replace trigger _900_events after insert on %s
+    referencing new table as added for each statement execute function app_private.tg__900_events(%L, %L, %L, %L, %L)',
+    on_table, resource, id_column, organization_column, resource || '.' || coalesce(verbs ->> 'create', 'create'), hidden);
+  execute format('create or replace trigger _900_event after update or delete on %s
     for each row execute function app_private.tg__900_event(%L, %L, %L, %L, %L)',
     on_table, resource, id_column, organization_column, verbs, hidden);
 end
