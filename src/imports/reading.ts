@@ -1,10 +1,15 @@
-import { Readable } from 'node:stream'
 import { parse } from 'fast-csv'
 import { readHeader, Unreadable } from './columns.ts'
 import type { Dialect } from './dialect.ts'
 
 /** The number of a line in a file, and its cells, without the empty ones. */
 export type Line = [line: number, cells: Record<string, string>]
+
+/**
+ * How long a line can be, in characters. The parser begins again at the start of an unfinished line with every piece
+ * of the file, so a missing quotation mark in a large one would keep the worker busy for minutes.
+ */
+const longest = 262_144
 
 /** Decodes a file piece by piece. */
 export async function* textOf(pieces: AsyncIterable<Buffer>, encoding: string): AsyncGenerator<string> {
@@ -20,10 +25,29 @@ export async function* linesOf(
   resource: string,
   batch: number,
 ): AsyncGenerator<Line[]> {
-  const rows = Readable.from(text, { objectMode: false }).pipe(parse({ delimiter, ignoreEmpty: false }))
+  const rows = parse({ delimiter, ignoreEmpty: false })
+  let line = 1
+  // One piece at a time: the parser's own buffer takes sixteen, whatever their size.
+  const feed = async () => {
+    for await (const piece of text) {
+      await new Promise<void>((resolve, reject) => {
+        rows.write(piece, error => {
+          if (error) reject(error)
+          else resolve()
+        })
+      })
+      // What the parser keeps of an unfinished line; its types omit it.
+      if ((rows as unknown as { lines: string }).lines.length > longest)
+        throw new Unreadable(
+          `Invalid CSV from line ${line}: a quotation mark is missing, or a line is longer than ${longest} characters.`,
+        )
+    }
+    rows.end()
+  }
+  // The loop below throws it.
+  feed().catch((error: unknown) => rows.destroy(error as Error))
   let header: string[] | undefined
   let lines: Line[] = []
-  let line = 1
   try {
     for await (const row of rows as AsyncIterable<string[]>) {
       const at = line

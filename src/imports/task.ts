@@ -1,7 +1,7 @@
 import type { Job, JobHelpers, TaskList } from 'graphile-worker'
 import { detectDecimal, detectDelimiter, detectEncoding, type Dialect, type Given } from './dialect.ts'
 import { Unreadable } from './columns.ts'
-import { linesOf, textOf } from './reading.ts'
+import { type Line, linesOf, textOf } from './reading.ts'
 import { problems } from '../http/problems.ts'
 
 interface Begun {
@@ -51,21 +51,30 @@ async function check(id: string, helpers: JobHelpers): Promise<void> {
   if (!begun) return
   const pieces = () => piecesOf(query, id, begun.chunks)
   const dialect = await dialectOf(begun, pieces)
+  const stage = async (lines: Line[]) => {
+    const { rows } = await query<{ goes_on: boolean }>('select app.stage_import($1, $2, $3) as goes_on', [
+      id,
+      dialect,
+      JSON.stringify(lines),
+    ])
+    return rows[0]?.goes_on === true
+  }
   let failure: string | null = null
+  // While the database checks a batch, the next one is read.
+  let staged = Promise.resolve(true)
   try {
     const text = textOf(pieces(), dialect.encoding)
     for await (const lines of linesOf(text, dialect, begun.resource, batch)) {
-      const { rows } = await query<{ goes_on: boolean }>('select app.stage_import($1, $2, $3) as goes_on', [
-        id,
-        dialect,
-        JSON.stringify(lines),
-      ])
-      if (rows[0]?.goes_on !== true) return
+      if (!(await staged)) return
+      staged = stage(lines)
+      // It is thrown where it is awaited.
+      staged.catch(() => {})
     }
   } catch (error) {
     if (!(error instanceof Unreadable)) throw error
     failure = error.message
   }
+  if (!(await staged)) return
   await query('select app.finish_check($1, $2, $3)', [id, dialect, failure])
 }
 
@@ -78,6 +87,7 @@ async function run(id: string, helpers: JobHelpers): Promise<void> {
       await client.query('begin')
       try {
         let [after, done, created, existing] = [0, 0, 0, 0]
+        let noted: Promise<unknown> = Promise.resolve()
         for (;;) {
           const { rows } = await client.query<{ last_line: number | null; entered: number; there: number }>(
             'select last_line, entered, there from app.enter_lines($1, $2, $3)',
@@ -89,8 +99,12 @@ async function run(id: string, helpers: JobHelpers): Promise<void> {
           created += entered.entered
           existing += entered.there
           done += entered.entered + entered.there
-          await query('select app.note_import_progress($1, $2)', [id, done])
+          await noted
+          // On another connection, while the next lines are entered.
+          noted = query('select app.note_import_progress($1, $2)', [id, done])
+          noted.catch(() => {})
         }
+        await noted
         await client.query('select app.finish_import($1, $2, $3)', [id, created, existing])
         await client.query('commit')
       } catch (error) {

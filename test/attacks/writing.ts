@@ -59,7 +59,7 @@ export const writing: Attack[] = [
         `${newShow} values ('Own ' || ${q(k.a.marker)}, 'x', '2027-01-01', null) on conflict (organization_id, id) do update set title = 'x' returning *`,
     ],
   ]),
-  ...each({ error: 'PT409' }, [
+  ...each({ error: '23503' }, [
     ["an INSERT with the victim's venue", k => `${newShow} values ('x', 'x', '2027-01-01', ${q(k.b.venue)})`],
     ["an UPDATE to the victim's venue", k => `update app.shows set venue_id = ${q(k.b.venue)}`],
     [

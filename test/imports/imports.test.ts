@@ -248,6 +248,11 @@ t.test('a file', async t => {
     ['booked_on,category,amount,colour\n', /Unknown column “colour”/],
     ['booked_on,category,amount,amount\n', /amount occurs twice/],
     ['booked_on,category,amount\n2027-01-01,"Guarantee,1\n', /Invalid CSV from line 2/],
+    // Not read to its end: that would take minutes for the largest file.
+    [
+      `booked_on,category,amount\n2027-01-01,"${'Guarantee\n'.repeat(80_000)}`,
+      /from line 2: a quotation mark is missing, or a line is longer than 262144 characters/,
+    ],
   ]
   for (const [text, why] of unreadable)
     await t.test(`that cannot be read fails with a reason: ${why}`, async t => {

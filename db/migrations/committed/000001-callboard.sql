@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:fdbbf256d1870fa3f0ddf6807296811c1adecce1
+--! Hash: sha1:54a9dcf54fa5d448a4a08c43b9bcdf41310219b7
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -5380,6 +5380,9 @@ create table if not exists app.venues (
   primary key (organization_id, id)
 );
 create index if not exists venues_organization_id_name_idx on app.venues (organization_id, name, id) where deleted_at is null;
+-- Imports find venues by name and city: see app_private.check_show_lines.
+create index if not exists venues_organization_id_lower_name_idx on app.venues (organization_id, lower(name), lower(city)) where deleted_at is null;
+alter index app.venues_organization_id_lower_name_idx alter column 2 set statistics 0, alter column 3 set statistics 0;
 
 select app_private.tenant_table('venues', noun => 'venue', permission => 'shows', path => '/api/venues', is_exported => true);
 grant insert (name, city, country, time_zone, capacity), update (name, city, country, time_zone, capacity) on app.venues to callboard_api;
@@ -5495,8 +5498,38 @@ comment on function app_private.tg_shows__200_status() is 'PT409 show_status_tra
 create or replace trigger _200_status before update on app.shows
   for each row when (new.status is distinct from old.status) execute function app_private.tg_shows__200_status();
 
--- A show may not be booked into a deleted venue; locking the venue's row makes a
--- concurrent deletion wait and then see the show.
+-- A show may not be booked into a deleted venue; locking the venue's row makes a concurrent deletion wait and then
+-- see the show. New shows are checked once for all rows of a statement. The error is that of the foreign key, so
+-- that nothing reveals whether a venue is deleted, another organization's, or does not exist.
+create or replace function app_private.refuse_venue() returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  raise exception using errcode = 'foreign_key_violation', constraint = 'shows_venue_exists', message = 'there is no such venue';
+end
+$$;
+comment on function app_private.refuse_venue() is 'The error shows_venue_exists, as the foreign key raises it.';
+alter function app_private.refuse_venue() owner to callboard_definer;
+
+create or replace function app_private.tg_shows__300_entered() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from (select distinct n.organization_id, n.venue_id from added n where n.venue_id is not null) n
+    -- FOR SHARE also keeps this from becoming a join, so each venue is looked up by its key.
+    where not exists (select from app.venues v where v.organization_id = n.organization_id and v.id = n.venue_id and v.deleted_at is null for share))
+  then
+    perform app_private.refuse_venue();
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg_shows__300_entered() is 'shows_venue_exists for new shows at a deleted venue.';
+alter function app_private.tg_shows__300_entered() owner to callboard_definer;
+
 create or replace function app_private.tg_shows__300_venue() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -5505,16 +5538,16 @@ begin
   perform from app.venues v
   where v.organization_id = new.organization_id and v.id = new.venue_id and v.deleted_at is null for share;
   if not found then
-    perform app.refuse(409, 'shows_venue_exists', 'There is no such venue.');
+    perform app_private.refuse_venue();
   end if;
   return new;
 end
 $$;
-comment on function app_private.tg_shows__300_venue() is 'PT409 shows_venue_exists for a venue that does not exist, is deleted or belongs to another organization.';
+comment on function app_private.tg_shows__300_venue() is 'shows_venue_exists for a change to a venue that does not exist, is deleted or belongs to another organization.';
 alter function app_private.tg_shows__300_venue() owner to callboard_definer;
 
-create or replace trigger _300_venue_insert before insert on app.shows
-  for each row when (new.venue_id is not null) execute function app_private.tg_shows__300_venue();
+create or replace trigger _300_entered after insert on app.shows
+  referencing new table as added for each statement execute function app_private.tg_shows__300_entered();
 create or replace trigger _300_venue_change before update on app.shows
   for each row when (new.venue_id is not null and new.venue_id is distinct from old.venue_id)
   execute function app_private.tg_shows__300_venue();
@@ -6227,7 +6260,8 @@ comment on function app_private.tg_finance_records__200_status() is
 create or replace trigger _200_status before update on app.finance_records
   for each row when (new.status is distinct from old.status) execute function app_private.tg_finance_records__200_status();
 
--- A record's references, and whether its month is open, are checked once for all rows of a statement.
+-- A record's references, and whether its month is open, are checked once for all rows of a statement. FOR SHARE in EXISTS
+-- also keeps it from becoming a join: each row that is referred to is looked up by its key, however many others there are.
 create or replace function app_private.tg_finance_records__300_entered() returns trigger
 language plpgsql volatile security definer
 set search_path = ''
@@ -6236,22 +6270,21 @@ declare
   closed date;
 begin
   -- Closing a month waits for this lock and then sees these records.
-  perform from app.organizations o where o.id in (select n.organization_id from after n) for share;
-  select p.month into closed from after n
-  join app.finance_periods p on p.organization_id = n.organization_id and p.month = date_trunc('month', n.booked_on)::date limit 1;
+  perform from (select distinct n.organization_id from after n) n
+  where exists (select from app.organizations o where o.id = n.organization_id for share);
+  select p.month into closed from (select distinct n.organization_id, date_trunc('month', n.booked_on)::date as month from after n) n
+  cross join lateral (select p.month from app.finance_periods p where p.organization_id = n.organization_id and p.month = n.month limit 1) p limit 1;
   if found then
     perform app.refuse(409, 'period_closed', format('The books of %s are closed.', to_char(closed, 'YYYY-MM')));
   end if;
   -- Locked, so that a concurrent deletion waits and then sees the record.
-  perform from app.finance_categories c
-  where (c.organization_id, c.id) in (select n.organization_id, n.category_id from after n) and c.deleted_at is null for share;
-  if exists (select from after n join app.finance_categories c on c.organization_id = n.organization_id and c.id = n.category_id
-      where c.deleted_at is not null) then
+  if exists (select from (select distinct n.organization_id, n.category_id from after n) n
+      where not exists (select from app.finance_categories c
+        where c.organization_id = n.organization_id and c.id = n.category_id and c.deleted_at is null for share)) then
     perform app.refuse(409, 'finance_records_category_exists', 'There is no such category.');
   end if;
-  perform from app.shows s
-  where (s.organization_id, s.id) in (select n.organization_id, n.show_id from after n) and s.deleted_at is null for share;
-  if exists (select from after n join app.shows s on s.organization_id = n.organization_id and s.id = n.show_id where s.deleted_at is not null) then
+  if exists (select from (select distinct n.organization_id, n.show_id from after n where n.show_id is not null) n
+      where not exists (select from app.shows s where s.organization_id = n.organization_id and s.id = n.show_id and s.deleted_at is null for share)) then
     perform app.refuse(409, 'finance_records_show_exists', 'There is no such show.');
   end if;
   return null;
@@ -6270,7 +6303,8 @@ as $$
 declare
   closed date;
 begin
-  perform from app.organizations o where o.id in (select n.organization_id from after n) for share;
+  perform from (select distinct n.organization_id from after n) n
+  where exists (select from app.organizations o where o.id = n.organization_id for share);
   select p.month into closed from after n
   join before b on b.organization_id = n.organization_id and b.id = n.id
   -- An entire organization can be deleted and restored even if months are closed.
@@ -6284,15 +6318,16 @@ begin
   if found then
     perform app.refuse(409, 'period_closed', format('The books of %s are closed.', to_char(closed, 'YYYY-MM')));
   end if;
-  perform from app.finance_categories c
-  where (c.organization_id, c.id) in (select n.organization_id, n.category_id from after n where n.deleted_at is null) and c.deleted_at is null for share;
+  perform from (select distinct n.organization_id, n.category_id from after n where n.deleted_at is null) n
+  where exists (select from app.finance_categories c
+    where c.organization_id = n.organization_id and c.id = n.category_id and c.deleted_at is null for share);
   if exists (select from after n join before b on b.organization_id = n.organization_id and b.id = n.id
       join app.finance_categories c on c.organization_id = n.organization_id and c.id = n.category_id
       where n.category_id <> b.category_id and c.deleted_at is not null) then
     perform app.refuse(409, 'finance_records_category_exists', 'There is no such category.');
   end if;
-  perform from app.shows s
-  where (s.organization_id, s.id) in (select n.organization_id, n.show_id from after n where n.deleted_at is null) and s.deleted_at is null for share;
+  perform from (select distinct n.organization_id, n.show_id from after n where n.show_id is not null and n.deleted_at is null) n
+  where exists (select from app.shows s where s.organization_id = n.organization_id and s.id = n.show_id and s.deleted_at is null for share);
   if exists (select from after n join before b on b.organization_id = n.organization_id and b.id = n.id
       join app.shows s on s.organization_id = n.organization_id and s.id = n.show_id
       where n.show_id is distinct from b.show_id and s.deleted_at is not null) then
@@ -7120,6 +7155,8 @@ create table if not exists app.imports (
   primary key (organization_id, id)
 );
 create index if not exists imports_organization_id_created_at_idx on app.imports (organization_id, created_at, id);
+-- A job knows only the id of its import: see app_private.enter_import.
+create index if not exists imports_id_idx on app.imports (id);
 
 -- A separate table, because it changes while the import's row is locked by the transaction that enters its lines.
 create table if not exists app.import_progress (
@@ -7494,12 +7531,15 @@ begin
     from given g, app.organizations o where o.id = i.organization_id
   ),
   meant as materialized (
-    select r.*, k.kind, c.id as category_id
+    select r.*, k.kind, c.id as category_id, s.has_show
     from read r
     -- Without a kind the sign decides, as in bank statements.
     cross join lateral (select coalesce(lower(r.v ->> 'kind'), case when r.amount < 0 then 'expense' else 'income' end) as kind) k
     left join app.finance_categories c on c.organization_id = i.organization_id and c.kind = k.kind
       and lower(c.name) = lower((r.v ->> 'category') collate app.people) and c.deleted_at is null
+    -- LIMIT makes PostgreSQL look up each show by its key, instead of reading all shows for every batch.
+    left join lateral (select true as has_show from app.shows s
+      where s.organization_id = i.organization_id and s.id = r.show_id and s.deleted_at is null limit 1) s on true
   ),
   -- Once for each line, and not for every mention of it.
   judged as materialized (
@@ -7516,8 +7556,7 @@ begin
       app_private.bad('category', m.kind in ('income', 'expense') and m.v ->> 'category' is null, 'A category is required.'),
       app_private.bad('category', m.kind in ('income', 'expense') and m.v ->> 'category' is not null and m.category_id is null,
         format('There is no %s category of this name.', m.kind)),
-      app_private.bad('show_id', m.v ->> 'show_id' is not null and not exists (select from app.shows s
-        where s.organization_id = i.organization_id and s.id = m.show_id and s.deleted_at is null), 'There is no such show.'),
+      app_private.bad('show_id', m.v ->> 'show_id' is not null and m.has_show is null, 'There is no such show.'),
       -- Amount.
       app_private.missing('amount', coalesce(m.v ->> 'amount', m.v ->> 'amount_minor'), 'An amount is required.'),
       app_private.bad('amount', m.amount is null and coalesce(m.v ->> 'amount', m.v ->> 'amount_minor') is not null,
@@ -7570,7 +7609,26 @@ begin
   -- In plpgsql, which plans this once for all batches of a connection.
   return query
   with given as materialized (
-    select (x.value ->> 0)::integer as line, x.value -> 1 as v from jsonb_array_elements(lines) as x
+    select (x.value ->> 0)::integer as line, x.value -> 1 as v,
+      jsonb_build_array(x.value #> '{1,venue_id}', x.value #> '{1,venue}', x.value #> '{1,city}') as venue_key
+    from jsonb_array_elements(lines) as x
+  ),
+  -- A file names few venues, many times. Each way to name one has its own index, and two of a name are as many as a thousand.
+  named as materialized (
+    select d.venue_key, n.id, n.found
+    from (select distinct g.venue_key from given g) d
+    cross join lateral (
+      select (array_agg(w.id))[1] as id, count(*) as found from (
+        (select w.id from app.venues w
+          where w.organization_id = i.organization_id and w.id = app_private.csv_uuid(d.venue_key ->> 0) and w.deleted_at is null)
+        union all
+        (select w.id from app.venues w
+          where d.venue_key ->> 0 is null and d.venue_key ->> 2 is null
+            and w.organization_id = i.organization_id and lower(w.name) = lower((d.venue_key ->> 1) collate app.people) and w.deleted_at is null limit 2)
+        union all
+        (select w.id from app.venues w
+          where d.venue_key ->> 0 is null and w.organization_id = i.organization_id and lower(w.name) = lower((d.venue_key ->> 1) collate app.people)
+            and lower(w.city) = lower((d.venue_key ->> 2) collate app.people) and w.deleted_at is null limit 2)) as w) n
   ),
   read as materialized (
     select g.line, g.v,
@@ -7586,11 +7644,7 @@ begin
       n.id as venue_id, n.found
     from given g
     cross join app.organizations o
-    cross join lateral (
-      select (array_agg(w.id))[1] as id, count(*) as found from app.venues w
-      where w.organization_id = i.organization_id and w.deleted_at is null
-        and case when g.v ->> 'venue_id' is not null then w.id = app_private.csv_uuid(g.v ->> 'venue_id')
-          else lower(w.name) = lower((g.v ->> 'venue') collate app.people) and (g.v ->> 'city' is null or lower(w.city) = lower((g.v ->> 'city') collate app.people)) end) n
+    join named n on n.venue_key = g.venue_key
     where o.id = i.organization_id
   ),
   -- Once for each line, and not for every mention of it.
@@ -7749,13 +7803,19 @@ comment on function app.stage_import(uuid, jsonb, jsonb) is
 alter function app.stage_import(uuid, jsonb, jsonb) owner to callboard_definer;
 grant execute on function app.stage_import(uuid, jsonb, jsonb) to callboard_worker;
 
+-- The planner does not know lines that were just staged and expects one of them, so it would compare each with all the
+-- others. Without nested loops it reads every table once, whatever it expects; and it plans now, not when there were few.
 create or replace function app.finish_check(import uuid, found_options jsonb, because text default null) returns void
 language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
+set enable_nestloop = off
+set plan_cache_mode = 'force_custom_plan'
+set jit = off
 as $$
 declare
   i app.imports := app_private.enter_import(import);
+  present bigint;
 begin
   if i.status is distinct from 'checking' then
     return;
@@ -7773,16 +7833,24 @@ begin
     from app.import_lines x
     where x.organization_id = i.organization_id and x.import_id = i.id and x.record ->> 'external_ref' is not null) d
   where l.organization_id = i.organization_id and l.import_id = i.id and l.line = d.line and d.line <> d.first_line;
-  update app.imports x
-  set status = 'checked', options = found_options, lines = n.lines, bad_lines = n.bad_lines, existing = n.existing
-  from (
-    select count(*) as lines, count(l.problems) as bad_lines, count(coalesce(r.id, s.id)) as existing
-    from app.import_lines l
-    left join app.finance_records r on i.resource = 'finance_records' and r.organization_id = l.organization_id and r.deleted_at is null
-      and r.source = l.record ->> 'source' and r.external_ref = l.record ->> 'external_ref'
-    left join app.shows s on i.resource = 'shows' and s.organization_id = l.organization_id and s.deleted_at is null
+  -- Most files have no references: then nothing of the organization is read.
+  if not exists (select from app.import_lines l
+      where l.organization_id = i.organization_id and l.import_id = i.id and l.record ->> 'external_ref' is not null) then
+    present := 0;
+  elsif i.resource = 'shows' then
+    select count(*) into present from app.import_lines l
+    join app.shows s on s.organization_id = l.organization_id and s.deleted_at is null
       and s.source = l.record ->> 'source' and s.external_ref = l.record ->> 'external_ref'
-    where l.organization_id = i.organization_id and l.import_id = i.id) n
+    where l.organization_id = i.organization_id and l.import_id = i.id;
+  else
+    select count(*) into present from app.import_lines l
+    join app.finance_records r on r.organization_id = l.organization_id and r.deleted_at is null
+      and r.source = l.record ->> 'source' and r.external_ref = l.record ->> 'external_ref'
+    where l.organization_id = i.organization_id and l.import_id = i.id;
+  end if;
+  update app.imports x
+  set status = 'checked', options = found_options, existing = present,
+    (lines, bad_lines) = (select count(*), count(l.problems) from app.import_lines l where l.organization_id = i.organization_id and l.import_id = i.id)
   where x.organization_id = i.organization_id and x.id = i.id;
   -- The staged lines contain everything needed from the file.
   delete from app.import_chunks c where c.organization_id = i.organization_id and c.import_id = i.id;

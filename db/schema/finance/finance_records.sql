@@ -112,7 +112,8 @@ comment on function app_private.tg_finance_records__200_status() is
 create or replace trigger _200_status before update on app.finance_records
   for each row when (new.status is distinct from old.status) execute function app_private.tg_finance_records__200_status();
 
--- A record's references, and whether its month is open, are checked once for all rows of a statement.
+-- A record's references, and whether its month is open, are checked once for all rows of a statement. FOR SHARE in EXISTS
+-- also keeps it from becoming a join: each row that is referred to is looked up by its key, however many others there are.
 create or replace function app_private.tg_finance_records__300_entered() returns trigger
 language plpgsql volatile security definer
 set search_path = ''
@@ -121,22 +122,21 @@ declare
   closed date;
 begin
   -- Closing a month waits for this lock and then sees these records.
-  perform from app.organizations o where o.id in (select n.organization_id from after n) for share;
-  select p.month into closed from after n
-  join app.finance_periods p on p.organization_id = n.organization_id and p.month = date_trunc('month', n.booked_on)::date limit 1;
+  perform from (select distinct n.organization_id from after n) n
+  where exists (select from app.organizations o where o.id = n.organization_id for share);
+  select p.month into closed from (select distinct n.organization_id, date_trunc('month', n.booked_on)::date as month from after n) n
+  cross join lateral (select p.month from app.finance_periods p where p.organization_id = n.organization_id and p.month = n.month limit 1) p limit 1;
   if found then
     perform app.refuse(409, 'period_closed', format('The books of %s are closed.', to_char(closed, 'YYYY-MM')));
   end if;
   -- Locked, so that a concurrent deletion waits and then sees the record.
-  perform from app.finance_categories c
-  where (c.organization_id, c.id) in (select n.organization_id, n.category_id from after n) and c.deleted_at is null for share;
-  if exists (select from after n join app.finance_categories c on c.organization_id = n.organization_id and c.id = n.category_id
-      where c.deleted_at is not null) then
+  if exists (select from (select distinct n.organization_id, n.category_id from after n) n
+      where not exists (select from app.finance_categories c
+        where c.organization_id = n.organization_id and c.id = n.category_id and c.deleted_at is null for share)) then
     perform app.refuse(409, 'finance_records_category_exists', 'There is no such category.');
   end if;
-  perform from app.shows s
-  where (s.organization_id, s.id) in (select n.organization_id, n.show_id from after n) and s.deleted_at is null for share;
-  if exists (select from after n join app.shows s on s.organization_id = n.organization_id and s.id = n.show_id where s.deleted_at is not null) then
+  if exists (select from (select distinct n.organization_id, n.show_id from after n where n.show_id is not null) n
+      where not exists (select from app.shows s where s.organization_id = n.organization_id and s.id = n.show_id and s.deleted_at is null for share)) then
     perform app.refuse(409, 'finance_records_show_exists', 'There is no such show.');
   end if;
   return null;
@@ -155,7 +155,8 @@ as $$
 declare
   closed date;
 begin
-  perform from app.organizations o where o.id in (select n.organization_id from after n) for share;
+  perform from (select distinct n.organization_id from after n) n
+  where exists (select from app.organizations o where o.id = n.organization_id for share);
   select p.month into closed from after n
   join before b on b.organization_id = n.organization_id and b.id = n.id
   -- An entire organization can be deleted and restored even if months are closed.
@@ -169,15 +170,16 @@ begin
   if found then
     perform app.refuse(409, 'period_closed', format('The books of %s are closed.', to_char(closed, 'YYYY-MM')));
   end if;
-  perform from app.finance_categories c
-  where (c.organization_id, c.id) in (select n.organization_id, n.category_id from after n where n.deleted_at is null) and c.deleted_at is null for share;
+  perform from (select distinct n.organization_id, n.category_id from after n where n.deleted_at is null) n
+  where exists (select from app.finance_categories c
+    where c.organization_id = n.organization_id and c.id = n.category_id and c.deleted_at is null for share);
   if exists (select from after n join before b on b.organization_id = n.organization_id and b.id = n.id
       join app.finance_categories c on c.organization_id = n.organization_id and c.id = n.category_id
       where n.category_id <> b.category_id and c.deleted_at is not null) then
     perform app.refuse(409, 'finance_records_category_exists', 'There is no such category.');
   end if;
-  perform from app.shows s
-  where (s.organization_id, s.id) in (select n.organization_id, n.show_id from after n where n.deleted_at is null) and s.deleted_at is null for share;
+  perform from (select distinct n.organization_id, n.show_id from after n where n.show_id is not null and n.deleted_at is null) n
+  where exists (select from app.shows s where s.organization_id = n.organization_id and s.id = n.show_id and s.deleted_at is null for share);
   if exists (select from after n join before b on b.organization_id = n.organization_id and b.id = n.id
       join app.shows s on s.organization_id = n.organization_id and s.id = n.show_id
       where n.show_id is distinct from b.show_id and s.deleted_at is not null) then

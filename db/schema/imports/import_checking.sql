@@ -133,12 +133,15 @@ begin
     from given g, app.organizations o where o.id = i.organization_id
   ),
   meant as materialized (
-    select r.*, k.kind, c.id as category_id
+    select r.*, k.kind, c.id as category_id, s.has_show
     from read r
     -- Without a kind the sign decides, as in bank statements.
     cross join lateral (select coalesce(lower(r.v ->> 'kind'), case when r.amount < 0 then 'expense' else 'income' end) as kind) k
     left join app.finance_categories c on c.organization_id = i.organization_id and c.kind = k.kind
       and lower(c.name) = lower((r.v ->> 'category') collate app.people) and c.deleted_at is null
+    -- LIMIT makes PostgreSQL look up each show by its key, instead of reading all shows for every batch.
+    left join lateral (select true as has_show from app.shows s
+      where s.organization_id = i.organization_id and s.id = r.show_id and s.deleted_at is null limit 1) s on true
   ),
   -- Once for each line, and not for every mention of it.
   judged as materialized (
@@ -155,8 +158,7 @@ begin
       app_private.bad('category', m.kind in ('income', 'expense') and m.v ->> 'category' is null, 'A category is required.'),
       app_private.bad('category', m.kind in ('income', 'expense') and m.v ->> 'category' is not null and m.category_id is null,
         format('There is no %s category of this name.', m.kind)),
-      app_private.bad('show_id', m.v ->> 'show_id' is not null and not exists (select from app.shows s
-        where s.organization_id = i.organization_id and s.id = m.show_id and s.deleted_at is null), 'There is no such show.'),
+      app_private.bad('show_id', m.v ->> 'show_id' is not null and m.has_show is null, 'There is no such show.'),
       -- Amount.
       app_private.missing('amount', coalesce(m.v ->> 'amount', m.v ->> 'amount_minor'), 'An amount is required.'),
       app_private.bad('amount', m.amount is null and coalesce(m.v ->> 'amount', m.v ->> 'amount_minor') is not null,
@@ -209,7 +211,26 @@ begin
   -- In plpgsql, which plans this once for all batches of a connection.
   return query
   with given as materialized (
-    select (x.value ->> 0)::integer as line, x.value -> 1 as v from jsonb_array_elements(lines) as x
+    select (x.value ->> 0)::integer as line, x.value -> 1 as v,
+      jsonb_build_array(x.value #> '{1,venue_id}', x.value #> '{1,venue}', x.value #> '{1,city}') as venue_key
+    from jsonb_array_elements(lines) as x
+  ),
+  -- A file names few venues, many times. Each way to name one has its own index, and two of a name are as many as a thousand.
+  named as materialized (
+    select d.venue_key, n.id, n.found
+    from (select distinct g.venue_key from given g) d
+    cross join lateral (
+      select (array_agg(w.id))[1] as id, count(*) as found from (
+        (select w.id from app.venues w
+          where w.organization_id = i.organization_id and w.id = app_private.csv_uuid(d.venue_key ->> 0) and w.deleted_at is null)
+        union all
+        (select w.id from app.venues w
+          where d.venue_key ->> 0 is null and d.venue_key ->> 2 is null
+            and w.organization_id = i.organization_id and lower(w.name) = lower((d.venue_key ->> 1) collate app.people) and w.deleted_at is null limit 2)
+        union all
+        (select w.id from app.venues w
+          where d.venue_key ->> 0 is null and w.organization_id = i.organization_id and lower(w.name) = lower((d.venue_key ->> 1) collate app.people)
+            and lower(w.city) = lower((d.venue_key ->> 2) collate app.people) and w.deleted_at is null limit 2)) as w) n
   ),
   read as materialized (
     select g.line, g.v,
@@ -225,11 +246,7 @@ begin
       n.id as venue_id, n.found
     from given g
     cross join app.organizations o
-    cross join lateral (
-      select (array_agg(w.id))[1] as id, count(*) as found from app.venues w
-      where w.organization_id = i.organization_id and w.deleted_at is null
-        and case when g.v ->> 'venue_id' is not null then w.id = app_private.csv_uuid(g.v ->> 'venue_id')
-          else lower(w.name) = lower((g.v ->> 'venue') collate app.people) and (g.v ->> 'city' is null or lower(w.city) = lower((g.v ->> 'city') collate app.people)) end) n
+    join named n on n.venue_key = g.venue_key
     where o.id = i.organization_id
   ),
   -- Once for each line, and not for every mention of it.

@@ -25,6 +25,8 @@ create table if not exists app.imports (
   primary key (organization_id, id)
 );
 create index if not exists imports_organization_id_created_at_idx on app.imports (organization_id, created_at, id);
+-- A job knows only the id of its import: see app_private.enter_import.
+create index if not exists imports_id_idx on app.imports (id);
 
 -- A separate table, because it changes while the import's row is locked by the transaction that enters its lines.
 create table if not exists app.import_progress (

@@ -97,8 +97,38 @@ comment on function app_private.tg_shows__200_status() is 'PT409 show_status_tra
 create or replace trigger _200_status before update on app.shows
   for each row when (new.status is distinct from old.status) execute function app_private.tg_shows__200_status();
 
--- A show may not be booked into a deleted venue; locking the venue's row makes a
--- concurrent deletion wait and then see the show.
+-- A show may not be booked into a deleted venue; locking the venue's row makes a concurrent deletion wait and then
+-- see the show. New shows are checked once for all rows of a statement. The error is that of the foreign key, so
+-- that nothing reveals whether a venue is deleted, another organization's, or does not exist.
+create or replace function app_private.refuse_venue() returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  raise exception using errcode = 'foreign_key_violation', constraint = 'shows_venue_exists', message = 'there is no such venue';
+end
+$$;
+comment on function app_private.refuse_venue() is 'The error shows_venue_exists, as the foreign key raises it.';
+alter function app_private.refuse_venue() owner to callboard_definer;
+
+create or replace function app_private.tg_shows__300_entered() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from (select distinct n.organization_id, n.venue_id from added n where n.venue_id is not null) n
+    -- FOR SHARE also keeps this from becoming a join, so each venue is looked up by its key.
+    where not exists (select from app.venues v where v.organization_id = n.organization_id and v.id = n.venue_id and v.deleted_at is null for share))
+  then
+    perform app_private.refuse_venue();
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg_shows__300_entered() is 'shows_venue_exists for new shows at a deleted venue.';
+alter function app_private.tg_shows__300_entered() owner to callboard_definer;
+
 create or replace function app_private.tg_shows__300_venue() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -107,16 +137,16 @@ begin
   perform from app.venues v
   where v.organization_id = new.organization_id and v.id = new.venue_id and v.deleted_at is null for share;
   if not found then
-    perform app.refuse(409, 'shows_venue_exists', 'There is no such venue.');
+    perform app_private.refuse_venue();
   end if;
   return new;
 end
 $$;
-comment on function app_private.tg_shows__300_venue() is 'PT409 shows_venue_exists for a venue that does not exist, is deleted or belongs to another organization.';
+comment on function app_private.tg_shows__300_venue() is 'shows_venue_exists for a change to a venue that does not exist, is deleted or belongs to another organization.';
 alter function app_private.tg_shows__300_venue() owner to callboard_definer;
 
-create or replace trigger _300_venue_insert before insert on app.shows
-  for each row when (new.venue_id is not null) execute function app_private.tg_shows__300_venue();
+create or replace trigger _300_entered after insert on app.shows
+  referencing new table as added for each statement execute function app_private.tg_shows__300_entered();
 create or replace trigger _300_venue_change before update on app.shows
   for each row when (new.venue_id is not null and new.venue_id is distinct from old.venue_id)
   execute function app_private.tg_shows__300_venue();
