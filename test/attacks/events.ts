@@ -81,7 +81,7 @@ export const events: Attack[] = [
       'many rows, the last of which throws their context away',
       k => `
         insert into app.shows (title, artist, show_on) select 'Own ' || ${q(k.a.marker)}, 'x', date '2027-01-01' + n from generate_series(1, 50) as n
-        returning case when show_on = '2027-02-20' then set_config('app.user_id', ${q(k.a.viewer.id)}, true) end`,
+        returning case when show_on = '2027-02-20' then app.introduce('some-request', '192.0.2.99')::text end`,
     ],
     [
       'a change that becomes nobody before it is logged',

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:bd0648f9a038ba86af9fd6a3221b73d746940931
+--! Hash: sha1:e9f50d4aa2bbe8ddc8158d565f733b7a412c029c
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -302,14 +302,20 @@ return basis_points between 0 and 10000;
 comment on function app.is_rate(integer) is 'Whether a rate in basis points is 0 to 100 %.';
 grant execute on function app.is_rate(integer) to callboard_api, callboard_definer;
 --! EndIncluded foundation/rules.sql
---! Included foundation/context.sql
--- The caller's context. Only this file knows how it is stored.
---
--- The context is a handful of transaction-local settings. Anyone who can run SQL can set a
--- setting, so a setting alone proves nothing: `app.enter` signs them all with a key that no
--- login can read, bound to this backend and this transaction. Policies ask the functions
--- below; they check the signature and answer NULL, which matches no row, when it is missing,
--- wrong, or copied from another transaction.
+--! Included foundation/context/common.sql
+-- What both ways to carry a context need: its fields, and the database's own key, which signs contexts (signed.sql),
+-- the passes of a standby and the links to files.
+
+do $$
+begin
+  if to_regtype('app_private.context') is null then
+    create type app_private.context as (
+      organization_id uuid, user_id uuid, session_id uuid, role text, permissions text, request_id text, ip inet);
+  end if;
+end
+$$;
+comment on type app_private.context is
+  'Who is calling: permissions are names with a blank between them; a name after ~ is only worth what its holder sees.';
 
 create table if not exists app_private.context_keys (
   id boolean primary key default true constraint context_keys_one_row check (id),
@@ -345,6 +351,15 @@ end
 $$;
 comment on function app_private.keyed_hash(bytea) is 'A message authentication code under the database''s own key (32 bytes).';
 alter function app_private.keyed_hash(bytea) owner to callboard_definer;
+--! EndIncluded foundation/context/common.sql
+--! Included foundation/context/signed.sql
+-- The caller's context, carried by settings that anybody can set, under a signature.
+--
+-- For servers where the setting that guarded.sql uses cannot be granted: both files define the same functions, and
+-- `npm run migrate` chooses one. Anyone who can run SQL can set these settings, so a setting alone proves nothing:
+-- set_context signs them all with a key that no login can read, bound to this backend, this transaction and whether
+-- it may write. The functions below check the signature and return NULL, which matches no row, when it is missing,
+-- wrong, or copied from another transaction.
 
 -- A parallel worker is another backend, where no signature is valid. So functions that read the context are
 -- PARALLEL RESTRICTED: the leader evaluates them once, and (select …) passes the value to the workers.
@@ -355,9 +370,11 @@ language plpgsql stable parallel restricted
 set search_path = ''
 as $$
 begin
-  -- An array's text form quotes its elements, so no value can pass for two.
+  -- An array's text form quotes its elements, so no value can pass for two. Two transactions of one message have
+  -- the same time: one that may write has no use for the signature of one that may not.
   return (select encode(app_private.hash_with(k,
     int4send(pg_backend_pid()) || timestamptz_send(transaction_timestamp()) || convert_to(array[
+      current_setting('transaction_read_only'),
       current_setting('app.current_org', true),
       current_setting('app.user_id', true),
       current_setting('app.session_id', true),
@@ -372,9 +389,9 @@ comment on function app_private.context_signature() is 'The signature that the c
 alter function app_private.context_signature() owner to callboard_definer;
 
 create or replace function app_private.set_context(
-  user_id uuid, session_id uuid, organization_id uuid default null, role text default null, permissions text[] default '{}',
+  user_id uuid, session_id uuid, organization_id uuid default null, role text default null, permissions text default '',
   request_id text default null, ip inet default null
-) returns void
+) returns boolean
 language plpgsql volatile
 set search_path = ''
 as $$
@@ -386,56 +403,17 @@ declare
     set_config('app.session_id', coalesce(session_id::text, ''), true),
     set_config('app.role', coalesce(role, ''), true),
     -- A blank on both sides of every name, so that one search matches a whole name.
-    set_config('app.permissions', ' ' || array_to_string(permissions, ' ') || ' ', true),
+    set_config('app.permissions', ' ' || permissions || ' ', true),
     set_config('app.request_id', coalesce(request_id, ''), true),
     set_config('app.ip', coalesce(host(ip), ''), true)];
 begin
   done[1] := set_config('app.signature', app_private.context_signature(), true);
+  return true;
 end
 $$;
-comment on function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) is
-  'Sets and signs the context of this transaction. Only for definer functions that have authenticated the caller.';
-alter function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) owner to callboard_definer;
-
-create or replace function app_private.is_genuine() returns boolean
-language sql stable parallel restricted
-return current_setting('app.signature', true) is not distinct from app_private.context_signature();
-comment on function app_private.is_genuine() is 'Whether the settings of this transaction are those that were signed.';
-alter function app_private.is_genuine() owner to callboard_definer;
-
-create or replace function app_private.change_context(
-  user_id uuid, session_id uuid, organization_id uuid, role text default null, permissions text[] default '{}'
-) returns void
-language plpgsql volatile
-set search_path = ''
-as $$
-begin
-  -- The request id stays the same if the context was genuine.
-  if app_private.is_genuine() then
-    perform app_private.set_context(user_id, session_id, organization_id, role, permissions,
-      current_setting('app.request_id'), nullif(current_setting('app.ip'), '')::inet);
-  else
-    perform app_private.set_context(user_id, session_id, organization_id, role, permissions);
-  end if;
-end
-$$;
-comment on function app_private.change_context(uuid, uuid, uuid, text, text[]) is
-  'Like set_context, but in the middle of a request: its id and address stay. Only for definer functions that have authenticated the caller.';
-alter function app_private.change_context(uuid, uuid, uuid, text, text[]) owner to callboard_definer;
-
-create or replace function app.introduce(request_id text, ip inet) returns void
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.set_context(null, null, null, null, '{}', request_id, ip);
-end
-$$;
-comment on function app.introduce(text, inet) is
-  'Opens this transaction for an anonymous request: records only its id and its address.';
-alter function app.introduce(text, inet) owner to callboard_definer;
-grant execute on function app.introduce(text, inet) to callboard_api;
+comment on function app_private.set_context(uuid, uuid, uuid, text, text, text, inet) is
+  'Sets the context of this transaction: permissions are names with a blank between them. Returns true. Only for definer functions that have authenticated the caller.';
+alter function app_private.set_context(uuid, uuid, uuid, text, text, text, inet) owner to callboard_definer;
 
 -- After a transaction that set it, a setting is '' rather than NULL, hence nullif everywhere.
 create or replace function app.current_org() returns uuid
@@ -453,7 +431,6 @@ end
 $$;
 comment on function app.current_org() is 'The organization of this transaction, or NULL without a genuine context.';
 alter function app.current_org() owner to callboard_definer;
-grant execute on function app.current_org() to callboard_api;
 
 create or replace function app.current_user_id() returns uuid
 language plpgsql stable parallel restricted security definer
@@ -470,7 +447,6 @@ end
 $$;
 comment on function app.current_user_id() is 'The user of this transaction, or NULL without a genuine context.';
 alter function app.current_user_id() owner to callboard_definer;
-grant execute on function app.current_user_id() to callboard_api;
 
 create or replace function app.current_session_id() returns uuid
 language plpgsql stable parallel restricted security definer
@@ -482,14 +458,6 @@ end
 $$;
 comment on function app.current_session_id() is 'The session of this transaction, or NULL without a genuine context.';
 alter function app.current_session_id() owner to callboard_definer;
-grant execute on function app.current_session_id() to callboard_api;
-
--- Does not check the signature: for callers that read the organization in the same statement.
-create or replace function app_private.is_claimed(permission text) returns boolean
-language sql stable parallel restricted
-return coalesce(strpos(current_setting('app.permissions', true), ' ' || permission || ' ') > 0, false);
-comment on function app_private.is_claimed(text) is 'Whether the settings name this permission; app.org_if and app.current_org check that they are genuine.';
-alter function app_private.is_claimed(text) owner to callboard_definer;
 
 create or replace function app.org_if(permission text) returns uuid
 language plpgsql stable parallel restricted security definer
@@ -497,7 +465,7 @@ set search_path = ''
 as $$
 begin
   -- Same check as current_org, whose call would add a function to every statement.
-  if app_private.is_claimed(permission)
+  if strpos(current_setting('app.permissions', true), ' ' || permission || ' ') > 0
     and app_private.context_signature() = current_setting('app.signature', true) then
     return nullif(current_setting('app.current_org', true), '');
   end if;
@@ -507,7 +475,99 @@ $$;
 comment on function app.org_if(text) is
   'The organization of this transaction if its member holds the permission, else NULL. Policies compare organization_id with it: permission and tenant in a single condition.';
 alter function app.org_if(text) owner to callboard_definer;
-grant execute on function app.org_if(text) to callboard_api;
+
+create or replace function app.org_if_reading(permission text) returns uuid
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+as $$
+begin
+  if strpos(translate(current_setting('app.permissions', true), '~', ' '), ' ' || permission || ' ') > 0
+    and app_private.context_signature() = current_setting('app.signature', true) then
+    return nullif(current_setting('app.current_org', true), '');
+  end if;
+  return null;
+end
+$$;
+comment on function app.org_if_reading(text) is
+  'Like app.org_if, also in a context that only reads: for what those see who hold a permission to write. See app_private.for_reading.';
+alter function app.org_if_reading(text) owner to callboard_definer;
+
+create or replace function app_private.context() returns app_private.context
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+declare
+  c app_private.context;
+begin
+  if app_private.context_signature() = current_setting('app.signature', true) then
+    c.organization_id := nullif(current_setting('app.current_org'), '');
+    c.user_id := nullif(current_setting('app.user_id'), '');
+    c.session_id := nullif(current_setting('app.session_id'), '');
+    c.role := nullif(current_setting('app.role'), '');
+    c.permissions := btrim(current_setting('app.permissions'));
+    c.request_id := nullif(current_setting('app.request_id'), '');
+    c.ip := nullif(current_setting('app.ip'), '');
+  end if;
+  return c;
+end
+$$;
+comment on function app_private.context() is 'The whole context of this transaction; all fields are NULL without a genuine one.';
+alter function app_private.context() owner to callboard_definer;
+
+create or replace function app.context_carrier() returns text
+language sql immutable parallel safe
+return 'signed';
+comment on function app.context_carrier() is 'How a context is carried: guarded (in a setting that only the database''s own functions may set) or signed.';
+alter function app.context_carrier() owner to callboard_definer;
+--! EndIncluded foundation/context/signed.sql
+--! Included foundation/context.sql
+-- The caller's context: who is calling, in which organization, and with which permissions. app.enter and its like set
+-- it, for the transaction, and policies ask app.current_org and app.org_if about it. Only the files in context/ know
+-- how it is carried; this one has what is the same for both.
+
+grant execute on function app.current_org(), app.current_user_id(), app.current_session_id(), app.org_if(text), app.org_if_reading(text),
+  app.context_carrier() to callboard_api, callboard_definer;
+
+-- A context that only reads, such as a calendar feed's, must not be able to write whatever else happens. But those who
+-- may write see more: drafts, the bin. So it has their permissions under another name, which only
+-- app.org_if_reading takes.
+create or replace function app_private.for_reading(permissions text[]) returns text
+language sql immutable parallel safe
+set search_path = ''
+return (select coalesce(string_agg(case when p like '%.read' then p else '~' || p end, ' ' order by p), '') from unnest(permissions) p);
+comment on function app_private.for_reading(text[]) is
+  'Permissions for app_private.set_context, of which those to write are only worth what their holders see.';
+alter function app_private.for_reading(text[]) owner to callboard_definer;
+
+create or replace function app_private.change_context(
+  user_id uuid, session_id uuid, organization_id uuid, role text default null, permissions text default ''
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  c app_private.context := app_private.context();
+begin
+  perform app_private.set_context(user_id, session_id, organization_id, role, permissions, c.request_id, c.ip);
+end
+$$;
+comment on function app_private.change_context(uuid, uuid, uuid, text, text) is
+  'Like set_context, but in the middle of a request: its id and address stay. Only for definer functions that have authenticated the caller.';
+alter function app_private.change_context(uuid, uuid, uuid, text, text) owner to callboard_definer;
+
+create or replace function app.introduce(request_id text, ip inet) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.set_context(null, null, null, null, '', request_id, ip);
+end
+$$;
+comment on function app.introduce(text, inet) is
+  'Opens this transaction for an anonymous request: records only its id and its address.';
+alter function app.introduce(text, inet) owner to callboard_definer;
+grant execute on function app.introduce(text, inet) to callboard_api;
 
 create or replace function app.has_permission(permission text) returns boolean
 language sql stable parallel restricted
@@ -515,33 +575,41 @@ return app.org_if(permission) is not null;
 comment on function app.has_permission(text) is 'Whether the member of this transaction holds the permission.';
 grant execute on function app.has_permission(text) to callboard_api, callboard_definer;
 
-create or replace function app.require(permission text) returns uuid
-language plpgsql stable parallel restricted
+create or replace function app.deny(permission text) returns uuid
+language plpgsql stable parallel safe
 set search_path = ''
 as $$
-declare
-  organization uuid := app.org_if(permission);
 begin
-  if organization is null then
-    raise exception using errcode = 'PT403', message = 'permission_denied',
-      detail = format('This needs the permission %s.', permission);
-  end if;
-  return organization;
+  raise exception using errcode = 'PT403', message = 'permission_denied',
+    detail = format('This needs the permission %s.', permission);
 end
 $$;
+comment on function app.deny(text) is 'Raises PT403 permission_denied with the name of the permission.';
+grant execute on function app.deny(text) to callboard_api, callboard_definer, callboard_exporter;
+
+create or replace function app.require(permission text) returns uuid
+language sql stable parallel restricted
+return coalesce(app.org_if(permission), app.deny(permission));
 comment on function app.require(text) is 'The organization of this transaction; PT403 permission_denied unless its member holds the permission.';
 grant execute on function app.require(text) to callboard_api, callboard_definer;
 
--- Runs in every transaction, so it is kept cheap: it compares the settings without checking their signature.
--- Forged settings would not have shown anybody a row, but a change must be noticed anyway.
+create or replace function app.require_reading(permission text) returns uuid
+language sql stable parallel restricted
+return coalesce(app.org_if_reading(permission), app.deny(permission));
+comment on function app.require_reading(text) is
+  'Like app.require, also in a context that only reads. For what those see who hold a permission to write. PT403 permission_denied.';
+grant execute on function app.require_reading(text) to callboard_api, callboard_definer;
+
 create or replace function app.confirm_organization(organization text) returns void
 language plpgsql stable parallel restricted
 set search_path = ''
 as $$
+declare
+  present uuid := app.current_org();
 begin
-  if current_setting('app.current_org', true) is distinct from organization then
+  if present::text is distinct from organization then
     raise exception using message = 'isolation_breach',
-      detail = case when coalesce(current_setting('app.current_org', true), '') = '' then 'no_context' else 'other_organization' end;
+      detail = case when present is null then 'no_context' else 'other_organization' end;
   end if;
 end
 $$;
@@ -560,7 +628,8 @@ create table if not exists app.permissions (
 );
 create table if not exists app.roles (
   name text primary key,
-  description text not null
+  description text not null,
+  held text not null default ''
 );
 create table if not exists app.role_permissions (
   role text not null references app.roles (name),
@@ -569,10 +638,28 @@ create table if not exists app.role_permissions (
 );
 comment on table app.permissions is 'Reference: all permissions, as <resource>.<verb>.';
 comment on table app.roles is 'Reference: the built-in roles. Custom roles are in app.custom_roles.';
+comment on column app.roles.held is 'The permissions of the role in app.role_permissions, with a blank between them: every request needs them.';
 comment on table app.role_permissions is 'Reference: the permissions that a built-in role holds.';
 
 select app_private.reference_table(reference)
 from unnest(array['app.permissions', 'app.roles', 'app.role_permissions']::regclass[]) reference;
+
+create or replace function app_private.tg__hold() returns trigger
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  update app.roles r set held = x.held
+  from (
+    select n.name, coalesce(string_agg(p.permission, ' ' order by p.permission), '') as held
+    from app.roles n left join app.role_permissions p on p.role = n.name group by n.name) x
+  where x.name = r.name and x.held <> r.held;
+  return null;
+end
+$$;
+comment on function app_private.tg__hold() is 'Keeps app.roles.held equal to app.role_permissions.';
+create or replace trigger _500_hold after insert or update or delete or truncate on app.role_permissions
+  for each statement execute function app_private.tg__hold();
 
 insert into app.permissions (name, description) values
   ('shows.read',          'See shows and venues'),
@@ -673,8 +760,9 @@ set search_path = ''
 as $$
 begin
   perform app_private.set_policy(target, command || '_member', who,
-    format(case when besides is null then '%I = (select app.org_if(%L))' else '(%I = (select app.org_if(%L))) and (%s)' end,
-      organization_column, permission, besides));
+    format(case when besides is null then '%I = (select app.%I(%L))' else '(%I = (select app.%I(%L))) and (%s)' end,
+      organization_column, case when command = 'select' and permission not like '%.read' then 'org_if_reading' else 'org_if' end,
+      permission, besides));
   insert into app_private.table_permissions as p (on_table, command, permission) values (target, member_policy.command, member_policy.permission)
   on conflict on constraint table_permissions_pkey do update set permission = excluded.permission where p.permission <> excluded.permission;
 end
@@ -865,8 +953,8 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  is_genuine boolean := app_private.is_genuine();
-  who uuid := coalesce(by_user, case when is_genuine then nullif(current_setting('app.user_id'), '')::uuid end);
+  c app_private.context := app_private.context();
+  who uuid := coalesce(by_user, c.user_id);
   kind text := 'user';
 begin
   if session_user = 'callboard_support' then
@@ -876,9 +964,7 @@ begin
   end if;
   insert into app.event_log (organization_id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes)
   values (coalesce(of_organization, app_private.nobody()), who,
-    case when is_genuine then nullif(current_setting('app.session_id'), '')::uuid end, of_id, kind, what, of_type,
-    case when is_genuine then nullif(current_setting('app.request_id'), '') end,
-    case when is_genuine then nullif(current_setting('app.ip'), '')::inet end, changes);
+    c.session_id, of_id, kind, what, of_type, c.request_id, c.ip, changes);
 end
 $$;
 comment on function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) is
@@ -935,25 +1021,16 @@ language plpgsql volatile security definer
 set search_path = ''
 as $$
 declare
-  own text;
-  who uuid;
-  session uuid;
-  request text;
-  address inet;
+  c app_private.context := app_private.context();
 begin
   -- app_private.log_changes passes the arguments: resource, id column, organization column, action, columns to leave out.
   -- A statement can change the context while it runs: a change that ends without its context is refused.
   -- OFFSET keeps PostgreSQL from making the JSON of a row again wherever it is mentioned.
-  if app_private.is_genuine() and current_setting('app.user_id') <> '' then
-    own := current_setting('app.current_org');
-    who := current_setting('app.user_id');
-    session := nullif(current_setting('app.session_id'), '');
-    request := nullif(current_setting('app.request_id'), '');
-    address := nullif(current_setting('app.ip'), '');
+  if c.user_id is not null then
     insert into app.event_log (organization_id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes)
-    select case when i.present ->> tg_argv[2] = own then own::uuid else app_private.refuse_lost_context(i.present ->> tg_argv[2]) end,
-      who, session, (i.present ->> tg_argv[1])::uuid, case session_user when 'callboard_support' then 'support' else 'user' end,
-      tg_argv[3], tg_argv[0], request, address, jsonb_build_object('new', jsonb_strip_nulls(app_private.loggable(i.present, tg_argv[4])))
+    select case when (i.present ->> tg_argv[2])::uuid = c.organization_id then c.organization_id else app_private.refuse_lost_context(i.present ->> tg_argv[2]) end,
+      c.user_id, c.session_id, (i.present ->> tg_argv[1])::uuid, case session_user when 'callboard_support' then 'support' else 'user' end,
+      tg_argv[3], tg_argv[0], c.request_id, c.ip, jsonb_build_object('new', jsonb_strip_nulls(app_private.loggable(i.present, tg_argv[4])))
     from (select to_jsonb(a) as present from added a offset 0) i;
   else
     perform app_private.log_event(app_private.refuse_lost_context(i.present ->> tg_argv[2]), tg_argv[3], tg_argv[0], (i.present ->> tg_argv[1])::uuid,
@@ -978,6 +1055,7 @@ declare
   present jsonb := to_jsonb(coalesce(new, old));
   changes jsonb;
   verb text;
+  c app_private.context;
 begin
   if tg_op = 'UPDATE' then
     changes := app_private.diff(app_private.loggable(to_jsonb(old), tg_argv[4]), app_private.loggable(present, tg_argv[4]));
@@ -990,7 +1068,7 @@ begin
     end if;
   else
     -- A row marked as deleted is being purged, and its values must not be logged. Others are deleted without a mark.
-    if present ->> 'deleted_at' is not null or current_setting('app.role', true) = 'purge' and app_private.is_genuine() then
+    if present ->> 'deleted_at' is not null or (app_private.context()).role = 'purge' then
       verb := 'purge';
     else
       verb := 'delete';
@@ -1003,12 +1081,13 @@ begin
     verb := coalesce(tg_argv[3]::jsonb ->> verb, verb);
   end if;
   -- A statement can change the context while it runs: a change that ends without its context is refused.
-  if app_private.is_genuine() and current_setting('app.current_org') = present ->> tg_argv[2] and current_setting('app.user_id') <> '' then
+  c := app_private.context();
+  if c.organization_id = (present ->> tg_argv[2])::uuid and c.user_id is not null then
     insert into app.event_log (organization_id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes)
-    values ((present ->> tg_argv[2])::uuid, current_setting('app.user_id')::uuid, current_setting('app.session_id')::uuid,
+    values (c.organization_id, c.user_id, c.session_id,
       (present ->> tg_argv[1])::uuid, case session_user when 'callboard_support' then 'support' else 'user' end,
       tg_argv[0] || '.' || verb, tg_argv[0],
-      nullif(current_setting('app.request_id'), ''), nullif(current_setting('app.ip'), '')::inet, changes);
+      c.request_id, c.ip, changes);
   elsif app_private.is_trusted() then
     perform app_private.log_event((present ->> tg_argv[2])::uuid, tg_argv[0] || '.' || verb, tg_argv[0], (present ->> tg_argv[1])::uuid, changes);
   else
@@ -1993,7 +2072,7 @@ as $$
 declare
   wanted app.rate_limits := jsonb_populate_record(null::app.rate_limits, body);
 begin
-  if app.require('organization.update') is null or current_setting('app.role') <> 'superadmin' then
+  if app.require('organization.update') is null or (app_private.context()).role is distinct from 'superadmin' then
     perform app.refuse(403, 'permission_denied', 'Only superadmins set rate limits.');
   end if;
   insert into app.rate_limits (requests, window_seconds, block_seconds)
@@ -2095,25 +2174,27 @@ set search_path = ''
 as $$
 declare
   f record;
+  is_entered boolean;
 begin
   select s.id, s.user_id, s.revoked_because is not null or s.expires_at <= now() as is_over, m.role, o.deleted_at,
     m.user_id is null or m.deleted_at is not null and m.deletion_id is distinct from o.deletion_id as is_not_member,
-    -- A member with only a built-in role holds exactly its permissions, which are much faster to look up.
+    -- A member with only a built-in role holds exactly its permissions, which are ready.
     case when exists (select from app.member_roles x where x.organization_id = organization and x.user_id = s.user_id)
         or exists (select from app.member_permissions x where x.organization_id = organization and x.user_id = s.user_id)
-      then app_private.effective_permissions(organization, s.user_id, m.role)
-      else array(select x.permission from app.role_permissions x where x.role = m.role) end as permissions
+      then array_to_string(app_private.effective_permissions(organization, s.user_id, m.role), ' ')
+      else r.held end as permissions
   into f
   from app.sessions s
   left join app.memberships m on m.organization_id = organization and m.user_id = s.user_id
   left join app.organizations o on o.id = m.organization_id
+  left join app.roles r on r.name = m.role
   where s.secret_hash = app_private.digest(session_secret);
   if f.is_over is distinct from false then
     -- Raises the reason. If the session has become valid in the meantime, live_session raises nothing: refuse anyway.
     perform app_private.live_session(session_secret);
     perform app.refuse(401, 'session_unknown');
   elsif organization is null then
-    perform app_private.set_context(f.user_id, f.id, null, null, '{}', request_id, ip);
+    is_entered := app_private.set_context(f.user_id, f.id, null, null, '', request_id, ip);
     return;
   -- Only those who were members until the end learn that an organization has been deleted.
   elsif f.is_not_member then
@@ -2121,7 +2202,8 @@ begin
   elsif f.deleted_at is not null then
     perform app.refuse(403, 'organization_deleted');
   end if;
-  perform app_private.set_context(f.user_id, f.id, organization, f.role, f.permissions, request_id, ip);
+  -- Assigned rather than performed: an expression costs a fraction of a statement.
+  is_entered := app_private.set_context(f.user_id, f.id, organization, f.role, f.permissions, request_id, ip);
 end
 $$;
 comment on function app.enter(text, uuid, text, inet) is
@@ -2287,14 +2369,14 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 declare
+  c app_private.context := app_private.context();
   pass text;
 begin
-  if app.current_org() is null then
+  if c.organization_id is null then
     return null;
   end if;
   -- A standby can have only what has been flushed, which includes every transaction whose commit was awaited.
-  pass := array[current_setting('app.current_org'), current_setting('app.user_id'), current_setting('app.session_id'),
-    current_setting('app.role'), current_setting('app.permissions'), current_setting('app.request_id'), current_setting('app.ip'),
+  pass := array[c.organization_id::text, c.user_id::text, c.session_id::text, c.role, c.permissions, c.request_id, host(c.ip),
     extract(epoch from clock_timestamp())::text, pg_current_wal_flush_lsn()::text]::text;
   -- A context's message starts with a process id, and none is as large as these four letters.
   return encode(app_private.keyed_hash(convert_to('pass' || pass, 'UTF8')), 'hex') || pass;
@@ -2371,7 +2453,7 @@ begin
   if age is null or age > extract(epoch from max_age) then
     raise exception using message = 'replica_unusable', detail = 'too_old';
   end if;
-  perform app_private.set_context(p[2]::uuid, p[3]::uuid, p[1]::uuid, p[4], string_to_array(btrim(p[5]), ' '), p[6], nullif(p[7], '')::inet);
+  perform app_private.set_context(p[2]::uuid, p[3]::uuid, p[1]::uuid, p[4], coalesce(p[5], ''), p[6], p[7]::inet);
   perform set_config('app.data_age', age::text, true);
   return age;
 end
@@ -3540,7 +3622,7 @@ begin
   if not 'organization.delete' = any (held) then
     perform app.refuse(403, 'permission_denied', 'This needs the permission organization.delete.');
   end if;
-  perform app_private.change_context(me, app.current_session_id(), organization, bin.role, held);
+  perform app_private.change_context(me, app.current_session_id(), organization, bin.role, array_to_string(held, ' '));
   -- Check again under a lock: somebody else may have restored it.
   perform from app.organizations o where o.id = organization and o.deletion_id = bin.deletion_id for no key update;
   if not found then
@@ -3647,7 +3729,7 @@ as $$
 declare
   answer app.answer;
 begin
-  perform app.require('members.manage');
+  perform app.require_reading('members.manage');
   select 200, l.body, app.etag(l.version), '/api/invitations/' || l.id into answer
   from app.invitation_list l where l.organization_id = app.current_org() and l.id = invitation;
   if not found then
@@ -4010,7 +4092,7 @@ begin atomic
   where (select app.require('members.read')) is not null
     and (r.organization_id is null or r.organization_id = app.current_org())
     -- In this order, so that the permission is checked even if the bin is empty.
-    and case when in_bin then (select app.require('members.manage')) is not null and r.deleted_at is not null else r.deleted_at is null end;
+    and case when in_bin then (select app.require_reading('members.manage')) is not null and r.deleted_at is not null else r.deleted_at is null end;
 end;
 comment on function app.list_roles(boolean) is 'All roles that a member can have, or those that were deleted. PT403.';
 grant execute on function app.list_roles(boolean) to callboard_api;
@@ -4489,7 +4571,7 @@ begin
   if organization is null then
     perform app.refuse(401, 'session_unknown');
   elsif who is distinct from me then
-    perform app.require('members.manage');
+    perform app.require_reading('members.manage');
     if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = who) then
       perform app.refuse(404, 'not_found');
     end if;
@@ -4502,7 +4584,7 @@ begin
     execute format('select exists (select from %s t where %I = $1 and %I = $2)', target,
       case when target = 'app.organizations'::regclass then 'id' else 'organization_id' end, app_private.row_key(target))
     into is_known using organization, row_id;
-    is_known := is_known and app.has_permission(to_see);
+    is_known := is_known and app.org_if_reading(to_see) is not null;
   end if;
   return (
     select (200, json_build_object(
@@ -5258,7 +5340,7 @@ declare
   s app.sessions := app_private.live_session(session_secret);
   g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
 begin
-  perform app_private.set_context(s.user_id, s.id, null, null, '{}', request_id, ip);
+  perform app_private.set_context(s.user_id, s.id, null, null, '', request_id, ip);
   perform app_private.log_event(organization, 'auth.superadmin.used', 'support_grant', g.id,
     jsonb_build_object('new', jsonb_build_object('request', left(what, 200), 'reason', g.reason, 'may_write', g.may_write)));
 end
@@ -5276,15 +5358,14 @@ as $$
 declare
   s app.sessions := app_private.live_session(session_secret);
   g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
+  everything text[] := array(select p.name from app.permissions p order by p.name);
 begin
-  -- A read-only transaction cannot become writable, so it may hold every permission.
-  perform app_private.set_context(s.user_id, s.id, organization, 'superadmin', array(
-    select p.name from app.permissions p
-    where g.may_write or p.name like '%.read' or current_setting('transaction_read_only')::boolean order by p.name), request_id, ip);
+  perform app_private.set_context(s.user_id, s.id, organization, 'superadmin',
+    case when g.may_write then array_to_string(everything, ' ') else app_private.for_reading(everything) end, request_id, ip);
 end
 $$;
 comment on function app.enter_support(text, uuid, text, inet) is
-  'Opens this transaction for a superadmin: in an organization, with every permission to read and, if the grant allows it, to write. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
+  'Opens this transaction for a superadmin: in an organization, with every permission or, if the grant does not allow writing, with what their holders see. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
 alter function app.enter_support(text, uuid, text, inet) owner to callboard_definer;
 grant execute on function app.enter_support(text, uuid, text, inet) to callboard_support;
 
@@ -5332,7 +5413,7 @@ declare
   last json := convert_from(decode(rpad(translate(after, '-_', '+/'), (length(after) + 3) / 4 * 4, '='), 'base64'), 'UTF8')::json;
 begin
   -- Only app.enter_support sets this role; without an organization it needs a grant for all.
-  if app.current_user_id() is null or app.current_org() is not null or current_setting('app.role') <> 'superadmin' then
+  if app.current_user_id() is null or app.current_org() is not null or (app_private.context()).role is distinct from 'superadmin' then
     perform app.refuse(403, 'support_grant_needed');
   elsif last ->> 1 is null and after is not null then
     perform app.refuse(400, 'invalid_cursor', 'Use next_cursor from the previous page.');
@@ -7237,7 +7318,7 @@ as $$
 declare
   answer app.answer;
 begin
-  perform app.require('imports.run');
+  perform app.require_reading('imports.run');
   select 200, i.body, null::text, '/api/imports/' || i.id into answer from app.import_list i
   where i.organization_id = app.current_org() and i.id = import;
   if not found then
@@ -7717,7 +7798,7 @@ begin
     return null;
   end if;
   held := app.permissions_of(i.organization_id, i.created_by);
-  perform app_private.set_context(i.created_by, i.session_id, i.organization_id, null, held);
+  perform app_private.set_context(i.created_by, i.session_id, i.organization_id, null, array_to_string(held, ' '));
   -- Waits for another worker on the same import, and then sees what it has done.
   select * into i from app.imports x where x.organization_id = i.organization_id and x.id = import for update;
   return i;
@@ -8476,7 +8557,7 @@ select app_private.tenant_policies('app.itinerary_versions', reads => 'itinerari
 -- An entry without groups is for everybody, one with groups is for their members, and planners see all.
 -- Each of the three is evaluated once per statement.
 select app_private.tenant_policies('app.itinerary_entries', reads => 'itineraries.read', inserts => 'itineraries.write', definer => 'insert',
-  besides => $$(group_ids = '{}'::uuid[]) or (group_ids && (select app.own_groups())) or (select app.has_permission('itineraries.write'))$$);
+  besides => $$(group_ids = '{}'::uuid[]) or (group_ids && (select app.own_groups())) or ((select app.org_if_reading('itineraries.write')) is not null)$$);
 
 grant select on app.itinerary_versions, app.itinerary_entries to callboard_api, callboard_definer;
 grant insert (itinerary_id, number, name, artist, starts_on, created_at, body, version, note) on app.itinerary_versions to callboard_definer;
@@ -8606,7 +8687,7 @@ create or replace view app.itinerary_rows with (security_invoker = true) as
     p.itinerary_id, p.name, p.artist, p.starts_on, (p.body ->> 'ends_on')::date, p.body ->> 'notes', p.number, p.published_at,
     (p.body ->> 'created_by')::uuid, p.created_at, (p.body ->> 'updated_at')::timestamptz
   from app.published_itineraries p
-  where not (select app.has_permission('itineraries.write'));
+  where (select app.org_if_reading('itineraries.write')) is null;
 comment on view app.itinerary_rows is 'Itineraries, including those in the bin, which have deleted_at: drafts for planners, the latest published version for others.';
 grant select on app.itinerary_rows to callboard_api, callboard_definer;
 
@@ -8617,7 +8698,7 @@ create or replace view app.itinerary_plan with (security_invoker = true) as
   select e.organization_id, e.itinerary_id, e.id, e.kind, e.day_on, e.first_on, e.last_on, e.title, e.location, e.detail, e.local_start, e.local_end, e.start_zone, e.end_zone, e.starts_at, e.ends_at, e.is_confirmed, e.group_ids, e.body, e.version, e.updated_at
   from app.itinerary_entries e
   join app.published_itineraries p on p.organization_id = e.organization_id and p.itinerary_id = e.itinerary_id and p.number = e.number
-  where p.deleted_at is null and not (select app.has_permission('itineraries.write'));
+  where p.deleted_at is null and (select app.org_if_reading('itineraries.write')) is null;
 comment on view app.itinerary_plan is 'The days, items, segments and lodgings that the member sees: drafts if they are a planner, else those for them in the latest published version.';
 grant select on app.itinerary_plan to callboard_api, callboard_definer;
 
@@ -8912,7 +8993,6 @@ as $$
 declare
   f record;
 begin
-  -- A read-only transaction cannot become writable, so nothing that runs in this one can change data.
   if not current_setting('transaction_read_only')::boolean then
     raise exception 'a calendar feed must be read in a read-only transaction';
   end if;
@@ -8924,9 +9004,9 @@ begin
   if f.id is null then
     perform app.refuse(404, 'not_found', 'There is no such calendar feed, or it has been revoked.');
   end if;
-  perform app_private.set_context(f.user_id, f.id, f.organization_id, f.role, array(
+  perform app_private.set_context(f.user_id, f.id, f.organization_id, f.role, app_private.for_reading(array(
     select p from unnest(app_private.effective_permissions(f.organization_id, f.user_id, f.role)) p
-    where p in ('organization.read', 'shows.read', 'itineraries.read', 'itineraries.write')));
+    where p in ('organization.read', 'shows.read', 'itineraries.read', 'itineraries.write'))));
 end
 $$;
 comment on function app.enter_calendar_feed(text) is
@@ -9028,7 +9108,7 @@ declare
 begin
   if organization is null then
     perform app.refuse(401, 'session_unknown');
-  elsif current_setting('app.role') = 'superadmin' then
+  elsif (app_private.context()).role = 'superadmin' then
     perform app.refuse(403, 'permission_denied', 'Only members can send client events.');
   elsif jsonb_array_length(events) > 100 then
     perform app.refuse(400, 'invalid_value', 'There are more than 100 events.');
@@ -9275,8 +9355,8 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  perform app.require('exports.run');
-  return app.require((app_private.permissions_for_export(of_resource))[1]);
+  perform app.require_reading('exports.run');
+  return app.require_reading((app_private.permissions_for_export(of_resource))[1]);
 end
 $$;
 comment on function app.require_export(text) is
@@ -9411,7 +9491,6 @@ as $$
 declare
   e app.exports;
 begin
-  -- A read-only transaction cannot become writable, so nothing that runs in this one can change data.
   if not current_setting('transaction_read_only')::boolean then
     raise exception 'an export must be read in a read-only transaction';
   end if;
@@ -9419,7 +9498,7 @@ begin
   if not found or not app_private.may_export(e) then
     perform app.refuse(403, 'permission_denied', 'The member who requested it no longer has permission.');
   end if;
-  perform app_private.set_context(e.created_by, e.session_id, e.organization_id, null, app_private.export_permissions(e));
+  perform app_private.set_context(e.created_by, e.session_id, e.organization_id, null, app_private.for_reading(app_private.export_permissions(e)));
 end
 $$;
 comment on function app.enter_export(uuid, uuid, uuid) is
@@ -9539,7 +9618,7 @@ alter function app.wanted_export_files(text[]) owner to callboard_definer;
 grant execute on function app.wanted_export_files(text[]) to callboard_worker;
 
 grant usage on schema app to callboard_exporter;
-grant execute on function app.require(text), app.org_if(text), app.current_org(), app.current_user_id(), app.search_shows(text),
+grant execute on function app.require(text), app.require_reading(text), app.org_if(text), app.org_if_reading(text), app.current_org(), app.current_user_id(), app.search_shows(text),
   app.in_bin(json, timestamptz, uuid) to callboard_exporter;
 --! EndIncluded exports/export_running.sql
 --! Included exports/export_commands.sql
@@ -9562,7 +9641,7 @@ begin atomic
   select format('/api/analytics/export/%s/file?token=%s', e.id,
     app_private.export_link(e.organization_id, e.id, e.created_by, app.current_session_id(), extract(epoch from now() + interval '1 hour')::bigint))
   from app.exports e
-  where e.organization_id = app.org_if('exports.run') and e.id = export and e.created_by = app.current_user_id() and e.status = 'ready'
+  where e.organization_id = app.org_if_reading('exports.run') and e.id = export and e.created_by = app.current_user_id() and e.status = 'ready'
     and e.expires_at > now();
 end;
 comment on function app.export_link(uuid) is
@@ -9589,7 +9668,7 @@ as $$
 declare
   answer app.answer;
 begin
-  perform app.require('exports.run');
+  perform app.require_reading('exports.run');
   select 200, e.body, null::text, '/api/analytics/export/' || e.id into answer from app.export_list e
   -- Only the caller's own, even if a policy shows more.
   where e.organization_id = app.current_org() and e.id = export and e.created_by = app.current_user_id();
@@ -9612,6 +9691,7 @@ declare
   export uuid;
   answer app.answer;
 begin
+  perform app.require('exports.run');
   -- The worker acts as the member, and a superadmin is not one.
   if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = app.current_user_id() and m.deleted_at is null) then
     perform app.refuse(403, 'permission_denied', 'Only members can create exports.');
@@ -9685,7 +9765,7 @@ begin
     perform app.refuse(404, 'not_found', 'The file has expired.');
   end if;
   if is_event then
-    perform app_private.set_context(e.created_by, session, e.organization_id, null, '{}', request_id, ip);
+    perform app_private.set_context(e.created_by, session, e.organization_id, null, '', request_id, ip);
     perform app_private.log_event(e.organization_id, 'export.download', 'export', e.id);
     perform app_private.set_context(null, null);
   end if;
@@ -9768,7 +9848,7 @@ set client_min_messages = 'error'
 as $$
 begin
   return (select max(l.last_seen_at) from app_private.bi_logins l
-    where l.organization_id = app.org_if('bi.manage') and l.credential_id = credential);
+    where l.organization_id = app.org_if_reading('bi.manage') and l.credential_id = credential);
 end
 $$;
 comment on function app.bi_last_seen(uuid) is 'When the login of a credential of the organization was last connected, to within five minutes; for members with bi.manage.';
@@ -9791,7 +9871,7 @@ language plpgsql stable
 set search_path = ''
 as $$
 declare
-  organization uuid := app.require('bi.manage');
+  organization uuid := app.require_reading('bi.manage');
   answer app.answer;
 begin
   select 200, c.body into answer.status, answer.body
@@ -9919,7 +9999,7 @@ set search_path = ''
 as $$
 begin
   perform app.require(permission);
-  if current_setting('app.role', true) = 'superadmin' then
+  if (app_private.context()).role = 'superadmin' then
     perform app.refuse(403, 'permission_denied', 'A login would outlive a superadmin''s grant: a member must create it.');
   end if;
 end
@@ -10130,8 +10210,7 @@ begin
   if session_user like 'bi\_%' then
     return (select s.organization_id from app_private.bi_states s where s.login = session_user and s.is_live);
   end if;
-  -- The signature covers all permissions, so it is checked once for both.
-  return case when permission is null or app_private.is_claimed(permission) then app.org_if('analytics.read') end;
+  return case when permission is null or app.org_if(permission) is not null then app.org_if('analytics.read') end;
 end
 $$;
 comment on function app.visible_org(text) is
