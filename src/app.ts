@@ -159,9 +159,10 @@ export async function buildApp(options: AppOptions): Promise<App> {
     await signedIn.register(shows.routes)
     await signedIn.register(settlements.routes)
     await signedIn.register(finance.routes)
-    await signedIn.register(analytics.routes, { delay: config.USE_FLUSH_INTERVAL })
+    const delay = config.USE_FLUSH_INTERVAL
+    await signedIn.register(analytics.routes, { delay })
     await signedIn.register(imports.routes, { limit: config.IMPORT_LIMIT })
-    await signedIn.register(exports.routes)
+    await signedIn.register(exports.routes, { delay })
     await signedIn.register(itineraries.routes)
     await signedIn.register(calendar.routes)
     await signedIn.register(bi.routes, {

@@ -45,6 +45,8 @@ async function start(config: Config, output: LogOutput): Promise<Running> {
       url: apiUrl,
       size: config.EXPORT_STREAMS,
       deadline: config.EXPORT_DEADLINE * 1000,
+      // An export is one statement.
+      statementTimeout: config.EXPORT_DEADLINE * 1000,
       applicationName: 'callboard export',
     })
     undo.push(() => exportPool.close())

@@ -11,6 +11,8 @@ export interface ConnectionOptions {
   url: string
   /** How long anything may take, in milliseconds. */
   deadline: number
+  /** How long one statement may take; by default a little less, see below. */
+  statementTimeout?: number
   prepare: boolean
   applicationName: string
   /** Whether a statement outside a transaction may write. */
@@ -73,7 +75,7 @@ export function openConnection(options: ConnectionOptions, onClose: () => void):
       TimeZone: 'UTC',
       // The server gives up a little before we do: a slow statement then costs no connection, and a
       // late one does not keep running for nobody.
-      statement_timeout: Math.ceil(options.deadline * 0.9),
+      statement_timeout: Math.ceil(options.statementTimeout ?? options.deadline * 0.9),
       idle_in_transaction_session_timeout: options.deadline,
       // After DDL postgres.js may repeat a statement after its transaction is over (see driver.ts):
       // the repetition must not write.

@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net'
-import type { PendingQuery, Row } from 'postgres'
+import type { Readable } from 'node:stream'
+import type { Fragment, PendingQuery, Row, Sql } from 'postgres'
 import { Stale } from './errors.ts'
+import { inlined } from './inline.ts'
 import type { Place } from './socket.ts'
 
 // Three behaviors of postgres.js (3.4) that break transactions, and the remedy for each.
@@ -51,10 +53,29 @@ export function connectOnce(open: (place: Place) => Promise<Socket>, failed: () 
 }
 
 /**
- * 3. It closes the cursor of a failed query when its reader stops.
- *    Symptom: writing to a lost connection throws where nobody can catch it, and the process exits.
- *    `active` is its flag for a running query, missing from its types.
+ * 3. It hands out the stream of a COPY after the fact, and reports a failure of the COPY as an error of the stream.
+ *    Symptom: a COPY that fails at once, such as one that is refused, does so before anybody listens to its stream,
+ *    and the process exits. So the stream gets a listener as it is made; reading it reports the error all the same.
+ *    It also stops reading its socket when the stream is full, and never resumes if the COPY has ended by then.
+ *    Symptom: the next statement hangs. So the end of the stream resumes it.
  */
-export async function closeCursor(query: object, rows: AsyncIterator<unknown>) {
-  if ((query as { active?: boolean }).active === true) await rows.return?.()
+export async function copyOut(sql: Sql, write: (sql: Sql) => Fragment): Promise<Readable> {
+  const query = sql.unsafe(inlined(write)) as unknown as PendingQuery<Row[]> & {
+    resolve: (out: Readable) => void
+  }
+  const { resolve } = query
+  query.resolve = out => {
+    // It is called again when the COPY is over.
+    query.resolve = resolve
+    out.on('error', () => {})
+    out.once('end', () => {
+      try {
+        out._read(0)
+      } catch {
+        // The connection is lost, which the next statement reports.
+      }
+    })
+    resolve(out)
+  }
+  return query.readable()
 }

@@ -29,6 +29,7 @@ export function openReplica(config: Config, url: string): Replica {
     ...options,
     size: config.EXPORT_STREAMS,
     deadline: config.EXPORT_DEADLINE * 1000,
+    statementTimeout: config.EXPORT_DEADLINE * 1000,
   })
   let isChecked = false
   return {

@@ -1,7 +1,9 @@
-import { closeCursor } from '../database/driver.ts'
+import type { Readable } from 'node:stream'
+import type { TSchema } from '@sinclair/typebox'
+import { copyOut } from '../database/driver.ts'
 import type { Client } from '../database/pool.ts'
-import { type Filters, type List, rowsOf } from '../tenant/list.ts'
-import { columnsOf, csvOf, type Values } from './csv.ts'
+import type { Filters, Rows, RowSettings } from '../tenant/list.ts'
+import { cellOf } from './csv.ts'
 
 export const formats = {
   csv: 'text/csv',
@@ -12,85 +14,99 @@ export type Format = keyof typeof formats
 
 /** What is to be exported, and as what. */
 export interface Order {
-  list: List
+  rows: Rows
   format: Format
   bom: boolean
   filters: Filters
+  settings: RowSettings
 }
 
-/** Rows read at a time: each batch costs a round trip to the database, and memory. */
-const batch = 250
-/** Rows handled without a pause, which any other request has to wait for. */
-const slice = 25
-
-let lastTurn = Promise.resolve()
-/** One slice per turn of the event loop, however many exports there are, so that other work runs in between. */
-function turn(): Promise<void> {
-  return (lastTurn = lastTurn.then(
-    () =>
-      new Promise(resolve => {
-        setImmediate(resolve)
-      }),
-  ))
+/** What is put before, between and after the lines of a file, or there if it has none. JSON is as a list's only page. */
+const frames = {
+  csv: { begin: '', between: '\r\n', end: '\r\n', empty: '' },
+  ndjson: { begin: '', between: '\n', end: '\n', empty: '' },
+  json: {
+    begin: '{"items":[\n',
+    between: ',\n',
+    end: '\n],"next_cursor":null}\n',
+    empty: '{"items":[],"next_cursor":null}\n',
+  },
 }
 
-/** The part of a postgres.js query that reads it with a cursor. */
-interface Readable<Row> {
-  cursor: (rows: number) => AsyncIterable<Row[]>
-}
-
-/** The rows of a query; while a batch is handled the next one is fetched, and no more than that. */
-async function* batchesOf<Row>(query: Readable<Row>, count: (rows: number) => void): AsyncGenerator<Row[]> {
-  const rows = query.cursor(batch)[Symbol.asyncIterator]()
-  // At the end postgres.js returns no promise.
-  const ask = async () => rows.next()
-  let next = ask()
-  try {
-    for (;;) {
-      const found = await next
-      if (found.done === true) return
-      const { value } = found
-      next = ask()
-      // A failure is reported by awaiting it; if nobody does any more, it must not go unhandled.
-      next.catch(() => {})
-      for (let n = 0; n < value.length; n += slice) {
-        await turn()
-        count(Math.min(slice, value.length - n))
-        yield value.slice(n, n + slice)
-      }
-    }
-  } finally {
-    await closeCursor(query, rows)
+/** The statement that makes the lines. Of JSON, each is a CSV of one cell, quoted by what JSON never contains. */
+const copy =
+  ({ rows, format, filters, settings }: Order) =>
+  (sql: Client) => {
+    const selected = rows.select(sql, filters, settings)
+    if (format !== 'csv')
+      return sql`copy (select row_to_json(item) from (${selected}) item) to stdout (format csv, quote E'\\x01', delimiter E'\\x02')`
+    const cells = rows.fields(filters).map(name => cellOf(name, rows.item.properties[name] as TSchema))
+    return sql`copy (select ${sql.unsafe(cells.join(', '))} from (${selected}) item) to stdout (format csv, header)`
   }
-}
 
-async function* jsonOf(batches: AsyncIterable<readonly { body: string }[]>): AsyncGenerator<string> {
-  // As a list's only page.
-  let before = '{"items":[\n'
-  for await (const rows of batches) {
-    yield before + rows.map(({ body }) => body).join(',\n')
-    before = ',\n'
-  }
-  yield before.startsWith(',') ? '\n],"next_cursor":null}\n' : '{"items":[],"next_cursor":null}\n'
-}
-
-async function* ndjsonOf(batches: AsyncIterable<readonly { body: string }[]>): AsyncGenerator<string> {
-  for await (const rows of batches) yield rows.map(({ body }) => `${body}\n`).join('')
-}
+/** Lines are sent on in pieces of at most this many bytes, if they fit. */
+const size = 64 * 1024
 
 /**
- * The ordered rows as the text of a file, read in the client's transaction; a cursor keeps the snapshot of
- * its start, so the rows are consistent. `count` is called with the number of rows.
+ * The ordered rows as the text of a file, read by one statement in the client's transaction, so they are consistent.
+ * PostgreSQL writes the lines; only their ends are put here. `count` is called with the number of rows.
+ * Nothing is yielded before a whole piece has been read, so a statement that fails at once leaves nothing behind.
  */
-export function textOf(
+export async function* textOf(
   sql: Client,
-  { list, format, bom, filters }: Order,
+  order: Order,
   count: (rows: number) => void,
-): AsyncIterable<string | Buffer> {
-  if (format === 'csv') {
-    const rows = rowsOf(sql, list, filters, 'texts').values() as unknown as Readable<Values>
-    return csvOf(batchesOf(rows, count), columnsOf(list, filters.deleted === 'only'), bom)
+): AsyncGenerator<Buffer> {
+  const { begin, between, end, empty } = frames[order.format]
+  const isCsv = order.format === 'csv'
+  const copied = await copyOut(sql, copy(order))
+  // The first line of CSV is the header.
+  let header = isCsv ? 1 : 0
+  let isEmpty = true
+  for await (const { text, lines } of piecesOf(copied, isCsv && order.bom ? '\uFEFF' : begin, between)) {
+    count(lines - header)
+    header = 0
+    isEmpty = false
+    yield text
   }
-  const batches = batchesOf<{ body: string }>(rowsOf(sql, list, filters, 'json'), count)
-  return format === 'json' ? jsonOf(batches) : ndjsonOf(batches)
+  yield Buffer.from(isEmpty ? empty : end)
+}
+
+/** Joins the lines of a COPY, each of which arrives on its own and ends with a line feed. */
+async function* piecesOf(copied: Readable, begin: string, between: string) {
+  const ready: { text: Buffer; lines: number }[] = []
+  let [text, used, lines] = [Buffer.allocUnsafe(size), 0, 0]
+  let before = Buffer.from(begin)
+  const gap = Buffer.from(between)
+  let wake = () => {}
+  const finish = () => {
+    if (lines > 0) ready.push({ text: text.subarray(0, used), lines })
+    used = lines = 0
+  }
+  copied.on('data', (line: Buffer) => {
+    const needed = before.length + line.length - 1
+    if (used + needed > text.length) {
+      finish()
+      text = Buffer.allocUnsafe(Math.max(size, needed))
+      copied.pause()
+      wake()
+    }
+    used += before.copy(text, used)
+    used += line.copy(text, used, 0, line.length - 1)
+    lines += 1
+    before = gap
+  })
+  copied.once('close', () => {
+    wake()
+  })
+  while (!copied.closed) {
+    const woken = new Promise<void>(resolve => (wake = resolve))
+    copied.resume()
+    await woken
+    if (copied.errored) throw copied.errored
+    yield* ready.splice(0)
+  }
+  if (copied.errored) throw copied.errored
+  finish()
+  yield* ready
 }

@@ -78,7 +78,7 @@ const tags = ['exports']
 const permission = { 'x-permission': 'exports.run' }
 /** The filters that the lists accept in their query strings. */
 const filtersOf = Object.fromEntries(
-  Object.entries(resources).map(([name, { list }]) => [name, Strict(list.filters)]),
+  Object.entries(resources).map(([name, { filters }]) => [name, Strict(filters)]),
 )
 
 /** Exports made by the worker. Members see only their own. */

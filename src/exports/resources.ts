@@ -1,23 +1,18 @@
-import type { List } from '../tenant/list.ts'
+import { rowsOf, type Rows } from '../tenant/list.ts'
 import { events } from '../audit/shapes.ts'
 import { financeRecords } from '../finance/shapes.ts'
 import { exportedGuests } from '../shows/guest-shapes.ts'
 import { shows, venues } from '../shows/shapes.ts'
 
 /**
- * What can be exported, and the most restrictive permission it needs. To add a resource, add a line here and
- * its permissions in db/schema/exports/exports.sql.
+ * What can be exported. To add a resource, add a line here and its permissions in
+ * db/schema/exports/exports.sql. Its path and its operationId follow from its name.
  */
 export const resources = {
-  shows: { list: shows, path: 'shows', operationId: 'exportShows', permission: 'exports.run' },
-  venues: { list: venues, path: 'venues', operationId: 'exportVenues', permission: 'exports.run' },
-  guests: { list: exportedGuests, path: 'guests', operationId: 'exportGuests', permission: 'exports.run' },
-  finance_records: {
-    list: financeRecords,
-    path: 'finance-records',
-    operationId: 'exportFinanceRecords',
-    permission: 'exports.run',
-  },
-  events: { list: events, path: 'events', operationId: 'exportEvents', permission: 'audit.read' },
-} as const satisfies Record<string, { list: List; path: string; operationId: string; permission: string }>
+  shows: rowsOf(shows),
+  venues: rowsOf(venues),
+  guests: rowsOf(exportedGuests),
+  finance_records: rowsOf(financeRecords),
+  events: rowsOf(events),
+} satisfies Record<string, Rows>
 export type Resource = keyof typeof resources

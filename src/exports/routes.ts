@@ -4,6 +4,7 @@ import { exportFileRoutes } from './files.ts'
 import { exportJobRoutes } from './jobs.ts'
 import { exportRoutes } from './streams.ts'
 import type { Storage } from './storage.ts'
+import type { RowSettings } from '../tenant/list.ts'
 
 export { problems } from './problems.ts'
 
@@ -17,7 +18,7 @@ export async function openRoutes(app: App, { storage }: { storage: Storage }) {
 }
 
 /** For clients with an access token. */
-export async function routes(app: App) {
-  await app.register(exportRoutes)
+export async function routes(app: App, settings: RowSettings) {
+  await app.register(exportRoutes, settings)
   await app.register(exportJobRoutes)
 }

@@ -4,7 +4,7 @@ import { type Format, formats, textOf } from './formats.ts'
 import { fileName } from './names.ts'
 import { resources } from './resources.ts'
 import type { App } from '../http/fastify.ts'
-import type { Filters } from '../tenant/list.ts'
+import type { Filters, Rows, RowSettings } from '../tenant/list.ts'
 import { Problem } from '../http/problem.ts'
 import { Strict } from '../http/schemas.ts'
 
@@ -28,22 +28,24 @@ const contentOf = (item: TObject) => ({
 })
 
 /** Lists without pages: all rows, streamed. */
-export async function exportRoutes(app: App) {
-  for (const [resource, { list, path, operationId, permission }] of Object.entries(resources))
+export async function exportRoutes(app: App, settings: RowSettings) {
+  for (const [resource, rows] of Object.entries<Rows>(resources)) {
+    const path = resource.replaceAll('_', '-')
     app.get(
       `/api/exports/${path}`,
       {
         exposeHeadRoute: false,
         schema: {
           tags: ['exports'],
-          operationId,
+          operationId: `export${resource.replace(/(^|_)([a-z])/g, (_, __, letter: string) => letter.toUpperCase())}`,
           summary: `Export ${path.replace('-', ' ')}`,
-          description: `All rows of the list with these filters, as CSV (\`Accept: text/csv\`), as NDJSON (\`application/x-ndjson\`) or as JSON. Requires \`${list.permission}\` besides \`exports.run\`. The rows are a consistent snapshot; an answer whose connection breaks off is incomplete. Its start and end are events.`,
-          'x-permission': permission,
+          description: `All rows of the list with these filters, as CSV (\`Accept: text/csv\`), as NDJSON (\`application/x-ndjson\`) or as JSON. Requires ${rows.permissions.map(name => `\`${name}\``).join(' and ')} besides \`exports.run\`. The rows are a consistent snapshot; an answer whose connection breaks off is incomplete. Its start and end are events.`,
+          // The one that fewer roles have.
+          'x-permission': rows.permissions.includes('audit.read') ? 'audit.read' : 'exports.run',
           'x-problems': ['not_acceptable', 'exports_busy'],
-          querystring: Strict({ ...list.filters, bom: Type.Optional(Bom) }),
+          querystring: Strict({ ...rows.filters, bom: Type.Optional(Bom) }),
           response: {
-            200: { description: 'All rows', headers: { 'Data-Age': {} }, content: contentOf(list.item) },
+            200: { description: 'All rows', headers: { 'Data-Age': {} }, content: contentOf(rows.item) },
           },
         },
       },
@@ -56,13 +58,13 @@ export async function exportRoutes(app: App) {
         const format = (Object.keys(formats) as Format[]).find(name => formats[name] === type) ?? 'json'
         const { bom = false, ...filters } = request.query as Filters & { bom?: boolean }
         const id = randomUUID()
-        let rows = 0
+        let done = 0
         const out = await request.streamed({
           note: sql => sql`select app.log_export(${id}, ${resource}, ${sql.json({ format, filters })})`,
           check: sql => sql`select app.require_export(${resource})`,
-          pieces: sql => textOf(sql, { list, format, bom, filters }, n => (rows += n)),
+          pieces: sql => textOf(sql, { rows, format, bom, filters, settings }, n => (done += n)),
           noteEnd: (sql, is_whole) =>
-            sql`select app.log_export(${id}, ${resource}, ${sql.json({ format, rows, is_whole })}, true)`,
+            sql`select app.log_export(${id}, ${resource}, ${sql.json({ format, rows: done, is_whole })}, true)`,
         })
         return reply
           .headers({
@@ -73,4 +75,5 @@ export async function exportRoutes(app: App) {
           .send(out as never)
       },
     )
+  }
 }

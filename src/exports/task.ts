@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import type { Job, JobHelpers, TaskList } from 'graphile-worker'
 import type { Config } from '../config.ts'
 import { createPool, type Client, type Pool } from '../database/pool.ts'
-import type { Filters } from '../tenant/list.ts'
+import type { Filters, RowSettings } from '../tenant/list.ts'
 import { problems } from '../http/problems.ts'
 import { type Format, textOf } from './formats.ts'
 import { createStorage } from './open.ts'
@@ -52,26 +52,32 @@ async function asMember<T>(
       await sql`commit`
       return result
     } catch (error) {
-      // After any other error the pool closes the connection, which may be in the middle of something.
-      if ('severity' in (error as object)) await sql`rollback`
+      // After any other error the pool closes the connection, as also if it is still sending rows and cannot roll back.
+      if ('severity' in (error as object))
+        await sql`rollback`.catch(() => {
+          throw new Error('the export broke off', { cause: error })
+        })
       throw error
     }
   })
 }
 
-async function run(payload: Payload, helpers: JobHelpers, pool: Pool, storage: Storage): Promise<void> {
+async function run(
+  payload: Payload,
+  helpers: JobHelpers,
+  { pool, storage, settings }: { pool: Pool; storage: Storage; settings: RowSettings },
+): Promise<void> {
   const ids = [payload.organization, payload.export]
   const begun = await ask<Begun | null>(helpers, 'select app.begin_export($1, $2)', ids)
   if (!begun) return
   const { resource, attempt, key, ...order } = begun
   const hash = createHash('sha256')
   let [rows, bytes, reported] = [0, 0, Date.now()]
-  async function* measured(pieces: AsyncIterable<string | Buffer>) {
+  async function* measured(pieces: AsyncIterable<Buffer>) {
     for await (const piece of pieces) {
-      const content = Buffer.from(piece)
-      hash.update(content)
-      bytes += content.length
-      yield content
+      hash.update(piece)
+      bytes += piece.length
+      yield piece
       helpers.abortSignal?.throwIfAborted()
       if (Date.now() - reported < interval) continue
       const goesOn = await ask(helpers, 'select app.note_export_progress($1, $2, $3, $4)', [
@@ -86,7 +92,7 @@ async function run(payload: Payload, helpers: JobHelpers, pool: Pool, storage: S
   let isKept = false
   try {
     await asMember(pool, payload, attempt, sql => {
-      const pieces = textOf(sql, { ...order, list: resources[resource].list }, n => (rows += n))
+      const pieces = textOf(sql, { ...order, rows: resources[resource], settings }, n => (rows += n))
       return storage.put(key, Readable.from(measured(pieces), { objectMode: false }))
     })
     // From here on only the database knows whether the file is wanted; others are swept.
@@ -140,13 +146,14 @@ export function exportTasks(config: Config, url: string): { tasks: TaskList; clo
     // There are two queues.
     size: 2,
     deadline: timeout,
+    statementTimeout: timeout,
     prepare: false,
     applicationName: 'callboard worker export',
   })
   const run_export = async (given: unknown, helpers: JobHelpers) => {
     const payload = given as Payload
     try {
-      await run(payload, helpers, pool, storage)
+      await run(payload, helpers, { pool, storage, settings: { delay: config.USE_FLUSH_INTERVAL } })
     } catch (error) {
       const { attempts, max_attempts }: Job = helpers.job
       if (attempts >= max_attempts)

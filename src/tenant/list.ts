@@ -80,7 +80,7 @@ export function list({
 }
 
 /** The fields of an item, in order; deleted_at and deleted_by only in the bin. */
-export const fieldsOf = ({ item }: List, isBin: boolean): string[] =>
+const fieldsOf = ({ item }: List, isBin: boolean): string[] =>
   Object.keys(item.properties).filter(name => isBin || !['deleted_at', 'deleted_by'].includes(name))
 
 /** The rows of a list that a query string selects. */
@@ -123,25 +123,44 @@ export function listed(
   return page(sql, { ...rows, where, of: parent.of })
 }
 
-/** All rows of a list that match the filters, for a cursor: the fields of each as `body`, or as texts. */
-export function rowsOf(sql: Client, list: List, filters: Filters, as: 'json' | 'texts') {
-  const options = selected(sql, list, filters)
-  const { asked, isAsked, key, direction, conditions } = partsOf(sql, options)
-  const selection =
-    as === 'json'
-      ? sql`(select row_to_json(item) from (select ${columns(sql, options.fields)}) item) as body`
-      : columns(sql, options.fields, '::text')
-  return sql<{ body: string }[]>`
-    ${asked}
-    select ${selection}
-    from app.${sql(list.from)} r
-    where organization_id = (select organization_id from asked) ${conditions} and ${isAsked}
-    order by r.${key} ${direction}, r.id ${direction}`
+/** Rows that can be exported: all of a list, or anything else that a statement selects. */
+export interface Rows {
+  item: TObject
+  /** The permissions to read them. */
+  permissions: string[]
+  /** The parameters of the query string. */
+  filters: TProperties
+  /** The fields of an item with these filters, in order. */
+  fields: (filters: Filters) => string[]
+  /** Selects them, in order, with the fields as columns. */
+  select: (sql: Client, filters: Filters, settings: RowSettings) => Fragment
+}
+/** Settings of the server that rows depend on. */
+export interface RowSettings {
+  /** How late use is counted, in seconds. */
+  delay: number
 }
 
+/** All rows of a list that match the filters. */
+export const rowsOf = (list: List): Rows => ({
+  item: list.item,
+  permissions: [list.permission],
+  filters: list.filters,
+  fields: filters => fieldsOf(list, filters.deleted === 'only'),
+  select: (sql, filters) => {
+    const options = selected(sql, list, filters)
+    const { asked, isAsked, key, direction, conditions } = partsOf(sql, options)
+    return sql`
+      ${asked}
+      select ${columns(sql, options.fields)}
+      from app.${sql(list.from)} r
+      where organization_id = (select organization_id from asked) ${conditions} and ${isAsked}
+      order by r.${key} ${direction}, r.id ${direction}`
+  },
+})
+
 /** As one text: a fragment per column would cost a promise per column. */
-const columns = (sql: Client, names: string[], cast = '') =>
-  sql.unsafe(names.map(name => `"${name}"${cast}`).join(', '))
+const columns = (sql: Client, names: string[]) => sql.unsafe(names.map(name => `"${name}"`).join(', '))
 
 const comma = (sql: Client, parts: Fragment[]) => parts.reduce((all, one) => sql`${all}, ${one}`)
 

@@ -23,7 +23,7 @@ export interface Parts {
   /** Refuses a member who no longer has permission. */
   check: (sql: Client) => PendingQuery<Row[]>
   /** Reads it, in one read-only transaction. */
-  pieces: (sql: Client) => AsyncIterable<string | Buffer>
+  pieces: (sql: Client) => AsyncIterable<Buffer>
   /** Logs how it ended. */
   noteEnd: (sql: Client, isWhole: boolean) => PendingQuery<Row[]>
 }

@@ -116,6 +116,7 @@ export async function startServer(
     url: config.DATABASE_URL ?? '',
     size: config.EXPORT_STREAMS,
     deadline: config.EXPORT_DEADLINE * 1000,
+    statementTimeout: config.EXPORT_DEADLINE * 1000,
     prepare: config.PREPARE_STATEMENTS,
     applicationName: 'callboard test export',
   })

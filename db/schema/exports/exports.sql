@@ -116,3 +116,24 @@ comment on function app.log_export(uuid, text, jsonb, boolean) is
   'Logs that an export is streamed (export.stream, with format and filters), or has ended (export.stream_end, with its rows and whether it is complete). PT403 if the member may not export this.';
 alter function app.log_export(uuid, text, jsonb, boolean) owner to callboard_definer;
 grant execute on function app.log_export(uuid, text, jsonb, boolean) to callboard_api;
+
+-- The cells of a CSV file, which COPY writes: null for an empty one, because COPY quotes an empty text. Without
+-- settings of their own, so that PostgreSQL inlines them; called for every cell.
+
+create or replace function app.csv_text(value text) returns text
+language sql immutable parallel safe
+return case
+  -- Line feed, tab and carriage return, = + - @ and their full-width forms, which East Asian spreadsheets accept.
+  when ascii(value) in (9, 10, 13, 43, 45, 61, 64, 65291, 65293, 65309, 65312) then '''' || value
+  when value = '' then null
+  else value
+end;
+comment on function app.csv_text(text) is
+  'A text as a cell of CSV: with an apostrophe in front if a spreadsheet would otherwise evaluate it.';
+grant execute on function app.csv_text(text) to callboard_api, callboard_exporter;
+
+create or replace function app.csv_instant(value timestamptz) returns text
+language sql stable parallel safe
+return replace(value::text, ' ', 'T') || ':00';
+comment on function app.csv_instant(timestamptz) is 'An instant as in JSON, on a connection that uses UTC.';
+grant execute on function app.csv_instant(timestamptz) to callboard_api, callboard_exporter;
