@@ -33,13 +33,13 @@ const frames = {
   },
 }
 
-/** The statement that makes the lines. Of JSON, each is a CSV of one cell, quoted by what JSON never contains. */
+/** The statement that makes the lines: CSV, or JSON in COPY's binary format, in which it is not searched for what to quote. */
 const copy =
   ({ rows, format, filters, settings }: Order) =>
   (sql: Client) => {
     const selected = rows.select(sql, filters, settings)
     if (format !== 'csv')
-      return sql`copy (select row_to_json(item) from (${selected}) item) to stdout (format csv, quote E'\\x01', delimiter E'\\x02')`
+      return sql`copy (select row_to_json(item) from (${selected}) item) to stdout (format binary)`
     const cells = rows.fields(filters).map(name => cellOf(name, rows.item.properties[name] as TSchema))
     return sql`copy (select ${sql.unsafe(cells.join(', '))} from (${selected}) item) to stdout (format csv, header)`
   }
@@ -63,7 +63,12 @@ export async function* textOf(
   // The first line of CSV is the header.
   let header = isCsv ? 1 : 0
   let isEmpty = true
-  for await (const { text, lines } of piecesOf(copied, isCsv && order.bom ? '\uFEFF' : begin, between)) {
+  for await (const { text, lines } of piecesOf(
+    copied,
+    !isCsv,
+    isCsv && order.bom ? '\uFEFF' : begin,
+    between,
+  )) {
     count(lines - header)
     header = 0
     isEmpty = false
@@ -72,8 +77,11 @@ export async function* textOf(
   yield Buffer.from(isEmpty ? empty : end)
 }
 
-/** Joins the lines of a COPY, each of which arrives on its own and ends with a line feed. */
-async function* piecesOf(copied: Readable, begin: string, between: string) {
+/**
+ * Joins the lines of a COPY, each of which arrives in a message of its own: in CSV with a line feed at its end, in
+ * the binary format after the number of columns and its length; what precedes the first one has 19 bytes.
+ */
+async function* piecesOf(copied: Readable, isBinary: boolean, begin: string, between: string) {
   const ready: { text: Buffer; lines: number }[] = []
   let [text, used, lines] = [Buffer.allocUnsafe(size), 0, 0]
   let before = Buffer.from(begin)
@@ -83,8 +91,12 @@ async function* piecesOf(copied: Readable, begin: string, between: string) {
     if (lines > 0) ready.push({ text: text.subarray(0, used), lines })
     used = lines = 0
   }
-  copied.on('data', (line: Buffer) => {
-    const needed = before.length + line.length - 1
+  let start = isBinary ? 25 : 0
+  copied.on('data', (message: Buffer) => {
+    const length = message.length - start - (isBinary ? 0 : 1)
+    // The binary format has a last message without a line.
+    if (length < 0) return
+    const needed = before.length + length
     if (used + needed > text.length) {
       finish()
       text = Buffer.allocUnsafe(Math.max(size, needed))
@@ -92,9 +104,10 @@ async function* piecesOf(copied: Readable, begin: string, between: string) {
       wake()
     }
     used += before.copy(text, used)
-    used += line.copy(text, used, 0, line.length - 1)
+    used += message.copy(text, used, start, start + length)
     lines += 1
     before = gap
+    if (isBinary) start = 6
   })
   copied.once('close', () => {
     wake()
