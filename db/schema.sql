@@ -109,3 +109,4 @@
 --!include analytics/use_figures.sql
 --!include analytics/show_figures.sql
 --!include analytics/report.sql
+--!include exports/exported_figures.sql

@@ -1,21 +1,11 @@
 import { Type } from '@sinclair/typebox'
+import { ClientEventKind, ClientEventName } from './client-event-shapes.ts'
 import type { App } from '../http/fastify.ts'
 import { answer, IdempotencyKey } from '../http/openapi/openapi.ts'
 import { inOrganization } from '../http/openapi/refusals.ts'
 import { Count, Id, noControls, Strict, Timestamp } from '../http/schemas.ts'
 import type { Answer } from '../tenant/answer.ts'
 
-export const ClientEventKind = Type.String({
-  title: 'ClientEventKind',
-  enum: ['page_view', 'action'],
-  examples: ['page_view'],
-})
-export const ClientEventName = Type.String({
-  maxLength: 100,
-  pattern: '^[a-z0-9_]+([./-][a-z0-9_]+)*$',
-  description: 'Name of the page or action, not a URL with ids in it',
-  examples: ['shows/detail'],
-})
 const Properties = Type.Object(
   {},
   {

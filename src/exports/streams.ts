@@ -27,7 +27,7 @@ const contentOf = (item: TObject) => ({
   [formats.ndjson]: { schema: text('^[^\\u0000]*$', '{"id":"01980c5e-8c5e-7b4a-9d59-3f1de6a3c111"}\n') },
 })
 
-/** Lists without pages: all rows, streamed. */
+/** Lists without pages, and figures: all rows, streamed. */
 export async function exportRoutes(app: App, settings: RowSettings) {
   for (const [resource, rows] of Object.entries<Rows>(resources)) {
     const path = resource.replaceAll('_', '-')
@@ -39,10 +39,10 @@ export async function exportRoutes(app: App, settings: RowSettings) {
           tags: ['exports'],
           operationId: `export${resource.replace(/(^|_)([a-z])/g, (_, __, letter: string) => letter.toUpperCase())}`,
           summary: `Export ${path.replace('-', ' ')}`,
-          description: `All rows of the list with these filters, as CSV (\`Accept: text/csv\`), as NDJSON (\`application/x-ndjson\`) or as JSON. Requires ${rows.permissions.map(name => `\`${name}\``).join(' and ')} besides \`exports.run\`. The rows are a consistent snapshot; an answer whose connection breaks off is incomplete. Its start and end are events.`,
+          description: `${rows.about}, as CSV (\`Accept: text/csv\`), as NDJSON (\`application/x-ndjson\`) or as JSON. Requires ${rows.permissions.map(name => `\`${name}\``).join(' and ')} besides \`exports.run\`. The rows are a consistent snapshot; an answer whose connection breaks off is incomplete. Its start and end are events.`,
           // The one that fewer roles have.
           'x-permission': rows.permissions.includes('audit.read') ? 'audit.read' : 'exports.run',
-          'x-problems': ['not_acceptable', 'exports_busy'],
+          'x-problems': ['not_acceptable', 'exports_busy', ...rows.problems],
           querystring: Strict({ ...rows.filters, bom: Type.Optional(Bom) }),
           response: {
             200: { description: 'All rows', headers: { 'Data-Age': {} }, content: contentOf(rows.item) },

@@ -40,33 +40,32 @@ export interface Part {
 export const detailsOf = ({ noun, parent, required, optional, derived }: Part): TObject =>
   rowOf(noun, { ...parent, ...required, ...optional, ...derived })
 
+const permissionsOf = ({ reading = 'itineraries.write' }: Part) => ({ ...of('itineraries'), read: reading })
+
+/** The list of a part. */
+export function listOf(part: Part) {
+  const permissions = permissionsOf(part)
+  const { rows, sorts, filters } = part
+  const item = detailsOf(part)
+  return list({ from: rows, permission: permissions.read, bin: permissions.delete, item, sorts, filters })
+}
+
 /** The resource of a part. */
 export function partOf(part: Part) {
-  const {
-    table,
-    noun,
-    words,
-    required,
-    optional,
-    parent,
-    filters,
-    sorts,
-    reading = 'itineraries.write',
-  } = part
+  const { table, noun, words, required, optional, parent } = part
   const noArticle = words.replace(/^an? /, '')
-  const item = detailsOf(part)
+  const rows = listOf(part)
   const problems = part.problems ?? []
-  const permissions = { ...of('itineraries'), read: reading }
   return resource({
     table,
     title: noun,
     words: noArticle,
     tag: part.tag,
     path: `/api/${table.replaceAll('_', '-')}`,
-    permissions,
-    item,
+    permissions: permissionsOf(part),
+    item: rows.item,
     list: {
-      rows: list({ from: part.rows, permission: reading, bin: permissions.delete, item, sorts, filters }),
+      rows,
       answers: 'The list',
       summary: `List ${pluralOf(noArticle)}`,
       description: part.listed,

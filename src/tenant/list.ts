@@ -125,9 +125,13 @@ export function listed(
 
 /** Rows that can be exported: all of a list, or anything else that a statement selects. */
 export interface Rows {
+  /** What they are, in a sentence without its full stop. */
+  about: string
   item: TObject
   /** The permissions to read them. */
   permissions: string[]
+  /** The problems that reading them may have. */
+  problems: string[]
   /** The parameters of the query string. */
   filters: TProperties
   /** The fields of an item with these filters, in order. */
@@ -143,8 +147,10 @@ export interface RowSettings {
 
 /** All rows of a list that match the filters. */
 export const rowsOf = (list: List): Rows => ({
+  about: 'All rows of the list with these filters',
   item: list.item,
   permissions: [list.permission],
+  problems: [],
   filters: list.filters,
   fields: filters => fieldsOf(list, filters.deleted === 'only'),
   select: (sql, filters) => {

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:dca6c0825a9b2ff001bbeaf976a03325b911a7b8
+--! Hash: sha1:84c0074c4a28f95e7b5bfa308a30fe847e51ab37
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -7845,7 +7845,7 @@ create table if not exists app.itineraries (
 );
 create index if not exists itineraries_organization_id_starts_on_idx on app.itineraries (organization_id, starts_on, id) where deleted_at is null;
 
-select app_private.tenant_table('itineraries', noun => 'itinerary', permission => 'itineraries', reads => 'itineraries.write', path => '/api/itineraries');
+select app_private.tenant_table('itineraries', noun => 'itinerary', permission => 'itineraries', reads => 'itineraries.write', path => '/api/itineraries', is_exported => true);
 grant insert (name, artist, starts_on, ends_on, notes), update (name, artist, starts_on, ends_on, notes) on app.itineraries to callboard_api;
 
 comment on table app.itineraries is 'Tours being planned.';
@@ -8342,13 +8342,14 @@ create table if not exists app.itinerary_entries (
 );
 -- Without grants: only app.publish_itinerary publishes.
 select app_private.tenant_policies('app.itinerary_versions', reads => 'itineraries.read', inserts => 'itineraries.write',
-  definer => 'insert, update');
+  definer => 'insert, update', is_exported => true);
 -- An entry without groups is for everybody, one with groups is for their members, and planners see all.
 -- Each of the three is evaluated once per statement.
 select app_private.tenant_policies('app.itinerary_entries', reads => 'itineraries.read', inserts => 'itineraries.write', definer => 'insert',
   besides => $$(group_ids = '{}'::uuid[]) or (group_ids && (select app.own_groups())) or (select app.has_permission('itineraries.write'))$$);
 
 grant select on app.itinerary_versions, app.itinerary_entries to callboard_api, callboard_definer;
+grant select on app.itinerary_versions to callboard_exporter;
 grant insert (itinerary_id, number, name, artist, starts_on, created_at, body, version, note) on app.itinerary_versions to callboard_definer;
 grant insert (itinerary_id, number, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at) on app.itinerary_entries to callboard_definer;
 
@@ -8461,7 +8462,7 @@ create or replace view app.published_itineraries with (security_invoker = true) 
   from app.itinerary_versions v
   order by v.organization_id, v.itinerary_id, v.number desc;
 comment on view app.published_itineraries is 'The latest published version of each itinerary, including those in the bin, which have deleted_at.';
-grant select on app.published_itineraries to callboard_api, callboard_definer;
+grant select on app.published_itineraries to callboard_api, callboard_definer, callboard_exporter;
 
 create or replace view app.itinerary_rows with (security_invoker = true) as
   select i.organization_id, i.version, i.deleted_at, i.deleted_by,
@@ -8478,7 +8479,7 @@ create or replace view app.itinerary_rows with (security_invoker = true) as
   from app.published_itineraries p
   where not (select app.has_permission('itineraries.write'));
 comment on view app.itinerary_rows is 'Itineraries, including those in the bin, which have deleted_at: drafts for planners, the latest published version for others.';
-grant select on app.itinerary_rows to callboard_api, callboard_definer;
+grant select on app.itinerary_rows to callboard_api, callboard_definer, callboard_exporter;
 
 create or replace view app.itinerary_plan with (security_invoker = true) as
   select organization_id, itinerary_id, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at
@@ -9067,24 +9068,37 @@ grant execute on function app.add_use(uuid, jsonb, jsonb) to callboard_api;
 -- event; large ones are rows here, produced by the worker acting as that member: see export_running.sql.
 -- An export belongs to its creator, because other members may not be allowed to see everything in it.
 
-create or replace function app_private.permissions_for_export(resource text) returns text[]
+create or replace function app_private.permissions_for_export(resource text, out required text[], out used text[])
 language sql immutable parallel safe
 set search_path = ''
-return case resource
-  when 'shows' then '{shows.read,shows.delete}'
-  when 'guests' then '{shows.read,shows.delete}'
-  when 'venues' then '{shows.read,shows.delete}'
-  when 'finance_records' then '{finance.read,finance.delete,shows.read}'
-  when 'events' then '{audit.read,members.read}'
-end::text[];
+begin atomic
+  select r.required, r.used
+  from (values
+    ('shows', '{shows.read}'::text[], '{shows.delete}'::text[]),
+    ('guests', '{shows.read}', '{shows.delete}'),
+    ('venues', '{shows.read}', '{shows.delete}'),
+    ('finance_records', '{finance.read}', '{finance.delete,shows.read}'),
+    -- Planners get the drafts.
+    ('itineraries', '{itineraries.read}', '{itineraries.write,itineraries.delete}'),
+    ('events', '{audit.read}', '{members.read}'),
+    ('finance_figures', '{analytics.read,finance.read}', '{}'),
+    ('category_figures', '{analytics.read,finance.read}', '{}'),
+    ('show_profits', '{analytics.read,finance.read,shows.read}', '{}'),
+    ('show_figures', '{analytics.read}', '{}'),
+    ('activity', '{analytics.read}', '{members.read}'),
+    ('integrations', '{analytics.read}', '{}'),
+    ('dashboard', '{analytics.read}', '{finance.read}')) r (name, required, used)
+  where r.name = resource;
+end;
 comment on function app_private.permissions_for_export(text) is
-  'The permissions that an export of a resource uses if held; the first one and exports.run are required. NULL if the resource cannot be exported.';
+  'The permissions that an export of a resource requires besides exports.run, and those that it uses if held. NULLs if the resource cannot be exported.';
 alter function app_private.permissions_for_export(text) owner to callboard_definer;
 
 create table if not exists app.exports (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  resource text not null constraint exports_resource_known check (resource in ('shows', 'venues', 'guests', 'finance_records', 'events')),
+  resource text not null constraint exports_resource_known check (resource in ('shows', 'venues', 'guests', 'finance_records', 'itineraries', 'events',
+    'finance_figures', 'category_figures', 'show_profits', 'show_figures', 'activity', 'integrations', 'dashboard')),
   format text not null constraint exports_format_known check (format in ('csv', 'ndjson', 'json')),
   bom boolean not null default false,
   filters jsonb not null default '{}' constraint exports_filters_size check (length(filters::text) <= 4000),
@@ -9144,9 +9158,17 @@ language plpgsql stable parallel restricted security definer
 set search_path = ''
 set client_min_messages = 'error'
 as $$
+declare
+  permission text;
+  required text[] := (app_private.permissions_for_export(of_resource)).required;
 begin
-  perform app.require('exports.run');
-  return app.require((app_private.permissions_for_export(of_resource))[1]);
+  if required is null then
+    perform app.refuse(403, 'permission_denied');
+  end if;
+  foreach permission in array '{exports.run}' || required loop
+    perform app.require(permission);
+  end loop;
+  return app.current_org();
 end
 $$;
 comment on function app.require_export(text) is
@@ -9216,8 +9238,8 @@ language sql stable
 set search_path = ''
 begin atomic
   select coalesce(array_agg(p.held order by p.held), '{}')
-  from unnest(app.permissions_of(e.organization_id, e.created_by)) p (held)
-  where p.held = any (array['exports.run'] || app_private.permissions_for_export(e.resource))
+  from app_private.permissions_for_export(e.resource) x, unnest(app.permissions_of(e.organization_id, e.created_by)) p (held)
+  where p.held = any ('{exports.run}' || x.required || x.used)
     -- permissions_of also counts members of deleted organizations.
     and exists (select from app.organizations o where o.id = e.organization_id and o.deleted_at is null);
 end;
@@ -9228,10 +9250,10 @@ create or replace function app_private.may_export(e app.exports) returns boolean
 language sql stable
 set search_path = ''
 return (
-  select p.held @> array['exports.run', (app_private.permissions_for_export(e.resource))[1]]
+  select p.held @> ('{exports.run}' || x.required)
     -- The bin is only for members who may restore.
-    and (e.filters ->> 'deleted' is distinct from 'only' or p.held && array['shows.delete', 'finance.delete'])
-  from (select app_private.export_permissions(e)) p (held));
+    and (e.filters ->> 'deleted' is distinct from 'only' or p.held && array['shows.delete', 'finance.delete', 'itineraries.delete'])
+  from (select app_private.export_permissions(e)) p (held), app_private.permissions_for_export(e.resource) x);
 comment on function app_private.may_export(app.exports) is 'Whether the member who created an export may still have it.';
 alter function app_private.may_export(app.exports) owner to callboard_definer;
 
@@ -9430,7 +9452,7 @@ alter function app.wanted_export_files(text[]) owner to callboard_definer;
 grant execute on function app.wanted_export_files(text[]) to callboard_worker;
 
 grant usage on schema app to callboard_exporter;
-grant execute on function app.require(text), app.org_if(text), app.current_org(), app.current_user_id(), app.search_shows(text),
+grant execute on function app.require(text), app.org_if(text), app.has_permission(text), app.current_org(), app.current_user_id(), app.search_shows(text),
   app.in_bin(json, timestamptz, uuid) to callboard_exporter;
 --! EndIncluded exports/export_running.sql
 --! Included exports/export_commands.sql
@@ -11163,3 +11185,30 @@ comment on function app.report(date, date) is
   'Money by month and year, shows by status and activity by day, for whole months, as returned by app.finance_figures, app.show_figures and app.activity_figures; without finance.read, it has no money. PT403 without analytics.read, PT422 analytics_range.';
 grant execute on function app.report(date, date) to callboard_api;
 --! EndIncluded analytics/report.sql
+--! Included exports/exported_figures.sql
+-- Figures as rows, for exports: src/analytics/exported-shapes.ts says which.
+
+create or replace function app.figure_items(answer json, series text[], out n bigint, out series_name text, out item json) returns setof record
+language sql immutable parallel safe
+set search_path = ''
+begin atomic
+  select row_number() over (order by s.n, e.n), s.name, e.item
+  from unnest(series) with ordinality s (name, n),
+    lateral (select answer #> string_to_array(s.name, '.') as found) f,
+    lateral json_array_elements(case json_typeof(f.found) when 'array' then f.found else json_build_array(f.found) end) with ordinality e (item, n);
+end;
+comment on function app.figure_items(json, text[]) is
+  'The items at these paths of an answer, numbered in order: those of an array, or the object there. An empty path is the answer itself.';
+grant execute on function app.figure_items(json, text[]) to callboard_api, callboard_exporter;
+
+-- What the figures are read with. The views show the organization of the transaction, and only with its permissions.
+grant usage on schema analytics to callboard_exporter;
+grant select on analytics.finance_by_month, analytics.finance_by_category, analytics.finance_by_show, analytics.shows_by_month,
+  analytics.shows_created_by_month, analytics.dashboard, analytics.activity_by_day, analytics.client_events_by_day,
+  analytics.api_use_by_day, analytics.integration_use_by_day to callboard_exporter;
+grant execute on function app.finance_figures(text, date, date, text), app.category_figures(date, date, text), app.show_profits(date, date, text, integer),
+  app.show_figures(text, date, date), app.activity_figures(date, date, uuid, text), app.use_figures(date, date, double precision), app.read_dashboard(),
+  app.figures(text[], date, date, text, json), app.figure_months(date, date), app.freshness(text[]), app.visible_org(text), app.today(), app.data_age(), app.share(numeric, numeric),
+  app.profit(numeric, numeric), app.profit_and_loss(numeric, numeric, numeric),
+  app.calls_json(numeric, numeric, numeric, numeric, bigint, numeric, numeric, numeric, numeric, numeric), app.refuse(integer, text, text) to callboard_exporter;
+--! EndIncluded exports/exported_figures.sql

@@ -10,8 +10,8 @@ language sql stable
 set search_path = ''
 begin atomic
   select coalesce(array_agg(p.held order by p.held), '{}')
-  from unnest(app.permissions_of(e.organization_id, e.created_by)) p (held)
-  where p.held = any (array['exports.run'] || app_private.permissions_for_export(e.resource))
+  from app_private.permissions_for_export(e.resource) x, unnest(app.permissions_of(e.organization_id, e.created_by)) p (held)
+  where p.held = any ('{exports.run}' || x.required || x.used)
     -- permissions_of also counts members of deleted organizations.
     and exists (select from app.organizations o where o.id = e.organization_id and o.deleted_at is null);
 end;
@@ -22,10 +22,10 @@ create or replace function app_private.may_export(e app.exports) returns boolean
 language sql stable
 set search_path = ''
 return (
-  select p.held @> array['exports.run', (app_private.permissions_for_export(e.resource))[1]]
+  select p.held @> ('{exports.run}' || x.required)
     -- The bin is only for members who may restore.
-    and (e.filters ->> 'deleted' is distinct from 'only' or p.held && array['shows.delete', 'finance.delete'])
-  from (select app_private.export_permissions(e)) p (held));
+    and (e.filters ->> 'deleted' is distinct from 'only' or p.held && array['shows.delete', 'finance.delete', 'itineraries.delete'])
+  from (select app_private.export_permissions(e)) p (held), app_private.permissions_for_export(e.resource) x);
 comment on function app_private.may_export(app.exports) is 'Whether the member who created an export may still have it.';
 alter function app_private.may_export(app.exports) owner to callboard_definer;
 
@@ -223,5 +223,6 @@ alter function app.wanted_export_files(text[]) owner to callboard_definer;
 grant execute on function app.wanted_export_files(text[]) to callboard_worker;
 
 grant usage on schema app to callboard_exporter;
-grant execute on function app.require(text), app.require_reading(text), app.org_if(text), app.org_if_reading(text), app.current_org(), app.current_user_id(), app.search_shows(text),
+grant execute on function app.require(text), app.require_reading(text), app.org_if(text), app.org_if_reading(text), app.has_permission(text),
+  app.current_org(), app.current_user_id(), app.search_shows(text),
   app.in_bin(json, timestamptz, uuid) to callboard_exporter;

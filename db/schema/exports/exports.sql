@@ -2,24 +2,37 @@
 -- event; large ones are rows here, produced by the worker acting as that member: see export_running.sql.
 -- An export belongs to its creator, because other members may not be allowed to see everything in it.
 
-create or replace function app_private.permissions_for_export(resource text) returns text[]
+create or replace function app_private.permissions_for_export(resource text, out required text[], out used text[])
 language sql immutable parallel safe
 set search_path = ''
-return case resource
-  when 'shows' then '{shows.read,shows.delete}'
-  when 'guests' then '{shows.read,shows.delete}'
-  when 'venues' then '{shows.read,shows.delete}'
-  when 'finance_records' then '{finance.read,finance.delete,shows.read}'
-  when 'events' then '{audit.read,members.read}'
-end::text[];
+begin atomic
+  select r.required, r.used
+  from (values
+    ('shows', '{shows.read}'::text[], '{shows.delete}'::text[]),
+    ('guests', '{shows.read}', '{shows.delete}'),
+    ('venues', '{shows.read}', '{shows.delete}'),
+    ('finance_records', '{finance.read}', '{finance.delete,shows.read}'),
+    -- Planners get the drafts.
+    ('itineraries', '{itineraries.read}', '{itineraries.write,itineraries.delete}'),
+    ('events', '{audit.read}', '{members.read}'),
+    ('finance_figures', '{analytics.read,finance.read}', '{}'),
+    ('category_figures', '{analytics.read,finance.read}', '{}'),
+    ('show_profits', '{analytics.read,finance.read,shows.read}', '{}'),
+    ('show_figures', '{analytics.read}', '{}'),
+    ('activity', '{analytics.read}', '{members.read}'),
+    ('integrations', '{analytics.read}', '{}'),
+    ('dashboard', '{analytics.read}', '{finance.read}')) r (name, required, used)
+  where r.name = resource;
+end;
 comment on function app_private.permissions_for_export(text) is
-  'The permissions that an export of a resource uses if held; the first one and exports.run are required. NULL if the resource cannot be exported.';
+  'The permissions that an export of a resource requires besides exports.run, and those that it uses if held. NULLs if the resource cannot be exported.';
 alter function app_private.permissions_for_export(text) owner to callboard_definer;
 
 create table if not exists app.exports (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  resource text not null constraint exports_resource_known check (resource in ('shows', 'venues', 'guests', 'finance_records', 'events')),
+  resource text not null constraint exports_resource_known check (resource in ('shows', 'venues', 'guests', 'finance_records', 'itineraries', 'events',
+    'finance_figures', 'category_figures', 'show_profits', 'show_figures', 'activity', 'integrations', 'dashboard')),
   format text not null constraint exports_format_known check (format in ('csv', 'ndjson', 'json')),
   bom boolean not null default false,
   filters jsonb not null default '{}' constraint exports_filters_size check (length(filters::text) <= 4000),
@@ -79,9 +92,17 @@ language plpgsql stable parallel restricted security definer
 set search_path = ''
 set client_min_messages = 'error'
 as $$
+declare
+  permission text;
+  required text[] := (app_private.permissions_for_export(of_resource)).required;
 begin
-  perform app.require_reading('exports.run');
-  return app.require_reading((app_private.permissions_for_export(of_resource))[1]);
+  if required is null then
+    perform app.refuse(403, 'permission_denied');
+  end if;
+  foreach permission in array '{exports.run}' || required loop
+    perform app.require_reading(permission);
+  end loop;
+  return app.current_org();
 end
 $$;
 comment on function app.require_export(text) is

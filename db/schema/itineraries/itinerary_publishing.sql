@@ -70,7 +70,7 @@ create or replace view app.published_itineraries with (security_invoker = true) 
   from app.itinerary_versions v
   order by v.organization_id, v.itinerary_id, v.number desc;
 comment on view app.published_itineraries is 'The latest published version of each itinerary, including those in the bin, which have deleted_at.';
-grant select on app.published_itineraries to callboard_api, callboard_definer;
+grant select on app.published_itineraries to callboard_api, callboard_definer, callboard_exporter;
 
 create or replace view app.itinerary_rows with (security_invoker = true) as
   select i.organization_id, i.version, i.deleted_at, i.deleted_by,
@@ -87,7 +87,7 @@ create or replace view app.itinerary_rows with (security_invoker = true) as
   from app.published_itineraries p
   where (select app.org_if_reading('itineraries.write')) is null;
 comment on view app.itinerary_rows is 'Itineraries, including those in the bin, which have deleted_at: drafts for planners, the latest published version for others.';
-grant select on app.itinerary_rows to callboard_api, callboard_definer;
+grant select on app.itinerary_rows to callboard_api, callboard_definer, callboard_exporter;
 
 create or replace view app.itinerary_plan with (security_invoker = true) as
   select organization_id, itinerary_id, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at
