@@ -1,5 +1,5 @@
-// A streamed export of many rows is at least a third as fast as COPY by psql for the same member and takes no
-// more memory than one of few; ten at once finish, and concurrent requests hardly wait longer.
+// A streamed export of many rows is at least half as fast as COPY by psql for the same member and takes no more
+// memory than one of few; ten at once finish, and concurrent requests hardly wait longer.
 // EXPORT_ROWS=100000 is the size that counts.
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -118,6 +118,6 @@ t.test(`${rows} finance records`, async t => {
   t.ok(afterTen - (before[1] ?? 0) < 100, `${afterTen} MB`)
   // With fewer rows the startup is most of what is measured.
   if (rows < 100_000) return
-  t.ok(again.rate > plain / 3, `${Math.round(again.rate)} rows/s of ${Math.round(plain)}`)
+  t.ok(again.rate > plain / 2, `${Math.round(again.rate)} rows/s of ${Math.round(plain)}`)
   t.ok(withOne.p99 < 3 * quiet.p99, `${withOne.p99} ms`)
 })

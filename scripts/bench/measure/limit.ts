@@ -12,6 +12,8 @@ export interface Script {
 
 // Statements that Callboard sends beyond the work itself are its own overhead: the limit leaves them out.
 const isExtra = (sql: string) => /^\s*(reset all|select app\.confirm_organization\b)/i.test(sql)
+// pgbench cannot COPY: it selects the same rows.
+const withoutCopy = (sql: string) => sql.replace(/^\s*copy \((.*)\) to stdout \([^()]*\)\s*$/is, '$1')
 const isEntrance = (sql: string) => /\bapp\.enter\(/i.test(sql)
 
 /** Records what a server sends to PostgreSQL for each person's requests, one script per person; `take` returns it. */
@@ -57,7 +59,7 @@ export async function record(
       const statements: string[] = []
       for (const [i, { sql: text, values }] of (seen[0] ?? []).entries()) {
         if (values.length === 0) {
-          statements.push(text)
+          statements.push(withoutCopy(text))
           continue
         }
         const known = types.get(text) ?? typesOf(text)
