@@ -112,8 +112,9 @@ comment on function app_private.tg_finance_records__200_status() is
 create or replace trigger _200_status before update on app.finance_records
   for each row when (new.status is distinct from old.status) execute function app_private.tg_finance_records__200_status();
 
--- A record's references, and whether its month is open, are checked once for all rows of a statement. FOR SHARE in EXISTS
--- also keeps it from becoming a join: each row that is referred to is looked up by its key, however many others there are.
+-- A record's references, and whether its month is open, are checked once for all rows of a statement. FOR SHARE in EXISTS,
+-- and OFFSET, also keep it from becoming a join: each row that is referred to is looked up by its key, however many others
+-- there are. What could not be locked is looked up again, because a DBA has no context, and the definer locks nothing without.
 create or replace function app_private.tg_finance_records__300_entered() returns trigger
 language plpgsql volatile security definer
 set search_path = ''
@@ -133,11 +134,18 @@ begin
   if exists (select from (select distinct n.organization_id, n.category_id from after n) n
       where not exists (select from app.finance_categories c
         where c.organization_id = n.organization_id and c.id = n.category_id and c.deleted_at is null for share)) then
-    perform app.refuse(409, 'finance_records_category_exists', 'There is no such category.');
+    if exists (select from (select distinct n.organization_id, n.category_id from after n) n
+        where not exists (select from app.finance_categories c
+          where c.organization_id = n.organization_id and c.id = n.category_id and c.deleted_at is null offset 0)) then
+      perform app.refuse(409, 'finance_records_category_exists', 'There is no such category.');
+    end if;
   end if;
   if exists (select from (select distinct n.organization_id, n.show_id from after n where n.show_id is not null) n
       where not exists (select from app.shows s where s.organization_id = n.organization_id and s.id = n.show_id and s.deleted_at is null for share)) then
-    perform app.refuse(409, 'finance_records_show_exists', 'There is no such show.');
+    if exists (select from (select distinct n.organization_id, n.show_id from after n where n.show_id is not null) n
+        where not exists (select from app.shows s where s.organization_id = n.organization_id and s.id = n.show_id and s.deleted_at is null offset 0)) then
+      perform app.refuse(409, 'finance_records_show_exists', 'There is no such show.');
+    end if;
   end if;
   return null;
 end
