@@ -98,7 +98,10 @@
 -- Analytics: figures
 --!include analytics/visible_org.sql
 --!include analytics/rollups.sql
+--!include analytics/rollup_looking.sql
 --!include analytics/rollup_refreshing.sql
+--!include analytics/rollup_checking.sql
+--!include analytics/freshness.sql
 --!include analytics/finance_by_month.sql
 --!include analytics/finance_by_category.sql
 --!include analytics/finance_by_show.sql

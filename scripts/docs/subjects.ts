@@ -4,6 +4,8 @@ import { join } from 'node:path'
 
 const creates =
   /\bcreate\s+(?:or\s+replace\s+)?(?:(?:materialized\s+)?view|table|function)\s+(?:if\s+not\s+exists\s+)?([a-z_]+\.[a-z_0-9]+)/g
+/** What registering a figure makes of its definition (db/schema/analytics/rollups.sql). */
+const ofFigures = /^(analytics_private\.[a-z_0-9]+?)(?:_recent|_now)?$/
 
 export interface Subjects {
   /** In the order of db/schema.sql. */
@@ -29,7 +31,7 @@ export function readSubjects(db: string): Subjects {
   return {
     names: [...names],
     origin(object) {
-      const file = files.get(object)
+      const file = files.get(object) ?? files.get(`${ofFigures.exec(object)?.[1]}_definition`)
       if (file === undefined) throw new Error(`No file in db/schema/ creates ${object}`)
       return { subject: file.slice(0, file.indexOf('/')), file }
     },

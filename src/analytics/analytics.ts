@@ -24,7 +24,7 @@ const money = {
 const rules =
   'Void and deleted records do not count. Without `currency` all amounts are in the base currency, each at its own rate; those entered while the books were kept in another currency stay in that, as separate items. Also requires `analytics.read`.'
 
-/** Sums and counts, read from materialized views: see db/schema/analytics/rollups.sql. */
+/** Sums and counts, computed by the worker: see db/schema/analytics/rollups.sql. */
 export async function analyticsRoutes(app: App) {
   app.get(
     '/api/analytics/finance',
@@ -166,7 +166,7 @@ export async function analyticsRoutes(app: App) {
         operationId: 'refreshFigures',
         summary: 'Request a refresh of the figures',
         description:
-          'Changes are recomputed within a minute anyway; this does not wait for that. `GET` shows the progress. Figures that take long to compute then pause for twenty times as long, at most ten minutes.',
+          'Changes are computed within seconds anyway. `GET` shows the progress. After they were computed, an organization’s figures pause for twenty times as long as that took, at most ten minutes.',
         'x-permission': 'analytics.refresh',
         headers: IdempotencyKey,
         response: { 202: answer('Accepted', RefreshAsked) },

@@ -4,19 +4,21 @@ export type Scheduled = {
   task: string
   /** A single statement, whose first column is logged. */
   sql: string
+  /**
+   * In parts, so that no transaction lasts long: the statement gets as $1 the `next` that it returned
+   * before, and is run until that is null. If it reports any `failed`, the job fails at the end.
+   */
+  inParts?: boolean
 } & (
   | {
       /** When, in crontab syntax, UTC. */
       cron: string
-      /**
-       * In parts, so that no transaction lasts long: the statement gets as $1 the `next` that it returned
-       * before, and is run until that is null. If it reports any `failed`, the job fails at the end.
-       */
-      inParts?: boolean
     }
   | {
-      /** How often; this is not a job, and a failure simply waits for the next run. */
+      /** How often; a failure simply waits for the next run. It is a job only if something queues one of its name. */
       seconds: number
+      /** It may take one part in this many of the time: 20, unless given. */
+      share?: number
     }
 )
 
@@ -37,6 +39,21 @@ export const schedule: Scheduled[] = [
     cron: '45 3 * * *',
     sql: 'select jsonb_object_agg(partition, done) from app.maintain_event_partitions()',
   },
-  { task: 'refresh_rollups', cron: '* * * * *', sql: 'select app.refresh_rollups($1)', inParts: true },
+  // Half of the time at most, because it is each organization that has a share: see rollup_refreshing.sql.
+  {
+    task: 'refresh_figures',
+    seconds: 2,
+    share: 1,
+    sql: `select app.refresh_figures('small', $1)`,
+    inParts: true,
+  },
+  {
+    task: 'refresh_large_figures',
+    seconds: 2,
+    share: 1,
+    sql: `select app.refresh_figures('large', $1)`,
+    inParts: true,
+  },
+  { task: 'check_figures', cron: '35 2 * * *', sql: 'select app.check_figures($1)', inParts: true },
   { task: 'purge_deleted', cron: '5 4 * * *', sql: 'select app.purge_deleted($1)', inParts: true },
 ]

@@ -21,53 +21,58 @@ export const ticksOf = (schedule: Scheduled[]): CronItem[] =>
     return [{ task, identifier: task, match: cron, options }]
   })
 
-function note(log: FastifyBaseLogger, task: string, done: unknown) {
-  // A frequent task that found nothing to do is not worth a line.
-  log[done === '0' ? 'debug' : 'info']({ task, done }, 'job done')
-}
-
 /** The result of a statement that works in parts. */
 interface Part {
   next: unknown
   failed: number
 }
 
-/** The tasks that run a statement and log what it returns. */
-export function scheduledTasks(schedule: Scheduled[], log: FastifyBaseLogger): TaskList {
-  const ask = async ({ task, sql }: Scheduled, helpers: JobHelpers, values?: unknown[]) => {
-    const { rows } = await helpers.query<Record<string, unknown>>(sql, values)
-    const done = Object.values(rows[0] ?? {})[0] ?? null
-    note(log, task, done)
-    return done
-  }
-  const askForParts = async (scheduled: Scheduled, helpers: JobHelpers) => {
-    let next: string | null = null
-    let failed = 0
-    do {
-      // A retry starts from the beginning: what was done is no longer there.
-      helpers.abortSignal?.throwIfAborted()
-      const part = (await ask(scheduled, helpers, [next])) as Part
-      next = part.next === null ? null : JSON.stringify(part.next)
-      failed += part.failed
-    } while (next !== null)
-    if (failed > 0) throw new Error(`${failed} failed: the log lines of this job say which and why`)
-  }
-  const run = async (scheduled: Scheduled, helpers: JobHelpers) => {
-    await ('inParts' in scheduled && scheduled.inParts
-      ? askForParts(scheduled, helpers)
-      : ask(scheduled, helpers))
-  }
-  return Object.fromEntries(
-    schedule.flatMap(scheduled =>
-      'cron' in scheduled
-        ? [[scheduled.task, (_: unknown, helpers: JobHelpers) => run(scheduled, helpers)]]
-        : [],
-    ),
-  )
+function note(log: FastifyBaseLogger, scheduled: Scheduled, done: unknown) {
+  const { task, inParts } = scheduled
+  // A frequent task that found nothing to do is not worth a line: work in parts says how long a part took.
+  const isIdle = done === '0' || ('seconds' in scheduled && inParts && !('ms' in (done as Part)))
+  const level = inParts && (done as Part).failed > 0 ? 'error' : isIdle ? 'debug' : 'info'
+  log[level]({ task, done }, level === 'error' ? 'job done, but not all of it' : 'job done')
 }
 
-/** A statement that runs every few seconds may take one part in this many of the time. */
-const share = 20
+/** Runs a statement with values and returns the first column of its first row. */
+type Ask = (sql: string, values?: unknown[]) => Promise<unknown>
+
+/** Runs the statement of a task, all parts of it, and logs what it returns. */
+async function perform(scheduled: Scheduled, ask: Ask, log: FastifyBaseLogger, signal?: AbortSignal) {
+  const { sql, inParts } = scheduled
+  let next: string | null = null
+  let failed = 0
+  do {
+    // A retry starts from the beginning: what was done is no longer there.
+    signal?.throwIfAborted()
+    const done = await ask(sql, inParts ? [next] : undefined)
+    note(log, scheduled, done)
+    if (!inParts) return
+    const part = done as Part
+    next = part.next === null ? null : JSON.stringify(part.next)
+    failed += part.failed
+  } while (next !== null)
+  if (failed > 0) throw new Error(`${failed} failed: the log lines of this job say which and why`)
+}
+
+/** The tasks that run a statement. */
+export const scheduledTasks = (schedule: Scheduled[], log: FastifyBaseLogger): TaskList =>
+  Object.fromEntries(
+    schedule.map(scheduled => [
+      scheduled.task,
+      async (_: unknown, helpers: JobHelpers) => {
+        const ask: Ask = async (sql, values) => {
+          const { rows } = await helpers.query<Record<string, unknown>>(sql, values)
+          return Object.values(rows[0] ?? {})[0] ?? null
+        }
+        await perform(scheduled, ask, log, helpers.abortSignal)
+      },
+    ]),
+  )
+
+/** Unless a task has its own share, it may take one part in this many of the time. */
+const usualShare = 20
 
 /**
  * Runs what is due every few seconds, or less often if it takes long, until the returned function is called.
@@ -75,19 +80,20 @@ const share = 20
  */
 export function startTicking(
   schedule: Scheduled[],
-  ask: (sql: string) => Promise<unknown>,
+  ask: Ask,
   log: FastifyBaseLogger,
   observe?: Observe,
 ): () => void {
   const stopped = new AbortController()
-  async function tick({ task, sql, seconds }: Extract<Scheduled, { seconds: number }>) {
+  async function tick(scheduled: Extract<Scheduled, { seconds: number }>) {
+    const { task, seconds, share = usualShare } = scheduled
     let hasFailed = false
     let took = 0
     for (;;) {
       await sleep(Math.max(seconds * 1000, took * share), undefined, { signal: stopped.signal })
       const began = performance.now()
       try {
-        note(log, task, await ask(sql))
+        await perform(scheduled, ask, log, stopped.signal)
         hasFailed = false
       } catch (error) {
         if (stopped.signal.aborted) return

@@ -108,7 +108,7 @@ export function startWorker(
       const live = () => void sendHeartbeat(pool, workers)
       live()
       timer = setInterval(live, heartbeat)
-      stopTicking = startTicking(recurring, sql => pool.ask(sql), log, observe)
+      stopTicking = startTicking(recurring, (sql, values) => pool.ask(sql, values), log, observe)
       await Promise.race([ended, crippled, stopRequested])
       stopTicking()
       const finished = runner.stop().then(

@@ -2,12 +2,18 @@ import type { Config } from '../config.ts'
 import { createPool } from '../database/pool.ts'
 import type { DatabaseGauge } from './registry.ts'
 
-/** What app.job_health (db/schema/foundation/jobs.sql) reports, by its name in /metrics. */
+/** What app.job_health and app.figure_health report (db/schema), by its name in /metrics. */
 const helps: Record<string, string> = {
   jobs_waiting: 'Jobs to run, now or later, including retries',
   jobs_failed: 'Jobs that were given up',
   jobs_oldest_waiting_seconds: 'How long the oldest job has been due',
   sealer_lag_seconds: 'How far the sealing of events lags behind; absent before the first seal',
+  figures_lag_seconds:
+    'How long ago the worker knew of all changes that affect figures; absent before its first look',
+  figures_oldest_change_seconds: 'How long the oldest change has been waiting to be in the figures',
+  figures_failed: 'Figures of organizations that could not be computed',
+  figures_differing:
+    'Figures of organizations that differed from their definition at the last check; must be 0',
 }
 
 /** Queries as callboard_worker: the API's own login must not see across organizations. */
@@ -25,8 +31,9 @@ export function connectGauges(config: Config, workerUrl: string) {
       const [health = {}] = await pool.use(
         sql => sql<Record<string, number | null>[]>`
           select waiting::float8 as jobs_waiting, failed::float8 as jobs_failed,
-            oldest_waiting_seconds as jobs_oldest_waiting_seconds, sealer_lag_seconds
-          from app.job_health()`,
+            oldest_waiting_seconds as jobs_oldest_waiting_seconds, sealer_lag_seconds,
+            figures_lag_seconds, figures_oldest_change_seconds, figures_failed::float8, figures_differing::float8
+          from app.job_health(), app.figure_health()`,
       )
       return Object.entries(health).flatMap(([name, value]) =>
         value === null ? [] : [{ name, help: helps[name] ?? '', value }],

@@ -1,8 +1,10 @@
 // Every figure of every endpoint equals a recount from the raw tables as the same member, whatever was
-// entered, changed, deleted, restored and purged before.
+// entered, changed, deleted, restored and purged before, and whether or not computing failed in between; and the API,
+// CSV and a BI tool's login say the same.
 import fc from 'fast-check'
 import { t } from '../support/tap.ts'
-import { refresh } from '../support/figures.ts'
+import { connectBi, makeCredential } from '../support/bi.ts'
+import { check, refresh, wake, work as workIn } from '../support/figures.ts'
 import { openLogin } from '../isolation/world.ts'
 import { type Person, register, startServer, type TestServer } from '../support/helper.ts'
 import {
@@ -227,6 +229,52 @@ t.test('every figure equals a recount', async t => {
       )
   }
 
+  /** Computing fails for all that needs shows, and is noticed. */
+  async function fail() {
+    await wake(db)
+    await db.admin`revoke select on app.shows from callboard_rollup`
+    const parts = [...(await workIn(db, 'small')), ...(await workIn(db, 'large'))]
+    await db.admin`grant select on app.shows to callboard_rollup`
+    await db.admin`update analytics_private.rollup_states set failed_at = failed_at - interval '1 minute'`
+    return parts.reduce((sum, { failed }) => sum + failed, 0)
+  }
+  const bi = new Map<Company, ReturnType<typeof connectBi>>()
+  for (const company of companies) bi.set(company, connectBi(t, await makeCredential(server, company.owner)))
+  /** Money by month and status in the base currency, as a BI tool and as a CSV of the records have it. */
+  async function compareOthers(company: Company, raw: Raw) {
+    const sums = new Map<string, bigint>()
+    const add = (month: string, status: string, amount: bigint) => {
+      if (status !== 'void') sums.set(`${month} ${status}`, (sums.get(`${month} ${status}`) ?? 0n) + amount)
+    }
+    const taken = () => {
+      const all = [...sums].filter(([, sum]) => sum !== 0n).sort()
+      sums.clear()
+      return all
+    }
+    for (const r of raw.records) add(r.booked_on.slice(0, 7), r.status, BigInt(r.base_amount_minor))
+    const counted = taken()
+    const connection = bi.get(company)
+    if (!connection) throw new Error('no BI login')
+    const rows = await connection<{ month: string; status: string; amount: string }[]>`
+      select to_char(month, 'YYYY-MM') as month, status, base_income_minor + base_expense_minor as amount from analytics.finance_by_month`
+    for (const { month, status, amount } of rows) add(month, status, BigInt(amount))
+    t.strictSame(taken(), counted, 'the BI login’s sums')
+    const { text } = await call('GET /api/exports/finance-records', {
+      token: company.owner.token,
+      headers: { accept: 'application/x-ndjson' },
+    })
+    for (const line of text.trim().split('\n').filter(Boolean)) {
+      const r = JSON.parse(line) as { booked_on: string; status: string; base_amount_minor: number }
+      add(r.booked_on.slice(0, 7), r.status, BigInt(r.base_amount_minor))
+    }
+    t.strictSame(taken(), counted, 'the export’s sums')
+    const report = await call(`GET /api/analytics/report?from=2024-01-01&to=2029-12-31`, {
+      token: company.owner.token,
+      headers: { accept: 'text/html' },
+    })
+    t.equal(report.status, 200)
+  }
+
   const asked = fc.record({
     period: fc.constantFrom('month' as const, 'quarter' as const, 'year' as const),
     days: fc.tuple(day, day).map(([a, b]): [string, string] => (a < b ? [a, b] : [b, a])),
@@ -238,7 +286,14 @@ t.test('every figure equals a recount', async t => {
     seed: Number(process.env['RECOUNT_SEED'] ?? 20261125),
   })
   for (const [round, [done, questions]] of samples.entries()) {
-    for (const [who, step] of done) await companies[who]?.does(step)
+    for (const [n, [who, step]] of done.entries()) {
+      await companies[who]?.does(step)
+      if (n % 20 === 9) await refresh(db)
+      if (n === 35) t.ok((await fail()) > 0, 'some fail')
+      if (n === 50 && round % 2 === 1) await check(db)
+    }
+    await refresh(db)
+    t.strictSame(await check(db), { differing: [], failed: [] })
     await refresh(db)
     for (const company of companies) {
       const raw = await rawOf(sql, company.owner)
@@ -249,6 +304,7 @@ t.test('every figure equals a recount', async t => {
       const { as_of, is_current, ...figures } = body
       t.match({ as_of, is_current }, { as_of: String, is_current: true })
       t.strictSame(figures, dashboard(raw), `the dashboard of ${company.owner.email}`)
+      await compareOthers(company, raw)
       t.comment(
         `round ${round + 1}: ${raw.records.length} records and ${raw.shows.length} shows of ${company.owner.email}`,
       )

@@ -1,8 +1,7 @@
 // How figures are kept up to date, and that each states its age.
-import { setTimeout as sleep } from 'node:timers/promises'
 import { t } from '../support/tap.ts'
 import { startWorker } from '../../src/jobs/worker.ts'
-import { refresh } from '../support/figures.ts'
+import { check, refresh, wake, work } from '../support/figures.ts'
 import { openLogin, secretOf } from '../isolation/world.ts'
 import {
   aShow,
@@ -75,12 +74,6 @@ t.test('figures', async t => {
   const ben = await scene(server, 'Ben')
   const viewer = await join(server, ana.owner, 'viewer')
   const unique = (names: string[]) => [...new Set(names)].sort()
-  /** PostgreSQL counts a backend's work after it has been idle for ten seconds, at the latest. */
-  const settle = async () => {
-    await refresh(db)
-    await sleep(11_000)
-    await refresh(db)
-  }
 
   await t.test('have no as_of before they were computed', async t => {
     t.match(await ana.figures(), { as_of: null, is_current: false, items: [] })
@@ -106,8 +99,7 @@ t.test('figures', async t => {
     t.strictSame(await ana.seen(), [2500, true])
   })
 
-  await t.test('are only computed if their data has changed', async t => {
-    await settle()
+  await t.test('are only computed if their data has changed, for those who have changed it', async t => {
     const { as_of } = await ana.figures()
     t.strictSame(await refresh(db), [])
     await call('POST /api/auth/sign-in', { body: { email: ana.owner.email, password: 'wrong' } })
@@ -121,27 +113,88 @@ t.test('figures', async t => {
     t.ok((later.as_of ?? '') > (as_of ?? ''), 'as_of advances anyway')
     await call('POST /api/shows', { token: ana.owner.token, body: aShow })
     t.strictSame(unique(await refresh(db)), ofShows)
-    await settle()
     await ana.enter()
-    t.strictSame(unique(await refresh(db)), ofRecords)
+    await wake(db)
+    const parts = await work(db, 'small')
+    t.strictSame(
+      parts.filter(({ organization }) => organization).map(({ organization }) => organization),
+      [ana.owner.organization],
+    )
     t.strictSame(await ana.seen(), [3750, true])
   })
 
-  await t.test(
-    'notice what no event reports: a change without triggers, a reset of the statistics',
-    async t => {
-      await sleep(1500)
+  await t.test('keep their as_of while a change is waiting, each organization its own', async t => {
+    await refresh(db)
+    const before = await ben.figures()
+    await ana.enter()
+    // A look and nothing else.
+    await db.as('callboard_worker')`select app.refresh_figures('small')`
+    const [waiting, other] = [await ana.figures(), await ben.figures()]
+    t.equal(waiting.is_current, false)
+    t.ok((waiting.as_of ?? '') >= (before.as_of ?? ''))
+    await db.as('callboard_worker')`select app.refresh_figures('small')`
+    t.equal((await ana.figures()).as_of, waiting.as_of)
+    t.equal(other.is_current, true)
+    t.ok(((await ben.figures()).as_of ?? '') > (other.as_of ?? ''), 'the other’s advances')
+    await refresh(db)
+    t.strictSame(await ana.seen(), [5000, true])
+  })
+
+  await t.test('are written only where they differ', async t => {
+    await refresh(db)
+    const rows = () => db.admin`
+      select xmin, ctid, month, status from analytics_private.finance_by_month_recent where organization_id = ${ana.owner.organization} order by month, status`
+    const enter = async (booked_on: string) => {
+      const body = { ...ana.record, booked_on, status: 'planned' }
+      t.equal((await call('POST /api/finance-records', { token: ana.owner.token, body })).status, 201)
       await refresh(db)
+    }
+    await enter('2027-04-01')
+    const before = await rows()
+    t.equal(before.length, 2)
+    await enter('2027-04-02')
+    const after = await rows()
+    t.same(after[0], before[0], 'March is as it was')
+    t.notSame(after[1], before[1])
+    await enter('2027-05-01')
+    t.same((await rows()).slice(0, 2), after)
+  })
+
+  await t.test(
+    'of changes without events differ from their definition, which the check finds, reports and mends',
+    async t => {
+      await refresh(db)
+      t.strictSame(await check(db), { differing: [], failed: [] })
+      const [income] = await ana.seen()
       await db.admin.begin(async sql => {
         await sql`set local session_replication_role = replica`
-        await sql`update app.finance_records set amount_minor = 1 where organization_id = ${ana.owner.organization}`
+        await sql`update app.finance_records set amount_minor = amount_minor + 1 where organization_id = ${ana.owner.organization} and status = 'actual'`
       })
-      await until(async () => (await refresh(db)).includes('finance_by_month'), 20)
-      t.strictSame(await ana.seen(), [3, true])
-      await sleep(1500)
+      t.strictSame(await refresh(db), [], 'nobody could know')
+      const { differing } = await check(db)
+      t.strictSame(
+        differing.map(({ rollup, organization }) => [rollup, organization]),
+        ['dashboard', 'finance_by_category', 'finance_by_month'].map(name => [name, ana.owner.organization]),
+      )
+      t.ok((await ana.seen())[0] !== income, 'it is mended')
+      const [health] = await db.as('callboard_worker')`select figures_differing::int from app.figure_health()`
+      t.equal(health?.['figures_differing'], 3)
+      t.strictSame(
+        [
+          ...(await db.as(
+            'callboard_auditor',
+          )`select figure from app.figure_states(${ana.owner.organization}) where differed_at is not null order by 1`),
+        ],
+        [{ figure: 'dashboard' }, { figure: 'finance_by_category' }, { figure: 'finance_by_month' }],
+      )
       await refresh(db)
-      await db.admin`select pg_stat_reset()`
-      await until(async () => (await refresh(db)).includes('finance_by_month'), 20)
+      t.strictSame(await check(db), { differing: [], failed: [] })
+      // A change that is still to be computed is no difference.
+      await ana.enter()
+      t.strictSame(await check(db), { differing: [], failed: [] })
+      await refresh(db)
+      await db.admin`update app.finance_records set amount_minor = 1250 where organization_id = ${ana.owner.organization} and status = 'actual'`
+      await refresh(db)
     },
   )
 
@@ -168,22 +221,24 @@ t.test('figures', async t => {
 
   await t.test('are computed by one worker at a time, which may die doing so', async t => {
     const [one, two] = [openLogin(t, db.url('callboard_worker')), openLogin(t, db.url('callboard_worker'))]
+    await refresh(db)
     const [income] = await ana.seen()
     await ana.enter()
-    // None of them is resting, however long it took before.
-    await db.admin`update analytics_private.rollups set refreshed_at = refreshed_at - interval '1 hour'`
+    await one`select app.refresh_figures('small')`
     const holder = await db.admin.reserve()
     await holder`begin`
     await holder`lock table app.finance_records in access exclusive mode`
-    // The next is one that reads that table.
-    const computing = one`select app.refresh_rollups('"client_events_by_day"')`.then(
+    await wake(db)
+    const computing = one`select app.refresh_figures('small', '"looked"')`.then(
       () => 'done',
       () => 'killed',
     )
     const waiting = () => db.admin<{ pid: number }[]>`
       select pid from pg_stat_activity where datname = current_database() and usename = 'callboard_worker' and wait_event_type = 'Lock'`
     await until(async () => (await waiting()).length === 1)
-    t.match(await two`select app.refresh_rollups() as part`, [{ part: { busy: true, next: null } }])
+    t.match(await two`select app.refresh_figures('small') as part`, [{ part: { busy: true, next: null } }])
+    // The other lane is free.
+    t.match(await two`select app.refresh_figures('large') as part`, [{ part: { waiting: 1, next: null } }])
     await db.admin`select pg_terminate_backend(${(await waiting())[0]?.pid ?? 0}, 5000)`
     t.equal(await computing, 'killed')
     await holder`rollback`
@@ -193,35 +248,90 @@ t.test('figures', async t => {
     t.strictSame(await ana.seen(), [Number(income) + 1250, true])
   })
 
-  await t.test('that cannot be computed do not hold up the others, and are reported', async t => {
-    await ana.enter()
-    await db.admin`revoke select on app.shows from callboard_rollup`
-    await db.admin`update analytics_private.rollups set refreshed_at = refreshed_at - interval '1 hour'`
-    const worker = db.as('callboard_worker')
-    const seen: unknown[] = []
-    for (let next: string | null = null; ;) {
-      const rows: { part: { next: string | null; refreshed?: string; because: unknown } }[] =
-        await worker`select app.refresh_rollups(${next === null ? null : JSON.stringify(next)}::text::jsonb) as part`
-      const part = rows[0]?.part
-      seen.push(part?.refreshed ?? 'the end', part?.because)
-      next = part?.next ?? null
-      if (next === null) break
-    }
-    const failed = (rollup: string) => ({ rollup, failed_with: 'permission denied for table shows' })
-    t.strictSame(seen, [
-      'activity_by_day',
-      [],
-      'finance_by_category',
-      [failed('dashboard')],
-      'finance_by_month',
-      [],
-      'the end',
-      [failed('finance_by_show')],
-    ])
-    await db.admin`grant select on app.shows to callboard_rollup`
-    t.strictSame((await ana.seen())[1], true)
-    await refresh(db)
-  })
+  await t.test(
+    'rest for twenty times as long as they took, and large ones have a lane of their own',
+    async t => {
+      await refresh(db)
+      const takes = (took: string) =>
+        db.admin`update analytics_private.rollup_states set took = ${took}::interval, computed_at = clock_timestamp()
+        where organization_id = ${ana.owner.organization} and rollup = 'finance_by_show'`
+      const computed = async (lane: 'small' | 'large') =>
+        (await work(db, lane)).flatMap(({ organization }) => organization ?? [])
+      await takes('2 seconds')
+      await ana.enter()
+      await ben.enter()
+      t.strictSame(
+        await computed('small'),
+        [ben.owner.organization],
+        'the small one does not wait for the large one',
+      )
+      t.strictSame(await computed('large'), [], 'which is resting')
+      await db.admin`update analytics_private.rollup_states set computed_at = computed_at - interval '41 seconds' where organization_id = ${ana.owner.organization}`
+      t.strictSame(await computed('large'), [ana.owner.organization])
+      await refresh(db)
+    },
+  )
+
+  await t.test(
+    'that cannot be computed hold up neither the others nor anybody else’s, and are reported',
+    async t => {
+      const eve = await scene(server, 'Eve')
+      await refresh(db)
+      await db.admin`alter table app.finance_records drop constraint finance_records_booked_on_range`
+      await eve.enter()
+      // Too late for a timestamp, and so for any month.
+      await db.admin`update app.finance_records set booked_on = '5874897-12-31' where organization_id = ${eve.owner.organization}`
+      await ana.enter()
+      const [income] = await ana.seen()
+      const parts = await work(db, 'small')
+      await wake(db)
+      parts.push(...(await work(db, 'small')))
+      const failed = parts.filter(part => part.failed > 0)
+      t.strictSame(
+        failed.map(({ organization }) => organization),
+        [eve.owner.organization],
+      )
+      t.strictSame(
+        (failed[0]?.figures ?? []).map(({ rollup, failed_with }) => [rollup, failed_with]),
+        [
+          ['activity_by_day', null],
+          ['dashboard', null],
+          ['finance_by_category', 'date out of range for timestamp'],
+          ['finance_by_month', 'date out of range for timestamp'],
+          ['finance_by_show', null],
+        ],
+      )
+      t.strictSame(await ana.seen(), [Number(income) + 1250, true])
+      t.strictSame((await eve.seen())[1], false)
+      t.match(
+        await db.as(
+          'callboard_auditor',
+        )`select figure, failed_with, changed_at from app.figure_states(${eve.owner.organization}) where failed_at is not null order by 1`,
+        [
+          { figure: 'finance_by_category', failed_with: 'date out of range for timestamp', changed_at: Date },
+          { figure: 'finance_by_month' },
+        ],
+      )
+      t.strictSame((await check(db)).failed, [
+        'finance_by_category: date out of range for timestamp',
+        'finance_by_month: date out of range for timestamp',
+      ])
+      await ana.enter()
+      await wake(db)
+      await work(db, 'small')
+      t.strictSame(await ana.seen(), [Number(income) + 2500, true], 'the others’ go on')
+      const [health] = await db.as('callboard_worker')`select figures_failed::int from app.figure_health()`
+      t.equal(health?.['figures_failed'], 4)
+      await db.admin`update app.finance_records set booked_on = '2027-03-14' where organization_id = ${eve.owner.organization}`
+      await db.admin`update analytics_private.rollup_states set failed_at = failed_at - interval '1 minute'`
+      await refresh(db)
+      t.strictSame(await eve.seen(), [1250, true])
+      t.strictSame(await check(db), { differing: [], failed: [] })
+      t.match(await db.as('callboard_worker')`select figures_failed::int from app.figure_health()`, [
+        { figures_failed: 0 },
+      ])
+    },
+  )
 
   await t.test('forget that a show was on hold when its events are erased', async t => {
     const { token } = ana.owner
@@ -253,9 +363,9 @@ t.test('figures', async t => {
     ])
     t.strictSame(
       [
-        ...(await db.admin`select task_identifier as task from graphile_worker.jobs where key = 'refresh_rollups'`),
+        ...(await db.admin`select task_identifier as task from graphile_worker.jobs where key = 'refresh_figures'`),
       ],
-      [{ task: 'refresh_rollups' }],
+      [{ task: 'refresh_figures' }],
     )
     const fresh = async () =>
       (
@@ -324,16 +434,19 @@ t.test('figures', async t => {
   await t.test(
     'of absurd amounts are as large as those are, and keep nobody else’s from being computed',
     async t => {
-      const eve = await scene(server, 'Eve')
+      const pam = await scene(server, 'Pam')
+      await refresh(db)
       const most = Number.MAX_SAFE_INTEGER
       await db.admin.begin(async sql => {
         await sql`set local session_replication_role = replica`
         await sql`
         insert into app.finance_records (organization_id, kind, category_id, booked_on, amount_minor, currency, exchange_rate, base_currency, status)
-        select ${eve.owner.organization}, 'income', ${eve.record.category_id}, '2027-03-14', ${most}, 'USD', 1, 'USD', 'actual' from generate_series(1, 1100)`
+        select ${pam.owner.organization}, 'income', ${pam.record.category_id}, '2027-03-14', ${most}, 'USD', 1, 'USD', 'actual' from generate_series(1, 1100)`
       })
-      await until(async () => (await refresh(db)).includes('finance_by_month'), 20)
-      const { text } = await call('GET /api/analytics/finance?from=2027-01-01', { token: eve.owner.token })
+      // No event tells.
+      await check(db)
+      await refresh(db)
+      const { text } = await call('GET /api/analytics/finance?from=2027-01-01', { token: pam.owner.token })
       t.match(text, `"income_minor" : ${BigInt(most) * 1100n},`)
     },
   )

@@ -28,6 +28,20 @@ export const notLogged: Record<string, string> = {
   'app_private.table_permissions': 'a part of the schema',
   'app_private.resources': 'a part of the schema',
   'analytics_private.rollups': 'how fresh the figures are',
-  'analytics_private.refreshing': 'locked by whoever refreshes them',
+  'analytics_private.rollup_states': 'how fresh the figures are',
+  'analytics_private.looking': 'how fresh the figures are',
+  'analytics_private.refreshing': 'locked by whoever computes them',
   'app_private.slugs': "follows the organization's name, which is logged with its slug",
+  ...Object.fromEntries(
+    [
+      'activity_by_day',
+      'client_events_by_day',
+      'dashboard',
+      'finance_by_category',
+      'finance_by_month',
+      'finance_by_show',
+      'shows_by_month',
+      'shows_created_by_month',
+    ].map(figure => [`analytics_private.${figure}_recent`, 'sums of what is logged itself']),
+  ),
 }

@@ -1,5 +1,6 @@
 import type postgres from 'postgres'
 import { t } from '../support/tap.ts'
+import { check } from '../support/figures.ts'
 import { carrier, type Database, startDatabase, startServer } from '../support/helper.ts'
 import { type Context, contexts } from './contexts.ts'
 import { tryEverything } from './probes.ts'
@@ -97,8 +98,8 @@ t.test('by trying', async t => {
       await here`reset all`
     }
   }
-  for (const view of views)
-    await t.test(`${view} shows an organization only its own figures`, async t => {
+  const showsOnlyOwn = async (view: string, from: string) =>
+    t.test(`${view} shows an organization only its own figures, from ${from}`, async t => {
       const { attacker, victim } = world
       const own = ({ owner, organization }: typeof victim) =>
         read(view, sql => sql`select app.enter(${secretOf(owner)}, ${organization})`)
@@ -112,6 +113,9 @@ t.test('by trying', async t => {
           t.notOk(seen.join().includes(secret), `${context.name} does not see ${secret}`)
       }
     })
+  for (const view of views) await showsOnlyOwn(view, 'what it has changed')
+  await check(db)
+  for (const view of views) await showsOnlyOwn(view, 'what is computed for all')
 
   await t.test('what the organization itself sees and changes is detected', async t => {
     const themselves: Context = {

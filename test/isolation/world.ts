@@ -195,6 +195,8 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
 export async function makeWorld(server: TestServer): Promise<World> {
   const { call } = server
   const marker = (letter: string) => `zq${letter}${randomBytes(5).toString('hex')}`
+  // Before there are any, so that what is computed afterwards is in the tables of what has changed.
+  await refresh(server.db)
   const [attacker, victim, deleted] = [
     await makeTenant(server, marker('a')),
     await makeTenant(server, marker('v')),
@@ -230,6 +232,7 @@ export const shared = [
   'app_private.use_batches',
   'analytics_private.rollups',
   'analytics_private.refreshing',
+  'analytics_private.looking',
 ]
 
 // Nothing of those who were removed one by one belongs to the organization any more.

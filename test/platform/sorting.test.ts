@@ -12,13 +12,14 @@ const codes = `
   currency base_currency base country code doors_time start_time curfew_time end_time departs_time arrives_time command
   time_zone start_zone end_zone from_time_zone to_time_zone
   slug email to_address login key ip sha256 recipe request_id external_ref confirmation_number number
-  resource resource_type action actor_kind operation permission view_name revoked_because user_agent granted_by`
+  resource resource_type action actor_kind operation permission view_name revoked_because user_agent granted_by
+  rollup lane`
 /** Read one at a time, never sorted. */
-const prose = 'notes note description detail reason reopen_reason failure last_error address'
+const prose = 'notes note description detail reason reopen_reason failure failed_with last_error address'
 /** Codes, although their column's name is used elsewhere for people's text. */
 const exceptions = [
   'analytics.client_events_by_day.name',
-  'analytics_private.client_events_by_day.name',
+  ...['', '_definition', '_recent', '_now'].map(of => `analytics_private.client_events_by_day${of}.name`),
   'analytics_private.rollups.name',
   'app.client_events.name',
   'app.invitations.role',

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:b92e3acbf01ebb7783327003c5c72980ca842320
+--! Hash: sha1:6c0ed2b73cee5000d85aa7e9b5a8bcdff8573c15
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -302,20 +302,14 @@ return basis_points between 0 and 10000;
 comment on function app.is_rate(integer) is 'Whether a rate in basis points is 0 to 100 %.';
 grant execute on function app.is_rate(integer) to callboard_api, callboard_definer;
 --! EndIncluded foundation/rules.sql
---! Included foundation/context/common.sql
--- What both ways to carry a context need: its fields, and the database's own key, which signs contexts (signed.sql),
--- the passes of a standby and the links to files.
-
-do $$
-begin
-  if to_regtype('app_private.context') is null then
-    create type app_private.context as (
-      organization_id uuid, user_id uuid, session_id uuid, role text, permissions text, request_id text, ip inet);
-  end if;
-end
-$$;
-comment on type app_private.context is
-  'Who is calling: permissions are names with a blank between them; a name after ~ is only worth what its holder sees.';
+--! Included foundation/context.sql
+-- The caller's context. Only this file knows how it is stored.
+--
+-- The context is a handful of transaction-local settings. Anyone who can run SQL can set a
+-- setting, so a setting alone proves nothing: `app.enter` signs them all with a key that no
+-- login can read, bound to this backend and this transaction. Policies ask the functions
+-- below; they check the signature and answer NULL, which matches no row, when it is missing,
+-- wrong, or copied from another transaction.
 
 create table if not exists app_private.context_keys (
   id boolean primary key default true constraint context_keys_one_row check (id),
@@ -351,15 +345,6 @@ end
 $$;
 comment on function app_private.keyed_hash(bytea) is 'A message authentication code under the database''s own key (32 bytes).';
 alter function app_private.keyed_hash(bytea) owner to callboard_definer;
---! EndIncluded foundation/context/common.sql
---! Included foundation/context/signed.sql
--- The caller's context, carried by settings that anybody can set, under a signature.
---
--- For servers where the setting that guarded.sql uses cannot be granted: both files define the same functions, and
--- `npm run migrate` chooses one. Anyone who can run SQL can set these settings, so a setting alone proves nothing:
--- set_context signs them all with a key that no login can read, bound to this backend, this transaction and whether
--- it may write. The functions below check the signature and return NULL, which matches no row, when it is missing,
--- wrong, or copied from another transaction.
 
 -- A parallel worker is another backend, where no signature is valid. So functions that read the context are
 -- PARALLEL RESTRICTED: the leader evaluates them once, and (select …) passes the value to the workers.
@@ -370,11 +355,9 @@ language plpgsql stable parallel restricted
 set search_path = ''
 as $$
 begin
-  -- An array's text form quotes its elements, so no value can pass for two. Two transactions of one message have
-  -- the same time: one that may write has no use for the signature of one that may not.
+  -- An array's text form quotes its elements, so no value can pass for two.
   return (select encode(app_private.hash_with(k,
     int4send(pg_backend_pid()) || timestamptz_send(transaction_timestamp()) || convert_to(array[
-      current_setting('transaction_read_only'),
       current_setting('app.current_org', true),
       current_setting('app.user_id', true),
       current_setting('app.session_id', true),
@@ -389,9 +372,9 @@ comment on function app_private.context_signature() is 'The signature that the c
 alter function app_private.context_signature() owner to callboard_definer;
 
 create or replace function app_private.set_context(
-  user_id uuid, session_id uuid, organization_id uuid default null, role text default null, permissions text default '',
+  user_id uuid, session_id uuid, organization_id uuid default null, role text default null, permissions text[] default '{}',
   request_id text default null, ip inet default null
-) returns boolean
+) returns void
 language plpgsql volatile
 set search_path = ''
 as $$
@@ -403,17 +386,56 @@ declare
     set_config('app.session_id', coalesce(session_id::text, ''), true),
     set_config('app.role', coalesce(role, ''), true),
     -- A blank on both sides of every name, so that one search matches a whole name.
-    set_config('app.permissions', ' ' || permissions || ' ', true),
+    set_config('app.permissions', ' ' || array_to_string(permissions, ' ') || ' ', true),
     set_config('app.request_id', coalesce(request_id, ''), true),
     set_config('app.ip', coalesce(host(ip), ''), true)];
 begin
   done[1] := set_config('app.signature', app_private.context_signature(), true);
-  return true;
 end
 $$;
-comment on function app_private.set_context(uuid, uuid, uuid, text, text, text, inet) is
-  'Sets the context of this transaction: permissions are names with a blank between them. Returns true. Only for definer functions that have authenticated the caller.';
-alter function app_private.set_context(uuid, uuid, uuid, text, text, text, inet) owner to callboard_definer;
+comment on function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) is
+  'Sets and signs the context of this transaction. Only for definer functions that have authenticated the caller.';
+alter function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) owner to callboard_definer;
+
+create or replace function app_private.is_genuine() returns boolean
+language sql stable parallel restricted
+return current_setting('app.signature', true) is not distinct from app_private.context_signature();
+comment on function app_private.is_genuine() is 'Whether the settings of this transaction are those that were signed.';
+alter function app_private.is_genuine() owner to callboard_definer;
+
+create or replace function app_private.change_context(
+  user_id uuid, session_id uuid, organization_id uuid, role text default null, permissions text[] default '{}'
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  -- The request id stays the same if the context was genuine.
+  if app_private.is_genuine() then
+    perform app_private.set_context(user_id, session_id, organization_id, role, permissions,
+      current_setting('app.request_id'), nullif(current_setting('app.ip'), '')::inet);
+  else
+    perform app_private.set_context(user_id, session_id, organization_id, role, permissions);
+  end if;
+end
+$$;
+comment on function app_private.change_context(uuid, uuid, uuid, text, text[]) is
+  'Like set_context, but in the middle of a request: its id and address stay. Only for definer functions that have authenticated the caller.';
+alter function app_private.change_context(uuid, uuid, uuid, text, text[]) owner to callboard_definer;
+
+create or replace function app.introduce(request_id text, ip inet) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.set_context(null, null, null, null, '{}', request_id, ip);
+end
+$$;
+comment on function app.introduce(text, inet) is
+  'Opens this transaction for an anonymous request: records only its id and its address.';
+alter function app.introduce(text, inet) owner to callboard_definer;
+grant execute on function app.introduce(text, inet) to callboard_api;
 
 -- After a transaction that set it, a setting is '' rather than NULL, hence nullif everywhere.
 create or replace function app.current_org() returns uuid
@@ -431,6 +453,7 @@ end
 $$;
 comment on function app.current_org() is 'The organization of this transaction, or NULL without a genuine context.';
 alter function app.current_org() owner to callboard_definer;
+grant execute on function app.current_org() to callboard_api;
 
 create or replace function app.current_user_id() returns uuid
 language plpgsql stable parallel restricted security definer
@@ -447,6 +470,7 @@ end
 $$;
 comment on function app.current_user_id() is 'The user of this transaction, or NULL without a genuine context.';
 alter function app.current_user_id() owner to callboard_definer;
+grant execute on function app.current_user_id() to callboard_api;
 
 create or replace function app.current_session_id() returns uuid
 language plpgsql stable parallel restricted security definer
@@ -458,6 +482,14 @@ end
 $$;
 comment on function app.current_session_id() is 'The session of this transaction, or NULL without a genuine context.';
 alter function app.current_session_id() owner to callboard_definer;
+grant execute on function app.current_session_id() to callboard_api;
+
+-- Does not check the signature: for callers that read the organization in the same statement.
+create or replace function app_private.is_claimed(permission text) returns boolean
+language sql stable parallel restricted
+return coalesce(strpos(current_setting('app.permissions', true), ' ' || permission || ' ') > 0, false);
+comment on function app_private.is_claimed(text) is 'Whether the settings name this permission; app.org_if and app.current_org check that they are genuine.';
+alter function app_private.is_claimed(text) owner to callboard_definer;
 
 create or replace function app.org_if(permission text) returns uuid
 language plpgsql stable parallel restricted security definer
@@ -465,7 +497,7 @@ set search_path = ''
 as $$
 begin
   -- Same check as current_org, whose call would add a function to every statement.
-  if strpos(current_setting('app.permissions', true), ' ' || permission || ' ') > 0
+  if app_private.is_claimed(permission)
     and app_private.context_signature() = current_setting('app.signature', true) then
     return nullif(current_setting('app.current_org', true), '');
   end if;
@@ -475,99 +507,7 @@ $$;
 comment on function app.org_if(text) is
   'The organization of this transaction if its member holds the permission, else NULL. Policies compare organization_id with it: permission and tenant in a single condition.';
 alter function app.org_if(text) owner to callboard_definer;
-
-create or replace function app.org_if_reading(permission text) returns uuid
-language plpgsql stable parallel restricted security definer
-set search_path = ''
-as $$
-begin
-  if strpos(translate(current_setting('app.permissions', true), '~', ' '), ' ' || permission || ' ') > 0
-    and app_private.context_signature() = current_setting('app.signature', true) then
-    return nullif(current_setting('app.current_org', true), '');
-  end if;
-  return null;
-end
-$$;
-comment on function app.org_if_reading(text) is
-  'Like app.org_if, also in a context that only reads: for what those see who hold a permission to write. See app_private.for_reading.';
-alter function app.org_if_reading(text) owner to callboard_definer;
-
-create or replace function app_private.context() returns app_private.context
-language plpgsql stable parallel restricted
-set search_path = ''
-as $$
-declare
-  c app_private.context;
-begin
-  if app_private.context_signature() = current_setting('app.signature', true) then
-    c.organization_id := nullif(current_setting('app.current_org'), '');
-    c.user_id := nullif(current_setting('app.user_id'), '');
-    c.session_id := nullif(current_setting('app.session_id'), '');
-    c.role := nullif(current_setting('app.role'), '');
-    c.permissions := btrim(current_setting('app.permissions'));
-    c.request_id := nullif(current_setting('app.request_id'), '');
-    c.ip := nullif(current_setting('app.ip'), '');
-  end if;
-  return c;
-end
-$$;
-comment on function app_private.context() is 'The whole context of this transaction; all fields are NULL without a genuine one.';
-alter function app_private.context() owner to callboard_definer;
-
-create or replace function app.context_carrier() returns text
-language sql immutable parallel safe
-return 'signed';
-comment on function app.context_carrier() is 'How a context is carried: guarded (in a setting that only the database''s own functions may set) or signed.';
-alter function app.context_carrier() owner to callboard_definer;
---! EndIncluded foundation/context/signed.sql
---! Included foundation/context.sql
--- The caller's context: who is calling, in which organization, and with which permissions. app.enter and its like set
--- it, for the transaction, and policies ask app.current_org and app.org_if about it. Only the files in context/ know
--- how it is carried; this one has what is the same for both.
-
-grant execute on function app.current_org(), app.current_user_id(), app.current_session_id(), app.org_if(text), app.org_if_reading(text),
-  app.context_carrier() to callboard_api, callboard_definer;
-
--- A context that only reads, such as a calendar feed's, must not be able to write whatever else happens. But those who
--- may write see more: drafts, the bin. So it has their permissions under another name, which only
--- app.org_if_reading takes.
-create or replace function app_private.for_reading(permissions text[]) returns text
-language sql immutable parallel safe
-set search_path = ''
-return (select coalesce(string_agg(case when p like '%.read' then p else '~' || p end, ' ' order by p), '') from unnest(permissions) p);
-comment on function app_private.for_reading(text[]) is
-  'Permissions for app_private.set_context, of which those to write are only worth what their holders see.';
-alter function app_private.for_reading(text[]) owner to callboard_definer;
-
-create or replace function app_private.change_context(
-  user_id uuid, session_id uuid, organization_id uuid, role text default null, permissions text default ''
-) returns void
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  c app_private.context := app_private.context();
-begin
-  perform app_private.set_context(user_id, session_id, organization_id, role, permissions, c.request_id, c.ip);
-end
-$$;
-comment on function app_private.change_context(uuid, uuid, uuid, text, text) is
-  'Like set_context, but in the middle of a request: its id and address stay. Only for definer functions that have authenticated the caller.';
-alter function app_private.change_context(uuid, uuid, uuid, text, text) owner to callboard_definer;
-
-create or replace function app.introduce(request_id text, ip inet) returns void
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.set_context(null, null, null, null, '', request_id, ip);
-end
-$$;
-comment on function app.introduce(text, inet) is
-  'Opens this transaction for an anonymous request: records only its id and its address.';
-alter function app.introduce(text, inet) owner to callboard_definer;
-grant execute on function app.introduce(text, inet) to callboard_api;
+grant execute on function app.org_if(text) to callboard_api;
 
 create or replace function app.has_permission(permission text) returns boolean
 language sql stable parallel restricted
@@ -575,41 +515,33 @@ return app.org_if(permission) is not null;
 comment on function app.has_permission(text) is 'Whether the member of this transaction holds the permission.';
 grant execute on function app.has_permission(text) to callboard_api, callboard_definer;
 
-create or replace function app.deny(permission text) returns uuid
-language plpgsql stable parallel safe
-set search_path = ''
-as $$
-begin
-  raise exception using errcode = 'PT403', message = 'permission_denied',
-    detail = format('This needs the permission %s.', permission);
-end
-$$;
-comment on function app.deny(text) is 'Raises PT403 permission_denied with the name of the permission.';
-grant execute on function app.deny(text) to callboard_api, callboard_definer, callboard_exporter;
-
 create or replace function app.require(permission text) returns uuid
-language sql stable parallel restricted
-return coalesce(app.org_if(permission), app.deny(permission));
-comment on function app.require(text) is 'The organization of this transaction; PT403 permission_denied unless its member holds the permission.';
-grant execute on function app.require(text) to callboard_api, callboard_definer;
-
-create or replace function app.require_reading(permission text) returns uuid
-language sql stable parallel restricted
-return coalesce(app.org_if_reading(permission), app.deny(permission));
-comment on function app.require_reading(text) is
-  'Like app.require, also in a context that only reads. For what those see who hold a permission to write. PT403 permission_denied.';
-grant execute on function app.require_reading(text) to callboard_api, callboard_definer;
-
-create or replace function app.confirm_organization(organization text) returns void
 language plpgsql stable parallel restricted
 set search_path = ''
 as $$
 declare
-  present uuid := app.current_org();
+  organization uuid := app.org_if(permission);
 begin
-  if present::text is distinct from organization then
+  if organization is null then
+    raise exception using errcode = 'PT403', message = 'permission_denied',
+      detail = format('This needs the permission %s.', permission);
+  end if;
+  return organization;
+end
+$$;
+comment on function app.require(text) is 'The organization of this transaction; PT403 permission_denied unless its member holds the permission.';
+grant execute on function app.require(text) to callboard_api, callboard_definer;
+
+-- Runs in every transaction, so it is kept cheap: it compares the settings without checking their signature.
+-- Forged settings would not have shown anybody a row, but a change must be noticed anyway.
+create or replace function app.confirm_organization(organization text) returns void
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+begin
+  if current_setting('app.current_org', true) is distinct from organization then
     raise exception using message = 'isolation_breach',
-      detail = case when present is null then 'no_context' else 'other_organization' end;
+      detail = case when coalesce(current_setting('app.current_org', true), '') = '' then 'no_context' else 'other_organization' end;
   end if;
 end
 $$;
@@ -628,8 +560,7 @@ create table if not exists app.permissions (
 );
 create table if not exists app.roles (
   name text primary key,
-  description text not null,
-  held text not null default ''
+  description text not null
 );
 create table if not exists app.role_permissions (
   role text not null references app.roles (name),
@@ -638,28 +569,10 @@ create table if not exists app.role_permissions (
 );
 comment on table app.permissions is 'Reference: all permissions, as <resource>.<verb>.';
 comment on table app.roles is 'Reference: the built-in roles. Custom roles are in app.custom_roles.';
-comment on column app.roles.held is 'The permissions of the role in app.role_permissions, with a blank between them: every request needs them.';
 comment on table app.role_permissions is 'Reference: the permissions that a built-in role holds.';
 
 select app_private.reference_table(reference)
 from unnest(array['app.permissions', 'app.roles', 'app.role_permissions']::regclass[]) reference;
-
-create or replace function app_private.tg__hold() returns trigger
-language plpgsql volatile
-set search_path = ''
-as $$
-begin
-  update app.roles r set held = x.held
-  from (
-    select n.name, coalesce(string_agg(p.permission, ' ' order by p.permission), '') as held
-    from app.roles n left join app.role_permissions p on p.role = n.name group by n.name) x
-  where x.name = r.name and x.held <> r.held;
-  return null;
-end
-$$;
-comment on function app_private.tg__hold() is 'Keeps app.roles.held equal to app.role_permissions.';
-create or replace trigger _500_hold after insert or update or delete or truncate on app.role_permissions
-  for each statement execute function app_private.tg__hold();
 
 insert into app.permissions (name, description) values
   ('shows.read',          'See shows and venues'),
@@ -760,9 +673,8 @@ set search_path = ''
 as $$
 begin
   perform app_private.set_policy(target, command || '_member', who,
-    format(case when besides is null then '%I = (select app.%I(%L))' else '(%I = (select app.%I(%L))) and (%s)' end,
-      organization_column, case when command = 'select' and permission not like '%.read' then 'org_if_reading' else 'org_if' end,
-      permission, besides));
+    format(case when besides is null then '%I = (select app.org_if(%L))' else '(%I = (select app.org_if(%L))) and (%s)' end,
+      organization_column, permission, besides));
   insert into app_private.table_permissions as p (on_table, command, permission) values (target, member_policy.command, member_policy.permission)
   on conflict on constraint table_permissions_pkey do update set permission = excluded.permission where p.permission <> excluded.permission;
 end
@@ -953,8 +865,8 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  c app_private.context := app_private.context();
-  who uuid := coalesce(by_user, c.user_id);
+  is_genuine boolean := app_private.is_genuine();
+  who uuid := coalesce(by_user, case when is_genuine then nullif(current_setting('app.user_id'), '')::uuid end);
   kind text := 'user';
 begin
   if session_user = 'callboard_support' then
@@ -964,7 +876,9 @@ begin
   end if;
   insert into app.event_log (organization_id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes)
   values (coalesce(of_organization, app_private.nobody()), who,
-    c.session_id, of_id, kind, what, of_type, c.request_id, c.ip, changes);
+    case when is_genuine then nullif(current_setting('app.session_id'), '')::uuid end, of_id, kind, what, of_type,
+    case when is_genuine then nullif(current_setting('app.request_id'), '') end,
+    case when is_genuine then nullif(current_setting('app.ip'), '')::inet end, changes);
 end
 $$;
 comment on function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) is
@@ -999,51 +913,6 @@ $$;
 comment on function app_private.diff(jsonb, jsonb) is 'The columns in which two versions of a row differ, old and new; NULL if there are none.';
 alter function app_private.diff(jsonb, jsonb) owner to callboard_definer;
 
-create or replace function app_private.refuse_lost_context(of_organization text) returns uuid
-language plpgsql volatile
-set search_path = ''
-as $$
-begin
-  if not app_private.is_trusted() then
-    perform app.refuse(403, 'permission_denied', 'The context was lost during the transaction.');
-  end if;
-  return of_organization;
-end
-$$;
-comment on function app_private.refuse_lost_context(text) is
-  'PT403 unless the login may change rows without a context in their organization, which is then returned.';
-alter function app_private.refuse_lost_context(text) owner to callboard_definer;
-
--- New rows are logged by one INSERT for the whole statement, in the order of the rows. A trigger for each row would cost
--- an import twice as much.
-create or replace function app_private.tg__900_events() returns trigger
-language plpgsql volatile security definer
-set search_path = ''
-as $$
-declare
-  c app_private.context := app_private.context();
-begin
-  -- app_private.log_changes passes the arguments: resource, id column, organization column, action, columns to leave out.
-  -- A statement can change the context while it runs: a change that ends without its context is refused.
-  -- OFFSET keeps PostgreSQL from making the JSON of a row again wherever it is mentioned.
-  if c.user_id is not null then
-    insert into app.event_log (organization_id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes)
-    select case when (i.present ->> tg_argv[2])::uuid = c.organization_id then c.organization_id else app_private.refuse_lost_context(i.present ->> tg_argv[2]) end,
-      c.user_id, c.session_id, (i.present ->> tg_argv[1])::uuid, case session_user when 'callboard_support' then 'support' else 'user' end,
-      tg_argv[3], tg_argv[0], c.request_id, c.ip, jsonb_build_object('new', jsonb_strip_nulls(app_private.loggable(i.present, tg_argv[4])))
-    from (select to_jsonb(a) as present from added a offset 0) i;
-  else
-    perform app_private.log_event(app_private.refuse_lost_context(i.present ->> tg_argv[2]), tg_argv[3], tg_argv[0], (i.present ->> tg_argv[1])::uuid,
-      jsonb_build_object('new', jsonb_strip_nulls(app_private.loggable(i.present, tg_argv[4]))))
-    from (select to_jsonb(a) as present from added a offset 0) i;
-  end if;
-  return null;
-end
-$$;
-comment on function app_private.tg__900_events() is
-  'Logs the rows that a statement has inserted. PT403 if the login no longer has a context in their organization.';
-alter function app_private.tg__900_events() owner to callboard_definer;
-
 -- Runs on every change, so it has few, small expressions: PostgreSQL prepares each one again in every transaction.
 create or replace function app_private.tg__900_event() returns trigger
 language plpgsql volatile security definer
@@ -1054,10 +923,11 @@ declare
   -- verbs, columns to leave out.
   present jsonb := to_jsonb(coalesce(new, old));
   changes jsonb;
-  verb text;
-  c app_private.context;
+  verb text := 'create';
 begin
-  if tg_op = 'UPDATE' then
+  if tg_op = 'INSERT' then
+    changes := jsonb_build_object('new', jsonb_strip_nulls(app_private.loggable(present, tg_argv[4])));
+  elsif tg_op = 'UPDATE' then
     changes := app_private.diff(app_private.loggable(to_jsonb(old), tg_argv[4]), app_private.loggable(present, tg_argv[4]));
     if changes is null then
       return null;
@@ -1068,7 +938,7 @@ begin
     end if;
   else
     -- A row marked as deleted is being purged, and its values must not be logged. Others are deleted without a mark.
-    if present ->> 'deleted_at' is not null or (app_private.context()).role = 'purge' then
+    if present ->> 'deleted_at' is not null or current_setting('app.role', true) = 'purge' and app_private.is_genuine() then
       verb := 'purge';
     else
       verb := 'delete';
@@ -1081,13 +951,12 @@ begin
     verb := coalesce(tg_argv[3]::jsonb ->> verb, verb);
   end if;
   -- A statement can change the context while it runs: a change that ends without its context is refused.
-  c := app_private.context();
-  if c.organization_id = (present ->> tg_argv[2])::uuid and c.user_id is not null then
+  if app_private.is_genuine() and current_setting('app.current_org') = present ->> tg_argv[2] and current_setting('app.user_id') <> '' then
     insert into app.event_log (organization_id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes)
-    values (c.organization_id, c.user_id, c.session_id,
+    values ((present ->> tg_argv[2])::uuid, current_setting('app.user_id')::uuid, current_setting('app.session_id')::uuid,
       (present ->> tg_argv[1])::uuid, case session_user when 'callboard_support' then 'support' else 'user' end,
       tg_argv[0] || '.' || verb, tg_argv[0],
-      c.request_id, c.ip, changes);
+      nullif(current_setting('app.request_id'), ''), nullif(current_setting('app.ip'), '')::inet, changes);
   elsif app_private.is_trusted() then
     perform app_private.log_event((present ->> tg_argv[2])::uuid, tg_argv[0] || '.' || verb, tg_argv[0], (present ->> tg_argv[1])::uuid, changes);
   else
@@ -1096,7 +965,7 @@ begin
   return null;
 end
 $$;
-comment on function app_private.tg__900_event() is 'Logs the change or the deletion of a row. PT403 if the login no longer has a context in the row''s organization.';
+comment on function app_private.tg__900_event() is 'Logs a change to a row. PT403 if the login no longer has a context in the row''s organization.';
 alter function app_private.tg__900_event() owner to callboard_definer;
 
 create or replace function app_private.log_changes(on_table regclass, resource text, verbs jsonb default '{}', id_column text default 'id') returns void
@@ -1111,14 +980,7 @@ declare
     where a.attrelid = on_table and (a.atttypid = 'bytea'::regtype or a.attname = id_column and id_column <> 'id') and not a.attisdropped
     order by a.attname);
 begin
-  -- What is inserted into a partition by its own name fires no statement trigger of the partitioned table.
-  if exists (select from pg_catalog.pg_class c where c.oid = on_table and (c.relkind <> 'r' or c.relispartition)) then
-    raise exception '% is not an ordinary table: its new rows would not be logged', on_table;
-  end if;
-  execute format('create or replace trigger _900_events after insert on %s
-    referencing new table as added for each statement execute function app_private.tg__900_events(%L, %L, %L, %L, %L)',
-    on_table, resource, id_column, organization_column, resource || '.' || coalesce(verbs ->> 'create', 'create'), hidden);
-  execute format('create or replace trigger _900_event after update or delete on %s
+  execute format('create or replace trigger _900_event after insert or update or delete on %s
     for each row execute function app_private.tg__900_event(%L, %L, %L, %L, %L)',
     on_table, resource, id_column, organization_column, verbs, hidden);
 end
@@ -2072,7 +1934,7 @@ as $$
 declare
   wanted app.rate_limits := jsonb_populate_record(null::app.rate_limits, body);
 begin
-  if app.require('organization.update') is null or (app_private.context()).role is distinct from 'superadmin' then
+  if app.require('organization.update') is null or current_setting('app.role') <> 'superadmin' then
     perform app.refuse(403, 'permission_denied', 'Only superadmins set rate limits.');
   end if;
   insert into app.rate_limits (requests, window_seconds, block_seconds)
@@ -2174,27 +2036,25 @@ set search_path = ''
 as $$
 declare
   f record;
-  is_entered boolean;
 begin
   select s.id, s.user_id, s.revoked_because is not null or s.expires_at <= now() as is_over, m.role, o.deleted_at,
     m.user_id is null or m.deleted_at is not null and m.deletion_id is distinct from o.deletion_id as is_not_member,
-    -- A member with only a built-in role holds exactly its permissions, which are ready.
+    -- A member with only a built-in role holds exactly its permissions, which are much faster to look up.
     case when exists (select from app.member_roles x where x.organization_id = organization and x.user_id = s.user_id)
         or exists (select from app.member_permissions x where x.organization_id = organization and x.user_id = s.user_id)
-      then array_to_string(app_private.effective_permissions(organization, s.user_id, m.role), ' ')
-      else r.held end as permissions
+      then app_private.effective_permissions(organization, s.user_id, m.role)
+      else array(select x.permission from app.role_permissions x where x.role = m.role) end as permissions
   into f
   from app.sessions s
   left join app.memberships m on m.organization_id = organization and m.user_id = s.user_id
   left join app.organizations o on o.id = m.organization_id
-  left join app.roles r on r.name = m.role
   where s.secret_hash = app_private.digest(session_secret);
   if f.is_over is distinct from false then
     -- Raises the reason. If the session has become valid in the meantime, live_session raises nothing: refuse anyway.
     perform app_private.live_session(session_secret);
     perform app.refuse(401, 'session_unknown');
   elsif organization is null then
-    is_entered := app_private.set_context(f.user_id, f.id, null, null, '', request_id, ip);
+    perform app_private.set_context(f.user_id, f.id, null, null, '{}', request_id, ip);
     return;
   -- Only those who were members until the end learn that an organization has been deleted.
   elsif f.is_not_member then
@@ -2202,8 +2062,7 @@ begin
   elsif f.deleted_at is not null then
     perform app.refuse(403, 'organization_deleted');
   end if;
-  -- Assigned rather than performed: an expression costs a fraction of a statement.
-  is_entered := app_private.set_context(f.user_id, f.id, organization, f.role, f.permissions, request_id, ip);
+  perform app_private.set_context(f.user_id, f.id, organization, f.role, f.permissions, request_id, ip);
 end
 $$;
 comment on function app.enter(text, uuid, text, inet) is
@@ -2369,14 +2228,14 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 declare
-  c app_private.context := app_private.context();
   pass text;
 begin
-  if c.organization_id is null then
+  if app.current_org() is null then
     return null;
   end if;
   -- A standby can have only what has been flushed, which includes every transaction whose commit was awaited.
-  pass := array[c.organization_id::text, c.user_id::text, c.session_id::text, c.role, c.permissions, c.request_id, host(c.ip),
+  pass := array[current_setting('app.current_org'), current_setting('app.user_id'), current_setting('app.session_id'),
+    current_setting('app.role'), current_setting('app.permissions'), current_setting('app.request_id'), current_setting('app.ip'),
     extract(epoch from clock_timestamp())::text, pg_current_wal_flush_lsn()::text]::text;
   -- A context's message starts with a process id, and none is as large as these four letters.
   return encode(app_private.keyed_hash(convert_to('pass' || pass, 'UTF8')), 'hex') || pass;
@@ -2453,7 +2312,7 @@ begin
   if age is null or age > extract(epoch from max_age) then
     raise exception using message = 'replica_unusable', detail = 'too_old';
   end if;
-  perform app_private.set_context(p[2]::uuid, p[3]::uuid, p[1]::uuid, p[4], coalesce(p[5], ''), p[6], p[7]::inet);
+  perform app_private.set_context(p[2]::uuid, p[3]::uuid, p[1]::uuid, p[4], string_to_array(btrim(p[5]), ' '), p[6], nullif(p[7], '')::inet);
   perform set_config('app.data_age', age::text, true);
   return age;
 end
@@ -3622,7 +3481,7 @@ begin
   if not 'organization.delete' = any (held) then
     perform app.refuse(403, 'permission_denied', 'This needs the permission organization.delete.');
   end if;
-  perform app_private.change_context(me, app.current_session_id(), organization, bin.role, array_to_string(held, ' '));
+  perform app_private.change_context(me, app.current_session_id(), organization, bin.role, held);
   -- Check again under a lock: somebody else may have restored it.
   perform from app.organizations o where o.id = organization and o.deletion_id = bin.deletion_id for no key update;
   if not found then
@@ -3729,7 +3588,7 @@ as $$
 declare
   answer app.answer;
 begin
-  perform app.require_reading('members.manage');
+  perform app.require('members.manage');
   select 200, l.body, app.etag(l.version), '/api/invitations/' || l.id into answer
   from app.invitation_list l where l.organization_id = app.current_org() and l.id = invitation;
   if not found then
@@ -4092,7 +3951,7 @@ begin atomic
   where (select app.require('members.read')) is not null
     and (r.organization_id is null or r.organization_id = app.current_org())
     -- In this order, so that the permission is checked even if the bin is empty.
-    and case when in_bin then (select app.require_reading('members.manage')) is not null and r.deleted_at is not null else r.deleted_at is null end;
+    and case when in_bin then (select app.require('members.manage')) is not null and r.deleted_at is not null else r.deleted_at is null end;
 end;
 comment on function app.list_roles(boolean) is 'All roles that a member can have, or those that were deleted. PT403.';
 grant execute on function app.list_roles(boolean) to callboard_api;
@@ -4571,7 +4430,7 @@ begin
   if organization is null then
     perform app.refuse(401, 'session_unknown');
   elsif who is distinct from me then
-    perform app.require_reading('members.manage');
+    perform app.require('members.manage');
     if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = who) then
       perform app.refuse(404, 'not_found');
     end if;
@@ -4584,7 +4443,7 @@ begin
     execute format('select exists (select from %s t where %I = $1 and %I = $2)', target,
       case when target = 'app.organizations'::regclass then 'id' else 'organization_id' end, app_private.row_key(target))
     into is_known using organization, row_id;
-    is_known := is_known and app.org_if_reading(to_see) is not null;
+    is_known := is_known and app.has_permission(to_see);
   end if;
   return (
     select (200, json_build_object(
@@ -4784,6 +4643,7 @@ as $$
 declare
   gone jsonb := '{}';
   n bigint;
+  organizations uuid[];
 begin
   -- Refresh tokens that can no longer renew anything.
   delete from app_private.refresh_tokens t where t.used_at < now() - app_private.session_lifetime();
@@ -4824,10 +4684,17 @@ begin
   gone := gone || jsonb_build_object('imports', n);
 
   -- Client events: the policy purge_definer shows only old ones. By organization, to use the index.
-  delete from app.client_events e
-  where e.organization_id = any (array(select o.id from app.organizations o where not app_private.is_held(o.id)))
-    and e.received_at < now() - interval '90 days';
-  get diagnostics n = row_count;
+  with old as (
+    delete from app.client_events e
+    where e.organization_id = any (array(select o.id from app.organizations o where not app_private.is_held(o.id)))
+      and e.received_at < now() - interval '90 days'
+    returning e.organization_id
+  )
+  select coalesce(sum(o.events), 0), array_agg(o.organization_id order by o.organization_id) into n, organizations
+  from (select old.organization_id, count(*) as events from old group by 1) o;
+  -- No event tells that their figures have changed.
+  perform analytics_private.mark_changed(o.id, '{client_event}', (select l.looked_until from analytics_private.looking l))
+  from unnest(organizations) o (id);
   gone := gone || jsonb_build_object('client_events', n);
 
   -- Usage counts are kept long enough to compare a year with the previous one.
@@ -5340,7 +5207,7 @@ declare
   s app.sessions := app_private.live_session(session_secret);
   g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
 begin
-  perform app_private.set_context(s.user_id, s.id, null, null, '', request_id, ip);
+  perform app_private.set_context(s.user_id, s.id, null, null, '{}', request_id, ip);
   perform app_private.log_event(organization, 'auth.superadmin.used', 'support_grant', g.id,
     jsonb_build_object('new', jsonb_build_object('request', left(what, 200), 'reason', g.reason, 'may_write', g.may_write)));
 end
@@ -5358,14 +5225,15 @@ as $$
 declare
   s app.sessions := app_private.live_session(session_secret);
   g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
-  everything text[] := array(select p.name from app.permissions p order by p.name);
 begin
-  perform app_private.set_context(s.user_id, s.id, organization, 'superadmin',
-    case when g.may_write then array_to_string(everything, ' ') else app_private.for_reading(everything) end, request_id, ip);
+  -- A read-only transaction cannot become writable, so it may hold every permission.
+  perform app_private.set_context(s.user_id, s.id, organization, 'superadmin', array(
+    select p.name from app.permissions p
+    where g.may_write or p.name like '%.read' or current_setting('transaction_read_only')::boolean order by p.name), request_id, ip);
 end
 $$;
 comment on function app.enter_support(text, uuid, text, inet) is
-  'Opens this transaction for a superadmin: in an organization, with every permission or, if the grant does not allow writing, with what their holders see. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
+  'Opens this transaction for a superadmin: in an organization, with every permission to read and, if the grant allows it, to write. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
 alter function app.enter_support(text, uuid, text, inet) owner to callboard_definer;
 grant execute on function app.enter_support(text, uuid, text, inet) to callboard_support;
 
@@ -5413,7 +5281,7 @@ declare
   last json := convert_from(decode(rpad(translate(after, '-_', '+/'), (length(after) + 3) / 4 * 4, '='), 'base64'), 'UTF8')::json;
 begin
   -- Only app.enter_support sets this role; without an organization it needs a grant for all.
-  if app.current_user_id() is null or app.current_org() is not null or (app_private.context()).role is distinct from 'superadmin' then
+  if app.current_user_id() is null or app.current_org() is not null or current_setting('app.role') <> 'superadmin' then
     perform app.refuse(403, 'support_grant_needed');
   elsif last ->> 1 is null and after is not null then
     perform app.refuse(400, 'invalid_cursor', 'Use next_cursor from the previous page.');
@@ -5461,9 +5329,6 @@ create table if not exists app.venues (
   primary key (organization_id, id)
 );
 create index if not exists venues_organization_id_name_idx on app.venues (organization_id, name, id) where deleted_at is null;
--- Imports find venues by name and city: see app_private.check_show_lines.
-create index if not exists venues_organization_id_lower_name_idx on app.venues (organization_id, lower(name), lower(city)) where deleted_at is null;
-alter index app.venues_organization_id_lower_name_idx alter column 2 set statistics 0, alter column 3 set statistics 0;
 
 select app_private.tenant_table('venues', noun => 'venue', permission => 'shows', path => '/api/venues', is_exported => true);
 grant insert (name, city, country, time_zone, capacity), update (name, city, country, time_zone, capacity) on app.venues to callboard_api;
@@ -5579,47 +5444,8 @@ comment on function app_private.tg_shows__200_status() is 'PT409 show_status_tra
 create or replace trigger _200_status before update on app.shows
   for each row when (new.status is distinct from old.status) execute function app_private.tg_shows__200_status();
 
--- A show may not be booked into a deleted venue; locking the venue's row makes a concurrent deletion wait and then
--- see the show. New shows are checked once for all rows of a statement. The error is that of the foreign key, so
--- that nothing reveals whether a venue is deleted, another organization's, or does not exist.
-create or replace function app_private.refuse_venue() returns void
-language plpgsql volatile
-set search_path = ''
-as $$
-begin
-  raise exception using errcode = 'foreign_key_violation', constraint = 'shows_venue_exists', message = 'there is no such venue';
-end
-$$;
-comment on function app_private.refuse_venue() is 'The error shows_venue_exists, as the foreign key raises it.';
-alter function app_private.refuse_venue() owner to callboard_definer;
-
-create or replace function app_private.tg_shows__300_entered() returns trigger
-language plpgsql volatile security definer
-set search_path = ''
-as $$
-begin
-  -- Two questions, because the second one alone takes 40 µs to prepare, for a show that has no venue, too.
-  if exists (select from added n where n.venue_id is not null) then
-    if exists (
-      select from (select distinct n.organization_id, n.venue_id from added n where n.venue_id is not null) n
-      -- FOR SHARE also keeps this from becoming a join, so each venue is looked up by its key.
-      where not exists (select from app.venues v where v.organization_id = n.organization_id and v.id = n.venue_id and v.deleted_at is null for share))
-    then
-      -- A DBA has no context, and the definer locks nothing without.
-      if exists (
-        select from (select distinct n.organization_id, n.venue_id from added n where n.venue_id is not null) n
-        where not exists (select from app.venues v where v.organization_id = n.organization_id and v.id = n.venue_id and v.deleted_at is null offset 0))
-      then
-        perform app_private.refuse_venue();
-      end if;
-    end if;
-  end if;
-  return null;
-end
-$$;
-comment on function app_private.tg_shows__300_entered() is 'shows_venue_exists for new shows at a deleted venue.';
-alter function app_private.tg_shows__300_entered() owner to callboard_definer;
-
+-- A show may not be booked into a deleted venue; locking the venue's row makes a
+-- concurrent deletion wait and then see the show.
 create or replace function app_private.tg_shows__300_venue() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -5628,16 +5454,16 @@ begin
   perform from app.venues v
   where v.organization_id = new.organization_id and v.id = new.venue_id and v.deleted_at is null for share;
   if not found then
-    perform app_private.refuse_venue();
+    perform app.refuse(409, 'shows_venue_exists', 'There is no such venue.');
   end if;
   return new;
 end
 $$;
-comment on function app_private.tg_shows__300_venue() is 'shows_venue_exists for a change to a venue that does not exist, is deleted or belongs to another organization.';
+comment on function app_private.tg_shows__300_venue() is 'PT409 shows_venue_exists for a venue that does not exist, is deleted or belongs to another organization.';
 alter function app_private.tg_shows__300_venue() owner to callboard_definer;
 
-create or replace trigger _300_entered after insert on app.shows
-  referencing new table as added for each statement execute function app_private.tg_shows__300_entered();
+create or replace trigger _300_venue_insert before insert on app.shows
+  for each row when (new.venue_id is not null) execute function app_private.tg_shows__300_venue();
 create or replace trigger _300_venue_change before update on app.shows
   for each row when (new.venue_id is not null and new.venue_id is distinct from old.venue_id)
   execute function app_private.tg_shows__300_venue();
@@ -6350,9 +6176,7 @@ comment on function app_private.tg_finance_records__200_status() is
 create or replace trigger _200_status before update on app.finance_records
   for each row when (new.status is distinct from old.status) execute function app_private.tg_finance_records__200_status();
 
--- A record's references, and whether its month is open, are checked once for all rows of a statement. FOR SHARE in EXISTS,
--- and OFFSET, also keep it from becoming a join: each row that is referred to is looked up by its key, however many others
--- there are. What could not be locked is looked up again, because a DBA has no context, and the definer locks nothing without.
+-- A record's references, and whether its month is open, are checked once for all rows of a statement.
 create or replace function app_private.tg_finance_records__300_entered() returns trigger
 language plpgsql volatile security definer
 set search_path = ''
@@ -6361,29 +6185,23 @@ declare
   closed date;
 begin
   -- Closing a month waits for this lock and then sees these records.
-  perform from (select distinct n.organization_id from after n) n
-  where exists (select from app.organizations o where o.id = n.organization_id for share);
-  select p.month into closed from (select distinct n.organization_id, date_trunc('month', n.booked_on)::date as month from after n) n
-  cross join lateral (select p.month from app.finance_periods p where p.organization_id = n.organization_id and p.month = n.month limit 1) p limit 1;
+  perform from app.organizations o where o.id in (select n.organization_id from after n) for share;
+  select p.month into closed from after n
+  join app.finance_periods p on p.organization_id = n.organization_id and p.month = date_trunc('month', n.booked_on)::date limit 1;
   if found then
     perform app.refuse(409, 'period_closed', format('The books of %s are closed.', to_char(closed, 'YYYY-MM')));
   end if;
   -- Locked, so that a concurrent deletion waits and then sees the record.
-  if exists (select from (select distinct n.organization_id, n.category_id from after n) n
-      where not exists (select from app.finance_categories c
-        where c.organization_id = n.organization_id and c.id = n.category_id and c.deleted_at is null for share)) then
-    if exists (select from (select distinct n.organization_id, n.category_id from after n) n
-        where not exists (select from app.finance_categories c
-          where c.organization_id = n.organization_id and c.id = n.category_id and c.deleted_at is null offset 0)) then
-      perform app.refuse(409, 'finance_records_category_exists', 'There is no such category.');
-    end if;
+  perform from app.finance_categories c
+  where (c.organization_id, c.id) in (select n.organization_id, n.category_id from after n) and c.deleted_at is null for share;
+  if exists (select from after n join app.finance_categories c on c.organization_id = n.organization_id and c.id = n.category_id
+      where c.deleted_at is not null) then
+    perform app.refuse(409, 'finance_records_category_exists', 'There is no such category.');
   end if;
-  if exists (select from (select distinct n.organization_id, n.show_id from after n where n.show_id is not null) n
-      where not exists (select from app.shows s where s.organization_id = n.organization_id and s.id = n.show_id and s.deleted_at is null for share)) then
-    if exists (select from (select distinct n.organization_id, n.show_id from after n where n.show_id is not null) n
-        where not exists (select from app.shows s where s.organization_id = n.organization_id and s.id = n.show_id and s.deleted_at is null offset 0)) then
-      perform app.refuse(409, 'finance_records_show_exists', 'There is no such show.');
-    end if;
+  perform from app.shows s
+  where (s.organization_id, s.id) in (select n.organization_id, n.show_id from after n) and s.deleted_at is null for share;
+  if exists (select from after n join app.shows s on s.organization_id = n.organization_id and s.id = n.show_id where s.deleted_at is not null) then
+    perform app.refuse(409, 'finance_records_show_exists', 'There is no such show.');
   end if;
   return null;
 end
@@ -6401,8 +6219,7 @@ as $$
 declare
   closed date;
 begin
-  perform from (select distinct n.organization_id from after n) n
-  where exists (select from app.organizations o where o.id = n.organization_id for share);
+  perform from app.organizations o where o.id in (select n.organization_id from after n) for share;
   select p.month into closed from after n
   join before b on b.organization_id = n.organization_id and b.id = n.id
   -- An entire organization can be deleted and restored even if months are closed.
@@ -6416,16 +6233,15 @@ begin
   if found then
     perform app.refuse(409, 'period_closed', format('The books of %s are closed.', to_char(closed, 'YYYY-MM')));
   end if;
-  perform from (select distinct n.organization_id, n.category_id from after n where n.deleted_at is null) n
-  where exists (select from app.finance_categories c
-    where c.organization_id = n.organization_id and c.id = n.category_id and c.deleted_at is null for share);
+  perform from app.finance_categories c
+  where (c.organization_id, c.id) in (select n.organization_id, n.category_id from after n where n.deleted_at is null) and c.deleted_at is null for share;
   if exists (select from after n join before b on b.organization_id = n.organization_id and b.id = n.id
       join app.finance_categories c on c.organization_id = n.organization_id and c.id = n.category_id
       where n.category_id <> b.category_id and c.deleted_at is not null) then
     perform app.refuse(409, 'finance_records_category_exists', 'There is no such category.');
   end if;
-  perform from (select distinct n.organization_id, n.show_id from after n where n.show_id is not null and n.deleted_at is null) n
-  where exists (select from app.shows s where s.organization_id = n.organization_id and s.id = n.show_id and s.deleted_at is null for share);
+  perform from app.shows s
+  where (s.organization_id, s.id) in (select n.organization_id, n.show_id from after n where n.deleted_at is null) and s.deleted_at is null for share;
   if exists (select from after n join before b on b.organization_id = n.organization_id and b.id = n.id
       join app.shows s on s.organization_id = n.organization_id and s.id = n.show_id
       where n.show_id is distinct from b.show_id and s.deleted_at is not null) then
@@ -7253,8 +7069,6 @@ create table if not exists app.imports (
   primary key (organization_id, id)
 );
 create index if not exists imports_organization_id_created_at_idx on app.imports (organization_id, created_at, id);
--- A job knows only the id of its import: see app_private.enter_import.
-create index if not exists imports_id_idx on app.imports (id);
 
 -- A separate table, because it changes while the import's row is locked by the transaction that enters its lines.
 create table if not exists app.import_progress (
@@ -7332,7 +7146,7 @@ as $$
 declare
   answer app.answer;
 begin
-  perform app.require_reading('imports.run');
+  perform app.require('imports.run');
   select 200, i.body, null::text, '/api/imports/' || i.id into answer from app.import_list i
   where i.organization_id = app.current_org() and i.id = import;
   if not found then
@@ -7629,15 +7443,12 @@ begin
     from given g, app.organizations o where o.id = i.organization_id
   ),
   meant as materialized (
-    select r.*, k.kind, c.id as category_id, s.has_show
+    select r.*, k.kind, c.id as category_id
     from read r
     -- Without a kind the sign decides, as in bank statements.
     cross join lateral (select coalesce(lower(r.v ->> 'kind'), case when r.amount < 0 then 'expense' else 'income' end) as kind) k
     left join app.finance_categories c on c.organization_id = i.organization_id and c.kind = k.kind
       and lower(c.name) = lower((r.v ->> 'category') collate app.people) and c.deleted_at is null
-    -- LIMIT makes PostgreSQL look up each show by its key, instead of reading all shows for every batch.
-    left join lateral (select true as has_show from app.shows s
-      where s.organization_id = i.organization_id and s.id = r.show_id and s.deleted_at is null limit 1) s on true
   ),
   -- Once for each line, and not for every mention of it.
   judged as materialized (
@@ -7654,7 +7465,8 @@ begin
       app_private.bad('category', m.kind in ('income', 'expense') and m.v ->> 'category' is null, 'A category is required.'),
       app_private.bad('category', m.kind in ('income', 'expense') and m.v ->> 'category' is not null and m.category_id is null,
         format('There is no %s category of this name.', m.kind)),
-      app_private.bad('show_id', m.v ->> 'show_id' is not null and m.has_show is null, 'There is no such show.'),
+      app_private.bad('show_id', m.v ->> 'show_id' is not null and not exists (select from app.shows s
+        where s.organization_id = i.organization_id and s.id = m.show_id and s.deleted_at is null), 'There is no such show.'),
       -- Amount.
       app_private.missing('amount', coalesce(m.v ->> 'amount', m.v ->> 'amount_minor'), 'An amount is required.'),
       app_private.bad('amount', m.amount is null and coalesce(m.v ->> 'amount', m.v ->> 'amount_minor') is not null,
@@ -7707,26 +7519,7 @@ begin
   -- In plpgsql, which plans this once for all batches of a connection.
   return query
   with given as materialized (
-    select (x.value ->> 0)::integer as line, x.value -> 1 as v,
-      jsonb_build_array(x.value #> '{1,venue_id}', x.value #> '{1,venue}', x.value #> '{1,city}') as venue_key
-    from jsonb_array_elements(lines) as x
-  ),
-  -- A file names few venues, many times. Each way to name one has its own index, and two of a name are as many as a thousand.
-  named as materialized (
-    select d.venue_key, n.id, n.found
-    from (select distinct g.venue_key from given g) d
-    cross join lateral (
-      select (array_agg(w.id))[1] as id, count(*) as found from (
-        (select w.id from app.venues w
-          where w.organization_id = i.organization_id and w.id = app_private.csv_uuid(d.venue_key ->> 0) and w.deleted_at is null)
-        union all
-        (select w.id from app.venues w
-          where d.venue_key ->> 0 is null and d.venue_key ->> 2 is null
-            and w.organization_id = i.organization_id and lower(w.name) = lower((d.venue_key ->> 1) collate app.people) and w.deleted_at is null limit 2)
-        union all
-        (select w.id from app.venues w
-          where d.venue_key ->> 0 is null and w.organization_id = i.organization_id and lower(w.name) = lower((d.venue_key ->> 1) collate app.people)
-            and lower(w.city) = lower((d.venue_key ->> 2) collate app.people) and w.deleted_at is null limit 2)) as w) n
+    select (x.value ->> 0)::integer as line, x.value -> 1 as v from jsonb_array_elements(lines) as x
   ),
   read as materialized (
     select g.line, g.v,
@@ -7742,7 +7535,11 @@ begin
       n.id as venue_id, n.found
     from given g
     cross join app.organizations o
-    join named n on n.venue_key = g.venue_key
+    cross join lateral (
+      select (array_agg(w.id))[1] as id, count(*) as found from app.venues w
+      where w.organization_id = i.organization_id and w.deleted_at is null
+        and case when g.v ->> 'venue_id' is not null then w.id = app_private.csv_uuid(g.v ->> 'venue_id')
+          else lower(w.name) = lower((g.v ->> 'venue') collate app.people) and (g.v ->> 'city' is null or lower(w.city) = lower((g.v ->> 'city') collate app.people)) end) n
     where o.id = i.organization_id
   ),
   -- Once for each line, and not for every mention of it.
@@ -7812,7 +7609,7 @@ begin
     return null;
   end if;
   held := app.permissions_of(i.organization_id, i.created_by);
-  perform app_private.set_context(i.created_by, i.session_id, i.organization_id, null, array_to_string(held, ' '));
+  perform app_private.set_context(i.created_by, i.session_id, i.organization_id, null, held);
   -- Waits for another worker on the same import, and then sees what it has done.
   select * into i from app.imports x where x.organization_id = i.organization_id and x.id = import for update;
   return i;
@@ -7901,19 +7698,13 @@ comment on function app.stage_import(uuid, jsonb, jsonb) is
 alter function app.stage_import(uuid, jsonb, jsonb) owner to callboard_definer;
 grant execute on function app.stage_import(uuid, jsonb, jsonb) to callboard_worker;
 
--- The planner does not know lines that were just staged and expects one of them, so it would compare each with all the
--- others. Without nested loops it reads every table once, whatever it expects; and it plans now, not when there were few.
 create or replace function app.finish_check(import uuid, found_options jsonb, because text default null) returns void
 language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
-set enable_nestloop = off
-set plan_cache_mode = 'force_custom_plan'
-set jit = off
 as $$
 declare
   i app.imports := app_private.enter_import(import);
-  present bigint;
 begin
   if i.status is distinct from 'checking' then
     return;
@@ -7931,24 +7722,16 @@ begin
     from app.import_lines x
     where x.organization_id = i.organization_id and x.import_id = i.id and x.record ->> 'external_ref' is not null) d
   where l.organization_id = i.organization_id and l.import_id = i.id and l.line = d.line and d.line <> d.first_line;
-  -- Most files have no references: then nothing of the organization is read.
-  if not exists (select from app.import_lines l
-      where l.organization_id = i.organization_id and l.import_id = i.id and l.record ->> 'external_ref' is not null) then
-    present := 0;
-  elsif i.resource = 'shows' then
-    select count(*) into present from app.import_lines l
-    join app.shows s on s.organization_id = l.organization_id and s.deleted_at is null
-      and s.source = l.record ->> 'source' and s.external_ref = l.record ->> 'external_ref'
-    where l.organization_id = i.organization_id and l.import_id = i.id;
-  else
-    select count(*) into present from app.import_lines l
-    join app.finance_records r on r.organization_id = l.organization_id and r.deleted_at is null
-      and r.source = l.record ->> 'source' and r.external_ref = l.record ->> 'external_ref'
-    where l.organization_id = i.organization_id and l.import_id = i.id;
-  end if;
   update app.imports x
-  set status = 'checked', options = found_options, existing = present,
-    (lines, bad_lines) = (select count(*), count(l.problems) from app.import_lines l where l.organization_id = i.organization_id and l.import_id = i.id)
+  set status = 'checked', options = found_options, lines = n.lines, bad_lines = n.bad_lines, existing = n.existing
+  from (
+    select count(*) as lines, count(l.problems) as bad_lines, count(coalesce(r.id, s.id)) as existing
+    from app.import_lines l
+    left join app.finance_records r on i.resource = 'finance_records' and r.organization_id = l.organization_id and r.deleted_at is null
+      and r.source = l.record ->> 'source' and r.external_ref = l.record ->> 'external_ref'
+    left join app.shows s on i.resource = 'shows' and s.organization_id = l.organization_id and s.deleted_at is null
+      and s.source = l.record ->> 'source' and s.external_ref = l.record ->> 'external_ref'
+    where l.organization_id = i.organization_id and l.import_id = i.id) n
   where x.organization_id = i.organization_id and x.id = i.id;
   -- The staged lines contain everything needed from the file.
   delete from app.import_chunks c where c.organization_id = i.organization_id and c.import_id = i.id;
@@ -8070,7 +7853,7 @@ create table if not exists app.itineraries (
 );
 create index if not exists itineraries_organization_id_starts_on_idx on app.itineraries (organization_id, starts_on, id) where deleted_at is null;
 
-select app_private.tenant_table('itineraries', noun => 'itinerary', permission => 'itineraries', reads => 'itineraries.write', path => '/api/itineraries', is_exported => true);
+select app_private.tenant_table('itineraries', noun => 'itinerary', permission => 'itineraries', reads => 'itineraries.write', path => '/api/itineraries');
 grant insert (name, artist, starts_on, ends_on, notes), update (name, artist, starts_on, ends_on, notes) on app.itineraries to callboard_api;
 
 comment on table app.itineraries is 'Tours being planned.';
@@ -8567,14 +8350,13 @@ create table if not exists app.itinerary_entries (
 );
 -- Without grants: only app.publish_itinerary publishes.
 select app_private.tenant_policies('app.itinerary_versions', reads => 'itineraries.read', inserts => 'itineraries.write',
-  definer => 'insert, update', is_exported => true);
+  definer => 'insert, update');
 -- An entry without groups is for everybody, one with groups is for their members, and planners see all.
 -- Each of the three is evaluated once per statement.
 select app_private.tenant_policies('app.itinerary_entries', reads => 'itineraries.read', inserts => 'itineraries.write', definer => 'insert',
-  besides => $$(group_ids = '{}'::uuid[]) or (group_ids && (select app.own_groups())) or ((select app.org_if_reading('itineraries.write')) is not null)$$);
+  besides => $$(group_ids = '{}'::uuid[]) or (group_ids && (select app.own_groups())) or (select app.has_permission('itineraries.write'))$$);
 
 grant select on app.itinerary_versions, app.itinerary_entries to callboard_api, callboard_definer;
-grant select on app.itinerary_versions to callboard_exporter;
 grant insert (itinerary_id, number, name, artist, starts_on, created_at, body, version, note) on app.itinerary_versions to callboard_definer;
 grant insert (itinerary_id, number, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at) on app.itinerary_entries to callboard_definer;
 
@@ -8687,7 +8469,7 @@ create or replace view app.published_itineraries with (security_invoker = true) 
   from app.itinerary_versions v
   order by v.organization_id, v.itinerary_id, v.number desc;
 comment on view app.published_itineraries is 'The latest published version of each itinerary, including those in the bin, which have deleted_at.';
-grant select on app.published_itineraries to callboard_api, callboard_definer, callboard_exporter;
+grant select on app.published_itineraries to callboard_api, callboard_definer;
 
 create or replace view app.itinerary_rows with (security_invoker = true) as
   select i.organization_id, i.version, i.deleted_at, i.deleted_by,
@@ -8702,9 +8484,9 @@ create or replace view app.itinerary_rows with (security_invoker = true) as
     p.itinerary_id, p.name, p.artist, p.starts_on, (p.body ->> 'ends_on')::date, p.body ->> 'notes', p.number, p.published_at,
     (p.body ->> 'created_by')::uuid, p.created_at, (p.body ->> 'updated_at')::timestamptz
   from app.published_itineraries p
-  where (select app.org_if_reading('itineraries.write')) is null;
+  where not (select app.has_permission('itineraries.write'));
 comment on view app.itinerary_rows is 'Itineraries, including those in the bin, which have deleted_at: drafts for planners, the latest published version for others.';
-grant select on app.itinerary_rows to callboard_api, callboard_definer, callboard_exporter;
+grant select on app.itinerary_rows to callboard_api, callboard_definer;
 
 create or replace view app.itinerary_plan with (security_invoker = true) as
   select organization_id, itinerary_id, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at
@@ -8713,7 +8495,7 @@ create or replace view app.itinerary_plan with (security_invoker = true) as
   select e.organization_id, e.itinerary_id, e.id, e.kind, e.day_on, e.first_on, e.last_on, e.title, e.location, e.detail, e.local_start, e.local_end, e.start_zone, e.end_zone, e.starts_at, e.ends_at, e.is_confirmed, e.group_ids, e.body, e.version, e.updated_at
   from app.itinerary_entries e
   join app.published_itineraries p on p.organization_id = e.organization_id and p.itinerary_id = e.itinerary_id and p.number = e.number
-  where p.deleted_at is null and (select app.org_if_reading('itineraries.write')) is null;
+  where p.deleted_at is null and not (select app.has_permission('itineraries.write'));
 comment on view app.itinerary_plan is 'The days, items, segments and lodgings that the member sees: drafts if they are a planner, else those for them in the latest published version.';
 grant select on app.itinerary_plan to callboard_api, callboard_definer;
 
@@ -9008,6 +8790,7 @@ as $$
 declare
   f record;
 begin
+  -- A read-only transaction cannot become writable, so nothing that runs in this one can change data.
   if not current_setting('transaction_read_only')::boolean then
     raise exception 'a calendar feed must be read in a read-only transaction';
   end if;
@@ -9019,9 +8802,9 @@ begin
   if f.id is null then
     perform app.refuse(404, 'not_found', 'There is no such calendar feed, or it has been revoked.');
   end if;
-  perform app_private.set_context(f.user_id, f.id, f.organization_id, f.role, app_private.for_reading(array(
+  perform app_private.set_context(f.user_id, f.id, f.organization_id, f.role, array(
     select p from unnest(app_private.effective_permissions(f.organization_id, f.user_id, f.role)) p
-    where p in ('organization.read', 'shows.read', 'itineraries.read', 'itineraries.write'))));
+    where p in ('organization.read', 'shows.read', 'itineraries.read', 'itineraries.write')));
 end
 $$;
 comment on function app.enter_calendar_feed(text) is
@@ -9123,7 +8906,7 @@ declare
 begin
   if organization is null then
     perform app.refuse(401, 'session_unknown');
-  elsif (app_private.context()).role = 'superadmin' then
+  elsif current_setting('app.role') = 'superadmin' then
     perform app.refuse(403, 'permission_denied', 'Only members can send client events.');
   elsif jsonb_array_length(events) > 100 then
     perform app.refuse(400, 'invalid_value', 'There are more than 100 events.');
@@ -9292,37 +9075,24 @@ grant execute on function app.add_use(uuid, jsonb, jsonb) to callboard_api;
 -- event; large ones are rows here, produced by the worker acting as that member: see export_running.sql.
 -- An export belongs to its creator, because other members may not be allowed to see everything in it.
 
-create or replace function app_private.permissions_for_export(resource text, out required text[], out used text[])
+create or replace function app_private.permissions_for_export(resource text) returns text[]
 language sql immutable parallel safe
 set search_path = ''
-begin atomic
-  select r.required, r.used
-  from (values
-    ('shows', '{shows.read}'::text[], '{shows.delete}'::text[]),
-    ('guests', '{shows.read}', '{shows.delete}'),
-    ('venues', '{shows.read}', '{shows.delete}'),
-    ('finance_records', '{finance.read}', '{finance.delete,shows.read}'),
-    -- Planners get the drafts.
-    ('itineraries', '{itineraries.read}', '{itineraries.write,itineraries.delete}'),
-    ('events', '{audit.read}', '{members.read}'),
-    ('finance_figures', '{analytics.read,finance.read}', '{}'),
-    ('category_figures', '{analytics.read,finance.read}', '{}'),
-    ('show_profits', '{analytics.read,finance.read,shows.read}', '{}'),
-    ('show_figures', '{analytics.read}', '{}'),
-    ('activity', '{analytics.read}', '{members.read}'),
-    ('integrations', '{analytics.read}', '{}'),
-    ('dashboard', '{analytics.read}', '{finance.read}')) r (name, required, used)
-  where r.name = resource;
-end;
+return case resource
+  when 'shows' then '{shows.read,shows.delete}'
+  when 'guests' then '{shows.read,shows.delete}'
+  when 'venues' then '{shows.read,shows.delete}'
+  when 'finance_records' then '{finance.read,finance.delete,shows.read}'
+  when 'events' then '{audit.read,members.read}'
+end::text[];
 comment on function app_private.permissions_for_export(text) is
-  'The permissions that an export of a resource requires besides exports.run, and those that it uses if held. NULLs if the resource cannot be exported.';
+  'The permissions that an export of a resource uses if held; the first one and exports.run are required. NULL if the resource cannot be exported.';
 alter function app_private.permissions_for_export(text) owner to callboard_definer;
 
 create table if not exists app.exports (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  resource text not null constraint exports_resource_known check (resource in ('shows', 'venues', 'guests', 'finance_records', 'itineraries', 'events',
-    'finance_figures', 'category_figures', 'show_profits', 'show_figures', 'activity', 'integrations', 'dashboard')),
+  resource text not null constraint exports_resource_known check (resource in ('shows', 'venues', 'guests', 'finance_records', 'events')),
   format text not null constraint exports_format_known check (format in ('csv', 'ndjson', 'json')),
   bom boolean not null default false,
   filters jsonb not null default '{}' constraint exports_filters_size check (length(filters::text) <= 4000),
@@ -9382,17 +9152,9 @@ language plpgsql stable parallel restricted security definer
 set search_path = ''
 set client_min_messages = 'error'
 as $$
-declare
-  permission text;
-  required text[] := (app_private.permissions_for_export(of_resource)).required;
 begin
-  if required is null then
-    perform app.refuse(403, 'permission_denied');
-  end if;
-  foreach permission in array '{exports.run}' || required loop
-    perform app.require_reading(permission);
-  end loop;
-  return app.current_org();
+  perform app.require('exports.run');
+  return app.require((app_private.permissions_for_export(of_resource))[1]);
 end
 $$;
 comment on function app.require_export(text) is
@@ -9427,27 +9189,6 @@ comment on function app.log_export(uuid, text, jsonb, boolean) is
   'Logs that an export is streamed (export.stream, with format and filters), or has ended (export.stream_end, with its rows and whether it is complete). PT403 if the member may not export this.';
 alter function app.log_export(uuid, text, jsonb, boolean) owner to callboard_definer;
 grant execute on function app.log_export(uuid, text, jsonb, boolean) to callboard_api;
-
--- The cells of a CSV file, which COPY writes: null for an empty one, because COPY quotes an empty text. Without
--- settings of their own, so that PostgreSQL inlines them; called for every cell.
-
-create or replace function app.csv_text(value text) returns text
-language sql immutable parallel safe
-return case
-  -- Line feed, tab and carriage return, = + - @ and their full-width forms, which East Asian spreadsheets accept.
-  when ascii(value) in (9, 10, 13, 43, 45, 61, 64, 65291, 65293, 65309, 65312) then '''' || value
-  when value = '' then null
-  else value
-end;
-comment on function app.csv_text(text) is
-  'A text as a cell of CSV: with an apostrophe in front if a spreadsheet would otherwise evaluate it.';
-grant execute on function app.csv_text(text) to callboard_api, callboard_exporter;
-
-create or replace function app.csv_instant(value timestamptz) returns text
-language sql stable parallel safe
-return replace(value::text, ' ', 'T') || ':00';
-comment on function app.csv_instant(timestamptz) is 'An instant as in JSON, on a connection that uses UTC.';
-grant execute on function app.csv_instant(timestamptz) to callboard_api, callboard_exporter;
 --! EndIncluded exports/exports.sql
 --! Included exports/export_running.sql
 -- How the worker runs an export (src/exports/task.ts): it reads as the member who created it, under the
@@ -9462,8 +9203,8 @@ language sql stable
 set search_path = ''
 begin atomic
   select coalesce(array_agg(p.held order by p.held), '{}')
-  from app_private.permissions_for_export(e.resource) x, unnest(app.permissions_of(e.organization_id, e.created_by)) p (held)
-  where p.held = any ('{exports.run}' || x.required || x.used)
+  from unnest(app.permissions_of(e.organization_id, e.created_by)) p (held)
+  where p.held = any (array['exports.run'] || app_private.permissions_for_export(e.resource))
     -- permissions_of also counts members of deleted organizations.
     and exists (select from app.organizations o where o.id = e.organization_id and o.deleted_at is null);
 end;
@@ -9474,10 +9215,10 @@ create or replace function app_private.may_export(e app.exports) returns boolean
 language sql stable
 set search_path = ''
 return (
-  select p.held @> ('{exports.run}' || x.required)
+  select p.held @> array['exports.run', (app_private.permissions_for_export(e.resource))[1]]
     -- The bin is only for members who may restore.
-    and (e.filters ->> 'deleted' is distinct from 'only' or p.held && array['shows.delete', 'finance.delete', 'itineraries.delete'])
-  from (select app_private.export_permissions(e)) p (held), app_private.permissions_for_export(e.resource) x);
+    and (e.filters ->> 'deleted' is distinct from 'only' or p.held && array['shows.delete', 'finance.delete'])
+  from (select app_private.export_permissions(e)) p (held));
 comment on function app_private.may_export(app.exports) is 'Whether the member who created an export may still have it.';
 alter function app_private.may_export(app.exports) owner to callboard_definer;
 
@@ -9548,6 +9289,7 @@ as $$
 declare
   e app.exports;
 begin
+  -- A read-only transaction cannot become writable, so nothing that runs in this one can change data.
   if not current_setting('transaction_read_only')::boolean then
     raise exception 'an export must be read in a read-only transaction';
   end if;
@@ -9555,7 +9297,7 @@ begin
   if not found or not app_private.may_export(e) then
     perform app.refuse(403, 'permission_denied', 'The member who requested it no longer has permission.');
   end if;
-  perform app_private.set_context(e.created_by, e.session_id, e.organization_id, null, app_private.for_reading(app_private.export_permissions(e)));
+  perform app_private.set_context(e.created_by, e.session_id, e.organization_id, null, app_private.export_permissions(e));
 end
 $$;
 comment on function app.enter_export(uuid, uuid, uuid) is
@@ -9675,8 +9417,7 @@ alter function app.wanted_export_files(text[]) owner to callboard_definer;
 grant execute on function app.wanted_export_files(text[]) to callboard_worker;
 
 grant usage on schema app to callboard_exporter;
-grant execute on function app.require(text), app.require_reading(text), app.org_if(text), app.org_if_reading(text), app.has_permission(text),
-  app.current_org(), app.current_user_id(), app.search_shows(text),
+grant execute on function app.require(text), app.org_if(text), app.current_org(), app.current_user_id(), app.search_shows(text),
   app.in_bin(json, timestamptz, uuid) to callboard_exporter;
 --! EndIncluded exports/export_running.sql
 --! Included exports/export_commands.sql
@@ -9699,7 +9440,7 @@ begin atomic
   select format('/api/analytics/export/%s/file?token=%s', e.id,
     app_private.export_link(e.organization_id, e.id, e.created_by, app.current_session_id(), extract(epoch from now() + interval '1 hour')::bigint))
   from app.exports e
-  where e.organization_id = app.org_if_reading('exports.run') and e.id = export and e.created_by = app.current_user_id() and e.status = 'ready'
+  where e.organization_id = app.org_if('exports.run') and e.id = export and e.created_by = app.current_user_id() and e.status = 'ready'
     and e.expires_at > now();
 end;
 comment on function app.export_link(uuid) is
@@ -9726,7 +9467,7 @@ as $$
 declare
   answer app.answer;
 begin
-  perform app.require_reading('exports.run');
+  perform app.require('exports.run');
   select 200, e.body, null::text, '/api/analytics/export/' || e.id into answer from app.export_list e
   -- Only the caller's own, even if a policy shows more.
   where e.organization_id = app.current_org() and e.id = export and e.created_by = app.current_user_id();
@@ -9749,7 +9490,6 @@ declare
   export uuid;
   answer app.answer;
 begin
-  perform app.require('exports.run');
   -- The worker acts as the member, and a superadmin is not one.
   if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = app.current_user_id() and m.deleted_at is null) then
     perform app.refuse(403, 'permission_denied', 'Only members can create exports.');
@@ -9823,7 +9563,7 @@ begin
     perform app.refuse(404, 'not_found', 'The file has expired.');
   end if;
   if is_event then
-    perform app_private.set_context(e.created_by, session, e.organization_id, null, '', request_id, ip);
+    perform app_private.set_context(e.created_by, session, e.organization_id, null, '{}', request_id, ip);
     perform app_private.log_event(e.organization_id, 'export.download', 'export', e.id);
     perform app_private.set_context(null, null);
   end if;
@@ -9906,7 +9646,7 @@ set client_min_messages = 'error'
 as $$
 begin
   return (select max(l.last_seen_at) from app_private.bi_logins l
-    where l.organization_id = app.org_if_reading('bi.manage') and l.credential_id = credential);
+    where l.organization_id = app.org_if('bi.manage') and l.credential_id = credential);
 end
 $$;
 comment on function app.bi_last_seen(uuid) is 'When the login of a credential of the organization was last connected, to within five minutes; for members with bi.manage.';
@@ -9929,7 +9669,7 @@ language plpgsql stable
 set search_path = ''
 as $$
 declare
-  organization uuid := app.require_reading('bi.manage');
+  organization uuid := app.require('bi.manage');
   answer app.answer;
 begin
   select 200, c.body into answer.status, answer.body
@@ -10057,7 +9797,7 @@ set search_path = ''
 as $$
 begin
   perform app.require(permission);
-  if (app_private.context()).role = 'superadmin' then
+  if current_setting('app.role', true) = 'superadmin' then
     perform app.refuse(403, 'permission_denied', 'A login would outlive a superadmin''s grant: a member must create it.');
   end if;
 end
@@ -10268,7 +10008,8 @@ begin
   if session_user like 'bi\_%' then
     return (select s.organization_id from app_private.bi_states s where s.login = session_user and s.is_live);
   end if;
-  return case when permission is null or app.org_if(permission) is not null then app.org_if('analytics.read') end;
+  -- The signature covers all permissions, so it is checked once for both.
+  return case when permission is null or app_private.is_claimed(permission) then app.org_if('analytics.read') end;
 end
 $$;
 comment on function app.visible_org(text) is
@@ -10278,24 +10019,31 @@ alter function app.visible_org(text) owner to callboard_definer;
 grant execute on function app.visible_org(text) to callboard_api, callboard_rollup, callboard_bi;
 --! EndIncluded analytics/visible_org.sql
 --! Included analytics/rollups.sql
--- How fresh the materialized views of `analytics_private` are, one row for each. Refreshing is in
--- rollup_refreshing.sql; each view has its own file, which registers it here.
+-- Sums and counts of all organizations, each stated once: the view analytics_private.<name>_definition. Registering it
+-- creates what answers from it quickly, all with its columns:
+--
+--   <name>              a materialized view, computed in full once a night, for all organizations
+--   <name>_recent       a table with the rows of organizations that have changed something since
+--   <name>_now          a view that takes an organization's rows from the one or the other, with their as_of
+--   analytics.<name>    what members and BI tools read: <name>_now, limited by app.visible_org
+--
+-- What has changed is noticed in rollup_looking.sql and computed in rollup_refreshing.sql; rollup_checking.sql
+-- compares with the definition. Each figure has its own file, which registers it here.
 
 create table if not exists analytics_private.rollups (
   name text primary key,
-  -- The tables that it is computed from, and the events of an organization (by resource_type) that may
-  -- change its figures: '*' is any. client_event stands for client events, which are not in the log.
-  sources text[] not null,
+  -- The events of an organization (by resource_type) that may change its figures: '*' is any. client_event
+  -- stands for client events, which are not in the log.
   resources text[] not null,
   -- Whether it depends on the current day in an organization's time zone and so changes tomorrow.
   has_today boolean not null default false,
-  -- Null until it has been filled for the first time.
-  as_of timestamptz,
+  -- Null until the materialized view has been filled.
   refreshed_at timestamptz,
   took interval,
   row_count bigint,
-  -- The state of the sources before the refresh: analytics_private.state_of.
-  state jsonb
+  checked_at timestamptz,
+  failed_at timestamptz,
+  failed_with text
 );
 select app_private.force_rls('analytics_private.rollups');
 select app_private.set_policy('analytics_private.rollups', 'select_definer', 'callboard_definer', 'true');
@@ -10303,30 +10051,98 @@ select app_private.set_policy('analytics_private.rollups', 'all_rollup', 'callbo
 select app_private.set_policy('analytics_private.rollups', 'all_owner', 'callboard_owner', 'true');
 grant select on analytics_private.rollups to callboard_definer;
 grant select, update on analytics_private.rollups to callboard_rollup;
-comment on table analytics_private.rollups is 'The materialized views of this schema: what they are computed from, and when they were last computed.';
-comment on column analytics_private.rollups.as_of is 'Everything that began before this moment is included in the figures, or does not affect them.';
-comment on column analytics_private.rollups.refreshed_at is 'When it was last computed. as_of advances without that as long as nothing has happened.';
+comment on table analytics_private.rollups is 'The figures: what changes them, and when they were last computed for all organizations at once.';
+comment on column analytics_private.rollups.refreshed_at is 'When the materialized view was last computed, which takes part of every check.';
+comment on column analytics_private.rollups.checked_at is 'When all organizations'' figures were last compared with the definition.';
+comment on column analytics_private.rollups.failed_with is 'Why the last attempt to compute the materialized view failed; null if it did not.';
 
--- Only the holder of a lock on this row may refresh anything.
+create table if not exists analytics_private.rollup_states (
+  organization_id uuid not null references app.organizations (id) on delete cascade,
+  rollup text not null references analytics_private.rollups (name) on delete cascade,
+  is_recent boolean not null default false,
+  -- Set if a change is not included yet: since when, and when the latest was noticed.
+  changed_at timestamptz,
+  marked_at timestamptz,
+  as_of timestamptz,
+  computed_at timestamptz,
+  took interval,
+  row_count bigint,
+  failed_at timestamptz,
+  failed_with text,
+  differed_at timestamptz,
+  differing_rows bigint,
+  primary key (organization_id, rollup)
+);
+select app_private.force_rls('analytics_private.rollup_states'), app_private.hide_statistics('analytics_private.rollup_states');
+select app_private.set_policy('analytics_private.rollup_states', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('analytics_private.rollup_states', 'all_rollup', 'callboard_rollup', 'true');
+grant select on analytics_private.rollup_states to callboard_definer;
+grant select, insert, update on analytics_private.rollup_states to callboard_rollup;
+comment on table analytics_private.rollup_states is 'How fresh the figures of each organization are: see app.figure_states.';
+comment on column analytics_private.rollup_states.is_recent is 'Whether its rows are in the table <rollup>_recent instead of the materialized view.';
+comment on column analytics_private.rollup_states.as_of is 'While changed_at is set: up to when the figures are complete. Otherwise they are up to looking.looked_until.';
+comment on column analytics_private.rollup_states.differed_at is 'When a check last found that they were not what the definition says although nothing had changed.';
+
+-- One row, read by every request for figures: keep it small.
+create table if not exists analytics_private.looking (
+  id boolean primary key default true constraint looking_one_row check (id),
+  looked_until timestamptz
+);
+select app_private.force_rls('analytics_private.looking');
+select app_private.set_policy('analytics_private.looking', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('analytics_private.looking', 'all_rollup', 'callboard_rollup', 'true');
+select app_private.set_policy('analytics_private.looking', 'insert_owner', 'callboard_owner', 'true');
+grant select on analytics_private.looking to callboard_definer;
+grant select, update on analytics_private.looking to callboard_rollup;
+insert into analytics_private.looking default values on conflict do nothing;
+comment on table analytics_private.looking is 'Up to when the worker knows of all changes that affect figures.';
+
+-- Only the holder of a lock on its row does the work.
 create table if not exists analytics_private.refreshing (
-  id boolean primary key default true constraint refreshing_one_row check (id)
+  lane text primary key,
+  began_at timestamptz,
+  counted jsonb
 );
 select app_private.force_rls('analytics_private.refreshing');
 select app_private.set_policy('analytics_private.refreshing', 'all_rollup', 'callboard_rollup', 'true');
 -- Locking a row requires the privilege to update it.
 grant select, update on analytics_private.refreshing to callboard_rollup;
-select app_private.set_policy('analytics_private.refreshing', 'insert_owner', 'callboard_owner', 'true');
-insert into analytics_private.refreshing default values on conflict do nothing;
-comment on table analytics_private.refreshing is 'Locked while a materialized view is refreshed, so that only one is refreshed at a time.';
+select app_private.set_policy('analytics_private.refreshing', 'all_owner', 'callboard_owner', 'true');
+insert into analytics_private.refreshing (lane) values ('look'), ('small'), ('large'), ('whole') on conflict do nothing;
+comment on table analytics_private.refreshing is
+  'Locked while somebody looks for changes, computes the figures of an organization (small: in less than a second; large: in more), or of all of them (whole), so that there is one of each at a time.';
+comment on column analytics_private.refreshing.began_at is 'When somebody last looked.';
+comment on column analytics_private.refreshing.counted is 'The events after looked_until that the last look has seen: {organization: {resource: number}}.';
 
-create or replace function analytics_private.register_rollup(name text, sources text[], resources text[], has_today boolean default false) returns void
+create or replace view analytics_private.rollup_ages as
+  select s.organization_id, s.rollup, s.is_recent, s.computed_at, s.changed_at,
+    case when s.changed_at is null then l.looked_until else s.as_of end as as_of
+  from analytics_private.rollup_states s, analytics_private.looking l;
+comment on view analytics_private.rollup_ages is 'Where the figures of an organization are, and up to when they are complete.';
+alter view analytics_private.rollup_ages owner to callboard_rollup;
+grant select on analytics_private.rollup_ages to callboard_definer;
+
+create or replace function analytics_private.register_rollup(name text, key text[], resources text[], has_today boolean default false) returns void
 language plpgsql volatile
 set search_path = ''
 as $$
 declare
+  definition text := register_rollup.name || '_definition';
+  recent text := register_rollup.name || '_recent';
+  keys text := (select string_agg(quote_ident(k), ', ' order by n) from unnest(register_rollup.key) with ordinality x (k, n));
   known_to_one name;
 begin
+  execute format('alter view analytics_private.%I owner to callboard_rollup', definition);
+  execute format('create materialized view if not exists analytics_private.%I as select * from analytics_private.%I', name, definition);
+  execute format('create unique index if not exists %I on analytics_private.%I (%s)', name || '_key', register_rollup.name, keys);
+  if to_regclass(format('analytics_private.%I', recent)) is null then
+    execute format('create table analytics_private.%I (like analytics_private.%I, primary key (%s),
+      foreign key (organization_id) references app.organizations (id) on delete cascade)', recent, definition, keys);
+  end if;
+  perform app_private.force_rls(format('analytics_private.%I', recent));
+  perform app_private.set_policy(format('analytics_private.%I', recent), 'all_rollup', 'callboard_rollup', 'true');
   -- EXPLAIN shows estimates from statistics, which cover all organizations.
+  perform app_private.hide_statistics(format('analytics_private.%I', recent));
   for known_to_one in
     select a.attname from pg_catalog.pg_attribute a
     where a.attrelid = format('analytics_private.%I', register_rollup.name)::regclass and a.attnum > 0
@@ -10335,57 +10151,521 @@ begin
     execute format('alter materialized view analytics_private.%I alter column %I set statistics 0', register_rollup.name, known_to_one);
   end loop;
   execute format('alter materialized view analytics_private.%I owner to callboard_rollup', register_rollup.name);
-  execute format('alter view analytics.%I owner to callboard_rollup', register_rollup.name);
-  execute format('grant select on analytics.%I to callboard_api, callboard_bi', register_rollup.name);
-  insert into analytics_private.rollups as r (name, sources, resources, has_today)
-  values (register_rollup.name, register_rollup.sources, register_rollup.resources, register_rollup.has_today)
+  execute format('alter table analytics_private.%I owner to callboard_rollup', recent);
+  -- The state is one row and is read first: PostgreSQL then reads rows from one of the two only.
+  execute format('create or replace view analytics_private.%1$I as
+    select m.*, s.as_of from analytics_private.rollup_ages s join analytics_private.%2$I m on m.organization_id = s.organization_id
+    where s.rollup = %2$L and not s.is_recent
+    union all
+    select m.*, s.as_of from analytics_private.rollup_ages s join analytics_private.%3$I m on m.organization_id = s.organization_id
+    where s.rollup = %2$L and s.is_recent', register_rollup.name || '_now', register_rollup.name, recent);
+  execute format('alter view analytics_private.%I owner to callboard_rollup', register_rollup.name || '_now');
+  execute format('comment on view analytics_private.%I is %L', definition, format('What analytics.%s shows, computed from scratch.', register_rollup.name));
+  execute format('comment on materialized view analytics_private.%I is %L', register_rollup.name,
+    format('analytics.%s of all organizations, as of the last night.', register_rollup.name));
+  execute format('comment on table analytics_private.%I is %L', recent,
+    format('analytics.%s of the organizations that have changed something since the last night.', register_rollup.name));
+  execute format('comment on view analytics_private.%I is %L', register_rollup.name || '_now',
+    format('analytics.%s of all organizations, each from where its rows are newer.', register_rollup.name));
+  insert into analytics_private.rollups as r (name, resources, has_today)
+  values (register_rollup.name, register_rollup.resources, register_rollup.has_today)
   on conflict on constraint rollups_pkey do update
-  set sources = excluded.sources, resources = excluded.resources, has_today = excluded.has_today,
+  set resources = excluded.resources, has_today = excluded.has_today,
     -- A redefined view is recomputed.
-    state = null;
+    refreshed_at = null;
 end
 $$;
 comment on function analytics_private.register_rollup(text, text[], text[], boolean) is
-  'Gives the materialized view analytics_private.<name> and the view analytics.<name> to callboard_rollup, grants the latter to the readers of figures, and has the former refreshed when the tables `sources` change, an event about one of `resources` occurs or, with has_today, a new day begins in some organization''s time zone.';
+  'Makes figures of the view analytics_private.<name>_definition, whose rows have the given key: creates what holds them, to be read from <name>_now, and has them computed anew for an organization in which an event about one of `resources` occurs or, with has_today, a new day begins.';
+
+create or replace function analytics_private.publish(name text) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  execute format('alter view analytics.%I owner to callboard_rollup', name);
+  execute format('grant select on analytics.%I to callboard_api, callboard_bi', name);
+end
+$$;
+comment on function analytics_private.publish(text) is 'Lets members and BI tools read the view analytics.<name>, which must compare the organization of its rows with app.visible_org().';
+--! EndIncluded analytics/rollups.sql
+--! Included analytics/rollup_looking.sql
+-- Noticing which figures of which organizations have changed, without writing anything on the tenants' path: every
+-- change has an event, in its own transaction. A look counts the events since the last one, by organization.
+--
+-- Events are dated by the beginning of their transaction and appear at its end. So those after the horizon, the
+-- beginning of the oldest transaction in progress, are counted again by the next look, which thereby notices those that
+-- have appeared in between; what the last look had already counted is no change. A transaction that stays open, such
+-- as a long export, holds back as_of, but nothing is computed later because of it.
+
+create or replace function app_private.horizon() returns timestamptz
+language sql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select app_private.seal_horizon();
+end;
+comment on function app_private.horizon() is 'app_private.seal_horizon for callboard_rollup, which itself may not see other sessions'' transactions.';
+alter function app_private.horizon() owner to callboard_definer;
+grant execute on function app_private.horizon() to callboard_rollup;
+
+create or replace function analytics_private.mark_changed(organization uuid, changed text[], complete_until timestamptz) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  insert into analytics_private.rollup_states as s (organization_id, rollup, changed_at, marked_at)
+  select o.id, r.name, clock_timestamp(), clock_timestamp()
+  from app.organizations o, analytics_private.rollups r
+  where o.id = organization
+    and (r.resources && changed or '*' = any (r.resources) and changed <> '{client_event}'
+      -- A new organization has none yet.
+      or not exists (select from analytics_private.rollup_states p where p.organization_id = o.id and p.rollup = r.name))
+  -- Everybody who changes states does so in this order, which avoids deadlocks.
+  order by 1, 2
+  on conflict on constraint rollup_states_pkey do update
+  set marked_at = excluded.marked_at, changed_at = coalesce(s.changed_at, excluded.changed_at),
+    as_of = case when s.changed_at is null then complete_until else s.as_of end;
+end
+$$;
+comment on function analytics_private.mark_changed(uuid, text[], timestamptz) is
+  'Has the figures of an organization computed that events about the given resources may have changed; until then they are complete up to the given time.';
+alter function analytics_private.mark_changed(uuid, text[], timestamptz) owner to callboard_rollup;
+grant execute on function analytics_private.mark_changed(uuid, text[], timestamptz) to callboard_definer;
+
+create or replace function analytics_private.look() returns integer
+language plpgsql volatile
+set search_path = ''
+-- As app.freshness.
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  before jsonb;
+  since timestamptz;
+  horizon timestamptz;
+  until timestamptz;
+  seen jsonb;
+  found_in record;
+  organizations integer := 0;
+  outdated integer;
+begin
+  select coalesce(r.counted, '{}') into before from analytics_private.refreshing r where r.lane = 'look' for update skip locked;
+  if not found then
+    return 0;
+  end if;
+  select l.looked_until into since from analytics_private.looking l;
+  -- In this order: all events of a transaction that ended before the horizon are in the snapshot of the next statement.
+  horizon := greatest(app_private.horizon(), since);
+  since := coalesce(since, horizon);
+  until := clock_timestamp();
+  select coalesce(jsonb_object_agg(e.organization_id, e.resources), '{}') into seen
+  from (
+    select o.id as organization_id, jsonb_object_agg(x.resource_type, jsonb_build_array(x.events, x.later)) as resources
+    from app.organizations o, lateral (
+      select l.resource_type, count(*) as events, count(*) filter (where l.occurred_at >= horizon) as later
+      from app.event_log l where l.organization_id = o.id and l.occurred_at >= since and l.occurred_at <= until group by 1
+      union all
+      select 'client_event', count(*), count(*) filter (where c.received_at >= horizon)
+      from app.client_events c where c.organization_id = o.id and c.received_at >= since and c.received_at <= until having count(*) > 0) x
+    group by 1) e;
+  for found_in in
+    select x.organization_id, array_agg(x.resource) as resources
+    from (
+      select e.key::uuid as organization_id, r.key as resource from jsonb_each(seen) e, jsonb_each(e.value) r
+      where (r.value ->> 0)::bigint <> coalesce((before #>> array[e.key, r.key])::bigint, 0)) x
+    group by 1 order by 1
+  loop
+    perform analytics_private.mark_changed(found_in.organization_id, found_in.resources, since);
+    organizations := organizations + 1;
+  end loop;
+  -- What counts days is different tomorrow.
+  with due as (
+    select s.organization_id, s.rollup
+    from analytics_private.rollups r
+    join analytics_private.rollup_states s on s.rollup = r.name
+    join app.organizations o on o.id = s.organization_id
+    where r.has_today and s.changed_at is null and o.deleted_at is null
+      and (s.computed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date
+    order by 1, 2 for update of s
+  )
+  update analytics_private.rollup_states s
+  set changed_at = clock_timestamp(), marked_at = clock_timestamp(), as_of = since
+  from due where due.organization_id = s.organization_id and due.rollup = s.rollup;
+  get diagnostics outdated = row_count;
+  update analytics_private.refreshing r
+  set began_at = until, counted = (
+    select coalesce(jsonb_object_agg(x.organization, x.resources), '{}')
+    from (
+      select e.key as organization, jsonb_object_agg(r.key, r.value -> 1) as resources
+      from jsonb_each(seen) e, jsonb_each(e.value) r where (r.value ->> 1)::bigint > 0 group by 1) x)
+  where r.lane = 'look';
+  update analytics_private.looking set looked_until = horizon where looked_until is distinct from horizon;
+  return organizations + outdated;
+end
+$$;
+comment on function analytics_private.look() is
+  'Looks for events since the last look, marks the figures that they may have changed, and advances looking.looked_until; returns how many organizations have any. A concurrent call does nothing.';
+alter function analytics_private.look() owner to callboard_rollup;
+--! EndIncluded analytics/rollup_looking.sql
+--! Included analytics/rollup_refreshing.sql
+-- Computing the figures that rollup_looking.sql has marked, for one organization at a time and in one transaction, so
+-- that all of them change together.
+--
+-- None waits for another for long: there are two lanes, and organizations whose figures take more than a second have
+-- one to themselves. And none gets more than its share: after they were computed, its figures rest for twenty times as
+-- long as that took, at most ten minutes, however much happens.
+
+create or replace function analytics_private.compute_figure(rollup text, organization uuid, was_recent boolean, out is_recent boolean, out row_count bigint)
+language plpgsql volatile
+set search_path = ''
+-- The planner cannot know how many rows differ: comparing each with each takes minutes in a large organization.
+set enable_nestloop = off
+as $$
+declare
+  recent text := rollup || '_recent';
+  keys text;
+  of_fresh text;
+  others text;
+  of_others text;
+  changed text;
+begin
+  select string_agg(quote_ident(a.attname), ', ' order by a.attnum) filter (where i.is_key),
+    string_agg('f.' || quote_ident(a.attname), ', ' order by a.attnum) filter (where i.is_key),
+    string_agg('t.' || quote_ident(a.attname), ', ' order by a.attnum) filter (where not i.is_key),
+    string_agg('f.' || quote_ident(a.attname), ', ' order by a.attnum) filter (where not i.is_key),
+    string_agg(format('%I = f.%1$I', a.attname), ', ' order by a.attnum) filter (where not i.is_key)
+  into keys, of_fresh, others, of_others, changed
+  from pg_catalog.pg_attribute a
+  cross join lateral (select exists (select from pg_catalog.pg_index x
+    where x.indrelid = a.attrelid and x.indisprimary and a.attnum = any (x.indkey)) as is_key) i
+  where a.attrelid = format('analytics_private.%I', recent)::regclass and a.attnum > 0 and not a.attisdropped;
+  -- Only what differs is written, and nothing at all while the materialized view is still right.
+  execute format('
+    with f as materialized (select * from analytics_private.%1$I d where d.organization_id = $1),
+    present as materialized (
+      select $2 or exists ((table f except all select * from analytics_private.%2$I m where m.organization_id = $1)
+        union all (select * from analytics_private.%2$I m where m.organization_id = $1 except all table f)) as is_recent),
+    gone as (
+      delete from analytics_private.%3$I t using present where present.is_recent and t.organization_id = $1
+        and not exists (select from f where (%4$s) = (%5$s))),
+    differing as (
+      update analytics_private.%3$I t set %8$s from f where t.organization_id = $1 and (%4$s) = (%5$s) and (%6$s) is distinct from (%7$s)),
+    added as (
+      insert into analytics_private.%3$I select f.* from f, present where present.is_recent
+        and not exists (select from analytics_private.%3$I t where t.organization_id = $1 and (%4$s) = (%5$s)))
+    select present.is_recent, (select count(*) from f) from present',
+    rollup || '_definition', rollup, recent,
+    (select string_agg('t.' || k, ', ') from regexp_split_to_table(keys, ', ') k), of_fresh, others, of_others, changed)
+  into is_recent, row_count using organization, was_recent;
+end
+$$;
+comment on function analytics_private.compute_figure(text, uuid, boolean) is
+  'Computes a figure for one organization and writes what differs into <rollup>_recent, unless its rows are in the materialized view and still right there. Returns where they are now, and how many.';
+alter function analytics_private.compute_figure(text, uuid, boolean) owner to callboard_rollup;
+
+create or replace function analytics_private.compute_figures(organization uuid) returns jsonb
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  due record;
+  began timestamptz;
+  is_recent boolean;
+  n bigint;
+  because text;
+  figures jsonb := '[]';
+begin
+  -- looked_until is read with the marks, before anything is computed: what is computed includes all changes that a look
+  -- up to then has marked.
+  for due in
+    select s.rollup, s.is_recent, s.marked_at, l.looked_until from analytics_private.rollup_states s, analytics_private.looking l
+    where s.organization_id = organization and s.changed_at is not null
+      and coalesce(s.failed_at < clock_timestamp() - interval '1 minute', true)
+    order by s.rollup
+  loop
+    began := clock_timestamp();
+    begin
+      because := null;
+      select c.is_recent, c.row_count into is_recent, n from analytics_private.compute_figure(due.rollup, organization, due.is_recent) c;
+    -- A statement that takes too long, too: it must not be repeated at once.
+    exception when query_canceled or others then
+      because := sqlerrm;
+    end;
+    figures := figures || jsonb_build_object('rollup', due.rollup, 'began', began, 'ms', round(extract(epoch from clock_timestamp() - began) * 1000, 1),
+      'failed_with', because, 'is_recent', is_recent, 'rows', case when because is null then n end, 'marked_at', due.marked_at, 'until', due.looked_until);
+  end loop;
+  -- At the end, because a look waits for the locks.
+  perform from analytics_private.rollup_states x where x.organization_id = organization order by x.rollup for update;
+  update analytics_private.rollup_states x
+  set failed_at = clock_timestamp(), failed_with = f.failed_with
+  from jsonb_to_recordset(figures) as f (rollup text, failed_with text)
+  where x.organization_id = organization and x.rollup = f.rollup and f.failed_with is not null;
+  update analytics_private.rollup_states x
+  set is_recent = f.is_recent, row_count = f.rows, took = f.ms * interval '1 millisecond', computed_at = f.began, as_of = f.until,
+    failed_at = null, failed_with = null,
+    -- A later mark means that there is a change that may not be included.
+    changed_at = case when x.marked_at <> f.marked_at then x.changed_at end
+  from jsonb_to_recordset(figures) as f (rollup text, is_recent boolean, rows bigint, ms float8, began timestamptz, until timestamptz, marked_at timestamptz, failed_with text)
+  where x.organization_id = organization and x.rollup = f.rollup and f.failed_with is null;
+  return (select jsonb_agg(f.value - '{is_recent,marked_at,began,until}'::text[]) from jsonb_array_elements(figures) f);
+end
+$$;
+comment on function analytics_private.compute_figures(uuid) is
+  'Computes the figures of an organization that are marked as changed. One that fails keeps neither the others nor those of other organizations from being computed, and is tried again after a minute.';
+alter function analytics_private.compute_figures(uuid) owner to callboard_rollup;
+
+create or replace function analytics_private.compute_whole(name text) returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  looked timestamptz := (select l.looked_until from analytics_private.looking l);
+  began timestamptz := clock_timestamp();
+  n bigint;
+begin
+  execute format('refresh materialized view concurrently analytics_private.%I', name);
+  execute format('select count(*) from analytics_private.%I', name) into n;
+  -- Nobody computes an organization's figures while it is decided where they are.
+  perform from analytics_private.refreshing r where r.lane in ('small', 'large') order by r.lane for update;
+  insert into analytics_private.rollup_states (organization_id, rollup)
+  select o.id, compute_whole.name from app.organizations o order by 1 on conflict on constraint rollup_states_pkey do nothing;
+  perform from analytics_private.rollup_states s where s.rollup = compute_whole.name order by s.organization_id for update;
+  -- What was computed before is included. What has changed since has been or will be computed for its organization.
+  execute format('delete from analytics_private.%I t using analytics_private.rollup_states s
+    where s.organization_id = t.organization_id and s.rollup = $1 and s.computed_at < $2', name || '_recent') using name, began;
+  update analytics_private.rollup_states s
+  set is_recent = false, as_of = coalesce(s.as_of, looked), computed_at = began
+  where s.rollup = compute_whole.name and coalesce(s.computed_at < began, true);
+  update analytics_private.rollups r
+  set refreshed_at = began, took = clock_timestamp() - began, row_count = n, failed_at = null, failed_with = null
+  where r.name = compute_whole.name;
+  return n;
+exception when query_canceled or others then
+  -- Where it has never been computed, each organization's is, alone.
+  update analytics_private.rollups r
+  set refreshed_at = coalesce(r.refreshed_at, began), failed_at = clock_timestamp(), failed_with = sqlerrm
+  where r.name = compute_whole.name;
+  insert into analytics_private.rollup_states (organization_id, rollup, changed_at, marked_at)
+  select o.id, compute_whole.name, clock_timestamp(), clock_timestamp() from app.organizations o order by 1
+  on conflict on constraint rollup_states_pkey do nothing;
+  return null;
+end
+$$;
+comment on function analytics_private.compute_whole(text) is
+  'Computes a figure for all organizations at once, without blocking readers; returns the number of rows, or null if it failed: then everything stays as it was, and rollups.failed_with says why.';
+alter function analytics_private.compute_whole(text) owner to callboard_rollup;
+
+create or replace function app.refresh_figures(lane text, behind jsonb default null) returns jsonb
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+set jit = off
+set work_mem = '64MB'
+as $$
+declare
+  next text := (select r.name from analytics_private.rollups r where r.refreshed_at is null order by r.name limit 1);
+  organization uuid;
+  organizations integer;
+  waiting bigint;
+  done jsonb;
+  began timestamptz := clock_timestamp();
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'every statement needs its own snapshot';
+  end if;
+  perform from analytics_private.refreshing r where r.lane = refresh_figures.lane for update skip locked;
+  if not found then
+    return jsonb_build_object('busy', true, 'failed', 0, 'next', null);
+  end if;
+  -- In a transaction of its own, which is short: it holds back the next horizon.
+  if lane = 'small' and (behind is null or (select r.began_at < began - interval '1 second' from analytics_private.refreshing r where r.lane = 'look')) then
+    organizations := analytics_private.look();
+    return jsonb_build_object('changed', organizations, 'until', (select l.looked_until from analytics_private.looking l), 'failed', 0, 'next', 'looked');
+  end if;
+  if lane = 'small' and next is not null then
+    perform from analytics_private.refreshing r where r.lane = 'whole' for update skip locked;
+    if found then
+      done := to_jsonb(analytics_private.compute_whole(next));
+      return jsonb_build_object('refreshed', next, 'rows', done, 'ms', (extract(epoch from clock_timestamp() - began) * 1000)::integer,
+        'failed', (done is null)::integer, 'next', 'refreshed');
+    end if;
+  end if;
+  -- The one that has waited longest.
+  select s.organization_id into organization
+  from (
+    select x.organization_id, min(x.changed_at) filter (where x.failed_at is null or x.failed_at < began - interval '1 minute') as changed_at,
+      max(greatest(x.computed_at, x.failed_at)) + least(coalesce(sum(x.took), interval '0') * 20, interval '10 minutes') > began is true as is_resting,
+      coalesce(sum(x.took), interval '0') >= interval '1 second' as is_large
+    from analytics_private.rollup_states x group by 1) s
+  where s.changed_at is not null and not s.is_resting and s.is_large = (refresh_figures.lane = 'large')
+  order by s.changed_at limit 1;
+  waiting := (select count(distinct x.organization_id) from analytics_private.rollup_states x where x.changed_at is not null);
+  if organization is null then
+    return jsonb_build_object('waiting', waiting, 'failed', 0, 'next', null);
+  end if;
+  done := analytics_private.compute_figures(organization);
+  return jsonb_build_object('organization', organization, 'figures', done, 'ms', (extract(epoch from clock_timestamp() - began) * 1000)::integer,
+    'waiting', waiting - 1, 'failed', (select count(f ->> 'failed_with') from jsonb_array_elements(done) f), 'next', 'computed');
+end
+$$;
+comment on function app.refresh_figures(text, jsonb) is
+  'Looks for changes (small lane), or computes the figures of the organization that has waited longest, among those of its lane: small or large. To continue, call it again with next, until that is null; a concurrent call of the same lane does nothing. Returns how many organizations still wait, and which figures failed, and why.';
+alter function app.refresh_figures(text, jsonb) owner to callboard_rollup;
+grant execute on function app.refresh_figures(text, jsonb) to callboard_worker;
+--! EndIncluded analytics/rollup_refreshing.sql
+--! Included analytics/rollup_checking.sql
+-- Once a night, or when a DBA asks, all figures are compared with what their definition says, and computed in full.
+--
+-- A difference is a defect: somebody has changed rows without triggers, or a figure depends on something that
+-- is missing from its `resources`. It is reported, and mended by computing.
+
+create or replace function analytics_private.check_figure(name text) returns jsonb
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  began timestamptz := clock_timestamp();
+  since timestamptz := (select l.looked_until from analytics_private.looking l);
+  columns text := (
+    select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_catalog.pg_attribute a
+    where a.attrelid = format('analytics_private.%I', name || '_definition')::regclass and a.attnum > 0);
+  compared text := format('
+    select coalesce(jsonb_object_agg(x.organization_id, x.rows), ''{}'')
+    from (
+      select d.organization_id, count(*) as rows
+      from ((select %1$s from analytics_private.%2$I where $1 is null or organization_id = $1
+          except all select %1$s from analytics_private.%3$I where $1 is null or organization_id = $1)
+        union all (select %1$s from analytics_private.%3$I where $1 is null or organization_id = $1
+          except all select %1$s from analytics_private.%2$I where $1 is null or organization_id = $1)) d
+      group by 1) x', columns, name || '_definition', name || '_now');
+  organization uuid;
+  own jsonb;
+  differing jsonb := '{}';
+begin
+  begin
+    execute compared into differing using null::uuid;
+  exception when query_canceled or others then
+    -- A row that cannot be computed keeps only its own organization from being checked.
+    for organization in select o.id from app.organizations o loop
+      begin
+        execute compared into own using organization;
+        differing := differing || own;
+      exception when query_canceled or others then
+        continue;
+      end;
+    end loop;
+  end;
+  -- Not those that have changed something that is still to be computed, or have been computed meanwhile.
+  with odd as (
+    select s.organization_id, s.rollup, (differing ->> s.organization_id::text)::bigint as rows
+    from analytics_private.rollup_states s
+    join analytics_private.rollups r on r.name = s.rollup
+    join app.organizations o on o.id = s.organization_id
+    where s.rollup = check_figure.name and differing ? s.organization_id::text and s.changed_at is null and s.computed_at < began
+      and not (r.has_today and (s.computed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date)
+      and not exists (select from app.event_log l where l.organization_id = s.organization_id and l.occurred_at >= since
+        and (l.resource_type = any (r.resources) or '*' = any (r.resources)))
+      and not ('client_event' = any (r.resources)
+        and exists (select from app.client_events c where c.organization_id = s.organization_id and c.received_at >= since))
+    order by s.organization_id for update of s
+  )
+  update analytics_private.rollup_states s
+  set differed_at = clock_timestamp(), differing_rows = odd.rows, changed_at = clock_timestamp(), marked_at = clock_timestamp(), as_of = since
+  from odd where odd.organization_id = s.organization_id and odd.rollup = s.rollup;
+  update analytics_private.rollups r set checked_at = began where r.name = check_figure.name;
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object('rollup', s.rollup, 'organization', s.organization_id, 'differing_rows', s.differing_rows)), '[]')
+    from analytics_private.rollup_states s where s.rollup = check_figure.name and s.differed_at >= began);
+end
+$$;
+comment on function analytics_private.check_figure(text) is
+  'Compares what all organizations see of a figure with its definition, and has those computed that differ although nothing has changed; returns them.';
+alter function analytics_private.check_figure(text) owner to callboard_rollup;
+
+create or replace function app.check_figures(behind jsonb default null) returns jsonb
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+set jit = off
+set work_mem = '64MB'
+as $$
+declare
+  checked text := behind ->> 'checked';
+  next text := (select min(r.name) from analytics_private.rollups r where behind is null or r.name > behind #>> '{}');
+  began timestamptz := clock_timestamp();
+  differing jsonb;
+  n bigint;
+begin
+  perform from analytics_private.refreshing r where r.lane = 'whole' for update skip locked;
+  -- Before the first look there is nothing to compare.
+  if not found or coalesce(checked, next) is null or (select l.looked_until is null from analytics_private.looking l) then
+    return jsonb_build_object('failed', 0, 'next', null);
+  end if;
+  -- In a transaction of its own, because a look waits for its locks.
+  if checked is null then
+    differing := analytics_private.check_figure(next);
+    return jsonb_build_object('checked', next, 'ms', (extract(epoch from clock_timestamp() - began) * 1000)::integer, 'differing', differing,
+      'failed', jsonb_array_length(differing), 'next', jsonb_build_object('checked', next));
+  end if;
+  n := analytics_private.compute_whole(checked);
+  return jsonb_build_object('refreshed', checked, 'rows', n, 'ms', (extract(epoch from clock_timestamp() - began) * 1000)::integer,
+    'failed_with', (select r.failed_with from analytics_private.rollups r where r.name = checked), 'failed', (n is null)::integer, 'next', checked);
+end
+$$;
+comment on function app.check_figures(jsonb) is
+  'Compares the first figure after another (null: of all) with its definition, for all organizations, and computes it in full. To continue, call it again with next, until that is null; a concurrent call does nothing. Returns the organizations whose figures differed although nothing had changed, which must be none.';
+alter function app.check_figures(jsonb) owner to callboard_rollup;
+grant execute on function app.check_figures(jsonb) to callboard_worker;
+--! EndIncluded analytics/rollup_checking.sql
+--! Included analytics/freshness.sql
+-- How fresh the figures of an organization are, for its members and BI tools, and for those who run the server.
 
 create or replace function app.freshness(variadic rollups text[], out as_of timestamptz, out is_current boolean)
 language plpgsql stable parallel restricted security definer
 set search_path = ''
 set client_min_messages = 'error'
--- Reads only the events since as_of, which are few, but the planner cannot know that: it does not know as_of.
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
 declare
   organization uuid := app.visible_org();
-  day_has_changed boolean;
-  has_client_events boolean;
+  wanted text[];
+  since timestamptz;
+  events bigint;
+  has_changed boolean;
 begin
   if organization is null then
     return;
   end if;
-  select case when bool_and(r.as_of is not null) then min(r.as_of) end,
-    bool_or(r.has_today and (r.refreshed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date),
-    bool_or('client_event' = any (r.resources))
-  into as_of, day_has_changed, has_client_events
-  from analytics_private.rollups r, app.organizations o where r.name = any (rollups) and o.id = organization;
-  -- Events are kept for at least 90 days. Now that as_of is known, only the months since are scanned.
-  -- And a standby that is behind does not know what has changed in the meantime.
-  is_current := as_of > now() - interval '90 days' and not day_has_changed
-    and not exists (select from app.event_log l
-      where l.organization_id = organization and l.occurred_at >= as_of
-        and exists (select from analytics_private.rollups r
-          where r.name = any (rollups) and l.occurred_at >= r.as_of and (l.resource_type = any (r.resources) or '*' = any (r.resources))))
-    and not (has_client_events and exists (select from app.client_events c
-      where c.organization_id = organization and c.received_at >= as_of
-        and exists (select from analytics_private.rollups r
-          where r.name = any (rollups) and c.received_at >= r.as_of and 'client_event' = any (r.resources))))
-    and app.data_age() = 0;
-  is_current := coalesce(is_current, false);
+  select case when count(s.as_of) = count(*) then min(s.as_of) end, min(l.looked_until), array_agg(distinct x.resource),
+    bool_and(s.changed_at is null and not (r.has_today and (s.computed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date))
+  into as_of, since, wanted, is_current
+  from analytics_private.rollups r
+  cross join lateral (select unnest(r.resources) as resource) x
+  join analytics_private.looking l on l.id
+  join app.organizations o on o.id = organization
+  left join analytics_private.rollup_ages s on s.organization_id = o.id and s.rollup = r.name
+  where r.name = any (rollups);
+  -- The worker looks every few seconds: if it has not for a day, only reading all events since could tell.
+  is_current := coalesce(is_current, false) and as_of is not null and since > now() - interval '1 day' and app.data_age() = 0;
+  if not is_current then
+    return;
+  end if;
+  -- However much there is, only so many events are read: after that many, they count as changed. Dynamic, and with an upper
+  -- bound, because a plan that does not know the months would open all partitions, and one more each month.
+  execute 'select count(*), coalesce(bool_or(e.resource_type = any ($4)), false)
+    from (select l.resource_type from app.event_log l
+      where l.organization_id = $1 and l.occurred_at >= $2 and l.occurred_at <= $3 limit 20) e'
+  into events, has_changed using organization, since, clock_timestamp(), wanted;
+  is_current := events < 20 and not has_changed and not (events > 0 and '*' = any (wanted))
+    and not ('client_event' = any (wanted) and exists (select from app.client_events c where c.organization_id = organization and c.received_at >= since));
 end
 $$;
 comment on function app.freshness(text[]) is
-  'When the figures of these materialized views date from, the oldest of them (null: never computed), and whether the organization has changed nothing since that would affect them. Nulls for callers who may see none (app.visible_org).';
+  'Up to when these figures of the organization are complete, the oldest of them (null: never computed), and whether it has changed nothing since that would affect them. It costs the same however much has changed: of more than 20 events since the worker last looked, it does not read all, and says that something has. Nulls for callers who may see none (app.visible_org).';
 alter function app.freshness(text[]) owner to callboard_definer;
 grant execute on function app.freshness(text[]) to callboard_api;
 
@@ -10424,160 +10704,62 @@ as $$
 begin
   perform app.require('analytics.refresh');
   -- However many requests there are, a waiting job is not duplicated.
-  perform app_private.add_job('refresh_rollups', '{}', 'refresh_rollups', 4);
+  perform app_private.add_job('refresh_figures', '{}', 'refresh_figures', 4);
   return (202, json_build_object('status_url', '/api/analytics/refresh'), null, null)::app.answer;
 end
 $$;
-comment on function app.ask_for_refresh() is 'Has the worker refresh changed figures immediately instead of within a minute. PT403 without analytics.refresh.';
+comment on function app.ask_for_refresh() is 'Has a worker compute changed figures now, if none has done so within seconds anyway. PT403 without analytics.refresh.';
 alter function app.ask_for_refresh() owner to callboard_definer;
 grant execute on function app.ask_for_refresh() to callboard_api;
---! EndIncluded analytics/rollups.sql
---! Included analytics/rollup_refreshing.sql
--- Refreshing the materialized views whose sources have changed, one per transaction.
---
--- Changes are detected in two ways, neither of which writes anything on the tenants' path. Events are
--- immediate and exact and name the organization, but not everything causes events: not a TRUNCATE, nor
--- a DBA's statement without triggers. PostgreSQL's statistics count every row written by anybody, but
--- lag by seconds and start over after a crash. So they are compared for equality, together with the
--- time of the last reset, and read BEFORE the snapshot that the view is computed from: whatever was
--- counted by then had been committed and is in it; whatever was not yet counted makes a difference
--- the next time.
 
-create or replace function analytics_private.state_of(sources text[]) returns jsonb
-language sql volatile
-set search_path = ''
-begin atomic
-  -- A dropped partition is missing, a truncated table has a new file, and a crash resets all counters and the reset time.
-  select jsonb_build_object(
-    'counted_since', jsonb_build_array(pg_catalog.pg_stat_get_db_stat_reset_time(d.oid), (select a.stats_reset from pg_catalog.pg_stat_archiver a)),
-    'tables', (
-      select jsonb_object_agg(t.relid::oid::text, jsonb_build_array(pg_catalog.pg_relation_filenode(t.relid),
-        pg_catalog.pg_stat_get_tuples_inserted(t.relid), pg_catalog.pg_stat_get_tuples_updated(t.relid), pg_catalog.pg_stat_get_tuples_deleted(t.relid)))
-      from unnest(sources) s (name), lateral (select s.name::regclass union select p.relid from pg_catalog.pg_partition_tree(s.name::regclass) p) t (relid)))
-  from pg_catalog.pg_database d where d.datname = current_database();
-end;
-comment on function analytics_private.state_of(text[]) is
-  'PostgreSQL''s counts of the rows written to these tables and their partitions: as long as they are the same, it knows of no change.';
-alter function analytics_private.state_of(text[]) owner to callboard_rollup;
-
-create or replace function app_private.logged_since(since timestamptz, until timestamptz) returns jsonb
-language plpgsql volatile security definer
+create or replace function app.figure_states(of_organization uuid default null)
+returns table (organization_id uuid, figure text, as_of timestamptz, changed_at timestamptz, computed_at timestamptz, took interval, row_count bigint,
+  is_recent boolean, failed_at timestamptz, failed_with text, differed_at timestamptz, differing_rows bigint)
+language plpgsql stable security definer
 set search_path = ''
 set client_min_messages = 'error'
-set jit = off
-set enable_seqscan = off
-set enable_bitmapscan = off
 as $$
-declare
-  organization uuid;
-  seen jsonb := '{}';
 begin
-  loop
-    organization := app_private.next_logged(organization, since, until);
-    exit when organization is null;
-    seen := seen || coalesce((
-      select jsonb_object_agg(e.resource_type, greatest(e.latest, (seen ->> e.resource_type)::timestamptz))
-      from (select l.resource_type, max(l.occurred_at) as latest from app.event_log l
-        where l.organization_id = organization and l.occurred_at >= since and l.occurred_at < until group by 1) e), '{}');
-  end loop;
-  -- By organization, as in the index.
-  return seen || coalesce((
-    select jsonb_build_object('client_event', max(c.received_at)) from app.client_events c
-    where c.organization_id = any (array(select o.id from app.organizations o)) and c.received_at >= since and c.received_at < until
-    having count(*) > 0), '{}');
+  return query
+    select s.organization_id, s.rollup, a.as_of, s.changed_at, s.computed_at, s.took, s.row_count, s.is_recent, s.failed_at, s.failed_with,
+      s.differed_at, s.differing_rows
+    from analytics_private.rollup_states s
+    join analytics_private.rollup_ages a on a.organization_id = s.organization_id and a.rollup = s.rollup
+    where of_organization is null or s.organization_id = of_organization;
 end
 $$;
-comment on function app_private.logged_since(timestamptz, timestamptz) is
-  'The resource types of the events of all organizations between two times, each with the time of the latest; client_event for client events.';
-alter function app_private.logged_since(timestamptz, timestamptz) owner to callboard_definer;
-grant execute on function app_private.logged_since(timestamptz, timestamptz) to callboard_rollup;
+comment on function app.figure_states(uuid) is
+  'For each organization (or one) and figure: up to when it is complete, since when a change waits to be computed, when it was last computed, how long that took and how many rows there are, why it failed last (null: it did not), and when a check last found rows that the definition does not have. No figures.';
+alter function app.figure_states(uuid) owner to callboard_definer;
+grant execute on function app.figure_states(uuid) to callboard_auditor, callboard_worker;
 
-create or replace function app_private.horizon() returns timestamptz
-language sql volatile security definer
+create or replace function app.figure_health()
+returns table (figures_lag_seconds float8, figures_oldest_change_seconds float8, figures_failed bigint, figures_differing bigint)
+language plpgsql stable security definer
 set search_path = ''
 set client_min_messages = 'error'
-begin atomic
-  select app_private.seal_horizon();
-end;
-comment on function app_private.horizon() is 'app_private.seal_horizon for callboard_rollup, which itself may not see other sessions'' transactions.';
-alter function app_private.horizon() owner to callboard_definer;
-grant execute on function app_private.horizon() to callboard_rollup;
-
-create or replace function app.refresh_rollups(behind jsonb default null) returns jsonb
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-set jit = off
-set work_mem = '64MB'
 as $$
-declare
-  r analytics_private.rollups;
-  horizon timestamptz;
-  seen jsonb;
-  now_state jsonb;
-  began timestamptz;
-  n bigint;
-  failed integer := 0;
-  waiting integer := 0;
-  because jsonb := '[]';
 begin
-  if current_setting('transaction_isolation') <> 'read committed' then
-    raise exception 'every statement needs its own snapshot';
-  end if;
-  perform from analytics_private.refreshing for update skip locked;
-  if not found then
-    return jsonb_build_object('busy', true, 'failed', 0, 'next', null);
-  end if;
-  -- In this order: the events of a transaction that ended before the horizon are seen, and the refresh's snapshot includes it.
-  horizon := app_private.horizon();
-  seen := app_private.logged_since((select coalesce(min(v.as_of), horizon) from analytics_private.rollups v), horizon);
-  for r in select * from analytics_private.rollups v where behind is null or v.name > behind #>> '{}' order by v.name loop
-    now_state := analytics_private.state_of(r.sources);
-    if r.state = now_state and current_setting('track_counts')::boolean
-      and not (r.has_today and exists (select from app.organizations o
-        where (r.refreshed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date))
-      and not exists (select from jsonb_each_text(seen) s
-        where (s.key = any (r.resources) or '*' = any (r.resources) and s.key <> 'client_event') and s.value::timestamptz >= r.as_of)
-    then
-      update analytics_private.rollups v set as_of = greatest(v.as_of, horizon) where v.name = r.name;
-      continue;
-    end if;
-    -- However much happens and however often a refresh is requested, refreshing takes only a small share of the time.
-    if r.state is not null and r.refreshed_at + least(r.took * 20, interval '10 minutes') > clock_timestamp() then
-      waiting := waiting + 1;
-      continue;
-    end if;
-    began := clock_timestamp();
-    begin
-      execute format('refresh materialized view concurrently analytics_private.%I', r.name);
-      execute format('select count(*) from analytics_private.%I', r.name) into n;
-    exception when others then
-      failed := failed + 1;
-      because := because || jsonb_build_object('rollup', r.name, 'failed_with', sqlerrm);
-      continue;
-    end;
-    update analytics_private.rollups v
-    set as_of = greatest(v.as_of, horizon), refreshed_at = now(), took = clock_timestamp() - began, row_count = n, state = now_state
-    where v.name = r.name;
-    -- The event sealer waits for this transaction to end.
-    return jsonb_build_object('refreshed', r.name, 'rows', n, 'ms', (extract(epoch from clock_timestamp() - began) * 1000)::integer,
-      'waiting', waiting, 'failed', failed, 'because', because, 'until', horizon, 'next', r.name);
-  end loop;
-  return jsonb_build_object('waiting', waiting, 'failed', failed, 'because', because, 'until', horizon, 'next', null);
+  return query
+    select (select extract(epoch from now() - l.looked_until)::float8 from analytics_private.looking l),
+      coalesce(extract(epoch from now() - min(s.changed_at)), 0)::float8,
+      count(s.failed_at) + (select count(r.failed_at) from analytics_private.rollups r),
+      count(*) filter (where s.differed_at >= r.checked_at)
+    from analytics_private.rollup_states s join analytics_private.rollups r on r.name = s.rollup;
 end
 $$;
-comment on function app.refresh_rollups(jsonb) is
-  'Refreshes the first materialized view after another (null: of all) whose sources have changed, without blocking readers, and advances as_of of those whose sources have not. To continue, call it again with next, until that is null; a concurrent call does nothing. Returns up to when it knows of changes, how many views must wait because they were refreshed recently, and which could not be refreshed, and why.';
-alter function app.refresh_rollups(jsonb) owner to callboard_rollup;
-grant execute on function app.refresh_rollups(jsonb) to callboard_worker;
---! EndIncluded analytics/rollup_refreshing.sql
+comment on function app.figure_health() is
+  'How many seconds ago the worker last knew of all changes (null: never), how long the oldest has been waiting to be computed, how many figures could not be computed, and how many differed from their definition at the last check.';
+alter function app.figure_health() owner to callboard_definer;
+grant execute on function app.figure_health() to callboard_worker;
+--! EndIncluded analytics/freshness.sql
 --! Included analytics/finance_by_month.sql
 -- Money by month. Void and deleted records do not count.
 --
 -- Sums are numeric: a bigint could overflow, and one organization's absurd amounts would then prevent
 -- the figures of all others from being computed.
 
-create materialized view if not exists analytics_private.finance_by_month as
+create or replace view analytics_private.finance_by_month_definition as
   select r.organization_id, date_trunc('month', r.booked_on::timestamp)::date as month, r.status, r.currency::text as currency, r.base_currency::text as base_currency,
     coalesce(sum(r.amount_minor) filter (where r.kind = 'income'), 0) as income_minor,
     coalesce(sum(r.amount_minor) filter (where r.kind = 'expense'), 0) as expense_minor,
@@ -10587,14 +10769,13 @@ create materialized view if not exists analytics_private.finance_by_month as
   from app.finance_records r
   where r.deleted_at is null and r.status <> 'void'
   group by 1, 2, 3, 4, 5;
-create unique index if not exists finance_by_month_key on analytics_private.finance_by_month (organization_id, month, status, currency, base_currency);
-comment on materialized view analytics_private.finance_by_month is 'Money of all organizations by month: see analytics.finance_by_month.';
+select analytics_private.register_rollup('finance_by_month', '{organization_id,month,status,currency,base_currency}', resources => '{finance_record}');
 
 create or replace view analytics.finance_by_month with (security_barrier = true) as
   select m.month, m.status, m.currency, m.income_minor, m.expense_minor, m.income_minor - m.expense_minor as profit_minor,
     m.base_currency, m.base_income_minor, m.base_expense_minor, m.base_income_minor - m.base_expense_minor as base_profit_minor,
-    m.records, (select r.as_of from analytics_private.rollups r where r.name = 'finance_by_month') as as_of
-  from analytics_private.finance_by_month m
+    m.records, m.as_of
+  from analytics_private.finance_by_month_now m
   where m.organization_id = (select app.visible_org('finance.read'));
 comment on view analytics.finance_by_month is 'Income and expenses by month of booking, by status and by currency. Void and deleted records do not count. Needs finance.read.';
 comment on column analytics.finance_by_month.month is 'The first day of the month.';
@@ -10610,27 +10791,25 @@ comment on column analytics.finance_by_month.base_profit_minor is 'Income less e
 comment on column analytics.finance_by_month.records is 'Number of records.';
 comment on column analytics.finance_by_month.as_of is 'The figures are complete up to this moment.';
 
-select analytics_private.register_rollup('finance_by_month', '{app.finance_records}', '{finance_record}');
+select analytics_private.publish('finance_by_month');
 --! EndIncluded analytics/finance_by_month.sql
 --! Included analytics/finance_by_category.sql
 -- Money by category and month. Void and deleted records do not count. Names are looked up on reading:
 -- a concurrent refresh compares old and new rows, which is faster with fewer and shorter columns.
 
-create materialized view if not exists analytics_private.finance_by_category as
+create or replace view analytics_private.finance_by_category_definition as
   select r.organization_id, date_trunc('month', r.booked_on::timestamp)::date as month, r.category_id, r.status,
     r.currency::text as currency, r.base_currency::text as base_currency,
     sum(r.amount_minor) as amount_minor, sum(r.base_amount_minor) as base_amount_minor, count(*) as records
   from app.finance_records r
   where r.deleted_at is null and r.status <> 'void'
   group by 1, 2, 3, 4, 5, 6;
-create unique index if not exists finance_by_category_key
-  on analytics_private.finance_by_category (organization_id, month, category_id, status, currency, base_currency);
-comment on materialized view analytics_private.finance_by_category is 'Money of all organizations by category and month: see analytics.finance_by_category.';
+select analytics_private.register_rollup('finance_by_category', '{organization_id,month,category_id,status,currency,base_currency}', resources => '{finance_record}');
 
 create or replace view analytics.finance_by_category with (security_barrier = true) as
   select m.month, m.category_id, c.name as category, c.kind, m.status, m.currency, m.amount_minor, m.base_currency, m.base_amount_minor,
-    m.records, (select r.as_of from analytics_private.rollups r where r.name = 'finance_by_category') as as_of
-  from analytics_private.finance_by_category m
+    m.records, m.as_of
+  from analytics_private.finance_by_category_now m
   join app.finance_categories c on c.organization_id = m.organization_id and c.id = m.category_id
   where m.organization_id = (select app.visible_org('finance.read'));
 comment on view analytics.finance_by_category is 'Income and expenses by category and month of booking, by status and by currency. Void and deleted records do not count. Needs finance.read.';
@@ -10646,7 +10825,7 @@ comment on column analytics.finance_by_category.base_amount_minor is 'The amount
 comment on column analytics.finance_by_category.records is 'Number of records.';
 comment on column analytics.finance_by_category.as_of is 'The figures are complete up to this moment.';
 
-select analytics_private.register_rollup('finance_by_category', '{app.finance_records}', '{finance_record}');
+select analytics_private.publish('finance_by_category');
 --! EndIncluded analytics/finance_by_category.sql
 --! Included analytics/finance_by_show.sql
 -- What shows earn and cost. Void and deleted records do not count, nor do those of deleted shows.
@@ -10654,7 +10833,7 @@ select analytics_private.register_rollup('finance_by_category', '{app.finance_re
 -- Statuses of money are columns, and names are looked up on reading: a concurrent refresh compares old
 -- and new rows, which is faster with fewer and shorter ones.
 
-create materialized view if not exists analytics_private.finance_by_show as
+create or replace view analytics_private.finance_by_show_definition as
   select r.organization_id, s.show_on, r.show_id, r.currency::text as currency, r.base_currency::text as base_currency,
     sum(r.amount_minor) filter (where r.status = 'planned' and r.kind = 'income') as planned_income_minor,
     sum(r.base_amount_minor) filter (where r.status = 'planned' and r.kind = 'income') as planned_base_income_minor,
@@ -10675,17 +10854,15 @@ create materialized view if not exists analytics_private.finance_by_show as
   join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id
   where r.deleted_at is null and r.status <> 'void' and s.deleted_at is null
   group by 1, 2, 3, 4, 5;
-create unique index if not exists finance_by_show_key
-  on analytics_private.finance_by_show (organization_id, show_on, show_id, currency, base_currency);
-comment on materialized view analytics_private.finance_by_show is 'Money of all organizations by show: see analytics.finance_by_show.';
+select analytics_private.register_rollup('finance_by_show', '{organization_id,show_on,show_id,currency,base_currency}', resources => '{finance_record,show}');
 
 create or replace view analytics.finance_by_show with (security_barrier = true) as
   select m.show_id, m.show_on, s.title, s.artist, s.status as show_status, b.status,
     m.currency, coalesce(b.income, 0) as income_minor, coalesce(b.expense, 0) as expense_minor, coalesce(b.income, 0) - coalesce(b.expense, 0) as profit_minor,
     m.base_currency, coalesce(b.base_income, 0) as base_income_minor, coalesce(b.base_expense, 0) as base_expense_minor,
     coalesce(b.base_income, 0) - coalesce(b.base_expense, 0) as base_profit_minor,
-    b.records, (select r.as_of from analytics_private.rollups r where r.name = 'finance_by_show') as as_of
-  from analytics_private.finance_by_show m
+    b.records, m.as_of
+  from analytics_private.finance_by_show_now m
   join app.shows s on s.organization_id = m.organization_id and s.id = m.show_id,
   lateral (values
     ('planned', m.planned_records, m.planned_income_minor, m.planned_expense_minor, m.planned_base_income_minor, m.planned_base_expense_minor),
@@ -10710,7 +10887,7 @@ comment on column analytics.finance_by_show.base_profit_minor is 'Income less ex
 comment on column analytics.finance_by_show.records is 'Number of records.';
 comment on column analytics.finance_by_show.as_of is 'The figures are complete up to this moment.';
 
-select analytics_private.register_rollup('finance_by_show', '{app.finance_records,app.shows}', '{finance_record,show}');
+select analytics_private.publish('finance_by_show');
 --! EndIncluded analytics/finance_by_show.sql
 --! Included analytics/shows_by_month.sql
 -- Shows by the month in which they take place, and by the month in which they were entered. Deleted shows do not count.
@@ -10718,13 +10895,14 @@ select analytics_private.register_rollup('finance_by_show', '{app.finance_record
 -- Only a show's events tell whether it was ever on hold, as long as they are kept; without them a
 -- show that is not on hold now counts as never having been.
 
-create materialized view if not exists analytics_private.shows_by_month as
+create or replace view analytics_private.shows_by_month_definition as
   with steps as (
-    select l.organization_id, l.resource_id,
-      min(l.occurred_at) filter (where l.status = 'hold') as held_at, max(l.occurred_at) filter (where l.status = 'confirmed') as confirmed_at
-    -- offset 0: the JSON is evaluated once.
-    from (select organization_id, resource_id, occurred_at, changes #>> '{new,status}' as status from app.event_log where resource_type = 'show' offset 0) l
-    where l.status in ('hold', 'confirmed')
+    select l.organization_id, l.resource_id, min(l.occurred_at) filter (where l.status = 'hold') as held_at,
+      max(l.occurred_at) filter (where l.status = 'confirmed') as confirmed_at
+    from (
+      -- No offset 0, which would evaluate the JSON only once: the organization must reach the index through this.
+      select e.organization_id, e.resource_id, e.occurred_at, e.changes #>> '{new,status}' as status from app.event_log e
+      where e.resource_type = 'show' and e.changes #>> '{new,status}' in ('hold', 'confirmed')) l
     group by 1, 2
   )
   select s.organization_id, date_trunc('month', s.show_on::timestamp)::date as month, s.status, count(*) as shows,
@@ -10736,13 +10914,13 @@ create materialized view if not exists analytics_private.shows_by_month as
   left join steps e on e.organization_id = s.organization_id and e.resource_id = s.id
   where s.deleted_at is null
   group by 1, 2, 3;
-create unique index if not exists shows_by_month_key on analytics_private.shows_by_month (organization_id, month, status);
-comment on materialized view analytics_private.shows_by_month is 'Shows of all organizations by month: see analytics.shows_by_month.';
+-- Details of events can be erased, and old events are purged; both are events themselves.
+select analytics_private.register_rollup('shows_by_month', '{organization_id,month,status}', resources => '{show,details,organization}');
 
 create or replace view analytics.shows_by_month with (security_barrier = true) as
   select m.month, m.status, m.shows, m.held, m.confirmed_from_hold, m.capacity, m.tickets_sold,
-    (select r.as_of from analytics_private.rollups r where r.name = 'shows_by_month') as as_of
-  from analytics_private.shows_by_month m
+    m.as_of
+  from analytics_private.shows_by_month_now m
   where m.organization_id = (select app.visible_org());
 comment on view analytics.shows_by_month is 'Shows by the month in which they take place, and by status. Deleted shows do not count.';
 comment on column analytics.shows_by_month.month is 'The first day of the month.';
@@ -10754,28 +10932,26 @@ comment on column analytics.shows_by_month.capacity is 'Total capacity of the sh
 comment on column analytics.shows_by_month.tickets_sold is 'Tickets sold for the shows whose capacity is known.';
 comment on column analytics.shows_by_month.as_of is 'The figures are complete up to this moment.';
 
--- Details of events can be erased, and old events are purged; both are events themselves.
-select analytics_private.register_rollup('shows_by_month', '{app.shows}', '{show,details,organization}');
+select analytics_private.publish('shows_by_month');
 
-create materialized view if not exists analytics_private.shows_created_by_month as
+create or replace view analytics_private.shows_created_by_month_definition as
   select s.organization_id, date_trunc('month', s.created_at at time zone o.time_zone)::date as month, count(*) as created
   from app.shows s
   join app.organizations o on o.id = s.organization_id
   where s.deleted_at is null
   group by 1, 2;
-create unique index if not exists shows_created_by_month_key on analytics_private.shows_created_by_month (organization_id, month);
-comment on materialized view analytics_private.shows_created_by_month is 'New shows of all organizations by month: see analytics.shows_created_by_month.';
+select analytics_private.register_rollup('shows_created_by_month', '{organization_id,month}', resources => '{show,organization}');
 
 create or replace view analytics.shows_created_by_month with (security_barrier = true) as
-  select m.month, m.created, (select r.as_of from analytics_private.rollups r where r.name = 'shows_created_by_month') as as_of
-  from analytics_private.shows_created_by_month m
+  select m.month, m.created, m.as_of
+  from analytics_private.shows_created_by_month_now m
   where m.organization_id = (select app.visible_org());
 comment on view analytics.shows_created_by_month is 'Shows by the month in which they were entered, in the time zone of the organization. Deleted shows do not count.';
 comment on column analytics.shows_created_by_month.month is 'The first day of the month.';
 comment on column analytics.shows_created_by_month.created is 'How many shows were entered.';
 comment on column analytics.shows_created_by_month.as_of is 'The figures are complete up to this moment.';
 
-select analytics_private.register_rollup('shows_created_by_month', '{app.shows,app.organizations}', '{show,organization}');
+select analytics_private.publish('shows_created_by_month');
 --! EndIncluded analytics/shows_by_month.sql
 --! Included analytics/dashboard.sql
 -- What people see first in the morning: one row per organization.
@@ -10783,8 +10959,9 @@ select analytics_private.register_rollup('shows_created_by_month', '{app.shows,a
 -- Money is in the organization's current base currency; records entered while the books were kept in
 -- another one are only counted. Void and deleted records do not count.
 
-create materialized view if not exists analytics_private.dashboard as
-  with days as (
+create or replace view analytics_private.dashboard_definition as
+  -- Not materialized: the organization must reach the index of each table through this.
+  with days as not materialized (
     select o.id as organization_id, o.currency, d.today, date_trunc('month', d.today::timestamp)::date as month_on, date_trunc('year', d.today::timestamp)::date as year_on
     from app.organizations o, lateral (select (now() at time zone o.time_zone)::date as today) d
     where o.deleted_at is null
@@ -10838,8 +11015,7 @@ create materialized view if not exists analytics_private.dashboard as
   left join money m using (organization_id)
   left join others x using (organization_id)
   left join played p using (organization_id);
-create unique index if not exists dashboard_key on analytics_private.dashboard (organization_id);
-comment on materialized view analytics_private.dashboard is 'The dashboards of all organizations: see analytics.dashboard.';
+select analytics_private.register_rollup('dashboard', '{organization_id}', resources => '{finance_record,show,organization}', has_today => true);
 
 create or replace view analytics.dashboard with (security_barrier = true) as
   select d.today, f.may_see_money,
@@ -10856,9 +11032,9 @@ create or replace view analytics.dashboard with (security_barrier = true) as
     case when f.may_see_money then d.payable_overdue_minor end as payable_overdue_minor,
     case when f.may_see_money then d.records_in_other_base_currencies end as records_in_other_base_currencies,
     d.coming_shows, d.coming_confirmed_shows, d.coming_held_shows, d.shows_in_30_days, d.next_show_on, d.shows_to_settle, d.month_played_shows, d.year_played_shows,
-    (select r.as_of from analytics_private.rollups r where r.name = 'dashboard') as as_of
+    d.as_of
   -- `offset 0`: otherwise PostgreSQL inlines the call wherever its result is used, and evaluates it fourteen times.
-  from analytics_private.dashboard d, lateral (select (select app.visible_org('finance.read')) is not null as may_see_money offset 0) f
+  from analytics_private.dashboard_now d, lateral (select (select app.visible_org('finance.read')) is not null as may_see_money offset 0) f
   where d.organization_id = (select app.visible_org());
 comment on view analytics.dashboard is 'The most important figures in one row. Money is in the base currency of the organization, and null without finance.read.';
 comment on column analytics.dashboard.today is 'The day on which it was computed, in the time zone of the organization.';
@@ -10885,7 +11061,7 @@ comment on column analytics.dashboard.month_played_shows is 'Shows of this month
 comment on column analytics.dashboard.year_played_shows is 'Shows of this year that were played.';
 comment on column analytics.dashboard.as_of is 'The figures are complete up to this moment.';
 
-select analytics_private.register_rollup('dashboard', '{app.finance_records,app.shows,app.organizations}', '{finance_record,show,organization}', true);
+select analytics_private.publish('dashboard');
 --! EndIncluded analytics/dashboard.sql
 --! Included analytics/finance_figures.sql
 -- Money by period, as the API returns it.
@@ -11046,20 +11222,19 @@ grant execute on function app.show_profits(date, date, text, integer) to callboa
 -- What people do, by day in their organization's time zone: from the event log, as long as that is kept, and
 -- from what clients report. Both have a row per member, so that people can be counted over any period.
 
-create materialized view if not exists analytics_private.activity_by_day as
+create or replace view analytics_private.activity_by_day_definition as
   select e.organization_id, (e.occurred_at at time zone o.time_zone)::date as day,
     -- A key must not have nulls.
     coalesce(e.actor_id, uuid '00000000-0000-0000-0000-000000000000') as user_id, e.actor_kind, e.action, count(*) as events
   from app.event_log e
   join app.organizations o on o.id = e.organization_id
   group by 1, 2, 3, 4, 5;
-create unique index if not exists activity_by_day_key on analytics_private.activity_by_day (organization_id, day, user_id, actor_kind, action);
-comment on materialized view analytics_private.activity_by_day is 'Events of all organizations by day: see analytics.activity_by_day.';
+select analytics_private.register_rollup('activity_by_day', '{organization_id,day,user_id,actor_kind,action}', resources => '{*}');
 
 create or replace view analytics.activity_by_day with (security_barrier = true) as
   select m.day, nullif(m.user_id, uuid '00000000-0000-0000-0000-000000000000') as user_id, m.actor_kind, m.action, m.events,
-    (select r.as_of from analytics_private.rollups r where r.name = 'activity_by_day') as as_of
-  from analytics_private.activity_by_day m
+    m.as_of
+  from analytics_private.activity_by_day_now m
   where m.organization_id = (select app.visible_org());
 comment on view analytics.activity_by_day is 'What was done by day, and how often, according to the event log: creating, changing, deleting, restoring, signing in and so on.';
 comment on column analytics.activity_by_day.day is 'In the time zone of the organization.';
@@ -11069,18 +11244,17 @@ comment on column analytics.activity_by_day.action is '<resource>.<verb>, such a
 comment on column analytics.activity_by_day.events is 'Number of events.';
 comment on column analytics.activity_by_day.as_of is 'The figures are complete up to this moment.';
 
-create materialized view if not exists analytics_private.client_events_by_day as
+create or replace view analytics_private.client_events_by_day_definition as
   select c.organization_id, (c.occurred_at at time zone o.time_zone)::date as day, c.user_id, c.kind, c.name, count(*) as events
   from app.client_events c
   join app.organizations o on o.id = c.organization_id
   group by 1, 2, 3, 4, 5;
-create unique index if not exists client_events_by_day_key on analytics_private.client_events_by_day (organization_id, day, user_id, kind, name);
-comment on materialized view analytics_private.client_events_by_day is 'Client events of all organizations by day: see analytics.client_events_by_day.';
+select analytics_private.register_rollup('client_events_by_day', '{organization_id,day,user_id,kind,name}', resources => '{client_event,organization}');
 
 create or replace view analytics.client_events_by_day with (security_barrier = true) as
   select m.day, m.user_id, m.kind, m.name, m.events,
-    (select r.as_of from analytics_private.rollups r where r.name = 'client_events_by_day') as as_of
-  from analytics_private.client_events_by_day m
+    m.as_of
+  from analytics_private.client_events_by_day_now m
   where m.organization_id = (select app.visible_org());
 comment on view analytics.client_events_by_day is 'What clients reported about their users by day, for 90 days.';
 comment on column analytics.client_events_by_day.day is 'In the time zone of the organization.';
@@ -11090,8 +11264,8 @@ comment on column analytics.client_events_by_day.name is 'The page or action.';
 comment on column analytics.client_events_by_day.events is 'Number of events.';
 comment on column analytics.client_events_by_day.as_of is 'The figures are complete up to this moment.';
 
-select analytics_private.register_rollup('activity_by_day', '{app.event_log,app.organizations}', '{*}'),
-  analytics_private.register_rollup('client_events_by_day', '{app.client_events,app.organizations}', '{client_event,organization}');
+select analytics_private.publish('activity_by_day'),
+  analytics_private.publish('client_events_by_day');
 
 create or replace function app.activity_figures(from_on date default null, to_on date default null, of_user uuid default null, of_action text default null)
 returns app.answer
@@ -11409,30 +11583,3 @@ comment on function app.report(date, date) is
   'Money by month and year, shows by status and activity by day, for whole months, as returned by app.finance_figures, app.show_figures and app.activity_figures; without finance.read, it has no money. PT403 without analytics.read, PT422 analytics_range.';
 grant execute on function app.report(date, date) to callboard_api;
 --! EndIncluded analytics/report.sql
---! Included exports/exported_figures.sql
--- Figures as rows, for exports: src/analytics/exported-shapes.ts says which.
-
-create or replace function app.figure_items(answer json, series text[], out n bigint, out series_name text, out item json) returns setof record
-language sql immutable parallel safe
-set search_path = ''
-begin atomic
-  select row_number() over (order by s.n, e.n), s.name, e.item
-  from unnest(series) with ordinality s (name, n),
-    lateral (select answer #> string_to_array(s.name, '.') as found) f,
-    lateral json_array_elements(case json_typeof(f.found) when 'array' then f.found else json_build_array(f.found) end) with ordinality e (item, n);
-end;
-comment on function app.figure_items(json, text[]) is
-  'The items at these paths of an answer, numbered in order: those of an array, or the object there. An empty path is the answer itself.';
-grant execute on function app.figure_items(json, text[]) to callboard_api, callboard_exporter;
-
--- What the figures are read with. The views show the organization of the transaction, and only with its permissions.
-grant usage on schema analytics to callboard_exporter;
-grant select on analytics.finance_by_month, analytics.finance_by_category, analytics.finance_by_show, analytics.shows_by_month,
-  analytics.shows_created_by_month, analytics.dashboard, analytics.activity_by_day, analytics.client_events_by_day,
-  analytics.api_use_by_day, analytics.integration_use_by_day to callboard_exporter;
-grant execute on function app.finance_figures(text, date, date, text), app.category_figures(date, date, text), app.show_profits(date, date, text, integer),
-  app.show_figures(text, date, date), app.activity_figures(date, date, uuid, text), app.use_figures(date, date, double precision), app.read_dashboard(),
-  app.figures(text[], date, date, text, json), app.figure_months(date, date), app.freshness(text[]), app.visible_org(text), app.today(), app.data_age(), app.share(numeric, numeric),
-  app.profit(numeric, numeric), app.profit_and_loss(numeric, numeric, numeric),
-  app.calls_json(numeric, numeric, numeric, numeric, bigint, numeric, numeric, numeric, numeric, numeric), app.refuse(integer, text, text) to callboard_exporter;
---! EndIncluded exports/exported_figures.sql

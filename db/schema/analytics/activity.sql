@@ -1,20 +1,19 @@
 -- What people do, by day in their organization's time zone: from the event log, as long as that is kept, and
 -- from what clients report. Both have a row per member, so that people can be counted over any period.
 
-create materialized view if not exists analytics_private.activity_by_day as
+create or replace view analytics_private.activity_by_day_definition as
   select e.organization_id, (e.occurred_at at time zone o.time_zone)::date as day,
     -- A key must not have nulls.
     coalesce(e.actor_id, uuid '00000000-0000-0000-0000-000000000000') as user_id, e.actor_kind, e.action, count(*) as events
   from app.event_log e
   join app.organizations o on o.id = e.organization_id
   group by 1, 2, 3, 4, 5;
-create unique index if not exists activity_by_day_key on analytics_private.activity_by_day (organization_id, day, user_id, actor_kind, action);
-comment on materialized view analytics_private.activity_by_day is 'Events of all organizations by day: see analytics.activity_by_day.';
+select analytics_private.register_rollup('activity_by_day', '{organization_id,day,user_id,actor_kind,action}', resources => '{*}');
 
 create or replace view analytics.activity_by_day with (security_barrier = true) as
   select m.day, nullif(m.user_id, uuid '00000000-0000-0000-0000-000000000000') as user_id, m.actor_kind, m.action, m.events,
-    (select r.as_of from analytics_private.rollups r where r.name = 'activity_by_day') as as_of
-  from analytics_private.activity_by_day m
+    m.as_of
+  from analytics_private.activity_by_day_now m
   where m.organization_id = (select app.visible_org());
 comment on view analytics.activity_by_day is 'What was done by day, and how often, according to the event log: creating, changing, deleting, restoring, signing in and so on.';
 comment on column analytics.activity_by_day.day is 'In the time zone of the organization.';
@@ -24,18 +23,17 @@ comment on column analytics.activity_by_day.action is '<resource>.<verb>, such a
 comment on column analytics.activity_by_day.events is 'Number of events.';
 comment on column analytics.activity_by_day.as_of is 'The figures are complete up to this moment.';
 
-create materialized view if not exists analytics_private.client_events_by_day as
+create or replace view analytics_private.client_events_by_day_definition as
   select c.organization_id, (c.occurred_at at time zone o.time_zone)::date as day, c.user_id, c.kind, c.name, count(*) as events
   from app.client_events c
   join app.organizations o on o.id = c.organization_id
   group by 1, 2, 3, 4, 5;
-create unique index if not exists client_events_by_day_key on analytics_private.client_events_by_day (organization_id, day, user_id, kind, name);
-comment on materialized view analytics_private.client_events_by_day is 'Client events of all organizations by day: see analytics.client_events_by_day.';
+select analytics_private.register_rollup('client_events_by_day', '{organization_id,day,user_id,kind,name}', resources => '{client_event,organization}');
 
 create or replace view analytics.client_events_by_day with (security_barrier = true) as
   select m.day, m.user_id, m.kind, m.name, m.events,
-    (select r.as_of from analytics_private.rollups r where r.name = 'client_events_by_day') as as_of
-  from analytics_private.client_events_by_day m
+    m.as_of
+  from analytics_private.client_events_by_day_now m
   where m.organization_id = (select app.visible_org());
 comment on view analytics.client_events_by_day is 'What clients reported about their users by day, for 90 days.';
 comment on column analytics.client_events_by_day.day is 'In the time zone of the organization.';
@@ -45,8 +43,8 @@ comment on column analytics.client_events_by_day.name is 'The page or action.';
 comment on column analytics.client_events_by_day.events is 'Number of events.';
 comment on column analytics.client_events_by_day.as_of is 'The figures are complete up to this moment.';
 
-select analytics_private.register_rollup('activity_by_day', '{app.event_log,app.organizations}', '{*}'),
-  analytics_private.register_rollup('client_events_by_day', '{app.client_events,app.organizations}', '{client_event,organization}');
+select analytics_private.publish('activity_by_day'),
+  analytics_private.publish('client_events_by_day');
 
 create or replace function app.activity_figures(from_on date default null, to_on date default null, of_user uuid default null, of_action text default null)
 returns app.answer

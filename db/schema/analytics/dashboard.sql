@@ -3,8 +3,9 @@
 -- Money is in the organization's current base currency; records entered while the books were kept in
 -- another one are only counted. Void and deleted records do not count.
 
-create materialized view if not exists analytics_private.dashboard as
-  with days as (
+create or replace view analytics_private.dashboard_definition as
+  -- Not materialized: the organization must reach the index of each table through this.
+  with days as not materialized (
     select o.id as organization_id, o.currency, d.today, date_trunc('month', d.today::timestamp)::date as month_on, date_trunc('year', d.today::timestamp)::date as year_on
     from app.organizations o, lateral (select (now() at time zone o.time_zone)::date as today) d
     where o.deleted_at is null
@@ -58,8 +59,7 @@ create materialized view if not exists analytics_private.dashboard as
   left join money m using (organization_id)
   left join others x using (organization_id)
   left join played p using (organization_id);
-create unique index if not exists dashboard_key on analytics_private.dashboard (organization_id);
-comment on materialized view analytics_private.dashboard is 'The dashboards of all organizations: see analytics.dashboard.';
+select analytics_private.register_rollup('dashboard', '{organization_id}', resources => '{finance_record,show,organization}', has_today => true);
 
 create or replace view analytics.dashboard with (security_barrier = true) as
   select d.today, f.may_see_money,
@@ -76,9 +76,9 @@ create or replace view analytics.dashboard with (security_barrier = true) as
     case when f.may_see_money then d.payable_overdue_minor end as payable_overdue_minor,
     case when f.may_see_money then d.records_in_other_base_currencies end as records_in_other_base_currencies,
     d.coming_shows, d.coming_confirmed_shows, d.coming_held_shows, d.shows_in_30_days, d.next_show_on, d.shows_to_settle, d.month_played_shows, d.year_played_shows,
-    (select r.as_of from analytics_private.rollups r where r.name = 'dashboard') as as_of
+    d.as_of
   -- `offset 0`: otherwise PostgreSQL inlines the call wherever its result is used, and evaluates it fourteen times.
-  from analytics_private.dashboard d, lateral (select (select app.visible_org('finance.read')) is not null as may_see_money offset 0) f
+  from analytics_private.dashboard_now d, lateral (select (select app.visible_org('finance.read')) is not null as may_see_money offset 0) f
   where d.organization_id = (select app.visible_org());
 comment on view analytics.dashboard is 'The most important figures in one row. Money is in the base currency of the organization, and null without finance.read.';
 comment on column analytics.dashboard.today is 'The day on which it was computed, in the time zone of the organization.';
@@ -105,4 +105,4 @@ comment on column analytics.dashboard.month_played_shows is 'Shows of this month
 comment on column analytics.dashboard.year_played_shows is 'Shows of this year that were played.';
 comment on column analytics.dashboard.as_of is 'The figures are complete up to this moment.';
 
-select analytics_private.register_rollup('dashboard', '{app.finance_records,app.shows,app.organizations}', '{finance_record,show,organization}', true);
+select analytics_private.publish('dashboard');

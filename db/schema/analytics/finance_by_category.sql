@@ -1,21 +1,19 @@
 -- Money by category and month. Void and deleted records do not count. Names are looked up on reading:
 -- a concurrent refresh compares old and new rows, which is faster with fewer and shorter columns.
 
-create materialized view if not exists analytics_private.finance_by_category as
+create or replace view analytics_private.finance_by_category_definition as
   select r.organization_id, date_trunc('month', r.booked_on::timestamp)::date as month, r.category_id, r.status,
     r.currency::text as currency, r.base_currency::text as base_currency,
     sum(r.amount_minor) as amount_minor, sum(r.base_amount_minor) as base_amount_minor, count(*) as records
   from app.finance_records r
   where r.deleted_at is null and r.status <> 'void'
   group by 1, 2, 3, 4, 5, 6;
-create unique index if not exists finance_by_category_key
-  on analytics_private.finance_by_category (organization_id, month, category_id, status, currency, base_currency);
-comment on materialized view analytics_private.finance_by_category is 'Money of all organizations by category and month: see analytics.finance_by_category.';
+select analytics_private.register_rollup('finance_by_category', '{organization_id,month,category_id,status,currency,base_currency}', resources => '{finance_record}');
 
 create or replace view analytics.finance_by_category with (security_barrier = true) as
   select m.month, m.category_id, c.name as category, c.kind, m.status, m.currency, m.amount_minor, m.base_currency, m.base_amount_minor,
-    m.records, (select r.as_of from analytics_private.rollups r where r.name = 'finance_by_category') as as_of
-  from analytics_private.finance_by_category m
+    m.records, m.as_of
+  from analytics_private.finance_by_category_now m
   join app.finance_categories c on c.organization_id = m.organization_id and c.id = m.category_id
   where m.organization_id = (select app.visible_org('finance.read'));
 comment on view analytics.finance_by_category is 'Income and expenses by category and month of booking, by status and by currency. Void and deleted records do not count. Needs finance.read.';
@@ -31,4 +29,4 @@ comment on column analytics.finance_by_category.base_amount_minor is 'The amount
 comment on column analytics.finance_by_category.records is 'Number of records.';
 comment on column analytics.finance_by_category.as_of is 'The figures are complete up to this moment.';
 
-select analytics_private.register_rollup('finance_by_category', '{app.finance_records}', '{finance_record}');
+select analytics_private.publish('finance_by_category');

@@ -3,7 +3,7 @@
 -- Sums are numeric: a bigint could overflow, and one organization's absurd amounts would then prevent
 -- the figures of all others from being computed.
 
-create materialized view if not exists analytics_private.finance_by_month as
+create or replace view analytics_private.finance_by_month_definition as
   select r.organization_id, date_trunc('month', r.booked_on::timestamp)::date as month, r.status, r.currency::text as currency, r.base_currency::text as base_currency,
     coalesce(sum(r.amount_minor) filter (where r.kind = 'income'), 0) as income_minor,
     coalesce(sum(r.amount_minor) filter (where r.kind = 'expense'), 0) as expense_minor,
@@ -13,14 +13,13 @@ create materialized view if not exists analytics_private.finance_by_month as
   from app.finance_records r
   where r.deleted_at is null and r.status <> 'void'
   group by 1, 2, 3, 4, 5;
-create unique index if not exists finance_by_month_key on analytics_private.finance_by_month (organization_id, month, status, currency, base_currency);
-comment on materialized view analytics_private.finance_by_month is 'Money of all organizations by month: see analytics.finance_by_month.';
+select analytics_private.register_rollup('finance_by_month', '{organization_id,month,status,currency,base_currency}', resources => '{finance_record}');
 
 create or replace view analytics.finance_by_month with (security_barrier = true) as
   select m.month, m.status, m.currency, m.income_minor, m.expense_minor, m.income_minor - m.expense_minor as profit_minor,
     m.base_currency, m.base_income_minor, m.base_expense_minor, m.base_income_minor - m.base_expense_minor as base_profit_minor,
-    m.records, (select r.as_of from analytics_private.rollups r where r.name = 'finance_by_month') as as_of
-  from analytics_private.finance_by_month m
+    m.records, m.as_of
+  from analytics_private.finance_by_month_now m
   where m.organization_id = (select app.visible_org('finance.read'));
 comment on view analytics.finance_by_month is 'Income and expenses by month of booking, by status and by currency. Void and deleted records do not count. Needs finance.read.';
 comment on column analytics.finance_by_month.month is 'The first day of the month.';
@@ -36,4 +35,4 @@ comment on column analytics.finance_by_month.base_profit_minor is 'Income less e
 comment on column analytics.finance_by_month.records is 'Number of records.';
 comment on column analytics.finance_by_month.as_of is 'The figures are complete up to this moment.';
 
-select analytics_private.register_rollup('finance_by_month', '{app.finance_records}', '{finance_record}');
+select analytics_private.publish('finance_by_month');

@@ -3,7 +3,7 @@
 -- Statuses of money are columns, and names are looked up on reading: a concurrent refresh compares old
 -- and new rows, which is faster with fewer and shorter ones.
 
-create materialized view if not exists analytics_private.finance_by_show as
+create or replace view analytics_private.finance_by_show_definition as
   select r.organization_id, s.show_on, r.show_id, r.currency::text as currency, r.base_currency::text as base_currency,
     sum(r.amount_minor) filter (where r.status = 'planned' and r.kind = 'income') as planned_income_minor,
     sum(r.base_amount_minor) filter (where r.status = 'planned' and r.kind = 'income') as planned_base_income_minor,
@@ -24,17 +24,15 @@ create materialized view if not exists analytics_private.finance_by_show as
   join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id
   where r.deleted_at is null and r.status <> 'void' and s.deleted_at is null
   group by 1, 2, 3, 4, 5;
-create unique index if not exists finance_by_show_key
-  on analytics_private.finance_by_show (organization_id, show_on, show_id, currency, base_currency);
-comment on materialized view analytics_private.finance_by_show is 'Money of all organizations by show: see analytics.finance_by_show.';
+select analytics_private.register_rollup('finance_by_show', '{organization_id,show_on,show_id,currency,base_currency}', resources => '{finance_record,show}');
 
 create or replace view analytics.finance_by_show with (security_barrier = true) as
   select m.show_id, m.show_on, s.title, s.artist, s.status as show_status, b.status,
     m.currency, coalesce(b.income, 0) as income_minor, coalesce(b.expense, 0) as expense_minor, coalesce(b.income, 0) - coalesce(b.expense, 0) as profit_minor,
     m.base_currency, coalesce(b.base_income, 0) as base_income_minor, coalesce(b.base_expense, 0) as base_expense_minor,
     coalesce(b.base_income, 0) - coalesce(b.base_expense, 0) as base_profit_minor,
-    b.records, (select r.as_of from analytics_private.rollups r where r.name = 'finance_by_show') as as_of
-  from analytics_private.finance_by_show m
+    b.records, m.as_of
+  from analytics_private.finance_by_show_now m
   join app.shows s on s.organization_id = m.organization_id and s.id = m.show_id,
   lateral (values
     ('planned', m.planned_records, m.planned_income_minor, m.planned_expense_minor, m.planned_base_income_minor, m.planned_base_expense_minor),
@@ -59,4 +57,4 @@ comment on column analytics.finance_by_show.base_profit_minor is 'Income less ex
 comment on column analytics.finance_by_show.records is 'Number of records.';
 comment on column analytics.finance_by_show.as_of is 'The figures are complete up to this moment.';
 
-select analytics_private.register_rollup('finance_by_show', '{app.finance_records,app.shows}', '{finance_record,show}');
+select analytics_private.publish('finance_by_show');

@@ -3,13 +3,14 @@
 -- Only a show's events tell whether it was ever on hold, as long as they are kept; without them a
 -- show that is not on hold now counts as never having been.
 
-create materialized view if not exists analytics_private.shows_by_month as
+create or replace view analytics_private.shows_by_month_definition as
   with steps as (
-    select l.organization_id, l.resource_id,
-      min(l.occurred_at) filter (where l.status = 'hold') as held_at, max(l.occurred_at) filter (where l.status = 'confirmed') as confirmed_at
-    -- offset 0: the JSON is evaluated once.
-    from (select organization_id, resource_id, occurred_at, changes #>> '{new,status}' as status from app.event_log where resource_type = 'show' offset 0) l
-    where l.status in ('hold', 'confirmed')
+    select l.organization_id, l.resource_id, min(l.occurred_at) filter (where l.status = 'hold') as held_at,
+      max(l.occurred_at) filter (where l.status = 'confirmed') as confirmed_at
+    from (
+      -- No offset 0, which would evaluate the JSON only once: the organization must reach the index through this.
+      select e.organization_id, e.resource_id, e.occurred_at, e.changes #>> '{new,status}' as status from app.event_log e
+      where e.resource_type = 'show' and e.changes #>> '{new,status}' in ('hold', 'confirmed')) l
     group by 1, 2
   )
   select s.organization_id, date_trunc('month', s.show_on::timestamp)::date as month, s.status, count(*) as shows,
@@ -21,13 +22,13 @@ create materialized view if not exists analytics_private.shows_by_month as
   left join steps e on e.organization_id = s.organization_id and e.resource_id = s.id
   where s.deleted_at is null
   group by 1, 2, 3;
-create unique index if not exists shows_by_month_key on analytics_private.shows_by_month (organization_id, month, status);
-comment on materialized view analytics_private.shows_by_month is 'Shows of all organizations by month: see analytics.shows_by_month.';
+-- Details of events can be erased, and old events are purged; both are events themselves.
+select analytics_private.register_rollup('shows_by_month', '{organization_id,month,status}', resources => '{show,details,organization}');
 
 create or replace view analytics.shows_by_month with (security_barrier = true) as
   select m.month, m.status, m.shows, m.held, m.confirmed_from_hold, m.capacity, m.tickets_sold,
-    (select r.as_of from analytics_private.rollups r where r.name = 'shows_by_month') as as_of
-  from analytics_private.shows_by_month m
+    m.as_of
+  from analytics_private.shows_by_month_now m
   where m.organization_id = (select app.visible_org());
 comment on view analytics.shows_by_month is 'Shows by the month in which they take place, and by status. Deleted shows do not count.';
 comment on column analytics.shows_by_month.month is 'The first day of the month.';
@@ -39,25 +40,23 @@ comment on column analytics.shows_by_month.capacity is 'Total capacity of the sh
 comment on column analytics.shows_by_month.tickets_sold is 'Tickets sold for the shows whose capacity is known.';
 comment on column analytics.shows_by_month.as_of is 'The figures are complete up to this moment.';
 
--- Details of events can be erased, and old events are purged; both are events themselves.
-select analytics_private.register_rollup('shows_by_month', '{app.shows}', '{show,details,organization}');
+select analytics_private.publish('shows_by_month');
 
-create materialized view if not exists analytics_private.shows_created_by_month as
+create or replace view analytics_private.shows_created_by_month_definition as
   select s.organization_id, date_trunc('month', s.created_at at time zone o.time_zone)::date as month, count(*) as created
   from app.shows s
   join app.organizations o on o.id = s.organization_id
   where s.deleted_at is null
   group by 1, 2;
-create unique index if not exists shows_created_by_month_key on analytics_private.shows_created_by_month (organization_id, month);
-comment on materialized view analytics_private.shows_created_by_month is 'New shows of all organizations by month: see analytics.shows_created_by_month.';
+select analytics_private.register_rollup('shows_created_by_month', '{organization_id,month}', resources => '{show,organization}');
 
 create or replace view analytics.shows_created_by_month with (security_barrier = true) as
-  select m.month, m.created, (select r.as_of from analytics_private.rollups r where r.name = 'shows_created_by_month') as as_of
-  from analytics_private.shows_created_by_month m
+  select m.month, m.created, m.as_of
+  from analytics_private.shows_created_by_month_now m
   where m.organization_id = (select app.visible_org());
 comment on view analytics.shows_created_by_month is 'Shows by the month in which they were entered, in the time zone of the organization. Deleted shows do not count.';
 comment on column analytics.shows_created_by_month.month is 'The first day of the month.';
 comment on column analytics.shows_created_by_month.created is 'How many shows were entered.';
 comment on column analytics.shows_created_by_month.as_of is 'The figures are complete up to this moment.';
 
-select analytics_private.register_rollup('shows_created_by_month', '{app.shows,app.organizations}', '{show,organization}');
+select analytics_private.publish('shows_created_by_month');

@@ -9,6 +9,7 @@ as $$
 declare
   gone jsonb := '{}';
   n bigint;
+  organizations uuid[];
 begin
   -- Refresh tokens that can no longer renew anything.
   delete from app_private.refresh_tokens t where t.used_at < now() - app_private.session_lifetime();
@@ -49,10 +50,17 @@ begin
   gone := gone || jsonb_build_object('imports', n);
 
   -- Client events: the policy purge_definer shows only old ones. By organization, to use the index.
-  delete from app.client_events e
-  where e.organization_id = any (array(select o.id from app.organizations o where not app_private.is_held(o.id)))
-    and e.received_at < now() - interval '90 days';
-  get diagnostics n = row_count;
+  with old as (
+    delete from app.client_events e
+    where e.organization_id = any (array(select o.id from app.organizations o where not app_private.is_held(o.id)))
+      and e.received_at < now() - interval '90 days'
+    returning e.organization_id
+  )
+  select coalesce(sum(o.events), 0), array_agg(o.organization_id order by o.organization_id) into n, organizations
+  from (select old.organization_id, count(*) as events from old group by 1) o;
+  -- No event tells that their figures have changed.
+  perform analytics_private.mark_changed(o.id, '{client_event}', (select l.looked_until from analytics_private.looking l))
+  from unnest(organizations) o (id);
   gone := gone || jsonb_build_object('client_events', n);
 
   -- Usage counts are kept long enough to compare a year with the previous one.

@@ -123,14 +123,14 @@ async function logAll(first: postgres.Sql, second: postgres.Sql): Promise<void> 
   await Promise.all([others(), more()])
 }
 
-/** Refreshes the figures that the worker would have computed by now; it does so every minute. */
+/** Computes the figures that the worker would have computed by now. */
 export async function refresh(url: string): Promise<void> {
   const sql = postgres(url, { max: 1, onnotice: () => {} })
   try {
     let next: string | null = null
     do {
       const rows: [{ answer: { next: string | null } }] =
-        await sql`select app.refresh_rollups(to_jsonb(${next}::text)) as answer`
+        await sql`select app.refresh_figures('small', to_jsonb(${next}::text)) as answer`
       next = rows[0].answer.next
     } while (next !== null)
   } finally {
