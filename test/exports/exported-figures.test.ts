@@ -100,6 +100,8 @@ t.test('figures', async t => {
 
   await t.test('are exported as their endpoints answer them, in each format', async t => {
     for (const [resource, [path, series]] of Object.entries(figures)) {
+      // Each export is an event, and after many the figures count as not current until the next look.
+      await refresh(db)
       const query = queries[resource] ?? ''
       const read = async (accept: string) =>
         await call<{ items: Row[] }>(`GET ${pathOf(resource)}${query}`, { token, headers: { accept } })
@@ -113,7 +115,9 @@ t.test('figures', async t => {
         continue
       }
       t.ok(before.length > 0, resource)
-      t.strictSame(body.items.map(filled), before.map(filled), resource)
+      // An export is itself an event, which the figures of activity do not have yet.
+      const same = (row: Row) => ({ ...filled(row), ...(resource === 'activity' && { is_current: null }) })
+      t.strictSame(body.items.map(same), before.map(same), resource)
       const lines = (await read('application/x-ndjson')).text.split('\n').slice(0, -1)
       t.strictSame(
         lines.map(line => JSON.parse(line) as Row),

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:6c0ed2b73cee5000d85aa7e9b5a8bcdff8573c15
+--! Hash: sha1:8ec2c1b0ad5143942ef5092ff1c6509302513ced
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -302,14 +302,20 @@ return basis_points between 0 and 10000;
 comment on function app.is_rate(integer) is 'Whether a rate in basis points is 0 to 100 %.';
 grant execute on function app.is_rate(integer) to callboard_api, callboard_definer;
 --! EndIncluded foundation/rules.sql
---! Included foundation/context.sql
--- The caller's context. Only this file knows how it is stored.
---
--- The context is a handful of transaction-local settings. Anyone who can run SQL can set a
--- setting, so a setting alone proves nothing: `app.enter` signs them all with a key that no
--- login can read, bound to this backend and this transaction. Policies ask the functions
--- below; they check the signature and answer NULL, which matches no row, when it is missing,
--- wrong, or copied from another transaction.
+--! Included foundation/context/common.sql
+-- What both ways to carry a context need: its fields, and the database's own key, which signs contexts (signed.sql),
+-- the passes of a standby and the links to files.
+
+do $$
+begin
+  if to_regtype('app_private.context') is null then
+    create type app_private.context as (
+      organization_id uuid, user_id uuid, session_id uuid, role text, permissions text, request_id text, ip inet);
+  end if;
+end
+$$;
+comment on type app_private.context is
+  'Who is calling: permissions are names with a blank between them; a name after ~ is only worth what its holder sees.';
 
 create table if not exists app_private.context_keys (
   id boolean primary key default true constraint context_keys_one_row check (id),
@@ -345,6 +351,15 @@ end
 $$;
 comment on function app_private.keyed_hash(bytea) is 'A message authentication code under the database''s own key (32 bytes).';
 alter function app_private.keyed_hash(bytea) owner to callboard_definer;
+--! EndIncluded foundation/context/common.sql
+--! Included foundation/context/signed.sql
+-- The caller's context, carried by settings that anybody can set, under a signature.
+--
+-- For servers where the setting that guarded.sql uses cannot be granted: both files define the same functions, and
+-- `npm run migrate` chooses one. Anyone who can run SQL can set these settings, so a setting alone proves nothing:
+-- set_context signs them all with a key that no login can read, bound to this backend, this transaction and whether
+-- it may write. The functions below check the signature and return NULL, which matches no row, when it is missing,
+-- wrong, or copied from another transaction.
 
 -- A parallel worker is another backend, where no signature is valid. So functions that read the context are
 -- PARALLEL RESTRICTED: the leader evaluates them once, and (select …) passes the value to the workers.
@@ -355,9 +370,11 @@ language plpgsql stable parallel restricted
 set search_path = ''
 as $$
 begin
-  -- An array's text form quotes its elements, so no value can pass for two.
+  -- An array's text form quotes its elements, so no value can pass for two. Two transactions of one message have
+  -- the same time: one that may write has no use for the signature of one that may not.
   return (select encode(app_private.hash_with(k,
     int4send(pg_backend_pid()) || timestamptz_send(transaction_timestamp()) || convert_to(array[
+      current_setting('transaction_read_only'),
       current_setting('app.current_org', true),
       current_setting('app.user_id', true),
       current_setting('app.session_id', true),
@@ -372,9 +389,9 @@ comment on function app_private.context_signature() is 'The signature that the c
 alter function app_private.context_signature() owner to callboard_definer;
 
 create or replace function app_private.set_context(
-  user_id uuid, session_id uuid, organization_id uuid default null, role text default null, permissions text[] default '{}',
+  user_id uuid, session_id uuid, organization_id uuid default null, role text default null, permissions text default '',
   request_id text default null, ip inet default null
-) returns void
+) returns boolean
 language plpgsql volatile
 set search_path = ''
 as $$
@@ -386,56 +403,17 @@ declare
     set_config('app.session_id', coalesce(session_id::text, ''), true),
     set_config('app.role', coalesce(role, ''), true),
     -- A blank on both sides of every name, so that one search matches a whole name.
-    set_config('app.permissions', ' ' || array_to_string(permissions, ' ') || ' ', true),
+    set_config('app.permissions', ' ' || permissions || ' ', true),
     set_config('app.request_id', coalesce(request_id, ''), true),
     set_config('app.ip', coalesce(host(ip), ''), true)];
 begin
   done[1] := set_config('app.signature', app_private.context_signature(), true);
+  return true;
 end
 $$;
-comment on function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) is
-  'Sets and signs the context of this transaction. Only for definer functions that have authenticated the caller.';
-alter function app_private.set_context(uuid, uuid, uuid, text, text[], text, inet) owner to callboard_definer;
-
-create or replace function app_private.is_genuine() returns boolean
-language sql stable parallel restricted
-return current_setting('app.signature', true) is not distinct from app_private.context_signature();
-comment on function app_private.is_genuine() is 'Whether the settings of this transaction are those that were signed.';
-alter function app_private.is_genuine() owner to callboard_definer;
-
-create or replace function app_private.change_context(
-  user_id uuid, session_id uuid, organization_id uuid, role text default null, permissions text[] default '{}'
-) returns void
-language plpgsql volatile
-set search_path = ''
-as $$
-begin
-  -- The request id stays the same if the context was genuine.
-  if app_private.is_genuine() then
-    perform app_private.set_context(user_id, session_id, organization_id, role, permissions,
-      current_setting('app.request_id'), nullif(current_setting('app.ip'), '')::inet);
-  else
-    perform app_private.set_context(user_id, session_id, organization_id, role, permissions);
-  end if;
-end
-$$;
-comment on function app_private.change_context(uuid, uuid, uuid, text, text[]) is
-  'Like set_context, but in the middle of a request: its id and address stay. Only for definer functions that have authenticated the caller.';
-alter function app_private.change_context(uuid, uuid, uuid, text, text[]) owner to callboard_definer;
-
-create or replace function app.introduce(request_id text, ip inet) returns void
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app_private.set_context(null, null, null, null, '{}', request_id, ip);
-end
-$$;
-comment on function app.introduce(text, inet) is
-  'Opens this transaction for an anonymous request: records only its id and its address.';
-alter function app.introduce(text, inet) owner to callboard_definer;
-grant execute on function app.introduce(text, inet) to callboard_api;
+comment on function app_private.set_context(uuid, uuid, uuid, text, text, text, inet) is
+  'Sets the context of this transaction: permissions are names with a blank between them. Returns true. Only for definer functions that have authenticated the caller.';
+alter function app_private.set_context(uuid, uuid, uuid, text, text, text, inet) owner to callboard_definer;
 
 -- After a transaction that set it, a setting is '' rather than NULL, hence nullif everywhere.
 create or replace function app.current_org() returns uuid
@@ -453,7 +431,6 @@ end
 $$;
 comment on function app.current_org() is 'The organization of this transaction, or NULL without a genuine context.';
 alter function app.current_org() owner to callboard_definer;
-grant execute on function app.current_org() to callboard_api;
 
 create or replace function app.current_user_id() returns uuid
 language plpgsql stable parallel restricted security definer
@@ -470,7 +447,6 @@ end
 $$;
 comment on function app.current_user_id() is 'The user of this transaction, or NULL without a genuine context.';
 alter function app.current_user_id() owner to callboard_definer;
-grant execute on function app.current_user_id() to callboard_api;
 
 create or replace function app.current_session_id() returns uuid
 language plpgsql stable parallel restricted security definer
@@ -482,14 +458,6 @@ end
 $$;
 comment on function app.current_session_id() is 'The session of this transaction, or NULL without a genuine context.';
 alter function app.current_session_id() owner to callboard_definer;
-grant execute on function app.current_session_id() to callboard_api;
-
--- Does not check the signature: for callers that read the organization in the same statement.
-create or replace function app_private.is_claimed(permission text) returns boolean
-language sql stable parallel restricted
-return coalesce(strpos(current_setting('app.permissions', true), ' ' || permission || ' ') > 0, false);
-comment on function app_private.is_claimed(text) is 'Whether the settings name this permission; app.org_if and app.current_org check that they are genuine.';
-alter function app_private.is_claimed(text) owner to callboard_definer;
 
 create or replace function app.org_if(permission text) returns uuid
 language plpgsql stable parallel restricted security definer
@@ -497,7 +465,7 @@ set search_path = ''
 as $$
 begin
   -- Same check as current_org, whose call would add a function to every statement.
-  if app_private.is_claimed(permission)
+  if strpos(current_setting('app.permissions', true), ' ' || permission || ' ') > 0
     and app_private.context_signature() = current_setting('app.signature', true) then
     return nullif(current_setting('app.current_org', true), '');
   end if;
@@ -507,7 +475,99 @@ $$;
 comment on function app.org_if(text) is
   'The organization of this transaction if its member holds the permission, else NULL. Policies compare organization_id with it: permission and tenant in a single condition.';
 alter function app.org_if(text) owner to callboard_definer;
-grant execute on function app.org_if(text) to callboard_api;
+
+create or replace function app.org_if_reading(permission text) returns uuid
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+as $$
+begin
+  if strpos(translate(current_setting('app.permissions', true), '~', ' '), ' ' || permission || ' ') > 0
+    and app_private.context_signature() = current_setting('app.signature', true) then
+    return nullif(current_setting('app.current_org', true), '');
+  end if;
+  return null;
+end
+$$;
+comment on function app.org_if_reading(text) is
+  'Like app.org_if, also in a context that only reads: for what those see who hold a permission to write. See app_private.for_reading.';
+alter function app.org_if_reading(text) owner to callboard_definer;
+
+create or replace function app_private.context() returns app_private.context
+language plpgsql stable parallel restricted
+set search_path = ''
+as $$
+declare
+  c app_private.context;
+begin
+  if app_private.context_signature() = current_setting('app.signature', true) then
+    c.organization_id := nullif(current_setting('app.current_org'), '');
+    c.user_id := nullif(current_setting('app.user_id'), '');
+    c.session_id := nullif(current_setting('app.session_id'), '');
+    c.role := nullif(current_setting('app.role'), '');
+    c.permissions := btrim(current_setting('app.permissions'));
+    c.request_id := nullif(current_setting('app.request_id'), '');
+    c.ip := nullif(current_setting('app.ip'), '');
+  end if;
+  return c;
+end
+$$;
+comment on function app_private.context() is 'The whole context of this transaction; all fields are NULL without a genuine one.';
+alter function app_private.context() owner to callboard_definer;
+
+create or replace function app.context_carrier() returns text
+language sql immutable parallel safe
+return 'signed';
+comment on function app.context_carrier() is 'How a context is carried: guarded (in a setting that only the database''s own functions may set) or signed.';
+alter function app.context_carrier() owner to callboard_definer;
+--! EndIncluded foundation/context/signed.sql
+--! Included foundation/context.sql
+-- The caller's context: who is calling, in which organization, and with which permissions. app.enter and its like set
+-- it, for the transaction, and policies ask app.current_org and app.org_if about it. Only the files in context/ know
+-- how it is carried; this one has what is the same for both.
+
+grant execute on function app.current_org(), app.current_user_id(), app.current_session_id(), app.org_if(text), app.org_if_reading(text),
+  app.context_carrier() to callboard_api, callboard_definer;
+
+-- A context that only reads, such as a calendar feed's, must not be able to write whatever else happens. But those who
+-- may write see more: drafts, the bin. So it has their permissions under another name, which only
+-- app.org_if_reading takes.
+create or replace function app_private.for_reading(permissions text[]) returns text
+language sql immutable parallel safe
+set search_path = ''
+return (select coalesce(string_agg(case when p like '%.read' then p else '~' || p end, ' ' order by p), '') from unnest(permissions) p);
+comment on function app_private.for_reading(text[]) is
+  'Permissions for app_private.set_context, of which those to write are only worth what their holders see.';
+alter function app_private.for_reading(text[]) owner to callboard_definer;
+
+create or replace function app_private.change_context(
+  user_id uuid, session_id uuid, organization_id uuid, role text default null, permissions text default ''
+) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  c app_private.context := app_private.context();
+begin
+  perform app_private.set_context(user_id, session_id, organization_id, role, permissions, c.request_id, c.ip);
+end
+$$;
+comment on function app_private.change_context(uuid, uuid, uuid, text, text) is
+  'Like set_context, but in the middle of a request: its id and address stay. Only for definer functions that have authenticated the caller.';
+alter function app_private.change_context(uuid, uuid, uuid, text, text) owner to callboard_definer;
+
+create or replace function app.introduce(request_id text, ip inet) returns void
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  perform app_private.set_context(null, null, null, null, '', request_id, ip);
+end
+$$;
+comment on function app.introduce(text, inet) is
+  'Opens this transaction for an anonymous request: records only its id and its address.';
+alter function app.introduce(text, inet) owner to callboard_definer;
+grant execute on function app.introduce(text, inet) to callboard_api;
 
 create or replace function app.has_permission(permission text) returns boolean
 language sql stable parallel restricted
@@ -515,33 +575,41 @@ return app.org_if(permission) is not null;
 comment on function app.has_permission(text) is 'Whether the member of this transaction holds the permission.';
 grant execute on function app.has_permission(text) to callboard_api, callboard_definer;
 
-create or replace function app.require(permission text) returns uuid
-language plpgsql stable parallel restricted
+create or replace function app.deny(permission text) returns uuid
+language plpgsql stable parallel safe
 set search_path = ''
 as $$
-declare
-  organization uuid := app.org_if(permission);
 begin
-  if organization is null then
-    raise exception using errcode = 'PT403', message = 'permission_denied',
-      detail = format('This needs the permission %s.', permission);
-  end if;
-  return organization;
+  raise exception using errcode = 'PT403', message = 'permission_denied',
+    detail = format('This needs the permission %s.', permission);
 end
 $$;
+comment on function app.deny(text) is 'Raises PT403 permission_denied with the name of the permission.';
+grant execute on function app.deny(text) to callboard_api, callboard_definer, callboard_exporter;
+
+create or replace function app.require(permission text) returns uuid
+language sql stable parallel restricted
+return coalesce(app.org_if(permission), app.deny(permission));
 comment on function app.require(text) is 'The organization of this transaction; PT403 permission_denied unless its member holds the permission.';
 grant execute on function app.require(text) to callboard_api, callboard_definer;
 
--- Runs in every transaction, so it is kept cheap: it compares the settings without checking their signature.
--- Forged settings would not have shown anybody a row, but a change must be noticed anyway.
+create or replace function app.require_reading(permission text) returns uuid
+language sql stable parallel restricted
+return coalesce(app.org_if_reading(permission), app.deny(permission));
+comment on function app.require_reading(text) is
+  'Like app.require, also in a context that only reads. For what those see who hold a permission to write. PT403 permission_denied.';
+grant execute on function app.require_reading(text) to callboard_api, callboard_definer;
+
 create or replace function app.confirm_organization(organization text) returns void
 language plpgsql stable parallel restricted
 set search_path = ''
 as $$
+declare
+  present uuid := app.current_org();
 begin
-  if current_setting('app.current_org', true) is distinct from organization then
+  if present::text is distinct from organization then
     raise exception using message = 'isolation_breach',
-      detail = case when coalesce(current_setting('app.current_org', true), '') = '' then 'no_context' else 'other_organization' end;
+      detail = case when present is null then 'no_context' else 'other_organization' end;
   end if;
 end
 $$;
@@ -560,7 +628,8 @@ create table if not exists app.permissions (
 );
 create table if not exists app.roles (
   name text primary key,
-  description text not null
+  description text not null,
+  held text not null default ''
 );
 create table if not exists app.role_permissions (
   role text not null references app.roles (name),
@@ -569,10 +638,28 @@ create table if not exists app.role_permissions (
 );
 comment on table app.permissions is 'Reference: all permissions, as <resource>.<verb>.';
 comment on table app.roles is 'Reference: the built-in roles. Custom roles are in app.custom_roles.';
+comment on column app.roles.held is 'The permissions of the role in app.role_permissions, with a blank between them: every request needs them.';
 comment on table app.role_permissions is 'Reference: the permissions that a built-in role holds.';
 
 select app_private.reference_table(reference)
 from unnest(array['app.permissions', 'app.roles', 'app.role_permissions']::regclass[]) reference;
+
+create or replace function app_private.tg__hold() returns trigger
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  update app.roles r set held = x.held
+  from (
+    select n.name, coalesce(string_agg(p.permission, ' ' order by p.permission), '') as held
+    from app.roles n left join app.role_permissions p on p.role = n.name group by n.name) x
+  where x.name = r.name and x.held <> r.held;
+  return null;
+end
+$$;
+comment on function app_private.tg__hold() is 'Keeps app.roles.held equal to app.role_permissions.';
+create or replace trigger _500_hold after insert or update or delete or truncate on app.role_permissions
+  for each statement execute function app_private.tg__hold();
 
 insert into app.permissions (name, description) values
   ('shows.read',          'See shows and venues'),
@@ -673,8 +760,9 @@ set search_path = ''
 as $$
 begin
   perform app_private.set_policy(target, command || '_member', who,
-    format(case when besides is null then '%I = (select app.org_if(%L))' else '(%I = (select app.org_if(%L))) and (%s)' end,
-      organization_column, permission, besides));
+    format(case when besides is null then '%I = (select app.%I(%L))' else '(%I = (select app.%I(%L))) and (%s)' end,
+      organization_column, case when command = 'select' and permission not like '%.read' then 'org_if_reading' else 'org_if' end,
+      permission, besides));
   insert into app_private.table_permissions as p (on_table, command, permission) values (target, member_policy.command, member_policy.permission)
   on conflict on constraint table_permissions_pkey do update set permission = excluded.permission where p.permission <> excluded.permission;
 end
@@ -865,8 +953,8 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  is_genuine boolean := app_private.is_genuine();
-  who uuid := coalesce(by_user, case when is_genuine then nullif(current_setting('app.user_id'), '')::uuid end);
+  c app_private.context := app_private.context();
+  who uuid := coalesce(by_user, c.user_id);
   kind text := 'user';
 begin
   if session_user = 'callboard_support' then
@@ -876,9 +964,7 @@ begin
   end if;
   insert into app.event_log (organization_id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes)
   values (coalesce(of_organization, app_private.nobody()), who,
-    case when is_genuine then nullif(current_setting('app.session_id'), '')::uuid end, of_id, kind, what, of_type,
-    case when is_genuine then nullif(current_setting('app.request_id'), '') end,
-    case when is_genuine then nullif(current_setting('app.ip'), '')::inet end, changes);
+    c.session_id, of_id, kind, what, of_type, c.request_id, c.ip, changes);
 end
 $$;
 comment on function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) is
@@ -913,6 +999,51 @@ $$;
 comment on function app_private.diff(jsonb, jsonb) is 'The columns in which two versions of a row differ, old and new; NULL if there are none.';
 alter function app_private.diff(jsonb, jsonb) owner to callboard_definer;
 
+create or replace function app_private.refuse_lost_context(of_organization text) returns uuid
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  if not app_private.is_trusted() then
+    perform app.refuse(403, 'permission_denied', 'The context was lost during the transaction.');
+  end if;
+  return of_organization;
+end
+$$;
+comment on function app_private.refuse_lost_context(text) is
+  'PT403 unless the login may change rows without a context in their organization, which is then returned.';
+alter function app_private.refuse_lost_context(text) owner to callboard_definer;
+
+-- New rows are logged by one INSERT for the whole statement, in the order of the rows. A trigger for each row would cost
+-- an import twice as much.
+create or replace function app_private.tg__900_events() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  c app_private.context := app_private.context();
+begin
+  -- app_private.log_changes passes the arguments: resource, id column, organization column, action, columns to leave out.
+  -- A statement can change the context while it runs: a change that ends without its context is refused.
+  -- OFFSET keeps PostgreSQL from making the JSON of a row again wherever it is mentioned.
+  if c.user_id is not null then
+    insert into app.event_log (organization_id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes)
+    select case when (i.present ->> tg_argv[2])::uuid = c.organization_id then c.organization_id else app_private.refuse_lost_context(i.present ->> tg_argv[2]) end,
+      c.user_id, c.session_id, (i.present ->> tg_argv[1])::uuid, case session_user when 'callboard_support' then 'support' else 'user' end,
+      tg_argv[3], tg_argv[0], c.request_id, c.ip, jsonb_build_object('new', jsonb_strip_nulls(app_private.loggable(i.present, tg_argv[4])))
+    from (select to_jsonb(a) as present from added a offset 0) i;
+  else
+    perform app_private.log_event(app_private.refuse_lost_context(i.present ->> tg_argv[2]), tg_argv[3], tg_argv[0], (i.present ->> tg_argv[1])::uuid,
+      jsonb_build_object('new', jsonb_strip_nulls(app_private.loggable(i.present, tg_argv[4]))))
+    from (select to_jsonb(a) as present from added a offset 0) i;
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg__900_events() is
+  'Logs the rows that a statement has inserted. PT403 if the login no longer has a context in their organization.';
+alter function app_private.tg__900_events() owner to callboard_definer;
+
 -- Runs on every change, so it has few, small expressions: PostgreSQL prepares each one again in every transaction.
 create or replace function app_private.tg__900_event() returns trigger
 language plpgsql volatile security definer
@@ -923,11 +1054,10 @@ declare
   -- verbs, columns to leave out.
   present jsonb := to_jsonb(coalesce(new, old));
   changes jsonb;
-  verb text := 'create';
+  verb text;
+  c app_private.context;
 begin
-  if tg_op = 'INSERT' then
-    changes := jsonb_build_object('new', jsonb_strip_nulls(app_private.loggable(present, tg_argv[4])));
-  elsif tg_op = 'UPDATE' then
+  if tg_op = 'UPDATE' then
     changes := app_private.diff(app_private.loggable(to_jsonb(old), tg_argv[4]), app_private.loggable(present, tg_argv[4]));
     if changes is null then
       return null;
@@ -938,7 +1068,7 @@ begin
     end if;
   else
     -- A row marked as deleted is being purged, and its values must not be logged. Others are deleted without a mark.
-    if present ->> 'deleted_at' is not null or current_setting('app.role', true) = 'purge' and app_private.is_genuine() then
+    if present ->> 'deleted_at' is not null or (app_private.context()).role = 'purge' then
       verb := 'purge';
     else
       verb := 'delete';
@@ -951,12 +1081,13 @@ begin
     verb := coalesce(tg_argv[3]::jsonb ->> verb, verb);
   end if;
   -- A statement can change the context while it runs: a change that ends without its context is refused.
-  if app_private.is_genuine() and current_setting('app.current_org') = present ->> tg_argv[2] and current_setting('app.user_id') <> '' then
+  c := app_private.context();
+  if c.organization_id = (present ->> tg_argv[2])::uuid and c.user_id is not null then
     insert into app.event_log (organization_id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes)
-    values ((present ->> tg_argv[2])::uuid, current_setting('app.user_id')::uuid, current_setting('app.session_id')::uuid,
+    values (c.organization_id, c.user_id, c.session_id,
       (present ->> tg_argv[1])::uuid, case session_user when 'callboard_support' then 'support' else 'user' end,
       tg_argv[0] || '.' || verb, tg_argv[0],
-      nullif(current_setting('app.request_id'), ''), nullif(current_setting('app.ip'), '')::inet, changes);
+      c.request_id, c.ip, changes);
   elsif app_private.is_trusted() then
     perform app_private.log_event((present ->> tg_argv[2])::uuid, tg_argv[0] || '.' || verb, tg_argv[0], (present ->> tg_argv[1])::uuid, changes);
   else
@@ -965,7 +1096,7 @@ begin
   return null;
 end
 $$;
-comment on function app_private.tg__900_event() is 'Logs a change to a row. PT403 if the login no longer has a context in the row''s organization.';
+comment on function app_private.tg__900_event() is 'Logs the change or the deletion of a row. PT403 if the login no longer has a context in the row''s organization.';
 alter function app_private.tg__900_event() owner to callboard_definer;
 
 create or replace function app_private.log_changes(on_table regclass, resource text, verbs jsonb default '{}', id_column text default 'id') returns void
@@ -980,7 +1111,14 @@ declare
     where a.attrelid = on_table and (a.atttypid = 'bytea'::regtype or a.attname = id_column and id_column <> 'id') and not a.attisdropped
     order by a.attname);
 begin
-  execute format('create or replace trigger _900_event after insert or update or delete on %s
+  -- What is inserted into a partition by its own name fires no statement trigger of the partitioned table.
+  if exists (select from pg_catalog.pg_class c where c.oid = on_table and (c.relkind <> 'r' or c.relispartition)) then
+    raise exception '% is not an ordinary table: its new rows would not be logged', on_table;
+  end if;
+  execute format('create or replace trigger _900_events after insert on %s
+    referencing new table as added for each statement execute function app_private.tg__900_events(%L, %L, %L, %L, %L)',
+    on_table, resource, id_column, organization_column, resource || '.' || coalesce(verbs ->> 'create', 'create'), hidden);
+  execute format('create or replace trigger _900_event after update or delete on %s
     for each row execute function app_private.tg__900_event(%L, %L, %L, %L, %L)',
     on_table, resource, id_column, organization_column, verbs, hidden);
 end
@@ -1934,7 +2072,7 @@ as $$
 declare
   wanted app.rate_limits := jsonb_populate_record(null::app.rate_limits, body);
 begin
-  if app.require('organization.update') is null or current_setting('app.role') <> 'superadmin' then
+  if app.require('organization.update') is null or (app_private.context()).role is distinct from 'superadmin' then
     perform app.refuse(403, 'permission_denied', 'Only superadmins set rate limits.');
   end if;
   insert into app.rate_limits (requests, window_seconds, block_seconds)
@@ -2036,25 +2174,27 @@ set search_path = ''
 as $$
 declare
   f record;
+  is_entered boolean;
 begin
   select s.id, s.user_id, s.revoked_because is not null or s.expires_at <= now() as is_over, m.role, o.deleted_at,
     m.user_id is null or m.deleted_at is not null and m.deletion_id is distinct from o.deletion_id as is_not_member,
-    -- A member with only a built-in role holds exactly its permissions, which are much faster to look up.
+    -- A member with only a built-in role holds exactly its permissions, which are ready.
     case when exists (select from app.member_roles x where x.organization_id = organization and x.user_id = s.user_id)
         or exists (select from app.member_permissions x where x.organization_id = organization and x.user_id = s.user_id)
-      then app_private.effective_permissions(organization, s.user_id, m.role)
-      else array(select x.permission from app.role_permissions x where x.role = m.role) end as permissions
+      then array_to_string(app_private.effective_permissions(organization, s.user_id, m.role), ' ')
+      else r.held end as permissions
   into f
   from app.sessions s
   left join app.memberships m on m.organization_id = organization and m.user_id = s.user_id
   left join app.organizations o on o.id = m.organization_id
+  left join app.roles r on r.name = m.role
   where s.secret_hash = app_private.digest(session_secret);
   if f.is_over is distinct from false then
     -- Raises the reason. If the session has become valid in the meantime, live_session raises nothing: refuse anyway.
     perform app_private.live_session(session_secret);
     perform app.refuse(401, 'session_unknown');
   elsif organization is null then
-    perform app_private.set_context(f.user_id, f.id, null, null, '{}', request_id, ip);
+    is_entered := app_private.set_context(f.user_id, f.id, null, null, '', request_id, ip);
     return;
   -- Only those who were members until the end learn that an organization has been deleted.
   elsif f.is_not_member then
@@ -2062,7 +2202,8 @@ begin
   elsif f.deleted_at is not null then
     perform app.refuse(403, 'organization_deleted');
   end if;
-  perform app_private.set_context(f.user_id, f.id, organization, f.role, f.permissions, request_id, ip);
+  -- Assigned rather than performed: an expression costs a fraction of a statement.
+  is_entered := app_private.set_context(f.user_id, f.id, organization, f.role, f.permissions, request_id, ip);
 end
 $$;
 comment on function app.enter(text, uuid, text, inet) is
@@ -2228,14 +2369,14 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 declare
+  c app_private.context := app_private.context();
   pass text;
 begin
-  if app.current_org() is null then
+  if c.organization_id is null then
     return null;
   end if;
   -- A standby can have only what has been flushed, which includes every transaction whose commit was awaited.
-  pass := array[current_setting('app.current_org'), current_setting('app.user_id'), current_setting('app.session_id'),
-    current_setting('app.role'), current_setting('app.permissions'), current_setting('app.request_id'), current_setting('app.ip'),
+  pass := array[c.organization_id::text, c.user_id::text, c.session_id::text, c.role, c.permissions, c.request_id, host(c.ip),
     extract(epoch from clock_timestamp())::text, pg_current_wal_flush_lsn()::text]::text;
   -- A context's message starts with a process id, and none is as large as these four letters.
   return encode(app_private.keyed_hash(convert_to('pass' || pass, 'UTF8')), 'hex') || pass;
@@ -2312,7 +2453,7 @@ begin
   if age is null or age > extract(epoch from max_age) then
     raise exception using message = 'replica_unusable', detail = 'too_old';
   end if;
-  perform app_private.set_context(p[2]::uuid, p[3]::uuid, p[1]::uuid, p[4], string_to_array(btrim(p[5]), ' '), p[6], nullif(p[7], '')::inet);
+  perform app_private.set_context(p[2]::uuid, p[3]::uuid, p[1]::uuid, p[4], coalesce(p[5], ''), p[6], p[7]::inet);
   perform set_config('app.data_age', age::text, true);
   return age;
 end
@@ -3481,7 +3622,7 @@ begin
   if not 'organization.delete' = any (held) then
     perform app.refuse(403, 'permission_denied', 'This needs the permission organization.delete.');
   end if;
-  perform app_private.change_context(me, app.current_session_id(), organization, bin.role, held);
+  perform app_private.change_context(me, app.current_session_id(), organization, bin.role, array_to_string(held, ' '));
   -- Check again under a lock: somebody else may have restored it.
   perform from app.organizations o where o.id = organization and o.deletion_id = bin.deletion_id for no key update;
   if not found then
@@ -3588,7 +3729,7 @@ as $$
 declare
   answer app.answer;
 begin
-  perform app.require('members.manage');
+  perform app.require_reading('members.manage');
   select 200, l.body, app.etag(l.version), '/api/invitations/' || l.id into answer
   from app.invitation_list l where l.organization_id = app.current_org() and l.id = invitation;
   if not found then
@@ -3951,7 +4092,7 @@ begin atomic
   where (select app.require('members.read')) is not null
     and (r.organization_id is null or r.organization_id = app.current_org())
     -- In this order, so that the permission is checked even if the bin is empty.
-    and case when in_bin then (select app.require('members.manage')) is not null and r.deleted_at is not null else r.deleted_at is null end;
+    and case when in_bin then (select app.require_reading('members.manage')) is not null and r.deleted_at is not null else r.deleted_at is null end;
 end;
 comment on function app.list_roles(boolean) is 'All roles that a member can have, or those that were deleted. PT403.';
 grant execute on function app.list_roles(boolean) to callboard_api;
@@ -4430,7 +4571,7 @@ begin
   if organization is null then
     perform app.refuse(401, 'session_unknown');
   elsif who is distinct from me then
-    perform app.require('members.manage');
+    perform app.require_reading('members.manage');
     if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = who) then
       perform app.refuse(404, 'not_found');
     end if;
@@ -4443,7 +4584,7 @@ begin
     execute format('select exists (select from %s t where %I = $1 and %I = $2)', target,
       case when target = 'app.organizations'::regclass then 'id' else 'organization_id' end, app_private.row_key(target))
     into is_known using organization, row_id;
-    is_known := is_known and app.has_permission(to_see);
+    is_known := is_known and app.org_if_reading(to_see) is not null;
   end if;
   return (
     select (200, json_build_object(
@@ -5207,7 +5348,7 @@ declare
   s app.sessions := app_private.live_session(session_secret);
   g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
 begin
-  perform app_private.set_context(s.user_id, s.id, null, null, '{}', request_id, ip);
+  perform app_private.set_context(s.user_id, s.id, null, null, '', request_id, ip);
   perform app_private.log_event(organization, 'auth.superadmin.used', 'support_grant', g.id,
     jsonb_build_object('new', jsonb_build_object('request', left(what, 200), 'reason', g.reason, 'may_write', g.may_write)));
 end
@@ -5225,15 +5366,14 @@ as $$
 declare
   s app.sessions := app_private.live_session(session_secret);
   g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
+  everything text[] := array(select p.name from app.permissions p order by p.name);
 begin
-  -- A read-only transaction cannot become writable, so it may hold every permission.
-  perform app_private.set_context(s.user_id, s.id, organization, 'superadmin', array(
-    select p.name from app.permissions p
-    where g.may_write or p.name like '%.read' or current_setting('transaction_read_only')::boolean order by p.name), request_id, ip);
+  perform app_private.set_context(s.user_id, s.id, organization, 'superadmin',
+    case when g.may_write then array_to_string(everything, ' ') else app_private.for_reading(everything) end, request_id, ip);
 end
 $$;
 comment on function app.enter_support(text, uuid, text, inet) is
-  'Opens this transaction for a superadmin: in an organization, with every permission to read and, if the grant allows it, to write. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
+  'Opens this transaction for a superadmin: in an organization, with every permission or, if the grant does not allow writing, with what their holders see. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
 alter function app.enter_support(text, uuid, text, inet) owner to callboard_definer;
 grant execute on function app.enter_support(text, uuid, text, inet) to callboard_support;
 
@@ -5281,7 +5421,7 @@ declare
   last json := convert_from(decode(rpad(translate(after, '-_', '+/'), (length(after) + 3) / 4 * 4, '='), 'base64'), 'UTF8')::json;
 begin
   -- Only app.enter_support sets this role; without an organization it needs a grant for all.
-  if app.current_user_id() is null or app.current_org() is not null or current_setting('app.role') <> 'superadmin' then
+  if app.current_user_id() is null or app.current_org() is not null or (app_private.context()).role is distinct from 'superadmin' then
     perform app.refuse(403, 'support_grant_needed');
   elsif last ->> 1 is null and after is not null then
     perform app.refuse(400, 'invalid_cursor', 'Use next_cursor from the previous page.');
@@ -5329,6 +5469,9 @@ create table if not exists app.venues (
   primary key (organization_id, id)
 );
 create index if not exists venues_organization_id_name_idx on app.venues (organization_id, name, id) where deleted_at is null;
+-- Imports find venues by name and city: see app_private.check_show_lines.
+create index if not exists venues_organization_id_lower_name_idx on app.venues (organization_id, lower(name), lower(city)) where deleted_at is null;
+alter index app.venues_organization_id_lower_name_idx alter column 2 set statistics 0, alter column 3 set statistics 0;
 
 select app_private.tenant_table('venues', noun => 'venue', permission => 'shows', path => '/api/venues', is_exported => true);
 grant insert (name, city, country, time_zone, capacity), update (name, city, country, time_zone, capacity) on app.venues to callboard_api;
@@ -5444,8 +5587,47 @@ comment on function app_private.tg_shows__200_status() is 'PT409 show_status_tra
 create or replace trigger _200_status before update on app.shows
   for each row when (new.status is distinct from old.status) execute function app_private.tg_shows__200_status();
 
--- A show may not be booked into a deleted venue; locking the venue's row makes a
--- concurrent deletion wait and then see the show.
+-- A show may not be booked into a deleted venue; locking the venue's row makes a concurrent deletion wait and then
+-- see the show. New shows are checked once for all rows of a statement. The error is that of the foreign key, so
+-- that nothing reveals whether a venue is deleted, another organization's, or does not exist.
+create or replace function app_private.refuse_venue() returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  raise exception using errcode = 'foreign_key_violation', constraint = 'shows_venue_exists', message = 'there is no such venue';
+end
+$$;
+comment on function app_private.refuse_venue() is 'The error shows_venue_exists, as the foreign key raises it.';
+alter function app_private.refuse_venue() owner to callboard_definer;
+
+create or replace function app_private.tg_shows__300_entered() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  -- Two questions, because the second one alone takes 40 µs to prepare, for a show that has no venue, too.
+  if exists (select from added n where n.venue_id is not null) then
+    if exists (
+      select from (select distinct n.organization_id, n.venue_id from added n where n.venue_id is not null) n
+      -- FOR SHARE also keeps this from becoming a join, so each venue is looked up by its key.
+      where not exists (select from app.venues v where v.organization_id = n.organization_id and v.id = n.venue_id and v.deleted_at is null for share))
+    then
+      -- A DBA has no context, and the definer locks nothing without.
+      if exists (
+        select from (select distinct n.organization_id, n.venue_id from added n where n.venue_id is not null) n
+        where not exists (select from app.venues v where v.organization_id = n.organization_id and v.id = n.venue_id and v.deleted_at is null offset 0))
+      then
+        perform app_private.refuse_venue();
+      end if;
+    end if;
+  end if;
+  return null;
+end
+$$;
+comment on function app_private.tg_shows__300_entered() is 'shows_venue_exists for new shows at a deleted venue.';
+alter function app_private.tg_shows__300_entered() owner to callboard_definer;
+
 create or replace function app_private.tg_shows__300_venue() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -5454,16 +5636,16 @@ begin
   perform from app.venues v
   where v.organization_id = new.organization_id and v.id = new.venue_id and v.deleted_at is null for share;
   if not found then
-    perform app.refuse(409, 'shows_venue_exists', 'There is no such venue.');
+    perform app_private.refuse_venue();
   end if;
   return new;
 end
 $$;
-comment on function app_private.tg_shows__300_venue() is 'PT409 shows_venue_exists for a venue that does not exist, is deleted or belongs to another organization.';
+comment on function app_private.tg_shows__300_venue() is 'shows_venue_exists for a change to a venue that does not exist, is deleted or belongs to another organization.';
 alter function app_private.tg_shows__300_venue() owner to callboard_definer;
 
-create or replace trigger _300_venue_insert before insert on app.shows
-  for each row when (new.venue_id is not null) execute function app_private.tg_shows__300_venue();
+create or replace trigger _300_entered after insert on app.shows
+  referencing new table as added for each statement execute function app_private.tg_shows__300_entered();
 create or replace trigger _300_venue_change before update on app.shows
   for each row when (new.venue_id is not null and new.venue_id is distinct from old.venue_id)
   execute function app_private.tg_shows__300_venue();
@@ -6176,7 +6358,9 @@ comment on function app_private.tg_finance_records__200_status() is
 create or replace trigger _200_status before update on app.finance_records
   for each row when (new.status is distinct from old.status) execute function app_private.tg_finance_records__200_status();
 
--- A record's references, and whether its month is open, are checked once for all rows of a statement.
+-- A record's references, and whether its month is open, are checked once for all rows of a statement. FOR SHARE in EXISTS,
+-- and OFFSET, also keep it from becoming a join: each row that is referred to is looked up by its key, however many others
+-- there are. What could not be locked is looked up again, because a DBA has no context, and the definer locks nothing without.
 create or replace function app_private.tg_finance_records__300_entered() returns trigger
 language plpgsql volatile security definer
 set search_path = ''
@@ -6185,23 +6369,29 @@ declare
   closed date;
 begin
   -- Closing a month waits for this lock and then sees these records.
-  perform from app.organizations o where o.id in (select n.organization_id from after n) for share;
-  select p.month into closed from after n
-  join app.finance_periods p on p.organization_id = n.organization_id and p.month = date_trunc('month', n.booked_on)::date limit 1;
+  perform from (select distinct n.organization_id from after n) n
+  where exists (select from app.organizations o where o.id = n.organization_id for share);
+  select p.month into closed from (select distinct n.organization_id, date_trunc('month', n.booked_on)::date as month from after n) n
+  cross join lateral (select p.month from app.finance_periods p where p.organization_id = n.organization_id and p.month = n.month limit 1) p limit 1;
   if found then
     perform app.refuse(409, 'period_closed', format('The books of %s are closed.', to_char(closed, 'YYYY-MM')));
   end if;
   -- Locked, so that a concurrent deletion waits and then sees the record.
-  perform from app.finance_categories c
-  where (c.organization_id, c.id) in (select n.organization_id, n.category_id from after n) and c.deleted_at is null for share;
-  if exists (select from after n join app.finance_categories c on c.organization_id = n.organization_id and c.id = n.category_id
-      where c.deleted_at is not null) then
-    perform app.refuse(409, 'finance_records_category_exists', 'There is no such category.');
+  if exists (select from (select distinct n.organization_id, n.category_id from after n) n
+      where not exists (select from app.finance_categories c
+        where c.organization_id = n.organization_id and c.id = n.category_id and c.deleted_at is null for share)) then
+    if exists (select from (select distinct n.organization_id, n.category_id from after n) n
+        where not exists (select from app.finance_categories c
+          where c.organization_id = n.organization_id and c.id = n.category_id and c.deleted_at is null offset 0)) then
+      perform app.refuse(409, 'finance_records_category_exists', 'There is no such category.');
+    end if;
   end if;
-  perform from app.shows s
-  where (s.organization_id, s.id) in (select n.organization_id, n.show_id from after n) and s.deleted_at is null for share;
-  if exists (select from after n join app.shows s on s.organization_id = n.organization_id and s.id = n.show_id where s.deleted_at is not null) then
-    perform app.refuse(409, 'finance_records_show_exists', 'There is no such show.');
+  if exists (select from (select distinct n.organization_id, n.show_id from after n where n.show_id is not null) n
+      where not exists (select from app.shows s where s.organization_id = n.organization_id and s.id = n.show_id and s.deleted_at is null for share)) then
+    if exists (select from (select distinct n.organization_id, n.show_id from after n where n.show_id is not null) n
+        where not exists (select from app.shows s where s.organization_id = n.organization_id and s.id = n.show_id and s.deleted_at is null offset 0)) then
+      perform app.refuse(409, 'finance_records_show_exists', 'There is no such show.');
+    end if;
   end if;
   return null;
 end
@@ -6219,7 +6409,8 @@ as $$
 declare
   closed date;
 begin
-  perform from app.organizations o where o.id in (select n.organization_id from after n) for share;
+  perform from (select distinct n.organization_id from after n) n
+  where exists (select from app.organizations o where o.id = n.organization_id for share);
   select p.month into closed from after n
   join before b on b.organization_id = n.organization_id and b.id = n.id
   -- An entire organization can be deleted and restored even if months are closed.
@@ -6233,15 +6424,16 @@ begin
   if found then
     perform app.refuse(409, 'period_closed', format('The books of %s are closed.', to_char(closed, 'YYYY-MM')));
   end if;
-  perform from app.finance_categories c
-  where (c.organization_id, c.id) in (select n.organization_id, n.category_id from after n where n.deleted_at is null) and c.deleted_at is null for share;
+  perform from (select distinct n.organization_id, n.category_id from after n where n.deleted_at is null) n
+  where exists (select from app.finance_categories c
+    where c.organization_id = n.organization_id and c.id = n.category_id and c.deleted_at is null for share);
   if exists (select from after n join before b on b.organization_id = n.organization_id and b.id = n.id
       join app.finance_categories c on c.organization_id = n.organization_id and c.id = n.category_id
       where n.category_id <> b.category_id and c.deleted_at is not null) then
     perform app.refuse(409, 'finance_records_category_exists', 'There is no such category.');
   end if;
-  perform from app.shows s
-  where (s.organization_id, s.id) in (select n.organization_id, n.show_id from after n where n.deleted_at is null) and s.deleted_at is null for share;
+  perform from (select distinct n.organization_id, n.show_id from after n where n.show_id is not null and n.deleted_at is null) n
+  where exists (select from app.shows s where s.organization_id = n.organization_id and s.id = n.show_id and s.deleted_at is null for share);
   if exists (select from after n join before b on b.organization_id = n.organization_id and b.id = n.id
       join app.shows s on s.organization_id = n.organization_id and s.id = n.show_id
       where n.show_id is distinct from b.show_id and s.deleted_at is not null) then
@@ -7069,6 +7261,8 @@ create table if not exists app.imports (
   primary key (organization_id, id)
 );
 create index if not exists imports_organization_id_created_at_idx on app.imports (organization_id, created_at, id);
+-- A job knows only the id of its import: see app_private.enter_import.
+create index if not exists imports_id_idx on app.imports (id);
 
 -- A separate table, because it changes while the import's row is locked by the transaction that enters its lines.
 create table if not exists app.import_progress (
@@ -7146,7 +7340,7 @@ as $$
 declare
   answer app.answer;
 begin
-  perform app.require('imports.run');
+  perform app.require_reading('imports.run');
   select 200, i.body, null::text, '/api/imports/' || i.id into answer from app.import_list i
   where i.organization_id = app.current_org() and i.id = import;
   if not found then
@@ -7443,12 +7637,15 @@ begin
     from given g, app.organizations o where o.id = i.organization_id
   ),
   meant as materialized (
-    select r.*, k.kind, c.id as category_id
+    select r.*, k.kind, c.id as category_id, s.has_show
     from read r
     -- Without a kind the sign decides, as in bank statements.
     cross join lateral (select coalesce(lower(r.v ->> 'kind'), case when r.amount < 0 then 'expense' else 'income' end) as kind) k
     left join app.finance_categories c on c.organization_id = i.organization_id and c.kind = k.kind
       and lower(c.name) = lower((r.v ->> 'category') collate app.people) and c.deleted_at is null
+    -- LIMIT makes PostgreSQL look up each show by its key, instead of reading all shows for every batch.
+    left join lateral (select true as has_show from app.shows s
+      where s.organization_id = i.organization_id and s.id = r.show_id and s.deleted_at is null limit 1) s on true
   ),
   -- Once for each line, and not for every mention of it.
   judged as materialized (
@@ -7465,8 +7662,7 @@ begin
       app_private.bad('category', m.kind in ('income', 'expense') and m.v ->> 'category' is null, 'A category is required.'),
       app_private.bad('category', m.kind in ('income', 'expense') and m.v ->> 'category' is not null and m.category_id is null,
         format('There is no %s category of this name.', m.kind)),
-      app_private.bad('show_id', m.v ->> 'show_id' is not null and not exists (select from app.shows s
-        where s.organization_id = i.organization_id and s.id = m.show_id and s.deleted_at is null), 'There is no such show.'),
+      app_private.bad('show_id', m.v ->> 'show_id' is not null and m.has_show is null, 'There is no such show.'),
       -- Amount.
       app_private.missing('amount', coalesce(m.v ->> 'amount', m.v ->> 'amount_minor'), 'An amount is required.'),
       app_private.bad('amount', m.amount is null and coalesce(m.v ->> 'amount', m.v ->> 'amount_minor') is not null,
@@ -7519,7 +7715,26 @@ begin
   -- In plpgsql, which plans this once for all batches of a connection.
   return query
   with given as materialized (
-    select (x.value ->> 0)::integer as line, x.value -> 1 as v from jsonb_array_elements(lines) as x
+    select (x.value ->> 0)::integer as line, x.value -> 1 as v,
+      jsonb_build_array(x.value #> '{1,venue_id}', x.value #> '{1,venue}', x.value #> '{1,city}') as venue_key
+    from jsonb_array_elements(lines) as x
+  ),
+  -- A file names few venues, many times. Each way to name one has its own index, and two of a name are as many as a thousand.
+  named as materialized (
+    select d.venue_key, n.id, n.found
+    from (select distinct g.venue_key from given g) d
+    cross join lateral (
+      select (array_agg(w.id))[1] as id, count(*) as found from (
+        (select w.id from app.venues w
+          where w.organization_id = i.organization_id and w.id = app_private.csv_uuid(d.venue_key ->> 0) and w.deleted_at is null)
+        union all
+        (select w.id from app.venues w
+          where d.venue_key ->> 0 is null and d.venue_key ->> 2 is null
+            and w.organization_id = i.organization_id and lower(w.name) = lower((d.venue_key ->> 1) collate app.people) and w.deleted_at is null limit 2)
+        union all
+        (select w.id from app.venues w
+          where d.venue_key ->> 0 is null and w.organization_id = i.organization_id and lower(w.name) = lower((d.venue_key ->> 1) collate app.people)
+            and lower(w.city) = lower((d.venue_key ->> 2) collate app.people) and w.deleted_at is null limit 2)) as w) n
   ),
   read as materialized (
     select g.line, g.v,
@@ -7535,11 +7750,7 @@ begin
       n.id as venue_id, n.found
     from given g
     cross join app.organizations o
-    cross join lateral (
-      select (array_agg(w.id))[1] as id, count(*) as found from app.venues w
-      where w.organization_id = i.organization_id and w.deleted_at is null
-        and case when g.v ->> 'venue_id' is not null then w.id = app_private.csv_uuid(g.v ->> 'venue_id')
-          else lower(w.name) = lower((g.v ->> 'venue') collate app.people) and (g.v ->> 'city' is null or lower(w.city) = lower((g.v ->> 'city') collate app.people)) end) n
+    join named n on n.venue_key = g.venue_key
     where o.id = i.organization_id
   ),
   -- Once for each line, and not for every mention of it.
@@ -7609,7 +7820,7 @@ begin
     return null;
   end if;
   held := app.permissions_of(i.organization_id, i.created_by);
-  perform app_private.set_context(i.created_by, i.session_id, i.organization_id, null, held);
+  perform app_private.set_context(i.created_by, i.session_id, i.organization_id, null, array_to_string(held, ' '));
   -- Waits for another worker on the same import, and then sees what it has done.
   select * into i from app.imports x where x.organization_id = i.organization_id and x.id = import for update;
   return i;
@@ -7698,13 +7909,19 @@ comment on function app.stage_import(uuid, jsonb, jsonb) is
 alter function app.stage_import(uuid, jsonb, jsonb) owner to callboard_definer;
 grant execute on function app.stage_import(uuid, jsonb, jsonb) to callboard_worker;
 
+-- The planner does not know lines that were just staged and expects one of them, so it would compare each with all the
+-- others. Without nested loops it reads every table once, whatever it expects; and it plans now, not when there were few.
 create or replace function app.finish_check(import uuid, found_options jsonb, because text default null) returns void
 language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
+set enable_nestloop = off
+set plan_cache_mode = 'force_custom_plan'
+set jit = off
 as $$
 declare
   i app.imports := app_private.enter_import(import);
+  present bigint;
 begin
   if i.status is distinct from 'checking' then
     return;
@@ -7722,16 +7939,24 @@ begin
     from app.import_lines x
     where x.organization_id = i.organization_id and x.import_id = i.id and x.record ->> 'external_ref' is not null) d
   where l.organization_id = i.organization_id and l.import_id = i.id and l.line = d.line and d.line <> d.first_line;
-  update app.imports x
-  set status = 'checked', options = found_options, lines = n.lines, bad_lines = n.bad_lines, existing = n.existing
-  from (
-    select count(*) as lines, count(l.problems) as bad_lines, count(coalesce(r.id, s.id)) as existing
-    from app.import_lines l
-    left join app.finance_records r on i.resource = 'finance_records' and r.organization_id = l.organization_id and r.deleted_at is null
-      and r.source = l.record ->> 'source' and r.external_ref = l.record ->> 'external_ref'
-    left join app.shows s on i.resource = 'shows' and s.organization_id = l.organization_id and s.deleted_at is null
+  -- Most files have no references: then nothing of the organization is read.
+  if not exists (select from app.import_lines l
+      where l.organization_id = i.organization_id and l.import_id = i.id and l.record ->> 'external_ref' is not null) then
+    present := 0;
+  elsif i.resource = 'shows' then
+    select count(*) into present from app.import_lines l
+    join app.shows s on s.organization_id = l.organization_id and s.deleted_at is null
       and s.source = l.record ->> 'source' and s.external_ref = l.record ->> 'external_ref'
-    where l.organization_id = i.organization_id and l.import_id = i.id) n
+    where l.organization_id = i.organization_id and l.import_id = i.id;
+  else
+    select count(*) into present from app.import_lines l
+    join app.finance_records r on r.organization_id = l.organization_id and r.deleted_at is null
+      and r.source = l.record ->> 'source' and r.external_ref = l.record ->> 'external_ref'
+    where l.organization_id = i.organization_id and l.import_id = i.id;
+  end if;
+  update app.imports x
+  set status = 'checked', options = found_options, existing = present,
+    (lines, bad_lines) = (select count(*), count(l.problems) from app.import_lines l where l.organization_id = i.organization_id and l.import_id = i.id)
   where x.organization_id = i.organization_id and x.id = i.id;
   -- The staged lines contain everything needed from the file.
   delete from app.import_chunks c where c.organization_id = i.organization_id and c.import_id = i.id;
@@ -7853,7 +8078,7 @@ create table if not exists app.itineraries (
 );
 create index if not exists itineraries_organization_id_starts_on_idx on app.itineraries (organization_id, starts_on, id) where deleted_at is null;
 
-select app_private.tenant_table('itineraries', noun => 'itinerary', permission => 'itineraries', reads => 'itineraries.write', path => '/api/itineraries');
+select app_private.tenant_table('itineraries', noun => 'itinerary', permission => 'itineraries', reads => 'itineraries.write', path => '/api/itineraries', is_exported => true);
 grant insert (name, artist, starts_on, ends_on, notes), update (name, artist, starts_on, ends_on, notes) on app.itineraries to callboard_api;
 
 comment on table app.itineraries is 'Tours being planned.';
@@ -8350,13 +8575,14 @@ create table if not exists app.itinerary_entries (
 );
 -- Without grants: only app.publish_itinerary publishes.
 select app_private.tenant_policies('app.itinerary_versions', reads => 'itineraries.read', inserts => 'itineraries.write',
-  definer => 'insert, update');
+  definer => 'insert, update', is_exported => true);
 -- An entry without groups is for everybody, one with groups is for their members, and planners see all.
 -- Each of the three is evaluated once per statement.
 select app_private.tenant_policies('app.itinerary_entries', reads => 'itineraries.read', inserts => 'itineraries.write', definer => 'insert',
-  besides => $$(group_ids = '{}'::uuid[]) or (group_ids && (select app.own_groups())) or (select app.has_permission('itineraries.write'))$$);
+  besides => $$(group_ids = '{}'::uuid[]) or (group_ids && (select app.own_groups())) or ((select app.org_if_reading('itineraries.write')) is not null)$$);
 
 grant select on app.itinerary_versions, app.itinerary_entries to callboard_api, callboard_definer;
+grant select on app.itinerary_versions to callboard_exporter;
 grant insert (itinerary_id, number, name, artist, starts_on, created_at, body, version, note) on app.itinerary_versions to callboard_definer;
 grant insert (itinerary_id, number, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at) on app.itinerary_entries to callboard_definer;
 
@@ -8469,7 +8695,7 @@ create or replace view app.published_itineraries with (security_invoker = true) 
   from app.itinerary_versions v
   order by v.organization_id, v.itinerary_id, v.number desc;
 comment on view app.published_itineraries is 'The latest published version of each itinerary, including those in the bin, which have deleted_at.';
-grant select on app.published_itineraries to callboard_api, callboard_definer;
+grant select on app.published_itineraries to callboard_api, callboard_definer, callboard_exporter;
 
 create or replace view app.itinerary_rows with (security_invoker = true) as
   select i.organization_id, i.version, i.deleted_at, i.deleted_by,
@@ -8484,9 +8710,9 @@ create or replace view app.itinerary_rows with (security_invoker = true) as
     p.itinerary_id, p.name, p.artist, p.starts_on, (p.body ->> 'ends_on')::date, p.body ->> 'notes', p.number, p.published_at,
     (p.body ->> 'created_by')::uuid, p.created_at, (p.body ->> 'updated_at')::timestamptz
   from app.published_itineraries p
-  where not (select app.has_permission('itineraries.write'));
+  where (select app.org_if_reading('itineraries.write')) is null;
 comment on view app.itinerary_rows is 'Itineraries, including those in the bin, which have deleted_at: drafts for planners, the latest published version for others.';
-grant select on app.itinerary_rows to callboard_api, callboard_definer;
+grant select on app.itinerary_rows to callboard_api, callboard_definer, callboard_exporter;
 
 create or replace view app.itinerary_plan with (security_invoker = true) as
   select organization_id, itinerary_id, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at
@@ -8495,7 +8721,7 @@ create or replace view app.itinerary_plan with (security_invoker = true) as
   select e.organization_id, e.itinerary_id, e.id, e.kind, e.day_on, e.first_on, e.last_on, e.title, e.location, e.detail, e.local_start, e.local_end, e.start_zone, e.end_zone, e.starts_at, e.ends_at, e.is_confirmed, e.group_ids, e.body, e.version, e.updated_at
   from app.itinerary_entries e
   join app.published_itineraries p on p.organization_id = e.organization_id and p.itinerary_id = e.itinerary_id and p.number = e.number
-  where p.deleted_at is null and not (select app.has_permission('itineraries.write'));
+  where p.deleted_at is null and (select app.org_if_reading('itineraries.write')) is null;
 comment on view app.itinerary_plan is 'The days, items, segments and lodgings that the member sees: drafts if they are a planner, else those for them in the latest published version.';
 grant select on app.itinerary_plan to callboard_api, callboard_definer;
 
@@ -8790,7 +9016,6 @@ as $$
 declare
   f record;
 begin
-  -- A read-only transaction cannot become writable, so nothing that runs in this one can change data.
   if not current_setting('transaction_read_only')::boolean then
     raise exception 'a calendar feed must be read in a read-only transaction';
   end if;
@@ -8802,9 +9027,9 @@ begin
   if f.id is null then
     perform app.refuse(404, 'not_found', 'There is no such calendar feed, or it has been revoked.');
   end if;
-  perform app_private.set_context(f.user_id, f.id, f.organization_id, f.role, array(
+  perform app_private.set_context(f.user_id, f.id, f.organization_id, f.role, app_private.for_reading(array(
     select p from unnest(app_private.effective_permissions(f.organization_id, f.user_id, f.role)) p
-    where p in ('organization.read', 'shows.read', 'itineraries.read', 'itineraries.write')));
+    where p in ('organization.read', 'shows.read', 'itineraries.read', 'itineraries.write'))));
 end
 $$;
 comment on function app.enter_calendar_feed(text) is
@@ -8906,7 +9131,7 @@ declare
 begin
   if organization is null then
     perform app.refuse(401, 'session_unknown');
-  elsif current_setting('app.role') = 'superadmin' then
+  elsif (app_private.context()).role = 'superadmin' then
     perform app.refuse(403, 'permission_denied', 'Only members can send client events.');
   elsif jsonb_array_length(events) > 100 then
     perform app.refuse(400, 'invalid_value', 'There are more than 100 events.');
@@ -9075,24 +9300,37 @@ grant execute on function app.add_use(uuid, jsonb, jsonb) to callboard_api;
 -- event; large ones are rows here, produced by the worker acting as that member: see export_running.sql.
 -- An export belongs to its creator, because other members may not be allowed to see everything in it.
 
-create or replace function app_private.permissions_for_export(resource text) returns text[]
+create or replace function app_private.permissions_for_export(resource text, out required text[], out used text[])
 language sql immutable parallel safe
 set search_path = ''
-return case resource
-  when 'shows' then '{shows.read,shows.delete}'
-  when 'guests' then '{shows.read,shows.delete}'
-  when 'venues' then '{shows.read,shows.delete}'
-  when 'finance_records' then '{finance.read,finance.delete,shows.read}'
-  when 'events' then '{audit.read,members.read}'
-end::text[];
+begin atomic
+  select r.required, r.used
+  from (values
+    ('shows', '{shows.read}'::text[], '{shows.delete}'::text[]),
+    ('guests', '{shows.read}', '{shows.delete}'),
+    ('venues', '{shows.read}', '{shows.delete}'),
+    ('finance_records', '{finance.read}', '{finance.delete,shows.read}'),
+    -- Planners get the drafts.
+    ('itineraries', '{itineraries.read}', '{itineraries.write,itineraries.delete}'),
+    ('events', '{audit.read}', '{members.read}'),
+    ('finance_figures', '{analytics.read,finance.read}', '{}'),
+    ('category_figures', '{analytics.read,finance.read}', '{}'),
+    ('show_profits', '{analytics.read,finance.read,shows.read}', '{}'),
+    ('show_figures', '{analytics.read}', '{}'),
+    ('activity', '{analytics.read}', '{members.read}'),
+    ('integrations', '{analytics.read}', '{}'),
+    ('dashboard', '{analytics.read}', '{finance.read}')) r (name, required, used)
+  where r.name = resource;
+end;
 comment on function app_private.permissions_for_export(text) is
-  'The permissions that an export of a resource uses if held; the first one and exports.run are required. NULL if the resource cannot be exported.';
+  'The permissions that an export of a resource requires besides exports.run, and those that it uses if held. NULLs if the resource cannot be exported.';
 alter function app_private.permissions_for_export(text) owner to callboard_definer;
 
 create table if not exists app.exports (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
-  resource text not null constraint exports_resource_known check (resource in ('shows', 'venues', 'guests', 'finance_records', 'events')),
+  resource text not null constraint exports_resource_known check (resource in ('shows', 'venues', 'guests', 'finance_records', 'itineraries', 'events',
+    'finance_figures', 'category_figures', 'show_profits', 'show_figures', 'activity', 'integrations', 'dashboard')),
   format text not null constraint exports_format_known check (format in ('csv', 'ndjson', 'json')),
   bom boolean not null default false,
   filters jsonb not null default '{}' constraint exports_filters_size check (length(filters::text) <= 4000),
@@ -9152,9 +9390,17 @@ language plpgsql stable parallel restricted security definer
 set search_path = ''
 set client_min_messages = 'error'
 as $$
+declare
+  permission text;
+  required text[] := (app_private.permissions_for_export(of_resource)).required;
 begin
-  perform app.require('exports.run');
-  return app.require((app_private.permissions_for_export(of_resource))[1]);
+  if required is null then
+    perform app.refuse(403, 'permission_denied');
+  end if;
+  foreach permission in array '{exports.run}' || required loop
+    perform app.require_reading(permission);
+  end loop;
+  return app.current_org();
 end
 $$;
 comment on function app.require_export(text) is
@@ -9189,6 +9435,27 @@ comment on function app.log_export(uuid, text, jsonb, boolean) is
   'Logs that an export is streamed (export.stream, with format and filters), or has ended (export.stream_end, with its rows and whether it is complete). PT403 if the member may not export this.';
 alter function app.log_export(uuid, text, jsonb, boolean) owner to callboard_definer;
 grant execute on function app.log_export(uuid, text, jsonb, boolean) to callboard_api;
+
+-- The cells of a CSV file, which COPY writes: null for an empty one, because COPY quotes an empty text. Without
+-- settings of their own, so that PostgreSQL inlines them; called for every cell.
+
+create or replace function app.csv_text(value text) returns text
+language sql immutable parallel safe
+return case
+  -- Line feed, tab and carriage return, = + - @ and their full-width forms, which East Asian spreadsheets accept.
+  when ascii(value) in (9, 10, 13, 43, 45, 61, 64, 65291, 65293, 65309, 65312) then '''' || value
+  when value = '' then null
+  else value
+end;
+comment on function app.csv_text(text) is
+  'A text as a cell of CSV: with an apostrophe in front if a spreadsheet would otherwise evaluate it.';
+grant execute on function app.csv_text(text) to callboard_api, callboard_exporter;
+
+create or replace function app.csv_instant(value timestamptz) returns text
+language sql stable parallel safe
+return replace(value::text, ' ', 'T') || ':00';
+comment on function app.csv_instant(timestamptz) is 'An instant as in JSON, on a connection that uses UTC.';
+grant execute on function app.csv_instant(timestamptz) to callboard_api, callboard_exporter;
 --! EndIncluded exports/exports.sql
 --! Included exports/export_running.sql
 -- How the worker runs an export (src/exports/task.ts): it reads as the member who created it, under the
@@ -9203,8 +9470,8 @@ language sql stable
 set search_path = ''
 begin atomic
   select coalesce(array_agg(p.held order by p.held), '{}')
-  from unnest(app.permissions_of(e.organization_id, e.created_by)) p (held)
-  where p.held = any (array['exports.run'] || app_private.permissions_for_export(e.resource))
+  from app_private.permissions_for_export(e.resource) x, unnest(app.permissions_of(e.organization_id, e.created_by)) p (held)
+  where p.held = any ('{exports.run}' || x.required || x.used)
     -- permissions_of also counts members of deleted organizations.
     and exists (select from app.organizations o where o.id = e.organization_id and o.deleted_at is null);
 end;
@@ -9215,10 +9482,10 @@ create or replace function app_private.may_export(e app.exports) returns boolean
 language sql stable
 set search_path = ''
 return (
-  select p.held @> array['exports.run', (app_private.permissions_for_export(e.resource))[1]]
+  select p.held @> ('{exports.run}' || x.required)
     -- The bin is only for members who may restore.
-    and (e.filters ->> 'deleted' is distinct from 'only' or p.held && array['shows.delete', 'finance.delete'])
-  from (select app_private.export_permissions(e)) p (held));
+    and (e.filters ->> 'deleted' is distinct from 'only' or p.held && array['shows.delete', 'finance.delete', 'itineraries.delete'])
+  from (select app_private.export_permissions(e)) p (held), app_private.permissions_for_export(e.resource) x);
 comment on function app_private.may_export(app.exports) is 'Whether the member who created an export may still have it.';
 alter function app_private.may_export(app.exports) owner to callboard_definer;
 
@@ -9289,7 +9556,6 @@ as $$
 declare
   e app.exports;
 begin
-  -- A read-only transaction cannot become writable, so nothing that runs in this one can change data.
   if not current_setting('transaction_read_only')::boolean then
     raise exception 'an export must be read in a read-only transaction';
   end if;
@@ -9297,7 +9563,7 @@ begin
   if not found or not app_private.may_export(e) then
     perform app.refuse(403, 'permission_denied', 'The member who requested it no longer has permission.');
   end if;
-  perform app_private.set_context(e.created_by, e.session_id, e.organization_id, null, app_private.export_permissions(e));
+  perform app_private.set_context(e.created_by, e.session_id, e.organization_id, null, app_private.for_reading(app_private.export_permissions(e)));
 end
 $$;
 comment on function app.enter_export(uuid, uuid, uuid) is
@@ -9417,7 +9683,8 @@ alter function app.wanted_export_files(text[]) owner to callboard_definer;
 grant execute on function app.wanted_export_files(text[]) to callboard_worker;
 
 grant usage on schema app to callboard_exporter;
-grant execute on function app.require(text), app.org_if(text), app.current_org(), app.current_user_id(), app.search_shows(text),
+grant execute on function app.require(text), app.require_reading(text), app.org_if(text), app.org_if_reading(text), app.has_permission(text),
+  app.current_org(), app.current_user_id(), app.search_shows(text),
   app.in_bin(json, timestamptz, uuid) to callboard_exporter;
 --! EndIncluded exports/export_running.sql
 --! Included exports/export_commands.sql
@@ -9440,7 +9707,7 @@ begin atomic
   select format('/api/analytics/export/%s/file?token=%s', e.id,
     app_private.export_link(e.organization_id, e.id, e.created_by, app.current_session_id(), extract(epoch from now() + interval '1 hour')::bigint))
   from app.exports e
-  where e.organization_id = app.org_if('exports.run') and e.id = export and e.created_by = app.current_user_id() and e.status = 'ready'
+  where e.organization_id = app.org_if_reading('exports.run') and e.id = export and e.created_by = app.current_user_id() and e.status = 'ready'
     and e.expires_at > now();
 end;
 comment on function app.export_link(uuid) is
@@ -9467,7 +9734,7 @@ as $$
 declare
   answer app.answer;
 begin
-  perform app.require('exports.run');
+  perform app.require_reading('exports.run');
   select 200, e.body, null::text, '/api/analytics/export/' || e.id into answer from app.export_list e
   -- Only the caller's own, even if a policy shows more.
   where e.organization_id = app.current_org() and e.id = export and e.created_by = app.current_user_id();
@@ -9490,6 +9757,7 @@ declare
   export uuid;
   answer app.answer;
 begin
+  perform app.require('exports.run');
   -- The worker acts as the member, and a superadmin is not one.
   if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = app.current_user_id() and m.deleted_at is null) then
     perform app.refuse(403, 'permission_denied', 'Only members can create exports.');
@@ -9563,7 +9831,7 @@ begin
     perform app.refuse(404, 'not_found', 'The file has expired.');
   end if;
   if is_event then
-    perform app_private.set_context(e.created_by, session, e.organization_id, null, '{}', request_id, ip);
+    perform app_private.set_context(e.created_by, session, e.organization_id, null, '', request_id, ip);
     perform app_private.log_event(e.organization_id, 'export.download', 'export', e.id);
     perform app_private.set_context(null, null);
   end if;
@@ -9646,7 +9914,7 @@ set client_min_messages = 'error'
 as $$
 begin
   return (select max(l.last_seen_at) from app_private.bi_logins l
-    where l.organization_id = app.org_if('bi.manage') and l.credential_id = credential);
+    where l.organization_id = app.org_if_reading('bi.manage') and l.credential_id = credential);
 end
 $$;
 comment on function app.bi_last_seen(uuid) is 'When the login of a credential of the organization was last connected, to within five minutes; for members with bi.manage.';
@@ -9669,7 +9937,7 @@ language plpgsql stable
 set search_path = ''
 as $$
 declare
-  organization uuid := app.require('bi.manage');
+  organization uuid := app.require_reading('bi.manage');
   answer app.answer;
 begin
   select 200, c.body into answer.status, answer.body
@@ -9797,7 +10065,7 @@ set search_path = ''
 as $$
 begin
   perform app.require(permission);
-  if current_setting('app.role', true) = 'superadmin' then
+  if (app_private.context()).role = 'superadmin' then
     perform app.refuse(403, 'permission_denied', 'A login would outlive a superadmin''s grant: a member must create it.');
   end if;
 end
@@ -10008,8 +10276,7 @@ begin
   if session_user like 'bi\_%' then
     return (select s.organization_id from app_private.bi_states s where s.login = session_user and s.is_live);
   end if;
-  -- The signature covers all permissions, so it is checked once for both.
-  return case when permission is null or app_private.is_claimed(permission) then app.org_if('analytics.read') end;
+  return case when permission is null or app.org_if(permission) is not null then app.org_if('analytics.read') end;
 end
 $$;
 comment on function app.visible_org(text) is
@@ -11583,3 +11850,30 @@ comment on function app.report(date, date) is
   'Money by month and year, shows by status and activity by day, for whole months, as returned by app.finance_figures, app.show_figures and app.activity_figures; without finance.read, it has no money. PT403 without analytics.read, PT422 analytics_range.';
 grant execute on function app.report(date, date) to callboard_api;
 --! EndIncluded analytics/report.sql
+--! Included exports/exported_figures.sql
+-- Figures as rows, for exports: src/analytics/exported-shapes.ts says which.
+
+create or replace function app.figure_items(answer json, series text[], out n bigint, out series_name text, out item json) returns setof record
+language sql immutable parallel safe
+set search_path = ''
+begin atomic
+  select row_number() over (order by s.n, e.n), s.name, e.item
+  from unnest(series) with ordinality s (name, n),
+    lateral (select answer #> string_to_array(s.name, '.') as found) f,
+    lateral json_array_elements(case json_typeof(f.found) when 'array' then f.found else json_build_array(f.found) end) with ordinality e (item, n);
+end;
+comment on function app.figure_items(json, text[]) is
+  'The items at these paths of an answer, numbered in order: those of an array, or the object there. An empty path is the answer itself.';
+grant execute on function app.figure_items(json, text[]) to callboard_api, callboard_exporter;
+
+-- What the figures are read with. The views show the organization of the transaction, and only with its permissions.
+grant usage on schema analytics to callboard_exporter;
+grant select on analytics.finance_by_month, analytics.finance_by_category, analytics.finance_by_show, analytics.shows_by_month,
+  analytics.shows_created_by_month, analytics.dashboard, analytics.activity_by_day, analytics.client_events_by_day,
+  analytics.api_use_by_day, analytics.integration_use_by_day to callboard_exporter;
+grant execute on function app.finance_figures(text, date, date, text), app.category_figures(date, date, text), app.show_profits(date, date, text, integer),
+  app.show_figures(text, date, date), app.activity_figures(date, date, uuid, text), app.use_figures(date, date, double precision), app.read_dashboard(),
+  app.figures(text[], date, date, text, json), app.figure_months(date, date), app.freshness(text[]), app.visible_org(text), app.today(), app.data_age(), app.share(numeric, numeric),
+  app.profit(numeric, numeric), app.profit_and_loss(numeric, numeric, numeric),
+  app.calls_json(numeric, numeric, numeric, numeric, bigint, numeric, numeric, numeric, numeric, numeric), app.refuse(integer, text, text) to callboard_exporter;
+--! EndIncluded exports/exported_figures.sql
