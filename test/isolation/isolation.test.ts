@@ -5,10 +5,10 @@ import { carrier, type Database, startDatabase, startServer } from '../support/h
 import { type Context, contexts } from './contexts.ts'
 import { tryEverything } from './probes.ts'
 import { rulesOfRoles } from './rules-of-roles.ts'
-import { definitions, type Rule, rules } from './rules.ts'
+import { applies, definitions, type Rule, rules } from './rules.ts'
 import { emptyTables, findTables, makeWorld, openLogin, secretOf } from './world.ts'
 
-const allRules = [...rules, ...rulesOfRoles].filter(({ ifContextIs = carrier }) => ifContextIs === carrier)
+const allRules = [...rules, ...rulesOfRoles].filter(applies)
 const offendersOf = async (sql: postgres.Sql | postgres.TransactionSql, { offenders }: Rule) =>
   (
     await sql.unsafe<{ name: string }[]>(

@@ -1,3 +1,5 @@
+import { carrier } from '../support/helper.ts'
+
 /** What must be true of the catalogue, whatever tables and functions are added. */
 export interface Rule {
   rule: string
@@ -8,6 +10,9 @@ export interface Rule {
   /** It holds only where contexts are carried in this way. */
   ifContextIs?: 'guarded' | 'signed'
 }
+
+/** Whether a rule holds for the database of the tests. */
+export const applies = ({ ifContextIs = carrier }: Rule) => ifContextIs === carrier
 
 /** Definitions that every rule starts with. */
 export const definitions = `

@@ -28,6 +28,7 @@ const exceptions = [
   'app.permissions.name',
   'app.role_list.id',
   'app.role_permissions.role',
+  'app.roles.held',
   'app.roles.name',
   'app_private.resources.fields',
   'app_private.resources.name',
