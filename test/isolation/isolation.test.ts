@@ -1,7 +1,7 @@
 import type postgres from 'postgres'
 import { t } from '../support/tap.ts'
 import { check } from '../support/figures.ts'
-import { carrier, type Database, startDatabase, startServer } from '../support/helper.ts'
+import { type Database, startDatabase, startServer } from '../support/helper.ts'
 import { type Context, contexts } from './contexts.ts'
 import { tryEverything } from './probes.ts'
 import { rulesOfRoles } from './rules-of-roles.ts'
