@@ -1,6 +1,7 @@
 // Describes a database as sorted lines of text, one fact per line, for `npm run db:check` to compare.
 import { readFileSync } from 'node:fs'
 import type { TransactionSql } from 'postgres'
+import { carrierOf } from '../../src/database/context.ts'
 
 /** Represents a line break within a fact. */
 export const newline = ' ⏎ '
@@ -13,10 +14,8 @@ export async function describe(sql: TransactionSql): Promise<string[]> {
   // With row_security off, reference rows hidden by a policy raise an error instead.
   await sql`select set_config('search_path', '', true), set_config('row_security', 'off', true)`
   const rows = await sql.unsafe<{ fact: string }[]>(facts)
-  // Only the signed functions are SECURITY DEFINER: see db/schema/foundation/context.
   const context = await sql<{ fact: string }[]>`
-    select 'context: ' || case when p.prosecdef then 'signed' else 'guarded' end as fact
-    from pg_catalog.pg_proc p where p.oid = to_regprocedure('app.current_org()')`
+    select 'context: ' || c.carrier as fact from (select ${carrierOf(sql)} as carrier) c where c.carrier is not null`
   return [...[...rows, ...context].map(row => oneLine(row.fact)), ...(await referenceRows(sql))].sort()
 }
 

@@ -5,6 +5,7 @@ import { Logger } from '@graphile/logger'
 import { migrate as runMigrations, type Settings } from 'graphile-migrate'
 import { Logger as WorkerLogger, makeWorkerUtils } from 'graphile-worker'
 import pg from 'pg'
+import type { Carrier } from './context.ts'
 import { root } from '../root.ts'
 import { tls } from './node-postgres.ts'
 
@@ -87,7 +88,7 @@ async function installQueue(migratorUrl: string): Promise<void> {
  * Chooses how contexts are carried, and returns it: guarded if db/roles.sql could grant callboard_definer the
  * setting, else signed. Migrations contain the signed functions; this replaces them, unless they are as they should be.
  */
-export async function chooseContext(migratorUrl: string): Promise<'guarded' | 'signed'> {
+export async function chooseContext(migratorUrl: string): Promise<Carrier> {
   const pool = migratorPool(migratorUrl)
   try {
     const { rows } = await pool.query<{ may: boolean; present: string | null }>(
@@ -111,10 +112,7 @@ export async function chooseContext(migratorUrl: string): Promise<'guarded' | 's
  * Runs all committed migrations; a failed one changes nothing. Then chooses how contexts are carried, and returns it.
  * Throws ForeignMigrations.
  */
-export async function migrate(
-  migratorUrl: string,
-  log?: (line: string) => void,
-): Promise<'guarded' | 'signed'> {
+export async function migrate(migratorUrl: string, log?: (line: string) => void): Promise<Carrier> {
   // First, because a migration may queue a job.
   await installQueue(migratorUrl)
   await runMigrations(migrationSettings(migratorUrl, log))

@@ -1,3 +1,4 @@
+import { carrierOf } from './context.ts'
 import { type Client, createPool } from './pool.ts'
 
 /** The database is not safe to serve from; the message says what to do. */
@@ -46,9 +47,7 @@ const look = (sql: Client, door: string) => sql<[Login]>`
       where n.nspname in ('app', 'app_private', 'analytics', 'analytics_private') and c.relowner = role.oid)) as owns,
     bool_or(rolname in ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program')) as files,
     bool_or(not rolsuper and has_parameter_privilege(role.oid, 'backtrace_functions', 'set')) as sets,
-    -- Only the signed functions are SECURITY DEFINER: see db/schema/foundation/context.
-    exists (select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-        where n.nspname = 'app' and p.proname = 'current_org' and not p.prosecdef)
+    coalesce(${carrierOf(sql)} = 'guarded', false)
       and not has_parameter_privilege('callboard_definer', 'backtrace_functions', 'set') as stuck,
     exists (select from door where has_function_privilege(door.oid, 'execute')) as enters,
     current_setting('server_version_num')::integer as version,

@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox'
+import { type Carrier, carrierOf } from '../database/context.ts'
 import type { App } from '../http/fastify.ts'
 import { answer } from '../http/openapi/openapi.ts'
 import { Nullable, Strict } from '../http/schemas.ts'
@@ -60,13 +61,10 @@ export async function healthRoutes(app: App) {
     async (request, reply) => {
       const { context, ...parts } = await request
         .anonymous(
-          // Only the signed functions are SECURITY DEFINER: see db/schema/foundation/context.
           sql =>
-            sql<[{ migrated: boolean; context: 'guarded' | 'signed' | null }]>`
+            sql<[{ migrated: boolean; context: Carrier | null }]>`
               select to_regprocedure('app.enter(text,uuid,text,inet)') is not null as migrated,
-                (select case when p.prosecdef then 'signed' else 'guarded' end
-                  from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-                  where n.nspname = 'app' and p.proname = 'current_org') as context`,
+                ${carrierOf(sql)} as context`,
         )
         .then(([{ migrated, context }]) => ({
           database: 'ok',

@@ -116,7 +116,7 @@ t.test('the recipe of a password', async t => {
 
 interface Guard {
   /** It is one only where contexts are carried in this way. */
-  ifContextIs?: 'guarded' | 'signed'
+  ifContextIs?: typeof carrier
   /** How a superuser removes it … */
   without: string
   /** … and restores it. */

@@ -8,7 +8,7 @@ export interface Rule {
   /** A superuser's statement that breaks it, to prove that the rule would notice. */
   broken: string
   /** It holds only where contexts are carried in this way. */
-  ifContextIs?: 'guarded' | 'signed'
+  ifContextIs?: typeof carrier
 }
 
 /** Whether a rule holds for the database of the tests. */

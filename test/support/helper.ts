@@ -10,6 +10,7 @@ import type { Test } from 'tap'
 import { buildApp } from '../../src/app.ts'
 import type { App } from '../../src/http/fastify.ts'
 import { type Config, readConfig } from '../../src/config.ts'
+import type { Carrier } from '../../src/database/context.ts'
 import { createPool, type Pool } from '../../src/database/pool.ts'
 import { openReplica } from '../../src/database/replica.ts'
 import { createDatabase, dropDatabase, withUrl } from '../../src/database/provision.ts'
@@ -22,7 +23,7 @@ const {
 } = process.env
 
 /** How the database carries contexts: see db/schema/foundation/context. */
-export const carrier = process.env['TEST_CONTEXT'] as 'guarded' | 'signed'
+export const carrier = process.env['TEST_CONTEXT'] as Carrier
 
 export interface Database {
   name: string
