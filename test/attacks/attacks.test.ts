@@ -7,6 +7,7 @@ import { forgedContext } from './forged-context.ts'
 import { oracles } from './oracles.ts'
 import { reading } from './reading.ts'
 import { makeFixtures } from './fixtures.ts'
+import { openLogin } from '../isolation/world.ts'
 import { sessions } from './sessions.ts'
 import { writing } from './writing.ts'
 import { carrier, startDatabase } from '../support/helper.ts'
@@ -117,6 +118,8 @@ t.test('the recipe of a password', async t => {
 interface Guard {
   /** It is one only where contexts are carried in this way. */
   ifContextIs?: typeof carrier
+  /** A login of its own, a member of callboard_api, that attacks instead. */
+  login?: string
   /** How a superuser removes it … */
   without: string
   /** … and restores it. */
@@ -185,8 +188,10 @@ const guards: Guard[] = [
   },
   {
     ifContextIs: 'guarded',
-    without: 'grant set on parameter backtrace_functions to callboard_api',
-    again: 'revoke set on parameter backtrace_functions from callboard_api',
+    // Rights to parameters are the server's, and other tests use it: so a login of this test alone gets them.
+    login: 'callboard_test_of_attacks',
+    without: 'grant set on parameter backtrace_functions to callboard_test_of_attacks',
+    again: 'drop owned by callboard_test_of_attacks; drop role callboard_test_of_attacks',
     through: ['the context by set_config', 'the context by SET', 'the context by a DO block'],
   },
   {
@@ -204,18 +209,24 @@ const guards: Guard[] = [
 ]
 
 t.test('without a guard', async t => {
-  const { server, direct, assess } = await makeFixtures(t, false)
-  for (const { without, again, through } of guards.filter(
+  const { server, direct: usual, assess } = await makeFixtures(t, false)
+  const { admin, url } = server.db
+  for (const { login, without, again, through } of guards.filter(
     ({ ifContextIs = carrier }) => ifContextIs === carrier,
   ))
     await t.test(without, async t => {
-      await server.db.admin.unsafe(without)
+      if (login !== undefined)
+        await admin.unsafe(
+          `create role ${login} login in role callboard_api password '${new URL(url('callboard_api')).password}'`,
+        )
+      const direct = login === undefined ? usual : openLogin(t, url(login))
+      await admin.unsafe(without)
       for (const name of through) {
         const attack = all.find(a => a.name === name)
         if (!attack) throw new Error(`no such attack: ${name}`)
         t.not((await assess(attack, direct)).length, 0, `${name} gets through, and is noticed`)
         await direct.unsafe('discard all')
       }
-      await server.db.admin.unsafe(again)
+      await admin.unsafe(again)
     })
 })

@@ -15,7 +15,7 @@ import {
   superadmin,
   type TestServer,
 } from '../support/helper.ts'
-import { aLodging, anItem, anItinerary, aSegment, makeTour } from '../support/itineraries.ts'
+import { aLodging, anItem, anItinerary, aSegment, dayOne, dayTwo, makeTour } from '../support/itineraries.ts'
 
 /** The callers: custom has only one of the organization's own roles, stranger owns another organization, superadmin may read all. */
 export const actors = [
@@ -571,7 +571,7 @@ export const table: Record<string, Line> = {
   ],
   listItineraryVersions: [readers, under(published, '/versions')],
   readItineraryVersion: [readers, under(published, '/versions/1')],
-  readDaySheet: [readers, under(published, '/days/2027-03-14/sheet')],
+  readDaySheet: [readers, under(published, `/days/${dayOne}/sheet`)],
   ...Object.fromEntries(
     (
       [
@@ -580,7 +580,7 @@ export const table: Record<string, Line> = {
           'ItineraryDays',
           'itinerary-days',
           'itineraries',
-          { day_on: '2027-03-15', time_zone: 'Europe/Lisbon' },
+          { day_on: dayTwo, time_zone: 'Europe/Lisbon' },
         ],
         ['ScheduleItem', 'ScheduleItems', 'schedule-items', 'itinerary-days', anItem],
         ['TravelSegment', 'TravelSegments', 'travel-segments', 'itineraries', aSegment],

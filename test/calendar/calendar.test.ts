@@ -11,7 +11,7 @@ import {
   startServer,
   type TestServer,
 } from '../support/helper.ts'
-import { anItem, makeTour } from '../support/itineraries.ts'
+import { anItem, dayOne, dayThree, dayTwo, makeTour } from '../support/itineraries.ts'
 import { openLogin } from '../isolation/world.ts'
 import { outcome } from '../support/tokens.ts'
 
@@ -77,23 +77,23 @@ t.test('the calendar', async t => {
     await make('shows', {
       ...aShow,
       title: 'Early',
-      show_on: '2027-03-14',
+      show_on: dayOne,
       start_time: '15:00',
       venue_id: venue,
     })
     await make('shows', {
       ...aShow,
       title: 'Late',
-      show_on: '2027-03-14',
+      show_on: dayOne,
       start_time: '23:00',
       curfew_time: '01:30',
       venue_id: venue,
       status: 'cancelled',
     })
-    await make('shows', { ...aShow, title: 'Some time', show_on: '2027-03-14' })
-    await make('shows', { ...aShow, title: 'Nowhere', show_on: '2027-03-14', start_time: '20:00' })
+    await make('shows', { ...aShow, title: 'Some time', show_on: dayOne })
+    await make('shows', { ...aShow, title: 'Nowhere', show_on: dayOne, start_time: '20:00' })
     await makeTour(server, ana)
-    const entries = await calendarOf(server, ana, '2027-03-14', '2027-03-14')
+    const entries = await calendarOf(server, ana, dayOne, dayOne)
     t.strictSame(
       entries.map(({ title, starts_at }) => [title, starts_at?.slice(11, 16) ?? 'all day']),
       [
@@ -111,22 +111,22 @@ t.test('the calendar', async t => {
       status: 'cancelled',
       time_zone: 'Europe/Berlin',
       start_time: '23:00',
-      ends_on: '2027-03-15',
-      ends_at: '2027-03-15T00:30:00+00:00',
+      ends_on: dayTwo,
+      ends_at: `${dayTwo}T00:30:00+00:00`,
       is_all_day: false,
     })
-    t.match(entries[0], { kind: 'lodging', starts_on: '2027-03-14', ends_on: '2027-03-15', is_all_day: true })
+    t.match(entries[0], { kind: 'lodging', starts_on: dayOne, ends_on: dayTwo, is_all_day: true })
     t.strictSame(
-      (await calendarOf(server, ana, '2027-03-15', '2027-03-15')).map(({ title }) => title),
+      (await calendarOf(server, ana, dayTwo, dayTwo)).map(({ title }) => title),
       ['Hotel Miramar'],
       'what is still going on',
     )
-    t.strictSame(await calendarOf(server, ana, '2027-03-16', '2027-03-16'), [])
+    t.strictSame(await calendarOf(server, ana, dayThree, dayThree), [])
   })
 
   await t.test('shows each part only to those who may see it', async t => {
     const kinds = async (person: Person) => [
-      ...new Set((await calendarOf(server, person, '2027-03-14', '2027-03-14')).map(({ kind }) => kind)),
+      ...new Set((await calendarOf(server, person, dayOne, dayOne)).map(({ kind }) => kind)),
     ]
     t.strictSame(await kinds(await joinAs(server, ana, ['shows.read'])), ['show'])
     t.strictSame((await kinds(await joinAs(server, ana, ['itineraries.read', 'itineraries.write']))).sort(), [

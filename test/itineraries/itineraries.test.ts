@@ -9,7 +9,7 @@ import {
   startServer,
   type TestServer,
 } from '../support/helper.ts'
-import { aDay, anItem, anItinerary, aSegment, makeTour } from '../support/itineraries.ts'
+import { aDay, anItem, anItinerary, aSegment, dayOne, dayTwo, makeTour } from '../support/itineraries.ts'
 import { openLogin, secretOf } from '../isolation/world.ts'
 import { walk } from '../support/pages.ts'
 import { outcome } from '../support/tokens.ts'
@@ -58,10 +58,10 @@ t.test('itineraries', async t => {
       ends_next_day: true,
     })
     t.match(late, {
-      day_on: '2027-03-14',
+      day_on: dayOne,
       start_time: '01:00',
-      starts_at: '2027-03-15T01:00:00+00:00',
-      ends_at: '2027-03-15T03:30:00+00:00',
+      starts_at: `${dayTwo}T01:00:00+00:00`,
+      ends_at: `${dayTwo}T03:30:00+00:00`,
     })
     const over = await make('schedule-items', {
       day_id,
@@ -70,7 +70,7 @@ t.test('itineraries', async t => {
       end_time: '00:45',
       ends_next_day: true,
     })
-    t.match(over, { starts_at: '2027-03-14T22:30:00+00:00', ends_at: '2027-03-15T00:45:00+00:00' })
+    t.match(over, { starts_at: `${dayOne}T22:30:00+00:00`, ends_at: `${dayTwo}T00:45:00+00:00` })
     const list = await call<List<Entry>>(`GET /api/schedule-items?day_id=${day_id}`, { token })
     t.strictSame(titles(list.body.items), ['Soundcheck', 'Show', 'Load-out'], 'in the order of the night')
 
@@ -117,18 +117,18 @@ t.test('itineraries', async t => {
     const tour = await makeTour(server, ana)
     const of = { ...aSegment, itinerary_id: tour.itineraries }
     t.match(await make('travel-segments', of), {
-      departs_at: '2027-03-14T08:15:00+00:00',
-      arrives_at: '2027-03-14T12:05:00+00:00',
+      departs_at: `${dayOne}T08:15:00+00:00`,
+      arrives_at: `${dayOne}T12:05:00+00:00`,
       duration_minutes: 230,
     })
     const pacific = {
       ...of,
       from_place: 'Tokyo',
-      departs_on: '2027-03-14',
+      departs_on: dayOne,
       departs_time: '17:00',
       from_time_zone: 'Asia/Tokyo',
       to_place: 'Honolulu',
-      arrives_on: '2027-03-14',
+      arrives_on: dayOne,
       arrives_time: '05:30',
       to_time_zone: 'Pacific/Honolulu',
     }
@@ -191,16 +191,16 @@ t.test('itineraries', async t => {
     const next = await make('itinerary-days', {
       ...aDay,
       itinerary_id: tour.itineraries,
-      day_on: '2027-03-15',
+      day_on: dayTwo,
     })
     t.equal(await moved(next.id), '200')
-    t.match((await call(`GET ${item}`, { token })).body, { starts_at: '2027-03-15T16:30:00+00:00' })
+    t.match((await call(`GET ${item}`, { token })).body, { starts_at: `${dayTwo}T16:30:00+00:00` })
     await call(`DELETE /api/itinerary-days/${next.id}`, { token })
     t.equal(await refusedItem(next.id, {}), '409 schedule_items_day_exists', 'of a deleted day')
     t.equal(outcome(await call(`POST ${item}/restore`, { token })), '409 parent_deleted')
     await call(`DELETE /api/itineraries/${tour.itineraries}`, { token })
     for (const [path, body, problem] of [
-      ['itinerary-days', { ...aDay, day_on: '2027-03-20' }, 'itinerary_days_itinerary_exists'],
+      ['itinerary-days', { ...aDay, day_on: dayTwo }, 'itinerary_days_itinerary_exists'],
       ['party-groups', { name: 'New' }, 'party_groups_itinerary_exists'],
       ['travel-segments', aSegment, 'travel_segments_itinerary_exists'],
     ] as const)
@@ -237,10 +237,10 @@ t.test('itineraries', async t => {
     const show = await make('shows', { ...aShow, doors_time: '19:00', start_time: '20:30' })
     const tour = await makeTour(server, ana, { 'itinerary-days': { show_id: show.id } })
     const sheet = async () =>
-      (await call<{ day: Row }>(`GET /api/itineraries/${tour.itineraries}/days/2027-03-14/sheet`, { token }))
+      (await call<{ day: Row }>(`GET /api/itineraries/${tour.itineraries}/days/${dayOne}/sheet`, { token }))
         .body.day
     t.match((await sheet())['show'], { id: show.id, title: aShow.title })
-    const page = await call(`GET /api/itineraries/${tour.itineraries}/days/2027-03-14/sheet`, {
+    const page = await call(`GET /api/itineraries/${tour.itineraries}/days/${dayOne}/sheet`, {
       token,
       headers: { accept: 'text/html' },
     })
@@ -248,7 +248,7 @@ t.test('itineraries', async t => {
     t.match(page.text, /doors 19:00.*start 20:30/s)
     t.equal(outcome(await call(`DELETE /api/shows/${show.id}`, { token })), '204')
     t.equal((await sheet())['show'], null)
-    const day = { ...aDay, itinerary_id: tour.itineraries, day_on: '2027-03-15', show_id: show.id }
+    const day = { ...aDay, itinerary_id: tour.itineraries, day_on: dayTwo, show_id: show.id }
     t.equal(
       outcome(await call('POST /api/itinerary-days', { token, body: day })),
       '409 itinerary_days_show_exists',
@@ -322,8 +322,8 @@ async function scene(server: TestServer) {
     ...of,
     ...forCrew,
     name: 'Crew inn',
-    check_in_on: '2027-03-14',
-    check_out_on: '2027-03-15',
+    check_in_on: dayOne,
+    check_out_on: dayTwo,
   })
   return { ana, token, crew, band, nobody, tour, group }
 }
@@ -342,7 +342,7 @@ t.test('what is published', async t => {
       t.equal(outcome(await call(`GET ${path}`, { token: person.token })), '404 not_found')
       t.equal(outcome(await latest(person)), '404 not_found')
       t.equal(
-        outcome(await call(`GET ${path}/days/2027-03-14/sheet`, { token: person.token })),
+        outcome(await call(`GET ${path}/days/${dayOne}/sheet`, { token: person.token })),
         '404 not_found',
       )
       const list = await call<List>('GET /api/itineraries', { token: person.token })
@@ -352,7 +352,7 @@ t.test('what is published', async t => {
         '403 permission_denied',
       )
     }
-    t.equal(outcome(await call(`GET ${path}/days/2027-03-14/sheet`, { token })), '200')
+    t.equal(outcome(await call(`GET ${path}/days/${dayOne}/sheet`, { token })), '200')
     t.match((await call(`GET ${path}`, { token })).body, { published_number: null, published_at: null })
   })
 
@@ -396,7 +396,7 @@ t.test('what is published', async t => {
   for (const [who, person, items, segments, lodgings] of seen) {
     await t.test(`is for ${who} what concerns them: version, sheet, page, calendar, feed, SQL`, async t => {
       const others = seen[0]?.[2].filter(title => !items.includes(title)) ?? []
-      const sheet = await call<Plan>(`GET ${path}/days/2027-03-14/sheet`, { token: person.token })
+      const sheet = await call<Plan>(`GET ${path}/days/${dayOne}/sheet`, { token: person.token })
       for (const { body } of [
         await latest(person),
         await call<Plan>(`GET ${path}/versions/1`, { token: person.token }),
@@ -406,12 +406,12 @@ t.test('what is published', async t => {
         t.equal(body.segments.length, segments)
         t.equal(body.lodgings.length, lodgings)
       }
-      const page = await call(`GET ${path}/days/2027-03-14/sheet`, {
+      const page = await call(`GET ${path}/days/${dayOne}/sheet`, {
         token: person.token,
         headers: { accept: 'text/html' },
       })
       const calendar = await call<List<Entry & { kind: string }>>(
-        'GET /api/calendar?from=2027-03-14&to=2027-03-14',
+        `GET /api/calendar?from=${dayOne}&to=${dayOne}`,
         {
           token: person.token,
         },
@@ -468,8 +468,8 @@ t.test('what is published', async t => {
   await t.test('never has a hidden time, which planners see on the item', async t => {
     for (const answer of [
       await latest(ana),
-      await call(`GET ${path}/days/2027-03-14/sheet`, { token }),
-      await call('GET /api/calendar?from=2027-03-14&to=2027-03-14', { token }),
+      await call(`GET ${path}/days/${dayOne}/sheet`, { token }),
+      await call(`GET /api/calendar?from=${dayOne}&to=${dayOne}`, { token }),
     ] as Answer[])
       t.notMatch(answer.text, '12:34')
     const list = await call('GET /api/schedule-items', { token })
@@ -483,7 +483,7 @@ t.test('what is published', async t => {
     for (const person of [ana, crew]) {
       t.equal(outcome(await latest(person)), '404 not_found')
       t.equal(outcome(await call(`GET ${path}/versions`, { token: person.token })), '404 not_found')
-      const calendar = await call<List>('GET /api/calendar?from=2027-03-14&to=2027-03-14', {
+      const calendar = await call<List>(`GET /api/calendar?from=${dayOne}&to=${dayOne}`, {
         token: person.token,
       })
       t.strictSame(calendar.body.items, [])
@@ -557,7 +557,7 @@ t.test('the sheet of a day as a page', async t => {
     lodgings: { name: evil, address: evil, notes: evil, confirmation_number: evil },
     'lodging-rooms': { name: evil },
   })
-  const path = `/api/itineraries/${tour.itineraries}/days/2027-03-14/sheet` as const
+  const path = `/api/itineraries/${tour.itineraries}/days/${dayOne}/sheet` as const
   const get = (accept?: string) =>
     call(`GET ${path}`, { token: ana.token, headers: accept === undefined ? {} : { accept } })
 
@@ -595,7 +595,7 @@ t.test('the sheet of a day as a page', async t => {
       ...aSegment,
       itinerary_id: tour.itineraries,
       departs_time: '23:30',
-      arrives_on: '2027-03-15',
+      arrives_on: dayTwo,
       arrives_time: '02:20',
     })
     const { text } = await get('text/html')

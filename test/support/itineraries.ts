@@ -1,25 +1,32 @@
 import type { Person, TestServer } from './helper.ts'
 
+/** The year of the tour: its March is within what calendar feeds show, from 100 days ago to 400 days from now. */
+const year = new Date(Date.now() + 200 * 86_400_000).getUTCFullYear()
+/** The first day of the tour, a 14 March: winter time in Europe, summer time in America. */
+export const dayOne = `${year}-03-14`
+export const dayTwo = `${year}-03-15`
+export const dayThree = `${year}-03-16`
+
 export const anItinerary = {
   name: 'Winter Tour',
   artist: 'The Gaslights',
-  starts_on: '2027-03-14',
-  ends_on: '2027-04-02',
+  starts_on: dayOne,
+  ends_on: `${year}-04-02`,
 }
-export const aDay = { day_on: '2027-03-14', time_zone: 'Europe/Lisbon', city: 'Lisbon' }
+export const aDay = { day_on: dayOne, time_zone: 'Europe/Lisbon', city: 'Lisbon' }
 export const anItem = { title: 'Soundcheck', kind: 'soundcheck', start_time: '16:30', end_time: '17:30' }
 export const aSegment = {
   mode: 'air',
   from_place: 'Berlin BER',
-  departs_on: '2027-03-14',
+  departs_on: dayOne,
   departs_time: '09:15',
   from_time_zone: 'Europe/Berlin',
   to_place: 'Lisbon LIS',
-  arrives_on: '2027-03-14',
+  arrives_on: dayOne,
   arrives_time: '12:05',
   to_time_zone: 'Europe/Lisbon',
 }
-export const aLodging = { name: 'Hotel Miramar', check_in_on: '2027-03-14', check_out_on: '2027-03-16' }
+export const aLodging = { name: 'Hotel Miramar', check_in_on: dayOne, check_out_on: dayThree }
 
 /** The ids of an itinerary and of one of each of its parts, by the first part of their paths. */
 export interface Tour extends Record<string, string> {
