@@ -7,6 +7,7 @@
 --!include foundation/context/signed.sql
 --!include foundation/context.sql
 --!include organizations/permissions.sql
+--!include foundation/row_json.sql
 --!include foundation/tables.sql
 -- Audit: the event log and its proof
 --!include audit/event_log.sql

@@ -267,7 +267,7 @@ t.test('shows', async t => {
 
   await t.test('the foreign key holds where the trigger does not check', async t => {
     const attempt = db.admin.begin(async sql => {
-      await sql`alter table app.shows disable trigger user`
+      await sql`alter table app.shows disable trigger _300_entered`
       await sql`insert into app.shows (organization_id, title, artist, show_on, venue_id)
         values (${ana.organization}, 'a', 'b', '2027-01-01', ${randomUUID()})`
     })

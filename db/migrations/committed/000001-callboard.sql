@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:8ec2c1b0ad5143942ef5092ff1c6509302513ced
+--! Hash: sha1:adf9dc435c4aeb8706abcb00dbd7fa960a2b1fea
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -249,12 +249,12 @@ return if_match is null or if_match = '*'
 comment on function app.matches(integer, text) is 'Whether an If-Match header (a list of ETags, * or null) allows this version.';
 grant execute on function app.matches(integer, text) to callboard_api, callboard_definer;
 
-create or replace function app.in_bin(body json, deleted_at timestamptz, deleted_by uuid) returns json
+create or replace function app.in_bin(body text, deleted_at timestamptz, deleted_by uuid) returns text
 language sql stable parallel safe
 return case when deleted_at is null then body
-  else (body::jsonb || jsonb_build_object('deleted_at', deleted_at, 'deleted_by', deleted_by))::json end;
-comment on function app.in_bin(json, timestamptz, uuid) is 'The JSON of a row; if it is in the bin, also when and by whom it was deleted.';
-grant execute on function app.in_bin(json, timestamptz, uuid) to callboard_api, callboard_definer;
+  else concat(left(body, -1), ',"deleted_at":', to_json(deleted_at), ',"deleted_by":', coalesce(to_json(deleted_by)::text, 'null'), '}') end;
+comment on function app.in_bin(text, timestamptz, uuid) is 'The JSON of a row; if it is in the bin, also when and by whom it was deleted.';
+grant execute on function app.in_bin(text, timestamptz, uuid) to callboard_api, callboard_definer;
 
 create or replace function app.check_version(version integer, if_match text) returns void
 language plpgsql stable
@@ -705,6 +705,82 @@ from (values
 ) as r (role, held), unnest(r.held) as p (permission)
 on conflict do nothing;
 --! EndIncluded organizations/permissions.sql
+--! Included foundation/row_json.sql
+-- A row keeps the JSON of its own fields, because making it costs more than everything else about reading it. A trigger
+-- of the row itself writes as_json, so it cannot go stale; what comes from other rows, or changes with time, is added when
+-- the row is read. The view of the resource names the fields, once:
+--
+--   create or replace view app.guest_rows with (security_invoker = true) as
+--     select g.organization_id, g.version, g.deleted_at, g.deleted_by, app.body(g.as_json, row_to_json(j)) as body,
+--       g.id, g.name, …, j.*
+--     from app.guests g
+--     left join app.guest_allotments a on …
+--     cross join lateral (select a.name as allotment_name) j;
+
+create or replace function app.body(as_json text) returns text
+language sql immutable parallel safe
+return as_json || '}';
+comment on function app.body(text) is 'The JSON of a row whose table keeps it: see app_private.keep_json.';
+
+create or replace function app.body(as_json text, joined json) returns text
+language sql immutable parallel safe
+return as_json || ',' || substr(joined::text, 2);
+comment on function app.body(text, json) is 'The same with fields that are not kept: those of other rows, or that change with time.';
+grant execute on function app.body(text), app.body(text, json) to callboard_api, callboard_definer, callboard_exporter;
+
+create or replace function app_private.keep_json(target regclass, fields regclass) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  trigger_function text := format('app_private.tg_%s__990_json', (select c.relname from pg_catalog.pg_class c where c.oid = target));
+begin
+  -- An expression of one call, which PL/pgSQL evaluates without running a query: a third cheaper than row_to_json of a subquery.
+  execute format('create or replace function %s() returns trigger language plpgsql set search_path = '''' set timezone = ''UTC'' as %L',
+    trigger_function, (
+      select format(E'begin\n  new.as_json := left(json_build_object(%s)::text, -1);\n  return new;\nend',
+        string_agg(format('%L, %s', v.attname, format(case t.atttypid
+          when 'time'::regtype then 'to_char(new.%I, ''HH24:MI'')'
+          when 'numeric'::regtype then 'trim_scale(new.%I)'
+          else 'new.%I' end, t.attname)), ', ' order by v.attnum))
+      from pg_catalog.pg_attribute v
+      -- Generated columns have no value yet when the trigger runs.
+      join pg_catalog.pg_attribute t on t.attrelid = target and t.attname = v.attname and t.attnum > 0 and t.attgenerated = ''
+      where v.attrelid = fields and v.attnum >= (select i.attnum from pg_catalog.pg_attribute i where i.attrelid = fields and i.attname = 'id')));
+  execute format('comment on function %s() is %L', trigger_function, format('Keeps as_json: the fields of %s that are columns of the row itself.', fields));
+  -- The last of the triggers before a row is written: none may change it afterwards.
+  execute format('create or replace trigger _990_json before insert or update on %s for each row execute function %s()', target, trigger_function);
+  -- Also where other triggers rest, such as in a session that replays rows.
+  execute format('alter table %s enable always trigger _990_json', target);
+end
+$$;
+comment on function app_private.keep_json(regclass, regclass) is
+  'Has a table keep as_json: the fields of its view (from id on) that are columns of its own, as a JSON object without its closing brace, to be completed by app.body. A time is HH:MM, a number has no trailing zeros.';
+
+create or replace function app.check_rows() returns table (resource text, row_count bigint, differing bigint)
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+set timezone = 'UTC'
+as $$
+begin
+  for resource in select r.name from app_private.resources r order by r.name loop
+    execute (
+      select format('select count(*), count(*) filter (where v.body::jsonb is distinct from to_jsonb(f)) from %s v, lateral (select %s) f',
+        r.view, string_agg(format('v.%I', a.attname), ', '))
+      from (select format('app.%I', r.fields)::regclass as view from app_private.resources r where r.name = resource) r
+      join pg_catalog.pg_attribute a on a.attrelid = r.view
+        and a.attnum >= (select i.attnum from pg_catalog.pg_attribute i where i.attrelid = r.view and i.attname = 'id')
+      group by r.view) into row_count, differing;
+    return next;
+  end loop;
+end
+$$;
+comment on function app.check_rows() is
+  'For each resource: how many rows all organizations have, and of how many the JSON is not what their columns say, which only happens if somebody has disabled a trigger. `update app.<table> set version = version` mends them.';
+alter function app.check_rows() owner to callboard_definer;
+grant execute on function app.check_rows() to callboard_auditor;
+--! EndIncluded foundation/row_json.sql
 --! Included foundation/tables.sql
 -- Tables with the rows of organizations. An ordinary one needs a single call; the rest of its file covers only
 -- what is special about it:
@@ -823,6 +899,22 @@ $$;
 comment on function app_private.tenant_policies(regclass, text, text, text, text, text, boolean, boolean, text[], text) is
   'The policies part of app_private.tenant_table, for a table with grants or events of its own: the permissions of members, the commands that the definer''s functions run, and a further condition on the rows that members see (besides).';
 
+create or replace function app_private.publish_rows(target regclass) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  fields regclass := (select format('app.%I', r.fields) from app_private.resources r where to_regclass(format('app.%I', r.name)) = target);
+begin
+  execute format('comment on view %s is %L', fields, format('The rows of %s with the fields of a response, including those in the bin, which have deleted_at.', target));
+  execute format('grant select on %s to callboard_api, callboard_definer%s', fields,
+    case when has_table_privilege('callboard_exporter', target, 'select') then ', callboard_exporter' end);
+  perform app_private.keep_json(target, fields);
+end
+$$;
+comment on function app_private.publish_rows(regclass) is
+  'Lets members read the view of a tenant table, and has the table keep their JSON. app_private.tenant_table calls it for a view that exists by then; a view that joins later tables calls it itself.';
+
 create or replace function app_private.tenant_table(
   name text, noun text, permission text default null, path text default null, reads text default null, writes text default null, deletes text default null,
   definer text default 'update', is_exported boolean default false, is_counted boolean default false, known text[] default '{}', verbs jsonb default '{}',
@@ -845,6 +937,9 @@ begin
     insert into app_private.resources as r (name, noun, fields, path, guard)
     values (tenant_table.name, tenant_table.noun, tenant_table.noun || '_rows', tenant_table.path, tenant_table.guard)
     on conflict on constraint resources_pkey do update set noun = excluded.noun, fields = excluded.fields, path = excluded.path, guard = excluded.guard;
+    if to_regclass(format('app.%I', tenant_table.noun || '_rows')) is not null then
+      perform app_private.publish_rows(target);
+    end if;
   end if;
 end
 $$;
@@ -980,8 +1075,8 @@ alter function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) owner 
 
 create or replace function app_private.loggable(of_row jsonb, hidden text) returns jsonb
 language sql stable parallel safe
-return case hidden when '{}' then of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by}'::text[]
-  else of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by}'::text[] - hidden::text[] end;
+return case hidden when '{}' then of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by,as_json}'::text[]
+  else of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by,as_json}'::text[] - hidden::text[] end;
 comment on function app_private.loggable(jsonb, text) is 'A row without what its event states anyway and without the hidden columns.';
 alter function app_private.loggable(jsonb, text) owner to callboard_definer;
 
@@ -2727,11 +2822,11 @@ alter function app_private.tg__300_parents() owner to callboard_definer;
 -- name. The table defines the rest: its policies who may run a command, its column grants what can be written, its
 -- defaults what may be omitted, its triggers any special rules, and its view the response.
 --
--- The view, <noun>_rows, has organization_id, version, deleted_at, deleted_by and the sort columns of lists; then,
--- from `id` on, the fields of a response in order.
+-- The view, <noun>_rows, has organization_id, version, deleted_at, deleted_by, the response (body) and the sort columns
+-- of lists; then, from `id` on, the fields of the response.
 
 create or replace function app.resource(
-  table_name text, command text default 'select', out target regclass, out fields regclass, out columns text, out path text, out permission text
+  table_name text, command text default 'select', out target regclass, out fields regclass, out path text, out permission text
 )
 language plpgsql stable security definer
 set search_path = ''
@@ -2744,14 +2839,10 @@ begin
     perform app.refuse(404, 'not_found', 'There is no such resource.');
   end if;
   permission := app_private.policy_permission(target, command);
-  columns := (
-    select string_agg(format('f.%I', a.attname), ', ' order by a.attnum) from pg_catalog.pg_attribute a
-    where a.attrelid = fields and not a.attisdropped
-      and a.attnum >= (select i.attnum from pg_catalog.pg_attribute i where i.attrelid = fields and i.attname = 'id'));
 end
 $$;
 comment on function app.resource(text, text) is
-  'A table that the generic row commands accept, the view with its fields, their names, the path of its routes, and the permission for a command. PT404 for every other table.';
+  'A table that the generic row commands accept, the view with its fields, the path of its routes, and the permission for a command. PT404 for every other table.';
 alter function app.resource(text, text) owner to callboard_definer;
 grant execute on function app.resource(text, text) to callboard_api, callboard_definer;
 
@@ -2786,10 +2877,9 @@ declare
   r record := app.resource(table_name);
   answer app.answer;
 begin
-  -- A column with the alias's name would take precedence over the row, so no column may have that name.
   execute format(
-    'select 200, (select row_to_json(the_row) from (select %s) the_row), app.etag(f.version), %L || f.id
-     from %s f where f.organization_id = (select app.current_org()) and f.id = $1 and f.deleted_at is null', r.columns, r.path || '/', r.fields)
+    'select 200, f.body::json, app.etag(f.version), %L || f.id
+     from %s f where f.organization_id = (select app.current_org()) and f.id = $1 and f.deleted_at is null', r.path || '/', r.fields)
   into answer using id;
   if answer.status is null then
     perform app.refuse(404, 'not_found');
@@ -4085,7 +4175,7 @@ create or replace function app.list_roles(in_bin boolean) returns app.answer
 language sql stable
 set search_path = ''
 begin atomic
-  select 200, json_build_object('items', coalesce(json_agg(app.in_bin(r.body, r.deleted_at, r.deleted_by) order by r.organization_id nulls first, r.name, r.id), '[]'), 'next_cursor', null),
+  select 200, json_build_object('items', coalesce(json_agg(app.in_bin(r.body::text, r.deleted_at, r.deleted_by)::json order by r.organization_id nulls first, r.name, r.id), '[]'), 'next_cursor', null),
     null::text, null::text
   from app.role_list r
   -- Called only because it may refuse.
@@ -5184,10 +5274,12 @@ alter function app_private.erase_events(uuid) owner to callboard_definer;
 -- How members read their organization's events; reading is itself an event.
 
 create or replace view app.event_rows with (security_invoker = true) as
-  select e.organization_id, e.id, e.occurred_at, e.actor_kind, e.actor_id, u.display_name as actor_name, e.action, e.resource_type, e.resource_id, e.changes,
-    e.request_id, host(e.ip) as ip, e.session_id, e.erased_at
+  select e.organization_id, row_to_json(j)::text as body, j.*
   from app.event_log e
-  left join app.users u on u.id = e.actor_id;
+  left join app.users u on u.id = e.actor_id
+  cross join lateral (
+    select e.id, e.occurred_at, e.actor_kind, e.actor_id, u.display_name as actor_name, e.action, e.resource_type, e.resource_id, e.changes,
+      e.request_id, host(e.ip) as ip, e.session_id, e.erased_at) j;
 comment on view app.event_rows is 'The organization''s events; the actor''s name only while they are a colleague.';
 grant select on app.event_rows to callboard_api, callboard_exporter;
 
@@ -5199,9 +5291,7 @@ declare
   organization uuid := app.require('audit.read');
   answer app.answer;
 begin
-  select null, (select row_to_json(item) from (select
-      l.id, l.occurred_at, l.actor_kind, l.actor_id, l.actor_name, l.action, l.resource_type, l.resource_id, l.changes,
-        l.request_id, l.ip, l.session_id, l.erased_at) item), null, null into answer from app.event_rows l
+  select null, l.body::json, null, null into answer from app.event_rows l
   where l.organization_id = organization and l.id = event
     -- The id contains the rounded time, so search a small range around it.
     and l.occurred_at between app.event_time(event) - interval '2 milliseconds' and app.event_time(event) + interval '2 milliseconds';
@@ -5466,6 +5556,7 @@ create table if not exists app.venues (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id)
 );
 create index if not exists venues_organization_id_name_idx on app.venues (organization_id, name, id) where deleted_at is null;
@@ -5473,19 +5564,17 @@ create index if not exists venues_organization_id_name_idx on app.venues (organi
 create index if not exists venues_organization_id_lower_name_idx on app.venues (organization_id, lower(name), lower(city)) where deleted_at is null;
 alter index app.venues_organization_id_lower_name_idx alter column 2 set statistics 0, alter column 3 set statistics 0;
 
+create or replace view app.venue_rows with (security_invoker = true) as
+  select v.organization_id, v.version, v.deleted_at, v.deleted_by, app.body(v.as_json) as body,
+    v.id, v.name, v.city, v.country, v.time_zone, v.capacity,
+    v.created_at, v.updated_at
+  from app.venues v;
+
 select app_private.tenant_table('venues', noun => 'venue', permission => 'shows', path => '/api/venues', is_exported => true);
 grant insert (name, city, country, time_zone, capacity), update (name, city, country, time_zone, capacity) on app.venues to callboard_api;
 
 comment on table app.venues is 'Where shows take place, with the time zone of their local times.';
 comment on column app.venues.country is 'ISO 3166-1 alpha-2 code.';
-
-create or replace view app.venue_rows with (security_invoker = true) as
-  select v.organization_id, v.version, v.deleted_at, v.deleted_by,
-    v.id, v.name, v.city, v.country, v.time_zone, v.capacity,
-    v.created_at, v.updated_at
-  from app.venues v;
-comment on view app.venue_rows is 'The organization''s venues, including those in the bin, which have deleted_at.';
-grant select on app.venue_rows to callboard_api, callboard_definer, callboard_exporter;
 --! EndIncluded shows/venues.sql
 --! Included shows/shows.sql
 -- Shows: a performance of one bill on one day at one venue.
@@ -5533,6 +5622,7 @@ create table if not exists app.shows (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   source text collate app.people constraint shows_source_length check (length(source) between 1 and 100 and source !~ '[\u0001-\u001f\u007f-\u009f]'),
   external_ref text constraint shows_external_ref_length check (length(external_ref) between 1 and 200 and external_ref !~ '[\u0001-\u001f\u007f-\u009f]'),
   primary key (organization_id, id),
@@ -5655,14 +5745,14 @@ create or replace trigger _300_venue_change before update on app.shows
 -- restore are in foundation/rows.sql. The table is in shows.sql.
 
 create or replace view app.show_rows with (security_invoker = true) as
-  select s.organization_id, s.version, s.deleted_at, s.deleted_by,
+  select s.organization_id, s.version, s.deleted_at, s.deleted_by, app.body(s.as_json, row_to_json(j)) as body,
     s.id, s.title, s.artist, s.show_on, s.status, s.venue_id, to_char(s.doors_time, 'HH24:MI') as doors_time, to_char(s.start_time, 'HH24:MI') as start_time, to_char(s.curfew_time, 'HH24:MI') as curfew_time, s.capacity, s.tickets_sold, s.fee_minor, s.currency, s.notes, s.source, s.external_ref,
-    v.name as venue_name, v.city as venue_city, v.time_zone, (s.show_on + s.start_time) at time zone v.time_zone as starts_at,
-    s.created_by, s.created_at, s.updated_at
+    s.created_by, s.created_at, s.updated_at, j.*
   from app.shows s
-  left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id;
-comment on view app.show_rows is 'The organization''s shows, including those in the bin, which have deleted_at.';
-grant select on app.show_rows to callboard_api, callboard_definer, callboard_exporter;
+  left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id
+  cross join lateral (
+    select v.name as venue_name, v.city as venue_city, v.time_zone, (s.show_on + s.start_time) at time zone v.time_zone as starts_at) j;
+select app_private.publish_rows('app.shows');
 
 -- Declared to return few rows, so that a list looks these up instead of scanning all shows for them.
 create or replace function app.search_shows(q text) returns setof uuid
@@ -5697,9 +5787,7 @@ as $$
 declare
   answer app.answer;
 begin
-  select 200, (select row_to_json(item) from (select
-      r.id, r.title, r.artist, r.show_on, r.status, r.venue_id, r.doors_time, r.start_time, r.curfew_time, r.capacity, r.tickets_sold, r.fee_minor,
-        r.currency, r.notes, r.source, r.external_ref, r.venue_name, r.venue_city, r.time_zone, r.starts_at, r.created_by, r.created_at, r.updated_at) item), app.etag(r.version), '/api/shows/' || r.id into answer
+  select 200, r.body::json, app.etag(r.version), '/api/shows/' || r.id into answer
   from app.show_rows r where r.organization_id = (select app.current_org()) and r.id = show and r.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
@@ -5774,6 +5862,7 @@ create table if not exists app.guest_allotments (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   -- For app.guests: a guest counts only against an allotment of the same show.
   constraint guest_allotments_of_show unique (organization_id, id, show_id),
@@ -5781,6 +5870,11 @@ create table if not exists app.guest_allotments (
 );
 create unique index if not exists guest_allotment_name_taken on app.guest_allotments (organization_id, show_id, lower(name)) where deleted_at is null;
 alter index app.guest_allotment_name_taken alter column 3 set statistics 0;
+
+create or replace view app.guest_allotment_rows with (security_invoker = true) as
+  select a.organization_id, a.version, a.deleted_at, a.deleted_by, app.body(a.as_json) as body,
+    a.id, a.show_id, a.name, a.tickets, a.note, a.created_by, a.created_at, a.updated_at
+  from app.guest_allotments a;
 
 select app_private.tenant_table('guest_allotments', noun => 'guest_allotment', permission => 'shows', path => '/api/guest-allotments', is_exported => true);
 grant insert (show_id, name, tickets, note), update (name, tickets, note) on app.guest_allotments to callboard_api;
@@ -5824,13 +5918,6 @@ comment on function app_private.tg_guest_allotments__500_places() is 'After an a
 alter function app_private.tg_guest_allotments__500_places() owner to callboard_definer;
 create or replace trigger _500_places after update of tickets on app.guest_allotments
   for each row when (new.tickets < old.tickets) execute function app_private.tg_guest_allotments__500_places();
-
-create or replace view app.guest_allotment_rows with (security_invoker = true) as
-  select a.organization_id, a.version, a.deleted_at, a.deleted_by,
-    a.id, a.show_id, a.name, a.tickets, a.note, a.created_by, a.created_at, a.updated_at
-  from app.guest_allotments a;
-comment on view app.guest_allotment_rows is 'The organization''s allotments of guest lists, including those in the bin, which have deleted_at.';
-grant select on app.guest_allotment_rows to callboard_api, callboard_definer, callboard_exporter;
 --! EndIncluded shows/guest_allotments.sql
 --! Included shows/guests.sql
 -- The guest list of a show: who gets in without a ticket, with how many companions, and who invited them.
@@ -5863,6 +5950,7 @@ create table if not exists app.guests (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint guests_allotment_exists foreign key (organization_id, allotment_id, show_id)
     references app.guest_allotments (organization_id, id, show_id),
@@ -5871,6 +5959,14 @@ create table if not exists app.guests (
 );
 create index if not exists guests_organization_id_show_id_idx on app.guests (organization_id, show_id, door_name, id) where deleted_at is null;
 create index if not exists guests_organization_id_allotment_id_idx on app.guests (organization_id, allotment_id) where allotment_id is not null;
+
+create or replace view app.guest_rows with (security_invoker = true) as
+  select g.organization_id, g.version, g.deleted_at, g.deleted_by, app.body(g.as_json, row_to_json(j)) as body,
+    g.id, g.show_id, g.name, g.allotment_id, g.tickets, g.invited_by, g.note, g.status, g.sort_name,
+    g.checked_in, g.checked_in_at, g.created_by, g.created_at, g.updated_at, j.*
+  from app.guests g
+  left join app.guest_allotments a on a.organization_id = g.organization_id and a.id = g.allotment_id
+  cross join lateral (select g.door_name, a.name as allotment_name) j;
 
 select app_private.tenant_table('guests', noun => 'guest', permission => 'shows', path => '/api/guests', is_exported => true);
 grant insert (show_id, allotment_id, name, tickets, invited_by, note, status, sort_name), update (allotment_id, name, tickets, invited_by, note, status, sort_name)
@@ -5910,15 +6006,6 @@ comment on function app_private.tg_guests__400_places() is
 alter function app_private.tg_guests__400_places() owner to callboard_definer;
 create or replace trigger _400_places before insert or update of tickets, status, allotment_id, deletion_id on app.guests
   for each row when (new.allotment_id is not null and new.deletion_id is null) execute function app_private.tg_guests__400_places();
-
-create or replace view app.guest_rows with (security_invoker = true) as
-  select g.organization_id, g.version, g.deleted_at, g.deleted_by,
-    g.id, g.show_id, g.name, g.door_name, g.allotment_id, g.tickets, g.invited_by, g.note, g.status, g.sort_name, a.name as allotment_name,
-    g.checked_in, g.checked_in_at, g.created_by, g.created_at, g.updated_at
-  from app.guests g
-  left join app.guest_allotments a on a.organization_id = g.organization_id and a.id = g.allotment_id;
-comment on view app.guest_rows is 'The organization''s guests, including those in the bin, who have deleted_at.';
-grant select on app.guest_rows to callboard_api, callboard_definer, callboard_exporter;
 --! EndIncluded shows/guests.sql
 --! Included shows/guest_lists.sql
 -- When a guest list closes, what happens at the door, and the printed door list.
@@ -6123,12 +6210,19 @@ create table if not exists app.finance_categories (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   -- Ensures that a record and its category are of the same kind.
   constraint finance_categories_id_kind_key unique (organization_id, id, kind)
 );
 create unique index if not exists finance_category_name_taken on app.finance_categories (organization_id, kind, lower(name)) where deleted_at is null;
 alter index app.finance_category_name_taken alter column 3 set statistics 0;
+
+create or replace view app.finance_category_rows with (security_invoker = true) as
+  select c.organization_id, c.version, c.deleted_at, c.deleted_by, app.body(c.as_json) as body,
+    c.id, c.kind, c.name,
+    c.created_at, c.updated_at
+  from app.finance_categories c;
 
 -- A definer trigger inserts an organization's default categories.
 select app_private.tenant_table('finance_categories', noun => 'finance_category', permission => 'finance', path => '/api/finance-categories',
@@ -6157,14 +6251,6 @@ comment on function app_private.tg_organizations__500_finance_categories() is 'G
 alter function app_private.tg_organizations__500_finance_categories() owner to callboard_definer;
 create or replace trigger _500_finance_categories after insert on app.organizations
   for each row execute function app_private.tg_organizations__500_finance_categories();
-
-create or replace view app.finance_category_rows with (security_invoker = true) as
-  select c.organization_id, c.version, c.deleted_at, c.deleted_by,
-    c.id, c.kind, c.name,
-    c.created_at, c.updated_at
-  from app.finance_categories c;
-comment on view app.finance_category_rows is 'The organization''s categories, including those in the bin, which have deleted_at.';
-grant select on app.finance_category_rows to callboard_api, callboard_definer;
 --! EndIncluded finance/finance_categories.sql
 --! Included finance/finance_periods.sql
 -- Months whose books are closed. A row is a closed month; reopening deletes the row, and the
@@ -6305,6 +6391,7 @@ create table if not exists app.finance_records (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint finance_records_category_exists foreign key (organization_id, category_id, kind)
     references app.finance_categories (organization_id, id, kind),
@@ -6475,16 +6562,15 @@ create or replace trigger _400_finance_records after update on app.shows
 -- The representation of a finance record, and its commands except for those in foundation/rows.sql. The table is in finance_records.sql.
 
 create or replace view app.finance_record_rows with (security_invoker = true) as
-  select r.organization_id, r.version, r.deleted_at, r.deleted_by,
+  select r.organization_id, r.version, r.deleted_at, r.deleted_by, app.body(r.as_json, row_to_json(j)) as body,
     r.id, r.kind, r.category_id, r.booked_on, r.amount_minor, r.status, r.show_id, r.due_on, r.tax_minor, r.currency, trim_scale(r.exchange_rate) as exchange_rate, r.payment_status, r.counterparty, r.note, r.source, r.external_ref,
-    c.name as category_name, s.title as show_title, r.base_amount_minor, r.base_currency,
-    r.created_by, r.created_at, r.updated_at
+    r.base_currency, r.created_by, r.created_at, r.updated_at, j.*
   from app.finance_records r
   left join app.finance_categories c on c.organization_id = r.organization_id and c.id = r.category_id
   -- Including deleted shows: what was paid for them stays readable.
-  left join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id;
-comment on view app.finance_record_rows is 'The organization''s finance records, including those in the bin, which have deleted_at.';
-grant select on app.finance_record_rows to callboard_api, callboard_definer, callboard_exporter;
+  left join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id
+  cross join lateral (select c.name as category_name, s.title as show_title, r.base_amount_minor) j;
+select app_private.publish_rows('app.finance_records');
 
 create or replace function app.read_finance_record(record uuid) returns app.answer
 language plpgsql stable
@@ -6493,10 +6579,7 @@ as $$
 declare
   answer app.answer;
 begin
-  select 200, (select row_to_json(item) from (select
-      r.id, r.kind, r.category_id, r.booked_on, r.amount_minor, r.status, r.show_id, r.due_on, r.tax_minor, r.currency, r.exchange_rate,
-        r.payment_status, r.counterparty, r.note, r.source, r.external_ref, r.category_name, r.show_title, r.base_amount_minor, r.base_currency,
-        r.created_by, r.created_at, r.updated_at) item), app.etag(r.version), '/api/finance-records/' || r.id into answer
+  select 200, r.body::json, app.etag(r.version), '/api/finance-records/' || r.id into answer
   from app.finance_record_rows r where r.organization_id = (select app.current_org()) and r.id = record and r.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');
@@ -6659,6 +6742,7 @@ create table if not exists app.deals (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
   constraint deals_guarantee_by_kind check ((kind = 'door') = (guarantee_minor is null)),
@@ -6668,6 +6752,12 @@ create table if not exists app.deals (
 );
 create unique index if not exists deals_one_per_show on app.deals (organization_id, show_id) where deleted_at is null;
 create index if not exists deals_organization_id_show_id_idx on app.deals (organization_id, show_id, created_at, id) where deleted_at is null;
+
+create or replace view app.deal_rows with (security_invoker = true) as
+  select x.organization_id, x.version, x.deleted_at, x.deleted_by, app.body(x.as_json) as body,
+    x.id, x.show_id, x.kind, x.currency, x.guarantee_minor, x.percentage_bp, x.base, x.tax_bp, x.promoter_profit_bp, x.guarantee_is_cost,
+    x.created_by, x.created_at, x.updated_at
+  from app.deals x;
 
 select app_private.tenant_table('deals', noun => 'deal', permission => 'finance', path => '/api/deals',
   guard => 'app_private.require_part_unsettled(regclass, uuid)');
@@ -6695,14 +6785,6 @@ $$;
 comment on function app_private.tg_deals__150_guarantee_is_cost() is 'The default of guarantee_is_cost: true for plus deals, false for others.';
 create or replace trigger _150_guarantee_is_cost before insert or update of guarantee_is_cost on app.deals
   for each row execute function app_private.tg_deals__150_guarantee_is_cost();
-
-create or replace view app.deal_rows with (security_invoker = true) as
-  select x.organization_id, x.version, x.deleted_at, x.deleted_by,
-    x.id, x.show_id, x.kind, x.currency, x.guarantee_minor, x.percentage_bp, x.base, x.tax_bp, x.promoter_profit_bp, x.guarantee_is_cost,
-    x.created_by, x.created_at, x.updated_at
-  from app.deals x;
-comment on view app.deal_rows is 'The organization''s deals, including those in the bin, which have deleted_at.';
-grant select on app.deal_rows to callboard_api, callboard_definer;
 --! EndIncluded settlements/deals.sql
 --! Included settlements/ticket_tiers.sql
 -- Ticket tiers: a show's kinds of tickets, their price, and how many were sold. In the currency of the show's deal.
@@ -6724,12 +6806,19 @@ create table if not exists app.ticket_tiers (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
   constraint ticket_tiers_fee_within_price check (facility_fee_minor <= price_minor),
   constraint ticket_tiers_within_allotment check (sold::bigint + comps <= allotment)
 );
 create index if not exists ticket_tiers_organization_id_show_id_idx on app.ticket_tiers (organization_id, show_id, created_at, id) where deleted_at is null;
+
+create or replace view app.ticket_tier_rows with (security_invoker = true) as
+  select x.organization_id, x.version, x.deleted_at, x.deleted_by, app.body(x.as_json) as body,
+    x.id, x.show_id, x.name, x.price_minor, x.allotment, x.facility_fee_minor, x.sold, x.comps,
+    x.created_by, x.created_at, x.updated_at
+  from app.ticket_tiers x;
 
 select app_private.tenant_table('ticket_tiers', noun => 'ticket_tier', permission => 'finance', path => '/api/ticket-tiers',
   guard => 'app_private.require_part_unsettled(regclass, uuid)');
@@ -6741,14 +6830,6 @@ comment on column app.ticket_tiers.comps is 'Tickets given away: they take a pla
 
 create or replace trigger _200_unsettled before insert or update of name, price_minor, facility_fee_minor, allotment, sold, comps on app.ticket_tiers
   for each row execute function app_private.tg__200_unsettled();
-
-create or replace view app.ticket_tier_rows with (security_invoker = true) as
-  select x.organization_id, x.version, x.deleted_at, x.deleted_by,
-    x.id, x.show_id, x.name, x.price_minor, x.allotment, x.facility_fee_minor, x.sold, x.comps,
-    x.created_by, x.created_at, x.updated_at
-  from app.ticket_tiers x;
-comment on view app.ticket_tier_rows is 'The organization''s ticket tiers, including those in the bin, which have deleted_at.';
-grant select on app.ticket_tier_rows to callboard_api, callboard_definer;
 --! EndIncluded settlements/ticket_tiers.sql
 --! Included settlements/show_costs.sql
 -- Costs of a show: what the promoter pays for it. In the currency of the show's deal.
@@ -6768,10 +6849,17 @@ create table if not exists app.show_costs (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
 );
 create index if not exists show_costs_organization_id_show_id_idx on app.show_costs (organization_id, show_id, created_at, id) where deleted_at is null;
+
+create or replace view app.show_cost_rows with (security_invoker = true) as
+  select x.organization_id, x.version, x.deleted_at, x.deleted_by, app.body(x.as_json) as body,
+    x.id, x.show_id, x.name, x.kind, x.amount_minor, x.is_estimate,
+    x.created_by, x.created_at, x.updated_at
+  from app.show_costs x;
 
 select app_private.tenant_table('show_costs', noun => 'show_cost', permission => 'finance', path => '/api/costs',
   guard => 'app_private.require_part_unsettled(regclass, uuid)');
@@ -6783,14 +6871,6 @@ comment on column app.show_costs.is_estimate is 'Whether the invoice has yet to 
 
 create or replace trigger _200_unsettled before insert or update of name, kind, amount_minor, is_estimate on app.show_costs
   for each row execute function app_private.tg__200_unsettled();
-
-create or replace view app.show_cost_rows with (security_invoker = true) as
-  select x.organization_id, x.version, x.deleted_at, x.deleted_by,
-    x.id, x.show_id, x.name, x.kind, x.amount_minor, x.is_estimate,
-    x.created_by, x.created_at, x.updated_at
-  from app.show_costs x;
-comment on view app.show_cost_rows is 'The organization''s show costs, including those in the bin, which have deleted_at.';
-grant select on app.show_cost_rows to callboard_api, callboard_definer;
 --! EndIncluded settlements/show_costs.sql
 --! Included settlements/deposits.sql
 -- Deposits: what the artist has been paid before the settlement. In the currency of the show's deal.
@@ -6809,10 +6889,17 @@ create table if not exists app.deposits (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
 );
 create index if not exists deposits_organization_id_show_id_idx on app.deposits (organization_id, show_id, paid_on, id) where deleted_at is null;
+
+create or replace view app.deposit_rows with (security_invoker = true) as
+  select x.organization_id, x.version, x.deleted_at, x.deleted_by, app.body(x.as_json) as body,
+    x.id, x.show_id, x.paid_on, x.amount_minor, x.note,
+    x.created_by, x.created_at, x.updated_at
+  from app.deposits x;
 
 select app_private.tenant_table('deposits', noun => 'deposit', permission => 'finance', path => '/api/deposits',
   guard => 'app_private.require_part_unsettled(regclass, uuid)');
@@ -6822,14 +6909,6 @@ comment on table app.deposits is 'What artists have been paid before the settlem
 
 create or replace trigger _200_unsettled before insert or update of paid_on, amount_minor, note on app.deposits
   for each row execute function app_private.tg__200_unsettled();
-
-create or replace view app.deposit_rows with (security_invoker = true) as
-  select x.organization_id, x.version, x.deleted_at, x.deleted_by,
-    x.id, x.show_id, x.paid_on, x.amount_minor, x.note,
-    x.created_by, x.created_at, x.updated_at
-  from app.deposits x;
-comment on view app.deposit_rows is 'The organization''s deposits, including those in the bin, which have deleted_at.';
-grant select on app.deposit_rows to callboard_api, callboard_definer;
 --! EndIncluded settlements/deposits.sql
 --! Included settlements/settlement_arithmetic.sql
 -- How a show is settled. The steps are those by which promoters and tour managers settle a "promoter
@@ -8073,6 +8152,7 @@ create table if not exists app.itineraries (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint itineraries_start_before_end check (starts_on <= ends_on)
 );
@@ -8102,6 +8182,7 @@ create table if not exists app.itinerary_days (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint itinerary_days_itinerary_exists foreign key (organization_id, itinerary_id)
     references app.itineraries (organization_id, id) on delete cascade,
@@ -8110,6 +8191,12 @@ create table if not exists app.itinerary_days (
 );
 create unique index if not exists itinerary_days_date_taken on app.itinerary_days (organization_id, itinerary_id, day_on) where deleted_at is null;
 create index if not exists itinerary_days_show_id_idx on app.itinerary_days (organization_id, show_id) where show_id is not null;
+
+create or replace view app.itinerary_day_rows with (security_invoker = true) as
+  select d.organization_id, d.version, d.deleted_at, d.deleted_by, app.body(d.as_json) as body,
+    d.id, d.itinerary_id, d.day_on, d.time_zone, d.kind, d.show_id, d.city, d.notes,
+    d.created_by, d.created_at, d.updated_at
+  from app.itinerary_days d;
 
 select app_private.tenant_table('itinerary_days', noun => 'itinerary_day', permission => 'itineraries', reads => 'itineraries.write',
   path => '/api/itinerary-days');
@@ -8120,14 +8207,6 @@ comment on column app.itinerary_days.time_zone is 'The time zone of all local ti
 
 create or replace trigger _300_parents before insert or update of itinerary_id, show_id on app.itinerary_days
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'itinerary_days_itinerary_exists', 'show_id', 'app.shows', 'id', 'itinerary_days_show_exists');
-
-create or replace view app.itinerary_day_rows with (security_invoker = true) as
-  select d.organization_id, d.version, d.deleted_at, d.deleted_by,
-    d.id, d.itinerary_id, d.day_on, d.time_zone, d.kind, d.show_id, d.city, d.notes,
-    d.created_by, d.created_at, d.updated_at
-  from app.itinerary_days d;
-comment on view app.itinerary_day_rows is 'The days of itineraries, including those in the bin, which have deleted_at.';
-grant select on app.itinerary_day_rows to callboard_api, callboard_definer;
 --! EndIncluded itineraries/itineraries.sql
 --! Included itineraries/itinerary_party.sql
 -- The party of an itinerary: who travels, and the groups that decide who may see what.
@@ -8144,12 +8223,19 @@ create table if not exists app.party_groups (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint party_groups_itinerary_exists foreign key (organization_id, itinerary_id)
     references app.itineraries (organization_id, id) on delete cascade
 );
 create unique index if not exists party_groups_name_taken on app.party_groups (organization_id, itinerary_id, lower(name)) where deleted_at is null;
 alter index app.party_groups_name_taken alter column 3 set statistics 0;
+
+create or replace view app.party_group_rows with (security_invoker = true) as
+  select g.organization_id, g.version, g.deleted_at, g.deleted_by, app.body(g.as_json) as body,
+    g.id, g.itinerary_id, g.name,
+    g.created_by, g.created_at, g.updated_at
+  from app.party_groups g;
 
 select app_private.tenant_table('party_groups', noun => 'party_group', permission => 'itineraries', reads => 'itineraries.write',
   path => '/api/party-groups');
@@ -8159,14 +8245,6 @@ comment on table app.party_groups is 'Parts of a party, such as band and crew. W
 
 create or replace trigger _300_parents before insert or update of itinerary_id on app.party_groups
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_groups_itinerary_exists');
-
-create or replace view app.party_group_rows with (security_invoker = true) as
-  select g.organization_id, g.version, g.deleted_at, g.deleted_by,
-    g.id, g.itinerary_id, g.name,
-    g.created_by, g.created_at, g.updated_at
-  from app.party_groups g;
-comment on view app.party_group_rows is 'The groups of parties, including those in the bin, which have deleted_at.';
-grant select on app.party_group_rows to callboard_api, callboard_definer;
 
 -- Lists of ids have no foreign keys. Arguments: the list's column, and the table that it references.
 -- Ids already in the list are allowed even if deleted since.
@@ -8214,6 +8292,7 @@ create table if not exists app.party_members (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint party_members_itinerary_exists foreign key (organization_id, itinerary_id)
     references app.itineraries (organization_id, id) on delete cascade,
@@ -8222,6 +8301,12 @@ create table if not exists app.party_members (
 );
 create unique index if not exists party_members_user_taken on app.party_members (organization_id, itinerary_id, user_id) where deleted_at is null;
 create index if not exists party_members_user_id_idx on app.party_members (organization_id, user_id) where user_id is not null;
+
+create or replace view app.party_member_rows with (security_invoker = true) as
+  select m.organization_id, m.version, m.deleted_at, m.deleted_by, app.body(m.as_json) as body,
+    m.id, m.itinerary_id, m.name, m.role, m.user_id, m.group_ids, m.notes,
+    m.created_by, m.created_at, m.updated_at
+  from app.party_members m;
 
 select app_private.tenant_table('party_members', noun => 'party_member', permission => 'itineraries', reads => 'itineraries.write',
   path => '/api/party-members');
@@ -8233,14 +8318,6 @@ create or replace trigger _300_parents before insert or update of itinerary_id, 
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_members_itinerary_exists', 'user_id', 'app.memberships', 'user_id', 'party_members_user_exists');
 create or replace trigger _400_listed before insert or update of group_ids on app.party_members
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
-
-create or replace view app.party_member_rows with (security_invoker = true) as
-  select m.organization_id, m.version, m.deleted_at, m.deleted_by,
-    m.id, m.itinerary_id, m.name, m.role, m.user_id, m.group_ids, m.notes,
-    m.created_by, m.created_at, m.updated_at
-  from app.party_members m;
-comment on view app.party_member_rows is 'The people who travel, including those in the bin, who have deleted_at.';
-grant select on app.party_member_rows to callboard_api, callboard_definer;
 
 create or replace function app.own_groups() returns uuid[]
 language sql stable parallel restricted security definer
@@ -8287,6 +8364,7 @@ create table if not exists app.schedule_items (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint schedule_items_day_exists foreign key (organization_id, day_id)
     references app.itinerary_days (organization_id, id) on delete cascade,
@@ -8300,6 +8378,18 @@ create table if not exists app.schedule_items (
 create index if not exists schedule_items_day_id_idx on app.schedule_items (organization_id, day_id, start_time, id) where deleted_at is null;
 create index if not exists schedule_items_itinerary_id_idx on app.schedule_items (organization_id, itinerary_id, id) where deleted_at is null;
 create index if not exists schedule_items_show_id_idx on app.schedule_items (organization_id, show_id) where show_id is not null;
+
+create or replace view app.schedule_item_rows with (security_invoker = true) as
+  select i.organization_id, i.version, i.deleted_at, i.deleted_by, app.body(i.as_json, row_to_json(j)) as body,
+    -- Items without a time come first on their day.
+    (d.day_on + i.starts_next_day::integer + coalesce(i.start_time, '00:00')) at time zone d.time_zone as sort_at,
+    i.id, i.day_id, i.title, i.kind, i.certainty, to_char(i.start_time, 'HH24:MI') as start_time, i.starts_next_day, to_char(i.end_time, 'HH24:MI') as end_time, i.ends_next_day, i.is_confirmed, i.show_id, i.location, i.group_ids, i.notes,
+    i.itinerary_id, i.created_by, i.created_at, i.updated_at, j.*
+  from app.schedule_items i
+  join app.itinerary_days d on d.organization_id = i.organization_id and d.id = i.day_id
+  cross join lateral (
+    select d.day_on, d.time_zone, (d.day_on + i.starts_next_day::integer + i.start_time) at time zone d.time_zone as starts_at,
+      (d.day_on + i.ends_next_day::integer + i.end_time) at time zone d.time_zone as ends_at) j;
 
 select app_private.tenant_table('schedule_items', noun => 'schedule_item', permission => 'itineraries', reads => 'itineraries.write',
   path => '/api/schedule-items');
@@ -8332,19 +8422,6 @@ create or replace trigger _300_parents before insert or update of day_id, show_i
   for each row execute function app_private.tg__300_parents('day_id', 'app.itinerary_days', 'id', 'schedule_items_day_exists', 'show_id', 'app.shows', 'id', 'schedule_items_show_exists');
 create or replace trigger _400_listed before insert or update of group_ids on app.schedule_items
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
-
-create or replace view app.schedule_item_rows with (security_invoker = true) as
-  select i.organization_id, i.version, i.deleted_at, i.deleted_by,
-    -- Items without a time come first on their day.
-    (d.day_on + i.starts_next_day::integer + coalesce(i.start_time, '00:00')) at time zone d.time_zone as sort_at,
-    i.id, i.day_id, i.title, i.kind, i.certainty, to_char(i.start_time, 'HH24:MI') as start_time, i.starts_next_day, to_char(i.end_time, 'HH24:MI') as end_time, i.ends_next_day, i.is_confirmed, i.show_id, i.location, i.group_ids, i.notes,
-    i.itinerary_id, d.day_on, d.time_zone, (d.day_on + i.starts_next_day::integer + i.start_time) at time zone d.time_zone as starts_at,
-    (d.day_on + i.ends_next_day::integer + i.end_time) at time zone d.time_zone as ends_at,
-    i.created_by, i.created_at, i.updated_at
-  from app.schedule_items i
-  join app.itinerary_days d on d.organization_id = i.organization_id and d.id = i.day_id;
-comment on view app.schedule_item_rows is 'Schedule items, including those in the bin, which have deleted_at.';
-grant select on app.schedule_item_rows to callboard_api, callboard_definer;
 --! EndIncluded itineraries/schedule_items.sql
 --! Included itineraries/travel_and_lodging.sql
 -- How a party travels and where it stays.
@@ -8376,11 +8453,21 @@ create table if not exists app.travel_segments (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint travel_segments_itinerary_exists foreign key (organization_id, itinerary_id)
     references app.itineraries (organization_id, id) on delete cascade
 );
 create index if not exists travel_segments_itinerary_id_idx on app.travel_segments (organization_id, itinerary_id, departs_on, id) where deleted_at is null;
+
+create or replace view app.travel_segment_rows with (security_invoker = true) as
+  select s.organization_id, s.version, s.deleted_at, s.deleted_by, app.body(s.as_json, row_to_json(j)) as body,
+    s.id, s.itinerary_id, s.mode, s.from_place, s.departs_on, to_char(s.departs_time, 'HH24:MI') as departs_time, s.from_time_zone, s.to_place, s.arrives_on, to_char(s.arrives_time, 'HH24:MI') as arrives_time, s.to_time_zone, s.carrier, s.number, s.confirmation_number, s.is_confirmed, s.passenger_ids, s.group_ids, s.notes,
+    s.created_by, s.created_at, s.updated_at, j.*
+  from app.travel_segments s,
+    lateral (select (s.departs_on + s.departs_time) at time zone s.from_time_zone as departs_at,
+      (s.arrives_on + s.arrives_time) at time zone s.to_time_zone as arrives_at) t,
+    lateral (select t.*, (extract(epoch from t.arrives_at - t.departs_at) / 60)::integer as duration_minutes) j;
 
 select app_private.tenant_table('travel_segments', noun => 'travel_segment', permission => 'itineraries', reads => 'itineraries.write',
   path => '/api/travel-segments');
@@ -8410,17 +8497,6 @@ create or replace trigger _300_parents before insert or update of itinerary_id o
 create or replace trigger _400_listed before insert or update of passenger_ids, group_ids on app.travel_segments
   for each row execute function app_private.tg__400_listed('passenger_ids', 'app.party_members', 'group_ids', 'app.party_groups');
 
-create or replace view app.travel_segment_rows with (security_invoker = true) as
-  select s.organization_id, s.version, s.deleted_at, s.deleted_by,
-    s.id, s.itinerary_id, s.mode, s.from_place, s.departs_on, to_char(s.departs_time, 'HH24:MI') as departs_time, s.from_time_zone, s.to_place, s.arrives_on, to_char(s.arrives_time, 'HH24:MI') as arrives_time, s.to_time_zone, s.carrier, s.number, s.confirmation_number, s.is_confirmed, s.passenger_ids, s.group_ids, s.notes,
-    t.departs_at, t.arrives_at, (extract(epoch from t.arrives_at - t.departs_at) / 60)::integer as duration_minutes,
-    s.created_by, s.created_at, s.updated_at
-  from app.travel_segments s,
-    lateral (select (s.departs_on + s.departs_time) at time zone s.from_time_zone as departs_at,
-      (s.arrives_on + s.arrives_time) at time zone s.to_time_zone as arrives_at) t;
-comment on view app.travel_segment_rows is 'Travel segments, including those in the bin, which have deleted_at.';
-grant select on app.travel_segment_rows to callboard_api, callboard_definer;
-
 create table if not exists app.lodgings (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
@@ -8439,12 +8515,19 @@ create table if not exists app.lodgings (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint lodgings_itinerary_exists foreign key (organization_id, itinerary_id)
     references app.itineraries (organization_id, id) on delete cascade,
   constraint lodgings_in_before_out check (check_in_on < check_out_on)
 );
 create index if not exists lodgings_itinerary_id_idx on app.lodgings (organization_id, itinerary_id, check_in_on, id) where deleted_at is null;
+
+create or replace view app.lodging_rows with (security_invoker = true) as
+  select l.organization_id, l.version, l.deleted_at, l.deleted_by, app.body(l.as_json) as body,
+    l.id, l.itinerary_id, l.name, l.check_in_on, l.check_out_on, l.address, l.confirmation_number, l.group_ids, l.notes,
+    l.created_by, l.created_at, l.updated_at
+  from app.lodgings l;
 
 select app_private.tenant_table('lodgings', noun => 'lodging', permission => 'itineraries', reads => 'itineraries.write', path => '/api/lodgings');
 grant insert (itinerary_id, name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes), update (name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes) on app.lodgings to callboard_api;
@@ -8455,14 +8538,6 @@ create or replace trigger _300_parents before insert or update of itinerary_id o
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'lodgings_itinerary_exists');
 create or replace trigger _400_listed before insert or update of group_ids on app.lodgings
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
-
-create or replace view app.lodging_rows with (security_invoker = true) as
-  select l.organization_id, l.version, l.deleted_at, l.deleted_by,
-    l.id, l.itinerary_id, l.name, l.check_in_on, l.check_out_on, l.address, l.confirmation_number, l.group_ids, l.notes,
-    l.created_by, l.created_at, l.updated_at
-  from app.lodgings l;
-comment on view app.lodging_rows is 'Lodgings, including those in the bin, which have deleted_at.';
-grant select on app.lodging_rows to callboard_api, callboard_definer;
 
 create table if not exists app.lodging_rooms (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -8481,11 +8556,18 @@ create table if not exists app.lodging_rooms (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint lodging_rooms_lodging_exists foreign key (organization_id, lodging_id)
     references app.lodgings (organization_id, id) on delete cascade
 );
 create index if not exists lodging_rooms_lodging_id_idx on app.lodging_rooms (organization_id, lodging_id, id) where deleted_at is null;
+
+create or replace view app.lodging_room_rows with (security_invoker = true) as
+  select r.organization_id, r.version, r.deleted_at, r.deleted_by, app.body(r.as_json) as body,
+    r.id, r.lodging_id, r.name, r.occupant_ids, r.confirmation_number, r.notes, r.itinerary_id,
+    r.created_by, r.created_at, r.updated_at
+  from app.lodging_rooms r;
 
 select app_private.tenant_table('lodging_rooms', noun => 'lodging_room', permission => 'itineraries', reads => 'itineraries.write',
   path => '/api/lodging-rooms');
@@ -8511,14 +8593,6 @@ create or replace trigger _300_parents before insert or update of lodging_id on 
   for each row execute function app_private.tg__300_parents('lodging_id', 'app.lodgings', 'id', 'lodging_rooms_lodging_exists');
 create or replace trigger _400_listed before insert or update of occupant_ids on app.lodging_rooms
   for each row execute function app_private.tg__400_listed('occupant_ids', 'app.party_members');
-
-create or replace view app.lodging_room_rows with (security_invoker = true) as
-  select r.organization_id, r.version, r.deleted_at, r.deleted_by,
-    r.id, r.lodging_id, r.name, r.occupant_ids, r.confirmation_number, r.notes, r.itinerary_id,
-    r.created_by, r.created_at, r.updated_at
-  from app.lodging_rooms r;
-comment on view app.lodging_room_rows is 'The rooms of lodgings, including those in the bin, which have deleted_at.';
-grant select on app.lodging_room_rows to callboard_api, callboard_definer;
 --! EndIncluded itineraries/travel_and_lodging.sql
 --! Included itineraries/itinerary_versions.sql
 -- Published versions of itineraries. Planners work on the tables; everybody else reads the part of the
@@ -8698,21 +8772,22 @@ comment on view app.published_itineraries is 'The latest published version of ea
 grant select on app.published_itineraries to callboard_api, callboard_definer, callboard_exporter;
 
 create or replace view app.itinerary_rows with (security_invoker = true) as
-  select i.organization_id, i.version, i.deleted_at, i.deleted_by,
-    i.id, i.name, i.artist, i.starts_on, i.ends_on, i.notes, p.number as published_number, p.published_at,
-    i.created_by, i.created_at, i.updated_at
+  select i.organization_id, i.version, i.deleted_at, i.deleted_by, app.body(i.as_json, row_to_json(j)) as body,
+    i.id, i.name, i.artist, i.starts_on, i.ends_on, i.notes, i.created_by, i.created_at, i.updated_at, j.*
   from app.itineraries i
   left join lateral (
     select v.number, v.published_at from app.itinerary_versions v
     where v.organization_id = i.organization_id and v.itinerary_id = i.id order by v.number desc limit 1) p on true
+  cross join lateral (select p.number as published_number, p.published_at) j
   union all
-  select p.organization_id, p.version, p.deleted_at, p.deleted_by,
-    p.itinerary_id, p.name, p.artist, p.starts_on, (p.body ->> 'ends_on')::date, p.body ->> 'notes', p.number, p.published_at,
-    (p.body ->> 'created_by')::uuid, p.created_at, (p.body ->> 'updated_at')::timestamptz
+  select p.organization_id, p.version, p.deleted_at, p.deleted_by, row_to_json(j)::text, j.*
   from app.published_itineraries p
+  cross join lateral (
+    select p.itinerary_id as id, p.name, p.artist, p.starts_on, (p.body ->> 'ends_on')::date as ends_on, p.body ->> 'notes' as notes,
+      (p.body ->> 'created_by')::uuid as created_by, p.created_at, (p.body ->> 'updated_at')::timestamptz as updated_at,
+      p.number as published_number, p.published_at) j
   where (select app.org_if_reading('itineraries.write')) is null;
-comment on view app.itinerary_rows is 'Itineraries, including those in the bin, which have deleted_at: drafts for planners, the latest published version for others.';
-grant select on app.itinerary_rows to callboard_api, callboard_definer, callboard_exporter;
+select app_private.publish_rows('app.itineraries');
 
 create or replace view app.itinerary_plan with (security_invoker = true) as
   select organization_id, itinerary_id, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at
@@ -9685,7 +9760,7 @@ grant execute on function app.wanted_export_files(text[]) to callboard_worker;
 grant usage on schema app to callboard_exporter;
 grant execute on function app.require(text), app.require_reading(text), app.org_if(text), app.org_if_reading(text), app.has_permission(text),
   app.current_org(), app.current_user_id(), app.search_shows(text),
-  app.in_bin(json, timestamptz, uuid) to callboard_exporter;
+  app.in_bin(text, timestamptz, uuid) to callboard_exporter;
 --! EndIncluded exports/export_running.sql
 --! Included exports/export_commands.sql
 -- Commands on a member's own exports: create one, follow its progress, cancel it, and download the file.

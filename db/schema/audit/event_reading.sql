@@ -1,10 +1,12 @@
 -- How members read their organization's events; reading is itself an event.
 
 create or replace view app.event_rows with (security_invoker = true) as
-  select e.organization_id, e.id, e.occurred_at, e.actor_kind, e.actor_id, u.display_name as actor_name, e.action, e.resource_type, e.resource_id, e.changes,
-    e.request_id, host(e.ip) as ip, e.session_id, e.erased_at
+  select e.organization_id, row_to_json(j)::text as body, j.*
   from app.event_log e
-  left join app.users u on u.id = e.actor_id;
+  left join app.users u on u.id = e.actor_id
+  cross join lateral (
+    select e.id, e.occurred_at, e.actor_kind, e.actor_id, u.display_name as actor_name, e.action, e.resource_type, e.resource_id, e.changes,
+      e.request_id, host(e.ip) as ip, e.session_id, e.erased_at) j;
 comment on view app.event_rows is 'The organization''s events; the actor''s name only while they are a colleague.';
 grant select on app.event_rows to callboard_api, callboard_exporter;
 
@@ -16,9 +18,7 @@ declare
   organization uuid := app.require('audit.read');
   answer app.answer;
 begin
-  select null, (select row_to_json(item) from (select
-      l.id, l.occurred_at, l.actor_kind, l.actor_id, l.actor_name, l.action, l.resource_type, l.resource_id, l.changes,
-        l.request_id, l.ip, l.session_id, l.erased_at) item), null, null into answer from app.event_rows l
+  select null, l.body::json, null, null into answer from app.event_rows l
   where l.organization_id = organization and l.id = event
     -- The id contains the rounded time, so search a small range around it.
     and l.occurred_at between app.event_time(event) - interval '2 milliseconds' and app.event_time(event) + interval '2 milliseconds';

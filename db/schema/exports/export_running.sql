@@ -225,4 +225,4 @@ grant execute on function app.wanted_export_files(text[]) to callboard_worker;
 grant usage on schema app to callboard_exporter;
 grant execute on function app.require(text), app.require_reading(text), app.org_if(text), app.org_if_reading(text), app.has_permission(text),
   app.current_org(), app.current_user_id(), app.search_shows(text),
-  app.in_bin(json, timestamptz, uuid) to callboard_exporter;
+  app.in_bin(text, timestamptz, uuid) to callboard_exporter;

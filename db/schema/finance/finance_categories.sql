@@ -11,12 +11,19 @@ create table if not exists app.finance_categories (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   -- Ensures that a record and its category are of the same kind.
   constraint finance_categories_id_kind_key unique (organization_id, id, kind)
 );
 create unique index if not exists finance_category_name_taken on app.finance_categories (organization_id, kind, lower(name)) where deleted_at is null;
 alter index app.finance_category_name_taken alter column 3 set statistics 0;
+
+create or replace view app.finance_category_rows with (security_invoker = true) as
+  select c.organization_id, c.version, c.deleted_at, c.deleted_by, app.body(c.as_json) as body,
+    c.id, c.kind, c.name,
+    c.created_at, c.updated_at
+  from app.finance_categories c;
 
 -- A definer trigger inserts an organization's default categories.
 select app_private.tenant_table('finance_categories', noun => 'finance_category', permission => 'finance', path => '/api/finance-categories',
@@ -45,11 +52,3 @@ comment on function app_private.tg_organizations__500_finance_categories() is 'G
 alter function app_private.tg_organizations__500_finance_categories() owner to callboard_definer;
 create or replace trigger _500_finance_categories after insert on app.organizations
   for each row execute function app_private.tg_organizations__500_finance_categories();
-
-create or replace view app.finance_category_rows with (security_invoker = true) as
-  select c.organization_id, c.version, c.deleted_at, c.deleted_by,
-    c.id, c.kind, c.name,
-    c.created_at, c.updated_at
-  from app.finance_categories c;
-comment on view app.finance_category_rows is 'The organization''s categories, including those in the bin, which have deleted_at.';
-grant select on app.finance_category_rows to callboard_api, callboard_definer;

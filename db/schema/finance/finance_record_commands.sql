@@ -1,16 +1,15 @@
 -- The representation of a finance record, and its commands except for those in foundation/rows.sql. The table is in finance_records.sql.
 
 create or replace view app.finance_record_rows with (security_invoker = true) as
-  select r.organization_id, r.version, r.deleted_at, r.deleted_by,
+  select r.organization_id, r.version, r.deleted_at, r.deleted_by, app.body(r.as_json, row_to_json(j)) as body,
     r.id, r.kind, r.category_id, r.booked_on, r.amount_minor, r.status, r.show_id, r.due_on, r.tax_minor, r.currency, trim_scale(r.exchange_rate) as exchange_rate, r.payment_status, r.counterparty, r.note, r.source, r.external_ref,
-    c.name as category_name, s.title as show_title, r.base_amount_minor, r.base_currency,
-    r.created_by, r.created_at, r.updated_at
+    r.base_currency, r.created_by, r.created_at, r.updated_at, j.*
   from app.finance_records r
   left join app.finance_categories c on c.organization_id = r.organization_id and c.id = r.category_id
   -- Including deleted shows: what was paid for them stays readable.
-  left join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id;
-comment on view app.finance_record_rows is 'The organization''s finance records, including those in the bin, which have deleted_at.';
-grant select on app.finance_record_rows to callboard_api, callboard_definer, callboard_exporter;
+  left join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id
+  cross join lateral (select c.name as category_name, s.title as show_title, r.base_amount_minor) j;
+select app_private.publish_rows('app.finance_records');
 
 create or replace function app.read_finance_record(record uuid) returns app.answer
 language plpgsql stable
@@ -19,10 +18,7 @@ as $$
 declare
   answer app.answer;
 begin
-  select 200, (select row_to_json(item) from (select
-      r.id, r.kind, r.category_id, r.booked_on, r.amount_minor, r.status, r.show_id, r.due_on, r.tax_minor, r.currency, r.exchange_rate,
-        r.payment_status, r.counterparty, r.note, r.source, r.external_ref, r.category_name, r.show_title, r.base_amount_minor, r.base_currency,
-        r.created_by, r.created_at, r.updated_at) item), app.etag(r.version), '/api/finance-records/' || r.id into answer
+  select 200, r.body::json, app.etag(r.version), '/api/finance-records/' || r.id into answer
   from app.finance_record_rows r where r.organization_id = (select app.current_org()) and r.id = record and r.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');

@@ -59,6 +59,7 @@ create table if not exists app.finance_records (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint finance_records_category_exists foreign key (organization_id, category_id, kind)
     references app.finance_categories (organization_id, id, kind),

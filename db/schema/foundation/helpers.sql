@@ -99,12 +99,12 @@ return if_match is null or if_match = '*'
 comment on function app.matches(integer, text) is 'Whether an If-Match header (a list of ETags, * or null) allows this version.';
 grant execute on function app.matches(integer, text) to callboard_api, callboard_definer;
 
-create or replace function app.in_bin(body json, deleted_at timestamptz, deleted_by uuid) returns json
+create or replace function app.in_bin(body text, deleted_at timestamptz, deleted_by uuid) returns text
 language sql stable parallel safe
 return case when deleted_at is null then body
-  else (body::jsonb || jsonb_build_object('deleted_at', deleted_at, 'deleted_by', deleted_by))::json end;
-comment on function app.in_bin(json, timestamptz, uuid) is 'The JSON of a row; if it is in the bin, also when and by whom it was deleted.';
-grant execute on function app.in_bin(json, timestamptz, uuid) to callboard_api, callboard_definer;
+  else concat(left(body, -1), ',"deleted_at":', to_json(deleted_at), ',"deleted_by":', coalesce(to_json(deleted_by)::text, 'null'), '}') end;
+comment on function app.in_bin(text, timestamptz, uuid) is 'The JSON of a row; if it is in the bin, also when and by whom it was deleted.';
+grant execute on function app.in_bin(text, timestamptz, uuid) to callboard_api, callboard_definer;
 
 create or replace function app.check_version(version integer, if_match text) returns void
 language plpgsql stable

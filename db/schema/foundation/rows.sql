@@ -2,11 +2,11 @@
 -- name. The table defines the rest: its policies who may run a command, its column grants what can be written, its
 -- defaults what may be omitted, its triggers any special rules, and its view the response.
 --
--- The view, <noun>_rows, has organization_id, version, deleted_at, deleted_by and the sort columns of lists; then,
--- from `id` on, the fields of a response in order.
+-- The view, <noun>_rows, has organization_id, version, deleted_at, deleted_by, the response (body) and the sort columns
+-- of lists; then, from `id` on, the fields of the response.
 
 create or replace function app.resource(
-  table_name text, command text default 'select', out target regclass, out fields regclass, out columns text, out path text, out permission text
+  table_name text, command text default 'select', out target regclass, out fields regclass, out path text, out permission text
 )
 language plpgsql stable security definer
 set search_path = ''
@@ -19,14 +19,10 @@ begin
     perform app.refuse(404, 'not_found', 'There is no such resource.');
   end if;
   permission := app_private.policy_permission(target, command);
-  columns := (
-    select string_agg(format('f.%I', a.attname), ', ' order by a.attnum) from pg_catalog.pg_attribute a
-    where a.attrelid = fields and not a.attisdropped
-      and a.attnum >= (select i.attnum from pg_catalog.pg_attribute i where i.attrelid = fields and i.attname = 'id'));
 end
 $$;
 comment on function app.resource(text, text) is
-  'A table that the generic row commands accept, the view with its fields, their names, the path of its routes, and the permission for a command. PT404 for every other table.';
+  'A table that the generic row commands accept, the view with its fields, the path of its routes, and the permission for a command. PT404 for every other table.';
 alter function app.resource(text, text) owner to callboard_definer;
 grant execute on function app.resource(text, text) to callboard_api, callboard_definer;
 
@@ -61,10 +57,9 @@ declare
   r record := app.resource(table_name);
   answer app.answer;
 begin
-  -- A column with the alias's name would take precedence over the row, so no column may have that name.
   execute format(
-    'select 200, (select row_to_json(the_row) from (select %s) the_row), app.etag(f.version), %L || f.id
-     from %s f where f.organization_id = (select app.current_org()) and f.id = $1 and f.deleted_at is null', r.columns, r.path || '/', r.fields)
+    'select 200, f.body::json, app.etag(f.version), %L || f.id
+     from %s f where f.organization_id = (select app.current_org()) and f.id = $1 and f.deleted_at is null', r.path || '/', r.fields)
   into answer using id;
   if answer.status is null then
     perform app.refuse(404, 'not_found');

@@ -115,6 +115,22 @@ $$;
 comment on function app_private.tenant_policies(regclass, text, text, text, text, text, boolean, boolean, text[], text) is
   'The policies part of app_private.tenant_table, for a table with grants or events of its own: the permissions of members, the commands that the definer''s functions run, and a further condition on the rows that members see (besides).';
 
+create or replace function app_private.publish_rows(target regclass) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  fields regclass := (select format('app.%I', r.fields) from app_private.resources r where to_regclass(format('app.%I', r.name)) = target);
+begin
+  execute format('comment on view %s is %L', fields, format('The rows of %s with the fields of a response, including those in the bin, which have deleted_at.', target));
+  execute format('grant select on %s to callboard_api, callboard_definer%s', fields,
+    case when has_table_privilege('callboard_exporter', target, 'select') then ', callboard_exporter' end);
+  perform app_private.keep_json(target, fields);
+end
+$$;
+comment on function app_private.publish_rows(regclass) is
+  'Lets members read the view of a tenant table, and has the table keep their JSON. app_private.tenant_table calls it for a view that exists by then; a view that joins later tables calls it itself.';
+
 create or replace function app_private.tenant_table(
   name text, noun text, permission text default null, path text default null, reads text default null, writes text default null, deletes text default null,
   definer text default 'update', is_exported boolean default false, is_counted boolean default false, known text[] default '{}', verbs jsonb default '{}',
@@ -137,6 +153,9 @@ begin
     insert into app_private.resources as r (name, noun, fields, path, guard)
     values (tenant_table.name, tenant_table.noun, tenant_table.noun || '_rows', tenant_table.path, tenant_table.guard)
     on conflict on constraint resources_pkey do update set noun = excluded.noun, fields = excluded.fields, path = excluded.path, guard = excluded.guard;
+    if to_regclass(format('app.%I', tenant_table.noun || '_rows')) is not null then
+      perform app_private.publish_rows(target);
+    end if;
   end if;
 end
 $$;

@@ -16,6 +16,7 @@ create table if not exists app.itineraries (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint itineraries_start_before_end check (starts_on <= ends_on)
 );
@@ -45,6 +46,7 @@ create table if not exists app.itinerary_days (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint itinerary_days_itinerary_exists foreign key (organization_id, itinerary_id)
     references app.itineraries (organization_id, id) on delete cascade,
@@ -53,6 +55,12 @@ create table if not exists app.itinerary_days (
 );
 create unique index if not exists itinerary_days_date_taken on app.itinerary_days (organization_id, itinerary_id, day_on) where deleted_at is null;
 create index if not exists itinerary_days_show_id_idx on app.itinerary_days (organization_id, show_id) where show_id is not null;
+
+create or replace view app.itinerary_day_rows with (security_invoker = true) as
+  select d.organization_id, d.version, d.deleted_at, d.deleted_by, app.body(d.as_json) as body,
+    d.id, d.itinerary_id, d.day_on, d.time_zone, d.kind, d.show_id, d.city, d.notes,
+    d.created_by, d.created_at, d.updated_at
+  from app.itinerary_days d;
 
 select app_private.tenant_table('itinerary_days', noun => 'itinerary_day', permission => 'itineraries', reads => 'itineraries.write',
   path => '/api/itinerary-days');
@@ -63,11 +71,3 @@ comment on column app.itinerary_days.time_zone is 'The time zone of all local ti
 
 create or replace trigger _300_parents before insert or update of itinerary_id, show_id on app.itinerary_days
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'itinerary_days_itinerary_exists', 'show_id', 'app.shows', 'id', 'itinerary_days_show_exists');
-
-create or replace view app.itinerary_day_rows with (security_invoker = true) as
-  select d.organization_id, d.version, d.deleted_at, d.deleted_by,
-    d.id, d.itinerary_id, d.day_on, d.time_zone, d.kind, d.show_id, d.city, d.notes,
-    d.created_by, d.created_at, d.updated_at
-  from app.itinerary_days d;
-comment on view app.itinerary_day_rows is 'The days of itineraries, including those in the bin, which have deleted_at.';
-grant select on app.itinerary_day_rows to callboard_api, callboard_definer;

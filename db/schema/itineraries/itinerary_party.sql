@@ -12,12 +12,19 @@ create table if not exists app.party_groups (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint party_groups_itinerary_exists foreign key (organization_id, itinerary_id)
     references app.itineraries (organization_id, id) on delete cascade
 );
 create unique index if not exists party_groups_name_taken on app.party_groups (organization_id, itinerary_id, lower(name)) where deleted_at is null;
 alter index app.party_groups_name_taken alter column 3 set statistics 0;
+
+create or replace view app.party_group_rows with (security_invoker = true) as
+  select g.organization_id, g.version, g.deleted_at, g.deleted_by, app.body(g.as_json) as body,
+    g.id, g.itinerary_id, g.name,
+    g.created_by, g.created_at, g.updated_at
+  from app.party_groups g;
 
 select app_private.tenant_table('party_groups', noun => 'party_group', permission => 'itineraries', reads => 'itineraries.write',
   path => '/api/party-groups');
@@ -27,14 +34,6 @@ comment on table app.party_groups is 'Parts of a party, such as band and crew. W
 
 create or replace trigger _300_parents before insert or update of itinerary_id on app.party_groups
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_groups_itinerary_exists');
-
-create or replace view app.party_group_rows with (security_invoker = true) as
-  select g.organization_id, g.version, g.deleted_at, g.deleted_by,
-    g.id, g.itinerary_id, g.name,
-    g.created_by, g.created_at, g.updated_at
-  from app.party_groups g;
-comment on view app.party_group_rows is 'The groups of parties, including those in the bin, which have deleted_at.';
-grant select on app.party_group_rows to callboard_api, callboard_definer;
 
 -- Lists of ids have no foreign keys. Arguments: the list's column, and the table that it references.
 -- Ids already in the list are allowed even if deleted since.
@@ -82,6 +81,7 @@ create table if not exists app.party_members (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint party_members_itinerary_exists foreign key (organization_id, itinerary_id)
     references app.itineraries (organization_id, id) on delete cascade,
@@ -90,6 +90,12 @@ create table if not exists app.party_members (
 );
 create unique index if not exists party_members_user_taken on app.party_members (organization_id, itinerary_id, user_id) where deleted_at is null;
 create index if not exists party_members_user_id_idx on app.party_members (organization_id, user_id) where user_id is not null;
+
+create or replace view app.party_member_rows with (security_invoker = true) as
+  select m.organization_id, m.version, m.deleted_at, m.deleted_by, app.body(m.as_json) as body,
+    m.id, m.itinerary_id, m.name, m.role, m.user_id, m.group_ids, m.notes,
+    m.created_by, m.created_at, m.updated_at
+  from app.party_members m;
 
 select app_private.tenant_table('party_members', noun => 'party_member', permission => 'itineraries', reads => 'itineraries.write',
   path => '/api/party-members');
@@ -101,14 +107,6 @@ create or replace trigger _300_parents before insert or update of itinerary_id, 
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_members_itinerary_exists', 'user_id', 'app.memberships', 'user_id', 'party_members_user_exists');
 create or replace trigger _400_listed before insert or update of group_ids on app.party_members
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
-
-create or replace view app.party_member_rows with (security_invoker = true) as
-  select m.organization_id, m.version, m.deleted_at, m.deleted_by,
-    m.id, m.itinerary_id, m.name, m.role, m.user_id, m.group_ids, m.notes,
-    m.created_by, m.created_at, m.updated_at
-  from app.party_members m;
-comment on view app.party_member_rows is 'The people who travel, including those in the bin, who have deleted_at.';
-grant select on app.party_member_rows to callboard_api, callboard_definer;
 
 create or replace function app.own_groups() returns uuid[]
 language sql stable parallel restricted security definer

@@ -73,21 +73,22 @@ comment on view app.published_itineraries is 'The latest published version of ea
 grant select on app.published_itineraries to callboard_api, callboard_definer, callboard_exporter;
 
 create or replace view app.itinerary_rows with (security_invoker = true) as
-  select i.organization_id, i.version, i.deleted_at, i.deleted_by,
-    i.id, i.name, i.artist, i.starts_on, i.ends_on, i.notes, p.number as published_number, p.published_at,
-    i.created_by, i.created_at, i.updated_at
+  select i.organization_id, i.version, i.deleted_at, i.deleted_by, app.body(i.as_json, row_to_json(j)) as body,
+    i.id, i.name, i.artist, i.starts_on, i.ends_on, i.notes, i.created_by, i.created_at, i.updated_at, j.*
   from app.itineraries i
   left join lateral (
     select v.number, v.published_at from app.itinerary_versions v
     where v.organization_id = i.organization_id and v.itinerary_id = i.id order by v.number desc limit 1) p on true
+  cross join lateral (select p.number as published_number, p.published_at) j
   union all
-  select p.organization_id, p.version, p.deleted_at, p.deleted_by,
-    p.itinerary_id, p.name, p.artist, p.starts_on, (p.body ->> 'ends_on')::date, p.body ->> 'notes', p.number, p.published_at,
-    (p.body ->> 'created_by')::uuid, p.created_at, (p.body ->> 'updated_at')::timestamptz
+  select p.organization_id, p.version, p.deleted_at, p.deleted_by, row_to_json(j)::text, j.*
   from app.published_itineraries p
+  cross join lateral (
+    select p.itinerary_id as id, p.name, p.artist, p.starts_on, (p.body ->> 'ends_on')::date as ends_on, p.body ->> 'notes' as notes,
+      (p.body ->> 'created_by')::uuid as created_by, p.created_at, (p.body ->> 'updated_at')::timestamptz as updated_at,
+      p.number as published_number, p.published_at) j
   where (select app.org_if_reading('itineraries.write')) is null;
-comment on view app.itinerary_rows is 'Itineraries, including those in the bin, which have deleted_at: drafts for planners, the latest published version for others.';
-grant select on app.itinerary_rows to callboard_api, callboard_definer, callboard_exporter;
+select app_private.publish_rows('app.itineraries');
 
 create or replace view app.itinerary_plan with (security_invoker = true) as
   select organization_id, itinerary_id, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at

@@ -28,6 +28,7 @@ create table if not exists app.schedule_items (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint schedule_items_day_exists foreign key (organization_id, day_id)
     references app.itinerary_days (organization_id, id) on delete cascade,
@@ -41,6 +42,18 @@ create table if not exists app.schedule_items (
 create index if not exists schedule_items_day_id_idx on app.schedule_items (organization_id, day_id, start_time, id) where deleted_at is null;
 create index if not exists schedule_items_itinerary_id_idx on app.schedule_items (organization_id, itinerary_id, id) where deleted_at is null;
 create index if not exists schedule_items_show_id_idx on app.schedule_items (organization_id, show_id) where show_id is not null;
+
+create or replace view app.schedule_item_rows with (security_invoker = true) as
+  select i.organization_id, i.version, i.deleted_at, i.deleted_by, app.body(i.as_json, row_to_json(j)) as body,
+    -- Items without a time come first on their day.
+    (d.day_on + i.starts_next_day::integer + coalesce(i.start_time, '00:00')) at time zone d.time_zone as sort_at,
+    i.id, i.day_id, i.title, i.kind, i.certainty, to_char(i.start_time, 'HH24:MI') as start_time, i.starts_next_day, to_char(i.end_time, 'HH24:MI') as end_time, i.ends_next_day, i.is_confirmed, i.show_id, i.location, i.group_ids, i.notes,
+    i.itinerary_id, i.created_by, i.created_at, i.updated_at, j.*
+  from app.schedule_items i
+  join app.itinerary_days d on d.organization_id = i.organization_id and d.id = i.day_id
+  cross join lateral (
+    select d.day_on, d.time_zone, (d.day_on + i.starts_next_day::integer + i.start_time) at time zone d.time_zone as starts_at,
+      (d.day_on + i.ends_next_day::integer + i.end_time) at time zone d.time_zone as ends_at) j;
 
 select app_private.tenant_table('schedule_items', noun => 'schedule_item', permission => 'itineraries', reads => 'itineraries.write',
   path => '/api/schedule-items');
@@ -73,16 +86,3 @@ create or replace trigger _300_parents before insert or update of day_id, show_i
   for each row execute function app_private.tg__300_parents('day_id', 'app.itinerary_days', 'id', 'schedule_items_day_exists', 'show_id', 'app.shows', 'id', 'schedule_items_show_exists');
 create or replace trigger _400_listed before insert or update of group_ids on app.schedule_items
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
-
-create or replace view app.schedule_item_rows with (security_invoker = true) as
-  select i.organization_id, i.version, i.deleted_at, i.deleted_by,
-    -- Items without a time come first on their day.
-    (d.day_on + i.starts_next_day::integer + coalesce(i.start_time, '00:00')) at time zone d.time_zone as sort_at,
-    i.id, i.day_id, i.title, i.kind, i.certainty, to_char(i.start_time, 'HH24:MI') as start_time, i.starts_next_day, to_char(i.end_time, 'HH24:MI') as end_time, i.ends_next_day, i.is_confirmed, i.show_id, i.location, i.group_ids, i.notes,
-    i.itinerary_id, d.day_on, d.time_zone, (d.day_on + i.starts_next_day::integer + i.start_time) at time zone d.time_zone as starts_at,
-    (d.day_on + i.ends_next_day::integer + i.end_time) at time zone d.time_zone as ends_at,
-    i.created_by, i.created_at, i.updated_at
-  from app.schedule_items i
-  join app.itinerary_days d on d.organization_id = i.organization_id and d.id = i.day_id;
-comment on view app.schedule_item_rows is 'Schedule items, including those in the bin, which have deleted_at.';
-grant select on app.schedule_item_rows to callboard_api, callboard_definer;

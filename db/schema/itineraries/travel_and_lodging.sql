@@ -27,11 +27,21 @@ create table if not exists app.travel_segments (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint travel_segments_itinerary_exists foreign key (organization_id, itinerary_id)
     references app.itineraries (organization_id, id) on delete cascade
 );
 create index if not exists travel_segments_itinerary_id_idx on app.travel_segments (organization_id, itinerary_id, departs_on, id) where deleted_at is null;
+
+create or replace view app.travel_segment_rows with (security_invoker = true) as
+  select s.organization_id, s.version, s.deleted_at, s.deleted_by, app.body(s.as_json, row_to_json(j)) as body,
+    s.id, s.itinerary_id, s.mode, s.from_place, s.departs_on, to_char(s.departs_time, 'HH24:MI') as departs_time, s.from_time_zone, s.to_place, s.arrives_on, to_char(s.arrives_time, 'HH24:MI') as arrives_time, s.to_time_zone, s.carrier, s.number, s.confirmation_number, s.is_confirmed, s.passenger_ids, s.group_ids, s.notes,
+    s.created_by, s.created_at, s.updated_at, j.*
+  from app.travel_segments s,
+    lateral (select (s.departs_on + s.departs_time) at time zone s.from_time_zone as departs_at,
+      (s.arrives_on + s.arrives_time) at time zone s.to_time_zone as arrives_at) t,
+    lateral (select t.*, (extract(epoch from t.arrives_at - t.departs_at) / 60)::integer as duration_minutes) j;
 
 select app_private.tenant_table('travel_segments', noun => 'travel_segment', permission => 'itineraries', reads => 'itineraries.write',
   path => '/api/travel-segments');
@@ -61,17 +71,6 @@ create or replace trigger _300_parents before insert or update of itinerary_id o
 create or replace trigger _400_listed before insert or update of passenger_ids, group_ids on app.travel_segments
   for each row execute function app_private.tg__400_listed('passenger_ids', 'app.party_members', 'group_ids', 'app.party_groups');
 
-create or replace view app.travel_segment_rows with (security_invoker = true) as
-  select s.organization_id, s.version, s.deleted_at, s.deleted_by,
-    s.id, s.itinerary_id, s.mode, s.from_place, s.departs_on, to_char(s.departs_time, 'HH24:MI') as departs_time, s.from_time_zone, s.to_place, s.arrives_on, to_char(s.arrives_time, 'HH24:MI') as arrives_time, s.to_time_zone, s.carrier, s.number, s.confirmation_number, s.is_confirmed, s.passenger_ids, s.group_ids, s.notes,
-    t.departs_at, t.arrives_at, (extract(epoch from t.arrives_at - t.departs_at) / 60)::integer as duration_minutes,
-    s.created_by, s.created_at, s.updated_at
-  from app.travel_segments s,
-    lateral (select (s.departs_on + s.departs_time) at time zone s.from_time_zone as departs_at,
-      (s.arrives_on + s.arrives_time) at time zone s.to_time_zone as arrives_at) t;
-comment on view app.travel_segment_rows is 'Travel segments, including those in the bin, which have deleted_at.';
-grant select on app.travel_segment_rows to callboard_api, callboard_definer;
-
 create table if not exists app.lodgings (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
@@ -90,12 +89,19 @@ create table if not exists app.lodgings (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint lodgings_itinerary_exists foreign key (organization_id, itinerary_id)
     references app.itineraries (organization_id, id) on delete cascade,
   constraint lodgings_in_before_out check (check_in_on < check_out_on)
 );
 create index if not exists lodgings_itinerary_id_idx on app.lodgings (organization_id, itinerary_id, check_in_on, id) where deleted_at is null;
+
+create or replace view app.lodging_rows with (security_invoker = true) as
+  select l.organization_id, l.version, l.deleted_at, l.deleted_by, app.body(l.as_json) as body,
+    l.id, l.itinerary_id, l.name, l.check_in_on, l.check_out_on, l.address, l.confirmation_number, l.group_ids, l.notes,
+    l.created_by, l.created_at, l.updated_at
+  from app.lodgings l;
 
 select app_private.tenant_table('lodgings', noun => 'lodging', permission => 'itineraries', reads => 'itineraries.write', path => '/api/lodgings');
 grant insert (itinerary_id, name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes), update (name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes) on app.lodgings to callboard_api;
@@ -106,14 +112,6 @@ create or replace trigger _300_parents before insert or update of itinerary_id o
   for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'lodgings_itinerary_exists');
 create or replace trigger _400_listed before insert or update of group_ids on app.lodgings
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
-
-create or replace view app.lodging_rows with (security_invoker = true) as
-  select l.organization_id, l.version, l.deleted_at, l.deleted_by,
-    l.id, l.itinerary_id, l.name, l.check_in_on, l.check_out_on, l.address, l.confirmation_number, l.group_ids, l.notes,
-    l.created_by, l.created_at, l.updated_at
-  from app.lodgings l;
-comment on view app.lodging_rows is 'Lodgings, including those in the bin, which have deleted_at.';
-grant select on app.lodging_rows to callboard_api, callboard_definer;
 
 create table if not exists app.lodging_rooms (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -132,11 +130,18 @@ create table if not exists app.lodging_rooms (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint lodging_rooms_lodging_exists foreign key (organization_id, lodging_id)
     references app.lodgings (organization_id, id) on delete cascade
 );
 create index if not exists lodging_rooms_lodging_id_idx on app.lodging_rooms (organization_id, lodging_id, id) where deleted_at is null;
+
+create or replace view app.lodging_room_rows with (security_invoker = true) as
+  select r.organization_id, r.version, r.deleted_at, r.deleted_by, app.body(r.as_json) as body,
+    r.id, r.lodging_id, r.name, r.occupant_ids, r.confirmation_number, r.notes, r.itinerary_id,
+    r.created_by, r.created_at, r.updated_at
+  from app.lodging_rooms r;
 
 select app_private.tenant_table('lodging_rooms', noun => 'lodging_room', permission => 'itineraries', reads => 'itineraries.write',
   path => '/api/lodging-rooms');
@@ -162,11 +167,3 @@ create or replace trigger _300_parents before insert or update of lodging_id on 
   for each row execute function app_private.tg__300_parents('lodging_id', 'app.lodgings', 'id', 'lodging_rooms_lodging_exists');
 create or replace trigger _400_listed before insert or update of occupant_ids on app.lodging_rooms
   for each row execute function app_private.tg__400_listed('occupant_ids', 'app.party_members');
-
-create or replace view app.lodging_room_rows with (security_invoker = true) as
-  select r.organization_id, r.version, r.deleted_at, r.deleted_by,
-    r.id, r.lodging_id, r.name, r.occupant_ids, r.confirmation_number, r.notes, r.itinerary_id,
-    r.created_by, r.created_at, r.updated_at
-  from app.lodging_rooms r;
-comment on view app.lodging_room_rows is 'The rooms of lodgings, including those in the bin, which have deleted_at.';
-grant select on app.lodging_room_rows to callboard_api, callboard_definer;

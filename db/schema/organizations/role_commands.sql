@@ -20,7 +20,7 @@ create or replace function app.list_roles(in_bin boolean) returns app.answer
 language sql stable
 set search_path = ''
 begin atomic
-  select 200, json_build_object('items', coalesce(json_agg(app.in_bin(r.body, r.deleted_at, r.deleted_by) order by r.organization_id nulls first, r.name, r.id), '[]'), 'next_cursor', null),
+  select 200, json_build_object('items', coalesce(json_agg(app.in_bin(r.body::text, r.deleted_at, r.deleted_by)::json order by r.organization_id nulls first, r.name, r.id), '[]'), 'next_cursor', null),
     null::text, null::text
   from app.role_list r
   -- Called only because it may refuse.

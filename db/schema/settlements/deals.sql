@@ -20,6 +20,7 @@ create table if not exists app.deals (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
   constraint deals_guarantee_by_kind check ((kind = 'door') = (guarantee_minor is null)),
@@ -29,6 +30,12 @@ create table if not exists app.deals (
 );
 create unique index if not exists deals_one_per_show on app.deals (organization_id, show_id) where deleted_at is null;
 create index if not exists deals_organization_id_show_id_idx on app.deals (organization_id, show_id, created_at, id) where deleted_at is null;
+
+create or replace view app.deal_rows with (security_invoker = true) as
+  select x.organization_id, x.version, x.deleted_at, x.deleted_by, app.body(x.as_json) as body,
+    x.id, x.show_id, x.kind, x.currency, x.guarantee_minor, x.percentage_bp, x.base, x.tax_bp, x.promoter_profit_bp, x.guarantee_is_cost,
+    x.created_by, x.created_at, x.updated_at
+  from app.deals x;
 
 select app_private.tenant_table('deals', noun => 'deal', permission => 'finance', path => '/api/deals',
   guard => 'app_private.require_part_unsettled(regclass, uuid)');
@@ -56,11 +63,3 @@ $$;
 comment on function app_private.tg_deals__150_guarantee_is_cost() is 'The default of guarantee_is_cost: true for plus deals, false for others.';
 create or replace trigger _150_guarantee_is_cost before insert or update of guarantee_is_cost on app.deals
   for each row execute function app_private.tg_deals__150_guarantee_is_cost();
-
-create or replace view app.deal_rows with (security_invoker = true) as
-  select x.organization_id, x.version, x.deleted_at, x.deleted_by,
-    x.id, x.show_id, x.kind, x.currency, x.guarantee_minor, x.percentage_bp, x.base, x.tax_bp, x.promoter_profit_bp, x.guarantee_is_cost,
-    x.created_by, x.created_at, x.updated_at
-  from app.deals x;
-comment on view app.deal_rows is 'The organization''s deals, including those in the bin, which have deleted_at.';
-grant select on app.deal_rows to callboard_api, callboard_definer;

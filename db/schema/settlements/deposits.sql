@@ -14,10 +14,17 @@ create table if not exists app.deposits (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
 );
 create index if not exists deposits_organization_id_show_id_idx on app.deposits (organization_id, show_id, paid_on, id) where deleted_at is null;
+
+create or replace view app.deposit_rows with (security_invoker = true) as
+  select x.organization_id, x.version, x.deleted_at, x.deleted_by, app.body(x.as_json) as body,
+    x.id, x.show_id, x.paid_on, x.amount_minor, x.note,
+    x.created_by, x.created_at, x.updated_at
+  from app.deposits x;
 
 select app_private.tenant_table('deposits', noun => 'deposit', permission => 'finance', path => '/api/deposits',
   guard => 'app_private.require_part_unsettled(regclass, uuid)');
@@ -27,11 +34,3 @@ comment on table app.deposits is 'What artists have been paid before the settlem
 
 create or replace trigger _200_unsettled before insert or update of paid_on, amount_minor, note on app.deposits
   for each row execute function app_private.tg__200_unsettled();
-
-create or replace view app.deposit_rows with (security_invoker = true) as
-  select x.organization_id, x.version, x.deleted_at, x.deleted_by,
-    x.id, x.show_id, x.paid_on, x.amount_minor, x.note,
-    x.created_by, x.created_at, x.updated_at
-  from app.deposits x;
-comment on view app.deposit_rows is 'The organization''s deposits, including those in the bin, which have deleted_at.';
-grant select on app.deposit_rows to callboard_api, callboard_definer;

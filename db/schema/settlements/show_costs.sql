@@ -15,10 +15,17 @@ create table if not exists app.show_costs (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
 );
 create index if not exists show_costs_organization_id_show_id_idx on app.show_costs (organization_id, show_id, created_at, id) where deleted_at is null;
+
+create or replace view app.show_cost_rows with (security_invoker = true) as
+  select x.organization_id, x.version, x.deleted_at, x.deleted_by, app.body(x.as_json) as body,
+    x.id, x.show_id, x.name, x.kind, x.amount_minor, x.is_estimate,
+    x.created_by, x.created_at, x.updated_at
+  from app.show_costs x;
 
 select app_private.tenant_table('show_costs', noun => 'show_cost', permission => 'finance', path => '/api/costs',
   guard => 'app_private.require_part_unsettled(regclass, uuid)');
@@ -30,11 +37,3 @@ comment on column app.show_costs.is_estimate is 'Whether the invoice has yet to 
 
 create or replace trigger _200_unsettled before insert or update of name, kind, amount_minor, is_estimate on app.show_costs
   for each row execute function app_private.tg__200_unsettled();
-
-create or replace view app.show_cost_rows with (security_invoker = true) as
-  select x.organization_id, x.version, x.deleted_at, x.deleted_by,
-    x.id, x.show_id, x.name, x.kind, x.amount_minor, x.is_estimate,
-    x.created_by, x.created_at, x.updated_at
-  from app.show_costs x;
-comment on view app.show_cost_rows is 'The organization''s show costs, including those in the bin, which have deleted_at.';
-grant select on app.show_cost_rows to callboard_api, callboard_definer;

@@ -17,12 +17,19 @@ create table if not exists app.ticket_tiers (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
   constraint ticket_tiers_fee_within_price check (facility_fee_minor <= price_minor),
   constraint ticket_tiers_within_allotment check (sold::bigint + comps <= allotment)
 );
 create index if not exists ticket_tiers_organization_id_show_id_idx on app.ticket_tiers (organization_id, show_id, created_at, id) where deleted_at is null;
+
+create or replace view app.ticket_tier_rows with (security_invoker = true) as
+  select x.organization_id, x.version, x.deleted_at, x.deleted_by, app.body(x.as_json) as body,
+    x.id, x.show_id, x.name, x.price_minor, x.allotment, x.facility_fee_minor, x.sold, x.comps,
+    x.created_by, x.created_at, x.updated_at
+  from app.ticket_tiers x;
 
 select app_private.tenant_table('ticket_tiers', noun => 'ticket_tier', permission => 'finance', path => '/api/ticket-tiers',
   guard => 'app_private.require_part_unsettled(regclass, uuid)');
@@ -34,11 +41,3 @@ comment on column app.ticket_tiers.comps is 'Tickets given away: they take a pla
 
 create or replace trigger _200_unsettled before insert or update of name, price_minor, facility_fee_minor, allotment, sold, comps on app.ticket_tiers
   for each row execute function app_private.tg__200_unsettled();
-
-create or replace view app.ticket_tier_rows with (security_invoker = true) as
-  select x.organization_id, x.version, x.deleted_at, x.deleted_by,
-    x.id, x.show_id, x.name, x.price_minor, x.allotment, x.facility_fee_minor, x.sold, x.comps,
-    x.created_by, x.created_at, x.updated_at
-  from app.ticket_tiers x;
-comment on view app.ticket_tier_rows is 'The organization''s ticket tiers, including those in the bin, which have deleted_at.';
-grant select on app.ticket_tier_rows to callboard_api, callboard_definer;

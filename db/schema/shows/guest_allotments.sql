@@ -14,6 +14,7 @@ create table if not exists app.guest_allotments (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   -- For app.guests: a guest counts only against an allotment of the same show.
   constraint guest_allotments_of_show unique (organization_id, id, show_id),
@@ -21,6 +22,11 @@ create table if not exists app.guest_allotments (
 );
 create unique index if not exists guest_allotment_name_taken on app.guest_allotments (organization_id, show_id, lower(name)) where deleted_at is null;
 alter index app.guest_allotment_name_taken alter column 3 set statistics 0;
+
+create or replace view app.guest_allotment_rows with (security_invoker = true) as
+  select a.organization_id, a.version, a.deleted_at, a.deleted_by, app.body(a.as_json) as body,
+    a.id, a.show_id, a.name, a.tickets, a.note, a.created_by, a.created_at, a.updated_at
+  from app.guest_allotments a;
 
 select app_private.tenant_table('guest_allotments', noun => 'guest_allotment', permission => 'shows', path => '/api/guest-allotments', is_exported => true);
 grant insert (show_id, name, tickets, note), update (name, tickets, note) on app.guest_allotments to callboard_api;
@@ -64,10 +70,3 @@ comment on function app_private.tg_guest_allotments__500_places() is 'After an a
 alter function app_private.tg_guest_allotments__500_places() owner to callboard_definer;
 create or replace trigger _500_places after update of tickets on app.guest_allotments
   for each row when (new.tickets < old.tickets) execute function app_private.tg_guest_allotments__500_places();
-
-create or replace view app.guest_allotment_rows with (security_invoker = true) as
-  select a.organization_id, a.version, a.deleted_at, a.deleted_by,
-    a.id, a.show_id, a.name, a.tickets, a.note, a.created_by, a.created_at, a.updated_at
-  from app.guest_allotments a;
-comment on view app.guest_allotment_rows is 'The organization''s allotments of guest lists, including those in the bin, which have deleted_at.';
-grant select on app.guest_allotment_rows to callboard_api, callboard_definer, callboard_exporter;

@@ -28,6 +28,7 @@ create table if not exists app.guests (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id),
   constraint guests_allotment_exists foreign key (organization_id, allotment_id, show_id)
     references app.guest_allotments (organization_id, id, show_id),
@@ -36,6 +37,14 @@ create table if not exists app.guests (
 );
 create index if not exists guests_organization_id_show_id_idx on app.guests (organization_id, show_id, door_name, id) where deleted_at is null;
 create index if not exists guests_organization_id_allotment_id_idx on app.guests (organization_id, allotment_id) where allotment_id is not null;
+
+create or replace view app.guest_rows with (security_invoker = true) as
+  select g.organization_id, g.version, g.deleted_at, g.deleted_by, app.body(g.as_json, row_to_json(j)) as body,
+    g.id, g.show_id, g.name, g.allotment_id, g.tickets, g.invited_by, g.note, g.status, g.sort_name,
+    g.checked_in, g.checked_in_at, g.created_by, g.created_at, g.updated_at, j.*
+  from app.guests g
+  left join app.guest_allotments a on a.organization_id = g.organization_id and a.id = g.allotment_id
+  cross join lateral (select g.door_name, a.name as allotment_name) j;
 
 select app_private.tenant_table('guests', noun => 'guest', permission => 'shows', path => '/api/guests', is_exported => true);
 grant insert (show_id, allotment_id, name, tickets, invited_by, note, status, sort_name), update (allotment_id, name, tickets, invited_by, note, status, sort_name)
@@ -75,12 +84,3 @@ comment on function app_private.tg_guests__400_places() is
 alter function app_private.tg_guests__400_places() owner to callboard_definer;
 create or replace trigger _400_places before insert or update of tickets, status, allotment_id, deletion_id on app.guests
   for each row when (new.allotment_id is not null and new.deletion_id is null) execute function app_private.tg_guests__400_places();
-
-create or replace view app.guest_rows with (security_invoker = true) as
-  select g.organization_id, g.version, g.deleted_at, g.deleted_by,
-    g.id, g.show_id, g.name, g.door_name, g.allotment_id, g.tickets, g.invited_by, g.note, g.status, g.sort_name, a.name as allotment_name,
-    g.checked_in, g.checked_in_at, g.created_by, g.created_at, g.updated_at
-  from app.guests g
-  left join app.guest_allotments a on a.organization_id = g.organization_id and a.id = g.allotment_id;
-comment on view app.guest_rows is 'The organization''s guests, including those in the bin, who have deleted_at.';
-grant select on app.guest_rows to callboard_api, callboard_definer, callboard_exporter;

@@ -2,14 +2,14 @@
 -- restore are in foundation/rows.sql. The table is in shows.sql.
 
 create or replace view app.show_rows with (security_invoker = true) as
-  select s.organization_id, s.version, s.deleted_at, s.deleted_by,
+  select s.organization_id, s.version, s.deleted_at, s.deleted_by, app.body(s.as_json, row_to_json(j)) as body,
     s.id, s.title, s.artist, s.show_on, s.status, s.venue_id, to_char(s.doors_time, 'HH24:MI') as doors_time, to_char(s.start_time, 'HH24:MI') as start_time, to_char(s.curfew_time, 'HH24:MI') as curfew_time, s.capacity, s.tickets_sold, s.fee_minor, s.currency, s.notes, s.source, s.external_ref,
-    v.name as venue_name, v.city as venue_city, v.time_zone, (s.show_on + s.start_time) at time zone v.time_zone as starts_at,
-    s.created_by, s.created_at, s.updated_at
+    s.created_by, s.created_at, s.updated_at, j.*
   from app.shows s
-  left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id;
-comment on view app.show_rows is 'The organization''s shows, including those in the bin, which have deleted_at.';
-grant select on app.show_rows to callboard_api, callboard_definer, callboard_exporter;
+  left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id
+  cross join lateral (
+    select v.name as venue_name, v.city as venue_city, v.time_zone, (s.show_on + s.start_time) at time zone v.time_zone as starts_at) j;
+select app_private.publish_rows('app.shows');
 
 -- Declared to return few rows, so that a list looks these up instead of scanning all shows for them.
 create or replace function app.search_shows(q text) returns setof uuid
@@ -44,9 +44,7 @@ as $$
 declare
   answer app.answer;
 begin
-  select 200, (select row_to_json(item) from (select
-      r.id, r.title, r.artist, r.show_on, r.status, r.venue_id, r.doors_time, r.start_time, r.curfew_time, r.capacity, r.tickets_sold, r.fee_minor,
-        r.currency, r.notes, r.source, r.external_ref, r.venue_name, r.venue_city, r.time_zone, r.starts_at, r.created_by, r.created_at, r.updated_at) item), app.etag(r.version), '/api/shows/' || r.id into answer
+  select 200, r.body::json, app.etag(r.version), '/api/shows/' || r.id into answer
   from app.show_rows r where r.organization_id = (select app.current_org()) and r.id = show and r.deleted_at is null;
   if not found then
     perform app.refuse(404, 'not_found');

@@ -14,6 +14,7 @@ create table if not exists app.venues (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  as_json text not null,
   primary key (organization_id, id)
 );
 create index if not exists venues_organization_id_name_idx on app.venues (organization_id, name, id) where deleted_at is null;
@@ -21,16 +22,14 @@ create index if not exists venues_organization_id_name_idx on app.venues (organi
 create index if not exists venues_organization_id_lower_name_idx on app.venues (organization_id, lower(name), lower(city)) where deleted_at is null;
 alter index app.venues_organization_id_lower_name_idx alter column 2 set statistics 0, alter column 3 set statistics 0;
 
+create or replace view app.venue_rows with (security_invoker = true) as
+  select v.organization_id, v.version, v.deleted_at, v.deleted_by, app.body(v.as_json) as body,
+    v.id, v.name, v.city, v.country, v.time_zone, v.capacity,
+    v.created_at, v.updated_at
+  from app.venues v;
+
 select app_private.tenant_table('venues', noun => 'venue', permission => 'shows', path => '/api/venues', is_exported => true);
 grant insert (name, city, country, time_zone, capacity), update (name, city, country, time_zone, capacity) on app.venues to callboard_api;
 
 comment on table app.venues is 'Where shows take place, with the time zone of their local times.';
 comment on column app.venues.country is 'ISO 3166-1 alpha-2 code.';
-
-create or replace view app.venue_rows with (security_invoker = true) as
-  select v.organization_id, v.version, v.deleted_at, v.deleted_by,
-    v.id, v.name, v.city, v.country, v.time_zone, v.capacity,
-    v.created_at, v.updated_at
-  from app.venues v;
-comment on view app.venue_rows is 'The organization''s venues, including those in the bin, which have deleted_at.';
-grant select on app.venue_rows to callboard_api, callboard_definer, callboard_exporter;
