@@ -7,13 +7,20 @@ import { startEmbedded } from '../../src/database/embedded.ts'
 import { withUrl } from '../../src/database/provision.ts'
 import { run } from '../support/program.ts'
 
+/** What was measured of a request, or of 1,000 imported rows, or of one refresh of figures. */
 interface Measure {
   rate: number
   p50?: number
   p99?: number
-  cpu: Record<'server' | 'postgres' | 'client', number | null>
+  cpu: Partial<Record<'server' | 'worker' | 'postgres' | 'client', number>>
+  grown?: number
   done: number
   failed: number
+}
+interface Share {
+  median: number
+  lowest: number
+  highest: number
 }
 interface Report {
   size: { organizations: number; shows: number }
@@ -21,8 +28,9 @@ interface Report {
   contenders: { name: string }[]
   megabytes: Record<string, number>
   secondsToFirstAnswer: number
-  summaries: { work: string; contender: string; rate: number; spread: number; failed: number }[]
+  summaries: { work: string; contender: string; cpu: number; rate: number; spread: number; failed: number }[]
   results: { work: string; contender: string; rounds: Measure[] }[]
+  protections: { work: string; rls: { cpu: Share }; whole: number; signature?: number }[]
 }
 
 // Most of it is starting servers, which is slow on a busy machine.
@@ -33,11 +41,23 @@ t.teardown(() => rm(folder, { recursive: true, force: true }))
 process.env['DATA_DIR'] = folder
 const bench = (...args: string[]) => run('npm', 'run', '--silent', 'bench', '--', ...args)
 const json = join(folder, 'bench.json')
-const brief = ['--small', '--seconds', '1', '--warm-up', '0.3', '--people', '5', '--json', json]
+const brief = [
+  '--small',
+  '--seconds',
+  '1',
+  '--warm-up',
+  '0.3',
+  '--people',
+  '5',
+  '--lines',
+  '300',
+  '--json',
+  json,
+]
 const report = async () => JSON.parse(await readFile(json, 'utf8')) as Report
 
 t.test('the benchmark fills a database and measures Callboard and the limit', async t => {
-  const works = ['list', 'create', 'sign-in']
+  const works = ['list', 'create', 'behind', 'sign-in']
   const { code, output } = await bench(
     ...brief,
     '--rounds',
@@ -46,6 +66,7 @@ t.test('the benchmark fills a database and measures Callboard and the limit', as
     [...works, 'limit', 'callboard'].join(),
   )
   t.equal(code, 0, output)
+  t.match(output, /^\| work +\| by +\| CPU µs \| spread \|/m, 'the CPU comes first')
   t.match(output, /^\| list of 50 shows +\| Callboard +\|/m)
   t.match(output, /^In memory at the end: Callboard \d+ MB\.$/m)
   t.match(output, /^Round 2 of 2, 100 %: /m)
@@ -82,20 +103,54 @@ t.test('the benchmark fills a database and measures Callboard and the limit', as
   }
 })
 
-t.test('it finds the database again, and can measure PostgreSQL without pgbench', async t => {
-  const { code, output } = await bench(
-    ...brief,
-    '--rounds',
-    '1',
-    '--only',
-    'one,limit,no-rls,unsigned',
-    '--loop',
-  )
+t.test('it finds the database again, and says what row-level security costs', async t => {
+  const only = ['one', 'finance', 'limit', 'no-rls', 'callboard']
+  const { code, output } = await bench(...brief, '--rounds', '2', '--only', only.join(), '--loop')
   t.equal(code, 0, output)
   t.match(output, /^Found callboard_bench_50_10000/m)
-  const { results } = await report()
-  t.equal(results.length, 3)
+  const { results, protections } = await report()
+  t.equal(results.length, 6)
   for (const { rounds } of results) for (const { done, failed } of rounds) t.ok(done > 0 && failed === 0)
+  t.same(
+    protections.map(({ work }) => work),
+    ['one', 'finance'],
+  )
+  for (const { work, rls, whole } of protections) {
+    const [withRls, without] = ['limit', 'no-rls'].map(
+      name => results.find(({ work: w, contender }) => w === work && contender === name)?.rounds ?? [],
+    )
+    const shares = (withRls ?? []).map(
+      ({ cpu }, n) => (cpu.postgres ?? 0) / (without?.[n]?.cpu.postgres ?? 0),
+    )
+    t.ok(Math.abs(rls.cpu.median - ((shares[0] ?? 0) + (shares[1] ?? 0)) / 2) < 1e-6, work)
+    t.same([rls.cpu.lowest, rls.cpu.highest], [Math.min(...shares), Math.max(...shares)])
+    t.ok(whole > 0)
+  }
+})
+
+t.test('it imports a file, and refreshes figures, from beginning to end', async t => {
+  const works = ['import', 'refresh', 'refresh-largest']
+  const { code, output } = await bench(...brief, '--rounds', '1', '--only', [...works, 'callboard'].join())
+  t.equal(code, 0, output)
+  t.match(output, /^\| import of 1,000 finance records +\| Callboard +\|/m)
+  const { results, summaries } = await report()
+  t.same(
+    results.map(({ work, contender }) => `${work} ${contender}`),
+    works.map(work => `${work} callboard`),
+  )
+  for (const { work, rounds } of results) {
+    const [{ cpu, rate, done, failed, grown = -1 }] = rounds as [Measure]
+    const { server = 0, worker = 0, postgres = 0 } = cpu
+    t.equal(failed, 0)
+    t.ok(rate > 0 && worker > 0 && postgres > 0, work)
+    t.equal(summaries.find(summary => summary.work === work)?.cpu, server + worker + postgres)
+    if (work !== 'import') {
+      t.ok(done >= 2 && done % 2 === 0, 'each second change undoes the one before')
+      continue
+    }
+    t.equal(done, 0.3, 'thousands of lines')
+    t.ok(server > 0 && grown >= 0)
+  }
 })
 
 t.test('it rejects unknown options', async t => {
@@ -143,8 +198,17 @@ t.test('the rows are like those of the application', async t => {
       select (select count(*)::integer from app.shows) as shows, (select count(*)::integer from app.finance_records) as finance_records,
         (select count(*)::integer from app.event_log) as events, (select count(*)::integer from app.event_log_default) as without_a_month,
         (select max(n)::integer from (select count(*) as n from app.shows group by organization_id) s) as most,
-        (select count(*)::integer from app.event_seals) as seals`
-    t.match(counts, { shows: 10_000, finance_records: 30_000, without_a_month: 0, most: 1000 })
+        (select count(*)::integer from app.event_seals) as seals, (select count(*)::integer from app.imports) as imports,
+        (select count(*)::integer from app.import_lines) as import_lines`
+    t.match(counts, {
+      imports: 0,
+      import_lines: 0,
+      seals: 0,
+      shows: 10_000,
+      finance_records: 30_000,
+      without_a_month: 0,
+      most: 1000,
+    })
     // Five per show, give or take the people who work for two organizations.
     t.ok(Math.abs(Number(counts?.['events']) - 50_000) < 200)
   })

@@ -35,7 +35,13 @@ export interface Filled {
   adminUrl: string
 }
 
+/** Databases are filled for this day, by UTC. */
+export const today = () => new Date().toISOString().slice(0, 10)
+
 export const say = (line: string) => process.stderr.write(`${line}\n`)
+
+/** The folder of servers that the benchmark starts. */
+export const dataFolder = process.env['DATA_DIR'] ?? fileURLToPath(new URL('../../../.data', import.meta.url))
 
 /** The server of DATABASE_URL, which must be a superuser's login, or an embedded one in its own folder. */
 export async function startServer(): Promise<Server> {
@@ -45,10 +51,7 @@ export async function startServer(): Promise<Server> {
     const password = randomBytes(16).toString('hex')
     return { adminUrl: given, isOwn: false, passwordOf: () => password, stop: async () => {} }
   }
-  const root = join(
-    process.env['DATA_DIR'] ?? fileURLToPath(new URL('../../../.data', import.meta.url)),
-    'bench',
-  )
+  const root = join(dataFolder, 'bench')
   const embedded = await startEmbedded({ root, port: 0, settings })
   for (const note of embedded.notes) say(note)
   return {
@@ -72,19 +75,20 @@ const settings = {
 
 export const roles = ['callboard_api', 'callboard_migrator', 'callboard_worker', 'callboard_support']
 
-/** The database of a size: the existing one if it matches, otherwise a new one, filled. */
-export async function prepare(server: Server, size: Size, keep: boolean): Promise<Filled> {
+/** The database of a size: the existing one if it matches, otherwise a new one, filled. `wanted` is its day, if that matters. */
+export async function prepare(server: Server, size: Size, keep: boolean, wanted?: string): Promise<Filled> {
   const name = nameOf(size)
   const adminUrl = withUrl(server.adminUrl, { database: name })
   const url = (role: string) => withUrl(adminUrl, { user: role, password: server.passwordOf(role) })
   await createRoles(server.adminUrl, Object.fromEntries(roles.map(role => [role, server.passwordOf(role)])))
   const mark = (await databaseExists(server.adminUrl, name)) ? await markOf(adminUrl) : undefined
-  if (mark !== undefined && (keep || mark.fingerprint === fingerprint())) {
+  const isOfDay = wanted === undefined || mark?.day === wanted
+  if (mark !== undefined && isOfDay && (keep || mark.fingerprint === fingerprint())) {
     if (mark.fingerprint !== fingerprint()) await migrate(url('callboard_migrator'))
     say(`Found ${name}, filled on ${mark.day}`)
     return { size, name, day: mark.day, seconds: 0, url, adminUrl }
   }
-  const day = new Date().toISOString().slice(0, 10)
+  const day = today()
   const begun = performance.now()
   await dropDatabase(server.adminUrl, name)
   await createDatabase(server.adminUrl, name)

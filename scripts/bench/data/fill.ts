@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import postgres from 'postgres'
 import { prove } from '../../../src/accounts/password.ts'
+import { schedule } from '../../../src/jobs/schedule.ts'
+import { refresh, refreshing } from './figures.ts'
 import type { Size } from './sizes.ts'
 
 /** The password of every user in the benchmark. */
@@ -42,7 +44,7 @@ export async function fill(url: string, size: Size, day: string, say: (line: str
     ])
     say('statistics')
     await sql`drop schema bench_fill cascade`
-    await refresh(url)
+    await refresh(url, refreshing(schedule))
     await sql`vacuum (analyze)`
     await sql`checkpoint`
   } finally {
@@ -121,19 +123,4 @@ async function logAll(first: postgres.Sql, second: postgres.Sql): Promise<void> 
     await log(second, 'finance_record', 'app.finance_records', { part: `ctid >= '${middle}'` })
   }
   await Promise.all([others(), more()])
-}
-
-/** Computes the figures that the worker would have computed by now. */
-export async function refresh(url: string): Promise<void> {
-  const sql = postgres(url, { max: 1, onnotice: () => {} })
-  try {
-    let next: string | null = null
-    do {
-      const rows: [{ answer: { next: string | null } }] =
-        await sql`select app.refresh_figures('small', to_jsonb(${next}::text)) as answer`
-      next = rows[0].answer.next
-    } while (next !== null)
-  } finally {
-    await sql.end()
-  }
 }

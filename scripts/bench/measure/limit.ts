@@ -1,7 +1,7 @@
 import postgres from 'postgres'
 import type { Statement } from './capture.ts'
 import type { Person } from '../data/people.ts'
-import type { Request } from '../run/works.ts'
+import type { Request } from '../run/tasks.ts'
 
 /** The statements of a transaction; `:k` in them counts from 1 to `variants`. */
 export interface Script {

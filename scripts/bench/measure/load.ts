@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import autocannon from 'autocannon'
 import type { Person } from '../data/people.ts'
-import type { Request } from '../run/works.ts'
+import type { Request } from '../run/tasks.ts'
 import { each, type Processes, usage, type Usage } from './usage.ts'
 
 /** The result of one measurement. */
@@ -13,6 +13,8 @@ export interface Measure {
   p99?: number
   /** Microseconds of CPU per operation. */
   cpu: Usage
+  /** Megabytes that the server needed more than before, at its peak. */
+  grown?: number
   done: number
   /** Responses other than the expected ones. */
   failed: number
@@ -24,6 +26,9 @@ export interface Load {
   /** Seconds of warming up, which are not counted. */
   warmUp: number
 }
+
+/** Of values in ascending order; 0 if there are none. */
+export const percentile = (values: number[], share: number) => values[Math.floor(values.length * share)] ?? 0
 
 /** Sends requests for one work as fast as the server answers. */
 export async function load(
@@ -72,13 +77,14 @@ export async function load(
   await sleep(seconds * 1000)
   const [done, took] = [times.length, (performance.now() - begun) / 1000]
   const cpu = each(before, usage(processes), done)
-  times = times.slice(0, done).sort((a, b) => a - b)
+  // Responses go on arriving.
+  const counted = times.slice(0, done).sort((a, b) => a - b)
   running.stop()
   await isOver
   return {
     rate: done / took,
-    p50: times[Math.floor(done * 0.5)] ?? 0,
-    p99: times[Math.floor(done * 0.99)] ?? 0,
+    p50: percentile(counted, 0.5),
+    p99: percentile(counted, 0.99),
     cpu,
     done,
     failed: failed + errors,

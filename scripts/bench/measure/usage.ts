@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
-/** The processes that are measured: the server, PostgreSQL and the client. */
+/** The processes that are measured: the server, the worker, PostgreSQL and the client. */
 export interface Processes {
   server?: number | undefined
+  worker?: number | undefined
   postgres?: number | undefined
   client: number
 }
@@ -43,13 +44,15 @@ function family(pid: number | undefined): number | undefined {
   return sum
 }
 
-/** The usage so far. The server is a child of the client, so its usage is subtracted from the client's. */
+/** The usage so far. Server and worker are children of the client, so their usage is subtracted from the client's. */
 export function usage(processes: Processes): Usage {
-  const [server, all] = [family(processes.server), family(processes.client)]
+  const { server, worker, postgres, client } = processes
+  const [ofServer, ofWorker, all] = [server, worker, client].map(family)
   return {
-    server,
-    postgres: family(processes.postgres),
-    client: all === undefined ? undefined : all - (server ?? 0),
+    server: ofServer,
+    worker: ofWorker,
+    postgres: family(postgres),
+    client: all === undefined ? undefined : all - (ofServer ?? 0) - (ofWorker ?? 0),
   }
 }
 
@@ -59,7 +62,7 @@ export function each(before: Usage, after: Usage, count: number): Usage {
     const [from, to] = [before[name], after[name]]
     return from === undefined || to === undefined || count === 0 ? undefined : ((to - from) / count) * 1e6
   }
-  return { server: of('server'), postgres: of('postgres'), client: of('client') }
+  return { server: of('server'), worker: of('worker'), postgres: of('postgres'), client: of('client') }
 }
 
 /** Megabytes of memory in use now. */

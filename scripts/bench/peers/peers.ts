@@ -92,6 +92,7 @@ export async function startPeers(
         title,
         program,
         name === 'postgrest' ? work => work.postgrest : work => (work.isOwn ? undefined : work.request),
+        false,
       ),
     )
   }

@@ -14,22 +14,22 @@ const colours: Record<string, string> = {
 const [left, width, bar, gap] = [190, 480, 18, 26]
 const escape = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
 
-/** A bar chart of operations per second, scaled for each work to the fastest contender. */
+/** A bar chart of the CPU of a request, scaled for each work to the contender that takes most. */
 export function picture(works: Named[], contenders: Named[], summaries: Summary[]): string {
   const parts: string[] = []
   let y = 10
   for (const work of works) {
     const rows = contenders.flatMap(({ name, title }) => {
       const found = summaries.find(s => s.work === work.name && s.contender === name && name in colours)
-      return found ? [{ name, title, rate: found.rate }] : []
+      return found?.cpu === undefined ? [] : [{ name, title, cpu: found.cpu }]
     })
     if (rows.length === 0) continue
-    const most = Math.max(...rows.map(({ rate }) => rate))
-    parts.push(`<text x="10" y="${(y += 18)}" class="work">${escape(work.title)}, a second</text>`)
+    const most = Math.max(...rows.map(({ cpu }) => cpu))
+    parts.push(`<text x="10" y="${(y += 18)}" class="work">${escape(work.title)}, microseconds of CPU</text>`)
     y += 8
-    for (const { name, title, rate } of rows) {
-      const length = Math.max(1, Math.round((rate / most) * width))
-      const figure = rate.toLocaleString('en-US', { maximumFractionDigits: rate < 100 ? 1 : 0 })
+    for (const { name, title, cpu } of rows) {
+      const length = Math.max(1, Math.round((cpu / most) * width))
+      const figure = cpu.toLocaleString('en-US', { maximumFractionDigits: 0 })
       parts.push(
         `<text x="${left - 8}" y="${y + 13}" text-anchor="end">${escape(title)}</text>`,
         `<rect x="${left}" y="${y}" width="${length}" height="${bar}" fill="${colours[name]}"/>`,

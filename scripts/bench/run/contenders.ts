@@ -1,106 +1,60 @@
 import postgres from 'postgres'
-import type { Filled, Server } from '../data/database.ts'
-import { type Script, withExplicitWhere } from '../measure/limit.ts'
+import type { Filled } from '../data/database.ts'
+import type { Script } from '../measure/limit.ts'
 import { load, type Load, type Measure } from '../measure/load.ts'
 import type { Person } from '../data/people.ts'
-import { loop } from '../measure/loop.ts'
-import { pgbench } from '../measure/pgbench.ts'
+import type { Checkout } from './checkouts.ts'
 import type { Program } from './programs.ts'
-import { unlimited } from '../data/roles.ts'
 import { tidy } from './tidy.ts'
 import { memory, postmasterOf } from '../measure/usage.ts'
-import type { Work } from './works.ts'
+import { isRequest, type Task, type Work } from './tasks.ts'
 
 /** A server, or PostgreSQL alone, that does the work. */
 export interface Contender {
   name: string
   title: string
   /** Undefined for a work that it does not support. */
-  measure: (work: Work) => Promise<Measure> | undefined
+  measure: (task: Task) => Promise<Measure> | undefined
   memory: () => number | undefined
-  /** The JSON of one response. */
-  ask?: (work: Work, person: Person) => Promise<unknown>
+  /** The JSON of the response to the nth person. */
+  ask?: (work: Work, n: number) => Promise<unknown>
   /** Deletes what the measurement has inserted. */
   tidy: () => Promise<void>
 }
 
 export interface Fixtures {
-  server: Server
+  checkout: Checkout
   filled: Filled
   people: Person[]
   /** When the measurements started, by the database's clock. */
   since: string
   scripts: Map<Work, Script[]>
   postmaster: number | undefined
+  /** Whether the database signs contexts, which it does where it cannot guard them. */
+  isSigned: boolean
   load: Load
+  /** How many lines a file to import has. */
+  lines: number
   pool: number
   /** The client for PostgreSQL alone. */
   asker: 'pgbench' | 'loop'
 }
 
-export async function findPostmaster(adminUrl: string): Promise<number | undefined> {
+/** The server process, if it runs on this machine, and whether contexts are signed; before there was a choice, they were. */
+export async function inspect(adminUrl: string): Promise<Pick<Fixtures, 'postmaster' | 'isSigned'>> {
   const sql = postgres(adminUrl, { max: 1 })
-  const [{ pid }] = await sql<[{ pid: number }]>`select pg_backend_pid() as pid`
-  const found = postmasterOf(pid)
+  const [{ pid, chooses }] = await sql<[{ pid: number; chooses: boolean }]>`
+    select pg_backend_pid() as pid, to_regprocedure('app.context_carrier()') is not null as chooses`
+  const postmaster = postmasterOf(pid)
+  const [found] = chooses ? await sql<[{ carrier: string }]>`select app.context_carrier() as carrier` : []
   await sql.end()
-  return found
+  return { postmaster, isSigned: found?.carrier !== 'guarded' }
 }
 
 const client = process.pid
 
-/** PostgreSQL alone with Callboard's own statements, and the same without each of the two protections. */
-export function limits(fixtures: Fixtures): Contender[] {
-  const { filled, scripts, postmaster, pool } = fixtures
-  const ask = fixtures.asker === 'pgbench' ? pgbench : loop
-  const contender = (
-    name: string,
-    title: string,
-    login: string,
-    change: (scripts: Script[]) => Script[] = same => same,
-    within: (measure: () => Promise<Measure>) => Promise<Measure> = measure => measure(),
-  ): Contender => ({
-    name,
-    title,
-    measure: work => {
-      const found = scripts.get(work)
-      if (!found) return undefined
-      return within(() =>
-        ask(filled.url(login), change(found), loadOf(work, { ...fixtures.load, connections: pool }), {
-          client,
-          postgres: postmaster,
-        }),
-      )
-    },
-    memory: () => undefined,
-    tidy: () => tidy(filled.adminUrl, fixtures.since),
-  })
-  return [
-    contender('limit', 'PostgreSQL alone', 'callboard_api'),
-    contender('no-rls', '… with an explicit WHERE and no RLS', unlimited, found => withExplicitWhere(found)),
-    contender('unsigned', '… without signing the context', 'callboard_api', undefined, measure =>
-      withoutSignature(filled.adminUrl, measure),
-    ),
-  ]
-}
-
-/** Replaces the signature by one that costs nothing, in the benchmark's own database, for one measurement. */
-async function withoutSignature<T>(adminUrl: string, work: () => Promise<T>): Promise<T> {
-  const sql = postgres(adminUrl, { max: 1, onnotice: () => {} })
-  const [{ definition }] = await sql<[{ definition: string }]>`
-    select pg_get_functiondef('app_private.context_signature()'::regprocedure) as definition`
-  try {
-    await sql.unsafe(
-      definition.replace(/\$function\$.*\$function\$/s, "$function$ begin return ''; end $function$"),
-    )
-    return await work()
-  } finally {
-    await sql.unsafe(definition)
-    await sql.end()
-  }
-}
-
 /** The load for a work, which may override the general one. */
-const loadOf = (work: Work, { connections, seconds, warmUp }: Load): Load => ({
+export const loadOf = (work: Work, { connections, seconds, warmUp }: Load): Load => ({
   connections: Math.min(connections, work.connections ?? connections),
   seconds: Math.max(seconds, work.seconds ?? 0),
   warmUp,
@@ -110,32 +64,36 @@ const loadOf = (work: Work, { connections, seconds, warmUp }: Load): Load => ({
 export const peopleFor = ({ isLarge }: Work, people: Person[]) =>
   isLarge === true ? people.filter(person => person.isLarge) : people
 
-/** A server that is measured over HTTP. */
+/** A server that is measured over HTTP. Only a Callboard does what is no single request. */
 export function overHttp(
   fixtures: Fixtures,
   name: string,
   title: string,
   program: Program,
   request: (work: Work) => Work['request'] | undefined = work => work.request,
+  isCallboard = true,
 ): Contender {
   return {
     name,
     title,
     measure: work => {
+      if (!isRequest(work)) return isCallboard ? work.run(fixtures, program) : undefined
       const asked = request(work)
       if (!asked) return undefined
-      return load(
-        program.url,
-        { statuses: [work.status], people: peopleFor(work, fixtures.people), request: asked },
-        loadOf(work, fixtures.load),
-        {
-          server: program.pid,
-          postgres: fixtures.postmaster,
-          client,
-        },
-      )
+      const { people, filled, postmaster } = fixtures
+      const measure = async () => {
+        await work.before?.(filled, people)
+        return load(
+          program.url,
+          { statuses: [work.status], people: peopleFor(work, people), request: asked },
+          loadOf(work, fixtures.load),
+          { server: program.pid, postgres: postmaster, client },
+        )
+      }
+      return measure()
     },
-    ask: async (work, person) => {
+    ask: async (work, n) => {
+      const person = fixtures.people[n] as Person
       const { method, path, headers } = request(work)?.(person, 0) ?? work.request(person, 0)
       return (await fetch(program.url + path, { method, headers })).json()
     },

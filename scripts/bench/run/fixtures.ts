@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { startCapture } from '../measure/capture.ts'
-import { findPostmaster, peopleFor, type Fixtures } from './contenders.ts'
+import { type Checkout, own } from './checkouts.ts'
+import { inspect, peopleFor, type Fixtures } from './contenders.ts'
 import { type Filled, prepare, say, type Server } from '../data/database.ts'
-import { refresh } from '../data/fill.ts'
+import { refresh } from '../data/figures.ts'
 import { record, type Script } from '../measure/limit.ts'
 import type { Options } from './options.ts'
 import { type Person, signIn } from '../data/people.ts'
@@ -10,25 +11,37 @@ import { type Program, startCallboard } from './programs.ts'
 import { makeLogins } from '../data/roles.ts'
 import type { Size } from '../data/sizes.ts'
 import { now, tidy } from './tidy.ts'
-import { type Work, works } from './works.ts'
+import { procedures, works } from './works.ts'
+import { type Task, type Work } from './tasks.ts'
 
 export interface Set {
   fixtures: Fixtures
   callboard: Program
   jwtSecret: string
   /** The works to measure. */
-  works: Work[]
+  tasks: Task[]
 }
 export type Undo = (() => Promise<unknown>)[]
 
 /** Prepares everything for one size except the peers: the data, Callboard, signed-in users and the recorded statements. */
-export async function setUp(server: Server, size: Size, options: Options, undo: Undo): Promise<Set> {
-  const filled = await prepare(server, size, options.keep)
-  await tidy(filled.adminUrl, filled.day)
-  await refresh(filled.adminUrl)
+export async function setUp(
+  server: Server,
+  size: Size,
+  options: Options,
+  undo: Undo,
+  day?: string,
+): Promise<Set> {
+  const filled = await prepare(server, size, options.keep, day)
   undo.push(await makeLogins(server, filled))
+  return start(own, filled, options, undo)
+}
+
+/** The same for a database that has been filled, by any checkout. */
+export async function start(checkout: Checkout, filled: Filled, options: Options, undo: Undo): Promise<Set> {
+  await tidy(filled.adminUrl, filled.day)
+  await refresh(filled.adminUrl, checkout.refreshing)
   const jwtSecret = randomBytes(32).toString('hex')
-  const callboard = await startCallboard(filled, jwtSecret, options.pool)
+  const callboard = await startCallboard(checkout, filled, jwtSecret, options.pool)
   undo.push(() => callboard.stop())
   const people = await signIn(filled, callboard, options.people)
   const since = await now(filled.adminUrl)
@@ -38,13 +51,23 @@ export async function setUp(server: Server, size: Size, options: Options, undo: 
     ? await recordAll(wanted, people, filled, jwtSecret)
     : new Map<Work, Script[]>()
   await tidy(filled.adminUrl, since)
-  const postmaster = await findPostmaster(filled.adminUrl)
-  const { pool, asker } = options
+  const { pool, asker, lines } = options
   return {
-    fixtures: { server, filled, people, since, scripts, postmaster, load: options, pool, asker },
+    fixtures: {
+      checkout,
+      filled,
+      people,
+      since,
+      scripts,
+      load: options,
+      lines,
+      pool,
+      asker,
+      ...(await inspect(filled.adminUrl)),
+    },
     callboard,
     jwtSecret,
-    works: wanted,
+    tasks: [...wanted, ...procedures.filter(options.wants)],
   }
 }
 
@@ -71,7 +94,7 @@ async function recordAll(
 ): Promise<Map<Work, Script[]>> {
   say('Recording what Callboard sends to PostgreSQL')
   const capture = await startCapture(filled.url('callboard_api'))
-  const callboard = await startCallboard(filled, jwtSecret, 1, capture.url)
+  const callboard = await startCallboard(own, filled, jwtSecret, 1, capture.url)
   try {
     const scripts = new Map<Work, Script[]>()
     for (const work of wanted)

@@ -1,21 +1,32 @@
 import type { Outcome } from './compare.ts'
-import { type Contender, limits, overHttp } from './contenders.ts'
+import { type Contender, overHttp } from './contenders.ts'
+import { limits } from './limits.ts'
 import type { Server } from '../data/database.ts'
 import { describe, machine } from '../measure/machine.ts'
+import { pairs } from '../report/pairs.ts'
 import { howOf, type Options } from './options.ts'
-import { faultsOf, growth, summarize, table } from '../report/report.ts'
+import { faultsOf, summarize } from '../report/report.ts'
+import { comparison, requestTable } from '../report/tables.ts'
 import { measureAll } from './rounds.ts'
 import { setUp, type Undo } from './fixtures.ts'
-import type { Work } from './works.ts'
+import { procedures, works } from './works.ts'
+import { type Task } from './tasks.ts'
+
+/** Works whose response is as large in each database. */
+const comparable = ['list', 'one', 'create', 'finance', 'dashboard']
 
 /** Measures whether requests become slower as the number of equally large organizations grows. */
-export async function grow(server: Server, options: Options, undo: Undo): Promise<Outcome> {
+export async function grow(server: Server, given: Options, undo: Undo): Promise<Outcome> {
+  const isOther = (name: string) =>
+    [...works, ...procedures].some(task => task.name === name) && !comparable.includes(name)
+  const options = { ...given, wants: (thing: { name: string }) => !isOther(thing.name) && given.wants(thing) }
   const contenders: Contender[] = []
-  let works: Work[] = []
-  for (const organizations of options.organizations ?? []) {
+  let tasks: Task[] = []
+  const sizes = options.organizations ?? []
+  for (const organizations of sizes) {
     const set = await setUp(server, { organizations, shows: organizations * 100 }, options, undo)
-    // Each set has its own list of the same works; the first one is used.
-    works = works.length > 0 ? works : set.works
+    // Those that all sizes have.
+    tasks = contenders.length === 0 ? set.tasks : tasks.filter(task => set.tasks.includes(task))
     const at = (contender: Contender): Contender => ({
       ...contender,
       name: `${contender.name}-${organizations}`,
@@ -27,23 +38,21 @@ export async function grow(server: Server, options: Options, undo: Undo): Promis
         .map(at),
     )
   }
-  works = works.filter(({ name }) => ['list', 'one', 'create'].includes(name))
-  const summaries = (await measureAll(works, contenders, options.rounds)).map(summarize)
-  const [from = 0, to = 0] = options.organizations ?? []
-  const grown = growth(summaries, `callboard-${from}`, `callboard-${to}`)
+  const results = await measureAll(tasks, contenders, options.rounds)
+  const summaries = results.map(summarize)
+  const [from = 0, ...more] = sizes
+  const grown = more.flatMap(to =>
+    pairs(results, `callboard-${to}`, `callboard-${from}`).map(pair => ({
+      other: `${to} organizations instead of ${from}`,
+      pair,
+    })),
+  )
   const on = await machine(server.adminUrl)
   return {
     kind: 'organizations',
     how: `${howOf(options)}, 100 shows for each organization, and as many again for one. ${describe(on)}`,
     report: { machine: on, growth: grown, summaries },
-    text: [
-      table(works, contenders, summaries),
-      '',
-      ...grown.map(
-        ({ work, time, cpu }) =>
-          `- ${work}: with ${to} organizations instead of ${from} a request takes ${time.toFixed(2)} times as long, and ${cpu?.toFixed(2) ?? '?'} times the CPU`,
-      ),
-    ].join('\n'),
+    text: [comparison('with', tasks, grown), requestTable(tasks, contenders, summaries)].join('\n\n'),
     faults: faultsOf(summaries),
   }
 }

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util'
 import { peers } from '../peers/peers.ts'
 import { hasPgbench } from '../measure/pgbench.ts'
 import { type Size, sizes } from '../data/sizes.ts'
-import { works } from './works.ts'
+import { procedures, works } from './works.ts'
 
 export interface Options {
   size: Size
@@ -19,12 +19,14 @@ export interface Options {
   /** Minutes. */
   soak: number | undefined
   organizations: number[] | undefined
+  /** How many lines the imported file has. */
+  lines: number
   json: string
   /** Whether the figures go into docs/explain/performance.md. */
   publish: boolean
 }
 
-const workNames = works.map(({ name }) => name)
+const workNames = [...works, ...procedures].map(({ name }) => name)
 const contenderNames = ['limit', 'no-rls', 'unsigned', 'callboard', ...peers.map(({ name }) => name)]
 
 const usage = `npm run bench -- [--small] [--rounds 5] [--seconds 5] [--only list,one,callboard] …
@@ -40,6 +42,7 @@ const usage = `npm run bench -- [--small] [--rounds 5] [--seconds 5] [--only lis
   --loop                 measure PostgreSQL alone with a built-in loop, even if pgbench is installed
   --soak <minutes>       Callboard alone under full load, watching its memory
   --organizations <a,b>  compare the cost of requests with a and with b organizations of 100 shows each
+  --lines <n>            length of the file that is imported (20000)
   --keep                 keep and migrate the existing database, even if the schema has changed
   --publish              write the figures and the picture of docs/explain/performance.md
   --json <file>          where the figures go (.data/bench.json)
@@ -69,6 +72,7 @@ export function readOptions(args: string[]): Options {
         loop: { type: 'boolean', default: false },
         soak: { type: 'string' },
         organizations: { type: 'string' },
+        lines: { type: 'string', default: '20000' },
         keep: { type: 'boolean', default: false },
         publish: { type: 'boolean', default: false },
         json: { type: 'string', default: '.data/bench.json' },
@@ -87,6 +91,7 @@ export function readOptions(args: string[]): Options {
       keep: values.keep,
       soak: values.soak === undefined ? undefined : number(values.soak),
       organizations: values.organizations?.split(',').map(number),
+      lines: number(values.lines),
       json: values.json,
       publish: values.publish,
     }

@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { freePort } from '../../../src/database/embedded/port.ts'
 import type { Filled } from '../data/database.ts'
+import type { Checkout } from './checkouts.ts'
 
 /** A running server process. */
 export interface Program {
@@ -27,20 +29,13 @@ export async function startProgram(
   }: { cwd?: string; env: (port: number) => Record<string, string>; ready?: string },
 ): Promise<Program> {
   const port = await freePort(0)
-  const [program = '', ...args] = command
   const begun = performance.now()
-  const child = spawn(program, args, {
-    cwd,
-    env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', ...env(port) },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
-  let complaint = ''
-  child.stderr.on('data', (chunk: Buffer) => (complaint = (complaint + chunk.toString()).slice(-4000)))
+  const { child, complaint } = launch(command, cwd, env(port))
   const url = `http://127.0.0.1:${port}`
   while (!(await answers(url + ready))) {
-    if (child.exitCode !== null) throw new Error(`${command.join(' ')} has exited:\n${complaint}`)
+    if (child.exitCode !== null) throw new Error(`${command.join(' ')} has exited:\n${complaint()}`)
     if (performance.now() - begun > 60_000)
-      throw new Error(`${command.join(' ')} does not answer:\n${complaint}`)
+      throw new Error(`${command.join(' ')} does not answer:\n${complaint()}`)
     await sleep(20)
   }
   return {
@@ -49,6 +44,17 @@ export async function startProgram(
     secondsToAnswer: (performance.now() - begun) / 1000,
     stop: () => stop(child),
   }
+}
+
+function launch([program = '', ...args]: string[], cwd: string, env: Record<string, string>) {
+  const child = spawn(program, args, {
+    cwd,
+    env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', ...env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  let said = ''
+  child.stderr.on('data', (chunk: Buffer) => (said = (said + chunk.toString()).slice(-4000)))
+  return { child, complaint: () => said }
 }
 
 async function answers(url: string): Promise<boolean> {
@@ -70,17 +76,26 @@ async function stop(child: ChildProcess): Promise<void> {
   clearTimeout(timer)
 }
 
+/** The command of an npm script of a checkout, without npm, whose process would stand between. */
+function commandOf({ folder }: Checkout, name: 'start' | 'worker'): string[] {
+  const { scripts } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
+    scripts: Record<typeof name, string>
+  }
+  const [node, ...args] = scripts[name].split(' ')
+  if (node !== 'node') throw new Error(`npm run ${name} in ${folder} does not start with node`)
+  return [process.execPath, ...args]
+}
+
 /** Callboard as `npm start` starts it, with limits that nobody reaches. `through` is a proxy to the database that should see only requests. */
 export function startCallboard(
+  checkout: Checkout,
   filled: Filled,
   jwtSecret: string,
   pool: number,
   through?: string,
 ): Promise<Program> {
-  const { scripts } = JSON.parse(readFileSync(`${root}/package.json`, 'utf8')) as {
-    scripts: { start: string }
-  }
-  return startProgram([process.execPath, ...scripts.start.split(' ').slice(1)], {
+  return startProgram(commandOf(checkout, 'start'), {
+    cwd: checkout.folder,
     ready: '/readyz',
     env: port => ({
       DATABASE_URL: through ?? filled.url('callboard_api'),
@@ -93,4 +108,12 @@ export function startCallboard(
       ...(through !== undefined && { RATE_LIMIT_REFRESH: '86400', USE_FLUSH_INTERVAL: '86400' }),
     }),
   })
+}
+
+/** The worker as `npm run worker` starts it, which may take a moment before it works. */
+export function startWorker(checkout: Checkout, filled: Filled): Pick<Program, 'pid' | 'stop'> {
+  const { child } = launch(commandOf(checkout, 'worker'), checkout.folder, {
+    WORKER_DATABASE_URL: filled.url('callboard_worker'),
+  })
+  return { pid: child.pid ?? 0, stop: () => stop(child) }
 }

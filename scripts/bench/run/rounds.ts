@@ -1,10 +1,10 @@
 import type { Contender } from './contenders.ts'
 import { say } from '../data/database.ts'
 import type { Result } from '../report/report.ts'
-import type { Work } from './works.ts'
+import type { Task } from './tasks.ts'
 
 /** Runs every contender on every work, taking turns for several rounds, so that disturbances affect all of them. */
-export async function measureAll(works: Work[], contenders: Contender[], rounds: number): Promise<Result[]> {
+export async function measureAll(works: Task[], contenders: Contender[], rounds: number): Promise<Result[]> {
   const results = new Map<string, Result>()
   const total = rounds * works.length * contenders.length
   let n = 0

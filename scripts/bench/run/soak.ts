@@ -7,16 +7,18 @@ import type { Options } from './options.ts'
 import { median } from '../report/report.ts'
 import { setUp, type Undo } from './fixtures.ts'
 import { tidy } from './tidy.ts'
+import { isRequest } from './tasks.ts'
 import { memory } from '../measure/usage.ts'
 
 /** Checks that Callboard's memory stays constant under full load: mostly reads; every tenth request creates a show. */
 export async function soak(server: Server, options: Options, undo: Undo): Promise<Outcome> {
-  const { fixtures, callboard, works } = await setUp(
+  const { fixtures, callboard, tasks } = await setUp(
     server,
     options.size,
-    { ...options, wants: without(options) },
+    { ...options, wants: withoutLimits(options) },
     undo,
   )
+  const works = tasks.filter(isRequest)
   const [list, one, create] = ['list', 'one', 'create'].map(name => works.find(work => work.name === name))
   if (!list || !one || !create) throw new Error('Callboard lacks a work that the soak needs')
   const seconds = (options.soak ?? 10) * 60
@@ -76,8 +78,8 @@ export async function soak(server: Server, options: Options, undo: Undo): Promis
   }
 }
 
-/** A soak does not measure PostgreSQL alone. */
-const without =
+/** For runs that do not measure PostgreSQL alone. */
+export const withoutLimits =
   ({ wants }: Options) =>
   (thing: { name: string }) =>
     !['limit', 'no-rls', 'unsigned'].includes(thing.name) && wants(thing)

@@ -19,6 +19,8 @@ export async function tidy(adminUrl: string, since: string): Promise<void> {
     'app_private.refresh_tokens',
     'app.sessions',
     'app.shows',
+    'app.finance_records',
+    'app.imports',
     'app.event_log',
     'peers.shows',
     'peers.sessions',
@@ -31,6 +33,12 @@ export async function tidy(adminUrl: string, since: string): Promise<void> {
       const time = table.endsWith('event_log') ? 'occurred_at' : 'created_at'
       const { count } = await sql`delete from ${sql(table)} where ${sql(time)} >= ${since}::text::timestamptz`
       if (count > 0) await sql`vacuum ${sql(table)}`
+      if (count === 0 || table !== 'app.imports') continue
+      for (const part of ['app.import_lines', 'app.import_chunks', 'app.import_progress']) {
+        await sql`delete from ${sql(part)} p where not exists (
+          select from app.imports i where i.organization_id = p.organization_id and i.id = p.import_id)`
+        await sql`vacuum ${sql(part)}`
+      }
     }
   } finally {
     await sql.end()

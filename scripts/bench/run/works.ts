@@ -1,35 +1,8 @@
 import type { Person } from '../data/people.ts'
-
-export interface Request {
-  method: 'GET' | 'POST'
-  path: string
-  headers: Record<string, string>
-  body?: string
-}
-
-/** An operation that is measured, and how it is requested from each contender. */
-export interface Work {
-  name: string
-  title: string
-  /** The expected status. */
-  status: number
-  /** The request of a person; `n` counts up, so that requests vary. */
-  request: (person: Person, n: number) => Request
-  /** It inserts rows, which are deleted after each measurement. */
-  enters?: true
-  /** Its statements cannot be replayed, so there is no limit to compare with. */
-  hasNoLimit?: true
-  /** The peers do not support it. */
-  isOwn?: true
-  /** Only people of the largest organization request it. */
-  isLarge?: true
-  /** The number of concurrent requests, if it differs from the general one. */
-  connections?: number
-  /** The minimum length of a measurement, for requests that take seconds. */
-  seconds?: number
-  /** The request to PostgREST. */
-  postgrest?: (person: Person, n: number) => Request
-}
+import { logEvents } from './events.ts'
+import { importing } from './importing.ts'
+import { refreshings } from './refreshing.ts'
+import type { Procedure, Work } from './tasks.ts'
 
 const json = { 'content-type': 'application/json' }
 const as = (person: Person) => ({ authorization: `Bearer ${person.token}` })
@@ -112,6 +85,24 @@ export const works: Work[] = [
     request: get('/api/analytics/dashboard'),
   },
   {
+    name: 'fresh',
+    title: 'finance, no events since',
+    status: 200,
+    isOwn: true,
+    isLarge: true,
+    request: get('/api/analytics/finance'),
+  },
+  {
+    name: 'behind',
+    title: 'finance, 20,000 events since',
+    status: 200,
+    isOwn: true,
+    isLarge: true,
+    enters: true,
+    before: logEvents(20_000),
+    request: get('/api/analytics/finance'),
+  },
+  {
     name: 'export',
     title: 'a tenth of all shows as CSV',
     status: 200,
@@ -140,3 +131,5 @@ export const works: Work[] = [
     }),
   },
 ]
+
+export const procedures: Procedure[] = [importing, ...refreshings]
