@@ -30,6 +30,7 @@ interface Report {
   secondsToFirstAnswer: number
   summaries: { work: string; contender: string; cpu: number; rate: number; spread: number; failed: number }[]
   results: { work: string; contender: string; rounds: Measure[] }[]
+  pairs: { name: string; pair: { work: string; cpu: Share; time: Share } }[]
   protections: { work: string; rls: { cpu: Share }; whole: number; signature?: number }[]
 }
 
@@ -153,10 +154,49 @@ t.test('it imports a file, and refreshes figures, from beginning to end', async 
   }
 })
 
+t.test('it compares itself with itself in turns, which is the noise', async t => {
+  const works = ['one', 'refresh']
+  const only = works.join()
+  const { code, output } = await bench(...brief, '--rounds', '2', '--beside', '.', '--only', only)
+  t.equal(code, 0, output)
+  t.match(output, /^Filling callboard_bench_50_10000: /m, 'the other one has its own database')
+  t.match(output, /^\| one show +\| itself +\|/m)
+  const order = [...output.matchAll(/^Round (\d) of 2, \d+ %: one show, (.*)$/gm)].map(
+    ([, ...found]) => found,
+  )
+  const turns = ['1 itself', '1 Callboard', '2 Callboard', '2 itself']
+  t.same(
+    order.map(found => found.join(' ')),
+    turns,
+    'in turns, each of them first',
+  )
+  const { results, pairs } = await report()
+  t.same(
+    pairs.map(({ name, pair }) => `${pair.work} ${name}`),
+    works.map(work => `${work} beside-1`),
+  )
+  for (const { pair } of pairs) {
+    const { work } = pair
+    const [mine = [], others = []] = ['callboard', 'beside-1'].map(
+      name => results.find(({ work: w, contender }) => w === work && contender === name)?.rounds,
+    )
+    t.ok([...mine, ...others].every(({ failed }) => failed === 0))
+    const sum = ({ server = 0, worker = 0, postgres = 0 }: Measure['cpu']) => server + worker + postgres
+    const shares = mine.map(({ cpu }, n) => sum(cpu) / sum((others[n] as Measure).cpu))
+    t.equal(shares.length, 2)
+    t.same([pair.cpu.lowest, pair.cpu.highest], [Math.min(...shares), Math.max(...shares)], work)
+    t.ok(Math.abs(pair.cpu.median - (pair.cpu.lowest + pair.cpu.highest) / 2) < 1e-6)
+    const times = mine.map(({ rate }, n) => 1 / rate / (1 / (others[n] as Measure).rate))
+    t.same([pair.time.lowest, pair.time.highest], [Math.min(...times), Math.max(...times)])
+  }
+})
+
 t.test('it rejects unknown options', async t => {
   for (const wrong of [
     ['--only', 'lists'],
     ['--rounds', 'many'],
+    ['--beside', 'nowhere'],
+    ['--beside', '.', '--organizations', '10,100'],
   ]) {
     const { code, output } = await bench(...wrong)
     t.equal(code, 2, wrong.join(' '))

@@ -35,7 +35,7 @@ t.test('docs/operate/trouble.md names existing problems', async t => {
 
 t.test('docs/explain/performance.md has a place for each kind of figures, and the picture', async t => {
   const text = read(performancePage)
-  for (const kind of ['comparison', 'soak', 'organizations'] as const) {
+  for (const kind of ['comparison', 'beside', 'soak', 'organizations'] as const) {
     const [begin, end] = marks(kind)
     t.equal(text.split(begin).length, 2, begin)
     t.equal(text.split(begin)[1]?.split(end).length, 2, end)

@@ -2,6 +2,7 @@
 // instead. It creates its own database and servers; docs/explain/performance.md explains it and has the latest figures.
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { beside } from './beside.ts'
 import { compare } from './compare.ts'
 import { say, startServer } from '../data/database.ts'
 import { grow } from './grow.ts'
@@ -26,7 +27,15 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
 try {
   const server = await startServer()
   undo.push(() => server.stop())
-  const run = options.soak !== undefined ? soak : options.organizations !== undefined ? grow : compare
+  const { soak: minutes, organizations, beside: others } = options
+  const run =
+    minutes !== undefined
+      ? soak
+      : organizations !== undefined
+        ? grow
+        : others !== undefined
+          ? beside
+          : compare
   const outcome = await run(server, options, undo)
   const { report, text, faults } = outcome
   await mkdir(dirname(options.json), { recursive: true })

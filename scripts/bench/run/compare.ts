@@ -14,7 +14,7 @@ import { setUp, type Undo } from './fixtures.ts'
 import { isRequest } from './tasks.ts'
 
 export interface Outcome {
-  kind: 'comparison' | 'soak' | 'organizations'
+  kind: 'comparison' | 'soak' | 'organizations' | 'beside'
   /** How it was measured, in a sentence. */
   how: string
   picture?: string

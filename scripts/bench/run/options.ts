@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { peers } from '../peers/peers.ts'
 import { hasPgbench } from '../measure/pgbench.ts'
@@ -19,6 +21,8 @@ export interface Options {
   /** Minutes. */
   soak: number | undefined
   organizations: number[] | undefined
+  /** The folders of other checkouts. */
+  beside: string[] | undefined
   /** How many lines the imported file has. */
   lines: number
   json: string
@@ -42,6 +46,7 @@ const usage = `npm run bench -- [--small] [--rounds 5] [--seconds 5] [--only lis
   --loop                 measure PostgreSQL alone with a built-in loop, even if pgbench is installed
   --soak <minutes>       Callboard alone under full load, watching its memory
   --organizations <a,b>  compare the cost of requests with a and with b organizations of 100 shows each
+  --beside <a,b>         compare with other checkouts of Callboard in turns; . is this one, for the noise
   --lines <n>            length of the file that is imported (20000)
   --keep                 keep and migrate the existing database, even if the schema has changed
   --publish              write the figures and the picture of docs/explain/performance.md
@@ -72,12 +77,15 @@ export function readOptions(args: string[]): Options {
         loop: { type: 'boolean', default: false },
         soak: { type: 'string' },
         organizations: { type: 'string' },
+        beside: { type: 'string' },
         lines: { type: 'string', default: '20000' },
         keep: { type: 'boolean', default: false },
         publish: { type: 'boolean', default: false },
         json: { type: 'string', default: '.data/bench.json' },
       },
     })
+    if ([values.soak, values.organizations, values.beside].filter(value => value !== undefined).length > 1)
+      throw new Error('--soak, --organizations and --beside are runs of their own: choose one')
     return {
       size: values.small ? sizes.small : sizes.full,
       rounds: number(values.rounds),
@@ -91,6 +99,7 @@ export function readOptions(args: string[]): Options {
       keep: values.keep,
       soak: values.soak === undefined ? undefined : number(values.soak),
       organizations: values.organizations?.split(',').map(number),
+      beside: values.beside?.split(',').map(checkout),
       lines: number(values.lines),
       json: values.json,
       publish: values.publish,
@@ -104,6 +113,14 @@ export function readOptions(args: string[]): Options {
 function number(text: string): number {
   if (!(Number(text) > 0)) throw new Error(`"${text}" is not a number above 0`)
   return Number(text)
+}
+
+function checkout(path: string): string {
+  if (!existsSync(join(path, 'node_modules')) || !existsSync(join(path, 'package.json')))
+    throw new Error(`"${path}" is not a checkout of Callboard with its packages (npm ci)`)
+  // Roles belong to a whole server, and each checkout has its own.
+  if (process.env['DATABASE_URL']) throw new Error('--beside starts its own servers: unset DATABASE_URL')
+  return resolve(path)
 }
 
 function names(text: string): string[] {
