@@ -19,8 +19,7 @@ const differing = async () =>
   Object.fromEntries(
     (await check()).filter(row => row.differing !== '0').map(row => [row.resource, Number(row.differing)]),
   )
-const bodyOf = async (show: string) =>
-  (await call(`GET /api/shows/${show}`, { token })).body
+const bodyOf = async (show: string) => (await call(`GET /api/shows/${show}`, { token })).body
 
 t.test('every resource has rows here, and each row keeps what its columns say', async t => {
   const rows = await check()
@@ -49,26 +48,29 @@ t.test('the trigger of every resource runs after all others before a row is writ
     t.same(found, { enabled: 'A', type: 23, columns: '', last: '_990_json' }, `${name as string}`)
 })
 
-t.test('it is the same whatever the settings of the session that writes, and without other triggers', async t => {
-  const notes = 'A "quoted" line\nwith a \\ and a tab\t, ÄÖ \u{1F3B8} and \u0001'
-  const before = await bodyOf(tenant.show)
-  for (const settings of [
-    `set local timezone = 'Pacific/Apia'`,
-    `set local datestyle = 'SQL, DMY'; set local intervalstyle = 'iso_8601'; set local extra_float_digits = 0`,
-    `set local session_replication_role = replica`,
-    `set local bytea_output = 'escape'; set local quote_all_identifiers = on`,
-  ]) {
-    await admin.begin(async sql => {
-      await sql.unsafe(settings)
-      await sql`update app.shows set notes = ${notes}, doors_time = '18:05', updated_at = '2026-03-29 00:59:59.1205+00'
+t.test(
+  'it is the same whatever the settings of the session that writes, and without other triggers',
+  async t => {
+    const notes = 'A "quoted" line\nwith a \\ and a tab\t, ÄÖ \u{1F3B8} and \u0001'
+    const before = await bodyOf(tenant.show)
+    for (const settings of [
+      `set local timezone = 'Pacific/Apia'`,
+      `set local datestyle = 'SQL, DMY'; set local intervalstyle = 'iso_8601'; set local extra_float_digits = 0`,
+      `set local session_replication_role = replica`,
+      `set local bytea_output = 'escape'; set local quote_all_identifiers = on`,
+    ]) {
+      await admin.begin(async sql => {
+        await sql.unsafe(settings)
+        await sql`update app.shows set notes = ${notes}, doors_time = '18:05', updated_at = '2026-03-29 00:59:59.1205+00'
         where id = ${tenant.show}`
-      await sql`update app.finance_records set exchange_rate = exchange_rate, note = ${settings}`
-    })
-    t.same(await differing(), {}, settings)
-  }
-  const { notes: shown, doors_time, title } = await bodyOf(tenant.show)
-  t.same({ shown, doors_time, title }, { shown: notes, doors_time: '18:05', title: before['title'] })
-})
+        await sql`update app.finance_records set exchange_rate = exchange_rate, note = ${settings}`
+      })
+      t.same(await differing(), {}, settings)
+    }
+    const { notes: shown, doors_time, title } = await bodyOf(tenant.show)
+    t.same({ shown, doors_time, title }, { shown: notes, doors_time: '18:05', title: before['title'] })
+  },
+)
 
 t.test('what belongs to another row is that row’s: a venue’s new name is in its shows at once', async t => {
   const { venue_id } = await bodyOf(tenant.show)
