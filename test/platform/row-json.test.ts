@@ -45,7 +45,7 @@ t.test('the trigger of every resource runs after all others before a row is writ
   t.ok(tables.length >= 18)
   for (const { name, ...found } of tables)
     // 23: BEFORE INSERT OR UPDATE FOR EACH ROW, of all columns.
-    t.same(found, { enabled: 'A', type: 23, columns: '', last: '_990_json' }, `${name as string}`)
+    t.same(found, { enabled: 'A', type: 23, columns: '', last: '_990_json' }, name as string)
 })
 
 t.test(
