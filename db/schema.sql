@@ -104,6 +104,7 @@
 --!include analytics/rollup_checking.sql
 --!include analytics/freshness.sql
 --!include analytics/finance_by_month.sql
+--!include analytics/finance_months.sql
 --!include analytics/finance_by_category.sql
 --!include analytics/finance_by_show.sql
 --!include analytics/shows_by_month.sql

@@ -152,7 +152,7 @@ t.test('whether figures are current', async t => {
   await t.test('ends with the day for what counts days', async t => {
     await refresh(db)
     t.equal((await ask(ana, 'dashboard')).is_current, true)
-    await db.admin`update analytics_private.rollup_states set computed_at = computed_at - interval '1 day' where rollup = 'dashboard'`
+    await db.admin`update analytics_private.rollup_states set valid_until = valid_until - interval '1 day' where rollup = 'dashboard'`
     t.equal((await ask(ana, 'dashboard')).is_current, false)
     t.strictSame(await refresh(db), ['dashboard'])
     t.equal((await ask(ana, 'dashboard')).is_current, true)
@@ -178,7 +178,7 @@ t.test('whether figures are current', async t => {
         failed_with: null,
         changed_at: null,
       })
-      t.equal((await db.as('callboard_worker')`select from app.figure_states()`).count, 8)
+      t.equal((await db.as('callboard_worker')`select from app.figure_states()`).count, 9)
       for (const role of ['callboard_api', 'callboard_support'])
         await t.rejects(db.as(role)`select * from app.figure_states()`, { code: '42501' }, role)
     },

@@ -40,6 +40,7 @@ export const notLogged: Record<string, string> = {
       'finance_by_category',
       'finance_by_month',
       'finance_by_show',
+      'finance_months',
       'shows_by_month',
       'shows_created_by_month',
     ].map(figure => [`analytics_private.${figure}_recent`, 'sums of what is logged itself']),

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:adf9dc435c4aeb8706abcb00dbd7fa960a2b1fea
+--! Hash: sha1:421721f4fa830f34702e7fb0a18d34b1d9770086
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -2560,7 +2560,6 @@ grant execute on function app.enter_by_pass(text, interval, interval) to callboa
 
 create or replace function app.data_age() returns double precision
 language sql stable parallel safe
-set search_path = ''
 return coalesce(nullif(current_setting('app.data_age', true), '')::double precision, 0);
 comment on function app.data_age() is
   'How many seconds this transaction''s data may be behind the primary: 0 there, and on a standby that has caught up. Anything that claims its data is current must check this.';
@@ -10367,7 +10366,7 @@ grant execute on function app.visible_org(text) to callboard_api, callboard_roll
 --   <name>              a materialized view, computed in full once a night, for all organizations
 --   <name>_recent       a table with the rows of organizations that have changed something since
 --   <name>_now          a view that takes an organization's rows from the one or the other, with their as_of
---   analytics.<name>    what members and BI tools read: <name>_now, limited by app.visible_org
+--   analytics.<name>    what members and BI tools read, if it is published: <name>_now, limited by app.visible_org
 --
 -- What has changed is noticed in rollup_looking.sql and computed in rollup_refreshing.sql; rollup_checking.sql
 -- compares with the definition. Each figure has its own file, which registers it here.
@@ -10379,6 +10378,8 @@ create table if not exists analytics_private.rollups (
   resources text[] not null,
   -- Whether it depends on the current day in an organization's time zone and so changes tomorrow.
   has_today boolean not null default false,
+  -- Whether there is a view analytics.<name>. Without, it only serves answers of the API.
+  is_published boolean not null default false,
   -- Null until the materialized view has been filled.
   refreshed_at timestamptz,
   took interval,
@@ -10407,6 +10408,8 @@ create table if not exists analytics_private.rollup_states (
   marked_at timestamptz,
   as_of timestamptz,
   computed_at timestamptz,
+  -- When its rows are no longer those of the current day, if they depend on that.
+  valid_until timestamptz,
   took interval,
   row_count bigint,
   failed_at timestamptz,
@@ -10464,6 +10467,12 @@ comment on view analytics_private.rollup_ages is 'Where the figures of an organi
 alter view analytics_private.rollup_ages owner to callboard_rollup;
 grant select on analytics_private.rollup_ages to callboard_definer;
 
+create or replace function analytics_private.day_end(time_zone text) returns timestamptz
+language sql stable parallel safe
+return ((now() at time zone time_zone)::date + 1)::timestamp at time zone time_zone;
+comment on function analytics_private.day_end(text) is 'When the day in which this transaction began ends there.';
+alter function analytics_private.day_end(text) owner to callboard_rollup;
+
 create or replace function analytics_private.register_rollup(name text, key text[], resources text[], has_today boolean default false) returns void
 language plpgsql volatile
 set search_path = ''
@@ -10494,21 +10503,23 @@ begin
   end loop;
   execute format('alter materialized view analytics_private.%I owner to callboard_rollup', register_rollup.name);
   execute format('alter table analytics_private.%I owner to callboard_rollup', recent);
-  -- The state is one row and is read first: PostgreSQL then reads rows from one of the two only.
+  -- The state is one row and is read first, for its organization: PostgreSQL then opens only one of the two.
   execute format('create or replace view analytics_private.%1$I as
-    select m.*, s.as_of from analytics_private.rollup_ages s join analytics_private.%2$I m on m.organization_id = s.organization_id
-    where s.rollup = %2$L and not s.is_recent
-    union all
-    select m.*, s.as_of from analytics_private.rollup_ages s join analytics_private.%3$I m on m.organization_id = s.organization_id
-    where s.rollup = %2$L and s.is_recent', register_rollup.name || '_now', register_rollup.name, recent);
+    select s.organization_id, %4$s, s.as_of from analytics_private.rollup_ages s cross join lateral (
+      select * from analytics_private.%2$I w where not s.is_recent and w.organization_id = s.organization_id
+      union all
+      select * from analytics_private.%3$I r where s.is_recent and r.organization_id = s.organization_id) m
+    where s.rollup = %2$L', register_rollup.name || '_now', register_rollup.name, recent, (
+      select string_agg(format('m.%I', a.attname), ', ' order by a.attnum) from pg_catalog.pg_attribute a
+      where a.attrelid = format('analytics_private.%I', register_rollup.name)::regclass and a.attnum > 1));
   execute format('alter view analytics_private.%I owner to callboard_rollup', register_rollup.name || '_now');
-  execute format('comment on view analytics_private.%I is %L', definition, format('What analytics.%s shows, computed from scratch.', register_rollup.name));
+  execute format('comment on view analytics_private.%I is %L', definition, format('The figures of %s, computed from scratch.', register_rollup.name));
   execute format('comment on materialized view analytics_private.%I is %L', register_rollup.name,
-    format('analytics.%s of all organizations, as of the last night.', register_rollup.name));
+    format('%s of all organizations, as of the last night.', register_rollup.name));
   execute format('comment on table analytics_private.%I is %L', recent,
-    format('analytics.%s of the organizations that have changed something since the last night.', register_rollup.name));
+    format('%s of the organizations that have changed something since the last night.', register_rollup.name));
   execute format('comment on view analytics_private.%I is %L', register_rollup.name || '_now',
-    format('analytics.%s of all organizations, each from where its rows are newer.', register_rollup.name));
+    format('%s of all organizations, each from where its rows are newer.', register_rollup.name));
   insert into analytics_private.rollups as r (name, resources, has_today)
   values (register_rollup.name, register_rollup.resources, register_rollup.has_today)
   on conflict on constraint rollups_pkey do update
@@ -10527,6 +10538,7 @@ as $$
 begin
   execute format('alter view analytics.%I owner to callboard_rollup', name);
   execute format('grant select on analytics.%I to callboard_api, callboard_bi', name);
+  update analytics_private.rollups r set is_published = true where r.name = publish.name and not r.is_published;
 end
 $$;
 comment on function analytics_private.publish(text) is 'Lets members and BI tools read the view analytics.<name>, which must compare the organization of its rows with app.visible_org().';
@@ -10626,11 +10638,9 @@ begin
   -- What counts days is different tomorrow.
   with due as (
     select s.organization_id, s.rollup
-    from analytics_private.rollups r
-    join analytics_private.rollup_states s on s.rollup = r.name
+    from analytics_private.rollup_states s
     join app.organizations o on o.id = s.organization_id
-    where r.has_today and s.changed_at is null and o.deleted_at is null
-      and (s.computed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date
+    where s.valid_until <= now() and s.changed_at is null and o.deleted_at is null
     order by 1, 2 for update of s
   )
   update analytics_private.rollup_states s
@@ -10747,7 +10757,9 @@ begin
   where x.organization_id = organization and x.rollup = f.rollup and f.failed_with is not null;
   update analytics_private.rollup_states x
   set is_recent = f.is_recent, row_count = f.rows, took = f.ms * interval '1 millisecond', computed_at = f.began, as_of = f.until,
-    failed_at = null, failed_with = null,
+    failed_at = null, failed_with = null, valid_until = (
+      select analytics_private.day_end(o.time_zone) from app.organizations o, analytics_private.rollups r
+      where o.id = x.organization_id and r.name = x.rollup and r.has_today),
     -- A later mark means that there is a change that may not be included.
     changed_at = case when x.marked_at <> f.marked_at then x.changed_at end
   from jsonb_to_recordset(figures) as f (rollup text, is_recent boolean, rows bigint, ms float8, began timestamptz, until timestamptz, marked_at timestamptz, failed_with text)
@@ -10779,7 +10791,9 @@ begin
   execute format('delete from analytics_private.%I t using analytics_private.rollup_states s
     where s.organization_id = t.organization_id and s.rollup = $1 and s.computed_at < $2', name || '_recent') using name, began;
   update analytics_private.rollup_states s
-  set is_recent = false, as_of = coalesce(s.as_of, looked), computed_at = began
+  set is_recent = false, as_of = coalesce(s.as_of, looked), computed_at = began, valid_until = (
+    select analytics_private.day_end(o.time_zone) from app.organizations o, analytics_private.rollups r
+    where o.id = s.organization_id and r.name = compute_whole.name and r.has_today)
   where s.rollup = compute_whole.name and coalesce(s.computed_at < began, true);
   update analytics_private.rollups r
   set refreshed_at = began, took = clock_timestamp() - began, row_count = n, failed_at = null, failed_with = null
@@ -10905,9 +10919,8 @@ begin
     select s.organization_id, s.rollup, (differing ->> s.organization_id::text)::bigint as rows
     from analytics_private.rollup_states s
     join analytics_private.rollups r on r.name = s.rollup
-    join app.organizations o on o.id = s.organization_id
     where s.rollup = check_figure.name and differing ? s.organization_id::text and s.changed_at is null and s.computed_at < began
-      and not (r.has_today and (s.computed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date)
+      and coalesce(s.valid_until > now(), true)
       and not exists (select from app.event_log l where l.organization_id = s.organization_id and l.occurred_at >= since
         and (l.resource_type = any (r.resources) or '*' = any (r.resources)))
       and not ('client_event' = any (r.resources)
@@ -10965,45 +10978,64 @@ grant execute on function app.check_figures(jsonb) to callboard_worker;
 --! Included analytics/freshness.sql
 -- How fresh the figures of an organization are, for its members and BI tools, and for those who run the server.
 
-create or replace function app.freshness(variadic rollups text[], out as_of timestamptz, out is_current boolean)
-language plpgsql stable parallel restricted security definer
+-- A plan is made once in a session. It knows all months of the log and opens only those that are asked for: planning
+-- anew for these costs five times as much. Settings are those of the callers, because each costs as much as a row.
+create or replace function app_private.freshness(
+  organization uuid, rollups text[], out as_of timestamptz, out is_current boolean, out is_recent boolean
+)
+language plpgsql stable
 set search_path = ''
-set client_min_messages = 'error'
-set enable_seqscan = off
-set enable_bitmapscan = off
 as $$
 declare
-  organization uuid := app.visible_org();
-  wanted text[];
   since timestamptz;
-  events bigint;
-  has_changed boolean;
+  until timestamptz := clock_timestamp();
+  seen text[];
 begin
-  if organization is null then
-    return;
-  end if;
-  select case when count(s.as_of) = count(*) then min(s.as_of) end, min(l.looked_until), array_agg(distinct x.resource),
-    bool_and(s.changed_at is null and not (r.has_today and (s.computed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date))
-  into as_of, since, wanted, is_current
-  from analytics_private.rollups r
-  cross join lateral (select unnest(r.resources) as resource) x
-  join analytics_private.looking l on l.id
-  join app.organizations o on o.id = organization
-  left join analytics_private.rollup_ages s on s.organization_id = o.id and s.rollup = r.name
-  where r.name = any (rollups);
+  select case when count(a.as_of) = cardinality(rollups) then min(a.as_of) end, min(l.looked_until), bool_or(s.is_recent),
+    bool_and(s.changed_at is null and coalesce(s.valid_until > now(), true))
+  into as_of, since, is_recent, is_current
+  from analytics_private.looking l, analytics_private.rollup_states s,
+    lateral (select case when s.changed_at is null then l.looked_until else s.as_of end as as_of) a
+  where s.organization_id = organization and s.rollup = any (rollups);
   -- The worker looks every few seconds: if it has not for a day, only reading all events since could tell.
   is_current := coalesce(is_current, false) and as_of is not null and since > now() - interval '1 day' and app.data_age() = 0;
   if not is_current then
     return;
   end if;
-  -- However much there is, only so many events are read: after that many, they count as changed. Dynamic, and with an upper
-  -- bound, because a plan that does not know the months would open all partitions, and one more each month.
-  execute 'select count(*), coalesce(bool_or(e.resource_type = any ($4)), false)
-    from (select l.resource_type from app.event_log l
-      where l.organization_id = $1 and l.occurred_at >= $2 and l.occurred_at <= $3 limit 20) e'
-  into events, has_changed using organization, since, clock_timestamp(), wanted;
-  is_current := events < 20 and not has_changed and not (events > 0 and '*' = any (wanted))
-    and not ('client_event' = any (wanted) and exists (select from app.client_events c where c.organization_id = organization and c.received_at >= since));
+  -- However much there is, only so many events are read: after that many, they count as changed.
+  seen := array(select l.resource_type from app.event_log l
+    where l.organization_id = organization and l.occurred_at >= since and l.occurred_at <= until limit 20);
+  -- The only one of these.
+  if 'client_events_by_day' = any (rollups)
+      and exists (select from app.client_events c where c.organization_id = organization and c.received_at >= since) then
+    seen := array_append(seen, 'client_event');
+  end if;
+  is_current := seen = '{}' or cardinality(seen) < 20 and not exists (
+    select from analytics_private.rollups r
+    where r.name = any (rollups) and (r.resources && seen or '*' = any (r.resources) and seen <> '{client_event}'));
+end
+$$;
+comment on function app_private.freshness(uuid, text[]) is
+  'What app.freshness says about these figures of an organization, and whether they are, or one of them is, in <rollup>_recent. For functions that set plan_cache_mode = force_generic_plan, enable_seqscan = off and enable_bitmapscan = off.';
+alter function app_private.freshness(uuid, text[]) owner to callboard_definer;
+
+create or replace function app.freshness(variadic rollups text[], out as_of timestamptz, out is_current boolean)
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  organization uuid := app.visible_org();
+  fresh record;
+begin
+  if organization is not null then
+    fresh := app_private.freshness(organization, rollups);
+    as_of := fresh.as_of;
+    is_current := fresh.is_current;
+  end if;
 end
 $$;
 comment on function app.freshness(text[]) is
@@ -11015,7 +11047,7 @@ grant execute on function app.freshness(text[]) to callboard_api;
 create or replace view analytics.freshness with (security_barrier = true) as
   select r.name as view_name, f.as_of, f.is_current
   from analytics_private.rollups r, lateral app.freshness(r.name) f
-  where (select app.visible_org()) is not null;
+  where r.is_published and (select app.visible_org()) is not null;
 comment on view analytics.freshness is 'How old the figures of each view are.';
 comment on column analytics.freshness.view_name is 'The view in this schema.';
 comment on column analytics.freshness.as_of is 'Its figures are complete up to this moment; null if there are none yet.';
@@ -11135,6 +11167,83 @@ comment on column analytics.finance_by_month.as_of is 'The figures are complete 
 
 select analytics_private.publish('finance_by_month');
 --! EndIncluded analytics/finance_by_month.sql
+--! Included analytics/finance_months.sql
+-- Money by month as the API returns it: an item for each month and currency, ready as JSON, because a request would
+-- otherwise sum and format dozens of rows. Computed from the definition of finance_by_month, so that the two agree.
+
+create or replace function app.profit_and_loss(income numeric, expense numeric, records numeric) returns json
+language sql stable parallel safe
+return json_build_object('income_minor', coalesce(income, 0), 'expense_minor', coalesce(expense, 0),
+  'profit_minor', coalesce(income, 0) - coalesce(expense, 0), 'records', coalesce(records, 0));
+comment on function app.profit_and_loss(numeric, numeric, numeric) is 'Income, expenses and profit as JSON; null counts as 0.';
+grant execute on function app.profit_and_loss(numeric, numeric, numeric) to callboard_api, callboard_rollup;
+
+create or replace function app.finance_item(
+  period_on date, currency text, planned_income numeric, planned_expense numeric, planned_records numeric, committed_income numeric,
+  committed_expense numeric, committed_records numeric, actual_income numeric, actual_expense numeric, actual_records numeric
+) returns json
+language sql stable parallel safe
+return json_build_object('period_on', period_on, 'currency', currency,
+  'planned', app.profit_and_loss(planned_income, planned_expense, planned_records),
+  'committed', app.profit_and_loss(committed_income, committed_expense, committed_records),
+  'actual', app.profit_and_loss(actual_income, actual_expense, actual_records));
+comment on function app.finance_item(date, text, numeric, numeric, numeric, numeric, numeric, numeric, numeric, numeric, numeric) is
+  'Money of a period in a currency as JSON: income, expenses and number of records by status.';
+grant execute on function app.finance_item(date, text, numeric, numeric, numeric, numeric, numeric, numeric, numeric, numeric, numeric)
+  to callboard_api, callboard_rollup;
+
+-- The item is a text because json has no equality, by which figures are compared with their definition.
+create or replace view analytics_private.finance_months_definition as
+  select m.organization_id, v.in_base, m.month, v.currency,
+    app.finance_item(m.month, v.currency,
+      sum(v.income) filter (where m.status = 'planned'), sum(v.expense) filter (where m.status = 'planned'), sum(m.records) filter (where m.status = 'planned'),
+      sum(v.income) filter (where m.status = 'committed'), sum(v.expense) filter (where m.status = 'committed'), sum(m.records) filter (where m.status = 'committed'),
+      sum(v.income) filter (where m.status = 'actual'), sum(v.expense) filter (where m.status = 'actual'), sum(m.records) filter (where m.status = 'actual'))::text as item
+  from analytics_private.finance_by_month_definition m, lateral (values
+    (true, m.base_currency, m.base_income_minor, m.base_expense_minor),
+    (false, m.currency, m.income_minor, m.expense_minor)) v (in_base, currency, income, expense)
+  group by 1, 2, 3, 4;
+select analytics_private.register_rollup('finance_months', '{organization_id,in_base,month,currency}', resources => '{finance_record}');
+
+-- Not through finance_months_now, which takes as long as all else here, because app_private.freshness already says
+-- where the rows are.
+grant select on analytics_private.finance_months, analytics_private.finance_months_recent to callboard_definer;
+select app_private.set_policy('analytics_private.finance_months_recent', 'select_definer', 'callboard_definer', 'true');
+create or replace function app.finance_months(since date, until date, in_currency text, out as_of timestamptz, out is_current boolean, out items text)
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  organization uuid := app.visible_org('finance.read');
+  fresh record;
+begin
+  if organization is null then
+    return;
+  end if;
+  fresh := app_private.freshness(organization, '{finance_months}');
+  as_of := fresh.as_of;
+  is_current := fresh.is_current;
+  if fresh.is_recent then
+    items := (select string_agg(m.item, ', ' order by m.month, m.currency) from analytics_private.finance_months_recent m
+      where m.organization_id = organization and m.in_base = (in_currency is null) and m.month between since and until
+        and (in_currency is null or m.currency = in_currency));
+  else
+    items := (select string_agg(m.item, ', ' order by m.month, m.currency) from analytics_private.finance_months m
+      where m.organization_id = organization and m.in_base = (in_currency is null) and m.month between since and until
+        and (in_currency is null or m.currency = in_currency));
+  end if;
+  items := '[' || items || ']';
+end
+$$;
+comment on function app.finance_months(date, date, text) is
+  'Money from one month to another, in one currency or, with null, all in the base currency, as the text of a JSON array, and how fresh it is (app.freshness); nulls if there is none, and for callers who may not see money (app.visible_org).';
+alter function app.finance_months(date, date, text) owner to callboard_definer;
+grant execute on function app.finance_months(date, date, text) to callboard_api, callboard_exporter;
+--! EndIncluded analytics/finance_months.sql
 --! Included analytics/finance_by_category.sql
 -- Money by category and month. Void and deleted records do not count. Names are looked up on reading:
 -- a concurrent refresh compares old and new rows, which is faster with fewer and shorter columns.
@@ -11421,13 +11530,6 @@ comment on function app.today() is 'The current day in the time zone of this tra
 alter function app.today() owner to callboard_definer;
 grant execute on function app.today() to callboard_api;
 
-create or replace function app.profit_and_loss(income numeric, expense numeric, records numeric) returns json
-language sql stable parallel safe
-return json_build_object('income_minor', coalesce(income, 0), 'expense_minor', coalesce(expense, 0),
-  'profit_minor', coalesce(income, 0) - coalesce(expense, 0), 'records', coalesce(records, 0));
-comment on function app.profit_and_loss(numeric, numeric, numeric) is 'Income, expenses and profit as JSON; null counts as 0.';
-grant execute on function app.profit_and_loss(numeric, numeric, numeric) to callboard_api;
-
 create or replace function app.profit(income numeric, expense numeric) returns json
 language sql stable parallel safe
 return json_build_object('income_minor', income, 'expense_minor', expense, 'profit_minor', income - expense);
@@ -11451,15 +11553,34 @@ comment on function app.figure_months(date, date) is
   'The first days of the months from that of one day (default: January) to that of another (default: December of the same year). PT422 analytics_range.';
 grant execute on function app.figure_months(date, date) to callboard_api;
 
-create or replace function app.figures(rollups text[], since date, until date, period text, items json) returns app.answer
-language sql stable
+create or replace function app.figures_at(as_of timestamptz, is_current boolean, since date, until date, period text, items text) returns app.answer
+language plpgsql stable
 set search_path = ''
-return (
-  select (null, case when period is null
-      then json_build_object('as_of', f.as_of, 'is_current', f.is_current, 'from', since, 'to', m.last_on, 'items', coalesce(items, '[]'))
-      else json_build_object('as_of', f.as_of, 'is_current', f.is_current, 'period', period, 'from', since, 'to', m.last_on, 'items', coalesce(items, '[]')) end,
-    null, null)::app.answer
-  from app.freshness(variadic rollups) f, lateral (select (until + interval '1 month' - interval '1 day')::date as last_on) m);
+as $$
+declare
+  last_on date := until + interval '1 month' - interval '1 day';
+  head json := case when period is null
+    then json_build_object('as_of', as_of, 'is_current', is_current, 'from', since, 'to', last_on)
+    else json_build_object('as_of', as_of, 'is_current', is_current, 'period', period, 'from', since, 'to', last_on) end;
+begin
+  -- As texts: json_build_object would copy the items character by character.
+  return (null, (left(head::text, -1) || ', "items" : ' || coalesce(items, '[]') || '}')::json, null, null)::app.answer;
+end
+$$;
+comment on function app.figures_at(timestamptz, boolean, date, date, text, text) is
+  'A response with figures of a moment: which months they cover (with period: grouped by what), and the text of a JSON array of them.';
+grant execute on function app.figures_at(timestamptz, boolean, date, date, text, text) to callboard_api;
+
+create or replace function app.figures(rollups text[], since date, until date, period text, items json) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  fresh record := app.freshness(variadic rollups);
+begin
+  return app.figures_at(fresh.as_of, fresh.is_current, since, until, period, items::text);
+end
+$$;
 comment on function app.figures(text[], date, date, text, json) is
   'A response with figures of these materialized views: when they date from, which months they cover (with period: grouped by what), and the figures.';
 grant execute on function app.figures(text[], date, date, text, json) to callboard_api;
@@ -11469,18 +11590,22 @@ language plpgsql stable
 set search_path = ''
 as $$
 declare
-  months record;
+  -- Assigned rather than performed: an expression costs a fraction of a statement.
+  organization uuid := case when app.require('analytics.read') is not null then app.require('finance.read') end;
+  months record := app.figure_months(from_on, to_on);
+  ready record;
   items json;
 begin
-  perform app.require('analytics.read'), app.require('finance.read');
-  months := app.figure_months(from_on, to_on);
-  select json_agg(json_build_object('period_on', p.period_on, 'currency', p.currency,
-    'planned', p.planned, 'committed', p.committed, 'actual', p.actual) order by p.period_on, p.currency) into items
+  if period = 'month' then
+    ready := app.finance_months(months.since, months.until, in_currency);
+    return app.figures_at(ready.as_of, ready.is_current, months.since, months.until, period, ready.items);
+  end if;
+  select json_agg(p.item order by p.period_on, p.currency) into items
   from (
-    select m.period_on, m.currency,
-      app.profit_and_loss(sum(m.income) filter (where m.status = 'planned'), sum(m.expense) filter (where m.status = 'planned'), sum(m.records) filter (where m.status = 'planned')) as planned,
-      app.profit_and_loss(sum(m.income) filter (where m.status = 'committed'), sum(m.expense) filter (where m.status = 'committed'), sum(m.records) filter (where m.status = 'committed')) as committed,
-      app.profit_and_loss(sum(m.income) filter (where m.status = 'actual'), sum(m.expense) filter (where m.status = 'actual'), sum(m.records) filter (where m.status = 'actual')) as actual
+    select m.period_on, m.currency, app.finance_item(m.period_on, m.currency,
+      sum(m.income) filter (where m.status = 'planned'), sum(m.expense) filter (where m.status = 'planned'), sum(m.records) filter (where m.status = 'planned'),
+      sum(m.income) filter (where m.status = 'committed'), sum(m.expense) filter (where m.status = 'committed'), sum(m.records) filter (where m.status = 'committed'),
+      sum(m.income) filter (where m.status = 'actual'), sum(m.expense) filter (where m.status = 'actual'), sum(m.records) filter (where m.status = 'actual')) as item
     from (
       select date_trunc(period, f.month::timestamp)::date as period_on, f.status, f.records,
         case when in_currency is null then f.base_currency else f.currency end as currency,
@@ -11948,7 +12073,8 @@ grant select on analytics.finance_by_month, analytics.finance_by_category, analy
   analytics.api_use_by_day, analytics.integration_use_by_day to callboard_exporter;
 grant execute on function app.finance_figures(text, date, date, text), app.category_figures(date, date, text), app.show_profits(date, date, text, integer),
   app.show_figures(text, date, date), app.activity_figures(date, date, uuid, text), app.use_figures(date, date, double precision), app.read_dashboard(),
-  app.figures(text[], date, date, text, json), app.figure_months(date, date), app.freshness(text[]), app.visible_org(text), app.today(), app.data_age(), app.share(numeric, numeric),
+  app.figures(text[], date, date, text, json), app.figures_at(timestamptz, boolean, date, date, text, text), app.figure_months(date, date), app.freshness(text[]), app.visible_org(text), app.today(), app.data_age(), app.share(numeric, numeric),
   app.profit(numeric, numeric), app.profit_and_loss(numeric, numeric, numeric),
+  app.finance_item(date, text, numeric, numeric, numeric, numeric, numeric, numeric, numeric, numeric, numeric),
   app.calls_json(numeric, numeric, numeric, numeric, bigint, numeric, numeric, numeric, numeric, numeric), app.refuse(integer, text, text) to callboard_exporter;
 --! EndIncluded exports/exported_figures.sql

@@ -1,44 +1,63 @@
 -- How fresh the figures of an organization are, for its members and BI tools, and for those who run the server.
 
-create or replace function app.freshness(variadic rollups text[], out as_of timestamptz, out is_current boolean)
-language plpgsql stable parallel restricted security definer
+-- A plan is made once in a session. It knows all months of the log and opens only those that are asked for: planning
+-- anew for these costs five times as much. Settings are those of the callers, because each costs as much as a row.
+create or replace function app_private.freshness(
+  organization uuid, rollups text[], out as_of timestamptz, out is_current boolean, out is_recent boolean
+)
+language plpgsql stable
 set search_path = ''
-set client_min_messages = 'error'
-set enable_seqscan = off
-set enable_bitmapscan = off
 as $$
 declare
-  organization uuid := app.visible_org();
-  wanted text[];
   since timestamptz;
-  events bigint;
-  has_changed boolean;
+  until timestamptz := clock_timestamp();
+  seen text[];
 begin
-  if organization is null then
-    return;
-  end if;
-  select case when count(s.as_of) = count(*) then min(s.as_of) end, min(l.looked_until), array_agg(distinct x.resource),
-    bool_and(s.changed_at is null and not (r.has_today and (s.computed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date))
-  into as_of, since, wanted, is_current
-  from analytics_private.rollups r
-  cross join lateral (select unnest(r.resources) as resource) x
-  join analytics_private.looking l on l.id
-  join app.organizations o on o.id = organization
-  left join analytics_private.rollup_ages s on s.organization_id = o.id and s.rollup = r.name
-  where r.name = any (rollups);
+  select case when count(a.as_of) = cardinality(rollups) then min(a.as_of) end, min(l.looked_until), bool_or(s.is_recent),
+    bool_and(s.changed_at is null and coalesce(s.valid_until > now(), true))
+  into as_of, since, is_recent, is_current
+  from analytics_private.looking l, analytics_private.rollup_states s,
+    lateral (select case when s.changed_at is null then l.looked_until else s.as_of end as as_of) a
+  where s.organization_id = organization and s.rollup = any (rollups);
   -- The worker looks every few seconds: if it has not for a day, only reading all events since could tell.
   is_current := coalesce(is_current, false) and as_of is not null and since > now() - interval '1 day' and app.data_age() = 0;
   if not is_current then
     return;
   end if;
-  -- However much there is, only so many events are read: after that many, they count as changed. Dynamic, and with an upper
-  -- bound, because a plan that does not know the months would open all partitions, and one more each month.
-  execute 'select count(*), coalesce(bool_or(e.resource_type = any ($4)), false)
-    from (select l.resource_type from app.event_log l
-      where l.organization_id = $1 and l.occurred_at >= $2 and l.occurred_at <= $3 limit 20) e'
-  into events, has_changed using organization, since, clock_timestamp(), wanted;
-  is_current := events < 20 and not has_changed and not (events > 0 and '*' = any (wanted))
-    and not ('client_event' = any (wanted) and exists (select from app.client_events c where c.organization_id = organization and c.received_at >= since));
+  -- However much there is, only so many events are read: after that many, they count as changed.
+  seen := array(select l.resource_type from app.event_log l
+    where l.organization_id = organization and l.occurred_at >= since and l.occurred_at <= until limit 20);
+  -- The only one of these.
+  if 'client_events_by_day' = any (rollups)
+      and exists (select from app.client_events c where c.organization_id = organization and c.received_at >= since) then
+    seen := array_append(seen, 'client_event');
+  end if;
+  is_current := seen = '{}' or cardinality(seen) < 20 and not exists (
+    select from analytics_private.rollups r
+    where r.name = any (rollups) and (r.resources && seen or '*' = any (r.resources) and seen <> '{client_event}'));
+end
+$$;
+comment on function app_private.freshness(uuid, text[]) is
+  'What app.freshness says about these figures of an organization, and whether they are, or one of them is, in <rollup>_recent. For functions that set plan_cache_mode = force_generic_plan, enable_seqscan = off and enable_bitmapscan = off.';
+alter function app_private.freshness(uuid, text[]) owner to callboard_definer;
+
+create or replace function app.freshness(variadic rollups text[], out as_of timestamptz, out is_current boolean)
+language plpgsql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  organization uuid := app.visible_org();
+  fresh record;
+begin
+  if organization is not null then
+    fresh := app_private.freshness(organization, rollups);
+    as_of := fresh.as_of;
+    is_current := fresh.is_current;
+  end if;
 end
 $$;
 comment on function app.freshness(text[]) is
@@ -50,7 +69,7 @@ grant execute on function app.freshness(text[]) to callboard_api;
 create or replace view analytics.freshness with (security_barrier = true) as
   select r.name as view_name, f.as_of, f.is_current
   from analytics_private.rollups r, lateral app.freshness(r.name) f
-  where (select app.visible_org()) is not null;
+  where r.is_published and (select app.visible_org()) is not null;
 comment on view analytics.freshness is 'How old the figures of each view are.';
 comment on column analytics.freshness.view_name is 'The view in this schema.';
 comment on column analytics.freshness.as_of is 'Its figures are complete up to this moment; null if there are none yet.';

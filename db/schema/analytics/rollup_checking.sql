@@ -44,9 +44,8 @@ begin
     select s.organization_id, s.rollup, (differing ->> s.organization_id::text)::bigint as rows
     from analytics_private.rollup_states s
     join analytics_private.rollups r on r.name = s.rollup
-    join app.organizations o on o.id = s.organization_id
     where s.rollup = check_figure.name and differing ? s.organization_id::text and s.changed_at is null and s.computed_at < began
-      and not (r.has_today and (s.computed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date)
+      and coalesce(s.valid_until > now(), true)
       and not exists (select from app.event_log l where l.organization_id = s.organization_id and l.occurred_at >= since
         and (l.resource_type = any (r.resources) or '*' = any (r.resources)))
       and not ('client_event' = any (r.resources)

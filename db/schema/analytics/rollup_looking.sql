@@ -92,11 +92,9 @@ begin
   -- What counts days is different tomorrow.
   with due as (
     select s.organization_id, s.rollup
-    from analytics_private.rollups r
-    join analytics_private.rollup_states s on s.rollup = r.name
+    from analytics_private.rollup_states s
     join app.organizations o on o.id = s.organization_id
-    where r.has_today and s.changed_at is null and o.deleted_at is null
-      and (s.computed_at at time zone o.time_zone)::date <> (now() at time zone o.time_zone)::date
+    where s.valid_until <= now() and s.changed_at is null and o.deleted_at is null
     order by 1, 2 for update of s
   )
   update analytics_private.rollup_states s

@@ -92,7 +92,9 @@ begin
   where x.organization_id = organization and x.rollup = f.rollup and f.failed_with is not null;
   update analytics_private.rollup_states x
   set is_recent = f.is_recent, row_count = f.rows, took = f.ms * interval '1 millisecond', computed_at = f.began, as_of = f.until,
-    failed_at = null, failed_with = null,
+    failed_at = null, failed_with = null, valid_until = (
+      select analytics_private.day_end(o.time_zone) from app.organizations o, analytics_private.rollups r
+      where o.id = x.organization_id and r.name = x.rollup and r.has_today),
     -- A later mark means that there is a change that may not be included.
     changed_at = case when x.marked_at <> f.marked_at then x.changed_at end
   from jsonb_to_recordset(figures) as f (rollup text, is_recent boolean, rows bigint, ms float8, began timestamptz, until timestamptz, marked_at timestamptz, failed_with text)
@@ -124,7 +126,9 @@ begin
   execute format('delete from analytics_private.%I t using analytics_private.rollup_states s
     where s.organization_id = t.organization_id and s.rollup = $1 and s.computed_at < $2', name || '_recent') using name, began;
   update analytics_private.rollup_states s
-  set is_recent = false, as_of = coalesce(s.as_of, looked), computed_at = began
+  set is_recent = false, as_of = coalesce(s.as_of, looked), computed_at = began, valid_until = (
+    select analytics_private.day_end(o.time_zone) from app.organizations o, analytics_private.rollups r
+    where o.id = s.organization_id and r.name = compute_whole.name and r.has_today)
   where s.rollup = compute_whole.name and coalesce(s.computed_at < began, true);
   update analytics_private.rollups r
   set refreshed_at = began, took = clock_timestamp() - began, row_count = n, failed_at = null, failed_with = null

@@ -4,7 +4,7 @@
 --   <name>              a materialized view, computed in full once a night, for all organizations
 --   <name>_recent       a table with the rows of organizations that have changed something since
 --   <name>_now          a view that takes an organization's rows from the one or the other, with their as_of
---   analytics.<name>    what members and BI tools read: <name>_now, limited by app.visible_org
+--   analytics.<name>    what members and BI tools read, if it is published: <name>_now, limited by app.visible_org
 --
 -- What has changed is noticed in rollup_looking.sql and computed in rollup_refreshing.sql; rollup_checking.sql
 -- compares with the definition. Each figure has its own file, which registers it here.
@@ -16,6 +16,8 @@ create table if not exists analytics_private.rollups (
   resources text[] not null,
   -- Whether it depends on the current day in an organization's time zone and so changes tomorrow.
   has_today boolean not null default false,
+  -- Whether there is a view analytics.<name>. Without, it only serves answers of the API.
+  is_published boolean not null default false,
   -- Null until the materialized view has been filled.
   refreshed_at timestamptz,
   took interval,
@@ -44,6 +46,8 @@ create table if not exists analytics_private.rollup_states (
   marked_at timestamptz,
   as_of timestamptz,
   computed_at timestamptz,
+  -- When its rows are no longer those of the current day, if they depend on that.
+  valid_until timestamptz,
   took interval,
   row_count bigint,
   failed_at timestamptz,
@@ -101,6 +105,12 @@ comment on view analytics_private.rollup_ages is 'Where the figures of an organi
 alter view analytics_private.rollup_ages owner to callboard_rollup;
 grant select on analytics_private.rollup_ages to callboard_definer;
 
+create or replace function analytics_private.day_end(time_zone text) returns timestamptz
+language sql stable parallel safe
+return ((now() at time zone time_zone)::date + 1)::timestamp at time zone time_zone;
+comment on function analytics_private.day_end(text) is 'When the day in which this transaction began ends there.';
+alter function analytics_private.day_end(text) owner to callboard_rollup;
+
 create or replace function analytics_private.register_rollup(name text, key text[], resources text[], has_today boolean default false) returns void
 language plpgsql volatile
 set search_path = ''
@@ -131,21 +141,23 @@ begin
   end loop;
   execute format('alter materialized view analytics_private.%I owner to callboard_rollup', register_rollup.name);
   execute format('alter table analytics_private.%I owner to callboard_rollup', recent);
-  -- The state is one row and is read first: PostgreSQL then reads rows from one of the two only.
+  -- The state is one row and is read first, for its organization: PostgreSQL then opens only one of the two.
   execute format('create or replace view analytics_private.%1$I as
-    select m.*, s.as_of from analytics_private.rollup_ages s join analytics_private.%2$I m on m.organization_id = s.organization_id
-    where s.rollup = %2$L and not s.is_recent
-    union all
-    select m.*, s.as_of from analytics_private.rollup_ages s join analytics_private.%3$I m on m.organization_id = s.organization_id
-    where s.rollup = %2$L and s.is_recent', register_rollup.name || '_now', register_rollup.name, recent);
+    select s.organization_id, %4$s, s.as_of from analytics_private.rollup_ages s cross join lateral (
+      select * from analytics_private.%2$I w where not s.is_recent and w.organization_id = s.organization_id
+      union all
+      select * from analytics_private.%3$I r where s.is_recent and r.organization_id = s.organization_id) m
+    where s.rollup = %2$L', register_rollup.name || '_now', register_rollup.name, recent, (
+      select string_agg(format('m.%I', a.attname), ', ' order by a.attnum) from pg_catalog.pg_attribute a
+      where a.attrelid = format('analytics_private.%I', register_rollup.name)::regclass and a.attnum > 1));
   execute format('alter view analytics_private.%I owner to callboard_rollup', register_rollup.name || '_now');
-  execute format('comment on view analytics_private.%I is %L', definition, format('What analytics.%s shows, computed from scratch.', register_rollup.name));
+  execute format('comment on view analytics_private.%I is %L', definition, format('The figures of %s, computed from scratch.', register_rollup.name));
   execute format('comment on materialized view analytics_private.%I is %L', register_rollup.name,
-    format('analytics.%s of all organizations, as of the last night.', register_rollup.name));
+    format('%s of all organizations, as of the last night.', register_rollup.name));
   execute format('comment on table analytics_private.%I is %L', recent,
-    format('analytics.%s of the organizations that have changed something since the last night.', register_rollup.name));
+    format('%s of the organizations that have changed something since the last night.', register_rollup.name));
   execute format('comment on view analytics_private.%I is %L', register_rollup.name || '_now',
-    format('analytics.%s of all organizations, each from where its rows are newer.', register_rollup.name));
+    format('%s of all organizations, each from where its rows are newer.', register_rollup.name));
   insert into analytics_private.rollups as r (name, resources, has_today)
   values (register_rollup.name, register_rollup.resources, register_rollup.has_today)
   on conflict on constraint rollups_pkey do update
@@ -164,6 +176,7 @@ as $$
 begin
   execute format('alter view analytics.%I owner to callboard_rollup', name);
   execute format('grant select on analytics.%I to callboard_api, callboard_bi', name);
+  update analytics_private.rollups r set is_published = true where r.name = publish.name and not r.is_published;
 end
 $$;
 comment on function analytics_private.publish(text) is 'Lets members and BI tools read the view analytics.<name>, which must compare the organization of its rows with app.visible_org().';

@@ -20,6 +20,7 @@ grant select on analytics.finance_by_month, analytics.finance_by_category, analy
   analytics.api_use_by_day, analytics.integration_use_by_day to callboard_exporter;
 grant execute on function app.finance_figures(text, date, date, text), app.category_figures(date, date, text), app.show_profits(date, date, text, integer),
   app.show_figures(text, date, date), app.activity_figures(date, date, uuid, text), app.use_figures(date, date, double precision), app.read_dashboard(),
-  app.figures(text[], date, date, text, json), app.figure_months(date, date), app.freshness(text[]), app.visible_org(text), app.today(), app.data_age(), app.share(numeric, numeric),
+  app.figures(text[], date, date, text, json), app.figures_at(timestamptz, boolean, date, date, text, text), app.figure_months(date, date), app.freshness(text[]), app.visible_org(text), app.today(), app.data_age(), app.share(numeric, numeric),
   app.profit(numeric, numeric), app.profit_and_loss(numeric, numeric, numeric),
+  app.finance_item(date, text, numeric, numeric, numeric, numeric, numeric, numeric, numeric, numeric, numeric),
   app.calls_json(numeric, numeric, numeric, numeric, bigint, numeric, numeric, numeric, numeric, numeric), app.refuse(integer, text, text) to callboard_exporter;

@@ -105,7 +105,6 @@ grant execute on function app.enter_by_pass(text, interval, interval) to callboa
 
 create or replace function app.data_age() returns double precision
 language sql stable parallel safe
-set search_path = ''
 return coalesce(nullif(current_setting('app.data_age', true), '')::double precision, 0);
 comment on function app.data_age() is
   'How many seconds this transaction''s data may be behind the primary: 0 there, and on a standby that has caught up. Anything that claims its data is current must check this.';
