@@ -56,6 +56,13 @@ export const Activity = Strict(
       Strict({ action: Action, events: done.events }, { title: 'ActivityOfAction' }),
       'Most frequent first',
     ),
+    by_day_and_action: List(
+      Strict(
+        { day: Day('In the time zone of the organization'), action: Action, events: done.events },
+        { title: 'ActivityOfDayAndAction' },
+      ),
+      'In the order of days, most frequent first; what did not happen is omitted',
+    ),
     by_user: List(
       Strict(
         {

@@ -18,7 +18,7 @@ export async function activityRoutes(app: App) {
       schema: {
         tags,
         operationId: 'readActivity',
-        summary: 'Read activity by day, week, action and member',
+        summary: 'Read activity by day, week, action, day and action, and member',
         description:
           'Counts of the event log, as far back as that is kept, and what clients reported. At most 367 days. `user_id` and `action` filter; actions are those of the event log, so `action` does not filter `client_events`.',
         ...permission,

@@ -166,6 +166,7 @@ export const activityFigures = figures({
     'by_day',
     'by_week',
     'by_action',
+    'by_day_and_action',
     'by_user',
     'client_events.by_day',
     'client_events.by_name',

@@ -36,6 +36,7 @@ interface Activity {
   by_day: object[]
   by_week: object[]
   by_action: object[]
+  by_day_and_action: { day: string; action: string; events: number }[]
   by_user: { user_id: string; display_name: string | null }[]
   client_events: object
 }
@@ -92,6 +93,15 @@ function recount(
     })),
     by_action: often(
       grouped(events, ({ action }) => action).map(([action, some]) => ({ action, events: some.length })),
+    ),
+    by_day_and_action: grouped(events, ({ day }) => day).flatMap(([day, some]) =>
+      often(
+        grouped(some, ({ action }) => action).map(([action, these]) => ({
+          day,
+          action,
+          events: these.length,
+        })),
+      ),
     ),
     by_user: often(
       grouped(

@@ -15,7 +15,16 @@ const figures = {
   show_figures: ['shows', ['items']],
   activity: [
     'activity',
-    ['totals', 'by_day', 'by_week', 'by_action', 'by_user', 'client_events.by_day', 'client_events.by_name'],
+    [
+      'totals',
+      'by_day',
+      'by_week',
+      'by_action',
+      'by_day_and_action',
+      'by_user',
+      'client_events.by_day',
+      'client_events.by_name',
+    ],
   ],
   integrations: [
     'integrations',

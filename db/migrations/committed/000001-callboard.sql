@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:421721f4fa830f34702e7fb0a18d34b1d9770086
+--! Hash: sha1:bf21341c56730bc299ab34175b8ce1e0c4d27dcc
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -11775,6 +11775,9 @@ begin
     'by_action', (
       select coalesce(jsonb_agg(jsonb_build_object('action', a.action, 'events', a.events) order by a.events desc, a.action), '[]')
       from (select e.action, sum(e.events) as events from e group by 1) a),
+    'by_day_and_action', (
+      select coalesce(jsonb_agg(jsonb_build_object('day', a.day, 'action', a.action, 'events', a.events) order by a.day, a.events desc, a.action), '[]')
+      from (select e.day, e.action, sum(e.events) as events from e group by 1, 2) a),
     'by_user', (
       select coalesce(jsonb_agg(jsonb_build_object('user_id', p.user_id, 'display_name', u.display_name, 'events', p.events, 'sign_ins', p.sign_ins,
         'active_days', p.days, 'last_on', p.last_on) order by p.events desc, p.user_id), '[]')
@@ -11800,7 +11803,7 @@ begin
 end
 $$;
 comment on function app.activity_figures(date, date, uuid, text) is
-  'What was done from one day to another (default: 30 days up to today; at most 367), by day, week, action and user, with sign-ins; and what clients reported, by day and by the 100 most frequent names. For one user and one action, if given. PT403 without analytics.read, PT422 analytics_range.';
+  'What was done from one day to another (default: 30 days up to today; at most 367), by day, week, action, both day and action, and user, with sign-ins; and what clients reported, by day and by the 100 most frequent names. For one user and one action, if given. PT403 without analytics.read, PT422 analytics_range.';
 grant execute on function app.activity_figures(date, date, uuid, text) to callboard_api;
 --! EndIncluded analytics/activity.sql
 --! Included analytics/use_figures.sql

@@ -87,6 +87,9 @@ begin
     'by_action', (
       select coalesce(jsonb_agg(jsonb_build_object('action', a.action, 'events', a.events) order by a.events desc, a.action), '[]')
       from (select e.action, sum(e.events) as events from e group by 1) a),
+    'by_day_and_action', (
+      select coalesce(jsonb_agg(jsonb_build_object('day', a.day, 'action', a.action, 'events', a.events) order by a.day, a.events desc, a.action), '[]')
+      from (select e.day, e.action, sum(e.events) as events from e group by 1, 2) a),
     'by_user', (
       select coalesce(jsonb_agg(jsonb_build_object('user_id', p.user_id, 'display_name', u.display_name, 'events', p.events, 'sign_ins', p.sign_ins,
         'active_days', p.days, 'last_on', p.last_on) order by p.events desc, p.user_id), '[]')
@@ -112,5 +115,5 @@ begin
 end
 $$;
 comment on function app.activity_figures(date, date, uuid, text) is
-  'What was done from one day to another (default: 30 days up to today; at most 367), by day, week, action and user, with sign-ins; and what clients reported, by day and by the 100 most frequent names. For one user and one action, if given. PT403 without analytics.read, PT422 analytics_range.';
+  'What was done from one day to another (default: 30 days up to today; at most 367), by day, week, action, both day and action, and user, with sign-ins; and what clients reported, by day and by the 100 most frequent names. For one user and one action, if given. PT403 without analytics.read, PT422 analytics_range.';
 grant execute on function app.activity_figures(date, date, uuid, text) to callboard_api;
