@@ -108,7 +108,10 @@
 --!include analytics/finance_by_category.sql
 --!include analytics/finance_by_show.sql
 --!include analytics/shows_by_month.sql
+--!include analytics/activity_totals.sql
+--!include analytics/use_totals.sql
 --!include analytics/dashboard.sql
+--!include analytics/dashboard_reading.sql
 --!include analytics/finance_figures.sql
 --!include analytics/activity.sql
 --!include analytics/use_figures.sql

@@ -28,11 +28,12 @@ export const days = { from: Day('First day'), to: Day('Last day') }
 
 const done = { events: Tally('Number of events', 41), sign_ins: Tally('Sign-ins among them', 3) }
 const people = { active_users: Tally('Members who did something', 4) }
+export const totals = { ...done, ...people }
 export const Activity = Strict(
   {
     ...fresh,
     ...days,
-    totals: Strict({ ...done, ...people }, { title: 'ActivityTotals' }),
+    totals: Strict(totals, { title: 'ActivityTotals' }),
     by_day: List(
       Strict(
         { day: Day('In the time zone of the organization'), ...done, ...people },

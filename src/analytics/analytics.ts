@@ -2,7 +2,6 @@ import { Type } from '@sinclair/typebox'
 import {
   CategoryFigures,
   currencyQuery,
-  Dashboard,
   FinanceFigures,
   Freshness,
   monthsQuery,
@@ -10,6 +9,7 @@ import {
   ShowFigures,
   ShowProfits,
 } from './shapes.ts'
+import { Dashboard } from './dashboard-shapes.ts'
 import type { App } from '../http/fastify.ts'
 import { answer, IdempotencyKey } from '../http/openapi/openapi.ts'
 import { ListQuery, ShortList, Strict } from '../http/schemas.ts'
@@ -133,7 +133,7 @@ export async function analyticsRoutes(app: App) {
         operationId: 'readDashboard',
         summary: 'Read the key figures',
         description:
-          'This month and this year, what is unpaid, and upcoming shows, as of the day given. Money is null without `finance.read`.',
+          'Money and shows of this month and this year, what is unpaid, and upcoming shows, as of the day given; activity, API calls, imports and exports of the last 30 days. The numbers are those of `/api/analytics/finance`, `/shows`, `/activity` and `/integrations` for the same days. Money is null without `finance.read`.',
         'x-permission': 'analytics.read',
         response: { 200: answer('The dashboard; its parts are null until first computed', Dashboard) },
       },

@@ -6,11 +6,11 @@ import { Id, Nullable, Strict } from '../http/schemas.ts'
 import type { Filters, Rows, RowSettings } from '../tenant/list.ts'
 import { Action } from '../audit/shapes.ts'
 import { Activity, range } from './activity-shapes.ts'
+import { Dashboard } from './dashboard-shapes.ts'
 import { Use } from './integration-shapes.ts'
 import {
   CategoryFigures,
   currencyQuery,
-  Dashboard,
   FinanceFigures,
   fresh,
   monthsQuery,

@@ -4,7 +4,8 @@ import { fresh } from './shapes.ts'
 import { Line, Nullable, Strict, Timestamp } from '../http/schemas.ts'
 import { Day, days, List, Tally } from './activity-shapes.ts'
 
-const used = {
+/** How much something was used. */
+export const used = {
   calls: Tally('How often it was used', 12),
   errors: Tally('How often it failed', 1),
   rows: Tally('Rows imported or exported', 340),

@@ -63,18 +63,18 @@ const period_on = Type.String({
   examples: ['2027-03-01'],
 })
 /** A sum of amounts, which may be larger than any of them. */
-const Sum = (description: string, example: number) =>
+export const Sum = (description: string, example: number) =>
   Type.Number({ multipleOf: 1, description, examples: [example] })
 const income_minor = Sum('Income including tax, in the smallest unit of the currency', 4_200_000)
 const expense_minor = Sum('Expenses including tax, in the smallest unit of the currency', 3_100_000)
 const profit_minor = Sum('Income less expenses', 1_100_000)
-const Profit = Strict({ income_minor, expense_minor, profit_minor }, { title: 'Profit' })
+export const Profit = Strict({ income_minor, expense_minor, profit_minor }, { title: 'Profit' })
 const ProfitAndLoss = Strict(
   { income_minor, expense_minor, profit_minor, records: Count(0, 12) },
   { title: 'ProfitAndLoss' },
 )
 const byStatus = { planned: ProfitAndLoss, committed: ProfitAndLoss, actual: ProfitAndLoss }
-const currency = Type.String(Currency)
+export const currency = Type.String(Currency)
 
 const figures = (item: TProperties, title: string, more: TProperties = {}) =>
   Strict({ ...fresh, ...more, ...months, items: Type.Array(Strict(item), { maxItems: 100_000 }) }, { title })
@@ -116,6 +116,15 @@ export const ShowProfits = figures(
 const statuses = ['inquiry', 'hold', 'offer', 'confirmed', 'played', 'settled', 'cancelled', 'postponed']
 const Rate = (description: string, example: number) =>
   Nullable(Type.Number({ minimum: 0, maximum: 1, description, examples: [example] }))
+/** What became of shows. */
+export const outcome = {
+  shows: Count(0, 14),
+  by_status: Strict(
+    Object.fromEntries(statuses.map(status => [status, Count(0, status === 'settled' ? 8 : 1)])),
+  ),
+  completed: Count(0, 9),
+  completion_rate: Rate('Share of played or settled shows among those and the cancelled', 0.9),
+}
 export const ShowFigures = figures(
   {
     period_on,
@@ -124,12 +133,7 @@ export const ShowFigures = figures(
       description:
         'Shows entered in this period, whatever their date; all else is about the shows of this period',
     }),
-    shows: Count(0, 14),
-    by_status: Strict(
-      Object.fromEntries(statuses.map(status => [status, Count(0, status === 'settled' ? 8 : 1)])),
-    ),
-    completed: Count(0, 9),
-    completion_rate: Rate('Share of played or settled shows among those and the cancelled', 0.9),
+    ...outcome,
     held: Type.Integer({
       ...Count(0, 6),
       description: 'Shows that are or were on hold, as far back as events are kept',
@@ -144,52 +148,6 @@ export const ShowFigures = figures(
   { period: Period },
 )
 
-const open = (what: string) => Sum(`Committed and actual ${what} not paid in full`, 250_000)
-const overdue = Sum('The part that was due before today', 50_000)
-export const Dashboard = Strict(
-  {
-    ...fresh,
-    today: Nullable(
-      Type.String({ ...DateOnly, description: 'The day it is for, in the time zone of the organization' }),
-    ),
-    shows: Nullable(
-      Strict({
-        coming: Type.Integer({
-          ...Count(0, 14),
-          description: 'From today on, without cancelled and postponed shows',
-        }),
-        coming_confirmed: Count(0, 9),
-        coming_held: Count(0, 2),
-        in_30_days: Count(0, 3),
-        next_on: Nullable(Type.String({ ...DateOnly, description: 'The next confirmed show' })),
-        to_settle: Type.Integer({ ...Count(0, 2), description: 'Played but not settled' }),
-        played_this_month: Count(0, 4),
-        played_this_year: Count(0, 31),
-      }),
-    ),
-    money: Nullable(
-      Strict(
-        {
-          currency,
-          this_month: Profit,
-          this_year: Profit,
-          open_this_year: Profit,
-          receivable_minor: open('income'),
-          receivable_overdue_minor: overdue,
-          payable_minor: open('expenses'),
-          payable_overdue_minor: overdue,
-          records_in_other_base_currencies: Type.Integer({
-            ...Count(0, 0),
-            description:
-              'Entered while the books were kept in another currency; not included in these amounts',
-          }),
-        },
-        { description: 'In the base currency; null without finance.read' },
-      ),
-    ),
-  },
-  { title: 'Dashboard' },
-)
 export const Freshness = Strict(
   { name: Type.String({ pattern: '^[a-z_]+$', maxLength: 63, examples: ['finance_by_month'] }), ...fresh },
   { title: 'Freshness' },

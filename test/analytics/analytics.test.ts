@@ -22,6 +22,7 @@ interface Figures {
 // Everything that members do is counted.
 const ofRecords = [
   'activity_by_day',
+  'activity_totals',
   'dashboard',
   'finance_by_category',
   'finance_by_month',
@@ -30,6 +31,7 @@ const ofRecords = [
 ]
 const ofShows = [
   'activity_by_day',
+  'activity_totals',
   'dashboard',
   'finance_by_show',
   'shows_by_month',
@@ -111,7 +113,7 @@ t.test('figures', async t => {
       token: ana.owner.token,
       body: { name: 'Hall', city: 'Ghent', country: 'BE', time_zone: 'Europe/Brussels' },
     })
-    t.strictSame(await refresh(db), ['activity_by_day'])
+    t.strictSame(await refresh(db), ['activity_by_day', 'activity_totals'])
     const later = await ana.figures()
     t.equal(later.is_current, true)
     t.ok((later.as_of ?? '') > (as_of ?? ''), 'as_of advances anyway')
@@ -260,6 +262,46 @@ t.test('figures', async t => {
     t.strictSame(await ana.seen(), [Number(income) + 1250, true])
   })
 
+  await t.test('of an organization change together, once the last of them is computed', async t => {
+    await refresh(db)
+    const events = async () => {
+      const { body } = await call<{ totals: { events: number } }>('GET /api/analytics/activity', {
+        token: ana.owner.token,
+      })
+      return body.totals.events
+    }
+    const [[income], done] = [await ana.seen(), await events()]
+    await ana.enter()
+    await wake(db)
+    const worker = openLogin(t, db.url('callboard_worker'))
+    await worker`select app.refresh_figures('small')`
+    const holder = await db.admin.reserve()
+    await holder`begin`
+    await holder`lock table app.shows in access exclusive mode`
+    const computing = worker`select app.refresh_figures('small', '"looked"')`.execute()
+    await until(
+      async () =>
+        (
+          await db.admin`
+            select from pg_stat_activity where datname = current_database() and usename = 'callboard_worker' and wait_event_type = 'Lock'`
+        ).count === 1,
+    )
+    t.strictSame(
+      [await ana.seen(), await events()],
+      [[income, false], done],
+      'some are computed, none is seen',
+    )
+    await holder`rollback`
+    holder.release()
+    await computing
+    t.strictSame(
+      [(await ana.seen())[0], await events()],
+      [Number(income) + 1250, done + 1],
+      'then all are seen',
+    )
+    await refresh(db)
+  })
+
   await t.test(
     'rest for twenty times as long as they took, and large ones have a lane of their own',
     async t => {
@@ -307,6 +349,7 @@ t.test('figures', async t => {
         (failed[0]?.figures ?? []).map(({ rollup, failed_with }) => [rollup, failed_with]),
         [
           ['activity_by_day', null],
+          ['activity_totals', null],
           ['dashboard', null],
           ['finance_by_category', 'date out of range for timestamp'],
           ['finance_by_month', 'date out of range for timestamp'],
@@ -394,7 +437,7 @@ t.test('figures', async t => {
     t.match(
       (await fresh()).filter(({ is_current }) => !is_current),
       // Only of those that have a view.
-      ofRecords.filter(name => name !== 'finance_months').map(name => ({ name })),
+      ofRecords.filter(name => !['activity_totals', 'finance_months'].includes(name)).map(name => ({ name })),
     )
     const worker = startWorker(server.config, db.url('callboard_worker'), () => '', server.app.log)
     t.teardown(() => worker.stop())

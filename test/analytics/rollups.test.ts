@@ -178,7 +178,7 @@ t.test('whether figures are current', async t => {
         failed_with: null,
         changed_at: null,
       })
-      t.equal((await db.as('callboard_worker')`select from app.figure_states()`).count, 9)
+      t.equal((await db.as('callboard_worker')`select from app.figure_states()`).count, 10)
       for (const role of ['callboard_api', 'callboard_support'])
         await t.rejects(db.as(role)`select * from app.figure_states()`, { code: '42501' }, role)
     },

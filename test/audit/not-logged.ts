@@ -35,6 +35,7 @@ export const notLogged: Record<string, string> = {
   ...Object.fromEntries(
     [
       'activity_by_day',
+      'activity_totals',
       'client_events_by_day',
       'dashboard',
       'finance_by_category',

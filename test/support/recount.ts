@@ -148,6 +148,14 @@ export const showProfitItems = (raw: Raw, asked: Asked) =>
 
 const share = (part: number, all: number) => (all === 0 ? null : Math.round((part / all) * 10_000) / 10_000)
 
+const statuses = ['inquiry', 'hold', 'offer', 'confirmed', 'played', 'settled', 'cancelled', 'postponed']
+export const emptyMonth = {
+  created: 0,
+  shows: 0,
+  by_status: Object.fromEntries(statuses.map(status => [status, 0])),
+  completed: 0,
+  completion_rate: null,
+}
 export function showItems({ shows, steps }: Raw, asked: Asked) {
   const wasHeld = ({ id, status }: RawShow) =>
     status === 'hold' || steps.some(step => step.show === id && step.status === 'hold')
@@ -175,11 +183,7 @@ export function showItems({ shows, steps }: Raw, asked: Asked) {
       period_on,
       created: shows.filter(s => isIn(s.created_in)).length,
       shows: these.length,
-      by_status: Object.fromEntries(
-        ['inquiry', 'hold', 'offer', 'confirmed', 'played', 'settled', 'cancelled', 'postponed'].map(
-          status => [status, count(status)],
-        ),
-      ),
+      by_status: Object.fromEntries(statuses.map(status => [status, count(status)])),
       completed,
       completion_rate: share(completed, completed + count('cancelled')),
       held,
@@ -192,6 +196,12 @@ export function showItems({ shows, steps }: Raw, asked: Asked) {
   })
 }
 
+/** The shows of the current month. */
+function monthOf(raw: Raw) {
+  const [found = emptyMonth] = showItems(raw, { period: 'month', from: raw.today, to: raw.today })
+  const { created, shows, by_status, completed, completion_rate } = found
+  return { created, shows, by_status, completed, completion_rate }
+}
 export function dashboard(raw: Raw) {
   const { shows, today, currency } = raw
   const all = counting(raw, {})
@@ -221,6 +231,7 @@ export function dashboard(raw: Raw) {
       to_settle: shows.filter(s => s.status === 'played').length,
       played_this_month: played.filter(s => s.show_on.startsWith(month)).length,
       played_this_year: played.filter(s => s.show_on.startsWith(year)).length,
+      this_month: monthOf(raw),
     },
     money: {
       currency,

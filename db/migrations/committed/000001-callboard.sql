@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:bf21341c56730bc299ab34175b8ce1e0c4d27dcc
+--! Hash: sha1:8526094927c7cb95f2b896884b68e80bc31878c7
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -11404,16 +11404,67 @@ comment on column analytics.shows_created_by_month.as_of is 'The figures are com
 
 select analytics_private.publish('shows_created_by_month');
 --! EndIncluded analytics/shows_by_month.sql
+--! Included analytics/activity_totals.sql
+-- What members did in the last 30 days: one row per organization, for the dashboard. The same as the totals of
+-- app.activity_figures, which cannot add them up from days: a member who was active on two days is one.
+
+create or replace view analytics_private.activity_totals_definition as
+  with days as not materialized (
+    select o.id as organization_id, o.time_zone, (now() at time zone o.time_zone)::date as until from app.organizations o where o.deleted_at is null
+  )
+  select d.organization_id, d.until - 29 as since, d.until, count(e.id) as events, count(e.id) filter (where e.action = 'auth.sign_in') as sign_ins,
+    count(distinct e.actor_id) filter (where e.actor_kind = 'user') as active_users
+  from days d
+  left join app.event_log e on e.organization_id = d.organization_id
+    -- For the index and the months; a day may have 25 hours.
+    and e.occurred_at >= now() - interval '31 days'
+    and (e.occurred_at at time zone d.time_zone)::date between d.until - 29 and d.until
+  group by 1, 2, 3;
+select analytics_private.register_rollup('activity_totals', '{organization_id}', resources => '{*}', has_today => true);
+--! EndIncluded analytics/activity_totals.sql
+--! Included analytics/use_totals.sql
+-- How much the API, imports and exports were used in the last 30 days, for the dashboard: summed when it is read, as in
+-- app.use_figures, because calls of the API have no events that would have figures computed.
+
+create or replace view analytics_private.use_totals as
+  select o.id as organization_id, d.until - 29 as since, d.until, a.calls, a.errors, a.server_errors,
+    i.imports, i.import_errors, i.import_rows, i.import_bytes, i.exports, i.export_errors, i.export_rows, i.export_bytes
+  from app.organizations o,
+    lateral (select (now() at time zone 'UTC')::date as until) d,
+    lateral (
+      select coalesce(sum(u.calls), 0) as calls, coalesce(sum(u.errors), 0) as errors, coalesce(sum(u.server_errors), 0) as server_errors
+      from app.api_use u where u.organization_id = o.id and u.day between d.until - 29 and d.until) a,
+    lateral (
+      select coalesce(sum(u.calls) filter (where u.kind = 'import'), 0) as imports, coalesce(sum(u.errors) filter (where u.kind = 'import'), 0) as import_errors,
+        coalesce(sum(u.rows) filter (where u.kind = 'import'), 0) as import_rows, coalesce(sum(u.bytes) filter (where u.kind = 'import'), 0) as import_bytes,
+        coalesce(sum(u.calls) filter (where u.kind = 'export'), 0) as exports, coalesce(sum(u.errors) filter (where u.kind = 'export'), 0) as export_errors,
+        coalesce(sum(u.rows) filter (where u.kind = 'export'), 0) as export_rows, coalesce(sum(u.bytes) filter (where u.kind = 'export'), 0) as export_bytes
+      from app.integration_use u where u.organization_id = o.id and u.day between d.until - 29 and d.until) i;
+comment on view analytics_private.use_totals is 'API calls, imports and exports of each organization from 29 UTC days ago to today.';
+alter view analytics_private.use_totals owner to callboard_rollup;
+--! EndIncluded analytics/use_totals.sql
 --! Included analytics/dashboard.sql
 -- What people see first in the morning: one row per organization.
 --
 -- Money is in the organization's current base currency; records entered while the books were kept in
 -- another one are only counted. Void and deleted records do not count.
 
+create or replace function app.profit(income numeric, expense numeric) returns json
+language sql stable parallel safe
+return json_build_object('income_minor', income, 'expense_minor', expense, 'profit_minor', income - expense);
+comment on function app.profit(numeric, numeric) is 'Income, expenses and profit as JSON.';
+grant execute on function app.profit(numeric, numeric) to callboard_rollup;
+
+create or replace function app.share(part numeric, of_all numeric) returns numeric
+language sql immutable parallel safe
+return round(part / nullif(of_all, 0), 4);
+comment on function app.share(numeric, numeric) is 'A part as a share of the whole, from 0 to 1; null if the whole is 0.';
+grant execute on function app.share(numeric, numeric) to callboard_api, callboard_rollup;
+
 create or replace view analytics_private.dashboard_definition as
   -- Not materialized: the organization must reach the index of each table through this.
   with days as not materialized (
-    select o.id as organization_id, o.currency, d.today, date_trunc('month', d.today::timestamp)::date as month_on, date_trunc('year', d.today::timestamp)::date as year_on
+    select o.id as organization_id, o.currency, o.time_zone, d.today, date_trunc('month', d.today::timestamp)::date as month_on, date_trunc('year', d.today::timestamp)::date as year_on
     from app.organizations o, lateral (select (now() at time zone o.time_zone)::date as today) d
     where o.deleted_at is null
   ), money as (
@@ -11446,26 +11497,59 @@ create or replace view analytics_private.dashboard_definition as
       min(s.show_on) filter (where s.show_on >= d.today and s.status = 'confirmed') as next_show_on,
       count(*) filter (where s.status = 'played') as shows_to_settle,
       count(*) filter (where s.show_on >= d.month_on and s.show_on < d.month_on + interval '1 month' and s.status in ('played', 'settled')) as month_played_shows,
-      count(*) filter (where s.show_on >= d.year_on and s.show_on < d.year_on + interval '1 year' and s.status in ('played', 'settled')) as year_played_shows
+      count(*) filter (where s.show_on >= d.year_on and s.show_on < d.year_on + interval '1 year' and s.status in ('played', 'settled')) as year_played_shows,
+      count(*) filter (where date_trunc('month', s.created_at at time zone d.time_zone) = d.month_on) as month_created_shows,
+      count(*) filter (where s.show_on >= d.month_on and s.show_on < d.month_on + interval '1 month') as month_shows,
+      count(*) filter (where s.show_on >= d.month_on and s.show_on < d.month_on + interval '1 month' and s.status = 'inquiry') as month_shows_inquiry,
+      count(*) filter (where s.show_on >= d.month_on and s.show_on < d.month_on + interval '1 month' and s.status = 'hold') as month_shows_hold,
+      count(*) filter (where s.show_on >= d.month_on and s.show_on < d.month_on + interval '1 month' and s.status = 'offer') as month_shows_offer,
+      count(*) filter (where s.show_on >= d.month_on and s.show_on < d.month_on + interval '1 month' and s.status = 'confirmed') as month_shows_confirmed,
+      count(*) filter (where s.show_on >= d.month_on and s.show_on < d.month_on + interval '1 month' and s.status = 'played') as month_shows_played,
+      count(*) filter (where s.show_on >= d.month_on and s.show_on < d.month_on + interval '1 month' and s.status = 'settled') as month_shows_settled,
+      count(*) filter (where s.show_on >= d.month_on and s.show_on < d.month_on + interval '1 month' and s.status = 'cancelled') as month_shows_cancelled,
+      count(*) filter (where s.show_on >= d.month_on and s.show_on < d.month_on + interval '1 month' and s.status = 'postponed') as month_shows_postponed
     from app.shows s
     join days d on d.organization_id = s.organization_id
     where s.deleted_at is null
     group by 1
+  ), figures as (
+    select d.organization_id, d.today, d.currency::text as currency,
+      coalesce(m.month_income_minor, 0) as month_income_minor, coalesce(m.month_expense_minor, 0) as month_expense_minor,
+      coalesce(m.year_income_minor, 0) as year_income_minor, coalesce(m.year_expense_minor, 0) as year_expense_minor,
+      coalesce(m.year_open_income_minor, 0) as year_open_income_minor, coalesce(m.year_open_expense_minor, 0) as year_open_expense_minor,
+      coalesce(m.receivable_minor, 0) as receivable_minor, coalesce(m.receivable_overdue_minor, 0) as receivable_overdue_minor,
+      coalesce(m.payable_minor, 0) as payable_minor, coalesce(m.payable_overdue_minor, 0) as payable_overdue_minor,
+      coalesce(x.records, 0) as records_in_other_base_currencies,
+      coalesce(p.coming_shows, 0) as coming_shows, coalesce(p.coming_confirmed_shows, 0) as coming_confirmed_shows, coalesce(p.coming_held_shows, 0) as coming_held_shows,
+      coalesce(p.shows_in_30_days, 0) as shows_in_30_days, p.next_show_on, coalesce(p.shows_to_settle, 0) as shows_to_settle,
+      coalesce(p.month_played_shows, 0) as month_played_shows, coalesce(p.year_played_shows, 0) as year_played_shows,
+      coalesce(p.month_created_shows, 0) as month_created_shows, coalesce(p.month_shows, 0) as month_shows,
+      coalesce(p.month_shows_inquiry, 0) as month_shows_inquiry, coalesce(p.month_shows_hold, 0) as month_shows_hold, coalesce(p.month_shows_offer, 0) as month_shows_offer,
+      coalesce(p.month_shows_confirmed, 0) as month_shows_confirmed, coalesce(p.month_shows_played, 0) as month_shows_played, coalesce(p.month_shows_settled, 0) as month_shows_settled,
+      coalesce(p.month_shows_cancelled, 0) as month_shows_cancelled, coalesce(p.month_shows_postponed, 0) as month_shows_postponed,
+      app.share(p.month_played_shows, p.month_played_shows + p.month_shows_cancelled) as month_completion_rate
+    from days d
+    left join money m using (organization_id)
+    left join others x using (organization_id)
+    left join played p using (organization_id)
   )
-  select d.organization_id, d.today, d.currency::text as currency,
-    coalesce(m.month_income_minor, 0) as month_income_minor, coalesce(m.month_expense_minor, 0) as month_expense_minor,
-    coalesce(m.year_income_minor, 0) as year_income_minor, coalesce(m.year_expense_minor, 0) as year_expense_minor,
-    coalesce(m.year_open_income_minor, 0) as year_open_income_minor, coalesce(m.year_open_expense_minor, 0) as year_open_expense_minor,
-    coalesce(m.receivable_minor, 0) as receivable_minor, coalesce(m.receivable_overdue_minor, 0) as receivable_overdue_minor,
-    coalesce(m.payable_minor, 0) as payable_minor, coalesce(m.payable_overdue_minor, 0) as payable_overdue_minor,
-    coalesce(x.records, 0) as records_in_other_base_currencies,
-    coalesce(p.coming_shows, 0) as coming_shows, coalesce(p.coming_confirmed_shows, 0) as coming_confirmed_shows, coalesce(p.coming_held_shows, 0) as coming_held_shows,
-    coalesce(p.shows_in_30_days, 0) as shows_in_30_days, p.next_show_on, coalesce(p.shows_to_settle, 0) as shows_to_settle,
-    coalesce(p.month_played_shows, 0) as month_played_shows, coalesce(p.year_played_shows, 0) as year_played_shows
-  from days d
-  left join money m using (organization_id)
-  left join others x using (organization_id)
-  left join played p using (organization_id);
+  -- As the API returns them: an answer then only puts texts together.
+  select f.*,
+    json_build_object('coming', f.coming_shows, 'coming_confirmed', f.coming_confirmed_shows, 'coming_held', f.coming_held_shows,
+      'in_30_days', f.shows_in_30_days, 'next_on', f.next_show_on, 'to_settle', f.shows_to_settle,
+      'played_this_month', f.month_played_shows, 'played_this_year', f.year_played_shows,
+      'this_month', json_build_object('created', f.month_created_shows, 'shows', f.month_shows,
+        'by_status', json_build_object('inquiry', f.month_shows_inquiry, 'hold', f.month_shows_hold, 'offer', f.month_shows_offer, 'confirmed', f.month_shows_confirmed,
+          'played', f.month_shows_played, 'settled', f.month_shows_settled, 'cancelled', f.month_shows_cancelled, 'postponed', f.month_shows_postponed),
+        'completed', f.month_played_shows,
+        'completion_rate', f.month_completion_rate))::text as shows,
+    json_build_object('currency', f.currency,
+      'this_month', app.profit(f.month_income_minor, f.month_expense_minor), 'this_year', app.profit(f.year_income_minor, f.year_expense_minor),
+      'open_this_year', app.profit(f.year_open_income_minor, f.year_open_expense_minor),
+      'receivable_minor', f.receivable_minor, 'receivable_overdue_minor', f.receivable_overdue_minor,
+      'payable_minor', f.payable_minor, 'payable_overdue_minor', f.payable_overdue_minor,
+      'records_in_other_base_currencies', f.records_in_other_base_currencies)::text as money
+  from figures f;
 select analytics_private.register_rollup('dashboard', '{organization_id}', resources => '{finance_record,show,organization}', has_today => true);
 
 create or replace view analytics.dashboard with (security_barrier = true) as
@@ -11483,11 +11567,20 @@ create or replace view analytics.dashboard with (security_barrier = true) as
     case when f.may_see_money then d.payable_overdue_minor end as payable_overdue_minor,
     case when f.may_see_money then d.records_in_other_base_currencies end as records_in_other_base_currencies,
     d.coming_shows, d.coming_confirmed_shows, d.coming_held_shows, d.shows_in_30_days, d.next_show_on, d.shows_to_settle, d.month_played_shows, d.year_played_shows,
-    d.as_of
+    d.month_created_shows, d.month_shows, d.month_shows_inquiry, d.month_shows_hold, d.month_shows_offer, d.month_shows_confirmed, d.month_shows_played,
+    d.month_shows_settled, d.month_shows_cancelled, d.month_shows_postponed,
+    d.month_completion_rate,
+    a.events as events_in_30_days, a.sign_ins as sign_ins_in_30_days, a.active_users as active_users_in_30_days,
+    u.calls as api_calls_in_30_days, u.errors as api_errors_in_30_days, u.server_errors as api_server_errors_in_30_days,
+    u.imports as imports_in_30_days, u.import_errors as import_errors_in_30_days, u.import_rows as import_rows_in_30_days, u.import_bytes as import_bytes_in_30_days,
+    u.exports as exports_in_30_days, u.export_errors as export_errors_in_30_days, u.export_rows as export_rows_in_30_days, u.export_bytes as export_bytes_in_30_days,
+    least(d.as_of, a.as_of) as as_of
   -- `offset 0`: otherwise PostgreSQL inlines the call wherever its result is used, and evaluates it fourteen times.
   from analytics_private.dashboard_now d, lateral (select (select app.visible_org('finance.read')) is not null as may_see_money offset 0) f
+  left join analytics_private.activity_totals_now a on a.organization_id = (select app.visible_org())
+  left join analytics_private.use_totals u on u.organization_id = (select app.visible_org())
   where d.organization_id = (select app.visible_org());
-comment on view analytics.dashboard is 'The most important figures in one row. Money is in the base currency of the organization, and null without finance.read.';
+comment on view analytics.dashboard is 'The most important figures in one row: shows and money of this month and this year, activity and use of the last 30 days. Money is in the base currency of the organization, and null without finance.read.';
 comment on column analytics.dashboard.today is 'The day on which it was computed, in the time zone of the organization.';
 comment on column analytics.dashboard.may_see_money is 'Whether you hold finance.read, without which the amounts are null.';
 comment on column analytics.dashboard.currency is 'The base currency, ISO 4217.';
@@ -11510,10 +11603,75 @@ comment on column analytics.dashboard.next_show_on is 'The day of the next confi
 comment on column analytics.dashboard.shows_to_settle is 'Shows that were played but are not settled.';
 comment on column analytics.dashboard.month_played_shows is 'Shows of this month that were played.';
 comment on column analytics.dashboard.year_played_shows is 'Shows of this year that were played.';
+comment on column analytics.dashboard.month_created_shows is 'Shows that were entered in this month, whatever their date.';
+comment on column analytics.dashboard.month_shows is 'Shows of this month.';
+comment on column analytics.dashboard.month_shows_inquiry is 'Those of this month that are an inquiry.';
+comment on column analytics.dashboard.month_shows_hold is 'Those of this month that are on hold.';
+comment on column analytics.dashboard.month_shows_offer is 'Those of this month that have an offer.';
+comment on column analytics.dashboard.month_shows_confirmed is 'Those of this month that are confirmed.';
+comment on column analytics.dashboard.month_shows_played is 'Those of this month that were played but are not settled.';
+comment on column analytics.dashboard.month_shows_settled is 'Those of this month that are settled.';
+comment on column analytics.dashboard.month_shows_cancelled is 'Those of this month that were cancelled.';
+comment on column analytics.dashboard.month_shows_postponed is 'Those of this month that were postponed.';
+comment on column analytics.dashboard.month_completion_rate is 'Share of the played and settled shows of this month among those and the cancelled; null if there are none.';
+comment on column analytics.dashboard.events_in_30_days is 'Events of the event log in the last 30 days, including today.';
+comment on column analytics.dashboard.sign_ins_in_30_days is 'Sign-ins among them.';
+comment on column analytics.dashboard.active_users_in_30_days is 'Members who did something in these days.';
+comment on column analytics.dashboard.api_calls_in_30_days is 'API calls in the last 30 UTC days, including today; counted with a delay of up to a minute.';
+comment on column analytics.dashboard.api_errors_in_30_days is 'How many of them had a response status of 400 or higher.';
+comment on column analytics.dashboard.api_server_errors_in_30_days is 'How many of them had a response status of 500 or higher.';
+comment on column analytics.dashboard.imports_in_30_days is 'Imports in the last 30 UTC days, including today.';
+comment on column analytics.dashboard.import_errors_in_30_days is 'How many of them failed.';
+comment on column analytics.dashboard.import_rows_in_30_days is 'Rows imported in these days.';
+comment on column analytics.dashboard.import_bytes_in_30_days is 'Bytes imported in these days.';
+comment on column analytics.dashboard.exports_in_30_days is 'Exports in the last 30 UTC days, including today.';
+comment on column analytics.dashboard.export_errors_in_30_days is 'How many of them failed.';
+comment on column analytics.dashboard.export_rows_in_30_days is 'Rows exported in these days.';
+comment on column analytics.dashboard.export_bytes_in_30_days is 'Bytes exported in these days.';
 comment on column analytics.dashboard.as_of is 'The figures are complete up to this moment.';
 
 select analytics_private.publish('dashboard');
 --! EndIncluded analytics/dashboard.sql
+--! Included analytics/dashboard_reading.sql
+-- The dashboard as the API returns it: a few texts that are ready, put together.
+
+grant select on analytics_private.dashboard_now, analytics_private.activity_totals_now, analytics_private.use_totals to callboard_definer;
+
+create or replace function app.read_dashboard() returns app.answer
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  organization uuid := app.require('analytics.read');
+  fresh record := app_private.freshness(organization, '{dashboard,activity_totals}');
+  f record;
+begin
+  select d.today, d.shows, d.money, a.since, a.until, a.events, a.sign_ins, a.active_users, u.since as use_since, u.until as use_until,
+    u.calls, u.errors, u.server_errors, u.imports, u.import_errors, u.import_rows, u.import_bytes, u.exports, u.export_errors, u.export_rows, u.export_bytes
+  into f
+  from analytics_private.use_totals u
+  left join analytics_private.dashboard_now d on d.organization_id = organization
+  left join analytics_private.activity_totals_now a on a.organization_id = organization
+  where u.organization_id = organization;
+  return (null, json_build_object('as_of', fresh.as_of, 'is_current', fresh.is_current, 'today', f.today, 'shows', f.shows::json,
+    'money', case when app.has_permission('finance.read') then f.money::json end,
+    'activity', case when f.until is not null then json_build_object('from', f.since, 'to', f.until, 'events', f.events, 'sign_ins', f.sign_ins,
+      'active_users', f.active_users) end,
+    'use', json_build_object('from', f.use_since, 'to', f.use_until,
+      'api', json_build_object('calls', f.calls, 'errors', f.errors, 'server_errors', f.server_errors),
+      'imports', json_build_object('calls', f.imports, 'errors', f.import_errors, 'rows', f.import_rows, 'bytes', f.import_bytes),
+      'exports', json_build_object('calls', f.exports, 'errors', f.export_errors, 'rows', f.export_rows, 'bytes', f.export_bytes))), null, null)::app.answer;
+end
+$$;
+comment on function app.read_dashboard() is
+  'The dashboard: shows and money of this month and this year, activity and use of the last 30 days; without finance.read, it has no money. PT403 without analytics.read.';
+alter function app.read_dashboard() owner to callboard_definer;
+grant execute on function app.read_dashboard() to callboard_api, callboard_exporter;
+--! EndIncluded analytics/dashboard_reading.sql
 --! Included analytics/finance_figures.sql
 -- Money by period, as the API returns it.
 
@@ -11529,12 +11687,6 @@ $$;
 comment on function app.today() is 'The current day in the time zone of this transaction''s organization.';
 alter function app.today() owner to callboard_definer;
 grant execute on function app.today() to callboard_api;
-
-create or replace function app.profit(income numeric, expense numeric) returns json
-language sql stable parallel safe
-return json_build_object('income_minor', income, 'expense_minor', expense, 'profit_minor', income - expense);
-comment on function app.profit(numeric, numeric) is 'Income, expenses and profit as JSON.';
-grant execute on function app.profit(numeric, numeric) to callboard_api;
 
 create or replace function app.figure_months(from_on date, to_on date, out since date, out until date)
 language plpgsql stable
@@ -11925,13 +12077,7 @@ comment on function app.use_figures(date, date, double precision) is
 grant execute on function app.use_figures(date, date, double precision) to callboard_api;
 --! EndIncluded analytics/use_figures.sql
 --! Included analytics/show_figures.sql
--- Shows by period, and the dashboard, as the API returns them.
-
-create or replace function app.share(part numeric, of_all numeric) returns numeric
-language sql immutable parallel safe
-return round(part / nullif(of_all, 0), 4);
-comment on function app.share(numeric, numeric) is 'A part as a share of the whole, from 0 to 1; null if the whole is 0.';
-grant execute on function app.share(numeric, numeric) to callboard_api;
+-- Shows by period, as the API returns them.
 
 create or replace function app.show_figures(period text, from_on date default null, to_on date default null) returns app.answer
 language plpgsql stable
@@ -11971,32 +12117,6 @@ $$;
 comment on function app.show_figures(text, date, date) is
   'Shows by month, quarter or year: entered, by status, completed, confirmed from hold, sold; for whole months. PT403 without analytics.read, PT422 analytics_range.';
 grant execute on function app.show_figures(text, date, date) to callboard_api;
-
-create or replace function app.read_dashboard() returns app.answer
-language plpgsql stable
-set search_path = ''
-as $$
-declare
-  d record;
-  fresh record;
-begin
-  perform app.require('analytics.read');
-  select * into fresh from app.freshness('dashboard');
-  select * into d from analytics.dashboard;
-  return (null, json_build_object('as_of', fresh.as_of, 'is_current', fresh.is_current, 'today', d.today,
-    'shows', case when d.today is not null then json_build_object('coming', d.coming_shows, 'coming_confirmed', d.coming_confirmed_shows, 'coming_held', d.coming_held_shows,
-      'in_30_days', d.shows_in_30_days, 'next_on', d.next_show_on, 'to_settle', d.shows_to_settle,
-      'played_this_month', d.month_played_shows, 'played_this_year', d.year_played_shows) end,
-    'money', case when d.may_see_money then json_build_object('currency', d.currency,
-      'this_month', app.profit(d.month_income_minor, d.month_expense_minor), 'this_year', app.profit(d.year_income_minor, d.year_expense_minor),
-      'open_this_year', app.profit(d.year_open_income_minor, d.year_open_expense_minor),
-      'receivable_minor', d.receivable_minor, 'receivable_overdue_minor', d.receivable_overdue_minor,
-      'payable_minor', d.payable_minor, 'payable_overdue_minor', d.payable_overdue_minor,
-      'records_in_other_base_currencies', d.records_in_other_base_currencies) end), null, null)::app.answer;
-end
-$$;
-comment on function app.read_dashboard() is 'The dashboard; without finance.read, it has no money. PT403 without analytics.read.';
-grant execute on function app.read_dashboard() to callboard_api;
 --! EndIncluded analytics/show_figures.sql
 --! Included analytics/report.sql
 -- What the report prints: the responses of the endpoints for figures, combined.
@@ -12072,12 +12192,12 @@ grant execute on function app.figure_items(json, text[]) to callboard_api, callb
 -- What the figures are read with. The views show the organization of the transaction, and only with its permissions.
 grant usage on schema analytics to callboard_exporter;
 grant select on analytics.finance_by_month, analytics.finance_by_category, analytics.finance_by_show, analytics.shows_by_month,
-  analytics.shows_created_by_month, analytics.dashboard, analytics.activity_by_day, analytics.client_events_by_day,
+  analytics.shows_created_by_month, analytics.activity_by_day, analytics.client_events_by_day,
   analytics.api_use_by_day, analytics.integration_use_by_day to callboard_exporter;
 grant execute on function app.finance_figures(text, date, date, text), app.category_figures(date, date, text), app.show_profits(date, date, text, integer),
-  app.show_figures(text, date, date), app.activity_figures(date, date, uuid, text), app.use_figures(date, date, double precision), app.read_dashboard(),
+  app.show_figures(text, date, date), app.activity_figures(date, date, uuid, text), app.use_figures(date, date, double precision),
   app.figures(text[], date, date, text, json), app.figures_at(timestamptz, boolean, date, date, text, text), app.figure_months(date, date), app.freshness(text[]), app.visible_org(text), app.today(), app.data_age(), app.share(numeric, numeric),
-  app.profit(numeric, numeric), app.profit_and_loss(numeric, numeric, numeric),
+  app.profit_and_loss(numeric, numeric, numeric),
   app.finance_item(date, text, numeric, numeric, numeric, numeric, numeric, numeric, numeric, numeric, numeric),
   app.calls_json(numeric, numeric, numeric, numeric, bigint, numeric, numeric, numeric, numeric, numeric), app.refuse(integer, text, text) to callboard_exporter;
 --! EndIncluded exports/exported_figures.sql

@@ -13,12 +13,6 @@ comment on function app.today() is 'The current day in the time zone of this tra
 alter function app.today() owner to callboard_definer;
 grant execute on function app.today() to callboard_api;
 
-create or replace function app.profit(income numeric, expense numeric) returns json
-language sql stable parallel safe
-return json_build_object('income_minor', income, 'expense_minor', expense, 'profit_minor', income - expense);
-comment on function app.profit(numeric, numeric) is 'Income, expenses and profit as JSON.';
-grant execute on function app.profit(numeric, numeric) to callboard_api;
-
 create or replace function app.figure_months(from_on date, to_on date, out since date, out until date)
 language plpgsql stable
 set search_path = ''

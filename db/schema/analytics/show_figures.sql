@@ -1,10 +1,4 @@
--- Shows by period, and the dashboard, as the API returns them.
-
-create or replace function app.share(part numeric, of_all numeric) returns numeric
-language sql immutable parallel safe
-return round(part / nullif(of_all, 0), 4);
-comment on function app.share(numeric, numeric) is 'A part as a share of the whole, from 0 to 1; null if the whole is 0.';
-grant execute on function app.share(numeric, numeric) to callboard_api;
+-- Shows by period, as the API returns them.
 
 create or replace function app.show_figures(period text, from_on date default null, to_on date default null) returns app.answer
 language plpgsql stable
@@ -44,29 +38,3 @@ $$;
 comment on function app.show_figures(text, date, date) is
   'Shows by month, quarter or year: entered, by status, completed, confirmed from hold, sold; for whole months. PT403 without analytics.read, PT422 analytics_range.';
 grant execute on function app.show_figures(text, date, date) to callboard_api;
-
-create or replace function app.read_dashboard() returns app.answer
-language plpgsql stable
-set search_path = ''
-as $$
-declare
-  d record;
-  fresh record;
-begin
-  perform app.require('analytics.read');
-  select * into fresh from app.freshness('dashboard');
-  select * into d from analytics.dashboard;
-  return (null, json_build_object('as_of', fresh.as_of, 'is_current', fresh.is_current, 'today', d.today,
-    'shows', case when d.today is not null then json_build_object('coming', d.coming_shows, 'coming_confirmed', d.coming_confirmed_shows, 'coming_held', d.coming_held_shows,
-      'in_30_days', d.shows_in_30_days, 'next_on', d.next_show_on, 'to_settle', d.shows_to_settle,
-      'played_this_month', d.month_played_shows, 'played_this_year', d.year_played_shows) end,
-    'money', case when d.may_see_money then json_build_object('currency', d.currency,
-      'this_month', app.profit(d.month_income_minor, d.month_expense_minor), 'this_year', app.profit(d.year_income_minor, d.year_expense_minor),
-      'open_this_year', app.profit(d.year_open_income_minor, d.year_open_expense_minor),
-      'receivable_minor', d.receivable_minor, 'receivable_overdue_minor', d.receivable_overdue_minor,
-      'payable_minor', d.payable_minor, 'payable_overdue_minor', d.payable_overdue_minor,
-      'records_in_other_base_currencies', d.records_in_other_base_currencies) end), null, null)::app.answer;
-end
-$$;
-comment on function app.read_dashboard() is 'The dashboard; without finance.read, it has no money. PT403 without analytics.read.';
-grant execute on function app.read_dashboard() to callboard_api;
