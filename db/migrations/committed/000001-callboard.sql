@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:8526094927c7cb95f2b896884b68e80bc31878c7
+--! Hash: sha1:584997d08fd2594b6a39ea98ba3e82b1a59936d1
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -11010,9 +11010,11 @@ begin
       and exists (select from app.client_events c where c.organization_id = organization and c.received_at >= since) then
     seen := array_append(seen, 'client_event');
   end if;
-  is_current := seen = '{}' or cardinality(seen) < 20 and not exists (
-    select from analytics_private.rollups r
-    where r.name = any (rollups) and (r.resources && seen or '*' = any (r.resources) and seen <> '{client_event}'));
+  if seen <> '{}' then
+    is_current := cardinality(seen) < 20 and not exists (
+      select from analytics_private.rollups r
+      where r.name = any (rollups) and (r.resources && seen or '*' = any (r.resources) and seen <> '{client_event}'));
+  end if;
 end
 $$;
 comment on function app_private.freshness(uuid, text[]) is
@@ -11218,7 +11220,8 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
 declare
-  organization uuid := app.visible_org('finance.read');
+  -- As app.visible_org('finance.read'), which also knows BI logins.
+  organization uuid := case when app.has_permission('finance.read') then app.org_if('analytics.read') end;
   fresh record;
 begin
   if organization is null then
@@ -11240,7 +11243,7 @@ begin
 end
 $$;
 comment on function app.finance_months(date, date, text) is
-  'Money from one month to another, in one currency or, with null, all in the base currency, as the text of a JSON array, and how fresh it is (app.freshness); nulls if there is none, and for callers who may not see money (app.visible_org).';
+  'Money from one month to another, in one currency or, with null, all in the base currency, as the text of a JSON array, and how fresh it is (app.freshness); nulls if there is none, and for callers who may not see money.';
 alter function app.finance_months(date, date, text) owner to callboard_definer;
 grant execute on function app.finance_months(date, date, text) to callboard_api, callboard_exporter;
 --! EndIncluded analytics/finance_months.sql

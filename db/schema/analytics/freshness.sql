@@ -32,9 +32,11 @@ begin
       and exists (select from app.client_events c where c.organization_id = organization and c.received_at >= since) then
     seen := array_append(seen, 'client_event');
   end if;
-  is_current := seen = '{}' or cardinality(seen) < 20 and not exists (
-    select from analytics_private.rollups r
-    where r.name = any (rollups) and (r.resources && seen or '*' = any (r.resources) and seen <> '{client_event}'));
+  if seen <> '{}' then
+    is_current := cardinality(seen) < 20 and not exists (
+      select from analytics_private.rollups r
+      where r.name = any (rollups) and (r.resources && seen or '*' = any (r.resources) and seen <> '{client_event}'));
+  end if;
 end
 $$;
 comment on function app_private.freshness(uuid, text[]) is
