@@ -86,6 +86,19 @@ t.test('the dashboard', async t => {
 
   await t.test('is the same for a BI tool and as rows', async t => {
     const { dashboard } = await summary()
+    // Its activity is of events of any kind.
+    await call('POST /api/venues', {
+      token,
+      body: { name: 'Hall', city: 'Ghent', country: 'BE', time_zone: 'Europe/Brussels' },
+    })
+    const { body: views } = await call<{ items: { name: string; is_current: boolean }[] }>(
+      'GET /api/analytics/refresh',
+      { token },
+    )
+    t.match(
+      views.items.filter(({ is_current }) => !is_current),
+      [{ name: 'activity_by_day' }, { name: 'dashboard' }],
+    )
     const sql = openLogin(t, db.url('callboard_api'))
     const [row] = await sql.begin('read only', async tx => {
       await tx`select app.enter(${secretOf(ana)}, ${ana.organization})`

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:584997d08fd2594b6a39ea98ba3e82b1a59936d1
+--! Hash: sha1:44235369548ee4b23ad7fee303854dd6653242fe
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -11048,7 +11048,9 @@ grant execute on function app.freshness(text[]) to callboard_api;
 -- For BI tools; API responses include it.
 create or replace view analytics.freshness with (security_barrier = true) as
   select r.name as view_name, f.as_of, f.is_current
-  from analytics_private.rollups r, lateral app.freshness(r.name) f
+  -- The dashboard shows two figures.
+  from analytics_private.rollups r,
+    lateral app.freshness(variadic case r.name when 'dashboard' then '{dashboard,activity_totals}' else array[r.name] end) f
   where r.is_published and (select app.visible_org()) is not null;
 comment on view analytics.freshness is 'How old the figures of each view are.';
 comment on column analytics.freshness.view_name is 'The view in this schema.';

@@ -70,7 +70,9 @@ grant execute on function app.freshness(text[]) to callboard_api;
 -- For BI tools; API responses include it.
 create or replace view analytics.freshness with (security_barrier = true) as
   select r.name as view_name, f.as_of, f.is_current
-  from analytics_private.rollups r, lateral app.freshness(r.name) f
+  -- The dashboard shows two figures.
+  from analytics_private.rollups r,
+    lateral app.freshness(variadic case r.name when 'dashboard' then '{dashboard,activity_totals}' else array[r.name] end) f
   where r.is_published and (select app.visible_org()) is not null;
 comment on view analytics.freshness is 'How old the figures of each view are.';
 comment on column analytics.freshness.view_name is 'The view in this schema.';
