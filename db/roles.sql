@@ -13,6 +13,8 @@ begin
       ('callboard_definer',  'nologin'),
       -- owns materialized views, which would refresh to nothing under a FORCE RLS owner
       ('callboard_rollup',   'nologin'),
+      -- owns the view that shows members columns they are not granted, under their own policies
+      ('callboard_reader',   'nologin'),
       ('callboard_migrator', 'login'),
       ('callboard_api',      'login'),
       ('callboard_worker',   'login'),
@@ -36,8 +38,8 @@ begin
 end
 $$;
 
--- The owner alters and replaces what the definer and the rollup role own.
-grant callboard_definer, callboard_rollup to callboard_owner;
+-- The owner alters and replaces what the definer, the rollup role and the reader own.
+grant callboard_definer, callboard_rollup, callboard_reader to callboard_owner;
 
 -- Superadmins may do what the API may, under the same policies, but enter another way: schema/support/support.sql.
 grant callboard_api to callboard_support;

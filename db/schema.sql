@@ -53,6 +53,7 @@
 -- Shows and venues
 --!include shows/venues.sql
 --!include shows/shows.sql
+--!include shows/show_fees.sql
 --!include shows/show_commands.sql
 --!include shows/guest_allotments.sql
 --!include shows/guests.sql

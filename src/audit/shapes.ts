@@ -28,6 +28,11 @@ export const Event = Strict(
         new: Type.Optional(Values('The same columns after the change', { status: 'hold' })),
       }),
     ),
+    changes_hidden: Type.Boolean({
+      description:
+        'Whether there are changes that you may not see, because you may not read what they are about',
+      examples: [false],
+    }),
     request_id: Nullable(
       Type.String({
         maxLength: 100,

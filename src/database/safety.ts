@@ -42,7 +42,7 @@ const look = (sql: Client, door: string) => sql<[Login]>`
     select p.oid from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = 'app' and p.proname = ${door}
   )
   select session_user as name, bool_or(rolsuper) as superuser, bool_or(rolbypassrls) as bypassrls,
-    bool_or(rolname in ('callboard_definer', 'callboard_rollup') or exists (
+    bool_or(rolname in ('callboard_definer', 'callboard_rollup', 'callboard_reader') or exists (
       select from pg_class c join pg_namespace n on n.oid = c.relnamespace
       where n.nspname in ('app', 'app_private', 'analytics', 'analytics_private') and c.relowner = role.oid)) as owns,
     bool_or(rolname in ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program')) as files,

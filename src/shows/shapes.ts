@@ -54,6 +54,11 @@ const Status = Type.String({
   description: 'Allowed changes are in app.show_status_transitions; any other is 409 show_status_transition',
   examples: ['hold'],
 })
+const FeeHidden = Type.Boolean({
+  description:
+    'Whether the fee is hidden from you, because you lack finance.read: fee_minor and currency are null then',
+  examples: [false],
+})
 const required = { title: Line('Spring Tour'), artist: Line('The Gaslights'), show_on: DateOnly }
 const optional = {
   venue_id: Nullable(Id),
@@ -80,6 +85,7 @@ export const Show = rowOf('Show', {
   ...required,
   status: Status,
   ...optional,
+  fee_hidden: FeeHidden,
   venue_name: Nullable(Line('Paradiso')),
   venue_city: Nullable(Line('Amsterdam')),
   time_zone: Nullable(

@@ -22,20 +22,27 @@ export const showRoutes = resource({
   },
   create: {
     summary: 'Enter a show',
-    description: 'Times are local to the venue, so without a venue there is no `starts_at`.',
+    description:
+      'Times are local to the venue, so without a venue there is no `starts_at`. A fee also needs `finance.write`.',
     problems: ['show_external_ref_taken'],
     body: NewShow,
   },
-  read: { summary: 'Read a show', description: 'With the name, city and time zone of its venue.' },
+  read: {
+    summary: 'Read a show',
+    description:
+      'With the name, city and time zone of its venue, and its fee for those who hold `finance.read`: see `fee_hidden`.',
+  },
   replace: {
     summary: 'Replace a show',
-    description: 'Omitted fields become empty, and `tickets_sold` 0.',
+    description:
+      'Omitted fields become empty, and `tickets_sold` 0. Without `finance.read` and `finance.write` the fee stays as it is, and naming one is refused.',
     problems: changed,
     body: WholeShow,
   },
   update: {
     summary: 'Change some fields of a show',
-    description: 'Omitted fields stay as they are.',
+    description:
+      'Omitted fields stay as they are. `fee_minor` and `currency` also need `finance.read` and `finance.write`.',
     problems: changed,
     body: Patch(WholeShow, 'ShowChange'),
   },

@@ -38,7 +38,14 @@ const writing = 'set default_transaction_read_only = off'
 const explain = 'explain (analyze, timing off, summary off, buffers off)'
 
 const roles = [
-  ...['postgres', 'callboard_owner', 'callboard_definer', 'callboard_rollup', 'callboard_bi_admin'],
+  ...[
+    'postgres',
+    'callboard_owner',
+    'callboard_definer',
+    'callboard_rollup',
+    'callboard_reader',
+    'callboard_bi_admin',
+  ],
   ...['callboard_migrator', 'callboard_api', 'callboard_worker', 'callboard_support', 'callboard_auditor'],
   ...[
     'pg_read_all_data',

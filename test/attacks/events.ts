@@ -108,5 +108,6 @@ export const events: Attack[] = [
       `select id from app.event_log where organization_id = '00000000-0000-0000-0000-000000000000'`,
     ],
   ]),
-  ...each('own', [['all events', 'select changes from app.event_log']]),
+  ...each('own', [['all events', 'select changes from app.readable_events']]),
+  ...each({ error: '42501' }, [['changes past the view', 'select changes from app.event_log']]),
 ]

@@ -41,8 +41,11 @@ export async function makeFixtures(t: Test, isAtWork = true): Promise<Fixtures> 
   await enter()
   // So many that they dominate the planner's statistics of the table.
   await elsewhere`
-    insert into app.shows (title, artist, show_on, notes, fee_minor, currency)
-    select title, artist, show_on + i, notes, fee_minor, currency from app.shows, generate_series(1, 300) i`
+    with made as (
+      insert into app.shows (title, artist, show_on, notes)
+      select title, artist, show_on + i, notes from app.shows, generate_series(1, 300) i returning id)
+    insert into app.show_fees (show_id, fee_minor, currency)
+    select m.id, f.fee_minor, f.currency from made m, app.show_fees f where f.show_id = ${b.show}`
   await elsewhere`commit`
   await db.admin`analyze`
   await elsewhere`begin`

@@ -56,7 +56,7 @@ export const oracles: Attack[] = [
     g => `explain select from app.shows where title > ${q(g)} and title < ${q(`${g}~`)}`,
   ),
   ask('the estimate for notes', notes, g => `explain select from app.shows where notes = ${q(g)}`),
-  ask('the estimate for a fee', fee, g => `explain select from app.shows where fee_minor = ${g}`),
+  ask('the estimate for a fee', fee, g => `explain select from app.show_fees where fee_minor = ${g}`),
   ask('the estimate for an address', email, g => `explain select from app.users where email = ${q(g)}`),
   ask(
     'the estimate for an address, as it is indexed',
@@ -87,7 +87,7 @@ export const oracles: Attack[] = [
     'what is executed for a fee',
     fee,
     onlyScans,
-    g => `${explain} select from app.shows where fee_minor = any (array[${g}])`,
+    g => `${explain} select from app.show_fees where fee_minor = any (array[${g}])`,
   ),
   ask('what is executed for the notes of one row', notes, onlyScans, g =>
     Array.from(

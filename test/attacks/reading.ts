@@ -99,7 +99,8 @@ export const reading: Attack[] = [
       ([name, expression]): [string, (k: { a: { organization: string } }) => string] => [
         `${name}, in the condition`,
         k =>
-          `select count(*) from app.shows where organization_id <> ${q(k.a.organization)} and ${expression} having count(*) > 0`,
+          `select count(*) from ${expression.includes('fee_minor') ? 'app.show_fees' : 'app.shows'}
+          where organization_id <> ${q(k.a.organization)} and ${expression} having count(*) > 0`,
       ],
     ),
   ]),

@@ -27,6 +27,7 @@ export const notLogged: Record<string, string> = {
   'app_private.use_batches': 'which batches of counts were added',
   'app_private.table_permissions': 'a part of the schema',
   'app_private.resources': 'a part of the schema',
+  'app_private.event_nouns': 'a part of the schema',
   'analytics_private.rollups': 'how fresh the figures are',
   'analytics_private.rollup_states': 'how fresh the figures are',
   'analytics_private.looking': 'how fresh the figures are',

@@ -105,6 +105,15 @@ const special: Record<string, Cell[]> = {
     [managers, () => `update app.shows set title = 'Renamed'`],
     [admins, k => `select app.delete_row('shows', '${k.show}')`],
   ],
+  'app.show_fees': [
+    read('app.show_fees'),
+    [
+      managers,
+      k => `insert into app.show_fees (show_id, fee_minor, currency) values ('${k.bare}', 1, 'EUR')`,
+    ],
+    [managers, () => 'update app.show_fees set fee_minor = 1'],
+    nobody,
+  ],
   'app.guest_lists': [
     read('app.guest_lists'),
     [admins, k => `select app.write_guest_list('${k.bare}', '{"is_locked": true}')`],

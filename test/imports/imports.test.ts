@@ -67,7 +67,8 @@ async function office(t: Test) {
 }
 
 t.test('a file', async t => {
-  const { check, enter, records, list, problemsOf, call, token, run, settled } = await office(t)
+  const { server, owner, check, enter, records, list, problemsOf, call, token, run, settled, upload } =
+    await office(t)
 
   await t.test('of finance records is checked, and entered when it is run', async t => {
     const found = await check(
@@ -241,6 +242,54 @@ t.test('a file', async t => {
     const header = 'title,artist,show_on,doors_time,start_time,status,capacity,tickets_sold,fee,currency'
     await checkBad(t, 'shows', header, badShows)
   })
+
+  await t.test(
+    'of shows with fees needs the permissions for money, when it is checked and when it runs',
+    async t => {
+      const text =
+        'title,artist,show_on,fee\nPaid,The Gaslights,2031-06-01,100\nUnpaid,The Gaslights,2031-06-02,\n'
+      const mia = await joinAs(server, owner, [
+        'imports.run',
+        'organization.read',
+        'shows.read',
+        'shows.write',
+      ])
+      const { id } = (await upload(text, 'resource=shows', mia)).body
+      t.match(await settled(id, 'checked', 'failed'), { lines: 2, bad_lines: 1 })
+      t.match(await problemsOf(id), [
+        {
+          line: 2,
+          problems: [{ column: 'fee', reason: /needs the permission finance\.write/ }],
+        },
+      ])
+      t.equal(outcome(await run(id, 'abort', mia)), '409 import_has_bad_lines')
+      await run(id, 'skip', mia)
+      t.match(await settled(id, 'done', 'failed'), { status: 'done', created: 1 })
+
+      const ben = await join(server, owner, 'manager')
+      const set = (effect: string) =>
+        call(`PUT /api/users/${ben.id}/permissions/finance.write`, { token, body: { effect } })
+      const both = (await upload(text, 'resource=shows', ben)).body.id
+      t.match(await settled(both, 'checked', 'failed'), { bad_lines: 0 })
+      await set('deny')
+      await run(both, 'abort', ben)
+      t.match(await settled(both, 'done', 'failed'), {
+        status: 'failed',
+        failure: /no longer has permission/,
+      })
+      await set('grant')
+      const again = (await upload(text, 'resource=shows', ben)).body.id
+      await settled(again, 'checked', 'failed')
+      await run(again, 'abort', ben)
+      t.match(await settled(again, 'done', 'failed'), { status: 'done', created: 2 })
+      const made = (await list('/api/shows')).filter(show => String(show['show_on']).startsWith('2031-06'))
+      t.match(made.map(show => [show['title'], show['fee_minor'], show['currency']]).sort(), [
+        ['Paid', 10000, 'EUR'],
+        ['Unpaid', null, null],
+        ['Unpaid', null, null],
+      ])
+    },
+  )
 
   const unreadable: [text: string, why: RegExp][] = [
     ['\n\n', /empty/],

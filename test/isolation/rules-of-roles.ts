@@ -217,7 +217,7 @@ export const rulesOfRoles: Rule[] = [
     rule: 'everything belongs to a role that cannot log in',
     offenders: `
       select c.oid::regclass::text as name from pg_class c join ours on ours.oid = c.relnamespace
-      where c.relowner not in (select oid from pg_roles where rolname in ('callboard_owner', 'callboard_definer', 'callboard_rollup'))
+      where c.relowner not in (select oid from pg_roles where rolname in ('callboard_owner', 'callboard_definer', 'callboard_rollup', 'callboard_reader'))
       union all
       select name from functions where proowner not in (select oid from pg_roles where rolname in ('callboard_owner', 'callboard_definer', 'callboard_rollup', 'callboard_bi_admin'))
       union all
@@ -225,13 +225,26 @@ export const rulesOfRoles: Rule[] = [
     broken: `alter view app.show_rows owner to callboard_worker`,
   },
   {
-    rule: 'a view obeys its reader’s policies, or is a security barrier of analytics',
+    rule: 'a view obeys its reader’s policies, is a security barrier of analytics, or belongs to the reader',
     offenders: `
       select c.oid::regclass::text as name from pg_class c join ours on ours.oid = c.relnamespace
       where c.relkind = 'v' and exists (select from logins where has_any_column_privilege(logins.oid, c.oid, 'select'))
         and not coalesce(c.reloptions && '{security_invoker=true,security_invoker=on}', false)
-        and not (ours.nspname = 'analytics' and coalesce('security_barrier=true' = any (c.reloptions), false) and c.relowner = 'callboard_rollup'::regrole)`,
+        and not (ours.nspname = 'analytics' and coalesce('security_barrier=true' = any (c.reloptions), false) and c.relowner = 'callboard_rollup'::regrole)
+        and not (c.relowner = 'callboard_reader'::regrole and c.oid = 'app.readable_events'::regclass)`,
     broken: `alter view app.show_rows set (security_invoker = false)`,
+  },
+  {
+    rule: 'the reader has the policies of members and no others, and is a member of nothing',
+    offenders: `
+      select p.name from policies p
+      where exists (select from unnest(p.polroles) x where pg_has_role('callboard_reader', x, 'member')) and not p.polroles @> array['callboard_api'::regrole::oid]
+      union all
+      select rolname from pg_roles r where r.rolname <> 'callboard_reader' and pg_has_role('callboard_reader', r.oid, 'member')
+      union all
+      select format('%s of %s', t.name, command) from tables t, unnest(array['insert', 'update']) command
+      where has_any_column_privilege('callboard_reader', t.oid, command)`,
+    broken: `grant callboard_definer to callboard_reader`,
   },
   {
     rule: 'a view of figures compares the organization of its rows with the reader’s, or has no rows of organizations',

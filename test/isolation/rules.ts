@@ -24,7 +24,7 @@ export const definitions = `
   logins as (
     select oid, rolname from pg_roles
     where rolname ~ '^callboard_'
-      and rolname not in ('callboard_owner', 'callboard_definer', 'callboard_rollup', 'callboard_bi_admin', 'callboard_migrator')
+      and rolname not in ('callboard_owner', 'callboard_definer', 'callboard_rollup', 'callboard_reader', 'callboard_bi_admin', 'callboard_migrator')
   ),
   -- What CREATE EXTENSION created: only functions of types, in a schema that no login may use.
   of_extensions as (select classid, objid from pg_depend where deptype = 'e'),
@@ -78,7 +78,7 @@ export const rules: Rule[] = [
     offenders: `
       select format('%s for %s of %s', t.name, c.command, r.rolname) as name
       from tables t, ${commands}, pg_roles r
-      where (r.oid in (select oid from logins) or r.rolname in ('callboard_definer', 'callboard_rollup'))
+      where (r.oid in (select oid from logins) or r.rolname in ('callboard_definer', 'callboard_rollup', 'callboard_reader'))
         and case when c.letter = 'd' then has_table_privilege(r.oid, t.oid, c.command) else has_any_column_privilege(r.oid, t.oid, c.command) end
         and not exists (select from policies p
           where p.reloid = t.oid and p.polpermissive and exists (select from unnest(p.polroles) x where pg_has_role(r.oid, x, 'member')) and p.polcmd in ('*', c.letter::"char"))`,
@@ -104,6 +104,16 @@ export const rules: Rule[] = [
       full join app_private.table_permissions n on n.on_table = p.reloid and n.command = p.command
       where (p.permission, p.for_command) is distinct from (n.permission, n.command)`,
     broken: `alter policy delete_member on app.shows using (organization_id = (select app.org_if('shows.write')))`,
+  },
+  {
+    rule: 'the changes of a table’s events are seen with the permission to read the table',
+    offenders: `
+      select t.name from tables t
+      join pg_trigger g on g.tgrelid = t.oid and g.tgname = '_900_events'
+      left join app_private.event_nouns n on n.on_table = t.oid
+      left join app_private.table_permissions p on p.on_table = t.oid and p.command = 'select'
+      where n.on_table is null or n.permission is distinct from p.permission`,
+    broken: `update app_private.event_nouns set permission = null where noun = 'show_fee'`,
   },
   {
     rule: 'on a table that the row commands accept, the API itself may write what they write',

@@ -228,6 +228,7 @@ export const shared = [
   'app_private.context_keys',
   'app_private.table_permissions',
   'app_private.resources',
+  'app_private.event_nouns',
   'app_private.sealing',
   'app_private.use_batches',
   'analytics_private.rollups',

@@ -256,8 +256,8 @@ t.test('the rows are like those of the application', async t => {
   await t.test('an event says what the trigger would have said', async t => {
     // Reapplies the change to a changed show as it was created.
     const [changed] = await sql<[{ changes: { old: object; new: object } }]>`
-      select changes from app.event_log where action = 'show.update' and changes -> 'new' ? 'fee_minor' limit 1`
-    t.match(changed.changes, { old: { status: 'inquiry', fee_minor: null }, new: { fee_minor: Number } })
+      select changes from app.event_log where action = 'show.update' and changes -> 'new' ? 'tickets_sold' limit 1`
+    t.match(changed.changes, { old: { status: 'inquiry', tickets_sold: 0 }, new: { tickets_sold: Number } })
     await sql
       .begin(async tx => {
         const [show] = await tx<[{ id: string; changes: object }]>`

@@ -46,6 +46,7 @@ t.test('shows', async t => {
     notes: null,
     source: null,
     external_ref: null,
+    fee_hidden: false,
   }
   const create = async (body: object = {}) => {
     const created = await call<Show>('POST /api/shows', { token, body: { ...aShow, ...body } })

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:44235369548ee4b23ad7fee303854dd6653242fe
+--! Hash: sha1:cf4122fc836b78c93c34218e95a6b373f4d7cbc9
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -36,6 +36,7 @@ grant usage on schema analytics to callboard_api, callboard_bi;
 grant usage, create on schema analytics, analytics_private to callboard_rollup;
 grant usage, create on schema app to callboard_rollup;
 grant usage on schema app_private to callboard_rollup;
+grant usage, create on schema app to callboard_reader;
 -- It tells members how old the figures are.
 grant usage on schema analytics_private to callboard_definer;
 
@@ -666,8 +667,8 @@ insert into app.permissions (name, description) values
   ('shows.write',         'Enter and change shows and venues'),
   ('shows.delete',        'Delete and restore shows and venues'),
   ('guests.lock',         'Close guest lists, and change them once they are closed'),
-  ('finance.read',        'See income, expenses and settlements'),
-  ('finance.write',       'Enter and change income, expenses and settlements'),
+  ('finance.read',        'See fees, income, expenses and settlements'),
+  ('finance.write',       'Enter and change fees, income, expenses and settlements'),
   ('finance.delete',      'Delete and restore income, expenses and settlements'),
   ('finance.close',       'Close the books of a month, and reopen them'),
   ('imports.run',         'Import from files the shows and finance records you may write'),
@@ -683,7 +684,7 @@ insert into app.permissions (name, description) values
   ('organization.read',   'See the organization'),
   ('organization.update', 'Change the organization''s name and settings'),
   ('organization.delete', 'Delete and restore the organization, transfer its ownership'),
-  ('audit.read',          'Read the event log and verify it'),
+  ('audit.read',          'Read the event log, with the changes of what you may see, and verify it'),
   ('audit.manage',        'Decide how long events are kept'),
   ('retention.manage',    'Decide how long deleted rows are kept; place and release legal holds')
 on conflict (name) do update set description = excluded.description;
@@ -990,7 +991,8 @@ create table if not exists app.event_log (
 
 select app_private.force_rls('app.event_log');
 
-select app_private.member_policy('app.event_log', 'select', 'audit.read', 'callboard_api, callboard_exporter');
+-- The reader owns app.readable_events, which alone shows members the changes.
+select app_private.member_policy('app.event_log', 'select', 'audit.read', 'callboard_api, callboard_exporter, callboard_reader');
 select app_private.set_policy('app.event_log', 'select_auditor', 'callboard_auditor', 'true');
 
 -- Figures are computed for all organizations at once: see analytics/rollups.sql.
@@ -1008,9 +1010,9 @@ drop policy if exists delete_definer on app.event_log;
 create policy delete_definer on app.event_log for delete to callboard_definer
   using (occurred_at < now() - interval '90 days');
 
-grant select (organization_id, id, occurred_at, actor_id, session_id, resource_id, erased_at, actor_kind, action, resource_type, request_id, ip, changes)
+grant select (organization_id, id, occurred_at, actor_id, session_id, resource_id, erased_at, actor_kind, action, resource_type, request_id, ip)
   on app.event_log to callboard_api, callboard_exporter;
-grant select on app.event_log to callboard_auditor, callboard_definer, callboard_rollup;
+grant select on app.event_log to callboard_auditor, callboard_definer, callboard_rollup, callboard_reader;
 grant insert (organization_id, id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes),
   update (erased_at, changes, request_id, ip, salt), delete on app.event_log to callboard_definer;
 
@@ -1072,6 +1074,18 @@ alter function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) owner 
 --   select app_private.log_changes('app.shows', 'show');
 --
 -- and tables that do not are listed, with the reason, in test/audit/not-logged.ts.
+
+create table if not exists app_private.event_nouns (
+  on_table regclass primary key,
+  noun text not null,
+  permission text references app.permissions (name)
+);
+select app_private.force_rls('app_private.event_nouns');
+select app_private.set_policy('app_private.event_nouns', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app_private.event_nouns', 'all_owner', 'callboard_owner', 'true');
+grant select on app_private.event_nouns to callboard_definer;
+comment on table app_private.event_nouns is
+  'Reference: the resource_type of the events of each table, and the permission to read it, without which nobody sees their changes: see app.readable_events.';
 
 create or replace function app_private.loggable(of_row jsonb, hidden text) returns jsonb
 language sql stable parallel safe
@@ -1210,6 +1224,10 @@ begin
   if exists (select from pg_catalog.pg_class c where c.oid = on_table and (c.relkind <> 'r' or c.relispartition)) then
     raise exception '% is not an ordinary table: its new rows would not be logged', on_table;
   end if;
+  insert into app_private.event_nouns as n (on_table, noun, permission)
+  values (on_table, resource, app_private.policy_permission(on_table, 'select'))
+  on conflict on constraint event_nouns_pkey do update set noun = excluded.noun, permission = excluded.permission
+    where (n.noun, n.permission) is distinct from (excluded.noun, excluded.permission);
   execute format('create or replace trigger _900_events after insert on %s
     referencing new table as added for each statement execute function app_private.tg__900_events(%L, %L, %L, %L, %L)',
     on_table, resource, id_column, organization_column, resource || '.' || coalesce(verbs ->> 'create', 'create'), hidden);
@@ -1219,7 +1237,7 @@ begin
 end
 $$;
 comment on function app_private.log_changes(regclass, text, jsonb, text) is
-  'Logs every change of the table''s rows as <resource>.create, update, delete, restore or purge. verbs replaces these names, or names the change of a column: {"role": "change_role"}. Call it again when the table gets a bytea column.';
+  'Logs every change of the table''s rows as <resource>.create, update, delete, restore or purge. After its policies, which say who sees the changes. verbs replaces these names, or names the change of a column: {"role": "change_role"}. Call it again when the table gets a bytea column.';
 --! EndIncluded audit/event_triggers.sql
 --! Included audit/event_partitions.sql
 -- The monthly partitions of the event log. The worker creates them in advance; events without one go
@@ -3040,6 +3058,7 @@ create table if not exists app.idempotency_keys (
   key text not null constraint idempotency_keys_length check (length(key) between 1 and 200),
   request_hash bytea not null,
   answer app.answer,
+  seen_with text[],
   created_at timestamptz not null default now(),
   primary key (organization_id, user_id, key)
 );
@@ -3057,6 +3076,19 @@ create policy purge_definer on app.idempotency_keys for all to callboard_definer
   using ((select app.current_org()) is null and created_at < now() - interval '24 hours');
 grant select, insert, update, delete on app.idempotency_keys to callboard_definer;
 comment on table app.idempotency_keys is 'Responses to POST requests with an Idempotency-Key.';
+comment on column app.idempotency_keys.seen_with is 'The permissions to read that its user held: without one of them, the response is not repeated.';
+
+-- What an answer shows depends on what its user could read: the tables that requests answer with, and names.
+create or replace function app_private.reading_permissions() returns text[]
+language sql stable
+set search_path = ''
+return array(
+  select p from string_to_table(coalesce((app_private.context()).permissions, ''), ' ') p
+  where p like '%.read' or p in (
+    select t.permission from app_private.resources r
+    join app_private.table_permissions t on t.on_table = to_regclass(format('app.%I', r.name)) and t.command = 'select'));
+comment on function app_private.reading_permissions() is 'The permissions of the member of this transaction on which depends what a response shows them.';
+alter function app_private.reading_permissions() owner to callboard_definer;
 
 create or replace function app.claim_key(the_key text, hash bytea) returns setof app.answer
 language plpgsql volatile security definer
@@ -3077,11 +3109,14 @@ begin
   if known.request_hash is distinct from hash then
     perform app.refuse(409, 'idempotency_key_reused', 'This Idempotency-Key was used for another request.');
   end if;
+  if not known.seen_with <@ app_private.reading_permissions() then
+    perform app.refuse(403, 'permission_denied', 'It has been done. You have lost a permission to read since then, so the response is not repeated.');
+  end if;
   return next known.answer;
 end
 $$;
 comment on function app.claim_key(text, bytea) is
-  'Claims an Idempotency-Key for this transaction, or returns the stored response. PT409 idempotency_key_reused when the request differs.';
+  'Claims an Idempotency-Key for this transaction, or returns the stored response. PT409 idempotency_key_reused when the request differs, PT403 when the user has lost a permission to read with which the response was made.';
 alter function app.claim_key(text, bytea) owner to callboard_definer;
 grant execute on function app.claim_key(text, bytea) to callboard_api;
 
@@ -3090,7 +3125,7 @@ language sql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
 begin atomic
-  update app.idempotency_keys k set answer = (status, body, etag, location)::app.answer where k.key = the_key and k.answer is null;
+  update app.idempotency_keys k set answer = (status, body, etag, location)::app.answer, seen_with = app_private.reading_permissions() where k.key = the_key and k.answer is null;
 end;
 comment on function app.keep_answer(text, integer, json, text, text) is 'Stores the response to the request that claimed the key, in the same transaction.';
 alter function app.keep_answer(text, integer, json, text, text) owner to callboard_definer;
@@ -5272,12 +5307,38 @@ alter function app_private.erase_events(uuid) owner to callboard_definer;
 --! Included audit/event_reading.sql
 -- How members read their organization's events; reading is itself an event.
 
+-- Each permission is asked for once. A context that only reads counts permissions to write for what their holders see.
+create or replace view app_private.hidden_nouns as
+  select n.noun from app_private.event_nouns n
+  where n.permission in (
+    select d.permission from (select distinct x.permission from app_private.event_nouns x offset 0) d
+    where app.org_if_reading(d.permission) is null);
+comment on view app_private.hidden_nouns is
+  'The resource_types of events whose changes the member may not see, because they may not read the tables that these are about.';
+grant select on app_private.hidden_nouns to callboard_reader;
+
+-- Members have no grant on changes: a reader of the event log need not be one of everything that is logged. This view
+-- reads them with the grant of callboard_reader, under the same policy as the members' own. The owner of the tables would
+-- not do: it is a member of the definer, whose policies show all organizations. It is no security barrier, which would
+-- sort all events for a page; nothing precedes the policy, and the changes are nowhere but in the CASE. OFFSET has
+-- what is hidden asked once for a page, not once for each column.
+create or replace view app.readable_events as
+  select e.organization_id, e.id, e.occurred_at, e.actor_kind, e.actor_id, e.action, e.resource_type, e.resource_id,
+    case when not h.is_hidden then e.changes end as changes, h.is_hidden and e.changes is not null as changes_hidden,
+    e.request_id, e.ip, e.session_id, e.erased_at
+  from app.event_log e
+  cross join lateral (select e.resource_type = any (array(select n.noun from app_private.hidden_nouns n)) as is_hidden offset 0) h;
+comment on view app.readable_events is
+  'The organization''s events, each with its changes if the member may read what it is about. Reads as callboard_reader, for which event_log has the policy of members.';
+alter view app.readable_events owner to callboard_reader;
+grant select on app.readable_events to callboard_api, callboard_exporter;
+
 create or replace view app.event_rows with (security_invoker = true) as
   select e.organization_id, row_to_json(j)::text as body, j.*
-  from app.event_log e
+  from app.readable_events e
   left join app.users u on u.id = e.actor_id
   cross join lateral (
-    select e.id, e.occurred_at, e.actor_kind, e.actor_id, u.display_name as actor_name, e.action, e.resource_type, e.resource_id, e.changes,
+    select e.id, e.occurred_at, e.actor_kind, e.actor_id, u.display_name as actor_name, e.action, e.resource_type, e.resource_id, e.changes, e.changes_hidden,
       e.request_id, host(e.ip) as ip, e.session_id, e.erased_at) j;
 comment on view app.event_rows is 'The organization''s events; the actor''s name only while they are a colleague.';
 grant select on app.event_rows to callboard_api, callboard_exporter;
@@ -5576,7 +5637,7 @@ comment on table app.venues is 'Where shows take place, with the time zone of th
 comment on column app.venues.country is 'ISO 3166-1 alpha-2 code.';
 --! EndIncluded shows/venues.sql
 --! Included shows/shows.sql
--- Shows: a performance of one bill on one day at one venue.
+-- Shows: a performance of one bill on one day at one venue. The fee is in show_fees.sql.
 
 create table if not exists app.show_status_transitions (
   from_status text not null,
@@ -5610,9 +5671,6 @@ create table if not exists app.shows (
     status in ('inquiry', 'hold', 'offer', 'confirmed', 'played', 'settled', 'cancelled', 'postponed')),
   capacity integer constraint shows_capacity_positive check (capacity > 0),
   tickets_sold integer not null default 0 constraint shows_tickets_sold_positive check (tickets_sold >= 0),
-  -- In the smallest unit of the currency; JSON numbers are exact up to 2^53 - 1.
-  fee_minor bigint constraint shows_fee_range check (fee_minor between 0 and 9007199254740991),
-  currency char(3) constraint shows_currency_format check (currency ~ '^[A-Z]{3}$'),
   notes text constraint shows_notes_length check (length(notes) <= 10000),
   created_by uuid default app.current_user_id() references app.users (id),
   created_at timestamptz not null default now(),
@@ -5628,8 +5686,7 @@ create table if not exists app.shows (
   constraint shows_external_ref_with_source check ((external_ref is null) = (source is null)),
   constraint shows_venue_exists foreign key (organization_id, venue_id) references app.venues (organization_id, id),
   constraint shows_doors_before_start check (doors_time <= start_time),
-  constraint shows_tickets_within_capacity check (tickets_sold <= capacity),
-  constraint shows_fee_with_currency check ((fee_minor is null) = (currency is null))
+  constraint shows_tickets_within_capacity check (tickets_sold <= capacity)
 );
 create index if not exists shows_organization_id_show_on_idx on app.shows (organization_id, show_on, id) where deleted_at is null;
 create index if not exists shows_organization_id_created_at_idx on app.shows (organization_id, created_at, id) where deleted_at is null;
@@ -5644,17 +5701,16 @@ create unique index if not exists show_external_ref_taken on app.shows (organiza
 -- The definer's functions search, because a text match under a filtering policy cannot use an index (it is not leakproof),
 -- and import on behalf of the member who started the import.
 select app_private.tenant_table('shows', noun => 'show', permission => 'shows', path => '/api/shows', definer => 'insert, update', is_exported => true, is_counted => true);
-grant insert (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref),
-  update (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
+grant insert (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, notes, source, external_ref),
+  update (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, notes, source, external_ref)
   on app.shows to callboard_api;
-grant insert (organization_id, title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes,
+grant insert (organization_id, id, title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, notes,
     source, external_ref, created_by),
   update (status, deleted_at, deleted_by, deletion_id) on app.shows to callboard_definer;
 
 comment on table app.shows is 'Performances, from first inquiry to settlement.';
 comment on column app.shows.start_time is 'Local time at the venue; a curfew at or before the start is on the next day.';
 comment on column app.shows.external_ref is 'The show''s id in the system it comes from (source); unique there.';
-comment on column app.shows.fee_minor is 'The artist''s fee, in the smallest unit of the currency.';
 
 create or replace function app_private.tg_shows__200_status() returns trigger
 language plpgsql
@@ -5739,18 +5795,82 @@ create or replace trigger _300_venue_change before update on app.shows
   for each row when (new.venue_id is not null and new.venue_id is distinct from old.venue_id)
   execute function app_private.tg_shows__300_venue();
 --! EndIncluded shows/shows.sql
+--! Included shows/show_fees.sql
+-- Fees: what the artist of a show is paid. Apart from app.shows, because more members may see shows than money: here
+-- the row-level security of fees is that of finance, and whoever may not read it has no row to join.
+
+create table if not exists app.show_fees (
+  organization_id uuid not null default app.current_org(),
+  show_id uuid not null,
+  -- In the smallest unit of the currency; JSON numbers are exact up to 2^53 - 1.
+  fee_minor bigint constraint shows_fee_range check (fee_minor between 0 and 9007199254740991),
+  currency char(3) constraint shows_currency_format check (currency ~ '^[A-Z]{3}$'),
+  primary key (organization_id, show_id),
+  foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
+  constraint shows_fee_with_currency check ((fee_minor is null) = (currency is null))
+);
+
+-- A fee has neither marks of deletion nor a version: a deleted show keeps it, a purged one takes it along, and the
+-- version is the show's. The definer, as which shows are restored and imported, sees no more than the member.
+select app_private.force_rls('app.show_fees');
+select app_private.member_policy('app.show_fees', 'select', 'finance.read', 'callboard_api, callboard_definer, callboard_exporter');
+select app_private.member_policy('app.show_fees', 'insert', 'finance.write', 'callboard_api, callboard_definer');
+select app_private.member_policy('app.show_fees', 'update', 'finance.write');
+select app_private.hide_statistics('app.show_fees');
+grant select on app.show_fees to callboard_api, callboard_definer, callboard_exporter;
+grant insert (show_id, fee_minor, currency), update (fee_minor, currency) on app.show_fees to callboard_api;
+grant insert (organization_id, show_id, fee_minor, currency) on app.show_fees to callboard_definer;
+select app_private.log_changes('app.show_fees', 'show_fee', id_column => 'show_id');
+
+comment on table app.show_fees is 'The artist''s fee of each show that has, or had, one.';
+comment on column app.show_fees.fee_minor is 'The artist''s fee, in the smallest unit of the currency; NULL once it has been removed.';
+
+create or replace function app.write_show_fee(show uuid, body jsonb, replaces boolean) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  f app.show_fees;
+  has_fee boolean := coalesce(body ->> 'fee_minor', body ->> 'currency') is not null;
+begin
+  -- Reading, too: nobody changes what they do not see.
+  if not (app.has_permission('finance.read') and app.has_permission('finance.write')) then
+    -- They were shown none, and so sent none.
+    if replaces and not has_fee then
+      return;
+    end if;
+    perform app.require('finance.write');
+    perform app.require('finance.read');
+  end if;
+  select * into f from app.show_fees x where x.organization_id = (select app.current_org()) and x.show_id = show;
+  if f.show_id is null and not has_fee then
+    return;
+  end if;
+  f := jsonb_populate_record(case when replaces then null::app.show_fees else f end, body);
+  insert into app.show_fees as x (show_id, fee_minor, currency) values (show, f.fee_minor, f.currency)
+  on conflict (organization_id, show_id) do update set fee_minor = excluded.fee_minor, currency = excluded.currency
+    where (x.fee_minor, x.currency) is distinct from (excluded.fee_minor, excluded.currency);
+end
+$$;
+comment on function app.write_show_fee(uuid, jsonb, boolean) is
+  'The part of app.write_show that is about the fee. PT403 without finance.read and finance.write, unless the show is replaced without naming a fee: then it stays.';
+grant execute on function app.write_show_fee(uuid, jsonb, boolean) to callboard_api;
+--! EndIncluded shows/show_fees.sql
 --! Included shows/show_commands.sql
 -- The representation of a show, and its commands, which are called too often to be planned on each call: delete and
 -- restore are in foundation/rows.sql. The table is in shows.sql.
 
 create or replace view app.show_rows with (security_invoker = true) as
   select s.organization_id, s.version, s.deleted_at, s.deleted_by, app.body(s.as_json, row_to_json(j)) as body,
-    s.id, s.title, s.artist, s.show_on, s.status, s.venue_id, to_char(s.doors_time, 'HH24:MI') as doors_time, to_char(s.start_time, 'HH24:MI') as start_time, to_char(s.curfew_time, 'HH24:MI') as curfew_time, s.capacity, s.tickets_sold, s.fee_minor, s.currency, s.notes, s.source, s.external_ref,
+    s.id, s.title, s.artist, s.show_on, s.status, s.venue_id, to_char(s.doors_time, 'HH24:MI') as doors_time, to_char(s.start_time, 'HH24:MI') as start_time, to_char(s.curfew_time, 'HH24:MI') as curfew_time, s.capacity, s.tickets_sold, s.notes, s.source, s.external_ref,
     s.created_by, s.created_at, s.updated_at, j.*
   from app.shows s
+  left join app.show_fees f on f.organization_id = s.organization_id and f.show_id = s.id
   left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id
   cross join lateral (
-    select v.name as venue_name, v.city as venue_city, v.time_zone, (s.show_on + s.start_time) at time zone v.time_zone as starts_at) j;
+    -- What hides a fee is the policy of its table; fee_hidden only says so.
+    select f.fee_minor, f.currency, (select app.org_if('finance.read')) is null as fee_hidden,
+      v.name as venue_name, v.city as venue_city, v.time_zone, (s.show_on + s.start_time) at time zone v.time_zone as starts_at) j;
 select app_private.publish_rows('app.shows');
 
 -- Declared to return few rows, so that a list looks these up instead of scanning all shows for them.
@@ -5803,18 +5923,23 @@ set search_path = ''
 as $$
 declare
   n app.shows := jsonb_populate_record(null::app.shows, body);
+  organization uuid;
   answer app.answer;
 begin
-  insert into app.shows (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
+  insert into app.shows (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, notes, source, external_ref)
   values (n.title, n.artist, n.venue_id, n.show_on, n.doors_time, n.start_time, n.curfew_time, coalesce(n.status, 'inquiry'),
-    n.capacity, coalesce(n.tickets_sold, 0), n.fee_minor, n.currency, n.notes, n.source, n.external_ref)
+    n.capacity, coalesce(n.tickets_sold, 0), n.notes, n.source, n.external_ref)
   returning id into n.id;
+  if coalesce(body ->> 'fee_minor', body ->> 'currency') is not null then
+    organization := app.require('finance.write');
+    insert into app.show_fees (show_id, fee_minor, currency) values (n.id, (body ->> 'fee_minor')::bigint, body ->> 'currency');
+  end if;
   answer := app.read_show(n.id);
   answer.status := 201;
   return answer;
 end
 $$;
-comment on function app.create_show(jsonb) is 'Creates a show. PT403 without shows.write, PT409 shows_venue_exists.';
+comment on function app.create_show(jsonb) is 'Creates a show. PT403 without shows.write or, with a fee, finance.write; PT409 shows_venue_exists.';
 grant execute on function app.create_show(jsonb) to callboard_api;
 
 create or replace function app.write_show(show uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -5833,10 +5958,14 @@ begin
   perform app.check_version(n.version, if_match);
   n := jsonb_populate_record(case when replaces then null::app.shows else n end, body);
   update app.shows s
-  set (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
+  set (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, notes, source, external_ref)
     = row (n.title, n.artist, n.venue_id, n.show_on, n.doors_time, n.start_time, n.curfew_time, coalesce(n.status, 'inquiry'),
-      n.capacity, coalesce(n.tickets_sold, 0), n.fee_minor, n.currency, n.notes, n.source, n.external_ref)
+      n.capacity, coalesce(n.tickets_sold, 0), n.notes, n.source, n.external_ref)
   where s.organization_id = (select app.current_org()) and s.id = show;
+  -- After the show, whose version and lock are the fee's, too.
+  if replaces or body ?| '{fee_minor,currency}' then
+    perform app.write_show_fee(show, body, replaces);
+  end if;
   return app.read_show(show);
 end
 $$;
@@ -7394,7 +7523,9 @@ grant select, insert, update, delete on app.imports, app.import_progress, app.im
 drop policy if exists purge_definer on app.imports;
 create policy purge_definer on app.imports for delete to callboard_definer
   using ((select app.current_org()) is null and created_at < now() - interval '30 days');
-grant select on app.imports, app.import_progress, app.import_lines to callboard_api;
+grant select on app.imports, app.import_progress to callboard_api;
+-- Not the data: it may be that of fees and records which a member who may import shows must not read.
+grant select (organization_id, import_id, line, problems) on app.import_lines to callboard_api;
 
 select app_private.log_changes('app.imports', 'import', '{"status": "change_status"}');
 
@@ -7825,8 +7956,9 @@ begin
       app_private.csv_number(g.v ->> 'capacity', i.options ->> 'decimal') as capacity,
       app_private.csv_number(g.v ->> 'tickets_sold', i.options ->> 'decimal') as tickets_sold,
       coalesce(g.v ->> 'source', i.options ->> 'source', 'import') as source,
-      n.id as venue_id, n.found
+      n.id as venue_id, n.found, w.may_write_fees
     from given g
+    cross join (select app.has_permission('finance.write') as may_write_fees offset 0) w
     cross join app.organizations o
     join named n on n.venue_key = g.venue_key
     where o.id = i.organization_id
@@ -7858,6 +7990,8 @@ begin
       app_private.bad_count('tickets_sold', m.v ->> 'tickets_sold', m.tickets_sold, 0, 'Not a whole number.'),
       app_private.bad('tickets_sold', m.tickets_sold > m.capacity, 'More tickets are sold than there are places.'),
       -- Fee.
+      app_private.bad('fee', coalesce(m.v ->> 'fee', m.v ->> 'fee_minor') is not null and not m.may_write_fees,
+        'Entering a fee needs the permission finance.write: leave the column out, or have somebody import it who holds them.'),
       app_private.bad('fee', coalesce(m.v ->> 'fee', m.v ->> 'fee_minor') is not null and coalesce(m.fee not between 0 and 9007199254740991, true),
         format('Not a number of at least 0 (decimal %s expected).', i.options ->> 'decimal')),
       app_private.bad('fee', m.fee <> trunc(m.fee), format('%s has %s decimal places.', m.currency, app.minor_digits(m.currency))),
@@ -7911,9 +8045,12 @@ create or replace function app_private.may_import(i app.imports) returns boolean
 language sql stable
 set search_path = ''
 begin atomic
-  select app.has_permission('imports.run') and app.has_permission(case i.resource when 'shows' then 'shows.write' else 'finance.write' end);
+  select app.has_permission('imports.run') and app.has_permission(case i.resource when 'shows' then 'shows.write' else 'finance.write' end)
+    and case when i.resource = 'shows' and not app.has_permission('finance.write') then
+      not exists (select from app.import_lines l where l.organization_id = i.organization_id and l.import_id = i.id and l.record ->> 'fee_minor' is not null)
+      else true end;
 end;
-comment on function app_private.may_import(app.imports) is 'Whether the member whose import it is may still run it.';
+comment on function app_private.may_import(app.imports) is 'Whether the member whose import it is may still run it: shows with fees only if they may write fees.';
 alter function app_private.may_import(app.imports) owner to callboard_definer;
 
 create or replace function app.begin_import(import uuid, step text) returns jsonb
@@ -8063,15 +8200,27 @@ begin
     where l.organization_id = i.organization_id and l.import_id = i.id and l.problems is null and l.line > after_line
     order by l.line limit how_many) x;
   if i.resource = 'shows' then
-    insert into app.shows (organization_id, title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold,
-      fee_minor, currency, notes, source, external_ref, created_by)
-    select i.organization_id, r.*, i.created_by
-    from app.import_lines l
-    cross join lateral jsonb_to_record(l.record) as r (title text, artist text, venue_id uuid, show_on date, doors_time time, start_time time,
-      curfew_time time, status text, capacity integer, tickets_sold integer, fee_minor bigint, currency text, notes text, source text, external_ref text)
-    where l.organization_id = i.organization_id and l.import_id = i.id and l.problems is null and l.line > after_line and l.line <= last_line
-    order by l.line
-    on conflict (organization_id, source, external_ref) where deleted_at is null and external_ref is not null do nothing;
+    -- The ids are made here, because an INSERT does not say which line became which show.
+    with good_lines as materialized (
+      select app.uuid_v7() as id, r.*
+      from app.import_lines l
+      cross join lateral jsonb_to_record(l.record) as r (title text, artist text, venue_id uuid, show_on date, doors_time time, start_time time,
+        curfew_time time, status text, capacity integer, tickets_sold integer, fee_minor bigint, currency text, notes text, source text, external_ref text)
+      where l.organization_id = i.organization_id and l.import_id = i.id and l.problems is null and l.line > after_line and l.line <= last_line
+      order by l.line
+    ), new_shows as (
+      insert into app.shows (organization_id, id, title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold,
+        notes, source, external_ref, created_by)
+      select i.organization_id, g.id, g.title, g.artist, g.venue_id, g.show_on, g.doors_time, g.start_time, g.curfew_time, g.status, g.capacity, g.tickets_sold,
+        g.notes, g.source, g.external_ref, i.created_by
+      from good_lines g
+      on conflict (organization_id, source, external_ref) where deleted_at is null and external_ref is not null do nothing
+      returning id
+    ), new_fees as (
+      insert into app.show_fees (organization_id, show_id, fee_minor, currency)
+      select i.organization_id, n.id, g.fee_minor, g.currency from new_shows n join good_lines g on g.id = n.id where g.fee_minor is not null
+    )
+    select count(*) into entered from new_shows;
   else
     insert into app.finance_records (organization_id, kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate,
       base_currency, status, payment_status, counterparty, note, source, external_ref, created_by)
@@ -8083,8 +8232,8 @@ begin
     where l.organization_id = i.organization_id and l.import_id = i.id and l.problems is null and l.line > after_line and l.line <= last_line
     order by l.line
     on conflict (organization_id, source, external_ref) where deleted_at is null and external_ref is not null do nothing;
+    get diagnostics entered = row_count;
   end if;
-  get diagnostics entered = row_count;
   there := good - entered;
 end
 $$;
@@ -9380,7 +9529,7 @@ set search_path = ''
 begin atomic
   select r.required, r.used
   from (values
-    ('shows', '{shows.read}'::text[], '{shows.delete}'::text[]),
+    ('shows', '{shows.read}'::text[], '{shows.delete,finance.read}'::text[]),
     ('guests', '{shows.read}', '{shows.delete}'),
     ('venues', '{shows.read}', '{shows.delete}'),
     ('finance_records', '{finance.read}', '{finance.delete,shows.read}'),
@@ -9412,6 +9561,7 @@ create table if not exists app.exports (
     status in ('queued', 'running', 'ready', 'failed', 'cancelled', 'expired')),
   -- Each attempt writes its own file, so that only one of two workers can complete the export.
   attempt uuid,
+  held text[] not null default '{}',
   bytes bigint,
   sha256 text constraint exports_sha256_format check (sha256 ~ '^[0-9a-f]{64}$'),
   failure text,
@@ -9438,6 +9588,7 @@ create table if not exists app.export_progress (
 comment on table app.exports is 'Export files that members have requested, and their state.';
 comment on column app.exports.filters is 'The filters and sort order, as in the list.';
 comment on column app.exports.attempt is 'The last part of its file''s name, after the organization and the export.';
+comment on column app.exports.held is 'The permissions that it uses, as its member held them when it began: nobody who has lost one gets the file.';
 comment on column app.exports.expires_at is 'When the file is deleted.';
 comment on table app.export_progress is 'How many rows of an export have been written.';
 
@@ -9453,7 +9604,7 @@ create policy purge_definer on app.exports for delete to callboard_definer
 grant select (organization_id, id, resource, format, bom, filters, status, bytes, sha256, failure, created_by, created_at, finished_at, expires_at)
   on app.exports to callboard_api;
 grant select on app.export_progress to callboard_api;
-grant select, insert (resource, format, bom, filters), update (status, attempt, bytes, sha256, failure, finished_at, expires_at), delete
+grant select, insert (resource, format, bom, filters), update (status, attempt, held, bytes, sha256, failure, finished_at, expires_at), delete
   on app.exports to callboard_definer;
 grant select, insert, update (rows_done) on app.export_progress to callboard_definer;
 
@@ -9545,7 +9696,9 @@ set search_path = ''
 begin atomic
   select coalesce(array_agg(p.held order by p.held), '{}')
   from app_private.permissions_for_export(e.resource) x, unnest(app.permissions_of(e.organization_id, e.created_by)) p (held)
-  where p.held = any ('{exports.run}' || x.required || x.used)
+  where (p.held = any ('{exports.run}' || x.required || x.used)
+      -- Changes are shown to those who may read what the event is about: see app.readable_events.
+      or e.resource = 'events' and p.held in (select t.permission from app_private.table_permissions t where t.command = 'select'))
     -- permissions_of also counts members of deleted organizations.
     and exists (select from app.organizations o where o.id = e.organization_id and o.deleted_at is null);
 end;
@@ -9559,6 +9712,8 @@ return (
   select p.held @> ('{exports.run}' || x.required)
     -- The bin is only for members who may restore.
     and (e.filters ->> 'deleted' is distinct from 'only' or p.held && array['shows.delete', 'finance.delete', 'itineraries.delete'])
+    -- A file shows what its member might see when it was made: fees, drafts, names.
+    and (e.status <> 'ready' or p.held @> e.held)
   from (select app_private.export_permissions(e)) p (held), app_private.permissions_for_export(e.resource) x);
 comment on function app_private.may_export(app.exports) is 'Whether the member who created an export may still have it.';
 alter function app_private.may_export(app.exports) owner to callboard_definer;
@@ -9612,7 +9767,7 @@ begin
     return null;
   end if;
   update app.export_progress p set rows_done = 0 where p.organization_id = organization and p.export_id = export;
-  update app.exports x set status = 'running', attempt = gen_random_uuid() where x.organization_id = organization and x.id = export returning * into e;
+  update app.exports x set status = 'running', attempt = gen_random_uuid(), held = app_private.export_permissions(e) where x.organization_id = organization and x.id = export returning * into e;
   return jsonb_build_object('resource', e.resource, 'format', e.format, 'bom', e.bom, 'filters', e.filters, 'attempt', e.attempt,
     'key', concat_ws('/', e.organization_id, e.id, e.attempt));
 end
@@ -9637,7 +9792,8 @@ begin
   if not found or not app_private.may_export(e) then
     perform app.refuse(403, 'permission_denied', 'The member who requested it no longer has permission.');
   end if;
-  perform app_private.set_context(e.created_by, e.session_id, e.organization_id, null, app_private.for_reading(app_private.export_permissions(e)));
+  perform app_private.set_context(e.created_by, e.session_id, e.organization_id, null, app_private.for_reading(array(
+    select unnest(app_private.export_permissions(e)) intersect select unnest(e.held))));
 end
 $$;
 comment on function app.enter_export(uuid, uuid, uuid) is

@@ -40,7 +40,8 @@ create table if not exists app.event_log (
 
 select app_private.force_rls('app.event_log');
 
-select app_private.member_policy('app.event_log', 'select', 'audit.read', 'callboard_api, callboard_exporter');
+-- The reader owns app.readable_events, which alone shows members the changes.
+select app_private.member_policy('app.event_log', 'select', 'audit.read', 'callboard_api, callboard_exporter, callboard_reader');
 select app_private.set_policy('app.event_log', 'select_auditor', 'callboard_auditor', 'true');
 
 -- Figures are computed for all organizations at once: see analytics/rollups.sql.
@@ -58,9 +59,9 @@ drop policy if exists delete_definer on app.event_log;
 create policy delete_definer on app.event_log for delete to callboard_definer
   using (occurred_at < now() - interval '90 days');
 
-grant select (organization_id, id, occurred_at, actor_id, session_id, resource_id, erased_at, actor_kind, action, resource_type, request_id, ip, changes)
+grant select (organization_id, id, occurred_at, actor_id, session_id, resource_id, erased_at, actor_kind, action, resource_type, request_id, ip)
   on app.event_log to callboard_api, callboard_exporter;
-grant select on app.event_log to callboard_auditor, callboard_definer, callboard_rollup;
+grant select on app.event_log to callboard_auditor, callboard_definer, callboard_rollup, callboard_reader;
 grant insert (organization_id, id, actor_id, session_id, resource_id, actor_kind, action, resource_type, request_id, ip, changes),
   update (erased_at, changes, request_id, ip, salt), delete on app.event_log to callboard_definer;
 

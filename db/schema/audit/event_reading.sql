@@ -1,11 +1,37 @@
 -- How members read their organization's events; reading is itself an event.
 
+-- Each permission is asked for once. A context that only reads counts permissions to write for what their holders see.
+create or replace view app_private.hidden_nouns as
+  select n.noun from app_private.event_nouns n
+  where n.permission in (
+    select d.permission from (select distinct x.permission from app_private.event_nouns x offset 0) d
+    where app.org_if_reading(d.permission) is null);
+comment on view app_private.hidden_nouns is
+  'The resource_types of events whose changes the member may not see, because they may not read the tables that these are about.';
+grant select on app_private.hidden_nouns to callboard_reader;
+
+-- Members have no grant on changes: a reader of the event log need not be one of everything that is logged. This view
+-- reads them with the grant of callboard_reader, under the same policy as the members' own. The owner of the tables would
+-- not do: it is a member of the definer, whose policies show all organizations. It is no security barrier, which would
+-- sort all events for a page; nothing precedes the policy, and the changes are nowhere but in the CASE. OFFSET has
+-- what is hidden asked once for a page, not once for each column.
+create or replace view app.readable_events as
+  select e.organization_id, e.id, e.occurred_at, e.actor_kind, e.actor_id, e.action, e.resource_type, e.resource_id,
+    case when not h.is_hidden then e.changes end as changes, h.is_hidden and e.changes is not null as changes_hidden,
+    e.request_id, e.ip, e.session_id, e.erased_at
+  from app.event_log e
+  cross join lateral (select e.resource_type = any (array(select n.noun from app_private.hidden_nouns n)) as is_hidden offset 0) h;
+comment on view app.readable_events is
+  'The organization''s events, each with its changes if the member may read what it is about. Reads as callboard_reader, for which event_log has the policy of members.';
+alter view app.readable_events owner to callboard_reader;
+grant select on app.readable_events to callboard_api, callboard_exporter;
+
 create or replace view app.event_rows with (security_invoker = true) as
   select e.organization_id, row_to_json(j)::text as body, j.*
-  from app.event_log e
+  from app.readable_events e
   left join app.users u on u.id = e.actor_id
   cross join lateral (
-    select e.id, e.occurred_at, e.actor_kind, e.actor_id, u.display_name as actor_name, e.action, e.resource_type, e.resource_id, e.changes,
+    select e.id, e.occurred_at, e.actor_kind, e.actor_id, u.display_name as actor_name, e.action, e.resource_type, e.resource_id, e.changes, e.changes_hidden,
       e.request_id, host(e.ip) as ip, e.session_id, e.erased_at) j;
 comment on view app.event_rows is 'The organization''s events; the actor''s name only while they are a colleague.';
 grant select on app.event_rows to callboard_api, callboard_exporter;

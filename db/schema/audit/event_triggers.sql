@@ -4,6 +4,18 @@
 --
 -- and tables that do not are listed, with the reason, in test/audit/not-logged.ts.
 
+create table if not exists app_private.event_nouns (
+  on_table regclass primary key,
+  noun text not null,
+  permission text references app.permissions (name)
+);
+select app_private.force_rls('app_private.event_nouns');
+select app_private.set_policy('app_private.event_nouns', 'select_definer', 'callboard_definer', 'true');
+select app_private.set_policy('app_private.event_nouns', 'all_owner', 'callboard_owner', 'true');
+grant select on app_private.event_nouns to callboard_definer;
+comment on table app_private.event_nouns is
+  'Reference: the resource_type of the events of each table, and the permission to read it, without which nobody sees their changes: see app.readable_events.';
+
 create or replace function app_private.loggable(of_row jsonb, hidden text) returns jsonb
 language sql stable parallel safe
 return case hidden when '{}' then of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by,as_json}'::text[]
@@ -141,6 +153,10 @@ begin
   if exists (select from pg_catalog.pg_class c where c.oid = on_table and (c.relkind <> 'r' or c.relispartition)) then
     raise exception '% is not an ordinary table: its new rows would not be logged', on_table;
   end if;
+  insert into app_private.event_nouns as n (on_table, noun, permission)
+  values (on_table, resource, app_private.policy_permission(on_table, 'select'))
+  on conflict on constraint event_nouns_pkey do update set noun = excluded.noun, permission = excluded.permission
+    where (n.noun, n.permission) is distinct from (excluded.noun, excluded.permission);
   execute format('create or replace trigger _900_events after insert on %s
     referencing new table as added for each statement execute function app_private.tg__900_events(%L, %L, %L, %L, %L)',
     on_table, resource, id_column, organization_column, resource || '.' || coalesce(verbs ->> 'create', 'create'), hidden);
@@ -150,4 +166,4 @@ begin
 end
 $$;
 comment on function app_private.log_changes(regclass, text, jsonb, text) is
-  'Logs every change of the table''s rows as <resource>.create, update, delete, restore or purge. verbs replaces these names, or names the change of a column: {"role": "change_role"}. Call it again when the table gets a bytea column.';
+  'Logs every change of the table''s rows as <resource>.create, update, delete, restore or purge. After its policies, which say who sees the changes. verbs replaces these names, or names the change of a column: {"role": "change_role"}. Call it again when the table gets a bytea column.';

@@ -11,7 +11,9 @@ set search_path = ''
 begin atomic
   select coalesce(array_agg(p.held order by p.held), '{}')
   from app_private.permissions_for_export(e.resource) x, unnest(app.permissions_of(e.organization_id, e.created_by)) p (held)
-  where p.held = any ('{exports.run}' || x.required || x.used)
+  where (p.held = any ('{exports.run}' || x.required || x.used)
+      -- Changes are shown to those who may read what the event is about: see app.readable_events.
+      or e.resource = 'events' and p.held in (select t.permission from app_private.table_permissions t where t.command = 'select'))
     -- permissions_of also counts members of deleted organizations.
     and exists (select from app.organizations o where o.id = e.organization_id and o.deleted_at is null);
 end;
@@ -25,6 +27,8 @@ return (
   select p.held @> ('{exports.run}' || x.required)
     -- The bin is only for members who may restore.
     and (e.filters ->> 'deleted' is distinct from 'only' or p.held && array['shows.delete', 'finance.delete', 'itineraries.delete'])
+    -- A file shows what its member might see when it was made: fees, drafts, names.
+    and (e.status <> 'ready' or p.held @> e.held)
   from (select app_private.export_permissions(e)) p (held), app_private.permissions_for_export(e.resource) x);
 comment on function app_private.may_export(app.exports) is 'Whether the member who created an export may still have it.';
 alter function app_private.may_export(app.exports) owner to callboard_definer;
@@ -78,7 +82,7 @@ begin
     return null;
   end if;
   update app.export_progress p set rows_done = 0 where p.organization_id = organization and p.export_id = export;
-  update app.exports x set status = 'running', attempt = gen_random_uuid() where x.organization_id = organization and x.id = export returning * into e;
+  update app.exports x set status = 'running', attempt = gen_random_uuid(), held = app_private.export_permissions(e) where x.organization_id = organization and x.id = export returning * into e;
   return jsonb_build_object('resource', e.resource, 'format', e.format, 'bom', e.bom, 'filters', e.filters, 'attempt', e.attempt,
     'key', concat_ws('/', e.organization_id, e.id, e.attempt));
 end
@@ -103,7 +107,8 @@ begin
   if not found or not app_private.may_export(e) then
     perform app.refuse(403, 'permission_denied', 'The member who requested it no longer has permission.');
   end if;
-  perform app_private.set_context(e.created_by, e.session_id, e.organization_id, null, app_private.for_reading(app_private.export_permissions(e)));
+  perform app_private.set_context(e.created_by, e.session_id, e.organization_id, null, app_private.for_reading(array(
+    select unnest(app_private.export_permissions(e)) intersect select unnest(e.held))));
 end
 $$;
 comment on function app.enter_export(uuid, uuid, uuid) is

@@ -8,7 +8,7 @@ set search_path = ''
 begin atomic
   select r.required, r.used
   from (values
-    ('shows', '{shows.read}'::text[], '{shows.delete}'::text[]),
+    ('shows', '{shows.read}'::text[], '{shows.delete,finance.read}'::text[]),
     ('guests', '{shows.read}', '{shows.delete}'),
     ('venues', '{shows.read}', '{shows.delete}'),
     ('finance_records', '{finance.read}', '{finance.delete,shows.read}'),
@@ -40,6 +40,7 @@ create table if not exists app.exports (
     status in ('queued', 'running', 'ready', 'failed', 'cancelled', 'expired')),
   -- Each attempt writes its own file, so that only one of two workers can complete the export.
   attempt uuid,
+  held text[] not null default '{}',
   bytes bigint,
   sha256 text constraint exports_sha256_format check (sha256 ~ '^[0-9a-f]{64}$'),
   failure text,
@@ -66,6 +67,7 @@ create table if not exists app.export_progress (
 comment on table app.exports is 'Export files that members have requested, and their state.';
 comment on column app.exports.filters is 'The filters and sort order, as in the list.';
 comment on column app.exports.attempt is 'The last part of its file''s name, after the organization and the export.';
+comment on column app.exports.held is 'The permissions that it uses, as its member held them when it began: nobody who has lost one gets the file.';
 comment on column app.exports.expires_at is 'When the file is deleted.';
 comment on table app.export_progress is 'How many rows of an export have been written.';
 
@@ -81,7 +83,7 @@ create policy purge_definer on app.exports for delete to callboard_definer
 grant select (organization_id, id, resource, format, bom, filters, status, bytes, sha256, failure, created_by, created_at, finished_at, expires_at)
   on app.exports to callboard_api;
 grant select on app.export_progress to callboard_api;
-grant select, insert (resource, format, bom, filters), update (status, attempt, bytes, sha256, failure, finished_at, expires_at), delete
+grant select, insert (resource, format, bom, filters), update (status, attempt, held, bytes, sha256, failure, finished_at, expires_at), delete
   on app.exports to callboard_definer;
 grant select, insert, update (rows_done) on app.export_progress to callboard_definer;
 

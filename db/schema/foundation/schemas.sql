@@ -30,6 +30,7 @@ grant usage on schema analytics to callboard_api, callboard_bi;
 grant usage, create on schema analytics, analytics_private to callboard_rollup;
 grant usage, create on schema app to callboard_rollup;
 grant usage on schema app_private to callboard_rollup;
+grant usage, create on schema app to callboard_reader;
 -- It tells members how old the figures are.
 grant usage on schema analytics_private to callboard_definer;
 

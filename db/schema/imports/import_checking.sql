@@ -243,8 +243,9 @@ begin
       app_private.csv_number(g.v ->> 'capacity', i.options ->> 'decimal') as capacity,
       app_private.csv_number(g.v ->> 'tickets_sold', i.options ->> 'decimal') as tickets_sold,
       coalesce(g.v ->> 'source', i.options ->> 'source', 'import') as source,
-      n.id as venue_id, n.found
+      n.id as venue_id, n.found, w.may_write_fees
     from given g
+    cross join (select app.has_permission('finance.write') as may_write_fees offset 0) w
     cross join app.organizations o
     join named n on n.venue_key = g.venue_key
     where o.id = i.organization_id
@@ -276,6 +277,8 @@ begin
       app_private.bad_count('tickets_sold', m.v ->> 'tickets_sold', m.tickets_sold, 0, 'Not a whole number.'),
       app_private.bad('tickets_sold', m.tickets_sold > m.capacity, 'More tickets are sold than there are places.'),
       -- Fee.
+      app_private.bad('fee', coalesce(m.v ->> 'fee', m.v ->> 'fee_minor') is not null and not m.may_write_fees,
+        'Entering a fee needs the permission finance.write: leave the column out, or have somebody import it who holds them.'),
       app_private.bad('fee', coalesce(m.v ->> 'fee', m.v ->> 'fee_minor') is not null and coalesce(m.fee not between 0 and 9007199254740991, true),
         format('Not a number of at least 0 (decimal %s expected).', i.options ->> 'decimal')),
       app_private.bad('fee', m.fee <> trunc(m.fee), format('%s has %s decimal places.', m.currency, app.minor_digits(m.currency))),

@@ -28,9 +28,12 @@ create or replace function app_private.may_import(i app.imports) returns boolean
 language sql stable
 set search_path = ''
 begin atomic
-  select app.has_permission('imports.run') and app.has_permission(case i.resource when 'shows' then 'shows.write' else 'finance.write' end);
+  select app.has_permission('imports.run') and app.has_permission(case i.resource when 'shows' then 'shows.write' else 'finance.write' end)
+    and case when i.resource = 'shows' and not app.has_permission('finance.write') then
+      not exists (select from app.import_lines l where l.organization_id = i.organization_id and l.import_id = i.id and l.record ->> 'fee_minor' is not null)
+      else true end;
 end;
-comment on function app_private.may_import(app.imports) is 'Whether the member whose import it is may still run it.';
+comment on function app_private.may_import(app.imports) is 'Whether the member whose import it is may still run it: shows with fees only if they may write fees.';
 alter function app_private.may_import(app.imports) owner to callboard_definer;
 
 create or replace function app.begin_import(import uuid, step text) returns jsonb
@@ -180,15 +183,27 @@ begin
     where l.organization_id = i.organization_id and l.import_id = i.id and l.problems is null and l.line > after_line
     order by l.line limit how_many) x;
   if i.resource = 'shows' then
-    insert into app.shows (organization_id, title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold,
-      fee_minor, currency, notes, source, external_ref, created_by)
-    select i.organization_id, r.*, i.created_by
-    from app.import_lines l
-    cross join lateral jsonb_to_record(l.record) as r (title text, artist text, venue_id uuid, show_on date, doors_time time, start_time time,
-      curfew_time time, status text, capacity integer, tickets_sold integer, fee_minor bigint, currency text, notes text, source text, external_ref text)
-    where l.organization_id = i.organization_id and l.import_id = i.id and l.problems is null and l.line > after_line and l.line <= last_line
-    order by l.line
-    on conflict (organization_id, source, external_ref) where deleted_at is null and external_ref is not null do nothing;
+    -- The ids are made here, because an INSERT does not say which line became which show.
+    with good_lines as materialized (
+      select app.uuid_v7() as id, r.*
+      from app.import_lines l
+      cross join lateral jsonb_to_record(l.record) as r (title text, artist text, venue_id uuid, show_on date, doors_time time, start_time time,
+        curfew_time time, status text, capacity integer, tickets_sold integer, fee_minor bigint, currency text, notes text, source text, external_ref text)
+      where l.organization_id = i.organization_id and l.import_id = i.id and l.problems is null and l.line > after_line and l.line <= last_line
+      order by l.line
+    ), new_shows as (
+      insert into app.shows (organization_id, id, title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold,
+        notes, source, external_ref, created_by)
+      select i.organization_id, g.id, g.title, g.artist, g.venue_id, g.show_on, g.doors_time, g.start_time, g.curfew_time, g.status, g.capacity, g.tickets_sold,
+        g.notes, g.source, g.external_ref, i.created_by
+      from good_lines g
+      on conflict (organization_id, source, external_ref) where deleted_at is null and external_ref is not null do nothing
+      returning id
+    ), new_fees as (
+      insert into app.show_fees (organization_id, show_id, fee_minor, currency)
+      select i.organization_id, n.id, g.fee_minor, g.currency from new_shows n join good_lines g on g.id = n.id where g.fee_minor is not null
+    )
+    select count(*) into entered from new_shows;
   else
     insert into app.finance_records (organization_id, kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate,
       base_currency, status, payment_status, counterparty, note, source, external_ref, created_by)
@@ -200,8 +215,8 @@ begin
     where l.organization_id = i.organization_id and l.import_id = i.id and l.problems is null and l.line > after_line and l.line <= last_line
     order by l.line
     on conflict (organization_id, source, external_ref) where deleted_at is null and external_ref is not null do nothing;
+    get diagnostics entered = row_count;
   end if;
-  get diagnostics entered = row_count;
   there := good - entered;
 end
 $$;

@@ -80,7 +80,9 @@ grant select, insert, update, delete on app.imports, app.import_progress, app.im
 drop policy if exists purge_definer on app.imports;
 create policy purge_definer on app.imports for delete to callboard_definer
   using ((select app.current_org()) is null and created_at < now() - interval '30 days');
-grant select on app.imports, app.import_progress, app.import_lines to callboard_api;
+grant select on app.imports, app.import_progress to callboard_api;
+-- Not the data: it may be that of fees and records which a member who may import shows must not read.
+grant select (organization_id, import_id, line, problems) on app.import_lines to callboard_api;
 
 select app_private.log_changes('app.imports', 'import', '{"status": "change_status"}');
 

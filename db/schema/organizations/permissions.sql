@@ -46,8 +46,8 @@ insert into app.permissions (name, description) values
   ('shows.write',         'Enter and change shows and venues'),
   ('shows.delete',        'Delete and restore shows and venues'),
   ('guests.lock',         'Close guest lists, and change them once they are closed'),
-  ('finance.read',        'See income, expenses and settlements'),
-  ('finance.write',       'Enter and change income, expenses and settlements'),
+  ('finance.read',        'See fees, income, expenses and settlements'),
+  ('finance.write',       'Enter and change fees, income, expenses and settlements'),
   ('finance.delete',      'Delete and restore income, expenses and settlements'),
   ('finance.close',       'Close the books of a month, and reopen them'),
   ('imports.run',         'Import from files the shows and finance records you may write'),
@@ -63,7 +63,7 @@ insert into app.permissions (name, description) values
   ('organization.read',   'See the organization'),
   ('organization.update', 'Change the organization''s name and settings'),
   ('organization.delete', 'Delete and restore the organization, transfer its ownership'),
-  ('audit.read',          'Read the event log and verify it'),
+  ('audit.read',          'Read the event log, with the changes of what you may see, and verify it'),
   ('audit.manage',        'Decide how long events are kept'),
   ('retention.manage',    'Decide how long deleted rows are kept; place and release legal holds')
 on conflict (name) do update set description = excluded.description;

@@ -3,12 +3,15 @@
 
 create or replace view app.show_rows with (security_invoker = true) as
   select s.organization_id, s.version, s.deleted_at, s.deleted_by, app.body(s.as_json, row_to_json(j)) as body,
-    s.id, s.title, s.artist, s.show_on, s.status, s.venue_id, to_char(s.doors_time, 'HH24:MI') as doors_time, to_char(s.start_time, 'HH24:MI') as start_time, to_char(s.curfew_time, 'HH24:MI') as curfew_time, s.capacity, s.tickets_sold, s.fee_minor, s.currency, s.notes, s.source, s.external_ref,
+    s.id, s.title, s.artist, s.show_on, s.status, s.venue_id, to_char(s.doors_time, 'HH24:MI') as doors_time, to_char(s.start_time, 'HH24:MI') as start_time, to_char(s.curfew_time, 'HH24:MI') as curfew_time, s.capacity, s.tickets_sold, s.notes, s.source, s.external_ref,
     s.created_by, s.created_at, s.updated_at, j.*
   from app.shows s
+  left join app.show_fees f on f.organization_id = s.organization_id and f.show_id = s.id
   left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id
   cross join lateral (
-    select v.name as venue_name, v.city as venue_city, v.time_zone, (s.show_on + s.start_time) at time zone v.time_zone as starts_at) j;
+    -- What hides a fee is the policy of its table; fee_hidden only says so.
+    select f.fee_minor, f.currency, (select app.org_if('finance.read')) is null as fee_hidden,
+      v.name as venue_name, v.city as venue_city, v.time_zone, (s.show_on + s.start_time) at time zone v.time_zone as starts_at) j;
 select app_private.publish_rows('app.shows');
 
 -- Declared to return few rows, so that a list looks these up instead of scanning all shows for them.
@@ -61,18 +64,23 @@ set search_path = ''
 as $$
 declare
   n app.shows := jsonb_populate_record(null::app.shows, body);
+  organization uuid;
   answer app.answer;
 begin
-  insert into app.shows (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
+  insert into app.shows (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, notes, source, external_ref)
   values (n.title, n.artist, n.venue_id, n.show_on, n.doors_time, n.start_time, n.curfew_time, coalesce(n.status, 'inquiry'),
-    n.capacity, coalesce(n.tickets_sold, 0), n.fee_minor, n.currency, n.notes, n.source, n.external_ref)
+    n.capacity, coalesce(n.tickets_sold, 0), n.notes, n.source, n.external_ref)
   returning id into n.id;
+  if coalesce(body ->> 'fee_minor', body ->> 'currency') is not null then
+    organization := app.require('finance.write');
+    insert into app.show_fees (show_id, fee_minor, currency) values (n.id, (body ->> 'fee_minor')::bigint, body ->> 'currency');
+  end if;
   answer := app.read_show(n.id);
   answer.status := 201;
   return answer;
 end
 $$;
-comment on function app.create_show(jsonb) is 'Creates a show. PT403 without shows.write, PT409 shows_venue_exists.';
+comment on function app.create_show(jsonb) is 'Creates a show. PT403 without shows.write or, with a fee, finance.write; PT409 shows_venue_exists.';
 grant execute on function app.create_show(jsonb) to callboard_api;
 
 create or replace function app.write_show(show uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -91,10 +99,14 @@ begin
   perform app.check_version(n.version, if_match);
   n := jsonb_populate_record(case when replaces then null::app.shows else n end, body);
   update app.shows s
-  set (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
+  set (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, notes, source, external_ref)
     = row (n.title, n.artist, n.venue_id, n.show_on, n.doors_time, n.start_time, n.curfew_time, coalesce(n.status, 'inquiry'),
-      n.capacity, coalesce(n.tickets_sold, 0), n.fee_minor, n.currency, n.notes, n.source, n.external_ref)
+      n.capacity, coalesce(n.tickets_sold, 0), n.notes, n.source, n.external_ref)
   where s.organization_id = (select app.current_org()) and s.id = show;
+  -- After the show, whose version and lock are the fee's, too.
+  if replaces or body ?| '{fee_minor,currency}' then
+    perform app.write_show_fee(show, body, replaces);
+  end if;
   return app.read_show(show);
 end
 $$;

@@ -1,4 +1,4 @@
--- Shows: a performance of one bill on one day at one venue.
+-- Shows: a performance of one bill on one day at one venue. The fee is in show_fees.sql.
 
 create table if not exists app.show_status_transitions (
   from_status text not null,
@@ -32,9 +32,6 @@ create table if not exists app.shows (
     status in ('inquiry', 'hold', 'offer', 'confirmed', 'played', 'settled', 'cancelled', 'postponed')),
   capacity integer constraint shows_capacity_positive check (capacity > 0),
   tickets_sold integer not null default 0 constraint shows_tickets_sold_positive check (tickets_sold >= 0),
-  -- In the smallest unit of the currency; JSON numbers are exact up to 2^53 - 1.
-  fee_minor bigint constraint shows_fee_range check (fee_minor between 0 and 9007199254740991),
-  currency char(3) constraint shows_currency_format check (currency ~ '^[A-Z]{3}$'),
   notes text constraint shows_notes_length check (length(notes) <= 10000),
   created_by uuid default app.current_user_id() references app.users (id),
   created_at timestamptz not null default now(),
@@ -50,8 +47,7 @@ create table if not exists app.shows (
   constraint shows_external_ref_with_source check ((external_ref is null) = (source is null)),
   constraint shows_venue_exists foreign key (organization_id, venue_id) references app.venues (organization_id, id),
   constraint shows_doors_before_start check (doors_time <= start_time),
-  constraint shows_tickets_within_capacity check (tickets_sold <= capacity),
-  constraint shows_fee_with_currency check ((fee_minor is null) = (currency is null))
+  constraint shows_tickets_within_capacity check (tickets_sold <= capacity)
 );
 create index if not exists shows_organization_id_show_on_idx on app.shows (organization_id, show_on, id) where deleted_at is null;
 create index if not exists shows_organization_id_created_at_idx on app.shows (organization_id, created_at, id) where deleted_at is null;
@@ -66,17 +62,16 @@ create unique index if not exists show_external_ref_taken on app.shows (organiza
 -- The definer's functions search, because a text match under a filtering policy cannot use an index (it is not leakproof),
 -- and import on behalf of the member who started the import.
 select app_private.tenant_table('shows', noun => 'show', permission => 'shows', path => '/api/shows', definer => 'insert, update', is_exported => true, is_counted => true);
-grant insert (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref),
-  update (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes, source, external_ref)
+grant insert (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, notes, source, external_ref),
+  update (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, notes, source, external_ref)
   on app.shows to callboard_api;
-grant insert (organization_id, title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, fee_minor, currency, notes,
+grant insert (organization_id, id, title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, notes,
     source, external_ref, created_by),
   update (status, deleted_at, deleted_by, deletion_id) on app.shows to callboard_definer;
 
 comment on table app.shows is 'Performances, from first inquiry to settlement.';
 comment on column app.shows.start_time is 'Local time at the venue; a curfew at or before the start is on the next day.';
 comment on column app.shows.external_ref is 'The show''s id in the system it comes from (source); unique there.';
-comment on column app.shows.fee_minor is 'The artist''s fee, in the smallest unit of the currency.';
 
 create or replace function app_private.tg_shows__200_status() returns trigger
 language plpgsql

@@ -18,10 +18,13 @@ create table peers.sessions (
 create table peers.venues (like app.venues including constraints including indexes);
 insert into peers.venues select * from app.venues;
 
-create table peers.shows (like app.shows including constraints);
+-- Their fees are columns: nobody sees a show without its fee.
+create table peers.shows (like app.shows including constraints, fee_minor bigint check (fee_minor between 0 and 9007199254740991),
+  currency char(3) check (currency ~ '^[A-Z]{3}$'), check ((fee_minor is null) = (currency is null)));
 alter table peers.shows alter id set default app.uuid_v7(), alter created_at set default now(), alter updated_at set default now(),
   alter version set default 1, alter tickets_sold set default 0, alter status set default 'inquiry';
-insert into peers.shows select * from app.shows;
+insert into peers.shows select s.*, f.fee_minor, f.currency from app.shows s
+left join app.show_fees f on f.organization_id = s.organization_id and f.show_id = s.id;
 -- The indexes of app.shows; created after the rows, because that is faster.
 alter table peers.shows add primary key (organization_id, id),
   add foreign key (organization_id, venue_id) references peers.venues (organization_id, id),

@@ -27,6 +27,11 @@ export async function tidy(adminUrl: string, since: string): Promise<void> {
     'peers.event_log',
   ]
   try {
+    // Without triggers nothing cascades.
+    const { count: fees } = await sql`
+      delete from app.show_fees f using app.shows s
+      where s.organization_id = f.organization_id and s.id = f.show_id and s.created_at >= ${since}::text::timestamptz`
+    if (fees > 0) await sql`vacuum app.show_fees`
     for (const table of tables) {
       const [{ found }] = await sql<[{ found: boolean }]>`select to_regclass(${table}) is not null as found`
       if (!found) continue
