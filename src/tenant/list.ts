@@ -82,11 +82,7 @@ const fieldsOf = ({ item }: List, isBin: boolean): string[] =>
   Object.keys(item.properties).filter(name => isBin || !['deleted_at', 'deleted_by'].includes(name))
 
 /** The rows of a list that a query string selects. */
-function selected(
-  sql: Client,
-  list: List,
-  { sort = list.sort, deleted, ...given }: Filters,
-): Selection {
+function selected(sql: Client, list: List, { sort = list.sort, deleted, ...given }: Filters): Selection {
   const { from, permission, sorts, bin, filters, conditions } = list
   // In the order of the declaration, not of the query string: each order is a statement to be prepared.
   const where = Object.keys(filters).map(name => {

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:cf4122fc836b78c93c34218e95a6b373f4d7cbc9
+--! Hash: sha1:8447655a7d386d3806c5249cdfe9984db0c3bc39
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -5679,9 +5679,9 @@ create table if not exists app.shows (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
-  as_json text not null,
   source text collate app.people constraint shows_source_length check (length(source) between 1 and 100 and source !~ '[\u0001-\u001f\u007f-\u009f]'),
   external_ref text constraint shows_external_ref_length check (length(external_ref) between 1 and 200 and external_ref !~ '[\u0001-\u001f\u007f-\u009f]'),
+  as_json text not null,
   primary key (organization_id, id),
   constraint shows_external_ref_with_source check ((external_ref is null) = (source is null)),
   constraint shows_venue_exists foreign key (organization_id, venue_id) references app.venues (organization_id, id),

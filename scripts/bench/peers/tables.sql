@@ -15,15 +15,22 @@ create table peers.sessions (
   id uuid primary key default gen_random_uuid(), user_id uuid not null references peers.users (id), refresh_hash bytea not null unique,
   created_at timestamptz not null default now(), expires_at timestamptz not null default now() + interval '30 days');
 
+-- Their rows keep no JSON.
 create table peers.venues (like app.venues including constraints including indexes);
-insert into peers.venues select * from app.venues;
+alter table peers.venues drop column as_json;
+insert into peers.venues
+select organization_id, id, name, city, country, time_zone, capacity, created_at, updated_at, version, deleted_at, deleted_by, deletion_id from app.venues;
 
 -- Their fees are columns: nobody sees a show without its fee.
 create table peers.shows (like app.shows including constraints, fee_minor bigint check (fee_minor between 0 and 9007199254740991),
   currency char(3) check (currency ~ '^[A-Z]{3}$'), check ((fee_minor is null) = (currency is null)));
+alter table peers.shows drop column as_json;
 alter table peers.shows alter id set default app.uuid_v7(), alter created_at set default now(), alter updated_at set default now(),
   alter version set default 1, alter tickets_sold set default 0, alter status set default 'inquiry';
-insert into peers.shows select s.*, f.fee_minor, f.currency from app.shows s
+insert into peers.shows
+select s.organization_id, s.id, s.title, s.artist, s.venue_id, s.show_on, s.doors_time, s.start_time, s.curfew_time, s.status, s.capacity, s.tickets_sold, s.notes,
+  s.created_by, s.created_at, s.updated_at, s.version, s.deleted_at, s.deleted_by, s.deletion_id, s.source, s.external_ref, f.fee_minor, f.currency
+from app.shows s
 left join app.show_fees f on f.organization_id = s.organization_id and f.show_id = s.id;
 -- The indexes of app.shows; created after the rows, because that is faster.
 alter table peers.shows add primary key (organization_id, id),
