@@ -2,7 +2,7 @@
 // committed migration. It runs on an embedded PostgreSQL of its own, so you need no database.
 // `npm run migration:baseline` replaces all migrations with one that creates the whole schema. This is
 // only allowed before 0.2.0, because databases will have run the migrations released since.
-import { cpSync, rmSync } from 'node:fs'
+import { cpSync, readFileSync, rmSync } from 'node:fs'
 import { cp, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -13,16 +13,19 @@ import { migrationSettings } from '../../src/database/migrate.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../../src/database/provision.ts'
 import { version } from '../../src/version.ts'
 
+/** Ends the program because of how it was called. */
+function refuse(why: string): never {
+  console.error(why)
+  process.exit(2)
+}
+
 let isDone = false
 const isBaseline = process.argv[2] === '--baseline'
 const message = isBaseline ? 'callboard' : process.argv[2]
-if (message === undefined)
-  throw new Error('Say what the migration does: npm run migration:commit -- "add tours"')
+if (message === undefined) refuse('Say what the migration does: npm run migration:commit -- "add tours"')
 if (isBaseline) {
   if (!version.startsWith('0.1.'))
-    throw new Error(
-      `Committed migrations have been frozen since 0.2.0, and this is ${version}: write a migration.`,
-    )
+    refuse(`Committed migrations have been frozen since 0.2.0, and this is ${version}: write a migration.`)
   const db = new URL('../../db/', import.meta.url)
   const migrations = new URL('migrations/', db)
   const before = new URL('../../.data/migrations-before/', import.meta.url)
@@ -38,6 +41,11 @@ if (isBaseline) {
   })
   await rm(new URL('committed/', migrations), { recursive: true, force: true })
   await cp(new URL('schema.sql', db), new URL('current.sql', migrations))
+} else {
+  const current = readFileSync(new URL('../../db/migrations/current.sql', import.meta.url), 'utf8')
+  // Lines that begin with --! are graphile-migrate's.
+  if (current.split('\n').every(line => /^\s*(--(?!!).*)?$/.test(line)))
+    refuse('db/migrations/current.sql is empty: write the migration there first.')
 }
 
 const root = fileURLToPath(new URL('../../.data/commit', import.meta.url))

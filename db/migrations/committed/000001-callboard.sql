@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:8447655a7d386d3806c5249cdfe9984db0c3bc39
+--! Hash: sha1:98dd9f1b726b7caf24c4deddd2db8072bbd6d5f9
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -327,7 +327,7 @@ select app_private.force_rls('app_private.context_keys');
 select app_private.set_policy('app_private.context_keys', 'select_definer', 'callboard_definer', 'true');
 select app_private.set_policy('app_private.context_keys', 'insert_owner', 'callboard_owner', 'true');
 grant select on app_private.context_keys to callboard_definer;
-comment on table app_private.context_keys is 'The two random keys that sign a request''s context. Replacing the row only invalidates transactions in flight.';
+comment on table app_private.context_keys is 'The two random keys that sign a standby''s passes, links to files and, where they are signed, contexts. Replacing the row makes all of these void at once.';
 
 insert into app_private.context_keys (inner_key, outer_key)
 select uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()),
