@@ -116,6 +116,23 @@ export const rules: Rule[] = [
     broken: `update app_private.event_nouns set permission = null where noun = 'show_fee'`,
   },
   {
+    rule: 'a row that is deleted with another cannot be entered under a deleted one',
+    offenders: `
+      select format('%s of %s', c.conname, c.conrelid::regclass) as name
+      from pg_constraint c
+      join tables t on t.oid = c.conrelid
+      join tables p on p.oid = c.confrelid
+      where c.contype = 'f' and c.confdeltype = 'c' and c.confrelid <> 'app.organizations'::regclass
+        -- Written only by commands that lock the itinerary, or the show.
+        and c.conname not in ('itinerary_versions_itinerary_exists', 'settlements_organization_id_show_id_fkey')
+        and (select count(*) = 2 from pg_attribute a where a.attrelid in (t.oid, p.oid) and a.attname = 'deletion_id' and not a.attisdropped)
+        and not exists (select from pg_trigger g where g.tgrelid = t.oid and g.tgname = '_300_parents' and g.tgenabled = 'O'
+          and position(convert_to(c.conname, 'UTF8') in g.tgargs) > 0)
+        -- Parts of a show lock it in app_private.require_unsettled, which is called by this trigger.
+        and not exists (select from pg_trigger g where g.tgrelid = t.oid and g.tgname = '_200_unsettled' and g.tgenabled = 'O')`,
+    broken: `drop trigger _300_parents on app.guest_lists`,
+  },
+  {
     rule: 'on a table that the row commands accept, the API itself may write what they write',
     offenders: `
       select name from app_private.resources r

@@ -13,9 +13,11 @@ const codes = `
   time_zone start_zone end_zone from_time_zone to_time_zone
   slug email to_address login key ip sha256 recipe request_id external_ref confirmation_number number
   resource resource_type action actor_kind operation permission view_name revoked_because user_agent granted_by
-  rollup lane`
+  rollup lane noun`
 /** Read one at a time, never sorted. */
 const prose = 'notes note description detail reason reopen_reason failure failed_with last_error address'
+/** JSON as text, sent as it is. */
+const json = 'as_json body item money shows'
 /** Codes, although their column's name is used elsewhere for people's text. */
 const exceptions = [
   'analytics.client_events_by_day.name',
@@ -32,14 +34,13 @@ const exceptions = [
   'app.roles.name',
   'app_private.resources.fields',
   'app_private.resources.name',
-  'app_private.resources.noun',
   'app_private.resources.path',
   'app_private.deletion_edges.name',
   'app_private.deletion_edges.condition',
   'app_private.deletion_tables.organization_column',
 ]
 
-const listed = new Set(`${codes} ${prose}`.trim().split(/\s+/))
+const listed = new Set(`${codes} ${prose} ${json}`.trim().split(/\s+/))
 
 /** Every text column of a table or view, as schema.table.column, with its collation. */
 const columnsOf = async ({ admin }: Database) =>

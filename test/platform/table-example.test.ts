@@ -1,4 +1,5 @@
 // The table in docs/how-to/add-a-table.md obeys every rule, and isolates.
+import { setTimeout } from 'node:timers/promises'
 import postgres from 'postgres'
 import { t } from '../support/tap.ts'
 import { fences, read } from '../support/documents.ts'
@@ -51,5 +52,16 @@ t.test('the table of the example', async t => {
     t.equal(await riders(ana), 1, 'and restored with it')
     await as(ana, tx => tx`select app.delete_row('riders', id) from app.rider_rows`)
     t.equal(await riders(ana), 0)
+
+    // Somebody enters a rider while somebody else deletes its show: the deletion waits, and takes it along.
+    let deleting: Promise<unknown> = Promise.resolve()
+    await as(ana, async tx => {
+      await create(tx)
+      deleting = as(ana, other => other`select app.delete_row('shows', ${show.id})`)
+      await Promise.race([deleting, setTimeout(500)])
+    })
+    await deleting
+    t.equal(await riders(ana), 0, 'no rider survives its show')
+    await t.rejects(as(ana, create), /riders_show_exists/, 'nor is one entered later')
   })
 })

@@ -28,8 +28,11 @@ t.test('a DBA enters rows as members do, and not with what was deleted', async t
   const record = (ofCategory = '', ofShow = '') => db.admin`
     insert into app.finance_records (organization_id, kind, category_id, show_id, booked_on, amount_minor, currency, exchange_rate, base_currency, status)
     values (${organization}, 'income', ${ofCategory}, ${ofShow}, '2027-01-01', 100, 'EUR', 1, 'EUR', 'actual')`
+  const guest = (ofShow = '') =>
+    db.admin`insert into app.guests (organization_id, show_id, name) values (${organization}, ${ofShow}, 'By a DBA')`
   await show(open)
   await record(category, shows[0])
+  await guest(shows[0])
   t.equal(
     (
       await db.admin`select from app.event_log where actor_kind = 'system' and action in ('show.create', 'finance_record.create')`
@@ -40,4 +43,5 @@ t.test('a DBA enters rows as members do, and not with what was deleted', async t
   await t.rejects(show(gone), { code: '23503', constraint_name: 'shows_venue_exists' })
   await t.rejects(record(other, shows[0]), { code: 'PT409', message: 'finance_records_category_exists' })
   await t.rejects(record(category, shows[1]), { code: 'PT409', message: 'finance_records_show_exists' })
+  await t.rejects(guest(shows[1]), { code: 'PT409', message: 'guests_show_exists' })
 })

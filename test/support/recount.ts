@@ -49,7 +49,7 @@ export async function rawOf(sql: postgres.Sql, person: Person): Promise<Raw> {
         to_char(s.created_at at time zone o.time_zone, 'YYYY-MM-01') as created_in
       from app.shows s, app.organizations o where s.deleted_at is null`
     const steps = await tx<Raw['steps']>`
-      select e.resource_id as show, e.changes #>> '{new,status}' as status from app.event_log e
+      select e.resource_id as show, e.changes #>> '{new,status}' as status from app.readable_events e
       where e.resource_type = 'show' and e.changes #>> '{new,status}' is not null order by e.occurred_at, e.id`
     const [own] = await tx<[{ today: string; currency: string }]>`
       select (now() at time zone o.time_zone)::date::text as today, o.currency from app.organizations o`

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:98dd9f1b726b7caf24c4deddd2db8072bbd6d5f9
+--! Hash: sha1:2eafe8cf3c6bbb825f49f343e0e22e0d0c508b82
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -916,10 +916,35 @@ $$;
 comment on function app_private.publish_rows(regclass) is
   'Lets members read the view of a tenant table, and has the table keep their JSON. app_private.tenant_table calls it for a view that exists by then; a view that joins later tables calls it itself.';
 
+create or replace function app_private.check_parents(target regclass) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  columns text;
+  arguments text;
+begin
+  select string_agg(format('%I', k.name), ', ' order by k.name),
+    string_agg(format('%L, %L, %L, %L', k.name, c.confrelid::regclass, p.attname, c.conname), ', ' order by c.confdeltype, k.name)
+  into columns, arguments
+  from pg_catalog.pg_constraint c
+  join lateral (select a.attname as name from pg_catalog.pg_attribute a where a.attrelid = c.conrelid and a.attnum = c.conkey[2]) k on true
+  join pg_catalog.pg_attribute p on p.attrelid = c.confrelid and p.attnum = c.confkey[2]
+  where c.conrelid = target and c.contype = 'f' and cardinality(c.conkey) = 2
+    and exists (select from pg_catalog.pg_attribute d where d.attrelid = c.confrelid and d.attname = 'deleted_at' and not d.attisdropped);
+  if columns is not null then
+    execute format('create or replace trigger _300_parents before insert or update of %s on %s
+      for each row execute function app_private.tg__300_parents(%s)', columns, target, arguments);
+  end if;
+end
+$$;
+comment on function app_private.check_parents(regclass) is
+  'Lets no row refer to a deleted one: a foreign key to (organization_id, x) is also checked for deletion, under a lock, so that a concurrent deletion waits and then takes the row along.';
+
 create or replace function app_private.tenant_table(
   name text, noun text, permission text default null, path text default null, reads text default null, writes text default null, deletes text default null,
   definer text default 'update', is_exported boolean default false, is_counted boolean default false, known text[] default '{}', verbs jsonb default '{}',
-  guard regprocedure default null
+  guard regprocedure default null, checks_parents boolean default true
 ) returns void
 language plpgsql volatile
 set search_path = ''
@@ -932,6 +957,9 @@ begin
   execute format('grant select on %s to callboard_api, callboard_definer%s%s', target,
     case when is_exported then ', callboard_exporter' end, case when is_counted then ', callboard_rollup' end);
   perform app_private.log_changes(target, noun, verbs);
+  if checks_parents then
+    perform app_private.check_parents(target);
+  end if;
   if path is null then
     delete from app_private.resources r where r.name = tenant_table.name;
   else
@@ -944,8 +972,8 @@ begin
   end if;
 end
 $$;
-comment on function app_private.tenant_table(text, text, text, text, text, text, text, text, boolean, boolean, text[], jsonb, regprocedure) is
-  'Makes a table a tenant table: forced row-level security with policies for <permission>.read, .write and .delete (or for the permissions given), ETags, soft delete, the purge, events named <noun>.create and so on, and, with a path, the generic row commands. The table''s own file grants which columns can be written.';
+comment on function app_private.tenant_table(text, text, text, text, text, text, text, text, boolean, boolean, text[], jsonb, regprocedure, boolean) is
+  'Makes a table a tenant table: forced row-level security with policies for <permission>.read, .write and .delete (or for the permissions given), ETags, soft delete, the purge, no row under a deleted one (unless the table checks its parents in another way), events named <noun>.create and so on, and, with a path, the generic row commands. The table''s own file grants which columns can be written.';
 --! EndIncluded foundation/tables.sql
 -- Audit: the event log and its proof
 --! Included audit/event_log.sql
@@ -2823,6 +2851,11 @@ begin
     if edge.id is not null then
       execute format('select true from %s p where p.organization_id = $1 and p.%I = $2 and p.deleted_at is null for share', edge.parent, edge.key)
       into parent_exists using new.organization_id, edge.id::uuid;
+      if parent_exists is null then
+        -- A DBA has no context, and the definer locks nothing without.
+        execute format('select true from %s p where p.organization_id = $1 and p.%I = $2 and p.deleted_at is null', edge.parent, edge.key)
+        into parent_exists using new.organization_id, edge.id::uuid;
+      end if;
       if parent_exists is null then
         perform app.refuse(409, edge.name, 'It does not exist, or has been deleted.');
       end if;
@@ -5700,7 +5733,8 @@ create unique index if not exists show_external_ref_taken on app.shows (organiza
 
 -- The definer's functions search, because a text match under a filtering policy cannot use an index (it is not leakproof),
 -- and import on behalf of the member who started the import.
-select app_private.tenant_table('shows', noun => 'show', permission => 'shows', path => '/api/shows', definer => 'insert, update', is_exported => true, is_counted => true);
+select app_private.tenant_table('shows', noun => 'show', permission => 'shows', path => '/api/shows', definer => 'insert, update', is_exported => true, is_counted => true,
+  checks_parents => false);
 grant insert (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, notes, source, external_ref),
   update (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, notes, source, external_ref)
   on app.shows to callboard_api;
@@ -6010,9 +6044,6 @@ grant insert (show_id, name, tickets, note), update (name, tickets, note) on app
 comment on table app.guest_allotments is 'How many places on a guest list a party, such as the band, may give away.';
 comment on column app.guest_allotments.tickets is 'How many places confirmed guests may take in total.';
 
-create or replace trigger _300_parents before insert or update of show_id on app.guest_allotments
-  for each row execute function app_private.tg__300_parents('show_id', 'app.shows', 'id', 'guest_allotments_show_exists');
-
 create or replace function app_private.require_places(organization uuid, allotment uuid, guest uuid, more integer, allowed integer) returns void
 -- Volatile, so that it sees what was committed while its caller waited for the lock.
 language plpgsql volatile
@@ -6107,9 +6138,6 @@ comment on column app.guests.allotment_id is 'The allotment whose places the gue
 comment on column app.guests.checked_in is 'How many of them are in.';
 comment on column app.guests.status is 'requested: asked for, not decided; confirmed: gets in; declined: does not.';
 comment on column app.guests.door_name is 'The sort key of door lists: sort_name, or the name with its last word first.';
-
-create or replace trigger _300_parents before insert or update of show_id on app.guests
-  for each row execute function app_private.tg__300_parents('show_id', 'app.shows', 'id', 'guests_show_exists');
 
 create or replace function app_private.tg_guests__400_places() returns trigger
 language plpgsql volatile security definer
@@ -6540,7 +6568,7 @@ create unique index if not exists finance_record_external_ref_taken on app.finan
 
 -- The definer's functions insert imported records.
 select app_private.tenant_table('finance_records', noun => 'finance_record', permission => 'finance', path => '/api/finance-records', definer => 'insert, update',
-  is_exported => true, is_counted => true, known => '{kind}');
+  is_exported => true, is_counted => true, known => '{kind}', checks_parents => false);
 grant insert (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
     counterparty, note, source, external_ref),
   update (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
@@ -6888,7 +6916,7 @@ create or replace view app.deal_rows with (security_invoker = true) as
   from app.deals x;
 
 select app_private.tenant_table('deals', noun => 'deal', permission => 'finance', path => '/api/deals',
-  guard => 'app_private.require_part_unsettled(regclass, uuid)');
+  guard => 'app_private.require_part_unsettled(regclass, uuid)', checks_parents => false);
 grant insert (show_id, kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost), update (kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost) on app.deals to callboard_api;
 
 comment on table app.deals is 'What the artist of a show is paid: at most one undeleted deal per show.';
@@ -6949,7 +6977,7 @@ create or replace view app.ticket_tier_rows with (security_invoker = true) as
   from app.ticket_tiers x;
 
 select app_private.tenant_table('ticket_tiers', noun => 'ticket_tier', permission => 'finance', path => '/api/ticket-tiers',
-  guard => 'app_private.require_part_unsettled(regclass, uuid)');
+  guard => 'app_private.require_part_unsettled(regclass, uuid)', checks_parents => false);
 grant insert (show_id, name, price_minor, facility_fee_minor, allotment, sold, comps), update (name, price_minor, facility_fee_minor, allotment, sold, comps) on app.ticket_tiers to callboard_api;
 
 comment on table app.ticket_tiers is 'A show''s kinds of tickets and how many of each were sold.';
@@ -6990,7 +7018,7 @@ create or replace view app.show_cost_rows with (security_invoker = true) as
   from app.show_costs x;
 
 select app_private.tenant_table('show_costs', noun => 'show_cost', permission => 'finance', path => '/api/costs',
-  guard => 'app_private.require_part_unsettled(regclass, uuid)');
+  guard => 'app_private.require_part_unsettled(regclass, uuid)', checks_parents => false);
 grant insert (show_id, name, kind, amount_minor, is_estimate), update (name, kind, amount_minor, is_estimate) on app.show_costs to callboard_api;
 
 comment on table app.show_costs is 'What the promoter pays for a show.';
@@ -7030,7 +7058,7 @@ create or replace view app.deposit_rows with (security_invoker = true) as
   from app.deposits x;
 
 select app_private.tenant_table('deposits', noun => 'deposit', permission => 'finance', path => '/api/deposits',
-  guard => 'app_private.require_part_unsettled(regclass, uuid)');
+  guard => 'app_private.require_part_unsettled(regclass, uuid)', checks_parents => false);
 grant insert (show_id, paid_on, amount_minor, note), update (paid_on, amount_minor, note) on app.deposits to callboard_api;
 
 comment on table app.deposits is 'What artists have been paid before the settlement of a show.';
@@ -8352,9 +8380,6 @@ grant insert (itinerary_id, day_on, kind, show_id, city, time_zone, notes), upda
 
 comment on table app.itinerary_days is 'The days of itineraries.';
 comment on column app.itinerary_days.time_zone is 'The time zone of all local times of the day.';
-
-create or replace trigger _300_parents before insert or update of itinerary_id, show_id on app.itinerary_days
-  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'itinerary_days_itinerary_exists', 'show_id', 'app.shows', 'id', 'itinerary_days_show_exists');
 --! EndIncluded itineraries/itineraries.sql
 --! Included itineraries/itinerary_party.sql
 -- The party of an itinerary: who travels, and the groups that decide who may see what.
@@ -8390,9 +8415,6 @@ select app_private.tenant_table('party_groups', noun => 'party_group', permissio
 grant insert (itinerary_id, name), update (name) on app.party_groups to callboard_api;
 
 comment on table app.party_groups is 'Parts of a party, such as band and crew. What is only for a deleted group is visible only to planners.';
-
-create or replace trigger _300_parents before insert or update of itinerary_id on app.party_groups
-  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_groups_itinerary_exists');
 
 -- Lists of ids have no foreign keys. Arguments: the list's column, and the table that it references.
 -- Ids already in the list are allowed even if deleted since.
@@ -8461,9 +8483,6 @@ select app_private.tenant_table('party_members', noun => 'party_member', permiss
 grant insert (itinerary_id, name, role, user_id, group_ids, notes), update (name, role, user_id, group_ids, notes) on app.party_members to callboard_api;
 
 comment on table app.party_members is 'The people who travel on an itinerary.';
-
-create or replace trigger _300_parents before insert or update of itinerary_id, user_id on app.party_members
-  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_members_itinerary_exists', 'user_id', 'app.memberships', 'user_id', 'party_members_user_exists');
 create or replace trigger _400_listed before insert or update of group_ids on app.party_members
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
 
@@ -8566,8 +8585,6 @@ alter function app_private.tg_schedule_items__250_itinerary() owner to callboard
 
 create or replace trigger _250_itinerary before insert or update of day_id on app.schedule_items
   for each row execute function app_private.tg_schedule_items__250_itinerary();
-create or replace trigger _300_parents before insert or update of day_id, show_id on app.schedule_items
-  for each row execute function app_private.tg__300_parents('day_id', 'app.itinerary_days', 'id', 'schedule_items_day_exists', 'show_id', 'app.shows', 'id', 'schedule_items_show_exists');
 create or replace trigger _400_listed before insert or update of group_ids on app.schedule_items
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
 --! EndIncluded itineraries/schedule_items.sql
@@ -8640,8 +8657,6 @@ comment on function app_private.tg_travel_segments__200_order() is 'PT422 travel
 create or replace trigger _200_order before insert or update of departs_on, departs_time, from_time_zone, arrives_on, arrives_time, to_time_zone on app.travel_segments
   for each row when (app.is_time_zone(new.from_time_zone) and app.is_time_zone(new.to_time_zone))
   execute function app_private.tg_travel_segments__200_order();
-create or replace trigger _300_parents before insert or update of itinerary_id on app.travel_segments
-  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'travel_segments_itinerary_exists');
 create or replace trigger _400_listed before insert or update of passenger_ids, group_ids on app.travel_segments
   for each row execute function app_private.tg__400_listed('passenger_ids', 'app.party_members', 'group_ids', 'app.party_groups');
 
@@ -8681,9 +8696,6 @@ select app_private.tenant_table('lodgings', noun => 'lodging', permission => 'it
 grant insert (itinerary_id, name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes), update (name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes) on app.lodgings to callboard_api;
 
 comment on table app.lodgings is 'Where a party stays.';
-
-create or replace trigger _300_parents before insert or update of itinerary_id on app.lodgings
-  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'lodgings_itinerary_exists');
 create or replace trigger _400_listed before insert or update of group_ids on app.lodgings
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
 
@@ -8737,8 +8749,6 @@ alter function app_private.tg_lodging_rooms__250_itinerary() owner to callboard_
 
 create or replace trigger _250_itinerary before insert on app.lodging_rooms
   for each row execute function app_private.tg_lodging_rooms__250_itinerary();
-create or replace trigger _300_parents before insert or update of lodging_id on app.lodging_rooms
-  for each row execute function app_private.tg__300_parents('lodging_id', 'app.lodgings', 'id', 'lodging_rooms_lodging_exists');
 create or replace trigger _400_listed before insert or update of occupant_ids on app.lodging_rooms
   for each row execute function app_private.tg__400_listed('occupant_ids', 'app.party_members');
 --! EndIncluded itineraries/travel_and_lodging.sql

@@ -80,7 +80,7 @@ create unique index if not exists finance_record_external_ref_taken on app.finan
 
 -- The definer's functions insert imported records.
 select app_private.tenant_table('finance_records', noun => 'finance_record', permission => 'finance', path => '/api/finance-records', definer => 'insert, update',
-  is_exported => true, is_counted => true, known => '{kind}');
+  is_exported => true, is_counted => true, known => '{kind}', checks_parents => false);
 grant insert (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
     counterparty, note, source, external_ref),
   update (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,

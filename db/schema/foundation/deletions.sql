@@ -172,6 +172,11 @@ begin
       execute format('select true from %s p where p.organization_id = $1 and p.%I = $2 and p.deleted_at is null for share', edge.parent, edge.key)
       into parent_exists using new.organization_id, edge.id::uuid;
       if parent_exists is null then
+        -- A DBA has no context, and the definer locks nothing without.
+        execute format('select true from %s p where p.organization_id = $1 and p.%I = $2 and p.deleted_at is null', edge.parent, edge.key)
+        into parent_exists using new.organization_id, edge.id::uuid;
+      end if;
+      if parent_exists is null then
         perform app.refuse(409, edge.name, 'It does not exist, or has been deleted.');
       end if;
     end if;

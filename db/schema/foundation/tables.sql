@@ -131,10 +131,35 @@ $$;
 comment on function app_private.publish_rows(regclass) is
   'Lets members read the view of a tenant table, and has the table keep their JSON. app_private.tenant_table calls it for a view that exists by then; a view that joins later tables calls it itself.';
 
+create or replace function app_private.check_parents(target regclass) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  columns text;
+  arguments text;
+begin
+  select string_agg(format('%I', k.name), ', ' order by k.name),
+    string_agg(format('%L, %L, %L, %L', k.name, c.confrelid::regclass, p.attname, c.conname), ', ' order by c.confdeltype, k.name)
+  into columns, arguments
+  from pg_catalog.pg_constraint c
+  join lateral (select a.attname as name from pg_catalog.pg_attribute a where a.attrelid = c.conrelid and a.attnum = c.conkey[2]) k on true
+  join pg_catalog.pg_attribute p on p.attrelid = c.confrelid and p.attnum = c.confkey[2]
+  where c.conrelid = target and c.contype = 'f' and cardinality(c.conkey) = 2
+    and exists (select from pg_catalog.pg_attribute d where d.attrelid = c.confrelid and d.attname = 'deleted_at' and not d.attisdropped);
+  if columns is not null then
+    execute format('create or replace trigger _300_parents before insert or update of %s on %s
+      for each row execute function app_private.tg__300_parents(%s)', columns, target, arguments);
+  end if;
+end
+$$;
+comment on function app_private.check_parents(regclass) is
+  'Lets no row refer to a deleted one: a foreign key to (organization_id, x) is also checked for deletion, under a lock, so that a concurrent deletion waits and then takes the row along.';
+
 create or replace function app_private.tenant_table(
   name text, noun text, permission text default null, path text default null, reads text default null, writes text default null, deletes text default null,
   definer text default 'update', is_exported boolean default false, is_counted boolean default false, known text[] default '{}', verbs jsonb default '{}',
-  guard regprocedure default null
+  guard regprocedure default null, checks_parents boolean default true
 ) returns void
 language plpgsql volatile
 set search_path = ''
@@ -147,6 +172,9 @@ begin
   execute format('grant select on %s to callboard_api, callboard_definer%s%s', target,
     case when is_exported then ', callboard_exporter' end, case when is_counted then ', callboard_rollup' end);
   perform app_private.log_changes(target, noun, verbs);
+  if checks_parents then
+    perform app_private.check_parents(target);
+  end if;
   if path is null then
     delete from app_private.resources r where r.name = tenant_table.name;
   else
@@ -159,5 +187,5 @@ begin
   end if;
 end
 $$;
-comment on function app_private.tenant_table(text, text, text, text, text, text, text, text, boolean, boolean, text[], jsonb, regprocedure) is
-  'Makes a table a tenant table: forced row-level security with policies for <permission>.read, .write and .delete (or for the permissions given), ETags, soft delete, the purge, events named <noun>.create and so on, and, with a path, the generic row commands. The table''s own file grants which columns can be written.';
+comment on function app_private.tenant_table(text, text, text, text, text, text, text, text, boolean, boolean, text[], jsonb, regprocedure, boolean) is
+  'Makes a table a tenant table: forced row-level security with policies for <permission>.read, .write and .delete (or for the permissions given), ETags, soft delete, the purge, no row under a deleted one (unless the table checks its parents in another way), events named <noun>.create and so on, and, with a path, the generic row commands. The table''s own file grants which columns can be written.';

@@ -68,6 +68,3 @@ grant insert (itinerary_id, day_on, kind, show_id, city, time_zone, notes), upda
 
 comment on table app.itinerary_days is 'The days of itineraries.';
 comment on column app.itinerary_days.time_zone is 'The time zone of all local times of the day.';
-
-create or replace trigger _300_parents before insert or update of itinerary_id, show_id on app.itinerary_days
-  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'itinerary_days_itinerary_exists', 'show_id', 'app.shows', 'id', 'itinerary_days_show_exists');

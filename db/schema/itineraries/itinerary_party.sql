@@ -32,9 +32,6 @@ grant insert (itinerary_id, name), update (name) on app.party_groups to callboar
 
 comment on table app.party_groups is 'Parts of a party, such as band and crew. What is only for a deleted group is visible only to planners.';
 
-create or replace trigger _300_parents before insert or update of itinerary_id on app.party_groups
-  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_groups_itinerary_exists');
-
 -- Lists of ids have no foreign keys. Arguments: the list's column, and the table that it references.
 -- Ids already in the list are allowed even if deleted since.
 create or replace function app_private.tg__400_listed() returns trigger
@@ -102,9 +99,6 @@ select app_private.tenant_table('party_members', noun => 'party_member', permiss
 grant insert (itinerary_id, name, role, user_id, group_ids, notes), update (name, role, user_id, group_ids, notes) on app.party_members to callboard_api;
 
 comment on table app.party_members is 'The people who travel on an itinerary.';
-
-create or replace trigger _300_parents before insert or update of itinerary_id, user_id on app.party_members
-  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'party_members_itinerary_exists', 'user_id', 'app.memberships', 'user_id', 'party_members_user_exists');
 create or replace trigger _400_listed before insert or update of group_ids on app.party_members
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
 

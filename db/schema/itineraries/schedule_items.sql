@@ -82,7 +82,5 @@ alter function app_private.tg_schedule_items__250_itinerary() owner to callboard
 
 create or replace trigger _250_itinerary before insert or update of day_id on app.schedule_items
   for each row execute function app_private.tg_schedule_items__250_itinerary();
-create or replace trigger _300_parents before insert or update of day_id, show_id on app.schedule_items
-  for each row execute function app_private.tg__300_parents('day_id', 'app.itinerary_days', 'id', 'schedule_items_day_exists', 'show_id', 'app.shows', 'id', 'schedule_items_show_exists');
 create or replace trigger _400_listed before insert or update of group_ids on app.schedule_items
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');

@@ -66,8 +66,6 @@ comment on function app_private.tg_travel_segments__200_order() is 'PT422 travel
 create or replace trigger _200_order before insert or update of departs_on, departs_time, from_time_zone, arrives_on, arrives_time, to_time_zone on app.travel_segments
   for each row when (app.is_time_zone(new.from_time_zone) and app.is_time_zone(new.to_time_zone))
   execute function app_private.tg_travel_segments__200_order();
-create or replace trigger _300_parents before insert or update of itinerary_id on app.travel_segments
-  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'travel_segments_itinerary_exists');
 create or replace trigger _400_listed before insert or update of passenger_ids, group_ids on app.travel_segments
   for each row execute function app_private.tg__400_listed('passenger_ids', 'app.party_members', 'group_ids', 'app.party_groups');
 
@@ -107,9 +105,6 @@ select app_private.tenant_table('lodgings', noun => 'lodging', permission => 'it
 grant insert (itinerary_id, name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes), update (name, address, check_in_on, check_out_on, confirmation_number, group_ids, notes) on app.lodgings to callboard_api;
 
 comment on table app.lodgings is 'Where a party stays.';
-
-create or replace trigger _300_parents before insert or update of itinerary_id on app.lodgings
-  for each row execute function app_private.tg__300_parents('itinerary_id', 'app.itineraries', 'id', 'lodgings_itinerary_exists');
 create or replace trigger _400_listed before insert or update of group_ids on app.lodgings
   for each row execute function app_private.tg__400_listed('group_ids', 'app.party_groups');
 
@@ -163,7 +158,5 @@ alter function app_private.tg_lodging_rooms__250_itinerary() owner to callboard_
 
 create or replace trigger _250_itinerary before insert on app.lodging_rooms
   for each row execute function app_private.tg_lodging_rooms__250_itinerary();
-create or replace trigger _300_parents before insert or update of lodging_id on app.lodging_rooms
-  for each row execute function app_private.tg__300_parents('lodging_id', 'app.lodgings', 'id', 'lodging_rooms_lodging_exists');
 create or replace trigger _400_listed before insert or update of occupant_ids on app.lodging_rooms
   for each row execute function app_private.tg__400_listed('occupant_ids', 'app.party_members');

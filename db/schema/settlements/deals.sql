@@ -38,7 +38,7 @@ create or replace view app.deal_rows with (security_invoker = true) as
   from app.deals x;
 
 select app_private.tenant_table('deals', noun => 'deal', permission => 'finance', path => '/api/deals',
-  guard => 'app_private.require_part_unsettled(regclass, uuid)');
+  guard => 'app_private.require_part_unsettled(regclass, uuid)', checks_parents => false);
 grant insert (show_id, kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost), update (kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost) on app.deals to callboard_api;
 
 comment on table app.deals is 'What the artist of a show is paid: at most one undeleted deal per show.';

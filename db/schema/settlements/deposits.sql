@@ -27,7 +27,7 @@ create or replace view app.deposit_rows with (security_invoker = true) as
   from app.deposits x;
 
 select app_private.tenant_table('deposits', noun => 'deposit', permission => 'finance', path => '/api/deposits',
-  guard => 'app_private.require_part_unsettled(regclass, uuid)');
+  guard => 'app_private.require_part_unsettled(regclass, uuid)', checks_parents => false);
 grant insert (show_id, paid_on, amount_minor, note), update (paid_on, amount_minor, note) on app.deposits to callboard_api;
 
 comment on table app.deposits is 'What artists have been paid before the settlement of a show.';

@@ -28,7 +28,7 @@ create or replace view app.show_cost_rows with (security_invoker = true) as
   from app.show_costs x;
 
 select app_private.tenant_table('show_costs', noun => 'show_cost', permission => 'finance', path => '/api/costs',
-  guard => 'app_private.require_part_unsettled(regclass, uuid)');
+  guard => 'app_private.require_part_unsettled(regclass, uuid)', checks_parents => false);
 grant insert (show_id, name, kind, amount_minor, is_estimate), update (name, kind, amount_minor, is_estimate) on app.show_costs to callboard_api;
 
 comment on table app.show_costs is 'What the promoter pays for a show.';

@@ -32,7 +32,7 @@ create or replace view app.ticket_tier_rows with (security_invoker = true) as
   from app.ticket_tiers x;
 
 select app_private.tenant_table('ticket_tiers', noun => 'ticket_tier', permission => 'finance', path => '/api/ticket-tiers',
-  guard => 'app_private.require_part_unsettled(regclass, uuid)');
+  guard => 'app_private.require_part_unsettled(regclass, uuid)', checks_parents => false);
 grant insert (show_id, name, price_minor, facility_fee_minor, allotment, sold, comps), update (name, price_minor, facility_fee_minor, allotment, sold, comps) on app.ticket_tiers to callboard_api;
 
 comment on table app.ticket_tiers is 'A show''s kinds of tickets and how many of each were sold.';

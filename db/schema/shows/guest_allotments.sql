@@ -34,9 +34,6 @@ grant insert (show_id, name, tickets, note), update (name, tickets, note) on app
 comment on table app.guest_allotments is 'How many places on a guest list a party, such as the band, may give away.';
 comment on column app.guest_allotments.tickets is 'How many places confirmed guests may take in total.';
 
-create or replace trigger _300_parents before insert or update of show_id on app.guest_allotments
-  for each row execute function app_private.tg__300_parents('show_id', 'app.shows', 'id', 'guest_allotments_show_exists');
-
 create or replace function app_private.require_places(organization uuid, allotment uuid, guest uuid, more integer, allowed integer) returns void
 -- Volatile, so that it sees what was committed while its caller waited for the lock.
 language plpgsql volatile

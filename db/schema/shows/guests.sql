@@ -58,9 +58,6 @@ comment on column app.guests.checked_in is 'How many of them are in.';
 comment on column app.guests.status is 'requested: asked for, not decided; confirmed: gets in; declined: does not.';
 comment on column app.guests.door_name is 'The sort key of door lists: sort_name, or the name with its last word first.';
 
-create or replace trigger _300_parents before insert or update of show_id on app.guests
-  for each row execute function app_private.tg__300_parents('show_id', 'app.shows', 'id', 'guests_show_exists');
-
 create or replace function app_private.tg_guests__400_places() returns trigger
 language plpgsql volatile security definer
 set search_path = ''

@@ -61,7 +61,8 @@ create unique index if not exists show_external_ref_taken on app.shows (organiza
 
 -- The definer's functions search, because a text match under a filtering policy cannot use an index (it is not leakproof),
 -- and import on behalf of the member who started the import.
-select app_private.tenant_table('shows', noun => 'show', permission => 'shows', path => '/api/shows', definer => 'insert, update', is_exported => true, is_counted => true);
+select app_private.tenant_table('shows', noun => 'show', permission => 'shows', path => '/api/shows', definer => 'insert, update', is_exported => true, is_counted => true,
+  checks_parents => false);
 grant insert (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, notes, source, external_ref),
   update (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, notes, source, external_ref)
   on app.shows to callboard_api;
