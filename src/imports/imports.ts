@@ -37,7 +37,14 @@ const Import = Strict(
     resource: Resource,
     file_name: Nullable(FileName),
     bytes: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, format: 'int64', examples: [5120] }),
-    sha256: Type.String({ pattern: '^[0-9a-f]{64}$', maxLength: 64, examples: ['0'.repeat(64)] }),
+    sha256: Nullable(
+      Type.String({
+        pattern: '^[0-9a-f]{64}$',
+        maxLength: 64,
+        examples: ['0'.repeat(64)],
+        description: 'Of the file; null for others than who uploaded it',
+      }),
+    ),
     delimiter: Nullable(Delimiter),
     decimal: Nullable(Decimal),
     encoding: Nullable(Encoding),

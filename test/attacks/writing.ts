@@ -33,6 +33,10 @@ export const writing: Attack[] = [
         `merge into app.shows s using (values (${q(k.b.show)}::uuid)) v(id) on s.id = v.id when matched then update set title = 'x'`,
     ],
     [
+      'MERGE that reads no column',
+      `merge into app.shows s using (select 1) x on true when matched and set_config('app.n', 'x', true) = '' then update set title = 'x'`,
+    ],
+    [
       'MERGE that does nothing where it finds nothing',
       k => `merge into app.venues t using (values (${q(k.b.venue)}::uuid)) v(id) on t.id = v.id
         when matched and t.name like '%' then update set name = 'x' when not matched then do nothing`,
@@ -46,6 +50,12 @@ export const writing: Attack[] = [
       'an INSERT of what SELECT finds',
       k =>
         `${newShow} select title, artist, show_on, null from app.shows where organization_id = ${q(k.b.organization)} returning *`,
+    ],
+  ]),
+  ...each({ error: '42501' }, [
+    [
+      'MERGE that reads no column, and changes what it finds',
+      `merge into app.show_fees s using (select 1) x on true when matched then update set fee_minor = 3`,
     ],
   ]),
   ...each('own', [

@@ -182,3 +182,28 @@ t.test('what a built-in role holds is ready, and cannot go stale', async t => {
   t.strictSame([...(await stale())], [])
   t.notMatch((await db.admin`select held from app.roles where name = 'viewer'`)[0]?.['held'], /shows\.read/)
 })
+
+t.test('no context opens a transaction that may write what it decides on an old snapshot', async t => {
+  const server = await startServer(t)
+  const ana = await register(server, 'Ana')
+  const sql = openLogin(t, server.db.url('callboard_api'))
+  for (const [mode, code] of [
+    ['isolation level repeatable read', '25000'],
+    ['isolation level repeatable read read only', undefined],
+    ['isolation level serializable', undefined],
+    ['isolation level read committed', undefined],
+  ] as const) {
+    await sql.unsafe(`begin ${mode}`)
+    const refused = await sql`select app.enter(${secretOf(ana)}, ${ana.organization})`.then(
+      () => undefined,
+      (error: unknown) => (error as { code: string }).code,
+    )
+    t.equal(refused, code, mode)
+    // What it could be changed to later: neither another level nor, when reading, another mode.
+    const later = mode.includes('read only')
+      ? 'set transaction read write'
+      : 'set transaction isolation level repeatable read'
+    if (refused === undefined) await t.rejects(sql.unsafe(later), { code: '25001' }, `${mode}, ${later}`)
+    await sql`rollback`
+  }
+})

@@ -112,8 +112,8 @@ export const rules: Rule[] = [
       join pg_trigger g on g.tgrelid = t.oid and g.tgname = '_900_events'
       left join app_private.event_nouns n on n.on_table = t.oid
       left join app_private.table_permissions p on p.on_table = t.oid and p.command = 'select'
-      where n.on_table is null or n.permission is distinct from p.permission`,
-    broken: `update app_private.event_nouns set permission = null where noun = 'show_fee'`,
+      where n.on_table is null or n.permission is distinct from coalesce(p.permission, 'members.manage')`,
+    broken: `update app_private.event_nouns set permission = 'shows.read' where noun = 'show_fee'`,
   },
   {
     rule: 'a row that is deleted with another cannot be entered under a deleted one',

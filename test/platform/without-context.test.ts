@@ -33,6 +33,9 @@ t.test('a DBA enters rows as members do, and not with what was deleted', async t
   await show(open)
   await record(category, shows[0])
   await guest(shows[0])
+  const allotment = await make(`/api/shows/${shows[0] ?? ''}/guest-allotments`, { name: 'Band', tickets: 4 })
+  await db.admin`update app.guests set allotment_id = ${allotment}, tickets = 4`
+  await t.rejects(db.admin`update app.guests set tickets = 5`, { message: 'guest_allotment_exceeded' })
   t.equal(
     (
       await db.admin`select from app.event_log where actor_kind = 'system' and action in ('show.create', 'finance_record.create')`

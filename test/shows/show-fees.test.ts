@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { t } from '../support/tap.ts'
 import { aShow, join, joinAs, type Person, register, startServer, until } from '../support/helper.ts'
+import { openLogin, secretOf } from '../isolation/world.ts'
 import { outcome } from '../support/tokens.ts'
 import { startWorker } from '../../src/jobs/worker.ts'
 
@@ -161,6 +162,11 @@ t.test('fees are money', async t => {
       status: 403,
       body: { detail: /finance\.read/ },
     })
+    const sql = openLogin(t, db.url('callboard_api'))
+    await sql`begin`
+    await sql`select app.enter(${secretOf(ola)}, ${ola.organization})`
+    t.equal((await sql`update app.show_fees set fee_minor = 12`).count, 0, 'nor by SQL')
+    await sql`rollback`
   })
 
   await t.test('a change of the fee changes the version of the show', async t => {

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:2eafe8cf3c6bbb825f49f343e0e22e0d0c508b82
+--! Hash: sha1:a8f1570c9fa7f8f6fe34c15b861ab8d87abaf54c
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -539,6 +539,25 @@ return (select coalesce(string_agg(case when p like '%.read' then p else '~' || 
 comment on function app_private.for_reading(text[]) is
   'Permissions for app_private.set_context, of which those to write are only worth what their holders see.';
 alter function app_private.for_reading(text[]) owner to callboard_definer;
+
+-- Rules that count rows under a lock, such as the places of an allotment, would count those of before the lock.
+create or replace function app_private.may_write_by_old_snapshot() returns boolean
+language sql stable parallel safe
+return current_setting('transaction_isolation') = 'repeatable read' and current_setting('transaction_read_only') = 'off';
+comment on function app_private.may_write_by_old_snapshot() is
+  'Whether this transaction may write what it decides on a snapshot of its first statement. READ COMMITTED sees what was committed meanwhile, SERIALIZABLE notices.';
+alter function app_private.may_write_by_old_snapshot() owner to callboard_definer;
+
+create or replace function app_private.refuse_old_snapshot() returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  raise exception using errcode = 'invalid_transaction_state', message = 'a transaction that may write cannot be REPEATABLE READ';
+end
+$$;
+comment on function app_private.refuse_old_snapshot() is 'Error 25000, for those who open a transaction of which app_private.may_write_by_old_snapshot is true.';
+alter function app_private.refuse_old_snapshot() owner to callboard_definer;
 
 create or replace function app_private.change_context(
   user_id uuid, session_id uuid, organization_id uuid, role text default null, permissions text default ''
@@ -1106,7 +1125,7 @@ alter function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) owner 
 create table if not exists app_private.event_nouns (
   on_table regclass primary key,
   noun text not null,
-  permission text references app.permissions (name)
+  permission text not null references app.permissions (name)
 );
 select app_private.force_rls('app_private.event_nouns');
 select app_private.set_policy('app_private.event_nouns', 'select_definer', 'callboard_definer', 'true');
@@ -1236,7 +1255,9 @@ $$;
 comment on function app_private.tg__900_event() is 'Logs the change or the deletion of a row. PT403 if the login no longer has a context in the row''s organization.';
 alter function app_private.tg__900_event() owner to callboard_definer;
 
-create or replace function app_private.log_changes(on_table regclass, resource text, verbs jsonb default '{}', id_column text default 'id') returns void
+create or replace function app_private.log_changes(
+  on_table regclass, resource text, verbs jsonb default '{}', id_column text default 'id', leave_out name[] default '{}'
+) returns void
 language plpgsql volatile
 set search_path = ''
 as $$
@@ -1245,7 +1266,7 @@ declare
   -- bytea columns are hashes or keys.
   hidden text[] := array(
     select a.attname::text from pg_catalog.pg_attribute a
-    where a.attrelid = on_table and (a.atttypid = 'bytea'::regtype or a.attname = id_column and id_column <> 'id') and not a.attisdropped
+    where a.attrelid = on_table and (a.atttypid = 'bytea'::regtype or a.attname = any (leave_out) or a.attname = id_column and id_column <> 'id') and not a.attisdropped
     order by a.attname);
 begin
   -- What is inserted into a partition by its own name fires no statement trigger of the partitioned table.
@@ -1253,7 +1274,8 @@ begin
     raise exception '% is not an ordinary table: its new rows would not be logged', on_table;
   end if;
   insert into app_private.event_nouns as n (on_table, noun, permission)
-  values (on_table, resource, app_private.policy_permission(on_table, 'select'))
+  -- What each member sees only their own of is seen by those who manage all members.
+  values (on_table, resource, coalesce(app_private.policy_permission(on_table, 'select'), 'members.manage'))
   on conflict on constraint event_nouns_pkey do update set noun = excluded.noun, permission = excluded.permission
     where (n.noun, n.permission) is distinct from (excluded.noun, excluded.permission);
   execute format('create or replace trigger _900_events after insert on %s
@@ -1264,8 +1286,8 @@ begin
     on_table, resource, id_column, organization_column, verbs, hidden);
 end
 $$;
-comment on function app_private.log_changes(regclass, text, jsonb, text) is
-  'Logs every change of the table''s rows as <resource>.create, update, delete, restore or purge. After its policies, which say who sees the changes. verbs replaces these names, or names the change of a column: {"role": "change_role"}. Call it again when the table gets a bytea column.';
+comment on function app_private.log_changes(regclass, text, jsonb, text, name[]) is
+  'Logs every change of the table''s rows as <resource>.create, update, delete, restore or purge. After its policies, which say who sees the changes. verbs replaces these names, or names the change of a column: {"role": "change_role"}. leave_out names columns that events do not show, such as digests of what not everybody may read. Call it again when the table gets a bytea column.';
 --! EndIncluded audit/event_triggers.sql
 --! Included audit/event_partitions.sql
 -- The monthly partitions of the event log. The worker creates them in advance; events without one go
@@ -2330,6 +2352,9 @@ begin
   left join app.organizations o on o.id = m.organization_id
   left join app.roles r on r.name = m.role
   where s.secret_hash = app_private.digest(session_secret);
+  if app_private.may_write_by_old_snapshot() then
+    perform app_private.refuse_old_snapshot();
+  end if;
   if f.is_over is distinct from false then
     -- Raises the reason. If the session has become valid in the meantime, live_session raises nothing: refuse anyway.
     perform app_private.live_session(session_secret);
@@ -3496,6 +3521,11 @@ grant execute on function app.request_verification() to callboard_api;
 -- Account events. An account belongs to no organization, so its events go to the log of the
 -- organization that its user currently works in: the session's, or the one that the next
 -- sign-in would enter.
+
+-- Who people are, and where they sign in, is seen by those who may see members.
+insert into app_private.event_nouns (on_table, noun, permission) values ('app.users', 'user', 'members.read'), ('app.sessions', 'session', 'members.read')
+on conflict on constraint event_nouns_pkey do update set noun = excluded.noun, permission = excluded.permission
+  where (event_nouns.noun, event_nouns.permission) is distinct from (excluded.noun, excluded.permission);
 
 create or replace function app_private.account_holder(whose uuid) returns uuid
 language plpgsql stable
@@ -5551,6 +5581,9 @@ declare
   g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
   everything text[] := array(select p.name from app.permissions p order by p.name);
 begin
+  if app_private.may_write_by_old_snapshot() then
+    perform app_private.refuse_old_snapshot();
+  end if;
   perform app_private.set_context(s.user_id, s.id, organization, 'superadmin',
     case when g.may_write then array_to_string(everything, ' ') else app_private.for_reading(everything) end, request_id, ip);
 end
@@ -5849,7 +5882,8 @@ create table if not exists app.show_fees (
 select app_private.force_rls('app.show_fees');
 select app_private.member_policy('app.show_fees', 'select', 'finance.read', 'callboard_api, callboard_definer, callboard_exporter');
 select app_private.member_policy('app.show_fees', 'insert', 'finance.write', 'callboard_api, callboard_definer');
-select app_private.member_policy('app.show_fees', 'update', 'finance.write');
+-- Nobody overwrites what they do not see.
+select app_private.member_policy('app.show_fees', 'update', 'finance.write', besides => 'organization_id = (select app.org_if(''finance.read''))');
 select app_private.hide_statistics('app.show_fees');
 grant select on app.show_fees to callboard_api, callboard_definer, callboard_exporter;
 grant insert (show_id, fee_minor, currency), update (fee_minor, currency) on app.show_fees to callboard_api;
@@ -6149,6 +6183,10 @@ begin
   -- Locked, so that guests are entered one after another and each sees the places already taken.
   select * into allotment from app.guest_allotments a
   where a.organization_id = new.organization_id and a.id = new.allotment_id for no key update;
+  -- A DBA has no context, and the definer locks nothing without.
+  if allotment.id is null then
+    select * into allotment from app.guest_allotments a where a.organization_id = new.organization_id and a.id = new.allotment_id;
+  end if;
   if allotment.id is null or allotment.deleted_at is not null or allotment.show_id <> new.show_id then
     perform app.refuse(409, 'guests_allotment_exists', 'The show has no such allotment.');
   elsif new.status = 'confirmed' then
@@ -7551,15 +7589,30 @@ grant select, insert, update, delete on app.imports, app.import_progress, app.im
 drop policy if exists purge_definer on app.imports;
 create policy purge_definer on app.imports for delete to callboard_definer
   using ((select app.current_org()) is null and created_at < now() - interval '30 days');
-grant select on app.imports, app.import_progress to callboard_api;
+-- Not the digest of the file: see app.import_digest.
+grant select (organization_id, id, resource, file_name, bytes, options, status, on_error, lines, bad_lines, existing, created, failure, session_id, created_by, created_at, finished_at) on app.imports to callboard_api;
+grant select on app.import_progress to callboard_api;
 -- Not the data: it may be that of fees and records which a member who may import shows must not read.
 grant select (organization_id, import_id, line, problems) on app.import_lines to callboard_api;
 
-select app_private.log_changes('app.imports', 'import', '{"status": "change_status"}');
+select app_private.log_changes('app.imports', 'import', '{"status": "change_status"}', leave_out => '{sha256}');
+
+create or replace function app.import_digest(import uuid) returns text
+language sql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select i.sha256 from app.imports i
+  where i.organization_id = app.org_if_reading('imports.run') and i.id = import and i.created_by = app.current_user_id();
+end;
+comment on function app.import_digest(uuid) is
+  'The SHA-256 of an import''s file, for the member who uploaded it: from it, others could find the fees in a file of which they may read all else.';
+alter function app.import_digest(uuid) owner to callboard_definer;
+grant execute on function app.import_digest(uuid) to callboard_api, callboard_definer;
 
 create or replace view app.import_list with (security_invoker = true) as
   select i.organization_id, i.id, i.status, i.resource, i.created_at,
-    json_build_object('id', i.id, 'resource', i.resource, 'file_name', i.file_name, 'bytes', i.bytes, 'sha256', i.sha256,
+    json_build_object('id', i.id, 'resource', i.resource, 'file_name', i.file_name, 'bytes', i.bytes, 'sha256', app.import_digest(i.id),
       'delimiter', i.options ->> 'delimiter', 'decimal', i.options ->> 'decimal', 'encoding', i.options ->> 'encoding',
       'dates', i.options ->> 'dates', 'source', i.options ->> 'source',
       'status', i.status, 'on_error', i.on_error, 'lines', i.lines, 'bad_lines', i.bad_lines, 'existing', i.existing, 'created', i.created,
@@ -9618,7 +9671,8 @@ grant select, insert (resource, format, bom, filters), update (status, attempt, 
   on app.exports to callboard_definer;
 grant select, insert, update (rows_done) on app.export_progress to callboard_definer;
 
-select app_private.log_changes('app.exports', 'export', '{"status": "change_status"}');
+-- Whoever may read all of a file but its amounts could find these from its digest.
+select app_private.log_changes('app.exports', 'export', '{"status": "change_status"}', leave_out => '{sha256,held}');
 
 create or replace function app.require_export(of_resource text) returns uuid
 language plpgsql stable parallel restricted security definer

@@ -2,6 +2,11 @@
 -- organization that its user currently works in: the session's, or the one that the next
 -- sign-in would enter.
 
+-- Who people are, and where they sign in, is seen by those who may see members.
+insert into app_private.event_nouns (on_table, noun, permission) values ('app.users', 'user', 'members.read'), ('app.sessions', 'session', 'members.read')
+on conflict on constraint event_nouns_pkey do update set noun = excluded.noun, permission = excluded.permission
+  where (event_nouns.noun, event_nouns.permission) is distinct from (excluded.noun, excluded.permission);
+
 create or replace function app_private.account_holder(whose uuid) returns uuid
 language plpgsql stable
 set search_path = ''

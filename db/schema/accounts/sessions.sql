@@ -98,6 +98,9 @@ begin
   left join app.organizations o on o.id = m.organization_id
   left join app.roles r on r.name = m.role
   where s.secret_hash = app_private.digest(session_secret);
+  if app_private.may_write_by_old_snapshot() then
+    perform app_private.refuse_old_snapshot();
+  end if;
   if f.is_over is distinct from false then
     -- Raises the reason. If the session has become valid in the meantime, live_session raises nothing: refuse anyway.
     perform app_private.live_session(session_secret);

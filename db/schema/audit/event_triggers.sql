@@ -7,7 +7,7 @@
 create table if not exists app_private.event_nouns (
   on_table regclass primary key,
   noun text not null,
-  permission text references app.permissions (name)
+  permission text not null references app.permissions (name)
 );
 select app_private.force_rls('app_private.event_nouns');
 select app_private.set_policy('app_private.event_nouns', 'select_definer', 'callboard_definer', 'true');
@@ -137,7 +137,9 @@ $$;
 comment on function app_private.tg__900_event() is 'Logs the change or the deletion of a row. PT403 if the login no longer has a context in the row''s organization.';
 alter function app_private.tg__900_event() owner to callboard_definer;
 
-create or replace function app_private.log_changes(on_table regclass, resource text, verbs jsonb default '{}', id_column text default 'id') returns void
+create or replace function app_private.log_changes(
+  on_table regclass, resource text, verbs jsonb default '{}', id_column text default 'id', leave_out name[] default '{}'
+) returns void
 language plpgsql volatile
 set search_path = ''
 as $$
@@ -146,7 +148,7 @@ declare
   -- bytea columns are hashes or keys.
   hidden text[] := array(
     select a.attname::text from pg_catalog.pg_attribute a
-    where a.attrelid = on_table and (a.atttypid = 'bytea'::regtype or a.attname = id_column and id_column <> 'id') and not a.attisdropped
+    where a.attrelid = on_table and (a.atttypid = 'bytea'::regtype or a.attname = any (leave_out) or a.attname = id_column and id_column <> 'id') and not a.attisdropped
     order by a.attname);
 begin
   -- What is inserted into a partition by its own name fires no statement trigger of the partitioned table.
@@ -154,7 +156,8 @@ begin
     raise exception '% is not an ordinary table: its new rows would not be logged', on_table;
   end if;
   insert into app_private.event_nouns as n (on_table, noun, permission)
-  values (on_table, resource, app_private.policy_permission(on_table, 'select'))
+  -- What each member sees only their own of is seen by those who manage all members.
+  values (on_table, resource, coalesce(app_private.policy_permission(on_table, 'select'), 'members.manage'))
   on conflict on constraint event_nouns_pkey do update set noun = excluded.noun, permission = excluded.permission
     where (n.noun, n.permission) is distinct from (excluded.noun, excluded.permission);
   execute format('create or replace trigger _900_events after insert on %s
@@ -165,5 +168,5 @@ begin
     on_table, resource, id_column, organization_column, verbs, hidden);
 end
 $$;
-comment on function app_private.log_changes(regclass, text, jsonb, text) is
-  'Logs every change of the table''s rows as <resource>.create, update, delete, restore or purge. After its policies, which say who sees the changes. verbs replaces these names, or names the change of a column: {"role": "change_role"}. Call it again when the table gets a bytea column.';
+comment on function app_private.log_changes(regclass, text, jsonb, text, name[]) is
+  'Logs every change of the table''s rows as <resource>.create, update, delete, restore or purge. After its policies, which say who sees the changes. verbs replaces these names, or names the change of a column: {"role": "change_role"}. leave_out names columns that events do not show, such as digests of what not everybody may read. Call it again when the table gets a bytea column.';

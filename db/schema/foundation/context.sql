@@ -16,6 +16,25 @@ comment on function app_private.for_reading(text[]) is
   'Permissions for app_private.set_context, of which those to write are only worth what their holders see.';
 alter function app_private.for_reading(text[]) owner to callboard_definer;
 
+-- Rules that count rows under a lock, such as the places of an allotment, would count those of before the lock.
+create or replace function app_private.may_write_by_old_snapshot() returns boolean
+language sql stable parallel safe
+return current_setting('transaction_isolation') = 'repeatable read' and current_setting('transaction_read_only') = 'off';
+comment on function app_private.may_write_by_old_snapshot() is
+  'Whether this transaction may write what it decides on a snapshot of its first statement. READ COMMITTED sees what was committed meanwhile, SERIALIZABLE notices.';
+alter function app_private.may_write_by_old_snapshot() owner to callboard_definer;
+
+create or replace function app_private.refuse_old_snapshot() returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  raise exception using errcode = 'invalid_transaction_state', message = 'a transaction that may write cannot be REPEATABLE READ';
+end
+$$;
+comment on function app_private.refuse_old_snapshot() is 'Error 25000, for those who open a transaction of which app_private.may_write_by_old_snapshot is true.';
+alter function app_private.refuse_old_snapshot() owner to callboard_definer;
+
 create or replace function app_private.change_context(
   user_id uuid, session_id uuid, organization_id uuid, role text default null, permissions text default ''
 ) returns void

@@ -80,15 +80,30 @@ grant select, insert, update, delete on app.imports, app.import_progress, app.im
 drop policy if exists purge_definer on app.imports;
 create policy purge_definer on app.imports for delete to callboard_definer
   using ((select app.current_org()) is null and created_at < now() - interval '30 days');
-grant select on app.imports, app.import_progress to callboard_api;
+-- Not the digest of the file: see app.import_digest.
+grant select (organization_id, id, resource, file_name, bytes, options, status, on_error, lines, bad_lines, existing, created, failure, session_id, created_by, created_at, finished_at) on app.imports to callboard_api;
+grant select on app.import_progress to callboard_api;
 -- Not the data: it may be that of fees and records which a member who may import shows must not read.
 grant select (organization_id, import_id, line, problems) on app.import_lines to callboard_api;
 
-select app_private.log_changes('app.imports', 'import', '{"status": "change_status"}');
+select app_private.log_changes('app.imports', 'import', '{"status": "change_status"}', leave_out => '{sha256}');
+
+create or replace function app.import_digest(import uuid) returns text
+language sql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select i.sha256 from app.imports i
+  where i.organization_id = app.org_if_reading('imports.run') and i.id = import and i.created_by = app.current_user_id();
+end;
+comment on function app.import_digest(uuid) is
+  'The SHA-256 of an import''s file, for the member who uploaded it: from it, others could find the fees in a file of which they may read all else.';
+alter function app.import_digest(uuid) owner to callboard_definer;
+grant execute on function app.import_digest(uuid) to callboard_api, callboard_definer;
 
 create or replace view app.import_list with (security_invoker = true) as
   select i.organization_id, i.id, i.status, i.resource, i.created_at,
-    json_build_object('id', i.id, 'resource', i.resource, 'file_name', i.file_name, 'bytes', i.bytes, 'sha256', i.sha256,
+    json_build_object('id', i.id, 'resource', i.resource, 'file_name', i.file_name, 'bytes', i.bytes, 'sha256', app.import_digest(i.id),
       'delimiter', i.options ->> 'delimiter', 'decimal', i.options ->> 'decimal', 'encoding', i.options ->> 'encoding',
       'dates', i.options ->> 'dates', 'source', i.options ->> 'source',
       'status', i.status, 'on_error', i.on_error, 'lines', i.lines, 'bad_lines', i.bad_lines, 'existing', i.existing, 'created', i.created,

@@ -17,7 +17,8 @@ create table if not exists app.show_fees (
 select app_private.force_rls('app.show_fees');
 select app_private.member_policy('app.show_fees', 'select', 'finance.read', 'callboard_api, callboard_definer, callboard_exporter');
 select app_private.member_policy('app.show_fees', 'insert', 'finance.write', 'callboard_api, callboard_definer');
-select app_private.member_policy('app.show_fees', 'update', 'finance.write');
+-- Nobody overwrites what they do not see.
+select app_private.member_policy('app.show_fees', 'update', 'finance.write', besides => 'organization_id = (select app.org_if(''finance.read''))');
 select app_private.hide_statistics('app.show_fees');
 grant select on app.show_fees to callboard_api, callboard_definer, callboard_exporter;
 grant insert (show_id, fee_minor, currency), update (fee_minor, currency) on app.show_fees to callboard_api;

@@ -116,6 +116,9 @@ declare
   g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
   everything text[] := array(select p.name from app.permissions p order by p.name);
 begin
+  if app_private.may_write_by_old_snapshot() then
+    perform app_private.refuse_old_snapshot();
+  end if;
   perform app_private.set_context(s.user_id, s.id, organization, 'superadmin',
     case when g.may_write then array_to_string(everything, ' ') else app_private.for_reading(everything) end, request_id, ip);
 end
