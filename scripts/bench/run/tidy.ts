@@ -4,6 +4,16 @@ import postgres from 'postgres'
 const connect = (adminUrl: string) =>
   postgres(adminUrl, { max: 1, onnotice: () => {}, connection: { session_replication_role: 'replica' } })
 
+/** Rows that go with others. */
+const parts = [
+  { part: 'app.show_fees', parent: 'show_id', of: 'app.shows' },
+  ...['app.import_lines', 'app.import_chunks', 'app.import_progress'].map(part => ({
+    part,
+    parent: 'import_id',
+    of: 'app.imports',
+  })),
+]
+
 /** The database's current time, as text. */
 export async function now(adminUrl: string): Promise<string> {
   const sql = connect(adminUrl)
@@ -27,21 +37,17 @@ export async function tidy(adminUrl: string, since: string): Promise<void> {
     'peers.event_log',
   ]
   try {
-    // Without triggers nothing cascades.
-    const { count: fees } = await sql`
-      delete from app.show_fees f using app.shows s
-      where s.organization_id = f.organization_id and s.id = f.show_id and s.created_at >= ${since}::text::timestamptz`
-    if (fees > 0) await sql`vacuum app.show_fees`
     for (const table of tables) {
       const [{ found }] = await sql<[{ found: boolean }]>`select to_regclass(${table}) is not null as found`
       if (!found) continue
       const time = table.endsWith('event_log') ? 'occurred_at' : 'created_at'
       const { count } = await sql`delete from ${sql(table)} where ${sql(time)} >= ${since}::text::timestamptz`
       if (count > 0) await sql`vacuum ${sql(table)}`
-      if (count === 0 || table !== 'app.imports') continue
-      for (const part of ['app.import_lines', 'app.import_chunks', 'app.import_progress']) {
+      // Without triggers nothing cascades. Requests that were cut off may still have been working meanwhile.
+      for (const { part, parent, of } of count > 0 ? parts : []) {
+        if (of !== table) continue
         await sql`delete from ${sql(part)} p where not exists (
-          select from app.imports i where i.organization_id = p.organization_id and i.id = p.import_id)`
+          select from ${sql(of)} o where o.organization_id = p.organization_id and o.id = p.${sql(parent)})`
         await sql`vacuum ${sql(part)}`
       }
     }
