@@ -37,15 +37,17 @@ export async function tidy(adminUrl: string, since: string): Promise<void> {
     'peers.event_log',
   ]
   try {
+    // The peers' are not always there, and not all of ours in an older checkout.
+    const isThere = async (table: string) =>
+      (await sql<[{ found: boolean }]>`select to_regclass(${table}) is not null as found`)[0].found
     for (const table of tables) {
-      const [{ found }] = await sql<[{ found: boolean }]>`select to_regclass(${table}) is not null as found`
-      if (!found) continue
+      if (!(await isThere(table))) continue
       const time = table.endsWith('event_log') ? 'occurred_at' : 'created_at'
       const { count } = await sql`delete from ${sql(table)} where ${sql(time)} >= ${since}::text::timestamptz`
       if (count > 0) await sql`vacuum ${sql(table)}`
       // Without triggers nothing cascades. Requests that were cut off may still have been working meanwhile.
       for (const { part, parent, of } of count > 0 ? parts : []) {
-        if (of !== table) continue
+        if (of !== table || !(await isThere(part))) continue
         await sql`delete from ${sql(part)} p where not exists (
           select from ${sql(of)} o where o.organization_id = p.organization_id and o.id = p.${sql(parent)})`
         await sql`vacuum ${sql(part)}`
