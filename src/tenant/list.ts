@@ -139,23 +139,26 @@ export interface RowSettings {
 }
 
 /** All rows of a list that match the filters. */
-export const rowsOf = (list: List): Rows => ({
-  about: 'All rows of the list with these filters',
-  item: list.item,
-  permissions: [list.permission],
-  problems: [],
-  filters: list.filters,
-  fields: filters => fieldsOf(list, filters.deleted === 'only'),
-  select: (sql, filters) => {
-    const { asked, isAsked, key, direction, conditions } = partsOf(sql, selected(sql, list, filters))
-    return sql`
-      ${asked}
-      select ${columns(sql, fieldsOf(list, filters.deleted === 'only'))}
-      from app.${sql(list.from)} r
-      where organization_id = (select organization_id from asked) ${conditions} and ${isAsked}
-      order by r.${key} ${direction}, r.id ${direction}`
-  },
-})
+export function rowsOf(list: List): Rows {
+  const fields = ({ deleted }: Filters) => fieldsOf(list, deleted === 'only')
+  return {
+    about: 'All rows of the list with these filters',
+    item: list.item,
+    permissions: [list.permission],
+    problems: [],
+    filters: list.filters,
+    fields,
+    select: (sql, filters) => {
+      const { asked, isAsked, key, direction, conditions } = partsOf(sql, selected(sql, list, filters))
+      return sql`
+        ${asked}
+        select ${columns(sql, fields(filters))}
+        from app.${sql(list.from)} r
+        where organization_id = (select organization_id from asked) ${conditions} and ${isAsked}
+        order by r.${key} ${direction}, r.id ${direction}`
+    },
+  }
+}
 
 /** As one text: a fragment per column would cost a promise per column. */
 const columns = (sql: Client, names: string[]) => sql.unsafe(names.map(name => `"${name}"`).join(', '))
