@@ -101,7 +101,8 @@ export async function startProxy(t: Test, targetUrl: string): Promise<Proxy> {
     let timer: NodeJS.Timeout | undefined
     const release = () => {
       if (held.length === 0) return
-      counts.push(statements)
+      // An answer in two parts, with a long silence between them, is one wait.
+      if (statements > 0) counts.push(statements)
       statements = 0
       for (const send of held.splice(0)) send()
     }
