@@ -3,6 +3,8 @@ import { startServer } from '../support/helper.ts'
 
 /** Functions that are not inlined, and why. */
 const called: Record<string, string> = {
+  'app.json_string(text)':
+    'It is IMMUTABLE, for generated columns, which to_json is not; and only changes of venues call it.',
   'app.minor_digits(text)':
     'It is STRICT, which a CASE is not; and only the report of a year calls it, for each amount.',
 }

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:a8f1570c9fa7f8f6fe34c15b861ab8d87abaf54c
+--! Hash: sha1:f57803e730e2aacdae0f042ffd77bc04b2751bdb
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -746,7 +746,19 @@ create or replace function app.body(as_json text, joined json) returns text
 language sql immutable parallel safe
 return as_json || ',' || substr(joined::text, 2);
 comment on function app.body(text, json) is 'The same with fields that are not kept: those of other rows, or that change with time.';
-grant execute on function app.body(text), app.body(text, json) to callboard_api, callboard_definer, callboard_exporter;
+
+create or replace function app.body(as_json text, joined text) returns text
+language sql immutable parallel safe
+return as_json || joined || '}';
+comment on function app.body(text, text) is 'The same with fields as text, each with a comma before it: those that another row keeps for its peers, such as app.venues.show_json.';
+grant execute on function app.body(text), app.body(text, json), app.body(text, text) to callboard_api, callboard_definer, callboard_exporter;
+
+-- For generated columns: to_json itself is only stable, because it depends on settings for other types than text.
+create or replace function app.json_string(value text) returns text
+language sql immutable parallel safe
+return coalesce(to_json(value)::text, 'null');
+comment on function app.json_string(text) is 'A text as JSON: in quotes, or null.';
+grant execute on function app.json_string(text) to callboard_api, callboard_definer;
 
 create or replace function app_private.keep_json(target regclass, fields regclass) returns void
 language plpgsql volatile
@@ -1136,8 +1148,8 @@ comment on table app_private.event_nouns is
 
 create or replace function app_private.loggable(of_row jsonb, hidden text) returns jsonb
 language sql stable parallel safe
-return case hidden when '{}' then of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by,as_json}'::text[]
-  else of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by,as_json}'::text[] - hidden::text[] end;
+return case hidden when '{}' then of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by,as_json,show_json}'::text[]
+  else of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by,as_json,show_json}'::text[] - hidden::text[] end;
 comment on function app_private.loggable(jsonb, text) is 'A row without what its event states anyway and without the hidden columns.';
 alter function app_private.loggable(jsonb, text) owner to callboard_definer;
 
@@ -5683,6 +5695,8 @@ create table if not exists app.venues (
   deleted_by uuid references app.users (id),
   deletion_id uuid,
   as_json text not null,
+  show_json text not null generated always as (
+    ',"venue_name":' || app.json_string(name) || ',"venue_city":' || app.json_string(city) || ',"time_zone":' || app.json_string(time_zone)) stored,
   primary key (organization_id, id)
 );
 create index if not exists venues_organization_id_name_idx on app.venues (organization_id, name, id) where deleted_at is null;
@@ -5700,6 +5714,7 @@ select app_private.tenant_table('venues', noun => 'venue', permission => 'shows'
 grant insert (name, city, country, time_zone, capacity), update (name, city, country, time_zone, capacity) on app.venues to callboard_api;
 
 comment on table app.venues is 'Where shows take place, with the time zone of their local times.';
+comment on column app.venues.show_json is 'The fields of a show that come from its venue, as app.show_rows adds them.';
 comment on column app.venues.country is 'ISO 3166-1 alpha-2 code.';
 --! EndIncluded shows/venues.sql
 --! Included shows/shows.sql
@@ -5872,7 +5887,10 @@ create table if not exists app.show_fees (
   -- In the smallest unit of the currency; JSON numbers are exact up to 2^53 - 1.
   fee_minor bigint constraint shows_fee_range check (fee_minor between 0 and 9007199254740991),
   currency char(3) constraint shows_currency_format check (currency ~ '^[A-Z]{3}$'),
-  primary key (organization_id, show_id),
+  show_json text not null generated always as (
+    ',"fee_minor":' || coalesce(fee_minor::text, 'null') || ',"currency":' || coalesce('"' || currency || '"', 'null')) stored,
+  -- With the JSON, so that a list of shows reads only this index.
+  primary key (organization_id, show_id) include (show_json),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
   constraint shows_fee_with_currency check ((fee_minor is null) = (currency is null))
 );
@@ -5891,6 +5909,7 @@ grant insert (organization_id, show_id, fee_minor, currency) on app.show_fees to
 select app_private.log_changes('app.show_fees', 'show_fee', id_column => 'show_id');
 
 comment on table app.show_fees is 'The artist''s fee of each show that has, or had, one.';
+comment on column app.show_fees.show_json is 'The fields of a show that are its fee, as app.show_rows adds them.';
 comment on column app.show_fees.fee_minor is 'The artist''s fee, in the smallest unit of the currency; NULL once it has been removed.';
 
 create or replace function app.write_show_fee(show uuid, body jsonb, replaces boolean) returns void
@@ -5929,7 +5948,14 @@ grant execute on function app.write_show_fee(uuid, jsonb, boolean) to callboard_
 -- restore are in foundation/rows.sql. The table is in shows.sql.
 
 create or replace view app.show_rows with (security_invoker = true) as
-  select s.organization_id, s.version, s.deleted_at, s.deleted_by, app.body(s.as_json, row_to_json(j)) as body,
+  select s.organization_id, s.version, s.deleted_at, s.deleted_by,
+    -- What other rows add comes as text that these rows keep: app.check_rows compares it with j. The fee by its key, for each
+    -- row of a page, since the planner would rather read all fees of the organization.
+    app.body(s.as_json,
+      coalesce((select x.show_json from app.show_fees x where x.organization_id = s.organization_id and x.show_id = s.id), ',"fee_minor":null,"currency":null')
+      || case when (select app.org_if('finance.read')) is null then ',"fee_hidden":true' else ',"fee_hidden":false' end
+      || coalesce(v.show_json, ',"venue_name":null,"venue_city":null,"time_zone":null')
+      || ',"starts_at":' || coalesce(to_json((s.show_on + s.start_time) at time zone v.time_zone)::text, 'null')) as body,
     s.id, s.title, s.artist, s.show_on, s.status, s.venue_id, to_char(s.doors_time, 'HH24:MI') as doors_time, to_char(s.start_time, 'HH24:MI') as start_time, to_char(s.curfew_time, 'HH24:MI') as curfew_time, s.capacity, s.tickets_sold, s.notes, s.source, s.external_ref,
     s.created_by, s.created_at, s.updated_at, j.*
   from app.shows s
@@ -11201,7 +11227,7 @@ grant execute on function app.check_figures(jsonb) to callboard_worker;
 -- A plan is made once in a session. It knows all months of the log and opens only those that are asked for: planning
 -- anew for these costs five times as much. Settings are those of the callers, because each costs as much as a row.
 create or replace function app_private.freshness(
-  organization uuid, rollups text[], out as_of timestamptz, out is_current boolean, out is_recent boolean
+  organization uuid, rollups text[], out as_of timestamptz, out is_current boolean, out recent text[]
 )
 language plpgsql stable
 set search_path = ''
@@ -11211,9 +11237,9 @@ declare
   until timestamptz := clock_timestamp();
   seen text[];
 begin
-  select case when count(a.as_of) = cardinality(rollups) then min(a.as_of) end, min(l.looked_until), bool_or(s.is_recent),
+  select case when count(a.as_of) = cardinality(rollups) then min(a.as_of) end, min(l.looked_until), array_agg(s.rollup) filter (where s.is_recent),
     bool_and(s.changed_at is null and coalesce(s.valid_until > now(), true))
-  into as_of, since, is_recent, is_current
+  into as_of, since, recent, is_current
   from analytics_private.looking l, analytics_private.rollup_states s,
     lateral (select case when s.changed_at is null then l.looked_until else s.as_of end as as_of) a
   where s.organization_id = organization and s.rollup = any (rollups);
@@ -11238,7 +11264,7 @@ begin
 end
 $$;
 comment on function app_private.freshness(uuid, text[]) is
-  'What app.freshness says about these figures of an organization, and whether they are, or one of them is, in <rollup>_recent. For functions that set plan_cache_mode = force_generic_plan, enable_seqscan = off and enable_bitmapscan = off.';
+  'What app.freshness says about these figures of an organization, and which of them are in <rollup>_recent (null: none) instead of the materialized view. For functions that set plan_cache_mode = force_generic_plan, enable_seqscan = off and enable_bitmapscan = off.';
 alter function app_private.freshness(uuid, text[]) owner to callboard_definer;
 
 create or replace function app.freshness(variadic rollups text[], out as_of timestamptz, out is_current boolean)
@@ -11452,7 +11478,7 @@ begin
   fresh := app_private.freshness(organization, '{finance_months}');
   as_of := fresh.as_of;
   is_current := fresh.is_current;
-  if fresh.is_recent then
+  if fresh.recent is not null then
     items := (select string_agg(m.item, ', ' order by m.month, m.currency) from analytics_private.finance_months_recent m
       where m.organization_id = organization and m.in_base = (in_currency is null) and m.month between since and until
         and (in_currency is null or m.currency = in_currency));
@@ -11860,7 +11886,11 @@ select analytics_private.publish('dashboard');
 --! Included analytics/dashboard_reading.sql
 -- The dashboard as the API returns it: a few texts that are ready, put together.
 
-grant select on analytics_private.dashboard_now, analytics_private.activity_totals_now, analytics_private.use_totals to callboard_definer;
+-- Not through dashboard_now and activity_totals_now, which take as long as all else here: see finance_months.sql.
+grant select on analytics_private.dashboard, analytics_private.dashboard_recent, analytics_private.activity_totals,
+  analytics_private.activity_totals_recent, analytics_private.use_totals to callboard_definer;
+select app_private.set_policy('analytics_private.dashboard_recent', 'select_definer', 'callboard_definer', 'true'),
+  app_private.set_policy('analytics_private.activity_totals_recent', 'select_definer', 'callboard_definer', 'true');
 
 create or replace function app.read_dashboard() returns app.answer
 language plpgsql stable security definer
@@ -11873,23 +11903,29 @@ as $$
 declare
   organization uuid := app.require('analytics.read');
   fresh record := app_private.freshness(organization, '{dashboard,activity_totals}');
-  f record;
+  d record;
+  a record;
+  u record;
 begin
-  select d.today, d.shows, d.money, a.since, a.until, a.events, a.sign_ins, a.active_users, u.since as use_since, u.until as use_until,
-    u.calls, u.errors, u.server_errors, u.imports, u.import_errors, u.import_rows, u.import_bytes, u.exports, u.export_errors, u.export_rows, u.export_bytes
-  into f
-  from analytics_private.use_totals u
-  left join analytics_private.dashboard_now d on d.organization_id = organization
-  left join analytics_private.activity_totals_now a on a.organization_id = organization
-  where u.organization_id = organization;
-  return (null, json_build_object('as_of', fresh.as_of, 'is_current', fresh.is_current, 'today', f.today, 'shows', f.shows::json,
-    'money', case when app.has_permission('finance.read') then f.money::json end,
-    'activity', case when f.until is not null then json_build_object('from', f.since, 'to', f.until, 'events', f.events, 'sign_ins', f.sign_ins,
-      'active_users', f.active_users) end,
-    'use', json_build_object('from', f.use_since, 'to', f.use_until,
-      'api', json_build_object('calls', f.calls, 'errors', f.errors, 'server_errors', f.server_errors),
-      'imports', json_build_object('calls', f.imports, 'errors', f.import_errors, 'rows', f.import_rows, 'bytes', f.import_bytes),
-      'exports', json_build_object('calls', f.exports, 'errors', f.export_errors, 'rows', f.export_rows, 'bytes', f.export_bytes))), null, null)::app.answer;
+  if 'dashboard' = any (fresh.recent) then
+    select r.today, r.shows, r.money into d from analytics_private.dashboard_recent r where r.organization_id = organization;
+  else
+    select r.today, r.shows, r.money into d from analytics_private.dashboard r where r.organization_id = organization;
+  end if;
+  if 'activity_totals' = any (fresh.recent) then
+    select r.since, r.until, r.events, r.sign_ins, r.active_users into a from analytics_private.activity_totals_recent r where r.organization_id = organization;
+  else
+    select r.since, r.until, r.events, r.sign_ins, r.active_users into a from analytics_private.activity_totals r where r.organization_id = organization;
+  end if;
+  select * into u from analytics_private.use_totals t where t.organization_id = organization;
+  return (null, json_build_object('as_of', fresh.as_of, 'is_current', fresh.is_current, 'today', d.today, 'shows', d.shows::json,
+    'money', case when app.has_permission('finance.read') then d.money::json end,
+    'activity', case when a.until is not null then json_build_object('from', a.since, 'to', a.until, 'events', a.events, 'sign_ins', a.sign_ins,
+      'active_users', a.active_users) end,
+    'use', json_build_object('from', u.since, 'to', u.until,
+      'api', json_build_object('calls', u.calls, 'errors', u.errors, 'server_errors', u.server_errors),
+      'imports', json_build_object('calls', u.imports, 'errors', u.import_errors, 'rows', u.import_rows, 'bytes', u.import_bytes),
+      'exports', json_build_object('calls', u.exports, 'errors', u.export_errors, 'rows', u.export_rows, 'bytes', u.export_bytes))), null, null)::app.answer;
 end
 $$;
 comment on function app.read_dashboard() is

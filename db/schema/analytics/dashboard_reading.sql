@@ -1,6 +1,10 @@
 -- The dashboard as the API returns it: a few texts that are ready, put together.
 
-grant select on analytics_private.dashboard_now, analytics_private.activity_totals_now, analytics_private.use_totals to callboard_definer;
+-- Not through dashboard_now and activity_totals_now, which take as long as all else here: see finance_months.sql.
+grant select on analytics_private.dashboard, analytics_private.dashboard_recent, analytics_private.activity_totals,
+  analytics_private.activity_totals_recent, analytics_private.use_totals to callboard_definer;
+select app_private.set_policy('analytics_private.dashboard_recent', 'select_definer', 'callboard_definer', 'true'),
+  app_private.set_policy('analytics_private.activity_totals_recent', 'select_definer', 'callboard_definer', 'true');
 
 create or replace function app.read_dashboard() returns app.answer
 language plpgsql stable security definer
@@ -13,23 +17,29 @@ as $$
 declare
   organization uuid := app.require('analytics.read');
   fresh record := app_private.freshness(organization, '{dashboard,activity_totals}');
-  f record;
+  d record;
+  a record;
+  u record;
 begin
-  select d.today, d.shows, d.money, a.since, a.until, a.events, a.sign_ins, a.active_users, u.since as use_since, u.until as use_until,
-    u.calls, u.errors, u.server_errors, u.imports, u.import_errors, u.import_rows, u.import_bytes, u.exports, u.export_errors, u.export_rows, u.export_bytes
-  into f
-  from analytics_private.use_totals u
-  left join analytics_private.dashboard_now d on d.organization_id = organization
-  left join analytics_private.activity_totals_now a on a.organization_id = organization
-  where u.organization_id = organization;
-  return (null, json_build_object('as_of', fresh.as_of, 'is_current', fresh.is_current, 'today', f.today, 'shows', f.shows::json,
-    'money', case when app.has_permission('finance.read') then f.money::json end,
-    'activity', case when f.until is not null then json_build_object('from', f.since, 'to', f.until, 'events', f.events, 'sign_ins', f.sign_ins,
-      'active_users', f.active_users) end,
-    'use', json_build_object('from', f.use_since, 'to', f.use_until,
-      'api', json_build_object('calls', f.calls, 'errors', f.errors, 'server_errors', f.server_errors),
-      'imports', json_build_object('calls', f.imports, 'errors', f.import_errors, 'rows', f.import_rows, 'bytes', f.import_bytes),
-      'exports', json_build_object('calls', f.exports, 'errors', f.export_errors, 'rows', f.export_rows, 'bytes', f.export_bytes))), null, null)::app.answer;
+  if 'dashboard' = any (fresh.recent) then
+    select r.today, r.shows, r.money into d from analytics_private.dashboard_recent r where r.organization_id = organization;
+  else
+    select r.today, r.shows, r.money into d from analytics_private.dashboard r where r.organization_id = organization;
+  end if;
+  if 'activity_totals' = any (fresh.recent) then
+    select r.since, r.until, r.events, r.sign_ins, r.active_users into a from analytics_private.activity_totals_recent r where r.organization_id = organization;
+  else
+    select r.since, r.until, r.events, r.sign_ins, r.active_users into a from analytics_private.activity_totals r where r.organization_id = organization;
+  end if;
+  select * into u from analytics_private.use_totals t where t.organization_id = organization;
+  return (null, json_build_object('as_of', fresh.as_of, 'is_current', fresh.is_current, 'today', d.today, 'shows', d.shows::json,
+    'money', case when app.has_permission('finance.read') then d.money::json end,
+    'activity', case when a.until is not null then json_build_object('from', a.since, 'to', a.until, 'events', a.events, 'sign_ins', a.sign_ins,
+      'active_users', a.active_users) end,
+    'use', json_build_object('from', u.since, 'to', u.until,
+      'api', json_build_object('calls', u.calls, 'errors', u.errors, 'server_errors', u.server_errors),
+      'imports', json_build_object('calls', u.imports, 'errors', u.import_errors, 'rows', u.import_rows, 'bytes', u.import_bytes),
+      'exports', json_build_object('calls', u.exports, 'errors', u.export_errors, 'rows', u.export_rows, 'bytes', u.export_bytes))), null, null)::app.answer;
 end
 $$;
 comment on function app.read_dashboard() is

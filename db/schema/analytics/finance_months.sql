@@ -58,7 +58,7 @@ begin
   fresh := app_private.freshness(organization, '{finance_months}');
   as_of := fresh.as_of;
   is_current := fresh.is_current;
-  if fresh.is_recent then
+  if fresh.recent is not null then
     items := (select string_agg(m.item, ', ' order by m.month, m.currency) from analytics_private.finance_months_recent m
       where m.organization_id = organization and m.in_base = (in_currency is null) and m.month between since and until
         and (in_currency is null or m.currency = in_currency));

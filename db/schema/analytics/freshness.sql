@@ -3,7 +3,7 @@
 -- A plan is made once in a session. It knows all months of the log and opens only those that are asked for: planning
 -- anew for these costs five times as much. Settings are those of the callers, because each costs as much as a row.
 create or replace function app_private.freshness(
-  organization uuid, rollups text[], out as_of timestamptz, out is_current boolean, out is_recent boolean
+  organization uuid, rollups text[], out as_of timestamptz, out is_current boolean, out recent text[]
 )
 language plpgsql stable
 set search_path = ''
@@ -13,9 +13,9 @@ declare
   until timestamptz := clock_timestamp();
   seen text[];
 begin
-  select case when count(a.as_of) = cardinality(rollups) then min(a.as_of) end, min(l.looked_until), bool_or(s.is_recent),
+  select case when count(a.as_of) = cardinality(rollups) then min(a.as_of) end, min(l.looked_until), array_agg(s.rollup) filter (where s.is_recent),
     bool_and(s.changed_at is null and coalesce(s.valid_until > now(), true))
-  into as_of, since, is_recent, is_current
+  into as_of, since, recent, is_current
   from analytics_private.looking l, analytics_private.rollup_states s,
     lateral (select case when s.changed_at is null then l.looked_until else s.as_of end as as_of) a
   where s.organization_id = organization and s.rollup = any (rollups);
@@ -40,7 +40,7 @@ begin
 end
 $$;
 comment on function app_private.freshness(uuid, text[]) is
-  'What app.freshness says about these figures of an organization, and whether they are, or one of them is, in <rollup>_recent. For functions that set plan_cache_mode = force_generic_plan, enable_seqscan = off and enable_bitmapscan = off.';
+  'What app.freshness says about these figures of an organization, and which of them are in <rollup>_recent (null: none) instead of the materialized view. For functions that set plan_cache_mode = force_generic_plan, enable_seqscan = off and enable_bitmapscan = off.';
 alter function app_private.freshness(uuid, text[]) owner to callboard_definer;
 
 create or replace function app.freshness(variadic rollups text[], out as_of timestamptz, out is_current boolean)

@@ -18,8 +18,8 @@ comment on table app_private.event_nouns is
 
 create or replace function app_private.loggable(of_row jsonb, hidden text) returns jsonb
 language sql stable parallel safe
-return case hidden when '{}' then of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by,as_json}'::text[]
-  else of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by,as_json}'::text[] - hidden::text[] end;
+return case hidden when '{}' then of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by,as_json,show_json}'::text[]
+  else of_row - '{organization_id,id,created_at,created_by,updated_at,version,deleted_by,as_json,show_json}'::text[] - hidden::text[] end;
 comment on function app_private.loggable(jsonb, text) is 'A row without what its event states anyway and without the hidden columns.';
 alter function app_private.loggable(jsonb, text) owner to callboard_definer;
 

@@ -18,7 +18,19 @@ create or replace function app.body(as_json text, joined json) returns text
 language sql immutable parallel safe
 return as_json || ',' || substr(joined::text, 2);
 comment on function app.body(text, json) is 'The same with fields that are not kept: those of other rows, or that change with time.';
-grant execute on function app.body(text), app.body(text, json) to callboard_api, callboard_definer, callboard_exporter;
+
+create or replace function app.body(as_json text, joined text) returns text
+language sql immutable parallel safe
+return as_json || joined || '}';
+comment on function app.body(text, text) is 'The same with fields as text, each with a comma before it: those that another row keeps for its peers, such as app.venues.show_json.';
+grant execute on function app.body(text), app.body(text, json), app.body(text, text) to callboard_api, callboard_definer, callboard_exporter;
+
+-- For generated columns: to_json itself is only stable, because it depends on settings for other types than text.
+create or replace function app.json_string(value text) returns text
+language sql immutable parallel safe
+return coalesce(to_json(value)::text, 'null');
+comment on function app.json_string(text) is 'A text as JSON: in quotes, or null.';
+grant execute on function app.json_string(text) to callboard_api, callboard_definer;
 
 create or replace function app_private.keep_json(target regclass, fields regclass) returns void
 language plpgsql volatile

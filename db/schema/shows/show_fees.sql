@@ -7,7 +7,10 @@ create table if not exists app.show_fees (
   -- In the smallest unit of the currency; JSON numbers are exact up to 2^53 - 1.
   fee_minor bigint constraint shows_fee_range check (fee_minor between 0 and 9007199254740991),
   currency char(3) constraint shows_currency_format check (currency ~ '^[A-Z]{3}$'),
-  primary key (organization_id, show_id),
+  show_json text not null generated always as (
+    ',"fee_minor":' || coalesce(fee_minor::text, 'null') || ',"currency":' || coalesce('"' || currency || '"', 'null')) stored,
+  -- With the JSON, so that a list of shows reads only this index.
+  primary key (organization_id, show_id) include (show_json),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
   constraint shows_fee_with_currency check ((fee_minor is null) = (currency is null))
 );
@@ -26,6 +29,7 @@ grant insert (organization_id, show_id, fee_minor, currency) on app.show_fees to
 select app_private.log_changes('app.show_fees', 'show_fee', id_column => 'show_id');
 
 comment on table app.show_fees is 'The artist''s fee of each show that has, or had, one.';
+comment on column app.show_fees.show_json is 'The fields of a show that are its fee, as app.show_rows adds them.';
 comment on column app.show_fees.fee_minor is 'The artist''s fee, in the smallest unit of the currency; NULL once it has been removed.';
 
 create or replace function app.write_show_fee(show uuid, body jsonb, replaces boolean) returns void

@@ -15,6 +15,8 @@ create table if not exists app.venues (
   deleted_by uuid references app.users (id),
   deletion_id uuid,
   as_json text not null,
+  show_json text not null generated always as (
+    ',"venue_name":' || app.json_string(name) || ',"venue_city":' || app.json_string(city) || ',"time_zone":' || app.json_string(time_zone)) stored,
   primary key (organization_id, id)
 );
 create index if not exists venues_organization_id_name_idx on app.venues (organization_id, name, id) where deleted_at is null;
@@ -32,4 +34,5 @@ select app_private.tenant_table('venues', noun => 'venue', permission => 'shows'
 grant insert (name, city, country, time_zone, capacity), update (name, city, country, time_zone, capacity) on app.venues to callboard_api;
 
 comment on table app.venues is 'Where shows take place, with the time zone of their local times.';
+comment on column app.venues.show_json is 'The fields of a show that come from its venue, as app.show_rows adds them.';
 comment on column app.venues.country is 'ISO 3166-1 alpha-2 code.';

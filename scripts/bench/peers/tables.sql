@@ -17,7 +17,7 @@ create table peers.sessions (
 
 -- Their rows keep no JSON.
 create table peers.venues (like app.venues including constraints including indexes);
-alter table peers.venues drop column as_json;
+alter table peers.venues drop column as_json, drop column show_json;
 insert into peers.venues
 select organization_id, id, name, city, country, time_zone, capacity, created_at, updated_at, version, deleted_at, deleted_by, deletion_id from app.venues;
 

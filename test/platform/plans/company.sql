@@ -22,6 +22,7 @@ insert into app.shows (organization_id, title, artist, venue_id, show_on, start_
 select c.id, case n when 7 then 'Rarity' else 'Show ' || n end, 'Artist ' || n % 50, case n % 100 when 0 then c.venue end, date '2026-01-01' + n * 7919 % 1400, '20:00',
   (array['inquiry', 'hold', 'offer', 'confirmed', 'played', 'settled', 'cancelled'])[1 + n % 7], now() - n * interval '1 minute'
 from companies c, generate_series(1, c.size) n;
+insert into app.show_fees (organization_id, show_id, fee_minor, currency) select organization_id, id, 100000, 'EUR' from app.shows where status <> 'inquiry';
 insert into app.finance_categories (organization_id, id, name, kind) select id, category, 'Fees', 'income' from companies;
 insert into app.finance_records (organization_id, kind, category_id, show_id, booked_on, amount_minor, currency, exchange_rate, base_currency, status, source, external_ref)
 select s.organization_id, 'income', c.category, s.id, s.show_on, 100, 'EUR', 1, 'EUR', 'actual', 'bank', s.title
