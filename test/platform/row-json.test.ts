@@ -105,9 +105,12 @@ t.test('what a venue and a fee keep for their shows is what their columns say', 
   ]
   await call(`PATCH /api/shows/${String(shows[1])}`, { token, body: { fee_minor: null, currency: null } })
   // The definer, as which app.check_rows looks, sees no fees here; a superuser sees all.
-  const found = await admin<{ id: string; body: object; fields: object }[]>`
+  const found = await admin.begin(async sql => {
+    await sql`set local timezone = 'UTC'`
+    return sql<{ id: string; body: object; fields: object }[]>`
     select r.id, r.body::jsonb as body, to_jsonb(r) - '{organization_id,version,deleted_at,deleted_by,body}'::text[] as fields
     from app.show_rows r order by r.id`
+  })
   t.same(
     shows.filter(id => !found.some(row => row.id === id)),
     [],

@@ -17,7 +17,7 @@ const codes = `
 /** Read one at a time, never sorted. */
 const prose = 'notes note description detail reason reopen_reason failure failed_with last_error address'
 /** JSON as text, sent as it is. */
-const json = 'as_json body item money shows'
+const json = 'as_json body item money show_json shows'
 /** Codes, although their column's name is used elsewhere for people's text. */
 const exceptions = [
   'analytics.client_events_by_day.name',

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:f57803e730e2aacdae0f042ffd77bc04b2751bdb
+--! Hash: sha1:29406fed7afc6c324cbae6039a7526d0c4e9158f
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -71,8 +71,8 @@ comment on function app_private.force_rls(regclass) is 'Row-level security for e
 create or replace function app_private.plain_condition(condition text) returns text
 language sql immutable parallel safe
 set search_path = ''
-return replace(replace(replace(regexp_replace(condition, ' AS \w+|::text|\s', '', 'g'), 'SELECT', 'select'), 'AND', 'and'), 'OR', 'or');
-comment on function app_private.plain_condition(text) is 'A condition without blanks, casts to text and column aliases, to tell whether two are the same.';
+return lower(regexp_replace(condition, ' AS \w+|::text|\s', '', 'g'));
+comment on function app_private.plain_condition(text) is 'A condition in lower case without blanks, casts to text and column aliases, to tell whether two are the same.';
 
 create or replace function app_private.set_policy(target regclass, policy text, who text, condition text, command text default null) returns void
 language plpgsql volatile
@@ -100,6 +100,58 @@ end
 $$;
 comment on function app_private.set_policy(regclass, text, text, text, text) is
   'Creates a policy, named <command>_<who>, or changes it to match. A condition not written as PostgreSQL prints it merely causes the policy to be recreated.';
+
+create or replace function app_private.set_trigger(target regclass, trigger_name text, definition text, is_always boolean default false) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  wanted text := format('create trigger %I %s', trigger_name, regexp_replace(definition, '\s+', ' ', 'g'));
+  present pg_catalog.pg_trigger;
+begin
+  select * into present from pg_catalog.pg_trigger t where t.tgrelid = target and t.tgname = trigger_name;
+  if present.oid is null or lower(pg_get_triggerdef(present.oid)) <> lower(wanted) then
+    execute regexp_replace(wanted, '^create', 'create or replace');
+  end if;
+  if is_always and present.tgenabled is distinct from 'A' then
+    execute format('alter table %s enable always trigger %I', target, trigger_name);
+  end if;
+end
+$$;
+comment on function app_private.set_trigger(regclass, text, text, boolean) is
+  'Creates a trigger, or changes it to match its definition: what CREATE TRIGGER says after the name, as PostgreSQL prints it (`insert or delete or update`). is_always: also where other triggers rest, such as in a session that replays rows.';
+
+create or replace function app_private.set_owner(relation regclass, owner regrole) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  if (select c.relowner from pg_catalog.pg_class c where c.oid = relation) <> owner then
+    execute format('alter table %s owner to %s', relation, owner);
+  end if;
+end
+$$;
+comment on function app_private.set_owner(regclass, regrole) is 'The owner of a table or view: changing it takes an exclusive lock even if nothing changes.';
+
+create or replace function app_private.set_view(name text, query text) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  is_same boolean;
+begin
+  if to_regclass(name) is not null then
+    execute format('create temporary view compared as %s', query);
+    is_same := pg_get_viewdef('pg_temp.compared'::regclass) = pg_get_viewdef(name::regclass);
+    drop view pg_temp.compared;
+  end if;
+  if is_same is not true then
+    execute format('create or replace view %s as %s', name, query);
+  end if;
+end
+$$;
+comment on function app_private.set_view(text, text) is
+  'Creates a view, for which CREATE OR REPLACE is a call, or changes it to match: replacing it takes an exclusive lock even if nothing changes.';
 
 create or replace function app_private.reference_table(target regclass) returns void
 language plpgsql volatile
@@ -781,9 +833,8 @@ begin
       where v.attrelid = fields and v.attnum >= (select i.attnum from pg_catalog.pg_attribute i where i.attrelid = fields and i.attname = 'id')));
   execute format('comment on function %s() is %L', trigger_function, format('Keeps as_json: the fields of %s that are columns of the row itself.', fields));
   -- The last of the triggers before a row is written: none may change it afterwards.
-  execute format('create or replace trigger _990_json before insert or update on %s for each row execute function %s()', target, trigger_function);
-  -- Also where other triggers rest, such as in a session that replays rows.
-  execute format('alter table %s enable always trigger _990_json', target);
+  perform app_private.set_trigger(target, '_990_json', format('before insert or update on %s for each row execute function %s()', target, trigger_function),
+    is_always => true);
 end
 $$;
 comment on function app_private.keep_json(regclass, regclass) is
@@ -964,8 +1015,8 @@ begin
   where c.conrelid = target and c.contype = 'f' and cardinality(c.conkey) = 2
     and exists (select from pg_catalog.pg_attribute d where d.attrelid = c.confrelid and d.attname = 'deleted_at' and not d.attisdropped);
   if columns is not null then
-    execute format('create or replace trigger _300_parents before insert or update of %s on %s
-      for each row execute function app_private.tg__300_parents(%s)', columns, target, arguments);
+    perform app_private.set_trigger(target, '_300_parents', format('before insert or update of %s on %s
+      for each row execute function app_private.tg__300_parents(%s)', columns, target, arguments));
   end if;
 end
 $$;
@@ -1290,12 +1341,12 @@ begin
   values (on_table, resource, coalesce(app_private.policy_permission(on_table, 'select'), 'members.manage'))
   on conflict on constraint event_nouns_pkey do update set noun = excluded.noun, permission = excluded.permission
     where (n.noun, n.permission) is distinct from (excluded.noun, excluded.permission);
-  execute format('create or replace trigger _900_events after insert on %s
+  perform app_private.set_trigger(on_table, '_900_events', format('after insert on %s
     referencing new table as added for each statement execute function app_private.tg__900_events(%L, %L, %L, %L, %L)',
-    on_table, resource, id_column, organization_column, resource || '.' || coalesce(verbs ->> 'create', 'create'), hidden);
-  execute format('create or replace trigger _900_event after update or delete on %s
+    on_table, resource, id_column, organization_column, resource || '.' || coalesce(verbs ->> 'create', 'create'), hidden));
+  perform app_private.set_trigger(on_table, '_900_event', format('after delete or update on %s
     for each row execute function app_private.tg__900_event(%L, %L, %L, %L, %L)',
-    on_table, resource, id_column, organization_column, verbs, hidden);
+    on_table, resource, id_column, organization_column, verbs, hidden));
 end
 $$;
 comment on function app_private.log_changes(regclass, text, jsonb, text, name[]) is
@@ -1372,7 +1423,13 @@ comment on function app.maintain_event_partitions() is
   'Creates the event log''s partitions for the next three months, moves rows from app.event_log_default into them, and drops empty ones that ended 90 days ago. Returns what it did.';
 grant execute on function app.maintain_event_partitions() to callboard_worker;
 
-select app.maintain_event_partitions();
+do $$
+begin
+  if to_regclass('app.event_log_' || to_char(now() at time zone 'UTC', 'YYYY_MM')) is null then
+    perform app.maintain_event_partitions();
+  end if;
+end
+$$;
 --! EndIncluded audit/event_partitions.sql
 --! Included audit/event_seals.sql
 -- Proof that the event log is unaltered. A worker seals the events of each organization in a
@@ -10729,9 +10786,11 @@ declare
   keys text := (select string_agg(quote_ident(k), ', ' order by n) from unnest(register_rollup.key) with ordinality x (k, n));
   known_to_one name;
 begin
-  execute format('alter view analytics_private.%I owner to callboard_rollup', definition);
+  perform app_private.set_owner(format('analytics_private.%I', definition), 'callboard_rollup');
   execute format('create materialized view if not exists analytics_private.%I as select * from analytics_private.%I', name, definition);
-  execute format('create unique index if not exists %I on analytics_private.%I (%s)', name || '_key', register_rollup.name, keys);
+  if to_regclass(format('analytics_private.%I', name || '_key')) is null then
+    execute format('create unique index %I on analytics_private.%I (%s)', name || '_key', register_rollup.name, keys);
+  end if;
   if to_regclass(format('analytics_private.%I', recent)) is null then
     execute format('create table analytics_private.%I (like analytics_private.%I, primary key (%s),
       foreign key (organization_id) references app.organizations (id) on delete cascade)', recent, definition, keys);
@@ -10747,18 +10806,18 @@ begin
   loop
     execute format('alter materialized view analytics_private.%I alter column %I set statistics 0', register_rollup.name, known_to_one);
   end loop;
-  execute format('alter materialized view analytics_private.%I owner to callboard_rollup', register_rollup.name);
-  execute format('alter table analytics_private.%I owner to callboard_rollup', recent);
+  perform app_private.set_owner(format('analytics_private.%I', register_rollup.name), 'callboard_rollup'),
+    app_private.set_owner(format('analytics_private.%I', recent), 'callboard_rollup');
   -- The state is one row and is read first, for its organization: PostgreSQL then opens only one of the two.
-  execute format('create or replace view analytics_private.%1$I as
-    select s.organization_id, %4$s, s.as_of from analytics_private.rollup_ages s cross join lateral (
-      select * from analytics_private.%2$I w where not s.is_recent and w.organization_id = s.organization_id
+  perform app_private.set_view(format('analytics_private.%I', register_rollup.name || '_now'), format('
+    select s.organization_id, %3$s, s.as_of from analytics_private.rollup_ages s cross join lateral (
+      select * from analytics_private.%1$I w where not s.is_recent and w.organization_id = s.organization_id
       union all
-      select * from analytics_private.%3$I r where s.is_recent and r.organization_id = s.organization_id) m
-    where s.rollup = %2$L', register_rollup.name || '_now', register_rollup.name, recent, (
+      select * from analytics_private.%2$I r where s.is_recent and r.organization_id = s.organization_id) m
+    where s.rollup = %1$L', register_rollup.name, recent, (
       select string_agg(format('m.%I', a.attname), ', ' order by a.attnum) from pg_catalog.pg_attribute a
-      where a.attrelid = format('analytics_private.%I', register_rollup.name)::regclass and a.attnum > 1));
-  execute format('alter view analytics_private.%I owner to callboard_rollup', register_rollup.name || '_now');
+      where a.attrelid = format('analytics_private.%I', register_rollup.name)::regclass and a.attnum > 1)));
+  perform app_private.set_owner(format('analytics_private.%I', register_rollup.name || '_now'), 'callboard_rollup');
   execute format('comment on view analytics_private.%I is %L', definition, format('The figures of %s, computed from scratch.', register_rollup.name));
   execute format('comment on materialized view analytics_private.%I is %L', register_rollup.name,
     format('%s of all organizations, as of the last night.', register_rollup.name));
@@ -10782,7 +10841,7 @@ language plpgsql volatile
 set search_path = ''
 as $$
 begin
-  execute format('alter view analytics.%I owner to callboard_rollup', name);
+  perform app_private.set_owner(format('analytics.%I', name), 'callboard_rollup');
   execute format('grant select on analytics.%I to callboard_api, callboard_bi', name);
   update analytics_private.rollups r set is_published = true where r.name = publish.name and not r.is_published;
 end
@@ -12263,7 +12322,7 @@ declare
   shown text;
 begin
   foreach shown in array array['api_use_by_day', 'integration_use_by_day'] loop
-    execute format('alter view analytics.%I owner to callboard_rollup', shown);
+    perform app_private.set_owner(format('analytics.%I', shown), 'callboard_rollup');
     execute format('grant select on analytics.%I to callboard_api, callboard_bi', shown);
   end loop;
 end

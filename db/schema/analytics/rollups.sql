@@ -121,9 +121,11 @@ declare
   keys text := (select string_agg(quote_ident(k), ', ' order by n) from unnest(register_rollup.key) with ordinality x (k, n));
   known_to_one name;
 begin
-  execute format('alter view analytics_private.%I owner to callboard_rollup', definition);
+  perform app_private.set_owner(format('analytics_private.%I', definition), 'callboard_rollup');
   execute format('create materialized view if not exists analytics_private.%I as select * from analytics_private.%I', name, definition);
-  execute format('create unique index if not exists %I on analytics_private.%I (%s)', name || '_key', register_rollup.name, keys);
+  if to_regclass(format('analytics_private.%I', name || '_key')) is null then
+    execute format('create unique index %I on analytics_private.%I (%s)', name || '_key', register_rollup.name, keys);
+  end if;
   if to_regclass(format('analytics_private.%I', recent)) is null then
     execute format('create table analytics_private.%I (like analytics_private.%I, primary key (%s),
       foreign key (organization_id) references app.organizations (id) on delete cascade)', recent, definition, keys);
@@ -139,18 +141,18 @@ begin
   loop
     execute format('alter materialized view analytics_private.%I alter column %I set statistics 0', register_rollup.name, known_to_one);
   end loop;
-  execute format('alter materialized view analytics_private.%I owner to callboard_rollup', register_rollup.name);
-  execute format('alter table analytics_private.%I owner to callboard_rollup', recent);
+  perform app_private.set_owner(format('analytics_private.%I', register_rollup.name), 'callboard_rollup'),
+    app_private.set_owner(format('analytics_private.%I', recent), 'callboard_rollup');
   -- The state is one row and is read first, for its organization: PostgreSQL then opens only one of the two.
-  execute format('create or replace view analytics_private.%1$I as
-    select s.organization_id, %4$s, s.as_of from analytics_private.rollup_ages s cross join lateral (
-      select * from analytics_private.%2$I w where not s.is_recent and w.organization_id = s.organization_id
+  perform app_private.set_view(format('analytics_private.%I', register_rollup.name || '_now'), format('
+    select s.organization_id, %3$s, s.as_of from analytics_private.rollup_ages s cross join lateral (
+      select * from analytics_private.%1$I w where not s.is_recent and w.organization_id = s.organization_id
       union all
-      select * from analytics_private.%3$I r where s.is_recent and r.organization_id = s.organization_id) m
-    where s.rollup = %2$L', register_rollup.name || '_now', register_rollup.name, recent, (
+      select * from analytics_private.%2$I r where s.is_recent and r.organization_id = s.organization_id) m
+    where s.rollup = %1$L', register_rollup.name, recent, (
       select string_agg(format('m.%I', a.attname), ', ' order by a.attnum) from pg_catalog.pg_attribute a
-      where a.attrelid = format('analytics_private.%I', register_rollup.name)::regclass and a.attnum > 1));
-  execute format('alter view analytics_private.%I owner to callboard_rollup', register_rollup.name || '_now');
+      where a.attrelid = format('analytics_private.%I', register_rollup.name)::regclass and a.attnum > 1)));
+  perform app_private.set_owner(format('analytics_private.%I', register_rollup.name || '_now'), 'callboard_rollup');
   execute format('comment on view analytics_private.%I is %L', definition, format('The figures of %s, computed from scratch.', register_rollup.name));
   execute format('comment on materialized view analytics_private.%I is %L', register_rollup.name,
     format('%s of all organizations, as of the last night.', register_rollup.name));
@@ -174,7 +176,7 @@ language plpgsql volatile
 set search_path = ''
 as $$
 begin
-  execute format('alter view analytics.%I owner to callboard_rollup', name);
+  perform app_private.set_owner(format('analytics.%I', name), 'callboard_rollup');
   execute format('grant select on analytics.%I to callboard_api, callboard_bi', name);
   update analytics_private.rollups r set is_published = true where r.name = publish.name and not r.is_published;
 end

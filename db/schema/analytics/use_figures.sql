@@ -41,7 +41,7 @@ declare
   shown text;
 begin
   foreach shown in array array['api_use_by_day', 'integration_use_by_day'] loop
-    execute format('alter view analytics.%I owner to callboard_rollup', shown);
+    perform app_private.set_owner(format('analytics.%I', shown), 'callboard_rollup');
     execute format('grant select on analytics.%I to callboard_api, callboard_bi', shown);
   end loop;
 end

@@ -68,4 +68,10 @@ comment on function app.maintain_event_partitions() is
   'Creates the event log''s partitions for the next three months, moves rows from app.event_log_default into them, and drops empty ones that ended 90 days ago. Returns what it did.';
 grant execute on function app.maintain_event_partitions() to callboard_worker;
 
-select app.maintain_event_partitions();
+do $$
+begin
+  if to_regclass('app.event_log_' || to_char(now() at time zone 'UTC', 'YYYY_MM')) is null then
+    perform app.maintain_event_partitions();
+  end if;
+end
+$$;

@@ -160,12 +160,12 @@ begin
   values (on_table, resource, coalesce(app_private.policy_permission(on_table, 'select'), 'members.manage'))
   on conflict on constraint event_nouns_pkey do update set noun = excluded.noun, permission = excluded.permission
     where (n.noun, n.permission) is distinct from (excluded.noun, excluded.permission);
-  execute format('create or replace trigger _900_events after insert on %s
+  perform app_private.set_trigger(on_table, '_900_events', format('after insert on %s
     referencing new table as added for each statement execute function app_private.tg__900_events(%L, %L, %L, %L, %L)',
-    on_table, resource, id_column, organization_column, resource || '.' || coalesce(verbs ->> 'create', 'create'), hidden);
-  execute format('create or replace trigger _900_event after update or delete on %s
+    on_table, resource, id_column, organization_column, resource || '.' || coalesce(verbs ->> 'create', 'create'), hidden));
+  perform app_private.set_trigger(on_table, '_900_event', format('after delete or update on %s
     for each row execute function app_private.tg__900_event(%L, %L, %L, %L, %L)',
-    on_table, resource, id_column, organization_column, verbs, hidden);
+    on_table, resource, id_column, organization_column, verbs, hidden));
 end
 $$;
 comment on function app_private.log_changes(regclass, text, jsonb, text, name[]) is

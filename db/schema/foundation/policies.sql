@@ -17,8 +17,8 @@ comment on function app_private.force_rls(regclass) is 'Row-level security for e
 create or replace function app_private.plain_condition(condition text) returns text
 language sql immutable parallel safe
 set search_path = ''
-return replace(replace(replace(regexp_replace(condition, ' AS \w+|::text|\s', '', 'g'), 'SELECT', 'select'), 'AND', 'and'), 'OR', 'or');
-comment on function app_private.plain_condition(text) is 'A condition without blanks, casts to text and column aliases, to tell whether two are the same.';
+return lower(regexp_replace(condition, ' AS \w+|::text|\s', '', 'g'));
+comment on function app_private.plain_condition(text) is 'A condition in lower case without blanks, casts to text and column aliases, to tell whether two are the same.';
 
 create or replace function app_private.set_policy(target regclass, policy text, who text, condition text, command text default null) returns void
 language plpgsql volatile
@@ -46,6 +46,58 @@ end
 $$;
 comment on function app_private.set_policy(regclass, text, text, text, text) is
   'Creates a policy, named <command>_<who>, or changes it to match. A condition not written as PostgreSQL prints it merely causes the policy to be recreated.';
+
+create or replace function app_private.set_trigger(target regclass, trigger_name text, definition text, is_always boolean default false) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  wanted text := format('create trigger %I %s', trigger_name, regexp_replace(definition, '\s+', ' ', 'g'));
+  present pg_catalog.pg_trigger;
+begin
+  select * into present from pg_catalog.pg_trigger t where t.tgrelid = target and t.tgname = trigger_name;
+  if present.oid is null or lower(pg_get_triggerdef(present.oid)) <> lower(wanted) then
+    execute regexp_replace(wanted, '^create', 'create or replace');
+  end if;
+  if is_always and present.tgenabled is distinct from 'A' then
+    execute format('alter table %s enable always trigger %I', target, trigger_name);
+  end if;
+end
+$$;
+comment on function app_private.set_trigger(regclass, text, text, boolean) is
+  'Creates a trigger, or changes it to match its definition: what CREATE TRIGGER says after the name, as PostgreSQL prints it (`insert or delete or update`). is_always: also where other triggers rest, such as in a session that replays rows.';
+
+create or replace function app_private.set_owner(relation regclass, owner regrole) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  if (select c.relowner from pg_catalog.pg_class c where c.oid = relation) <> owner then
+    execute format('alter table %s owner to %s', relation, owner);
+  end if;
+end
+$$;
+comment on function app_private.set_owner(regclass, regrole) is 'The owner of a table or view: changing it takes an exclusive lock even if nothing changes.';
+
+create or replace function app_private.set_view(name text, query text) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  is_same boolean;
+begin
+  if to_regclass(name) is not null then
+    execute format('create temporary view compared as %s', query);
+    is_same := pg_get_viewdef('pg_temp.compared'::regclass) = pg_get_viewdef(name::regclass);
+    drop view pg_temp.compared;
+  end if;
+  if is_same is not true then
+    execute format('create or replace view %s as %s', name, query);
+  end if;
+end
+$$;
+comment on function app_private.set_view(text, text) is
+  'Creates a view, for which CREATE OR REPLACE is a call, or changes it to match: replacing it takes an exclusive lock even if nothing changes.';
 
 create or replace function app_private.reference_table(target regclass) returns void
 language plpgsql volatile

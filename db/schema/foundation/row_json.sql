@@ -53,9 +53,8 @@ begin
       where v.attrelid = fields and v.attnum >= (select i.attnum from pg_catalog.pg_attribute i where i.attrelid = fields and i.attname = 'id')));
   execute format('comment on function %s() is %L', trigger_function, format('Keeps as_json: the fields of %s that are columns of the row itself.', fields));
   -- The last of the triggers before a row is written: none may change it afterwards.
-  execute format('create or replace trigger _990_json before insert or update on %s for each row execute function %s()', target, trigger_function);
-  -- Also where other triggers rest, such as in a session that replays rows.
-  execute format('alter table %s enable always trigger _990_json', target);
+  perform app_private.set_trigger(target, '_990_json', format('before insert or update on %s for each row execute function %s()', target, trigger_function),
+    is_always => true);
 end
 $$;
 comment on function app_private.keep_json(regclass, regclass) is

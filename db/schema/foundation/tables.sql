@@ -148,8 +148,8 @@ begin
   where c.conrelid = target and c.contype = 'f' and cardinality(c.conkey) = 2
     and exists (select from pg_catalog.pg_attribute d where d.attrelid = c.confrelid and d.attname = 'deleted_at' and not d.attisdropped);
   if columns is not null then
-    execute format('create or replace trigger _300_parents before insert or update of %s on %s
-      for each row execute function app_private.tg__300_parents(%s)', columns, target, arguments);
+    perform app_private.set_trigger(target, '_300_parents', format('before insert or update of %s on %s
+      for each row execute function app_private.tg__300_parents(%s)', columns, target, arguments));
   end if;
 end
 $$;
