@@ -1,8 +1,8 @@
 // `npm run audit:verify -- --org <slug or id> [--head <seq>:<hash>]` or `-- --all` checks the event log
 // against its seals. It connects with AUDITOR_DATABASE_URL, as callboard_auditor, which reads the events
 // of all organizations and can write nothing. The exit code is 1 if the log does not match.
-import { parseArgs } from 'node:util'
 import postgres from 'postgres'
+import { misuse, readArguments } from '../src/arguments.ts'
 
 interface Verification {
   ok: boolean
@@ -14,7 +14,9 @@ interface Verification {
 }
 
 const usage = `Usage: npm run audit:verify -- --org <slug or id> [--head <seq>:<hash>]
-       npm run audit:verify -- --all`
+       npm run audit:verify -- --all
+Checks the event log of one organization or of all against its seals, with AUDITOR_DATABASE_URL.
+Exits with 1 if it does not match. --head is a head that was noted earlier.`
 const meanings: Record<string, string> = {
   changed: 'was changed after it was sealed',
   missing: 'was removed from the log, and not by a purge',
@@ -26,8 +28,10 @@ const meanings: Record<string, string> = {
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: { org: { type: 'string' }, head: { type: 'string' }, all: { type: 'boolean', default: false } },
+  const { values } = readArguments(usage, {
+    org: { type: 'string' },
+    head: { type: 'string' },
+    all: { type: 'boolean', default: false },
   })
   const [, seq, hash] = /^(\d+):([0-9a-f]{64})$/i.exec(values.head ?? '') ?? []
   const url = process.env['AUDITOR_DATABASE_URL']
@@ -35,7 +39,7 @@ async function main(): Promise<number> {
     (values.org === undefined) !== values.all ||
     (values.head !== undefined && (values.all || hash === undefined))
   )
-    throw new Error(usage)
+    misuse(usage)
   if (url === undefined) throw new Error('Set AUDITOR_DATABASE_URL to the connection of callboard_auditor.')
   const sql = postgres(url, { max: 1, onnotice: () => {} })
   try {

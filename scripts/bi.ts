@@ -1,7 +1,7 @@
 // `npm run bi` creates, lists, rotates and revokes the logins of BI tools, as the owner of an organization
 // does through the API. It is for DBAs, connects with MIGRATOR_DATABASE_URL and logs every action as an event.
-import { parseArgs } from 'node:util'
 import postgres from 'postgres'
+import { misuse, readArguments } from '../src/arguments.ts'
 import { connectionsOf, type DatabasePassword, newDatabasePassword } from '../src/bi/connections.ts'
 
 const usage = `Usage: npm run bi -- create --org <slug> --name <what for> [--days <n>] [--connections <n>] [--seconds <n>]
@@ -10,16 +10,17 @@ const usage = `Usage: npm run bi -- create --org <slug> --name <what for> [--day
        npm run bi -- revoke <id>
 Without --days it is for 90, without --connections for 5 at a time; --seconds is how long a statement may take (300).`
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
+const { values, positionals } = readArguments(
+  usage,
+  {
     org: { type: 'string' },
     name: { type: 'string' },
     days: { type: 'string' },
     connections: { type: 'string' },
     seconds: { type: 'string' },
   },
-})
+  2,
+)
 const [command = '', id = ''] = positionals
 const whole = (text: string | undefined) => (text === undefined ? undefined : Number(text))
 const settings = {
@@ -32,14 +33,13 @@ const settings = {
 async function main(): Promise<void> {
   const isComplete =
     {
-      create: values.org !== undefined && values.name !== undefined,
-      list: true,
+      create: id === '' && values.org !== undefined && values.name !== undefined,
+      list: id === '',
       rotate: id !== '',
       revoke: id !== '',
     }[command] ?? false
   const numbers = [settings.expires_in_days, settings.connection_limit, settings.statement_timeout_seconds]
-  if (!isComplete || !numbers.every(n => n === undefined || (Number.isInteger(n) && n > 0)))
-    throw new Error(usage)
+  if (!isComplete || !numbers.every(n => n === undefined || (Number.isInteger(n) && n > 0))) misuse(usage)
   const url = process.env['MIGRATOR_DATABASE_URL']
   if (!url) throw new Error('Set MIGRATOR_DATABASE_URL to the connection of callboard_migrator.')
   const sql = postgres(url, { max: 1, onnotice: () => {} })

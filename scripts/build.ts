@@ -4,6 +4,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build as bundle } from 'esbuild'
+import { readArguments } from '../src/arguments.ts'
 import { root } from '../src/root.ts'
 
 /** What is built, by the name that it has in dist/. */
@@ -43,4 +44,7 @@ export async function build(folder: string): Promise<string[]> {
   return [...new Set(imports.filter(({ external }) => external).map(({ path }) => path))]
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await build(join(fileURLToPath(root), 'dist'))
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  readArguments('Usage: npm run build\nBundles the programs that an image runs into dist/.', {})
+  await build(join(fileURLToPath(root), 'dist'))
+}

@@ -4,6 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { buildApp } from '../src/app.ts'
+import { readArguments } from '../src/arguments.ts'
 import { readConfig } from '../src/config.ts'
 import { createPool } from '../src/database/pool.ts'
 
@@ -25,8 +26,9 @@ export async function openapi(): Promise<string> {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const usage = 'Usage: npm run openapi -- [<file>]\nWrites the OpenAPI document to the file, or prints it.'
+  const [file] = readArguments(usage, {}, 1).positionals
   const text = await openapi()
-  const file = process.argv[2]
   if (file === undefined) {
     process.stdout.write(text)
   } else {

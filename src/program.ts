@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import { readArguments } from './arguments.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { EmbeddedError } from './database/embedded.ts'
 import { Unavailable } from './database/errors.ts'
@@ -26,12 +27,19 @@ export function advice(error: unknown, url: keyof Config): string | undefined {
 export const nameOf = (host: string) =>
   ['0.0.0.0', '::'].includes(host) ? 'localhost' : host.includes(':') ? `[${host}]` : host
 
+const usages = {
+  api: 'Usage: npm start\nStarts the API. All settings are environment variables: see docs/reference/configuration.md.',
+  worker:
+    'Usage: npm run worker\nRuns the jobs of the database at WORKER_DATABASE_URL. All settings are environment variables: see docs/reference/configuration.md.',
+}
+
 /** The life cycle of a process: reads the configuration, starts, and stops on request. */
 export async function runProgram(
   part: 'api' | 'worker',
   start: (config: Config, output: LogOutput) => Promise<Running>,
   advise: (error: unknown, config: Config) => string | undefined,
 ): Promise<void> {
+  readArguments(usages[part], {})
   let config: Config
   try {
     config = readConfig(process.env, part)

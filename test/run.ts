@@ -1,9 +1,6 @@
 // `npm test` creates a PostgreSQL with the schema in a template database, which every test file
-// clones, and runs tap on it. With DATABASE_URL, a superuser's login, that server is used:
-// its callboard_* roles get new passwords, so choose one that nobody else uses.
-// Named files and folders run alone; `--drills` runs the drills instead of the tests. Without either, the
-// whole suite runs, and must cover most of src (.c8rc.json, and 90 % of the branches). `--jobs=N` runs N
-// files at once, `--timeout=N` gives each N seconds; with `--signed`, contexts are signed rather than guarded; on a terminal, tap's reporter shows the results.
+// clones, and runs tap on it. The whole suite must cover most of src (.c8rc.json, and 90 % of the branches).
+// On a terminal, tap's reporter shows the results.
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -11,8 +8,8 @@ import { chmod, mkdir, readdir, rm, statfs } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import postgres from 'postgres'
+import { misuse, readArguments } from '../src/arguments.ts'
 import { startEmbedded } from '../src/database/embedded.ts'
 import { migrate } from '../src/database/migrate.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../src/database/provision.ts'
@@ -35,6 +32,11 @@ const longest = [
   'platform/refusals',
 ].map(name => `test/${name}.`)
 
+const usage = `Usage: npm test -- [--signed] [--jobs <n>] [--timeout <n>] [<file or folder> …]
+       npm run test:drills -- [<file or folder> …]
+Runs the whole suite, or the named tests, --jobs at a time with --timeout seconds each; with --signed, contexts are
+signed rather than guarded. With DATABASE_URL, a superuser's login, it uses that server, and gives its callboard_*
+roles new passwords: choose one that nobody else uses.`
 const given = process.env['DATABASE_URL']
 const checkout = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '')
 const root = join(await memory(), `callboard-test-${process.pid}`)
@@ -42,9 +44,9 @@ const mirror = join(checkout, `.data/build-${process.pid}`)
 const {
   values: { drills: isDrill, signed: isSigned, jobs, timeout },
   positionals: named,
-} = parseArgs({
-  allowPositionals: true,
-  options: {
+} = readArguments(
+  usage,
+  {
     drills: { type: 'boolean', default: false },
     signed: { type: 'boolean', default: false },
     // Tests mostly wait, so run twice as many as a small machine has cores. Drills are timing-sensitive, and so
@@ -52,7 +54,8 @@ const {
     jobs: { type: 'string' },
     timeout: { type: 'string', default: '600' },
   },
-})
+  Infinity,
+)
 const files = await chosen(named)
 const isWhole = named.length === 0 && !isDrill
 // Where .ci/run collects the coverage of the suite and the drills; it checks both together.
@@ -154,8 +157,7 @@ async function chosen(named: string[]): Promise<string[]> {
     return below
   })
   if (unknown.length > 0) {
-    console.error(`There is no test ${unknown.join(', ')}`)
-    process.exit(1)
+    misuse(usage, `There is no test ${unknown.join(', ')}`)
   }
   const rank = (name: string) => longest.findIndex(start => name.startsWith(start)) + 1 || longest.length + 1
   return [...new Set(named.length === 0 ? ofKind : found)]

@@ -8,24 +8,30 @@ import { dirname } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { commit } from 'graphile-migrate'
+import { misuse, readArguments } from '../../src/arguments.ts'
 import { startEmbedded } from '../../src/database/embedded.ts'
 import { migrationSettings } from '../../src/database/migrate.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../../src/database/provision.ts'
 import { version } from '../../src/version.ts'
 
-/** Ends the program because of how it was called. */
-function refuse(why: string): never {
-  console.error(why)
-  process.exit(2)
-}
+const usage = `Usage: npm run migration:commit -- "<what it does>"
+       npm run migration:baseline
+The first commits db/migrations/current.sql; the second replaces all migrations with one that creates the whole schema.`
 
 let isDone = false
-const isBaseline = process.argv[2] === '--baseline'
-const message = isBaseline ? 'callboard' : process.argv[2]
-if (message === undefined) refuse('Say what the migration does: npm run migration:commit -- "add tours"')
+const {
+  values: { baseline: isBaseline },
+  positionals: [given],
+} = readArguments(usage, { baseline: { type: 'boolean', default: false } }, 1)
+const message = isBaseline ? 'callboard' : given
+if (message === undefined)
+  misuse(usage, 'Say what the migration does: npm run migration:commit -- "add tours"')
 if (isBaseline) {
   if (!version.startsWith('0.1.'))
-    refuse(`Committed migrations have been frozen since 0.2.0, and this is ${version}: write a migration.`)
+    misuse(
+      usage,
+      `Committed migrations have been frozen since 0.2.0, and this is ${version}: write a migration.`,
+    )
   const db = new URL('../../db/', import.meta.url)
   const migrations = new URL('migrations/', db)
   const before = new URL('../../.data/migrations-before/', import.meta.url)
@@ -45,7 +51,7 @@ if (isBaseline) {
   const current = readFileSync(new URL('../../db/migrations/current.sql', import.meta.url), 'utf8')
   // Lines that begin with --! are graphile-migrate's.
   if (current.split('\n').every(line => /^\s*(--(?!!).*)?$/.test(line)))
-    refuse('db/migrations/current.sql is empty: write the migration there first.')
+    misuse(usage, 'db/migrations/current.sql is empty: write the migration there first.')
 }
 
 const root = fileURLToPath(new URL('../../.data/commit', import.meta.url))

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
+import { readArguments } from '../../src/arguments.ts'
 import { chooseContext, migrate } from '../../src/database/migrate.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../../src/database/provision.ts'
 import { describe, newline } from './describe.ts'
@@ -140,7 +141,12 @@ async function run(text: string, url: string) {
   }
 }
 
+const usage = `Usage: npm run db:check
+Builds one database from db/schema/ and one from the migrations, on the server of ADMIN_DATABASE_URL or an embedded
+one, and prints every difference. Exits with 1 if there is any.`
+
 async function main() {
+  readArguments(usage, {})
   const schemaFile = fileURLToPath(new URL('../../db/schema.sql', import.meta.url))
   const { facts, differences } = await onServer('check', async adminUrl => {
     await createRoles(adminUrl)

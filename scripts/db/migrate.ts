@@ -1,4 +1,5 @@
 // `npm run migrate` applies pending migrations to the database of MIGRATOR_DATABASE_URL.
+import { readArguments } from '../../src/arguments.ts'
 import { ConfigError, readConfig } from '../../src/config.ts'
 import { ForeignMigrations, migrate } from '../../src/database/migrate.ts'
 
@@ -21,6 +22,10 @@ function migratorUrl(): string {
   )
 }
 
+readArguments(
+  'Usage: npm run migrate\nApplies pending migrations to the database of MIGRATOR_DATABASE_URL.',
+  {},
+)
 const carrier = await migrate(migratorUrl(), line => {
   console.log(line)
 }).catch((error: unknown) => {

@@ -1,6 +1,11 @@
 // `npm run seed` loads the demo into the database of MIGRATOR_DATABASE_URL and DATABASE_URL.
+import { readArguments } from '../../src/arguments.ts'
 import { demoEmail, demoPassword, seedDemo } from '../../src/demo/demo.ts'
 
+readArguments(
+  'Usage: npm run seed\nLoads the demo into the database of MIGRATOR_DATABASE_URL and DATABASE_URL, once.',
+  {},
+)
 const { MIGRATOR_DATABASE_URL: migratorUrl, DATABASE_URL: apiUrl, NODE_ENV } = process.env
 if (NODE_ENV === 'production') {
   console.error('The demo is not loaded in production, because its password is public.')

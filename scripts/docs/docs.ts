@@ -4,6 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
+import { readArguments } from '../../src/arguments.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../../src/database/provision.ts'
 import { problems } from '../../src/http/problems.ts'
 import { asOwner, migrateAndWait } from '../db/db-check.ts'
@@ -29,6 +30,10 @@ export async function pages(sql: postgres.Sql): Promise<Map<string, string>> {
 }
 
 async function main() {
+  readArguments(
+    'Usage: npm run docs\nWrites the pages of docs/reference/ that are made from the schema, the OpenAPI document and the problems.',
+    {},
+  )
   const made = await onServer('docs', async adminUrl => {
     const database = `callboard_docs_${process.pid}`
     await createRoles(adminUrl)

@@ -1,7 +1,7 @@
 // `npm run support:grant` grants somebody superadmin access to one organization or all. It is for DBAs
 // and connects with MIGRATOR_DATABASE_URL; every grant is an event in the organization's log.
-import { parseArgs } from 'node:util'
 import postgres from 'postgres'
+import { misuse, readArguments } from '../../src/arguments.ts'
 
 const usage = `Usage: npm run support:grant -- --user <address> --reason <why> --hours <n> [--org <slug>] [--write]
        npm run support:grant -- --revoke <id>
@@ -9,21 +9,19 @@ const usage = `Usage: npm run support:grant -- --user <address> --reason <why> -
 Without --org the grant covers all organizations; without --write it is read-only.`
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      user: { type: 'string' },
-      reason: { type: 'string' },
-      hours: { type: 'string' },
-      org: { type: 'string' },
-      write: { type: 'boolean', default: false },
-      revoke: { type: 'string' },
-      list: { type: 'boolean', default: false },
-    },
+  const { values } = readArguments(usage, {
+    user: { type: 'string' },
+    reason: { type: 'string' },
+    hours: { type: 'string' },
+    org: { type: 'string' },
+    write: { type: 'boolean', default: false },
+    revoke: { type: 'string' },
+    list: { type: 'boolean', default: false },
   })
   const { user, reason, hours, org = null, write, revoke, list } = values
   const asked = [list, revoke !== undefined, user !== undefined].filter(Boolean)
-  if (asked.length !== 1) throw new Error(usage)
-  if (user !== undefined && (reason === undefined || !(Number(hours) > 0))) throw new Error(usage)
+  if (asked.length !== 1) misuse(usage)
+  if (user !== undefined && (reason === undefined || !(Number(hours) > 0))) misuse(usage)
   const url = process.env['MIGRATOR_DATABASE_URL']
   if (!url) throw new Error('Set MIGRATOR_DATABASE_URL to the connection of callboard_migrator.')
   const sql = postgres(url, { max: 1, onnotice: () => {} })

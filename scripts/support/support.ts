@@ -3,12 +3,14 @@
 // SUPPORT_DATABASE_URL; the password comes from SUPPORT_PASSWORD or the first line of standard input.
 import { hostname } from 'node:os'
 import { createInterface } from 'node:readline'
-import { parseArgs } from 'node:util'
 import postgres from 'postgres'
 import { prove } from '../../src/accounts/password.ts'
+import { misuse, readArguments } from '../../src/arguments.ts'
 import { newSecret } from '../../src/http/tokens.ts'
 
-const usage = 'Usage: npm run support -- --user <address> --org <slug> [--sql <query>]'
+const usage = `Usage: npm run support -- --user <address> --org <slug> [--sql <query>]
+Reads an organization's data with SUPPORT_DATABASE_URL, for somebody with a grant (npm run support:grant):
+an overview, or the rows of a query. The password is SUPPORT_PASSWORD or the first line of standard input.`
 const overview = `
   select o.name, o.slug, o.currency, o.time_zone, o.created_at::text, o.deleted_at::text,
     (select json_object_agg(coalesce(m.role, 'other roles'), m.n) from (
@@ -21,15 +23,13 @@ const overview = `
   from app.organizations o`
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      user: { type: 'string' },
-      org: { type: 'string' },
-      sql: { type: 'string', default: overview },
-    },
+  const { values } = readArguments(usage, {
+    user: { type: 'string' },
+    org: { type: 'string' },
+    sql: { type: 'string', default: overview },
   })
   const { user = '', org = '', sql: query } = values
-  if (user === '' || org === '') throw new Error(usage)
+  if (user === '' || org === '') misuse(usage)
   const url = process.env['SUPPORT_DATABASE_URL']
   if (!url) throw new Error('Set SUPPORT_DATABASE_URL to the connection of callboard_support.')
   const sql = postgres(url, { max: 1, onnotice: () => {} })

@@ -366,8 +366,8 @@ t.test('BI credentials', async t => {
     t.match(bi('create', '--org', 'nobody', '--name', 'x'), { status: 1, stderr: /no organization nobody/ })
     t.match(bi('create', '--org', slug, '--name', ' '), { status: 1, stderr: /bi_credentials_name_length/ })
     t.match(bi('revoke', randomUUID()), { status: 1, stderr: 'not_found' })
-    for (const wrong of [[], ['create'], ['rotate'], ['list', '--days', 'x']])
-      t.match(bi(...wrong), { status: 1, stderr: /^Usage: / })
+    for (const wrong of [[], ['create'], ['rotate'], ['list', '--days', 'x'], ['list', 'all']])
+      t.match(bi(...wrong), { status: 2, stderr: /^Usage: / })
     const { body } = await call<{ items: { action: string; actor_kind: string }[] }>(
       `GET /api/audit/events?resource_id=${id}`,
       { token },

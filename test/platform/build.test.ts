@@ -134,7 +134,7 @@ t.test('the build', async t => {
     ['bi', ['list'], 0, /index/],
     ['audit-verify', ['--all'], 0, /events match their seals/],
     ['support-grant', ['--list'], 0, /index/],
-    ['support', [], 1, /^Usage: npm run support/],
+    ['support', [], 2, /^Usage: npm run support/],
   ] as const)
     await t.test(`has ${name}`, async t => {
       const program = start(t, ['node', `dist/${name}.js`, ...args], urls)

@@ -11,7 +11,7 @@ import { publish } from '../report/publish.ts'
 import { soak } from './soak.ts'
 import type { Undo } from './fixtures.ts'
 
-const options = readOptions(process.argv.slice(2))
+const options = readOptions()
 const undo: Undo = []
 const takeDown = async () => {
   for (const step of undo.splice(0).reverse())

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { parseArgs } from 'node:util'
+import { misuse, readArguments } from '../../../src/arguments.ts'
 import { peers } from '../peers/peers.ts'
 import { hasPgbench } from '../measure/pgbench.ts'
 import { type Size, sizes } from '../data/sizes.ts'
@@ -33,7 +33,7 @@ export interface Options {
 const workNames = [...works, ...procedures].map(({ name }) => name)
 const contenderNames = ['limit', 'no-rls', 'unsigned', 'callboard', ...peers.map(({ name }) => name)]
 
-const usage = `npm run bench -- [--small] [--rounds 5] [--seconds 5] [--only list,one,callboard] …
+const usage = `Usage: npm run bench -- [--small] [--rounds 5] [--seconds 5] [--only list,one,callboard] …
 
   --small                50 organizations and 10,000 shows instead of 1,000 and 1,000,000
   --rounds <n>           how many times everything is measured (5)
@@ -56,34 +56,27 @@ Works: ${workNames.join(', ')}. Contenders: ${contenderNames.join(', ')}.
 DATABASE_URL selects another server, and POSTGREST another PostgREST binary: see docs/explain/performance.md.`
 
 /** Parses the command line; prints the usage and exits if it is invalid. */
-export function readOptions(args: string[]): Options {
-  if (args.includes('--help')) {
-    console.log(usage)
-    process.exit(0)
-  }
+export function readOptions(): Options {
+  const { values } = readArguments(usage, {
+    small: { type: 'boolean', default: false },
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '5' },
+    'warm-up': { type: 'string', default: '2' },
+    only: { type: 'string', default: '' },
+    without: { type: 'string', default: '' },
+    connections: { type: 'string', default: '32' },
+    pool: { type: 'string', default: '10' },
+    people: { type: 'string', default: '40' },
+    loop: { type: 'boolean', default: false },
+    soak: { type: 'string' },
+    organizations: { type: 'string' },
+    beside: { type: 'string' },
+    lines: { type: 'string', default: '20000' },
+    keep: { type: 'boolean', default: false },
+    publish: { type: 'boolean', default: false },
+    json: { type: 'string', default: '.data/bench.json' },
+  })
   try {
-    const { values } = parseArgs({
-      args,
-      options: {
-        small: { type: 'boolean', default: false },
-        rounds: { type: 'string', default: '5' },
-        seconds: { type: 'string', default: '5' },
-        'warm-up': { type: 'string', default: '2' },
-        only: { type: 'string', default: '' },
-        without: { type: 'string', default: '' },
-        connections: { type: 'string', default: '32' },
-        pool: { type: 'string', default: '10' },
-        people: { type: 'string', default: '40' },
-        loop: { type: 'boolean', default: false },
-        soak: { type: 'string' },
-        organizations: { type: 'string' },
-        beside: { type: 'string' },
-        lines: { type: 'string', default: '20000' },
-        keep: { type: 'boolean', default: false },
-        publish: { type: 'boolean', default: false },
-        json: { type: 'string', default: '.data/bench.json' },
-      },
-    })
     if ([values.soak, values.organizations, values.beside].filter(value => value !== undefined).length > 1)
       throw new Error('--soak, --organizations and --beside are runs of their own: choose one')
     return {
@@ -105,8 +98,7 @@ export function readOptions(args: string[]): Options {
       publish: values.publish,
     }
   } catch (error) {
-    process.stderr.write(`${(error as Error).message}\n\n${usage}\n`)
-    process.exit(2)
+    misuse(usage, (error as Error).message)
   }
 }
 
