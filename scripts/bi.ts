@@ -8,7 +8,7 @@ const usage = `Usage: npm run bi -- create --org <slug> --name <what for> [--day
        npm run bi -- list [--org <slug>]
        npm run bi -- rotate <id> [--days <n>]
        npm run bi -- revoke <id>
-Without --days it is for 90, without --connections for 5 at a time; --seconds is how long a statement may take (300).`
+Without --days, a new one is for 90 and rotating keeps the end (90 if it has expired); without --connections for 5 at a time; --seconds is how long a statement may take (300).`
 
 const { values, positionals } = readArguments(
   usage,

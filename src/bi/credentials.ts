@@ -98,7 +98,8 @@ export async function biCredentialRoutes(app: App, { url }: { url: string }) {
         ...shared,
         operationId: 'rotateBiCredential',
         summary: 'Give a BI credential a new password',
-        description: 'And a new expiry, counted from now. Connections with the old password are closed.',
+        description:
+          'Its end stays, unless it has expired or `expires_in_days` is given, which counts from now. Connections with the old password are closed.',
         'x-problems': ['bi_credential_revoked', 'bi_credential_limit', 'bi_credentials_expiry_range'],
         params: IdParams,
         headers: IdempotencyKey,

@@ -71,16 +71,18 @@ export const WithPassword = Strict(
   },
   { title: 'MadeBiCredential' },
 )
-const expires_in_days = Type.Optional(
-  Type.Integer({ ...Count(1, 90), maximum: 730, description: '90 by default' }),
-)
+const expiry = (description: string) =>
+  Type.Optional(Type.Integer({ ...Count(1, 90), maximum: 730, description }))
 export const NewBiCredential = Strict(
   {
     name: credential.name,
-    expires_in_days,
+    expires_in_days: expiry('90 by default'),
     connection_limit: Type.Optional(credential.connection_limit),
     statement_timeout_seconds: Type.Optional(credential.statement_timeout_seconds),
   },
   { title: 'NewBiCredential' },
 )
-export const Rotation = Strict({ expires_in_days }, { title: 'BiCredentialRotation' })
+export const Rotation = Strict(
+  { expires_in_days: expiry('By default its end stays; 90 if it has expired') },
+  { title: 'BiCredentialRotation' },
+)

@@ -162,6 +162,25 @@ t.test('BI credentials', async t => {
     await revoke(made)
   })
 
+  await t.test('rotating keeps the end, unless asked otherwise', async t => {
+    const made = await makeCredential(server, ana, { expires_in_days: 30 })
+    const rotate = async (body: object) =>
+      (await call<Credential>(`POST /api/bi-credentials/${made.id}/rotate`, { token, body })).body
+    const untilOf = async () => {
+      const [role] = await db.admin<
+        [{ until: Date }]
+      >`select rolvaliduntil as until from pg_roles where rolname = ${made.login}`
+      return role.until.getTime()
+    }
+    const end = await untilOf()
+    t.equal((await rotate({})).expires_at, made.expires_at)
+    t.equal(await untilOf(), end, 'so does PostgreSQL')
+    const { expires_at } = await rotate({ expires_in_days: 7 })
+    const days = (Date.parse(expires_at) - Date.now()) / 86_400_000
+    t.ok(days > 6.9 && days <= 7, expires_at)
+    await revoke(made)
+  })
+
   await t.test('one expires, even for open connections, and can be rotated', async t => {
     const made = await makeCredential(server, ana)
     const sql = connectBi(t, made)
@@ -178,6 +197,7 @@ t.test('BI credentials', async t => {
       body: {},
     })
     t.same(await titles(connectBi(t, rotated)), ['of Ana'])
+    t.ok(Date.parse(rotated.expires_at) > Date.now() + 89 * 86_400_000, 'for 90 days')
 
     // PostgreSQL itself also checks the expiry, where no worker runs.
     await db.admin.unsafe(`alter role ${made.login} valid until '2020-01-01'`)
@@ -355,7 +375,11 @@ t.test('BI credentials', async t => {
     t.match(await read({ id }), { name: 'Power BI', connection_limit: 2, created_by: null })
     t.match(bi('list', '--org', slug).stdout, new RegExp(`${id}.*Power BI.*active`))
 
-    const second = shownBy(bi('rotate', id))
+    const end = /until (\S+ \S+)/
+    const [, until] = end.exec(bi('rotate', id, '--days', '30').stdout) ?? []
+    const again = bi('rotate', id)
+    t.equal(end.exec(again.stdout)?.[1], until, 'a login of 30 days stays one')
+    const second = shownBy(again)
     await t.rejects(titles(sql))
     t.same(await titles(connectBi(t, second)), ['of Ana'])
 
@@ -374,7 +398,7 @@ t.test('BI credentials', async t => {
     )
     t.same(
       body.items.map(({ action, actor_kind }) => [action, actor_kind]),
-      ['bi.revoke', 'bi.rotate', 'bi.create'].map(action => [action, 'system']),
+      ['bi.revoke', 'bi.rotate', 'bi.rotate', 'bi.create'].map(action => [action, 'system']),
     )
   })
 

@@ -49,7 +49,7 @@ set search_path = ''
 as $$
 declare
   c app.bi_credentials;
-  until timestamptz := now() + make_interval(days => coalesce((body ->> 'expires_in_days')::integer, 90));
+  until timestamptz;
 begin
   -- Keeps the worker away from the role until this is done.
   perform from app_private.bi_logins l where l.organization_id = app.current_org() and l.credential_id = credential for update;
@@ -60,6 +60,8 @@ begin
     perform app.refuse(409, 'bi_credential_revoked');
   end if;
   perform app_private.make_room_for_bi(credential);
+  until := case when body ->> 'expires_in_days' is null and c.expires_at > now() then c.expires_at
+    else now() + make_interval(days => coalesce((body ->> 'expires_in_days')::integer, 90)) end;
   perform app_private.make_bi_role(credential, verifier, c.connection_limit, c.statement_timeout_seconds, until);
   update app.bi_credentials x set rotated_at = now(), expires_at = until
   where x.organization_id = c.organization_id and x.id = credential;
@@ -67,7 +69,7 @@ begin
 end
 $$;
 comment on function app_private.renew_bi_credential(uuid, jsonb, text) is
-  'Gives a credential of the current organization a new password and expiry; recreates its role if it is missing, for example after a restore. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+  'Gives a credential of the current organization a new password, and a new expiry if expires_in_days is given or it has expired (then 90 by default); recreates its role if it is missing, for example after a restore. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
 alter function app_private.renew_bi_credential(uuid, jsonb, text) owner to callboard_definer;
 
 create or replace function app_private.end_bi_credential(credential uuid) returns void
@@ -146,7 +148,7 @@ begin
 end
 $$;
 comment on function app.rotate_bi_credential(uuid, jsonb, text) is
-  'Sets a new password and expiry (expires_in_days). Afterwards app.end_bi_connections ends the connections opened with the old one. PT403, PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+  'Sets a new password, and a new expiry as expires_in_days says, or in 90 days if it has expired. Afterwards app.end_bi_connections ends the connections opened with the old one. PT403, PT404, PT409 bi_credential_revoked, bi_credential_limit.';
 alter function app.rotate_bi_credential(uuid, jsonb, text) owner to callboard_definer;
 grant execute on function app.rotate_bi_credential(uuid, jsonb, text) to callboard_api;
 

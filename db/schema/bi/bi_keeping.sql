@@ -98,7 +98,7 @@ begin
   perform app_private.set_context(null, null);
 end
 $$;
-comment on function app_private.rotate_bi_credential(uuid, jsonb, text) is 'Gives a BI credential a new password and expiry, regardless of who created it. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+comment on function app_private.rotate_bi_credential(uuid, jsonb, text) is 'Gives a BI credential a new password, as app.rotate_bi_credential does, regardless of who created it. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
 alter function app_private.rotate_bi_credential(uuid, jsonb, text) owner to callboard_definer;
 
 create or replace function app_private.revoke_bi_credential(credential uuid) returns void
