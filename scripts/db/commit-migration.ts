@@ -1,8 +1,8 @@
-// `npm run migration:commit -- "what it does"` turns db/migrations/current.sql into the next
-// committed migration. It runs on an embedded PostgreSQL of its own, so you need no database.
+// `npm run migration:commit -- "what it does"` commits the next migration: db/migrations/current.sql and, after it, what
+// has changed in db/schema/. It runs on an embedded PostgreSQL of its own, so you need no database.
 // `npm run migration:baseline` replaces all migrations with one that creates the whole schema. This is
 // only allowed before 0.2.0, because databases will have run the migrations released since.
-import { cpSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, rmSync } from 'node:fs'
 import { cp, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -13,10 +13,12 @@ import { startEmbedded } from '../../src/database/embedded.ts'
 import { migrationSettings } from '../../src/database/migrate.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../../src/database/provision.ts'
 import { version } from '../../src/version.ts'
+import { migrateAndWait } from './db-check.ts'
+import { lintNext, nextMigration, writeCurrent } from './next-migration.ts'
 
 const usage = `Usage: npm run migration:commit -- "<what it does>"
        npm run migration:baseline
-The first commits db/migrations/current.sql; the second replaces all migrations with one that creates the whole schema.`
+The first commits db/migrations/current.sql and, after it, what has changed in db/schema/; the second replaces all migrations with one that creates the whole schema.`
 
 let isDone = false
 const {
@@ -26,33 +28,34 @@ const {
 const message = isBaseline ? 'callboard' : given
 if (message === undefined)
   misuse(usage, 'Say what the migration does: npm run migration:commit -- "add tours"')
+if (isBaseline && !version.startsWith('0.1.'))
+  misuse(
+    usage,
+    `Committed migrations have been frozen since 0.2.0, and this is ${version}: write a migration.`,
+  )
+const db = new URL('../../db/', import.meta.url)
+const migrations = new URL('migrations/', db)
+const before = new URL('../../.data/migrations-before/', import.meta.url)
+const copy = (from: URL, to: URL) => {
+  for (const name of ['committed', 'current.sql'])
+    cpSync(fileURLToPath(new URL(name, from)), fileURLToPath(new URL(name, to)), { recursive: true })
+}
+copy(migrations, before)
+// graphile-migrate ends the process at an error in the schema, and then nothing is to have changed.
+process.on('exit', () => {
+  if (!isDone) copy(before, migrations)
+  rmSync(before, { recursive: true, force: true })
+})
 if (isBaseline) {
-  if (!version.startsWith('0.1.'))
-    misuse(
-      usage,
-      `Committed migrations have been frozen since 0.2.0, and this is ${version}: write a migration.`,
-    )
-  const db = new URL('../../db/', import.meta.url)
-  const migrations = new URL('migrations/', db)
-  const before = new URL('../../.data/migrations-before/', import.meta.url)
-  const copy = (from: URL, to: URL) => {
-    for (const name of ['committed', 'current.sql'])
-      cpSync(fileURLToPath(new URL(name, from)), fileURLToPath(new URL(name, to)), { recursive: true })
-  }
-  copy(migrations, before)
-  // graphile-migrate ends the process at an error in the schema, and then nothing is to have changed.
-  process.on('exit', () => {
-    if (!isDone) copy(before, migrations)
-    rmSync(before, { recursive: true, force: true })
-  })
   await rm(new URL('committed/', migrations), { recursive: true, force: true })
   await cp(new URL('schema.sql', db), new URL('current.sql', migrations))
-} else {
-  const current = readFileSync(new URL('../../db/migrations/current.sql', import.meta.url), 'utf8')
-  // Lines that begin with --! are graphile-migrate's.
-  if (current.split('\n').every(line => /^\s*(--(?!!).*)?$/.test(line)))
-    misuse(usage, 'db/migrations/current.sql is empty: write the migration there first.')
 }
+const next = isBaseline ? undefined : await nextMigration()
+if (!isBaseline && next === undefined)
+  misuse(
+    usage,
+    'There is nothing to commit: db/migrations/current.sql is empty, and no statement of db/schema/ has changed.',
+  )
 
 const root = fileURLToPath(new URL('../../.data/commit', import.meta.url))
 const embedded = await startEmbedded({ root, port: 0, settings: { fsync: 'off' } })
@@ -66,8 +69,15 @@ try {
       password: 'only on this machine, for a moment',
     })
   // What an attempt that failed has left.
-  for (const database of ['current', 'shadow']) await dropDatabase(adminUrl, database)
+  for (const database of ['current', 'shadow', 'before']) await dropDatabase(adminUrl, database)
   await createDatabase(adminUrl, 'current')
+  if (next !== undefined) {
+    await createDatabase(adminUrl, 'before')
+    await migrateAndWait(as('before'))
+    await writeCurrent(next, as('before'))
+    if (!(await lintNext(next)))
+      throw new Error('squawk has found what would block traffic: see .squawk.toml')
+  }
   await commit(
     {
       ...migrationSettings(as('current'), line => {
@@ -81,6 +91,9 @@ try {
   isDone = true
   // graphile-migrate keeps a connection open for a moment and exits the process if that is cut.
   await setTimeout(400)
+} catch (error) {
+  console.error((error as Error).message)
+  process.exitCode = 1
 } finally {
   await embedded.stop()
   for (const folder of [root, dirname(dataDir)]) await rm(folder, { recursive: true, force: true })

@@ -18,8 +18,8 @@ export interface Statement {
 export async function statementsOf(text: string): Promise<Statement[]> {
   const statements: Statement[] = []
   const files: string[] = []
-  for (const part of text.split(/^(?=--! (?:End)?Included )/m)) {
-    const [mark = '', end, name] = /^--! (End)?Included (.*)\n?/.exec(part) ?? []
+  for (const part of text.split(/^(?=--!? (?:End)?Included )/m)) {
+    const [mark = '', end, name] = /^--!? (End)?Included (.*)\n?/.exec(part) ?? []
     if (end !== undefined) files.pop()
     else if (name !== undefined) files.push(name)
     statements.push(...(await split(part.slice(mark.length), files.at(-1))))

@@ -93,14 +93,14 @@ export async function withoutUnchanged(migration: string, before: string[]): Pro
   return written(kept)
 }
 
-/** Statements as the text of a migration, with the marks of the files that they come from. */
+/** Statements as the text of a migration, with marks of their files: graphile-migrate keeps `--!` for its own. */
 function written(statements: Statement[]): string {
   const lines: string[] = []
   let within: string | undefined
   for (const { file, text } of [...statements, { file: undefined, text: '' }]) {
     if (file !== within) {
-      if (within !== undefined) lines.push(`--! EndIncluded ${within}`)
-      if (file !== undefined) lines.push(`--! Included ${file}`)
+      if (within !== undefined) lines.push(`-- EndIncluded ${within}`)
+      if (file !== undefined) lines.push(`-- Included ${file}`)
       within = file
     }
     lines.push(text)

@@ -1,16 +1,17 @@
 import { createHash } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Logger } from '@graphile/logger'
 import { migrate as runMigrations, type Settings } from 'graphile-migrate'
 import { Logger as WorkerLogger, makeWorkerUtils } from 'graphile-worker'
-import pg from 'pg'
+import type pg from 'pg'
+import { dropInvalidIndexes, migratorPool, pauseRefreshes, withLockTimeout } from './beside-traffic.ts'
+import { type Committed, committedMigrations } from './committed.ts'
 import type { Carrier } from './context.ts'
 import { root } from '../root.ts'
-import { tls } from './node-postgres.ts'
 
 const db = new URL('db/', root)
-const committed = new URL('migrations/committed/', db)
 
 /** The database has run migrations that this version does not have; the message says what to do. */
 export class ForeignMigrations extends Error {
@@ -20,7 +21,7 @@ export class ForeignMigrations extends Error {
 /** Settings of graphile-migrate for a database, logged in as callboard_migrator. */
 export function migrationSettings(migratorUrl: string, log: (line: string) => void = () => {}): Settings {
   return {
-    connectionString: migratorUrl,
+    connectionString: withLockTimeout(migratorUrl),
     migrationsFolder: fileURLToPath(new URL('migrations', db)),
     databaseOwner: 'callboard_owner',
     logger: new Logger(() => (level: string, message) => {
@@ -34,19 +35,9 @@ export function migrationSettings(migratorUrl: string, log: (line: string) => vo
  * from before they were replaced by one baseline, or from a later release. graphile-migrate itself compares only
  * file names, and would consider such a database up to date.
  */
-async function checkHistory(pool: pg.Pool): Promise<void> {
-  const { rows: found } = await pool.query<{ there: boolean }>(
-    `select to_regclass('graphile_migrate.migrations') is not null as there`,
-  )
-  if (!found[0]?.there) return
-  const { rows } = await pool.query<{ filename: string; hash: string }>(
-    'select filename, hash from graphile_migrate.migrations order by filename',
-  )
-  const known = new Set<string>()
-  for (const file of await readdir(committed)) {
-    const text = await readFile(new URL(file, committed), 'utf8')
-    known.add(/^--! Hash: (\S+)$/m.exec(text)?.[1] ?? '')
-  }
+async function checkHistory(pool: pg.Pool, migrations: Committed[]): Promise<void> {
+  const rows = await historyOf(pool)
+  const known = new Set(migrations.map(({ hash }) => hash))
   const foreign = rows.find(({ hash }) => !known.has(hash))
   if (foreign)
     throw new ForeignMigrations(
@@ -57,25 +48,22 @@ async function checkHistory(pool: pg.Pool): Promise<void> {
     )
 }
 
-function migratorPool(migratorUrl: string): pg.Pool {
-  const pool = new pg.Pool({
-    ...tls(migratorUrl, false),
-    max: 1,
-    application_name: 'callboard migrate',
-    connectionTimeoutMillis: 10_000,
-    statement_timeout: 600_000,
-  })
-  // Without listeners the loss of a connection would end the process; pending queries reject anyway.
-  pool.on('error', () => {})
-  pool.on('connect', client => client.on('error', () => {}))
-  return pool
+/** The migrations that a database has run. */
+async function historyOf(pool: pg.Pool): Promise<{ filename: string; hash: string }[]> {
+  const { rows: found } = await pool.query<{ there: boolean }>(
+    `select to_regclass('graphile_migrate.migrations') is not null as there`,
+  )
+  if (!found[0]?.there) return []
+  const { rows } = await pool.query<{ filename: string; hash: string }>(
+    'select filename, hash from graphile_migrate.migrations order by filename',
+  )
+  return rows
 }
 
 /** Installs or upgrades graphile-worker's schema to the package's version, with the privileges of db/queue.sql. */
 async function installQueue(migratorUrl: string): Promise<void> {
   const pool = migratorPool(migratorUrl)
   try {
-    await checkHistory(pool)
     const utils = await makeWorkerUtils({ pgPool: pool, logger: new WorkerLogger(() => () => {}) })
     await utils.release()
     await pool.query(await readFile(new URL('queue.sql', db), 'utf8'))
@@ -100,7 +88,7 @@ export async function chooseContext(migratorUrl: string): Promise<Carrier> {
     const mark = `${carrier} ${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
     if (!rows[0]?.present?.endsWith(mark))
       // One message is one transaction.
-      await pool.query(`set local lock_timeout = '5s'; ${text};
+      await pool.query(`${text};
         comment on function app_private.context() is 'The whole context of this transaction; all fields are NULL without a genuine one: ${mark}'`)
     return carrier
   } finally {
@@ -108,13 +96,53 @@ export async function chooseContext(migratorUrl: string): Promise<Carrier> {
   }
 }
 
+/** Settings of `migrate`. */
+export interface Patience {
+  /** For how many seconds it tries again if others hold a lock. */
+  wait?: number
+}
+
 /**
  * Runs all committed migrations; a failed one changes nothing. Then chooses how contexts are carried, and returns it.
- * Throws ForeignMigrations.
+ * Where others hold a lock, it gives up after a moment, so that nobody waits behind it, and tries again. Throws
+ * ForeignMigrations, EditedMigration.
  */
-export async function migrate(migratorUrl: string, log?: (line: string) => void): Promise<Carrier> {
-  // First, because a migration may queue a job.
-  await installQueue(migratorUrl)
-  await runMigrations(migrationSettings(migratorUrl, log))
-  return chooseContext(migratorUrl)
+export async function migrate(
+  migratorUrl: string,
+  log: (line: string) => void = () => {},
+  { wait = 600 }: Patience = {},
+): Promise<Carrier> {
+  const until = Date.now() + wait * 1000
+  for (let attempt = 1; ; attempt += 1) {
+    const isPending = (await pendingMigrations(migratorUrl)).length > 0
+    const resume = isPending ? await pauseRefreshes(migratorUrl, attempt) : () => Promise.resolve()
+    try {
+      if (isPending) await dropInvalidIndexes(migratorUrl)
+      // First, because a migration may queue a job.
+      await installQueue(migratorUrl)
+      await runMigrations(migrationSettings(migratorUrl, log))
+      return await chooseContext(migratorUrl)
+    } catch (error) {
+      const { code = '', message } = error as NodeJS.ErrnoException
+      // A lock that was not to be had in time, or a deadlock.
+      if (!['55P03', '40P01'].includes(code) || Date.now() > until) throw error
+      log(`Others hold a lock (${message}); trying again, attempt ${attempt + 1}`)
+    } finally {
+      await resume()
+    }
+    await setTimeout(300 + Math.random() * 700)
+  }
+}
+
+/** The committed migrations that a database has not run yet. Throws ForeignMigrations, EditedMigration. */
+export async function pendingMigrations(migratorUrl: string): Promise<Committed[]> {
+  const migrations = await committedMigrations()
+  const pool = migratorPool(migratorUrl)
+  try {
+    await checkHistory(pool, migrations)
+    const run = new Set((await historyOf(pool)).map(({ hash }) => hash))
+    return migrations.filter(({ hash }) => !run.has(hash))
+  } finally {
+    await pool.end()
+  }
 }

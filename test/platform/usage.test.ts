@@ -53,7 +53,7 @@ for (const program of programs) {
 
 t.test('one argument too many is refused, and so is a value that is missing', async t => {
   for (const [name, args, why] of [
-    ['migrate', ['now'], /^Unexpected argument 'now'\n\nUsage: npm run migrate\n/],
+    ['migrate', ['now'], /^Unexpected argument 'now'\n\nUsage: npm run migrate /],
     ['openapi', ['a.json', 'b.json'], /^Unexpected argument 'b.json'\n\nUsage: /],
     ['bi', ['create', '--org'], /^Option '--org <value>' argument missing\n\nUsage: /],
     ['bi', ['list', '--org', '--help'], /^Usage: npm run bi -- create/],

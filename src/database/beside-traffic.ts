@@ -1,0 +1,72 @@
+// What lets a migration run while others work on the database.
+import pg from 'pg'
+import { tls } from './node-postgres.ts'
+
+/** How long a statement waits for a lock, in milliseconds. Meanwhile requests queue behind it. */
+const lockTimeout = 400
+
+/** The same connection, on which no statement waits longer for a lock. */
+export function withLockTimeout(url: string): string {
+  const changed = new URL(url)
+  const options = changed.searchParams.get('options')
+  changed.searchParams.set('options', [options, `-c lock_timeout=${lockTimeout}`].filter(Boolean).join(' '))
+  return changed.href
+}
+
+export function migratorPool(migratorUrl: string): pg.Pool {
+  const pool = new pg.Pool({
+    ...tls(withLockTimeout(migratorUrl), false),
+    max: 1,
+    application_name: 'callboard migrate',
+    connectionTimeoutMillis: 10_000,
+    statement_timeout: 600_000,
+  })
+  // Without listeners the loss of a connection would end the process; pending queries reject anyway.
+  pool.on('error', () => {})
+  pool.on('connect', client => client.on('error', () => {}))
+  return pool
+}
+
+/**
+ * Has workers compute no figures until the returned function is called, because that can hold locks for minutes: it
+ * takes the places for which they wait for nobody. Every other attempt does without, in case it is in its own way.
+ */
+export async function pauseRefreshes(migratorUrl: string, attempt: number): Promise<() => Promise<void>> {
+  if (attempt % 2 === 0) return async () => {}
+  const pool = migratorPool(migratorUrl)
+  try {
+    const client = await pool.connect()
+    const { rows } = await client.query<{ there: boolean }>(
+      `select to_regclass('analytics_private.refreshing') is not null as there`,
+    )
+    if (rows[0]?.there) {
+      await client.query(`begin; set local role callboard_rollup; set local lock_timeout = '15s'`)
+      await client.query('select from analytics_private.refreshing for update').catch(() => {})
+    }
+    return async () => {
+      await client.query('rollback').catch(() => {})
+      client.release()
+      await pool.end()
+    }
+  } catch (error) {
+    await pool.end()
+    throw error
+  }
+}
+
+/**
+ * Drops the indexes that an interrupted CREATE INDEX CONCURRENTLY has left: they are used for nothing, and its IF NOT
+ * EXISTS would take them for what it is to make.
+ */
+export async function dropInvalidIndexes(migratorUrl: string): Promise<void> {
+  const pool = migratorPool(migratorUrl)
+  try {
+    const { rows } = await pool.query<{ name: string }>(
+      `select c.oid::regclass::text as name from pg_index i join pg_class c on c.oid = i.indexrelid
+       where not i.indisvalid and c.relkind = 'i' and c.relnamespace::regnamespace::text in ('app', 'app_private', 'analytics_private')`,
+    )
+    for (const { name } of rows) await pool.query(`drop index concurrently if exists ${name}`)
+  } finally {
+    await pool.end()
+  }
+}
