@@ -6,6 +6,7 @@ import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import { readArguments } from '../../src/arguments.ts'
+import { remakeRows } from '../../src/database/beside-traffic.ts'
 import { chooseContext, migrate } from '../../src/database/migrate.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../../src/database/provision.ts'
 import { describe, newline } from './describe.ts'
@@ -87,6 +88,7 @@ export async function checkDatabases({ adminUrl, schemaFile }: { adminUrl: strin
   const fromSchema = await built('schema', async url => {
     await run(text, url)
     await chooseContext(url)
+    await remakeRows(url)
   })
   const fromMigrations = await built('migrations', migrateAndWait)
   return { facts: fromSchema.length, differences: compare(fromSchema, fromMigrations) }

@@ -70,3 +70,28 @@ export async function dropInvalidIndexes(migratorUrl: string): Promise<void> {
     await pool.end()
   }
 }
+
+/** What app_private.remake_json has done last. */
+interface Remade {
+  table?: string
+}
+
+/** Makes the JSON of rows again whose fields a migration has changed, in small transactions: see app_private.remake_json. */
+export async function remakeRows(migratorUrl: string, log: (line: string) => void = () => {}): Promise<void> {
+  const pool = migratorPool(migratorUrl)
+  try {
+    let last: Remade | null = {}
+    let table: string | undefined
+    while (last !== null) {
+      const { rows }: pg.QueryResult<{ last: Remade | null }> = await pool.query(
+        'select app_private.remake_json($1) as last',
+        [last],
+      )
+      last = rows[0]?.last ?? null
+      if (last?.table !== undefined && last.table !== table) log(`Making the JSON of ${last.table} again`)
+      table = last?.table
+    }
+  } finally {
+    await pool.end()
+  }
+}

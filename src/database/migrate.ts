@@ -6,7 +6,13 @@ import { Logger } from '@graphile/logger'
 import { migrate as runMigrations, type Settings } from 'graphile-migrate'
 import { Logger as WorkerLogger, makeWorkerUtils } from 'graphile-worker'
 import type pg from 'pg'
-import { dropInvalidIndexes, migratorPool, pauseRefreshes, withLockTimeout } from './beside-traffic.ts'
+import {
+  dropInvalidIndexes,
+  migratorPool,
+  pauseRefreshes,
+  remakeRows,
+  withLockTimeout,
+} from './beside-traffic.ts'
 import { type Committed, committedMigrations } from './committed.ts'
 import type { Carrier } from './context.ts'
 import { root } from '../root.ts'
@@ -121,7 +127,9 @@ export async function migrate(
       // First, because a migration may queue a job.
       await installQueue(migratorUrl)
       await runMigrations(migrationSettings(migratorUrl, log))
-      return await chooseContext(migratorUrl)
+      const carrier = await chooseContext(migratorUrl)
+      await remakeRows(migratorUrl, log)
+      return carrier
     } catch (error) {
       const { code = '', message } = error as NodeJS.ErrnoException
       // A lock that was not to be had in time, or a deadlock.

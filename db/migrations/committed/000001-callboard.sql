@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:74cc44387e02d4352671b6089652859e9b11b55a
+--! Hash: sha1:49e41039e0fecd3ea70ae4d81a27b05efb0ed167
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -835,10 +835,52 @@ begin
   -- The last of the triggers before a row is written: none may change it afterwards.
   perform app_private.set_trigger(target, '_990_json', format('before insert or update on %s for each row execute function %s()', target, trigger_function),
     is_always => true);
+  execute format('grant update (as_json) on %s to callboard_definer', target);
 end
 $$;
 comment on function app_private.keep_json(regclass, regclass) is
   'Has a table keep as_json: the fields of its view (from id on) that are columns of its own, as a JSON object without its closing brace, to be completed by app.body. A time is HH:MM, a number has no trailing zeros.';
+
+create or replace function app_private.remake_json(behind jsonb default null) returns jsonb
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  r record;
+  batch record;
+  last jsonb;
+begin
+  select x.name, format('app.%I', x.name)::regclass as target, md5(p.prosrc) as wanted into r
+  from app_private.resources x
+  join pg_catalog.pg_proc p on p.pronamespace = 'app_private'::regnamespace and p.proname = 'tg_' || x.name || '__990_json'
+  where x.remade is distinct from md5(p.prosrc)
+  order by x.name limit 1;
+  if not found then
+    return null;
+  end if;
+  for batch in
+    execute format('select x.organization_id, array_agg(x.id order by x.id) as ids from (
+        select t.organization_id, t.id from %s t
+        where (t.organization_id, t.id) > ($1, $2) order by 1, 2 limit 1000) x
+      group by 1 order by 1', r.target)
+    using coalesce((behind ->> 'organization')::uuid, '00000000-0000-0000-0000-000000000000'),
+      coalesce((behind ->> 'id')::uuid, '00000000-0000-0000-0000-000000000000')
+  loop
+    perform app_private.set_context(null, null, batch.organization_id);
+    execute format('update %s t set as_json = '''' where t.organization_id = $1 and t.id = any ($2)', r.target) using batch.organization_id, batch.ids;
+    last := jsonb_build_object('table', r.name, 'organization', batch.organization_id, 'id', batch.ids[cardinality(batch.ids)]);
+  end loop;
+  if last is null then
+    update app_private.resources x set remade = r.wanted where x.name = r.name;
+    last := jsonb_build_object('done', r.name);
+  end if;
+  return last;
+end
+$$;
+comment on function app_private.remake_json(jsonb) is
+  'Makes the JSON of up to 1,000 rows again, of the first table whose JSON has another form since its rows were written: a migration has changed its fields. To continue, call it again in another transaction with what it returned, until that is null. Rows keep their version, and there are no events.';
+alter function app_private.remake_json(jsonb) owner to callboard_definer;
 
 create or replace function app.check_rows() returns table (resource text, row_count bigint, differing bigint)
 language plpgsql stable security definer
@@ -888,17 +930,20 @@ create table if not exists app_private.resources (
   noun text not null,
   fields text not null,
   path text not null,
-  guard regprocedure
+  guard regprocedure,
+  remade text
 );
 select app_private.force_rls('app_private.resources');
 select app_private.set_policy('app_private.resources', 'select_definer', 'callboard_definer', 'true');
 select app_private.set_policy('app_private.resources', 'all_owner', 'callboard_owner', 'true');
-grant select on app_private.resources to callboard_definer;
+select app_private.set_policy('app_private.resources', 'update_definer', 'callboard_definer', 'true');
+grant select, update (remade) on app_private.resources to callboard_definer;
 comment on table app_private.resources is
   'Reference: the tables of app that the generic row commands accept. Never one whose own commands check more than its policies and triggers do.';
 comment on column app_private.resources.noun is 'What a row is called in the event log.';
 comment on column app_private.resources.fields is 'The view with the fields of a response.';
 comment on column app_private.resources.path is 'The path of its routes.';
+comment on column app_private.resources.remade is 'Which form of the JSON all rows have, as a digest of the trigger that keeps it: see app_private.remake_json.';
 comment on column app_private.resources.guard is 'Called with the table and the id when a row itself, not its parent, has been deleted or restored; it refuses changes to rows that must stay as they are.';
 
 create or replace function app_private.policy_permission(target regclass, command text) returns text
@@ -963,9 +1008,11 @@ begin
   if is_counted then
     perform app_private.set_policy(target, 'select_rollup', 'callboard_rollup', 'true');
   end if;
-  if exists (select from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = 'version' and a.atthasdef)
-    and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = target and t.tgname = '_100_timestamps') then
-    execute format('create trigger _100_timestamps before update on %s for each row execute function app_private.tg__100_timestamps()', target);
+  if exists (select from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = 'version' and a.atthasdef) then
+    perform app_private.set_trigger(target, '_100_timestamps', format('before update on %s for each row %sexecute function app_private.tg__100_timestamps()', target,
+      -- A row whose JSON is made again has not changed.
+      case when exists (select from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = 'as_json')
+        then 'when ((new.as_json is distinct from ''''::text)) ' else '' end));
   end if;
   -- Soft delete marks rows and the purge removes them: no retention is shorter than a day.
   if exists (select from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = 'deletion_id') then

@@ -55,10 +55,52 @@ begin
   -- The last of the triggers before a row is written: none may change it afterwards.
   perform app_private.set_trigger(target, '_990_json', format('before insert or update on %s for each row execute function %s()', target, trigger_function),
     is_always => true);
+  execute format('grant update (as_json) on %s to callboard_definer', target);
 end
 $$;
 comment on function app_private.keep_json(regclass, regclass) is
   'Has a table keep as_json: the fields of its view (from id on) that are columns of its own, as a JSON object without its closing brace, to be completed by app.body. A time is HH:MM, a number has no trailing zeros.';
+
+create or replace function app_private.remake_json(behind jsonb default null) returns jsonb
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  r record;
+  batch record;
+  last jsonb;
+begin
+  select x.name, format('app.%I', x.name)::regclass as target, md5(p.prosrc) as wanted into r
+  from app_private.resources x
+  join pg_catalog.pg_proc p on p.pronamespace = 'app_private'::regnamespace and p.proname = 'tg_' || x.name || '__990_json'
+  where x.remade is distinct from md5(p.prosrc)
+  order by x.name limit 1;
+  if not found then
+    return null;
+  end if;
+  for batch in
+    execute format('select x.organization_id, array_agg(x.id order by x.id) as ids from (
+        select t.organization_id, t.id from %s t
+        where (t.organization_id, t.id) > ($1, $2) order by 1, 2 limit 1000) x
+      group by 1 order by 1', r.target)
+    using coalesce((behind ->> 'organization')::uuid, '00000000-0000-0000-0000-000000000000'),
+      coalesce((behind ->> 'id')::uuid, '00000000-0000-0000-0000-000000000000')
+  loop
+    perform app_private.set_context(null, null, batch.organization_id);
+    execute format('update %s t set as_json = '''' where t.organization_id = $1 and t.id = any ($2)', r.target) using batch.organization_id, batch.ids;
+    last := jsonb_build_object('table', r.name, 'organization', batch.organization_id, 'id', batch.ids[cardinality(batch.ids)]);
+  end loop;
+  if last is null then
+    update app_private.resources x set remade = r.wanted where x.name = r.name;
+    last := jsonb_build_object('done', r.name);
+  end if;
+  return last;
+end
+$$;
+comment on function app_private.remake_json(jsonb) is
+  'Makes the JSON of up to 1,000 rows again, of the first table whose JSON has another form since its rows were written: a migration has changed its fields. To continue, call it again in another transaction with what it returned, until that is null. Rows keep their version, and there are no events.';
+alter function app_private.remake_json(jsonb) owner to callboard_definer;
 
 create or replace function app.check_rows() returns table (resource text, row_count bigint, differing bigint)
 language plpgsql stable security definer

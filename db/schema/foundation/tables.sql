@@ -21,17 +21,20 @@ create table if not exists app_private.resources (
   noun text not null,
   fields text not null,
   path text not null,
-  guard regprocedure
+  guard regprocedure,
+  remade text
 );
 select app_private.force_rls('app_private.resources');
 select app_private.set_policy('app_private.resources', 'select_definer', 'callboard_definer', 'true');
 select app_private.set_policy('app_private.resources', 'all_owner', 'callboard_owner', 'true');
-grant select on app_private.resources to callboard_definer;
+select app_private.set_policy('app_private.resources', 'update_definer', 'callboard_definer', 'true');
+grant select, update (remade) on app_private.resources to callboard_definer;
 comment on table app_private.resources is
   'Reference: the tables of app that the generic row commands accept. Never one whose own commands check more than its policies and triggers do.';
 comment on column app_private.resources.noun is 'What a row is called in the event log.';
 comment on column app_private.resources.fields is 'The view with the fields of a response.';
 comment on column app_private.resources.path is 'The path of its routes.';
+comment on column app_private.resources.remade is 'Which form of the JSON all rows have, as a digest of the trigger that keeps it: see app_private.remake_json.';
 comment on column app_private.resources.guard is 'Called with the table and the id when a row itself, not its parent, has been deleted or restored; it refuses changes to rows that must stay as they are.';
 
 create or replace function app_private.policy_permission(target regclass, command text) returns text
@@ -96,9 +99,11 @@ begin
   if is_counted then
     perform app_private.set_policy(target, 'select_rollup', 'callboard_rollup', 'true');
   end if;
-  if exists (select from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = 'version' and a.atthasdef)
-    and not exists (select from pg_catalog.pg_trigger t where t.tgrelid = target and t.tgname = '_100_timestamps') then
-    execute format('create trigger _100_timestamps before update on %s for each row execute function app_private.tg__100_timestamps()', target);
+  if exists (select from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = 'version' and a.atthasdef) then
+    perform app_private.set_trigger(target, '_100_timestamps', format('before update on %s for each row %sexecute function app_private.tg__100_timestamps()', target,
+      -- A row whose JSON is made again has not changed.
+      case when exists (select from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = 'as_json')
+        then 'when ((new.as_json is distinct from ''''::text)) ' else '' end));
   end if;
   -- Soft delete marks rows and the purge removes them: no retention is shorter than a day.
   if exists (select from pg_catalog.pg_attribute a where a.attrelid = target and a.attname = 'deletion_id') then
