@@ -30,6 +30,8 @@ interface Login {
   enters: boolean
   version: number
   migrated: boolean
+  /** The figures that cannot be read until the worker has filled them. */
+  unpopulated: string | null
   /** The versions of the ICU library that built the indexes and that sorts now, if they differ. */
   sorted: string | null
 }
@@ -52,6 +54,8 @@ const look = (sql: Client, door: string) => sql<[Login]>`
     exists (select from door where has_function_privilege(door.oid, 'execute')) as enters,
     current_setting('server_version_num')::integer as version,
     exists (select from door) as migrated,
+    (select string_agg(c.relname, ', ' order by c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname = 'analytics_private' and c.relkind = 'm' and not c.relispopulated) as unpopulated,
     (select c.collversion || ', now ' || pg_collation_actual_version(c.oid) from pg_collation c join pg_namespace n on n.oid = c.collnamespace
       where n.nspname = 'app' and c.collname = 'people' and c.collversion <> pg_collation_actual_version(c.oid)) as sorted
   from role`
@@ -104,15 +108,20 @@ async function check(url: string, { url: setting, role, door }: Part): Promise<L
 /**
  * Checks the API's login before the first request. Throws UnsafeDatabase if the login could bypass
  * row-level security, if the schema is missing, or, in production, if the server is known to be
- * vulnerable; in development that is returned as a warning, and so is, always, an ICU library other
- * than the one that built the indexes.
+ * vulnerable; in development that is returned as a warning, and so are, always, figures that are empty
+ * and an ICU library other than the one that built the indexes.
  */
 export async function checkDatabase(url: string, production: boolean, isReplica = false): Promise<string[]> {
-  const { version, sorted } = await check(url, isReplica ? replica : api)
+  const { version, sorted, unpopulated } = await check(url, isReplica ? replica : api)
   const problem = versionProblem(version)
   if (problem !== undefined && production) throw new UnsafeDatabase(problem)
   return [
     ...(problem === undefined ? [] : [problem]),
+    ...(unpopulated === null
+      ? []
+      : [
+          `These figures are empty, as pg_restore leaves them without --enable-row-security: ${unpopulated}. They cannot be read until a worker has computed them.`,
+        ]),
     ...(sorted === null
       ? []
       : [

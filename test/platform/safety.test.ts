@@ -1,6 +1,7 @@
 import { t } from '../support/tap.ts'
 import { withUrl } from '../../src/database/provision.ts'
 import { checkDatabase, UnsafeDatabase, versionProblem } from '../../src/database/safety.ts'
+import { refresh, work } from '../support/figures.ts'
 import { startDatabase } from '../support/helper.ts'
 
 t.test('server versions whose row-level security can be bypassed are known', async t => {
@@ -47,6 +48,32 @@ t.test('the API’s login', async t => {
 
   await t.test('callboard_api is accepted, with a warning where the server is vulnerable', async t => {
     t.same(await checkDatabase(db.url('callboard_api'), false), problem === undefined ? [] : [problem])
+  })
+
+  await t.test('figures that a restore has left empty cause a warning, and a worker computes them', async t => {
+    const warnings = () => checkDatabase(db.url('callboard_api'), false)
+    const known = (await warnings()).length
+    for (const name of ['dashboard', 'shows_by_month'])
+      await db.admin.unsafe(`refresh materialized view analytics_private.${name} with no data`)
+    t.match((await warnings())[known], /^These figures are empty, .*: dashboard, shows_by_month\. .* worker/)
+    await t.rejects(db.admin`select from analytics_private.dashboard`, { code: '55000' })
+    await refresh(db)
+    t.equal((await warnings()).length, known)
+    await db.admin`select from analytics_private.dashboard`
+  })
+
+  await t.test('a figure that cannot be computed after a restore does not keep the worker busy', async t => {
+    await db.admin`refresh materialized view analytics_private.dashboard with no data`
+    await db.admin`alter view analytics_private.dashboard_definition owner to callboard_api`
+    const attempts = async () =>
+      (await work(db, 'small'))
+        .filter(({ refreshed }) => refreshed !== undefined)
+        .map(({ refreshed, failed }) => [refreshed, failed])
+    t.same(await attempts(), [['dashboard', 1]])
+    t.same(await attempts(), [], 'it is tried again after a minute')
+    await db.admin`alter view analytics_private.dashboard_definition owner to callboard_rollup`
+    await db.admin`update analytics_private.rollups set failed_at = now() - interval '2 minutes'`
+    t.same(await attempts(), [['dashboard', 0]])
   })
 
   await t.test('an ICU library other than the one that sorted the indexes causes a warning', async t => {

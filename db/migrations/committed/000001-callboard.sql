@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:49e41039e0fecd3ea70ae4d81a27b05efb0ed167
+--! Hash: sha1:8df2bd0d4af8d85e97610b277fbcf5ac4c3538c0
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -11125,6 +11125,13 @@ comment on function analytics_private.compute_figures(uuid) is
   'Computes the figures of an organization that are marked as changed. One that fails keeps neither the others nor those of other organizations from being computed, and is tried again after a minute.';
 alter function analytics_private.compute_figures(uuid) owner to callboard_rollup;
 
+create or replace view analytics_private.unpopulated as
+  select c.relname::text as name from pg_catalog.pg_class c
+  where c.relnamespace = 'analytics_private'::regnamespace and c.relkind = 'm' and not c.relispopulated;
+comment on view analytics_private.unpopulated is
+  'Materialized views that nobody can read, because pg_restore could not fill them: without --enable-row-security it may not.';
+alter view analytics_private.unpopulated owner to callboard_rollup;
+
 create or replace function analytics_private.compute_whole(name text) returns bigint
 language plpgsql volatile
 set search_path = ''
@@ -11134,7 +11141,8 @@ declare
   began timestamptz := clock_timestamp();
   n bigint;
 begin
-  execute format('refresh materialized view concurrently analytics_private.%I', name);
+  execute format('refresh materialized view %s analytics_private.%I',
+    case when exists (select from analytics_private.unpopulated u where u.name = compute_whole.name) then '' else 'concurrently' end, name);
   execute format('select count(*) from analytics_private.%I', name) into n;
   -- Nobody computes an organization's figures while it is decided where they are.
   perform from analytics_private.refreshing r where r.lane in ('small', 'large') order by r.lane for update;
@@ -11165,7 +11173,7 @@ exception when query_canceled or others then
 end
 $$;
 comment on function analytics_private.compute_whole(text) is
-  'Computes a figure for all organizations at once, without blocking readers; returns the number of rows, or null if it failed: then everything stays as it was, and rollups.failed_with says why.';
+  'Computes a figure for all organizations at once, without blocking readers (there are none of an unpopulated view); returns the number of rows, or null if it failed: then everything stays as it was, and rollups.failed_with says why.';
 alter function analytics_private.compute_whole(text) owner to callboard_rollup;
 
 create or replace function app.refresh_figures(lane text, behind jsonb default null) returns jsonb
@@ -11176,7 +11184,11 @@ set jit = off
 set work_mem = '64MB'
 as $$
 declare
-  next text := (select r.name from analytics_private.rollups r where r.refreshed_at is null order by r.name limit 1);
+  next text := (
+    select r.name from analytics_private.rollups r
+    where r.refreshed_at is null or exists (select from analytics_private.unpopulated u where u.name = r.name)
+      and coalesce(r.failed_at < clock_timestamp() - interval '1 minute', true)
+    order by r.name limit 1);
   organization uuid;
   organizations integer;
   waiting bigint;
