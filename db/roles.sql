@@ -91,3 +91,8 @@ alter role callboard_migrator set role to 'callboard_owner';
 -- and planning takes longer than running many of them. A custom plan could not know the organization anyway.
 alter role callboard_api set plan_cache_mode to 'force_generic_plan';
 alter role callboard_support set plan_cache_mode to 'force_generic_plan';
+
+-- Functions turn scans off that would read whole tables. PostgreSQL then expects costs for which, where it has LLVM, it
+-- compiles a statement of a millisecond for seconds.
+alter role callboard_api set jit to 'off';
+alter role callboard_support set jit to 'off';

@@ -50,6 +50,19 @@ t.test('the API’s login', async t => {
     t.same(await checkDatabase(db.url('callboard_api'), false), problem === undefined ? [] : [problem])
   })
 
+  await t.test('none of its statements is compiled, which would take seconds', async t => {
+    for (const role of ['callboard_api', 'callboard_support']) {
+      const [{ jit }] = await db.as(role)<[{ jit: string }]>`show jit`
+      t.equal(jit, 'off', role)
+    }
+    // The settings of a BI login are its own.
+    const compiled = await db.admin`
+      select p.oid::regprocedure from pg_proc p
+      where 'enable_seqscan=off' = any (p.proconfig) and not 'jit=off' = any (p.proconfig)
+        and has_function_privilege('callboard_bi', p.oid, 'execute')`
+    t.same([...compiled], [])
+  })
+
   await t.test('figures that a restore has left empty cause a warning, and a worker computes them', async t => {
     const warnings = () => checkDatabase(db.url('callboard_api'), false)
     const known = (await warnings()).length

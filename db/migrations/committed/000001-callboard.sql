@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:8df2bd0d4af8d85e97610b277fbcf5ac4c3538c0
+--! Hash: sha1:1f377a9a3501548161d26d99a07b81168a0edacf
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -11394,6 +11394,8 @@ set client_min_messages = 'error'
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
+-- A scan that is off has a cost for which PostgreSQL, where it has LLVM, would compile the statement for seconds.
+set jit = off
 as $$
 declare
   organization uuid := app.visible_org();

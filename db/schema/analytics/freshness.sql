@@ -50,6 +50,8 @@ set client_min_messages = 'error'
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
+-- A scan that is off has a cost for which PostgreSQL, where it has LLVM, would compile the statement for seconds.
+set jit = off
 as $$
 declare
   organization uuid := app.visible_org();
