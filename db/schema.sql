@@ -6,6 +6,7 @@
 --!include foundation/context/common.sql
 --!include foundation/context/signed.sql
 --!include foundation/context.sql
+--!include foundation/origin.sql
 --!include organizations/permissions.sql
 --!include foundation/row_json.sql
 --!include foundation/tables.sql
@@ -97,6 +98,8 @@
 --!include bi/bi_credentials.sql
 --!include bi/bi_commands.sql
 --!include bi/bi_keeping.sql
+-- Retention: what ends after a restore
+--!include retention/restored.sql
 -- Analytics: figures
 --!include analytics/visible_org.sql
 --!include analytics/rollups.sql

@@ -14,6 +14,7 @@ export const programs = {
   migrate: 'scripts/db/migrate.ts',
   'audit-verify': 'scripts/audit-verify.ts',
   bi: 'scripts/bi.ts',
+  restored: 'scripts/restored.ts',
   support: 'scripts/support/support.ts',
   'support-grant': 'scripts/support/support-grant.ts',
 }

@@ -3,6 +3,7 @@ import { buildApp } from './app.ts'
 import type { Config } from './config.ts'
 import { Unavailable } from './database/errors.ts'
 import { startLocalDatabase } from './database/local.ts'
+import { refuseCopy } from './database/origin.ts'
 import { createPool } from './database/pool.ts'
 import { openReplica } from './database/replica.ts'
 import { checkDatabase } from './database/safety.ts'
@@ -32,7 +33,11 @@ async function start(config: Config, output: LogOutput): Promise<Running> {
     if (local && (await seedDemo(local))) say('Loaded the demo: two companies and their season.')
     const { apiUrl, supportUrl, workerUrl, jwtSecret } = local ?? givenIn(config)
     const warnings = await checkDatabase(apiUrl, config.NODE_ENV === 'production')
-    const options = { deadline: config.DATABASE_DEADLINE * 1000, prepare: config.PREPARE_STATEMENTS }
+    const options = {
+      deadline: config.DATABASE_DEADLINE * 1000,
+      prepare: config.PREPARE_STATEMENTS,
+      admit: refuseCopy('primary'),
+    }
     const pool = createPool({
       ...options,
       url: apiUrl,

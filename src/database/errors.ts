@@ -3,13 +3,14 @@
 /** An error that our own code throws deliberately: the connection it passes through is still usable. */
 export class Deliberate extends Error {}
 
-/** Why there was no answer: no connection was free, time ran out, the connection was lost, or the pool is closed. */
-export type Reason = 'busy' | 'late' | 'lost' | 'closed'
+/** Why there was no answer: no connection was free, time ran out, the connection was lost, the database is a copy that is not to be served, or the pool is closed. */
+export type Reason = 'busy' | 'late' | 'lost' | 'restored' | 'closed'
 
 const messages: Record<Reason, string> = {
   busy: 'All database connections are busy: try again shortly.',
   late: 'The database did not answer in time: try again shortly.',
   lost: 'The database cannot be reached: try again shortly.',
+  restored: 'The database has been restored and is not served yet: try again later.',
   closed: 'The server is stopping.',
 }
 

@@ -6,6 +6,8 @@ export type { Client } from './connection.ts'
 /** The deadline covers the wait for a free connection plus the work on it. */
 export interface PoolOptions extends ConnectionOptions {
   size: number
+  /** Rejects if a new connection must not be used. */
+  admit?: (client: Client) => PromiseLike<void>
 }
 
 export interface Pool {
@@ -28,6 +30,7 @@ export interface Pool {
 export function createPool(options: PoolOptions): Pool {
   const idle: Connection[] = []
   const waiting: ((connection: Connection) => void)[] = []
+  const unknown = new WeakSet<Connection>()
   let open = 0
   let closed = false
 
@@ -39,6 +42,7 @@ export function createPool(options: PoolOptions): Pool {
       idle.splice(place, 1)
       open -= 1
     })
+    if (options.admit) unknown.add(connection)
     return connection
   }
 
@@ -65,6 +69,13 @@ export function createPool(options: PoolOptions): Pool {
       )
       waiting.push(take)
     })
+  }
+
+  /** Runs work on a connection that has not been used yet. */
+  async function first<T>(connection: Connection, work: (client: Client) => PromiseLike<T>): Promise<T> {
+    await options.admit?.(connection.client)
+    unknown.delete(connection)
+    return work(connection.client)
   }
 
   function giveBack(connection: Connection) {
@@ -100,7 +111,8 @@ export function createPool(options: PoolOptions): Pool {
     if (signal?.aborted) cut()
     else signal?.addEventListener('abort', cut)
     try {
-      return await Promise.race([work(connection.client), interrupted])
+      const working = unknown.has(connection) ? first(connection, work) : work(connection.client)
+      return await Promise.race([working, interrupted])
     } catch (error) {
       if (signal?.aborted) throw signal.reason
       if (!connection.isLost(error)) {

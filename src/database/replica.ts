@@ -1,5 +1,6 @@
 import type { PendingQuery, Row } from 'postgres'
 import type { Config } from '../config.ts'
+import { refuseCopy } from './origin.ts'
 import { type Client, createPool, type Pool } from './pool.ts'
 import { checkDatabase } from './safety.ts'
 
@@ -19,7 +20,12 @@ export interface Replica {
 
 /** A pool of connections to DATABASE_REPLICA_URL, none of which is open yet. */
 export function openReplica(config: Config, url: string): Replica {
-  const options = { url, prepare: config.PREPARE_STATEMENTS, applicationName: 'callboard replica' }
+  const options = {
+    url,
+    prepare: config.PREPARE_STATEMENTS,
+    applicationName: 'callboard replica',
+    admit: refuseCopy('standby'),
+  }
   const pool = createPool({
     ...options,
     size: config.POOL_SIZE,

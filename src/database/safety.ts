@@ -1,5 +1,7 @@
 import { carrierOf } from './context.ts'
-import { type Client, createPool } from './pool.ts'
+import { Unavailable } from './errors.ts'
+import { refuseCopy, restoredAdvice } from './origin.ts'
+import { type Client, createPool, type Pool } from './pool.ts'
 
 /** The database is not safe to serve from; the message says what to do. */
 export class UnsafeDatabase extends Error {
@@ -78,7 +80,7 @@ const api: Part = { url: 'DATABASE_URL', role: 'callboard_api', door: 'enter' }
 const replica: Part = { ...api, url: 'DATABASE_REPLICA_URL' }
 const worker: Part = { url: 'WORKER_DATABASE_URL', role: 'callboard_worker', door: 'keep_jobs' }
 
-async function check(url: string, { url: setting, role, door }: Part): Promise<Login> {
+async function check(url: string, part: Part): Promise<Login> {
   const pool = createPool({
     url,
     size: 1,
@@ -86,7 +88,15 @@ async function check(url: string, { url: setting, role, door }: Part): Promise<L
     prepare: false,
     applicationName: 'callboard start',
   })
-  const [login] = await pool.use(sql => look(sql, door)).finally(() => pool.close())
+  try {
+    return await checkLogin(pool, part)
+  } finally {
+    await pool.close()
+  }
+}
+
+async function checkLogin(pool: Pool, { url: setting, role, door }: Part): Promise<Login> {
+  const [login] = await pool.use(sql => look(sql, door))
   const [, fault] = faults.find(([name]) => login[name] === true) ?? []
   if (fault !== undefined)
     throw new UnsafeDatabase(
@@ -102,12 +112,19 @@ async function check(url: string, { url: setting, role, door }: Part): Promise<L
     throw new UnsafeDatabase(
       `${setting} logs in as ${login.name}, which may not call app.${door} and so sees nothing: use ${role} (see db/README.md).`,
     )
+  await pool
+    .use(refuseCopy(setting === 'DATABASE_REPLICA_URL' ? 'standby' : 'primary'))
+    .catch((error: unknown) => {
+      throw error instanceof Unavailable && error.reason === 'restored'
+        ? new UnsafeDatabase(restoredAdvice)
+        : error
+    })
   return login
 }
 
 /**
  * Checks the API's login before the first request. Throws UnsafeDatabase if the login could bypass
- * row-level security, if the schema is missing, or, in production, if the server is known to be
+ * row-level security, if the schema is missing, if the database was restored and not dealt with, or, in production, if the server is known to be
  * vulnerable; in development that is returned as a warning, and so are, always, figures that are empty
  * and an ICU library other than the one that built the indexes.
  */

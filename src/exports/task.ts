@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { Job, JobHelpers, TaskList } from 'graphile-worker'
 import type { Config } from '../config.ts'
+import { refuseCopy } from '../database/origin.ts'
 import { createPool, type Client, type Pool } from '../database/pool.ts'
 import type { Filters, RowSettings } from '../tenant/list.ts'
 import { problems } from '../http/problems.ts'
@@ -149,6 +150,7 @@ export function exportTasks(config: Config, url: string): { tasks: TaskList; clo
     statementTimeout: timeout,
     prepare: false,
     applicationName: 'callboard worker export',
+    admit: refuseCopy('primary'),
   })
   const run_export = async (given: unknown, helpers: JobHelpers) => {
     const payload = given as Payload

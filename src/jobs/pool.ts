@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { tls } from '../database/node-postgres.ts'
+import { askWhetherCopy, restoredAdvice } from '../database/origin.ts'
 
 /** How long a statement of a job may take, in milliseconds. */
 const statementTimeout = 600_000
@@ -36,6 +37,16 @@ export class RetryingPool extends pg.Pool {
       // LISTEN waits forever: only keepalives reveal that the other end is gone.
       keepAlive: true,
       keepAliveInitialDelayMillis: 10_000,
+      verify: (client, done) => {
+        client.query<{ is_copy: boolean }>(askWhetherCopy.primary).then(
+          ({ rows: [row] }) => {
+            done(row?.is_copy === true ? new Error(restoredAdvice) : undefined)
+          },
+          (error: unknown) => {
+            done(error as Error)
+          },
+        )
+      },
     })
     this.on('connect', client => {
       this.#clients.add(client)

@@ -19,6 +19,7 @@ export const notLogged: Record<string, string> = {
   'app_private.bi_logins': 'which organization a role belongs to; what happens to its credential is logged',
   'app.export_progress': 'the progress of a job; the outcome of the export is logged',
   'app_private.context_keys': 'a key that only a superuser replaces',
+  'app_private.origin': 'where the database is; that it was restored is logged in every organization',
   'app_private.email_tokens': 'hashes of secrets; the use of one is logged by its effect',
   'app_private.mails': 'the outbox: what causes a mail is logged',
   'app_private.refresh_tokens': 'hashes of secrets; the reuse of a spent one is logged with its session',

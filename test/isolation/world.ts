@@ -226,6 +226,7 @@ export const shared = [
   'app.currencies',
   'app.finance_record_status_transitions',
   'app_private.context_keys',
+  'app_private.origin',
   'app_private.table_permissions',
   'app_private.resources',
   'app_private.event_nouns',

@@ -24,7 +24,8 @@ import {
 import { startProxy } from '../support/proxy.ts'
 import { sum } from '../support/series.ts'
 import { startServerProcess } from '../support/server-process.ts'
-import { startStandby, withoutStandby } from '../support/standby.ts'
+import { withoutClusters } from '../support/clusters.ts'
+import { startStandby } from '../support/standby.ts'
 
 interface Figures {
   as_of: string
@@ -37,7 +38,7 @@ interface Told {
   body: { problem?: string; type?: string; n?: number; is_standby?: boolean; [name: string]: unknown }
 }
 
-t.test('a standby that serves what may be a few seconds old', withoutStandby(), async t => {
+t.test('a standby that serves what may be a few seconds old', withoutClusters(), async t => {
   const standby = await startStandby(t)
   const { db } = standby
   const settings = (url: string, lag = '60') => ({ DATABASE_REPLICA_URL: url, DATABASE_REPLICA_MAX_LAG: lag })

@@ -63,17 +63,23 @@ t.test('the API’s login', async t => {
     t.same([...compiled], [])
   })
 
-  await t.test('figures that a restore has left empty cause a warning, and a worker computes them', async t => {
-    const warnings = () => checkDatabase(db.url('callboard_api'), false)
-    const known = (await warnings()).length
-    for (const name of ['dashboard', 'shows_by_month'])
-      await db.admin.unsafe(`refresh materialized view analytics_private.${name} with no data`)
-    t.match((await warnings())[known], /^These figures are empty, .*: dashboard, shows_by_month\. .* worker/)
-    await t.rejects(db.admin`select from analytics_private.dashboard`, { code: '55000' })
-    await refresh(db)
-    t.equal((await warnings()).length, known)
-    await db.admin`select from analytics_private.dashboard`
-  })
+  await t.test(
+    'figures that a restore has left empty cause a warning, and a worker computes them',
+    async t => {
+      const warnings = () => checkDatabase(db.url('callboard_api'), false)
+      const known = (await warnings()).length
+      for (const name of ['dashboard', 'shows_by_month'])
+        await db.admin.unsafe(`refresh materialized view analytics_private.${name} with no data`)
+      t.match(
+        (await warnings())[known],
+        /^These figures are empty, .*: dashboard, shows_by_month\. .* worker/,
+      )
+      await t.rejects(db.admin`select from analytics_private.dashboard`, { code: '55000' })
+      await refresh(db)
+      t.equal((await warnings()).length, known)
+      await db.admin`select from analytics_private.dashboard`
+    },
+  )
 
   await t.test('a figure that cannot be computed after a restore does not keep the worker busy', async t => {
     await db.admin`refresh materialized view analytics_private.dashboard with no data`

@@ -54,7 +54,8 @@ export async function startDatabase(t: Test, { passwords = cheapPasswords } = {}
     return sql
   }
   const admin = connect(withUrl(adminUrl, { database: name }))
-  await admin.unsafe(passwords)
+  // A clone, which the server would not serve.
+  await admin.unsafe(`${passwords}; select app_private.accept_origin()`)
   t.teardown(async () => {
     // Roles belong to the whole server.
     await admin`select app_private.drop_bi_role(credential_id) from app_private.bi_logins`.catch(() => {})

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:1f377a9a3501548161d26d99a07b81168a0edacf
+--! Hash: sha1:345b4bd7a4514703d2e090c96cbbd5097c1fc645
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -689,6 +689,78 @@ comment on function app.confirm_organization(text) is
   'Raises isolation_breach if the transaction ends in a different organization than expected, which should never happen. The API calls it before each COMMIT.';
 grant execute on function app.confirm_organization(text) to callboard_api;
 --! EndIncluded foundation/context.sql
+--! Included foundation/origin.sql
+-- Whether this database is the one that it was, or a copy of the past: restored from a dump, recovered to a point in
+-- time, cloned. A copy obeys the past: sessions, feeds and BI logins that have ended since then are back. Therefore
+-- neither the API nor the worker serves one before `npm run restored` (../retention/restored.sql) has ended them.
+--
+-- The origin is what no copy takes along: the identifier of the server, its timeline, which every recovery changes, and
+-- the oids of the database and of this table. Only a copy of the data folder that starts without a recovery, such as an
+-- old snapshot of a disk, has the same.
+
+create table if not exists app_private.origin (
+  id boolean primary key default true constraint origin_one_row check (id),
+  facts jsonb not null,
+  since timestamptz not null default now()
+);
+select app_private.definer_table('app_private.origin', 'select, update');
+select app_private.set_policy('app_private.origin', 'insert_owner', 'callboard_owner', 'true');
+comment on table app_private.origin is 'Where this database was when it was created, or when npm run restored last ran. If it is somewhere else now, it is a copy.';
+comment on column app_private.origin.facts is 'What app_private.present_origin() returned.';
+
+create or replace function app_private.present_origin() returns jsonb
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  server text;
+  timeline text;
+begin
+  -- Open to PUBLIC, but a hosted PostgreSQL may close it. The rest still tells a dump from its source.
+  begin
+    server := (select s.system_identifier::text from pg_catalog.pg_control_system() s);
+  exception when insufficient_privilege or feature_not_supported then
+    server := null;
+  end;
+  -- Not that of the control file, which changes only with the first checkpoint after a recovery. A standby is on the
+  -- timeline of its primary.
+  if not pg_is_in_recovery() then
+    timeline := left(pg_walfile_name(pg_current_wal_lsn()), 8);
+  end if;
+  return jsonb_strip_nulls(jsonb_build_object('server', server, 'timeline', timeline, 'table', 'app_private.origin'::regclass::oid::text,
+    'database', (select d.oid::text from pg_catalog.pg_database d where d.datname = current_database())));
+end
+$$;
+comment on function app_private.present_origin() is 'Where this database is now, as far as the server says: see app_private.origin.';
+alter function app_private.present_origin() owner to callboard_definer;
+
+insert into app_private.origin (facts) select app_private.present_origin() on conflict do nothing;
+
+create or replace function app.is_restored() returns boolean
+language sql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select not exists (
+    select from app_private.origin o
+    where not exists (
+      select from jsonb_each_text(o.facts) was join jsonb_each_text(app_private.present_origin()) is_now using (key)
+      where was.value <> is_now.value));
+end;
+comment on function app.is_restored() is
+  'Whether this database is a copy of the past that npm run restored has not dealt with. The API and the worker ask on each new connection, and do not serve it.';
+alter function app.is_restored() owner to callboard_definer;
+grant execute on function app.is_restored() to callboard_api, callboard_worker;
+
+create or replace function app_private.accept_origin() returns void
+language sql volatile security definer
+set search_path = ''
+begin atomic
+  update app_private.origin set facts = app_private.present_origin(), since = now();
+end;
+comment on function app_private.accept_origin() is 'Declares that this database may be served where it is now.';
+alter function app_private.accept_origin() owner to callboard_definer;
+--! EndIncluded foundation/origin.sql
 --! Included organizations/permissions.sql
 -- Permissions, the roles that every organization has, and which role holds which permission.
 -- A member's role is in app.memberships; what an organization adds to it is in custom_roles.sql
@@ -10686,6 +10758,78 @@ $$;
 comment on function app_private.revoke_bi_credential(uuid) is 'Revokes a BI credential, regardless of who created it. PT404, PT409 bi_credential_revoked.';
 alter function app_private.revoke_bi_credential(uuid) owner to callboard_definer;
 --! EndIncluded bi/bi_keeping.sql
+-- Retention: what ends after a restore
+--! Included retention/restored.sql
+-- After a restore (`npm run restored`, as the migrator): nobody knows what has ended since the copy was made, so
+-- everything ends that is valid without a password: what docs/explain/isolation.md lists as outliving a request.
+--
+-- These run with the rights of the migrator. The definer's policies change feeds, invitations and BI credentials only in
+-- the context of their member, who would then be the one who did it in the event log.
+
+select app_private.set_policy('app.calendar_feeds', 'update_owner', 'callboard_owner', 'true');
+select app_private.set_policy('app.invitations', 'update_owner', 'callboard_owner', 'true');
+select app_private.set_policy('app.bi_credentials', 'update_owner', 'callboard_owner', 'true');
+
+create or replace function app_private.end_access() returns jsonb
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  ended jsonb;
+begin
+  -- Access tokens, refresh tokens and links to files end with their session.
+  with sessions as (
+    update app.sessions s set revoked_at = now(), revoked_because = 'revoked' where s.revoked_at is null and s.expires_at > now() returning 1),
+  links as (
+    delete from app_private.email_tokens e where e.used_at is null and e.expires_at > now() returning 1),
+  invitations as (
+    update app.invitations i set deleted_at = now(), deletion_id = app.uuid_v7()
+    where i.accepted_at is null and i.deleted_at is null and i.expires_at > now() returning 1),
+  feeds as (
+    update app.calendar_feeds f set revoked_at = now() where f.revoked_at is null returning 1),
+  -- Expired, not revoked: its owner may rotate it. Its role is left to app.reconcile_bi_logins.
+  logins as (
+    update app.bi_credentials c set expires_at = now() where c.revoked_at is null and c.expires_at > now() returning 1),
+  grants as (
+    select app_private.revoke_support(g.id) from app_private.support_grants g where g.revoked_at is null and g.expires_at > now()),
+  -- Most have been sent since, and the links in them have ended.
+  mails as (
+    update app_private.mails m set failed_at = now(), data = m.data - 'token', last_error = 'The database was restored.'
+    where m.sent_at is null and m.failed_at is null returning 1)
+  select jsonb_build_object('sessions', (select count(*) from sessions), 'links', (select count(*) from links),
+    'invitations', (select count(*) from invitations), 'calendar_feeds', (select count(*) from feeds),
+    'bi_logins', (select count(*) from logins), 'superadmin_grants', (select count(*) from grants), 'mails', (select count(*) from mails))
+  into ended;
+  return ended;
+end
+$$;
+comment on function app_private.end_access() is
+  'Ends all sessions, mailed links, invitations, calendar feeds, BI logins and grants of superadmins, and abandons waiting mails. Returns how many of each.';
+
+create or replace function app_private.settle_restore(has_lost boolean) returns jsonb
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  until timestamptz;
+  ended jsonb := '{}';
+begin
+  -- Where the copy is old, the log has no partition for today.
+  perform app.maintain_event_partitions();
+  until := (select max(e.occurred_at) from app.event_log e);
+  if has_lost then
+    -- Before anything else is logged: the last event before the gap is the one that precedes it.
+    perform app_private.log_event(o.id, 'database.restore', 'database', null, jsonb_build_object('new', jsonb_build_object('restored_until', until)))
+    from app.organizations o where o.deleted_at is null;
+    ended := app_private.end_access();
+  end if;
+  perform app_private.accept_origin();
+  return ended || jsonb_build_object('until', until);
+end
+$$;
+comment on function app_private.settle_restore(boolean) is
+  'Makes a copy of the past fit to be served. If it has lost anything, ends all access and notes the gap in every organization''s event log. Returns what ended, and the time of the last event before.';
+--! EndIncluded retention/restored.sql
 -- Analytics: figures
 --! Included analytics/visible_org.sql
 -- Whose rows a caller sees in `analytics`. The materialized views behind it hold those of all
