@@ -102,6 +102,13 @@ export const Config = Type.Object({
       description: 'key of the access tokens, 32 characters or more; generated with the embedded PostgreSQL',
     }),
   ),
+  JWT_SECRET_PREVIOUS: Type.Optional(
+    Type.String({
+      minLength: 32,
+      description:
+        'another key that access tokens are accepted with but never signed with, while JWT_SECRET is replaced',
+    }),
+  ),
   JWT_ISSUER: Type.String({ default: 'callboard', minLength: 1, description: 'iss of the access tokens' }),
   JWT_AUDIENCE: Type.String({
     default: 'callboard-api',

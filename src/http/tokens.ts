@@ -36,6 +36,10 @@ declare module 'fastify' {
       more?: { refreshSecret?: string; scope?: 'superadmin' },
     ) => TokenAnswer
   }
+  interface FastifyRequest {
+    /** As `jwtVerify`, with JWT_SECRET_PREVIOUS. */
+    previousJwtVerify: FastifyRequest['jwtVerify']
+  }
   interface FastifyReply {
     /** Sends `body` and forbids caching it. */
     secret: (body: TokenAnswer) => FastifyReply
@@ -60,6 +64,9 @@ export function newSecret(): { secret: string; hash: Buffer } {
   return { secret, hash: createHash('sha256').update(secret).digest() }
 }
 
+/** What @fastify/jwt reports for it, and for claims that are wrong. */
+const wrongSignature = 'FST_JWT_AUTHORIZATION_TOKEN_INVALID'
+
 // The organization's id goes into SQL verbatim: see tenant.ts.
 const aUuid = new RegExp(`^${uuid}$`)
 
@@ -71,26 +78,39 @@ export function splitRefreshToken(token: string): [string, string] {
 
 export const tokens = fp(
   async (app: FastifyInstance, { config, secret }: { config: Config; secret: string }) => {
-    await app.register(fastifyJwt, {
-      secret,
+    const options = {
       sign: {
-        algorithm: 'HS256',
+        algorithm: 'HS256' as const,
         iss: config.JWT_ISSUER,
         aud: config.JWT_AUDIENCE,
         expiresIn: config.ACCESS_TOKEN_LIFETIME,
       },
       verify: {
-        algorithms: ['HS256'],
+        algorithms: ['HS256' as const],
         allowedIss: config.JWT_ISSUER,
         allowedAud: config.JWT_AUDIENCE,
         requiredClaims: ['exp', 'iat', 'iss', 'aud', 'sub', 'org', 'sid'],
         cache: true,
       },
-    })
+    }
+    await app.register(fastifyJwt, { ...options, secret })
+    const { JWT_SECRET_PREVIOUS: previous } = config
+    if (previous !== undefined)
+      await app.register(fastifyJwt, { ...options, secret: previous, namespace: 'previous' })
+
+    /** Most tokens are signed with the current key, so the other is tried only if that is not the one. */
+    async function verify(request: FastifyRequest): Promise<void> {
+      try {
+        await request.jwtVerify()
+      } catch (error) {
+        if (previous === undefined || (error as { code?: string }).code !== wrongSignature) throw error
+        await request.previousJwtVerify()
+      }
+    }
 
     app.decorate('authenticate', async (request: FastifyRequest) => {
       try {
-        await request.jwtVerify()
+        await verify(request)
       } catch (cause) {
         // Only /metrics learns which check failed.
         throw Object.assign(new Problem(401, 'unauthorized'), { cause })

@@ -1,10 +1,61 @@
 import { randomUUID } from 'node:crypto'
 import { t } from '../support/tap.ts'
 import { readConfig } from '../../src/config.ts'
-import { aShow, join, register, signIn, startServer } from '../support/helper.ts'
+import {
+  aShow,
+  join,
+  register,
+  signIn,
+  startDatabase,
+  startServer,
+  type TestServer,
+} from '../support/helper.ts'
 import { claimsOf, forge, outcome, signToken } from '../support/tokens.ts'
 
 const newAddress = () => `${randomUUID()}@example.com`
+
+t.test('the key of the access tokens is replaced without refusing one', async t => {
+  const old = 'the key that was used until today, 32 letters'
+  const next = 'the key that is used from today on, 32 letters'
+  const db = await startDatabase(t)
+  const start = (JWT_SECRET: string, previous?: string) =>
+    startServer(t, { JWT_SECRET, ...(previous !== undefined && { JWT_SECRET_PREVIOUS: previous }) }, db)
+  const before = await start(old)
+  const announced = await start(old, next)
+  const changed = await start(next, old)
+  const after = await start(next)
+  const ana = await register(before, 'Ana')
+  const ask = async ({ call }: TestServer, token: string) => (await call('GET /api/shows', { token })).status
+  const tokens = {
+    before: ana.token,
+    announced: (await signIn(announced, ana.email)).token,
+    changed: (await signIn(changed, ana.email)).token,
+    after: (await signIn(after, ana.email)).token,
+  }
+  for (const [server, accepted] of [
+    [before, ['before', 'announced']],
+    [announced, ['before', 'announced', 'changed', 'after']],
+    [changed, ['before', 'announced', 'changed', 'after']],
+    [after, ['changed', 'after']],
+  ] as const)
+    for (const [name, token] of Object.entries(tokens))
+      t.equal(
+        await ask(server, token),
+        (accepted as readonly string[]).includes(name) ? 200 : 401,
+        `${name} at ${accepted.join()}`,
+      )
+
+  // The other key opens no other way in.
+  const claims = claimsOf(ana.token)
+  for (const [what, token] of [
+    ['issuer', signToken({ ...claims, iss: 'someone' }, old)],
+    ['algorithm', signToken(claims, old, 'HS512')],
+    ['expiry', signToken({ ...claims, exp: Number(claims['iat']) - 1 }, old)],
+    ['session', signToken({ ...claims, sid: 'unknown' }, old)],
+    ['key', signToken(claims, `${old}?`)],
+  ] as const)
+    t.equal(await ask(changed, token), 401, what)
+})
 
 t.test('access tokens', async t => {
   const server = await startServer(t)
