@@ -65,6 +65,9 @@ t.test('a database of PostgreSQL 15 on a newer one', withoutClusters(), async t 
   t.match(await there.call('POST /api/shows', { token, body: aShow }), { status: 201 })
   await db.as('callboard_worker')`select app.seal_events('0 seconds')`
   t.match(await verified(db, ana), { ok: true })
+  t.match(await restored(db), { code: 0, output: /has not been restored/ })
+  t.match(await restored(db, '--anyway'), { code: 0, output: /^Ended:[^]*may start/ })
+  t.match(await there.call('GET /api/shows', { token }), { status: 401 }, 'ended all the same')
 
   const fresh = `callboard_fresh_${randomUUID().slice(0, 8)}`
   t.teardown(() => dropDatabase(target, fresh))
