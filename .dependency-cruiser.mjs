@@ -37,6 +37,10 @@ export default {
       '^src/database/',
       '^src/(config|root)[.]ts$',
     ]),
+    only('policies-know-the-database', 'They audit it, for programs and the worker.', '^src/policies/', [
+      '^src/(policies|database)/',
+      '^src/(config|root)[.]ts$',
+    ]),
     only(
       'http-knows-no-sql',
       'It knows HTTP and config; problem.ts also knows the errors of the database.',

@@ -49,6 +49,25 @@ grant callboard_api to callboard_support;
 alter role callboard_worker noinherit;
 grant callboard_exporter to callboard_worker;
 
+-- Roles belong to the server: what db/database.sql takes from them in one database, another would give them (large
+-- objects, advisory locks, temporary tables, who else is connected). PostgreSQL lets everybody connect to these two.
+do $$
+declare
+  other name;
+begin
+  for other in
+    select datname from pg_database
+    where datname in ('postgres', 'template1') and has_database_privilege('public', oid, 'connect, temporary')
+  loop
+    begin
+      execute format('revoke connect, temporary on database %I from public', other);
+    exception when insufficient_privilege then
+      raise warning 'cannot revoke CONNECT on database % from PUBLIC: whoever logs in to Callboard may connect to it, too', other;
+    end;
+  end loop;
+end
+$$;
+
 -- The context of a request is in this setting, which nobody but callboard_definer's functions may change. Where the
 -- right to it cannot be granted, contexts are signed instead: `npm run migrate` chooses, at each run.
 do $$

@@ -9,7 +9,7 @@ import { readArguments } from '../../src/arguments.ts'
 import { remakeRows } from '../../src/database/beside-traffic.ts'
 import { chooseContext, migrate } from '../../src/database/migrate.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../../src/database/provision.ts'
-import { describe, newline } from './describe.ts'
+import { describe, newline } from '../../src/policies/facts.ts'
 import { onServer } from './server.ts'
 
 const include = /^--![ \t]*include[ \t]+(.*\.sql)[ \t]*$/

@@ -1,12 +1,12 @@
 // `npm run describe` prints what the database of ADMIN_DATABASE_URL, a superuser's login, consists of: tables,
-// policies, functions, grants, reference rows and how contexts are carried, one fact per line, sorted, for
-// comparing two databases.
+// policies, functions, grants, reference rows, how contexts are carried, and what it needs of its server (roles,
+// memberships, settings, privileges on databases), one fact per line, sorted, for comparing two databases.
 import postgres from 'postgres'
 import { readArguments } from '../../src/arguments.ts'
-import { describe } from './describe.ts'
+import { describe, describeCluster } from '../../src/policies/facts.ts'
 
 readArguments(
-  "Usage: npm run describe\nPrints what the database of ADMIN_DATABASE_URL, a superuser's login, consists of, one fact per line.",
+  "Usage: npm run describe\nPrints what the database of ADMIN_DATABASE_URL, a superuser's login, and its server consist of, one fact per line.",
   {},
 )
 const { ADMIN_DATABASE_URL: url } = process.env
@@ -16,7 +16,11 @@ if (url === undefined) {
 }
 const sql = postgres(url, { max: 1, onnotice: () => {} })
 try {
-  console.log((await sql.begin('read only', describe)).join('\n'))
+  const facts = await sql.begin('read only', async tx => [
+    ...(await describe(tx)),
+    ...(await describeCluster(tx)),
+  ])
+  console.log(facts.sort().join('\n'))
 } finally {
   await sql.end()
 }

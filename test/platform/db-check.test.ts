@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import postgres from 'postgres'
 import { t } from '../support/tap.ts'
 import { compare, readSchema } from '../../scripts/db/db-check.ts'
-import { describe } from '../../scripts/db/describe.ts'
+import { describe } from '../../src/policies/facts.ts'
 import { dropDatabase, withUrl } from '../../src/database/provision.ts'
 
 const adminUrl = process.env.ADMIN_DATABASE_URL

@@ -164,7 +164,12 @@ t.test('the API’s login', async t => {
 
   await t.test('a database without the schema is refused, with what to do', async t => {
     await t.rejects(
-      checkDatabase(withUrl(await login('empty', ''), { database: 'postgres' }), false),
+      checkDatabase(
+        withUrl(await login('empty', '', 'grant connect on database postgres to ROLE'), {
+          database: 'postgres',
+        }),
+        false,
+      ),
       new UnsafeDatabase('The database has no Callboard schema: run npm run migrate first.'),
     )
   })
