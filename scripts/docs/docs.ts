@@ -1,11 +1,12 @@
 // `npm run docs` writes the pages of docs/reference/ that are made from the database, the
-// OpenAPI document and the problems. It needs no database of yours: it migrates one on an embedded server.
+// OpenAPI document and the problems, and the facts that a live database is compared with. It needs no database of yours: it migrates one on an embedded server.
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import { readArguments } from '../../src/arguments.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../../src/database/provision.ts'
+import { committedText } from '../../src/policies/committed.ts'
 import { problems } from '../../src/http/problems.ts'
 import { asOwner, migrateAndWait } from '../db/db-check.ts'
 import { onServer } from '../db/server.ts'
@@ -41,7 +42,7 @@ async function main() {
     const sql = postgres(withUrl(adminUrl, { database }), { max: 1 })
     try {
       await migrateAndWait(asOwner(withUrl(adminUrl, { database })))
-      return await pages(sql)
+      return new Map([...(await pages(sql)), ['db/policies/committed.txt', await committedText(sql)]])
     } finally {
       await sql.end()
       await dropDatabase(adminUrl, database)
