@@ -1,7 +1,8 @@
 import type postgres from 'postgres'
 import type { Database } from '../support/helper.ts'
 import type { Context } from './contexts.ts'
-import { changed, findTables, shared, snapshot, type Table, type World } from './world.ts'
+import { shared } from '../../src/policies/whose.ts'
+import { changed, findTables, snapshot, type Table, type World } from './world.ts'
 
 interface Column {
   name: string

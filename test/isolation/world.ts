@@ -2,6 +2,7 @@ import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import type { Test } from 'tap'
 import { refresh } from '../support/figures.ts'
+import { shared, whose } from '../../src/policies/whose.ts'
 import { type Database, join, type Person, register, signIn, type TestServer } from '../support/helper.ts'
 import { makeTour, type Tour } from '../support/itineraries.ts'
 import { makeAll } from '../support/make.ts'
@@ -217,41 +218,6 @@ export async function makeWorld(server: TestServer): Promise<World> {
   return { server, attacker, victim, deleted, removed, revoked }
 }
 
-/** Tables whose rows belong to nobody in particular: everybody may read some, nobody may change any. */
-export const shared = [
-  'app.permissions',
-  'app.roles',
-  'app.role_permissions',
-  'app.show_status_transitions',
-  'app.currencies',
-  'app.finance_record_status_transitions',
-  'app_private.context_keys',
-  'app_private.origin',
-  'app_private.table_permissions',
-  'app_private.resources',
-  'app_private.event_nouns',
-  'app_private.sealing',
-  'app_private.use_batches',
-  'analytics_private.rollups',
-  'analytics_private.refreshing',
-  'analytics_private.looking',
-]
-
-// Nothing of those who were removed one by one belongs to the organization any more.
-const people = `select m.user_id from app.memberships m join app.organizations o on o.id = m.organization_id
-  where o.id = $1 and m.deletion_id is not distinct from o.deletion_id`
-/** Where no organization_id says whose a table's rows are. */
-const whose: Record<string, string> = {
-  'app.organizations': 'id = $1',
-  'app.users': `id in (${people})`,
-  'app.sessions': `user_id in (${people})`,
-  'app_private.credentials': `user_id in (${people})`,
-  'app_private.email_tokens': `user_id in (${people})`,
-  'app_private.refresh_tokens': `session_id in (select s.id from app.sessions s where s.user_id in (${people}))`,
-  'app_private.mails': `to_address in (select u.email from app.users u where u.id in (${people})
-    union select i.email from app.invitations i where i.organization_id = $1)`,
-}
-
 /** A table, and the condition on $1 (an organization) that picks that organization's rows. */
 export interface Table {
   name: string
@@ -277,7 +243,7 @@ export async function findTables({ admin }: Database): Promise<Table[]> {
     if (rows !== undefined) return { name, rows, isPartition }
     if (shared.includes(name)) return { name, rows: '$1::uuid is not null', isPartition }
     throw new Error(
-      `${name} has no organization_id: say in test/isolation/world.ts which of its rows are an organization's (whose), or that they are nobody's (shared).`,
+      `${name} has no organization_id: say in src/policies/whose.ts which of its rows are an organization's (whose), or that they are nobody's (shared).`,
     )
   })
 }
