@@ -13,6 +13,7 @@ export const programs = {
   worker: 'src/worker.ts',
   migrate: 'scripts/db/migrate.ts',
   'audit-verify': 'scripts/audit-verify.ts',
+  'audit-policies': 'scripts/policies/audit-policies.ts',
   bi: 'scripts/bi.ts',
   restored: 'scripts/restored.ts',
   support: 'scripts/support/support.ts',

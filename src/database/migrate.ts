@@ -16,6 +16,7 @@ import {
 import { type Committed, committedMigrations } from './committed.ts'
 import type { Carrier } from './context.ts'
 import { root } from '../root.ts'
+import { releaseMark } from './release.ts'
 
 const db = new URL('db/', root)
 
@@ -129,6 +130,7 @@ export async function migrate(
       await runMigrations(migrationSettings(migratorUrl, log))
       const carrier = await chooseContext(migratorUrl)
       await remakeRows(migratorUrl, log)
+      await noteRelease(migratorUrl)
       return carrier
     } catch (error) {
       const { code = '', message } = error as NodeJS.ErrnoException
@@ -150,6 +152,16 @@ export async function pendingMigrations(migratorUrl: string): Promise<Committed[
     await checkHistory(pool, migrations)
     const run = new Set((await historyOf(pool)).map(({ hash }) => hash))
     return migrations.filter(({ hash }) => !run.has(hash))
+  } finally {
+    await pool.end()
+  }
+}
+
+/** Notes with which release the database was migrated, for audits. */
+async function noteRelease(migratorUrl: string): Promise<void> {
+  const pool = migratorPool(migratorUrl)
+  try {
+    await pool.query(`comment on schema graphile_migrate is '${releaseMark()}'`)
   } finally {
     await pool.end()
   }
