@@ -75,12 +75,12 @@ export default {
       },
     },
     only('jobs-know-subjects', 'They know no program.', '^src/jobs/', [
-      '^src/(jobs|monitoring|http|database)/',
+      '^src/(jobs|monitoring|policies|http|database)/',
       subjects,
       '^src/config[.]ts$',
     ]),
     only('monitoring-stands-beside-jobs', 'It knows no program.', '^src/monitoring/', [
-      '^src/(monitoring|http|database)/',
+      '^src/(monitoring|policies|http|database)/',
       subjects,
       '^src/config[.]ts$',
     ]),

@@ -84,6 +84,9 @@ export const Config = Type.Object({
       'exports streamed at a time, each with a connection of callboard_api in addition to POOL_SIZE',
   }),
   EXPORT_DEADLINE: seconds(600, 'how long streaming an export may take'),
+  POLICY_EXCEPTIONS: text(
+    'file of differences of the live database that are meant: neither reported nor refused at the start',
+  ),
   EXPORT_DIR: text(
     'folder for export files, the same for the API and the worker (default: DATA_DIR/exports)',
   ),

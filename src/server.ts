@@ -12,6 +12,8 @@ import type { App } from './http/fastify.ts'
 import type { LogOutput } from './http/logging.ts'
 import { connectGauges } from './monitoring/gauges.ts'
 import { listenForMetrics } from './monitoring/listener.ts'
+import { watchPolicies } from './monitoring/policies.ts'
+import { refuseDangerousDrift } from './policies/live-drift.ts'
 import { startWorker, type Worker } from './jobs/worker.ts'
 import { advice, nameOf, runProgram, type Running } from './program.ts'
 
@@ -33,6 +35,9 @@ async function start(config: Config, output: LogOutput): Promise<Running> {
     if (local && (await seedDemo(local))) say('Loaded the demo: two companies and their season.')
     const { apiUrl, supportUrl, workerUrl, jwtSecret } = local ?? givenIn(config)
     const warnings = await checkDatabase(apiUrl, config.NODE_ENV === 'production')
+    const isProduction = config.NODE_ENV === 'production'
+    const policies = { exceptions: config.POLICY_EXCEPTIONS, applicationName: 'callboard policies' }
+    if (isProduction) await refuseDangerousDrift({ ...policies, url: apiUrl })
     const options = {
       deadline: config.DATABASE_DEADLINE * 1000,
       prepare: config.PREPARE_STATEMENTS,
@@ -86,7 +91,13 @@ async function start(config: Config, output: LogOutput): Promise<Running> {
     const address = () => config.PUBLIC_URL?.replace(/\/+$/, '') ?? addressOf(app, config.HOST)
     let worker: Worker | undefined
     if (workerUrl === undefined) app.log.info('WORKER_DATABASE_URL is not set: jobs wait for npm run worker')
-    else worker = startWorker(config, workerUrl, address, app.log, undefined, app.metrics.job)
+    else {
+      worker = startWorker(config, workerUrl, address, app.log, undefined, app.metrics.job)
+      const unwatch = watchPolicies({ ...policies, url: workerUrl }, app.log, app.metrics.drift)
+      undo.push(async () => {
+        unwatch()
+      })
+    }
     if (config.METRICS_PORT !== undefined) {
       const metrics = await listenForMetrics(config, app.metrics)
       undo.push(() => metrics.close())

@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Pool } from '../database/pool.ts'
 import { jobMetrics, type Observe } from './jobs.ts'
+import { driftGauge, type ShowDrift } from './policies.ts'
 
 /** A gauge read from the database: see gauges.ts. */
 export interface DatabaseGauge {
@@ -18,6 +19,7 @@ export interface Metrics {
   replicaReads: Counter<'outcome'>
   replicaAge: Gauge
   job: Observe
+  drift: ShowDrift
   text: () => Promise<string>
   contentType: string
 }
@@ -94,6 +96,7 @@ export function createMetrics(
     replicaReads,
     replicaAge,
     job: jobMetrics(registry),
+    drift: driftGauge(registry),
     contentType: registry.contentType,
     text: async () => {
       await readGauges?.()
