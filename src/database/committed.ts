@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { root } from '../root.ts'
 
-const folder = new URL('db/migrations/committed/', root)
+const ours = new URL('db/migrations/committed/', root)
 
 /** A committed migration. */
 export interface Committed {
@@ -17,7 +17,7 @@ export class EditedMigration extends Error {
 }
 
 /** The committed migrations, oldest first. Throws EditedMigration: what has been run cannot be changed any more. */
-export async function committedMigrations(): Promise<Committed[]> {
+export async function committedMigrations(folder = ours): Promise<Committed[]> {
   const files = (await readdir(folder)).filter(file => file.endsWith('.sql')).sort()
   const migrations: Committed[] = []
   for (const file of files) {

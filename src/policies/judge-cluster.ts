@@ -117,17 +117,20 @@ export const judgeCluster: Judge[] = [
   },
   {
     subject: /^other database (?<database>\S+) grants to (?<role>\S+)$/,
-    judge: ({ database = '', role = '' }, { found = '' }) => ({
-      class: isOuter(role) ? 'to be reviewed' : 'safe',
-      says: `${whom(role)} may ${verbs(found.split(', '))} in the database ${database}, where nothing of db/database.sql holds unless it is another Callboard.`,
+    judge: ({ database = '', role = '' }, { found, expected = '' }) => ({
+      class: isOuter(role) && found !== undefined ? 'to be reviewed' : 'safe',
+      says: `${whom(role)} may ${found === undefined ? 'no longer ' : ''}${verbs((found ?? expected).split(', '))} in the database ${database}, where nothing of db/database.sql holds unless it is another Callboard.`,
     }),
   },
   {
     subject: /^this database owner$/,
-    judge: (_, { found = '' }) => ({
-      class: 'dangerous',
-      says: `${whom(found)} owns this database, and may grant privileges on it to anybody.`,
-    }),
+    judge: (_, { found }) =>
+      found === undefined
+        ? undefined
+        : {
+            class: 'dangerous',
+            says: `${whom(found)} owns this database, and may grant privileges on it to anybody.`,
+          },
   },
   {
     subject: /^hardening (?<name>.+)$/,

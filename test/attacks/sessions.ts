@@ -118,7 +118,7 @@ export const sessions: Attack[] = [
   ...each('anything', [
     ["other connections' queries", 'select * from pg_stat_activity'],
     ["other connections' locks", 'select * from pg_locks'],
-    ['counters of tables', 'select * from pg_stat_user_tables, pg_statio_user_tables'],
+    ['counters of tables', 'select * from pg_stat_user_tables join pg_statio_user_tables using (relid)'],
     ['settings of roles and databases', 'select * from pg_db_role_setting, pg_settings'],
     ['a snapshot for others to use', 'select pg_export_snapshot()'],
     [

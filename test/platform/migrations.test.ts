@@ -1,5 +1,8 @@
 import { randomUUID } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { pathToFileURL } from 'node:url'
 import { t } from '../support/tap.ts'
+import { committedMigrations } from '../../src/database/committed.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { startDatabase, until } from '../support/helper.ts'
 
@@ -24,4 +27,24 @@ t.test('a database that has run a migration unknown to this version is refused u
         await admin`select from pg_stat_activity where datname = current_database() and usename = 'callboard_migrator'`
       ).length === 0,
   )
+})
+
+t.test('a committed migration that was edited, or whose predecessor is missing, is refused', async t => {
+  const [first] = await committedMigrations()
+  const folder = pathToFileURL(`${t.testdir()}/`)
+  const write = (file: string, text: string) => {
+    writeFileSync(new URL(file, folder), text)
+  }
+  write('000001-callboard.sql', first?.text ?? '')
+  t.same(await committedMigrations(folder), [first])
+  write('000001-callboard.sql', `${first?.text ?? ''}select 1;\n`)
+  await t.rejects(committedMigrations(folder), {
+    name: 'EditedMigration',
+    message: /^000001-callboard\.sql is not what was committed: it was edited/,
+  })
+  write('000001-callboard.sql', first?.text ?? '')
+  write('000003-later.sql', '--! Previous: sha1:0\n--! Hash: sha1:1\n\nselect 1;\n')
+  await t.rejects(committedMigrations(folder), { message: /^000003-later\.sql is not what was committed/ })
+  write('000003-later.sql', 'select 1;\n')
+  await t.rejects(committedMigrations(folder), { name: 'EditedMigration' })
 })

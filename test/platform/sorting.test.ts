@@ -35,6 +35,7 @@ const exceptions = [
   'app_private.resources.fields',
   'app_private.resources.name',
   'app_private.resources.path',
+  'app_private.resources.remade',
   'app_private.deletion_edges.name',
   'app_private.deletion_edges.condition',
   'app_private.deletion_tables.organization_column',

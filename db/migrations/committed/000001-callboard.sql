@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:345b4bd7a4514703d2e090c96cbbd5097c1fc645
+--! Hash: sha1:070718e2f7de294916e7c2b0355d105b1653ae8f
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -11270,7 +11270,7 @@ comment on function analytics_private.compute_figures(uuid) is
 alter function analytics_private.compute_figures(uuid) owner to callboard_rollup;
 
 create or replace view analytics_private.unpopulated as
-  select c.relname::text as name from pg_catalog.pg_class c
+  select c.relname::text as rollup from pg_catalog.pg_class c
   where c.relnamespace = 'analytics_private'::regnamespace and c.relkind = 'm' and not c.relispopulated;
 comment on view analytics_private.unpopulated is
   'Materialized views that nobody can read, because pg_restore could not fill them: without --enable-row-security it may not.';
@@ -11286,7 +11286,7 @@ declare
   n bigint;
 begin
   execute format('refresh materialized view %s analytics_private.%I',
-    case when exists (select from analytics_private.unpopulated u where u.name = compute_whole.name) then '' else 'concurrently' end, name);
+    case when exists (select from analytics_private.unpopulated u where u.rollup = compute_whole.name) then '' else 'concurrently' end, name);
   execute format('select count(*) from analytics_private.%I', name) into n;
   -- Nobody computes an organization's figures while it is decided where they are.
   perform from analytics_private.refreshing r where r.lane in ('small', 'large') order by r.lane for update;
@@ -11330,7 +11330,7 @@ as $$
 declare
   next text := (
     select r.name from analytics_private.rollups r
-    where r.refreshed_at is null or exists (select from analytics_private.unpopulated u where u.name = r.name)
+    where r.refreshed_at is null or exists (select from analytics_private.unpopulated u where u.rollup = r.name)
       and coalesce(r.failed_at < clock_timestamp() - interval '1 minute', true)
     order by r.name limit 1);
   organization uuid;
