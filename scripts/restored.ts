@@ -61,7 +61,9 @@ async function requirePrivileges(sql: postgres.Sql): Promise<void> {
 
 /** Computes the figures that pg_restore could not fill. */
 async function fill(sql: postgres.Sql): Promise<void> {
-  const empty = await sql<{ name: string }[]>`select rollup as name from analytics_private.unpopulated order by name`
+  const empty = await sql<
+    { name: string }[]
+  >`select rollup as name from analytics_private.unpopulated order by name`
   for (const { name } of empty) {
     const [{ rows }] = await sql<[{ rows: string | null }]>`
       select analytics_private.compute_whole(${name}) as rows`
