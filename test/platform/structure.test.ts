@@ -1,7 +1,8 @@
-// What .dependency-cruiser.mjs forbids, as npm run lint checks: a small src/ that breaks each of its rules once.
+// What .dependency-cruiser.mjs forbids, as npm run lint checks: a small src/ that breaks each of its rules once. And that
+// the packages can be installed as they are pinned.
 import { execFile } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, join, posix } from 'node:path'
 import { promisify } from 'node:util'
 import { t } from '../support/tap.ts'
 import { root } from '../support/documents.ts'
@@ -63,4 +64,22 @@ t.test('each structural rule refuses what it is for, and nothing else', async t 
   t.same(found.sort(), expected.sort())
   const { default: rules } = (await import(config)) as { default: { forbidden: { name: string }[] } }
   t.same(rules.forbidden.map(({ name }) => name).sort(), Object.keys(broken).sort(), 'no rule is omitted')
+})
+
+// npm leaves out what a registry did not have for another platform, and `npm ci` refuses such a lockfile.
+t.test('the lockfile has every package that another one names', async t => {
+  const { packages } = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, Record<string, Record<string, string> | undefined>>
+  }
+  const missing: string[] = []
+  for (const [path, { dependencies, devDependencies, optionalDependencies }] of Object.entries(packages)) {
+    for (const name of Object.keys({ ...dependencies, ...devDependencies, ...optionalDependencies })) {
+      let place: string | undefined = path
+      while (place !== undefined && !packages[posix.join(place, 'node_modules', name)]) {
+        place = place === '' ? undefined : place.replace(/(^|\/)node_modules\/(@[^/]+\/)?[^/]+$/, '')
+      }
+      if (place === undefined) missing.push(`${path || 'package.json'}: ${name}`)
+    }
+  }
+  t.same(missing, [])
 })
