@@ -1,11 +1,25 @@
--- The privileges of one database. Run by a superuser, connected to that database, after
--- it is created or restored (privileges on a database do not travel with a template or a dump).
--- Running it again is harmless.
+-- The privileges of one database. Run by the login that ran db/roles.sql, connected to that database, after it is created
+-- or restored (privileges on a database do not travel with a template or a dump). What only a superuser may do is left
+-- out for others, with a warning that says what that costs. Running it again is harmless.
+
+-- Whoever is no superuser must be a member of the roles that own what is changed here. At the end, no longer.
+do $$
+declare
+  owner name;
+begin
+  if (select rolsuper from pg_roles where rolname = current_user) then
+    return;
+  end if;
+  foreach owner in array '{callboard_owner,callboard_bi_admin}'::name[] loop
+    execute format('grant %I to current_user %s', owner,
+      case when current_setting('server_version_num')::integer >= 160000 then 'with inherit true, set true' else '' end);
+  end loop;
+end
+$$;
 
 do $$
 declare
   db text := current_database();
-  routine regprocedure;
 begin
   execute format('alter database %I owner to callboard_owner', db);
   execute format('revoke all on database %I from public', db);
@@ -14,57 +28,91 @@ begin
     db);
   -- REFRESH MATERIALIZED VIEW CONCURRENTLY makes a temporary table, as the owner of the view.
   execute format('grant temporary on database %I to callboard_rollup', db);
+  if not (select rolsuper from pg_roles where rolname = current_user) then
+    execute format('grant connect on database %I to current_user', db);
+  end if;
+end
+$$;
+revoke all on schema public from public;
 
-  -- Every role may call these by default. Large objects are storage outside row-level security,
-  -- advisory locks and signals let one tenant's injected SQL block another's requests, and messages in the
-  -- write-ahead log fill the disk.
+-- What PostgreSQL grants to everybody, and nobody should have who shares it with other organizations.
+do $$
+declare
+  routine regprocedure;
+begin
+  if not (select rolsuper from pg_roles where rolname = current_user) then
+    return;
+  end if;
+  -- Every role may call these by default. Large objects are storage outside row-level security, advisory locks and
+  -- signals let one tenant's injected SQL block another's requests, and messages in the write-ahead log fill the disk.
   for routine in
     select p.oid::regprocedure
     from pg_proc p
     where p.pronamespace = 'pg_catalog'::regnamespace
       and (p.proname ~ '^(lo_|lowrite|loread|pg_(try_)?advisory_|pg_cancel_backend|pg_terminate_backend|pg_logical_emit_message)')
   loop
-    begin
-      execute format('revoke execute on function %s from public', routine);
-      if routine::text like '%advisory%' then
-        execute format('grant execute on function %s to callboard_owner, callboard_migrator, callboard_worker', routine);
-      end if;
-    exception when insufficient_privilege then
-      raise warning 'cannot revoke % from PUBLIC: run db/database.sql as a superuser', routine;
-    end;
+    execute format('revoke execute on function %s from public', routine);
+    if routine::text like '%advisory%' then
+      execute format('grant execute on function %s to callboard_owner, callboard_migrator, callboard_worker', routine);
+    end if;
+  end loop;
+  grant execute on function pg_catalog.pg_terminate_backend(integer, bigint) to callboard_bi_admin;
+
+  -- A driver's prepared statements outlive its transactions. Injected SQL that could read their names
+  -- could replace one with PREPARE, and the next tenant on that connection would run it.
+  revoke all on pg_catalog.pg_prepared_statements, pg_catalog.pg_cursors from public;
+  revoke execute on function pg_catalog.pg_prepared_statement(), pg_catalog.pg_cursor() from public;
+
+  -- BI logins belong to many organizations, so none may see who else is connected, from where, and with
+  -- which tools. The definer needs this to seal events.
+  revoke all on pg_catalog.pg_stat_activity from public;
+  revoke execute on function pg_catalog.pg_stat_get_activity(integer), pg_catalog.pg_stat_get_backend_idset(),
+    pg_catalog.pg_stat_get_backend_pid(integer), pg_catalog.pg_stat_get_backend_userid(integer) from public;
+  grant execute on function pg_catalog.pg_stat_get_backend_idset(), pg_catalog.pg_stat_get_backend_pid(integer),
+    pg_catalog.pg_stat_get_backend_userid(integer) to pg_monitor;
+  grant select on pg_catalog.pg_stat_activity to pg_monitor, callboard_definer, callboard_bi_admin;
+  grant execute on function pg_catalog.pg_stat_get_activity(integer) to pg_monitor, callboard_definer, callboard_bi_admin;
+
+  -- PostgreSQL evaluates the cheapest conditions of a scan first, and a leakproof condition of the user's may
+  -- come before the policy's. That returns nothing, but EXPLAIN ANALYZE shows whether the policy was ever
+  -- reached and so reveals, query by query, every value of every organization. Policies compare a uuid:
+  -- this makes their comparison cheaper than any that a user can write.
+  alter function pg_catalog.uuid_eq(uuid, uuid) cost 0.0001;
+end
+$$;
+
+-- Names what is not applied. src/policies/judge-cluster.ts says the same of a database that has lost it.
+do $$
+declare
+  lost record;
+begin
+  for lost in
+    select h.name, h.cost
+    from (values
+      ('large objects closed to public', '^(lo_|lowrite|loread)',
+        'Every login may keep and read large objects, which no policy applies to.'),
+      ('advisory locks closed to public', '^pg_(try_)?advisory_',
+        'Every login may take advisory locks, and so make others wait.'),
+      ('signals to backends closed to public', '^pg_(cancel|terminate)_backend$',
+        'Every login may cancel statements of its own role, which tenants share.'),
+      ('messages in the write-ahead log closed to public', '^pg_logical_emit_message$',
+        'Every login may fill the disk with messages in the write-ahead log.'),
+      ('names of prepared statements and cursors closed to public', '^pg_(prepared_statement|cursor)$',
+        'Injected SQL may read the names of prepared statements, and replace one that the next organization runs.'),
+      ('who is connected closed to public', '^pg_stat_get_(activity|backend_idset|backend_pid|backend_userid)$',
+        'Every login, those of BI tools included, sees who else is connected, from where, with which tool.')) as h (name, functions, cost)
+    where exists (
+      select from pg_proc p
+      where p.pronamespace = 'pg_catalog'::regnamespace and p.proname ~ h.functions and has_function_privilege('public', p.oid, 'execute'))
+    union all
+    select 'uuids compared before other conditions',
+      'EXPLAIN ANALYZE may show a login, query by query, what rows of other organizations contain.'
+    from pg_proc p where p.oid = 'pg_catalog.uuid_eq(uuid,uuid)'::regprocedure and p.procost > 0.001
+  loop
+    raise warning 'Not applied: %. %', lost.name, lost.cost;
   end loop;
 end
 $$;
-
--- A driver's prepared statements outlive its transactions. Injected SQL that could read their names
--- could replace one with PREPARE, and the next tenant on that connection would run it.
-revoke all on pg_catalog.pg_prepared_statements, pg_catalog.pg_cursors from public;
-revoke execute on function pg_catalog.pg_prepared_statement(), pg_catalog.pg_cursor() from public;
-
--- PostgreSQL evaluates the cheapest conditions of a scan first, and a leakproof condition of the user's may
--- come before the policy's. That returns nothing, but EXPLAIN ANALYZE shows whether the policy was ever
--- reached and so reveals, query by query, every value of every organization. Policies compare a uuid:
--- this makes their comparison cheaper than any that a user can write.
-do $$
-begin
-  alter function pg_catalog.uuid_eq(uuid, uuid) cost 0.0001;
-exception when insufficient_privilege then
-  raise warning 'cannot lower the cost of uuid_eq: run db/database.sql as a superuser';
-end
-$$;
-
--- BI logins belong to many organizations, so none may see who else is connected, from where, and with
--- which tools. The definer needs this to seal events.
-revoke all on pg_catalog.pg_stat_activity from public;
-revoke execute on function pg_catalog.pg_stat_get_activity(integer), pg_catalog.pg_stat_get_backend_idset(),
-  pg_catalog.pg_stat_get_backend_pid(integer), pg_catalog.pg_stat_get_backend_userid(integer) from public;
-grant execute on function pg_catalog.pg_stat_get_backend_idset(), pg_catalog.pg_stat_get_backend_pid(integer),
-  pg_catalog.pg_stat_get_backend_userid(integer) to pg_monitor;
-grant select on pg_catalog.pg_stat_activity to pg_monitor, callboard_definer, callboard_bi_admin;
-grant execute on function pg_catalog.pg_stat_get_activity(integer) to pg_monitor, callboard_definer, callboard_bi_admin;
-grant execute on function pg_catalog.pg_terminate_backend(integer, bigint) to callboard_bi_admin;
-
-revoke all on schema public from public;
 
 -- The logins of BI tools. On PostgreSQL 15 a role that may create roles may alter every role that is not a
 -- superuser, so callboard_bi_admin does only what these functions allow: none takes the name of a role, which
@@ -72,6 +120,22 @@ revoke all on schema public from public;
 -- because a migrator that could would have all the rights of callboard_bi_admin. For the same reason they
 -- call nothing in app_private, where the migrator could replace it.
 create schema if not exists app_private authorization callboard_owner;
+-- To give it the functions; taken back below.
+grant create, usage on schema app_private to callboard_bi_admin;
+
+-- Whether the hardenings above could not be set here, or were lost: the audit and the start ask.
+drop function if exists app_private.set_up_by();
+do $$
+begin
+  if not (select rolsuper from pg_roles where rolname = current_user) then
+    execute format('create function app_private.set_up_by() returns name language sql immutable set search_path = '''' as %L',
+      format('select %L::name', current_user));
+    revoke all on function app_private.set_up_by() from public;
+    alter function app_private.set_up_by() owner to callboard_owner;
+    comment on function app_private.set_up_by() is 'The login, no superuser, that ran db/database.sql. After a superuser there is no such function.';
+  end if;
+end
+$$;
 
 create or replace function app_private.make_bi_role(credential uuid, verifier text, connections integer, seconds integer, until timestamptz) returns text
 language plpgsql volatile security definer
@@ -80,6 +144,7 @@ set client_min_messages = 'error'
 as $$
 declare
   login constant text := 'bi_' || left(encode(sha256(uuid_send(credential)), 'hex'), 24);
+  options constant text := case when current_setting('server_version_num')::integer >= 160000 then 'with inherit true, set false' else '' end;
   setting record;
 begin
   -- PostgreSQL takes anything else for a plain password, which would then appear in logs and statistics.
@@ -88,8 +153,9 @@ begin
   end if;
   if not exists (select from pg_catalog.pg_roles r where r.rolname = login) then
     execute format('create role %I', login);
-    execute format('grant callboard_bi to %I %s', login,
-      case when current_setting('server_version_num')::integer >= 160000 then 'with inherit true, set false' else '' end);
+    execute format('grant callboard_bi to %I %s', login, options);
+    -- Whoever has a role's privileges may end its connections, and see since when its transactions last.
+    execute format('grant %I to callboard_bi_admin %s', login, options);
   end if;
   execute format('alter role %I with login inherit connection limit %s password %L valid until %L', login, connections, verifier, until);
   -- The login can change all of these for itself except temp_file_limit. They limit the damage of accidents.
@@ -103,6 +169,8 @@ begin
       ('lock_timeout', '10s'),
       ('work_mem', '16MB'),
       ('temp_file_limit', '1GB')) as s (name, value)
+    -- db/roles.sql cannot grant this on every server.
+    where s.name <> 'temp_file_limit' or has_parameter_privilege(s.name, 'set')
   loop
     execute format('alter role %I set %I = %L', login, setting.name, setting.value);
   end loop;
@@ -138,7 +206,8 @@ end
 $$;
 comment on function app_private.drop_bi_role(uuid) is 'Drops the login of a credential, if it exists. Fails if a DBA has granted it something.';
 
-create or replace function app_private.end_bi_sessions(credential uuid, only_pid integer default null) returns bigint
+drop function if exists app_private.end_bi_sessions(uuid, integer);
+create or replace function app_private.end_bi_sessions(credential uuid, older_than interval default null) returns bigint
 language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
@@ -148,10 +217,11 @@ begin
     select count(pg_catalog.pg_terminate_backend(a.pid, 0))
     from pg_catalog.pg_stat_activity a
     where a.usename = 'bi_' || left(encode(sha256(uuid_send(credential)), 'hex'), 24) and a.datname = current_database()
-      and (only_pid is null or a.pid = only_pid));
+      and (older_than is null or a.xact_start < clock_timestamp() - older_than));
 end
 $$;
-comment on function app_private.end_bi_sessions(uuid, integer) is 'Ends the connections of a credential''s login to this database, or only that of one backend. Returns how many.';
+comment on function app_private.end_bi_sessions(uuid, interval) is
+  'Ends the connections of a credential''s login to this database, or only those whose transaction is older. Returns how many.';
 
 do $$
 declare
@@ -164,6 +234,20 @@ begin
     execute format('alter function %s owner to callboard_bi_admin', routine);
     execute format('revoke all on function %s from public', routine);
     execute format('grant execute on function %s to callboard_definer', routine);
+  end loop;
+end
+$$;
+revoke create, usage on schema app_private from callboard_bi_admin;
+
+do $$
+declare
+  owner name;
+begin
+  if (select rolsuper from pg_roles where rolname = current_user) then
+    return;
+  end if;
+  foreach owner in array '{callboard_owner,callboard_bi_admin}'::name[] loop
+    execute format('revoke %I from current_user', owner);
   end loop;
 end
 $$;

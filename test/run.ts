@@ -32,23 +32,25 @@ const longest = [
   'platform/refusals',
 ].map(name => `test/${name}.`)
 
-const usage = `Usage: npm test -- [--signed] [--jobs <n>] [--timeout <n>] [<file or folder> …]
+const usage = `Usage: npm test -- [--signed | --hosted] [--jobs <n>] [--timeout <n>] [<file or folder> …]
        npm run test:drills -- [<file or folder> …]
 Runs the whole suite, or the named tests, --jobs at a time with --timeout seconds each; with --signed, contexts are
-signed rather than guarded. With DATABASE_URL, a superuser's login, it uses that server, and gives its callboard_*
+signed rather than guarded; with --hosted, the databases are set up by a role with CREATEROLE and CREATEDB, as where
+nobody is a superuser, which needs a server without Callboard's roles. With DATABASE_URL, a superuser's login, it uses that server, and gives its callboard_*
 roles new passwords: choose one that nobody else uses.`
 const given = process.env['DATABASE_URL']
 const checkout = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '')
 const root = join(await memory(), `callboard-test-${process.pid}`)
 const mirror = join(checkout, `.data/build-${process.pid}`)
 const {
-  values: { drills: isDrill, signed: isSigned, jobs, timeout },
+  values: { drills: isDrill, signed: isSigned, hosted: isHosted, jobs, timeout },
   positionals: named,
 } = readArguments(
   usage,
   {
     drills: { type: 'boolean', default: false },
     signed: { type: 'boolean', default: false },
+    hosted: { type: 'boolean', default: false },
     // Tests mostly wait, so run twice as many as a small machine has cores. Drills are timing-sensitive, and so
     // have the machine to themselves.
     jobs: { type: 'string' },
@@ -86,8 +88,12 @@ try {
     const failed = await run(mirror, ['scripts/openapi.js', contract], process.env)
     if (failed !== 0) throw new Error('The OpenAPI document cannot be made')
   })
-  await createRoles(adminUrl, Object.fromEntries(roles.map(role => [role, password])))
-  await createDatabase(adminUrl, template)
+  const setUpUrl = isHosted ? await hostedAdmin(adminUrl) : adminUrl
+  const missing = [
+    ...(await createRoles(setUpUrl, Object.fromEntries(roles.map(role => [role, password])))),
+    ...(await createDatabase(adminUrl, template, undefined, setUpUrl)),
+  ]
+  for (const line of missing) process.stderr.write(`${line}\n`)
   if (isSigned) await onServer(adminUrl, 'revoke set on parameter backtrace_functions from callboard_definer')
   const carrier = await migrate(
     withUrl(adminUrl, { database: template, user: 'callboard_migrator', password }),
@@ -107,6 +113,7 @@ try {
     {
       ...inherited,
       ADMIN_DATABASE_URL: adminUrl,
+      TEST_SET_UP_URL: setUpUrl,
       TEST_TEMPLATE: template,
       TEST_PASSWORD: password,
       TEST_CONTRACT: contract,
@@ -163,6 +170,12 @@ async function chosen(named: string[]): Promise<string[]> {
   return [...new Set(named.length === 0 ? ofKind : found)]
     .sort((one, other) => rank(one) - rank(other) || one.localeCompare(other))
     .map(name => name.replace(/ts$/, 'js'))
+}
+
+/** The URL of a login like those of hosted servers; they may grant more, but not everywhere. */
+async function hostedAdmin(url: string): Promise<string> {
+  await onServer(url, `create role hosted_admin login createrole createdb password '${password}'`)
+  return withUrl(url, { user: 'hosted_admin', password })
 }
 
 async function onServer(url: string, statement: string): Promise<void> {

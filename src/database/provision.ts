@@ -5,8 +5,12 @@ import { root } from '../root.ts'
 const folder = new URL('db/', root)
 
 /** Runs a few statements on a short-lived connection to `url`. */
-async function asAdmin<T>(url: string, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
-  const sql = postgres(url, { max: 1, onnotice: () => {}, connect_timeout: 10 })
+async function asAdmin<T>(
+  url: string,
+  work: (sql: postgres.Sql) => Promise<T>,
+  onnotice: (notice: postgres.Notice) => void = () => {},
+): Promise<T> {
+  const sql = postgres(url, { max: 1, onnotice, connect_timeout: 10 })
   try {
     return await work(sql)
   } finally {
@@ -26,11 +30,16 @@ export function withUrl(
   return changed.href
 }
 
-/** Runs db/roles.sql (harmless if the roles exist) and sets the given passwords. Needs a superuser. */
-export async function createRoles(adminUrl: string, passwords: Record<string, string> = {}): Promise<void> {
-  const roles = await readFile(new URL('roles.sql', folder), 'utf8')
+/**
+ * Runs db/roles.sql (harmless if the roles exist) and sets the given passwords. Needs a superuser, or CREATEROLE and
+ * CREATEDB. Returns what could not be applied, and what that costs.
+ */
+export async function createRoles(
+  adminUrl: string,
+  passwords: Record<string, string> = {},
+): Promise<string[]> {
+  const missing = await runAsAdmin(adminUrl, 'roles.sql')
   await asAdmin(adminUrl, async sql => {
-    await sql.unsafe(roles)
     for (const [role, password] of Object.entries(passwords)) {
       // Utility statements take no parameters; format() on the server quotes both.
       const [row] = await sql<
@@ -39,21 +48,43 @@ export async function createRoles(adminUrl: string, passwords: Record<string, st
       await sql.unsafe(row.statement)
     }
   })
+  return missing
 }
 
-/** Creates a database (from a template, if given) with the privileges of db/database.sql. The roles must exist. */
-export async function createDatabase(adminUrl: string, name: string, template = 'template0'): Promise<void> {
+/**
+ * Creates a database (from a template, if given) with the privileges of db/database.sql, which `setUpUrl` sets, if it is
+ * another login. The roles must exist. Returns what could not be applied, and what that costs.
+ */
+export async function createDatabase(
+  adminUrl: string,
+  name: string,
+  template = 'template0',
+  setUpUrl = adminUrl,
+): Promise<string[]> {
+  await asAdmin(adminUrl, async sql => {
+    await sql`create database ${sql(name)} template ${sql(template)} encoding 'UTF8'`
+    if (setUpUrl !== adminUrl)
+      await sql`alter database ${sql(name)} owner to ${sql(decodeURIComponent(new URL(setUpUrl).username))}`
+  })
+  return setDatabasePrivileges(withUrl(setUpUrl, { database: name }))
+}
+
+/** Runs db/database.sql in the database of the URL, as the login that ran db/roles.sql; returns what could not be applied. */
+export function setDatabasePrivileges(adminUrl: string): Promise<string[]> {
+  return runAsAdmin(adminUrl, 'database.sql')
+}
+
+async function runAsAdmin(url: string, file: string): Promise<string[]> {
+  const statements = await readFile(new URL(file, folder), 'utf8')
+  const missing: string[] = []
   await asAdmin(
-    adminUrl,
-    sql => sql`create database ${sql(name)} owner callboard_owner template ${sql(template)} encoding 'UTF8'`,
+    url,
+    sql => sql.unsafe(statements),
+    ({ severity, message }) => {
+      if (severity === 'WARNING' && message !== undefined) missing.push(message)
+    },
   )
-  await setDatabasePrivileges(withUrl(adminUrl, { database: name }))
-}
-
-/** Runs db/database.sql in the database of the URL. Needs a superuser. */
-export async function setDatabasePrivileges(adminUrl: string): Promise<void> {
-  const privileges = await readFile(new URL('database.sql', folder), 'utf8')
-  await asAdmin(adminUrl, sql => sql.unsafe(privileges))
+  return missing
 }
 
 /** Whether the server of the URL has a database with this name. */

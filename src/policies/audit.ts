@@ -69,12 +69,13 @@ export async function audit(admin: Sql, options: AuditOptions): Promise<Report> 
       'this database was last migrated by another release: audit it with that one, or run npm run migrate',
     )
   if (options.parts.includes('drift')) found.push(...drift(facts, carrier, { rows: hasRows }))
+  const live = new LiveFacts(facts)
   if (options.parts.includes('rules')) {
-    const { findings, unchecked } = await admin.begin('read only', sql => checkRules(sql, carrier))
+    const setUp = { carrier, isHosted: live.setUpBy !== undefined }
+    const { findings, unchecked } = await admin.begin('read only', sql => checkRules(sql, setUp))
     found.push(...findings)
     blind.push(...unchecked.map(reason => `rule: ${reason}`))
   }
-  const live = new LiveFacts(facts)
   const reach = new Reach(live)
   let proof: Proof | undefined
   if (options.parts.includes('proof')) {

@@ -11,7 +11,8 @@ const attributes: Record<string, string> = {
   login: 'may log in, so whoever has its password has its rights',
   inherit: 'has the privileges of the roles that it is a member of without becoming them',
 }
-const lost: Record<string, string> = {
+/** What it costs that something is lost; db/database.sql says the same where it cannot be set. */
+export const lost: Record<string, string> = {
   'large objects closed to public': 'every login may keep and read large objects, which no policy applies to',
   'advisory locks closed to public': 'every login may take advisory locks, and so make others wait',
   'signals to backends closed to public':
@@ -44,6 +45,16 @@ const verbs = (privileges: string[]) => privileges.map(name => databasePrivilege
 
 export const judgeCluster: Judge[] = [
   {
+    subject: /^function app_private\.set_up_by\(\) owner$/,
+    judge: (_, { found }, { setUpBy }) =>
+      found === undefined
+        ? undefined
+        : {
+            class: 'to be reviewed',
+            says: `${setUpBy ?? 'Somebody'}, who is no superuser, has set up this database. What only a superuser can do is missing, and named one by one.`,
+          },
+  },
+  {
     subject: /^role (?<role>\S+) attribute (?<attribute>\w+)$/,
     judge: ({ role = '', attribute = '' }, { found }) => {
       if (found === undefined)
@@ -60,6 +71,16 @@ export const judgeCluster: Judge[] = [
   {
     subject: /^role (?<member>\S+) member of (?<role>\S+)$/,
     judge: ({ member = '', role = '' }, { expected, found }, facts) => {
+      if (found === 'admin' && member === facts.setUpBy)
+        return {
+          class: 'to be reviewed',
+          says: `${member} has set up this server without being a superuser, so it administers ${whom(role)}: it may take on its rights.`,
+        }
+      if (found === undefined && facts.setUpBy !== undefined && role === 'pg_read_all_stats')
+        return {
+          class: 'to be reviewed',
+          says: `${whom(member)} is no member of ${role}, which not every server can grant: metrics do not say how old transactions are and how far standbys are behind.`,
+        }
       if (found === undefined)
         return {
           class: 'breaking',
@@ -93,7 +114,12 @@ export const judgeCluster: Judge[] = [
   },
   {
     subject: /^parameter (?<parameter>\S+) grants to (?<role>\S+)$/,
-    judge: ({ parameter = '', role = '' }, { found }) => {
+    judge: ({ parameter = '', role = '' }, { found }, facts) => {
+      if (found === undefined && facts.setUpBy !== undefined && parameter === 'temp_file_limit')
+        return {
+          class: 'to be reviewed',
+          says: `${whom(role)} may not set ${parameter}, which only a superuser can grant: a query of a BI tool may fill the disk with temporary files.`,
+        }
       if (found === undefined)
         return { class: 'breaking', says: `${whom(role)} may no longer set ${parameter}.` }
       const forges = parameter === 'backtrace_functions'
@@ -105,7 +131,9 @@ export const judgeCluster: Judge[] = [
   },
   {
     subject: /^this database grants to (?<role>\S+)$/,
-    judge: ({ role = '' }, { expected = '', found = '' }) => {
+    judge: ({ role = '' }, { expected = '', found = '' }, facts) => {
+      if (role === facts.setUpBy && found === 'connect')
+        return { class: 'to be reviewed', says: `${role} has set up this database, and may connect to it.` }
       const more = found.split(', ').filter(name => name !== '' && !expected.split(', ').includes(name))
       if (more.length === 0)
         return {
@@ -134,13 +162,19 @@ export const judgeCluster: Judge[] = [
   },
   {
     subject: /^hardening (?<name>.+)$/,
-    judge: ({ name = '' }, { found }) =>
-      found === 'lost'
-        ? {
-            class: 'dangerous',
-            says: `What db/database.sql sets is lost (${name}): ${lost[name] ?? ''}. Run it again, as after every restore and upgrade.`,
-          }
-        : undefined,
+    judge: ({ name = '' }, { found }, facts) => {
+      if (found !== 'lost') return undefined
+      // The schema public belongs to the owner of the database.
+      if (facts.setUpBy !== undefined && name !== 'schema public closed to public')
+        return {
+          class: 'to be reviewed',
+          says: `Only a superuser can set what is missing (${name}), and ${facts.setUpBy}, who has set up this server, is none: ${lost[name] ?? ''}.`,
+        }
+      return {
+        class: 'dangerous',
+        says: `What db/database.sql sets is lost (${name}): ${lost[name] ?? ''}. Run it again, as after every restore and upgrade.`,
+      }
+    },
   },
   {
     subject: /^role (?<role>\S+) (?<what>connection limit|valid until)$/,

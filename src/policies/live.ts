@@ -50,12 +50,16 @@ export class LiveFacts {
   readonly bypassing = new Set<string>()
   /** What a role has the privileges of, or may become. */
   readonly memberships = new Map<string, string[]>()
+  /** Who has set up the server, if that was no superuser: then what only a superuser can do is missing. */
+  setUpBy: string | undefined
 
   constructor(facts: string[]) {
     for (const fact of facts) this.#read(subjectOf(fact), valueOf(fact))
   }
 
   #read(subject: string, value: string): void {
+    if (subject === 'function app_private.set_up_by() definition')
+      this.setUpBy = /select '(.+)'::name/.exec(value)?.[1]
     const [, policy = '', on = ''] = /^policy (.+) on (\S+)$/.exec(subject) ?? []
     if (on !== '') {
       append(this.policies, on, policyOf(policy, withoutParentheses(value)))

@@ -80,6 +80,78 @@ t.test('sealing waits for a long transaction', async t => {
   await until(async () => (await until0()) > at)
 })
 
+t.test(
+  'the horizon follows transactions that overlap, and needs to see nothing of them but that they are open',
+  async t => {
+    const { db } = await startServer(t)
+    const horizon = async () => {
+      const [row] = await db.admin<[{ at: string | null; called: string }]>`
+      select app_private.seal_horizon()::text as at, clock_timestamp()::text as called`
+      return { at: row.at === null ? undefined : new Date(row.at), called: new Date(row.called) }
+    }
+    const open = async () => {
+      const sql = await db.admin.reserve()
+      await sql`begin`
+      const [{ at }] = await sql<[{ at: Date }]>`select now() as at`
+      return {
+        at,
+        end: async () => {
+          await sql`rollback`
+          sql.release()
+        },
+      }
+    }
+    await db.admin`delete from app_private.horizon_looks`
+    const first = await open()
+    t.equal((await horizon()).at, undefined, 'nothing is known of what began before the first call')
+    await first.end()
+    const quiet = await horizon()
+    t.ok(
+      quiet.at !== undefined && quiet.called.getTime() - quiet.at.getTime() < 2000,
+      'up to now if nothing is open',
+    )
+
+    const second = await open()
+    const during = await horizon()
+    t.same(during.at, quiet.at, 'the last call before the oldest one began')
+    t.ok(during.at !== undefined && during.at <= second.at)
+    const third = await open()
+    await second.end()
+    const later = await horizon()
+    t.ok(
+      later.at !== undefined && later.at > second.at && later.at <= third.at,
+      'past one that has ended, not past one that is open',
+    )
+    await db.admin`
+    insert into app_private.horizon_looks
+    select now() - n * interval '20 seconds', '{x}' from generate_series(1, 5000) n`
+    t.same((await horizon()).at, later.at)
+    const [{ kept }] = await db.admin<[{ kept: number }]>`
+    select count(*)::integer as kept from app_private.horizon_looks where at < ${later.at ?? null}::timestamptz`
+    t.equal(kept, 0, 'what is older tells nothing more')
+    await third.end()
+  },
+)
+
+t.test('calls of the horizon are kept for a day, one a minute', async t => {
+  const { db } = await startServer(t)
+  const sql = await db.admin.reserve()
+  await sql`begin`
+  const [{ vxid }] = await sql<[{ vxid: string }]>`
+    select virtualtransaction as vxid from pg_locks where pid = pg_backend_pid() and locktype = 'virtualxid'`
+  await db.admin`delete from app_private.horizon_looks`
+  await db.admin`
+    insert into app_private.horizon_looks
+    select now() - n * interval '20 seconds', array[${vxid}::text] from generate_series(1, 5000) n`
+  await db.admin`select app_private.seal_horizon()`
+  const [{ kept, oldest }] = await db.admin<[{ kept: number; oldest: number }]>`
+    select count(*)::integer as kept, (extract(epoch from now() - min(at)) / 3600)::float8 as oldest from app_private.horizon_looks`
+  t.ok(kept > 1400 && kept < 1600, `${kept} of 5001`)
+  t.ok(oldest < 24.01)
+  await sql`rollback`
+  sql.release()
+})
+
 t.test('work done every few seconds', async t => {
   const server = await startServer(t)
   const { app, db } = server

@@ -3,12 +3,12 @@ import { t } from '../support/tap.ts'
 import { except, ownExceptions } from '../../src/policies/exceptions.ts'
 import { checkRules, offendersOf, rulesFor } from '../../src/policies/rules/rules.ts'
 import { check } from '../support/figures.ts'
-import { carrier, type Database, startDatabase, startServer } from '../support/helper.ts'
+import { type Database, setUp, startDatabase, startServer } from '../support/helper.ts'
 import { type Context, contexts } from './contexts.ts'
 import { tryEverything } from './probes.ts'
 import { emptyTables, findTables, makeWorld, openLogin, secretOf } from './world.ts'
 
-const allRules = rulesFor(carrier)
+const allRules = rulesFor(setUp)
 
 /** Runs statements as a superuser, looks, and rolls them back. */
 async function broken<T>(
@@ -32,7 +32,7 @@ async function broken<T>(
 t.test('by the catalogue', async t => {
   const db = await startDatabase(t)
   await t.test('every rule is kept, but for exceptions with a reason', async t => {
-    const { findings, unchecked } = await db.admin.begin(sql => checkRules(sql, carrier))
+    const { findings, unchecked } = await db.admin.begin(sql => checkRules(sql, setUp))
     const { findings: left, unused } = except(findings, ownExceptions())
     t.strictSame([left, unchecked], [[], []])
     t.strictSame(unused, [], 'no exception is left over')

@@ -6,7 +6,7 @@ import { fences, read } from '../support/documents.ts'
 import { startDemo } from '../support/demo.ts'
 import { except, ownExceptions } from '../../src/policies/exceptions.ts'
 import { checkRules } from '../../src/policies/rules/rules.ts'
-import { carrier } from '../support/helper.ts'
+import { setUp } from '../support/helper.ts'
 
 const blocks = fences(read('docs/how-to/add-a-table.md'))
 
@@ -18,7 +18,7 @@ t.test('the table of the example', async t => {
   await owner.unsafe(file)
 
   await t.test('obeys all rules', async t => {
-    const { findings, unchecked } = await db.admin.begin(sql => checkRules(sql, carrier))
+    const { findings, unchecked } = await db.admin.begin(sql => checkRules(sql, setUp))
     t.strictSame([except(findings, ownExceptions()).findings, unchecked], [[], []])
   })
 

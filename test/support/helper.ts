@@ -18,12 +18,15 @@ import { checkAnswer } from './contract.ts'
 
 const {
   ADMIN_DATABASE_URL: adminUrl = '',
+  TEST_SET_UP_URL: setUpUrl = adminUrl,
   TEST_TEMPLATE: template = '',
   TEST_PASSWORD: rolePassword = '',
 } = process.env
 
 /** How the database carries contexts: see db/schema/foundation/context. */
 export const carrier = process.env['TEST_CONTEXT'] as Carrier
+/** How it was set up. */
+export const setUp = { carrier, isHosted: setUpUrl !== adminUrl }
 
 export interface Database {
   name: string
@@ -46,7 +49,7 @@ export async function startDatabase(t: Test, { passwords = cheapPasswords } = {}
       'Run tests with npm test, which creates the database: npm test -- test/shows/shows.test.ts',
     )
   const name = `callboard_test_${randomUUID().replaceAll('-', '')}`
-  await createDatabase(adminUrl, name, template)
+  await createDatabase(adminUrl, name, template, setUpUrl)
   const open: postgres.Sql[] = []
   const connect = (url: string) => {
     const sql = postgres(url, { max: 4, onnotice: () => {}, types: {}, idle_timeout: 1 })

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:070718e2f7de294916e7c2b0355d105b1653ae8f
+--! Hash: sha1:764a243c921bb64696645851c20349898d0ccbb6
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -1613,27 +1613,57 @@ return sha256(prev_hash || uuid_send(organization_id) || int8send(seq) || uuid_s
 comment on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) is 'SHA-256 of a seal and the one before it; the first one follows the empty string.';
 grant execute on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) to callboard_auditor, callboard_definer;
 
+create table if not exists app_private.horizon_looks (
+  at timestamptz primary key,
+  open text[] not null
+);
+select app_private.definer_table('app_private.horizon_looks');
+comment on table app_private.horizon_looks is 'Recent calls of app_private.seal_horizon.';
+comment on column app_private.horizon_looks.open is 'The transactions that were open then, as pg_locks names them.';
+
 create or replace function app_private.seal_horizon() returns timestamptz
 language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  at timestamptz := clock_timestamp();
+  called constant timestamptz := clock_timestamp();
+  running text[];
+  horizon timestamptz;
+  hundredth timestamptz;
 begin
-  if not pg_has_role(current_user, 'pg_read_all_stats', 'usage') then
-    raise exception 'callboard_definer cannot see other sessions'' transactions: run db/roles.sql again as a superuser';
-  end if;
   -- Otherwise this transaction would reuse an earlier snapshot of the statistics.
   perform pg_stat_clear_snapshot();
-  return least(at,
-    -- BI tools write no events and may keep transactions open for a long time.
-    (select min(a.xact_start) from pg_catalog.pg_stat_activity a where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_type <> 'autovacuum worker'
-      and not exists (select from app_private.bi_logins l where l.login = a.usename)),
-    -- The start of a prepared transaction is unknown; it is earlier than this.
-    (select min(p.prepared) - interval '1 hour' from pg_catalog.pg_prepared_xacts p where p.database = current_database()));
+  -- Everybody may see that a transaction is open, but only pg_read_all_stats, which a hosted server may not grant, since
+  -- when. So each call notes which are open; once all of them have ended, so have all that had begun before that call.
+  running := array(
+    select l.virtualtransaction from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid
+    where l.locktype = 'virtualxid' and l.mode = 'ExclusiveLock' and l.pid <> pg_backend_pid()
+      -- Autovacuum has no user. BI tools write no events and may keep transactions open for a long time.
+      and a.datname = current_database() and a.usename is not null
+      and not exists (select from app_private.bi_logins b where b.login = a.usename));
+  if running = '{}' then
+    horizon := called;
+  else
+    horizon := (select max(k.at) from app_private.horizon_looks k where not k.open && running);
+  end if;
+  insert into app_private.horizon_looks values (called, running) on conflict do nothing;
+  -- What is older than the horizon tells nothing more. Of the rest, the last hundred and then one a minute for a day:
+  -- transactions that take turns for hours would otherwise hide each other's ends.
+  hundredth := (select k.at from app_private.horizon_looks k order by k.at desc offset 100 limit 1);
+  delete from app_private.horizon_looks k
+  where k.at in (
+    select o.at from app_private.horizon_looks o
+    where o.at < horizon or o.at < called - interval '1 day'
+      or o.at <= hundredth and exists (select from app_private.horizon_looks e where e.at < o.at and e.at >= date_trunc('minute', o.at))
+    for update skip locked);
+  if horizon is null then
+    return null;
+  end if;
+  -- The start of a prepared transaction is unknown; it is earlier than this.
+  return least(horizon, (select min(p.prepared) - interval '1 hour' from pg_catalog.pg_prepared_xacts p where p.database = current_database()));
 end
 $$;
-comment on function app_private.seal_horizon() is 'The moment before which all transactions have ended.';
+comment on function app_private.seal_horizon() is 'A moment before which all transactions have ended; null until that can be said of any.';
 alter function app_private.seal_horizon() owner to callboard_definer;
 
 create or replace function app_private.next_logged(behind uuid, since timestamptz, until timestamptz) returns uuid
@@ -10687,18 +10717,15 @@ begin
   end if;
   done := app.end_bi_connections();
   for found_one in
-    select s, r.rolcanlogin, a.backends > 0 as is_connected, a.late
+    select s, r.rolcanlogin,
+      exists (select from pg_catalog.pg_stat_activity x where x.usename = s.login and x.datname = current_database()) as is_connected
     from app_private.bi_states s
-    left join pg_catalog.pg_roles r on r.rolname = s.login,
-      lateral (
-        select count(*) as backends,
-          -- Twice the statement timeout: a login can change its own timeouts, and old transactions hold back VACUUM.
-          array_agg(x.pid) filter (where x.xact_start < clock_timestamp() - make_interval(secs => 2 * s.statement_timeout_seconds)) as late
-        from pg_catalog.pg_stat_activity x where x.usename = s.login and x.datname = current_database()) a
+    left join pg_catalog.pg_roles r on r.rolname = s.login
   loop
     done := done + app_private.reconcile_bi_login(found_one.s, found_one.rolcanlogin, found_one.is_connected);
     if found_one.is_connected then
-      done := done + coalesce((select sum(app_private.end_bi_sessions((found_one.s).credential_id, p)) from unnest(found_one.late) p), 0);
+      -- Twice the statement timeout: a login can change its own timeouts, and old transactions hold back VACUUM.
+      done := done + app_private.end_bi_sessions((found_one.s).credential_id, make_interval(secs => 2 * (found_one.s).statement_timeout_seconds));
       update app_private.bi_logins l set last_seen_at = now()
       where l.login = (found_one.s).login and coalesce(l.last_seen_at < now() - interval '5 minutes', true);
     end if;
@@ -11057,7 +11084,7 @@ set client_min_messages = 'error'
 begin atomic
   select app_private.seal_horizon();
 end;
-comment on function app_private.horizon() is 'app_private.seal_horizon for callboard_rollup, which itself may not see other sessions'' transactions.';
+comment on function app_private.horizon() is 'app_private.seal_horizon for callboard_rollup, which itself may not see other sessions.';
 alter function app_private.horizon() owner to callboard_definer;
 grant execute on function app_private.horizon() to callboard_rollup;
 

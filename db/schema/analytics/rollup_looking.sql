@@ -13,7 +13,7 @@ set client_min_messages = 'error'
 begin atomic
   select app_private.seal_horizon();
 end;
-comment on function app_private.horizon() is 'app_private.seal_horizon for callboard_rollup, which itself may not see other sessions'' transactions.';
+comment on function app_private.horizon() is 'app_private.seal_horizon for callboard_rollup, which itself may not see other sessions.';
 alter function app_private.horizon() owner to callboard_definer;
 grant execute on function app_private.horizon() to callboard_rollup;
 

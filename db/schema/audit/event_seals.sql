@@ -60,27 +60,57 @@ return sha256(prev_hash || uuid_send(organization_id) || int8send(seq) || uuid_s
 comment on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) is 'SHA-256 of a seal and the one before it; the first one follows the empty string.';
 grant execute on function app.event_seal_hash(bytea, uuid, bigint, uuid, timestamptz, bytea, bytea) to callboard_auditor, callboard_definer;
 
+create table if not exists app_private.horizon_looks (
+  at timestamptz primary key,
+  open text[] not null
+);
+select app_private.definer_table('app_private.horizon_looks');
+comment on table app_private.horizon_looks is 'Recent calls of app_private.seal_horizon.';
+comment on column app_private.horizon_looks.open is 'The transactions that were open then, as pg_locks names them.';
+
 create or replace function app_private.seal_horizon() returns timestamptz
 language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  at timestamptz := clock_timestamp();
+  called constant timestamptz := clock_timestamp();
+  running text[];
+  horizon timestamptz;
+  hundredth timestamptz;
 begin
-  if not pg_has_role(current_user, 'pg_read_all_stats', 'usage') then
-    raise exception 'callboard_definer cannot see other sessions'' transactions: run db/roles.sql again as a superuser';
-  end if;
   -- Otherwise this transaction would reuse an earlier snapshot of the statistics.
   perform pg_stat_clear_snapshot();
-  return least(at,
-    -- BI tools write no events and may keep transactions open for a long time.
-    (select min(a.xact_start) from pg_catalog.pg_stat_activity a where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_type <> 'autovacuum worker'
-      and not exists (select from app_private.bi_logins l where l.login = a.usename)),
-    -- The start of a prepared transaction is unknown; it is earlier than this.
-    (select min(p.prepared) - interval '1 hour' from pg_catalog.pg_prepared_xacts p where p.database = current_database()));
+  -- Everybody may see that a transaction is open, but only pg_read_all_stats, which a hosted server may not grant, since
+  -- when. So each call notes which are open; once all of them have ended, so have all that had begun before that call.
+  running := array(
+    select l.virtualtransaction from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid
+    where l.locktype = 'virtualxid' and l.mode = 'ExclusiveLock' and l.pid <> pg_backend_pid()
+      -- Autovacuum has no user. BI tools write no events and may keep transactions open for a long time.
+      and a.datname = current_database() and a.usename is not null
+      and not exists (select from app_private.bi_logins b where b.login = a.usename));
+  if running = '{}' then
+    horizon := called;
+  else
+    horizon := (select max(k.at) from app_private.horizon_looks k where not k.open && running);
+  end if;
+  insert into app_private.horizon_looks values (called, running) on conflict do nothing;
+  -- What is older than the horizon tells nothing more. Of the rest, the last hundred and then one a minute for a day:
+  -- transactions that take turns for hours would otherwise hide each other's ends.
+  hundredth := (select k.at from app_private.horizon_looks k order by k.at desc offset 100 limit 1);
+  delete from app_private.horizon_looks k
+  where k.at in (
+    select o.at from app_private.horizon_looks o
+    where o.at < horizon or o.at < called - interval '1 day'
+      or o.at <= hundredth and exists (select from app_private.horizon_looks e where e.at < o.at and e.at >= date_trunc('minute', o.at))
+    for update skip locked);
+  if horizon is null then
+    return null;
+  end if;
+  -- The start of a prepared transaction is unknown; it is earlier than this.
+  return least(horizon, (select min(p.prepared) - interval '1 hour' from pg_catalog.pg_prepared_xacts p where p.database = current_database()));
 end
 $$;
-comment on function app_private.seal_horizon() is 'The moment before which all transactions have ended.';
+comment on function app_private.seal_horizon() is 'A moment before which all transactions have ended; null until that can be said of any.';
 alter function app_private.seal_horizon() owner to callboard_definer;
 
 create or replace function app_private.next_logged(behind uuid, since timestamptz, until timestamptz) returns uuid

@@ -43,18 +43,15 @@ begin
   end if;
   done := app.end_bi_connections();
   for found_one in
-    select s, r.rolcanlogin, a.backends > 0 as is_connected, a.late
+    select s, r.rolcanlogin,
+      exists (select from pg_catalog.pg_stat_activity x where x.usename = s.login and x.datname = current_database()) as is_connected
     from app_private.bi_states s
-    left join pg_catalog.pg_roles r on r.rolname = s.login,
-      lateral (
-        select count(*) as backends,
-          -- Twice the statement timeout: a login can change its own timeouts, and old transactions hold back VACUUM.
-          array_agg(x.pid) filter (where x.xact_start < clock_timestamp() - make_interval(secs => 2 * s.statement_timeout_seconds)) as late
-        from pg_catalog.pg_stat_activity x where x.usename = s.login and x.datname = current_database()) a
+    left join pg_catalog.pg_roles r on r.rolname = s.login
   loop
     done := done + app_private.reconcile_bi_login(found_one.s, found_one.rolcanlogin, found_one.is_connected);
     if found_one.is_connected then
-      done := done + coalesce((select sum(app_private.end_bi_sessions((found_one.s).credential_id, p)) from unnest(found_one.late) p), 0);
+      -- Twice the statement timeout: a login can change its own timeouts, and old transactions hold back VACUUM.
+      done := done + app_private.end_bi_sessions((found_one.s).credential_id, make_interval(secs => 2 * (found_one.s).statement_timeout_seconds));
       update app_private.bi_logins l set last_seen_at = now()
       where l.login = (found_one.s).login and coalesce(l.last_seen_at < now() - interval '5 minutes', true);
     end if;

@@ -151,6 +151,7 @@ export const rulesOfPolicies: Rule[] = [
   },
   {
     id: 'policy-cheapest',
+    ifSuperuserSetUp: true,
     rule: 'the condition of a policy is the cheapest there is, so that it is evaluated first',
     class: 'dangerous',
     lets: 'EXPLAIN ANALYZE shows a login, query by query, what rows of other organizations contain.',

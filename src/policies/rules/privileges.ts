@@ -101,6 +101,7 @@ export const rulesOfPrivileges: Rule[] = [
   },
   {
     id: 'who-is-connected',
+    ifSuperuserSetUp: true,
     rule: 'who else is connected is visible only to the definer, the administrator of BI logins, and those who monitor the server',
     class: 'dangerous',
     lets: 'Logins see who else is connected, from where, with which tool.',
@@ -113,6 +114,7 @@ export const rulesOfPrivileges: Rule[] = [
   },
   {
     id: 'stop-others',
+    ifSuperuserSetUp: true,
     rule: 'no login can read names of prepared statements, keep locks and objects beyond a transaction, or stop others',
     class: 'dangerous',
     lets: 'Injected SQL can read names, keep locks and objects, or stop others.',

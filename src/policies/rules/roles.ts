@@ -22,6 +22,7 @@ export const rulesOfRoles: Rule[] = [
       select rolname as name from pg_roles
       where rolname = 'callboard_bi_admin' and rolcanlogin
         or rolname <> 'callboard_bi_admin' and not rolsuper and rolname !~ '^pg_' and pg_has_role(oid, 'callboard_bi_admin', 'member')
+          and oid not in (select oid from administrators)
       union all
       select name from functions where proowner = 'callboard_bi_admin'::regrole and name not in ${biAdmins}
       union all

@@ -17,17 +17,24 @@ export interface Rule {
   needs?: 'superuser'
   /** It holds only where contexts are carried in this way. */
   ifContextIs?: Carrier
+  /** It holds only where a superuser has run db/database.sql: elsewhere the hardenings are missing, which is drift. */
+  ifSuperuserSetUp?: true
 }
 
 // What creates, changes and drops the logins of BI tools, and ends their connections: db/database.sql.
 export const biAdmins = `('app_private.make_bi_role(uuid,text,integer,integer,timestamp with time zone)', 'app_private.let_bi_role(uuid,boolean)',
-  'app_private.drop_bi_role(uuid)', 'app_private.end_bi_sessions(uuid,integer)')`
+  'app_private.drop_bi_role(uuid)', 'app_private.end_bi_sessions(uuid,interval)')`
 
 /** Definitions that every rule starts with. */
 export const definitions = `
   with ours as (
     select oid, nspname from pg_namespace
     where nspname !~ '^pg_' and nspname not in ('information_schema', 'public', 'graphile_migrate', 'graphile_worker')
+  ),
+  -- Who has set up a server on which nobody is a superuser administers all our roles.
+  administrators as (
+    select r.oid, r.rolname from pg_roles r
+    join pg_proc p on p.pronamespace = to_regnamespace('app_private') and p.proname = 'set_up_by' and p.prosrc = format('select %L::name', r.rolname)
   ),
   -- Every role that can connect, except the migrator, who has all the owner's privileges.
   logins as (

@@ -21,9 +21,19 @@ const all = [
   ...rulesOfServers,
 ]
 
-/** The rules for a database that carries contexts like this. */
-export const rulesFor = (carrier: Carrier): Rule[] =>
-  all.filter(({ ifContextIs = carrier }) => ifContextIs === carrier)
+/** How a database was set up. */
+export interface SetUp {
+  carrier: Carrier
+  /** Whether by somebody who is no superuser. */
+  isHosted: boolean
+}
+
+/** The rules for a database that was set up like this. */
+export const rulesFor = ({ carrier, isHosted }: SetUp): Rule[] =>
+  all.filter(
+    ({ ifContextIs = carrier, ifSuperuserSetUp }) =>
+      ifContextIs === carrier && !(isHosted && ifSuperuserSetUp === true),
+  )
 
 /** What breaks a rule, by name. */
 export async function offendersOf(sql: TransactionSql, { offenders }: Rule): Promise<string[]> {
@@ -34,13 +44,13 @@ export async function offendersOf(sql: TransactionSql, { offenders }: Rule): Pro
 }
 
 /** Checks all rules, and returns what breaks them, and the rules that this login cannot check, with the reason. */
-export async function checkRules(sql: TransactionSql, carrier: Carrier) {
+export async function checkRules(sql: TransactionSql, setUp: SetUp) {
   const findings: Finding[] = []
   const unchecked: string[] = []
   const [who] = await sql<[{ isSuper: boolean }]>`
     select rolsuper as "isSuper" from pg_roles where rolname = current_user`
   await sql`select set_config('search_path', '', true)`
-  for (const rule of rulesFor(carrier)) {
+  for (const rule of rulesFor(setUp)) {
     if (rule.needs === 'superuser' && !who.isSuper) {
       unchecked.push(`${rule.rule}: only a superuser can see that`)
       continue
