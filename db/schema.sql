@@ -28,6 +28,7 @@
 --!include accounts/sessions.sql
 --!include foundation/replicas.sql
 --!include foundation/jobs.sql
+--!include foundation/server_health.sql
 --!include foundation/deletions.sql
 --!include foundation/rows.sql
 --!include foundation/idempotency.sql

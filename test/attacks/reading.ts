@@ -166,6 +166,7 @@ export const reading: Attack[] = [
     ["the worker's mails", 'select * from app.take_mail(gen_random_uuid())'],
     ["the worker's jobs", 'select * from graphile_worker.jobs'],
     ['how many jobs there are', 'select * from app.job_health()'],
+    ['how the server is, and when logins of others end', 'select * from app.server_health()'],
     ['a view of the private schema', 'select * from app_private.deletion_edges'],
     ['the passwords of the roles', 'select * from pg_authid'],
     ['the same by another name', 'select * from pg_shadow'],

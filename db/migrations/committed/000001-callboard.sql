@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:764a243c921bb64696645851c20349898d0ccbb6
+--! Hash: sha1:58cb90639d0cb76b1e0c9faae02e3de527355ad4
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -2920,6 +2920,48 @@ comment on function app.job_health() is
 alter function app.job_health() owner to callboard_definer;
 grant execute on function app.job_health() to callboard_worker;
 --! EndIncluded foundation/jobs.sql
+--! Included foundation/server_health.sql
+-- What an operator wants to know before it hurts, for /metrics: what holds the database back, what fills its disk,
+-- what has to be there in time. About the server, never about what an organization has.
+
+create or replace function app.server_health()
+returns table (
+  oldest_transaction_seconds float8, event_partitions_ahead bigint, size_bytes float8, slots_kept_bytes float8,
+  standbys bigint, replication_lag_bytes float8, replication_lag_seconds float8, bi_next_end_days float8
+)
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return query
+    select
+      (select coalesce(extract(epoch from max(clock_timestamp() - a.xact_start)), 0)::float8 from pg_catalog.pg_stat_activity a
+        where a.datname = current_database() and a.backend_type = 'client backend' and a.pid <> pg_backend_pid()),
+      (select count(*) from pg_catalog.pg_inherits i join pg_catalog.pg_class c on c.oid = i.inhrelid
+        where i.inhparent = 'app.event_log'::regclass and c.relname ~ '^event_log_\d{4}_\d\d$'
+          and c.relname > 'event_log_' || to_char(now() at time zone 'UTC', 'YYYY_MM')),
+      pg_database_size(current_database())::float8,
+      (select coalesce(max(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)), 0)::float8 from pg_catalog.pg_replication_slots s),
+      r.standbys, r.bytes, r.seconds,
+      -- Of those that can still log in: what has ended is no longer news.
+      (select extract(epoch from min(c.expires_at) - now())::float8 / 86400
+        from app_private.bi_states s join app.bi_credentials c on c.organization_id = s.organization_id and c.id = s.credential_id
+        where s.is_live)
+    from (
+      select count(*) as standbys, max(pg_wal_lsn_diff(pg_current_wal_lsn(), w.replay_lsn))::float8 as bytes,
+        -- Null for one that has replayed all there was to replay.
+        extract(epoch from max(coalesce(w.replay_lag, interval '0')))::float8 as seconds
+      from pg_catalog.pg_stat_replication w
+      -- Not a base backup and not an archiver: these replay nothing.
+      where w.replay_lsn is not null) r;
+end
+$$;
+comment on function app.server_health() is
+  'How long the oldest transaction of this database has been open, how many monthly partitions the event log has beyond this month, how large the database is and how much write-ahead log a replication slot keeps, how many standbys are connected and how far the slowest is behind (null: none), and in how many days the next BI login ends (null: there is none).';
+alter function app.server_health() owner to callboard_definer;
+grant execute on function app.server_health() to callboard_worker;
+--! EndIncluded foundation/server_health.sql
 --! Included foundation/deletions.sql
 -- Soft delete. A deletion has an id; it marks a row and, through foreign keys with
 -- ON DELETE CASCADE, everything that belongs to it. Restoring clears exactly the marks with
