@@ -47,12 +47,14 @@ export const measuring = fp(
       const user = request.user as FastifyRequest['user'] | undefined
       // What a superadmin does is the operator's usage, and is in the organization's event log.
       if (!user?.org || user.scope !== undefined || unauthenticated.has(request)) return
+      metrics.answered(user.org, status, milliseconds)
       app.tally.call(user.org, operation, { status, milliseconds, bytesIn, bytesOut })
     })
     app.addHook('onError', async (request, _reply, error) => {
       const reason = reasonOf(error)
       if (reason === undefined) return
-      metrics.refusedTokens.inc({ reason })
+      // Only a token whose signature is right says whose it is.
+      metrics.refusedToken(reason, (request.user as FastifyRequest['user'] | undefined)?.org)
       unauthenticated.add(request)
     })
   },

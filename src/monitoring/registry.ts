@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Pool } from '../database/pool.ts'
 import { jobMetrics, type Observe } from './jobs.ts'
+import { organizationMetrics, type OrganizationMetrics } from './organizations.ts'
 import { driftGauge, type ShowDrift } from './policies.ts'
 
 /** A gauge read from the database: see gauges.ts. */
@@ -11,11 +12,8 @@ export interface DatabaseGauge {
 }
 
 /** All metrics; `text` is what Prometheus reads. */
-export interface Metrics {
+export interface Metrics extends OrganizationMetrics {
   requests: Histogram<'operation' | 'method' | 'status'>
-  limited: (limit: 'organization' | 'address' | 'sign_in', organization?: string | null) => void
-  refusedTokens: Counter<'reason'>
-  breaches: Counter<'kind'>
   replicaReads: Counter<'outcome'>
   replicaAge: Gauge
   job: Observe
@@ -23,9 +21,6 @@ export interface Metrics {
   text: () => Promise<string>
   contentType: string
 }
-
-// Each label value is a series of its own, kept for as long as the process lives.
-const maxOrganizations = 100
 
 /** The metrics of one process. `gauges` queries the database on each reading. */
 export function createMetrics(
@@ -44,26 +39,6 @@ export function createMetrics(
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers,
   })
-  const limited = new Counter({
-    name: 'callboard_rate_limited_total',
-    help: `Requests refused with 429; organizations beyond the first ${maxOrganizations} are combined as other`,
-    labelNames: ['limit', 'organization'],
-    registers,
-  })
-  const refusedTokens = new Counter({
-    name: 'callboard_refused_tokens_total',
-    help: 'Access and refresh tokens that were refused, and why',
-    labelNames: ['reason'],
-    registers,
-  })
-  const breaches = new Counter({
-    name: 'callboard_isolation_breaches_total',
-    help: 'Transactions refused because they ended in a context other than the token’s organization; must be 0',
-    labelNames: ['kind'],
-    registers,
-  })
-  // Present from the start: a series that appears with its first breach has no increase to alert on.
-  for (const kind of ['other_organization', 'no_context']) breaches.inc({ kind }, 0)
   poolGauges(registers, 'callboard_pool', 'the database', pool)
   const ofReplica = replicaPool ? registers : []
   if (replicaPool) poolGauges(registers, 'callboard_replica_pool', 'the replica', replicaPool)
@@ -80,19 +55,10 @@ export function createMetrics(
   })
 
   const readGauges = gauges && databaseGauges(registry, gauges)
-  const organizations = new Set<string>()
-  function labelOf(organization: string): string {
-    if (organizations.size < maxOrganizations) organizations.add(organization)
-    return organizations.has(organization) ? organization : 'other'
-  }
 
   return {
     requests,
-    limited: (limit, organization) => {
-      limited.inc({ limit, organization: organization == null ? '' : labelOf(organization) })
-    },
-    refusedTokens,
-    breaches,
+    ...organizationMetrics(registry),
     replicaReads,
     replicaAge,
     job: jobMetrics(registry),

@@ -49,7 +49,7 @@ export function organizationOf({ user: { org } }: FastifyRequest): string {
 export function noteBreach(app: FastifyInstance, org: string | null, error: unknown): never {
   const { message, detail = '' } = error as { message?: string; detail?: string }
   if (message !== 'isolation_breach') throw error
-  app.metrics.breaches.inc({ kind: detail })
+  app.metrics.breach(detail, org)
   // Logged here, because a lookup apart from a request has nobody to report to.
   app.log.error({ organization_id: org, kind: detail }, 'isolation breach: the transaction is rolled back')
   throw new Error('the transaction ended in a context other than that of the token', { cause: error })

@@ -103,10 +103,31 @@ t.test('requests are counted by operation, method and status, and never by what 
   t.equal(count({ operation: 'none', status: '404' }), 3)
   t.equal(count({ operation: '/livez', status: '405' }), 1)
   t.equal(count({}), 9)
-  for (const part of [...ids, 'nothing', ana.id, ana.organization, ana.email]) t.notMatch(text, part)
+  for (const part of [...ids, 'nothing', ana.id, ana.email]) t.notMatch(text, part)
   t.equal(sum(text, 'callboard_pool_connections', { state: 'size' }), 4)
   t.ok(sum(text, 'callboard_pool_connections', { state: 'open' }) >= 1)
   t.match(text, /^callboard_pool_waiting 0$/m)
+})
+
+t.test('requests of members are counted by organization and class of status', async t => {
+  const server = await startServer(t)
+  const { call } = server
+  const [ana, ben] = [await register(server, 'Ana'), await register(server, 'Ben')]
+  await call('POST /api/shows', { token: ana.token, body: aShow })
+  await call('GET /api/shows', { token: ana.token })
+  await call(`GET /api/shows/${randomUUID()}`, { token: ana.token })
+  await call('GET /api/shows', { token: ben.token })
+  await call('GET /api/shows')
+  const text = await read(server)
+  const count = (labels: Record<string, string>) =>
+    sum(text, 'callboard_organization_request_duration_seconds_count', labels)
+  t.equal(count({ organization: ana.organization, status: '2xx' }), 2)
+  t.equal(count({ organization: ana.organization, status: '4xx' }), 1)
+  t.equal(count({ organization: ben.organization }), 1)
+  t.equal(count({}), 4, 'and nobody else')
+  t.ok(
+    sum(text, 'callboard_organization_request_duration_seconds_sum', { organization: ana.organization }) > 0,
+  )
 })
 
 t.test('rate-limited requests are counted by organization, for a limited number of these', async t => {
@@ -129,6 +150,20 @@ t.test('rate-limited requests are counted by organization, for a limited number 
   t.equal(sum(many, 'callboard_rate_limited_total', { organization: 'organization-7' }), 2)
   t.equal(sum(many, 'callboard_rate_limited_total', { organization: 'other' }), 50)
   t.equal([...many.matchAll(/^callboard_rate_limited_total\{/gm)].length, 101)
+
+  for (let n = 0; n < 150; n++) {
+    metrics.answered(`organization-${n}`, 200, 5)
+    metrics.refusedToken('session_revoked', `organization-${n}`)
+    metrics.breach('no_context', `organization-${n}`)
+  }
+  const all = await metrics.text()
+  t.equal(sum(all, 'callboard_organization_request_duration_seconds_count', { organization: 'other' }), 50)
+  t.equal(sum(all, 'callboard_refused_tokens_total', { organization: 'other' }), 50)
+  t.equal(sum(all, 'callboard_isolation_breaches_total', { organization: 'other' }), 50)
+  t.equal(
+    new Set([...all.matchAll(/organization="(organization-\d+|other)"/g)].map(([, of]) => of)).size,
+    101,
+  )
 })
 
 t.test('refused tokens are counted by reason', async t => {
@@ -137,8 +172,8 @@ t.test('refused tokens are counted by reason', async t => {
   const owner = await register(server, 'Ana')
   const left = await join(server, owner, 'viewer')
   const out = await signIn(server, owner.email)
-  const refused = async (reason: string) =>
-    sum(await read(server), 'callboard_refused_tokens_total', { reason })
+  const refused = async (reason: string, organization = '') =>
+    sum(await read(server), 'callboard_refused_tokens_total', { reason, organization })
 
   await call('GET /api/me')
   await app.inject({ url: '/api/me', headers: { authorization: 'Bearer to many parts' } })
@@ -162,12 +197,11 @@ t.test('refused tokens are counted by reason', async t => {
     malformed: 1,
     invalid: 2,
     expired: 1,
-    session_unknown: 1,
-    session_revoked: 1,
-    membership_revoked: 1,
     invalid_refresh_token: 1,
   }))
     t.equal(await refused(reason), count, reason)
+  for (const reason of ['session_unknown', 'session_revoked', 'membership_revoked'])
+    t.equal(await refused(reason, owner.organization), 1, `${reason}, of whose organization`)
   t.equal(sum(await read(server), 'callboard_refused_tokens_total'), 9)
 })
 
@@ -181,7 +215,10 @@ t.test('a transaction that ends in a context other than its token’s', async t 
     sum(await read(from), 'callboard_isolation_breaches_total', { kind })
   const showsOf = async (organization: string) =>
     (await db.admin`select from app.shows where organization_id = ${organization}`).count
-  t.match(await read(server), /^callboard_isolation_breaches_total\{kind="other_organization"\} 0$/m)
+  t.match(
+    await read(server),
+    /^callboard_isolation_breaches_total\{kind="other_organization",organization=""\} 0$/m,
+  )
 
   await t.test(
     'because entering led to another organization is refused, rolled back and counted',
@@ -204,6 +241,11 @@ t.test('a transaction that ends in a context other than its token’s', async t 
         t.notMatch(answer.text, /breach|Winter Tour/)
       }
       t.equal(await breaches('other_organization'), 2)
+      t.equal(
+        sum(await read(server), 'callboard_isolation_breaches_total', { organization: ana.organization }),
+        2,
+        'by the organization of the token',
+      )
       t.equal(await showsOf(ben.organization), 1, 'nothing was written')
       t.equal(
         (await call('GET /api/shows', { token: ben.token })).status,
