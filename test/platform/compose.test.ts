@@ -2,12 +2,14 @@
 // other and with the program. compose-init.test.ts runs what the first start of the database runs.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { parse } from 'yaml'
 import { t } from '../support/tap.ts'
 import { Config, readConfig } from '../../src/config.ts'
 import { versionProblem } from '../../src/database/safety.ts'
 import { programs } from '../../scripts/build.ts'
 import {
   commands,
+  files,
   networks,
   read,
   root,
@@ -27,6 +29,8 @@ const secrets = {
   CALLBOARD_WORKER_PASSWORD: 'of-the-worker',
   CALLBOARD_SUPPORT_PASSWORD: 'of-support',
   JWT_SECRET: 'a key of thirty-two characters or more',
+  METRICS_TOKEN: 'a token only for Prometheus',
+  GRAFANA_PASSWORD: 'of-grafana',
   PUBLIC_URL: 'https://callboard.example.com',
 }
 
@@ -40,7 +44,7 @@ function interpolate(value: string, env: Record<string, string>): string {
 }
 const environment = (service: Service, env: Record<string, string>) =>
   Object.fromEntries(
-    Object.entries(service.environment).map(([name, value]) => [name, interpolate(value, env)]),
+    Object.entries(service.environment ?? {}).map(([name, value]) => [name, interpolate(String(value), env)]),
   )
 
 t.test('PostgreSQL has a version that a production server accepts', async t => {
@@ -54,13 +58,14 @@ t.test('PostgreSQL has a version that a production server accepts', async t => {
 t.test('every secret is required, none has a default', async t => {
   const named = [...text.matchAll(/\$\{(\w+)(:.)?/g)]
   // There is a second key only while the first is replaced.
-  const isSecret = (name: string) => /PASSWORD|SECRET/.test(name) && name !== 'JWT_SECRET_PREVIOUS'
+  const isSecret = (name: string) => /PASSWORD|SECRET|TOKEN/.test(name) && name !== 'JWT_SECRET_PREVIOUS'
   t.ok(named.length > 0)
   for (const [, name = '', operator] of named) {
     if (isSecret(name)) t.equal(operator, ':?', name)
   }
   for (const service of Object.values(services))
-    for (const [name, value] of Object.entries(service.environment)) {
+    for (const [name, given] of Object.entries(service.environment ?? {})) {
+      const value = String(given)
       if (isSecret(name)) t.match(value, /^\$\{\w+:\?[^}]+\}$/, name)
       if (name.endsWith('DATABASE_URL') && name !== 'BI_DATABASE_URL')
         t.match(value, /^postgres:\/\/\w+:\$\{\w+:\?[^}]+\}@/, name)
@@ -77,7 +82,7 @@ t.test('every secret is required, none has a default', async t => {
 
 t.test('the settings exist in the program, and suffice for production', async t => {
   for (const service of [services.api, services.worker, services.migrate])
-    for (const name of Object.keys(service.environment)) t.ok(name in Config.properties, name)
+    for (const name of Object.keys(service.environment ?? {})) t.ok(name in Config.properties, name)
   const config = readConfig(environment(services.api, secrets))
   t.equal(config.NODE_ENV, 'production')
   t.equal(config.JWT_SECRET, secrets.JWT_SECRET)
@@ -185,19 +190,71 @@ t.test('the image runs what npm does, built and without packages for development
 t.test(
   'Metabase is optional, pinned to one version, and reaches nothing but PostgreSQL and its users',
   async t => {
-    const { metabase, ...others } = services
+    const { metabase, prometheus, grafana, ...others } = services
     t.same(metabase.profiles, ['metabase'])
+    for (const { profiles } of [prometheus, grafana]) t.same(profiles, ['monitoring'])
     for (const [name, { profiles }] of Object.entries(others)) t.equal(profiles, undefined, name)
     t.match(metabase.image, /^metabase\/metabase:v0\.\d+\.\d+\.\d+$/)
     t.same(metabase.ports, ['127.0.0.1:${METABASE_PORT:-3001}:3000'])
     t.same(metabase.networks, ['database', 'outside'])
     for (const mount of metabase.volumes ?? []) t.ok((mount.split(':')[0] ?? '') in volumes, mount)
-    t.notMatch(Object.keys(metabase.environment).join(), /PASS|SECRET|URL/, 'it gets no login from here')
+    t.notMatch(
+      Object.keys(metabase.environment ?? {}).join(),
+      /PASS|SECRET|URL/,
+      'it gets no login from here',
+    )
+  },
+)
+
+t.test(
+  'Prometheus and Grafana are pinned, loopback only, and reach the metrics but not PostgreSQL',
+  async t => {
+    const { prometheus, grafana, api, worker } = services
+    t.match(prometheus.image, /^prom\/prometheus:v\d+\.\d+\.\d+$/)
+    t.match(grafana.image, /^grafana\/grafana:\d+\.\d+\.\d+$/)
+    t.same(prometheus.ports, ['127.0.0.1:${PROMETHEUS_PORT:-9090}:9090'])
+    t.same(grafana.ports, ['127.0.0.1:${GRAFANA_PORT:-3002}:3000'])
+    for (const { networks, cap_drop } of [prometheus, grafana]) {
+      t.same(networks, ['outside'])
+      t.same(cap_drop, ['ALL'])
+    }
+    t.equal(environment(grafana, secrets)['GF_SECURITY_ADMIN_PASSWORD'], secrets.GRAFANA_PASSWORD)
+
+    const { scrape_configs: scraped } = parse(read('docs/operate/monitoring/prometheus.yml')) as {
+      scrape_configs: {
+        authorization: { credentials_file: string }
+        static_configs: { targets: string[] }[]
+      }[]
+    }
+    const targets = scraped.flatMap(one => one.static_configs.flatMap(each => each.targets))
+    const served = Object.entries({ api, worker }).map(([name, service]) => {
+      const config = readConfig(environment(service, secrets), name === 'worker' ? 'worker' : undefined)
+      t.equal(config.METRICS_HOST, '0.0.0.0', name)
+      t.equal(config.METRICS_TOKEN, secrets.METRICS_TOKEN, name)
+      t.ok(service.networks.includes('outside'), name)
+      t.notMatch(service.ports?.join() ?? '', String(config.METRICS_PORT), `${name}: not on this machine`)
+      return `${name}:${config.METRICS_PORT}`
+    })
+    t.same(targets, served, 'what is read is what is served')
+    for (const { authorization } of scraped) {
+      const [, folder, name = ''] = /^(\/run\/secrets)\/(\w+)$/.exec(authorization.credentials_file) ?? []
+      t.equal(folder, '/run/secrets')
+      t.ok(prometheus.secrets?.includes(name), name)
+      t.equal(files[name]?.environment, 'METRICS_TOKEN')
+    }
+    const { providers } = parse(read('docs/operate/monitoring/dashboards.yml')) as {
+      providers: { options: { path: string } }[]
+    }
+    for (const { options } of providers)
+      t.ok(
+        grafana.volumes?.some(mount => mount.includes(`dashboard.json:${options.path}/`)),
+        options.path,
+      )
   },
 )
 
 t.test('what is mounted exists', async t => {
-  for (const mount of services.postgres.volumes ?? []) {
+  for (const mount of Object.values(services).flatMap(service => service.volumes ?? [])) {
     const [source = ''] = mount.split(':')
     if (source.startsWith('./')) t.ok(existsSync(join(root, source)), source)
     else t.ok(source in volumes, source)

@@ -7,7 +7,8 @@ import { parse } from 'yaml'
 export interface Service {
   image: string
   command?: string[]
-  environment: Record<string, string>
+  environment?: Record<string, string | number>
+  secrets?: string[]
   volumes?: string[]
   networks: string[]
   ports?: string[]
@@ -20,7 +21,8 @@ export interface Service {
   security_opt: string[]
 }
 interface Compose {
-  services: { postgres: Service; migrate: Service; api: Service; worker: Service; metabase: Service }
+  services: Record<'postgres' | 'migrate' | 'api' | 'worker' | 'metabase' | 'prometheus' | 'grafana', Service>
+  secrets: Record<string, { environment: string }>
   networks: Record<string, { internal?: boolean } | null>
   volumes: Record<string, null>
 }
@@ -28,7 +30,7 @@ interface Compose {
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 export const read = (file: string) => readFileSync(join(root, file), 'utf8')
 export const text = read('docker-compose.yml')
-export const { services, networks, volumes } = parse(text) as Compose
+export const { services, networks, volumes, secrets: files } = parse(text) as Compose
 
 const dockerfile = read('Dockerfile').replaceAll('\\\n', '')
 /** The stages of the Dockerfile, each with what follows an instruction there. */
