@@ -27,7 +27,16 @@ const messages: Record<string, (data: Record<string, string>, url: string) => Me
   }),
 }
 
-/** The task of a job that sends a mail from the outbox (db/schema/accounts/mails.sql); the job holds only its id. */
+/** Why a mail could not be sent, for the database and the log: a mail server may quote what it refuses, with the link. */
+function withoutSecret({ message }: Error, secret: string | undefined): Error {
+  // Also pieces of it: a line of a mail is at most 76 characters long.
+  return new Error(message.replaceAll(/[0-9a-f]{8,}/g, piece => (secret?.includes(piece) ? '…' : piece)))
+}
+
+/**
+ * The task of a job that sends a mail from the outbox (db/schema/accounts/mails.sql). The job holds only its id, and
+ * the secret of its link is made with each attempt and is nowhere but in the mail.
+ */
 export function mailTask(config: Config, publicUrl: () => string): { task: Task; close: () => void } {
   const { send, close } = transport(config)
   const task: Task = async (payload, helpers) => {
@@ -41,10 +50,11 @@ export function mailTask(config: Config, publicUrl: () => string): { task: Task;
       const message = messages[mail.kind]?.(mail.data, publicUrl())
       if (!message) throw new Error(`unknown kind of mail: ${mail.kind}`)
       await send({ ...message, to: mail.to_address, id })
-    } catch (error) {
+    } catch (cause) {
+      const error = withoutSecret(cause as Error, mail.data['token'])
       await helpers.query('select app.settle_mail($1, $2, $3)', [
         id,
-        (error as Error).message,
+        error.message,
         job.attempts >= job.max_attempts,
       ])
       throw error

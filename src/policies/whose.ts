@@ -23,6 +23,8 @@ export const shared = [
 // Nothing of those who were removed one by one belongs to the organization any more.
 const people = `select m.user_id from app.memberships m join app.organizations o on o.id = m.organization_id
   where o.id = $1 and m.deletion_id is not distinct from o.deletion_id`
+const mailsTo = `to_address in (select u.email from app.users u where u.id in (${people})
+    union select i.email from app.invitations i where i.organization_id = $1)`
 /** Where no organization_id says whose a table's rows are: the condition on $1, an organization. */
 export const whose: Record<string, string> = {
   'app.organizations': 'id = $1',
@@ -31,8 +33,8 @@ export const whose: Record<string, string> = {
   'app_private.credentials': `user_id in (${people})`,
   'app_private.email_tokens': `user_id in (${people})`,
   'app_private.refresh_tokens': `session_id in (select s.id from app.sessions s where s.user_id in (${people}))`,
-  'app_private.mails': `to_address in (select u.email from app.users u where u.id in (${people})
-    union select i.email from app.invitations i where i.organization_id = $1)`,
+  'app_private.mails': mailsTo,
+  'app_private.mailed_secrets': `mail_id in (select m.id from app_private.mails m where m.${mailsTo})`,
 }
 
 /** Views of what is the same for everybody. */

@@ -61,14 +61,13 @@ export async function makeFixtures(t: Test, isAtWork = true): Promise<Fixtures> 
 
   /** Everything that only the victim or the database may know, in every form in which it could be printed. */
   async function secrets(): Promise<string[]> {
-    const [row] = await db.admin<{ bytes: Uint8Array[]; tokens: string[] }[]>`
+    const [row] = await db.admin<{ bytes: Uint8Array[] }[]>`
       select array(select inner_key from app_private.context_keys union select outer_key from app_private.context_keys
         union select verifier from app_private.credentials union select token_hash from app_private.refresh_tokens
-        union select secret_hash from app.sessions union select token_hash from app.invitations
-        union select secret_hash from app.calendar_feeds) as bytes,
-        array(select data ->> 'token' from app_private.mails where data ? 'token') as tokens`
-    const { bytes = [], tokens = [] } = row ?? {}
-    const texts = [b.marker, String(b.fee), secretOf(b.owner), live['app.signature'] ?? '', ...tokens]
+        union select secret_hash from app.sessions union select secret_hash from app_private.mailed_secrets
+        union select secret_hash from app.calendar_feeds) as bytes`
+    const { bytes = [] } = row ?? {}
+    const texts = [b.marker, String(b.fee), secretOf(b.owner), live['app.signature'] ?? '']
     return [...texts, ...bytes].filter(secret => secret.length > 0).flatMap(spellings)
   }
   const shown = async (heard: string) => (await secrets()).filter(secret => heard.includes(secret))

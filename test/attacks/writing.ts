@@ -143,7 +143,7 @@ export const writing: Attack[] = [
     [
       'an invitation',
       k =>
-        `insert into app.invitations (organization_id, email, role, token_hash, invited_by, expires_at) values (${q(k.b.organization)}, 'x@example.com', 'owner', sha256('x'), ${q(k.a.owner.id)}, now())`,
+        `insert into app.invitations (organization_id, email, role, mail_id, invited_by, expires_at) values (${q(k.b.organization)}, 'x@example.com', 'owner', gen_random_uuid(), ${q(k.a.owner.id)}, now())`,
     ],
     [
       'more permissions for a role',

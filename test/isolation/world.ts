@@ -3,7 +3,15 @@ import postgres from 'postgres'
 import type { Test } from 'tap'
 import { refresh } from '../support/figures.ts'
 import { shared, whose } from '../../src/policies/whose.ts'
-import { type Database, join, type Person, register, signIn, type TestServer } from '../support/helper.ts'
+import {
+  type Database,
+  join,
+  mailedToken,
+  type Person,
+  register,
+  signIn,
+  type TestServer,
+} from '../support/helper.ts'
 import { makeTour, type Tour } from '../support/itineraries.ts'
 import { makeAll } from '../support/make.ts'
 import { claimsOf } from '../support/tokens.ts'
@@ -157,6 +165,8 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
       costs: { amount_minor: fee },
     },
   })
+  // As the worker does when it sends it.
+  await mailedToken(server, 'verify_email', owner.email)
   const { invitations: invitation = '', roles: role = '', 'legal-holds': hold = '' } = made
   await call(`POST /api/users/${viewer.id}/roles`, { token: owner.token, body: { role_id: role } })
   await call(`PUT /api/users/${viewer.id}/permissions/shows.write`, {

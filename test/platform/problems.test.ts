@@ -52,7 +52,6 @@ const outOfReach: Record<string, string> = {
   exports_sha256_format: 'the worker writes it',
   exports_ready_with_file: 'the database sets it',
   export_progress_export_exists: 'it is created with the export',
-  invitations_token_hash_idx: '244 random bits',
 }
 
 /** All matches of a pattern with a status and a name, as "404 not_found". */

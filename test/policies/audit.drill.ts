@@ -99,10 +99,10 @@ const faults: [what: string, set: string, undo: string, id: string, says: RegExp
   ],
   [
     'a grant by column',
-    `grant select (token_hash) on app.invitations to callboard_exporter`,
-    `revoke select (token_hash) on app.invitations from callboard_exporter`,
-    'drift:column app.invitations.token_hash grants to callboard_exporter',
-    /callboard_exporter \(exports\) may select token_hash of app\.invitations/,
+    `grant select (mail_id) on app.invitations to callboard_exporter`,
+    `revoke select (mail_id) on app.invitations from callboard_exporter`,
+    'drift:column app.invitations.mail_id grants to callboard_exporter',
+    /callboard_exporter \(exports\) may select mail_id of app\.invitations/,
   ],
   [
     'a grant by table',

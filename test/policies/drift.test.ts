@@ -146,10 +146,10 @@ const changes: [what: string, change: string, kind: Class, subject: string, says
   ],
   [
     'a grant on a column',
-    `grant select (token_hash) on app.invitations to callboard_bi`,
+    `grant select (mail_id) on app.invitations to callboard_bi`,
     'dangerous',
-    'column app.invitations.token_hash grants to callboard_bi',
-    /callboard_bi \(every BI login\) may select token_hash of app\.invitations: no rows/,
+    'column app.invitations.mail_id grants to callboard_bi',
+    /callboard_bi \(every BI login\) may select mail_id of app\.invitations: no rows/,
   ],
   [
     'a grant that is revoked',

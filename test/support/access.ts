@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import { startWorker } from '../../src/jobs/worker.ts'
 import { connectBi, type Credential, makeCredential } from './bi.ts'
 import { join, type Person, register, signIn, type TestServer, until } from './helper.ts'
+import { linkOf } from './invite.ts'
 
 export interface Access {
   /** What each of them is answered by a server, by name; a BI login that cannot see anything is 401. */
@@ -37,8 +38,7 @@ export async function makeAccess(t: Test, server: TestServer, owner: Person): Pr
   await worker.stop()
   const guest = await register(server, 'Guest')
   const invited = await post<{ id: string }>('/api/invitations', { email: guest.email, role: 'viewer' })
-  const [{ token: invitation }] = await db.admin<[{ token: string }]>`
-    select data ->> 'token' as token from app_private.mails where to_address = ${guest.email} and kind = 'invitation' and data ? 'token'`
+  const invitation = await linkOf(server, guest.email)
 
   return {
     credential,

@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:58cb90639d0cb76b1e0c9faae02e3de527355ad4
+--! Hash: sha1:f6ce4ba0d8c645ec0a175bda5ec21b22a8559e74
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -3452,21 +3452,42 @@ grant execute on function app.keep_answer(text, integer, json, text, text) to ca
 -- Accounts: mails, sign-in, and their events
 --! Included accounts/mails.sql
 -- The outbox. A mail and the job that sends it are written in the transaction that causes them, so
--- no mail is lost or sent for something that was rolled back. The secret in its link is generated
--- here, so that neither the API's login nor the job ever holds it.
+-- no mail is lost or sent for something that was rolled back. The secret of its link is made only when
+-- the worker takes it, and only its hash is stored: neither the outbox nor a dump of it can open anything.
 
 create table if not exists app_private.mails (
   id uuid primary key default app.uuid_v7(),
   kind text not null,
   to_address text not null,
   data jsonb not null,
+  has_link boolean not null default false,
   created_at timestamptz not null default now(),
   sent_at timestamptz,
   failed_at timestamptz,
   last_error text
 );
 select app_private.definer_table('app_private.mails');
-comment on table app_private.mails is 'Mails to send and mails sent; the secret is removed from the row once the mail has been sent or abandoned.';
+comment on table app_private.mails is 'Mails to send and mails sent, without the secrets of their links.';
+comment on column app_private.mails.has_link is 'Whether it needs a secret for a link, which app.take_mail makes.';
+
+-- An attempt that seems to have failed may have delivered its mail, and a program that shows only the first of several
+-- mails with the same Message-ID then shows that one. So each attempt has a secret, and all of a mail's secrets work.
+create table if not exists app_private.mailed_secrets (
+  secret_hash bytea primary key,
+  mail_id uuid not null references app_private.mails (id) on delete cascade
+);
+create index if not exists mailed_secrets_mail_id_idx on app_private.mailed_secrets (mail_id);
+select app_private.definer_table('app_private.mailed_secrets', 'select, insert');
+comment on table app_private.mailed_secrets is 'SHA-256 of the secrets in mailed links, one for each attempt to send a mail.';
+
+create or replace function app_private.mail_with(secret text) returns uuid
+language sql stable
+set search_path = ''
+begin atomic
+  select s.mail_id from app_private.mailed_secrets s where s.secret_hash = app_private.digest(secret);
+end;
+comment on function app_private.mail_with(text) is 'The mail whose link has this secret; null if there is none.';
+alter function app_private.mail_with(text) owner to callboard_definer;
 
 create or replace function app_private.send_mail(mail uuid) returns void
 language plpgsql volatile
@@ -3479,29 +3500,41 @@ $$;
 comment on function app_private.send_mail(uuid) is 'Has the worker send a mail from the outbox: 12 attempts within about 16 hours.';
 alter function app_private.send_mail(uuid) owner to callboard_definer;
 
-create or replace function app_private.queue_mail(kind text, to_address text, data jsonb) returns void
+create or replace function app_private.queue_mail(kind text, to_address text, data jsonb, with_link uuid default null) returns void
 language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  mail uuid := app.uuid_v7();
+  mail uuid := coalesce(with_link, app.uuid_v7());
 begin
-  insert into app_private.mails (id, kind, to_address, data) values (mail, kind, to_address, data);
+  insert into app_private.mails (id, kind, to_address, data, has_link) values (mail, kind, to_address, data, with_link is not null);
   perform app_private.send_mail(mail);
 end
 $$;
-comment on function app_private.queue_mail(text, text, jsonb) is 'Puts a mail into the outbox; it is sent after commit.';
-alter function app_private.queue_mail(text, text, jsonb) owner to callboard_definer;
+comment on function app_private.queue_mail(text, text, jsonb, uuid) is
+  'Puts a mail into the outbox; it is sent after commit. One with a link gets the id by which app_private.mail_with finds it.';
+alter function app_private.queue_mail(text, text, jsonb, uuid) owner to callboard_definer;
 
 create or replace function app.take_mail(mail uuid) returns table (kind text, to_address text, data jsonb)
-language sql stable security definer
+language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
-begin atomic
-  select m.kind, m.to_address, m.data from app_private.mails m
-  where m.id = mail and m.sent_at is null and m.failed_at is null;
-end;
-comment on function app.take_mail(uuid) is 'A mail to send; nothing if it has been sent, abandoned or deleted.';
+as $$
+declare
+  secret text := app_private.random_token();
+begin
+  -- Committed before the worker has the secret, so no mail carries one that is not known here.
+  insert into app_private.mailed_secrets (secret_hash, mail_id)
+  select app_private.digest(secret), m.id from app_private.mails m
+  where m.id = mail and m.has_link and m.sent_at is null and m.failed_at is null;
+  return query
+    select m.kind, m.to_address, case when m.has_link then m.data || jsonb_build_object('token', secret) else m.data end
+    from app_private.mails m
+    where m.id = mail and m.sent_at is null and m.failed_at is null;
+end
+$$;
+comment on function app.take_mail(uuid) is
+  'A mail to send, with a new secret for its link; nothing if it has been sent, abandoned or deleted. The links of earlier attempts still work.';
 alter function app.take_mail(uuid) owner to callboard_definer;
 grant execute on function app.take_mail(uuid) to callboard_worker;
 
@@ -3513,11 +3546,10 @@ begin atomic
   update app_private.mails m
   set sent_at = case when error is null then now() end,
       failed_at = case when error is not null and is_last then now() end,
-      data = case when error is null or is_last then m.data - 'token' else m.data end,
       last_error = left(error, 1000)
   where m.id = mail and m.sent_at is null;
 end;
-comment on function app.settle_mail(uuid, text, boolean) is 'Marks a mail as sent or, with an error, as failed; after the last attempt it is abandoned. Either way its secret is removed at the end.';
+comment on function app.settle_mail(uuid, text, boolean) is 'Marks a mail as sent or, with an error, as failed; after the last attempt it is abandoned.';
 alter function app.settle_mail(uuid, text, boolean) owner to callboard_definer;
 grant execute on function app.settle_mail(uuid, text, boolean) to callboard_worker;
 --! EndIncluded accounts/mails.sql
@@ -3537,7 +3569,7 @@ select app_private.definer_table('app_private.credentials', 'select, insert, upd
 comment on table app_private.credentials is 'For each password: how to derive its proof, and the SHA-256 of the proof.';
 
 create table if not exists app_private.email_tokens (
-  token_hash bytea primary key,
+  mail_id uuid primary key,
   user_id uuid not null references app.users (id) on delete cascade,
   purpose text not null constraint email_tokens_purpose_known check (purpose in ('verify_email', 'reset_password')),
   expires_at timestamptz not null,
@@ -3545,7 +3577,7 @@ create table if not exists app_private.email_tokens (
 );
 create index if not exists email_tokens_user_id_idx on app_private.email_tokens (user_id);
 select app_private.definer_table('app_private.email_tokens');
-comment on table app_private.email_tokens is 'Hashes of the secrets in mailed links.';
+comment on table app_private.email_tokens is 'What the links in mails to users are for, and until when they work.';
 
 create or replace function app_private.password_cost() returns text
 language sql immutable parallel safe
@@ -3606,14 +3638,13 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  token text := app_private.random_token();
+  mail uuid := app.uuid_v7();
 begin
-  -- Only the newest link works.
+  -- Only the links of the newest mail work.
   update app_private.email_tokens t set used_at = now()
   where t.user_id = of_user and t.purpose = for_purpose and t.used_at is null;
-  insert into app_private.email_tokens (token_hash, user_id, purpose, expires_at)
-  values (app_private.digest(token), of_user, for_purpose, now() + lifetime);
-  perform app_private.queue_mail(for_purpose, u.email, jsonb_build_object('token', token, 'display_name', u.display_name))
+  insert into app_private.email_tokens (mail_id, user_id, purpose, expires_at) values (mail, of_user, for_purpose, now() + lifetime);
+  perform app_private.queue_mail(for_purpose, u.email, jsonb_build_object('display_name', u.display_name), mail)
   from app.users u where u.id = of_user;
 end
 $$;
@@ -3628,7 +3659,7 @@ declare
   whose uuid;
 begin
   update app_private.email_tokens t set used_at = now()
-  where t.token_hash = app_private.digest(token) and t.purpose = for_purpose and t.used_at is null and t.expires_at > now()
+  where t.mail_id = app_private.mail_with(token) and t.purpose = for_purpose and t.used_at is null and t.expires_at > now()
   returning t.user_id into whose;
   if whose is null then
     perform app.refuse(400, 'invalid_token');
@@ -4084,8 +4115,8 @@ alter function app.restore_organization(uuid) owner to callboard_definer;
 grant execute on function app.restore_organization(uuid) to callboard_api;
 --! EndIncluded organizations/organization_commands.sql
 --! Included organizations/invitations.sql
--- Invitations by mail. The database generates and mails the secret of the link, so presenting it
--- proves access to the mailbox. It works once, unless it has expired, been revoked or been sent again.
+-- Invitations by mail. The secret of the link is made when the mail is sent (accounts/mails.sql), so presenting
+-- it proves access to the mailbox. It works once, unless it has expired, been revoked or been sent again.
 
 create table if not exists app.invitations (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -4093,7 +4124,7 @@ create table if not exists app.invitations (
   email text not null constraint invitations_email_format check (
     email = lower(email) and length(email) <= 254 and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+\.[^@[:space:][:cntrl:].]+$'),
   role text not null constraint invitations_role_exists references app.roles (name),
-  token_hash bytea not null,
+  mail_id uuid not null,
   invited_by uuid not null references app.users (id),
   expires_at timestamptz not null,
   accepted_at timestamptz,
@@ -4106,8 +4137,7 @@ create table if not exists app.invitations (
   deletion_id uuid,
   primary key (organization_id, id)
 );
--- The secret has 244 random bits, so a unique key without the organization leaks nothing.
-create unique index if not exists invitations_token_hash_idx on app.invitations (token_hash);
+create index if not exists invitations_mail_id_idx on app.invitations (mail_id);
 create unique index if not exists invitation_pending on app.invitations (organization_id, email)
   where accepted_at is null and deleted_at is null;
 
@@ -4119,9 +4149,10 @@ grant select (organization_id, id, email, role, invited_by, expires_at, accepted
 grant select, insert, update on app.invitations to callboard_definer;
 
 comment on table app.invitations is 'Invitations to join an organization; deleted_at marks revoked ones.';
+comment on column app.invitations.mail_id is 'The newest mail with its link: those of earlier mails no longer work.';
 
 select app_private.log_changes('app.invitations', 'invitation',
-  '{"delete": "revoke", "accepted_at": "accept", "expires_at": "resend"}');
+  '{"delete": "revoke", "accepted_at": "accept", "expires_at": "resend"}', leave_out => '{mail_id}');
 
 create or replace view app.invitation_list with (security_invoker = true) as
   select i.organization_id, i.id, i.email, i.version, i.created_at,
@@ -4138,23 +4169,23 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  token text := app_private.random_token();
+  mail uuid := app.uuid_v7();
   i app.invitations;
 begin
-  update app.invitations x set token_hash = app_private.digest(token), expires_at = now() + interval '7 days'
+  update app.invitations x set mail_id = mail, expires_at = now() + interval '7 days'
   where x.organization_id = app.current_org() and x.id = invitation and x.accepted_at is null and x.deleted_at is null
   returning * into i;
   if i.id is null then
     perform app.refuse(404, 'not_found');
   end if;
   perform app_private.queue_mail('invitation', i.email,
-    jsonb_build_object('token', token, 'organization', o.name, 'role', i.role, 'invited_by', u.display_name))
+    jsonb_build_object('organization', o.name, 'role', i.role, 'invited_by', u.display_name), mail)
   from app.organizations o, app.users u where o.id = i.organization_id and u.id = i.invited_by;
   return (200, l.body, app.etag(l.version), '/api/invitations/' || l.id)::app.answer
     from app.invitation_list l where l.organization_id = i.organization_id and l.id = i.id;
 end
 $$;
-comment on function app_private.send_invitation(uuid) is 'Gives an invitation a new secret and another seven days, and mails it. PT404 unless it is open.';
+comment on function app_private.send_invitation(uuid) is 'Mails a link for an invitation, which ends the earlier ones, and gives it another seven days. PT404 unless it is open.';
 alter function app_private.send_invitation(uuid) owner to callboard_definer;
 
 create or replace function app_private.withdraw_invitations(of_organization uuid, address text, expiring_until timestamptz) returns void
@@ -4204,8 +4235,8 @@ begin
     perform app.refuse(409, 'already_member');
   end if;
   perform app_private.withdraw_invitations(organization, address, now());
-  insert into app.invitations (organization_id, id, email, role, token_hash, invited_by, expires_at)
-  values (organization, invitation, lower(address), new_role, app_private.digest(app_private.random_token()), app.current_user_id(), now() + interval '7 days');
+  insert into app.invitations (organization_id, id, email, role, mail_id, invited_by, expires_at)
+  values (organization, invitation, lower(address), new_role, app.uuid_v7(), app.current_user_id(), now() + interval '7 days');
   answer := app_private.send_invitation(invitation);
   answer.status := 201;
   return answer;
@@ -4259,7 +4290,7 @@ declare
   i app.invitations;
 begin
   select * into i from app.invitations x
-  where x.token_hash = app_private.digest(token) and x.accepted_at is null and x.deleted_at is null and x.expires_at > now();
+  where x.mail_id = app_private.mail_with(token) and x.accepted_at is null and x.deleted_at is null and x.expires_at > now();
   if i.id is null then
     perform app.refuse(400, 'invalid_token');
   elsif i.email is distinct from (select u.email from app.users u where u.id = who) then
@@ -4269,7 +4300,7 @@ begin
   perform app_private.change_context(who, coalesce(app.current_session_id(), app.uuid_v7()), i.organization_id);
   -- It may have been used, revoked or sent again since it was read.
   update app.invitations x set accepted_at = now(), accepted_by = who
-  where x.organization_id = i.organization_id and x.id = i.id and x.token_hash = i.token_hash
+  where x.organization_id = i.organization_id and x.id = i.id and x.mail_id = i.mail_id
     and x.accepted_at is null and x.deleted_at is null;
   if not found then
     perform app.refuse(400, 'invalid_token');
@@ -5255,7 +5286,7 @@ begin
 
   -- Mails whose job ended or was lost without settling them: nothing will send them.
   update app_private.mails m
-  set failed_at = now(), data = m.data - 'token', last_error = coalesce(m.last_error, 'its job has ended')
+  set failed_at = now(), last_error = coalesce(m.last_error, 'its job has ended')
   where m.sent_at is null and m.failed_at is null and not exists (
     select from graphile_worker._private_jobs j
     where j.key = 'send_mail:' || m.id and (j.is_available or j.locked_at is not null));
@@ -10863,7 +10894,7 @@ begin
     select app_private.revoke_support(g.id) from app_private.support_grants g where g.revoked_at is null and g.expires_at > now()),
   -- Most have been sent since, and the links in them have ended.
   mails as (
-    update app_private.mails m set failed_at = now(), data = m.data - 'token', last_error = 'The database was restored.'
+    update app_private.mails m set failed_at = now(), last_error = 'The database was restored.'
     where m.sent_at is null and m.failed_at is null returning 1)
   select jsonb_build_object('sessions', (select count(*) from sessions), 'links', (select count(*) from links),
     'invitations', (select count(*) from invitations), 'calendar_feeds', (select count(*) from feeds),

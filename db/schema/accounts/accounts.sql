@@ -13,7 +13,7 @@ select app_private.definer_table('app_private.credentials', 'select, insert, upd
 comment on table app_private.credentials is 'For each password: how to derive its proof, and the SHA-256 of the proof.';
 
 create table if not exists app_private.email_tokens (
-  token_hash bytea primary key,
+  mail_id uuid primary key,
   user_id uuid not null references app.users (id) on delete cascade,
   purpose text not null constraint email_tokens_purpose_known check (purpose in ('verify_email', 'reset_password')),
   expires_at timestamptz not null,
@@ -21,7 +21,7 @@ create table if not exists app_private.email_tokens (
 );
 create index if not exists email_tokens_user_id_idx on app_private.email_tokens (user_id);
 select app_private.definer_table('app_private.email_tokens');
-comment on table app_private.email_tokens is 'Hashes of the secrets in mailed links.';
+comment on table app_private.email_tokens is 'What the links in mails to users are for, and until when they work.';
 
 create or replace function app_private.password_cost() returns text
 language sql immutable parallel safe
@@ -82,14 +82,13 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  token text := app_private.random_token();
+  mail uuid := app.uuid_v7();
 begin
-  -- Only the newest link works.
+  -- Only the links of the newest mail work.
   update app_private.email_tokens t set used_at = now()
   where t.user_id = of_user and t.purpose = for_purpose and t.used_at is null;
-  insert into app_private.email_tokens (token_hash, user_id, purpose, expires_at)
-  values (app_private.digest(token), of_user, for_purpose, now() + lifetime);
-  perform app_private.queue_mail(for_purpose, u.email, jsonb_build_object('token', token, 'display_name', u.display_name))
+  insert into app_private.email_tokens (mail_id, user_id, purpose, expires_at) values (mail, of_user, for_purpose, now() + lifetime);
+  perform app_private.queue_mail(for_purpose, u.email, jsonb_build_object('display_name', u.display_name), mail)
   from app.users u where u.id = of_user;
 end
 $$;
@@ -104,7 +103,7 @@ declare
   whose uuid;
 begin
   update app_private.email_tokens t set used_at = now()
-  where t.token_hash = app_private.digest(token) and t.purpose = for_purpose and t.used_at is null and t.expires_at > now()
+  where t.mail_id = app_private.mail_with(token) and t.purpose = for_purpose and t.used_at is null and t.expires_at > now()
   returning t.user_id into whose;
   if whose is null then
     perform app.refuse(400, 'invalid_token');

@@ -1,19 +1,40 @@
 -- The outbox. A mail and the job that sends it are written in the transaction that causes them, so
--- no mail is lost or sent for something that was rolled back. The secret in its link is generated
--- here, so that neither the API's login nor the job ever holds it.
+-- no mail is lost or sent for something that was rolled back. The secret of its link is made only when
+-- the worker takes it, and only its hash is stored: neither the outbox nor a dump of it can open anything.
 
 create table if not exists app_private.mails (
   id uuid primary key default app.uuid_v7(),
   kind text not null,
   to_address text not null,
   data jsonb not null,
+  has_link boolean not null default false,
   created_at timestamptz not null default now(),
   sent_at timestamptz,
   failed_at timestamptz,
   last_error text
 );
 select app_private.definer_table('app_private.mails');
-comment on table app_private.mails is 'Mails to send and mails sent; the secret is removed from the row once the mail has been sent or abandoned.';
+comment on table app_private.mails is 'Mails to send and mails sent, without the secrets of their links.';
+comment on column app_private.mails.has_link is 'Whether it needs a secret for a link, which app.take_mail makes.';
+
+-- An attempt that seems to have failed may have delivered its mail, and a program that shows only the first of several
+-- mails with the same Message-ID then shows that one. So each attempt has a secret, and all of a mail's secrets work.
+create table if not exists app_private.mailed_secrets (
+  secret_hash bytea primary key,
+  mail_id uuid not null references app_private.mails (id) on delete cascade
+);
+create index if not exists mailed_secrets_mail_id_idx on app_private.mailed_secrets (mail_id);
+select app_private.definer_table('app_private.mailed_secrets', 'select, insert');
+comment on table app_private.mailed_secrets is 'SHA-256 of the secrets in mailed links, one for each attempt to send a mail.';
+
+create or replace function app_private.mail_with(secret text) returns uuid
+language sql stable
+set search_path = ''
+begin atomic
+  select s.mail_id from app_private.mailed_secrets s where s.secret_hash = app_private.digest(secret);
+end;
+comment on function app_private.mail_with(text) is 'The mail whose link has this secret; null if there is none.';
+alter function app_private.mail_with(text) owner to callboard_definer;
 
 create or replace function app_private.send_mail(mail uuid) returns void
 language plpgsql volatile
@@ -26,29 +47,41 @@ $$;
 comment on function app_private.send_mail(uuid) is 'Has the worker send a mail from the outbox: 12 attempts within about 16 hours.';
 alter function app_private.send_mail(uuid) owner to callboard_definer;
 
-create or replace function app_private.queue_mail(kind text, to_address text, data jsonb) returns void
+create or replace function app_private.queue_mail(kind text, to_address text, data jsonb, with_link uuid default null) returns void
 language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  mail uuid := app.uuid_v7();
+  mail uuid := coalesce(with_link, app.uuid_v7());
 begin
-  insert into app_private.mails (id, kind, to_address, data) values (mail, kind, to_address, data);
+  insert into app_private.mails (id, kind, to_address, data, has_link) values (mail, kind, to_address, data, with_link is not null);
   perform app_private.send_mail(mail);
 end
 $$;
-comment on function app_private.queue_mail(text, text, jsonb) is 'Puts a mail into the outbox; it is sent after commit.';
-alter function app_private.queue_mail(text, text, jsonb) owner to callboard_definer;
+comment on function app_private.queue_mail(text, text, jsonb, uuid) is
+  'Puts a mail into the outbox; it is sent after commit. One with a link gets the id by which app_private.mail_with finds it.';
+alter function app_private.queue_mail(text, text, jsonb, uuid) owner to callboard_definer;
 
 create or replace function app.take_mail(mail uuid) returns table (kind text, to_address text, data jsonb)
-language sql stable security definer
+language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
-begin atomic
-  select m.kind, m.to_address, m.data from app_private.mails m
-  where m.id = mail and m.sent_at is null and m.failed_at is null;
-end;
-comment on function app.take_mail(uuid) is 'A mail to send; nothing if it has been sent, abandoned or deleted.';
+as $$
+declare
+  secret text := app_private.random_token();
+begin
+  -- Committed before the worker has the secret, so no mail carries one that is not known here.
+  insert into app_private.mailed_secrets (secret_hash, mail_id)
+  select app_private.digest(secret), m.id from app_private.mails m
+  where m.id = mail and m.has_link and m.sent_at is null and m.failed_at is null;
+  return query
+    select m.kind, m.to_address, case when m.has_link then m.data || jsonb_build_object('token', secret) else m.data end
+    from app_private.mails m
+    where m.id = mail and m.sent_at is null and m.failed_at is null;
+end
+$$;
+comment on function app.take_mail(uuid) is
+  'A mail to send, with a new secret for its link; nothing if it has been sent, abandoned or deleted. The links of earlier attempts still work.';
 alter function app.take_mail(uuid) owner to callboard_definer;
 grant execute on function app.take_mail(uuid) to callboard_worker;
 
@@ -60,10 +93,9 @@ begin atomic
   update app_private.mails m
   set sent_at = case when error is null then now() end,
       failed_at = case when error is not null and is_last then now() end,
-      data = case when error is null or is_last then m.data - 'token' else m.data end,
       last_error = left(error, 1000)
   where m.id = mail and m.sent_at is null;
 end;
-comment on function app.settle_mail(uuid, text, boolean) is 'Marks a mail as sent or, with an error, as failed; after the last attempt it is abandoned. Either way its secret is removed at the end.';
+comment on function app.settle_mail(uuid, text, boolean) is 'Marks a mail as sent or, with an error, as failed; after the last attempt it is abandoned.';
 alter function app.settle_mail(uuid, text, boolean) owner to callboard_definer;
 grant execute on function app.settle_mail(uuid, text, boolean) to callboard_worker;

@@ -1,5 +1,5 @@
--- Invitations by mail. The database generates and mails the secret of the link, so presenting it
--- proves access to the mailbox. It works once, unless it has expired, been revoked or been sent again.
+-- Invitations by mail. The secret of the link is made when the mail is sent (accounts/mails.sql), so presenting
+-- it proves access to the mailbox. It works once, unless it has expired, been revoked or been sent again.
 
 create table if not exists app.invitations (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -7,7 +7,7 @@ create table if not exists app.invitations (
   email text not null constraint invitations_email_format check (
     email = lower(email) and length(email) <= 254 and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+\.[^@[:space:][:cntrl:].]+$'),
   role text not null constraint invitations_role_exists references app.roles (name),
-  token_hash bytea not null,
+  mail_id uuid not null,
   invited_by uuid not null references app.users (id),
   expires_at timestamptz not null,
   accepted_at timestamptz,
@@ -20,8 +20,7 @@ create table if not exists app.invitations (
   deletion_id uuid,
   primary key (organization_id, id)
 );
--- The secret has 244 random bits, so a unique key without the organization leaks nothing.
-create unique index if not exists invitations_token_hash_idx on app.invitations (token_hash);
+create index if not exists invitations_mail_id_idx on app.invitations (mail_id);
 create unique index if not exists invitation_pending on app.invitations (organization_id, email)
   where accepted_at is null and deleted_at is null;
 
@@ -33,9 +32,10 @@ grant select (organization_id, id, email, role, invited_by, expires_at, accepted
 grant select, insert, update on app.invitations to callboard_definer;
 
 comment on table app.invitations is 'Invitations to join an organization; deleted_at marks revoked ones.';
+comment on column app.invitations.mail_id is 'The newest mail with its link: those of earlier mails no longer work.';
 
 select app_private.log_changes('app.invitations', 'invitation',
-  '{"delete": "revoke", "accepted_at": "accept", "expires_at": "resend"}');
+  '{"delete": "revoke", "accepted_at": "accept", "expires_at": "resend"}', leave_out => '{mail_id}');
 
 create or replace view app.invitation_list with (security_invoker = true) as
   select i.organization_id, i.id, i.email, i.version, i.created_at,
@@ -52,23 +52,23 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  token text := app_private.random_token();
+  mail uuid := app.uuid_v7();
   i app.invitations;
 begin
-  update app.invitations x set token_hash = app_private.digest(token), expires_at = now() + interval '7 days'
+  update app.invitations x set mail_id = mail, expires_at = now() + interval '7 days'
   where x.organization_id = app.current_org() and x.id = invitation and x.accepted_at is null and x.deleted_at is null
   returning * into i;
   if i.id is null then
     perform app.refuse(404, 'not_found');
   end if;
   perform app_private.queue_mail('invitation', i.email,
-    jsonb_build_object('token', token, 'organization', o.name, 'role', i.role, 'invited_by', u.display_name))
+    jsonb_build_object('organization', o.name, 'role', i.role, 'invited_by', u.display_name), mail)
   from app.organizations o, app.users u where o.id = i.organization_id and u.id = i.invited_by;
   return (200, l.body, app.etag(l.version), '/api/invitations/' || l.id)::app.answer
     from app.invitation_list l where l.organization_id = i.organization_id and l.id = i.id;
 end
 $$;
-comment on function app_private.send_invitation(uuid) is 'Gives an invitation a new secret and another seven days, and mails it. PT404 unless it is open.';
+comment on function app_private.send_invitation(uuid) is 'Mails a link for an invitation, which ends the earlier ones, and gives it another seven days. PT404 unless it is open.';
 alter function app_private.send_invitation(uuid) owner to callboard_definer;
 
 create or replace function app_private.withdraw_invitations(of_organization uuid, address text, expiring_until timestamptz) returns void
@@ -118,8 +118,8 @@ begin
     perform app.refuse(409, 'already_member');
   end if;
   perform app_private.withdraw_invitations(organization, address, now());
-  insert into app.invitations (organization_id, id, email, role, token_hash, invited_by, expires_at)
-  values (organization, invitation, lower(address), new_role, app_private.digest(app_private.random_token()), app.current_user_id(), now() + interval '7 days');
+  insert into app.invitations (organization_id, id, email, role, mail_id, invited_by, expires_at)
+  values (organization, invitation, lower(address), new_role, app.uuid_v7(), app.current_user_id(), now() + interval '7 days');
   answer := app_private.send_invitation(invitation);
   answer.status := 201;
   return answer;
@@ -173,7 +173,7 @@ declare
   i app.invitations;
 begin
   select * into i from app.invitations x
-  where x.token_hash = app_private.digest(token) and x.accepted_at is null and x.deleted_at is null and x.expires_at > now();
+  where x.mail_id = app_private.mail_with(token) and x.accepted_at is null and x.deleted_at is null and x.expires_at > now();
   if i.id is null then
     perform app.refuse(400, 'invalid_token');
   elsif i.email is distinct from (select u.email from app.users u where u.id = who) then
@@ -183,7 +183,7 @@ begin
   perform app_private.change_context(who, coalesce(app.current_session_id(), app.uuid_v7()), i.organization_id);
   -- It may have been used, revoked or sent again since it was read.
   update app.invitations x set accepted_at = now(), accepted_by = who
-  where x.organization_id = i.organization_id and x.id = i.id and x.token_hash = i.token_hash
+  where x.organization_id = i.organization_id and x.id = i.id and x.mail_id = i.mail_id
     and x.accepted_at is null and x.deleted_at is null;
   if not found then
     perform app.refuse(400, 'invalid_token');

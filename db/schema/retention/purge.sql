@@ -33,7 +33,7 @@ begin
 
   -- Mails whose job ended or was lost without settling them: nothing will send them.
   update app_private.mails m
-  set failed_at = now(), data = m.data - 'token', last_error = coalesce(m.last_error, 'its job has ended')
+  set failed_at = now(), last_error = coalesce(m.last_error, 'its job has ended')
   where m.sent_at is null and m.failed_at is null and not exists (
     select from graphile_worker._private_jobs j
     where j.key = 'send_mail:' || m.id and (j.is_available or j.locked_at is not null));

@@ -32,7 +32,7 @@ begin
     select app_private.revoke_support(g.id) from app_private.support_grants g where g.revoked_at is null and g.expires_at > now()),
   -- Most have been sent since, and the links in them have ended.
   mails as (
-    update app_private.mails m set failed_at = now(), data = m.data - 'token', last_error = 'The database was restored.'
+    update app_private.mails m set failed_at = now(), last_error = 'The database was restored.'
     where m.sent_at is null and m.failed_at is null returning 1)
   select jsonb_build_object('sessions', (select count(*) from sessions), 'links', (select count(*) from links),
     'invitations', (select count(*) from invitations), 'calendar_feeds', (select count(*) from feeds),
