@@ -130,7 +130,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   await app.register(validation)
   await app.register(tokens, { config, secret: jwtSecret })
   await app.register(accepts)
-  await app.register(tenant, { pool, supportPool })
+  await app.register(tenant, { pool, supportPool, slow: config.SLOW_TRANSACTION * 1000 })
   await app.register(replicas, { replica })
   await app.register(resources)
   await app.register(streaming, { exportPool })

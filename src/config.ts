@@ -62,6 +62,10 @@ export const Config = Type.Object({
   }),
   PREPARE_STATEMENTS: Type.Boolean({ default: true, description: 'false behind PgBouncer older than 1.21' }),
   DATABASE_DEADLINE: seconds(5, 'how long a request waits for the database'),
+  SLOW_TRANSACTION: seconds(
+    1,
+    'transactions of requests that take longer are logged, to be found in the log of PostgreSQL',
+  ),
   REQUEST_TIMEOUT: seconds(30, 'how long a client may take to send a request'),
   SHUTDOWN_TIMEOUT: seconds(10, 'how long a shutdown waits for running requests and jobs'),
   BODY_LIMIT: Type.Integer({

@@ -32,6 +32,10 @@ const withdrawn = {
   },
 }
 
+/** The process of PostgreSQL that a query was sent to: the driver knows it since it has connected. */
+export const processOf = (query: object) =>
+  (query as { state?: { pid?: number | null } | null }).state?.pid ?? null
+
 /**
  * 2. It reconnects whenever its connection is lost, even in the middle of a transaction.
  *    Symptom: the rest of the transaction is sent on a new connection, without its beginning: no context, and

@@ -5,6 +5,7 @@ import { Problem } from '../http/problem.ts'
 import type { AccessToken } from '../http/tokens.ts'
 import { type Answer, type Bytes, json, once } from './answer.ts'
 import { addressOf, type Door, doors, isRead, type Note, type Visit } from './doors.ts'
+import { noteSlow } from './slow.ts'
 import { run, type Work } from './transaction.ts'
 
 declare module 'fastify' {
@@ -58,11 +59,13 @@ export function noteBreach(app: FastifyInstance, org: string | null, error: unkn
 interface Pools {
   pool: Pool
   supportPool?: Pool | undefined
+  /** From which duration a transaction is logged, in milliseconds. */
+  slow: number
 }
 
 /** The only doors to the database. The token must have been verified: see tokens.ts. */
 export const tenant = fp(
-  async (app: FastifyInstance, { pool, supportPool }: Pools) => {
+  async (app: FastifyInstance, { pool, supportPool, slow }: Pools) => {
     function poolOf(login: 'api' | 'support'): Pool {
       if (login === 'api') return pool
       if (supportPool) return supportPool
@@ -79,6 +82,7 @@ export const tenant = fp(
         enter: sql => enter(sql, visit),
         work,
         leave: leave?.(organization),
+        ended: request && noteSlow(request, organization, slow),
       })
       return leave ? done.catch((error: unknown) => noteBreach(app, organization, error)) : done
     }

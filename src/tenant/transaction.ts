@@ -1,5 +1,5 @@
 import type { PendingQuery, Row } from 'postgres'
-import { isQuery, neverRepeat } from '../database/driver.ts'
+import { isQuery, neverRepeat, processOf } from '../database/driver.ts'
 import { Stale } from '../database/errors.ts'
 import type { Client, Pool } from '../database/pool.ts'
 
@@ -12,6 +12,8 @@ export interface Transaction<T> {
   work: Work<T>
   /** A statement sent with the COMMIT. */
   leave?: string | undefined
+  /** Told of each attempt when it has ended: when it began, and the process of PostgreSQL that ran it. */
+  ended?: ((began: number, pid: number | null) => void) | undefined
 }
 
 /** Codes after which the same transaction may succeed: stale plans, serialization, deadlock. */
@@ -34,6 +36,22 @@ export async function run<T>(pool: Pick<Pool, 'use'>, transaction: Transaction<T
   })
 }
 
+/** Runs a transaction once. */
+export async function transact<T>(sql: Client, transaction: Transaction<T>): Promise<T> {
+  const began = Date.now()
+  // Each message is answered by a packet of its own, so messages are combined where possible. The reset clears
+  // what injected SQL may have left on this connection: a time zone, a setting that carries somebody's data. It
+  // comes too late for the mode of its own transaction, which is why reads have a BEGIN, too.
+  const begin = sql.unsafe(
+    `reset all; begin isolation level read committed ${transaction.mayWrite ? 'read write' : 'read only'}`,
+  )
+  try {
+    return await exchange(sql, begin, transaction)
+  } finally {
+    transaction.ended?.(began, processOf(begin))
+  }
+}
+
 /**
  * Sends these messages without waiting in between, so that work of one statement costs one round trip:
  *
@@ -44,7 +62,11 @@ export async function run<T>(pool: Pick<Pool, 'use'>, transaction: Transaction<T
  *
  * The first failure is the error of the whole.
  */
-export async function transact<T>(sql: Client, { mayWrite, enter, work, leave }: Transaction<T>): Promise<T> {
+async function exchange<T>(
+  sql: Client,
+  begin: ReturnType<Client['unsafe']>,
+  { enter, work, leave }: Transaction<T>,
+): Promise<T> {
   const context = enter(sql)
   const errors: unknown[] = []
   const send = <R>(query: PromiseLike<R>) => {
@@ -52,11 +74,7 @@ export async function transact<T>(sql: Client, { mayWrite, enter, work, leave }:
     return query.then(undefined, (error: unknown) => void errors.push(error))
   }
 
-  // Each message is answered by a packet of its own, so messages are combined where possible. The reset clears
-  // what injected SQL may have left on this connection: a time zone, a setting that carries somebody's data. It
-  // comes too late for the mode of its own transaction, which is why reads have a BEGIN, too.
-  const begin = `reset all; begin isolation level read committed ${mayWrite ? 'read write' : 'read only'}`
-  const entrance: PromiseLike<unknown>[] = [send(sql.unsafe(begin)), ...context.map(send)]
+  const entrance: PromiseLike<unknown>[] = [send(begin), ...context.map(send)]
 
   let done: PromiseLike<T | undefined> | undefined
   try {
