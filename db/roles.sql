@@ -88,12 +88,12 @@ exception when insufficient_privilege then
 end
 $$;
 
--- For the metrics about transactions and standbys.
+-- For the metrics about transactions, size and standbys.
 do $$
 begin
   grant pg_read_all_stats to callboard_definer;
 exception when insufficient_privilege then
-  raise warning 'Not applied: pg_read_all_stats granted to callboard_definer. Metrics do not say how old transactions are and how far standbys are behind.';
+  raise warning 'Not applied: pg_read_all_stats granted to callboard_definer. Metrics do not say how old transactions are, how large the database is, and how far standbys are behind.';
 end
 $$;
 

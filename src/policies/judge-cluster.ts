@@ -79,7 +79,7 @@ export const judgeCluster: Judge[] = [
       if (found === undefined && facts.setUpBy !== undefined && role === 'pg_read_all_stats')
         return {
           class: 'to be reviewed',
-          says: `${whom(member)} is no member of ${role}, which not every server can grant: metrics do not say how old transactions are and how far standbys are behind.`,
+          says: `${whom(member)} is no member of ${role}, which not every server can grant: metrics do not say how old transactions are, how large the database is, and how far standbys are behind.`,
         }
       if (found === undefined)
         return {

@@ -3,9 +3,11 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { t } from '../support/tap.ts'
+import { readConfig } from '../../src/config.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { createDatabase, createRoles, setDatabasePrivileges, withUrl } from '../../src/database/provision.ts'
 import { checkDatabase } from '../../src/database/safety.ts'
+import { connectGauges } from '../../src/monitoring/gauges.ts'
 import { lost } from '../../src/policies/judge-cluster.ts'
 import { liveDrift, refuseDangerousDrift } from '../../src/policies/live-drift.ts'
 import { read } from '../support/documents.ts'
@@ -52,6 +54,15 @@ t.test('a role with CREATEROLE and CREATEDB sets everything up', async t => {
     t.equal(await migrate(as('callboard_migrator')), 'signed')
     await checkDatabase(as('callboard_api'), false)
     await begin()
+  })
+
+  await t.test('metrics omit what it does not let them see', async t => {
+    const gauges = connectGauges(readConfig({}), as('callboard_worker'))
+    const seen = (await gauges.read()).map(({ name }) => name)
+    await gauges.close()
+    t.ok(seen.includes('event_partitions_ahead'))
+    for (const name of ['oldest_transaction_seconds', 'size_bytes', 'standbys'])
+      t.notOk(seen.includes(name), name)
   })
 
   await t.test('once more is harmless', async t => {
