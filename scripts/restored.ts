@@ -54,9 +54,12 @@ async function main(): Promise<void> {
 async function requirePrivileges(sql: postgres.Sql): Promise<void> {
   const [{ is_open, is_recovering }] = await sql<[{ is_open: boolean; is_recovering: boolean }]>`
     select pg_is_in_recovery() as is_recovering, has_database_privilege('public', current_database(), 'connect')
-      or has_function_privilege('public', 'pg_catalog.pg_cancel_backend(integer)', 'execute') as is_open`
+      -- Only a superuser can take this from PUBLIC: see db/database.sql.
+      or has_function_privilege('public', 'pg_catalog.pg_cancel_backend(integer)', 'execute')
+        and to_regprocedure('app_private.set_up_by()') is null as is_open`
   if (is_recovering) throw new Error('The server is still in recovery: wait, or promote it.')
-  if (is_open) throw new Error('Run db/database.sql in this database first, as a superuser.')
+  if (is_open)
+    throw new Error('Run db/database.sql in this database first, with the login that ran db/roles.sql.')
 }
 
 /** Computes the figures that pg_restore could not fill. */

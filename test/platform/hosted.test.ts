@@ -10,6 +10,7 @@ import { checkDatabase } from '../../src/database/safety.ts'
 import { connectGauges } from '../../src/monitoring/gauges.ts'
 import { lost } from '../../src/policies/judge-cluster.ts'
 import { liveDrift, refuseDangerousDrift } from '../../src/policies/live-drift.ts'
+import { restored } from '../support/backup.ts'
 import { read } from '../support/documents.ts'
 import { folder, query, start } from '../support/embedded.ts'
 
@@ -63,6 +64,13 @@ t.test('a role with CREATEROLE and CREATEDB sets everything up', async t => {
     t.ok(seen.includes('event_partitions_ahead'))
     for (const name of ['oldest_transaction_seconds', 'size_bytes', 'standbys'])
       t.notOk(seen.includes(name), name)
+  })
+
+  await t.test('what is missing does not keep a restored database from being treated', async t => {
+    await query(database, `update app_private.origin set facts = facts || '{"timeline": "7"}'`)
+    await t.rejects(checkDatabase(as('callboard_api'), false), /copy of the past/)
+    t.match(await restored({ url: as }), { code: 0, output: /may start/ })
+    await checkDatabase(as('callboard_api'), false)
   })
 
   await t.test('once more is harmless', async t => {

@@ -33,7 +33,7 @@ export async function operate(t: Test): Promise<(adminUrl: string, commands: str
 }
 
 /** `npm run restored` at a database, with the migrator's login. */
-export const restored = ({ url }: Database, ...args: string[]) =>
+export const restored = ({ url }: Pick<Database, 'url'>, ...args: string[]) =>
   new Promise<{ code: unknown; output: string }>(resolve => {
     const env = { PATH: process.env['PATH'], MIGRATOR_DATABASE_URL: url('callboard_migrator') }
     const given = [...programArgs('scripts/restored.ts'), ...args]
