@@ -99,6 +99,7 @@
 --!include bi/bi_credentials.sql
 --!include bi/bi_commands.sql
 --!include bi/bi_keeping.sql
+--!include audit/access_review.sql
 -- Retention: what ends after a restore
 --!include retention/restored.sql
 -- Analytics: figures

@@ -14,6 +14,7 @@ export const programs = {
   migrate: 'scripts/db/migrate.ts',
   'audit-verify': 'scripts/audit-verify.ts',
   'audit-policies': 'scripts/policies/audit-policies.ts',
+  'review-access': 'scripts/policies/review-access.ts',
   bi: 'scripts/bi.ts',
   restored: 'scripts/restored.ts',
   support: 'scripts/support/support.ts',

@@ -4,7 +4,7 @@ import type { Compared } from '../audit-policies.ts'
 import { sentences } from './text.ts'
 
 // What a database says is not markup.
-const plain = (value: string) => value.replace(/[\\`*_{}[\]<>|#]/g, '\\$&').replaceAll('\n', ' ')
+export const plain = (value: string) => value.replace(/[\\`*_{}[\]<>|#]/g, '\\$&').replaceAll('\n', ' ')
 
 /** One section per class, with what each finding lets whom see. */
 export function markdown(report: Compared): string {
