@@ -8,6 +8,11 @@ const calls = 'calls'
 const keyOf = (file: string, object: string) => `${object} in ${file}`
 const objectsOf = ({ objects }: Statement) => (objects.length === 0 ? [calls] : objects)
 
+/** An index that a migration made concurrently is that of the schema file, whichever it is in. */
+const anyFile = '*'
+const isConcurrent = ({ bare }: Statement) => /^create (unique )?index concurrently\b/i.test(bare)
+const plain = (bare: string) => bare.replace(/\bindex concurrently\b/i, 'index').replaceAll(/\s+/g, ' ')
+
 /** Statements of schema files by file and object. */
 function grouped(statements: Statement[]): History {
   const groups: History = new Map()
@@ -42,7 +47,11 @@ async function historyOf(migrations: string[]): Promise<History> {
       if (statement.file === undefined && index < last) forget(statement, history)
     for (const [key, group] of grouped(statements))
       history.set(key, key.startsWith(calls) ? [...(history.get(key) ?? []), ...group] : group)
-    for (const statement of statements.slice(last + 1)) forget(statement, history)
+    for (const statement of statements.slice(last + 1)) {
+      forget(statement, history)
+      if (isConcurrent(statement))
+        for (const object of statement.objects) history.set(keyOf(anyFile, object), [plain(statement.bare)])
+    }
   }
   return history
 }
@@ -74,8 +83,10 @@ export async function withoutUnchanged(migration: string, before: string[]): Pro
   for (const statement of statements) if (statement.file === undefined) forget(statement, history)
   const groups = grouped(statements)
   const isAsItRan = (file: string, object: string) => {
-    const key = keyOf(file, object)
-    return JSON.stringify(history.get(key)) === JSON.stringify(groups.get(key))
+    const group = groups.get(keyOf(file, object)) ?? []
+    const ran = history.get(keyOf(file, object))
+    if (ran !== undefined) return JSON.stringify(ran) === JSON.stringify(group)
+    return JSON.stringify(history.get(keyOf(anyFile, object))) === JSON.stringify(group.map(plain))
   }
   const changed = statements.filter(
     ({ file, objects }) => file !== undefined && objects.some(object => !isAsItRan(file, object)),

@@ -113,6 +113,27 @@ t.test('a later form of a statement hides the earlier one', async t => {
   t.match((await left(first, first, second)).join(), 'function app.read_show')
 })
 
+t.test('an index that a migration has made concurrently is that of the schema file', async t => {
+  const index = 'create index if not exists shows_tour_idx on app.shows (organization_id,\n  tour);'
+  const made =
+    'create index concurrently if not exists shows_tour_idx on app.shows (organization_id, tour);\n'
+  const wanted = files({ shows: `${shows}\n${index}` })
+  const ofIndex = async (...before: string[]) =>
+    (await left(wanted, ...before)).filter(text => text.startsWith('index'))
+  t.same(await left(wanted, first, made), [])
+  t.same(await ofIndex(first), ['index shows_tour_idx on app.'], 'without it, it is made')
+  t.same(
+    await ofIndex(first, made.replace('tour)', 'id)')),
+    ['index shows_tour_idx on app.'],
+    'nor is another one',
+  )
+  t.same(
+    await ofIndex(first, made, 'drop index app.shows_tour_idx;\n'),
+    ['index shows_tour_idx on app.'],
+    'nor one that was dropped again',
+  )
+})
+
 t.test('nothing is cut in the middle: the schema, statement by statement, is the schema', async t => {
   const statements = await statementsOf(schema)
   t.ok(statements.length > 2000)
