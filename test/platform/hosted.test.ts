@@ -2,12 +2,15 @@
 // `npm test -- --hosted test/isolation` shows that the database isolates all the same.
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import postgres from 'postgres'
 import { t } from '../support/tap.ts'
 import { readConfig } from '../../src/config.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { createDatabase, createRoles, setDatabasePrivileges, withUrl } from '../../src/database/provision.ts'
 import { checkDatabase } from '../../src/database/safety.ts'
 import { connectGauges } from '../../src/monitoring/gauges.ts'
+import { audit, parts } from '../../src/policies/audit.ts'
+import { ownExceptions } from '../../src/policies/exceptions.ts'
 import { lost } from '../../src/policies/judge-cluster.ts'
 import { liveDrift, refuseDangerousDrift } from '../../src/policies/live-drift.ts'
 import { restored } from '../support/backup.ts'
@@ -109,6 +112,18 @@ t.test('a role with CREATEROLE and CREATEDB sets everything up', async t => {
         findings.some(({ id, says }) => id === `drift:hardening ${name}` && says.includes('hoster')),
         name,
       )
+  })
+
+  await t.test('and as this login it says what it could not look at', async t => {
+    const admin = postgres(withUrl(hoster, { database: 'callboard' }), { max: 1, onnotice: () => {} })
+    const report = await audit(admin, { parts, exceptions: ownExceptions() }).finally(() => admin.end())
+    t.strictSame(
+      report.findings.filter(finding => finding.class !== 'to be reviewed'),
+      [],
+    )
+    t.ok(report.blind.some(reason => reason.includes('only a superuser can see that')))
+    t.ok(report.blind.some(reason => reason.startsWith('proof: ')))
+    t.comment(report.blind.join('\n'))
   })
 
   await t.test('what is dangerous otherwise is refused as on any server', async t => {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
 import { withUrl } from '../../src/database/provision.ts'
 import { fences, read } from '../support/documents.ts'
-import { password, register, startDatabase, startServer, until } from '../support/helper.ts'
+import { password, register, startDatabase, startServer, superadmin, until } from '../support/helper.ts'
 import { type ServerProcess, startServerProcess } from '../support/server-process.ts'
 import { t } from '../support/tap.ts'
 
@@ -31,7 +31,7 @@ t.test('keys and passwords are replaced without a failed request', async t => {
     .map(({ text }) => text)
   // The roles belong to the server, which other tests use afterwards.
   t.teardown(async () => {
-    for (const role of ['callboard_api', 'callboard_worker'])
+    for (const role of ['api', 'worker', 'support', 'migrator', 'auditor'].map(name => `callboard_${name}`))
       await admin.unsafe(`alter role ${role} password '${TEST_PASSWORD}'`)
     await admin.unsafe('drop role if exists callboard_api_2')
     await admin.end()
@@ -117,6 +117,24 @@ t.test('keys and passwords are replaced without a failed request', async t => {
     t.ok(answered - before > 50, `${answered - before} requests meanwhile`)
   }
 
+  await step('the password of the support login, while no superadmin is at work', async () => {
+    const server = await startServer(t, { JWT_SECRET: old }, db)
+    const sue = await superadmin(server, await register(server, 'Sue'), ana.organization)
+    const look = async () => {
+      t.equal(
+        (await ask<{ items?: object[] }>('GET', '/api/shows', { token: sue.token })).items !== undefined,
+        true,
+      )
+    }
+    const as = (secret: string) => ({
+      SUPPORT_DATABASE_URL: withUrl(db.url('callboard_support'), { password: secret }),
+    })
+    await restartAll(as(TEST_PASSWORD))
+    await look()
+    await admin.unsafe(`alter role callboard_support password '${other}'`)
+    await restartAll(as(other))
+    await look()
+  })
   await step('the password of the API', async () => {
     await admin.unsafe(secondLogin)
     await admin.unsafe(`alter role callboard_api_2 password '${other}'`)
@@ -164,6 +182,24 @@ t.test('keys and passwords are replaced without a failed request', async t => {
     })
     after.child.kill('SIGTERM')
     t.same(await after.ended, { code: 0, signal: null })
+  })
+  await step('the passwords of the migrator and the auditor, which no running program uses', async () => {
+    for (const role of ['callboard_migrator', 'callboard_auditor']) {
+      await admin.unsafe(`alter role ${role} password '${other}'`)
+      for (const secret of [TEST_PASSWORD, other]) {
+        const sql = postgres(withUrl(db.url(role), { password: secret }), { max: 1 })
+        const said = await sql`select 1`.then(
+          () => 'in',
+          (error: unknown) => (error as { code: string }).code,
+        )
+        t.equal(
+          said,
+          secret === other ? 'in' : '28P01',
+          `${role} with the ${secret === other ? 'new' : 'old'} one`,
+        )
+        await sql.end()
+      }
+    }
   })
   await step('the key of the signature', async () => {
     const statement = fences(read('db/README.md')).find(({ text }) =>
