@@ -100,7 +100,10 @@
 --!include bi/bi_commands.sql
 --!include bi/bi_keeping.sql
 --!include audit/access_review.sql
--- Retention: what ends after a restore
+-- Retention: what ends, and ends again after a restore
+--!include retention/ended.sql
+--!include retention/restored_ended.sql
+--!include retention/restored_purges.sql
 --!include retention/restored.sql
 -- Analytics: figures
 --!include analytics/visible_org.sql

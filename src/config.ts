@@ -91,6 +91,9 @@ export const Config = Type.Object({
   POLICY_EXCEPTIONS: text(
     'file of differences of the live database that are meant: neither reported nor refused at the start',
   ),
+  ENDED_FILE: text(
+    'file that the worker appends to each minute what has ended, for a restore; on another disk than the database',
+  ),
   EXPORT_DIR: text(
     'folder for export files, the same for the API and the worker (default: DATA_DIR/exports)',
   ),

@@ -14,6 +14,7 @@ import { mailTask } from '../accounts/mail.ts'
 import { within } from '../accounts/mail-transport.ts'
 import type { Observe } from '../monitoring/jobs.ts'
 import { problems as ofShows } from '../shows/problems.ts'
+import { startRecording } from './ended.ts'
 import { jobLogger } from './logger.ts'
 import { RetryingPool } from './pool.ts'
 import { schedule, type Scheduled } from './schedule.ts'
@@ -89,6 +90,7 @@ export function startWorker(
     })
     let timer: NodeJS.Timeout | undefined
     let stopTicking: (() => void) | undefined
+    let stopRecording: (() => void) | undefined
     try {
       await pool.ask('select from graphile_worker.migrations limit 1')
       pool.retryUntil(signal, error => {
@@ -108,7 +110,10 @@ export function startWorker(
       const live = () => void sendHeartbeat(pool, workers)
       live()
       timer = setInterval(live, heartbeat)
-      stopTicking = startTicking(recurring, (sql, values) => pool.ask(sql, values), log, observe)
+      const ask = (sql: string, values?: unknown[]) => pool.ask(sql, values)
+      stopTicking = startTicking(recurring, ask, log, observe)
+      if (config.ENDED_FILE !== undefined)
+        stopRecording = startRecording(config.ENDED_FILE, ask, log, observe)
       await Promise.race([ended, crippled, stopRequested])
       stopTicking()
       const finished = runner.stop().then(
@@ -126,6 +131,7 @@ export function startWorker(
     } finally {
       clearInterval(timer)
       stopTicking?.()
+      stopRecording?.()
       // Set when it finds a schema that is too new for it, or is notified of one, which any login can do.
       if (process.exitCode === 57) process.exitCode = undefined
       await pool.close()

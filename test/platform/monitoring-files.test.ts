@@ -47,7 +47,8 @@ const promql = new Set(
 const ofPrometheus = { metrics: ['up'], labels: ['job', 'instance'] }
 
 t.test('the rules and the dashboard name metrics and labels that the programs print', async t => {
-  // A member, a wrong token, and a limit that is reached, so that each counter has its labels.
+  // A member, a wrong token, a limit that is reached and a file that cannot be written, so that each counter has its
+  // labels.
   const server = await startServer(t)
   const { db } = server
   const ana = await register(server, 'Ana')
@@ -67,7 +68,11 @@ t.test('the rules and the dashboard name metrics and labels that the programs pr
   })
   const worker = startServerProcess(
     t,
-    { ...settings, WORKER_DATABASE_URL: db.url('callboard_worker') },
+    {
+      ...settings,
+      WORKER_DATABASE_URL: db.url('callboard_worker'),
+      ENDED_FILE: join(t.testdir(), 'gone', 'ended.jsonl'),
+    },
     'src/worker.ts',
   )
   const [, url = ''] = await api.says(/Server listening at (http:\/\/127\.0\.0\.1:\d+)/)
@@ -93,7 +98,9 @@ t.test('the rules and the dashboard name metrics and labels that the programs pr
   const texts = () => Promise.all(own.map(async ([, from = '']) => (await fetch(from, { headers })).text()))
   await until(async () => {
     const all = (await texts()).join('\n')
-    return /callboard_database_sealer_lag_seconds/.test(all) && /job_duration_seconds_count\{/.test(all)
+    return (
+      /callboard_database_sealer_lag_seconds/.test(all) && /job_duration_seconds_count\{[^}]*failed/.test(all)
+    )
   }, 20)
   // The first look at the policies comes after a minute: the same gauge, asked at once.
   const looked = createWorkerMetrics(async () => [])

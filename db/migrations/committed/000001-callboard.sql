@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:e9fe05bfc5d5ede38832e8ff8422c57138e2c7c5
+--! Hash: sha1:9a0a786ee31cc23890573da4b0fda8fa8ca27b33
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -2491,6 +2491,8 @@ create table if not exists app.sessions (
 );
 create index if not exists sessions_user_id_idx on app.sessions (user_id, id);
 create index if not exists sessions_organization_id_idx on app.sessions (organization_id);
+-- For app.read_ended: a refresh is no event.
+create index if not exists sessions_refreshed_at_idx on app.sessions (refreshed_at);
 select app_private.hide_statistics('app.sessions');
 
 select app_private.force_rls('app.sessions');
@@ -10948,10 +10950,416 @@ comment on function app.review_access(uuid) is
 alter function app.review_access(uuid) owner to callboard_definer;
 grant execute on function app.review_access(uuid) to callboard_auditor;
 --! EndIncluded audit/access_review.sql
--- Retention: what ends after a restore
+-- Retention: what ends, and ends again after a restore
+--! Included retention/ended.sql
+-- What ends, for a file outside the database (ENDED_FILE), which outlives it: after a restore, `npm run restored -- --ended`
+-- ends the same in the copy (restored_ended.sql). Each worker reads it once a minute: src/jobs/ended.ts.
+--
+-- Only ids, instants, and the names of built-in roles and permissions: nothing that an organization has written, and no
+-- secret. What has ended once and for all is taken from its event; what can be taken away and given back (a member's
+-- access, a role's permissions, an organization) is written as it is now, whenever it has changed.
+
+create or replace function app_private.log_reach() returns jsonb
+language sql stable
+set search_path = ''
+set timezone = 'UTC'
+begin atomic
+  select jsonb_build_object('origin', o.facts || jsonb_build_object('since', o.since), 'until', s.sealed_until)
+  from app_private.origin o, app_private.sealing s;
+end;
+comment on function app_private.log_reach() is
+  'Which database this is, or was when it was copied, and the time up to which all its transactions had ended: a copy has all of them and may lack any later one.';
+alter function app_private.log_reach() owner to callboard_definer;
+
+create or replace function app_private.ended_in(of_organization uuid, since timestamptz) returns setof jsonb
+language sql stable
+set search_path = ''
+begin atomic
+  with e as materialized (
+    select l.resource_id as id, l.occurred_at as at, l.action, l.resource_type as noun, l.changes,
+      case
+        when l.action in ('auth.sign_out', 'auth.session_revoked', 'auth.refresh_token_reused') then 'session'
+        when l.action in ('auth.password_changed', 'auth.password_reset') then 'password'
+        when l.action = 'auth.superadmin.revoked' then 'support_grant'
+        -- Sending it again ends the earlier link.
+        when l.action in ('invitation.revoke', 'invitation.accept', 'invitation.resend') then 'invitation'
+        when l.action = 'calendar_feed.revoke' then 'calendar_feed'
+        when l.action = 'bi.revoke' then 'bi_login'
+        when l.action = 'bi.rotate' then 'bi_password'
+        when l.action = 'audit.erase' then 'erasure'
+        when l.action = 'audit.purge' then 'events'
+        when l.action like '%.purge' then 'purge'
+      end as what
+    from app.event_log l
+    where l.organization_id = of_organization and l.occurred_at >= since
+  )
+  select jsonb_strip_nulls(jsonb_build_object('what', e.what, 'organization', of_organization, 'id', e.id,
+    'at', case when e.what = 'events' then (e.changes #>> '{new,before}')::timestamptz else e.at end,
+    'noun', case when e.what = 'purge' then e.noun end))
+  from e where e.what is not null
+  union all
+  select jsonb_build_object('what', 'member', 'organization', of_organization, 'id', c.id, 'at', statement_timestamp(), 'role', m.role,
+    -- Members deleted together with their organization come back with it.
+    'removed', m.user_id is null or m.deleted_at is not null and m.deletion_id is distinct from o.deletion_id,
+    'roles', (select coalesce(jsonb_agg(r.role_id), '[]') from app.member_roles r where r.organization_id = of_organization and r.user_id = c.id),
+    'permissions', (
+      select coalesce(jsonb_agg(jsonb_build_object('permission', p.permission, 'effect', p.effect, 'expires_at', p.expires_at)), '[]')
+      from app.member_permissions p where p.organization_id = of_organization and p.user_id = c.id))
+  from (select distinct e.id from e where e.noun = 'member') c
+  join app.organizations o on o.id = of_organization
+  left join app.memberships m on m.organization_id = of_organization and m.user_id = c.id
+  union all
+  select jsonb_build_object('what', 'role', 'organization', of_organization, 'id', c.id, 'at', statement_timestamp(),
+    'removed', r.deleted_at is not null and r.deletion_id is distinct from o.deletion_id, 'permissions', to_jsonb(r.permissions))
+  from (select distinct e.id from e where e.noun = 'role') c
+  join app.organizations o on o.id = of_organization
+  join app.custom_roles r on r.organization_id = of_organization and r.id = c.id
+  union all
+  select jsonb_build_object('what', 'organization', 'organization', o.id, 'id', o.id, 'at', statement_timestamp(), 'removed', o.deleted_at is not null)
+  from app.organizations o
+  where o.id = of_organization and exists (select from e where e.action in ('organization.delete', 'organization.restore'));
+end;
+comment on function app_private.ended_in(uuid, timestamptz) is
+  'What has ended in an organization since a time, and the present state of the members and roles that have changed.';
+alter function app_private.ended_in(uuid, timestamptz) owner to callboard_definer;
+
+create or replace function app.read_ended(behind jsonb default null) returns jsonb
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+set timezone = 'UTC'
+set jit = off
+as $$
+declare
+  reach constant jsonb := app_private.log_reach();
+  present constant timestamptz := reach ->> 'until';
+  previous constant timestamptz := coalesce(
+    case when behind -> 'origin' = reach -> 'origin' then (behind ->> 'until')::timestamptz end,
+    greatest((reach #>> '{origin,since}')::timestamptz, now() - interval '1 day'));
+  -- An event can become visible late, if a clock was set back or a backend stalled.
+  since constant timestamptz := previous - interval '1 minute';
+  organization uuid;
+  ended jsonb[] := '{}';
+begin
+  -- Until the sealer has run here.
+  if present < previous then
+    return null;
+  end if;
+  loop
+    -- Also what is newer than it vouches for: the next line has it again.
+    organization := app_private.next_logged(organization, since, 'infinity');
+    exit when organization is null;
+    ended := ended || array(select app_private.ended_in(organization, since));
+  end loop;
+  -- A refresh is no event. It spends a token, and a spent one that comes back was stolen.
+  ended := ended || array(
+    select jsonb_build_object('what', 'refresh', 'id', s.id, 'at', s.refreshed_at)
+    from app.sessions s where s.refreshed_at >= since and s.refreshed_at > s.created_at and s.revoked_at is null);
+  return jsonb_build_object('origin', reach -> 'origin', 'from', previous, 'until', present, 'ended', to_jsonb(ended));
+end
+$$;
+comment on function app.read_ended(jsonb) is
+  'A line for the file of what ends: which database, the times from and until which nothing that ended is missing, and what ended (sessions, members, grants, feeds, logins, passwords, what was purged and erased). behind is the line before; without one of this database, it begins a day ago. NULL if there is nothing to say yet.';
+alter function app.read_ended(jsonb) owner to callboard_definer;
+grant execute on function app.read_ended(jsonb) to callboard_worker;
+--! EndIncluded retention/ended.sql
+--! Included retention/restored_ended.sql
+-- After a restore, with the file of what has ended since (ended.sql; `npm run restored -- --ended`): the same ends in the
+-- copy. Each function takes all entries of the file, the newest of each, and does its part; what has ended already stays
+-- as it is, so that repeating it changes nothing.
+--
+-- The file can only take away: whoever changes it cannot give anybody anything. The one exception is the owner of an
+-- organization whose other owners have gone.
+--
+-- These run with the rights of the migrator, as restored.sql does.
+
+create or replace function app_private.end_recorded(ended jsonb) returns jsonb
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  done jsonb;
+begin
+  with e as materialized (
+    select * from jsonb_to_recordset(ended) x (what text, id uuid, at timestamptz)),
+  sessions as (
+    update app.sessions s set revoked_at = now(), revoked_because = 'revoked'
+    from e where e.what = 'session' and s.id = e.id and s.revoked_at is null and s.expires_at > now() returning 1),
+  -- Its owner has the next token, which the copy does not know. Whoever sends this one has copied it, however recently.
+  tokens as (
+    update app_private.refresh_tokens t set used_at = least(e.at, now() - interval '1 minute') from e, app.sessions s
+    where e.what = 'refresh' and s.id = e.id and s.refreshed_at < e.at and t.session_id = s.id and t.used_at is null returning 1),
+  invitations as (
+    update app.invitations i set deleted_at = now(), deletion_id = app.uuid_v7()
+    from e where e.what = 'invitation' and i.id = e.id and i.accepted_at is null and i.deleted_at is null and i.expires_at > now() returning 1),
+  feeds as (
+    update app.calendar_feeds f set revoked_at = now() from e where e.what = 'calendar_feed' and f.id = e.id and f.revoked_at is null returning 1),
+  logins as (
+    update app.bi_credentials c set revoked_at = now() from e where e.what = 'bi_login' and c.id = e.id and c.revoked_at is null returning c.id),
+  -- The copy has the old password, which somebody may know. Its owner may rotate it again.
+  rotations as (
+    update app.bi_credentials c set expires_at = now() from e
+    where e.what = 'bi_password' and c.id = e.id and c.revoked_at is null and c.expires_at > now() and coalesce(c.rotated_at < e.at, true)
+      and not exists (select from e r where r.what = 'bi_login' and r.id = e.id) returning 1),
+  grants as (
+    select app_private.revoke_support(g.id) from app_private.support_grants g, e
+    where e.what = 'support_grant' and g.id = e.id and g.revoked_at is null),
+  -- Of a random proof, which nobody has: a new password is chosen with a mailed link.
+  passwords as (
+    update app_private.credentials c set verifier = sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), changed_at = e.at
+    from e where e.what = 'password' and c.user_id = e.id and c.changed_at < e.at returning 1)
+  select jsonb_build_object('sessions', (select count(*) from sessions), 'refresh_tokens', (select count(*) from tokens),
+    'passwords', (select count(*) from passwords), 'invitations', (select count(*) from invitations),
+    'calendar_feeds', (select count(*) from feeds), 'bi_logins', (select count(*) from logins) + (select count(*) from rotations),
+    'superadmin_grants', (select count(*) from grants))
+  into done;
+  return done;
+end
+$$;
+comment on function app_private.end_recorded(jsonb) is
+  'Ends the recorded sessions, spent refresh tokens, changed passwords, invitations, calendar feeds, BI logins and superadmins'' grants. Returns how many of each.';
+
+create or replace function app_private.limit_member(the_organization uuid, member uuid, permissions jsonb, roles uuid[]) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  delete from app.member_roles r where r.organization_id = the_organization and r.user_id = member and r.role_id <> all (roles);
+  delete from app.member_permissions p
+  where p.organization_id = the_organization and p.user_id = member and p.effect = 'grant' and not exists (
+    select from jsonb_to_recordset(permissions) g (permission text, effect text, expires_at timestamptz)
+    where g.permission = p.permission and g.effect = 'grant' and coalesce(g.expires_at > now(), true));
+  update app.member_permissions p set expires_at = g.expires_at
+  from jsonb_to_recordset(permissions) g (permission text, effect text, expires_at timestamptz)
+  where p.organization_id = the_organization and p.user_id = member and p.effect = 'grant' and p.permission = g.permission
+    and g.expires_at < coalesce(p.expires_at, 'infinity');
+  insert into app.member_permissions as p (user_id, permission, effect, expires_at)
+  select member, g.permission, 'deny', g.expires_at
+  from jsonb_to_recordset(permissions) g (permission text, effect text, expires_at timestamptz)
+  join app.permissions k on k.name = g.permission
+  where g.effect = 'deny' and coalesce(g.expires_at > now(), true) and not exists (
+    select from app.memberships m where m.organization_id = the_organization and m.user_id = member and m.role = 'owner')
+  on conflict (organization_id, user_id, permission) do update set effect = 'deny', expires_at = excluded.expires_at
+    where p.effect = 'grant' or p.expires_at < coalesce(excluded.expires_at, 'infinity');
+end
+$$;
+comment on function app_private.limit_member(uuid, uuid, jsonb, uuid[]) is
+  'Takes from a member the custom roles and grants that are not among these, and denies what these deny, in the context of the organization.';
+
+create or replace function app_private.lower_members(ended jsonb) returns jsonb
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  x record;
+  held text[];
+  removed bigint := 0;
+  lowered bigint := 0;
+  owners jsonb := '[]';
+begin
+  for x in
+    with e as materialized (
+      select * from jsonb_to_recordset(ended) r (what text, organization uuid, id uuid, at timestamptz, removed boolean, role text, roles uuid[], permissions jsonb)
+      where r.what = 'member')
+    select e.*, m.role as present,
+      -- Without another owner, the one who has gone could not go again.
+      not e.removed and e.role = 'owner' and m.role is distinct from 'owner' and exists (
+        select from e o join app.memberships p on p.organization_id = o.organization and p.user_id = o.id
+        where o.organization = e.organization and p.role = 'owner' and p.deleted_at is null and (o.removed or o.role is distinct from 'owner')) as succeeds
+    from e join app.memberships m on m.organization_id = e.organization and m.user_id = e.id
+    where m.deleted_at is null and m.updated_at < e.at
+    order by e.organization, (not e.removed and e.role = 'owner') desc nulls last, e.id
+  loop
+    perform app_private.set_context(null, null, x.organization);
+    begin
+      if x.removed then
+        update app.memberships m set deleted_at = now(), deletion_id = app.uuid_v7() where m.organization_id = x.organization and m.user_id = x.id;
+        delete from app.member_roles r where r.organization_id = x.organization and r.user_id = x.id;
+        delete from app.member_permissions p where p.organization_id = x.organization and p.user_id = x.id;
+        removed := removed + 1;
+      else
+        held := app.permissions_of(x.organization, x.id);
+        if x.succeeds then
+          perform app_private.set_role(x.id, 'owner');
+        elsif x.role is distinct from x.present and not exists (
+            select from app.role_permissions n where n.role = x.role and not exists (
+              select from app.role_permissions w where w.role = x.present and w.permission = n.permission)) then
+          perform app_private.set_role(x.id, x.role);
+        end if;
+        perform app_private.limit_member(x.organization, x.id, x.permissions, x.roles);
+        if not app.permissions_of(x.organization, x.id) @> held then
+          lowered := lowered + 1;
+        end if;
+      end if;
+    exception when sqlstate 'PT409' then
+      owners := owners || jsonb_build_object('organization', x.organization, 'id', x.id);
+    end;
+  end loop;
+  perform app_private.set_context(null, null);
+  return jsonb_build_object('members', removed, 'lowered_members', lowered, 'owners', owners);
+end
+$$;
+comment on function app_private.lower_members(jsonb) is
+  'Removes the members who have been removed, and takes from the others what they no longer hold. Returns how many, and the owners who stay because nobody else in the copy can own their organization.';
+
+create or replace function app_private.lower_roles(ended jsonb) returns jsonb
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  x record;
+  roles bigint := 0;
+  organizations bigint := 0;
+begin
+  for x in
+    select e.*, coalesce(o.deleted_at, r.deleted_at) as gone, r.permissions as present
+    from jsonb_to_recordset(ended) e (what text, organization uuid, id uuid, removed boolean, permissions text[])
+    left join app.organizations o on e.what = 'organization' and o.id = e.id
+    left join app.custom_roles r on e.what = 'role' and r.organization_id = e.organization and r.id = e.id
+    where o.id is not null or r.id is not null
+  loop
+    perform app_private.set_context(null, null, x.organization);
+    if x.what = 'organization' and x.removed and x.gone is null then
+      perform app_private.soft_delete('app.organizations', 'id = $1', x.id);
+      organizations := organizations + 1;
+    elsif x.what = 'role' and (x.removed and x.gone is null or not x.permissions @> x.present) then
+      update app.custom_roles r set permissions = array(select p from unnest(r.permissions) p where p = any (x.permissions))
+      where r.organization_id = x.organization and r.id = x.id and not x.permissions @> r.permissions;
+      if x.removed and x.gone is null then
+        perform app_private.soft_delete('app.custom_roles', 'organization_id = app.current_org() and id = $1', x.id);
+      end if;
+      roles := roles + 1;
+    end if;
+  end loop;
+  perform app_private.set_context(null, null);
+  return jsonb_build_object('roles', roles, 'organizations', organizations);
+end
+$$;
+comment on function app_private.lower_roles(jsonb) is
+  'Takes from custom roles the permissions that they have lost, and deletes the roles and organizations that have been deleted. Returns how many.';
+--! EndIncluded retention/restored_ended.sql
+--! Included retention/restored_purges.sql
+-- After a restore, with the file of what has ended since: what has been purged and erased goes again. As restored_ended.sql.
+
+create or replace function app_private.mark_purged(the_organization uuid, deletion uuid, nouns text[], ids uuid[]) returns regclass[]
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  t record;
+  has_rows boolean;
+  marked regclass[] := '{}';
+begin
+  for t in
+    select d.marked, array_agg(e.id) as ids,
+      case when exists (select from pg_catalog.pg_attribute a where a.attrelid = d.marked and a.attname = 'id') then 'id' else 'user_id' end as id_column
+    from unnest(nouns, ids) e (noun, id) join app_private.event_nouns n on n.noun = e.noun join app_private.deletion_tables d on d.marked = n.on_table
+    group by d.marked
+  loop
+    -- As old as the policies of the purge demand.
+    execute format('update %s x set deleted_at = now() - interval ''2 days'', deletion_id = $1 where x.%I = $2 and x.%I = any ($3)',
+      t.marked, case when t.marked = 'app.organizations'::regclass then 'id' else 'organization_id' end, t.id_column)
+    using deletion, the_organization, t.ids;
+    if t.marked <> 'app.organizations'::regclass then
+      perform app_private.spread_deletion(t.marked, deletion);
+    end if;
+  end loop;
+  for t in select * from app_private.deletion_tables loop
+    execute format('select exists (select from %s x where x.%I = $1 and x.deletion_id = $2)', t.marked, t.organization_column)
+    into has_rows using the_organization, deletion;
+    if has_rows then
+      marked := marked || t.marked;
+    end if;
+  end loop;
+  return marked;
+end
+$$;
+comment on function app_private.mark_purged(uuid, uuid, text[], uuid[]) is
+  'Marks the rows of an organization with these nouns and ids, and what belongs to them, as one deletion that is due. Returns the tables that have rows of it.';
+
+create or replace function app_private.purge_recorded(ended jsonb) returns jsonb
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  x record;
+  deletion uuid;
+  marked regclass[];
+  purged bigint := 0;
+  kept jsonb := '[]';
+begin
+  -- What one transaction purged together, in the same order.
+  for x in
+    select e.organization, e.at, array_agg(e.noun) as nouns, array_agg(e.id) as ids
+    from jsonb_to_recordset(ended) e (what text, organization uuid, id uuid, at timestamptz, noun text)
+    join app.organizations o on o.id = e.organization
+    where e.what = 'purge'
+    group by e.organization, e.at order by e.at, e.organization
+  loop
+    begin
+      perform app_private.set_context(null, null, x.organization, 'purge');
+      if app_private.is_held(x.organization) then
+        perform app.refuse(409, 'legal_hold');
+      end if;
+      deletion := app.uuid_v7();
+      marked := app_private.mark_purged(x.organization, deletion, x.nouns, x.ids);
+      if marked <> '{}' then
+        purged := purged + app_private.purge_deletion(x.organization, deletion, marked);
+      end if;
+    exception when others then
+      kept := kept || jsonb_build_object('organization', x.organization, 'purged_at', x.at, 'because', sqlerrm);
+    end;
+  end loop;
+  perform app_private.set_context(null, null);
+  return jsonb_build_object('purged_rows', purged, 'kept', kept);
+end
+$$;
+comment on function app_private.purge_recorded(jsonb) is
+  'Purges what has been purged. Returns how many rows, and what could not be: for example under a legal hold.';
+
+create or replace function app_private.erase_recorded(ended jsonb) returns jsonb
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  x record;
+  gone bigint;
+  erased bigint := 0;
+  purged bigint := 0;
+  kept jsonb := '[]';
+begin
+  for x in select distinct e.id from jsonb_to_recordset(ended) e (what text, id uuid) where e.what = 'erasure' loop
+    begin
+      erased := erased + app_private.erase_events(x.id);
+    exception when sqlstate 'PT409' then
+      kept := kept || jsonb_build_object('erasure', x.id, 'because', sqlerrm);
+    end;
+  end loop;
+  for x in
+    select e.organization, max(e.at) as before from jsonb_to_recordset(ended) e (what text, organization uuid, at timestamptz)
+    where e.what = 'events' and not app_private.is_held(e.organization)
+    group by e.organization
+  loop
+    delete from app.event_log l
+    where l.organization_id = x.organization and l.occurred_at < x.before
+      and exists (select from app.event_seals s where s.organization_id = x.organization and s.event_id = l.id);
+    get diagnostics gone = row_count;
+    if gone > 0 then
+      perform app_private.log_event(x.organization, 'audit.purge', 'organization', x.organization,
+        jsonb_build_object('new', jsonb_build_object('before', x.before, 'events', gone)));
+      purged := purged + gone;
+    end if;
+  end loop;
+  return jsonb_build_object('erased_events', erased, 'purged_events', purged, 'not_erased', kept);
+end
+$$;
+comment on function app_private.erase_recorded(jsonb) is
+  'Erases the details of the events about whom they have been erased, and purges the events that have been purged. Returns how many, and what could not be.';
+--! EndIncluded retention/restored_purges.sql
 --! Included retention/restored.sql
--- After a restore (`npm run restored`, as the migrator): nobody knows what has ended since the copy was made, so
--- everything ends that is valid without a password: what docs/explain/isolation.md lists as outliving a request.
+-- After a restore (`npm run restored`, as the migrator): without a file that says what has ended since the copy was made
+-- (restored_ended.sql), everything ends that is valid without a password: what docs/explain/isolation.md lists as
+-- outliving a request.
 --
 -- These run with the rights of the migrator. The definer's policies change feeds, invitations and BI credentials only in
 -- the context of their member, who would then be the one who did it in the event log.
@@ -10959,6 +11367,25 @@ grant execute on function app.review_access(uuid) to callboard_auditor;
 select app_private.set_policy('app.calendar_feeds', 'update_owner', 'callboard_owner', 'true');
 select app_private.set_policy('app.invitations', 'update_owner', 'callboard_owner', 'true');
 select app_private.set_policy('app.bi_credentials', 'update_owner', 'callboard_owner', 'true');
+
+create or replace function app_private.end_mailed() returns jsonb
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  ended jsonb;
+begin
+  with links as (
+    delete from app_private.email_tokens e where e.used_at is null and e.expires_at > now() returning 1),
+  -- Most have been sent since, and the links in them have ended.
+  mails as (
+    update app_private.mails m set failed_at = now(), last_error = 'The database was restored.'
+    where m.sent_at is null and m.failed_at is null returning 1)
+  select jsonb_build_object('links', (select count(*) from links), 'mails', (select count(*) from mails)) into ended;
+  return ended;
+end
+$$;
+comment on function app_private.end_mailed() is 'Ends the links in mails to users, and abandons waiting mails. Returns how many of each.';
 
 create or replace function app_private.end_access() returns jsonb
 language plpgsql volatile
@@ -10970,8 +11397,6 @@ begin
   -- Access tokens, refresh tokens and links to files end with their session.
   with sessions as (
     update app.sessions s set revoked_at = now(), revoked_because = 'revoked' where s.revoked_at is null and s.expires_at > now() returning 1),
-  links as (
-    delete from app_private.email_tokens e where e.used_at is null and e.expires_at > now() returning 1),
   invitations as (
     update app.invitations i set deleted_at = now(), deletion_id = app.uuid_v7()
     where i.accepted_at is null and i.deleted_at is null and i.expires_at > now() returning 1),
@@ -10981,22 +11406,18 @@ begin
   logins as (
     update app.bi_credentials c set expires_at = now() where c.revoked_at is null and c.expires_at > now() returning 1),
   grants as (
-    select app_private.revoke_support(g.id) from app_private.support_grants g where g.revoked_at is null and g.expires_at > now()),
-  -- Most have been sent since, and the links in them have ended.
-  mails as (
-    update app_private.mails m set failed_at = now(), last_error = 'The database was restored.'
-    where m.sent_at is null and m.failed_at is null returning 1)
-  select jsonb_build_object('sessions', (select count(*) from sessions), 'links', (select count(*) from links),
+    select app_private.revoke_support(g.id) from app_private.support_grants g where g.revoked_at is null and g.expires_at > now())
+  select jsonb_build_object('sessions', (select count(*) from sessions),
     'invitations', (select count(*) from invitations), 'calendar_feeds', (select count(*) from feeds),
-    'bi_logins', (select count(*) from logins), 'superadmin_grants', (select count(*) from grants), 'mails', (select count(*) from mails))
+    'bi_logins', (select count(*) from logins), 'superadmin_grants', (select count(*) from grants))
   into ended;
-  return ended;
+  return ended || app_private.end_mailed();
 end
 $$;
 comment on function app_private.end_access() is
   'Ends all sessions, mailed links, invitations, calendar feeds, BI logins and grants of superadmins, and abandons waiting mails. Returns how many of each.';
 
-create or replace function app_private.settle_restore(has_lost boolean) returns jsonb
+create or replace function app_private.settle_restore(has_lost boolean, recorded jsonb) returns jsonb
 language plpgsql volatile
 set search_path = ''
 as $$
@@ -11011,14 +11432,20 @@ begin
     -- Before anything else is logged: the last event before the gap is the one that precedes it.
     perform app_private.log_event(o.id, 'database.restore', 'database', null, jsonb_build_object('new', jsonb_build_object('restored_until', until)))
     from app.organizations o where o.deleted_at is null;
-    ended := app_private.end_access();
+    if recorded is null then
+      ended := app_private.end_access();
+    else
+      -- Members before their organization, which takes its members along and brings them back.
+      ended := app_private.end_recorded(recorded) || app_private.end_mailed() || app_private.lower_members(recorded)
+        || app_private.lower_roles(recorded) || app_private.purge_recorded(recorded) || app_private.erase_recorded(recorded);
+    end if;
   end if;
   perform app_private.accept_origin();
   return ended || jsonb_build_object('until', until);
 end
 $$;
-comment on function app_private.settle_restore(boolean) is
-  'Makes a copy of the past fit to be served. If it has lost anything, ends all access and notes the gap in every organization''s event log. Returns what ended, and the time of the last event before.';
+comment on function app_private.settle_restore(boolean, jsonb) is
+  'Makes a copy of the past fit to be served. If it has lost anything, notes the gap in every organization''s event log and ends what is recorded as ended since or, without a record (NULL), all access. Returns what ended, and the time of the last event before.';
 --! EndIncluded retention/restored.sql
 -- Analytics: figures
 --! Included analytics/visible_org.sql
