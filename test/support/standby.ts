@@ -20,11 +20,15 @@ export interface Standby {
   resume: () => Promise<void>
   stop: () => Promise<void>
   start: () => Promise<void>
+  /** Stops the primary: in order (fast), or as if its power had failed (immediate). */
+  stopPrimary: (mode: 'fast' | 'immediate') => Promise<unknown>
+  /** The standby's database, for when it has been promoted. */
+  promoted: Database
 }
 
 export async function startStandby(t: Test): Promise<Standby> {
   const clusters = await openClusters(t)
-  const { port, db } = await startCluster(clusters, 'primary')
+  const { data: primary, port, db } = await startCluster(clusters, 'primary')
   const data = join(clusters.folder, 'standby')
   const standbyPort = await freePort(0)
   // With -R it follows the primary; --checkpoint=fast does not wait for the next one.
@@ -32,11 +36,14 @@ export async function startStandby(t: Test): Promise<Standby> {
   const options = ['-R', '-X', 'stream', '--checkpoint=fast', '--no-sync']
   await clusters.call('pg_basebackup', '-d', from, '-D', data, ...options)
   await clusters.launch(data, standbyPort)
-  const { admin, url } = databaseAt(clusters, standbyPort)
+  const promoted = databaseAt(clusters, standbyPort)
+  const { admin, url } = promoted
   return {
     db,
     admin,
     url,
+    promoted,
+    stopPrimary: mode => clusters.call('pg_ctl', 'stop', '-w', '-D', primary, '-m', mode),
     catchUp: async () => {
       const [{ lsn }] = await db.admin<[{ lsn: string }]>`select pg_current_wal_flush_lsn()::text as lsn`
       await until(async () => {
