@@ -55,6 +55,29 @@ export async function pauseRefreshes(migratorUrl: string, attempt: number): Prom
 }
 
 /**
+ * Whether a migration is one statement that locks out neither readers nor writers and can be run twice, such as CREATE
+ * INDEX CONCURRENTLY IF NOT EXISTS.
+ */
+export const isConcurrent = (text: string) =>
+  /^--! no-transaction/m.test(text) && /^(?!\s*--).*\bconcurrently if (not )?exists\b/im.test(text)
+
+/**
+ * Runs such a migration. It waits until every transaction has ended that was open when it began, for at most so many
+ * seconds; nobody waits behind it, so giving up after a moment would only have it begin again.
+ */
+export async function runConcurrently(migratorUrl: string, text: string, wait: number): Promise<void> {
+  const pool = migratorPool(migratorUrl)
+  try {
+    // One connection, so these are its settings.
+    await pool.query(`set lock_timeout = '${wait}s'`)
+    await pool.query('set statement_timeout = 0')
+    await pool.query(text)
+  } finally {
+    await pool.end()
+  }
+}
+
+/**
  * Drops the indexes that an interrupted CREATE INDEX CONCURRENTLY has left: they are used for nothing, and its IF NOT
  * EXISTS would take them for what it is to make.
  */

@@ -8,9 +8,11 @@ import { Logger as WorkerLogger, makeWorkerUtils } from 'graphile-worker'
 import type pg from 'pg'
 import {
   dropInvalidIndexes,
+  isConcurrent,
   migratorPool,
   pauseRefreshes,
   remakeRows,
+  runConcurrently,
   withLockTimeout,
 } from './beside-traffic.ts'
 import { type Committed, committedMigrations } from './committed.ts'
@@ -121,10 +123,15 @@ export async function migrate(
 ): Promise<Carrier> {
   const until = Date.now() + wait * 1000
   for (let attempt = 1; ; attempt += 1) {
-    const isPending = (await pendingMigrations(migratorUrl)).length > 0
-    const resume = isPending ? await pauseRefreshes(migratorUrl, attempt) : () => Promise.resolve()
+    const [next] = await pendingMigrations(migratorUrl)
+    const resume = next ? await pauseRefreshes(migratorUrl, attempt) : () => Promise.resolve()
     try {
-      if (isPending) await dropInvalidIndexes(migratorUrl)
+      if (next) await dropInvalidIndexes(migratorUrl)
+      // graphile-migrate then finds it done: IF NOT EXISTS. One that is not the next gives up after a moment, and is then.
+      if (next && isConcurrent(next.text)) {
+        log(`Running ${next.file} beside whatever is in progress`)
+        await runConcurrently(migratorUrl, next.text, Math.ceil(Math.max(1, (until - Date.now()) / 1000)))
+      }
       // First, because a migration may queue a job.
       await installQueue(migratorUrl)
       await runMigrations(migrationSettings(migratorUrl, log))

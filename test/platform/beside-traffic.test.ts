@@ -4,6 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import postgres from 'postgres'
 import { t } from '../support/tap.ts'
 import { type Database, startDatabase, until } from '../support/helper.ts'
+import { isConcurrent, runConcurrently } from '../../src/database/beside-traffic.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { readSchema } from '../../scripts/db/db-check.ts'
 import { statementsOf } from '../../scripts/db/statements.ts'
@@ -52,6 +53,36 @@ const isOver = ({ admin }: Database) =>
         await admin`select from pg_stat_activity where datname = current_database() and usename = 'callboard_migrator'`
       ).length === 0,
   )
+
+t.test('an index made concurrently waits for what is in progress, instead of beginning again', async t => {
+  const { admin, url } = await startDatabase(t)
+  const text =
+    '--! Message: by capacity\n--! no-transaction\ncreate index concurrently if not exists shows_by_capacity on app.shows (organization_id, capacity);\n'
+  t.ok(isConcurrent(text))
+  t.notOk(isConcurrent(text.replace(' if not exists', '')), 'one that fails the second time')
+  t.notOk(isConcurrent(text.replace('--! no-transaction\n', '')))
+  t.notOk(isConcurrent('--! no-transaction\n-- not concurrently if not exists\nvacuum app.shows;\n'))
+  const isMade = async () =>
+    (await admin`select from pg_index where indexrelid = to_regclass('app.shows_by_capacity') and indisvalid`)
+      .length === 1
+  await admin.begin('isolation level repeatable read', async sql => {
+    await sql`select count(*) from app.venues`
+    await t.rejects(
+      runConcurrently(url('callboard_migrator'), text, 1),
+      { code: '55P03' },
+      'for as long as it is told',
+    )
+    await admin`drop index app.shows_by_capacity`
+    const made = runConcurrently(url('callboard_migrator'), text, 60)
+    await setTimeout(1500)
+    t.notOk(await isMade())
+    void made.then(async () => {
+      t.ok(await isMade())
+    })
+  })
+  await until(isMade)
+  await runConcurrently(url('callboard_migrator'), text, 1)
+})
 
 t.test('a migration gives up a lock that others hold, lets them through, and tries again', async t => {
   const database = await startDatabase(t)
