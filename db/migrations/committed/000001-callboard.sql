@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:9a0a786ee31cc23890573da4b0fda8fa8ca27b33
+--! Hash: sha1:fb62a00e326bcdfcdc13c17e74414fdc38109a84
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -2491,8 +2491,6 @@ create table if not exists app.sessions (
 );
 create index if not exists sessions_user_id_idx on app.sessions (user_id, id);
 create index if not exists sessions_organization_id_idx on app.sessions (organization_id);
--- For app.read_ended: a refresh is no event.
-create index if not exists sessions_refreshed_at_idx on app.sessions (refreshed_at);
 select app_private.hide_statistics('app.sessions');
 
 select app_private.force_rls('app.sessions');

@@ -19,8 +19,6 @@ create table if not exists app.sessions (
 );
 create index if not exists sessions_user_id_idx on app.sessions (user_id, id);
 create index if not exists sessions_organization_id_idx on app.sessions (organization_id);
--- For app.read_ended: a refresh is no event.
-create index if not exists sessions_refreshed_at_idx on app.sessions (refreshed_at);
 select app_private.hide_statistics('app.sessions');
 
 select app_private.force_rls('app.sessions');
