@@ -13,7 +13,7 @@ export function withLockTimeout(url: string): string {
   return changed.href
 }
 
-export function migratorPool(migratorUrl: string): pg.Pool {
+function migratorPool(migratorUrl: string): pg.Pool {
   const pool = new pg.Pool({
     ...tls(withLockTimeout(migratorUrl), false),
     max: 1,
@@ -25,6 +25,12 @@ export function migratorPool(migratorUrl: string): pg.Pool {
   pool.on('error', () => {})
   pool.on('connect', client => client.on('error', () => {}))
   return pool
+}
+
+/** Lends the migrator's connection: what is done on it is done one after another. */
+export async function asMigrator<T>(migratorUrl: string, work: (pool: pg.Pool) => Promise<T>): Promise<T> {
+  const pool = migratorPool(migratorUrl)
+  return work(pool).finally(() => pool.end())
 }
 
 /**
@@ -66,15 +72,12 @@ export const isConcurrent = (text: string) =>
  * seconds; nobody waits behind it, so giving up after a moment would only have it begin again.
  */
 export async function runConcurrently(migratorUrl: string, text: string, wait: number): Promise<void> {
-  const pool = migratorPool(migratorUrl)
-  try {
+  await asMigrator(migratorUrl, async pool => {
     // One connection, so these are its settings.
     await pool.query(`set lock_timeout = '${wait}s'`)
     await pool.query('set statement_timeout = 0')
     await pool.query(text)
-  } finally {
-    await pool.end()
-  }
+  })
 }
 
 /**
@@ -82,16 +85,13 @@ export async function runConcurrently(migratorUrl: string, text: string, wait: n
  * EXISTS would take them for what it is to make.
  */
 export async function dropInvalidIndexes(migratorUrl: string): Promise<void> {
-  const pool = migratorPool(migratorUrl)
-  try {
+  await asMigrator(migratorUrl, async pool => {
     const { rows } = await pool.query<{ name: string }>(
       `select c.oid::regclass::text as name from pg_index i join pg_class c on c.oid = i.indexrelid
        where not i.indisvalid and c.relkind = 'i' and c.relnamespace::regnamespace::text in ('app', 'app_private', 'analytics_private')`,
     )
     for (const { name } of rows) await pool.query(`drop index concurrently if exists ${name}`)
-  } finally {
-    await pool.end()
-  }
+  })
 }
 
 /** What app_private.remake_json has done last. */
@@ -101,8 +101,7 @@ interface Remade {
 
 /** Makes the JSON of rows again whose fields a migration has changed, in small transactions: see app_private.remake_json. */
 export async function remakeRows(migratorUrl: string, log: (line: string) => void = () => {}): Promise<void> {
-  const pool = migratorPool(migratorUrl)
-  try {
+  await asMigrator(migratorUrl, async pool => {
     let last: Remade | null = {}
     let table: string | undefined
     while (last !== null) {
@@ -114,7 +113,5 @@ export async function remakeRows(migratorUrl: string, log: (line: string) => voi
       if (last?.table !== undefined && last.table !== table) log(`Making the JSON of ${last.table} again`)
       table = last?.table
     }
-  } finally {
-    await pool.end()
-  }
+  })
 }

@@ -7,9 +7,9 @@ import { migrate as runMigrations, type Settings } from 'graphile-migrate'
 import { Logger as WorkerLogger, makeWorkerUtils } from 'graphile-worker'
 import type pg from 'pg'
 import {
+  asMigrator,
   dropInvalidIndexes,
   isConcurrent,
-  migratorPool,
   pauseRefreshes,
   remakeRows,
   runConcurrently,
@@ -71,14 +71,11 @@ async function historyOf(pool: pg.Pool): Promise<{ filename: string; hash: strin
 
 /** Installs or upgrades graphile-worker's schema to the package's version, with the privileges of db/queue.sql. */
 async function installQueue(migratorUrl: string): Promise<void> {
-  const pool = migratorPool(migratorUrl)
-  try {
+  await asMigrator(migratorUrl, async pool => {
     const utils = await makeWorkerUtils({ pgPool: pool, logger: new WorkerLogger(() => () => {}) })
     await utils.release()
     await pool.query(await readFile(new URL('queue.sql', db), 'utf8'))
-  } finally {
-    await pool.end()
-  }
+  })
 }
 
 /**
@@ -86,8 +83,7 @@ async function installQueue(migratorUrl: string): Promise<void> {
  * setting, else signed. Migrations contain the signed functions; this replaces them, unless they are as they should be.
  */
 export async function chooseContext(migratorUrl: string): Promise<Carrier> {
-  const pool = migratorPool(migratorUrl)
-  try {
+  return asMigrator(migratorUrl, async pool => {
     const { rows } = await pool.query<{ may: boolean; present: string | null }>(
       `select has_parameter_privilege('callboard_definer', 'backtrace_functions', 'set') as may,
         obj_description('app_private.context()'::regprocedure, 'pg_proc') as present`,
@@ -100,9 +96,7 @@ export async function chooseContext(migratorUrl: string): Promise<Carrier> {
       await pool.query(`${text};
         comment on function app_private.context() is 'The whole context of this transaction; all fields are NULL without a genuine one: ${mark}'`)
     return carrier
-  } finally {
-    await pool.end()
-  }
+  })
 }
 
 /** Settings of `migrate`. */
@@ -154,22 +148,16 @@ export async function migrate(
 /** The committed migrations that a database has not run yet. Throws ForeignMigrations, EditedMigration. */
 export async function pendingMigrations(migratorUrl: string): Promise<Committed[]> {
   const migrations = await committedMigrations()
-  const pool = migratorPool(migratorUrl)
-  try {
+  return asMigrator(migratorUrl, async pool => {
     await checkHistory(pool, migrations)
     const run = new Set((await historyOf(pool)).map(({ hash }) => hash))
     return migrations.filter(({ hash }) => !run.has(hash))
-  } finally {
-    await pool.end()
-  }
+  })
 }
 
 /** Notes with which release the database was migrated, for audits. */
 async function noteRelease(migratorUrl: string): Promise<void> {
-  const pool = migratorPool(migratorUrl)
-  try {
+  await asMigrator(migratorUrl, async pool => {
     await pool.query(`comment on schema graphile_migrate is '${releaseMark()}'`)
-  } finally {
-    await pool.end()
-  }
+  })
 }
