@@ -98,9 +98,13 @@ t.test('the rules and the dashboard name metrics and labels that the programs pr
   const texts = () => Promise.all(own.map(async ([, from = '']) => (await fetch(from, { headers })).text()))
   await until(async () => {
     const all = (await texts()).join('\n')
-    return (
-      /callboard_database_sealer_lag_seconds/.test(all) && /job_duration_seconds_count\{[^}]*failed/.test(all)
-    )
+    // What is absent until the worker has sealed, looked for changes, and failed for the first time.
+    const late = [
+      /database_sealer_lag_seconds/,
+      /database_figures_lag_seconds/,
+      /duration_seconds_count\{[^}]*failed/,
+    ]
+    return late.every(pattern => pattern.test(all))
   }, 20)
   // The first look at the policies comes after a minute: the same gauge, asked at once.
   const looked = createWorkerMetrics(async () => [])
