@@ -6,7 +6,6 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { chmod, mkdir, readdir, rm, statfs } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import { misuse, readArguments } from '../src/arguments.ts'
@@ -99,8 +98,6 @@ try {
     withUrl(adminUrl, { database: template, user: 'callboard_migrator', password }),
   )
   await built
-  // Only then does graphile-migrate close its connection, and a template must have none.
-  await setTimeout(500)
   // The tests choose the server's environment themselves.
   const inherited = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.endsWith('DATABASE_URL')),

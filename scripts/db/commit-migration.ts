@@ -5,15 +5,13 @@
 import { cpSync, rmSync } from 'node:fs'
 import { cp, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { commit } from 'graphile-migrate'
 import { misuse, readArguments } from '../../src/arguments.ts'
 import { startEmbedded } from '../../src/database/embedded.ts'
-import { migrationSettings } from '../../src/database/migrate.ts'
+import { closingConnection, migrate, migrationSettings } from '../../src/database/migrate.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../../src/database/provision.ts'
 import { version } from '../../src/version.ts'
-import { migrateAndWait } from './db-check.ts'
 import { lintNext, nextMigration, writeCurrent } from './next-migration.ts'
 
 const usage = `Usage: npm run migration:commit -- "<what it does>"
@@ -73,24 +71,24 @@ try {
   await createDatabase(adminUrl, 'current')
   if (next !== undefined) {
     await createDatabase(adminUrl, 'before')
-    await migrateAndWait(as('before'))
+    await migrate(as('before'))
     await writeCurrent(next, as('before'))
     if (!(await lintNext(next)))
       throw new Error('squawk has found what would block traffic: see .squawk.toml')
   }
-  await commit(
-    {
-      ...migrationSettings(as('current'), line => {
-        console.log(line)
-      }),
-      shadowConnectionString: as('shadow'),
-      rootConnectionString: adminUrl,
-    },
-    message,
+  await closingConnection(
+    commit(
+      {
+        ...migrationSettings(as('current'), line => {
+          console.log(line)
+        }),
+        shadowConnectionString: as('shadow'),
+        rootConnectionString: adminUrl,
+      },
+      message,
+    ),
   )
   isDone = true
-  // graphile-migrate keeps a connection open for a moment and exits the process if that is cut.
-  await setTimeout(400)
 } catch (error) {
   console.error((error as Error).message)
   process.exitCode = 1

@@ -2,7 +2,6 @@
 // It builds one from each and prints the differences.
 import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import { readArguments } from '../../src/arguments.ts'
@@ -90,7 +89,9 @@ export async function checkDatabases({ adminUrl, schemaFile }: { adminUrl: strin
     await chooseContext(url)
     await remakeRows(url)
   })
-  const fromMigrations = await built('migrations', migrateAndWait)
+  const fromMigrations = await built('migrations', async url => {
+    await migrate(url)
+  })
   return { facts: fromSchema.length, differences: compare(fromSchema, fromMigrations) }
 
   async function built(source: string, build: (url: string) => Promise<void>) {
@@ -104,14 +105,6 @@ export async function checkDatabases({ adminUrl, schemaFile }: { adminUrl: strin
       await dropDatabase(adminUrl, database)
     }
   }
-}
-
-/**
- * Migrates, then waits until graphile-migrate has closed its connection: if that is cut, for example by dropping the
- * database, graphile-migrate silently exits the whole process.
- */
-export async function migrateAndWait(url: string) {
-  await migrate(url).finally(() => setTimeout(400))
 }
 
 /** The owner cannot log in: the migrator becomes the owner when it connects, and so does this superuser. */

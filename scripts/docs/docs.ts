@@ -8,7 +8,8 @@ import { readArguments } from '../../src/arguments.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../../src/database/provision.ts'
 import { committedText } from '../../src/policies/committed.ts'
 import { problems } from '../../src/http/problems.ts'
-import { asOwner, migrateAndWait } from '../db/db-check.ts'
+import { migrate } from '../../src/database/migrate.ts'
+import { asOwner } from '../db/db-check.ts'
 import { onServer } from '../db/server.ts'
 import { openapi } from '../openapi.ts'
 import { readCatalogue, readPermissions } from './catalogue.ts'
@@ -41,7 +42,7 @@ async function main() {
     await createDatabase(adminUrl, database)
     const sql = postgres(withUrl(adminUrl, { database }), { max: 1 })
     try {
-      await migrateAndWait(asOwner(withUrl(adminUrl, { database })))
+      await migrate(asOwner(withUrl(adminUrl, { database })))
       return new Map([...(await pages(sql)), ['db/policies/committed.txt', await committedText(sql)]])
     } finally {
       await sql.end()

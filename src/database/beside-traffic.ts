@@ -73,19 +73,23 @@ export const isConcurrent = (text: string) =>
  */
 export async function runConcurrently(migratorUrl: string, text: string, wait: number): Promise<void> {
   await asMigrator(migratorUrl, async pool => {
-    // One connection, so these are its settings.
-    await pool.query(`set lock_timeout = '${wait}s'`)
-    await pool.query('set statement_timeout = 0')
+    await waitFor(pool, wait)
     await pool.query(text)
   })
 }
 
+/** Lets the statements of a pool with one connection wait for a lock, for at most so many seconds. */
+async function waitFor(pool: pg.Pool, seconds: number): Promise<void> {
+  await pool.query(`set lock_timeout = '${seconds}s'; set statement_timeout = 0`)
+}
+
 /**
  * Drops the indexes that an interrupted CREATE INDEX CONCURRENTLY has left: they are used for nothing, and its IF NOT
- * EXISTS would take them for what it is to make.
+ * EXISTS would take them for what it is to make. Like that, it waits for the transactions that are open.
  */
-export async function dropInvalidIndexes(migratorUrl: string): Promise<void> {
+export async function dropInvalidIndexes(migratorUrl: string, wait: number): Promise<void> {
   await asMigrator(migratorUrl, async pool => {
+    await waitFor(pool, wait)
     const { rows } = await pool.query<{ name: string }>(
       `select c.oid::regclass::text as name from pg_index i join pg_class c on c.oid = i.indexrelid
        where not i.indisvalid and c.relkind = 'i' and c.relnamespace::regnamespace::text in ('app', 'app_private', 'analytics_private')`,

@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Logger } from '@graphile/logger'
-import { migrate as runMigrations, type Settings } from 'graphile-migrate'
+import { migrate as runCommitted, type Settings } from 'graphile-migrate'
+import { clearAllPools } from 'graphile-migrate/dist/pgReal.js'
 import { Logger as WorkerLogger, makeWorkerUtils } from 'graphile-worker'
 import type pg from 'pg'
 import {
@@ -99,6 +100,14 @@ export async function chooseContext(migratorUrl: string): Promise<Carrier> {
   })
 }
 
+/**
+ * Closes graphile-migrate's connection when it has done its work. By itself it keeps one for 200 ms, and ends the
+ * whole process if that is lost meanwhile, as when the server restarts or the database is dropped.
+ */
+export function closingConnection<T>(work: Promise<T>): Promise<T> {
+  return work.finally(clearAllPools)
+}
+
 /** Settings of `migrate`. */
 export interface Patience {
   /** For how many seconds it tries again if others hold a lock. */
@@ -120,15 +129,16 @@ export async function migrate(
     const [next] = await pendingMigrations(migratorUrl)
     const resume = next ? await pauseRefreshes(migratorUrl, attempt) : () => Promise.resolve()
     try {
-      if (next) await dropInvalidIndexes(migratorUrl)
+      const left = () => Math.ceil(Math.max(1, (until - Date.now()) / 1000))
+      if (next) await dropInvalidIndexes(migratorUrl, left())
       // graphile-migrate then finds it done: IF NOT EXISTS. One that is not the next gives up after a moment, and is then.
       if (next && isConcurrent(next.text)) {
         log(`Running ${next.file} beside whatever is in progress`)
-        await runConcurrently(migratorUrl, next.text, Math.ceil(Math.max(1, (until - Date.now()) / 1000)))
+        await runConcurrently(migratorUrl, next.text, left())
       }
       // First, because a migration may queue a job.
       await installQueue(migratorUrl)
-      await runMigrations(migrationSettings(migratorUrl, log))
+      await closingConnection(runCommitted(migrationSettings(migratorUrl, log)))
       const carrier = await chooseContext(migratorUrl)
       await remakeRows(migratorUrl, log)
       await noteRelease(migratorUrl)

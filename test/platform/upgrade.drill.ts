@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { checkDatabase, checkWorkerDatabase } from '../../src/database/safety.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../../src/database/provision.ts'
-import { migrateAndWait } from '../../scripts/db/db-check.ts'
+import { migrate } from '../../src/database/migrate.ts'
 import { factsOf, figuresOf, operate, recipe, restored, verified } from '../support/backup.ts'
 import {
   adminUrl,
@@ -72,6 +72,6 @@ t.test('a database of PostgreSQL 15 on a newer one', withoutClusters(), async t 
   const fresh = `callboard_fresh_${randomUUID().slice(0, 8)}`
   t.teardown(() => dropDatabase(target, fresh))
   await createDatabase(target, fresh)
-  await migrateAndWait(databaseOf(fresh).url('callboard_migrator'))
+  await migrate(databaseOf(fresh).url('callboard_migrator'))
   t.same(await factsOf(db), await factsOf(databaseOf(fresh)), 'as if it had been created there')
 })
