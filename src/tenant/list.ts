@@ -221,7 +221,7 @@ export function page(sql: Client, options: PageOptions) {
   const beyond = options.cursor === undefined ? [] : decode(options.cursor, list)
   const { asked, isAsked, key, isBin, direction, conditions } = partsOf(sql, options, beyond)
   const body = isBin ? sql`app.in_bin(body::text, deleted_at, deleted_by)` : sql`body::text`
-  // Put together as text: as JSON, PostgreSQL would parse each item again.
+  // Put together as text, because PostgreSQL would parse each item of JSON again; and in few pieces, each of which is copied.
   return sql<Answer[]>`
     ${asked}
     , page as (
@@ -233,11 +233,11 @@ export function page(sql: Client, options: PageOptions) {
     )
     -- Numbered as they come, which costs a third less than sorting the whole JSON again.
     , cut as (
-      select string_agg(body, ',') filter (where n <= ${limit}) as items,
+      select string_agg(case n when 1 then '{"items":[' else ',' end || body, '') filter (where n <= ${limit}) as items,
         case when count(*) > ${limit} then
           app.cursor(${list}, max(key::text) filter (where n = ${limit}), max(id::text) filter (where n = ${limit})) end as next_cursor
       from (select body, key, id, row_number() over () as n from page) numbered
     )
-    select concat('{"items":[', items, '],"next_cursor":', coalesce(to_json(next_cursor)::text, 'null'), '}') as body, next_cursor from cut
+    select coalesce(items, '{"items":[') || ('],"next_cursor":' || coalesce(to_json(next_cursor)::text, 'null') || '}') as body, next_cursor from cut
     where ${isAsked} ${options.of ? sql`and ${options.of} is not null` : sql``}`.raw()
 }
