@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:fb62a00e326bcdfcdc13c17e74414fdc38109a84
+--! Hash: sha1:4eb6bb9581fc5b69042a7f615b8f5c4b4d460ae0
 --! Message: callboard
 
 -- Foundation: schemas, what tables have in common, the caller's context
@@ -6231,8 +6231,9 @@ grant execute on function app.write_show_fee(uuid, jsonb, boolean) to callboard_
 
 create or replace view app.show_rows with (security_invoker = true) as
   select s.organization_id, s.version, s.deleted_at, s.deleted_by,
-    -- What other rows add comes as text that these rows keep: app.check_rows compares it with j. The fee by its key, for each
-    -- row of a page, since the planner would rather read all fees of the organization.
+    -- What other rows add comes as text that these rows keep: app.check_rows compares it with j. Fee and venue are looked up by
+    -- their keys, since the planner would rather read all of the organization for a page: OFFSET keeps it from that, and it
+    -- remembers the venues that it has looked up.
     app.body(s.as_json,
       coalesce((select x.show_json from app.show_fees x where x.organization_id = s.organization_id and x.show_id = s.id), ',"fee_minor":null,"currency":null')
       || case when (select app.org_if('finance.read')) is null then ',"fee_hidden":true' else ',"fee_hidden":false' end
@@ -6242,7 +6243,8 @@ create or replace view app.show_rows with (security_invoker = true) as
     s.created_by, s.created_at, s.updated_at, j.*
   from app.shows s
   left join app.show_fees f on f.organization_id = s.organization_id and f.show_id = s.id
-  left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id
+  left join lateral (select x.show_json, x.name, x.city, x.time_zone from app.venues x
+    where x.organization_id = s.organization_id and x.id = s.venue_id offset 0) v on true
   cross join lateral (
     -- What hides a fee is the policy of its table; fee_hidden only says so.
     select f.fee_minor, f.currency, (select app.org_if('finance.read')) is null as fee_hidden,
