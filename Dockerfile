@@ -20,8 +20,8 @@ RUN npm ci --omit=dev && npm cache clean --force && rm -rf node_modules/@embedde
 COPY db ./db
 COPY --from=build /app/dist ./dist
 
-# Mails become files here while there is no SMTP_URL; nothing else is ever written.
-RUN install --directory --owner=node --group=node /data /exports
+# Mails become files here while there is no SMTP_URL; nothing else is ever written than files of exports and what has ended.
+RUN install --directory --owner=node --group=node /data /exports /ended
 ENV DATA_DIR=/data HOST=0.0.0.0 PORT=3000
 
 USER node

@@ -9,14 +9,17 @@ const compiled = ['src', 'scripts', 'test']
 const unused = new Set([...compiled, '.git', '.data', '.tap'])
 const relativeImport = /(\b(?:from|import) ?\(?'\.[^'\n]*)\.ts'/g
 
+// The benchmark's peers have packages of their own, if somebody has installed them.
+const isOurs = (path: string) => !path.endsWith('/node_modules') && !path.includes('/node_modules/')
+
 /** Creates the mirror, in a folder that does not exist yet. */
 export async function build(checkout: string, mirror: string): Promise<void> {
   await mkdir(mirror, { recursive: true })
   for (const name of await readdir(checkout))
     if (!unused.has(name)) await symlink(join(checkout, name), join(mirror, name))
   for (const folder of compiled) {
-    await cp(join(checkout, folder), join(mirror, folder), { recursive: true })
-    const names = await readdir(join(checkout, folder), { recursive: true })
+    await cp(join(checkout, folder), join(mirror, folder), { recursive: true, filter: isOurs })
+    const names = (await readdir(join(checkout, folder), { recursive: true })).filter(isOurs)
     await Promise.all(
       names
         .filter(name => name.endsWith('.ts'))
