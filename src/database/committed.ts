@@ -46,6 +46,10 @@ function headersOf(text: string): Record<string, string> {
   return found
 }
 
+/** A text as the migration after the one with this hash. */
+export const asCommitted = (text: string, previous?: string): string =>
+  `--! Previous: ${previous ?? '-'}\n--! Hash: ${hashOf(`\n${text}`, previous ?? '')}\n\n${text}`
+
 /** As graphile-migrate computes it: of the previous hash and what follows the headers. */
 function hashOf(text: string, previous: string): string {
   const lines = text.split('\n')

@@ -22,6 +22,7 @@ import { root } from '../root.ts'
 import { releaseMark } from './release.ts'
 
 const db = new URL('db/', root)
+const ours = new URL('migrations/', db)
 
 /** The database has run migrations that this version does not have; the message says what to do. */
 export class ForeignMigrations extends Error {
@@ -29,10 +30,14 @@ export class ForeignMigrations extends Error {
 }
 
 /** Settings of graphile-migrate for a database, logged in as callboard_migrator. */
-export function migrationSettings(migratorUrl: string, log: (line: string) => void = () => {}): Settings {
+export function migrationSettings(
+  migratorUrl: string,
+  log: (line: string) => void = () => {},
+  folder = ours,
+): Settings {
   return {
     connectionString: withLockTimeout(migratorUrl),
-    migrationsFolder: fileURLToPath(new URL('migrations', db)),
+    migrationsFolder: fileURLToPath(folder),
     databaseOwner: 'callboard_owner',
     logger: new Logger(() => (level: string, message) => {
       if (level !== 'debug') log(message)
@@ -109,9 +114,11 @@ export function closingConnection<T>(work: Promise<T>): Promise<T> {
 }
 
 /** Settings of `migrate`. */
-export interface Patience {
+export interface MigrateOptions {
   /** For how many seconds it tries again if others hold a lock. */
   wait?: number
+  /** The migrations, instead of db/migrations/. */
+  folder?: URL
 }
 
 /**
@@ -122,11 +129,11 @@ export interface Patience {
 export async function migrate(
   migratorUrl: string,
   log: (line: string) => void = () => {},
-  { wait = 600 }: Patience = {},
+  { wait = 600, folder = ours }: MigrateOptions = {},
 ): Promise<Carrier> {
   const until = Date.now() + wait * 1000
   for (let attempt = 1; ; attempt += 1) {
-    const [next] = await pendingMigrations(migratorUrl)
+    const [next] = await pendingMigrations(migratorUrl, folder)
     const resume = next ? await pauseRefreshes(migratorUrl, attempt) : () => Promise.resolve()
     try {
       const left = () => Math.ceil(Math.max(1, (until - Date.now()) / 1000))
@@ -138,7 +145,7 @@ export async function migrate(
       }
       // First, because a migration may queue a job.
       await installQueue(migratorUrl)
-      await closingConnection(runCommitted(migrationSettings(migratorUrl, log)))
+      await closingConnection(runCommitted(migrationSettings(migratorUrl, log, folder)))
       const carrier = await chooseContext(migratorUrl)
       await remakeRows(migratorUrl, log)
       await noteRelease(migratorUrl)
@@ -156,8 +163,8 @@ export async function migrate(
 }
 
 /** The committed migrations that a database has not run yet. Throws ForeignMigrations, EditedMigration. */
-export async function pendingMigrations(migratorUrl: string): Promise<Committed[]> {
-  const migrations = await committedMigrations()
+export async function pendingMigrations(migratorUrl: string, folder = ours): Promise<Committed[]> {
+  const migrations = await committedMigrations(new URL('committed/', folder))
   return asMigrator(migratorUrl, async pool => {
     await checkHistory(pool, migrations)
     const run = new Set((await historyOf(pool)).map(({ hash }) => hash))

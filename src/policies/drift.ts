@@ -3,7 +3,7 @@ import type { Carrier } from '../database/context.ts'
 import { committedFacts, comparable, monthsOf, subjectOf, valueOf } from './committed.ts'
 import type { Finding } from './finding.ts'
 import { judge } from './judge.ts'
-import type { Difference } from './judgement.ts'
+import type { Difference, Judgement } from './judgement.ts'
 import { LiveFacts } from './live.ts'
 
 /** The differences between what should be and what is, by subject. */
@@ -58,7 +58,15 @@ export function drift(live: string[], carrier: Carrier, { rows = true } = {}): F
     const full = d.found === undefined ? undefined : inFull.get(`${d.subject}: ${d.found}`)
     return full === undefined ? d : { ...d, found: full }
   })
-  // What is missing or added as a whole is one difference, not one for each of its parts.
+  return asFindings(found, 'drift', d => judge(d, facts))
+}
+
+/** Findings of differences: one for what is missing or added as a whole, not one for each of its parts. */
+export function asFindings(
+  found: Difference[],
+  part: 'drift' | 'migration',
+  judgementOf: (difference: Difference) => Judgement,
+): Finding[] {
   const whole = new Set(
     found
       .filter(d => d.subject.endsWith(' owner') && (d.expected === undefined || d.found === undefined))
@@ -74,8 +82,8 @@ export function drift(live: string[], carrier: Carrier, { rows = true } = {}): F
     })
     .map(d => {
       const isOfMany = several(d.subject) || /^row of | option$/.test(d.subject)
-      const id = isOfMany ? `drift:${d.subject}: ${d.found ?? d.expected ?? ''}` : `drift:${d.subject}`
-      return { id, part: 'drift' as const, subject: d.subject, ...judge(d, facts), ...values(d) }
+      const id = isOfMany ? `${part}:${d.subject}: ${d.found ?? d.expected ?? ''}` : `${part}:${d.subject}`
+      return { id, part, subject: d.subject, ...judgementOf(d), ...values(d) }
     })
 }
 

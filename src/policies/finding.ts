@@ -11,7 +11,7 @@ export const classes: readonly Class[] = ['dangerous', 'to be reviewed', 'breaki
 export interface Finding {
   /** The same in every run, for exceptions and for comparing two runs. */
   id: string
-  part: 'drift' | 'rules' | 'proof'
+  part: 'drift' | 'rules' | 'proof' | 'migration'
   class: Class
   subject: string
   /** What it lets whom see or do, or keeps whom from. */
@@ -21,6 +21,15 @@ export interface Finding {
   found?: string
   /** How it comes to that: grants, policies, functions. */
   why?: string[]
+}
+
+/** What the two values of a finding are called. */
+export const valuesOf = ({ part, expected, found }: Finding): [label: string, value: string][] => {
+  const [one, other] = part === 'migration' ? ['before:  ', 'after:   '] : ['expected:', 'found:   ']
+  return [
+    ...(expected === undefined ? [] : [[one, expected] as [string, string]]),
+    ...(found === undefined ? [] : [[other, found] as [string, string]]),
+  ]
 }
 
 /** The worst first. */

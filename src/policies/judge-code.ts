@@ -50,7 +50,10 @@ export const judgeCode: Judge[] = [
     subject: /^(?:function|procedure) (?<signature>.+) (?<aspect>owner|definition)$/,
     judge: ({ signature = '', aspect = '' }, { expected, found }, facts) => {
       if (found === undefined)
-        return { class: 'breaking', says: `The function ${signature} is missing, with all that calls it.` }
+        return {
+          class: 'breaking',
+          says: `The function ${signature} ${facts.words.gone}, with all that calls it.`,
+        }
       const { isDefiner, as, why } = rights(signature, facts)
       const name = signature.slice(0, signature.indexOf('('))
       const policies = [...facts.policies.entries()].flatMap(([table, all]) =>
@@ -61,16 +64,16 @@ export const judgeCode: Judge[] = [
       if (policies.length > 0)
         return {
           class: 'dangerous',
-          says: `What ${signature} returns decides in ${policies.length} policies which rows are seen, and it is not what db/schema says.`,
+          says: `What ${signature} returns decides in ${policies.length} policies which rows are seen, and it ${expected === undefined ? facts.words.added : facts.words.differs}.`,
           why: policies,
         }
       const callers = (facts.routines.get(signature)?.grantees ?? []).filter(isOuter)
       const what =
         expected === undefined
-          ? 'is not of Callboard'
+          ? facts.words.added
           : aspect === 'owner'
             ? 'has another owner'
-            : 'differs from its source in db/schema'
+            : facts.words.differs
       return {
         class: isDefiner && (expected !== undefined || callers.length > 0) ? 'dangerous' : 'to be reviewed',
         says: `The function ${signature} ${what}: it runs ${as}, for ${callers.length > 0 ? whomAll(callers) : 'triggers and the functions that call it'}.`,
@@ -96,13 +99,13 @@ export const judgeCode: Judge[] = [
         }
       }
       if (found === undefined)
-        return { class: 'breaking', says: `The ${view} is missing, with all that reads it.` }
+        return { class: 'breaking', says: `The ${view} ${facts.words.gone}, with all that reads it.` }
       const what =
         expected === undefined
-          ? 'is not of Callboard'
+          ? facts.words.added
           : aspect === 'owner'
             ? 'has another owner'
-            : 'differs from its source in db/schema'
+            : facts.words.differs
       return {
         class: expected === undefined && readers.length === 0 ? 'to be reviewed' : 'dangerous',
         says: `The ${view} ${what}: what it shows is read by ${whomAll(readers)}.`,
@@ -111,9 +114,12 @@ export const judgeCode: Judge[] = [
   },
   {
     subject: /^extension (?<name>\S+)$/,
-    judge: ({ name = '' }, { found }) => {
+    judge: ({ name = '' }, { found }, facts) => {
       if (found === undefined)
-        return { class: 'breaking', says: `The extension ${name} is missing, with the indexes that need it.` }
+        return {
+          class: 'breaking',
+          says: `The extension ${name} ${facts.words.gone}, with the indexes that need it.`,
+        }
       if (dangerousExtensions.test(name))
         return {
           class: 'dangerous',
@@ -121,17 +127,17 @@ export const judgeCode: Judge[] = [
         }
       return {
         class: 'to be reviewed',
-        says: `The extension ${name} is not of Callboard: the rules say which of its functions are open to whom.`,
+        says: `The extension ${name} ${facts.words.added}: the rules say which of its functions are open to whom.`,
       }
     },
   },
   {
     subject: /^(?:publication|event trigger|rule) (?<name>.+)$/,
-    judge: ({ name = '' }, { subject, found }) => ({
+    judge: ({ name = '' }, { subject, found }, facts) => ({
       class: found === undefined ? 'to be reviewed' : 'dangerous',
       says:
         found === undefined
-          ? `${subject} is missing.`
+          ? `${subject} ${facts.words.gone}.`
           : subject.startsWith('publication')
             ? `The publication ${name} sends rows to whoever subscribes: ${found}. Row-level security does not apply there.`
             : `${subject} runs by itself: ${found}.`,
@@ -173,22 +179,22 @@ export const judgeCode: Judge[] = [
   },
   {
     subject: /^setting of this database(?: for (?<role>\S+))?$/,
-    judge: ({ role }, { found, expected }) => ({
+    judge: ({ role }, { found, expected }, facts) => ({
       class: dangerousSettings.test(found ?? '') ? 'dangerous' : 'to be reviewed',
       says:
         found === undefined
-          ? `The setting ${expected ?? ''} is missing.`
+          ? `The setting ${expected ?? ''} ${facts.words.gone}.`
           : `${role === undefined ? 'Every login' : whom(role)} starts here with ${found}, not with what Callboard was tested with.`,
     }),
   },
   {
     subject: /^(?:type|domain|sequence|schema|collation|statistics) (?<name>\S+)/,
-    judge: (_, { subject, found, expected }) => ({
+    judge: (_, { subject, found, expected }, facts) => ({
       class: found === undefined ? 'breaking' : 'to be reviewed',
       says:
         found === undefined
-          ? `${subject} is missing.`
-          : `${subject} ${expected === undefined ? 'is not of Callboard' : 'differs'}: ${listed([found])}.`,
+          ? `${subject} ${facts.words.gone}.`
+          : `${subject} ${expected === undefined ? facts.words.added : facts.words.differs}: ${listed([found])}.`,
     }),
   },
 ]

@@ -21,7 +21,8 @@ function rowsOf({ using, check }: Policy): string {
 
 /** Whether a condition is another one with something more to fulfil. */
 function isNarrower(now: Policy, before: Policy): boolean {
-  const within = (condition = '', old = '') => condition === old || condition.startsWith(`(${old}) AND `)
+  const within = (condition = '', old = '') =>
+    condition === old || old === 'true' || condition.startsWith(`(${old}) AND `)
   return within(now.using, before.using) && within(now.check, before.check)
 }
 

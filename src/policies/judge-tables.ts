@@ -25,7 +25,7 @@ export const judgeTables: Judge[] = [
     subject: /^table (?<table>\S+) owner$/,
     judge: ({ table = '' }, { expected, found }, facts) => {
       if (found === undefined)
-        return { class: 'breaking', says: `The table ${table} is missing, with all that reads it.` }
+        return { class: 'breaking', says: `The table ${table} ${facts.words.gone}, with all that reads it.` }
       if (expected !== undefined)
         return { class: 'dangerous', says: `${whom(found)} owns ${table}, and may drop its policies.` }
       const readers = facts.readersOf(table).filter(isOuter)
@@ -33,7 +33,7 @@ export const judgeTables: Judge[] = [
       const through = readers.map(role => `${role}: select ${limitOf(facts, table, role, 'select')}`)
       return {
         class: open && readers.length > 0 ? 'dangerous' : 'to be reviewed',
-        says: `The table ${table} is not of Callboard${open ? ', and has no row-level security' : ''}: it is open to ${whomAll(readers)}.`,
+        says: `The table ${table} ${facts.words.added}${open ? ', and has no row-level security' : ''}: it is open to ${whomAll(readers)}.`,
         ...(through.length > 0 && { why: through }),
       }
     },
@@ -53,11 +53,11 @@ export const judgeTables: Judge[] = [
   },
   {
     subject: /^index (?<index>\S+)$/,
-    judge: ({ index = '' }, { found }) => {
+    judge: ({ index = '' }, { found }, facts) => {
       if (found === undefined)
         return {
           class: 'to be reviewed',
-          says: `${index} is missing: what it made fast is slow, and if it was unique, duplicates are possible.`,
+          says: `${index} ${facts.words.gone}: what it made fast is slow, and if it was unique, duplicates are possible.`,
         }
       if (/, invalid/.test(found))
         return { class: 'to be reviewed', says: `${index} is invalid: it costs and helps nobody.` }
@@ -69,9 +69,9 @@ export const judgeTables: Judge[] = [
   },
   {
     subject: /^constraint (?<name>\S+) on (?<table>\S+)$/,
-    judge: ({ name = '', table = '' }, { found }) => ({
+    judge: ({ name = '', table = '' }, { found }, facts) => ({
       class: 'to be reviewed',
-      says: `The constraint ${name} of ${table} ${found === undefined ? 'is missing: rows that contradict it can be entered' : `is: ${found}`}.`,
+      says: `The constraint ${name} of ${table} ${found === undefined ? `${facts.words.gone}: rows that contradict it can be entered` : `is: ${found}`}.`,
     }),
   },
   {
@@ -94,13 +94,13 @@ export const judgeTables: Judge[] = [
   },
   {
     subject: /^column (?<column>\S+)$/,
-    judge: ({ column = '' }, { expected, found }) => ({
+    judge: ({ column = '' }, { expected, found }, facts) => ({
       class: found === undefined ? 'breaking' : 'to be reviewed',
       says:
         found === undefined
-          ? `The column ${column} is missing.`
+          ? `The column ${column} ${facts.words.gone}.`
           : expected === undefined
-            ? `The column ${column} is not of Callboard.`
+            ? `The column ${column} ${facts.words.added}.`
             : `The column ${column} is ${found} instead of ${expected}.`,
     }),
   },

@@ -15,11 +15,11 @@ export function judge(difference: Difference, facts: LiveFacts): Judgement {
     const judgement = match && judge({ ...match.groups }, difference, facts)
     if (judgement) return judgement
   }
-  return { class: 'to be reviewed', says: `${changeOf(difference)}: look what it is for.` }
+  return { class: 'to be reviewed', says: `${changeOf(difference, facts)}: look what it is for.` }
 }
 
 /** Missing, added or different. */
-export function changeOf({ subject, expected, found }: Difference): string {
-  if (found === undefined) return `${subject} is missing`
-  return expected === undefined ? `${subject} is not of Callboard` : `${subject} differs`
+export function changeOf({ subject, expected, found }: Difference, { words }: LiveFacts): string {
+  if (found === undefined) return `${subject} ${words.gone}`
+  return `${subject} ${expected === undefined ? words.added : words.differs}`
 }

@@ -40,6 +40,18 @@ export const hasContext = (condition: string) =>
     condition,
   )
 
+/** What is said of a thing that only one side has, or that is another: of a live database, or of a migration. */
+export interface Wording {
+  added: string
+  differs: string
+  gone: string
+}
+const ofDatabase: Wording = {
+  added: 'is not of Callboard',
+  differs: 'differs from its source in db/schema',
+  gone: 'is missing',
+}
+
 export class LiveFacts {
   readonly policies = new Map<string, Policy[]>()
   readonly grants = new Map<string, Grant[]>()
@@ -53,7 +65,10 @@ export class LiveFacts {
   /** Who has set up the server, if that was no superuser: then what only a superuser can do is missing. */
   setUpBy: string | undefined
 
-  constructor(facts: string[]) {
+  readonly words: Wording
+
+  constructor(facts: string[], words: Wording = ofDatabase) {
+    this.words = words
     for (const fact of facts) this.#read(subjectOf(fact), valueOf(fact))
   }
 

@@ -132,6 +132,7 @@ t.test('the build', async t => {
   }
   for (const [name, args, code, output] of [
     ['bi', ['list'], 0, /index/],
+    ['audit-policies', ['--migration', 'latest'], 2, /needs a checkout of the repository/],
     ['audit-verify', ['--all'], 0, /events match their seals/],
     ['support-grant', ['--list'], 0, /index/],
     ['support', [], 2, /^Usage: npm run support/],

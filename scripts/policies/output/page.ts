@@ -3,7 +3,7 @@
 import { type Html, html, pageOf } from '../../../src/http/html.ts'
 import { commands } from '../../../src/policies/attempts.ts'
 import { type Outcome, outcomeOf } from '../../../src/policies/baseline.ts'
-import type { Finding } from '../../../src/policies/finding.ts'
+import { type Finding, valuesOf } from '../../../src/policies/finding.ts'
 import type { Cell, Proof } from '../../../src/policies/proof.ts'
 import { wrongOf } from '../../../src/policies/proved.ts'
 import type { Compared } from '../audit-policies.ts'
@@ -14,13 +14,13 @@ const classOf = (name: string) => name.replaceAll(' ', '-')
 const anchorOf = (table: string) => `t-${table.replaceAll(/[^\w]/g, '-')}`
 const lines = (texts: string[]) => texts.map(text => html`<li><code>${text}</code></li>`)
 
-const findingOf = ({ id, class: kind, says, expected, found, why = [] }: Finding) =>
-  html`<div class="finding ${classOf(kind)}">
-    <p><span class="kind">${kind}</span> <code>${id}</code></p>
-    <p>${says}</p>
+const findingOf = (finding: Finding) =>
+  html`<div class="finding ${classOf(finding.class)}">
+    <p><span class="kind">${finding.class}</span> <code>${finding.id}</code></p>
+    <p>${finding.says}</p>
     <ul>
-      ${expected !== undefined && html`<li>expected: <code>${expected}</code></li>`}
-      ${found !== undefined && html`<li>found: <code>${found}</code></li>`} ${lines(why)}
+      ${valuesOf(finding).map(([label, value]) => html`<li>${label} <code>${value}</code></li>`)}
+      ${lines(finding.why ?? [])}
     </ul>
   </div> `
 

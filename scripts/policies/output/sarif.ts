@@ -14,6 +14,7 @@ const sources = {
   drift: 'db/policies/committed.txt',
   rules: 'src/policies/rules/rules.ts',
   proof: 'src/policies/proof.ts',
+  migration: 'db/migrations',
 }
 
 const ruleOf = ({ id, part }: Finding) => (part === 'rules' ? `rules/${id.split(':')[1] ?? ''}` : part)

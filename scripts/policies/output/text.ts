@@ -1,15 +1,14 @@
 // The summary for people at a terminal.
-import { classes, type Finding } from '../../../src/policies/finding.ts'
+import { classes, type Finding, valuesOf } from '../../../src/policies/finding.ts'
 import type { Compared } from '../audit-policies.ts'
 
 const indent = (lines: string[], by: string) => lines.map(line => by + line).join('\n')
 
 /** A finding in a few lines: its class, what it lets whom see, and why. */
 function paragraph(finding: Finding): string {
-  const { id, class: kind, says, expected, found, why = [] } = finding
+  const { id, class: kind, says, why = [] } = finding
   const details = [
-    ...(expected !== undefined ? [`expected: ${short(expected)}`] : []),
-    ...(found !== undefined ? [`found:    ${short(found)}`] : []),
+    ...valuesOf(finding).map(([label, value]) => `${label} ${short(value)}`),
     ...why.slice(0, 6).map((line, n) => `${n === 0 ? 'because: ' : '         '} ${line}`),
     ...(why.length > 6 ? [`          and ${why.length - 6} more (--json has all)`] : []),
   ]
