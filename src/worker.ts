@@ -13,11 +13,12 @@ import { advice, nameOf, runProgram, type Running } from './program.ts'
 
 async function start(config: Config, output: LogOutput): Promise<Running> {
   const url = config.WORKER_DATABASE_URL ?? ''
-  await checkWorkerDatabase(url)
+  const warnings = await checkWorkerDatabase(url)
   const policies = { url, exceptions: config.POLICY_EXCEPTIONS, applicationName: 'callboard policies' }
   if (config.NODE_ENV === 'production') await refuseDangerousDrift(policies)
   // Only its logger is used.
   const { log } = fastify({ logger: loggerOptions(config, output) })
+  for (const warning of warnings) log.warn(warning)
   const publicUrl = (config.PUBLIC_URL ?? `http://${config.HOST}:${config.PORT}`).replace(/\/+$/, '')
   const gauges = connectGauges(config, url)
   const metrics = createWorkerMetrics(gauges.read)

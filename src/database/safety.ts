@@ -1,5 +1,6 @@
 import { carrierOf } from './context.ts'
 import { Unavailable } from './errors.ts'
+import { otherDatabases } from './other-databases.ts'
 import { refuseCopy, restoredAdvice } from './origin.ts'
 import { type Client, createPool, type Pool } from './pool.ts'
 
@@ -80,7 +81,7 @@ const api: Part = { url: 'DATABASE_URL', role: 'callboard_api', door: 'enter' }
 const replica: Part = { ...api, url: 'DATABASE_REPLICA_URL' }
 const worker: Part = { url: 'WORKER_DATABASE_URL', role: 'callboard_worker', door: 'keep_jobs' }
 
-async function check(url: string, part: Part): Promise<Login> {
+async function check(url: string, part: Part): Promise<{ login: Login; elsewhere: string[] }> {
   const pool = createPool({
     url,
     size: 1,
@@ -89,7 +90,7 @@ async function check(url: string, part: Part): Promise<Login> {
     applicationName: 'callboard start',
   })
   try {
-    return await checkLogin(pool, part)
+    return { login: await checkLogin(pool, part), elsewhere: await pool.use(otherDatabases) }
   } finally {
     await pool.close()
   }
@@ -125,11 +126,12 @@ async function checkLogin(pool: Pool, { url: setting, role, door }: Part): Promi
 /**
  * Checks the API's login before the first request. Throws UnsafeDatabase if the login could bypass
  * row-level security, if the schema is missing, if the database was restored and not dealt with, or, in production, if the server is known to be
- * vulnerable; in development that is returned as a warning, and so are, always, figures that are empty
- * and an ICU library other than the one that built the indexes.
+ * vulnerable; in development that is returned as a warning, and so are, always, figures that are empty,
+ * an ICU library other than the one that built the indexes, and other databases that logins may connect to.
  */
 export async function checkDatabase(url: string, production: boolean, isReplica = false): Promise<string[]> {
-  const { version, sorted, unpopulated } = await check(url, isReplica ? replica : api)
+  const { login, elsewhere } = await check(url, isReplica ? replica : api)
+  const { version, sorted, unpopulated } = login
   const problem = versionProblem(version)
   if (problem !== undefined && production) throw new UnsafeDatabase(problem)
   return [
@@ -144,10 +146,12 @@ export async function checkDatabase(url: string, production: boolean, isReplica 
       : [
           `The indexes were built with another version of the ICU library (${sorted}), so lists may miss rows: reindex (see "Versions of PostgreSQL" in db/README.md).`,
         ]),
+    // Its primary has said so.
+    ...(isReplica ? [] : elsewhere),
   ]
 }
 
-/** Checks the worker's login before its first job. Throws UnsafeDatabase as above. */
-export async function checkWorkerDatabase(url: string): Promise<void> {
-  await check(url, worker)
+/** Checks the worker's login before its first job. Throws UnsafeDatabase as above, and warns of other databases. */
+export async function checkWorkerDatabase(url: string): Promise<string[]> {
+  return (await check(url, worker)).elsewhere
 }

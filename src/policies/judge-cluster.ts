@@ -1,4 +1,5 @@
 // What a difference of the server means: roles, memberships, settings, databases.
+import { closing } from '../database/other-databases.ts'
 import type { Judge } from './judgement.ts'
 import { isOuter, whom } from './words.ts'
 
@@ -41,6 +42,8 @@ const databasePrivileges: Record<string, string> = {
   create: 'create schemas and publications',
   temporary: 'create temporary tables',
 }
+/** A name as SQL writes it. */
+const nameOf = (name: string) => (/^[a-z_][a-z0-9_$]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`)
 const verbs = (privileges: string[]) => privileges.map(name => databasePrivileges[name] ?? name).join(', ')
 
 export const judgeCluster: Judge[] = [
@@ -147,7 +150,7 @@ export const judgeCluster: Judge[] = [
     subject: /^other database (?<database>\S+) grants to (?<role>\S+)$/,
     judge: ({ database = '', role = '' }, { found, expected = '' }) => ({
       class: isOuter(role) && found !== undefined ? 'to be reviewed' : 'safe',
-      says: `${whom(role)} may ${found === undefined ? 'no longer ' : ''}${verbs((found ?? expected).split(', '))} in the database ${database}, where nothing of db/database.sql holds unless it is another Callboard.`,
+      says: `${whom(role)} may ${found === undefined ? 'no longer ' : ''}${verbs((found ?? expected).split(', '))} in the database ${database}, where nothing of db/database.sql holds unless it is another Callboard.${found === undefined ? '' : ` Close it with: ${closing(nameOf(database), nameOf(role))}.`}`,
     }),
   },
   {

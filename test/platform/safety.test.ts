@@ -1,8 +1,15 @@
+import postgres from 'postgres'
 import { t } from '../support/tap.ts'
 import { withUrl } from '../../src/database/provision.ts'
-import { checkDatabase, UnsafeDatabase, versionProblem } from '../../src/database/safety.ts'
+import {
+  checkDatabase,
+  checkWorkerDatabase,
+  UnsafeDatabase,
+  versionProblem,
+} from '../../src/database/safety.ts'
 import { refresh, work } from '../support/figures.ts'
 import { startDatabase } from '../support/helper.ts'
+import { startServerProcess } from '../support/server-process.ts'
 
 t.test('server versions whose row-level security can be bypassed are known', async t => {
   for (const [version, problem] of [
@@ -31,6 +38,13 @@ t.test('the API’s login', async t => {
   >`select current_setting('server_version_num')::integer as version, quote_ident(current_user) as superuser`
   const problem = versionProblem(version)
   const suffix = db.name.slice(-8)
+  /** A database of somebody else's on the same server. */
+  const shared = `callboard_shared_${suffix}`
+  /** Other tests create databases meanwhile, which are open for a moment. */
+  const withoutTheirs = (warnings: string[]) =>
+    warnings.filter(line => line.includes(shared) || !line.includes('to the database callboard_'))
+  const warningsOf = async (url: string, production = false) =>
+    withoutTheirs(await checkDatabase(url, production))
   const made: string[] = []
   t.teardown(async () => {
     for (const role of made) await db.admin.unsafe(`drop owned by ${role}; drop role ${role}`)
@@ -47,7 +61,7 @@ t.test('the API’s login', async t => {
   }
 
   await t.test('callboard_api is accepted, with a warning where the server is vulnerable', async t => {
-    t.same(await checkDatabase(db.url('callboard_api'), false), problem === undefined ? [] : [problem])
+    t.same(await warningsOf(db.url('callboard_api')), problem === undefined ? [] : [problem])
   })
 
   await t.test('none of its statements is compiled, which would take seconds', async t => {
@@ -66,7 +80,7 @@ t.test('the API’s login', async t => {
   await t.test(
     'figures that a restore has left empty cause a warning, and a worker computes them',
     async t => {
-      const warnings = () => checkDatabase(db.url('callboard_api'), false)
+      const warnings = () => warningsOf(db.url('callboard_api'))
       const known = (await warnings()).length
       for (const name of ['dashboard', 'shows_by_month'])
         await db.admin.unsafe(`refresh materialized view analytics_private.${name} with no data`)
@@ -100,15 +114,64 @@ t.test('the API’s login', async t => {
       db.admin`update pg_collation set collversion = ${version} where oid = 'app.people'::regcollation`
     await sorted('1.2')
     t.match(
-      (await checkDatabase(db.url('callboard_api'), false)).at(-1),
+      (await warningsOf(db.url('callboard_api'))).at(-1),
       /ICU library \(1\.2, now \d+\.\d+\).* reindex/,
     )
     await db.admin`alter collation app.people refresh version`
-    t.same(await checkDatabase(db.url('callboard_api'), false), problem === undefined ? [] : [problem])
+    t.same(await warningsOf(db.url('callboard_api')), problem === undefined ? [] : [problem])
   })
 
+  await t.test(
+    'another database that logins may connect to causes a warning that says how to close it',
+    async t => {
+      const open = () => warningsOf(db.url('callboard_api'), problem === undefined)
+      const ofWorker = async () => withoutTheirs(await checkWorkerDatabase(db.url('callboard_worker')))
+      const before = await open()
+      await db.admin.unsafe(`create database ${shared}`)
+      t.teardown(() => db.admin.unsafe(`drop database ${shared} with (force)`))
+      for (const [grantees, grant] of [
+        ['PUBLIC', ''],
+        ['callboard_api, callboard_bi', `grant connect on database ${shared} to callboard_api, callboard_bi`],
+      ] as const) {
+        if (grant !== '') await db.admin.unsafe(grant)
+        const [warning = '', ...more] = await ofWorker()
+        t.same(more, [])
+        t.same(await open(), [...before, warning], 'also in production')
+        // Otherwise the programs would be waited for in vain.
+        if (!t.match(warning, `may connect to the database ${shared} of this server through ${grantees};`))
+          return
+        for (const [program, settings] of [
+          ['src/worker.ts', { WORKER_DATABASE_URL: db.url('callboard_worker') }],
+          [
+            'src/server.ts',
+            {
+              DATABASE_URL: db.url('callboard_api'),
+              JWT_SECRET: 'a key of thirty-two characters or more',
+              PORT: '0',
+            },
+          ],
+        ] as const) {
+          const started = startServerProcess(t, settings, program)
+          const [line] = await started.says(new RegExp(`^.*database ${shared}.*$`))
+          t.match(JSON.parse(line), { level: 40, msg: warning }, program)
+          started.child.kill('SIGKILL')
+          await started.ended
+        }
+        await db.admin.unsafe(/Close it with: (revoke [^;]+;)/.exec(warning)?.[1] ?? '')
+        t.same(await ofWorker(), [], 'closed')
+      }
+      const inside = postgres(withUrl(db.url('callboard_api'), { database: shared }), { max: 1 })
+      t.teardown(() => inside.end())
+      await t.rejects(inside`select`, { code: '42501' }, 'and nobody gets in')
+      await db.admin.unsafe(
+        `alter database ${shared} owner to callboard_owner; grant connect on database ${shared} to callboard_api`,
+      )
+      t.same(await open(), before, 'as it is another Callboard')
+    },
+  )
+
   await t.test('a vulnerable server is refused in production', async t => {
-    const start = checkDatabase(db.url('callboard_api'), true)
+    const start = warningsOf(db.url('callboard_api'), true)
     if (problem === undefined) t.same(await start, [])
     else await t.rejects(start, { name: 'UnsafeDatabase', message: problem })
   })

@@ -296,7 +296,7 @@ const changes: [what: string, change: string, kind: Class, subject: string, says
     `grant connect on database postgres to callboard_auditor`,
     'to be reviewed',
     'other database postgres grants to callboard_auditor',
-    /may connect in the database postgres/,
+    /may connect in the database postgres.* revoke connect on database postgres from callboard_auditor\.$/,
   ],
   [
     'a parameter',
