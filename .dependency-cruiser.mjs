@@ -35,7 +35,7 @@ export default {
     ]),
     only('database-knows-no-http', 'It knows PostgreSQL and config.', '^src/database/', [
       '^src/database/',
-      '^src/(config|root)[.]ts$',
+      '^src/(config|root|version)[.]ts$',
     ]),
     only('policies-know-the-database', 'They audit it, for programs and the worker.', '^src/policies/', [
       '^src/(policies|database)/',

@@ -16,6 +16,7 @@
 --!include audit/event_partitions.sql
 --!include audit/event_seals.sql
 --!include audit/event_verify.sql
+--!include audit/noted_drift.sql
 -- People and companies: the tables that nearly all others reference
 --!include accounts/users.sql
 --!include finance/currencies.sql

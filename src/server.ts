@@ -95,7 +95,7 @@ async function start(config: Config, output: LogOutput): Promise<Running> {
       worker = startWorker(config, workerUrl, address, app.log, undefined, app.metrics.job)
       const unwatch = watchPolicies({ ...policies, url: workerUrl }, app.log, app.metrics.drift)
       undo.push(async () => {
-        unwatch()
+        void unwatch()
       })
     }
     if (config.METRICS_PORT !== undefined) {

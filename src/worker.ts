@@ -28,7 +28,7 @@ async function start(config: Config, output: LogOutput): Promise<Running> {
   const unwatch = watchPolicies(policies, log, metrics.drift)
   log.info('working')
   const stop = async () => {
-    unwatch()
+    void unwatch()
     await worker.stop()
     await Promise.all([listener?.close(), gauges.close()])
   }

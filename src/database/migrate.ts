@@ -19,6 +19,7 @@ import {
 import { type Committed, committedMigrations } from './committed.ts'
 import type { Carrier } from './context.ts'
 import { root } from '../root.ts'
+import { version } from '../version.ts'
 import { releaseMark } from './release.ts'
 
 const db = new URL('db/', root)
@@ -122,14 +123,50 @@ export interface MigrateOptions {
 }
 
 /**
- * Runs all committed migrations; a failed one changes nothing. Then chooses how contexts are carried, and returns it.
- * Where others hold a lock, it gives up after a moment, so that nobody waits behind it, and tries again. Throws
- * ForeignMigrations, EditedMigration.
+ * Runs all committed migrations, and logs those that it has run as an event, even if one of them fails. See
+ * `runPending`.
  */
 export async function migrate(
   migratorUrl: string,
   log: (line: string) => void = () => {},
-  { wait = 600, folder = ours }: MigrateOptions = {},
+  options: MigrateOptions = {},
+): Promise<Carrier> {
+  const before = await pendingMigrations(migratorUrl, options.folder)
+  try {
+    return await runPending(migratorUrl, log, options)
+  } finally {
+    if (before.length > 0) await logRun(migratorUrl, before, log, options.folder)
+  }
+}
+
+/** Writes an event of the migrations that were pending and are not any more. That it cannot is no reason to fail. */
+async function logRun(
+  migratorUrl: string,
+  before: Committed[],
+  log: (line: string) => void,
+  folder?: URL,
+): Promise<void> {
+  try {
+    const left = new Set((await pendingMigrations(migratorUrl, folder)).map(({ hash }) => hash))
+    const run = before.filter(({ hash }) => !left.has(hash)).map(({ file }) => file)
+    if (run.length === 0) return
+    await asMigrator(migratorUrl, async pool => {
+      await pool.query('select app_private.log_migrations($1, $2)', [version, run])
+    })
+  } catch (error) {
+    log(`The event log does not have which migrations were run: ${(error as Error).message}`)
+  }
+}
+
+/**
+ * Runs all committed migrations; a failed one changes nothing. Then chooses how contexts are carried, and returns it.
+ * Where others hold a lock, it gives up after a moment, so that nobody waits behind it, and tries again. Throws
+ * ForeignMigrations, EditedMigration.
+ */
+async function runPending(
+  migratorUrl: string,
+  log: (line: string) => void,
+  { wait = 600, folder = ours }: MigrateOptions,
 ): Promise<Carrier> {
   const until = Date.now() + wait * 1000
   for (let attempt = 1; ; attempt += 1) {

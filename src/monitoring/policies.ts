@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { Gauge, type Registry } from 'prom-client'
 import { classes, type Finding } from '../policies/finding.ts'
-import { liveDrift, type LiveDriftOptions } from '../policies/live-drift.ts'
+import { liveDrift, type LiveDriftOptions, noteDrift } from '../policies/live-drift.ts'
 
 /** Shows what a look at the database has found; nothing after a look that told nothing. */
 export type ShowDrift = (findings: Finding[] | undefined) => void
@@ -24,15 +24,19 @@ export function driftGauge(registry: Registry): ShowDrift {
 
 const hour = 3_600_000
 
-/** Looks once a minute has passed, and then each hour, until the returned function is called. */
+/**
+ * Looks once a minute has passed, and then each hour, until the returned function is called, which resolves when the
+ * look that is under way has ended.
+ */
 export function watchPolicies(
   options: LiveDriftOptions,
   log: FastifyBaseLogger,
   show: ShowDrift,
   { first = 60_000, every = hour } = {},
-): () => void {
+): () => Promise<void> {
   let timer = setTimeout(next, first)
   let isStopped = false
+  let underWay = Promise.resolve()
   async function look() {
     try {
       const findings = await liveDrift(options)
@@ -41,13 +45,17 @@ export function watchPolicies(
         log.info('another release migrated the database: its policies are not compared')
       for (const finding of (findings ?? []).filter(one => one.class !== 'safe').slice(0, 50))
         log.error({ finding: finding.id, class: finding.class }, finding.says)
+      if (findings !== undefined)
+        await noteDrift(options, findings).catch((error: unknown) => {
+          log.warn({ err: error }, 'the event log does not have what has changed in the policies')
+        })
     } catch (error) {
       show(undefined)
       log.warn({ err: error }, 'the policies of the database could not be compared')
     }
   }
   function next() {
-    void look().then(() => {
+    underWay = look().then(() => {
       if (!isStopped) timer = setTimeout(next, every).unref()
     })
   }
@@ -55,5 +63,6 @@ export function watchPolicies(
   return () => {
     isStopped = true
     clearTimeout(timer)
+    return underWay
   }
 }

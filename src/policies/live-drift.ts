@@ -1,4 +1,5 @@
 // What the programs look at themselves: the drift that any login can see. The audit sees more.
+import { createHash } from 'node:crypto'
 import { type Client, createPool } from '../database/pool.ts'
 import { carrierOf, type Carrier } from '../database/context.ts'
 import { isOfThisRelease } from '../database/release.ts'
@@ -35,6 +36,27 @@ const look = (sql: Client) =>
     if (at.carrier === null || !at.isOfThisRelease) return undefined
     return { carrier: at.carrier, facts: [...(await describeCatalogue(tx)), ...(await describeCluster(tx))] }
   })
+
+/** Tells the database what differs now; it logs what is new, and what is gone, as events. */
+export async function noteDrift(
+  { url, applicationName }: LiveDriftOptions,
+  findings: Finding[],
+): Promise<void> {
+  const present = findings
+    .filter(finding => finding.class !== 'safe')
+    .map(({ subject, class: kind, expected = null, found = null }) => {
+      const digest = createHash('sha256')
+        .update(JSON.stringify([expected, found]))
+        .digest('hex')
+      return { subject, digest, class: kind }
+    })
+  const pool = createPool({ url, size: 1, deadline: 60_000, prepare: false, applicationName })
+  await pool
+    .use(sql =>
+      sql.begin('read write', tx => tx`select app.note_drift(${JSON.stringify(present)}::text::jsonb)`),
+    )
+    .finally(() => pool.close())
+}
 
 /** Throws UnsafeDatabase if somebody could see or change what is not theirs, and says who and what. */
 export async function refuseDangerousDrift(options: LiveDriftOptions): Promise<void> {

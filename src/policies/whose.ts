@@ -14,6 +14,7 @@ export const shared = [
   'app_private.resources',
   'app_private.event_nouns',
   'app_private.sealing',
+  'app_private.noted_drift',
   'app_private.horizon_looks',
   'app_private.use_batches',
   'analytics_private.rollups',

@@ -26,6 +26,7 @@ export const notLogged: Record<string, string> = {
   'app_private.refresh_tokens': 'hashes of secrets; the reuse of a spent one is logged with its session',
   'app_private.support_grants': 'each is logged by the function that creates or revokes it',
   'app_private.sealing': 'the progress of the sealer',
+  'app_private.noted_drift': 'what has been logged as drift already',
   'app_private.horizon_looks': 'the progress of the sealer and of figures',
   'app_private.use_batches': 'which batches of counts were added',
   'app_private.table_permissions': 'a part of the schema',

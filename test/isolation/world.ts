@@ -179,6 +179,7 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
   await db.admin`
     select app_private.grant_support(${owner.email}, ${`Reason ${marker}`}, now() + interval '1 hour', o.slug)
     from app.organizations o where o.id = ${owner.organization}`
+  await db.admin`select app.note_drift('[{"subject": "policy mine on app.shows", "digest": "", "class": "dangerous"}]')`
   await call('PUT /api/audit/retention', { token: owner.token, body: { days: 400 } })
   await call('PUT /api/retention', { token: owner.token, body: { deleted_days: 40 } })
   await call(`POST /api/legal-holds/${hold}/release`, { token: owner.token })

@@ -1,11 +1,17 @@
 import { randomUUID } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
+import postgres from 'postgres'
 import { t } from '../support/tap.ts'
-import { committedMigrations } from '../../src/database/committed.ts'
+import { asCommitted, committedMigrations } from '../../src/database/committed.ts'
 import { migrate } from '../../src/database/migrate.ts'
+import { createDatabase, dropDatabase, withUrl } from '../../src/database/provision.ts'
 import { startDatabase } from '../support/helper.ts'
+import { root } from '../support/program.ts'
+import { startServerProcess } from '../support/server-process.ts'
+import { version } from '../../src/version.ts'
 
 t.test('a database that has run a migration unknown to this version is refused untouched', async t => {
   const { admin, url } = await startDatabase(t)
@@ -51,4 +57,68 @@ t.test('a committed migration that was edited, or whose predecessor is missing, 
   await t.rejects(committedMigrations(folder), { message: /^000003-later\.sql is not what was committed/ })
   write('000003-later.sql', 'select 1;\n')
   await t.rejects(committedMigrations(folder), { name: 'EditedMigration' })
+})
+
+const migrateEvents = async (admin: postgres.Sql) => [
+  ...(await admin`
+    select organization_id, actor_kind, resource_type, changes from app.event_log where action = 'database.migrate' order by occurred_at, id`),
+]
+const eventOf = (...migrations: string[]) => ({
+  organization_id: '00000000-0000-0000-0000-000000000000',
+  actor_kind: 'system',
+  resource_type: 'database',
+  changes: { new: { release: version, migrations } },
+})
+
+t.test('npm run migrate logs which migrations it has run, if it has run any', async t => {
+  const { url, name } = await startDatabase(t)
+  const adminUrl = process.env['ADMIN_DATABASE_URL'] ?? ''
+  const database = `callboard_empty_${name.slice(-12)}`
+  await createDatabase(adminUrl, database)
+  t.teardown(() => dropDatabase(adminUrl, database))
+  const admin = postgres(withUrl(adminUrl, { database }), { max: 1, onnotice: () => {} })
+  t.teardown(() => admin.end())
+  const settings = { MIGRATOR_DATABASE_URL: withUrl(url('callboard_migrator'), { database }) }
+  for (const time of ['the first', 'and the second']) {
+    const program = startServerProcess(t, settings, 'scripts/db/migrate.ts')
+    t.match(await program.ended, { code: 0 }, program.complaint())
+    t.strictSame(await migrateEvents(admin), [eventOf('000001-callboard.sql')], time)
+  }
+})
+
+t.test('what ran before a migration that fails is logged, and that it cannot be is no failure', async t => {
+  const { admin, url } = await startDatabase(t)
+  const before = await migrateEvents(admin)
+  const folder = t.testdir()
+  mkdirSync(join(folder, 'committed'))
+  cpSync(join(root, 'db/migrations/committed'), join(folder, 'committed'), {
+    recursive: true,
+    dereference: true,
+  })
+  const add = (file: string, text: string, previous = '') => {
+    const committed = asCommitted(text, previous)
+    writeFileSync(join(folder, 'committed', file), committed)
+    return /^--! Hash: (.*)$/m.exec(committed)?.[1]
+  }
+  const lines: string[] = []
+  const run = () =>
+    migrate(url('callboard_migrator'), line => lines.push(line), { folder: pathToFileURL(`${folder}/`) })
+  const first = (await committedMigrations()).at(-1)?.hash
+  const second = add('000002-one.sql', 'select 1;\n', first)
+  add('000003-wrong.sql', 'select 1 / 0;\n', second)
+  await t.rejects(run(), { message: /division by zero/ })
+  const logged = [...before, eventOf('000002-one.sql')]
+  t.strictSame(await migrateEvents(admin), logged)
+
+  add(
+    '000003-wrong.sql',
+    'revoke execute on function app_private.log_event(uuid, text, text, uuid, jsonb, uuid) from callboard_definer;\n',
+    second,
+  )
+  await t.resolves(run())
+  t.match(
+    lines.at(-1),
+    /^The event log does not have which migrations were run: permission denied for function log_event/,
+  )
+  t.strictSame(await migrateEvents(admin), logged)
 })

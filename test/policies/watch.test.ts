@@ -5,7 +5,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { t } from '../support/tap.ts'
 import { releaseMark } from '../../src/database/release.ts'
 import { UnsafeDatabase } from '../../src/database/safety.ts'
-import { watchPolicies } from '../../src/monitoring/policies.ts'
+import { type ShowDrift, watchPolicies } from '../../src/monitoring/policies.ts'
 import { createWorkerMetrics } from '../../src/monitoring/worker.ts'
 import { liveDrift, refuseDangerousDrift } from '../../src/policies/live-drift.ts'
 import { startDatabase, until } from '../support/helper.ts'
@@ -90,7 +90,7 @@ t.test('the worker logs each difference as an error, and counts them by class', 
     const stop = watchPolicies(optionsOf('callboard_worker'), log, metrics.drift, { first: 0, every: 100 })
     t.teardown(stop)
     await until(async () => isSo(), 20)
-    stop()
+    await stop()
   }
   const drift = async (kind: string) => sum(await metrics.text(), 'callboard_policy_drift', { class: kind })
 
@@ -111,6 +111,78 @@ t.test('the worker logs each difference as an error, and counts them by class', 
   await migratedByAnother(() => watching(() => lines.length > 0))
   t.match(lines[0], ['info', {}, /another release/])
   t.notMatch(await metrics.text(), /^callboard_policy_drift\{/m)
+})
+
+t.test('what differs, and no longer does, is an event once, and sealed', async t => {
+  const warnings: unknown[] = []
+  const log = {
+    error: () => {},
+    info: () => {},
+    warn: (...line: unknown[]) => warnings.push(line),
+  } as unknown as FastifyBaseLogger
+  /** Two looks, and then what is in the log. */
+  const look = async (role = 'callboard_worker') => {
+    let looks = 0
+    const show: ShowDrift = findings => {
+      looks += findings === undefined ? 0 : 1
+    }
+    const stop = watchPolicies(optionsOf(role), log, show, { first: 0, every: 50 })
+    t.teardown(stop)
+    await until(async () => looks >= 2, 20)
+    await stop()
+    return [
+      ...(await db.admin`
+        select actor_kind, action, resource_type, changes from app.event_log
+        where organization_id = app_private.nobody() and action like 'drift.%' order by occurred_at, id`),
+    ]
+  }
+  await db.admin`delete from app_private.noted_drift`
+  const known = await look()
+  const more = async (role?: string) => (await look(role)).slice(known.length)
+  const about = { facts: ['policy select_member on app.shows'], count: 1 }
+  const event = { actor_kind: 'system', resource_type: 'database' }
+  const found = { ...event, action: 'drift.found', changes: { new: about } }
+  const gone = { ...event, action: 'drift.gone', changes: { old: about } }
+
+  await widened(async () => {
+    t.strictSame(await more(), [found])
+    t.strictSame(await more(), [found], 'not at the next look, either')
+    await db.admin.unsafe(`alter policy select_member on app.shows using (status = 'a secret of somebody')`)
+    const later = await more()
+    t.strictSame(later, [found, found], 'but it is another if it differs in another way')
+    t.notMatch(JSON.stringify(later), /secret/)
+  })
+  t.strictSame(await more(), [found, found, gone])
+  t.strictSame(await more(), [found, found, gone])
+  await during(
+    `create index mine on app.shows (organization_id, artist)`,
+    `drop index app.mine`,
+    async () => {
+      t.strictSame(await more(), [found, found, gone], 'and what is safe is none')
+    },
+  )
+
+  t.same(warnings, [])
+  const logged = await during(
+    `revoke execute on function app.note_drift(jsonb) from callboard_worker`,
+    `grant execute on function app.note_drift(jsonb) to callboard_worker`,
+    () => more(),
+  )
+  t.strictSame(logged, [found, found, gone])
+  t.match(warnings[0], [
+    { err: { message: /permission denied for function note_drift/ } },
+    /the event log does not have/,
+  ])
+
+  const verify = async () => {
+    await db.admin`select app.seal_events()`
+    const [{ verified }] = await db.admin<[{ verified: { ok: boolean; checked: number; unsealed: number } }]>`
+      select app.verify_events(app_private.nobody(), null, null) as verified`
+    return verified
+  }
+  await until(async () => (await verify()).unsealed === 0, 20)
+  const { ok, checked } = await verify()
+  t.ok(ok && checked >= 3, `${checked} events match their seals`)
 })
 
 t.test('a worker in production does not start on such a database', async t => {
