@@ -93,6 +93,8 @@ t.test(
       const sql = await db.admin.reserve()
       await sql`begin`
       const [{ at }] = await sql<[{ at: Date }]>`select now() as at`
+      // A Date has milliseconds only: what follows is to be later by them, too.
+      await sleep(5)
       return {
         at,
         end: async () => {
