@@ -1,9 +1,7 @@
 // `npm run migration:commit -- "what it does"` commits the next migration: db/migrations/current.sql and, after it, what
 // has changed in db/schema/. It runs on an embedded PostgreSQL of its own, so you need no database.
-// `npm run migration:baseline` replaces all migrations with one that creates the whole schema. This is
-// only allowed before 0.2.0, because databases will have run the migrations released since.
 import { cpSync, rmSync } from 'node:fs'
-import { cp, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { commit } from 'graphile-migrate'
@@ -11,26 +9,17 @@ import { misuse, readArguments } from '../../src/arguments.ts'
 import { startEmbedded } from '../../src/database/embedded.ts'
 import { closingConnection, migrate, migrationSettings } from '../../src/database/migrate.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../../src/database/provision.ts'
-import { version } from '../../src/version.ts'
 import { lintNext, nextMigration, writeCurrent } from './next-migration.ts'
 
 const usage = `Usage: npm run migration:commit -- "<what it does>"
-       npm run migration:baseline
-The first commits db/migrations/current.sql and, after it, what has changed in db/schema/; the second replaces all migrations with one that creates the whole schema.`
+Commits db/migrations/current.sql and, after it, what has changed in db/schema/.`
 
 let isDone = false
 const {
-  values: { baseline: isBaseline },
-  positionals: [given],
-} = readArguments(usage, { baseline: { type: 'boolean', default: false } }, 1)
-const message = isBaseline ? 'callboard' : given
+  positionals: [message],
+} = readArguments(usage, {}, 1)
 if (message === undefined)
   misuse(usage, 'Say what the migration does: npm run migration:commit -- "add tours"')
-if (isBaseline && !version.startsWith('0.1.'))
-  misuse(
-    usage,
-    `Committed migrations have been frozen since 0.2.0, and this is ${version}: write a migration.`,
-  )
 const db = new URL('../../db/', import.meta.url)
 const migrations = new URL('migrations/', db)
 const before = new URL('../../.data/migrations-before/', import.meta.url)
@@ -44,12 +33,8 @@ process.on('exit', () => {
   if (!isDone) copy(before, migrations)
   rmSync(before, { recursive: true, force: true })
 })
-if (isBaseline) {
-  await rm(new URL('committed/', migrations), { recursive: true, force: true })
-  await cp(new URL('schema.sql', db), new URL('current.sql', migrations))
-}
-const next = isBaseline ? undefined : await nextMigration()
-if (!isBaseline && next === undefined)
+const next = await nextMigration()
+if (next === undefined)
   misuse(
     usage,
     'There is nothing to commit: db/migrations/current.sql is empty, and no statement of db/schema/ has changed.',
@@ -69,13 +54,10 @@ try {
   // What an attempt that failed has left.
   for (const database of ['current', 'shadow', 'before']) await dropDatabase(adminUrl, database)
   await createDatabase(adminUrl, 'current')
-  if (next !== undefined) {
-    await createDatabase(adminUrl, 'before')
-    await migrate(as('before'))
-    await writeCurrent(next, as('before'))
-    if (!(await lintNext(next)))
-      throw new Error('squawk has found what would block traffic: see .squawk.toml')
-  }
+  await createDatabase(adminUrl, 'before')
+  await migrate(as('before'))
+  await writeCurrent(next, as('before'))
+  if (!(await lintNext(next))) throw new Error('squawk has found what would block traffic: see .squawk.toml')
   await closingConnection(
     commit(
       {

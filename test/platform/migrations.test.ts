@@ -1,5 +1,5 @@
-import { randomUUID } from 'node:crypto'
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
+import { createHash, randomUUID } from 'node:crypto'
+import { readFileSync, cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
@@ -121,4 +121,15 @@ t.test('what ran before a migration that fails is logged, and that it cannot be 
     /^The event log does not have which migrations were run: permission denied for function log_event/,
   )
   t.strictSame(await migrateEvents(admin), logged)
+})
+
+t.test('migrations of a release are as they were released', async t => {
+  const folder = new URL('../../db/migrations/', import.meta.url)
+  const lines = readFileSync(new URL('released.txt', folder), 'utf8').trim().split('\n')
+  t.match(lines[0], / {2}committed\/000001-callboard\.sql$/)
+  for (const line of lines) {
+    const [digest, file = ''] = line.split('  ')
+    const text = readFileSync(new URL(file, folder))
+    t.equal(createHash('sha256').update(text).digest('hex'), digest, `${file} is frozen`)
+  }
 })
