@@ -193,6 +193,8 @@ t.test('the log of a server under use', async t => {
       'auth.sign_in',
       'auth.sign_in_failed',
       'calendar_feed.create',
+      // When the template was migrated.
+      'database.migrate',
       'finance_category.create',
       'invitation.accept',
       'invitation.create',

@@ -39,6 +39,7 @@ const exceptions = [
   'app_private.deletion_edges.name',
   'app_private.deletion_edges.condition',
   'app_private.deletion_tables.organization_column',
+  ...['subject', 'digest', 'class'].map(name => `app_private.noted_drift.${name}`),
 ]
 
 const listed = new Set(`${codes} ${prose} ${json}`.trim().split(/\s+/))
