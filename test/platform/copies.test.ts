@@ -93,8 +93,8 @@ t.test('programs that are running do not serve a copy that takes the place of th
     return count > 0
   }
   await db.admin`select app_private.add_job('refresh_figures', '{}')`
-  // What each worker does every few seconds.
-  await until(() => server.said.some(line => /Run npm run restored.*heartbeat/.test(line)))
+  // What each worker does every few seconds, or, if it has lost all its connections, before anything else.
+  await until(() => server.said.some(line => /Run npm run restored.*(?:heartbeat|job queue)/.test(line)))
   t.equal(await isWaiting(), true)
 
   await accept(db)
