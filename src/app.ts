@@ -96,11 +96,16 @@ export async function buildApp(options: AppOptions): Promise<App> {
     connectionTimeout: config.REQUEST_TIMEOUT * 1000 * 2,
     bodyLimit: config.BODY_LIMIT,
     trustProxy: config.TRUST_PROXY === '' ? false : list(config.TRUST_PROXY),
-    // Refused while stopping, instead of cut off.
     return503OnClosing: true,
     ...malformed,
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.removeContentTypeParser('text/plain')
+  // Many clients send the header with every request, whether there is a body or not.
+  const parseJson = app.getDefaultJsonParser('error', 'error')
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, text: string, done) => {
+    if (text === '') done(null, undefined)
+    else void parseJson(request, text, done)
+  })
 
   await app.register(logging)
   await app.register(problemDetails)

@@ -63,10 +63,18 @@ function fromSql({
     case '23502':
       return named('unprocessable', 'The values violate a rule')
     case '57014':
+    case '55P03':
       return new Problem(
         503,
         'database_unavailable',
         'The database did not answer in time: try again shortly.',
+      )
+    // It only reads: it has become a standby, or somebody has locked it.
+    case '25006':
+      return new Problem(
+        503,
+        'database_unavailable',
+        'Nothing can be written at the moment: try again shortly.',
       )
     case '40001':
     case '40P01':
@@ -76,6 +84,13 @@ function fromSql({
         'Other requests are changing the same rows: try again shortly.',
       )
   }
+  // Class 53: no memory, no connection, or a full disk.
+  if (code.startsWith('53'))
+    return new Problem(
+      503,
+      'database_unavailable',
+      'The database lacks memory, connections or space: try again shortly.',
+    )
   // Class 22: a value of the right JSON type that the column cannot hold, such as February 30.
   if (code.startsWith('22'))
     return new Problem(

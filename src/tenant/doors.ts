@@ -77,6 +77,9 @@ type Enter = (sql: Client, visit: Visit) => PendingQuery<Row[]>[]
 export const isRead = (request?: FastifyRequest) => request?.method === 'GET' || request?.method === 'HEAD'
 
 /** The address of a request, if PostgreSQL's inet can hold it: a proxy may pass on anything. */
-export const addressOf = (request?: Pick<FastifyRequest, 'ip'>) =>
-  request && isIP(request.ip) > 0 && !request.ip.includes('%') ? request.ip : null
+export function addressOf(request?: Pick<FastifyRequest, 'ip'>): string | null {
+  if (request === undefined || isIP(request.ip) === 0 || request.ip.includes('%')) return null
+  // On a socket for both versions, a client of IPv4 comes as ::ffff:a.b.c.d, which is in no network of IPv4.
+  return request.ip.replace(/^::ffff:(?=\d+\.)/i, '')
+}
 const idOf = (request?: FastifyRequest) => request?.id ?? null

@@ -518,3 +518,25 @@ t.test('the log', async t => {
     )
   })
 })
+
+t.test('an address of IPv4 is the same on a socket for both versions', async t => {
+  const server = await startServer(t, { TRUST_PROXY: '127.0.0.1' })
+  const { token } = await register(server, 'Ana')
+  for (const from of ['192.0.2.7', '::ffff:192.0.2.7', '::FFFF:192.0.2.7', '2001:db8::ffff:1', '::1'])
+    await server.call('POST /api/venues', {
+      token,
+      body: { name: from, city: 'Riga', country: 'LV', time_zone: 'Europe/Riga' },
+      headers: { 'x-forwarded-for': from },
+    })
+  const { body } = await server.call<{ items: { ip: string }[] }>(
+    'GET /api/audit/events?action=venue.create&limit=5',
+    { token },
+  )
+  t.strictSame(body.items.map(({ ip }) => ip).reverse(), [
+    '192.0.2.7',
+    '192.0.2.7',
+    '192.0.2.7',
+    '2001:db8::ffff:1',
+    '::1',
+  ])
+})
