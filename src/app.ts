@@ -23,6 +23,7 @@ import { malformed, problemDetails } from './http/problem.ts'
 import * as problemPages from './http/problem-pages.ts'
 import { addProblems } from './http/problems.ts'
 import { securityHeaders } from './http/security-headers.ts'
+import { stopping } from './http/stopping.ts'
 import { tokens } from './http/tokens.ts'
 import { validation } from './http/validation.ts'
 import * as imports from './imports/routes.ts'
@@ -96,6 +97,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
     connectionTimeout: config.REQUEST_TIMEOUT * 1000 * 2,
     bodyLimit: config.BODY_LIMIT,
     trustProxy: config.TRUST_PROXY === '' ? false : list(config.TRUST_PROXY),
+    // Refused while stopping, instead of cut off.
     return503OnClosing: true,
     ...malformed,
   }).withTypeProvider<TypeBoxTypeProvider>()
@@ -108,6 +110,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   })
 
   await app.register(logging)
+  await app.register(stopping)
   await app.register(problemDetails)
   await app.register(measuring, { metrics: createMetrics(pool, gauges, replica?.pool) })
   await app.register(securityHeaders, {

@@ -67,6 +67,11 @@ export const Config = Type.Object({
     'transactions of requests that take longer are logged, to be found in the log of PostgreSQL',
   ),
   REQUEST_TIMEOUT: seconds(30, 'how long a client may take to send a request'),
+  SHUTDOWN_DELAY: wholeSeconds(
+    0,
+    0,
+    'how long GET /readyz is 503 before a shutdown begins, for a proxy to notice',
+  ),
   SHUTDOWN_TIMEOUT: seconds(10, 'how long a shutdown waits for running requests and jobs'),
   BODY_LIMIT: Type.Integer({
     default: 262_144,

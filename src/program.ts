@@ -54,7 +54,7 @@ export async function runProgram(
   async function stop() {
     if (!running) return // it is stopped once it has started
     // Every part has a timeout of its own; this covers the unforeseen.
-    setTimeout(() => process.exit(1), (config.SHUTDOWN_TIMEOUT + 30) * 1000).unref()
+    setTimeout(() => process.exit(1), (config.SHUTDOWN_DELAY + config.SHUTDOWN_TIMEOUT + 30) * 1000).unref()
     try {
       await running.stop()
     } catch (error) {

@@ -1,4 +1,5 @@
 import { type AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { buildApp } from './app.ts'
 import type { Config } from './config.ts'
 import { Unavailable } from './database/errors.ts'
@@ -106,6 +107,11 @@ async function start(config: Config, output: LogOutput): Promise<Running> {
     // In parallel, so that together they take no longer than SHUTDOWN_TIMEOUT.
     undo.push(() => Promise.all([close(app, config.SHUTDOWN_TIMEOUT), worker?.stop()]))
     await app.listen({ host: config.HOST, port: config.PORT })
+    const hurrying = new AbortController()
+    undo.push(async () => {
+      app.stopping.hasBegun = true
+      await sleep(config.SHUTDOWN_DELAY * 1000, undefined, { signal: hurrying.signal }).catch(() => {})
+    })
     // The greeting does not wait in the log's batch, and comes after it.
     output.flush()
     if (local) greet(address())
@@ -113,6 +119,7 @@ async function start(config: Config, output: LogOutput): Promise<Running> {
       log: app.log,
       stop,
       hurry: () => {
+        hurrying.abort()
         app.server.closeAllConnections()
         worker?.hurry()
       },
@@ -136,11 +143,16 @@ function givenIn(config: Config) {
 
 /** Lets running requests finish, but not forever. */
 async function close(app: App, seconds: number) {
+  // What had begun before, such as a stream, could not say that its connection ends with it.
+  const idle = setInterval(() => {
+    app.server.closeIdleConnections()
+  }, 50)
   const timer = setTimeout(() => {
     app.log.warn('requests did not finish in time: closing their connections')
     app.server.closeAllConnections()
   }, seconds * 1000)
   await app.close().finally(() => {
+    clearInterval(idle)
     clearTimeout(timer)
   })
 }

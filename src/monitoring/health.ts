@@ -8,7 +8,7 @@ const Part = Type.String({ enum: ['ok', 'failing'] })
 const Readiness = Strict(
   {
     status: Part,
-    parts: Strict({ database: Part, migrations: Part }),
+    parts: Strict({ database: Part, migrations: Part, server: Part }),
     context: Nullable(
       Type.String({
         enum: ['guarded', 'signed'],
@@ -51,7 +51,8 @@ export async function healthRoutes(app: App) {
         ...schema,
         operationId: 'readReadiness',
         summary: 'Whether requests can be served, part by part',
-        description: 'Checks that the database is reachable and migrated; 503 says which part is not ready.',
+        description:
+          'Checks that the database is reachable and migrated, and that the server is not about to stop; 503 says which part is not ready.',
         response: {
           200: answer('Ready', Readiness),
           503: answer('Not ready', Readiness),
@@ -59,7 +60,7 @@ export async function healthRoutes(app: App) {
       },
     },
     async (request, reply) => {
-      const { context, ...parts } = await request
+      const { context, ...found } = await request
         .anonymous(
           sql =>
             sql<[{ migrated: boolean; context: Carrier | null }]>`
@@ -75,6 +76,7 @@ export async function healthRoutes(app: App) {
           request.log.warn({ err: error }, 'not ready')
           return { database: 'failing', migrations: 'failing', context: null }
         })
+      const parts = { ...found, server: app.stopping.hasBegun ? 'failing' : 'ok' }
       const status = Object.values(parts).includes('failing') ? 'failing' : 'ok'
       if (status !== 'ok') void reply.header('retry-after', '1')
       return reply.code(status === 'ok' ? 200 : 503).send({ status, parts, context })

@@ -128,12 +128,12 @@ t.test('the health of the process, and of its parts', async t => {
   t.match(await call('GET /livez'), { status: 200, body: { status: 'ok' } })
   t.match(await call('GET /readyz'), {
     status: 200,
-    body: { status: 'ok', parts: { database: 'ok', migrations: 'ok' } },
+    body: { status: 'ok', parts: { database: 'ok', migrations: 'ok', server: 'ok' } },
   })
   await db.admin`alter function app.enter(text, uuid, text, inet) rename to entrance`
   t.match(await call('GET /readyz'), {
     status: 503,
-    body: { status: 'failing', parts: { database: 'ok', migrations: 'failing' } },
+    body: { status: 'failing', parts: { database: 'ok', migrations: 'failing', server: 'ok' } },
   })
   await app.close()
   t.equal(

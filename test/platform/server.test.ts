@@ -1,4 +1,5 @@
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs'
+import { Agent, get } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { networkInterfaces, tmpdir } from 'node:os'
@@ -94,9 +95,39 @@ t.test('npm start on a fresh machine', async t => {
     t.ok(postgresOf(data).length > 0, 'the database runs as long as it is needed')
     await free()
     t.match(await slow, { status: 200, body: { notes: 'slow' } })
+    const answered = Date.now()
     t.same(await server.ended, { code: 0, signal: null })
+    // The client would have kept its connection, and SHUTDOWN_TIMEOUT is ten seconds.
+    t.ok(Date.now() - answered < 5000, `${Date.now() - answered} ms`)
     t.same(postgresOf(data), [])
   })
+
+  await t.test(
+    'asked to stop, it first says so to a proxy, and each connection ends with its answer',
+    async t => {
+      const server = start(t, { SHUTDOWN_DELAY: '2' })
+      const { url, token } = await signInAsTold(t, server)
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+      t.teardown(() => {
+        agent.destroy()
+      })
+      const connectionAfter = (path: string) =>
+        new Promise<string>((resolve, reject) => {
+          const asked = get(url + path, { agent, headers: { authorization: `Bearer ${token}` } }, answer => {
+            answer.resume().on('end', () => {
+              resolve(`${answer.statusCode} ${answer.headers.connection}`)
+            })
+          })
+          asked.on('error', reject)
+        })
+      t.equal(await connectionAfter('/api/shows'), '200 keep-alive')
+      server.child.kill('SIGTERM')
+      await server.says(/stopping/)
+      t.equal(await connectionAfter('/readyz'), '503 close')
+      t.equal(await connectionAfter('/api/shows'), '200 close', 'it still serves')
+      t.same(await server.ended, { code: 0, signal: null })
+    },
+  )
 
   await t.test('asked twice, it does not wait', async t => {
     const server = start(t, { DATABASE_DEADLINE: '60', SHUTDOWN_TIMEOUT: '60' })
