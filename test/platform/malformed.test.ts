@@ -151,24 +151,6 @@ t.test('bodies that do not have their form', async t => {
   }
 })
 
-t.test('a content type without a body is no body', async t => {
-  const server = await startServer(t)
-  const ana = await register(server, 'Ana')
-  const ask = asker(server, ana)
-  // The second signing out would meet the end of its session, and so would all that follow.
-  const writing = operationsOf(server.app).filter(({ method, id }) => method !== 'GET' && id !== 'signOut')
-  t.ok(writing.length > 100)
-  for (const operation of writing) {
-    const without = outcome(await ask(operation))
-    const answer = await ask(operation, { headers: { 'content-type': 'application/json' } })
-    // Some can be done only once.
-    if (operation.body) t.equal(outcome(answer), without, operation.id)
-    t.notMatch(answer.text, /bad_request/, operation.id)
-  }
-  const headers = { 'content-type': 'application/json' }
-  t.match(await server.call('POST /api/auth/sign-out', { token: ana.token, headers }), { status: 204 })
-})
-
 /** A wrong value of a field, and what is wrong with it. */
 interface Wrong {
   at: string[]

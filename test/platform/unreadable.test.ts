@@ -36,12 +36,11 @@ t.test('unreadable bodies, and invalid paths, queries and headers', async t => {
       ]
       for (const body of [...broken, text.slice(0, -1)])
         t.equal(outcome(await ask(operation, { body, token })), '400 bad_request', body.slice(0, 40))
-      t.equal(
-        outcome(await ask(operation, { token, headers: { 'content-type': 'application/json' } })),
-        '400 bad_request',
-        'nothing, called JSON',
-      )
       if (operation.body) t.equal(outcome(await ask(operation, { token })), '400 validation', 'nothing')
+      // Many clients send the header whether there is a body or not.
+      const called = outcome(await ask(operation, { token, headers: { 'content-type': 'application/json' } }))
+      if (operation.body) t.equal(called, '400 validation', 'nothing, called JSON')
+      else t.not(called, '400 bad_request', 'nothing, called JSON')
     })
 
     await t.test(`${operation.id} accepts no body of another type, and none that is too large`, async t => {
