@@ -1,6 +1,7 @@
 import { t } from '../support/tap.ts'
 import { prove } from '../../src/accounts/password.ts'
 import { Stale, Unavailable } from '../../src/database/errors.ts'
+import { tls } from '../../src/database/node-postgres.ts'
 import { Problem, toProblem } from '../../src/http/problem.ts'
 import { addProblems } from '../../src/http/problems.ts'
 import { problems } from '../../src/shows/problems.ts'
@@ -96,4 +97,26 @@ t.test('an error of anything else becomes a problem', async t => {
 
 t.test('a recipe that is not argon2id is not followed', async t => {
   await t.rejects(prove('a password', 'md5$abc'), /not for argon2id/)
+})
+
+t.test('two problems of one name would be told apart by nobody, so they are refused', async t => {
+  addProblems(problems)
+  t.throws(() => {
+    addProblems({ ...problems, not_found: { status: 404, title: 'Another' } })
+  }, /Two problems are named not_found/)
+})
+
+t.test('sslmode means to node-postgres what it means to libpq', async t => {
+  const cases: [mode: string | undefined, plain: boolean, ssl: unknown][] = [
+    [undefined, false, false],
+    ['disable', false, false],
+    ['prefer', false, { rejectUnauthorized: false }],
+    ['prefer', true, false],
+    ['require', false, { rejectUnauthorized: false }],
+    ['verify-full', false, { rejectUnauthorized: true }],
+  ]
+  for (const [mode, plain, ssl] of cases) {
+    const url = `postgres://callboard_worker@db.example/callboard${mode === undefined ? '' : `?sslmode=${mode}`}`
+    t.match(tls(url, plain), { connectionString: /callboard$/, ssl }, mode ?? 'none')
+  }
 })
