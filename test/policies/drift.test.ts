@@ -10,6 +10,7 @@ import { judge } from '../../src/policies/judge.ts'
 import { LiveFacts } from '../../src/policies/live.ts'
 import { carrier, startDatabase } from '../support/helper.ts'
 import { root } from '../support/documents.ts'
+import { undone } from '../support/undone.ts'
 import type { TransactionSql } from 'postgres'
 
 const look = async (sql: TransactionSql) => {
@@ -25,20 +26,7 @@ const db = await startDatabase(t, { passwords: 'select' })
 const { admin } = db
 
 /** The differences after a change that is rolled back. */
-async function after(change: string) {
-  const looked = new Error('looked')
-  let found: ReturnType<typeof drift> = []
-  await admin
-    .begin(async sql => {
-      await sql.unsafe(change)
-      found = await look(sql)
-      throw looked
-    })
-    .catch((error: unknown) => {
-      if (error !== looked) throw error
-    })
-  return found
-}
+const after = (change: string) => undone(admin, change, look)
 
 t.test('a database that was just migrated does not differ from the committed facts', async t => {
   t.strictSame(await admin.begin(look), [])

@@ -2,6 +2,7 @@
 import { t } from '../support/tap.ts'
 import { describeCluster } from '../../src/policies/facts.ts'
 import { startDatabase } from '../support/helper.ts'
+import { undone } from '../support/undone.ts'
 
 /** Other tests create and drop databases meanwhile. */
 const own = (facts: string[]) => facts.filter(fact => !fact.startsWith('other database callboard_'))
@@ -12,17 +13,7 @@ t.test('the facts of a server', async t => {
 
   /** What is only there before, and only after a change, which is rolled back. */
   const change = async (statements: string) => {
-    const looked = new Error('looked')
-    let after: string[] = []
-    await admin
-      .begin(async sql => {
-        await sql.unsafe(statements)
-        after = own(await describeCluster(sql))
-        throw looked
-      })
-      .catch((error: unknown) => {
-        if (error !== looked) throw error
-      })
+    const after = own(await undone(admin, statements, describeCluster))
     return {
       lost: before.filter(fact => !after.includes(fact)),
       gained: after.filter(fact => !before.includes(fact)),

@@ -10,6 +10,7 @@ import type { Class } from '../../src/policies/finding.ts'
 import { migrationFindings } from '../../src/policies/judge-migration.ts'
 import { copyCheckout } from '../support/checkout.ts'
 import { startDatabase } from '../support/helper.ts'
+import { undone } from '../support/undone.ts'
 
 const { folder, run, write } = copyCheckout(t)
 const program = '../policies/audit-policies'
@@ -131,20 +132,10 @@ const { admin } = await startDatabase(t, { passwords: 'select' })
 const before = await admin.begin('read only', describe)
 
 /** What a migration changes that is rolled back. */
-async function changed(migration: string) {
-  const looked = new Error('looked')
-  let found: ReturnType<typeof migrationFindings> = []
-  await admin
-    .begin(async sql => {
-      await sql.unsafe(`set local role callboard_owner; ${migration}; reset role`)
-      found = migrationFindings(before, await describe(sql))
-      throw looked
-    })
-    .catch((error: unknown) => {
-      if (error !== looked) throw error
-    })
-  return found
-}
+const changed = (migration: string) =>
+  undone(admin, `set local role callboard_owner; ${migration}; reset role`, async sql =>
+    migrationFindings(before, await describe(sql)),
+  )
 
 const own = `(organization_id = (select app.org_if('shows.read')))`
 const table = `create table app.riders (organization_id uuid primary key, note text);
