@@ -1,14 +1,12 @@
 // `npm run migration:commit -- "what it does"` commits the next migration: db/migrations/current.sql and, after it, what
 // has changed in db/schema/. It runs on an embedded PostgreSQL of its own, so you need no database.
 import { cpSync, rmSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { commit } from 'graphile-migrate'
 import { misuse, readArguments } from '../../src/arguments.ts'
-import { startEmbedded } from '../../src/database/embedded.ts'
 import { closingConnection, migrate, migrationSettings } from '../../src/database/migrate.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../../src/database/provision.ts'
+import { onEmbedded } from './server.ts'
 import { lintNext, nextMigration, writeCurrent } from './next-migration.ts'
 
 const usage = `Usage: npm run migration:commit -- "<what it does>"
@@ -40,10 +38,7 @@ if (next === undefined)
     'There is nothing to commit: db/migrations/current.sql is empty, and no statement of db/schema/ has changed.',
   )
 
-const root = fileURLToPath(new URL('../../.data/commit', import.meta.url))
-const embedded = await startEmbedded({ root, port: 0, settings: { fsync: 'off' } })
-const { adminUrl, dataDir } = embedded
-try {
+await onEmbedded('commit', async adminUrl => {
   await createRoles(adminUrl, { callboard_migrator: 'only on this machine, for a moment' })
   const as = (database: string) =>
     withUrl(adminUrl, {
@@ -71,10 +66,7 @@ try {
     ),
   )
   isDone = true
-} catch (error) {
+}).catch((error: unknown) => {
   console.error((error as Error).message)
   process.exitCode = 1
-} finally {
-  await embedded.stop()
-  for (const folder of [root, dirname(dataDir)]) await rm(folder, { recursive: true, force: true })
-}
+})
