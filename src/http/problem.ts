@@ -36,6 +36,9 @@ interface SqlError {
   routine?: string
 }
 
+/** The server's own trouble, which may soon be over. */
+const unavailable = (why: string) => new Problem(503, 'database_unavailable', `${why}: try again shortly.`)
+
 function fromSql({
   code,
   message,
@@ -64,33 +67,16 @@ function fromSql({
       return named('unprocessable', 'The values violate a rule')
     case '57014':
     case '55P03':
-      return new Problem(
-        503,
-        'database_unavailable',
-        'The database did not answer in time: try again shortly.',
-      )
+      return unavailable('The database did not answer in time')
     // It only reads: it has become a standby, or somebody has locked it.
     case '25006':
-      return new Problem(
-        503,
-        'database_unavailable',
-        'Nothing can be written at the moment: try again shortly.',
-      )
+      return unavailable('Nothing can be written at the moment')
     case '40001':
     case '40P01':
-      return new Problem(
-        503,
-        'database_unavailable',
-        'Other requests are changing the same rows: try again shortly.',
-      )
+      return unavailable('Other requests are changing the same rows')
   }
   // Class 53: no memory, no connection, or a full disk.
-  if (code.startsWith('53'))
-    return new Problem(
-      503,
-      'database_unavailable',
-      'The database lacks memory, connections or space: try again shortly.',
-    )
+  if (code.startsWith('53')) return unavailable('The database lacks memory, connections or space')
   // Class 22: a value of the right JSON type that the column cannot hold, such as February 30.
   if (code.startsWith('22'))
     return new Problem(
