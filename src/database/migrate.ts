@@ -133,7 +133,7 @@ export async function migrate(
 ): Promise<Carrier> {
   const before = await pendingMigrations(migratorUrl, options.folder)
   try {
-    return await runPending(migratorUrl, log, options)
+    return await runPending(migratorUrl, before, log, options)
   } finally {
     if (before.length > 0) await logRun(migratorUrl, before, log, options.folder)
   }
@@ -159,18 +159,19 @@ async function logRun(
 }
 
 /**
- * Runs all committed migrations; a failed one changes nothing. Then chooses how contexts are carried, and returns it.
+ * Runs the pending migrations; a failed one changes nothing. Then chooses how contexts are carried, and returns it.
  * Where others hold a lock, it gives up after a moment, so that nobody waits behind it, and tries again. Throws
  * ForeignMigrations, EditedMigration.
  */
 async function runPending(
   migratorUrl: string,
+  pending: Committed[],
   log: (line: string) => void,
   { wait = 600, folder = ours }: MigrateOptions,
 ): Promise<Carrier> {
   const until = Date.now() + wait * 1000
+  let next = pending[0]
   for (let attempt = 1; ; attempt += 1) {
-    const [next] = await pendingMigrations(migratorUrl, folder)
     const resume = next ? await pauseRefreshes(migratorUrl, attempt) : () => Promise.resolve()
     try {
       const left = () => Math.ceil(Math.max(1, (until - Date.now()) / 1000))
@@ -196,6 +197,7 @@ async function runPending(
       await resume()
     }
     await setTimeout(300 + Math.random() * 700)
+    next = (await pendingMigrations(migratorUrl, folder))[0]
   }
 }
 
