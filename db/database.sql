@@ -71,6 +71,8 @@ begin
   grant execute on function pg_catalog.pg_stat_get_backend_idset(), pg_catalog.pg_stat_get_backend_pid(integer),
     pg_catalog.pg_stat_get_backend_userid(integer) to pg_monitor;
   grant select on pg_catalog.pg_stat_activity to pg_monitor, callboard_definer, callboard_bi_admin;
+  -- To see whether a role still has the password that it was given: every role may change its own.
+  grant select (rolname, rolcanlogin, rolpassword) on pg_catalog.pg_authid to callboard_bi_admin;
   grant execute on function pg_catalog.pg_stat_get_activity(integer) to pg_monitor, callboard_definer, callboard_bi_admin;
 
   -- PostgreSQL evaluates the cheapest conditions of a scan first, and a leakproof condition of the user's may
@@ -108,6 +110,10 @@ begin
     select 'uuids compared before other conditions',
       'EXPLAIN ANALYZE may show a login, query by query, what rows of other organizations contain.'
     from pg_proc p where p.oid = 'pg_catalog.uuid_eq(uuid,uuid)'::regprocedure and p.procost > 0.001
+    union all
+    select 'passwords of logins watched',
+      'Nobody is told when a login changes its own password, be it one of the programs or of a BI tool.'
+    where not has_column_privilege('callboard_bi_admin', 'pg_catalog.pg_authid', 'rolpassword', 'select')
   loop
     raise warning 'Not applied: %. %', lost.name, lost.cost;
   end loop;
@@ -159,6 +165,12 @@ begin
   end if;
   execute format('alter role %I with login inherit connection limit %s password %L valid until %L', login, connections, verifier, until);
   -- The login can change all of these for itself except temp_file_limit. They limit the damage of accidents.
+  for setting in
+    select d.datname from pg_catalog.pg_db_role_setting s join pg_catalog.pg_roles r on r.oid = s.setrole and r.rolname = login
+      join pg_catalog.pg_database d on d.oid = s.setdatabase
+  loop
+    execute format('alter role %I in database %I reset all', login, setting.datname);
+  end loop;
   execute format('alter role %I reset all', login);
   for setting in
     select * from (values
@@ -216,12 +228,60 @@ begin
   return (
     select count(pg_catalog.pg_terminate_backend(a.pid, 0))
     from pg_catalog.pg_stat_activity a
-    where a.usename = 'bi_' || left(encode(sha256(uuid_send(credential)), 'hex'), 24) and a.datname = current_database()
-      and (older_than is null or a.xact_start < clock_timestamp() - older_than));
+    where a.usename = 'bi_' || left(encode(sha256(uuid_send(credential)), 'hex'), 24)
+      and (older_than is null or a.datname = current_database() and a.xact_start < clock_timestamp() - older_than));
 end
 $$;
 comment on function app_private.end_bi_sessions(uuid, interval) is
-  'Ends the connections of a credential''s login to this database, or only those whose transaction is older. Returns how many.';
+  'Ends the connections of a credential''s login, or only those to this database whose transaction is older. Returns how many.';
+
+create or replace function app_private.end_bi_before(credential uuid, moment timestamptz) returns bigint
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return (
+    select count(pg_catalog.pg_terminate_backend(a.pid, 0))
+    from pg_catalog.pg_stat_activity a
+    where a.usename = 'bi_' || left(encode(sha256(uuid_send(credential)), 'hex'), 24) and a.backend_start < moment);
+end
+$$;
+comment on function app_private.end_bi_before(uuid, timestamptz) is
+  'Ends the connections of a credential''s login that began before a moment. Returns how many.';
+
+create or replace function app_private.bi_role_has(credential uuid, verifier text) returns boolean
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  if not has_column_privilege('pg_catalog.pg_authid', 'rolpassword', 'select') then
+    return null;
+  end if;
+  return coalesce((
+    select r.rolpassword = verifier from pg_catalog.pg_authid r
+    where r.rolname = 'bi_' || left(encode(sha256(uuid_send(credential)), 'hex'), 24)), false);
+end
+$$;
+comment on function app_private.bi_role_has(uuid, text) is
+  'Whether the login of a credential has this SCRAM-SHA-256 verifier; null where only a superuser could look, and none has run this file.';
+
+-- Here, because nobody else may read the verifiers, and only their digests leave it.
+create or replace function app_private.login_verifiers(salt bytea) returns table (login text, digest bytea)
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  if has_column_privilege('pg_catalog.pg_authid', 'rolpassword', 'select') then
+    return query select r.rolname::text, sha256(salt || convert_to(coalesce(r.rolpassword, ''), 'UTF8'))
+      from pg_catalog.pg_authid r where r.rolname ~ '^callboard_' and r.rolcanlogin;
+  end if;
+end
+$$;
+comment on function app_private.login_verifiers(bytea) is
+  'Each login of the programs with the salted SHA-256 of the verifier of its password; none where only a superuser could look, and none has run this file.';
 
 do $$
 declare
@@ -229,7 +289,7 @@ declare
 begin
   for routine in
     select p.oid from pg_proc p
-    where p.pronamespace = 'app_private'::regnamespace and p.proname in ('make_bi_role', 'let_bi_role', 'drop_bi_role', 'end_bi_sessions')
+    where p.pronamespace = 'app_private'::regnamespace and p.proname in ('make_bi_role', 'let_bi_role', 'drop_bi_role', 'end_bi_sessions', 'end_bi_before', 'bi_role_has', 'login_verifiers')
   loop
     execute format('alter function %s owner to callboard_bi_admin', routine);
     execute format('revoke all on function %s from public', routine);

@@ -17,6 +17,7 @@
 --!include audit/event_seals.sql
 --!include audit/event_verify.sql
 --!include audit/noted_drift.sql
+--!include audit/login_passwords.sql
 -- People and companies: the tables that nearly all others reference
 --!include accounts/users.sql
 --!include finance/currencies.sql
@@ -36,10 +37,12 @@
 -- Accounts: mails, sign-in, and their events
 --!include accounts/mails.sql
 --!include accounts/accounts.sql
+--!include accounts/signing_up.sql
 --!include accounts/account_events.sql
 -- Organizations, their members and roles
 --!include organizations/organization_commands.sql
 --!include organizations/invitations.sql
+--!include organizations/invitation_commands.sql
 --!include organizations/member_commands.sql
 --!include organizations/role_commands.sql
 --!include organizations/member_permission_commands.sql
@@ -54,6 +57,7 @@
 -- Support: superadmins
 --!include support/support.sql
 -- Shows and venues
+--!include shows/countries.sql
 --!include shows/venues.sql
 --!include shows/shows.sql
 --!include shows/show_fees.sql
@@ -69,14 +73,26 @@
 -- Settlements
 --!include settlements/show_parts.sql
 --!include settlements/deals.sql
+--!include settlements/deal_fees.sql
 --!include settlements/ticket_tiers.sql
 --!include settlements/show_costs.sql
 --!include settlements/deposits.sql
+--!include settlements/deal_bonuses.sql
+--!include settlements/deal_adjustments.sql
+--!include settlements/settlement_amounts.sql
+--!include settlements/settlement_lines.sql
 --!include settlements/settlement_arithmetic.sql
+--!include settlements/settlement_inputs.sql
 --!include settlements/settlements.sql
+--!include settlements/settlement_book_lines.sql
+--!include settlements/settlement_books.sql
 --!include settlements/settlement_commands.sql
+--!include settlements/settlement_sheets.sql
+--!include settlements/settlement_offers.sql
+--!include settlements/contradictions.sql
 -- Imports
 --!include imports/imports.sql
+--!include imports/import_room.sql
 --!include imports/import_checking.sql
 --!include imports/import_running.sql
 -- Itineraries
@@ -99,6 +115,8 @@
 -- BI: logins for BI tools
 --!include bi/bi_credentials.sql
 --!include bi/bi_commands.sql
+--!include bi/bi_settling.sql
+--!include organizations/left_behind.sql
 --!include bi/bi_keeping.sql
 --!include audit/access_review.sql
 -- Retention: what ends, and ends again after a restore
@@ -112,6 +130,7 @@
 --!include analytics/rollup_looking.sql
 --!include analytics/rollup_refreshing.sql
 --!include analytics/rollup_checking.sql
+--!include retention/clock.sql
 --!include analytics/freshness.sql
 --!include analytics/finance_by_month.sql
 --!include analytics/finance_months.sql
@@ -127,4 +146,13 @@
 --!include analytics/use_figures.sql
 --!include analytics/show_figures.sql
 --!include analytics/report.sql
+--!include analytics/star/sources.sql
+--!include analytics/star/dimensions.sql
+--!include analytics/star/people.sql
+--!include analytics/star/calendar.sql
+--!include analytics/star/fact_shows.sql
+--!include analytics/star/fact_finance.sql
+--!include analytics/star/fact_settlements.sql
+--!include analytics/star/fact_settlement_lines.sql
+--!include analytics/star/pipeline.sql
 --!include exports/exported_figures.sql

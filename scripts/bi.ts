@@ -54,16 +54,27 @@ async function main(): Promise<void> {
     else if (command === 'rotate')
       await sql`select app_private.rotate_bi_credential(${id}, ${sql.json(settings)}, ${made.verifier})`
     else await sql`select app_private.revoke_bi_credential(${id})`
-    // After the commit, so that a tool that reconnects at once does not stay connected.
-    const [{ ended }] = await sql<[{ ended: string }]>`select app.end_bi_connections() as ended`
+    const isSettled = await settle(sql, credential)
     if (command === 'revoke') {
-      console.log(`Revoked; connections ended: ${ended}`)
+      console.log(`Revoked; ${isSettled ? 'its connections have ended' : 'the worker ends its connections'}`)
       return
     }
+    if (!isSettled) throw new Error('The login has no new password yet, and is shut out: rotate it again.')
     await show(sql, credential, made, process.env['BI_DATABASE_URL'] ?? url)
   } finally {
     await sql.end({ timeout: 5 })
   }
+}
+
+/** Has the role follow its credential, in steps that commit: see db/schema/bi/bi_settling.sql. */
+async function settle(sql: postgres.Sql, credential: string): Promise<boolean> {
+  for (let step = 0; step < 100; step += 1) {
+    const [{ settled }] = await sql<
+      [{ settled: boolean }]
+    >`select app.settle_bi_login(${credential}) as settled`
+    if (settled) return true
+  }
+  return false
 }
 
 async function create(sql: postgres.Sql, { verifier }: DatabasePassword): Promise<string> {
@@ -84,7 +95,7 @@ const listLogins = async (sql: postgres.Sql, org: string | null) =>
     await sql`
       select c.id, o.slug as organization, c.name, c.login, c.expires_at::text, l.last_seen_at::text,
         case when c.revoked_at is not null then 'revoked' when c.expires_at <= now() then 'expired'
-          when o.deleted_at is not null then 'deleted' when r.oid is null then 'no role' else 'active' end as state
+          when o.deleted_at is not null then 'deleted' when not app_private.is_bi_held(c) then 'suspended' when r.oid is null then 'no role' else 'active' end as state
       from app.bi_credentials c
       join app.organizations o on o.id = c.organization_id
       left join app_private.bi_logins l on l.login = c.login

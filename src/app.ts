@@ -22,7 +22,9 @@ import { openapi } from './http/openapi/openapi.ts'
 import { malformed, problemDetails } from './http/problem.ts'
 import * as problemPages from './http/problem-pages.ts'
 import { addProblems } from './http/problems.ts'
+import { receiving } from './http/receiving.ts'
 import { securityHeaders } from './http/security-headers.ts'
+import { singleHeaders } from './http/single-headers.ts'
 import { stopping } from './http/stopping.ts'
 import { tokens } from './http/tokens.ts'
 import { validation } from './http/validation.ts'
@@ -85,13 +87,12 @@ export async function buildApp(options: AppOptions): Promise<App> {
     logger: loggerOptions(config, output),
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestId,
-    requestTimeout: config.REQUEST_TIMEOUT * 1000,
+    // Only the headers; the deadline of a body depends on the route: see receiving.ts.
+    requestTimeout: 0,
     http: {
-      requestTimeout: config.REQUEST_TIMEOUT * 1000,
-      // Node swaps the two if the headers may take longer than the whole request, and their default
-      // is a minute.
+      requestTimeout: 0,
       headersTimeout: config.REQUEST_TIMEOUT * 1000,
-      // How often Node checks for late requests.
+      // How often Node checks for late headers.
       connectionsCheckingInterval: Math.min(config.REQUEST_TIMEOUT * 250, 30_000),
     },
     connectionTimeout: config.REQUEST_TIMEOUT * 1000 * 2,
@@ -112,6 +113,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
   await app.register(logging)
   await app.register(stopping)
   await app.register(problemDetails)
+  await app.register(singleHeaders)
+  await app.register(receiving, { timeout: config.REQUEST_TIMEOUT * 1000 })
   await app.register(measuring, { metrics: createMetrics(pool, gauges, replica?.pool) })
   await app.register(securityHeaders, {
     contentSecurityPolicy: { directives: { defaultSrc: ["'none'"] } },
@@ -129,6 +132,8 @@ export async function buildApp(options: AppOptions): Promise<App> {
       'repr-digest',
       'x-request-id',
       'data-age',
+      'ratelimit',
+      'ratelimit-policy',
       'ratelimit-limit',
       'ratelimit-remaining',
       'ratelimit-reset',
@@ -161,7 +166,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   })
   // … and these need one.
   await app.register(async (signedIn: App) => {
-    signedIn.addHook('onRequest', app.authenticate)
+    signedIn.addHook('onRequest', app.admit)
     await signedIn.register(accounts.routes)
     await signedIn.register(organizations.routes)
     await signedIn.register(shows.routes)

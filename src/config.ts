@@ -48,7 +48,14 @@ export const Config = Type.Object({
     10,
     'how far behind the standby may be; beyond that DATABASE_URL takes over',
   ),
-  EMBEDDED_PORT: port(15432, 'port of the embedded PostgreSQL'),
+  EMBEDDED_PORT: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 65_535,
+      description:
+        'port of the embedded PostgreSQL (default: 15432, or a free one, kept in DATA_DIR/port, if that is taken)',
+    }),
+  ),
   DATA_DIR: Type.String({
     default: '.data',
     minLength: 1,
@@ -58,7 +65,7 @@ export const Config = Type.Object({
     default: 10,
     minimum: 1,
     maximum: 500,
-    description: 'connections of callboard_api',
+    description: 'connections of callboard_api, at most half of them for the requests of one organization',
   }),
   PREPARE_STATEMENTS: Type.Boolean({ default: true, description: 'false behind PgBouncer older than 1.21' }),
   DATABASE_DEADLINE: seconds(5, 'how long a request waits for the database'),
@@ -66,7 +73,10 @@ export const Config = Type.Object({
     1,
     'transactions of requests that take longer are logged, to be found in the log of PostgreSQL',
   ),
-  REQUEST_TIMEOUT: seconds(30, 'how long a client may take to send a request'),
+  REQUEST_TIMEOUT: seconds(
+    30,
+    'how long a client may take to send a request, or be silent while it sends a file',
+  ),
   SHUTDOWN_DELAY: wholeSeconds(
     0,
     0,
@@ -151,11 +161,17 @@ export const Config = Type.Object({
     minimum: 1,
     description: 'requests per organization in RATE_LIMIT_WINDOW',
   }),
+  RATE_LIMIT_PERSON: Type.Integer({
+    default: 60,
+    minimum: 1,
+    maximum: 100,
+    description: 'how much of that one person may use, in all their organizations together (percent)',
+  }),
   RATE_LIMIT_WINDOW: wholeSeconds(60, 1, 'time over which requests are counted'),
   RATE_LIMIT_BLOCK: wholeSeconds(
     300,
     0,
-    'how long an organization that exceeds the limit is blocked; 0 is until the window ends',
+    'how long an organization or a person that exceeds the limit is blocked; 0 is until the window ends',
   ),
   RATE_LIMIT_REFRESH: seconds(10, "how long an organization's own limit is cached"),
   REDIS_URL: text('Redis that shares the counts of all processes; without it each counts on its own'),
@@ -163,7 +179,27 @@ export const Config = Type.Object({
   SIGN_IN_LIMIT: Type.Integer({
     default: 10,
     minimum: 1,
-    description: 'sign-in attempts per account, and per IP address, in 60 seconds',
+    description: 'failed sign-ins per account and IP address, in 60 seconds',
+  }),
+  SIGN_IN_LIMIT_ADDRESS: Type.Integer({
+    default: 30,
+    minimum: 1,
+    description: 'failed sign-ins per IP address, to all accounts together, in 60 seconds',
+  }),
+  SIGN_IN_LIMIT_ACCOUNT: Type.Integer({
+    default: 100,
+    minimum: 1,
+    description: 'failed sign-ins per account, from all IP addresses together, in 60 seconds',
+  }),
+  MAIL_LIMIT: Type.Integer({
+    default: 5,
+    minimum: 1,
+    description: 'mails of one kind that can be requested for somebody in 15 minutes',
+  }),
+  MAIL_LIMIT_ADDRESS: Type.Integer({
+    default: 20,
+    minimum: 1,
+    description: 'mails that can be requested from an IP address without signing in, in 15 minutes',
   }),
   METRICS_PORT: Type.Optional(
     Type.Integer({

@@ -81,7 +81,9 @@ export async function runProgram(
     })
   process.on('uncaughtException', error => {
     exitCode = 1
-    running?.log.fatal({ err: error }, 'a bug')
+    // What the operator can mend is no bug, wherever it is thrown.
+    const known = advise(error, config)
+    running?.log.fatal(known === undefined ? { err: error } : {}, known ?? 'a bug')
     if (running) shutDown('uncaughtException')
     else fail(error)
   })

@@ -1,11 +1,12 @@
-import { type AddressInfo } from 'node:net'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { buildApp } from './app.ts'
 import type { Config } from './config.ts'
 import { Unavailable } from './database/errors.ts'
 import { startLocalDatabase } from './database/local.ts'
 import { refuseCopy } from './database/origin.ts'
-import { createPool } from './database/pool.ts'
+import { createPool, shareOf } from './database/pool.ts'
 import { openReplica } from './database/replica.ts'
 import { checkDatabase } from './database/safety.ts'
 import { demoEmail, demoPassword, seedDemo } from './demo/demo.ts'
@@ -31,7 +32,10 @@ async function start(config: Config, output: LogOutput): Promise<Running> {
     if (failure !== undefined) throw failure as Error
   }
   try {
-    const local = config.DATABASE_URL === undefined ? await startLocalDatabase(config, say) : undefined
+    const local =
+      config.DATABASE_URL === undefined
+        ? await startLocalDatabase(config, say, () => listenOnce(config))
+        : undefined
     if (local) undo.push(() => local.embedded.stop())
     if (local && (await seedDemo(local))) say('Loaded the demo: two companies and their season.')
     const { apiUrl, supportUrl, workerUrl, jwtSecret } = local ?? givenIn(config)
@@ -48,6 +52,7 @@ async function start(config: Config, output: LogOutput): Promise<Running> {
       ...options,
       url: apiUrl,
       size: config.POOL_SIZE,
+      share: shareOf(config.POOL_SIZE),
       applicationName: 'callboard api',
     })
     undo.push(() => pool.close())
@@ -89,6 +94,15 @@ async function start(config: Config, output: LogOutput): Promise<Running> {
       output,
     })
     for (const warning of warnings) app.log.warn(warning)
+    local?.embedded.keepRunning(
+      () => {
+        app.log.error('the embedded PostgreSQL has died: it is started again')
+      },
+      // Nothing can be served without it, so the process ends.
+      error => {
+        throw error
+      },
+    )
     const address = () => config.PUBLIC_URL?.replace(/\/+$/, '') ?? addressOf(app, config.HOST)
     let worker: Worker | undefined
     if (workerUrl === undefined) app.log.info('WORKER_DATABASE_URL is not set: jobs wait for npm run worker')
@@ -139,6 +153,13 @@ function givenIn(config: Config) {
     supportUrl: config.SUPPORT_DATABASE_URL,
     workerUrl: config.WORKER_DATABASE_URL,
   }
+}
+
+/** Rejects if the port cannot be listened on. */
+async function listenOnce({ HOST, PORT }: Config) {
+  const server = createServer().listen({ host: HOST, port: PORT })
+  await once(server, 'listening')
+  server.close()
 }
 
 /** Lets running requests finish, but not forever. */

@@ -70,6 +70,7 @@ const adminUrl = given ?? embedded?.adminUrl ?? ''
 const template = `callboard_template_${process.pid}`
 const password = randomBytes(16).toString('hex')
 let code: number
+let building: Promise<void> | undefined
 try {
   if (coverage !== undefined) {
     await mkdir(coverage, { recursive: true })
@@ -87,6 +88,7 @@ try {
     const failed = await run(mirror, ['scripts/openapi.js', contract], process.env)
     if (failed !== 0) throw new Error('The OpenAPI document cannot be made')
   })
+  building = built
   const setUpUrl = isHosted ? await hostedAdmin(adminUrl) : adminUrl
   const missing = [
     ...(await createRoles(setUpUrl, Object.fromEntries(roles.map(role => [role, password])))),
@@ -127,6 +129,8 @@ try {
     code = code === 0 ? covered : code
   }
 } finally {
+  // What else failed is to be heard of, not that the folder was still being filled.
+  await building?.catch(() => {})
   for (const folder of [mirror, collected === undefined ? coverage : undefined])
     if (folder !== undefined) await rm(folder, { recursive: true, force: true })
   await dropDatabase(adminUrl, template).catch(() => {})

@@ -46,6 +46,8 @@ hardenings (name, is_lost) as (
   where to_regnamespace('public') is not null
   union all
   select 'uuids compared before other conditions', (select procost > 0.001 from pg_proc where oid = 'pg_catalog.uuid_eq(uuid,uuid)'::regprocedure)
+  union all
+  select 'passwords of logins watched', not has_column_privilege(oid, 'pg_catalog.pg_authid', 'rolpassword', 'select') from ours where rolname = 'callboard_bi_admin'
 ),
 
 facts (subject, value) as (

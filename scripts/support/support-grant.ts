@@ -3,10 +3,10 @@
 import postgres from 'postgres'
 import { misuse, readArguments } from '../../src/arguments.ts'
 
-const usage = `Usage: npm run support:grant -- --user <address> --reason <why> --hours <n> [--org <slug>] [--write]
+const usage = `Usage: npm run support:grant -- --user <address> --reason <why> --hours <n> [--org <slug or id>] [--write]
        npm run support:grant -- --revoke <id>
        npm run support:grant -- --list
-Without --org the grant covers all organizations; without --write it is read-only.`
+Without --org (or --org-id, the same) the grant covers all organizations; without --write it is read-only.`
 
 async function main(): Promise<void> {
   const { values } = readArguments(usage, {
@@ -14,11 +14,12 @@ async function main(): Promise<void> {
     reason: { type: 'string' },
     hours: { type: 'string' },
     org: { type: 'string' },
+    'org-id': { type: 'string' },
     write: { type: 'boolean', default: false },
     revoke: { type: 'string' },
     list: { type: 'boolean', default: false },
   })
-  const { user, reason, hours, org = null, write, revoke, list } = values
+  const { user, reason, hours, 'org-id': orgId, org = orgId ?? null, write, revoke, list } = values
   const asked = [list, revoke !== undefined, user !== undefined].filter(Boolean)
   if (asked.length !== 1) misuse(usage)
   if (user !== undefined && (reason === undefined || !(Number(hours) > 0))) misuse(usage)

@@ -1,6 +1,6 @@
-// `npm run support -- --user <address> --org <slug>` reads an organization's data for somebody with a
-// grant (npm run support:grant): an overview or, with --sql, the rows of a query. It connects with
-// SUPPORT_DATABASE_URL; the password comes from SUPPORT_PASSWORD or the first line of standard input.
+// `npm run support -- --user <address> --org <slug or id>` reads an organization's data for somebody with a
+// grant (npm run support:grant): an overview or, with --sql, the rows of a query; with --write, the query may change
+// them, if the grant says so. It connects with SUPPORT_DATABASE_URL; the password comes from SUPPORT_PASSWORD or the first line of standard input.
 import { hostname } from 'node:os'
 import { createInterface } from 'node:readline'
 import postgres from 'postgres'
@@ -8,9 +8,9 @@ import { prove } from '../../src/accounts/password.ts'
 import { misuse, readArguments } from '../../src/arguments.ts'
 import { newSecret } from '../../src/http/tokens.ts'
 
-const usage = `Usage: npm run support -- --user <address> --org <slug> [--sql <query>]
+const usage = `Usage: npm run support -- --user <address> --org <slug or id> [--sql <query> [--write]]
 Reads an organization's data with SUPPORT_DATABASE_URL, for somebody with a grant (npm run support:grant):
-an overview, or the rows of a query. The password is SUPPORT_PASSWORD or the first line of standard input.`
+an overview, or the rows of a query, which may write with --write, if the grant allows it. --org-id is the same as --org. The password is SUPPORT_PASSWORD or the first line of standard input.`
 const overview = `
   select o.name, o.slug, o.currency, o.time_zone, o.created_at::text, o.deleted_at::text,
     (select json_object_agg(coalesce(m.role, 'other roles'), m.n) from (
@@ -26,10 +26,12 @@ async function main(): Promise<void> {
   const { values } = readArguments(usage, {
     user: { type: 'string' },
     org: { type: 'string' },
+    'org-id': { type: 'string' },
     sql: { type: 'string', default: overview },
+    write: { type: 'boolean', default: false },
   })
-  const { user = '', org = '', sql: query } = values
-  if (user === '' || org === '') misuse(usage)
+  const { user = '', 'org-id': orgId = '', org = orgId, sql: query, write } = values
+  if (user === '' || org === '' || (write && query === overview)) misuse(usage)
   const url = process.env['SUPPORT_DATABASE_URL']
   if (!url) throw new Error('Set SUPPORT_DATABASE_URL to the connection of callboard_support.')
   const sql = postgres(url, { max: 1, onnotice: () => {} })
@@ -46,9 +48,15 @@ async function main(): Promise<void> {
         [{ id: string | null }]
       >`select app.support_organization(${session.secret}, ${org}) as id`
       // Logged and committed before anything is read.
-      await sql`select app.use_support(${session.secret}, ${id}, 'npm run support', null, null)`
-      const rows = await sql.begin('isolation level repeatable read read only', async tx => {
+      const what = write ? 'npm run support -- --write' : 'npm run support'
+      await sql`select app.use_support(${session.secret}, ${id}, ${what}, null, null)`
+      const mode = write ? 'read write' : 'isolation level repeatable read read only'
+      const rows = await sql.begin(mode, async tx => {
         await tx`select app.enter_support(${session.secret}, ${id}, null, null)`
+        const [{ may }] = await tx<
+          [{ may: boolean }]
+        >`select app.has_permission('organization.update') as may`
+        if (write && !may) throw new Error('This grant is for reading only: see npm run support:grant.')
         return tx.unsafe(query)
       })
       for (const row of rows) console.log(JSON.stringify(row, null, 2))

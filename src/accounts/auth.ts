@@ -6,9 +6,9 @@ import { answer } from '../http/openapi/openapi.ts'
 import { constraintsOf } from '../http/openapi/refusals.ts'
 import { prove } from './password.ts'
 import { Problem } from '../http/problem.ts'
-import { Email, Id, Line, Secret, Strict } from '../http/schemas.ts'
+import { Currency, Email, Id, Line, Secret, Strict, TimeZone } from '../http/schemas.ts'
 import { type Answer, only } from '../tenant/answer.ts'
-import { addressOf } from '../tenant/doors.ts'
+import { addressOf } from '../http/address.ts'
 import { newSecret, splitRefreshToken } from '../http/tokens.ts'
 import { Grant, RefreshToken } from './shapes.ts'
 
@@ -30,6 +30,11 @@ const Registration = Strict(
     password: NewPassword,
     display_name: Line('Ana Lima'),
     organization_name: Type.Optional(Line('Northlight Touring')),
+    currency: Type.Optional({
+      ...Currency,
+      description: 'ISO 4217, of the new organization’s books; USD by default',
+    }),
+    time_zone: Type.Optional({ ...TimeZone, description: 'Of the new organization; UTC by default' }),
     invitation_token: Type.Optional(Secret('From the invitation link; instead of organization_name')),
   },
   {
@@ -40,6 +45,8 @@ const Registration = Strict(
         password: 'seven black umbrellas',
         display_name: 'Ana Lima',
         organization_name: 'Northlight Touring',
+        currency: 'EUR',
+        time_zone: 'Europe/Berlin',
       },
     ],
   },
@@ -76,14 +83,15 @@ export async function authRoutes(app: App) {
     email: string,
     proof: Buffer,
     organization: string | null,
-    before?: (sql: Client) => PromiseLike<unknown>,
+    before?: (sql: Client) => PromiseLike<Answer[]>,
   ) {
     const session = newSecret()
     const refresh = newSecret()
     const client = { ip: addressOf(request), user_agent: request.headers['user-agent'] ?? null }
     const rows = await request.anonymous(async sql => {
-      await before?.(sql)
-      return sql<[Answer]>`
+      const done = await before?.(sql)
+      if ((done?.[0]?.status ?? 0) >= 400) return done ?? []
+      return sql<Answer[]>`
         select status, body from app.sign_in(${email}, ${proof}, ${session.hash}, ${refresh.hash}, ${sql.json(client)}, ${organization})`
     })
     return app.issue(only(rows).body, session.secret, { refreshSecret: refresh.secret })
@@ -92,7 +100,7 @@ export async function authRoutes(app: App) {
   app.post(
     '/api/auth/register',
     {
-      preHandler: app.signInLimit,
+      preHandler: [app.signInLimit, app.mailLimit],
       schema: {
         ...schema,
         operationId: 'register',
@@ -102,6 +110,7 @@ export async function authRoutes(app: App) {
         'x-problems': [
           'invalid_token',
           'invitation_for_another_address',
+          'invitation_void',
           'email_taken',
           'already_member',
           'slug_reserved',
@@ -119,9 +128,13 @@ export async function authRoutes(app: App) {
         display_name,
         organization_name = null,
         invitation_token = null,
+        ...settings
       } = request.body
       if ((organization_name === null) === (invitation_token === null)) {
         throw new Problem(400, 'validation', 'Send either organization_name or invitation_token.')
+      }
+      if (invitation_token !== null && Object.keys(settings).length > 0) {
+        throw new Problem(400, 'validation', 'Send currency and time_zone only with organization_name.')
       }
       const recipe = await recipeFor(request)
       const proof = await prove(password, recipe)
@@ -130,8 +143,8 @@ export async function authRoutes(app: App) {
         email,
         proof,
         null,
-        sql => sql`
-        select app.register(${email}, ${display_name}, ${recipe}, ${proof}, ${organization_name}, ${invitation_token})`,
+        sql => sql<Answer[]>`
+        select status, body from app.sign_up(${email}, ${display_name}, ${recipe}, ${proof}, ${organization_name}, ${invitation_token}, ${sql.json(settings)})`,
       )
       return reply.code(201).secret(grant)
     },
@@ -165,9 +178,9 @@ export async function authRoutes(app: App) {
       schema: {
         ...schema,
         operationId: 'refresh',
-        summary: 'Renew the access token; the refresh token is used up and replaced',
+        summary: 'Renew the access token; the refresh token is replaced',
         description:
-          'Without `organization_id` the new token is for the same organization. Reusing a refresh token after ten seconds ends the session: two parties hold it, and one of them has stolen it.',
+          'Without `organization_id` the new token is for the same organization. If the answer is lost, send the same refresh token again: you get the same next one. Once that has been used, the earlier one ends the session ten seconds later: two parties hold it, and one of them has stolen it.',
         'x-problems': [
           'invalid_refresh_token',
           'refresh_token_reused',
@@ -180,13 +193,12 @@ export async function authRoutes(app: App) {
       },
     },
     async (request, reply) => {
-      const [session, spent] = splitRefreshToken(request.body.refresh_token)
-      const next = newSecret()
+      const [session, refresh] = splitRefreshToken(request.body.refresh_token)
       const rows = await request.anonymous(
         sql => sql<[Answer]>`
-        select status, body from app.refresh_session(${session}, ${spent}, ${next.hash}, ${request.body.organization_id ?? null})`,
+        select status, body from app.refresh_session(${session}, ${refresh}, null, ${request.body.organization_id ?? null})`,
       )
-      return reply.secret(app.issue(only(rows).body, session, { refreshSecret: next.secret }))
+      return reply.secret(app.issue(only(rows).body, session))
     },
   )
 }

@@ -34,8 +34,14 @@ export function transport(config: Config): Transport {
       socketTimeout: 20_000,
     })
     return {
-      // The timeouts above cover silence; a server that answers in drips would take forever.
-      send: message => within(timeout, smtp.sendMail(compose(message))),
+      // The timeouts above cover silence; a server that answers in drips would take forever. At the end of this one
+      // the connection is closed, too.
+      send: async message => {
+        const signal = AbortSignal.timeout(timeout)
+        await smtp.sendMail({ ...compose(message), signal }).catch((error: unknown) => {
+          throw signal.aborted ? new Error(`it took longer than ${timeout / 1000} seconds`) : error
+        })
+      },
       close: () => {
         smtp.close()
       },
@@ -54,17 +60,4 @@ export function transport(config: Config): Transport {
     },
     close: () => {},
   }
-}
-
-/** Waits for work, and rejects if it takes too long. */
-export async function within(milliseconds: number, work: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(new Error(`it took longer than ${milliseconds / 1000} seconds`))
-    }, milliseconds)
-  })
-  await Promise.race([work, late]).finally(() => {
-    clearTimeout(timer)
-  })
 }

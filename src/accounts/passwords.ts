@@ -1,5 +1,5 @@
 import type { App } from '../http/fastify.ts'
-import { answer } from '../http/openapi/openapi.ts'
+import { answer, IdempotencyKey } from '../http/openapi/openapi.ts'
 import { prove } from './password.ts'
 import { Email, Secret, Strict } from '../http/schemas.ts'
 import type { Answer } from '../tenant/answer.ts'
@@ -10,12 +10,11 @@ const tags = ['auth']
 /** Mailed links: what works without an access token. */
 export async function mailedLinkRoutes(app: App) {
   const schema = { tags, security: [] }
-  const preHandler = app.signInLimit
 
   app.post(
     '/api/auth/password/forgot',
     {
-      preHandler,
+      preHandler: app.mailLimit,
       schema: {
         ...schema,
         operationId: 'forgotPassword',
@@ -34,7 +33,7 @@ export async function mailedLinkRoutes(app: App) {
   app.post(
     '/api/auth/password/reset',
     {
-      preHandler,
+      preHandler: app.signInLimit,
       schema: {
         ...schema,
         operationId: 'resetPassword',
@@ -63,7 +62,7 @@ export async function mailedLinkRoutes(app: App) {
   app.post(
     '/api/auth/email/verify',
     {
-      preHandler,
+      preHandler: app.signInLimit,
       schema: {
         ...schema,
         operationId: 'verifyEmail',
@@ -116,11 +115,13 @@ export async function passwordRoutes(app: App) {
   app.post(
     '/api/auth/email/request-verification',
     {
+      preHandler: app.mailLimit,
       schema: {
         tags,
         operationId: 'requestVerification',
         summary: 'Mail a new link to verify the address',
         description: 'Only the newest link works.',
+        headers: IdempotencyKey,
         response: { 202: answer('Accepted; nothing is mailed if the address is verified') },
       },
     },

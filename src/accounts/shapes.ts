@@ -1,6 +1,6 @@
 // What a sign-in returns.
 import { Type } from '@sinclair/typebox'
-import { Id, Nullable, Permission, Role, Strict } from '../http/schemas.ts'
+import { Id, Nullable, Permission, Strict } from '../http/schemas.ts'
 
 // Both parts of a refresh token, and each of an access token, are base64url.
 export const RefreshToken = {
@@ -30,7 +30,13 @@ export const Grant = Strict(
     scope: Type.Optional(Type.Literal('superadmin')),
     user_id: Id,
     organization_id: Nullable(Id),
-    role: Nullable(Role),
+    role: Nullable(
+      Type.String({
+        enum: ['owner', 'admin', 'manager', 'viewer', 'superadmin'],
+        description: 'null for members who have only custom roles; superadmin with that scope',
+        examples: ['manager'],
+      }),
+    ),
     permissions: Type.Array(Permission, { maxItems: 500 }),
   },
   { title: 'Grant' },

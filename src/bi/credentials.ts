@@ -4,8 +4,10 @@ import type { App } from '../http/fastify.ts'
 import { answer, IdempotencyKey } from '../http/openapi/openapi.ts'
 import { constraintsOf } from '../http/openapi/refusals.ts'
 import { page } from '../tenant/list.ts'
+import { Problem } from '../http/problem.ts'
 import { IdParams, ListQuery, Page, sortBy, Strict } from '../http/schemas.ts'
 import { type Answer, only } from '../tenant/answer.ts'
+import { settleBiLogin } from '../tenant/settle-bi-login.ts'
 import { BiCredential, NewBiCredential, Rotation, WithPassword } from './shapes.ts'
 
 const sorts = { created_at: 'timestamptz' } as const
@@ -56,7 +58,7 @@ export async function biCredentialRoutes(app: App, { url }: { url: string }) {
         operationId: 'createBiCredential',
         summary: 'Create a login for a BI tool',
         description:
-          'A PostgreSQL login that reads the views of `analytics`, including money, of this organization and nothing else, until it expires or is revoked. It outlasts your membership. The password and connection strings are shown once. At most 10 at a time.',
+          'A PostgreSQL login that reads the views of `analytics`, including money, of this organization and nothing else, until it expires or is revoked. It is suspended when you leave or lose the permission, until another member rotates it. The password and connection strings are shown once. At most 10 at a time.',
         'x-problems': [...constraintsOf('bi_credentials'), 'bi_credential_limit'],
         headers: IdempotencyKey,
         body: NewBiCredential,
@@ -97,9 +99,9 @@ export async function biCredentialRoutes(app: App, { url }: { url: string }) {
       schema: {
         ...shared,
         operationId: 'rotateBiCredential',
-        summary: 'Give a BI credential a new password',
+        summary: 'Give a BI credential a new password, and take it over',
         description:
-          'Its end stays, unless it has expired or `expires_in_days` is given, which counts from now. Connections with the old password are closed.',
+          'Its end stays, unless it has expired or `expires_in_days` is given, which counts from now. Connections with the old password are closed. From then on it is yours: a suspended one is active again, until you leave or lose the permission.',
         'x-problems': ['bi_credential_revoked', 'bi_credential_limit', 'bi_credentials_expiry_range'],
         params: IdParams,
         headers: IdempotencyKey,
@@ -114,7 +116,12 @@ export async function biCredentialRoutes(app: App, { url }: { url: string }) {
         select status, body from app.rotate_bi_credential(${request.params.id}, ${sql.json(request.body)}, ${secrets.verifier})`,
       )
       const rotated = shown(only(made), secrets)
-      await request.anonymous(sql => sql`select app.end_bi_connections()`)
+      if (!(await settleBiLogin(request, request.params.id)))
+        throw new Problem(
+          503,
+          'database_unavailable',
+          'The login has no new password yet, and is shut out: rotate it again.',
+        )
       return reply.header('cache-control', 'no-store').json([rotated])
     },
   )
@@ -136,8 +143,7 @@ export async function biCredentialRoutes(app: App, { url }: { url: string }) {
       const revoked = await request.tenant(
         sql => sql<Answer[]>`select status, body from app.revoke_bi_credential(${request.params.id})`,
       )
-      // Only after the commit, or a tool that reconnects at once would still get in.
-      await request.anonymous(sql => sql`select app.end_bi_connections()`)
+      await settleBiLogin(request, request.params.id)
       return reply.json(revoked)
     },
   )

@@ -12,13 +12,21 @@ const credential = {
   login: Type.String({ pattern: '^bi_[0-9a-f]{24}$', maxLength: 27, examples: [login] }),
   status: Type.String({
     title: 'BiCredentialStatus',
-    enum: ['active', 'expired', 'revoked'],
-    description: 'Only an active credential can connect; an expired one can be rotated',
+    enum: ['active', 'expired', 'revoked', 'suspended'],
+    description:
+      'Only an active credential can connect. An expired one can be rotated, and so can one that is suspended because who held it has left or may no longer manage BI logins',
     examples: ['active'],
   }),
   connection_limit: Type.Integer({ ...Count(1, 5), maximum: 10 }),
   statement_timeout_seconds: Type.Integer({ ...Count(1, 300), maximum: 3600 }),
   created_by: Nullable(Type.String({ ...Id, description: 'Null if the operator created it' })),
+  held_by: Nullable(
+    Type.String({
+      ...Id,
+      description:
+        'Who created it, rotated it last, or took it over with the ownership; null for the operator',
+    }),
+  ),
   created_at: Timestamp,
   expires_at: Timestamp,
   rotated_at: Nullable(Timestamp),

@@ -1,4 +1,5 @@
 // What lets a migration run while others work on the database.
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { tls } from './node-postgres.ts'
 
@@ -57,6 +58,46 @@ export async function pauseRefreshes(migratorUrl: string, attempt: number): Prom
   } catch (error) {
     await pool.end()
     throw error
+  }
+}
+
+/**
+ * From so many seconds on, ends transactions of BI tools for which the migrator waits, until the returned function is
+ * called: a tool asks again, and whoever keeps a transaction open for as long as they may would otherwise hold up
+ * everything. Requests, jobs and people are waited for.
+ */
+export function endBiInWay(
+  migratorUrl: string,
+  seconds: number,
+  log: (line: string) => void,
+): () => Promise<void> {
+  const stopped = new AbortController()
+  const { signal } = stopped
+  async function watch() {
+    await sleep(seconds * 1000, undefined, { signal })
+    await asMigrator(migratorUrl, async pool => {
+      const { rows } = await pool.query<{ there: boolean }>(
+        `select to_regprocedure('app_private.end_bi_in_way()') is not null as there`,
+      )
+      // What the migrator waits for a lock is over in a moment, so this looks often.
+      while (rows[0]?.there && !signal.aborted) {
+        const found = await pool.query<{ ended: string }>('select app_private.end_bi_in_way() as ended')
+        const ended = Number(found.rows[0]?.ended)
+        if (ended > 0) log(`Ended ${ended} transactions of BI tools that were in the way`)
+        await sleep(50, undefined, { signal })
+      }
+    })
+  }
+  async function keepWatching() {
+    while (!signal.aborted)
+      await watch().catch((error: unknown) => {
+        if (!signal.aborted) log(`Transactions of BI tools cannot be ended: ${(error as Error).message}`)
+      })
+  }
+  const watching = keepWatching()
+  return () => {
+    stopped.abort()
+    return watching
   }
 }
 

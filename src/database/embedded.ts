@@ -2,7 +2,8 @@ import { resolve } from 'node:path'
 import postgres from 'postgres'
 import { halt, launch, prepare, resetPassword } from './embedded/cluster.ts'
 import { findPlace, type Place } from './embedded/place.ts'
-import { claim, serversOf } from './embedded/processes.ts'
+import { ownPort } from './embedded/port.ts'
+import { claim, recordedServer, serversOf, startOf } from './embedded/processes.ts'
 import { codeOf, EmbeddedError } from './embedded/run.ts'
 import { makeRoot, secret } from './embedded/secrets.ts'
 
@@ -16,6 +17,11 @@ export interface Embedded {
   dataDir: string
   /** Notes for the person who starts the server: data placed elsewhere, an orphan stopped. */
   notes: string[]
+  /**
+   * Starts the server again when it has died, for example because the system ran out of memory: `died` hears of it.
+   * If it does not start again, `lost` does.
+   */
+  keepRunning(died: () => void, lost: (error: EmbeddedError) => void): void
   /** Stops the server and releases the folder. Takes at most 15 seconds; may be called twice. */
   stop(): Promise<void>
 }
@@ -24,8 +30,8 @@ export interface Embedded {
 export interface EmbeddedOptions {
   /** Folder for the data, the log and the secrets. */
   root: string
-  /** 0 picks a free one. */
-  port: number
+  /** 0 picks a free one; undefined picks one that the folder keeps. */
+  port: number | undefined
   /** Additional settings for postgresql.conf, such as `fsync: 'off'` in tests. */
   settings?: Record<string, string>
 }
@@ -59,24 +65,72 @@ export async function startEmbedded({ root, port, settings = {} }: EmbeddedOptio
 
 interface Start {
   password: string
-  port: number
+  port: number | undefined
   settings: Record<string, string>
   release: () => void
 }
 
 async function start(place: Place, options: Start): Promise<Embedded> {
   const { password, settings, release } = options
-  let port = await launch(place, options.port, settings)
+  const requested = options.port ?? (await ownPort(place.folder, place.notes))
+  let port = await launch(place, requested, settings)
   if (!(await accepts(urlOf(port, password)))) {
     // secrets.json was deleted and regenerated while the data stayed.
     await halt(place)
     await resetPassword(place, password)
     place.notes.push("The superuser's password was reset, because secrets.json no longer had it")
-    port = await launch(place, options.port, settings)
+    port = await launch(place, requested, settings)
   }
+  let unwatch = async () => {}
   let stopping: Promise<void> | undefined
-  const stop = () => (stopping ??= halt(place).finally(release))
-  return { adminUrl: urlOf(port, password), port, dataDir: place.data, notes: place.notes, stop }
+  const stop = () =>
+    (stopping ??= unwatch()
+      .then(() => halt(place))
+      .finally(release))
+  const keepRunning: Embedded['keepRunning'] = (died, lost) => {
+    unwatch = watch(place, () => launch(place, port, settings), died, lost)
+  }
+  return { adminUrl: urlOf(port, password), port, dataDir: place.data, notes: place.notes, keepRunning, stop }
+}
+
+const interval = 500
+
+/** Looks for the server, and returns how to stop looking. */
+function watch(
+  place: Place,
+  restart: () => Promise<unknown>,
+  died: () => void,
+  lost: (error: EmbeddedError) => void,
+): () => Promise<void> {
+  let isOver = false
+  let looking = Promise.resolve()
+  async function look() {
+    const pid = recordedServer(place.data)
+    if (pid !== undefined && startOf(pid) !== undefined) return
+    died()
+    // Processes that it left behind would keep another one from starting.
+    await halt(place)
+    await restart().catch((error: unknown) => {
+      isOver = true
+      setImmediate(() => {
+        lost(error as EmbeddedError)
+      })
+    })
+  }
+  let timer: NodeJS.Timeout
+  const next = () => {
+    timer = setTimeout(() => {
+      looking = look().finally(() => {
+        if (!isOver) next()
+      })
+    }, interval)
+  }
+  next()
+  return () => {
+    isOver = true
+    clearTimeout(timer)
+    return looking
+  }
 }
 
 // A Callboard that was killed cannot stop its server, and that server holds the folder and the port.

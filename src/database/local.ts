@@ -1,5 +1,6 @@
 import type { Config } from '../config.ts'
 import { type Embedded, secret, startEmbedded } from './embedded.ts'
+import { asMigrator } from './beside-traffic.ts'
 import { migrate } from './migrate.ts'
 import { createDatabase, createRoles, databaseExists, setDatabasePrivileges, withUrl } from './provision.ts'
 
@@ -14,15 +15,20 @@ export interface LocalDatabase {
 
 const database = 'callboard'
 
-/** The whole database of a fresh machine: an embedded server with roles and schema. `say` announces the steps that take time. */
+/**
+ * The whole database of a fresh machine: an embedded server with roles and schema. `say` announces the steps that take
+ * time; `check` rejects if the rest of the program could not start, so that nothing is filled in vain.
+ */
 export async function startLocalDatabase(
   config: Config,
   say: (line: string) => void,
+  check: () => Promise<void>,
 ): Promise<LocalDatabase> {
   const root = config.DATA_DIR
   const embedded = await startEmbedded({ root, port: config.EMBEDDED_PORT })
   try {
     for (const note of embedded.notes) say(note)
+    await check()
     const roles = ['callboard_api', 'callboard_migrator', 'callboard_worker', 'callboard_support']
     const as = (user: string) => withUrl(embedded.adminUrl, { database, user, password: secret(root, user) })
     const urls = {
@@ -39,6 +45,7 @@ export async function startLocalDatabase(
     // Also for an existing database: the process that created it may have been killed before this step.
     await setDatabasePrivileges(withUrl(embedded.adminUrl, { database }))
     await migrate(urls.migratorUrl)
+    await asMigrator(urls.migratorUrl, pool => pool.query('select app_private.accept_passwords()'))
     return { ...urls, jwtSecret: secret(root, 'jwt'), embedded }
   } catch (error) {
     await embedded.stop()

@@ -10,6 +10,7 @@ import type pg from 'pg'
 import {
   asMigrator,
   dropInvalidIndexes,
+  endBiInWay,
   isConcurrent,
   pauseRefreshes,
   remakeRows,
@@ -118,6 +119,8 @@ export function closingConnection<T>(work: Promise<T>): Promise<T> {
 export interface MigrateOptions {
   /** For how many seconds it tries again if others hold a lock. */
   wait?: number
+  /** For how many seconds transactions of BI tools may be in its way. */
+  waitForBi?: number
   /** The migrations, instead of db/migrations/. */
   folder?: URL
 }
@@ -132,9 +135,11 @@ export async function migrate(
   options: MigrateOptions = {},
 ): Promise<Carrier> {
   const before = await pendingMigrations(migratorUrl, options.folder)
+  const stopEnding = endBiInWay(migratorUrl, options.waitForBi ?? 30, log)
   try {
     return await runPending(migratorUrl, before, log, options)
   } finally {
+    await stopEnding()
     if (before.length > 0) await logRun(migratorUrl, before, log, options.folder)
   }
 }

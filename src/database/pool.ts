@@ -6,16 +6,27 @@ export type { Client } from './connection.ts'
 /** The deadline covers the wait for a free connection plus the work on it. */
 export interface PoolOptions extends ConnectionOptions {
   size: number
+  /** How many of them one causer may hold at a time; without it, all. */
+  share?: number
   /** Rejects if a new connection must not be used. */
   admit?: (client: Client) => PromiseLike<void>
 }
+
+/** Who causes the work, such as an organization, and what ends it early. */
+export interface Use {
+  causer?: string | undefined
+  signal?: AbortSignal | undefined
+}
+
+/** What one causer may hold of a pool for requests: half, so that however many it sends, others find a free one. */
+export const shareOf = (size: number) => Math.ceil(size / 2)
 
 export interface Pool {
   /**
    * Runs `work` exclusively on a connection. Rejects with Unavailable when the deadline passes, and
    * immediately when the signal says that nobody is waiting any more: its connection is then closed.
    */
-  use: <T>(work: (client: Client) => PromiseLike<T>, signal?: AbortSignal) => Promise<T>
+  use: <T>(work: (client: Client) => PromiseLike<T>, how?: Use) => Promise<T>
   /** How many connections are open, and how many callers are waiting for one. */
   stats: () => { size: number; open: number; busy: number; waiting: number }
   close: () => Promise<void>
@@ -29,7 +40,8 @@ export interface Pool {
  */
 export function createPool(options: PoolOptions): Pool {
   const idle: Connection[] = []
-  const waiting: ((connection: Connection) => void)[] = []
+  const waiting: { causer: string | undefined; take: (connection: Connection) => void }[] = []
+  const held = new Map<string, number>()
   const unknown = new WeakSet<Connection>()
   let open = 0
   let closed = false
@@ -46,29 +58,58 @@ export function createPool(options: PoolOptions): Pool {
     return connection
   }
 
-  async function checkout(deadline: number): Promise<Connection> {
-    const free = idle.pop()
-    if (free) return free
-    if (open < options.size) {
-      open += 1
-      return connect()
+  const heldBy = (causer: string | undefined) => (causer === undefined ? 0 : (held.get(causer) ?? 0))
+  const mayHold = (causer: string | undefined) => heldBy(causer) < (options.share ?? options.size)
+  function count(causer: string | undefined, change: 1 | -1) {
+    if (causer === undefined) return
+    const now = heldBy(causer) + change
+    if (now > 0) held.set(causer, now)
+    else held.delete(causer)
+  }
+
+  async function checkout(deadline: number, causer: string | undefined): Promise<Connection> {
+    if (mayHold(causer)) {
+      const free = idle.pop()
+      if (free || open < options.size) {
+        count(causer, 1)
+        if (free) return free
+        open += 1
+        return connect()
+      }
     }
     return new Promise((resolve, reject) => {
-      const take = (connection: Connection) => {
-        clearTimeout(timer)
-        resolve(connection)
+      const waiter = {
+        causer,
+        take: (connection: Connection) => {
+          clearTimeout(timer)
+          resolve(connection)
+        },
       }
       const timer = setTimeout(
         () => {
-          waiting.splice(waiting.indexOf(take), 1)
+          waiting.splice(waiting.indexOf(waiter), 1)
           reject(new Unavailable('busy'))
         },
         // Leaves some time for the work: a statement that is cut off costs its connection, and under
         // sustained load every one of them would be.
-        (deadline - Date.now()) * 0.75,
+        (deadline - performance.now()) * 0.75,
       )
-      waiting.push(take)
+      waiting.push(waiter)
     })
+  }
+
+  /** Who gets a free connection: of those who hold the fewest, the first to have come. */
+  function nextWaiting() {
+    let [place, fewest] = [-1, options.share ?? options.size]
+    for (const [n, { causer }] of waiting.entries()) {
+      const has = heldBy(causer)
+      if (has < fewest) [place, fewest] = [n, has]
+      if (has === 0) break
+    }
+    if (place < 0) return undefined
+    const [next] = waiting.splice(place, 1)
+    count(next?.causer, 1)
+    return next?.take
   }
 
   /** Runs work on a connection that has not been used yet. */
@@ -78,23 +119,24 @@ export function createPool(options: PoolOptions): Pool {
     return work(connection.client)
   }
 
-  function giveBack(connection: Connection) {
+  function giveBack(connection: Connection, causer: string | undefined) {
+    count(causer, -1)
     if (closed) connection.destroy()
     if (!connection.isClosed()) {
-      const next = waiting.shift()
-      if (next) next(connection)
+      const take = nextWaiting()
+      if (take) take(connection)
       else idle.push(connection)
       return
     }
-    const next = closed ? undefined : waiting.shift()
-    if (next) next(connect())
+    const take = closed ? undefined : nextWaiting()
+    if (take) take(connect())
     else open -= 1
   }
 
-  async function use<T>(work: (client: Client) => PromiseLike<T>, signal?: AbortSignal): Promise<T> {
+  async function use<T>(work: (client: Client) => PromiseLike<T>, { causer, signal }: Use = {}): Promise<T> {
     if (closed) throw new Unavailable('closed')
-    const deadline = Date.now() + options.deadline
-    const connection = await checkout(deadline)
+    const deadline = performance.now() + options.deadline
+    const connection = await checkout(deadline, causer)
     let interrupt: (reason: Error) => void = () => {}
     const interrupted = new Promise<never>((_, reject) => {
       interrupt = reason => {
@@ -104,7 +146,7 @@ export function createPool(options: PoolOptions): Pool {
     })
     const timer = setTimeout(() => {
       interrupt(new Unavailable('late'))
-    }, deadline - Date.now())
+    }, deadline - performance.now())
     const cut = () => {
       interrupt(signal?.reason as Error)
     }
@@ -125,7 +167,7 @@ export function createPool(options: PoolOptions): Pool {
     } finally {
       clearTimeout(timer)
       signal?.removeEventListener('abort', cut)
-      giveBack(connection)
+      giveBack(connection, causer)
     }
   }
 

@@ -1,7 +1,7 @@
 import type { PendingQuery, Row } from 'postgres'
 import type { Config } from '../config.ts'
 import { refuseCopy } from './origin.ts'
-import { type Client, createPool, type Pool } from './pool.ts'
+import { type Client, createPool, type Pool, shareOf } from './pool.ts'
 import { checkDatabase } from './safety.ts'
 
 /** A read replica. */
@@ -29,6 +29,7 @@ export function openReplica(config: Config, url: string): Replica {
   const pool = createPool({
     ...options,
     size: config.POOL_SIZE,
+    share: shareOf(config.POOL_SIZE),
     deadline: config.DATABASE_DEADLINE * 1000,
   })
   const exportPool = createPool({

@@ -1,12 +1,12 @@
 import type postgres from 'postgres'
 import type { Played } from './settlements.ts'
 
-/** Enters income and costs of past shows into the demo's books. */
+/** Enters the income and costs of shows that were settled without a deal: those of the others come from their settlements. */
 export async function seedBooks(
   sql: postgres.TransactionSql,
   { id, show_on, status, tickets_sold, fee_minor = 0, currency }: Played & { status: string | undefined },
 ): Promise<void> {
-  if (currency === undefined || !['played', 'settled'].includes(status ?? '')) return
+  if (currency === undefined || status !== 'settled') return
   const entries = [
     ['income', 'Ticket sales', tickets_sold * 3500],
     ['expense', 'Artist fees', fee_minor],
@@ -16,6 +16,6 @@ export async function seedBooks(
     await sql`
       select from app.finance_categories c, app.create_finance_record(jsonb_build_object(
         'kind', c.kind, 'category_id', c.id, 'show_id', ${id}::text, 'booked_on', ${show_on}::text, 'amount_minor', ${amount_minor}::int8,
-        'status', 'actual', 'payment_status', ${status === 'settled' ? 'paid' : 'unpaid'}::text))
+        'status', 'actual', 'payment_status', 'paid'))
       where c.kind = ${kind} and c.name = ${category}`
 }

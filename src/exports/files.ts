@@ -6,7 +6,7 @@ import type { App } from '../http/fastify.ts'
 import { Problem } from '../http/problem.ts'
 import { IdParams, Secret, Strict } from '../http/schemas.ts'
 import { type Answer, only } from '../tenant/answer.ts'
-import { addressOf } from '../tenant/doors.ts'
+import { addressOf } from '../http/address.ts'
 
 interface File {
   key: string

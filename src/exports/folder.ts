@@ -22,14 +22,14 @@ export function openFolder(folder: string): Storage {
     return join(folder, key)
   }
   return {
-    put: async (key, content) => {
+    put: async (key, content, signal) => {
       const path = pathOf(key)
       const part = `${path}.part`
       try {
         await mkdir(dirname(path), { recursive: true, mode: 0o700 })
         const file = await open(part, 'w', 0o600)
         try {
-          await writeFile(file, content)
+          await writeFile(file, content, { signal })
           await file.sync()
         } finally {
           await file.close()

@@ -93,7 +93,7 @@ export async function exportJobRoutes(app: App) {
         description:
           'The worker writes what you may see at that time: poll the export until it is `ready`, and download the file with its `link`. It is kept for seven days. Requires the permission to read the resource besides `exports.run`; if you lose either, the export fails.',
         ...permission,
-        'x-problems': ['too_many_exports'],
+        'x-problems': ['too_many_exports', 'too_many_exports_of_all', 'export_storage_full'],
         headers: IdempotencyKey,
         body: NewExport,
         response: { 202: answer('Queued', Export, 'Location') },

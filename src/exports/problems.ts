@@ -13,5 +13,17 @@ export const problems: Problems = {
     title: 'Five of your exports are queued or running',
     detail: 'Five of your exports are queued or running: wait for one of them, or cancel it.',
   },
+  too_many_exports_of_all: {
+    status: 409,
+    title: 'Twenty exports of your organization are queued or running',
+    detail:
+      'Twenty exports of your organization are queued or running: try again when some of them have ended.',
+  },
+  export_storage_full: {
+    status: 409,
+    title: 'Your organization has 20 GiB of export files',
+    detail:
+      'Your organization has 20 GiB of export files: try again when some have expired, seven days after they were made.',
+  },
   range_not_satisfiable: { status: 416, title: 'The range is outside the file' },
 }

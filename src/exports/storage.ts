@@ -2,8 +2,11 @@ import type { Readable } from 'node:stream'
 
 /** Stores the files of exports. A key is <organization>/<export>/<attempt>. */
 export interface Storage {
-  /** Stores the whole stream; until it has ended, and if it fails, there is nothing under the key. */
-  put: (key: string, content: Readable) => Promise<void>
+  /**
+   * Stores the whole stream; until it has ended, and if it fails, there is nothing under the key. Rejects at once when
+   * the signal aborts, also while the storage does not answer.
+   */
+  put: (key: string, content: Readable, signal: AbortSignal) => Promise<void>
   /** The file, or the bytes of a range, first to last. Rejects if it does not exist. */
   get: (key: string, range?: readonly [number, number]) => Promise<Readable>
   remove: (key: string) => Promise<void>

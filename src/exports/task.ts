@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Job, JobHelpers, TaskList } from 'graphile-worker'
 import type { Config } from '../config.ts'
 import { refuseCopy } from '../database/origin.ts'
@@ -26,6 +27,8 @@ interface Begun {
 
 /** How often progress is reported to the database, and whether to continue is checked, in milliseconds. */
 const interval = 500
+/** How long a file that nobody wants may take to be removed, in milliseconds; otherwise it is swept later. */
+const removal = 1000
 /** How long a transaction of the worker may take to read an export, in milliseconds. */
 const timeout = 4 * 3_600_000
 
@@ -43,24 +46,55 @@ async function asMember<T>(
   { organization, export: id }: Payload,
   attempt: string,
   work: (sql: Client) => Promise<T>,
+  signal: AbortSignal,
 ) {
-  return pool.use(async sql => {
-    await sql`begin isolation level repeatable read read only`
+  return pool.use(
+    async sql => {
+      await sql`begin isolation level repeatable read read only`
+      try {
+        await sql`select app.enter_export(${organization}, ${id}, ${attempt})`
+        await sql`set local role callboard_exporter`
+        const result = await work(sql)
+        await sql`commit`
+        return result
+      } catch (error) {
+        // After any other error the pool closes the connection, as also if it is still sending rows and cannot roll back.
+        if ('severity' in (error as object))
+          await sql`rollback`.catch(() => {
+            throw new Error('the export broke off', { cause: error })
+          })
+        throw error
+      }
+    },
+    { signal },
+  )
+}
+
+/**
+ * Reports the progress and asks whether to continue, whether or not there is any, until the returned function is called.
+ * Aborts when the export is no longer wanted, or the worker stops.
+ */
+function watch(aborter: AbortController, stopping: AbortSignal | undefined, note: () => Promise<boolean>) {
+  let isAsking = false
+  const look = async () => {
+    if (isAsking || aborter.signal.aborted) return
+    isAsking = true
     try {
-      await sql`select app.enter_export(${organization}, ${id}, ${attempt})`
-      await sql`set local role callboard_exporter`
-      const result = await work(sql)
-      await sql`commit`
-      return result
+      if (!(await note())) aborter.abort(new Stopped())
     } catch (error) {
-      // After any other error the pool closes the connection, as also if it is still sending rows and cannot roll back.
-      if ('severity' in (error as object))
-        await sql`rollback`.catch(() => {
-          throw new Error('the export broke off', { cause: error })
-        })
-      throw error
+      aborter.abort(error)
     }
-  })
+    isAsking = false
+  }
+  const timer = setInterval(() => void look(), interval)
+  const stop = () => {
+    aborter.abort(stopping?.reason)
+  }
+  stopping?.addEventListener('abort', stop)
+  return () => {
+    clearInterval(timer)
+    stopping?.removeEventListener('abort', stop)
+  }
 }
 
 async function run(
@@ -73,29 +107,26 @@ async function run(
   if (!begun) return
   const { resource, attempt, key, ...order } = begun
   const hash = createHash('sha256')
-  let [rows, bytes, reported] = [0, 0, Date.now()]
+  let [rows, bytes] = [0, 0]
   async function* measured(pieces: AsyncIterable<Buffer>) {
     for await (const piece of pieces) {
       hash.update(piece)
       bytes += piece.length
       yield piece
-      helpers.abortSignal?.throwIfAborted()
-      if (Date.now() - reported < interval) continue
-      const goesOn = await ask(helpers, 'select app.note_export_progress($1, $2, $3, $4)', [
-        ...ids,
-        attempt,
-        rows,
-      ])
-      if (goesOn !== true) throw new Stopped()
-      reported = Date.now()
     }
   }
+  const aborter = new AbortController()
+  const { signal } = aborter
+  const unwatch = watch(aborter, helpers.abortSignal, () =>
+    ask(helpers, 'select app.note_export_progress($1, $2, $3, $4)', [...ids, attempt, rows]),
+  )
   let isKept = false
   try {
-    await asMember(pool, payload, attempt, sql => {
+    const store = (sql: Client) => {
       const pieces = textOf(sql, { ...order, rows: resources[resource], settings }, n => (rows += n))
-      return storage.put(key, Readable.from(measured(pieces), { objectMode: false }))
-    })
+      return storage.put(key, Readable.from(measured(pieces), { objectMode: false }), signal)
+    }
+    await asMember(pool, payload, attempt, store, signal).finally(unwatch)
     // From here on only the database knows whether the file is wanted; others are swept.
     isKept = true
     isKept = await ask(helpers, 'select app.finish_export($1, $2, $3, $4, $5, $6)', [
@@ -111,8 +142,8 @@ async function run(
     if (because !== '')
       await ask(helpers, 'select app.fail_export($1, $2, $3, $4)', [...ids, attempt, because])
   } finally {
-    // Nobody will download it. If removing it fails, it is swept later.
-    if (!isKept) await storage.remove(key).catch(() => {})
+    // Nobody will download it.
+    if (!isKept) await Promise.race([storage.remove(key).catch(() => {}), sleep(removal)])
   }
 }
 
@@ -140,12 +171,15 @@ async function sweep(helpers: JobHelpers, storage: Storage): Promise<void> {
 }
 
 /** The tasks behind exports, and a function that closes their connections: see db/schema/exports/export_running.sql. */
-export function exportTasks(config: Config, url: string): { tasks: TaskList; close: () => Promise<unknown> } {
+export function exportTasks(
+  config: Config,
+  url: string,
+  size: number,
+): { tasks: TaskList; close: () => Promise<unknown> } {
   const storage = createStorage(config)
   const pool = createPool({
     url,
-    // There are two queues.
-    size: 2,
+    size,
     deadline: timeout,
     statementTimeout: timeout,
     prepare: false,

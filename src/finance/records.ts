@@ -3,7 +3,7 @@ import { of, resource } from '../tenant/resource.ts'
 import { FinanceRecord, financeRecords, NewRecord, WholeRecord } from './shapes.ts'
 
 const entered = ['finance_record_external_ref_taken', 'period_closed']
-const changed = [...entered, 'finance_record_status_transition']
+const changed = [...entered, 'finance_record_status_transition', 'finance_record_of_settlement']
 
 /** Income and expenses, planned and actual. */
 export const financeRecordRoutes = resource({
@@ -38,18 +38,24 @@ export const financeRecordRoutes = resource({
   },
   update: {
     summary: 'Change some fields of a finance record',
-    description: 'Omitted fields stay as they are. Another currency needs its exchange rate.',
+    description:
+      'Omitted fields stay as they are. Another currency needs its exchange rate. Of a record that a settlement has entered, only category, payment, due day, counterparty and notes can be changed.',
     problems: changed,
     body: Patch(WholeRecord, 'FinanceRecordChange'),
   },
   delete: {
     summary: 'Delete a finance record',
     description: 'Only in an open month; it can be restored. To keep it visible, make it void instead.',
-    problems: ['period_closed'],
+    problems: ['period_closed', 'finance_record_of_settlement'],
   },
   restore: {
     summary: 'Restore a deleted finance record',
     description: 'As it was. If its category, or the show it is planned for, is deleted, restore that first.',
-    problems: ['parent_deleted', 'period_closed', 'finance_record_external_ref_taken'],
+    problems: [
+      'parent_deleted',
+      'period_closed',
+      'finance_record_external_ref_taken',
+      'finance_record_of_settlement',
+    ],
   },
 })

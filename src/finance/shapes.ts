@@ -73,6 +73,13 @@ export const FinanceRecord = rowOf('FinanceRecord', {
     description: 'The amount in the base currency, in its smallest unit',
     examples: [1358125],
   }),
+  settlement_id: Nullable(
+    Type.String({
+      ...Id,
+      description:
+        'The final settlement that has entered it: its amount, day and status are changed by reopening that one',
+    }),
+  ),
   base_currency: Type.String({
     ...Currency,
     description: 'The currency of the organization’s books when the record was entered',

@@ -163,6 +163,8 @@ export const malformed = {
   frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     void reply
       .code(400)
+      // No hook runs, so nothing else limits how long the body may take.
+      .header('connection', 'close')
       .type('application/problem+json')
       .send(body(new Problem(400, 'bad_request', error.message), request.id))
   },

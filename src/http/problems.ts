@@ -52,7 +52,7 @@ export const problems: Problems = {
     title: 'The organization has been deleted',
     detail: 'This organization has been deleted: refresh your token for another one.',
   },
-  no_organization: { status: 403, title: 'You do not belong to any organization' },
+  no_organization: { status: 403, title: 'The token is for no organization' },
   not_found: {
     status: 404,
     title: 'The resource does not exist',
@@ -60,6 +60,11 @@ export const problems: Problems = {
   },
   method_not_allowed: { status: 405, title: 'The resource does not support this method' },
   request_timeout: { status: 408, title: 'The request took too long to arrive' },
+  idempotency_key_refused: {
+    status: 400,
+    title: 'The operation does not accept an Idempotency-Key',
+    detail: 'Repeating this request would not return the first answer: send it without an Idempotency-Key.',
+  },
   idempotency_key_reused: { status: 409, title: 'The Idempotency-Key was used for another request' },
   parent_deleted: { status: 409, title: 'The parent resource is deleted' },
   conflict: { status: 409, title: 'The request conflicts with stored data' },

@@ -57,12 +57,16 @@ export const TimeZone = Type.String({
 })
 /** Any single line of text. */
 export const noControls = '^[^\\u0000-\\u001f\\u007f]*$'
+// What app.is_visible says of the Basic Multilingual Plane, in which patterns mean the same to all programs.
+const unseen =
+  ' \\u0080-\\u00a0\\u00ad\\u034f\\u061c\\u115f\\u1160\\u1680\\u17b4\\u17b5\\u180b-\\u180f\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u2800\\u3000\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb'
+const controls = '\\u0000-\\u001f\\u007f'
 /** A line of text: something visible, and no control characters. */
 export const Line = (example: string) =>
   Type.String({
     minLength: 1,
     maxLength: 200,
-    pattern: '^[^\\S\\u0000-\\u001f\\u007f]*[^\\s\\u0000-\\u001f\\u007f][^\\u0000-\\u001f\\u007f]*$',
+    pattern: `^[${unseen}]*[^${controls}${unseen}][^${controls}]*$`,
     examples: [example],
   })
 /** Text of any number of lines. */

@@ -123,10 +123,10 @@ export const tokens = fp(
     })
 
     app.decorate('issue', (text, sessionSecret, { refreshSecret, scope } = {}) => {
-      const grant = JSON.parse(String(text)) as Pick<
+      const { refresh_secret = refreshSecret, ...grant } = JSON.parse(String(text)) as Pick<
         TokenAnswer,
         'user_id' | 'organization_id' | 'role' | 'permissions'
-      >
+      > & { refresh_secret?: string }
       const claims = {
         sub: grant.user_id,
         org: grant.organization_id,
@@ -140,7 +140,7 @@ export const tokens = fp(
         access_token: app.jwt.sign(claims),
         token_type: 'Bearer' as const,
         expires_in: config.ACCESS_TOKEN_LIFETIME,
-        ...(refreshSecret !== undefined && { refresh_token: `${sessionSecret}.${refreshSecret}` }),
+        ...(refresh_secret !== undefined && { refresh_token: `${sessionSecret}.${refresh_secret}` }),
         ...(scope && { scope }),
         ...grant,
       }

@@ -117,6 +117,7 @@ export async function importRoutes(app: App, { limit }: { limit: number }) {
           description:
             'CSV (RFC 4180) whose first line names columns as in the API; `amount`, `tax` and `fee` are in whole units of the currency, `category` and `venue` are names. Lines with a `fee` are bad lines unless you hold `finance.write`. The file is checked, and nothing is entered yet: poll the import until it is `checked`, look at its problems, then run it.',
           ...permission,
+          'x-problems': ['too_many_imports', 'import_storage_full'],
           headers: IdempotencyKey,
           querystring: Strict({
             resource: Resource,

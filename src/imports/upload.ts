@@ -57,6 +57,7 @@ export function takeFiles(app: App, limit: number) {
     }
     return upload
   })
+  app.addHook('preParsing', app.receivePatiently)
   app.addHook('onResponse', async ({ body }) => {
     if (body instanceof Upload) await body.remove()
   })

@@ -25,14 +25,18 @@ export const ticksOf = (schedule: Scheduled[]): CronItem[] =>
 interface Part {
   next: unknown
   failed: number
+  /** There was nothing to do. */
+  is_idle?: boolean
 }
 
 function note(log: FastifyBaseLogger, scheduled: Scheduled, done: unknown) {
-  const { task, inParts } = scheduled
+  const { task, inParts, alarm = 'job done, but not all of it' } = scheduled
   // A frequent task that found nothing to do is not worth a line: work in parts says how long a part took.
-  const isIdle = done === '0' || ('seconds' in scheduled && inParts && !('ms' in (done as Part)))
+  const isIdle =
+    done === '0' ||
+    (inParts && (('seconds' in scheduled && !('ms' in (done as Part))) || (done as Part).is_idle === true))
   const level = inParts && (done as Part).failed > 0 ? 'error' : isIdle ? 'debug' : 'info'
-  log[level]({ task, done }, level === 'error' ? 'job done, but not all of it' : 'job done')
+  log[level]({ task, done }, level === 'error' ? alarm : 'job done')
 }
 
 /** Runs a statement with values and returns the first column of its first row. */
@@ -40,7 +44,7 @@ type Ask = (sql: string, values?: unknown[]) => Promise<unknown>
 
 /** Runs the statement of a task, all parts of it, and logs what it returns. */
 async function perform(scheduled: Scheduled, ask: Ask, log: FastifyBaseLogger, signal?: AbortSignal) {
-  const { sql, inParts } = scheduled
+  const { sql, inParts, alarm } = scheduled
   let next: string | null = null
   let failed = 0
   do {
@@ -53,7 +57,7 @@ async function perform(scheduled: Scheduled, ask: Ask, log: FastifyBaseLogger, s
     next = part.next === null ? null : JSON.stringify(part.next)
     failed += part.failed
   } while (next !== null)
-  if (failed > 0) throw new Error(`${failed} failed: the log lines of this job say which and why`)
+  if (failed > 0) throw new Error(alarm ?? `${failed} failed: the log lines of this job say which and why`)
 }
 
 /** The tasks that run a statement. */

@@ -11,20 +11,20 @@ import { addProblems } from '../http/problems.ts'
 import { problems as ofImports } from '../imports/problems.ts'
 import { importTasks } from '../imports/task.ts'
 import { mailTask } from '../accounts/mail.ts'
-import { within } from '../accounts/mail-transport.ts'
 import type { Observe } from '../monitoring/jobs.ts'
 import { problems as ofShows } from '../shows/problems.ts'
 import { startRecording } from './ended.ts'
+import { watchClock } from './clock.ts'
 import { jobLogger } from './logger.ts'
 import { RetryingPool } from './pool.ts'
 import { schedule, type Scheduled } from './schedule.ts'
+import { fairShares, places, shares } from './shares.ts'
 import { scheduledTasks, startTicking, ticksOf } from './tasks.ts'
+import { within } from './within.ts'
 
 // Jobs tell members why an export or import failed; imports write shows and finance records.
 for (const problems of [ofExports, ofImports, ofShows, ofFinance]) addProblems(problems)
 
-/** How many jobs a process runs at a time. */
-const concurrency = 4
 /** The heartbeat interval, and the timeout for its answer, in milliseconds; app.keep_jobs allows 20 seconds. */
 const [heartbeat, timeout] = [5000, 5000]
 /** How long it must have sent heartbeats, with pauses below the second value, before it may free the jobs of others. */
@@ -52,7 +52,7 @@ export function startWorker(
   const stopping = new AbortController()
   const { signal } = stopping
   const { task, close } = mailTask(config, publicUrl)
-  const exports = exportTasks(config, url)
+  const exports = exportTasks(config, url, shares.export)
   const taskList = { send_mail: task, ...importTasks, ...exports.tasks, ...scheduledTasks(recurring, log) }
   const logger = jobLogger(log, signal, observe)
   const stopRequested = new Promise<void>(resolve => {
@@ -64,15 +64,16 @@ export function startWorker(
   let plain = false
   let pause = 0
   // Since when the database has received heartbeats of this process, and when last.
-  let [heardSince, heardLast] = [0, 0]
+  let [heardSince, heardLast] = [0, -Infinity]
   let jobs: RetryingPool | undefined
 
   async function round() {
     const pool = (jobs = new RetryingPool(url, {
-      size: concurrency + 4,
+      size: places + 6,
       applicationName: 'callboard worker',
       plain,
     }))
+    const clock = watchClock()
     const events = new EventEmitter() as WorkerEvents
     const workers: string[] = []
     events.on('worker:create', ({ worker }) => workers.push(worker.workerId))
@@ -83,7 +84,7 @@ export function startWorker(
       })
       // It looks up the ids of the tasks only once, and if that fails, caches the failure forever.
       events.on('worker:getJob:error', () => {
-        if (++failures >= concurrency) resolve()
+        if (++failures >= places) resolve()
       })
       for (const success of ['worker:getJob:empty', 'job:start'] as const)
         events.on(success, () => (failures = 0))
@@ -100,21 +101,31 @@ export function startWorker(
         pgPool: pool,
         taskList,
         parsedCronItems: parseCronItems(ticksOf(recurring)),
-        concurrency,
+        concurrency: places,
+        forbiddenFlags: fairShares(events),
         noHandleSignals: true,
         events,
         logger,
       })
       const ended = runner.promise.catch(() => {})
       pause = 0
-      const live = () => void sendHeartbeat(pool, workers)
+      // graphile-worker waits for the next minute by the clock, and hurries to make up for all that seem to have passed.
+      let setClock = () => {}
+      const clockSet = new Promise<void>(resolve => (setClock = resolve))
+      const live = () => {
+        void sendHeartbeat(pool, workers)
+        const seconds = clock()
+        if (seconds === 0) return
+        log.error({ seconds }, 'the clock of this machine was set: the schedule begins anew')
+        setClock()
+      }
       live()
       timer = setInterval(live, heartbeat)
       const ask = (sql: string, values?: unknown[]) => pool.ask(sql, values)
       stopTicking = startTicking(recurring, ask, log, observe)
       if (config.ENDED_FILE !== undefined)
         stopRecording = startRecording(config.ENDED_FILE, ask, log, observe)
-      await Promise.race([ended, crippled, stopRequested])
+      await Promise.race([ended, crippled, clockSet, stopRequested])
       stopTicking()
       const finished = runner.stop().then(
         () => true,
@@ -148,12 +159,12 @@ export function startWorker(
       pool.cut()
     }, timeout)
     try {
-      const now = Date.now()
+      const now = performance.now()
       if (now - heardLast > longestPause) heardSince = now
       const mayFree = now - heardSince >= probation
       const released = await pool.ask('select app.keep_jobs($1, $2)', [workers, mayFree])
       if (released) log.warn({ released }, 'released the jobs of a dead worker')
-      heardLast = Date.now()
+      heardLast = performance.now()
     } catch (error) {
       if (!signal.aborted)
         log.warn({ err: error }, 'the heartbeat of this worker does not reach the database')

@@ -15,7 +15,7 @@ const helps: Record<string, string> = {
   figures_differing:
     'Figures of organizations that differed from their definition at the last check; must be 0',
   oldest_transaction_seconds:
-    'How long the oldest transaction has been open; it holds back sealing, figures and VACUUM',
+    'How long the oldest transaction has been open; it holds back VACUUM and what is written to ENDED_FILE',
   event_partitions_ahead: 'Monthly partitions of the event log beyond this month: 3',
   size_bytes: 'Size of the database',
   slots_kept_bytes: 'Write-ahead log that the replication slot furthest behind keeps on the disk',

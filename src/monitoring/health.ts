@@ -7,8 +7,16 @@ import { Nullable, Strict } from '../http/schemas.ts'
 const Part = Type.String({ enum: ['ok', 'failing'] })
 const Readiness = Strict(
   {
-    status: Part,
-    parts: Strict({ database: Part, migrations: Part, server: Part }),
+    status: Type.String({ enum: ['ok', 'degraded', 'failing'] }),
+    parts: Strict({
+      database: Part,
+      migrations: Part,
+      writes: Type.String({
+        ...Part,
+        description: 'Whether the last request that tried could write; if not, the status is degraded',
+      }),
+      server: Part,
+    }),
     context: Nullable(
       Type.String({
         enum: ['guarded', 'signed'],
@@ -24,7 +32,7 @@ export const tags = { health: 'For probes and load balancers' }
 /** Liveness and readiness. */
 export async function healthRoutes(app: App) {
   const schema = { tags: ['health'], security: [] }
-  const config = { rateLimit: false } as const
+  const config = { limited: false } as const
 
   app.get(
     '/livez',
@@ -52,7 +60,7 @@ export async function healthRoutes(app: App) {
         operationId: 'readReadiness',
         summary: 'Whether requests can be served, part by part',
         description:
-          'Checks that the database is reachable and migrated, and that the server is not about to stop; 503 says which part is not ready.',
+          'Checks that the database is reachable and migrated, that it can be written, and that the server is not about to stop; 503 says which part is not ready. If only writing fails, reading is served: 200 with the status degraded.',
         response: {
           200: answer('Ready', Readiness),
           503: answer('Not ready', Readiness),
@@ -76,10 +84,15 @@ export async function healthRoutes(app: App) {
           request.log.warn({ err: error }, 'not ready')
           return { database: 'failing', migrations: 'failing', context: null }
         })
-      const parts = { ...found, server: app.stopping.hasBegun ? 'failing' : 'ok' }
-      const status = Object.values(parts).includes('failing') ? 'failing' : 'ok'
-      if (status !== 'ok') void reply.header('retry-after', '1')
-      return reply.code(status === 'ok' ? 200 : 503).send({ status, parts, context })
+      const needed = { ...found, server: app.stopping.hasBegun ? 'failing' : 'ok' }
+      const isReady = !Object.values(needed).includes('failing')
+      const writes = app.writes.isFailing() ? 'failing' : 'ok'
+      if (!isReady) void reply.header('retry-after', '1')
+      return reply.code(isReady ? 200 : 503).send({
+        status: !isReady ? 'failing' : writes === 'ok' ? 'ok' : 'degraded',
+        parts: { ...needed, writes },
+        context,
+      })
     },
   )
 }

@@ -66,7 +66,7 @@ export async function metricsRoutes(app: FastifyInstance, { config }: { config: 
   if (config.METRICS_TOKEN === undefined || config.METRICS_PORT !== undefined) return
   app.get(
     '/metrics',
-    { schema: { hide: true }, config: { rateLimit: false }, logLevel: 'warn' },
+    { schema: { hide: true }, config: { limited: false }, logLevel: 'warn' },
     async (request, reply) => {
       if (!mayRead(config.METRICS_TOKEN, request.headers.authorization))
         throw new Problem(401, 'unauthorized')

@@ -10,7 +10,8 @@ type Organization = string | null | undefined
 export interface OrganizationMetrics {
   /** A request of a member that has been answered. */
   answered: (organization: string, status: number, milliseconds: number) => void
-  limited: (limit: 'organization' | 'address' | 'sign_in', organization?: Organization) => void
+  /** Refused with 429, by the name of the limit. */
+  limited: (limit: string, organization?: Organization) => void
   refusedToken: (reason: string, organization: Organization) => void
   breach: (kind: string, organization: Organization) => void
 }

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { App } from '../http/fastify.ts'
-import { answer } from '../http/openapi/openapi.ts'
+import { answer, IdempotencyKey } from '../http/openapi/openapi.ts'
 import { Id, noControls, Strict } from '../http/schemas.ts'
 import type { Answer } from '../tenant/answer.ts'
 
@@ -68,6 +68,7 @@ export async function accessRoutes(app: App) {
           'explain_table_unknown',
           'explain_row_unnamed',
         ],
+        headers: IdempotencyKey,
         body: Question,
         response: { 200: answer('The explanation', Explanation) },
       },

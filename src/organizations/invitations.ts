@@ -24,8 +24,12 @@ const Invitation = Strict(
     id: Id,
     email: Email,
     role: Role,
-    invited_by: Id,
-    status: Type.String({ enum: ['pending', 'accepted', 'expired'] }),
+    invited_by: { ...Id, description: 'Who sent it last' },
+    status: Type.String({
+      enum: ['pending', 'accepted', 'expired', 'void'],
+      description: 'Nobody can accept a void one: `void_because` says why; sending it again makes it yours',
+    }),
+    void_because: Nullable(Type.String({ enum: ['inviter_removed', 'inviter_lost_permission'] })),
     expires_at: Timestamp,
     accepted_at: Nullable(Timestamp),
     created_at: Timestamp,
@@ -49,8 +53,15 @@ export async function acceptInvitationRoutes(app: App) {
         operationId: 'acceptInvitation',
         summary: 'Join the organization that invited you',
         description:
-          'The invitation must be for your own address. Your token stays the same: switch to work there.',
-        'x-problems': ['invalid_token', 'invitation_for_another_address', 'already_member'],
+          'The invitation must be for your own address, and who sent it must still be able to give the role. Your token stays the same: switch to work there.',
+        'x-problems': [
+          'invalid_token',
+          'invitation_for_another_address',
+          'invitation_void',
+          'already_member',
+          'membership_revoked',
+        ],
+        headers: IdempotencyKey,
         body: Strict({ token: Secret('From the link') }, { title: 'MailedToken' }),
         response: { 200: answer('You are now a member', MyOrganization) },
       },
@@ -71,7 +82,8 @@ export async function invitationRoutes(app: App) {
         tags,
         operationId: 'listInvitations',
         summary: 'List invitations that have not been revoked',
-        description: 'Pending, accepted and expired.',
+        description:
+          'Pending, accepted, expired, and void: those whose sender was removed or may no longer give the role.',
         'x-permission': 'members.manage',
         querystring: Strict({
           ...ListQuery,
@@ -101,11 +113,13 @@ export async function invitationRoutes(app: App) {
   app.post(
     '/api/invitations',
     {
+      preHandler: app.mailLimit,
       schema: {
         tags,
         operationId: 'createInvitation',
         summary: 'Invite somebody by mail',
-        description: 'An address can have one open invitation; `resendInvitation` sends it again.',
+        description:
+          'An address can have one open invitation; `resendInvitation` sends it again. When it is accepted, you must still be a member who can give the role.',
         'x-problems': [
           'already_member',
           'invitation_pending',
@@ -155,11 +169,14 @@ export async function invitationRoutes(app: App) {
   app.post(
     '/api/invitations/:id/resend',
     {
+      preHandler: app.mailLimit,
       schema: {
         tags,
         operationId: 'resendInvitation',
         summary: 'Mail a new link; the old one stops working',
-        description: 'Also for an expired invitation: the new link is valid for seven days.',
+        description:
+          'Also for an expired or a void invitation: the new link is valid for seven days. It is yours from then on.',
+        'x-problems': ['permission_not_held'],
         'x-permission': 'members.manage',
         params: IdParams,
         headers: IdempotencyKey,

@@ -1,4 +1,5 @@
-import { Type } from '@sinclair/typebox'
+import { type Static, Type } from '@sinclair/typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { App } from '../http/fastify.ts'
 import { answer, IdempotencyKey, IfMatch } from '../http/openapi/openapi.ts'
 import { constraintsOf } from '../http/openapi/refusals.ts'
@@ -8,6 +9,8 @@ import {
   IdParams,
   Line,
   Nullable,
+  omittable,
+  Patch,
   Role,
   ShortList,
   Slug,
@@ -16,8 +19,15 @@ import {
   TimeZone,
 } from '../http/schemas.ts'
 import type { Answer } from '../tenant/answer.ts'
-import { Member } from './users.ts'
+import { Member } from './member-shapes.ts'
 
+const Month = Type.Integer({
+  minimum: 1,
+  maximum: 12,
+  format: 'int32',
+  description: 'The month in which the fiscal year begins',
+  examples: [4],
+})
 const Organization = Strict(
   {
     id: Id,
@@ -25,6 +35,7 @@ const Organization = Strict(
     slug: Slug,
     currency: Currency,
     time_zone: TimeZone,
+    fiscal_year_starts_in: Month,
     created_at: Timestamp,
     updated_at: Timestamp,
   },
@@ -40,12 +51,13 @@ export const MyOrganization = Strict(
   },
   { title: 'MyOrganization' },
 )
+const settings = { name: Line('Northlight Touring'), currency: Currency, time_zone: TimeZone }
+const Settings = Strict(
+  { ...settings, ...omittable({ fiscal_year_starts_in: Month }) },
+  { title: 'OrganizationSettings' },
+)
 const NewOrganization = Strict(
-  {
-    name: Line('Northlight Touring'),
-    currency: Type.Optional(Currency),
-    time_zone: Type.Optional(TimeZone),
-  },
+  { name: settings.name, ...omittable({ currency: Currency, time_zone: TimeZone }) },
   { title: 'NewOrganization' },
 )
 const tags = ['organizations']
@@ -84,8 +96,14 @@ export async function myOrganizationRoutes(app: App) {
         operationId: 'createOrganization',
         summary: 'Create an organization and own it',
         description:
-          'The slug is derived from the name, with a number if that is taken. Your token stays the same: switch to work in the new one.',
-        'x-problems': ['slug_reserved', ...constraintsOf('organizations')],
+          'The slug is derived from the name, with a number if that is taken. Your token stays the same: switch to work in the new one. A person can found 5 within a day.',
+        'x-problems': [
+          'slug_reserved',
+          'too_many_foundings',
+          'membership_revoked',
+          ...constraintsOf('organizations'),
+        ],
+        headers: IdempotencyKey,
         body: NewOrganization,
         response: { 201: answer('Created', Organization, 'ETag', 'Location') },
       },
@@ -112,6 +130,7 @@ export async function myOrganizationRoutes(app: App) {
           'Its members return, too, in the roles they had. Your token may be for any organization.',
         'x-permission': 'organization.delete',
         params: IdParams,
+        headers: IdempotencyKey,
         response: { 200: answer('Restored', Organization, 'ETag') },
       },
     },
@@ -127,8 +146,23 @@ export async function myOrganizationRoutes(app: App) {
   )
 }
 
+interface Change {
+  tenant: FastifyRequest['tenant']
+  params: { id: string }
+  headers: { 'if-match'?: string }
+  body: Partial<Static<typeof Settings>>
+}
+const write = (request: Change, reply: FastifyReply) =>
+  request
+    .tenant(
+      sql => sql<Answer[]>`
+      select status, body, etag from app.replace_organization(${request.params.id}, ${sql.json(request.body)}, ${request.headers['if-match'] ?? null})`,
+    )
+    .then(reply.json)
+
 /** The organization of the token. */
 export async function organizationRoutes(app: App) {
+  const changes = ['slug_reserved', 'organization_has_books', ...constraintsOf('organizations')]
   app.get(
     '/api/organizations/:id',
     {
@@ -165,22 +199,37 @@ export async function organizationRoutes(app: App) {
         tags,
         operationId: 'replaceOrganization',
         summary: "Replace the organization's name and settings; the slug follows the name",
-        description: 'An omitted currency or time zone becomes USD or UTC. Earlier slugs keep working.',
-        'x-problems': ['slug_reserved', ...constraintsOf('organizations')],
+        description:
+          'All of them must be sent, except fiscal_year_starts_in, which otherwise stays. Earlier slugs keep working. The currency stays once there are finance records.',
+        'x-problems': changes,
         'x-permission': 'organization.update',
         params: IdParams,
         headers: IfMatch,
-        body: NewOrganization,
+        body: Settings,
         response: { 200: answer('The organization', Organization, 'ETag') },
       },
     },
-    (request, reply) =>
-      request
-        .tenant(
-          sql => sql<Answer[]>`
-          select status, body, etag from app.replace_organization(${request.params.id}, ${sql.json(request.body)}, ${request.headers['if-match'] ?? null})`,
-        )
-        .then(reply.json),
+    write,
+  )
+
+  app.patch(
+    '/api/organizations/:id',
+    {
+      schema: {
+        tags,
+        operationId: 'updateOrganization',
+        summary: "Change some of the organization's name and settings",
+        description:
+          'The slug follows the name, and earlier ones keep working. The currency stays once there are finance records.',
+        'x-problems': changes,
+        'x-permission': 'organization.update',
+        params: IdParams,
+        headers: IfMatch,
+        body: Patch(Settings, 'OrganizationChange'),
+        response: { 200: answer('The organization', Organization, 'ETag') },
+      },
+    },
+    write,
   )
 
   app.delete(

@@ -4,7 +4,7 @@ import { answer, IdempotencyKey, IfMatch } from '../http/openapi/openapi.ts'
 import { constraintsOf } from '../http/openapi/refusals.ts'
 import { Id, IdParams, Line, Nullable, Permission, RoleId, Strict, Timestamp } from '../http/schemas.ts'
 import type { Answer } from '../tenant/answer.ts'
-import { Member } from './users.ts'
+import { Member } from './member-shapes.ts'
 
 const ExpiresAt = Type.String({
   ...Timestamp,

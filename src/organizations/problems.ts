@@ -3,6 +3,10 @@ import type { Problems } from '../http/problems.ts'
 export const problems: Problems = {
   permission_not_held: { status: 403, title: 'You cannot grant or revoke a permission you do not hold' },
   invitation_for_another_address: { status: 403, title: 'The invitation is for another address' },
+  invitation_void: {
+    status: 403,
+    title: 'Whoever sent the invitation could not give it any more',
+  },
   address_unverified: {
     status: 409,
     title: 'The email address of the account is not confirmed',
@@ -13,6 +17,11 @@ export const problems: Problems = {
     title: 'The person is already a member of the organization',
     detail: 'This person is already a member of the organization.',
   },
+  too_many_foundings: {
+    status: 409,
+    title: 'You have founded too many organizations',
+    detail: 'You have founded 5 organizations within a day: wait until the first of them is a day old.',
+  },
   already_owner: { status: 409, title: 'You are already the owner' },
   invitation_pending: { status: 409, title: 'The address already has an open invitation' },
   owner_keeps_permissions: { status: 409, title: 'An owner cannot be denied a permission' },
@@ -20,8 +29,13 @@ export const problems: Problems = {
   custom_role_name_taken: { status: 409, title: 'The organization already has a role with this name' },
   last_owner: { status: 409, title: 'An organization needs an owner' },
   slug_reserved: { status: 409, title: 'The slug of this name is reserved' },
+  organization_has_books: {
+    status: 409,
+    title: 'The books of the organization are kept in another currency',
+  },
   organizations_name_length: { status: 422, title: 'The name is empty, too long or has control characters' },
   organizations_currency_format: { status: 422, title: 'The currency is not an ISO 4217 code' },
+  organizations_currency_exists: { status: 422, title: 'Unknown currency' },
   organizations_time_zone_exists: { status: 422, title: 'Unknown time zone' },
   memberships_role_exists: { status: 422, title: 'Unknown role' },
   invitations_role_exists: { status: 422, title: 'Unknown role' },

@@ -53,9 +53,12 @@ const tags = ['support']
 
 /** Superadmins. The database decides on every request whether a user is one. */
 export async function supportRoutes(app: App) {
+  const config = { limited: 'support' } as const
+
   app.post(
     '/api/support/token',
     {
+      config,
       schema: {
         tags,
         operationId: 'createSupportToken',
@@ -80,6 +83,7 @@ export async function supportRoutes(app: App) {
   app.put(
     '/api/support/organizations/:id/rate-limit',
     {
+      config,
       schema: {
         tags,
         operationId: 'setRateLimit',
@@ -104,6 +108,7 @@ export async function supportRoutes(app: App) {
   app.get(
     '/api/support/organizations',
     {
+      config,
       schema: {
         tags,
         operationId: 'listAllOrganizations',

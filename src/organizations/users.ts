@@ -1,36 +1,12 @@
-import { type Static, Type } from '@sinclair/typebox'
+import { Type } from '@sinclair/typebox'
 import type { App } from '../http/fastify.ts'
 import { answer, IdempotencyKey, IfMatch } from '../http/openapi/openapi.ts'
 import { constraintsOf } from '../http/openapi/refusals.ts'
 import { page } from '../tenant/list.ts'
-import {
-  Email,
-  Id,
-  IdParams,
-  Line,
-  ListQuery,
-  Nullable,
-  Page,
-  Role,
-  sortBy,
-  Strict,
-  Timestamp,
-} from '../http/schemas.ts'
-import type { Answer } from '../tenant/answer.ts'
-
-export const Member = Strict(
-  {
-    id: Id,
-    email: Email,
-    display_name: Line('Ana Lima'),
-    role: Nullable(Role),
-    custom_roles: Type.Array(Strict({ id: Id, name: Line('Box office') }), { maxItems: 10_000 }),
-    joined_at: Timestamp,
-    updated_at: Timestamp,
-  },
-  { title: 'Member' },
-)
-export type Member = Static<typeof Member>
+import { Email, IdParams, Line, ListQuery, Page, Role, sortBy, Strict } from '../http/schemas.ts'
+import { ChangedMember, LeftBehind, Member } from './member-shapes.ts'
+import { settleBiLogin } from '../tenant/settle-bi-login.ts'
+import { type Answer, only } from '../tenant/answer.ts'
 
 const sorts = {
   display_name: 'text',
@@ -79,6 +55,7 @@ export async function userRoutes(app: App) {
   app.post(
     '/api/users',
     {
+      preHandler: app.mailLimit,
       schema: {
         tags,
         operationId: 'addUser',
@@ -136,13 +113,14 @@ export async function userRoutes(app: App) {
         tags,
         operationId: 'changeUserRole',
         summary: "Change a member's built-in role",
-        description: 'Takes effect with their next request. The last owner stays owner.',
+        description:
+          'Takes effect with their next request. The last owner stays owner. `left_behind` is what they have made and may no longer make.',
         'x-problems': ['last_owner', 'permission_not_held', ...constraintsOf('memberships')],
         'x-permission': 'members.manage',
         params: IdParams,
         headers: IfMatch,
         body: Strict({ role: Role }, { title: 'RoleChange' }),
-        response: { 200: answer('The member', Member, 'ETag') },
+        response: { 200: answer('The member', ChangedMember, 'ETag') },
       },
     },
     (request, reply) =>
@@ -161,22 +139,32 @@ export async function userRoutes(app: App) {
         tags,
         operationId: 'removeUser',
         summary: 'Remove a member, or leave yourself (which needs no permission)',
-        description: 'Their next request is refused. The last owner cannot be removed.',
+        description:
+          'Their next request is refused, and their calendar feeds and exports end for good, even if they come back. Their BI logins are suspended and their open invitations void: if there are any, the answer is 200 and names them. `?bi_credentials=revoke` revokes these logins, with the permission `bi.manage`. The last owner cannot be removed.',
         'x-problems': ['last_owner', 'permission_not_held'],
         'x-permission': 'members.manage',
         params: IdParams,
+        querystring: Strict({
+          bi_credentials: Type.Optional(
+            Type.Literal('revoke', { description: 'Revoke the BI logins for which they answer' }),
+          ),
+        }),
         headers: IfMatch,
-        response: { 204: answer('Removed') },
+        response: {
+          200: answer('Removed; this is what they leave behind', LeftBehind),
+          204: answer('Removed; they leave nothing behind'),
+        },
       },
     },
-    (request, reply) =>
-      request
-        .tenant(
-          sql =>
-            sql<
-              Answer[]
-            >`select status, body from app.remove_member(${request.params.id}, ${request.headers['if-match'] ?? null})`,
-        )
-        .then(reply.json),
+    async (request, reply) => {
+      const revokes = request.query.bi_credentials === 'revoke'
+      const removed = await request.tenant(
+        sql => sql<Answer[]>`
+          select status, body from app.remove_member(${request.params.id}, ${request.headers['if-match'] ?? null}, ${revokes})`,
+      )
+      const { bi_credentials } = JSON.parse(only(removed).body ?? '{"bi_credentials":[]}') as LeftBehind
+      if (revokes) for (const { id } of bi_credentials) await settleBiLogin(request, id)
+      return reply.json(removed)
+    },
   )
 }

@@ -2,6 +2,7 @@
 import type { Sql, TransactionSql } from 'postgres'
 import { type Carrier, carrierOf } from '../database/context.ts'
 import { isOfThisRelease } from '../database/release.ts'
+import { biMemory } from './bi-memory.ts'
 import { drift } from './drift.ts'
 import { type Exception, except } from './exceptions.ts'
 import { describe, describeCatalogue, describeCluster } from './facts.ts'
@@ -75,6 +76,8 @@ export async function audit(admin: Sql, options: AuditOptions): Promise<Report> 
     const { findings, unchecked } = await admin.begin('read only', sql => checkRules(sql, setUp))
     found.push(...findings)
     blind.push(...unchecked.map(reason => `rule: ${reason}`))
+    const note = await admin.begin('read only', biMemory)
+    if (note) found.push(note)
   }
   const reach = new Reach(live)
   let proof: Proof | undefined

@@ -12,6 +12,8 @@ const attributes: Record<string, string> = {
   login: 'may log in, so whoever has its password has its rights',
   inherit: 'has the privileges of the roles that it is a member of without becoming them',
 }
+/** The hardening that keeps nobody from anything: it only tells. */
+const watched = 'passwords of logins watched'
 /** What it costs that something is lost; db/database.sql says the same where it cannot be set. */
 export const lost: Record<string, string> = {
   'large objects closed to public': 'every login may keep and read large objects, which no policy applies to',
@@ -32,6 +34,8 @@ export const lost: Record<string, string> = {
   'schema public closed to public': 'every login may create or use what is in the schema public',
   'uuids compared before other conditions':
     'EXPLAIN ANALYZE may show a login, query by query, what rows of other organizations contain',
+  [watched]:
+    'nobody is told when a login changes its own password, be it one of the programs or of a BI tool',
 }
 /** Settings with which a login acts as another, loads code, or loses what limits it. */
 const dangerous =
@@ -174,7 +178,7 @@ export const judgeCluster: Judge[] = [
           says: `Only a superuser can set what is missing (${name}), and ${facts.setUpBy}, who has set up this server, is none: ${lost[name] ?? ''}.`,
         }
       return {
-        class: 'dangerous',
+        class: name === watched ? 'to be reviewed' : 'dangerous',
         says: `What db/database.sql sets is lost (${name}): ${lost[name] ?? ''}. Run it again, as after every restore and upgrade.`,
       }
     },

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
-import { BasisPoints, Currency, MinorUnits, Nullable } from '../http/schemas.ts'
+import { BasisPoints, Currency, DateOnly, MinorUnits, Nullable } from '../http/schemas.ts'
 import { instant } from '../tenant/list.ts'
+import { rate } from './rate.ts'
 import { showPart } from './show-part.ts'
 
 const Kind = Type.String({
@@ -12,11 +13,20 @@ const Kind = Type.String({
 })
 const Base = Type.String({
   title: 'DealBase',
-  enum: ['gross', 'net', 'net_after_promoter_profit'],
+  enum: ['gross', 'net_receipts', 'net', 'net_after_promoter_profit'],
   description:
-    'What the percentage is taken from. gross: ticket sales as paid; net: after facility fees, tax and costs; net_after_promoter_profit: also after the promoter profit',
+    'What the percentage is taken from. gross: ticket sales as paid; net_receipts: after facility fees and tax; net: after costs as well; net_after_promoter_profit: also after the promoter profit',
   examples: ['net_after_promoter_profit'],
 })
+const basisPoints = (of: string, example: number) =>
+  Nullable(
+    Type.Integer({
+      ...BasisPoints,
+      deprecated: true,
+      description: `\`${of}\` in basis points, until the release after 0.3.0; null if that is no whole number. Send one of the two`,
+      examples: [example],
+    }),
+  )
 /** The fields of a deal except its currency, which is that of the whole settlement. */
 export const dealTerms = {
   required: { kind: Kind },
@@ -28,26 +38,37 @@ export const dealTerms = {
         examples: [500_000],
       }),
     ),
-    percentage_bp: Nullable(
-      Type.Integer({ ...BasisPoints, description: 'In basis points; null for flat', examples: [8500] }),
-    ),
+    percentage: Nullable(rate('The share of the artist, null for flat', 85)),
+    percentage_bp: basisPoints('percentage', 8500),
     base: Nullable(Base),
-    tax_bp: Type.Integer({
-      ...BasisPoints,
-      description: 'The tax included in the ticket prices, in basis points',
-      examples: [800],
-    }),
-    promoter_profit_bp: Type.Integer({
-      ...BasisPoints,
-      description:
-        'What the promoter earns before the percentage applies, in basis points of the costs; only with the base net_after_promoter_profit',
-      examples: [1500],
-    }),
+    tax_percentage: rate('The tax included in the ticket prices', 8),
+    tax_bp: basisPoints('tax_percentage', 800),
+    promoter_profit_percentage: rate(
+      'What the promoter earns before the percentage applies, of the costs; only with the base net_after_promoter_profit',
+      15,
+    ),
+    promoter_profit_bp: basisPoints('promoter_profit_percentage', 1500),
     guarantee_is_cost: Type.Boolean({
       description:
         'Only for plus, where it is true by default: the settlement adds the guarantee to the fixed costs, so do not enter it as a cost as well',
       examples: [false],
     }),
+    withholding_percentage: Nullable(
+      rate('What you withhold of what is due and the bonuses, and owe to an authority; null if nothing', 10),
+    ),
+    withholding_threshold_minor: Nullable(
+      Type.Integer({
+        ...MinorUnits,
+        description: 'Nothing is withheld unless what it is taken from is more',
+        examples: [25_000],
+      }),
+    ),
+    withholding_due_on: Nullable(
+      Type.String({
+        ...DateOnly,
+        description: 'When it is owed to the authority; null: on the day of the show',
+      }),
+    ),
   },
 }
 
@@ -62,6 +83,6 @@ export const dealRoutes = showPart({
   optional: dealTerms.optional,
   sorts: { created_at: instant },
   description:
-    'A show has one. Its currency is also that of the prices, costs and deposits of the show. A percentage needs a base.',
-  problems: ['deals_one_per_show'],
+    'A show has one. Its currency is also that of the prices and all other amounts of the show. A percentage needs a base.',
+  problems: ['deals_one_per_show', 'deals_currency_in_use', 'deals_rates_agree'],
 })

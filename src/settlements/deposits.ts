@@ -6,13 +6,21 @@ import { showPart } from './show-part.ts'
 /** The fields of a deposit, which a settlement keeps as they were. */
 export const depositFields = {
   required: {
-    paid_on: DateOnly,
     amount_minor: Type.Integer({ ...MinorUnits, minimum: 1, examples: [250_000] }),
   },
-  optional: { note: Nullable(Text(1000, 'Half of the guarantee, by transfer')) },
+  optional: {
+    paid_on: Nullable(
+      Type.String({
+        ...DateOnly,
+        description: 'null while it is open: no settlement counts it then, and `due_on` is required',
+      }),
+    ),
+    due_on: Nullable(Type.String({ ...DateOnly, description: 'When it is to be paid' })),
+    note: Nullable(Text(1000, 'Half of the guarantee, by transfer')),
+  },
 }
 
-/** Deposits: what the artist has been paid in advance of the settlement. */
+/** Deposits: what the artist has been paid in advance of the settlement, or is to be. */
 export const depositRoutes = showPart({
   path: 'deposits',
   table: 'deposits',
@@ -24,5 +32,7 @@ export const depositRoutes = showPart({
     paid_on: day,
     created_at: instant,
   },
-  description: 'What the artist has already been paid. The amount is in the currency of the deal.',
+  by: { paid_on: 'day_on' },
+  description:
+    'What the artist has already been paid, or is to be. The amount is in the currency of the deal. By `paid_on`, an open one is sorted by `due_on`.',
 })

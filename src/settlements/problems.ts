@@ -2,6 +2,20 @@ import type { Problems } from '../http/problems.ts'
 
 export const problems: Problems = {
   deals_one_per_show: { status: 409, title: 'The show already has a deal' },
+  deals_currency_in_use: {
+    status: 409,
+    title: 'The deal cannot have another currency',
+    detail:
+      'Prices, costs, deposits, bonuses or adjustments of the show are in the currency of its deal: delete them first.',
+  },
+  deals_rates_agree: {
+    status: 422,
+    title: 'A rate in percent and its basis points differ',
+  },
+  deals_valid_rates: {
+    status: 422,
+    title: 'A rate is not between 0 and 100 percent, or has more than six decimals',
+  },
   show_not_settled: { status: 409, title: 'The show is not settled' },
   settlement_final: {
     status: 409,
@@ -22,7 +36,7 @@ export const problems: Problems = {
   settlement_outdated: {
     status: 409,
     title: 'The figures have changed since this revision',
-    detail: 'Deal, tickets, costs or deposits have changed since this revision: record a new one.',
+    detail: 'Deal, tickets, costs or other figures have changed since this revision: record a new one.',
   },
   settlement_estimated: {
     status: 409,
@@ -61,7 +75,11 @@ export const problems: Problems = {
   ticket_tiers_allotment_positive: { status: 422, title: 'The allotment must be positive' },
   ticket_tiers_sold_positive: { status: 422, title: 'The number of tickets sold cannot be negative' },
   ticket_tiers_comps_positive: { status: 422, title: 'The number of comps cannot be negative' },
-  ticket_tiers_fee_within_price: { status: 422, title: 'The facility fee is more than the price' },
+  ticket_tiers_fee_within_price: {
+    status: 422,
+    title: 'Facility fee and what is not shared are more than the price',
+  },
+  ticket_tiers_excluded_range: { status: 422, title: 'What is not shared is negative or too large' },
   ticket_tiers_within_allotment: {
     status: 422,
     title: 'More tickets are sold or given away than the allotment has',
@@ -70,10 +88,66 @@ export const problems: Problems = {
   show_costs_kind_known: { status: 422, title: 'Unknown kind of cost' },
   show_costs_amount_range: { status: 422, title: 'The amount is negative or too large' },
   deposits_paid_on_range: { status: 422, title: 'The date is not between 1900 and 2199' },
+  show_costs_valid_percentage: {
+    status: 422,
+    title: 'The percentage is not between 0 and 100, or has more than six decimals',
+  },
+  show_costs_percentage_by_kind: {
+    status: 422,
+    title: 'A cost of a percentage has one, and no other cost has',
+  },
+  show_costs_cap_range: { status: 422, title: 'The cap is negative or too large' },
+  show_costs_cap_above_least: {
+    status: 422,
+    title: 'The cap is less than the least that the cost amounts to',
+  },
+  show_costs_budget_range: { status: 422, title: 'The budget is negative or too large' },
+  deals_withholding_valid: {
+    status: 422,
+    title: 'The withholding is not between 0 and 100 percent, or has more than six decimals',
+  },
+  deals_withholding_threshold_range: {
+    status: 422,
+    title: 'The threshold of the withholding is negative or too large',
+  },
+  deals_withholding_due_on_range: { status: 422, title: 'The date is not between 1900 and 2199' },
+  deals_withholding_has_rate: {
+    status: 422,
+    title: 'A threshold or a date of a withholding needs its percentage',
+  },
+  deal_bonuses_kind_known: { status: 422, title: 'Unknown kind of bonus' },
+  deal_bonuses_amount_range: { status: 422, title: 'The amount is negative or too large' },
+  deal_bonuses_threshold_positive: { status: 422, title: 'The threshold cannot be negative' },
+  deal_bonuses_threshold_by_kind: {
+    status: 422,
+    title: 'A bonus for selling out has no threshold, and every other bonus has one',
+  },
+  deal_adjustments_name_length: {
+    status: 422,
+    title: 'The name is empty, too long or has control characters',
+  },
+  deal_adjustments_kind_known: { status: 422, title: 'Unknown kind of adjustment' },
+  deal_adjustments_amount_range: { status: 422, title: 'The amount is negative or too large' },
+  deal_adjustments_stage_known: { status: 422, title: 'Unknown stage of an adjustment' },
+  deposits_due_on_range: { status: 422, title: 'The date is not between 1900 and 2199' },
+  deposits_paid_or_due: { status: 422, title: 'A deposit was paid on a day, or is due on one' },
   deposits_amount_range: { status: 422, title: 'The amount is not positive or too large' },
   deposits_note_length: { status: 422, title: 'The note is too long' },
   settlements_reason_length: { status: 422, title: 'The reason is too long' },
   settlements_reopen_reason_length: { status: 422, title: 'The reason is too long' },
+  settlement_not_in_force: {
+    status: 409,
+    title: 'The settlement is not in force',
+    detail: 'Only a final settlement that was not reopened is in the books.',
+  },
+  settlement_booked_by_hand: {
+    status: 409,
+    title: 'The books may have the same money already',
+  },
+  settlement_exchange_rate_needed: {
+    status: 422,
+    title: 'The settlement needs an exchange rate',
+  },
   settlement_reason_needed: {
     status: 422,
     title: 'A revision after a final one needs a reason',

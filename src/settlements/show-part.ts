@@ -1,7 +1,7 @@
 import type { TSchema } from '@sinclair/typebox'
 import { Id, omittable, Patch, rowOf, Strict } from '../http/schemas.ts'
 import { list, type SortType } from '../tenant/list.ts'
-import { of, resource } from '../tenant/resource.ts'
+import { of, pluralOf, resource } from '../tenant/resource.ts'
 
 /** A part of a show that counts in its settlement: see db/schema/settlements/show_parts.sql. */
 export interface ShowPart {
@@ -18,6 +18,8 @@ export interface ShowPart {
   optional: Record<string, TSchema>
   /** The list is sorted by the first one unless the request says otherwise. */
   sorts: Record<string, SortType>
+  /** The column of the view that a sort goes by, if it is another one. */
+  by?: Record<string, string>
   /** What to know when entering one. */
   description: string
   problems?: string[]
@@ -25,7 +27,7 @@ export interface ShowPart {
 
 /** The resource of one kind of part. Once the settlement is final, parts cannot be changed. */
 export function showPart(part: ShowPart) {
-  const { path, table, title, word, required, optional, sorts, problems = [] } = part
+  const { path, table, title, word, required, optional, sorts, by = {}, problems = [] } = part
   const Values = Strict({ ...required, ...omittable(optional) }, { title: `${title}Values` })
   const item = rowOf(title, { show_id: Id, ...required, ...optional })
   const permissions = of('finance')
@@ -41,9 +43,9 @@ export function showPart(part: ShowPart) {
     permissions,
     item,
     list: {
-      rows: list({ from: part.rows, permission: permissions.read, bin: permissions.delete, item, sorts }),
-      answers: `The ${word}s`,
-      summary: `List the ${word}s of a show`,
+      rows: list({ from: part.rows, permission: permissions.read, bin: permissions.delete, item, sorts, by }),
+      answers: `The ${pluralOf(word)}`,
+      summary: `List the ${pluralOf(word)} of a show`,
       description: `By \`${Object.keys(sorts)[0] ?? ''}\`, unless \`sort\` says otherwise.`,
     },
     create: {

@@ -20,6 +20,12 @@ export const ticketTierFields = {
       description: 'What the venue keeps of the price of each ticket sold; 0 by default',
       examples: [200],
     }),
+    excluded_minor: Type.Integer({
+      ...MinorUnits,
+      description:
+        'What of the price of each ticket sold is not shared, such as a package: it stays with the promoter, and is not taxed here; 0 by default',
+      examples: [0],
+    }),
     sold: Count(0, 500),
     comps: Type.Integer({
       ...Count(0, 12),

@@ -2,10 +2,21 @@ import type { Problems } from '../http/problems.ts'
 
 export const problems: Problems = {
   show_status_transition: { status: 409, title: 'The show cannot change to this status' },
+  show_tickets_by_tier: {
+    status: 409,
+    title: 'The tickets of the show are those of its tiers',
+    detail: 'The show has ticket tiers: its tickets sold and its capacity are theirs. Change those instead.',
+  },
+  show_fee_by_deal: {
+    status: 409,
+    title: 'The fee of the show is that of its deal',
+    detail: 'The show has a deal: its fee is what that guarantees. Change the deal instead.',
+  },
   shows_venue_exists: { status: 409, title: 'The venue of a show must exist' },
   show_external_ref_taken: { status: 409, title: 'A show with this reference already exists' },
   venues_name_length: { status: 422, title: 'The name is empty, too long or has control characters' },
   venues_city_length: { status: 422, title: 'The city is empty, too long or has control characters' },
+  venues_country_exists: { status: 422, title: 'Unknown country' },
   venues_country_format: { status: 422, title: 'The country is not an ISO 3166-1 code' },
   venues_time_zone_exists: { status: 422, title: 'Unknown time zone' },
   venues_capacity_positive: { status: 422, title: 'The capacity must be positive' },
@@ -16,6 +27,8 @@ export const problems: Problems = {
   shows_capacity_positive: { status: 422, title: 'The capacity must be positive' },
   shows_tickets_sold_positive: { status: 422, title: 'The number of tickets sold cannot be negative' },
   shows_fee_range: { status: 422, title: 'The fee is negative or too large' },
+  shows_currency_exists: { status: 422, title: 'Unknown currency' },
+  shows_text_visible: { status: 422, title: 'The title or the artist shows nothing' },
   shows_currency_format: { status: 422, title: 'The currency is not an ISO 4217 code' },
   shows_notes_length: { status: 422, title: 'The notes are too long' },
   shows_source_length: { status: 422, title: 'The source is empty, too long or has control characters' },

@@ -4,6 +4,7 @@ import { guestAllotmentRoutes } from './guest-allotments.ts'
 import { guestListRoutes } from './guest-list.ts'
 import { guestRoutes } from './guests.ts'
 import { showRoutes } from './shows.ts'
+import { showStatusRoutes } from './status.ts'
 import { venueRoutes } from './venues.ts'
 
 export { problems } from './problems.ts'
@@ -16,6 +17,7 @@ export const tags = {
 export async function routes(app: App) {
   await app.register(venueRoutes)
   await app.register(showRoutes)
+  await app.register(showStatusRoutes)
   await app.register(guestRoutes)
   await app.register(guestAllotmentRoutes)
   await app.register(guestListRoutes)

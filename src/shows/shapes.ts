@@ -48,10 +48,11 @@ export const venues = list({
   filters: { city: Line('Amsterdam'), country: venueFields.country },
 })
 
-const Status = Type.String({
+export const Status = Type.String({
   title: 'ShowStatus',
   enum: ['inquiry', 'hold', 'offer', 'confirmed', 'played', 'settled', 'cancelled', 'postponed'],
-  description: 'Allowed changes are in app.show_status_transitions; any other is 409 show_status_transition',
+  description:
+    'Allowed changes are in app.show_status_transitions; any other is 409 show_status_transition and needs a correction',
   examples: ['hold'],
 })
 const FeeHidden = Type.Boolean({

@@ -2,7 +2,13 @@ import { Patch } from '../http/schemas.ts'
 import { of, resource } from '../tenant/resource.ts'
 import { NewShow, Show, shows, WholeShow } from './shapes.ts'
 
-const changed = ['show_status_transition', 'show_external_ref_taken', 'settlement_not_final']
+const changed = [
+  'show_status_transition',
+  'show_external_ref_taken',
+  'settlement_not_final',
+  'show_tickets_by_tier',
+  'show_fee_by_deal',
+]
 
 /** Shows, from the first inquiry to the settlement. */
 export const showRoutes = resource({
@@ -35,7 +41,7 @@ export const showRoutes = resource({
   replace: {
     summary: 'Replace a show',
     description:
-      'Omitted fields become empty, and `tickets_sold` 0. Without `finance.read` and `finance.write` the fee stays as it is, and naming one is refused.',
+      'Omitted fields become empty, and `tickets_sold` 0; those of its ticket tiers stay. Without `finance.read` and `finance.write` the fee stays as it is, and naming one is refused.',
     problems: changed,
     body: WholeShow,
   },

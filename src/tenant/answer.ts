@@ -1,8 +1,6 @@
-import { createHash } from 'node:crypto'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import type { RawRowList } from 'postgres'
 import { Problem } from '../http/problem.ts'
-import type { Work } from './transaction.ts'
 
 /** The answer of SQL to a request: see app.answer in db/schema/foundation/helpers.sql. `body` is JSON text. */
 export interface Answer {
@@ -52,20 +50,4 @@ export function json(reply: FastifyReply, rows: readonly Answer[] | Bytes): Fast
   }
   if (answer.body == null) return reply.code(status).send()
   return reply.code(status).type('application/json; charset=utf-8').send(answer.body)
-}
-
-/** Same key, same request: replays the stored answer; new key: stores the answer in the same transaction. */
-export function once(request: FastifyRequest, key: string, work: Work<Answer[]>): Work<Answer[]> {
-  const hash = createHash('sha256')
-    .update(JSON.stringify([request.method, request.url, request.body ?? null]))
-    .digest()
-  return async sql => {
-    const kept = await sql<Answer[]>`select status, body, etag, location from app.claim_key(${key}, ${hash})`
-    if (kept.length > 0) return kept
-    const rows = await work(sql)
-    const [a] = rows
-    if (a)
-      await sql`select app.keep_answer(${key}, ${a.status ?? 200}, ${a.body}::text::json, ${a.etag ?? null}, ${a.location ?? null})`
-    return rows
-  }
 }

@@ -16,7 +16,7 @@ export class CircuitBreaker {
   }
 
   get state(): 'closed' | 'open' | 'half-open' {
-    if (Date.now() < this.#openUntil) return 'open'
+    if (performance.now() < this.#openUntil) return 'open'
     return this.#hasFailed ? 'half-open' : 'closed'
   }
 
@@ -37,7 +37,7 @@ export class CircuitBreaker {
 
   /** Lets nothing through for a pause, without a failure. */
   hold() {
-    this.#openUntil = Date.now() + this.#pause
+    this.#openUntil = performance.now() + this.#pause
   }
 
   /** Ends a pause. */

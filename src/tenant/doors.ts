@@ -1,7 +1,7 @@
-import { isIP } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import type { PendingQuery, Row } from 'postgres'
 import type { Client } from '../database/pool.ts'
+import { addressOf } from '../http/address.ts'
 import type { AccessToken } from '../http/tokens.ts'
 
 /** A statement that logs what is read. */
@@ -9,7 +9,7 @@ export type Note = (sql: Client) => PendingQuery<Row[]>
 
 /** Who enters, and with which request; without one, on their behalf. */
 export interface Visit {
-  user?: Pick<AccessToken, 'sid'>
+  user?: Pick<AccessToken, 'sid' | 'sub'>
   organization: string | null
   request?: FastifyRequest
   note?: Note
@@ -76,10 +76,4 @@ type Enter = (sql: Client, visit: Visit) => PendingQuery<Row[]>[]
 
 export const isRead = (request?: FastifyRequest) => request?.method === 'GET' || request?.method === 'HEAD'
 
-/** The address of a request, if PostgreSQL's inet can hold it: a proxy may pass on anything. */
-export function addressOf(request?: Pick<FastifyRequest, 'ip'>): string | null {
-  if (request === undefined || isIP(request.ip) === 0 || request.ip.includes('%')) return null
-  // On a socket for both versions, a client of IPv4 comes as ::ffff:a.b.c.d, which is in no network of IPv4.
-  return request.ip.replace(/^::ffff:(?=\d+\.)/i, '')
-}
 const idOf = (request?: FastifyRequest) => request?.id ?? null

@@ -18,6 +18,8 @@ interface Source {
   permission: string
   /** Columns that `?sort=` can sort by; a minus before the name reverses the order. */
   sorts: Record<string, SortType>
+  /** The column of the view that a sort goes by, if it is another one: values in it are never null. */
+  by?: Record<string, string>
 }
 /** The rows to select. */
 interface Selection extends Source {
@@ -83,14 +85,14 @@ const fieldsOf = ({ item }: List, isBin: boolean): string[] =>
 
 /** The rows of a list that a query string selects. */
 function selected(sql: Client, list: List, { sort = list.sort, deleted, ...given }: Filters): Selection {
-  const { from, permission, sorts, bin, filters, conditions } = list
+  const { from, permission, sorts, by = {}, bin, filters, conditions } = list
   // In the order of the declaration, not of the query string: each order is a statement to be prepared.
   const where = Object.keys(filters).map(name => {
     const value = given[name]
     if (value === undefined) return undefined
     return conditions[name]?.(sql, value) ?? sql`${sql(name)} = ${value}`
   })
-  const selection = { from, permission, sorts, sort, where }
+  const selection = { from, permission, sorts, by, sort, where }
   return bin === undefined
     ? selection
     : { ...selection, bin: { permission: bin, deleted: deleted as 'only' | undefined } }
@@ -186,7 +188,7 @@ function partsOf(sql: Client, options: Selection, [value, id]: string[] = []) {
   const descending = options.sort.startsWith('-')
   // The schema of the request lets no other names through: see sortBy.
   const column = options.sort.replace(/^-/, '')
-  const key = sql(column)
+  const key = sql(options.by?.[column] ?? column)
   const conditions: Fragment[] = options.where.filter(condition => condition !== undefined)
   const isBin = options.bin?.deleted === 'only'
   const needed = [options.permission, ...(isBin ? [options.bin?.permission ?? ''] : [])]

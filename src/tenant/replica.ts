@@ -126,6 +126,7 @@ export const replicas = fp(
       sending?: Sending,
     ) {
       const pool = sending ? standby.exportPool : standby.pool
+      const how = { causer: organizationOf(request), signal: sending?.signal }
       return pool.use(async sql => {
         const entrance = standby.enter(sql, pass)
         const done = transact(sql, {
@@ -150,7 +151,7 @@ export const replicas = fp(
           request.dataAge = Number(row?.['age'])
         }, clear)
         return Promise.race([done, hanging]).finally(clear)
-      }, sending?.signal)
+      }, how)
     }
 
     app.decorate('readOnStandby', readOnStandby)

@@ -67,7 +67,7 @@ export const of = (area: string) => ({
   delete: `${area}.delete`,
 })
 
-export const pluralOf = (word: string) => `${word.replace(/([^aeiou])y$/, '$1ie')}s`
+export const pluralOf = (word: string) => `${word.replace(/([^aeiou])y$/, '$1ie').replace(/s$/, 'se')}s`
 
 /** The routes of a resource, as a plugin. */
 export function resource(r: Resource) {

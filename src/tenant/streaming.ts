@@ -122,15 +122,18 @@ class LongAnswer {
   async #send() {
     const { server } = this.#request
     const { signal } = this.#gone
-    await this.#pool.use(async sql => {
-      const on = { use: <T>(work: (sql: Client) => PromiseLike<T>) => Promise.resolve(work(sql)) }
-      await server.through('event', this.#visit, this.#parts.note, on)
-      this.#state = 'noted'
-      const pour = (client: Client) => this.#pour(client)
-      const hasBegun = () => this.#state === 'sending'
-      const found = await server.readOnStandby(this.#request, pour, { signal, hasBegun })
-      if (!found) await server.through('reading', this.#visit, pour, on)
-    }, signal)
+    await this.#pool.use(
+      async sql => {
+        const on = { use: <T>(work: (sql: Client) => PromiseLike<T>) => Promise.resolve(work(sql)) }
+        await server.through('event', this.#visit, this.#parts.note, on)
+        this.#state = 'noted'
+        const pour = (client: Client) => this.#pour(client)
+        const hasBegun = () => this.#state === 'sending'
+        const found = await server.readOnStandby(this.#request, pour, { signal, hasBegun })
+        if (!found) await server.through('reading', this.#visit, pour, on)
+      },
+      { signal },
+    )
   }
 
   /** Writes the pieces as fast as they are consumed. A failure after the first is not retried. */

@@ -1,16 +1,21 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Pool } from '../database/pool.ts'
+import { addressOf, networkOf } from '../http/address.ts'
 import { Problem } from '../http/problem.ts'
 import type { AccessToken } from '../http/tokens.ts'
-import { type Answer, type Bytes, json, once } from './answer.ts'
-import { addressOf, type Door, doors, isRead, type Note, type Visit } from './doors.ts'
+import { type Answer, type Bytes, json } from './answer.ts'
+import { type Door, doors, isRead, type Note, type Visit } from './doors.ts'
+import { once, refuseKey } from './idempotency.ts'
 import { noteSlow } from './slow.ts'
 import { run, type Work } from './transaction.ts'
+import { watchWrites } from './writes.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     pool: Pool
+    /** Whether the database can be written. */
+    writes: ReturnType<typeof watchWrites>
     /** Runs SQL through one of the doors of doors.ts: for what has no decorator of its own. */
     through: <T>(door: Door, visit: Visit, work: Work<T>, on?: Pick<Pool, 'use'>) => Promise<T>
     /** Reads as the user of a verified token, in its organization; apart from any request's own transaction. */
@@ -37,8 +42,14 @@ declare module 'fastify' {
 }
 
 /** The token's organization. */
-export function organizationOf({ user: { org } }: FastifyRequest): string {
+export function organizationOf({ user: { org, scope } }: FastifyRequest): string {
   if (org !== null) return org
+  if (scope === 'superadmin')
+    throw new Problem(
+      403,
+      'no_organization',
+      'This token of a superadmin is for no organization: name one, as organization_id, at POST /api/support/token.',
+    )
   throw new Problem(
     403,
     'no_organization',
@@ -56,6 +67,10 @@ export function noteBreach(app: FastifyInstance, org: string | null, error: unkn
   throw new Error('the transaction ended in a context other than that of the token', { cause: error })
 }
 
+/** Whose share of the connections a visit takes: its organization's, or its person's, or its address's. */
+const causerOf = ({ organization, user, request }: Visit): string | undefined =>
+  organization ?? user?.sub ?? (request && networkOf(request))
+
 interface Pools {
   pool: Pool
   supportPool?: Pool | undefined
@@ -71,19 +86,23 @@ export const tenant = fp(
       if (supportPool) return supportPool
       throw new Problem(403, 'support_grant_needed', 'This server does not admit superadmins.')
     }
+    const writes = watchWrites()
     /** Applies the table of doors. A superadmin enters an organization by a grant, and in no other way. */
     function through<T>(door: Door, visit: Visit, work: Work<T>, on?: Pick<Pool, 'use'>): Promise<T> {
       const { login, enter, mayWrite, leave, superadmin } = doors[door]
       const { organization, request } = visit
       if (superadmin === 'by grant' && request?.user.scope === 'superadmin')
         return request.support(organization, work)
+      const isWrite = mayWrite(visit)
       const done = run(on ?? poolOf(login), {
-        mayWrite: mayWrite(visit),
+        mayWrite: isWrite,
         enter: sql => enter(sql, visit),
         work,
+        causer: causerOf(visit),
         leave: leave?.(organization),
         ended: request && noteSlow(request, organization, slow),
       })
+      if (isWrite) void done.then(writes.succeeded, writes.failed)
       return leave ? done.catch((error: unknown) => noteBreach(app, organization, error)) : done
     }
     const visitOf = (request: FastifyRequest, organization: string | null): Visit => ({
@@ -92,25 +111,19 @@ export const tenant = fp(
       request,
     })
 
+    app.addHook('preValidation', refuseKey)
     app.decorate('pool', pool)
+    app.decorate('writes', writes)
     app.decorate('through', through)
     app.decorate('readAs', (user, work) => through('reading', { user, organization: user.org }, work))
     app.decorateRequest('tenant', function <T>(this: FastifyRequest, work: Work<T>) {
-      const visit = visitOf(this, organizationOf(this))
-      const key = this.headers['idempotency-key']
-      return through(
-        'tenant',
-        visit,
-        this.method === 'POST' && typeof key === 'string'
-          ? (once(this, key, work as unknown as Work<Answer[]>) as unknown as Work<T>)
-          : work,
-      )
+      return through('tenant', visitOf(this, organizationOf(this)), once(this, work))
     })
     app.decorateRequest('audited', function <T>(this: FastifyRequest, note: Note, work: Work<T>) {
       return through('audited', { ...visitOf(this, organizationOf(this)), note }, work)
     })
     app.decorateRequest('account', function <T>(this: FastifyRequest, work: Work<T>) {
-      return through('account', visitOf(this, null), work)
+      return through('account', visitOf(this, null), once(this, work))
     })
     app.decorateRequest('anonymous', function <T>(this: FastifyRequest, work: Work<T>, isEvent = false) {
       const door = isRead(this) && !isEvent ? 'passerby' : 'anonymous'

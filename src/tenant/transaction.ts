@@ -14,6 +14,8 @@ export interface Transaction<T> {
   leave?: string | undefined
   /** Told of each attempt when it has ended: when it began, and the process of PostgreSQL that ran it. */
   ended?: ((began: number, pid: number | null) => void) | undefined
+  /** Who causes it, where each has a share of the connections. */
+  causer?: string | undefined
 }
 
 /** Codes after which the same transaction may succeed: stale plans, serialization, deadlock. */
@@ -25,15 +27,19 @@ const attempts = 3
  * request, with the context that `enter` sets.
  */
 export async function run<T>(pool: Pick<Pool, 'use'>, transaction: Transaction<T>): Promise<T> {
-  return pool.use(async sql => {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await transact(sql, transaction)
-      } catch (error) {
-        if (attempt === attempts || !transient.has((error as { code?: string }).code ?? '')) throw error
+  const { causer } = transaction
+  return pool.use(
+    async sql => {
+      for (let attempt = 1; ; attempt += 1) {
+        try {
+          return await transact(sql, transaction)
+        } catch (error) {
+          if (attempt === attempts || !transient.has((error as { code?: string }).code ?? '')) throw error
+        }
       }
-    }
-  })
+    },
+    { causer },
+  )
 }
 
 /** Runs a transaction once. */

@@ -39,6 +39,24 @@ t.test('registering', async t => {
     })
   })
 
+  await t.test('keeps the books of the organization in the currency that is asked for', async t => {
+    const settings = { currency: 'EUR', time_zone: 'Europe/Berlin' }
+    const registered = (more: object) =>
+      call<Grant>('POST /api/auth/register', { body: { ...form, email: newAddress(), ...more } })
+    const { body } = await registered(settings)
+    t.match(
+      (await call(`GET /api/organizations/${String(body.organization_id)}`, { token: body.access_token }))
+        .body,
+      settings,
+    )
+    for (const [more, expected] of [
+      [{ currency: 'XXQ' }, '422 organizations_currency_exists'],
+      [{ time_zone: 'Nowhere/City' }, '422 organizations_time_zone_exists'],
+      [{ organization_name: undefined, invitation_token: 'abc', currency: 'EUR' }, '400 validation'],
+    ] as const)
+      t.equal(outcome(await registered(more)), expected, JSON.stringify(more))
+  })
+
   await t.test('an address has one account, in whatever case it is written', async t => {
     const email = newAddress()
     const written = email.replace('@example.com', '@EXAMPLE.com')

@@ -1,4 +1,5 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
+import type { TransactionSql } from 'postgres'
 import { t } from '../support/tap.ts'
 import {
   mailedToken,
@@ -10,6 +11,7 @@ import {
   type TestServer,
 } from '../support/helper.ts'
 import { outcome } from '../support/tokens.ts'
+import { undone } from '../support/undone.ts'
 
 const another = 'seven black umbrellas'
 const attempt = ({ call }: TestServer, email: string, tried: string) =>
@@ -98,7 +100,44 @@ t.test('a forgotten password', async t => {
     t.strictSame([unknown.status, unknown.text], [known.status, known.text])
     t.strictSame(Object.keys(unknown.headers).sort(), Object.keys(known.headers).sort())
     t.strictSame(await mailsTo(server, ana.email), ['reset_password', 'verify_email'])
-    t.strictSame(await mailsTo(server, stranger), [])
+    await t.rejects(mailedToken(server, 'reset_password', stranger), { message: /there is no/ })
+    t.strictSame(await mailsTo(server, stranger), [], 'nobody’s mail is dropped when the worker takes it')
+  })
+
+  await t.test('and signing in do the same for every address, so that the time does not tell', async t => {
+    const ana = await register(server, 'Ana')
+    const proof = Buffer.alloc(32)
+    const steps: Record<string, (sql: TransactionSql, email: string) => PromiseLike<unknown>> = {
+      'forgotten password': (sql, email) => sql`select app.forget_password(${email})`,
+      'recipe for the proof': (sql, email) => sql`select app.password_recipe(${email})`,
+      'wrong password': (sql, email) =>
+        sql`select app.sign_in(${email}, ${proof}, ${randomBytes(32)}, ${randomBytes(32)}, '{}')`,
+    }
+    /** Which tables a step reads how often, and how many rows it writes. */
+    const traces = (step: (sql: TransactionSql, email: string) => PromiseLike<unknown>, email: string) =>
+      // What this connection counted before must not be among it.
+      undone(db.admin, 'commit; select pg_stat_force_next_flush(); begin', async sql => {
+        await step(sql, email)
+        return [
+          ...(await sql`
+            select relname, seq_scan, idx_scan, n_tup_ins, n_tup_upd, n_tup_del
+            from pg_stat_xact_all_tables where schemaname !~ '^pg_' and seq_scan + idx_scan + n_tup_ins > 0 order by relname`),
+        ]
+      })
+    for (const [what, step] of Object.entries(steps)) {
+      // The first in a connection reads more.
+      await traces(step, ana.email)
+      t.strictSame(await traces(step, 'nobody@example.com'), await traces(step, ana.email), what)
+    }
+  })
+
+  await t.test('that was chosen anew before the mail went out makes it void', async t => {
+    const ana = await register(server, 'Ana')
+    t.equal(outcome(await forget(ana.email)), '202')
+    const change = { current_password: password, new_password: another }
+    const changed = await call('POST /api/auth/password/change', { token: ana.token, body: change })
+    t.equal(outcome(changed), '204')
+    await t.rejects(mailedToken(server, 'reset_password', ana.email), { message: /there is no/ })
   })
 
   await t.test(

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { t } from '../support/tap.ts'
 import { join, mailedToken, password, register, signIn, startServer } from '../support/helper.ts'
 import { claimsOf, outcome } from '../support/tokens.ts'
@@ -73,17 +74,69 @@ t.test('refreshing', async t => {
     t.equal(row?.['revoked_because'], 'refresh_token_reused')
   })
 
-  await t.test('in parallel tabs with one token gives each a token that works', async t => {
+  await t.test('in parallel tabs with one token gives all the same next one', async t => {
     const ana = await register(server, 'Ana')
     const tabs = await Promise.all(Array.from({ length: 10 }, () => refresh(ana.refreshToken)))
     t.strictSame(tabs.map(outcome), Array<string>(10).fill('200'))
-    t.equal(new Set(tabs.map(({ body }) => body.refresh_token)).size, 10)
+    t.equal(new Set(tabs.map(({ body }) => body.refresh_token)).size, 1)
     for (const { body } of tabs) {
       t.equal(await me(body.access_token), '200')
       t.equal(outcome(await refresh(body.refresh_token)), '200')
     }
+    t.equal(outcome(await refresh(ana.refreshToken)), '200', 'requests may have been under way together')
     await forget(ana.token)
-    t.equal(outcome(await refresh(ana.refreshToken)), '401 refresh_token_reused', 'the grace period is short')
+    t.equal(outcome(await refresh(ana.refreshToken)), '401 refresh_token_reused', 'but not for long')
+  })
+
+  await t.test('again, however late, if the answer was lost', async t => {
+    const ana = await register(server, 'Ana')
+    const lost = await refresh(ana.refreshToken)
+    await forget(ana.token)
+    const again = await refresh(ana.refreshToken)
+    t.equal(outcome(again), '200')
+    t.equal(again.body.refresh_token, lost.body.refresh_token)
+    const next = await refresh(again.body.refresh_token)
+    await forget(ana.token)
+    t.equal(outcome(await refresh(again.body.refresh_token)), '200', 'the same for the next one')
+    await refresh(next.body.refresh_token)
+    await forget(ana.token)
+    t.equal(
+      outcome(await refresh(again.body.refresh_token)),
+      '401 refresh_token_reused',
+      'until its own is used',
+    )
+  })
+
+  await t.test('a thief who goes on with a token, and its owner, cannot both', async t => {
+    const ana = await register(server, 'Ana')
+    await refresh(ana.refreshToken) // The thief, whose answer is the same as Ana's.
+    const { body } = await refresh(ana.refreshToken)
+    const { body: further } = await refresh(body.refresh_token)
+    await refresh(further.refresh_token)
+    await forget(ana.token)
+    t.equal(outcome(await refresh(body.refresh_token)), '401 refresh_token_reused')
+    t.equal(await me(further.access_token), '401 session_revoked')
+  })
+
+  await t.test('a clock that was ahead makes no spent token good', async t => {
+    const ana = await register(server, 'Ana')
+    const { body } = await refresh(ana.refreshToken)
+    await refresh(body.refresh_token)
+    await db.admin`update app_private.refresh_tokens set used_at = used_at + interval '40 days'`
+    t.equal(outcome(await refresh(ana.refreshToken)), '401 refresh_token_reused')
+  })
+
+  await t.test('programs of the release before bring the hash of the next token', async t => {
+    const ana = await register(server, 'Ana')
+    const [session = '', secret = ''] = ana.refreshToken.split('.')
+    const api = db.as('callboard_api')
+    const next = 'made-by-the-program'
+    const [renewed] = await api<[{ status: number; body: object }]>`
+      select status, body from app.refresh_session(${session}, ${secret}, ${createHash('sha256').update(next).digest()})`
+    t.equal(renewed.status, 200)
+    t.notMatch(renewed.body, { refresh_secret: /./ })
+    t.equal(outcome(await refresh(ana.refreshToken)), '200')
+    t.equal(outcome(await refresh(`${session}.${next}`)), '200')
   })
 
   await t.test('the grace period starts with the first use and is not extended by the next', async t => {

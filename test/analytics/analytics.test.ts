@@ -89,7 +89,10 @@ t.test('figures', async t => {
 
   await t.test('reflect what was entered once they are computed, and a viewer can read them', async t => {
     await ana.enter()
-    t.strictSame(unique(await refresh(db)), unique([...ofRecords, ...ofShows, 'client_events_by_day']))
+    t.strictSame(
+      unique(await refresh(db)),
+      unique([...ofRecords, ...ofShows, 'client_events_by_day', 'fact_settlement_lines']),
+    )
     t.match(await ana.figures(viewer), {
       is_current: true,
       items: [{ period_on: '2027-03-01', currency: 'USD', actual: { income_minor: 1250, records: 1 } }],

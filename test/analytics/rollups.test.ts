@@ -1,8 +1,9 @@
 // What figures cost: an organization's own follow from its own rows, and asking whether they are current costs the
 // same however much has happened.
+import { setTimeout as sleep } from 'node:timers/promises'
 import type postgres from 'postgres'
 import { t } from '../support/tap.ts'
-import { check, refresh } from '../support/figures.ts'
+import { check, refresh, work } from '../support/figures.ts'
 import { openLogin, secretOf } from '../isolation/world.ts'
 import { aShow, type Person, register, startServer } from '../support/helper.ts'
 
@@ -149,6 +150,34 @@ t.test('whether figures are current', async t => {
     t.strictSame((await check(db)).differing, [])
   })
 
+  await t.test(
+    'and up to when they are complete does not depend on who keeps a transaction open',
+    async t => {
+      const asOf = async () =>
+        Date.parse(
+          (await call<{ as_of: string }>('GET /api/analytics/finance', { token: ana.token })).body.as_of,
+        )
+      const open = [db.admin, db.as('callboard_api'), db.as('callboard_worker')]
+      const sessions = await Promise.all(open.map(login => login.reserve()))
+      for (const session of sessions) await session`begin`
+      // One of them has an id, as if it had written.
+      const [writer = await db.admin.reserve()] = sessions
+      await writer`select pg_current_xact_id()`
+      const began = Date.now()
+      await sleep(3100)
+      await work(db, 'small')
+      t.ok((await asOf()) >= began - 100, 'nobody waits for it')
+      await writer`insert into app.event_log (organization_id, id, actor_kind, action, resource_type)
+      values (${ana.organization}, gen_random_uuid(), 'system', 'finance_record.update', 'finance_record')`
+      await writer`commit`
+      const [look] = await work(db, 'small')
+      t.equal(look?.changed, 1, 'what it has written is noticed, however long ago it began')
+      for (const session of sessions.slice(1)) await session`rollback`
+      for (const session of sessions) session.release()
+      await refresh(db)
+    },
+  )
+
   await t.test('ends with the day for what counts days', async t => {
     await refresh(db)
     t.equal((await ask(ana, 'dashboard')).is_current, true)
@@ -178,7 +207,7 @@ t.test('whether figures are current', async t => {
         failed_with: null,
         changed_at: null,
       })
-      t.equal((await db.as('callboard_worker')`select from app.figure_states()`).count, 10)
+      t.equal((await db.as('callboard_worker')`select from app.figure_states()`).count, 11)
       for (const role of ['callboard_api', 'callboard_support'])
         await t.rejects(db.as(role)`select * from app.figure_states()`, { code: '42501' }, role)
     },

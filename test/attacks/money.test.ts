@@ -21,7 +21,16 @@ interface Known {
   organization: string
 }
 type Statements = (k: Known) => string[]
-const tables = ['show_fees', 'finance_records', 'deals', 'ticket_tiers', 'show_costs', 'settlements']
+const tables = [
+  'show_fees',
+  'finance_records',
+  'deals',
+  'ticket_tiers',
+  'show_costs',
+  'deal_bonuses',
+  'deal_adjustments',
+  'settlements',
+]
 
 /** What a member without finance.read sends as SQL, injected into their own request, to see a fee. */
 const attacks: Record<string, Statements> = {

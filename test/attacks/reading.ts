@@ -8,6 +8,7 @@ const secrets = [
   'app_private.mailed_secrets',
   'app_private.refresh_tokens',
   'app_private.slugs',
+  'app_private.foundings',
   'app.idempotency_keys',
 ]
 

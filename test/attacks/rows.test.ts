@@ -209,9 +209,9 @@ t.test('the row commands cannot remove the inputs of a final settlement', async 
     where exists (select from pg_trigger g where g.tgrelid = ('app.' || r.name)::regclass and g.tgname = '_200_unsettled') order by 1`
   t.strictSame(
     guarded.map(({ name, guard }) => [name, guard]),
-    ['deals', 'deposits', 'show_costs', 'ticket_tiers'].map(name => [
+    ['deal_adjustments', 'deal_bonuses', 'deals', 'deposits', 'show_costs', 'ticket_tiers'].map(name => [
       name,
-      'app_private.require_part_unsettled(regclass,uuid)',
+      `app_private.require_${name === 'deals' ? 'deal' : 'part'}_unsettled(regclass,uuid)`,
     ]),
     'whatever a settlement locks against changes has a guard against deletion',
   )

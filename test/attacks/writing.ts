@@ -55,7 +55,7 @@ export const writing: Attack[] = [
   ...each({ error: '42501' }, [
     [
       'MERGE that reads no column, and changes what it finds',
-      `merge into app.show_fees s using (select 1) x on true when matched then update set fee_minor = 3`,
+      `merge into app.venues t using (select 1) x on true when matched then update set capacity = 3`,
     ],
   ]),
   ...each('own', [

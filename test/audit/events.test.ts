@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
+import { anItinerary } from '../support/itineraries.ts'
 import { t } from '../support/tap.ts'
 import {
   aShow,
@@ -298,7 +299,7 @@ t.test('what is done', async t => {
 
   await t.test('to the organization and its settings is logged', async t => {
     const events = await logged(server, ana, async () => {
-      await call(`PUT /api/organizations/${ana.organization}`, { token, body: { name: 'Renamed' } })
+      await call(`PATCH /api/organizations/${ana.organization}`, { token, body: { name: 'Renamed' } })
       t.equal((await call('PUT /api/audit/retention', { token, body: { days: 90 } })).status, 200)
       await call('PUT /api/audit/retention', { token, body: { days: 200 } })
       t.equal(
@@ -355,8 +356,10 @@ t.test('what is done', async t => {
 
   await t.test('by a thief of a refresh token is logged, without a name', async t => {
     const kim = await register(server, 'Kim')
-    const refresh = () => call('POST /api/auth/refresh', { body: { refresh_token: kim.refreshToken } })
-    t.equal((await refresh()).status, 200)
+    const refresh = () =>
+      call<{ refresh_token: string }>('POST /api/auth/refresh', { body: { refresh_token: kim.refreshToken } })
+    const { body: next } = await refresh()
+    await call('POST /api/auth/refresh', { body: { refresh_token: next.refresh_token } })
     await server.db.admin`update app_private.refresh_tokens set used_at = used_at - interval '11 seconds'`
     t.equal(outcome(await refresh()), '401 refresh_token_reused')
     const { body } = await list(server, await signIn(server, kim.email))
@@ -538,5 +541,23 @@ t.test('an address of IPv4 is the same on a socket for both versions', async t =
     '192.0.2.7',
     '2001:db8::ffff:1',
     '::1',
+  ])
+})
+
+t.test('a published itinerary is deleted and restored with its versions, each with an event', async t => {
+  const server = await startServer(t)
+  const { call, db } = server
+  const { token } = await register(server, 'Ana')
+  const made = await call<{ id: string }>('POST /api/itineraries', { token, body: anItinerary })
+  const of = `/api/itineraries/${made.body.id}`
+  t.match(await call(`POST ${of}/publish`, { token, body: { note: null } }), { status: 201 })
+  await call(`DELETE ${of}`, { token })
+  await call(`POST ${of}/restore`, { token })
+  const logged = await db.admin`
+    select action, count(*)::integer as events from app.event_log
+    where resource_id = ${made.body.id} and action in ('itinerary.delete', 'itinerary.restore') group by action order by action`
+  t.same(logged, [
+    { action: 'itinerary.delete', events: 2 },
+    { action: 'itinerary.restore', events: 2 },
   ])
 })

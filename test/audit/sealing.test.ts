@@ -1,4 +1,5 @@
 // When events are sealed: within seconds, by whichever worker comes first.
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { t } from '../support/tap.ts'
@@ -60,25 +61,184 @@ t.test('while workers run, what happens is sealed within seconds', async t => {
   t.ok(health.lag < 5, `up to ${health.lag} s ago`)
 })
 
-t.test('sealing waits for a long transaction', async t => {
+t.test('sealing waits for nobody’s open transaction, and seals what it writes once it has ended', async t => {
   const server = await startServer(t)
   const { db } = server
   const ana = await register(server, 'Ana')
-  const until0 = async () =>
-    (await db.admin<[{ at: Date }]>`select sealed_until as at from app_private.sealing`)[0].at
   start(t, server)
-  await until(async () => Number.isFinite(Number(await until0())))
+  const verify = async () => (await server.call<Found>('GET /api/audit/verify', { token: ana.token })).body
   const open = await db.admin.reserve()
   await open`begin`
-  const [{ at }] = await open<[{ at: Date }]>`select now() as at`
+  const [{ at }] = await open<[{ at: Date }]>`select now() as at, pg_current_xact_id()`
   await sleep(100)
   await server.call('POST /api/shows', { token: ana.token, body: aShow })
-  await sleep(4500)
-  t.ok((await until0()) <= at, 'nothing that began after it is sealed')
-  await open`rollback`
+  const { checked, unsealed } = await verify()
+  const began = Date.now()
+  await until(async () => (await verify()).checked >= checked + unsealed)
+  t.ok(Date.now() - began < 8000, `sealed after ${Date.now() - began} ms`)
+  const [sealing] = await db.admin<[{ until: Date; lag: number }]>`
+    select s.sealed_until as until, h.sealer_lag_seconds as lag from app_private.sealing s, app.job_health() h`
+  t.ok(!(sealing.until > at), 'and nothing is said to be all there is')
+  t.ok(sealing.lag < 8)
+  await open`insert into app.event_log (organization_id, actor_kind, action, resource_type) values (${ana.organization}, 'system', 'late', 'late')`
+  await open`commit`
   open.release()
-  await until(async () => (await until0()) > at)
+  await db.as('callboard_worker')`select app.seal_part('1 hour')`
+  const late = await db.admin`
+    select from app.event_log l join app.event_seals s on s.organization_id = l.organization_id and s.event_id = l.id where l.action = 'late'`
+  t.equal(late.count, 1)
+  t.match(await verify(), { ok: true, problem: null })
 })
+
+t.test(
+  'a transaction of our programs that only reads holds the horizon back for a minute, a DBA’s until it ends',
+  async t => {
+    const { db } = await startServer(t)
+    const horizon = async () =>
+      (
+        await db.admin<[{ ago: number | null }]>`
+      select extract(epoch from clock_timestamp() - app_private.seal_horizon())::float8 as ago`
+      )[0].ago
+    for (const [login, writes, ago] of [
+      ['callboard_api', false, 120],
+      ['callboard_worker', false, 120],
+      ['callboard_api', true, null],
+      ['postgres', false, null],
+    ] as const) {
+      const sql = await (login === 'postgres' ? db.admin : db.as(login)).reserve()
+      await sql`begin`
+      await (writes ? sql`select pg_current_xact_id()` : sql`select 1`)
+      await db.admin`delete from app_private.horizon_looks`
+      t.equal(await horizon(), null)
+      await db.admin`update app_private.horizon_looks set at = at - interval '2 minutes'`
+      const found = await horizon()
+      const what = `${login} ${writes ? 'has written' : 'has only read'}: ${found}`
+      if (ago === null) t.equal(found, null, what)
+      else t.ok(found !== null && found >= ago && found < ago + 10, what)
+      await sql`rollback`
+      sql.release()
+    }
+  },
+)
+
+t.test(
+  'a backlog is sealed in parts, whatever the age of the events, also what a wrong clock has dated later',
+  async t => {
+    const { db } = await startServer(t)
+    const organization = randomUUID()
+    await db.admin`select app.seal_part('1 hour')`
+    const add = (n: number, at: string) => db.admin`
+    insert into app.event_log (organization_id, actor_kind, action, resource_type, occurred_at, id)
+    select ${organization}, 'system', 'x', 'x', now() + ${at}::interval + n * interval '1 ms', gen_random_uuid() from generate_series(1, ${n}::integer) n`
+    const pass = async (lookBack: string) => {
+      const parts: number[] = []
+      let next: unknown = null
+      do {
+        const [{ part }]: [{ part: { sealed: number; next: unknown } }] = await db.as('callboard_worker')`
+        select app.seal_part(${lookBack}, ${next === null ? null : JSON.stringify(next)}::text::jsonb) as part`
+        parts.push(part.sealed)
+        next = part.next
+      } while (next !== null)
+      return parts
+    }
+    const sum = (parts: number[]) => parts.reduce((all, n) => all + n, 0)
+    await add(32_000, '-70 seconds')
+    // Of the present, so that there is a beginning.
+    await db.admin`update app_private.sealing set sealed_until = now() - interval '2 minutes', reached = now() - interval '2 minutes'`
+    const parts = await pass('10 seconds')
+    t.equal(sum(parts), 32_000)
+    t.ok(Math.max(...parts) <= 15_000, parts.join())
+    // Of one transaction, as those of an import: all have the same time.
+    const [backlog, other] = ['00000000-0000-7000-8000-000000000001', randomUUID()]
+    await db.admin`insert into app.event_log (organization_id, actor_kind, action, resource_type, occurred_at, id)
+    select ${backlog}, 'system', 'x', 'x', now() - interval '5 seconds', gen_random_uuid() from generate_series(1, 20000)`
+    await db.admin`insert into app.event_log (organization_id, actor_kind, action, resource_type, occurred_at, id)
+    values (${other}, 'system', 'x', 'x', now() - interval '4 seconds', gen_random_uuid())`
+    const before: number[] = []
+    let behind: unknown = null
+    do {
+      const [{ part }]: [{ part: { sealed: number; next: unknown } }] = await db.as('callboard_worker')`
+      select app.seal_part('10 seconds', ${behind === null ? null : JSON.stringify(behind)}::text::jsonb) as part`
+      before.push(part.sealed)
+      behind = part.next
+    } while ((await db.admin`select from app.event_seals where organization_id = ${other}`).count === 0)
+    t.ok(sum(before) < 20_000, `the backlog of another is not sealed first: ${before.join()}`)
+    t.equal(sum(before) + sum(await pass('10 seconds')), 20_001)
+    await add(3, '-20 years')
+    await add(2, '40 days')
+    t.equal(sum(await pass('1 hour')), 2, 'what is dated later')
+    t.equal(sum(await pass('1000 years')), 3, 'what is older than anything')
+    t.equal(sum(await pass('1000 years')), 0)
+    const [found] = await db.admin`select app.verify_events(${organization}) as found`
+    t.match(found?.['found'], { ok: true, checked: 32_005, unsealed: 0 })
+  },
+)
+
+t.test(
+  'whoever has a long backlog waits for others in between, and nobody waits for those who wait',
+  async t => {
+    const { db } = await startServer(t)
+    const [large, ...small] = Array.from({ length: 9 }, (_, n) => `00000000-0000-7000-8000-00000000000${n}`)
+    await db.admin`select app.seal_part('1 hour')`
+    await db.admin`update app_private.sealing set sealed_until = now() - interval '1 minute', reached = now() - interval '1 minute'`
+    const add = (organization: string | undefined, n: number) => db.admin`
+    insert into app.event_log (organization_id, actor_kind, action, resource_type, occurred_at, id)
+    select ${organization ?? ''}, 'system', 'x', 'x', now() - interval '4 seconds', gen_random_uuid() from generate_series(1, ${n}::integer)`
+    const part = async (behind: unknown) => {
+      const [{ done }] = await db.as('callboard_worker')<[{ done: { sealed: number; next: unknown } }]>`
+      select app.seal_part('10 seconds', ${behind === null ? null : JSON.stringify(behind)}::text::jsonb) as done`
+      return done
+    }
+    const sealed = async () =>
+      (
+        await db.admin<{ organization: string; n: number }[]>`
+        select organization_id as organization, count(*)::integer as n from app.event_seals where organization_id = any(${small}) group by 1 order by 1`
+      ).map(({ organization, n }) => [organization, n] as const)
+
+    await add(large, 25_000)
+    await add(small[0], 1)
+    const first = await part(null)
+    t.not(first.next, null)
+    t.strictSame(await sealed(), [[small[0], 1]], 'all get a batch before anybody gets two')
+    for (const organization of small.slice(1)) await add(organization, 1)
+    const second = await part(first.next)
+    t.strictSame(
+      await sealed(),
+      small.map(organization => [organization, 1]),
+      'and again, before the backlog is continued',
+    )
+    let next = second.next
+    const counts = [first.sealed, second.sealed]
+    while (next !== null) {
+      const done = await part(next)
+      counts.push(done.sealed)
+      next = done.next
+    }
+    t.equal(
+      counts.reduce((all, n) => all + n, 0),
+      25_008,
+    )
+    t.ok(
+      counts.every(n => n > 0),
+      `it is continued where it was left: ${counts.join()}`,
+    )
+    const state = async () =>
+      (await db.admin`select reached from app_private.sealing`)[0]?.['reached'] as Date
+    const before = await state()
+    await part(null)
+    t.ok((await state()) > before, 'only a pass from the beginning says how far all is sealed')
+
+    for (const organization of small) await add(organization, 1)
+    const holder = await db.admin.reserve()
+    await holder`begin`
+    await holder`select from app_private.sealing for update`
+    const waiting = part(null)
+    await sleep(1500)
+    await holder`rollback`
+    holder.release()
+    t.match(await waiting, { sealed: 8, next: null }, 'what it waits is not of its own time')
+  },
+)
 
 t.test(
   'the horizon follows transactions that overlap, and needs to see nothing of them but that they are open',

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import { createStorage } from '../../src/exports/open.ts'
 import { exampleOf } from '../../src/http/openapi/examples.ts'
 import type { Schema } from '../../src/http/openapi/types.ts'
+import { pluralOf } from '../../src/tenant/resource.ts'
 import {
   aShow,
   join,
@@ -98,6 +99,8 @@ const aCategoryOf: Arrange = async world => ({
 })
 /** A file that has been uploaded, and as it is after the worker has checked it. */
 const anImportOf: Arrange = async ({ server, owner }) => {
+  // An organization may have twenty at a time.
+  await server.db.admin`update app.imports set status = 'cancelled'`
   const { body } = await server.call<{ id: string }>('POST /api/imports?resource=shows', {
     token: owner.token,
     body: 'title,artist,show_on\nSpring,The Gaslights,2027-05-01\n',
@@ -126,7 +129,11 @@ const aFileOf: Arrange = async world => {
   const [made] = await db.admin<[{ key: string }]>`
     update app.exports set status = 'ready', attempt = gen_random_uuid(), bytes = 4, sha256 = repeat('0', 64), expires_at = now() + interval '1 day'
     where id = ${path.replace(/.*\//, '')} returning concat_ws('/', organization_id, id, attempt) as key`
-  await createStorage(config).put(made.key, Readable.from([Buffer.from('id\r\n')]))
+  await createStorage(config).put(
+    made.key,
+    Readable.from([Buffer.from('id\r\n')]),
+    AbortSignal.timeout(10_000),
+  )
   const { body } = await call<{ link: string }>(`GET ${path}`, { token: world.owner.token })
   return { path: body.link }
 }
@@ -244,7 +251,7 @@ function linesOf(kind: string, one: string): Record<string, Line> {
     (arrange: Arrange): Arrange =>
     async (world, actor) => ({ ...(await arrange(world, actor)), body: exampleFor(world, kind) })
   return {
-    [`list${one}s`]: [readers, under(aShowOf, `/${kind}`)],
+    [`list${pluralOf(one)}`]: [readers, under(aShowOf, `/${kind}`)],
     [`create${one}`]: [[401, 403, 201, 201, 201, 403, 404, 403], shown(under(aShowOf, `/${kind}`))],
     [`read${one}`]: [readers, ofAShow(kind)],
     [`replace${one}`]: [[401, 403, 200, 200, 200, 403, 404, 403], shown(ofAShow(kind))],
@@ -324,6 +331,10 @@ export const table: Record<string, Line> = {
   ],
   readOrganization: [readers, theOrganization],
   replaceOrganization: [
+    [401, 403, 403, 200, 200, 403, 404, 403],
+    withBody(theOrganization, { name: 'Renamed', currency: 'EUR', time_zone: 'Europe/Berlin' }),
+  ],
+  updateOrganization: [
     [401, 403, 403, 200, 200, 403, 404, 403],
     withBody(theOrganization, { name: 'Renamed' }),
   ],
@@ -430,6 +441,10 @@ export const table: Record<string, Line> = {
   readShow: [readers, aShowOf],
   replaceShow: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(aShowOf, { ...aShow, status: 'hold' })],
   updateShow: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(aShowOf, { title: 'Renamed' })],
+  correctShowStatus: [
+    [401, 403, 403, 200, 200, 403, 404, 403],
+    under(aShowOf, '/status', { status: 'played', reason: 'It was on' }),
+  ],
   deleteShow: [[401, 403, 403, 204, 204, 403, 404, 403], aShowOf],
   restoreShow: [
     [401, 403, 403, 200, 200, 403, 404, 403],
@@ -440,6 +455,8 @@ export const table: Record<string, Line> = {
   ...linesOf('ticket-tiers', 'TicketTier'),
   ...linesOf('costs', 'ShowCost'),
   ...linesOf('deposits', 'Deposit'),
+  ...linesOf('bonuses', 'DealBonus'),
+  ...linesOf('adjustments', 'DealAdjustment'),
   ...linesOf('guests', 'Guest'),
   ...linesOf('guest-allotments', 'GuestAllotment'),
   readGuestList: [readers, under(aShowOf, '/guest-list')],
@@ -456,7 +473,17 @@ export const table: Record<string, Line> = {
     under(aPlayedShowOf, '/settlements', { reason: null }),
   ],
   readSettlement: [readers, aSettlementOf],
+  readSettlementSheet: [readers, under(aSettlementOf, '/sheet')],
+  readOffer: [readers, under(aPlayedShowOf, '/offer')],
   finalizeSettlement: [[401, 403, 403, 200, 200, 403, 404, 403], under(aSettlementOf, '/finalize')],
+  bookSettlement: [
+    [401, 403, 403, 200, 200, 403, 404, 403],
+    under(async (world, actor) => {
+      const made = await aSettlementOf(world, actor)
+      await world.server.call(`POST ${made.path ?? ''}/finalize`, { token: world.owner.token })
+      return made
+    }, '/book?exchange_rate=1.1'),
+  ],
   reopenSettlement: [
     [401, 403, 403, 200, 200, 403, 404, 403],
     under(aSettledShowOf, '/settlement/reopen', { reason: 'Twelve more tickets' }),

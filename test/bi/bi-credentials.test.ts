@@ -249,12 +249,50 @@ t.test('BI credentials', async t => {
     t.equal((await db.admin`select from app_private.bi_logins where login = ${made.login}`).count, 0)
   })
 
-  await t.test('one stays when the member who created it leaves', async t => {
+  await t.test('one is worth what who answers for it could still do', async t => {
     const ben = await join(server, ana, 'owner')
     const made = await makeCredential(server, ben)
-    t.equal((await call(`DELETE /api/users/${ben.id}`, { token })).status, 204)
+    const sql = connectBi(t, made)
+    t.same(await titles(sql), ['of Ana'])
+    const setRole = (role: string) => call(`PATCH /api/users/${ben.id}`, { token, body: { role } })
+    t.equal((await setRole('admin')).status, 200)
+    t.same(
+      await titles(sql),
+      [],
+      'who may not manage BI logins any more has none, from the next statement on',
+    )
+    t.match(await read(made), { status: 'suspended', held_by: ben.id })
+    await keep()
+    await keep()
+    await t.rejects(titles(connectBi(t, made)), { code: '28000' }, 'and it cannot connect')
+    t.equal((await setRole('owner')).status, 200)
+    await keep()
     t.same(await titles(connectBi(t, made)), ['of Ana'])
-    t.equal((await revoke(made)).status, 204, 'another owner sees and revokes it')
+
+    t.ok((await call(`DELETE /api/users/${ben.id}`, { token })).status < 300)
+    t.match(await read(made), { status: 'suspended' })
+    const { email } = ben
+    const added = await call('POST /api/users', {
+      token,
+      body: { email, display_name: 'Ben', role: 'owner' },
+    })
+    t.equal(added.status, 201)
+    t.match(await read(made), { status: 'suspended' }, 'also when they come back')
+
+    const { body: rotated } = await call<Credential>(`POST /api/bi-credentials/${made.id}/rotate`, {
+      token,
+      body: {},
+    })
+    t.match(rotated, { status: 'active', held_by: ana.id, created_by: ben.id })
+    t.same(await titles(connectBi(t, rotated)), ['of Ana'], 'another owner takes it over by rotating it')
+    await t.rejects(titles(connectBi(t, made)), { code: '28P01' })
+    t.same(
+      [...(await db.admin`select action from app.event_log where resource_id = ${made.id} order by id`)].map(
+        ({ action }) => action as string,
+      ),
+      ['bi.create', 'bi.suspend', 'bi.rotate'],
+    )
+    await revoke(made)
   })
 
   await t.test('a transaction that lasts too long is ended, whatever timeouts the login has set', async t => {
@@ -383,7 +421,7 @@ t.test('BI credentials', async t => {
     await t.rejects(titles(sql))
     t.same(await titles(connectBi(t, second)), ['of Ana'])
 
-    t.match(bi('revoke', id).stdout, /^Revoked; connections ended: 1/)
+    t.match(bi('revoke', id).stdout, /^Revoked; its connections have ended/)
     await t.rejects(titles(connectBi(t, second)))
     t.match(bi('list').stdout, new RegExp(`${id}.*revoked`))
 

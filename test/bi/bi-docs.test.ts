@@ -1,4 +1,4 @@
-// What docs/how-to/connect-bi.md shows, run on the demo as the login of a BI tool.
+// What docs/how-to/connect-bi.md and ask-bi.md show, run on the demo as the login of a BI tool.
 import { spawnSync } from 'node:child_process'
 import { t } from '../support/tap.ts'
 import { connectionsOf, newDatabasePassword } from '../../src/bi/connections.ts'
@@ -7,9 +7,9 @@ import { fences, read } from '../support/documents.ts'
 import { refresh } from '../support/figures.ts'
 import { answerOf, cellsOf, connectAsPsql } from '../support/sql-answers.ts'
 
-const blocks = fences(read('docs/how-to/connect-bi.md'))
+const blocks = ['docs/how-to/connect-bi.md', 'docs/how-to/ask-bi.md'].flatMap(file => fences(read(file)))
 
-t.test('docs/how-to/connect-bi.md', async t => {
+t.test('the pages about BI tools', async t => {
   const { db } = await startDemo(t)
   const { password, verifier } = await newDatabasePassword()
   await db.admin`select app_private.create_bi_credential('northlight-touring', '{"name": "Docs"}', ${verifier})`
@@ -27,7 +27,7 @@ t.test('docs/how-to/connect-bi.md', async t => {
     for (const { name } of views)
       t.ok(
         blocks.some(
-          ({ language, text }) => language === 'sql' && new RegExp(`\\bfrom ${name}\\b`).test(text),
+          ({ language, text }) => language === 'sql' && new RegExp(`\\b(from|join) ${name}\\b`).test(text),
         ),
         name,
       )
@@ -38,8 +38,10 @@ t.test('docs/how-to/connect-bi.md', async t => {
     const shown = next?.language === 'text' ? next.text : undefined
     if (language === 'sql') {
       await t.test(text.split('\n')[0] ?? '', async t => {
-        if (shown === undefined) throw new Error('its result is not shown')
-        t.same(await answerOf(sql, text), cellsOf(shown))
+        const answer = await answerOf(sql, text)
+        // What depends on the day on which the demo was made is not shown: bi-questions.test.ts looks at it.
+        if (shown !== undefined) t.same(answer, cellsOf(shown))
+        else t.match(text, /fact_|dim_/)
       })
     } else if (language === 'sh' && shown !== undefined) {
       const [program = ''] = /psql|\/usr\/bin\/python3|isql/.exec(text) ?? []

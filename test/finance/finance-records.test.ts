@@ -88,7 +88,7 @@ t.test('a new organization starts with the usual categories, which are its own',
 })
 
 t.test('money', async t => {
-  const { enter, change, call, token, owner } = await books(t)
+  const { server, enter, change, call, token, owner } = await books(t)
 
   // amount, currency, rate -> amount in EUR, which has two decimals
   const conversions: [amount: number, currency: string, rate: number | undefined, base: number][] = [
@@ -144,25 +144,29 @@ t.test('money', async t => {
       t.equal(outcome(await enter(what)), expected)
     })
 
-  await t.test(
-    'a record keeps its base currency and rate when the organization changes its currency',
-    async t => {
-      const { body } = await enter({ currency: 'USD', exchange_rate: 0.9 })
-      await call(`PUT /api/organizations/${owner.organization}`, {
-        token,
-        body: { name: 'Northlight', currency: 'USD', time_zone: 'UTC' },
-      })
-      t.match((await change(body.id, { amount_minor: 200_00 })).body, {
-        base_amount_minor: 180_00,
-        base_currency: 'EUR',
-        exchange_rate: 0.9,
-      })
-      t.match((await enter({ currency: 'EUR', exchange_rate: 1.1 })).body, {
-        base_amount_minor: 1100_00,
-        base_currency: 'USD',
-      })
-    },
-  )
+  await t.test('a record keeps the base currency and rate that it was entered with', async t => {
+    const { body } = await enter({ currency: 'USD', exchange_rate: 0.9 })
+    const inDollars = await call(`PATCH /api/organizations/${owner.organization}`, {
+      token,
+      body: { currency: 'USD' },
+    })
+    t.equal(outcome(inDollars), '409 organization_has_books')
+    t.match(inDollars.body, { detail: 'The books are kept in EUR: finance records have been entered.' })
+    await server.db.admin.begin(async sql => {
+      // As releases up to 0.2.0 did.
+      await sql`set local session_replication_role = replica`
+      await sql`update app.organizations set currency = 'USD' where id = ${owner.organization}`
+    })
+    t.match((await change(body.id, { amount_minor: 200_00 })).body, {
+      base_amount_minor: 180_00,
+      base_currency: 'EUR',
+      exchange_rate: 0.9,
+    })
+    t.match((await enter({ currency: 'EUR', exchange_rate: 1.1 })).body, {
+      base_amount_minor: 1100_00,
+      base_currency: 'USD',
+    })
+  })
 
   await t.test('another currency needs its own rate', async t => {
     const { body } = await enter({ currency: 'EUR', exchange_rate: 1.1 })

@@ -3,7 +3,7 @@
 import { t } from '../support/tap.ts'
 import { withUrl } from '../../src/database/provision.ts'
 import { openLogin } from '../isolation/world.ts'
-import { register, startServer } from '../support/helper.ts'
+import { joinAs, register, startServer } from '../support/helper.ts'
 
 interface Step {
   'Actual Rows': number
@@ -43,7 +43,8 @@ const cells: Record<Resource, (n: number, file: string) => Record<string, string
 t.test('importing', async t => {
   const server = await startServer(t)
   const { call, db } = server
-  const { token, organization } = await register(server, 'Ana')
+  const ana = await register(server, 'Ana')
+  const { organization } = ana
   let rows = 0
   // auto_explain needs a superuser; inside of the functions the rows are the definer's, as for the worker.
   const url = withUrl(process.env['ADMIN_DATABASE_URL'] ?? '', { database: db.name })
@@ -59,7 +60,7 @@ t.test('importing', async t => {
 
   let files = 0
   /** How many rows each step of an import of so many lines reads, as the worker calls them. */
-  async function costs(resource: Resource, lines: number) {
+  async function costs(resource: Resource, lines: number, { token } = ana) {
     const file = `F${++files}`
     const { body } = await call<{ id: string }>(`POST /api/imports?resource=${resource}`, {
       token,
@@ -120,6 +121,13 @@ t.test('importing', async t => {
         for (const step of ['staged', 'finished', 'entered'] as const)
           t.ok(many[step] < 6 * few[step], `${step}: ${few[step]} rows for 500 lines, ${many[step]} for 2000`)
       })
+
+  await t.test('shows without writing fees costs each line the same', async t => {
+    const booker = await joinAs(server, ana, ['imports.run', 'shows.read', 'shows.write'])
+    await costs('shows', 100, booker)
+    const [few, many] = [await costs('shows', 500, booker), await costs('shows', 2000, booker)]
+    t.ok(many.entered < 6 * few.entered, `${few.entered} rows for 500 lines, ${many.entered} for 2000`)
+  })
 
   await t.test('shows costs the same however many venues there are', async t => {
     const few = await costs('shows', 500)

@@ -18,7 +18,7 @@ interface BadLine {
 
 /** A company whose books are in euros, a worker, and shorthands to import. */
 async function office(t: Test) {
-  const server = await startServer(t)
+  const server = await startServer(t, { POOL_SIZE: '20' })
   const { call, db, config, app } = server
   const owner = await register(server, 'Ana')
   const { token } = owner
@@ -236,7 +236,9 @@ t.test('a file', async t => {
     ['Spring,The Gaslights,2027-05-01,,,,10,11,,', 'tickets_sold', /than there are places/],
     ['Spring,The Gaslights,2027-05-01,,,,,,a lot,', 'fee', /decimal point expected/],
     ['Spring,The Gaslights,2027-05-01,,,,,,1.005,', 'fee', /EUR has 2 decimal places/],
-    ['Spring,The Gaslights,2027-05-01,,,,,,1,euros', 'currency', /ISO 4217/],
+    ['Spring,The Gaslights,2027-05-01,,,,,,1,XXQ', 'currency', /There is no such currency/],
+    ['\u200b,The Gaslights,2027-05-01,,,,,,,', 'title', /./],
+    ['Spring,The Gaslights,2027-05-01,,,,,,1,euros', 'currency', /no such currency/],
   ]
   await t.test('does the same for bad lines of shows', async t => {
     const header = 'title,artist,show_on,doors_time,start_time,status,capacity,tickets_sold,fee,currency'
@@ -380,6 +382,70 @@ t.test('an import', async t => {
     t.equal(outcome(await run(id)), '409 import_not_checked')
     t.equal((await db.admin`select from app.import_lines where import_id = ${id}`).count, 0)
     t.equal((await records()).length, 0)
+  })
+
+  await t.test('cannot be one of any number, nor of any size', async t => {
+    const pretend = (n: number, { status = 'uploaded', bytes = 1, bad = 0 }) =>
+      db.admin.begin(async tx => {
+        // More than there may be.
+        await tx`set local session_replication_role = replica`
+        await tx`
+          insert into app.imports (organization_id, resource, bytes, sha256, status, bad_lines, created_by, session_id, file_name)
+          select ${owner.organization}, 'shows', ${bytes}, repeat('0', 64), ${status}, ${bad}, ${owner.id}, ${owner.id}, 'pretended'
+          from generate_series(1, ${n}::integer)`
+      })
+    const forget = () => db.admin`delete from app.imports where organization_id = ${owner.organization}`
+    await forget()
+    await pretend(20, {})
+    t.equal(outcome(await upload(text)), '409 too_many_imports')
+    await db.admin`update app.imports set status = 'cancelled' where file_name = 'pretended'`
+    t.equal((await upload(text)).status, 201)
+    await pretend(1, { bytes: 524_288_000 })
+    t.equal(outcome(await upload(text)), '409 import_storage_full')
+    await forget()
+    await pretend(1, { status: 'failed', bad: 1_800_000 })
+    t.equal(outcome(await upload(text)), '409 import_storage_full', 'bad lines are kept')
+    await forget()
+    // Ten at once, of which each finds room for itself as long as it does not see the others.
+    await pretend(18, {})
+    const outcomes = await Promise.all(Array.from({ length: 10 }, async () => outcome(await upload(text))))
+    t.strictSame(outcomes.sort(), [
+      ...Array<string>(2).fill('201'),
+      ...Array<string>(8).fill('409 too_many_imports'),
+    ])
+    await forget()
+    await pretend(1, { bytes: 524_287_900 - Buffer.byteLength(text) })
+    const sizes = await Promise.all(Array.from({ length: 10 }, async () => outcome(await upload(text))))
+    t.ok(sizes.includes('409 import_storage_full'), sizes.join())
+    const [{ bytes }] = await db.admin<[{ bytes: number }]>`
+      select sum(bytes)::float8 as bytes from app.imports where organization_id = ${owner.organization}`
+    t.ok(bytes <= 524_288_000, `${bytes}`)
+    await forget()
+  })
+
+  await t.test('ends when it is cancelled while the worker has it, before anything else happens', async t => {
+    const { id } = await check(text)
+    const worker = db.as('callboard_worker')
+    const lock = await db.admin.reserve()
+    const status = async () =>
+      (await db.admin<[{ status: string }]>`select status from app.imports where id = ${id}`)[0].status
+    // While it is checked: its row is locked for as long as that takes.
+    await db.admin`update app.imports set status = 'checking' where id = ${id}`
+    await lock`begin`
+    await lock`select from app.imports where id = ${id} for update`
+    t.equal((await call(`POST /api/imports/${id}/cancel`, { token })).status, 200, 'nobody waits')
+    await lock`rollback`
+    await worker`select app.finish_check(${id}, '{}')`
+    t.equal(await status(), 'cancelled')
+    // While its last lines are entered.
+    const other = await check(text)
+    await db.admin`update app.imports set status = 'running' where id = ${other.id}`
+    t.equal((await call(`POST /api/imports/${other.id}/cancel`, { token })).status, 200)
+    t.match(await worker`select app.finish_import(${other.id}, 1, 0)`.catch((error: unknown) => error), {
+      code: 'PT409',
+    })
+    lock.release()
+    await db.admin`update app.imports set status = 'cancelled' where id = ${other.id}`
   })
 
   await t.test('is invisible to another organization', async t => {

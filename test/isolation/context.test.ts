@@ -95,6 +95,8 @@ t.test('a context that only reads holds no permission to write, whatever its mem
   for (const [door, [role, enter]] of Object.entries(doors))
     await t.test(door, async t => {
       const sql = openLogin(t, db.url(role))
+      if (role === 'callboard_support')
+        await sql`select app.use_support(${secretOf(sam)}, ${ana.organization}, 'a test', null, null)`
       await sql.unsafe('begin read only')
       await sql.unsafe(enter)
       // The worker's own role sees neither the context nor the permissions.

@@ -86,6 +86,13 @@ t.test('by trying', async t => {
       t.strictSame(await tryEverything(world, context, here, elsewhere), [])
     })
 
+  // What an attacker has entered in their own organization, a copy of what is the victim's, is theirs.
+  for (const table of ['app.venues', 'app.finance_categories'])
+    await db.admin.unsafe(`delete from ${table} where organization_id = $1 and name like $2`, [
+      world.attacker.organization,
+      `%${world.victim.marker}%`,
+    ])
+
   const views = (
     await db.admin<{ name: string }[]>`
       select c.oid::regclass::text as name from pg_class c
@@ -146,13 +153,15 @@ t.test('by trying', async t => {
       'ticket_tiers',
       'show_costs',
       'deposits',
+      'deal_bonuses',
+      'deal_adjustments',
       'settlements',
       'itineraries',
       'schedule_items',
       'itinerary_entries',
     ])
       t.ok(found.includes(`the victim: select on app.${table} shows rows`), table)
-    const parts = ['ticket_tiers', 'show_costs', 'deposits']
+    const parts = ['ticket_tiers', 'show_costs', 'deposits', 'deal_bonuses', 'deal_adjustments']
     for (const table of ['organizations', 'users', 'venues', 'shows', 'deals', ...parts])
       t.ok(found.includes(`the victim: update on app.${table} changes rows of app.${table}`), table)
     for (const table of ['venues', 'shows', ...parts])

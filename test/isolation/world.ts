@@ -9,6 +9,7 @@ import {
   mailedToken,
   type Person,
   register,
+  setUp,
   signIn,
   type TestServer,
 } from '../support/helper.ts'
@@ -165,6 +166,20 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
       costs: { amount_minor: fee },
     },
   })
+  // One in force, of a show that has been played.
+  const over = await make('/api/shows', {
+    title: `Title ${marker}`,
+    artist: `Artist ${marker}`,
+    show_on: '2027-02-04',
+    status: 'played',
+  })
+  await make(`/api/shows/${over}/deals`, { kind: 'flat', currency: 'EUR', guarantee_minor: fee })
+  const settlement = await make(`/api/shows/${over}/settlements`, { reason: `Reason ${marker}` })
+  const final = await call(`POST /api/settlements/${settlement}/finalize`, { token: owner.token })
+  if (final.status !== 200) throw new Error(`cannot finalize a settlement: ${final.text}`)
+  // It has its own copy. What is settled cannot be changed, and a statement that touches all deals would be refused.
+  await db.admin`delete from app.deals where organization_id = ${owner.organization} and show_id = ${over}`
+  await db.admin`select app.take_pipeline_snapshots()`
   // As the worker does when it sends it.
   await mailedToken(server, 'verify_email', owner.email)
   const { invitations: invitation = '', roles: role = '', 'legal-holds': hold = '' } = made
@@ -180,6 +195,12 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
     select app_private.grant_support(${owner.email}, ${`Reason ${marker}`}, now() + interval '1 hour', o.slug)
     from app.organizations o where o.id = ${owner.organization}`
   await db.admin`select app.note_drift('[{"subject": "policy mine on app.shows", "digest": "", "class": "dangerous"}]')`
+  await db.admin`select app.check_passwords()`
+  // Where nobody can read passwords, there is nothing to compare.
+  if (setUp.isHosted)
+    await db.admin`
+      insert into app_private.login_passwords (login, salt, digest) values ('callboard_api', 'salt', 'digest')
+      on conflict do nothing`
   await call('PUT /api/audit/retention', { token: owner.token, body: { days: 400 } })
   await call('PUT /api/retention', { token: owner.token, body: { deleted_days: 40 } })
   await call(`POST /api/legal-holds/${hold}/release`, { token: owner.token })

@@ -1,6 +1,6 @@
 import { t } from '../support/tap.ts'
-import { join, register, startServer } from '../support/helper.ts'
-import { outcome } from '../support/tokens.ts'
+import { join, register, startServer, until } from '../support/helper.ts'
+import { claimsOf, outcome } from '../support/tokens.ts'
 
 interface Organization {
   id: string
@@ -17,7 +17,11 @@ t.test('organizations', async t => {
   const own = `/api/organizations/${ana.organization}` as const
   const read = () => call<Organization>(`GET ${own}`, { token: ana.token })
   const put = (body: object, headers: Record<string, string> = {}) =>
-    call<Organization>(`PUT ${own}`, { token: ana.token, body, headers })
+    call<Organization>(`PUT ${own}`, {
+      token: ana.token,
+      body: { currency: 'EUR', time_zone: 'UTC', ...body },
+      headers,
+    })
 
   await t.test('can be created by anybody who is signed in, who then owns them', async t => {
     const body = { name: 'Southlight', currency: 'EUR', time_zone: 'Europe/Berlin' }
@@ -39,6 +43,25 @@ t.test('organizations', async t => {
     })
     const seen = await call(`GET /api/organizations/${created.body.id}`, { token: there.access_token })
     t.strictSame([seen.body, seen.headers['etag']], [created.body, '"1"'])
+  })
+
+  await t.test('are five a day for one person, also when all are founded at once', async t => {
+    const eve = await register(server, 'Eve')
+    const found = (name: string) => call('POST /api/organizations', { token: eve.token, body: { name } })
+    const all = await Promise.all(Array.from({ length: 9 }, (_, n) => found(`Shell ${n}`)))
+    t.strictSame(all.map(outcome).sort(), [
+      ...Array<string>(4).fill('201'),
+      ...Array<string>(5).fill('409 too_many_foundings'),
+    ])
+    t.equal(
+      outcome(await call('POST /api/organizations', { token: ana.token, body: { name: 'Own' } })),
+      '201',
+    )
+    await server.db.admin`update app_private.foundings set founded_at = now() - interval '25 hours'`
+    t.equal(outcome(await found('Tomorrow')), '201')
+    const [kept] = await server.db.admin`
+      select count(*)::integer as n from app_private.foundings where user_id = ${eve.id}`
+    t.equal(kept?.['n'], 1, 'older ones go with the next')
   })
 
   await t.test('have defaults for omitted fields', async t => {
@@ -67,17 +90,63 @@ t.test('organizations', async t => {
       '412 version_mismatch',
     )
     t.strictSame((await read()).body, first.body)
-    const second = await put({ name: 'Northlight' })
-    t.match(second.body, { currency: 'USD', time_zone: 'UTC' }, 'what a PUT omits gets its default')
+    for (const body of [{ name: 'Northlight' }, { name: 'Northlight', currency: 'EUR' }])
+      t.equal(outcome(await call(`PUT ${own}`, { token: ana.token, body })), '400 validation', 'not in part')
+    t.strictSame((await read()).body, first.body)
     const { headers } = await read()
     t.equal(
       outcome(await put({ name: 'Northlight' }, { 'if-match': `"0", ${String(headers['etag'])}` })),
       '200',
     )
     t.equal(outcome(await put({ name: 'Northlight' }, { 'if-match': '*' })), '200')
-    for (const match of ['"0"', '0', 'W/"1"']) {
+    for (const match of ['"0"', 'W/"1"']) {
       t.equal(outcome(await put({ name: 'Late' }, { 'if-match': match })), '412 version_mismatch', match)
     }
+  })
+
+  await t.test('are renamed, and keep their currency and time zone', async t => {
+    await put({ name: 'Northlight', currency: 'EUR', time_zone: 'Europe/Berlin' })
+    const patch = (body: object) => call<Organization>(`PATCH ${own}`, { token: ana.token, body })
+    t.match((await patch({ name: 'Southlight' })).body, {
+      name: 'Southlight',
+      currency: 'EUR',
+      time_zone: 'Europe/Berlin',
+    })
+    t.match((await patch({ time_zone: 'Europe/Vienna' })).body, { name: 'Southlight', currency: 'EUR' })
+    for (const body of [{}, { currency: null }, { slug: 'mine' }])
+      t.equal(outcome(await patch(body)), '400 validation', JSON.stringify(body))
+    t.equal(outcome(await patch({ currency: 'XXQ' })), '422 organizations_currency_exists')
+  })
+
+  await t.test('keep the currency of their books, also against a record that is being entered', async t => {
+    const { body: category } = await call<{ id: string }>('POST /api/finance-categories', {
+      token: ana.token,
+      body: { name: 'Sundries', kind: 'expense' },
+    })
+    const before = await read()
+    const held = await server.db.as('callboard_api').reserve()
+    await held`begin`
+    await held`select app.enter(${String(claimsOf(ana.token)['sid'])}, ${ana.organization})`
+    await held`
+      insert into app.finance_records (kind, category_id, booked_on, amount_minor, currency, exchange_rate)
+      values ('expense', ${category.id}, '2030-02-03', 100, 'EUR', 1)`
+    const changing = call(`PATCH ${own}`, { token: ana.token, body: { currency: 'GBP' } })
+    await until(
+      async () =>
+        (
+          await server.db
+            .admin`select from pg_stat_activity where wait_event_type = 'Lock' and query ilike '%replace_organization%'`
+        ).count === 1,
+    )
+    await held`commit`
+    held.release()
+    t.equal(outcome(await changing), '409 organization_has_books')
+    t.strictSame((await read()).body, before.body)
+    t.equal(
+      outcome(await call(`PATCH ${own}`, { token: ana.token, body: { currency: 'EUR', name: 'Renamed' } })),
+      '200',
+      'the same is no change',
+    )
   })
 
   await t.test('of ten parallel replacements of one version, one succeeds', async t => {
@@ -125,7 +194,7 @@ t.test('organizations', async t => {
     for (const [role, expected] of Object.entries(may)) {
       const { token } = await join(server, ana, role)
       t.equal(outcome(await call(`GET ${own}`, { token })), '200', role)
-      t.equal(outcome(await call(`PUT ${own}`, { token, body: { name: 'Northlight' } })), expected, role)
+      t.equal(outcome(await call(`PATCH ${own}`, { token, body: { name: 'Northlight' } })), expected, role)
       if (role === 'owner') continue
       t.equal(outcome(await call(`DELETE ${own}`, { token })), '403 permission_denied', role)
       const transfer = await call(`POST ${own}/transfer`, { token, body: { user_id: ana.id } })
@@ -137,7 +206,8 @@ t.test('organizations', async t => {
     const ben = await register(server, 'Ben', 'Bens Booking')
     const requests = [
       ['GET', ''],
-      ['PUT', '', { name: 'Taken over' }],
+      ['PUT', '', { name: 'Taken over', currency: 'EUR', time_zone: 'UTC' }],
+      ['PATCH', '', { name: 'Taken over' }],
       ['DELETE', ''],
       ['POST', '/restore'],
       ['POST', '/transfer', { user_id: ana.id }],

@@ -2,8 +2,10 @@
 import { fileURLToPath } from 'node:url'
 import { setTimeout } from 'node:timers/promises'
 import postgres from 'postgres'
+import type { Test } from 'tap'
 import { t } from '../support/tap.ts'
-import { type Database, startDatabase, until } from '../support/helper.ts'
+import { startDatabase, until } from '../support/helper.ts'
+import { committed, later, withLater } from '../support/later.ts'
 import { dropInvalidIndexes, isConcurrent, runConcurrently } from '../../src/database/beside-traffic.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { readSchema } from '../../scripts/db/db-check.ts'
@@ -41,10 +43,9 @@ t.test('calls of functions in schema files lock nothing if nothing differs', asy
   })
 })
 
-/** As if the baseline were a new migration: all of it can be run again. */
-async function makePending({ admin }: Database) {
-  await admin`delete from graphile_migrate.migrations`
-}
+/** Migrations of which one is pending, which nobody may be reading beside. */
+const onePending = (t: Test) =>
+  withLater(t, { [later(1, 'exclusive')]: 'alter table app.shows alter column notes drop default;\n' })
 
 t.test('an index made concurrently waits for what is in progress, instead of beginning again', async t => {
   const { admin, url } = await startDatabase(t)
@@ -79,12 +80,12 @@ t.test('an index made concurrently waits for what is in progress, instead of beg
 t.test('a migration gives up a lock that others hold, lets them through, and tries again', async t => {
   const database = await startDatabase(t)
   const { admin, url } = database
-  await makePending(database)
+  const folder = onePending(t)
   const reader = await admin.reserve()
   await reader`begin`
   await reader`select from app.show_rows limit 1`
   const said: string[] = []
-  const migrated = migrate(url('callboard_migrator'), line => said.push(line), { wait: 60 })
+  const migrated = migrate(url('callboard_migrator'), line => said.push(line), { wait: 60, folder })
   await until(() => said.filter(line => line.includes('Others hold a lock')).length >= 2, 60)
   // Everybody else gets in between.
   let longest = 0
@@ -100,24 +101,24 @@ t.test('a migration gives up a lock that others hold, lets them through, and tri
   await reader`commit`
   reader.release()
   t.equal(await migrated, 'guarded')
-  t.equal((await admin`select from graphile_migrate.migrations`).length, 1)
+  t.equal((await admin`select from graphile_migrate.migrations`).length, committed.length + 1)
 })
 
 t.test('it ends when it has waited long enough, and has changed nothing', async t => {
   const database = await startDatabase(t)
   const { admin, url } = database
-  await makePending(database)
+  const folder = onePending(t)
   await admin.begin(async reader => {
     await reader`select from app.show_rows limit 1`
-    await t.rejects(migrate(url('callboard_migrator'), undefined, { wait: 0 }), { code: '55P03' })
+    await t.rejects(migrate(url('callboard_migrator'), undefined, { wait: 0, folder }), { code: '55P03' })
   })
-  t.equal((await admin`select from graphile_migrate.migrations`).length, 0)
+  t.equal((await admin`select from graphile_migrate.migrations`).length, committed.length)
 })
 
 t.test('workers compute no figures meanwhile, and go on afterwards', async t => {
   const database = await startDatabase(t)
   const { admin, url } = database
-  await makePending(database)
+  const folder = onePending(t)
   const worker = database.as('callboard_worker')
   const isBusy = async () => {
     const [row] = await worker<{ state: { busy?: boolean } }[]>`select app.refresh_figures('large') as state`
@@ -127,7 +128,7 @@ t.test('workers compute no figures meanwhile, and go on afterwards', async t => 
   const reader = await admin.reserve()
   await reader`begin`
   await reader`select from app.show_rows limit 1`
-  const migrated = migrate(url('callboard_migrator'), undefined, { wait: 60 })
+  const migrated = migrate(url('callboard_migrator'), undefined, { wait: 60, folder })
   await until(isBusy, 30)
   await reader`commit`
   reader.release()
@@ -138,7 +139,7 @@ t.test('workers compute no figures meanwhile, and go on afterwards', async t => 
 t.test('an index that an interrupted migration has left half made is dropped', async t => {
   const database = await startDatabase(t)
   const { admin, url } = database
-  await makePending(database)
+  const folder = onePending(t)
   await admin`create index left_over on app.shows (organization_id, title, id)`
   await admin`update pg_index set indisvalid = false where indexrelid = 'app.left_over'::regclass`
   // Dropping it waits for the transactions that are open, as making it does, instead of beginning again.
@@ -151,5 +152,5 @@ t.test('an index that an interrupted migration has left half made is dropped', a
   reader.release()
   await dropped
   t.same(await admin`select to_regclass('app.left_over') as left`, [{ left: null }])
-  await migrate(url('callboard_migrator'))
+  await migrate(url('callboard_migrator'), undefined, { folder })
 })

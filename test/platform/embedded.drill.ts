@@ -192,7 +192,7 @@ t.test('a second Callboard is refused while the first one is alive', async t => 
   const owner = await callboard(t, { root })
   await t.rejects(start(t, root), {
     name: 'EmbeddedError',
-    message: `another Callboard (pid ${owner.pid}) is already running from ${root}; stop it, or set DATA_DIR and EMBEDDED_PORT to run a second one`,
+    message: `another Callboard (pid ${owner.pid}) is already running from ${root}; stop it, or set DATA_DIR to run a second one`,
   })
   await query(owner.adminUrl, 'select 1')
 })

@@ -129,6 +129,25 @@ t.test('a port that another program uses is named, with the setting to change', 
   await start(t, root)
 })
 
+t.test('a folder whose usual port is taken gets a port of its own, and keeps it', async t => {
+  // Whoever has it.
+  const other = createServer().listen(15432, '127.0.0.1')
+  await Promise.race([once(other, 'listening'), once(other, 'error')]).catch(() => {})
+  const root = folder(t)
+  const first = await startEmbedded({ root, port: undefined, settings })
+  t.teardown(() => first.stop())
+  t.not(first.port, 15432)
+  t.match(first.notes, [
+    `Port 15432 is used by another program: PostgreSQL is on port ${first.port}, from now on`,
+  ])
+  await first.stop()
+  await new Promise(resolve => other.close(resolve))
+  const second = await startEmbedded({ root, port: undefined, settings })
+  t.teardown(() => second.stop())
+  t.equal(second.port, first.port)
+  t.same(second.notes, [])
+})
+
 t.test('a folder that is not a data folder is refused and left alone', async t => {
   const root = folder(t)
   mkdirSync(join(root, 'postgres'))

@@ -1,6 +1,7 @@
+import { createHash, randomUUID } from 'node:crypto'
 import { t } from '../support/tap.ts'
-import { type Answer, aShow, confirmed, join, register, startServer } from '../support/helper.ts'
-import { outcome } from '../support/tokens.ts'
+import { type Answer, aShow, confirmed, join, mailedToken, register, startServer } from '../support/helper.ts'
+import { claimsOf, outcome } from '../support/tokens.ts'
 
 interface Row extends Record<string, unknown> {
   id: string
@@ -206,18 +207,138 @@ t.test('Idempotency-Key', async t => {
     t.equal(await count('Keyless'), 2)
   })
 
-  await t.test('every POST within an organization accepts a key', async t => {
-    const { paths = {} } = app.swagger() as { paths?: Record<string, Record<string, Operation>> }
-    const without = Object.entries(paths).filter(
-      ([path, { post: operation }]) =>
-        operation?.['x-permission'] !== undefined &&
-        // It cannot be entered: it is deleted.
-        path !== '/api/organizations/{id}/restore' &&
-        !operation.parameters?.some(({ name }) => name === 'idempotency-key'),
+  await t.test('the same fields in another order are the same request', async t => {
+    const [name, ...rest] = Object.entries({ ...aShow, title: 'Turned' })
+    const turned = Object.fromEntries([...rest, name ?? ['', '']])
+    const first = await post('/api/shows', 'turned', { ...aShow, title: 'Turned' })
+    t.strictSame(shape(await post('/api/shows', 'turned', turned)), shape(first))
+    t.equal(await count('Turned'), 1)
+
+    const file = 'title,artist,show_on\nImported,The Gaslights,2030-02-03\n'
+    const upload = (query: string) =>
+      call<Row>(`POST /api/imports?${query}`, {
+        token,
+        body: file,
+        headers: { 'content-type': 'text/csv', 'idempotency-key': 'upload' },
+      })
+    const [one, other] = [
+      await upload('resource=shows&decimal=comma'),
+      await upload('decimal=comma&resource=shows'),
+    ]
+    t.equal(one.status, 201, one.text)
+    t.equal(other.body.id, one.body.id)
+  })
+
+  await t.test('twenty requests at once to create an organization create one', async t => {
+    const { token } = await register(server, 'Cleo')
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () =>
+        post('/api/organizations', 'founded', { name: 'Founded Once' }, token),
+      ),
     )
+    t.equal(answers[0]?.status, 201)
+    for (const answer of answers) t.strictSame(shape(answer), answers[0] && shape(answers[0]))
+    const [{ n }] = await db.admin<[{ n: number }]>`
+      select count(*)::integer as n from app.organizations where name = 'Founded Once'`
+    t.equal(n, 1)
+    t.equal(
+      outcome(await post('/api/organizations', 'founded', { name: 'Another' }, token)),
+      '409 idempotency_key_reused',
+    )
+    t.equal(
+      outcome(await post('/api/shows', 'founded', aShow, token)),
+      '201',
+      'keys of an organization are others',
+    )
+  })
+
+  await t.test('joining, restoring and asking for a mail outside organizations are replayed', async t => {
+    const guest = await confirmed(server, await register(server, 'Gus'))
+    await call('POST /api/invitations', { token, body: { email: guest.email, role: 'viewer' } })
+    const secret = await mailedToken(server, 'invitation', guest.email)
+    const joined = await post('/api/invitations/accept', 'join', { token: secret }, guest.token)
+    t.equal(joined.status, 200, joined.text)
     t.strictSame(
-      without.map(([path]) => path),
-      [],
+      shape(await post('/api/invitations/accept', 'join', { token: secret }, guest.token)),
+      shape(joined),
     )
+
+    const dora = await register(server, 'Dora')
+    await call(`DELETE /api/organizations/${dora.organization}`, { token: dora.token })
+    const restore = `/api/organizations/${dora.organization}/restore`
+    const restored = await post(restore, 'restore', undefined, dora.token)
+    t.equal(restored.status, 200, restored.text)
+    t.strictSame(shape(await post(restore, 'restore', undefined, dora.token)), shape(restored))
+
+    const mails = () => db.admin`select from app_private.mails where to_address = ${dora.email}`
+    const before = (await mails()).length
+    for (let n = 0; n < 3; n++)
+      await post('/api/auth/email/request-verification', 'verify', undefined, dora.token)
+    t.equal((await mails()).length, before + 1)
+
+    await call(`DELETE /api/users/${guest.id}`, { token })
+    t.equal(
+      outcome(await post('/api/invitations/accept', 'join', { token: secret }, guest.token)),
+      '403 membership_revoked',
+      'what it said is not true any more',
+    )
+  })
+
+  await t.test('a response is repeated to those who still hold what they held', async t => {
+    const member = await join(server, ana, 'manager')
+    const role = (name: string) => call(`PATCH /api/users/${member.id}`, { token, body: { role: name } })
+    const first = await post('/api/shows', 'held', aShow, member.token)
+    t.equal(first.status, 201)
+    await role('viewer')
+    const refused = await post('/api/shows', 'held', aShow, member.token)
+    t.equal(outcome(refused), '403 permission_denied')
+    t.match(refused.body, { detail: /^It has been done\./ })
+    await role('admin')
+    t.strictSame(shape(await post('/api/shows', 'held', aShow, member.token)), shape(first), 'or more')
+  })
+
+  await t.test(
+    'programs of the release before, beside this one, recognize requests that came alike',
+    async t => {
+      const hash = createHash('sha256')
+        .update(JSON.stringify(['POST', '/api/shows', { ...aShow, title: 'Before' }]))
+        .digest()
+      const session = claimsOf(token)['sid'] as string
+      const before = (key: string) =>
+        db.as('callboard_api').begin(async sql => {
+          await sql`select app.enter(${session}, ${ana.organization})`
+          return [...(await sql`select status from app.claim_key(${key}, ${hash})`)]
+        })
+      await post('/api/shows', 'beside', { ...aShow, title: 'Before' })
+      t.same(await before('beside'), [{ status: 201 }])
+      t.same(await before('new'), [])
+    },
+  )
+
+  await t.test('every POST accepts a key or refuses it', async t => {
+    const { paths = {} } = app.swagger() as { paths?: Record<string, Record<string, Operation>> }
+    const refusing = Object.entries(paths).filter(
+      ([, { post: operation }]) =>
+        operation && !operation.parameters?.some(({ name }) => name === 'idempotency-key'),
+    )
+    for (const [path, { post: operation }] of refusing) {
+      t.equal(operation?.['x-permission'], undefined, `${path} is not in an organization`)
+      const answer = await post(path.replace(/\{\w+\}/g, randomUUID()), 'refused', {})
+      t.equal(outcome(answer), '400 idempotency_key_refused', path)
+    }
+    t.strictSame(refusing.map(([path]) => path).sort(), [
+      '/api/auth/email/verify',
+      '/api/auth/password/change',
+      '/api/auth/password/forgot',
+      '/api/auth/password/reset',
+      '/api/auth/refresh',
+      '/api/auth/register',
+      '/api/auth/sign-in',
+      '/api/auth/sign-out',
+      '/api/auth/switch',
+      '/api/support/token',
+    ])
+    const nowhere = await post('/api/nowhere', 'key', {})
+    t.equal(nowhere.status, 404)
   })
 })

@@ -144,7 +144,9 @@ t.test('recurring work', async t => {
   await until(() => schedule.every(({ task }) => task in done), 30)
   await worker.stop()
 
-  const sealed = ['seal_new_events', 'seal_events', 'seal_missed_events'].map(task => Number(done[task]))
+  const sealed = ['seal_new_events', 'seal_events', 'seal_missed_events'].map(
+    task => (done[task] as { sealed: number }).sealed,
+  )
   t.ok(Math.max(...sealed) > 0, 'events are sealed')
   const lag = Number((await health(db)).sealer_lag_seconds)
   t.ok(lag >= 0 && lag < 60, `up to ${lag} s ago`)
@@ -188,7 +190,7 @@ t.test('npm run worker', async t => {
     const waits = async () => {
       const [{ pids }] = await db.admin<[{ pids: number[] }]>`
         select coalesce(array_agg(pid), '{}') as pids from pg_stat_activity
-        where datname = current_database() and query = 'select app.seal_events()' and wait_event_type = 'Lock'`
+        where datname = current_database() and query = 'select app.seal_part(''1 hour'', $1)' and wait_event_type = 'Lock'`
       return pids
     }
     await db.admin`select app_private.add_job('seal_events', '{}', 'a_key_of_its_own')`

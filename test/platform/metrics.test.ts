@@ -7,16 +7,7 @@ import { buildApp } from '../../src/app.ts'
 import { connectGauges } from '../../src/monitoring/gauges.ts'
 import { createMetrics } from '../../src/monitoring/registry.ts'
 import type { Answer } from '../../src/tenant/answer.ts'
-import {
-  aShow,
-  join,
-  password,
-  register,
-  signIn,
-  startServer,
-  type TestServer,
-  until,
-} from '../support/helper.ts'
+import { aShow, join, register, signIn, startServer, type TestServer, until } from '../support/helper.ts'
 import { startProxy } from '../support/proxy.ts'
 import { sum } from '../support/series.ts'
 import { startServerProcess } from '../support/server-process.ts'
@@ -131,15 +122,21 @@ t.test('requests of members are counted by organization and class of status', as
 })
 
 t.test('rate-limited requests are counted by organization, for a limited number of these', async t => {
-  const server = await startServer(t, { RATE_LIMIT: '2', SIGN_IN_LIMIT: '1' })
+  const server = await startServer(t, { RATE_LIMIT: '2', SIGN_IN_LIMIT: '1', TRUST_PROXY: '127.0.0.1' })
   const { call } = server
   const ana = await register(server, 'Ana')
   for (let n = 0; n < 5; n++) await call('GET /api/me', { token: ana.token })
-  await call('POST /api/auth/sign-in', { body: { email: ana.email, password } })
-  await call('GET /problems/not_found')
+  const guess = () =>
+    call('POST /api/auth/sign-in', {
+      body: { email: ana.email, password: 'guessed' },
+      headers: { 'x-forwarded-for': '192.0.2.1' },
+    })
+  await guess()
+  t.equal((await guess()).status, 429)
+  for (let n = 0; n < 2; n++) await call('GET /problems/not_found')
   const text = await read(server)
   const limited = (labels: Record<string, string>) => sum(text, 'callboard_rate_limited_total', labels)
-  t.equal(limited({ limit: 'organization', organization: ana.organization }), 3)
+  t.equal(limited({ limit: 'person', organization: ana.organization }), 3)
   t.equal(limited({ limit: 'sign_in', organization: '' }), 1)
   t.equal(limited({ limit: 'address', organization: '' }), 1)
 

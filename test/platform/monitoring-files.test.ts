@@ -7,7 +7,7 @@ import { t } from '../support/tap.ts'
 import { createWorkerMetrics } from '../../src/monitoring/worker.ts'
 import { makeCredential } from '../support/bi.ts'
 import { prose, read, root } from '../support/documents.ts'
-import { password, register, startServer, until } from '../support/helper.ts'
+import { join as joinAs, password, type Person, register, startServer, until } from '../support/helper.ts'
 import { namesIn, seriesOf } from '../support/promql.ts'
 import { startServerProcess } from '../support/server-process.ts'
 import { anchor } from '../../scripts/docs/markdown.ts'
@@ -52,6 +52,7 @@ t.test('the rules and the dashboard name metrics and labels that the programs pr
   const server = await startServer(t)
   const { db } = server
   const ana = await register(server, 'Ana')
+  const member = await joinAs(server, ana, 'viewer')
   await makeCredential(server, ana)
   const settings = {
     NODE_ENV: 'test',
@@ -80,12 +81,16 @@ t.test('the rules and the dashboard name metrics and labels that the programs pr
     await api.says(/Metrics at (http:\S+metrics)/),
     await worker.says(/Metrics at (http:\S+metrics)/),
   ]
-  const signedIn = await fetch(`${url}/api/auth/sign-in`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ email: ana.email, password }),
-  })
-  const { access_token: token } = (await signedIn.json()) as { access_token: string }
+  const signIn = async ({ email }: Person) => {
+    const signedIn = await fetch(`${url}/api/auth/sign-in`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ email, password }),
+    })
+    return ((await signedIn.json()) as { access_token: string }).access_token
+  }
+  // Neither of whom may use up the company's limit alone.
+  const [token, colleague] = [await signIn(ana), await signIn(member)]
   const ask = (authorization: string) => fetch(`${url}/api/shows`, { headers: { authorization } })
   t.equal((await ask(`Bearer ${token.slice(0, -4)}AAAA`)).status, 401)
   await fetch(`${url}/api/auth/refresh`, {
@@ -93,7 +98,7 @@ t.test('the rules and the dashboard name metrics and labels that the programs pr
     headers: { 'content-type': 'application/json' },
     body: '{"refresh_token": "no.such"}',
   })
-  for (let n = 0; n < 8; n++) await ask(`Bearer ${token}`)
+  for (let n = 0; n < 8; n++) await ask(`Bearer ${n % 2 ? token : colleague}`)
   const headers = { authorization: `Bearer ${settings.METRICS_TOKEN}` }
   const texts = () => Promise.all(own.map(async ([, from = '']) => (await fetch(from, { headers })).text()))
   await until(async () => {

@@ -115,6 +115,7 @@ t.test('the OpenAPI document, taken literally,', async t => {
       replaceGuestList: 'version_mismatch',
       // The show is on hold.
       finalizeSettlement: 'settlement_show_not_played',
+      bookSettlement: 'settlement_not_in_force',
       reopenSettlement: 'show_not_settled',
       readLegalHold: 'not_found',
       releaseLegalHold: 'not_found',

@@ -54,11 +54,13 @@ t.test('the OpenAPI document', async t => {
   })
 
   await t.test('has every problem that an operation can return', async t => {
+    // 204 as before, and 200 if somebody who is removed leaves something behind.
+    const inTwoWays = ['DELETE /api/users/{id}']
     for (const { operation, name } of operations) {
       const statuses = responsesOf(operation).map(([status]) => status)
       t.equal(
         statuses.filter(status => status < 300 && status !== 206).length,
-        1,
+        inTwoWays.includes(name) ? 2 : 1,
         `${name} succeeds in one way`,
       )
       for (const [status, { content }] of responsesOf(operation)) {

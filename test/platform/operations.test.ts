@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import type { Test } from 'tap'
 import { t } from '../support/tap.ts'
-import { aShow, register, startServer } from '../support/helper.ts'
+import { aShow, register, startServer, until } from '../support/helper.ts'
 
 const requestTimeout = 1
 
@@ -128,7 +128,7 @@ t.test('the health of the process, and of its parts', async t => {
   t.match(await call('GET /livez'), { status: 200, body: { status: 'ok' } })
   t.match(await call('GET /readyz'), {
     status: 200,
-    body: { status: 'ok', parts: { database: 'ok', migrations: 'ok', server: 'ok' } },
+    body: { status: 'ok', parts: { database: 'ok', migrations: 'ok', writes: 'ok', server: 'ok' } },
   })
   await db.admin`alter function app.enter(text, uuid, text, inet) rename to entrance`
   t.match(await call('GET /readyz'), {
@@ -176,6 +176,32 @@ t.test('the document and the page that shows it', async t => {
   }
 })
 
+t.test('a database that cannot be written is degraded, while it is read', async t => {
+  const server = await startServer(t)
+  const { call, db } = server
+  const { token } = await register(server, 'Ana')
+  const post = () => call('POST /api/shows', { token, body: aShow })
+  const ready = () => call<{ status: string; parts: { writes: string } }>('GET /readyz')
+  // As PostgreSQL says it; the disk of the tests is not filled.
+  for (const code of ['53100', '25006']) {
+    await db.admin.unsafe(`
+      create or replace function app.full_disk() returns trigger language plpgsql set search_path = '' as
+        $$begin raise exception using errcode = '${code}', message = 'could not extend file'; end$$;
+      create or replace trigger full_disk before insert on app.shows execute function app.full_disk()`)
+    t.match(await post(), { status: 503, headers: { 'retry-after': '1' } })
+    t.match(await ready(), {
+      status: 200,
+      body: { status: 'degraded', parts: { writes: 'failing', database: 'ok' } },
+    })
+    t.equal((await call('GET /api/shows', { token })).status, 200)
+    await db.admin`drop trigger full_disk on app.shows`
+    t.equal((await post()).status, 201)
+    // One that succeeded may have been lucky: the failure counts for ten seconds.
+    t.equal((await ready()).body.parts.writes, 'failing')
+  }
+  await until(async () => (await ready()).body.status === 'ok')
+})
+
 t.test('requests that do not arrive in time, or are not HTTP', async t => {
   const server = await listen(t, { REQUEST_TIMEOUT: String(requestTimeout) })
   const { port } = server
@@ -212,6 +238,11 @@ t.test('requests that do not arrive in time, or are not HTTP', async t => {
       'POST /api/auth/sign-in HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{',
       ' ',
     ],
+    [
+      'a body that drips and that nobody reads',
+      'GET /nowhere HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{',
+      ' ',
+    ],
   ] as const)
     await t.test(what, async t => {
       const began = Date.now()
@@ -222,14 +253,67 @@ t.test('requests that do not arrive in time, or are not HTTP', async t => {
           clearInterval(timer)
         })
       })
-      isProblem(t, answer, 408)
+      isProblem(t, answer, start.includes('nowhere') ? 404 : 408)
       const ms = Date.now() - began
       t.ok(ms >= requestTimeout * 1000 && ms < requestTimeout * 1000 + 2500, `after ${ms} ms`)
     })
 
+  await t.test('a file has as long as it keeps coming, but not for ever', async t => {
+    const { token } = await register(server, 'Ana')
+    const line = '2027-03-14,Guarantee,5000.00\r\n'
+    /** Sends a file in pieces of a size, one every 50 ms, and stops at `silent` bytes. */
+    const upload = async (size: number, piece: number, silent = Infinity) => {
+      const file = `booked_on,category,amount\r\n${line.repeat(Math.ceil(size / line.length))}`
+      const began = Date.now()
+      const answer = await talk(port, socket => {
+        socket.write(
+          `POST /api/imports?resource=finance_records HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer ${token}\r\ncontent-type: text/csv\r\ncontent-length: ${file.length}\r\n\r\n`,
+        )
+        let sent = 0
+        const timer = setInterval(() => {
+          if (sent >= Math.min(silent, file.length)) return
+          socket.write(file.slice(sent, sent + piece))
+          sent += piece
+        }, 50)
+        socket.on('close', () => {
+          clearInterval(timer)
+        })
+      })
+      return { answer, seconds: (Date.now() - began) / 1000 }
+    }
+    // 20 kB/s, for three times as long as any other request may take.
+    const slow = await upload(60_000, 1000)
+    t.match(slow.answer, /^HTTP\/1\.1 201 /)
+    t.ok(slow.seconds > requestTimeout * 2.5, `${slow.seconds} s`)
+    const silent = await upload(60_000, 20_000, 40_000)
+    isProblem(t, silent.answer, 408)
+    const drip = await upload(60_000, 10)
+    isProblem(t, drip.answer, 408)
+    for (const { seconds } of [silent, drip])
+      t.ok(seconds >= requestTimeout && seconds < requestTimeout + 2.5, `ended after ${seconds} s`)
+  })
+
   await t.test('and other requests are served meanwhile and afterwards', async t => {
     t.equal((await fetch(`${server.base}/livez`)).status, 200)
   })
+})
+
+t.test('a header of which there can be only one is refused if there are two', async t => {
+  const server = await startServer(t)
+  const { port } = new URL(await server.app.listen({ port: 0, host: '127.0.0.1' }))
+  const { token } = await register(server, 'Ana')
+  const ask = (...headers: string[]) =>
+    talk(Number(port), socket => {
+      socket.write(['GET /api/shows HTTP/1.1', ...headers, 'Connection: close', '', ''].join('\r\n'))
+    })
+  const bearer = `Authorization: Bearer ${token}`
+  t.match(await ask('Host: a.example', bearer), /^HTTP\/1\.1 200 /)
+  isProblem(t, await ask('Host: a.example', 'host: b.example', bearer), 400)
+  isProblem(t, await ask('Host: a.example', bearer, 'Authorization: Bearer another'), 400)
+  t.match(
+    await ask('Host: a.example', bearer, 'Accept: text/csv', 'Accept: application/json'),
+    /^HTTP\/1\.1 200 /,
+  )
 })
 
 /** Sends text as is and returns what comes back until the server closes the connection. */

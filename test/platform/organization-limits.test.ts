@@ -170,7 +170,7 @@ t.test('who has no business with an organization any more', async t => {
       t.equal(answered.at(-1), 429, 'but the address has a limit for that')
       t.match(
         await app.metrics.text(),
-        /^callboard_rate_limited_total\{limit="address",organization=""\} \d/m,
+        /^callboard_rate_limited_total\{limit="refused_token",organization=""\} \d/m,
       )
       const now = await ask(owner)
       t.match(now, { status: 200, limit: 60 })

@@ -168,6 +168,55 @@ t.test('the pool', async t => {
     for (const rows of await Promise.all(waiting)) t.same(rows, [{ n: 1 }])
   })
 
+  await t.test('one causer holds no more than its share, and waits behind those who hold less', async t => {
+    const pool = open(t, { size: 4, share: 2 })
+    const holds: ReturnType<typeof hold>[] = []
+    const order: string[] = []
+    const take = (causer?: string) => {
+      const { held, free } = hold()
+      holds.push({ held, free })
+      return pool.use(
+        async () => {
+          order.push(causer ?? 'nobody')
+          await held
+        },
+        { causer },
+      )
+    }
+    const work = [take('loud'), take('loud'), take('loud'), take('loud')]
+    t.same(pool.stats(), { size: 4, open: 2, busy: 2, waiting: 2 }, 'the others are free')
+    work.push(take('quiet'), take())
+    t.same(pool.stats(), { size: 4, open: 4, busy: 4, waiting: 2 })
+    work.push(take('quiet'), take('third'))
+    holds[0]?.free()
+    await work[0]
+    holds[1]?.free()
+    await work[1]
+    await until(() => order.length === 6)
+    t.strictSame(order.slice(4), ['third', 'loud'], 'the fewest first, then those who came first')
+    for (const { free } of holds) free()
+    await Promise.all(work)
+    t.match(pool.stats(), { busy: 0, waiting: 0 })
+  })
+
+  await t.test('who fails, or waits in vain, gives the share back', async t => {
+    const pool = open(t, { size: 4, share: 1, deadline: 800 })
+    const { held, free } = hold()
+    const first = pool.use(() => held, { causer: 'loud' })
+    await refusal(
+      t,
+      pool.use(sql => sql`select 1`, { causer: 'loud' }),
+      /are busy/,
+    )
+    free()
+    await first
+    await t.rejects(pool.use(sql => sql`select 1 / 0`, { causer: 'loud' }))
+    await t.rejects(
+      pool.use(async sql => kill(await backendOf(sql)).then(() => sql`select 1`), { causer: 'loud' }),
+    )
+    t.same(await pool.use(sql => sql`select 1 as n`, { causer: 'loud' }), [{ n: 1 }])
+  })
+
   await t.test('closing leaves no connection behind, not even busy ones', async t => {
     const pool = open(t, { size: 2, applicationName: 'closing' })
     await Promise.all([pidOf(pool), pidOf(pool)])

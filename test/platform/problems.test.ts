@@ -8,10 +8,13 @@ const source = new URL('../../src/', import.meta.url)
 /** Named constraints that no request can violate, and why. */
 const outOfReach: Record<string, string> = {
   guest_allotments_of_show: 'the id is in it',
+  organizations_fiscal_year_starts_in_range: 'the body has the same limits',
   guest_lists_one_per_show: 'a second one changes the first',
   guest_lists_show_exists: 'the show is locked',
   finance_categories_id_kind_key: 'the id is in it',
   finance_periods_month_first: 'the path accepts only a month',
+  finance_records_settlement_line_once: 'only settlements write there, each line once',
+  settlements_not_booked_because_known: 'only commands write there',
   event_seals_event_once: 'only the sealer writes there',
   api_use_operation_format: 'it is the operationId of a route',
   client_events_kind_known: 'the body accepts no other',
@@ -20,6 +23,8 @@ const outOfReach: Record<string, string> = {
   integration_use_kind_known: 'the server sets it',
   integration_use_name_length: 'its source has the same limit',
   idempotency_keys_length: 'the header has the same limit',
+  idempotency_keys_one_answer: 'a second one is repeated',
+  invitations_void_because_known: 'the database sets it',
   itinerary_entries_kind_known: 'publishing writes them',
   itinerary_entries_version_exists: 'publishing writes them',
   itinerary_versions_itinerary_exists: 'the itinerary is locked',

@@ -6,6 +6,7 @@ import { demoEmail, demoPassword } from '../../src/demo/demo.ts'
 import { t } from '../support/tap.ts'
 import { copyCheckout } from '../support/checkout.ts'
 import { startDemo } from '../support/demo.ts'
+import { later } from '../support/later.ts'
 import { type ServerProcess, startNode, startServerProcess } from '../support/server-process.ts'
 
 t.setTimeout(600_000)
@@ -135,7 +136,7 @@ t.test('a release is migrated beside traffic, whatever happens to the migrator',
     await reader.unsafe('begin isolation level repeatable read; select count(*) from app.shows, app.venues')
     for (const after of [1500, 2000, 2500, 3000, 4000, 5000]) await run('migrate', [], env, after)
     const [{ ended }] = await db.admin<[{ ended: boolean }]>`
-      select count(*) < 3 as ended from graphile_migrate.migrations`
+      select count(*) < ${Number.parseInt(later(2, ''))} as ended from graphile_migrate.migrations`
     t.ok(ended, 'a reader of all this time kept the second one from its lock')
     const last = run('migrate', [], env)
     await sleep(4000)
@@ -146,7 +147,11 @@ t.test('a release is migrated beside traffic, whatever happens to the migrator',
     await reader.end()
     const { code, output } = await last
     t.equal(code, 0, output)
-    t.notMatch(output, /trying again.*000002/s, 'the index is not begun again and again')
+    t.notMatch(
+      output,
+      new RegExp(`trying again.*${later(1, '').slice(0, 6)}`, 's'),
+      'the index is not begun again and again',
+    )
     t.match(await run('migrate', ['--plan'], env), { code: 0, output: 'No migration is pending.\n' })
     const invalid = await db.admin`select indexrelid::regclass from pg_index where not indisvalid`
     t.strictSame([...invalid], [])

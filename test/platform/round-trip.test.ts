@@ -5,7 +5,7 @@ import { type Proxy, startProxy } from '../support/proxy.ts'
 
 t.test('round trips between the API and PostgreSQL', async t => {
   let proxy: Proxy | undefined
-  const { call, pool, db, ...server } = await startServer(t, async db => {
+  const { call, pool, db } = await startServer(t, async db => {
     proxy = await startProxy(t, db.url('callboard_api'))
     return {
       POOL_SIZE: '1',
@@ -14,7 +14,7 @@ t.test('round trips between the API and PostgreSQL', async t => {
       RATE_LIMIT_REFRESH: '3600',
     }
   })
-  const ana = await register({ call, pool, db, ...server }, 'Ana')
+  const ana = await register({ call }, 'Ana')
   const { token } = ana
   const show = await call<{ id: string }>('POST /api/shows', { token, body: aShow })
   const path = `/api/shows/${show.body.id}`

@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync } from 'node:fs'
 import { Agent, get } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
@@ -25,6 +25,18 @@ t.test('npm start on a fresh machine', async t => {
   const settings = { DATA_DIR: data, PORT: '0', EMBEDDED_PORT: '0', LOG_LEVEL: 'info' }
   const start = (t: Test, more = {}) => startServerProcess(t, { ...settings, ...more })
   let show = ''
+
+  await t.test('refuses a port that is taken before it fills a database', async t => {
+    const other = createServer().listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    t.teardown(() => other.close())
+    const { port } = other.address() as AddressInfo
+    const server = start(t, { PORT: String(port) })
+    t.same(await server.ended, { code: 1, signal: null })
+    t.equal(server.complaint(), `Port ${port} is used by another program: stop it, or set PORT.\n`)
+    t.notMatch(server.said.join('\n'), /Creating|Loaded/)
+    t.same(postgresOf(data), [])
+  })
 
   await t.test('creates a database and says where to find it', async t => {
     const server = start(t)
@@ -59,6 +71,31 @@ t.test('npm start on a fresh machine', async t => {
     })
     await ends(t, server, 'SIGINT', 0)
     t.same(postgresOf(data), [])
+  })
+
+  await t.test('starts PostgreSQL again when that is killed, or ends with a sentence', async t => {
+    const server = start(t)
+    const { url, token } = await signInAsTold(t, server)
+    const killPostgres = () => {
+      process.kill(
+        Number.parseInt(readFileSync(join(data, 'postgres/postmaster.pid'), 'utf8'), 10),
+        'SIGKILL',
+      )
+    }
+    killPostgres()
+    await server.says(/the embedded PostgreSQL has died: it is started again/)
+    // Not by asking for the show until it comes: each answer counts for the limit of a person.
+    await until(async () => (await ask(url, '', 'GET', '/readyz')).status === 200)
+    t.equal((await ask(url, token, 'GET', `/api/shows/${show}`)).status, 200)
+
+    const settingsFile = join(data, 'postgres/postgresql.conf')
+    renameSync(settingsFile, `${settingsFile}.away`)
+    t.teardown(() => {
+      renameSync(`${settingsFile}.away`, settingsFile)
+    })
+    killPostgres()
+    await server.says(/"level":60.*PostgreSQL did not start from .*fix what the end of its log/)
+    t.same(await server.ended, { code: 1, signal: null })
   })
 
   await t.test('killed, it leaves PostgreSQL behind, and the next one takes over from there', async t => {
@@ -180,17 +217,6 @@ t.test('npm start on a fresh machine', async t => {
       t.same(postgresOf(data), [])
     },
   )
-
-  await t.test('a port that is taken is named, and nothing is left running', async t => {
-    const other = createServer().listen(0, '127.0.0.1')
-    await once(other, 'listening')
-    t.teardown(() => other.close())
-    const { port } = other.address() as AddressInfo
-    const server = start(t, { PORT: String(port) })
-    t.same(await server.ended, { code: 1, signal: null })
-    t.equal(server.complaint(), `Port ${port} is used by another program: stop it, or set PORT.\n`)
-    t.same(postgresOf(data), [])
-  })
 
   const hasIpv6 = Object.values(networkInterfaces()).some(list => list?.some(a => a.address === '::1'))
   for (const [host, printed] of [['0.0.0.0', 'localhost'], ...(hasIpv6 ? [['::1', '[::1]']] : [])] as const)

@@ -20,8 +20,11 @@ t.test('two processes', withoutRedis(), async t => {
     PUBLIC_URL: 'http://callboard.example',
     REDIS_URL: redis.url,
     RATE_LIMIT: '10',
+    RATE_LIMIT_PERSON: '100',
     RATE_LIMIT_BLOCK: '3',
     SIGN_IN_LIMIT: '6',
+    SIGN_IN_LIMIT_ADDRESS: '6',
+    SIGN_IN_LIMIT_ACCOUNT: '6',
     TRUST_PROXY: '127.0.0.1',
   }
   const listening = async (server: ServerProcess) =>

@@ -10,6 +10,7 @@ import { text } from '../../scripts/policies/output/text.ts'
 import { withUrl } from '../../src/database/provision.ts'
 import { releaseMark } from '../../src/database/release.ts'
 import { audit, parts, type Report } from '../../src/policies/audit.ts'
+import { type HbaLine, noteOf, refusesBi, type Seen } from '../../src/policies/bi-memory.ts'
 import { since } from '../../src/policies/baseline.ts'
 import { type Exception, except, ownExceptions, readExceptions } from '../../src/policies/exceptions.ts'
 import { fences, read } from '../support/documents.ts'
@@ -337,4 +338,63 @@ t.test('npm run audit:policies', async t => {
     const { output } = await call(url, '--parts', 'drift', '--exceptions', exceptions, '--json', '-')
     t.strictSame((JSON.parse(output) as Report).findings, [])
   })
+})
+
+t.test('the memory of BI logins, which PostgreSQL does not bound', async t => {
+  const rules = async () => (await look({ parts: ['rules'] })).findings
+  await t.test('is a note, and safe, as long as a BI login may log in', async t => {
+    t.strictSame(await rules(), [], 'without one there is nothing to say')
+    const [{ id }] = await admin<[{ id: string }]>`
+      select app_private.create_bi_credential('northlight-touring', '{"name": "Metabase"}',
+        'SCRAM-SHA-256$4096:c2FsdHNhbHRzYWx0c2FsdA==$3vjHmAzgEFOvWpJ5ZZfMgEcYTDyJeO0gZqXZLMf0vQw=:dMtZyOJDuvP4ANqwF2TPlrPvzLWYm5LMFKLJJ8ME6lI=') as id`
+    const says =
+      /^BI logins \(1\) may connect to this server, a primary\. PostgreSQL does not bound the memory of a statement: (?:a cgroup leaves|vm\.overcommit|nothing here does)/
+    t.match(await rules(), [{ id: 'rules:bi-memory', class: 'safe', says }])
+    await admin`select app_private.revoke_bi_credential(${id})`
+    for (let step = 0; step < 5; step += 1) await admin`select app.reconcile_bi_logins()`
+    t.strictSame(await rules(), [])
+  })
+
+  const line = (more: Partial<HbaLine> = {}): HbaLine => ({
+    type: 'host',
+    database: ['all'],
+    user_name: ['all'],
+    address: 'all',
+    auth_method: 'scram-sha-256',
+    ...more,
+  })
+  const reject = line({ user_name: ['+callboard_bi'], auth_method: 'reject' })
+  const hba: [what: string, lines: HbaLine[], isRefused: boolean][] = [
+    ['as documented', [line({ type: 'local' }), reject, line()], true],
+    ['below a line that lets everybody in', [line(), reject], false],
+    [
+      'below one for them',
+      [line({ user_name: ['+callboard_bi'], address: '10.0.0.0' }), reject, line()],
+      false,
+    ],
+    ['of one network only', [{ ...reject, address: '10.0.0.0' }, line()], false],
+    ['without TLS only', [{ ...reject, type: 'hostnossl' }, line()], false],
+    ['of one login only', [{ ...reject, user_name: ['bi_0123'] }, line()], false],
+    ['of another database', [{ ...reject, database: ['metabase'] }, line()], false],
+    [
+      'because no line is about them',
+      [line({ user_name: ['callboard_api'] }), line({ database: ['replication'] })],
+      true,
+    ],
+  ]
+  for (const [what, lines, isRefused] of hba)
+    t.equal(refusesBi(lines, 'callboard'), isRefused, `pg_hba.conf refuses them ${what}: ${isRefused}`)
+
+  const seen: Seen = { logins: 2, isStandby: false, isRefused: false, cgroup: 0, isStrict: false }
+  const notes: [Partial<Seen>, RegExp][] = [
+    [{}, /may connect to this server, a primary\. .*nothing here does/],
+    [{ isStandby: true, cgroup: 8 * 2 ** 30 }, /a standby\. .*a cgroup leaves PostgreSQL 8 GiB together/],
+    [{ isRefused: true }, /are refused on this server, a primary/],
+    [{ isStrict: true }, /vm\.overcommit_memory=2 lets the statement fail/],
+    [
+      { isRefused: null, cgroup: null, isStrict: null },
+      /unless its pg_hba\.conf.*what does cannot be seen from here/,
+    ],
+  ]
+  for (const [more, says] of notes) t.match(noteOf({ ...seen, ...more })?.says, says)
 })

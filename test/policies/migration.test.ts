@@ -3,13 +3,14 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { t } from '../support/tap.ts'
-import { asCommitted, committedMigrations } from '../../src/database/committed.ts'
+import { asCommitted } from '../../src/database/committed.ts'
 import type { Report } from '../../src/policies/audit.ts'
 import { describe } from '../../src/policies/facts.ts'
 import type { Class } from '../../src/policies/finding.ts'
 import { migrationFindings } from '../../src/policies/judge-migration.ts'
 import { copyCheckout } from '../support/checkout.ts'
 import { startDatabase } from '../support/helper.ts'
+import { latestHash, later } from '../support/later.ts'
 import { undone } from '../support/undone.ts'
 
 const { folder, run, write } = copyCheckout(t)
@@ -26,15 +27,18 @@ const audit = async (which: string, ...more: string[]) => {
   }
 }
 
+const widens = later(1, 'everybody-sees-shows')
+const opens = later(2, 'everybody-seals')
+const adds = later(3, 'venues-have-a-nickname')
 const migrations = {
-  '000002-everybody-sees-shows.sql': `alter policy select_member on app.shows using (true);\n`,
-  '000003-everybody-seals.sql': `grant execute on function app.seal_events(interval) to public;\n`,
-  '000004-venues-have-a-nickname.sql': `alter table app.venues add column nickname text constraint venues_nickname_length check (app.is_line(nickname, 200));
+  [widens]: `alter policy select_member on app.shows using (true);\n`,
+  [opens]: `grant execute on function app.seal_events(interval) to public;\n`,
+  [adds]: `alter table app.venues add column nickname text constraint venues_nickname_length check (app.is_line(nickname, 200));
 alter table app.venues alter column nickname set statistics 0;
 create index venues_organization_id_nickname_idx on app.venues (organization_id, nickname);
 comment on column app.venues.nickname is 'What crews call it.';\n`,
 }
-let previous = (await committedMigrations()).at(-1)?.hash
+let previous = latestHash
 for (const [file, text] of Object.entries(migrations)) {
   const committed = asCommitted(text, previous)
   previous = /^--! Hash: (.*)$/m.exec(committed)?.[1]
@@ -44,15 +48,7 @@ for (const [file, text] of Object.entries(migrations)) {
 t.test('a migration that widens a policy is dangerous, and says who then sees what', async t => {
   const page = join(folder, 'report.html')
   const sarif = join(folder, 'report.sarif')
-  const { code, output, findings } = await audit(
-    '000002-everybody-sees-shows.sql',
-    '--html',
-    page,
-    '--sarif',
-    sarif,
-    '--markdown',
-    '-',
-  )
+  const { code, output, findings } = await audit(widens, '--html', page, '--sarif', sarif, '--markdown', '-')
   t.equal(code, 1, output)
   t.match(findings, [
     {
@@ -64,7 +60,7 @@ t.test('a migration that widens a policy is dangerous, and says who then sees wh
     },
     { id: 'rules:policy-for-everybody: select_member on app.shows' },
   ])
-  t.match(output, /The migration 000002-everybody-sees-shows\.sql on PostgreSQL/)
+  t.match(output, `The migration ${widens} on PostgreSQL`)
   t.match(readFileSync(page, 'utf8'), /after: +<code>permissive, for select.*true/)
   t.match(JSON.parse(readFileSync(sarif, 'utf8')), {
     runs: [{ results: [{ level: 'error', ruleId: 'migration' }] }],
@@ -74,7 +70,7 @@ t.test('a migration that widens a policy is dangerous, and says who then sees wh
 t.test(
   'a migration that opens a definer function to PUBLIC is dangerous, and says what is reached',
   async t => {
-    const { code, output, findings } = await audit('000003-everybody-seals.sql')
+    const { code, output, findings } = await audit(opens)
     t.equal(code, 1, output)
     t.match(findings, [
       {

@@ -33,7 +33,19 @@ const kinds: Record<string, Kind> = {
     sqlName: 'deal',
     table: 'deals',
     whole: { kind: 'flat', currency: 'EUR', guarantee_minor: 500_000 },
-    defaults: { percentage_bp: null, base: null, tax_bp: 0, promoter_profit_bp: 0, guarantee_is_cost: false },
+    defaults: {
+      percentage: null,
+      percentage_bp: null,
+      base: null,
+      tax_percentage: 0,
+      tax_bp: 0,
+      promoter_profit_percentage: 0,
+      promoter_profit_bp: 0,
+      guarantee_is_cost: false,
+      withholding_percentage: null,
+      withholding_threshold_minor: null,
+      withholding_due_on: null,
+    },
     change: { guarantee_minor: 550_000 },
     sorts: ['created_at'],
     refusals: [
@@ -49,11 +61,21 @@ const kinds: Record<string, Kind> = {
         '422 deals_promoter_profit_by_base',
         { kind: 'versus', percentage_bp: 8500, base: 'net', promoter_profit_bp: 1500 },
       ],
+      ['422 deals_valid_rates', { tax_percentage: 8.8750001 }],
+      ['422 deals_rates_agree', { tax_percentage: 8.875, tax_bp: 887 }],
       ['422 deals_guarantee_is_cost_of_plus', { guarantee_is_cost: true }],
       [
         '422 deals_guarantee_is_cost_of_plus',
         { kind: 'versus', percentage_bp: 8500, base: 'net', guarantee_is_cost: true },
       ],
+      ['422 deals_withholding_has_rate', { withholding_threshold_minor: 1 }],
+      ['422 deals_withholding_has_rate', { withholding_due_on: '2027-05-10' }],
+      ['422 deals_withholding_valid', { withholding_percentage: 1.2345678 }],
+      [
+        '422 deals_withholding_due_on_range',
+        { withholding_percentage: 10, withholding_due_on: '2200-01-01' },
+      ],
+      ['400 validation', { withholding_percentage: 101 }],
       ['400 validation', { kind: 'guess' }],
       ['400 validation', { tax_bp: 10_001 }],
       ['400 validation', { guarantee_minor: tooMuch }],
@@ -61,11 +83,13 @@ const kinds: Record<string, Kind> = {
     behind: [
       ['deals_kind_known', { kind: 'guess' }],
       ['deals_currency_exists', { currency: 'eur' }],
+      ['deals_withholding_threshold_range', { withholding_percentage: 10, withholding_threshold_minor: -1 }],
       ['deals_guarantee_range', { guarantee_minor: -1 }],
       ['deals_guarantee_range', { guarantee_minor: '9007199254740992' }],
       ['deals_percentage_range', { kind: 'versus', percentage_bp: 10_001, base: 'net' }],
       ['deals_base_known', { kind: 'versus', percentage_bp: 8500, base: 'guess' }],
       ['deals_tax_range', { tax_bp: -1 }],
+      ['deals_valid_rates', { tax_percentage: 1.2345678 }],
       [
         'deals_promoter_profit_range',
         { kind: 'versus', percentage_bp: 1, base: 'net_after_promoter_profit', promoter_profit_bp: 10_001 },
@@ -76,12 +100,13 @@ const kinds: Record<string, Kind> = {
     sqlName: 'ticket_tier',
     table: 'ticket_tiers',
     whole: { name: 'Stalls', price_minor: 3000, allotment: 600 },
-    defaults: { facility_fee_minor: 0, sold: 0, comps: 0 },
+    defaults: { facility_fee_minor: 0, excluded_minor: 0, sold: 0, comps: 0 },
     change: { sold: 480, comps: 20 },
     sorts: ['created_at', 'name'],
     refusals: [
       ['422 ticket_tiers_name_length', { name: 'next line: \u0085' }],
       ['422 ticket_tiers_fee_within_price', { facility_fee_minor: 3001 }],
+      ['422 ticket_tiers_fee_within_price', { facility_fee_minor: 1, excluded_minor: 3000 }],
       ['422 ticket_tiers_within_allotment', { sold: 601 }],
       ['422 ticket_tiers_within_allotment', { sold: 598, comps: 3 }],
       ['422 ticket_tiers_within_allotment', { sold: 2_147_483_647, comps: 2_147_483_647 }],
@@ -93,6 +118,7 @@ const kinds: Record<string, Kind> = {
       ['ticket_tiers_name_length', { name: ' ' }],
       ['ticket_tiers_price_range', { price_minor: '9007199254740992' }],
       ['ticket_tiers_facility_fee_range', { facility_fee_minor: -1 }],
+      ['ticket_tiers_excluded_range', { excluded_minor: -1 }],
       ['ticket_tiers_allotment_positive', { allotment: 0 }],
       ['ticket_tiers_sold_positive', { sold: -1 }],
       ['ticket_tiers_comps_positive', { comps: -1 }],
@@ -102,11 +128,24 @@ const kinds: Record<string, Kind> = {
     sqlName: 'show_cost',
     table: 'show_costs',
     whole: { name: 'PA', kind: 'fixed', amount_minor: 400_000 },
-    defaults: { is_estimate: false },
+    defaults: {
+      is_estimate: false,
+      percentage: null,
+      cap_minor: null,
+      budget_minor: null,
+      is_internal: false,
+    },
     change: { amount_minor: 420_000, is_estimate: true },
     sorts: ['created_at', 'name'],
     refusals: [
       ['422 show_costs_name_length', { name: 'next line: \u0085' }],
+      ['422 show_costs_percentage_by_kind', { percentage: 10 }],
+      ['422 show_costs_percentage_by_kind', { kind: 'percent_of_gross' }],
+      ['422 show_costs_valid_percentage', { kind: 'percent_of_gross', percentage: 1.2345678 }],
+      [
+        '422 show_costs_cap_above_least',
+        { kind: 'percent_of_net_receipts', percentage: 10, amount_minor: 5, cap_minor: 4 },
+      ],
       ['400 validation', { kind: 'sometimes' }],
       ['400 validation', { amount_minor: -1 }],
     ],
@@ -114,6 +153,8 @@ const kinds: Record<string, Kind> = {
       ['show_costs_name_length', { name: '' }],
       ['show_costs_kind_known', { kind: 'sometimes' }],
       ['show_costs_amount_range', { amount_minor: -1 }],
+      ['show_costs_cap_range', { cap_minor: -1 }],
+      ['show_costs_budget_range', { budget_minor: -1 }],
       ['show_costs_amount_range', { amount_minor: '9007199254740992' }],
     ],
   },
@@ -121,18 +162,60 @@ const kinds: Record<string, Kind> = {
     sqlName: 'deposit',
     table: 'deposits',
     whole: { paid_on: '2027-01-10', amount_minor: 250_000 },
-    defaults: { note: null },
+    defaults: { due_on: null, note: null },
     change: { note: 'By transfer' },
     sorts: ['paid_on', 'created_at'],
     refusals: [
       ['422 deposits_paid_on_range', { paid_on: '1899-12-31' }],
       ['422 deposits_paid_on_range', { paid_on: '2200-01-01' }],
+      ['422 deposits_due_on_range', { due_on: '2200-01-01' }],
+      ['422 deposits_paid_or_due', { paid_on: null }],
       ['400 validation', { amount_minor: 0 }],
       ['400 validation', { note: 'x'.repeat(1001) }],
     ],
     behind: [
       ['deposits_amount_range', { amount_minor: 0 }],
       ['deposits_note_length', { note: 'x'.repeat(1001) }],
+    ],
+  },
+  bonuses: {
+    sqlName: 'deal_bonus',
+    table: 'deal_bonuses',
+    whole: { kind: 'sell_out', amount_minor: 50_000 },
+    defaults: { threshold: null },
+    change: { kind: 'tickets', threshold: 500 },
+    sorts: ['created_at'],
+    refusals: [
+      ['422 deal_bonuses_threshold_by_kind', { threshold: 1 }],
+      ['422 deal_bonuses_threshold_by_kind', { kind: 'tickets' }],
+      ['422 deal_bonuses_threshold_by_kind', { kind: 'per_ticket' }],
+      ['400 validation', { kind: 'guess' }],
+      ['400 validation', { threshold: -1 }],
+    ],
+    behind: [
+      ['deal_bonuses_kind_known', { kind: 'guess' }],
+      ['deal_bonuses_amount_range', { amount_minor: -1 }],
+      ['deal_bonuses_threshold_positive', { kind: 'tickets', threshold: -1 }],
+    ],
+  },
+  adjustments: {
+    sqlName: 'deal_adjustment',
+    table: 'deal_adjustments',
+    whole: { name: 'Catering', kind: 'buyout', amount_minor: 60_000, stage: 'after_split' },
+    defaults: {},
+    change: { kind: 'deduction', stage: 'before_split' },
+    sorts: ['created_at', 'name'],
+    refusals: [
+      ['422 deal_adjustments_name_length', { name: 'next line: \u0085' }],
+      ['400 validation', { kind: 'guess' }],
+      ['400 validation', { stage: 'never' }],
+      ['400 validation', { amount_minor: -1 }],
+    ],
+    behind: [
+      ['deal_adjustments_name_length', { name: '' }],
+      ['deal_adjustments_kind_known', { kind: 'guess' }],
+      ['deal_adjustments_stage_known', { stage: 'never' }],
+      ['deal_adjustments_amount_range', { amount_minor: -1 }],
     ],
   },
 }
@@ -189,7 +272,8 @@ t.test('what counts in a settlement', async t => {
       const restored = await call<Part>(`POST ${one}/restore`, { token })
       t.strictSame(restored.body, { ...put.body, updated_at: restored.body['updated_at'] })
       t.equal(outcome(await call(`POST ${one}/restore`, { token })), '404 not_found')
-      for (const missing of Object.keys(whole).filter(name => name !== 'guarantee_minor')) {
+      const optional = ['guarantee_minor', 'paid_on']
+      for (const missing of Object.keys(whole).filter(name => !optional.includes(name))) {
         const body = Object.fromEntries(Object.entries(whole).filter(([name]) => name !== missing))
         t.equal(outcome(await call(`PUT ${one}`, { token, body })), '400 validation', missing)
       }
@@ -314,17 +398,18 @@ t.test('what counts in a settlement', async t => {
         for (let n = 0; n < 7; n += 1) {
           const body = {
             ...whole,
+            ...(path === 'deposits' && { paid_on: null }),
             ...(path === 'deposits'
-              ? { paid_on: `2027-01-0${9 - (n % 3)}` }
-              : { name: `Name ${9 - (n % 3)}` }),
+              ? { [n % 2 === 0 ? 'paid_on' : 'due_on']: `2027-01-0${9 - (n % 3)}` }
+              : path !== 'bonuses' && { name: `Name ${9 - (n % 3)}` }),
           }
           made.push((await call<Part>(`POST /api/shows/${show}/${path}`, { token, body })).body)
         }
         for (const sort of sorts.flatMap(name => [name, `-${name}`])) {
           const column = sort.replace('-', '')
-          const ascending = [...made]
-            .sort((a, b) => (`${String(a[column])} ${a.id}` < `${String(b[column])} ${b.id}` ? -1 : 1))
-            .map(({ id }) => id)
+          // An open deposit is sorted by the day on which it is due.
+          const keyOf = (part: Part) => `${String(part[column] ?? part['due_on'])} ${part.id}`
+          const ascending = [...made].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1)).map(({ id }) => id)
           const pages = await walk(server, token, `/api/shows/${show}/${path}?sort=${sort}&limit=3`)
           t.strictSame(
             pages.flat().map(({ id }) => id),

@@ -1,5 +1,5 @@
 import { t } from '../support/tap.ts'
-import { aShow, register, startServer } from '../support/helper.ts'
+import { aShow, join, register, startServer } from '../support/helper.ts'
 import { claimsOf, outcome } from '../support/tokens.ts'
 
 /** Which status may follow which, independently of the database. */
@@ -60,6 +60,33 @@ t.test('the status of a show', async t => {
         sql`update app.shows set status = 'inquiry' where id = ${id}`,
       ])
     await t.rejects(update, { code: 'PT409', message: 'show_status_transition' })
+  })
+
+  await t.test('is corrected to any but settled, by who may, and the log has the reason', async t => {
+    const correct = (id: string, status: string, who = token, reason = 'A wrong click') =>
+      call(`POST /api/shows/${id}/status`, { token: who, body: { status, reason } })
+    for (const from of statuses)
+      for (const to of statuses) {
+        const id = await create(from)
+        const answer = await correct(id, to)
+        const allowed = from !== 'settled' && to !== 'settled'
+        t.equal(outcome(answer), allowed ? '200' : '409 show_status_transition', `${from} to ${to}`)
+        t.equal(await statusOf(id), allowed ? to : from)
+      }
+    const id = await create('played')
+    for (const reason of ['', ' ', '\u200b'])
+      t.equal(outcome(await correct(id, 'confirmed', token, reason)), '400 validation')
+    const manager = await join(server, ana, 'manager')
+    t.equal(outcome(await correct(id, 'confirmed', manager.token)), '403 permission_denied')
+    t.equal(outcome(await correct(id, 'confirmed')), '200')
+    const { body } = await call<{ items: object[] }>(
+      `GET /api/audit/events?resource_id=${id}&action=show.correct_status`,
+      { token },
+    )
+    t.match(body.items, [
+      { changes: { old: { status: 'played' }, new: { status: 'confirmed', reason: 'A wrong click' } } },
+    ])
+    t.equal((await call(`PATCH /api/shows/${id}`, { token, body: { status: 'played' } })).status, 200)
   })
 
   await t.test('parallel transitions follow one another or are refused', async t => {

@@ -194,6 +194,7 @@ t.test('shows', async t => {
     ['400 validation', { title: '\u00a0\u3000' }],
     ['400 validation', { status: 'HOLD' }],
     ['400 validation', { currency: 'eur' }],
+    ['422 shows_currency_exists', { fee_minor: 1, currency: 'XXQ' }],
   ]
 
   await t.test('each rule refuses a new show, a replacement and a change', async t => {
@@ -230,9 +231,11 @@ t.test('shows', async t => {
     ['shows_fee_range', { fee_minor: -1, currency: 'EUR' }],
     ['shows_fee_range', { fee_minor: 9007199254740992, currency: 'EUR' }],
     ['shows_currency_format', { fee_minor: 1, currency: 'eur' }],
+    ['shows_text_visible', { title: '\u200b' }],
+    ['shows_text_visible', { artist: '\u3164\ufe0f' }],
     ['shows_notes_length', { notes: 'x'.repeat(10_001) }],
     ['shows_title_length', { title: 'x'.repeat(201) }],
-    ['shows_title_length', { title: ' ' }],
+    ['shows_text_visible', { title: ' ' }],
     ['shows_artist_length', { artist: '' }],
     ['shows_source_length', { source: 'x'.repeat(101), external_ref: 'A1' }],
     ['shows_external_ref_length', { source: 'agency', external_ref: 'x'.repeat(201) }],

@@ -139,14 +139,20 @@ t.test('venues', async t => {
     ['400 validation', { time_zone: 'Europe/../UTC' }],
     ['400 validation', { country: 'nl' }],
     ['400 validation', { country: 'NLD' }],
+    ['422 venues_country_exists', { country: 'XX' }],
+    ['422 venues_country_exists', { country: 'UK' }],
+    ['400 validation', { city: '\u200b' }],
     ['400 validation', { capacity: 0 }],
     ['400 validation', { name: '' }],
   ]
   const behind: [constraint: string, body: object][] = [
     ['venues_capacity_positive', { capacity: 0 }],
     ['venues_country_format', { country: 'nl' }],
+    ['venues_country_exists', { country: 'XX' }],
     ['venues_name_length', { name: 'x'.repeat(201) }],
     ['venues_name_length', { name: ' ' }],
+    ['venues_name_length', { name: '\u200b\u2060' }],
+    ['venues_city_length', { city: '\u{e0041}' }],
     ['venues_city_length', { city: '' }],
   ]
 

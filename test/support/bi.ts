@@ -16,7 +16,7 @@ export interface Credential {
 
 /** Creates a credential as an organization's owner does. */
 export async function makeCredential(
-  { call }: TestServer,
+  { call }: Pick<TestServer, 'call'>,
   { token }: Person,
   body: object = {},
 ): Promise<Credential> {

@@ -3,13 +3,14 @@ import { existsSync } from 'node:fs'
 import { chmod, chown, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import postgres from 'postgres'
+import type postgres from 'postgres'
 import type { Test } from 'tap'
 import { freePort } from '../../src/database/embedded/port.ts'
 import { run } from '../../src/database/embedded/run.ts'
 import { osUser } from '../../src/database/embedded/user.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { createDatabase, createRoles, withUrl } from '../../src/database/provision.ts'
+import { openClient } from './client.ts'
 import type { Database } from './helper.ts'
 
 export const bin = '/usr/lib/postgresql/15/bin'
@@ -83,7 +84,7 @@ export async function openClusters(t: Test): Promise<Clusters> {
       await call('pg_ctl', 'start', '-w', '-D', data, '-l', `${data}.log`, '-o', options)
     },
     connect: url => {
-      const sql = postgres(url, { max: 4, onnotice: () => {}, types: {}, idle_timeout: 1 })
+      const sql = openClient(url)
       open.push(sql)
       return sql
     },

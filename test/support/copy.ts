@@ -1,10 +1,11 @@
 // A copy of a test's database as of now, in the same server.
 import { randomUUID } from 'node:crypto'
-import postgres from 'postgres'
+import type postgres from 'postgres'
 import type { Test } from 'tap'
 import { createDatabase, dropDatabase, withUrl } from '../../src/database/provision.ts'
 import { RetryingPool } from '../../src/jobs/pool.ts'
 import { appendEnded } from '../../src/jobs/ended.ts'
+import { openClient } from './client.ts'
 import { type Database, until } from './helper.ts'
 
 const { ADMIN_DATABASE_URL: adminUrl = '', TEST_SET_UP_URL: setUpUrl = adminUrl } = process.env
@@ -14,7 +15,7 @@ export async function copyOf(t: Test, { name, url }: Database): Promise<Database
   const copy = `${name.slice(0, 40)}_${randomUUID().slice(0, 8)}`
   const open: postgres.Sql[] = []
   const connect = (to: string) => {
-    const sql = postgres(to, { max: 4, onnotice: () => {}, types: {}, idle_timeout: 1 })
+    const sql = openClient(to)
     open.push(sql)
     return sql
   }

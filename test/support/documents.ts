@@ -72,7 +72,8 @@ export function unrun(markdown: string): string[] {
 
 /** What a BI tool does: test/bi/bi-docs.test.ts runs it. */
 const isOfBi = (file: string, { language, text }: Example) =>
-  file === 'docs/how-to/connect-bi.md' && (language === 'sql' || /\bBI_(URI|ODBC)\b/.test(text))
+  ['docs/how-to/connect-bi.md', 'docs/how-to/ask-bi.md'].includes(file) &&
+  (language === 'sql' || /\bBI_(URI|ODBC)\b/.test(text))
 
 /** The documents with runnable examples in a language, and those examples, the tutorial first. */
 export const pagesWith = (language: string) =>

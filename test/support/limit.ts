@@ -3,12 +3,15 @@ import type { Answer } from './helper.ts'
 /** What a response says about the limit. */
 export function limitOf({ status, headers }: Pick<Answer, 'status' | 'headers'>) {
   const number = (name: string) => (headers[name] === undefined ? undefined : Number(headers[name]))
+  const text = (name: string) => (headers[name] === undefined ? undefined : String(headers[name]))
   return {
     status,
     limit: number('ratelimit-limit'),
     remaining: number('ratelimit-remaining'),
     reset: number('ratelimit-reset'),
     retryAfter: number('retry-after'),
+    policy: text('ratelimit-policy'),
+    left: text('ratelimit'),
   }
 }
 

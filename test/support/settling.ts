@@ -7,8 +7,22 @@ interface Line {
 }
 export interface Draft {
   show_id: string
-  inputs: { currency: string; deal: Line; ticket_tiers: Line[]; costs: Line[]; deposits: Line[] }
+  inputs: { currency: string; deal: Line } & Record<
+    'ticket_tiers' | 'costs' | 'deposits' | 'bonuses' | 'adjustments',
+    Line[]
+  >
   result: Record<string, number>
+}
+/** A line of a sheet. */
+export interface SheetLine {
+  key: string
+  section: string
+  name: string
+  formula: string
+  amount_minor: number
+  is_total: boolean
+  budget_minor: number | null
+  over_budget_minor: number | null
 }
 export interface Recorded extends Draft {
   id: string
@@ -26,6 +40,16 @@ export function settling({ call }: TestServer, token: string) {
   }
   return {
     make,
+    /** A show with parts, each as the path under it and the body. */
+    showWith: async (parts: [path: string, body: object][], status = 'played') => {
+      const show = await make('shows', { ...aShow, status })
+      for (const [path, body] of parts) await make(`shows/${show}/${path}`, body)
+      return show
+    },
+    /** The lines of the sheet as it is now. */
+    linesOf: async (show: string) =>
+      (await call<{ result: { lines: SheetLine[] } }>(`GET /api/shows/${show}/settlement`, { token })).body
+        .result.lines,
     /** A show of 500 tickets at 30.00 with a fee of 2.00, costs of 4,000 and of 0.80 a ticket, and the deal. */
     show500: async (deal: object, fixed = 400_000, status = 'played') => {
       const show = await make('shows', { ...aShow, status })

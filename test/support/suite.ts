@@ -7,6 +7,7 @@ import { PassThrough } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import postgres from 'postgres'
 import t from 'tap'
 
 type Message = { tap: string } | { done: true } | { ready: true }
@@ -62,11 +63,29 @@ async function start(): Promise<ChildProcess> {
   return worker
 }
 
+/** What the server is doing, as comments in TAP: why a file takes too long. */
+async function activity(): Promise<string> {
+  const sql = postgres(process.env['ADMIN_DATABASE_URL'] ?? '', { max: 1, connect_timeout: 5 })
+  try {
+    const found = await sql<{ line: string }[]>`
+      select concat_ws(' ', datname, usename, application_name, state, wait_event_type, wait_event, 'for',
+        round(extract(epoch from clock_timestamp() - state_change)), 's, blocked by', pg_blocking_pids(pid)::text || ':',
+        left(regexp_replace(query, '\\s+', ' ', 'g'), 200)) as line
+      from pg_stat_activity where pid <> pg_backend_pid() and datname like 'callboard_test_%' order by datname, pid`
+    return found.map(({ line }) => `\n# ${line}`).join('')
+  } catch (error) {
+    return `\n# The server does not say what it is doing: ${String(error)}`
+  } finally {
+    await sql.end({ timeout: 1 })
+  }
+}
+
 /** Prints the results of a file, and returns whether its process can take another. */
 async function runFile(worker: ChildProcess, name: string): Promise<boolean> {
   const results = new PassThrough()
   void t.stdin(name, { tapStream: results, buffered: t.jobs > 1, at: null, stack: '' })
   return new Promise(resolve => {
+    let isLate = false
     const finish = (problem?: string) => {
       clearTimeout(deadline)
       worker.off('message', read)
@@ -76,18 +95,21 @@ async function runFile(worker: ChildProcess, name: string): Promise<boolean> {
     }
     const read = (message: Message) => {
       if ('tap' in message) results.write(message.tap)
-      if ('done' in message) finish()
+      // One that is late is killed all the same: its process is not to get another file.
+      if ('done' in message && !isLate) finish()
     }
     const onExit = (code: number | null, signal: string | null) => {
-      finish(`its process ended: ${signal ?? `exit code ${code}`}`)
+      if (!isLate) finish(`its process ended: ${signal ?? `exit code ${code}`}`)
     }
-    const deadline = setTimeout(
-      () => {
-        worker.kill('SIGKILL')
-        finish(`it took longer than ${values.timeout} s`)
-      },
-      Number(values.timeout) * 1000,
-    )
+    const late = async () => {
+      isLate = true
+      results.write(`\n# It takes longer than ${values.timeout} s.${await activity()}\n`)
+      if (worker.connected) worker.send({ late: true })
+      await sleep(2000)
+      worker.kill('SIGKILL')
+      finish(`it took longer than ${values.timeout} s`)
+    }
+    const deadline = setTimeout(() => void late(), Number(values.timeout) * 1000)
     worker.on('message', read)
     worker.on('exit', onExit)
     worker.send(name)

@@ -21,6 +21,10 @@ async function startServer(folder: string, db: Database): Promise<{ url: string;
     DATABASE_DEADLINE: '60',
     RATE_LIMIT: '1000000',
     SIGN_IN_LIMIT: '1000000',
+    SIGN_IN_LIMIT_ADDRESS: '1000000',
+    SIGN_IN_LIMIT_ACCOUNT: '1000000',
+    MAIL_LIMIT: '1000000',
+    MAIL_LIMIT_ADDRESS: '1000000',
     JWT_SECRET: 'a secret that only the tests know, and of 32 letters',
   }
   const args = programArgs('src/server.ts')

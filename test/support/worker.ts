@@ -13,7 +13,11 @@ for (const event of ['uncaughtException', 'unhandledRejection'])
   process.on(event, error => {
     t.threw(error)
   })
-process.on('message', (name: string) => void run(name))
+process.on('message', (message: string | { late: true }) => {
+  // Reports what each test has come to, and which of them have not ended.
+  if (typeof message === 'object') t.endAll()
+  else void run(message)
+})
 let isRunning = false
 process.on('disconnect', () => {
   if (isRunning) process.exit(1)

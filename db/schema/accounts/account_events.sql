@@ -110,12 +110,13 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  -- Both are computed for every address, so that timing does not reveal whether it is known.
-  landing uuid := app_private.usual_organization(who, organization);
+  -- All are computed for every address, so that timing does not reveal whether it is known.
+  stand_in uuid := app_private.stand_in();
+  landing uuid := app_private.usual_organization(coalesce(who, stand_in), organization);
   -- Only a keyed hash of an unknown address, which could be a password typed into the wrong field.
   hash text := encode(app_private.keyed_hash(convert_to('address:' || lower(address), 'UTF8')), 'hex');
 begin
-  perform app_private.log_event(landing, 'auth.sign_in_failed', 'user', who,
+  perform app_private.log_event(case when who is not null then landing end, 'auth.sign_in_failed', 'user', who,
     jsonb_build_object('new', jsonb_build_object('problem', problem)
       || case when who is null then jsonb_build_object('address_hash', hash) else '{}' end));
 end

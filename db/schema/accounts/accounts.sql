@@ -35,13 +35,14 @@ language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
 as $$
+declare
+  who uuid := (select u.id from app.users u where lower(u.email) = lower(address));
+  -- An unknown address gets a salt too, always the same one, so that it looks like a known one. It is made for every
+  -- address, and all 128 bits come from the hash: the time, or the fixed bits of a UUID, would give the fake away.
+  fake text := app_private.password_cost() || encode(substring(app_private.keyed_hash(
+    convert_to('salt:' || coalesce(lower(address), gen_random_uuid()::text), 'UTF8')) from 1 for 16), 'base64');
 begin
-  -- An unknown address gets a salt too, always the same one, so that it looks like a known one.
-  return coalesce(
-    (select c.recipe from app_private.credentials c join app.users u on u.id = c.user_id where lower(u.email) = lower(address)),
-    -- All 128 bits come from the hash: the fixed bits of a UUID would give the fake away.
-    app_private.password_cost() || encode(substring(app_private.keyed_hash(
-      convert_to('salt:' || coalesce(lower(address), gen_random_uuid()::text), 'UTF8')) from 1 for 16), 'base64'));
+  return coalesce((select c.recipe from app_private.credentials c where c.user_id = coalesce(who, app_private.nobody())), fake);
 end
 $$;
 comment on function app.password_recipe(text) is
@@ -77,6 +78,18 @@ end;
 comment on function app_private.is_password(uuid, bytea) is 'Whether this proves the user''s password. Comparing hashes of a secret leaks nothing through timing.';
 alter function app_private.is_password(uuid, bytea) owner to callboard_definer;
 
+create or replace function app_private.open_link(mail uuid, of_user uuid, for_purpose text, lifetime interval) returns void
+language sql volatile
+set search_path = ''
+begin atomic
+  -- Only the links of the newest mail work.
+  update app_private.email_tokens t set used_at = now()
+  where t.user_id = of_user and t.purpose = for_purpose and t.used_at is null;
+  insert into app_private.email_tokens (mail_id, user_id, purpose, expires_at) values (mail, of_user, for_purpose, now() + lifetime);
+end;
+comment on function app_private.open_link(uuid, uuid, text, interval) is 'What the link in a mail to a user is for; links of earlier mails for the same end.';
+alter function app_private.open_link(uuid, uuid, text, interval) owner to callboard_definer;
+
 create or replace function app_private.mail_token(of_user uuid, for_purpose text, lifetime interval) returns void
 language plpgsql volatile
 set search_path = ''
@@ -84,10 +97,7 @@ as $$
 declare
   mail uuid := app.uuid_v7();
 begin
-  -- Only the links of the newest mail work.
-  update app_private.email_tokens t set used_at = now()
-  where t.user_id = of_user and t.purpose = for_purpose and t.used_at is null;
-  insert into app_private.email_tokens (mail_id, user_id, purpose, expires_at) values (mail, of_user, for_purpose, now() + lifetime);
+  perform app_private.open_link(mail, of_user, for_purpose, lifetime);
   perform app_private.queue_mail(for_purpose, u.email, jsonb_build_object('display_name', u.display_name), mail)
   from app.users u where u.id = of_user;
 end
@@ -116,32 +126,14 @@ $$;
 comment on function app_private.spend_token(text, text) is 'The user of a mailed link, which works only once. PT400 invalid_token.';
 alter function app_private.spend_token(text, text) owner to callboard_definer;
 
-create or replace function app.register(
-  address text, display_name text, recipe text, proof bytea, organization_name text default null, invitation_token text default null
-) returns void
-language plpgsql volatile security definer
+create or replace function app_private.stand_in() returns uuid
+language sql stable
 set search_path = ''
-set client_min_messages = 'error'
-as $$
-declare
-  new_user uuid := app.uuid_v7();
-begin
-  insert into app.users (id, email, display_name) values (new_user, lower(address), display_name);
-  perform app_private.set_password(new_user, recipe, proof);
-  if invitation_token is not null then
-    perform app_private.accept_invitation(new_user, invitation_token);
-  else
-    perform app_private.found_organization(new_user, jsonb_build_object('name', organization_name));
-    perform app_private.mail_token(new_user, 'verify_email', interval '3 days');
-  end if;
-  perform app_private.log_event(app.current_org(), 'auth.register', 'user', new_user,
-    jsonb_build_object('new', jsonb_build_object('email', lower(address), 'display_name', display_name)));
-end
-$$;
-comment on function app.register(text, text, text, bytea, text, text) is
-  'Creates a user with a first organization, or as a member by invitation. email_taken, PT409 slug_reserved, PT400 invalid_token, PT403 invitation_for_another_address.';
-alter function app.register(text, text, text, bytea, text, text) owner to callboard_definer;
-grant execute on function app.register(text, text, text, bytea, text, text) to callboard_api;
+begin atomic
+  select u.id from app.users u order by u.id limit 1;
+end;
+comment on function app_private.stand_in() is 'The user about whom everything is looked up where an address is unknown, so that it takes as long.';
+alter function app_private.stand_in() owner to callboard_definer;
 
 create or replace function app.sign_in(
   address text, proof bytea, session_hash bytea, refresh_hash bytea, client jsonb, organization uuid default null
@@ -151,11 +143,12 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 declare
-  who uuid;
+  stand_in uuid := app_private.stand_in();
+  who uuid := (select u.id from app.users u where lower(u.email) = lower(address));
+  is_proved boolean := app_private.is_password(coalesce(who, stand_in), proof) and who is not null;
 begin
-  select u.id into who from app.users u where lower(u.email) = lower(address);
   -- Refusals are returned, not raised, because raising would roll back their event.
-  if not app_private.is_password(who, proof) then
+  if not is_proved then
     perform app_private.log_failed_sign_in(address, who, 'invalid_credentials', organization);
     return app.refusal(401, 'invalid_credentials', 'The address or the password is wrong.');
   end if;
@@ -198,11 +191,12 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  perform app_private.mail_token(u.id, 'reset_password', interval '1 hour') from app.users u where lower(u.email) = lower(address);
+  -- Whether somebody has this address is looked up when the mail is taken, not here: the time would tell.
+  perform app_private.queue_mail('reset_password', lower(address), '{}', app.uuid_v7());
   return (202, null, null, null)::app.answer;
 end
 $$;
-comment on function app.forget_password(text) is 'Mails a link for a new password if the address is known; the response does not reveal whether it is.';
+comment on function app.forget_password(text) is 'Mails a link for a new password if the address is known; neither the response nor the time that it takes reveals whether it is.';
 alter function app.forget_password(text) owner to callboard_definer;
 grant execute on function app.forget_password(text) to callboard_api;
 

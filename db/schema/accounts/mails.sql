@@ -40,11 +40,17 @@ create or replace function app_private.send_mail(mail uuid) returns void
 language plpgsql volatile
 set search_path = ''
 as $$
+declare
+  c constant app_private.context := app_private.context();
 begin
-  perform app_private.add_job('send_mail', jsonb_build_object('mail', mail), job_key => 'send_mail:' || mail, max_attempts => 12);
+  -- Before signing in, its causer is a network address, as for the limits of requests: only a hash of it is stored.
+  perform app_private.add_job('send_mail', jsonb_build_object('mail', mail), job_key => 'send_mail:' || mail, max_attempts => 12,
+    kind => 'mail', causer => coalesce(c.organization_id::text,
+      left(encode(app_private.digest(network(set_masklen(c.ip, case family(c.ip) when 6 then 64 else 32 end))::text), 'hex'), 32)));
 end
 $$;
-comment on function app_private.send_mail(uuid) is 'Has the worker send a mail from the outbox: 12 attempts within about 16 hours.';
+comment on function app_private.send_mail(uuid) is
+  'Has the worker send a mail from the outbox: 12 attempts within about 16 hours, and one at a time of those that an organization or, without one, a network address has caused.';
 alter function app_private.send_mail(uuid) owner to callboard_definer;
 
 create or replace function app_private.queue_mail(kind text, to_address text, data jsonb, with_link uuid default null) returns void
@@ -62,6 +68,35 @@ comment on function app_private.queue_mail(text, text, jsonb, uuid) is
   'Puts a mail into the outbox; it is sent after commit. One with a link gets the id by which app_private.mail_with finds it.';
 alter function app_private.queue_mail(text, text, jsonb, uuid) owner to callboard_definer;
 
+create or replace function app_private.address_reset(mail uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  asked app_private.mails;
+  who app.users;
+begin
+  select * into asked from app_private.mails m
+  where m.id = mail and m.kind = 'reset_password' and m.sent_at is null and m.failed_at is null
+    and not exists (select from app_private.email_tokens t where t.mail_id = m.id)
+  for update;
+  if asked.id is null then
+    return;
+  end if;
+  select * into who from app.users u where lower(u.email) = lower(asked.to_address);
+  -- A link requested before a password was chosen must not undo that.
+  if who.id is null or exists (select from app_private.credentials c where c.user_id = who.id and c.changed_at > asked.created_at) then
+    delete from app_private.mails m where m.id = mail;
+    return;
+  end if;
+  perform app_private.open_link(mail, who.id, 'reset_password', interval '1 hour');
+  update app_private.mails m set data = jsonb_build_object('display_name', who.display_name) where m.id = mail;
+end
+$$;
+comment on function app_private.address_reset(uuid) is
+  'Looks up who has forgotten their password: app.forget_password queues a mail to every address. One that nobody has is dropped.';
+alter function app_private.address_reset(uuid) owner to callboard_definer;
+
 create or replace function app.take_mail(mail uuid) returns table (kind text, to_address text, data jsonb)
 language plpgsql volatile security definer
 set search_path = ''
@@ -70,6 +105,7 @@ as $$
 declare
   secret text := app_private.random_token();
 begin
+  perform app_private.address_reset(mail);
   -- Committed before the worker has the secret, so no mail carries one that is not known here.
   insert into app_private.mailed_secrets (secret_hash, mail_id)
   select app_private.digest(secret), m.id from app_private.mails m

@@ -35,16 +35,19 @@ grant select, insert, update, delete on app.sessions to callboard_definer;
 comment on table app.sessions is 'Sign-ins, live and ended; each user sees their own.';
 comment on column app.sessions.secret_hash is 'SHA-256 of the secret in the access token; granted to no login.';
 
--- Every refresh token of a session, spent or not: a spent one that comes back was stolen.
+-- Every refresh token of a session, spent or not: one that comes back after its successor was used was stolen.
 create table if not exists app_private.refresh_tokens (
   token_hash bytea primary key,
   session_id uuid not null references app.sessions (id) on delete cascade,
   created_at timestamptz not null default now(),
-  used_at timestamptz
+  used_at timestamptz,
+  -- Null for the first of a session.
+  parent_hash bytea
 );
 create index if not exists refresh_tokens_session_id_idx on app_private.refresh_tokens (session_id);
 select app_private.definer_table('app_private.refresh_tokens');
-comment on table app_private.refresh_tokens is 'Hashes of refresh tokens; a token is spent by its first use.';
+comment on table app_private.refresh_tokens is 'Hashes of refresh tokens; a token is spent when its successor is used.';
+comment on column app_private.refresh_tokens.parent_hash is 'The token that this one replaced.';
 
 create or replace function app_private.session_lifetime() returns interval
 language sql immutable parallel safe
@@ -169,6 +172,23 @@ $$;
 comment on function app_private.start_session(uuid, bytea, bytea, uuid, jsonb) is 'A new session for a user whose identity has been proved.';
 alter function app_private.start_session(uuid, bytea, bytea, uuid, jsonb) owner to callboard_definer;
 
+-- Whoever lost an answer, or has two windows, sends the same token again; so does a thief, some time. They cannot be told
+-- apart before one of them goes on: then the other holds a token whose successor was used.
+create or replace function app_private.is_reused(t app_private.refresh_tokens) returns boolean
+language sql stable
+set search_path = ''
+begin atomic
+  select t.used_at is not null
+    and abs(extract(epoch from statement_timestamp() - t.used_at)) > 10
+    and not exists (
+      select from app_private.refresh_tokens x
+      where x.session_id = t.session_id and x.parent_hash = t.token_hash
+        and (x.used_at is null or abs(extract(epoch from statement_timestamp() - x.used_at)) <= 10));
+end;
+comment on function app_private.is_reused(app_private.refresh_tokens) is
+  'Whether a refresh token comes back although its successor has been used, more than 10 seconds ago. Requests that were under way together are no theft.';
+alter function app_private.is_reused(app_private.refresh_tokens) owner to callboard_definer;
+
 create or replace function app.refresh_session(
   session_secret text, refresh_secret text, new_refresh_hash bytea, preferred uuid default null
 ) returns app.answer
@@ -179,6 +199,7 @@ as $$
 declare
   t app_private.refresh_tokens;
   s app.sessions;
+  next_secret text;
 begin
   select * into s from app.sessions x where x.secret_hash = app_private.digest(session_secret) for update;
   select * into t from app_private.refresh_tokens x
@@ -189,7 +210,7 @@ begin
     perform app.refuse(401, 'session_revoked');
   elsif s.expires_at <= now() then
     perform app.refuse(401, 'session_expired');
-  elsif t.used_at < statement_timestamp() - interval '10 seconds' then
+  elsif app_private.is_reused(t) then
     -- Two parties hold it and nobody can tell which is the thief, so both lose the session. The
     -- refusal is returned, not raised, because raising would undo the revocation.
     update app.sessions x set revoked_at = statement_timestamp(), revoked_because = 'refresh_token_reused' where x.id = s.id;
@@ -201,16 +222,22 @@ begin
   update app_private.refresh_tokens x set used_at = coalesce(x.used_at, statement_timestamp()) where x.token_hash = t.token_hash;
   -- Tokens spent more than a lifetime ago could no longer renew anything.
   delete from app_private.refresh_tokens x where x.session_id = s.id and x.used_at < now() - app_private.session_lifetime();
-  insert into app_private.refresh_tokens (token_hash, session_id) values (new_refresh_hash, s.id);
+  -- The same token always has the same successor, so all who send it go on together, without its being stored.
+  if new_refresh_hash is null then
+    next_secret := encode(app_private.keyed_hash(convert_to(concat_ws(' ', 'refresh', session_secret, refresh_secret), 'UTF8')), 'hex');
+  end if;
+  insert into app_private.refresh_tokens (token_hash, session_id, parent_hash)
+  values (coalesce(new_refresh_hash, app_private.digest(next_secret)), s.id, t.token_hash) on conflict (token_hash) do nothing;
   update app.sessions x
   set refreshed_at = statement_timestamp(), expires_at = now() + app_private.session_lifetime(),
       organization_id = app_private.usual_organization(s.user_id, coalesce(preferred, s.organization_id))
   where x.id = s.id returning * into s;
-  return (200, app_private.grant_of(s.user_id, s.organization_id), null, null)::app.answer;
+  return (200, (app_private.grant_of(s.user_id, s.organization_id)::jsonb
+    || jsonb_strip_nulls(jsonb_build_object('refresh_secret', next_secret)))::json, null, null)::app.answer;
 end
 $$;
 comment on function app.refresh_session(text, text, bytea, uuid) is
-  'Spends a refresh token and stores the next one. PT401 invalid_refresh_token, session_revoked, session_expired; a token spent more than 10 seconds ago ends the session (answer 401 refresh_token_reused).';
+  'Renews a session by its refresh token: the claims of the next access token and, unless the caller gave its SHA-256 as programs up to 0.2.0 do, the secret of the next refresh token, which is the same each time that this one comes. PT401 invalid_refresh_token, session_revoked, session_expired; a token whose successor was used more than 10 seconds ago ends the session (answer 401 refresh_token_reused).';
 alter function app.refresh_session(text, text, bytea, uuid) owner to callboard_definer;
 grant execute on function app.refresh_session(text, text, bytea, uuid) to callboard_api;
 

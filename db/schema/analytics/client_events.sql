@@ -36,7 +36,8 @@ create policy purge_definer on app.client_events for delete to callboard_definer
   using ((select app.current_org()) is null and received_at < now() - interval '90 days');
 
 grant select on app.client_events to callboard_rollup;
-grant select (organization_id, received_at), insert (organization_id, user_id, id, kind, name, occurred_at, properties), delete
+-- All columns, because the purge names rows by their place.
+grant select, insert (organization_id, user_id, id, kind, name, occurred_at, properties), delete
   on app.client_events to callboard_definer;
 
 comment on table app.client_events is 'Page views and actions that clients report about their users.';

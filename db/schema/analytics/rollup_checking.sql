@@ -9,7 +9,8 @@ set search_path = ''
 as $$
 declare
   began timestamptz := clock_timestamp();
-  since timestamptz := (select l.looked_until from analytics_private.looking l);
+  since timestamptz := (select coalesce(r.since, l.looked_until) from analytics_private.looking l, analytics_private.refreshing r where r.lane = 'look');
+  looked timestamptz := (select l.looked_until from analytics_private.looking l);
   columns text := (
     select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_catalog.pg_attribute a
     where a.attrelid = format('analytics_private.%I', name || '_definition')::regclass and a.attnum > 0);
@@ -53,7 +54,7 @@ begin
     order by s.organization_id for update of s
   )
   update analytics_private.rollup_states s
-  set differed_at = clock_timestamp(), differing_rows = odd.rows, changed_at = clock_timestamp(), marked_at = clock_timestamp(), as_of = since
+  set differed_at = clock_timestamp(), differing_rows = odd.rows, changed_at = clock_timestamp(), marked_at = clock_timestamp(), as_of = looked
   from odd where odd.organization_id = s.organization_id and odd.rollup = s.rollup;
   update analytics_private.rollups r set checked_at = began where r.name = check_figure.name;
   return (

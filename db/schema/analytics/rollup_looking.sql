@@ -3,8 +3,8 @@
 --
 -- Events are dated by the beginning of their transaction and appear at its end. So those after the horizon, the
 -- beginning of the oldest transaction in progress, are counted again by the next look, which thereby notices those that
--- have appeared in between; what the last look had already counted is no change. A transaction that stays open, such
--- as a long export, holds back as_of, but nothing is computed later because of it.
+-- have appeared in between; what the last look had already counted is no change. A transaction that stays open makes
+-- looks count more, and nothing else: figures are complete up to a few seconds ago, with all that was committed by then.
 
 create or replace function app_private.horizon() returns timestamptz
 language sql volatile security definer
@@ -53,6 +53,7 @@ as $$
 declare
   before jsonb;
   since timestamptz;
+  looked timestamptz;
   horizon timestamptz;
   until timestamptz;
   seen jsonb;
@@ -60,11 +61,12 @@ declare
   organizations integer := 0;
   outdated integer;
 begin
-  select coalesce(r.counted, '{}') into before from analytics_private.refreshing r where r.lane = 'look' for update skip locked;
+  select coalesce(r.counted, '{}'), r.since into before, since from analytics_private.refreshing r where r.lane = 'look' for update skip locked;
   if not found then
     return 0;
   end if;
-  select l.looked_until into since from analytics_private.looking l;
+  select l.looked_until into looked from analytics_private.looking l;
+  since := coalesce(since, looked);
   -- In this order: all events of a transaction that ended before the horizon are in the snapshot of the next statement.
   horizon := greatest(app_private.horizon(), since);
   since := coalesce(since, horizon);
@@ -86,7 +88,7 @@ begin
       where (r.value ->> 0)::bigint <> coalesce((before #>> array[e.key, r.key])::bigint, 0)) x
     group by 1 order by 1
   loop
-    perform analytics_private.mark_changed(found_in.organization_id, found_in.resources, since);
+    perform analytics_private.mark_changed(found_in.organization_id, found_in.resources, coalesce(looked, since));
     organizations := organizations + 1;
   end loop;
   -- What counts days is different tomorrow.
@@ -98,16 +100,18 @@ begin
     order by 1, 2 for update of s
   )
   update analytics_private.rollup_states s
-  set changed_at = clock_timestamp(), marked_at = clock_timestamp(), as_of = since
+  set changed_at = clock_timestamp(), marked_at = clock_timestamp(), as_of = coalesce(looked, since)
   from due where due.organization_id = s.organization_id and due.rollup = s.rollup;
   get diagnostics outdated = row_count;
   update analytics_private.refreshing r
-  set began_at = until, counted = (
+  set began_at = until, since = horizon, counted = (
     select coalesce(jsonb_object_agg(x.organization, x.resources), '{}')
     from (
       select e.key as organization, jsonb_object_agg(r.key, r.value -> 1) as resources
       from jsonb_each(seen) e, jsonb_each(e.value) r where (r.value ->> 1)::bigint > 0 group by 1) x)
   where r.lane = 'look';
+  -- This look has seen all that was committed until it began.
+  horizon := case when horizon is not null then greatest(horizon, until - interval '3 seconds') end;
   update analytics_private.looking set looked_until = horizon where looked_until is distinct from horizon;
   return organizations + outdated;
 end

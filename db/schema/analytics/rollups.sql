@@ -84,7 +84,8 @@ comment on table analytics_private.looking is 'Up to when the worker knows of al
 create table if not exists analytics_private.refreshing (
   lane text primary key,
   began_at timestamptz,
-  counted jsonb
+  counted jsonb,
+  since timestamptz
 );
 select app_private.force_rls('analytics_private.refreshing');
 select app_private.set_policy('analytics_private.refreshing', 'all_rollup', 'callboard_rollup', 'true');
@@ -95,7 +96,8 @@ insert into analytics_private.refreshing (lane) values ('look'), ('small'), ('la
 comment on table analytics_private.refreshing is
   'Locked while somebody looks for changes, computes the figures of an organization (small: in less than a second; large: in more), or of all of them (whole), so that there is one of each at a time.';
 comment on column analytics_private.refreshing.began_at is 'When somebody last looked.';
-comment on column analytics_private.refreshing.counted is 'The events after looked_until that the last look has seen: {organization: {resource: number}}.';
+comment on column analytics_private.refreshing.counted is 'The events after `since` that the last look has seen: {organization: {resource: number}}.';
+comment on column analytics_private.refreshing.since is 'The horizon of the last look: events dated before it have all appeared.';
 
 create or replace view analytics_private.rollup_ages as
   select s.organization_id, s.rollup, s.is_recent, s.computed_at, s.changed_at,

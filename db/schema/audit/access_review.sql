@@ -38,14 +38,15 @@ begin atomic
     'invitations', (
       select coalesce(json_agg(json_build_object('email', i.email, 'role', i.role, 'invited_by', u.email, 'expires_at', i.expires_at) order by i.email), '[]')
       from app.invitations i join app.users u on u.id = i.invited_by
-      where i.organization_id = organization and i.accepted_at is null and i.deleted_at is null and i.expires_at > now()),
+      where i.organization_id = organization and i.accepted_at is null and i.deleted_at is null and i.expires_at > now()
+        and app_private.invitation_fault(i) is null),
     'bi_logins', (
-      select coalesce(json_agg(json_build_object('name', c.name, 'login', c.login, 'created_by', u.email, 'created_at', c.created_at,
+      select coalesce(json_agg(json_build_object('name', c.name, 'login', c.login, 'created_by', u.email, 'held_by', (select h.email from app.users h where h.id = app_private.bi_holder(c)), 'created_at', c.created_at,
         'rotated_at', c.rotated_at, 'expires_at', c.expires_at, 'last_seen_at', l.last_seen_at) order by c.name, c.id), '[]')
       from app.bi_credentials c
       left join app_private.bi_logins l on l.organization_id = c.organization_id and l.credential_id = c.id
       left join app.users u on u.id = c.created_by
-      where c.organization_id = organization and c.revoked_at is null and c.expires_at > now()),
+      where c.organization_id = organization and c.revoked_at is null and c.expires_at > now() and app_private.is_bi_held(c)),
     'calendar_feeds', (
       select coalesce(json_agg(json_build_object('name', f.name, 'of', u.email, 'created_at', f.created_at) order by u.email, f.id), '[]')
       from app.calendar_feeds f join app.users u on u.id = f.user_id

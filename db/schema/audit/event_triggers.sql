@@ -91,13 +91,17 @@ declare
   -- app_private.log_changes passes the arguments: resource, id column, organization column,
   -- verbs, columns to leave out.
   present jsonb := to_jsonb(coalesce(new, old));
+  before jsonb;
   changes jsonb;
   verb text;
   c app_private.context;
 begin
   if tg_op = 'UPDATE' then
-    changes := app_private.diff(app_private.loggable(to_jsonb(old), tg_argv[4]), app_private.loggable(present, tg_argv[4]));
-    if changes is null then
+    before := to_jsonb(old);
+    changes := app_private.diff(app_private.loggable(before, tg_argv[4]), app_private.loggable(present, tg_argv[4]));
+    -- A row whose JSON is made again keeps its version: what else its triggers fill in is no change by anybody. Tables
+    -- without that JSON may have a version that is another thing.
+    if changes is null or present ? 'as_json' and before -> 'version' = present -> 'version' then
       return null;
     elsif changes -> 'new' ? 'deleted_at' then
       verb := case when present ->> 'deleted_at' is null then 'restore' else 'delete' end;

@@ -32,10 +32,12 @@ declare
   role_name text;
 begin
   perform app_private.make_room_for_bi();
+  -- Nobody can have locked or changed a role that is not there yet.
   role_name := app_private.make_bi_role(credential, verifier, connections, seconds, until);
   insert into app.bi_credentials (id, name, login, connection_limit, statement_timeout_seconds, expires_at)
   values (credential, body ->> 'name', role_name, connections, seconds, until);
-  insert into app_private.bi_logins (login, organization_id, credential_id) values (role_name, app.current_org(), credential);
+  insert into app_private.bi_logins (login, organization_id, credential_id, verifier, settings)
+  values (role_name, app.current_org(), credential, verifier, app_private.bi_settings(role_name));
   return credential;
 end
 $$;
@@ -51,8 +53,6 @@ declare
   c app.bi_credentials;
   until timestamptz;
 begin
-  -- Keeps the worker away from the role until this is done.
-  perform from app_private.bi_logins l where l.organization_id = app.current_org() and l.credential_id = credential for update;
   select * into c from app.bi_credentials x where x.organization_id = app.current_org() and x.id = credential for no key update;
   if c.id is null then
     perform app.refuse(404, 'not_found');
@@ -62,14 +62,17 @@ begin
   perform app_private.make_room_for_bi(credential);
   until := case when body ->> 'expires_in_days' is null and c.expires_at > now() then c.expires_at
     else now() + make_interval(days => coalesce((body ->> 'expires_in_days')::integer, 90)) end;
-  perform app_private.make_bi_role(credential, verifier, c.connection_limit, c.statement_timeout_seconds, until);
-  update app.bi_credentials x set rotated_at = now(), expires_at = until
+  update app.bi_credentials x
+  set rotated_at = now(), expires_at = until, held_by = app.current_user_id(), held_since = now(), held_by_operator = app.current_user_id() is null
   where x.organization_id = c.organization_id and x.id = credential;
-  update app_private.bi_logins l set must_end = true where l.login = c.login;
+  -- The role itself is left to app_private.settle_bi_login: it may be locked or changed by whoever has the old password.
+  insert into app_private.bi_logins as l (login, organization_id, credential_id, verifier, must_end, is_set)
+  values (c.login, c.organization_id, credential, renew_bi_credential.verifier, true, false)
+  on conflict (login) do update set verifier = excluded.verifier, must_end = true, is_set = false;
 end
 $$;
 comment on function app_private.renew_bi_credential(uuid, jsonb, text) is
-  'Gives a credential of the current organization a new password, and a new expiry if expires_in_days is given or it has expired (then 90 by default); recreates its role if it is missing, for example after a restore. PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+  'Shuts a credential of the current organization out until app.settle_bi_login has given it a new password; it belongs to the caller from then on, and gets a new expiry if expires_in_days is given or it has expired (then 90 by default). PT404, PT409 bi_credential_revoked, bi_credential_limit.';
 alter function app_private.renew_bi_credential(uuid, jsonb, text) owner to callboard_definer;
 
 create or replace function app_private.end_bi_credential(credential uuid) returns void
@@ -79,17 +82,15 @@ as $$
 declare
   c app.bi_credentials;
 begin
-  -- Keeps the worker away from the role until this is done.
-  perform from app_private.bi_logins l where l.organization_id = app.current_org() and l.credential_id = credential for update;
   select * into c from app.bi_credentials x where x.organization_id = app.current_org() and x.id = credential for no key update;
   if c.id is null then
     perform app.refuse(404, 'not_found');
   elsif c.revoked_at is not null then
     perform app.refuse(409, 'bi_credential_revoked');
   end if;
+  -- Nothing of the role's, which whoever has its password may have locked.
   update app.bi_credentials x set revoked_at = now(), revoked_by = app.current_user_id()
   where x.organization_id = c.organization_id and x.id = credential;
-  perform app_private.let_bi_role(credential, false);
 end
 $$;
 comment on function app_private.end_bi_credential(uuid) is 'Revokes a credential of the current organization. PT404, PT409 bi_credential_revoked.';
@@ -148,7 +149,7 @@ begin
 end
 $$;
 comment on function app.rotate_bi_credential(uuid, jsonb, text) is
-  'Sets a new password, and a new expiry as expires_in_days says, or in 90 days if it has expired. Afterwards app.end_bi_connections ends the connections opened with the old one. PT403, PT404, PT409 bi_credential_revoked, bi_credential_limit.';
+  'Takes a credential over: shuts it out until app.settle_bi_login, called until it returns true, has given it the new password; a new expiry as expires_in_days says, or in 90 days if it has expired. PT403, PT404, PT409 bi_credential_revoked, bi_credential_limit.';
 alter function app.rotate_bi_credential(uuid, jsonb, text) owner to callboard_definer;
 grant execute on function app.rotate_bi_credential(uuid, jsonb, text) to callboard_api;
 
@@ -164,29 +165,6 @@ begin
 end
 $$;
 comment on function app.revoke_bi_credential(uuid) is
-  'Revokes a credential permanently: it sees nothing from the next statement on. Afterwards app.end_bi_connections ends its connections. PT403, PT404, PT409 bi_credential_revoked.';
+  'Revokes a credential permanently: it sees nothing from the next statement on. Afterwards app.settle_bi_login, called until it returns true, ends its connections. PT403, PT404, PT409 bi_credential_revoked.';
 alter function app.revoke_bi_credential(uuid) owner to callboard_definer;
 grant execute on function app.revoke_bi_credential(uuid) to callboard_api;
-
--- In a transaction of its own, after the revocation has committed: otherwise a tool that reconnects at
--- once would get in again. It ends only unauthorized connections, so anybody may call it.
-create or replace function app.end_bi_connections() returns bigint
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-declare
-  login record;
-  ended bigint := 0;
-begin
-  for login in select * from app_private.bi_states s where s.must_end or not s.is_live loop
-    ended := ended + app_private.end_bi_sessions(login.credential_id);
-    update app_private.bi_logins l set must_end = false where l.login = login.login and l.must_end;
-  end loop;
-  return ended;
-end
-$$;
-comment on function app.end_bi_connections() is
-  'Ends the connections of BI logins that are revoked or have expired, whose organization is deleted, or that were made with an earlier password. Returns how many.';
-alter function app.end_bi_connections() owner to callboard_definer;
-grant execute on function app.end_bi_connections() to callboard_api, callboard_worker;

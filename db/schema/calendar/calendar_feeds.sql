@@ -25,9 +25,8 @@ select app_private.set_policy('app.calendar_feeds', 'select_definer', 'callboard
 drop policy if exists insert_definer on app.calendar_feeds;
 create policy insert_definer on app.calendar_feeds for insert to callboard_definer
   with check (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
-drop policy if exists update_definer on app.calendar_feeds;
-create policy update_definer on app.calendar_feeds for update to callboard_definer
-  using (organization_id = (select app.current_org()) and user_id = (select app.current_user_id()));
+-- Also those of a member who is removed.
+select app_private.set_policy('app.calendar_feeds', 'update_definer', 'callboard_definer', 'organization_id = (select app.current_org())');
 
 grant select (organization_id, id, user_id, name, created_at, revoked_at) on app.calendar_feeds to callboard_api;
 grant select, insert (name, secret_hash), update (revoked_at) on app.calendar_feeds to callboard_definer;
@@ -111,12 +110,11 @@ as $$
 declare
   f record;
 begin
-  if not current_setting('transaction_read_only')::boolean then
-    raise exception 'a calendar feed must be read in a read-only transaction';
-  end if;
+  perform app_private.require_read_only('a calendar feed');
   select x.id, x.user_id, x.organization_id, m.role into f
   from app.calendar_feeds x
-  join app.memberships m on m.organization_id = x.organization_id and m.user_id = x.user_id and m.deleted_at is null
+  -- Not one that began after the feed was made: removing a member ends it for good.
+  join app.memberships m on m.organization_id = x.organization_id and m.user_id = x.user_id and m.deleted_at is null and m.created_at <= x.created_at
   join app.organizations o on o.id = x.organization_id and o.deleted_at is null
   where x.secret_hash = app_private.digest(secret) and x.revoked_at is null;
   if f.id is null then

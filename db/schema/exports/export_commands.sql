@@ -68,25 +68,29 @@ declare
   answer app.answer;
 begin
   perform app.require('exports.run');
+  perform app_private.lock_storing(organization);
   -- The worker acts as the member, and a superadmin is not one.
   if not exists (select from app.memberships m where m.organization_id = organization and m.user_id = app.current_user_id() and m.deleted_at is null) then
     perform app.refuse(403, 'permission_denied', 'Only members can create exports.');
   elsif (select count(*) from app.exports e where e.organization_id = organization and e.created_by = app.current_user_id()
       and e.status in ('queued', 'running')) >= 5 then
     perform app.refuse(409, 'too_many_exports');
+  elsif (select count(*) from app.exports e where e.organization_id = organization and e.status in ('queued', 'running')) >= 20 then
+    perform app.refuse(409, 'too_many_exports_of_all');
+  elsif (select sum(e.bytes) from app.exports e where e.organization_id = organization and e.status = 'ready') > 21474836480 then
+    perform app.refuse(409, 'export_storage_full');
   end if;
   insert into app.exports (resource, format, bom, filters) values (of_resource, in_format, with_bom, jsonb_strip_nulls(by_filters)) returning id into export;
   insert into app.export_progress (organization_id, export_id) values (organization, export);
-  -- Two queues: the exports of an organization run one after another and never occupy a whole worker.
   perform app_private.add_job('run_export', jsonb_build_object('organization', organization, 'export', export), 'export:' || export, 5,
-    'exports ' || abs(hashtext(organization::text) % 2));
+    'export', organization::text);
   answer := app.read_export(export);
   answer.status := 202;
   return answer;
 end
 $$;
 comment on function app.create_export(text, text, boolean, jsonb) is
-  'Has the worker export what the member may see to a file, once this transaction has committed. PT403 without exports.run or the permission to read it, PT409 too_many_exports.';
+  'Has the worker export what the member may see to a file, once this transaction has committed. PT403 without exports.run or the permission to read it, PT409 too_many_exports, too_many_exports_of_all, export_storage_full.';
 alter function app.create_export(text, text, boolean, jsonb) owner to callboard_definer;
 grant execute on function app.create_export(text, text, boolean, jsonb) to callboard_api;
 

@@ -10,7 +10,7 @@ language sql stable
 set search_path = ''
 begin atomic
   select coalesce(array_agg(p.held order by p.held), '{}')
-  from app_private.permissions_for_export(e.resource) x, unnest(app.permissions_of(e.organization_id, e.created_by)) p (held)
+  from app_private.permissions_for_export(e.resource) x, unnest(app_private.still_held(e.organization_id, e.created_by, e.created_at)) p (held)
   where (p.held = any ('{exports.run}' || x.required || x.used)
       -- Changes are shown to those who may read what the event is about: see app.readable_events.
       or e.resource = 'events' and p.held in (select t.permission from app_private.table_permissions t where t.command = 'select'))
@@ -100,9 +100,7 @@ as $$
 declare
   e app.exports;
 begin
-  if not current_setting('transaction_read_only')::boolean then
-    raise exception 'an export must be read in a read-only transaction';
-  end if;
+  perform app_private.require_read_only('an export');
   select * into e from app.exports x where x.organization_id = organization and x.id = export and x.attempt = of_attempt and x.status = 'running';
   if not found or not app_private.may_export(e) then
     perform app.refuse(403, 'permission_denied', 'The member who requested it no longer has permission.');
@@ -179,39 +177,66 @@ comment on function app.fail_export(uuid, uuid, uuid, text) is 'Marks an export,
 alter function app.fail_export(uuid, uuid, uuid, text) owner to callboard_definer;
 grant execute on function app.fail_export(uuid, uuid, uuid, text) to callboard_worker;
 
-create or replace function app.expire_exports() returns bigint
+create or replace function app.expire_exports(behind jsonb default null, at_most integer default 1000) returns jsonb
 language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
+set lock_timeout = '1s'
 as $$
 declare
+  began timestamptz := clock_timestamp();
+  due record;
   e app.exports;
+  seen integer := 0;
   ended bigint := 0;
+  busy bigint := 0;
+  failed bigint := 0;
+  because jsonb := '[]';
+  next jsonb;
 begin
-  for e in
-    select * from app.exports x
-    where x.status = 'ready' and x.expires_at <= now()
-      -- Its job failed permanently or was lost without reporting.
-      or x.status in ('queued', 'running') and not exists (
-        select from graphile_worker._private_jobs j where j.key = 'export:' || x.id and (j.is_available or j.locked_at is not null))
+  for due in
+    select x.organization_id, x.id from app.exports x
+    where (x.status = 'ready' and x.expires_at <= now()
+        -- Its job failed permanently or was lost without reporting.
+        or x.status in ('queued', 'running') and not exists (
+          select from graphile_worker._private_jobs j where j.key = 'export:' || x.id and (j.is_available or j.locked_at is not null)))
+      and (behind is null or (x.organization_id, x.id) > ((behind ->> 0)::uuid, (behind ->> 1)::uuid))
+    order by x.organization_id, x.id limit at_most
   loop
-    e := app_private.lock_export(e.organization_id, e.id);
-    if e.status = 'ready' and e.expires_at <= now() then
-      update app.exports x set status = 'expired' where x.organization_id = e.organization_id and x.id = e.id;
-    elsif e.status in ('queued', 'running') then
-      perform app_private.end_export(e, 'It was attempted several times, and the worker died each time.');
+    seen := seen + 1;
+    begin
+      e := app_private.lock_export(due.organization_id, due.id);
+      if e.status = 'ready' and e.expires_at <= now() then
+        update app.exports x set status = 'expired' where x.organization_id = e.organization_id and x.id = e.id;
+        ended := ended + 1;
+      elsif e.status in ('queued', 'running') then
+        perform app_private.end_export(e, 'It was attempted several times, and the worker died each time.');
+        ended := ended + 1;
+      end if;
+    exception
+      when lock_not_available or deadlock_detected then
+        busy := busy + 1;
+      when others then
+        failed := failed + 1;
+        because := because || jsonb_build_object('organization_id', due.organization_id, 'export_id', due.id, 'failed_with', sqlerrm);
+    end;
+    -- Those who wait for old transactions wait for this one, too.
+    if seen = at_most or clock_timestamp() > began + interval '2 seconds' then
+      next := jsonb_build_array(due.organization_id, due.id);
+      exit;
     end if;
-    ended := ended + 1;
   end loop;
   perform app_private.set_context(null, null);
-  perform app_private.add_job('sweep_exports', '{}', 'sweep_exports', 3);
-  return ended;
+  if next is null then
+    perform app_private.add_job('sweep_exports', '{}', 'sweep_exports', 3, 'export');
+  end if;
+  return jsonb_build_object('ended', ended, 'busy', busy, 'failed', failed, 'because', because, 'is_idle', seen = 0, 'next', next);
 end
 $$;
-comment on function app.expire_exports() is
-  'Ends exports that have expired or lost their job, and has files deleted that nobody may download any longer. Returns how many ended.';
-alter function app.expire_exports() owner to callboard_definer;
-grant execute on function app.expire_exports() to callboard_worker;
+comment on function app.expire_exports(jsonb, integer) is
+  'Ends exports that have expired or lost their job, in batches of about two seconds: to continue, call it again with next, until that is null; then has files deleted that nobody may download any longer. Returns how many ended, were busy, or failed, and why.';
+alter function app.expire_exports(jsonb, integer) owner to callboard_definer;
+grant execute on function app.expire_exports(jsonb, integer) to callboard_worker;
 
 create or replace function app.wanted_export_files(keys text[]) returns text[]
 language sql stable security definer

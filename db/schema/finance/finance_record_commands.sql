@@ -8,7 +8,7 @@ create or replace view app.finance_record_rows with (security_invoker = true) as
   left join app.finance_categories c on c.organization_id = r.organization_id and c.id = r.category_id
   -- Including deleted shows: what was paid for them stays readable.
   left join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id
-  cross join lateral (select c.name as category_name, s.title as show_title, r.base_amount_minor) j;
+  cross join lateral (select c.name as category_name, s.title as show_title, r.base_amount_minor, r.settlement_id) j;
 select app_private.publish_rows('app.finance_records');
 
 create or replace function app.read_finance_record(record uuid) returns app.answer

@@ -60,6 +60,9 @@ create table if not exists app.finance_records (
   deleted_by uuid references app.users (id),
   deletion_id uuid,
   as_json text not null,
+  -- Written by settlements only: see settlements/settlement_books.sql. They outlive what is purged.
+  settlement_id uuid,
+  settlement_line text,
   primary key (organization_id, id),
   constraint finance_records_category_exists foreign key (organization_id, category_id, kind)
     references app.finance_categories (organization_id, id, kind),
@@ -67,6 +70,7 @@ create table if not exists app.finance_records (
   constraint finance_records_show_exists foreign key (organization_id, show_id)
     references app.shows (organization_id, id) on delete set null (show_id),
   constraint finance_records_currency_exists foreign key (currency) references app.currencies (code),
+  constraint finance_records_text_visible check (app.is_visible(counterparty)),
   constraint finance_records_exchange_rate_of_base check (currency <> base_currency or exchange_rate = 1),
   constraint finance_records_tax_within_amount check (tax_minor between 0 and amount_minor),
   constraint finance_records_external_ref_with_source check ((external_ref is null) = (source is null))
@@ -77,24 +81,41 @@ create index if not exists finance_records_organization_id_show_id_idx on app.fi
 create index if not exists finance_records_organization_id_category_id_idx on app.finance_records (organization_id, category_id, booked_on);
 create unique index if not exists finance_record_external_ref_taken on app.finance_records (organization_id, source, external_ref)
   where deleted_at is null and external_ref is not null;
+create unique index if not exists finance_records_settlement_line_once on app.finance_records (organization_id, settlement_id, settlement_line)
+  where settlement_id is not null;
+
+create or replace function app_private.require_not_of_settlement(target regclass, id uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  if exists (select from app.finance_records r where r.organization_id = app.current_org() and r.id = require_not_of_settlement.id and r.settlement_id is not null) then
+    perform app.refuse(409, 'finance_record_of_settlement');
+  end if;
+end
+$$;
+comment on function app_private.require_not_of_settlement(regclass, uuid) is 'The guard of finance records: PT409 finance_record_of_settlement for those that a settlement has entered.';
+alter function app_private.require_not_of_settlement(regclass, uuid) owner to callboard_definer;
 
 -- The definer's functions insert imported records.
 select app_private.tenant_table('finance_records', noun => 'finance_record', permission => 'finance', path => '/api/finance-records', definer => 'insert, update',
-  is_exported => true, is_counted => true, known => '{kind}', checks_parents => false);
+  is_exported => true, is_counted => true, known => '{kind}', guard => 'app_private.require_not_of_settlement(regclass, uuid)', checks_parents => false);
 grant insert (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
     counterparty, note, source, external_ref),
   update (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
     counterparty, note, source, external_ref)
   on app.finance_records to callboard_api;
 grant insert (organization_id, kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, base_currency, status,
-    payment_status, counterparty, note, source, external_ref, created_by),
-  update (deleted_at, deleted_by, deletion_id) on app.finance_records to callboard_definer;
+    payment_status, counterparty, note, source, external_ref, created_by, settlement_id, settlement_line),
+  update (status, deleted_at, deleted_by, deletion_id) on app.finance_records to callboard_definer;
 
 comment on table app.finance_records is 'Income and expenses of the organization, planned and actual.';
 comment on column app.finance_records.amount_minor is 'With tax, in the smallest unit of the currency; kind gives the direction.';
 comment on column app.finance_records.tax_minor is 'Tax included in the amount.';
 comment on column app.finance_records.exchange_rate is 'Units of the base currency for one unit of the currency, on the day of booking.';
 comment on column app.finance_records.base_amount_minor is 'The amount in the base currency, at the exchange rate.';
+comment on column app.finance_records.settlement_id is 'The settlement that has entered it; its amount, day and status are that one''s.';
+comment on column app.finance_records.settlement_line is 'Which line of the settlement it is: see app.settlement_lines.';
 comment on column app.finance_records.external_ref is 'The record''s id in the system it comes from (source); unique there.';
 
 create or replace function app_private.tg_finance_records__200_status() returns trigger
@@ -112,6 +133,26 @@ comment on function app_private.tg_finance_records__200_status() is
   'PT409 finance_record_status_transition for a change that app.finance_record_status_transitions does not list.';
 create or replace trigger _200_status before update on app.finance_records
   for each row when (new.status is distinct from old.status) execute function app_private.tg_finance_records__200_status();
+
+create or replace function app_private.tg_finance_records__200_of_settlement() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  -- The settlement itself, and the foreign key of a show that is purged.
+  if current_user not in ('callboard_definer', 'callboard_owner') then
+    perform app.refuse(409, 'finance_record_of_settlement');
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg_finance_records__200_of_settlement() is
+  'PT409 finance_record_of_settlement for a change of what a settlement has entered; its category, whether it is paid and its notes can be changed.';
+create or replace trigger _200_of_settlement before update on app.finance_records
+  for each row when (old.settlement_id is not null and
+    (new.kind, new.show_id, new.booked_on, new.amount_minor, new.tax_minor, new.currency, new.exchange_rate, new.status)
+      is distinct from (old.kind, old.show_id, old.booked_on, old.amount_minor, old.tax_minor, old.currency, old.exchange_rate, old.status))
+  execute function app_private.tg_finance_records__200_of_settlement();
 
 -- A record's references, and whether its month is open, are checked once for all rows of a statement. FOR SHARE in EXISTS,
 -- and OFFSET, also keep it from becoming a join: each row that is referred to is looked up by its key, however many others
@@ -225,3 +266,20 @@ comment on function app_private.tg_shows__400_finance_records() is 'Deletes the 
 alter function app_private.tg_shows__400_finance_records() owner to callboard_definer;
 create or replace trigger _400_finance_records after update on app.shows
   for each row when (new.deleted_at is not null and old.deleted_at is null) execute function app_private.tg_shows__400_finance_records();
+
+-- The figures of all that is booked are in it. Whoever is entering a record holds a lock on the organization's row.
+create or replace function app_private.tg_organizations__400_books() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  if exists (select from app.finance_records r where r.organization_id = new.id) then
+    perform app.refuse(409, 'organization_has_books', format('The books are kept in %s: finance records have been entered.', old.currency));
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg_organizations__400_books() is 'PT409 organization_has_books for another currency of an organization that has finance records, also deleted ones.';
+alter function app_private.tg_organizations__400_books() owner to callboard_definer;
+create or replace trigger _400_books before update on app.organizations
+  for each row when (new.currency is distinct from old.currency) execute function app_private.tg_organizations__400_books();

@@ -18,8 +18,10 @@ alter function app_private.for_reading(text[]) owner to callboard_definer;
 
 -- Rules that count rows under a lock, such as the places of an allotment, would count those of before the lock.
 create or replace function app_private.may_write_by_old_snapshot() returns boolean
-language sql stable parallel safe
-return current_setting('transaction_isolation') = 'repeatable read' and current_setting('transaction_read_only') = 'off';
+language sql volatile
+return case when current_setting('transaction_isolation') = 'repeatable read'
+  -- What this fails in is a savepoint, whose end may take READ ONLY back: see app_private.require_read_only.
+  then current_setting('transaction_read_only') = 'off' or pg_export_snapshot() is null else false end;
 comment on function app_private.may_write_by_old_snapshot() is
   'Whether this transaction may write what it decides on a snapshot of its first statement. READ COMMITTED sees what was committed meanwhile, SERIALIZABLE notices.';
 alter function app_private.may_write_by_old_snapshot() owner to callboard_definer;
@@ -34,6 +36,23 @@ end
 $$;
 comment on function app_private.refuse_old_snapshot() is 'Error 25000, for those who open a transaction of which app_private.may_write_by_old_snapshot is true.';
 alter function app_private.refuse_old_snapshot() owner to callboard_definer;
+
+-- READ ONLY can be taken back: a savepoint may set it, and its end restores the mode of the transaction around it.
+create or replace function app_private.require_read_only(what text) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  if not current_setting('transaction_read_only')::boolean then
+    raise exception '% must be read in a read-only transaction', what;
+  end if;
+  -- Nothing else says whether there is a savepoint: this fails (25001) after one, and is cheap.
+  perform pg_export_snapshot();
+end
+$$;
+comment on function app_private.require_read_only(text) is
+  'An error unless this transaction is READ ONLY, and stays so: not within a savepoint. For contexts of somebody other than the caller.';
+alter function app_private.require_read_only(text) owner to callboard_definer;
 
 create or replace function app_private.change_context(
   user_id uuid, session_id uuid, organization_id uuid, role text default null, permissions text default ''

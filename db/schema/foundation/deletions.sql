@@ -137,9 +137,10 @@ begin
   end if;
   perform app.require(app_private.policy_permission(target, 'delete'));
   -- A row cannot be restored while its parent is deleted, and restoring the parent needs its own
-  -- permission. Locking the parent makes a concurrent deletion of it wait and then see this row.
+  -- permission. Locking the parent makes a concurrent deletion of it wait and then see this row; with the lock that
+  -- triggers take who change the parent, because several that share a weaker one would wait for each other.
   for edge in select * from app_private.deletion_edges e where e.child = target loop
-    execute format('select p.deleted_at is not null from %s c, %s p where %s and c.organization_id = app.current_org() and c.id = $1 for share of p',
+    execute format('select p.deleted_at is not null from %s c, %s p where %s and c.organization_id = app.current_org() and c.id = $1 for no key update of p',
       target, edge.parent, edge.condition) into parent_deleted using id;
     if parent_deleted then
       perform app.refuse(409, 'parent_deleted', 'What it belongs to is deleted: restore that first.');

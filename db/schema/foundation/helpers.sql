@@ -94,9 +94,10 @@ grant execute on function app.etag(integer) to callboard_api, callboard_definer;
 
 create or replace function app.matches(version integer, if_match text) returns boolean
 language sql immutable parallel safe
+-- The version is a row's, not a representation's: proxies that compress make "4" into W/"4" or "4-gzip", and mean the same.
 return if_match is null or if_match = '*'
-  or app.etag(version) = any (string_to_array(replace(if_match, ' ', ''), ','));
-comment on function app.matches(integer, text) is 'Whether an If-Match header (a list of ETags, * or null) allows this version.';
+  or if_match ~ ('(^|,)[[:blank:]]*(W/)?"' || version::text || '(-[a-z]+)?"[[:blank:]]*(,|$)');
+comment on function app.matches(integer, text) is 'Whether an If-Match header (a list of ETags, also as proxies change them, * or null) allows this version.';
 grant execute on function app.matches(integer, text) to callboard_api, callboard_definer;
 
 create or replace function app.in_bin(body text, deleted_at timestamptz, deleted_by uuid) returns text

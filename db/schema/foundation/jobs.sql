@@ -3,18 +3,19 @@
 -- because that schema may not exist yet when they are created.
 
 create or replace function app_private.add_job(
-  task text, payload jsonb, job_key text default null, max_attempts integer default null, queue text default null
+  task text, payload jsonb, job_key text default null, max_attempts integer default null, kind text default null, causer text default null
 ) returns void
 language plpgsql volatile
 set search_path = ''
 as $$
 begin
-  perform graphile_worker.add_job(task, payload::json, queue, job_key => add_job.job_key, max_attempts => add_job.max_attempts);
+  perform graphile_worker.add_job(task, payload::json, job_key => add_job.job_key, max_attempts => add_job.max_attempts,
+    flags => array_remove(array[kind, kind || ':' || causer], null));
 end
 $$;
-comment on function app_private.add_job(text, jsonb, text, integer, text) is
-  'Queues a task for the worker, to run once this transaction has committed. The payload must not contain secrets, because it is stored with the job. A waiting job with the same key is replaced; a failed job is retried with increasing delays, up to max_attempts times (default 25). The jobs of one queue run one at a time.';
-alter function app_private.add_job(text, jsonb, text, integer, text) owner to callboard_definer;
+comment on function app_private.add_job(text, jsonb, text, integer, text, text) is
+  'Queues a task for the worker, to run once this transaction has committed. The payload must not contain secrets, because it is stored with the job. A waiting job with the same key is replaced; a failed job is retried with increasing delays, up to max_attempts times (default 25). A worker runs so many jobs of a kind at a time (src/jobs/shares.ts), and of those one for each causer, such as an organization; jobs without a kind are the upkeep of the database.';
+alter function app_private.add_job(text, jsonb, text, integer, text, text) owner to callboard_definer;
 
 create or replace function app.keep_jobs(workers text[], may_free boolean default true) returns integer
 language plpgsql volatile security definer
@@ -54,7 +55,7 @@ begin
   return query
     select count(*) filter (where j.is_available), count(*) filter (where j.locked_at is null and not j.is_available),
       coalesce(extract(epoch from now() - min(j.run_at) filter (where j.is_available and j.run_at <= now())), 0)::float8,
-      (select extract(epoch from now() - s.sealed_until)::float8 from app_private.sealing s where isfinite(s.sealed_until))
+      (select extract(epoch from now() - s.reached)::float8 from app_private.sealing s where isfinite(s.reached))
     from graphile_worker._private_jobs j;
 end
 $$;

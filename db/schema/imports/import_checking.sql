@@ -73,7 +73,7 @@ alter function app_private.missing(text, text, text) owner to callboard_definer;
 
 create or replace function app_private.bad_line(in_column text, value text, longest integer) returns jsonb
 language sql stable parallel safe
-return app_private.bad(in_column, not app.is_line(value, longest), 'Longer than ' || longest || ' characters, or contains control characters.');
+return app_private.bad(in_column, not app.is_line(value, longest), 'Shows nothing, is longer than ' || longest || ' characters, or contains control characters.');
 comment on function app_private.bad_line(text, text, integer) is 'The problem of a text that is not a valid single line (app.is_line), or NULL.';
 alter function app_private.bad_line(text, text, integer) owner to callboard_definer;
 
@@ -282,7 +282,7 @@ begin
       app_private.bad('fee', coalesce(m.v ->> 'fee', m.v ->> 'fee_minor') is not null and coalesce(m.fee not between 0 and 9007199254740991, true),
         format('Not a number of at least 0 (decimal %s expected).', i.options ->> 'decimal')),
       app_private.bad('fee', m.fee <> trunc(m.fee), format('%s has %s decimal places.', m.currency, app.minor_digits(m.currency))),
-      app_private.bad('currency', m.currency !~ '^[A-Z]{3}$', 'Not an ISO 4217 code.'),
+      app_private.bad('currency', m.currency is not null and not exists (select from app.currencies c where c.code = m.currency), 'There is no such currency.'),
       -- Source.
       app_private.bad_line('source', m.source, 100),
       app_private.bad_line('external_ref', m.v ->> 'external_ref', 200)

@@ -2,39 +2,46 @@
 -- member says so, enters them in one transaction. Each function first assumes the context of the member
 -- who requested it, with their current permissions.
 
-create or replace function app_private.enter_import(import uuid) returns app.imports
+create or replace function app_private.enter_import(import uuid, statuses text[]) returns app.imports
 language plpgsql volatile
 set search_path = ''
 as $$
 declare
   i app.imports;
-  held text[];
 begin
   select * into i from app.imports x where x.id = import;
-  if not found then
+  -- Asks before it opens: no context unless there is something to do with this import.
+  if not found or i.status <> all (statuses) then
     return null;
   end if;
-  held := app.permissions_of(i.organization_id, i.created_by);
-  perform app_private.set_context(i.created_by, i.session_id, i.organization_id, null, array_to_string(held, ' '));
+  perform app_private.set_context(i.created_by, i.session_id, i.organization_id, null, array_to_string(array(
+    select p from unnest(app.permissions_of(i.organization_id, i.created_by)) p
+    where p in ('imports.run', 'finance.write', case i.resource when 'shows' then 'shows.write' else 'finance.write' end)), ' '));
   -- Waits for another worker on the same import, and then sees what it has done.
   select * into i from app.imports x where x.organization_id = i.organization_id and x.id = import for update;
+  if i.status <> all (statuses) then
+    perform app_private.set_context(null, null);
+    return null;
+  end if;
   return i;
 end
 $$;
-comment on function app_private.enter_import(uuid) is 'Opens this transaction for the member whose import it is, and locks the import; null if it does not exist.';
-alter function app_private.enter_import(uuid) owner to callboard_definer;
+comment on function app_private.enter_import(uuid, text[]) is
+  'Opens this transaction for the member whose import it is, with what entering its lines needs, and locks the import; null, without a context, if it does not exist or is in none of these states. Whoever calls it closes the transaction again.';
+alter function app_private.enter_import(uuid, text[]) owner to callboard_definer;
 
-create or replace function app_private.may_import(i app.imports) returns boolean
+create or replace function app_private.may_import(i app.imports, after_line integer default 0, last_line integer default 2147483647) returns boolean
 language sql stable
 set search_path = ''
 begin atomic
   select app.has_permission('imports.run') and app.has_permission(case i.resource when 'shows' then 'shows.write' else 'finance.write' end)
     and case when i.resource = 'shows' and not app.has_permission('finance.write') then
-      not exists (select from app.import_lines l where l.organization_id = i.organization_id and l.import_id = i.id and l.record ->> 'fee_minor' is not null)
+      not exists (select from app.import_lines l where l.organization_id = i.organization_id and l.import_id = i.id and l.line > after_line and l.line <= last_line
+        and l.record ->> 'fee_minor' is not null)
       else true end;
 end;
-comment on function app_private.may_import(app.imports) is 'Whether the member whose import it is may still run it: shows with fees only if they may write fees.';
-alter function app_private.may_import(app.imports) owner to callboard_definer;
+comment on function app_private.may_import(app.imports, integer, integer) is 'Whether the member whose import it is may still run it: shows with fees, in these lines, only if they may write fees.';
+alter function app_private.may_import(app.imports, integer, integer) owner to callboard_definer;
 
 create or replace function app.begin_import(import uuid, step text) returns jsonb
 language plpgsql volatile security definer
@@ -42,12 +49,13 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 declare
-  i app.imports := app_private.enter_import(import);
+  i app.imports := app_private.enter_import(import, case step when 'check' then array['uploaded', 'checking'] else array['queued', 'running'] end);
 begin
-  if i.id is null or not i.status = any (case step when 'check' then array['uploaded', 'checking'] else array['queued', 'running'] end) then
+  if i.id is null then
     return null;
   elsif not app_private.may_import(i) then
     perform app_private.end_import(i.id, 'failed', 'The member who requested it no longer has permission.');
+    perform app_private.set_context(null, null);
     return null;
   end if;
   if step = 'check' then
@@ -56,6 +64,7 @@ begin
   end if;
   update app.import_progress p set lines_done = 0 where p.organization_id = i.organization_id and p.import_id = i.id;
   update app.imports x set status = case step when 'check' then 'checking' else 'running' end where x.organization_id = i.organization_id and x.id = i.id;
+  perform app_private.set_context(null, null);
   return jsonb_build_object('resource', i.resource, 'options', i.options, 'lines', i.lines, 'chunks', (
     select count(*) from app.import_chunks c where c.organization_id = i.organization_id and c.import_id = i.id));
 end
@@ -83,10 +92,15 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 declare
-  i app.imports := app_private.enter_import(import);
+  i app.imports := app_private.enter_import(import, '{checking}');
   staged integer;
+  all_lines integer;
 begin
-  if i.status is distinct from 'checking' then
+  if i.id is null then
+    return false;
+  elsif (select p.is_cancelled from app.import_progress p where p.organization_id = i.organization_id and p.import_id = i.id) then
+    perform app_private.end_import(i.id, 'cancelled');
+    perform app_private.set_context(null, null);
     return false;
   end if;
   i.options := found_options;
@@ -98,12 +112,20 @@ begin
     select i.organization_id, i.id, c.* from app_private.check_finance_lines(i, lines) c;
   end if;
   get diagnostics staged = row_count;
-  update app.import_progress p set lines_done = p.lines_done + staged where p.organization_id = i.organization_id and p.import_id = i.id;
+  update app.import_progress p set lines_done = p.lines_done + staged where p.organization_id = i.organization_id and p.import_id = i.id
+  returning p.lines_done into all_lines;
+  if all_lines > 1000000 then
+    update app.imports x set lines = all_lines where x.organization_id = i.organization_id and x.id = i.id;
+    perform app_private.end_import(i.id, 'failed', 'The file has more than 1,000,000 lines: split it.');
+    perform app_private.set_context(null, null);
+    return false;
+  end if;
+  perform app_private.set_context(null, null);
   return true;
 end
 $$;
 comment on function app.stage_import(uuid, jsonb, jsonb) is
-  'Checks lines [[line, {column: text}]] of an import and stores the result. False if it was cancelled.';
+  'Checks lines [[line, {column: text}]] of an import and stores the result. False if it was cancelled, or has too many lines.';
 alter function app.stage_import(uuid, jsonb, jsonb) owner to callboard_definer;
 grant execute on function app.stage_import(uuid, jsonb, jsonb) to callboard_worker;
 
@@ -118,15 +140,16 @@ set plan_cache_mode = 'force_custom_plan'
 set jit = off
 as $$
 declare
-  i app.imports := app_private.enter_import(import);
+  i app.imports := app_private.enter_import(import, '{checking}');
   present bigint;
 begin
-  if i.status is distinct from 'checking' then
+  if i.id is null then
     return;
   end if;
   if because is not null then
     update app.imports x set options = found_options where x.organization_id = i.organization_id and x.id = i.id;
     perform app_private.end_import(i.id, 'failed', because);
+    perform app_private.set_context(null, null);
     return;
   end if;
   -- If a reference occurs more than once in the file, the first line keeps it.
@@ -152,12 +175,19 @@ begin
       and r.source = l.record ->> 'source' and r.external_ref = l.record ->> 'external_ref'
     where l.organization_id = i.organization_id and l.import_id = i.id;
   end if;
+  -- Whoever cancels it now waits for its end.
+  if (select p.is_cancelled from app.import_progress p where p.organization_id = i.organization_id and p.import_id = i.id for update) then
+    perform app_private.end_import(i.id, 'cancelled');
+    perform app_private.set_context(null, null);
+    return;
+  end if;
   update app.imports x
   set status = 'checked', options = found_options, existing = present,
     (lines, bad_lines) = (select count(*), count(l.problems) from app.import_lines l where l.organization_id = i.organization_id and l.import_id = i.id)
   where x.organization_id = i.organization_id and x.id = i.id;
   -- The staged lines contain everything needed from the file.
   delete from app.import_chunks c where c.organization_id = i.organization_id and c.import_id = i.id;
+  perform app_private.set_context(null, null);
 end
 $$;
 comment on function app.finish_check(uuid, jsonb, text) is 'Ends the check of an import: all its lines are staged or, with a reason, the file cannot be read.';
@@ -170,18 +200,21 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 declare
-  i app.imports := app_private.enter_import(import);
+  i app.imports := app_private.enter_import(import, '{running}');
   good integer;
 begin
-  if not app_private.may_import(i) then
-    perform app.refuse(403, 'permission_denied', 'The member who requested it no longer has permission.');
-  elsif (select p.is_cancelled from app.import_progress p where p.organization_id = i.organization_id and p.import_id = i.id) then
-    perform app.refuse(409, 'import_ended', 'It was cancelled.');
+  if i.id is null then
+    perform app.refuse(409, 'import_ended', 'It is not running.');
   end if;
   select max(x.line), count(*) into last_line, good from (
     select l.line from app.import_lines l
     where l.organization_id = i.organization_id and l.import_id = i.id and l.problems is null and l.line > after_line
     order by l.line limit how_many) x;
+  if not app_private.may_import(i, after_line, last_line) then
+    perform app.refuse(403, 'permission_denied', 'The member who requested it no longer has permission.');
+  elsif (select p.is_cancelled from app.import_progress p where p.organization_id = i.organization_id and p.import_id = i.id) then
+    perform app.refuse(409, 'import_ended', 'It was cancelled.');
+  end if;
   if i.resource = 'shows' then
     -- The ids are made here, because an INSERT does not say which line became which show.
     with good_lines as materialized (
@@ -218,6 +251,7 @@ begin
     get diagnostics entered = row_count;
   end if;
   there := good - entered;
+  perform app_private.set_context(null, null);
 end
 $$;
 comment on function app.enter_lines(uuid, integer, integer) is
@@ -237,6 +271,7 @@ begin
   select * into i from app.imports x where x.id = import;
   perform app_private.set_context(i.created_by, i.session_id, i.organization_id);
   update app.import_progress p set lines_done = lines where p.organization_id = i.organization_id and p.import_id = i.id;
+  perform app_private.set_context(null, null);
 end
 $$;
 comment on function app.note_import_progress(uuid, integer) is 'Records how many lines of an import the worker has processed.';
@@ -249,14 +284,18 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 declare
-  i app.imports := app_private.enter_import(import);
-  is_cancelled boolean := (select p.is_cancelled from app.import_progress p where p.organization_id = i.organization_id and p.import_id = i.id);
+  i app.imports := app_private.enter_import(import, '{running}');
+  -- Whoever cancels it now waits for its end.
+  is_cancelled boolean := (select p.is_cancelled from app.import_progress p where p.organization_id = i.organization_id and p.import_id = i.id for update);
 begin
-  if i.status is distinct from 'running' then
+  if i.id is null then
     return;
+  elsif because is null and is_cancelled then
+    perform app.refuse(409, 'import_ended', 'It was cancelled.');
   end if;
   perform app_private.end_import(i.id, case when because is null then 'done' when is_cancelled then 'cancelled' else 'failed' end,
     because, entered, there);
+  perform app_private.set_context(null, null);
 end
 $$;
 comment on function app.finish_import(uuid, integer, integer, text) is 'Ends a run of an import: how many lines were entered and how many existed already or, with a reason, that it failed.';

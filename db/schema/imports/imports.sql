@@ -147,17 +147,19 @@ begin
   if file_bytes = 0 then
     perform app.refuse(400, 'bad_request', 'The body contains no file.');
   end if;
+  -- Before the file is sent to the database, and once more after it.
+  perform app_private.require_room(app.current_org(), app_private.nobody(), file_bytes);
   insert into app.imports (resource, file_name, bytes, sha256, options)
   values (the_resource, name, file_bytes, file_sha256, jsonb_strip_nulls(given)) returning id into import;
   insert into app.import_progress (organization_id, import_id) values (app.current_org(), import);
-  perform app_private.add_job('check_import', jsonb_build_object('import', import), 'import:' || import, 5);
+  perform app_private.add_job('check_import', jsonb_build_object('import', import), 'import:' || import, 5, 'import', app.current_org()::text);
   answer := app.read_import(import);
   answer.status := 201;
   return answer;
 end
 $$;
 comment on function app.create_import(text, text, bigint, text, jsonb) is
-  'Creates an import, to be checked once the transaction has committed; its file follows with app.add_import_chunk. PT400 bad_request without a file, PT403 without imports.run or the permission to write the imported resource.';
+  'Creates an import, to be checked once the transaction has committed; its file follows with app.add_import_chunk. PT400 bad_request without a file, PT403 without imports.run or the permission to write the imported resource, PT409 too_many_imports, import_storage_full.';
 alter function app.create_import(text, text, bigint, text, jsonb) owner to callboard_definer;
 grant execute on function app.create_import(text, text, bigint, text, jsonb) to callboard_api;
 
@@ -200,7 +202,7 @@ begin
   -- It runs as the member who starts it, with their permissions.
   update app.imports x set status = 'queued', on_error = when_bad, created_by = app.current_user_id(), session_id = app.current_session_id()
   where x.organization_id = i.organization_id and x.id = i.id;
-  perform app_private.add_job('run_import', jsonb_build_object('import', i.id), 'import:' || i.id, 5);
+  perform app_private.add_job('run_import', jsonb_build_object('import', i.id), 'import:' || i.id, 5, 'import', i.organization_id::text);
   return app.read_import(i.id);
 end
 $$;
@@ -218,17 +220,20 @@ declare
   present text;
 begin
   perform app.require('imports.run');
-  select x.status into present from app.imports x where x.organization_id = app.current_org() and x.id = import;
+  -- First, because an import that is just ending lets this wait for its end. Others check this flag after every few lines.
+  update app.import_progress p set is_cancelled = true where p.organization_id = app.current_org() and p.import_id = import;
   if not found then
     perform app.refuse(404, 'not_found');
-  elsif present in ('done', 'failed', 'cancelled') then
-    perform app.refuse(409, 'import_ended', format('It is already %s.', present));
   end if;
-  -- A running import holds a lock on its row, and checks this flag after every few lines.
-  update app.import_progress p set is_cancelled = true where p.organization_id = app.current_org() and p.import_id = import;
-  if present <> 'running' then
-    perform from app.imports x where x.organization_id = app.current_org() and x.id = import for update;
-    perform app_private.end_import(import, 'cancelled');
+  select x.status into present from app.imports x where x.organization_id = app.current_org() and x.id = import;
+  if present in ('done', 'failed', 'cancelled') then
+    perform app.refuse(409, 'import_ended', format('It is already %s.', present));
+  elsif present <> 'running' then
+    -- The worker has it locked while it checks: then it ends it.
+    perform from app.imports x where x.organization_id = app.current_org() and x.id = import for update skip locked;
+    if found then
+      perform app_private.end_import(import, 'cancelled');
+    end if;
   end if;
   return app.read_import(import);
 end

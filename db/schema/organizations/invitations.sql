@@ -1,5 +1,6 @@
 -- Invitations by mail. The secret of the link is made when the mail is sent (accounts/mails.sql), so presenting
--- it proves access to the mailbox. It works once, unless it has expired, been revoked or been sent again.
+-- it proves access to the mailbox. It works once, unless it has expired, been revoked or been sent again, and as long as
+-- who sent it could still give the role: nobody who was removed can come back through a friend.
 
 create table if not exists app.invitations (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -9,6 +10,9 @@ create table if not exists app.invitations (
   role text not null constraint invitations_role_exists references app.roles (name),
   mail_id uuid not null,
   invited_by uuid not null references app.users (id),
+  -- When invited_by sent it: at the beginning, or again; null for one of an earlier release.
+  invited_at timestamptz default now(),
+  void_because text constraint invitations_void_because_known check (void_because in ('inviter_removed', 'inviter_lost_permission')),
   expires_at timestamptz not null,
   accepted_at timestamptz,
   accepted_by uuid references app.users (id),
@@ -32,185 +36,49 @@ grant select (organization_id, id, email, role, invited_by, expires_at, accepted
 grant select, insert, update on app.invitations to callboard_definer;
 
 comment on table app.invitations is 'Invitations to join an organization; deleted_at marks revoked ones.';
+comment on column app.invitations.invited_by is 'Who sent it last. Without them, or when they may not give the role any more, it is void.';
+comment on column app.invitations.void_because is 'Why it was refused to somebody who tried to accept it, which ended it; sending it again revives it.';
 comment on column app.invitations.mail_id is 'The newest mail with its link: those of earlier mails no longer work.';
 
 select app_private.log_changes('app.invitations', 'invitation',
-  '{"delete": "revoke", "accepted_at": "accept", "expires_at": "resend"}', leave_out => '{mail_id}');
+  '{"delete": "revoke", "accepted_at": "accept", "expires_at": "resend", "void_because": "void"}', leave_out => '{mail_id}');
+
+create or replace function app_private.invitation_fault(i app.invitations) returns text
+language sql stable
+set search_path = ''
+return case
+  when i.void_because is not null then i.void_because
+  when not exists (
+    select from app.memberships m
+    where m.organization_id = i.organization_id and m.user_id = i.invited_by and m.created_at <= coalesce(i.invited_at, i.created_at)
+      and m.deleted_at is null) then 'inviter_removed'
+  -- As app_private.require_to_hold asks of whoever gives a role.
+  when not (app.permissions_of(i.organization_id, i.invited_by, lasting => true) @> app_private.permissions_of_role(i.role)
+    and 'members.manage' = any (app.permissions_of(i.organization_id, i.invited_by))) then 'inviter_lost_permission'
+end;
+comment on function app_private.invitation_fault(app.invitations) is
+  'Why an invitation is worth nothing: inviter_removed (even if they are a member again) or inviter_lost_permission; null if who sent it could give the role now.';
+alter function app_private.invitation_fault(app.invitations) owner to callboard_definer;
+
+create or replace function app.invitation_fault(invitation uuid) returns text
+language sql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select app_private.invitation_fault(i) from app.invitations i
+  where i.organization_id = app.org_if_reading('members.manage') and i.id = invitation and i.accepted_at is null and i.expires_at > now();
+end;
+comment on function app.invitation_fault(uuid) is 'Why an open invitation of the organization is void, or null; for members with members.manage.';
+alter function app.invitation_fault(uuid) owner to callboard_definer;
+grant execute on function app.invitation_fault(uuid) to callboard_api, callboard_definer;
 
 create or replace view app.invitation_list with (security_invoker = true) as
   select i.organization_id, i.id, i.email, i.version, i.created_at,
     json_build_object('id', i.id, 'email', i.email, 'role', i.role, 'invited_by', i.invited_by,
-      'status', case when i.accepted_at is not null then 'accepted' when i.expires_at <= now() then 'expired' else 'pending' end,
-      'expires_at', i.expires_at, 'accepted_at', i.accepted_at, 'created_at', i.created_at, 'updated_at', i.updated_at) as body
-  from app.invitations i
+      'status', case when i.accepted_at is not null then 'accepted' when i.expires_at <= now() then 'expired'
+        when f.fault is not null then 'void' else 'pending' end,
+      'void_because', f.fault, 'expires_at', i.expires_at, 'accepted_at', i.accepted_at, 'created_at', i.created_at, 'updated_at', i.updated_at) as body
+  from app.invitations i, lateral (select app.invitation_fault(i.id) as fault) f
   where i.deleted_at is null;
 comment on view app.invitation_list is 'The organization''s invitations that have not been revoked.';
 grant select on app.invitation_list to callboard_api, callboard_definer;
-
-create or replace function app_private.send_invitation(invitation uuid) returns app.answer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  mail uuid := app.uuid_v7();
-  i app.invitations;
-begin
-  update app.invitations x set mail_id = mail, expires_at = now() + interval '7 days'
-  where x.organization_id = app.current_org() and x.id = invitation and x.accepted_at is null and x.deleted_at is null
-  returning * into i;
-  if i.id is null then
-    perform app.refuse(404, 'not_found');
-  end if;
-  perform app_private.queue_mail('invitation', i.email,
-    jsonb_build_object('organization', o.name, 'role', i.role, 'invited_by', u.display_name), mail)
-  from app.organizations o, app.users u where o.id = i.organization_id and u.id = i.invited_by;
-  return (200, l.body, app.etag(l.version), '/api/invitations/' || l.id)::app.answer
-    from app.invitation_list l where l.organization_id = i.organization_id and l.id = i.id;
-end
-$$;
-comment on function app_private.send_invitation(uuid) is 'Mails a link for an invitation, which ends the earlier ones, and gives it another seven days. PT404 unless it is open.';
-alter function app_private.send_invitation(uuid) owner to callboard_definer;
-
-create or replace function app_private.withdraw_invitations(of_organization uuid, address text, expiring_until timestamptz) returns void
-language sql volatile
-set search_path = ''
-begin atomic
-  update app.invitations i
-  set deleted_at = statement_timestamp(), deleted_by = app.current_user_id(), deletion_id = app.uuid_v7()
-  where i.organization_id = of_organization and i.email = lower(address) and i.expires_at <= expiring_until
-    and i.accepted_at is null and i.deleted_at is null;
-end;
-comment on function app_private.withdraw_invitations(uuid, text, timestamptz) is 'Revokes an address''s pending invitations that expire by a given time.';
-alter function app_private.withdraw_invitations(uuid, text, timestamptz) owner to callboard_definer;
-
-create or replace function app.read_invitation(invitation uuid) returns app.answer
-language plpgsql stable
-set search_path = ''
-as $$
-declare
-  answer app.answer;
-begin
-  perform app.require_reading('members.manage');
-  select 200, l.body, app.etag(l.version), '/api/invitations/' || l.id into answer
-  from app.invitation_list l where l.organization_id = app.current_org() and l.id = invitation;
-  if not found then
-    perform app.refuse(404, 'not_found');
-  end if;
-  return answer;
-end
-$$;
-comment on function app.read_invitation(uuid) is 'An invitation that has not been revoked. PT403, PT404.';
-grant execute on function app.read_invitation(uuid) to callboard_api;
-
-create or replace function app.create_invitation(address text, new_role text) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-declare
-  organization uuid := app_private.administer();
-  invitation uuid := app.uuid_v7();
-  answer app.answer;
-begin
-  perform app_private.require_to_hold(app_private.permissions_of_role(new_role));
-  if exists (select from app.memberships m join app.users u on u.id = m.user_id
-             where m.organization_id = organization and lower(u.email) = lower(address) and m.deleted_at is null) then
-    perform app.refuse(409, 'already_member');
-  end if;
-  perform app_private.withdraw_invitations(organization, address, now());
-  insert into app.invitations (organization_id, id, email, role, mail_id, invited_by, expires_at)
-  values (organization, invitation, lower(address), new_role, app.uuid_v7(), app.current_user_id(), now() + interval '7 days');
-  answer := app_private.send_invitation(invitation);
-  answer.status := 201;
-  return answer;
-end
-$$;
-comment on function app.create_invitation(text, text) is 'Invites an address. PT403 permission_denied, permission_not_held, PT409 already_member, invitation_pending.';
-alter function app.create_invitation(text, text) owner to callboard_definer;
-grant execute on function app.create_invitation(text, text) to callboard_api;
-
-create or replace function app.resend_invitation(invitation uuid) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-begin
-  perform app.require('members.manage');
-  return app_private.send_invitation(invitation);
-end
-$$;
-comment on function app.resend_invitation(uuid) is 'Mails a new link; the old one stops working. PT403, PT404.';
-alter function app.resend_invitation(uuid) owner to callboard_definer;
-grant execute on function app.resend_invitation(uuid) to callboard_api;
-
-create or replace function app.revoke_invitation(invitation uuid, if_match text default null) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-declare
-  organization uuid := app.require('members.manage');
-  present integer;
-begin
-  select i.version into present from app.invitations i
-  where i.organization_id = organization and i.id = invitation and i.accepted_at is null and i.deleted_at is null for no key update;
-  perform app.check_version(present, if_match);
-  update app.invitations i
-  set deleted_at = statement_timestamp(), deleted_by = app.current_user_id(), deletion_id = app.uuid_v7()
-  where i.organization_id = organization and i.id = invitation;
-  return (204, null, null, null)::app.answer;
-end
-$$;
-comment on function app.revoke_invitation(uuid, text) is 'Revokes a pending invitation. PT403, PT404, PT412.';
-alter function app.revoke_invitation(uuid, text) owner to callboard_definer;
-grant execute on function app.revoke_invitation(uuid, text) to callboard_api;
-
-create or replace function app_private.accept_invitation(who uuid, token text) returns uuid
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  i app.invitations;
-begin
-  select * into i from app.invitations x
-  where x.mail_id = app_private.mail_with(token) and x.accepted_at is null and x.deleted_at is null and x.expires_at > now();
-  if i.id is null then
-    perform app.refuse(400, 'invalid_token');
-  elsif i.email is distinct from (select u.email from app.users u where u.id = who) then
-    perform app.refuse(403, 'invitation_for_another_address', 'This invitation was sent to an address other than your account''s.');
-  end if;
-  -- In the context of the inviting organization, without permissions.
-  perform app_private.change_context(who, coalesce(app.current_session_id(), app.uuid_v7()), i.organization_id);
-  -- It may have been used, revoked or sent again since it was read.
-  update app.invitations x set accepted_at = now(), accepted_by = who
-  where x.organization_id = i.organization_id and x.id = i.id and x.mail_id = i.mail_id
-    and x.accepted_at is null and x.deleted_at is null;
-  if not found then
-    perform app.refuse(400, 'invalid_token');
-  end if;
-  perform app_private.join_organization(who, i.organization_id, i.role);
-  update app.users u set email_verified_at = now() where u.id = who and u.email_verified_at is null;
-  return i.organization_id;
-end
-$$;
-comment on function app_private.accept_invitation(uuid, text) is 'Makes a user a member by invitation. PT400 invalid_token, PT403 invitation_for_another_address, PT409 already_member.';
-alter function app_private.accept_invitation(uuid, text) owner to callboard_definer;
-
-create or replace function app.accept_invitation(token text) returns app.answer
-language plpgsql volatile security definer
-set search_path = ''
-set client_min_messages = 'error'
-as $$
-declare
-  me uuid := app.current_user_id();
-  organization uuid := app_private.accept_invitation(me, token);
-begin
-  return (200, json_build_object('id', o.id, 'name', o.name, 'slug', o.slug, 'role', m.role, 'deleted_at', o.deleted_at),
-    null, '/api/organizations/' || o.id)::app.answer
-    from app.organizations o join app.memberships m on m.organization_id = o.id
-    where o.id = organization and m.user_id = me;
-end
-$$;
-comment on function app.accept_invitation(text) is 'Accepts an invitation as the signed-in user and returns the organization. PT400, PT403, PT409.';
-alter function app.accept_invitation(text) owner to callboard_definer;
-grant execute on function app.accept_invitation(text) to callboard_api;

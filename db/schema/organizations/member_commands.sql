@@ -69,6 +69,7 @@ begin
     -- Nobody could give back a permission that is denied to an owner.
     delete from app.member_permissions p where p.organization_id = app.current_org() and p.user_id = member and p.effect = 'deny';
   end if;
+  perform app_private.note_left_behind(member);
 end
 $$;
 comment on function app_private.set_role(uuid, text) is 'Gives a member a built-in role or, with null, none. PT409 last_owner.';
@@ -83,7 +84,8 @@ begin
   perform app_private.lock_member(member, if_match);
   perform app_private.require_to_hold(app_private.permissions_of_role(new_role));
   perform app_private.set_role(member, new_role);
-  return app.read_member(member);
+  return (a.status, (a.body::jsonb || jsonb_build_object('left_behind', app_private.left_behind(member)))::json, a.etag, a.location)::app.answer
+    from app.read_member(member) a;
 end
 $$;
 comment on function app.change_member_role(uuid, text, text) is
@@ -91,7 +93,7 @@ comment on function app.change_member_role(uuid, text, text) is
 alter function app.change_member_role(uuid, text, text) owner to callboard_definer;
 grant execute on function app.change_member_role(uuid, text, text) to callboard_api;
 
-create or replace function app.remove_member(member uuid, if_match text default null) returns app.answer
+create or replace function app.remove_member(member uuid, if_match text default null, revokes_bi boolean default false) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
@@ -100,7 +102,11 @@ declare
   me uuid := app.current_user_id();
   organization uuid := app.current_org();
   present integer;
+  what jsonb;
 begin
+  if revokes_bi then
+    perform app.require('bi.manage');
+  end if;
   -- Leaving needs no permission; removing somebody does.
   if member is distinct from me then
     perform app_private.lock_member(member, if_match);
@@ -110,18 +116,25 @@ begin
     where m.organization_id = organization and m.user_id = me and m.deleted_at is null for no key update;
     perform app.check_version(present, if_match);
   end if;
+  if revokes_bi then
+    perform app_private.end_bi_credential(c.id) from app.bi_credentials c
+    where c.organization_id = organization and app_private.bi_holder(c) = member and c.revoked_at is null;
+  end if;
   update app.memberships m set deleted_at = statement_timestamp(), deleted_by = me, deletion_id = app.uuid_v7()
   where m.organization_id = organization and m.user_id = member;
   -- If they come back, they start with only what they are given then.
   delete from app.member_roles x where x.organization_id = organization and x.user_id = member;
   delete from app.member_permissions x where x.organization_id = organization and x.user_id = member;
-  return (204, null, null, null)::app.answer;
+  perform app_private.end_own(member);
+  perform app_private.note_left_behind(member);
+  what := app_private.left_behind(member);
+  return (case when what is null then 204 else 200 end, what::json, null, null)::app.answer;
 end
 $$;
-comment on function app.remove_member(uuid, text) is
-  'Removes a member, or lets the caller leave. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
-alter function app.remove_member(uuid, text) owner to callboard_definer;
-grant execute on function app.remove_member(uuid, text) to callboard_api;
+comment on function app.remove_member(uuid, text, boolean) is
+  'Removes a member, or lets the caller leave; with revokes_bi, the BI logins for which they answer are revoked. Answers 200 with what they leave behind, 204 if that is nothing. PT403 permission_denied, permission_not_held, PT404, PT409 last_owner, PT412.';
+alter function app.remove_member(uuid, text, boolean) owner to callboard_definer;
+grant execute on function app.remove_member(uuid, text, boolean) to callboard_api;
 
 create or replace function app.add_member(address text, person_name text, new_role text) returns app.answer
 language plpgsql volatile security definer
@@ -165,7 +178,8 @@ begin
   -- A returning member gets their old row back.
   insert into app.memberships as m (organization_id, user_id, role) values (organization, who, new_role)
   on conflict (organization_id, user_id) do update
-    set role = excluded.role, created_at = now(), deleted_at = null, deleted_by = null, deletion_id = null
+    -- Not now(), which may be earlier than what they made before they were removed.
+    set role = excluded.role, created_at = clock_timestamp(), deleted_at = null, deleted_by = null, deletion_id = null
     where m.deleted_at is not null;
   if not found then
     perform app.refuse(409, 'already_member');
@@ -197,6 +211,9 @@ begin
     perform app.refuse(404, 'not_found');
   end if;
   perform app_private.set_role(new_owner, 'owner');
+  -- It is the organization that is handed over, with what it could not do without.
+  update app.bi_credentials c set held_by = new_owner, held_since = statement_timestamp()
+  where c.organization_id = organization and app_private.bi_holder(c) = me and app_private.is_bi_held(c) and c.revoked_at is null;
   perform app_private.set_role(me, 'admin');
   return app.read_member(new_owner);
 end

@@ -79,6 +79,20 @@ comment on function app.permissions_of(uuid, uuid, boolean) is
   'The permissions that a member holds in an organization, sorted: those of their roles and grants, minus denials; with lasting, only what does not expire. Empty for non-members.';
 alter function app.permissions_of(uuid, uuid, boolean) owner to callboard_definer;
 
+-- What outlives a request is worth what its maker could still do now. Removing them ends it for good, also if they come
+-- back: their membership then began later than it.
+create or replace function app_private.still_held(organization uuid, member uuid, since timestamptz, lasting boolean default false) returns text[]
+language sql stable
+set search_path = ''
+begin atomic
+  select coalesce((
+    select app.permissions_of(organization, member, lasting)
+    from app.memberships m where m.organization_id = organization and m.user_id = member and m.created_at <= since), '{}');
+end;
+comment on function app_private.still_held(uuid, uuid, timestamptz, boolean) is
+  'The permissions that a member holds now who made something then; none if their membership has ended in between, even if they have another.';
+alter function app_private.still_held(uuid, uuid, timestamptz, boolean) owner to callboard_definer;
+
 -- Two checks for every change to what members hold. The lock serializes such changes within an
 -- organization, so that each is checked against what the caller holds at that moment, not
 -- when the request started.

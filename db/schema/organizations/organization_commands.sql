@@ -3,11 +3,37 @@
 create or replace view app.organization_list with (security_invoker = true) as
   select o.id, o.slug, o.version,
     json_build_object('id', o.id, 'name', o.name, 'slug', o.slug, 'currency', o.currency, 'time_zone', o.time_zone,
-      'created_at', o.created_at, 'updated_at', o.updated_at) as body
+      'fiscal_year_starts_in', o.fiscal_year_starts_in, 'created_at', o.created_at, 'updated_at', o.updated_at) as body
   from app.organizations o
   where o.deleted_at is null;
 comment on view app.organization_list is 'The organization of this transaction.';
 grant select on app.organization_list to callboard_api, callboard_definer;
+
+-- Organizations are free to found, and what is counted for each of them would otherwise be free to multiply.
+create table if not exists app_private.foundings (
+  user_id uuid not null references app.users (id) on delete cascade,
+  founded_at timestamptz not null default now()
+);
+create index if not exists foundings_user_id_idx on app_private.foundings (user_id);
+select app_private.definer_table('app_private.foundings', 'select, insert, delete');
+comment on table app_private.foundings is 'Who founded an organization within the last day, and when; older ones go with the next.';
+
+create or replace function app_private.count_founding(founder uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  -- One at a time: many at once must not all find that there is room.
+  perform from app.users u where u.id = founder for no key update;
+  delete from app_private.foundings f where f.user_id = founder and f.founded_at < now() - interval '1 day';
+  if (select count(*) from app_private.foundings f where f.user_id = founder) >= 5 then
+    perform app.refuse(409, 'too_many_foundings');
+  end if;
+  insert into app_private.foundings (user_id) values (founder);
+end
+$$;
+comment on function app_private.count_founding(uuid) is 'Notes that a user founds an organization: 5 within a day. PT409 too_many_foundings.';
+alter function app_private.count_founding(uuid) owner to callboard_definer;
 
 create or replace function app_private.found_organization(founder uuid, body jsonb) returns uuid
 language plpgsql volatile
@@ -16,6 +42,7 @@ as $$
 declare
   organization uuid := app.uuid_v7();
 begin
+  perform app_private.count_founding(founder);
   -- Nobody can add the first member, so these two rows are written in the founder's own context.
   perform app_private.change_context(founder, coalesce(app.current_session_id(), app.uuid_v7()), organization);
   insert into app.organizations (id, name, currency, time_zone)
@@ -24,7 +51,7 @@ begin
   return organization;
 end
 $$;
-comment on function app_private.found_organization(uuid, jsonb) is 'Creates an organization with its owner and leaves the transaction in its context, without permissions.';
+comment on function app_private.found_organization(uuid, jsonb) is 'Creates an organization with its owner and leaves the transaction in its context, without permissions. PT409 too_many_foundings.';
 alter function app_private.found_organization(uuid, jsonb) owner to callboard_definer;
 
 create or replace function app.create_organization(body jsonb) returns app.answer
@@ -43,7 +70,7 @@ begin
     from app.organization_list o where o.id = organization;
 end
 $$;
-comment on function app.create_organization(jsonb) is 'Creates an organization owned by the signed-in user: name, currency, time_zone. PT409 slug_reserved.';
+comment on function app.create_organization(jsonb) is 'Creates an organization owned by the signed-in user: name, currency, time_zone. PT409 slug_reserved, too_many_foundings.';
 alter function app.create_organization(jsonb) owner to callboard_definer;
 grant execute on function app.create_organization(jsonb) to callboard_api;
 
@@ -111,12 +138,13 @@ begin
   select o.version into present from app.organizations o where o.id = organization for no key update;
   perform app.check_version(present, if_match);
   update app.organizations o
-  set name = body ->> 'name', currency = coalesce(body ->> 'currency', 'USD'), time_zone = coalesce(body ->> 'time_zone', 'UTC')
+  set name = coalesce(body ->> 'name', o.name), currency = coalesce(body ->> 'currency', o.currency), time_zone = coalesce(body ->> 'time_zone', o.time_zone),
+    fiscal_year_starts_in = coalesce((body ->> 'fiscal_year_starts_in')::smallint, o.fiscal_year_starts_in)
   where o.id = organization;
   return app.read_organization(organization::text);
 end
 $$;
-comment on function app.replace_organization(uuid, jsonb, text) is 'Replaces name, currency and time_zone; the slug follows the name. PT403, PT404, PT409 slug_reserved, PT412.';
+comment on function app.replace_organization(uuid, jsonb, text) is 'Sets name, currency, time_zone and fiscal_year_starts_in as far as they are given; the slug follows the name. PT403, PT404, PT409 slug_reserved, organization_has_books, PT412.';
 grant execute on function app.replace_organization(uuid, jsonb, text) to callboard_api;
 
 create or replace function app.delete_organization(organization uuid, if_match text default null) returns app.answer

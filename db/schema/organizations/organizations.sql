@@ -4,14 +4,17 @@ create table if not exists app.organizations (
   id uuid primary key default app.uuid_v7(),
   name text collate app.people not null constraint organizations_name_length check (app.is_line(name, 200)),
   slug text not null,
-  currency char(3) not null default 'USD' constraint organizations_currency_format check (currency ~ '^[A-Z]{3}$'),
+  currency char(3) not null default 'USD' constraint organizations_currency_format check (currency ~ '^[A-Z]{3}$')
+    constraint organizations_currency_exists references app.currencies (code),
   time_zone text not null default 'UTC' constraint organizations_time_zone_exists check (app.is_time_zone(time_zone)),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   version integer not null default 1,
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
-  deletion_id uuid
+  deletion_id uuid,
+  fiscal_year_starts_in smallint not null default 1
+    constraint organizations_fiscal_year_starts_in_range check (fiscal_year_starts_in between 1 and 12)
 );
 
 -- EXPLAIN shows everybody estimates from statistics over all organizations, so none are collected for
@@ -33,11 +36,12 @@ select app_private.set_policy('app.organizations', 'purge_definer', 'callboard_d
 select app_private.set_policy('app.organizations', 'select_rollup', 'callboard_rollup', 'true');
 
 grant select on app.organizations to callboard_api, callboard_definer, callboard_rollup;
-grant update (name, currency, time_zone) on app.organizations to callboard_api;
+grant update (name, currency, time_zone, fiscal_year_starts_in) on app.organizations to callboard_api;
 grant insert (id, name, currency, time_zone), update (deleted_at, deleted_by, deletion_id), delete on app.organizations to callboard_definer;
 
 comment on table app.organizations is 'Companies that put on shows; each is a tenant.';
 comment on column app.organizations.slug is 'Derived from the name by the database; app_private.slugs keeps it and all earlier ones unique.';
+comment on column app.organizations.fiscal_year_starts_in is 'The month in which its fiscal year begins.';
 comment on column app.organizations.currency is 'ISO 4217 code of the currency in which the organization keeps its books.';
 
 -- Every slug that was ever assigned, so that an old link keeps leading to its organization and never

@@ -80,7 +80,7 @@ declare
   reach constant jsonb := app_private.log_reach();
   present constant timestamptz := reach ->> 'until';
   previous constant timestamptz := coalesce(
-    case when behind -> 'origin' = reach -> 'origin' then (behind ->> 'until')::timestamptz end,
+    case when behind -> 'origin' = reach -> 'origin' and (behind ->> 'until')::timestamptz < now() + interval '5 minutes' then (behind ->> 'until')::timestamptz end,
     greatest((reach #>> '{origin,since}')::timestamptz, now() - interval '1 day'));
   -- An event can become visible late, if a clock was set back or a backend stalled.
   since constant timestamptz := previous - interval '1 minute';

@@ -82,6 +82,8 @@ begin
     end if;
   end if;
   perform app_private.accept_origin();
+  -- Roles are not in a dump: these are those of this server.
+  perform app_private.accept_passwords();
   return ended || jsonb_build_object('until', until);
 end
 $$;

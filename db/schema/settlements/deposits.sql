@@ -1,10 +1,10 @@
--- Deposits: what the artist has been paid before the settlement. In the currency of the show's deal.
+-- Deposits: what the artist has been paid before the settlement, or is to be. In the currency of the show's deal.
 
 create table if not exists app.deposits (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
   id uuid not null default app.uuid_v7(),
   show_id uuid not null,
-  paid_on date not null constraint deposits_paid_on_range check (app.is_day(paid_on)),
+  paid_on date constraint deposits_paid_on_range check (app.is_day(paid_on)),
   amount_minor bigint not null constraint deposits_amount_range check (amount_minor > 0 and app.is_money(amount_minor)),
   note text constraint deposits_note_length check (length(note) <= 1000),
   created_by uuid default app.current_user_id() references app.users (id),
@@ -15,22 +15,25 @@ create table if not exists app.deposits (
   deleted_by uuid references app.users (id),
   deletion_id uuid,
   as_json text not null,
+  due_on date constraint deposits_due_on_range check (app.is_day(due_on)),
   primary key (organization_id, id),
-  foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
+  foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
+  constraint deposits_paid_or_due check (paid_on is not null or due_on is not null)
 );
 create index if not exists deposits_organization_id_show_id_idx on app.deposits (organization_id, show_id, paid_on, id) where deleted_at is null;
 
 create or replace view app.deposit_rows with (security_invoker = true) as
-  select x.organization_id, x.version, x.deleted_at, x.deleted_by, app.body(x.as_json) as body,
-    x.id, x.show_id, x.paid_on, x.amount_minor, x.note,
+  select x.organization_id, x.version, x.deleted_at, x.deleted_by, app.body(x.as_json) as body, coalesce(x.paid_on, x.due_on) as day_on,
+    x.id, x.show_id, x.due_on, x.paid_on, x.amount_minor, x.note,
     x.created_by, x.created_at, x.updated_at
   from app.deposits x;
 
 select app_private.tenant_table('deposits', noun => 'deposit', permission => 'finance', path => '/api/deposits',
   guard => 'app_private.require_part_unsettled(regclass, uuid)', checks_parents => false);
-grant insert (show_id, paid_on, amount_minor, note), update (paid_on, amount_minor, note) on app.deposits to callboard_api;
+grant insert (show_id, paid_on, amount_minor, note, due_on), update (paid_on, amount_minor, note, due_on) on app.deposits to callboard_api;
 
-comment on table app.deposits is 'What artists have been paid before the settlement of a show.';
+comment on table app.deposits is 'What artists have been paid before the settlement of a show, or are to be.';
+comment on column app.deposits.paid_on is 'NULL while it is open: then the settlement does not count it.';
 
-create or replace trigger _200_unsettled before insert or update of paid_on, amount_minor, note on app.deposits
+create or replace trigger _200_unsettled before insert or update of paid_on, amount_minor, note, due_on on app.deposits
   for each row execute function app_private.tg__200_unsettled();

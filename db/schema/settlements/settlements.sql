@@ -22,6 +22,8 @@ create table if not exists app.settlements (
   deleted_at timestamptz,
   deleted_by uuid references app.users (id),
   deletion_id uuid,
+  booked_at timestamptz,
+  not_booked_because text constraint settlements_not_booked_because_known check (not_booked_because in ('booked_by_hand', 'exchange_rate_needed')),
   primary key (organization_id, id),
   constraint settlements_number_once unique (organization_id, show_id, number),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
@@ -37,12 +39,14 @@ select app_private.tenant_policies('app.settlements', reads => 'finance.read', i
   definer => 'insert, update');
 grant select on app.settlements to callboard_api, callboard_definer;
 grant insert (show_id, number, reason, inputs, result) on app.settlements to callboard_definer;
-grant update (status, finalized_at, finalized_by, reopened_at, reopened_by, reopen_reason, deleted_at, deleted_by, deletion_id)
+grant update (status, finalized_at, finalized_by, reopened_at, reopened_by, reopen_reason, booked_at, not_booked_because, deleted_at, deleted_by, deletion_id)
   on app.settlements to callboard_definer;
 
 comment on table app.settlements is 'Revisions of the settlements of shows. The one that is final and was not reopened is in force.';
 comment on column app.settlements.inputs is 'Deal, ticket tiers, costs and deposits as they were: see app.settlement_inputs.';
 comment on column app.settlements.result is 'What app.settle computed from the inputs.';
+comment on column app.settlements.booked_at is 'When its lines were entered in the books.';
+comment on column app.settlements.not_booked_because is 'Why the lines of a final one are not in the books: see app.book_settlement.';
 comment on column app.settlements.reason is 'Why there is another revision.';
 
 select app_private.log_changes('app.settlements', 'settlement', '{"finalized_at": "finalize", "reopened_at": "reopen"}');

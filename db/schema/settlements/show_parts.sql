@@ -51,6 +51,19 @@ comment on function app_private.tg__200_unsettled() is
   'Before a part of a show is entered or changed: see app_private.require_unsettled. Not for deletion marks, which come with those of the show.';
 alter function app_private.tg__200_unsettled() owner to callboard_definer;
 
+create or replace function app_private.tg__100_show() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  -- Before the weaker lock that all parts take, because the show is changed at the end.
+  perform from app.shows s where s.organization_id = new.organization_id and s.id = new.show_id for no key update;
+  return new;
+end
+$$;
+comment on function app_private.tg__100_show() is 'Locks the show, so that those who change what it takes from its parts, its tickets and its fee, wait for each other.';
+alter function app_private.tg__100_show() owner to callboard_definer;
+
 create or replace function app_private.require_part_unsettled(target regclass, id uuid) returns void
 language plpgsql volatile
 set search_path = ''
@@ -64,3 +77,20 @@ end
 $$;
 comment on function app_private.require_part_unsettled(regclass, uuid) is 'The guard of the parts of a show: PT409 settlement_final once its settlement is final.';
 alter function app_private.require_part_unsettled(regclass, uuid) owner to callboard_definer;
+
+create or replace function app_private.require_deal_unsettled(target regclass, id uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform app_private.require_part_unsettled(target, id);
+  -- A deal that is restored gives the show its fee.
+  if exists (select from app.deals d where d.organization_id = app.current_org() and d.id = require_deal_unsettled.id and d.deleted_at is null) then
+    perform app.require('finance.read');
+    perform app.require('finance.write');
+  end if;
+end
+$$;
+comment on function app_private.require_deal_unsettled(regclass, uuid) is
+  'The guard of deals: PT409 settlement_final once the settlement is final, PT403 for restoring one without finance.read and finance.write.';
+alter function app_private.require_deal_unsettled(regclass, uuid) owner to callboard_definer;

@@ -106,6 +106,10 @@ begin
   select * into n from app.shows s
   where s.organization_id = (select app.current_org()) and s.id = show and s.deleted_at is null for no key update;
   perform app.check_version(n.version, if_match);
+  -- Where they are those of the tiers, whoever replaces a show need not name them.
+  if replaces and not body ?& '{capacity,tickets_sold}' and app.has_tiers(show) then
+    body := jsonb_build_object('capacity', n.capacity, 'tickets_sold', n.tickets_sold) || body;
+  end if;
   n := jsonb_populate_record(case when replaces then null::app.shows else n end, body);
   update app.shows s
   set (title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, notes, source, external_ref)
@@ -122,3 +126,35 @@ $$;
 comment on function app.write_show(uuid, jsonb, boolean, text) is
   'Changes a show: the columns in the body or, with replaces, all of them (absent ones get their defaults). PT403, PT404, PT409, PT412.';
 grant execute on function app.write_show(uuid, jsonb, boolean, text) to callboard_api;
+
+create or replace function app.correct_show_status(show uuid, body jsonb) returns app.answer
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  present app.shows;
+  correct constant text := body ->> 'status';
+begin
+  select * into present from app.shows s where s.organization_id = app.org_if('shows.read') and s.id = show and s.deleted_at is null;
+  perform app.check_version(present.version, null);
+  perform app.require('shows.write');
+  perform app.require('shows.delete');
+  select * into present from app.shows s
+  where s.organization_id = (select app.current_org()) and s.id = show and s.deleted_at is null for no key update;
+  perform app.check_version(present.version, null);
+  if present.status = 'settled' or correct = 'settled' then
+    perform app.refuse(409, 'show_status_transition', case present.status
+      when 'settled' then 'The show is settled: reopen its settlement.' else 'A show is settled by its settlement, not by a correction.' end);
+  elsif correct <> present.status then
+    update app.shows s set status = correct where s.organization_id = (select app.current_org()) and s.id = show;
+    perform app_private.log_event(app.current_org(), 'show.correct_status', 'show', show, jsonb_build_object(
+      'old', jsonb_build_object('status', present.status), 'new', jsonb_build_object('status', correct, 'reason', btrim(body ->> 'reason'))));
+  end if;
+  return app.read_show(show);
+end
+$$;
+comment on function app.correct_show_status(uuid, jsonb) is
+  'Gives a show any status but settled, from any but settled, with a reason, which the log keeps: for what was entered by mistake. PT403 without shows.write and shows.delete, PT404, PT409 show_status_transition.';
+alter function app.correct_show_status(uuid, jsonb) owner to callboard_definer;
+grant execute on function app.correct_show_status(uuid, jsonb) to callboard_api;

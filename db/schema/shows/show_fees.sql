@@ -6,7 +6,8 @@ create table if not exists app.show_fees (
   show_id uuid not null,
   -- In the smallest unit of the currency; JSON numbers are exact up to 2^53 - 1.
   fee_minor bigint constraint shows_fee_range check (fee_minor between 0 and 9007199254740991),
-  currency char(3) constraint shows_currency_format check (currency ~ '^[A-Z]{3}$'),
+  currency char(3) constraint shows_currency_format check (currency ~ '^[A-Z]{3}$')
+    constraint shows_currency_exists references app.currencies (code),
   show_json text not null generated always as (
     ',"fee_minor":' || coalesce(fee_minor::text, 'null') || ',"currency":' || coalesce('"' || currency || '"', 'null')) stored,
   -- With the JSON, so that a list of shows reads only this index.
@@ -21,11 +22,12 @@ select app_private.force_rls('app.show_fees');
 select app_private.member_policy('app.show_fees', 'select', 'finance.read', 'callboard_api, callboard_definer, callboard_exporter');
 select app_private.member_policy('app.show_fees', 'insert', 'finance.write', 'callboard_api, callboard_definer');
 -- Nobody overwrites what they do not see.
-select app_private.member_policy('app.show_fees', 'update', 'finance.write', besides => 'organization_id = (select app.org_if(''finance.read''))');
+select app_private.member_policy('app.show_fees', 'update', 'finance.write', 'callboard_api, callboard_definer',
+  besides => 'organization_id = (select app.org_if(''finance.read''))');
 select app_private.hide_statistics('app.show_fees');
 grant select on app.show_fees to callboard_api, callboard_definer, callboard_exporter;
 grant insert (show_id, fee_minor, currency), update (fee_minor, currency) on app.show_fees to callboard_api;
-grant insert (organization_id, show_id, fee_minor, currency) on app.show_fees to callboard_definer;
+grant insert (organization_id, show_id, fee_minor, currency), update (fee_minor, currency) on app.show_fees to callboard_definer;
 select app_private.log_changes('app.show_fees', 'show_fee', id_column => 'show_id');
 
 comment on table app.show_fees is 'The artist''s fee of each show that has, or had, one.';
@@ -50,7 +52,8 @@ begin
     perform app.require('finance.read');
   end if;
   select * into f from app.show_fees x where x.organization_id = (select app.current_org()) and x.show_id = show;
-  if f.show_id is null and not has_fee then
+  -- Where it is that of the deal, whoever replaces a show need not name it.
+  if not has_fee and (f.show_id is null or replaces and app.has_deal(show)) then
     return;
   end if;
   f := jsonb_populate_record(case when replaces then null::app.show_fees else f end, body);

@@ -46,6 +46,7 @@ create table if not exists app.shows (
   primary key (organization_id, id),
   constraint shows_external_ref_with_source check ((external_ref is null) = (source is null)),
   constraint shows_venue_exists foreign key (organization_id, venue_id) references app.venues (organization_id, id),
+  constraint shows_text_visible check (app.is_visible(title) and app.is_visible(artist)),
   constraint shows_doors_before_start check (doors_time <= start_time),
   constraint shows_tickets_within_capacity check (tickets_sold <= capacity)
 );
@@ -68,9 +69,10 @@ grant insert (title, artist, venue_id, show_on, doors_time, start_time, curfew_t
   on app.shows to callboard_api;
 grant insert (organization_id, id, title, artist, venue_id, show_on, doors_time, start_time, curfew_time, status, capacity, tickets_sold, notes,
     source, external_ref, created_by),
-  update (status, deleted_at, deleted_by, deletion_id) on app.shows to callboard_definer;
+  update (status, capacity, tickets_sold, deleted_at, deleted_by, deletion_id) on app.shows to callboard_definer;
 
 comment on table app.shows is 'Performances, from first inquiry to settlement.';
+comment on column app.shows.tickets_sold is 'Where the show has ticket tiers, the sum of theirs; so is the capacity that of their allotments.';
 comment on column app.shows.start_time is 'Local time at the venue; a curfew at or before the start is on the next day.';
 comment on column app.shows.external_ref is 'The show''s id in the system it comes from (source); unique there.';
 
@@ -79,8 +81,8 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-  -- The only way out of settled is app.reopen_settlement, which requires another permission and a reason.
-  if current_user = 'callboard_definer' and old.status = 'settled' and new.status = 'played' then
+  -- app.reopen_settlement and app.correct_show_status, which require another permission and a reason.
+  if current_user = 'callboard_definer' and new.status <> 'settled' then
     return new;
   end if;
   if not exists (select from app.show_status_transitions t where t.from_status = old.status and t.to_status = new.status) then

@@ -5,7 +5,8 @@ create table if not exists app.venues (
   id uuid not null default app.uuid_v7(),
   name text collate app.people not null constraint venues_name_length check (app.is_line(name, 200)),
   city text collate app.people not null constraint venues_city_length check (app.is_line(city, 200)),
-  country char(2) not null constraint venues_country_format check (country ~ '^[A-Z]{2}$'),
+  country char(2) not null constraint venues_country_format check (country ~ '^[A-Z]{2}$')
+    constraint venues_country_exists references app.countries (code),
   time_zone text not null constraint venues_time_zone_exists check (app.is_time_zone(time_zone)),
   capacity integer constraint venues_capacity_positive check (capacity > 0),
   created_at timestamptz not null default now(),

@@ -21,6 +21,14 @@ create index if not exists support_grants_organization_id_idx on app_private.sup
 select app_private.definer_table('app_private.support_grants', 'select, insert, update');
 comment on table app_private.support_grants is 'Superadmin access to one organization or all: who, why, until when, and whether with write access. Granted by a DBA.';
 
+create or replace function app_private.organization_named(name text) returns uuid
+language sql stable
+set search_path = ''
+return coalesce(app_private.slug_organization(name),
+  case when name ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then (select o.id from app.organizations o where o.id = organization_named.name::uuid) end);
+comment on function app_private.organization_named(text) is 'The organization with this slug or id; null if there is none.';
+alter function app_private.organization_named(text) owner to callboard_definer;
+
 create or replace function app_private.grant_support(
   address text, why text, until timestamptz, slug text default null, may_write boolean default false
 ) returns uuid
@@ -29,7 +37,7 @@ set search_path = ''
 as $$
 declare
   who uuid := (select u.id from app.users u where lower(u.email) = lower(address));
-  organization uuid := app_private.slug_organization(slug);
+  organization uuid := app_private.organization_named(slug);
   id uuid;
 begin
   if who is null then
@@ -45,7 +53,7 @@ begin
 end
 $$;
 comment on function app_private.grant_support(text, text, timestamptz, text, boolean) is
-  'Grants a user (by address) superadmin access to an organization (by slug; null for all), with a reason, until a given time. Returns the grant''s id. PT404, support_grants_reason_given, support_grants_expires_later.';
+  'Grants a user (by address) superadmin access to an organization (by slug or id; null for all), with a reason, until a given time. Returns the grant''s id. PT404, support_grants_reason_given, support_grants_expires_later.';
 alter function app_private.grant_support(text, text, timestamptz, text, boolean) owner to callboard_definer;
 
 create or replace function app_private.revoke_support(the_grant uuid) returns void
@@ -106,6 +114,22 @@ comment on function app.use_support(text, uuid, text, text, inet) is
 alter function app.use_support(text, uuid, text, text, inet) owner to callboard_definer;
 grant execute on function app.use_support(text, uuid, text, text, inet) to callboard_support;
 
+create or replace function app_private.is_support_used(s app.sessions, organization uuid) returns boolean
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  -- One that has written might have logged the use itself, and roll it back.
+  return pg_current_xact_id_if_assigned() is null and exists (
+    select from app.event_log l
+    where l.organization_id = coalesce(organization, app_private.nobody()) and l.occurred_at > clock_timestamp() - interval '15 seconds'
+      and l.action = 'auth.superadmin.used' and l.actor_id = s.user_id and l.session_id = s.id);
+end
+$$;
+comment on function app_private.is_support_used(app.sessions, uuid) is
+  'Whether app.use_support has committed, within the last 15 seconds, that this session is about to do something in an organization (with null, in none).';
+alter function app_private.is_support_used(app.sessions, uuid) owner to callboard_definer;
+
 create or replace function app.enter_support(session_secret text, organization uuid, request_id text, ip inet) returns void
 language plpgsql volatile security definer
 set search_path = ''
@@ -114,17 +138,20 @@ as $$
 declare
   s app.sessions := app_private.live_session(session_secret);
   g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
+  is_used boolean := app_private.is_support_used(s, organization);
   everything text[] := array(select p.name from app.permissions p order by p.name);
 begin
   if app_private.may_write_by_old_snapshot() then
     perform app_private.refuse_old_snapshot();
+  elsif not is_used then
+    perform app.refuse(403, 'support_grant_needed', 'Each use of a grant has to be logged, and committed, before anything is read.');
   end if;
   perform app_private.set_context(s.user_id, s.id, organization, 'superadmin',
     case when g.may_write then array_to_string(everything, ' ') else app_private.for_reading(everything) end, request_id, ip);
 end
 $$;
 comment on function app.enter_support(text, uuid, text, inet) is
-  'Opens this transaction for a superadmin: in an organization, with every permission or, if the grant does not allow writing, with what their holders see. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
+  'Opens this transaction for a superadmin: in an organization, with every permission or, if the grant does not allow writing, with what their holders see. Only as the first thing in a transaction, within 15 seconds of app.use_support. PT401 session_unknown, session_revoked, session_expired, PT403 support_grant_needed.';
 alter function app.enter_support(text, uuid, text, inet) owner to callboard_definer;
 grant execute on function app.enter_support(text, uuid, text, inet) to callboard_support;
 
@@ -137,7 +164,7 @@ declare
   s app.sessions := app_private.live_session(session_secret);
   g app_private.support_grants := app_private.live_support_grant(s.user_id, organization);
 begin
-  return (200, json_build_object('user_id', s.user_id, 'organization_id', organization, 'role', null, 'permissions', array(
+  return (200, json_build_object('user_id', s.user_id, 'organization_id', organization, 'role', 'superadmin', 'permissions', array(
     select p.name from app.permissions p where g.may_write or p.name like '%.read' order by p.name)), null, null)::app.answer;
 end
 $$;
@@ -152,14 +179,14 @@ set client_min_messages = 'error'
 as $$
 declare
   s app.sessions := app_private.live_session(session_secret);
-  organization uuid := app_private.slug_organization(slug);
+  organization uuid := app_private.organization_named(slug);
 begin
   -- Without a grant the caller does not learn whether the organization exists.
   perform app_private.live_support_grant(s.user_id, coalesce(organization, app_private.nobody()));
   return organization;
 end
 $$;
-comment on function app.support_organization(text, text) is 'The organization with a slug, for a superadmin with a grant for it. PT401, PT403 support_grant_needed.';
+comment on function app.support_organization(text, text) is 'The organization with a slug or id, for a superadmin with a grant for it. PT401, PT403 support_grant_needed.';
 alter function app.support_organization(text, text) owner to callboard_definer;
 grant execute on function app.support_organization(text, text) to callboard_support;
 

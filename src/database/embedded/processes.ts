@@ -15,7 +15,7 @@ export function claim(root: string): () => void {
     const owner = parse(textOf(file) ?? '')
     if (owner !== undefined && startOf(owner.pid) === owner.started) {
       throw new EmbeddedError(
-        `another Callboard (pid ${owner.pid}) is already running from ${root}; stop it, or set DATA_DIR and EMBEDDED_PORT to run a second one`,
+        `another Callboard (pid ${owner.pid}) is already running from ${root}; stop it, or set DATA_DIR to run a second one`,
       )
     }
     replace(file, mine)

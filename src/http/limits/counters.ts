@@ -8,6 +8,14 @@ import {
 import type { SharedMemory } from './redis.ts'
 import { ruleIn } from './rules.ts'
 
+/** What a request counts, in the unit of the counters; one that turned out to be cheap counts less. */
+export const whole = 10
+/** What one that is answered with 304 counts. */
+export const notModified = 1
+
+/** What cheap ones have cost never takes a whole request away from the limit. */
+const pointsOf = (requests: number) => requests * whole + whole - 1
+
 /** The limiters of one rule: a limiter supports only one. */
 interface Limiters {
   local: RateLimiterAbstract
@@ -15,33 +23,37 @@ interface Limiters {
 }
 
 const consume = (limiter: RateLimiterAbstract, key: string): Promise<RateLimiterRes> =>
-  limiter.consume(key).catch((refusal: unknown) => {
+  limiter.consume(key, whole).catch((refusal: unknown) => {
     // It also rejects with the count if that is too high.
     if (refusal instanceof RateLimiterRes) return refusal
     throw refusal
   })
 
-/** Subtracts requests from a count, and lifts a block that they alone have caused. */
-async function reduce(limiter: RateLimiterAbstract, key: string, requests: number): Promise<true> {
-  const { requests: max, window } = ruleIn(key)
+/** Subtracts from a count, and lifts a block that what is subtracted alone has caused. */
+async function reduce(limiter: RateLimiterAbstract, key: string, points: number): Promise<true> {
+  const { requests, window, block } = ruleIn(key)
   const count = await limiter.get(key)
   if (!count) return true
-  const left = Math.max(0, count.consumedPoints - requests)
-  if (count.consumedPoints > max && left <= max) await limiter.set(key, left, window)
-  else await limiter.reward(key, Math.min(requests, count.consumedPoints))
+  const max = pointsOf(requests)
+  const left = Math.max(0, count.consumedPoints - points)
+  if (block > 0 && count.consumedPoints > max && left <= max) await limiter.set(key, left, window)
+  else await limiter.reward(key, Math.min(points, count.consumedPoints))
   return true
 }
 
+/** The most that a count may be, in requests. */
+export const most = (key: string) => pointsOf(ruleIn(key).requests) / whole
+
 export interface Counters {
   store: FastifyRateLimitStoreCtor
-  /** Subtracts requests from a count. */
-  refund: (key: string, requests: number) => Promise<void>
+  /** Subtracts from a count: `whole` for each request that is not to count. */
+  refund: (key: string, points: number) => Promise<void>
 }
 
 /**
- * A store for @fastify/rate-limit that counts with rate-limiter-flexible, by the rule in the key: the
- * plugin's own stores cannot block, and drop counts when they are full. rate-limiter-flexible has an
- * insuranceLimiter for outages, but it hides them.
+ * A store for @fastify/rate-limit that counts with rate-limiter-flexible by the rule in the key, in Redis if there
+ * is one that answers: the plugin's own stores cannot block, and drop counts when they are full.
+ * rate-limiter-flexible has an insuranceLimiter for outages, but it hides them.
  */
 export function countersIn(redis: SharedMemory | undefined): Counters {
   const limiters = new Map<string, Limiters>()
@@ -51,7 +63,13 @@ export function countersIn(redis: SharedMemory | undefined): Counters {
     const name = `${requests}/${window}/${block}`
     let found = limiters.get(name)
     if (!found) {
-      const options = { points: requests, duration: window, blockDuration: block, keyPrefix: 'callboard' }
+      const options = {
+        points: pointsOf(requests),
+        duration: window,
+        blockDuration: block,
+        // Releases that counted in another unit must not read these.
+        keyPrefix: 'callboard:tenths',
+      }
       found = {
         local: new RateLimiterMemory(options),
         shared:
@@ -68,16 +86,15 @@ export function countersIn(redis: SharedMemory | undefined): Counters {
     return (shared && (await redis?.ask(() => consume(shared, key)))) ?? consume(local, key)
   }
 
-  async function refund(key: string, requests: number) {
+  async function refund(key: string, points: number) {
     const { local, shared } = limitersFor(key)
-    const isDone = shared && (await redis?.ask(() => reduce(shared, key, requests)))
-    if (!isDone) await reduce(local, key, requests)
+    const isDone = shared && (await redis?.ask(() => reduce(shared, key, points)))
+    if (!isDone) await reduce(local, key, points)
   }
-
   class Store implements FastifyRateLimitStore {
     incr(...[key, callback]: Parameters<FastifyRateLimitStore['incr']>) {
       count(key).then(({ consumedPoints, msBeforeNext }) => {
-        callback(null, { current: consumedPoints, ttl: Math.max(msBeforeNext, 1) })
+        callback(null, { current: consumedPoints / whole, ttl: Math.max(msBeforeNext, 1) })
       }, callback)
     }
     child() {

@@ -1,29 +1,36 @@
-import { createHash } from 'node:crypto'
-import rateLimit, { normalizeIP } from '@fastify/rate-limit'
-import type { FastifyInstance, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
+import rateLimit from '@fastify/rate-limit'
+import type { FastifyInstance, FastifyReply, FastifyRequest, preHandlerAsyncHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../../config.ts'
-import { countersIn } from './counters.ts'
-import { connectRedis } from './redis.ts'
-import { chargedSessions } from './refused.ts'
-import { keyFor, organizationRules, type OwnRule, ruleIn } from './rules.ts'
+import { networkOf } from '../address.ts'
 import { Problem, toProblem } from '../problem.ts'
 import { ofMemberships, ofSessions } from '../problems.ts'
+import { attempts } from './attempts.ts'
+import { type Charge, charge, chargeTo, type Count, tell } from './charges.ts'
+import { countersIn, most, notModified, whole } from './counters.ts'
+import { connectRedis } from './redis.ts'
+import { chargedSessions, type Payers } from './refused.ts'
+import { organizationRules, type OwnRule, shareOf } from './rules.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** A stricter limit, per account and per address, for routes where a secret could be guessed. */
+    /** Refuses a request without a valid access token, and counts it by its address; for `onRequest`. */
+    admit: (request: FastifyRequest, reply: FastifyReply) => Promise<void>
+    /** Limits failures where a secret could be guessed. */
     signInLimit: preHandlerAsyncHookHandler
+    /** Limits how often a route sends a mail to somebody. */
+    mailLimit: preHandlerAsyncHookHandler
+  }
+  interface FastifyContextConfig {
+    /** Not limited; or charged, like every request of a superadmin, to the person alone. */
+    limited?: false | 'support'
   }
 }
 
 /** The problems with which the database refuses a revoked token. */
 const revocations = new Set([...ofSessions, ...ofMemberships])
 
-const tooMany = (seconds: number) =>
-  new Problem(429, 'rate_limited', `Too many requests: try again in ${seconds} seconds.`)
-
-/** Rate limits per organization, or per IP address where there is none yet. */
+/** Rate limits per organization and person, or per IP address where there is none yet. */
 export const limits = fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
     const redis = config.REDIS_URL === undefined ? undefined : await connectRedis(config.REDIS_URL, app.log)
@@ -34,6 +41,8 @@ export const limits = fp(
       window: config.RATE_LIMIT_WINDOW,
       block: config.RATE_LIMIT_BLOCK,
     }
+    // Many clients may share an address: none of them can block the others for longer than the window.
+    const unblocked = { ...usual, block: 0 }
     const ruleOf = organizationRules(usual, config.RATE_LIMIT_REFRESH * 1000, async member => {
       const [own] = await app.readAs(
         member,
@@ -43,39 +52,102 @@ export const limits = fp(
     })
 
     const counters = countersIn(redis)
-    const sessions = chargedSessions(counters)
-    // Which count is charged for a request with an organization's token.
-    const payers = new WeakMap<FastifyRequest, 'organization' | 'address'>()
-
-    async function keyOf(request: FastifyRequest): Promise<string> {
-      const user = userOf(request)
-      // Many clients may share an address: none of them can block the others for longer than the window.
-      const byAddress = { ...usual, block: 0 }
-      if (!user) return keyFor(`address:${addressOf(request)}`, byAddress)
-      const { org } = user
-      if (org === null) return keyFor(`user:${user.sub}`, usual)
-      const key = keyFor(`organization:${org}`, await ruleOf({ ...user, org }))
-      if (isExempt(request)) return key
-      const isCharged = sessions.charge(user.sid, key)
-      payers.set(request, isCharged ? 'organization' : 'address')
-      return isCharged ? key : keyFor(`refused:${addressOf(request)}`, byAddress)
+    // It knows one key per request, so each count of a request is asked for by itself.
+    const asked = new WeakMap<FastifyRequest, string>()
+    await app.register(rateLimit, {
+      global: false,
+      store: counters.store,
+      keyGenerator: request => asked.get(request) ?? '',
+      max: (_request, key) => most(key),
+    })
+    const limiter = app.createRateLimit()
+    async function count(request: FastifyRequest, key: string): Promise<Count> {
+      asked.set(request, key)
+      const result = await limiter(request)
+      if (result.isAllowed) throw new Error('There is no list of those who are always allowed')
+      return {
+        remaining: Math.floor(result.remaining),
+        isExceeded: result.isExceeded,
+        seconds: result.ttlInSeconds,
+      }
     }
-    /** Stops charging the organization if the error means that the session is revoked. */
+    const sessions = chargedSessions(counters)
+    // Those whose session is charged, and may turn out to be revoked.
+    const paying = new WeakSet<FastifyRequest>()
+    const charged = new WeakMap<FastifyRequest, Charge[]>()
+
+    async function demand(request: FastifyRequest, reply: FastifyReply, charges: Charge[]) {
+      const standings = await charge(key => count(request, key), counters.refund, charges)
+      tell(request, reply, standings)
+      const last = standings.at(-1)
+      if (paying.has(request)) {
+        for (const { key } of last?.isExceeded ? [last] : standings)
+          await sessions.charged(request.user.sid, key)
+      }
+      if (!last?.isExceeded) return
+      if (paying.has(request)) void verifyOnce(request)
+      else if (!isSupport(request)) app.unauthenticated.add(request)
+      const isOfOrganization = last.policy === 'person' || last.policy === 'organization'
+      app.metrics.limited(last.policy, isOfOrganization ? userOf(request)?.org : undefined)
+      void reply.header('retry-after', last.seconds)
+      throw new Problem(429, 'rate_limited', `Too many requests: try again in ${last.seconds} seconds.`)
+    }
+
+    const refusedToken = (request: FastifyRequest) => [
+      chargeTo('refused_token', networkOf(request), unblocked),
+    ]
+    async function chargesOf(request: FastifyRequest): Promise<Charge[]> {
+      const user = userOf(request)
+      if (!user) return [chargeTo('address', networkOf(request), unblocked)]
+      const { sub, sid, org } = user
+      if (isSupport(request)) return [chargeTo('support', sub, unblocked)]
+      const rule = org === null ? usual : await ruleOf({ ...user, org })
+      const person = chargeTo('person', sub, shareOf(rule, config.RATE_LIMIT_PERSON))
+      const organization = org === null ? undefined : chargeTo('organization', org, rule)
+      const payers: Payers = { person: person.key, ...(organization && { organization: organization.key }) }
+      if (!sessions.mayCharge(sid, payers)) return refusedToken(request)
+      paying.add(request)
+      return organization ? [person, organization] : [person]
+    }
+    async function limit(request: FastifyRequest, reply: FastifyReply) {
+      const charges = await chargesOf(request)
+      await demand(request, reply, charges)
+      charged.set(request, charges)
+    }
+    // On the route itself, it runs after the scope's authentication, so the organization is known, and before the
+    // body is read, so requests whose body is refused count, too.
+    app.addHook('onRoute', route => {
+      const before = [route.onRequest ?? []].flat()
+      // The HEAD of a GET has the hooks of the GET.
+      if (route.config?.limited !== false && !before.includes(limit)) route.onRequest = [...before, limit]
+    })
+    app.decorate('admit', async (request, reply) => {
+      try {
+        await app.authenticate(request)
+      } catch (error) {
+        await demand(request, reply, refusedToken(request))
+        throw error
+      }
+    })
+
+    /** Stops charging the payers if the error means that the session is revoked. */
     async function refundIfRevoked(request: FastifyRequest, error: unknown) {
       const { problem } = toProblem(error)
       if (!revocations.has(problem)) return
-      payers.delete(request)
+      paying.delete(request)
       await sessions.revoke(request.user.sid, problem !== 'membership_revoked')
     }
     app.addHook('onError', async (request, _reply, error) => {
-      if (payers.has(request)) await refundIfRevoked(request, error)
+      if (paying.has(request)) await refundIfRevoked(request, error)
     })
     app.addHook('onResponse', async (request, { statusCode }) => {
-      if (payers.get(request) === 'organization' && statusCode !== 429) sessions.served(request.user.sid)
+      if (paying.has(request) && statusCode !== 429) sessions.served(request.user.sid)
+      if (statusCode !== 304) return
+      for (const { key } of charged.get(request) ?? []) await counters.refund(key, whole - notModified)
     })
     /**
-     * Asks the database whether the session of a rate-limited request is revoked. Routes that serve
-     * sessions without an organization never find out.
+     * Asks the database whether the session of a rate-limited request is revoked. Some routes that serve sessions
+     * without an organization never find out.
      */
     let isVerifying = false
     async function verifyOnce(request: FastifyRequest) {
@@ -91,66 +163,14 @@ export const limits = fp(
       isVerifying = false
     }
 
-    await app.register(rateLimit, {
-      // On the route itself, it runs after the scope's authentication, so the organization is known,
-      // and before the body is read, so requests whose body is refused count, too.
-      hook: 'onRequest',
-      store: counters.store,
-      keyGenerator: keyOf,
-      max: (_request, key) => ruleIn(key).requests,
-      allowList: isExempt,
-      enableDraftSpec: true,
-      errorResponseBuilder: (request, { ttl }) => {
-        const payer = payers.get(request)
-        if (payer === 'organization') void verifyOnce(request)
-        const user = payer === 'address' ? undefined : userOf(request)
-        if (!user) app.unauthenticated.add(request)
-        app.metrics.limited(user ? 'organization' : 'address', user?.org)
-        return tooMany(Math.ceil(ttl / 1000))
-      },
-    })
-
-    const guesses = { requests: config.SIGN_IN_LIMIT, window: 60, block: 0 }
-    const [perAddress, perAccount] = [
-      (request: FastifyRequest) => `sign-in-address:${addressOf(request)}`,
-      (request: FastifyRequest) => `sign-in-account:${accountOf(request)}`,
-    ].map(who =>
-      app.createRateLimit({ max: guesses.requests, keyGenerator: r => keyFor(who(r), guesses) }),
-    ) as [Limit, Limit]
-    app.decorate('signInLimit', async (request, reply) => {
-      let least = Infinity
-      for (const limit of [perAddress, perAccount]) {
-        const result = await limit(request)
-        if (result.isAllowed) continue
-        // The answer describes the limit that the client will reach first.
-        if (result.remaining < least) {
-          least = result.remaining
-          void reply.header('ratelimit-limit', result.max)
-          void reply.header('ratelimit-remaining', result.remaining)
-          void reply.header('ratelimit-reset', result.ttlInSeconds)
-        }
-        if (!result.isExceeded) continue
-        void reply.header('retry-after', result.ttlInSeconds)
-        app.metrics.limited('sign_in')
-        throw tooMany(result.ttlInSeconds)
-      }
-    })
+    attempts(app, config, counters, demand)
   },
   { name: 'limits', dependencies: ['measuring', 'tenant'] },
 )
-type Limit = ReturnType<FastifyInstance['createRateLimit']>
 
 // Undefined until a token has been verified, despite its type.
 const userOf = (request: FastifyRequest) => request.user as FastifyRequest['user'] | undefined
 
-const isExempt = (request: FastifyRequest) => userOf(request)?.scope === 'superadmin'
-
-// A client with one IPv6 address usually has its whole /64.
-const addressOf = (request: FastifyRequest) => normalizeIP(request.ip)
-
-/** The account whose secret is being guessed; hashed, to keep email addresses and secrets out of Redis. */
-function accountOf(request: FastifyRequest): string {
-  const { email, token } = request.body as { email?: string; token?: string }
-  const account = email?.toLowerCase() ?? token ?? userOf(request)?.sub
-  return createHash('sha256').update(String(account)).digest('base64url')
-}
+/** A superadmin's requests, so that an organization that has used up its limit cannot shut them out of any. */
+const isSupport = (request: FastifyRequest) =>
+  userOf(request)?.scope === 'superadmin' || request.routeOptions.config.limited === 'support'

@@ -20,6 +20,15 @@ export function ruleIn(key: string): Rule {
   return { requests, window, block }
 }
 
+/**
+ * What one person may use of it. Where the limit of an organization was agreed, its people's is in proportion; a
+ * person has one count for all organizations with the same limit, so that founding more of them gives nobody more.
+ */
+export const shareOf = (rule: Rule, percent: number): Rule => ({
+  ...rule,
+  requests: Math.ceil((rule.requests * percent) / 100),
+})
+
 /** An organization's own values; null means the default. */
 export interface OwnRule {
   requests: number | null

@@ -43,14 +43,26 @@ export const headers = {
     300,
     'https://app.northlight.example',
   ),
+  RateLimit: text(
+    'What is left of each limit that the request was charged to, and in how many seconds all of it is (draft-ietf-httpapi-ratelimit-headers-10)',
+    '^"[a-z_]+";r=[0-9]+;t=[0-9]+(, "[a-z_]+";r=[0-9]+;t=[0-9]+)*$',
+    1000,
+    '"person";r=59;t=60, "organization";r=99;t=60',
+  ),
+  'RateLimit-Policy': text(
+    'Each of these limits: how many requests in how many seconds',
+    '^"[a-z_]+";q=[0-9]+;w=[0-9]+(, "[a-z_]+";q=[0-9]+;w=[0-9]+)*$',
+    1000,
+    '"person";q=60;w=60, "organization";q=100;w=60',
+  ),
   'RateLimit-Limit': seconds(
-    'Requests per window (60 seconds, unless agreed otherwise) allowed to the organization (before sign-in: to the IP address and, where a secret could be guessed, to the account); absent if the request was refused before it was counted, or is a superadmin’s',
+    'Requests per window of the limit that will be reached first; absent if the request was refused before it was counted',
     2_147_483_647,
     100,
   ),
   'RateLimit-Remaining': seconds('Requests left in the window', 2_147_483_647, 99),
   'RateLimit-Reset': seconds(
-    'Seconds until the full limit is available again; for a blocked organization, until the block ends',
+    'Seconds until the full limit is available again; for who is blocked, until the block ends',
     86_400,
     60,
   ),
@@ -58,13 +70,20 @@ export const headers = {
   'WWW-Authenticate': { ...text('Authentication scheme to use', '^Bearer$', 6, 'Bearer'), required: true },
 }
 export type HeaderName = keyof typeof headers
+const limitHeaders = [
+  'RateLimit',
+  'RateLimit-Policy',
+  'RateLimit-Limit',
+  'RateLimit-Remaining',
+  'RateLimit-Reset',
+] as const
 
 /** The headers of an answer besides the operation's own. */
 export function commonHeaders(status: string, isLimited: boolean): HeaderName[] {
   return [
     'X-Request-Id',
     'Access-Control-Allow-Origin',
-    ...(isLimited ? (['RateLimit-Limit', 'RateLimit-Remaining', 'RateLimit-Reset'] as const) : []),
+    ...(isLimited ? limitHeaders : []),
     ...(status === '429' || status === '503' ? (['Retry-After'] as const) : []),
     ...(status === '401' ? (['WWW-Authenticate'] as const) : []),
   ]

@@ -44,8 +44,10 @@ export const IfMatch = Type.Object({
   'if-match': Type.Optional(
     Type.String({
       maxLength: 400,
-      pattern: '^[ -~]+$',
-      description: 'ETag that the row must still have',
+      // RFC 9110, with the characters that ours have.
+      pattern: '^(\\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$',
+      description:
+        'ETag that the row must still have; weak, and with the suffix of a compressing proxy, it is the same',
       examples: ['"3"'],
     }),
   ),
@@ -108,7 +110,7 @@ export const openapi = fp(
       },
       transform: ({ schema, url, route }) => {
         const limited =
-          (route.config as { rateLimit?: false } | undefined)?.rateLimit === false ? [] : ['rate_limited']
+          (route.config as { limited?: false } | undefined)?.limited === false ? [] : ['rate_limited']
         return { url, schema: { ...schema, 'x-problems': [...(schema['x-problems'] ?? []), ...limited] } }
       },
       transformObject: document =>

@@ -32,6 +32,7 @@ const rules: [(operation: Operation, method: string) => boolean, string[]][] = [
   [(_, method) => method !== 'get', ['request_timeout', 'payload_too_large', 'unsupported_media_type']],
   [o => has(o, 'header', 'if-match'), ['version_mismatch']],
   [o => has(o, 'header', 'idempotency-key'), ['idempotency_key_reused']],
+  [(o, method) => method === 'post' && !has(o, 'header', 'idempotency-key'), ['idempotency_key_refused']],
 ]
 
 /** The names of all problems that an operation can answer with, by status. */

@@ -20,7 +20,8 @@ export const rulesOfFunctions: Rule[] = [
     offenders: `
       select name from functions where prosecdef and proowner <> 'callboard_definer'::regrole
         and not (name = 'app.maintain_event_partitions()' and proowner = 'callboard_owner'::regrole)
-        and not (name in ('app.refresh_figures(text,jsonb)', 'app.check_figures(jsonb)', 'analytics_private.mark_changed(uuid,text[],timestamp with time zone)')
+        and not (name in ('app.refresh_figures(text,jsonb)', 'app.check_figures(jsonb)', 'app.take_pipeline_snapshots(jsonb)', 'analytics_private.mark_changed(uuid,text[],timestamp with time zone)',
+            'analytics_private.take_back_times()')
           and proowner = 'callboard_rollup'::regrole)
         and not (name in ${biAdmins} and proowner = 'callboard_bi_admin'::regrole)`,
     broken: `alter function app.search_shows(text) owner to callboard_owner`,

@@ -15,7 +15,7 @@ export const rulesOfRoles: Rule[] = [
   },
   {
     id: 'role-admin',
-    rule: 'the role that may create roles does so in four functions that only the definer may call, cannot log in, and has no members',
+    rule: 'the role that may create roles does so in functions of db/database.sql that only the definer may call, cannot log in, and has no members',
     class: 'dangerous',
     lets: 'It can change every role that is not a superuser, and so become any of them.',
     offenders: `

@@ -21,9 +21,9 @@ export interface Rule {
   ifSuperuserSetUp?: true
 }
 
-// What creates, changes and drops the logins of BI tools, and ends their connections: db/database.sql.
+// What creates, changes and drops the logins of BI tools, ends their connections, and looks at verifiers: db/database.sql.
 export const biAdmins = `('app_private.make_bi_role(uuid,text,integer,integer,timestamp with time zone)', 'app_private.let_bi_role(uuid,boolean)',
-  'app_private.drop_bi_role(uuid)', 'app_private.end_bi_sessions(uuid,interval)')`
+  'app_private.drop_bi_role(uuid)', 'app_private.end_bi_sessions(uuid,interval)', 'app_private.end_bi_before(uuid,timestamp with time zone)', 'app_private.bi_role_has(uuid,text)', 'app_private.login_verifiers(bytea)')`
 
 /** Definitions that every rule starts with. */
 export const definitions = `
@@ -58,7 +58,7 @@ export const definitions = `
   -- The same for everybody.
   reference_tables as (
     select * from tables
-    where name in ('app.permissions', 'app.roles', 'app.role_permissions', 'app.show_status_transitions', 'app.currencies',
+    where name in ('app.permissions', 'app.roles', 'app.role_permissions', 'app.show_status_transitions', 'app.currencies', 'app.countries',
       'app.finance_record_status_transitions')
   ),
   -- What the views of analytics are built on. A login reads it through them, and EXPLAIN reveals the rest.

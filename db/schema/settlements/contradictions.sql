@@ -1,0 +1,95 @@
+-- What is said in two places about a show must be the same in both. Triggers and commands keep it so; this looks
+-- whether they did, also after rows were changed without them.
+
+create or replace function app_private.unmatched_of(organization uuid) returns table (show_id uuid, what text, said text, otherwise text)
+language sql stable
+set search_path = ''
+begin atomic
+  with shows as (
+    select s.id, s.tickets_sold, s.capacity from app.shows s where s.organization_id = unmatched_of.organization and s.deleted_at is null
+  )
+  select s.id, 'tickets', concat_ws(' of ', s.tickets_sold, s.capacity), concat_ws(' of ', t.sold, t.allotment)
+  from shows s
+  join (select x.show_id, sum(x.sold) as sold, sum(x.allotment) as allotment from app.ticket_tiers x
+    where x.organization_id = unmatched_of.organization and x.deleted_at is null group by x.show_id) t on t.show_id = s.id
+  where (s.tickets_sold, s.capacity) is distinct from (least(t.sold, 2147483647), least(t.allotment, 2147483647))
+  union all
+  select s.id, 'fee', coalesce(concat_ws(' ', f.fee_minor, f.currency), ''), coalesce(d.guarantee_minor || ' ' || d.currency, '')
+  from shows s
+  join app.deals d on d.organization_id = unmatched_of.organization and d.show_id = s.id and d.deleted_at is null
+  left join app.show_fees f on f.organization_id = d.organization_id and f.show_id = d.show_id
+  where (f.fee_minor, f.currency) is distinct from (d.guarantee_minor, case when d.guarantee_minor is not null then d.currency end);
+end;
+comment on function app_private.unmatched_of(uuid) is
+  'The shows of an organization whose tickets are not those of their tiers, or whose fee is not the guarantee of their deal: what the show says, and what it is otherwise. Only in a context with finance.read.';
+alter function app_private.unmatched_of(uuid) owner to callboard_definer;
+
+create or replace function app_private.contradictions_of(organization uuid)
+returns table (show_id uuid, settlement_id uuid, what text, said text, otherwise text)
+language sql stable
+set search_path = ''
+begin atomic
+  with shows as (
+    select s.id, s.status from app.shows s where s.organization_id = contradictions_of.organization and s.deleted_at is null
+  ), settlements as (
+    select x.* from app.settlements x where x.organization_id = contradictions_of.organization and x.status = 'final' and x.deleted_at is null
+  ), booked as (
+    select r.settlement_id, sum(case r.kind when 'income' then r.amount_minor else -r.amount_minor end) as amount
+    from app.finance_records r
+    where r.organization_id = contradictions_of.organization and r.settlement_id is not null and r.status <> 'void' and r.deleted_at is null
+    group by r.settlement_id
+  )
+  select u.show_id, null::uuid, u.what, u.said, u.otherwise from app_private.unmatched_of(contradictions_of.organization) u
+  union all
+  select s.id, x.id, 'status', s.status, 'settlement in force: ' || count(x.id)
+  from shows s
+  left join settlements x on x.show_id = s.id and x.reopened_at is null
+  group by s.id, s.status, x.id
+  having (s.status = 'settled') <> (x.id is not null)
+    and (x.id is not null or exists (select from app.deals d where d.organization_id = contradictions_of.organization and d.show_id = s.id and d.deleted_at is null))
+  union all
+  -- Without the lines of its sheet, whose words may change with a release.
+  select x.show_id, x.id, 'result', (x.result - 'lines')::text, app.settlement_figures(x.inputs)::text from settlements x
+  where not app.settlement_figures(x.inputs) @> (x.result - 'lines')
+  union all
+  -- Income less expenses is what the promoter is left with.
+  select x.show_id, x.id, 'books', coalesce(b.amount, 0)::text, e.amount::text
+  from settlements x
+  left join booked b on b.settlement_id = x.id
+  cross join lateral (select case when x.reopened_at is null and x.booked_at is not null then (x.result ->> 'promoter_minor')::numeric else 0 end as amount) e
+  where coalesce(b.amount, 0) <> e.amount;
+end;
+comment on function app_private.contradictions_of(uuid) is
+  'What an organization''s shows say in one place and otherwise in another: tickets and those of the tiers, the fee and what the deal guarantees, the status and the settlement in force, a final result and that of its inputs, the books and what the promoter is left with.';
+alter function app_private.contradictions_of(uuid) owner to callboard_definer;
+
+create or replace function app.find_contradictions(behind jsonb default null) returns jsonb
+language plpgsql volatile security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+declare
+  began constant timestamptz := clock_timestamp();
+  organization uuid := coalesce((behind ->> 'organization')::uuid, app_private.nobody());
+  found_here jsonb;
+  contradictions jsonb := '[]';
+begin
+  loop
+    organization := (select o.id from app.organizations o where o.id > organization and o.deleted_at is null order by o.id limit 1);
+    exit when organization is null;
+    -- With what a member needs for it, because fees are kept from everybody else, the definer included.
+    perform app_private.set_context(null, null, organization, null, 'finance.read');
+    select coalesce(jsonb_agg(jsonb_build_object('organization_id', organization) || to_jsonb(c)), '[]') into found_here
+    from (select * from app_private.contradictions_of(organization) limit 100) c;
+    contradictions := contradictions || found_here;
+    exit when clock_timestamp() > began + interval '1 second' or jsonb_array_length(contradictions) >= 100;
+  end loop;
+  perform app_private.set_context(null, null);
+  return jsonb_build_object('ms', (extract(epoch from clock_timestamp() - began) * 1000)::integer, 'failed', jsonb_array_length(contradictions),
+    'contradictions', contradictions, 'next', case when organization is not null then jsonb_build_object('organization', organization) end);
+end
+$$;
+comment on function app.find_contradictions(jsonb) is
+  'What the shows of some organizations say in two places, and not the same: at most 100 of each, as app_private.contradictions_of has them. Returns how many as `failed`. To continue, call it again with next, until that is null. Runs every night.';
+alter function app.find_contradictions(jsonb) owner to callboard_definer;
+grant execute on function app.find_contradictions(jsonb) to callboard_worker;

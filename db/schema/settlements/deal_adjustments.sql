@@ -1,0 +1,39 @@
+-- Adjustments: what is added to or taken off a settlement before or after the split. In the currency of the show's deal.
+
+create table if not exists app.deal_adjustments (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  show_id uuid not null,
+  name text collate app.people not null constraint deal_adjustments_name_length check (app.is_line(name, 200)),
+  kind text not null constraint deal_adjustments_kind_known check (kind in ('reimbursement', 'buyout', 'credit', 'deduction')),
+  amount_minor bigint not null constraint deal_adjustments_amount_range check (app.is_money(amount_minor)),
+  stage text not null constraint deal_adjustments_stage_known check (stage in ('before_split', 'after_split')),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  as_json text not null,
+  primary key (organization_id, id),
+  foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
+);
+create index if not exists deal_adjustments_organization_id_show_id_idx on app.deal_adjustments (organization_id, show_id, created_at, id) where deleted_at is null;
+
+create or replace view app.deal_adjustment_rows with (security_invoker = true) as
+  select x.organization_id, x.version, x.deleted_at, x.deleted_by, app.body(x.as_json) as body,
+    x.id, x.show_id, x.name, x.kind, x.amount_minor, x.stage,
+    x.created_by, x.created_at, x.updated_at
+  from app.deal_adjustments x;
+
+select app_private.tenant_table('deal_adjustments', noun => 'deal_adjustment', permission => 'finance', path => '/api/adjustments',
+  guard => 'app_private.require_part_unsettled(regclass, uuid)', checks_parents => false);
+grant insert (show_id, name, kind, amount_minor, stage), update (name, kind, amount_minor, stage) on app.deal_adjustments to callboard_api;
+
+comment on table app.deal_adjustments is 'What is added to or taken off a settlement before or after the split.';
+comment on column app.deal_adjustments.kind is 'reimbursement, buyout, credit: added; deduction: taken off.';
+comment on column app.deal_adjustments.stage is 'before_split: a cost, or less of one, before the percentage; after_split: a line of its own in what the artist leaves with.';
+
+create or replace trigger _200_unsettled before insert or update of name, kind, amount_minor, stage on app.deal_adjustments
+  for each row execute function app_private.tg__200_unsettled();

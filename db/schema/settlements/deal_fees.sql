@@ -1,0 +1,91 @@
+-- Where a show has a deal, its fee is what that guarantees: one number, which the deal gives.
+
+create or replace function app_private.match_fee(organization uuid, show uuid) returns boolean
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  deal app.deals;
+begin
+  select * into deal from app.deals d where d.organization_id = organization and d.show_id = show and d.deleted_at is null;
+  if deal.id is null then
+    return false;
+  end if;
+  -- A door deal guarantees nothing: then there is no fee, nor a row for one, unless there was.
+  if deal.guarantee_minor is null then
+    update app.show_fees f set fee_minor = null, currency = null
+    where f.organization_id = organization and f.show_id = show and f.fee_minor is not null;
+  else
+    insert into app.show_fees as f (organization_id, show_id, fee_minor, currency) values (organization, show, deal.guarantee_minor, deal.currency)
+    on conflict (organization_id, show_id) do update set fee_minor = excluded.fee_minor, currency = excluded.currency
+      where (f.fee_minor, f.currency) is distinct from (excluded.fee_minor, excluded.currency);
+  end if;
+  if not found then
+    return false;
+  end if;
+  -- The version of a fee is that of its show.
+  update app.shows s set tickets_sold = s.tickets_sold where s.organization_id = organization and s.id = show and s.deleted_at is null;
+  return true;
+end
+$$;
+comment on function app_private.match_fee(uuid, uuid) is 'Gives a show the guarantee of its deal, if it has one, as its fee; returns whether that was another.';
+alter function app_private.match_fee(uuid, uuid) owner to callboard_definer;
+
+create or replace trigger _100_show before insert or update of guarantee_minor, currency, deleted_at on app.deals
+  for each row execute function app_private.tg__100_show();
+
+create or replace function app_private.tg_deals__400_fee() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  -- Whoever sees no money may still restore a show, with the deal that it was deleted with: nobody has changed its fee meanwhile.
+  if tg_op = 'UPDATE' and (new.guarantee_minor, new.currency) is not distinct from (old.guarantee_minor, old.currency)
+    and not (app.has_permission('finance.read') and app.has_permission('finance.write'))
+  then
+    return null;
+  end if;
+  perform app_private.match_fee(new.organization_id, new.show_id);
+  return null;
+end
+$$;
+comment on function app_private.tg_deals__400_fee() is 'Keeps the fee of a show equal to what its deal guarantees.';
+alter function app_private.tg_deals__400_fee() owner to callboard_definer;
+create or replace trigger _400_fee_insert after insert on app.deals
+  for each row execute function app_private.tg_deals__400_fee();
+create or replace trigger _400_fee after update on app.deals
+  for each row when ((new.guarantee_minor, new.currency, new.deleted_at) is distinct from (old.guarantee_minor, old.currency, old.deleted_at))
+  execute function app_private.tg_deals__400_fee();
+
+create or replace function app.has_deal(show uuid) returns boolean
+language plpgsql stable security definer
+set search_path = ''
+set client_min_messages = 'error'
+as $$
+begin
+  return exists (select from app.deals d where d.organization_id = app.org_if('finance.write') and d.show_id = show and d.deleted_at is null);
+end
+$$;
+comment on function app.has_deal(uuid) is 'Whether a show has a deal, which whoever may write money learns: its fee is that of the deal.';
+alter function app.has_deal(uuid) owner to callboard_definer;
+grant execute on function app.has_deal(uuid) to callboard_api, callboard_definer;
+
+create or replace function app_private.tg_show_fees__200_fee() returns trigger
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  -- An INSERT may be one that will find the row there, as it is.
+  if current_user <> 'callboard_definer' and app.has_deal(new.show_id) and not exists (select from app.show_fees f
+      where f.organization_id = new.organization_id and f.show_id = new.show_id and (f.fee_minor, f.currency) is not distinct from (new.fee_minor, new.currency)) then
+    perform app.refuse(409, 'show_fee_by_deal');
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg_show_fees__200_fee() is 'PT409 show_fee_by_deal for another fee than the guarantee of the show''s deal.';
+create or replace trigger _200_fee_insert before insert on app.show_fees
+  for each row execute function app_private.tg_show_fees__200_fee();
+create or replace trigger _200_fee before update on app.show_fees
+  for each row when ((new.fee_minor, new.currency) is distinct from (old.fee_minor, old.currency))
+  execute function app_private.tg_show_fees__200_fee();

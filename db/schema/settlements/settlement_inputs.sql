@@ -1,0 +1,99 @@
+-- What a settlement is computed from, as it is now and as it was recorded, and the draft that is computed from it.
+
+create or replace function app.settlement_inputs(show uuid) returns jsonb
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  organization constant uuid := app.current_org();
+  inputs jsonb;
+begin
+  -- One statement, so one snapshot. Ordered by id, so that equal inputs give equal JSON.
+  select jsonb_build_object(
+    'currency', d.currency,
+    'deal', jsonb_build_object('id', d.id, 'kind', d.kind, 'guarantee_minor', d.guarantee_minor, 'percentage_bp', d.percentage_bp, 'base', d.base,
+      'tax_bp', d.tax_bp, 'promoter_profit_bp', d.promoter_profit_bp, 'guarantee_is_cost', d.guarantee_is_cost,
+      'percentage', trim_scale(coalesce(d.percentage, d.percentage_bp / 100::numeric)), 'tax_percentage', trim_scale(coalesce(d.tax_percentage, d.tax_bp / 100::numeric)),
+      'promoter_profit_percentage', trim_scale(coalesce(d.promoter_profit_percentage, d.promoter_profit_bp / 100::numeric)),
+      'withholding_percentage', trim_scale(d.withholding_percentage), 'withholding_threshold_minor', d.withholding_threshold_minor, 'withholding_due_on', d.withholding_due_on),
+    'ticket_tiers', (
+      select coalesce(jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name, 'price_minor', t.price_minor,
+        'facility_fee_minor', t.facility_fee_minor, 'excluded_minor', t.excluded_minor, 'allotment', t.allotment, 'sold', t.sold, 'comps', t.comps) order by t.id), '[]')
+      from app.ticket_tiers t where t.organization_id = organization and t.show_id = show and t.deleted_at is null),
+    'costs', (
+      select coalesce(jsonb_agg(jsonb_build_object('id', c.id, 'name', c.name, 'kind', c.kind, 'amount_minor', c.amount_minor,
+        'is_estimate', c.is_estimate, 'percentage', trim_scale(c.percentage), 'cap_minor', c.cap_minor, 'budget_minor', c.budget_minor, 'is_internal', c.is_internal) order by c.id), '[]')
+      from app.show_costs c where c.organization_id = organization and c.show_id = show and c.deleted_at is null),
+    'deposits', (
+      select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'due_on', p.due_on, 'paid_on', p.paid_on, 'amount_minor', p.amount_minor, 'note', p.note) order by p.id), '[]')
+      from app.deposits p where p.organization_id = organization and p.show_id = show and p.deleted_at is null),
+    'bonuses', (
+      select coalesce(jsonb_agg(jsonb_build_object('id', b.id, 'kind', b.kind, 'amount_minor', b.amount_minor, 'threshold', b.threshold) order by b.id), '[]')
+      from app.deal_bonuses b where b.organization_id = organization and b.show_id = show and b.deleted_at is null),
+    'adjustments', (
+      select coalesce(jsonb_agg(jsonb_build_object('id', a.id, 'name', a.name, 'kind', a.kind, 'amount_minor', a.amount_minor, 'stage', a.stage) order by a.id), '[]')
+      from app.deal_adjustments a where a.organization_id = organization and a.show_id = show and a.deleted_at is null))
+  into inputs
+  from app.deals d where d.organization_id = organization and d.show_id = show and d.deleted_at is null;
+  if inputs is null then
+    perform app.refuse(409, 'settlement_needs_deal');
+  end if;
+  return inputs;
+end
+$$;
+comment on function app.settlement_inputs(uuid) is 'The current inputs of a show''s settlement. PT409 settlement_needs_deal.';
+grant execute on function app.settlement_inputs(uuid) to callboard_api, callboard_definer;
+
+create or replace function app.inputs_in_percent(inputs jsonb) returns jsonb
+language sql stable parallel safe
+return case when inputs -> 'deal' ? 'percentage' then inputs
+  else jsonb_set(inputs, '{deal}', inputs -> 'deal' || jsonb_build_object('percentage', trim_scale((inputs #>> '{deal,percentage_bp}')::numeric / 100),
+    'tax_percentage', trim_scale((inputs #>> '{deal,tax_bp}')::numeric / 100),
+    'promoter_profit_percentage', trim_scale((inputs #>> '{deal,promoter_profit_bp}')::numeric / 100))) end;
+comment on function app.inputs_in_percent(jsonb) is 'The inputs of a settlement with rates in percent, which those recorded up to 0.2.0 have in basis points only.';
+grant execute on function app.inputs_in_percent(jsonb) to callboard_api, callboard_definer;
+
+create or replace function app.complete_inputs(inputs jsonb) returns jsonb
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+declare
+  given constant jsonb := app.inputs_in_percent(inputs);
+begin
+  if given ? 'bonuses' then
+    return given;
+  end if;
+  return given || jsonb_build_object('bonuses', '[]'::jsonb, 'adjustments', '[]'::jsonb,
+    'deal', '{"withholding_percentage": null, "withholding_threshold_minor": null, "withholding_due_on": null}'::jsonb || (given -> 'deal'),
+    'ticket_tiers', (select coalesce(jsonb_agg('{"excluded_minor": 0}'::jsonb || x.item order by x.n), '[]')
+      from jsonb_array_elements(given -> 'ticket_tiers') with ordinality as x (item, n)),
+    'costs', (select coalesce(jsonb_agg('{"percentage": null, "cap_minor": null, "budget_minor": null, "is_internal": false}'::jsonb || x.item order by x.n), '[]')
+      from jsonb_array_elements(given -> 'costs') with ordinality as x (item, n)),
+    'deposits', (select coalesce(jsonb_agg('{"due_on": null}'::jsonb || x.item order by x.n), '[]')
+      from jsonb_array_elements(given -> 'deposits') with ordinality as x (item, n)));
+end
+$$;
+comment on function app.complete_inputs(jsonb) is 'The inputs of a settlement with the fields that those recorded by earlier releases do not have.';
+grant execute on function app.complete_inputs(jsonb) to callboard_api, callboard_definer;
+
+create or replace function app.complete_result(inputs jsonb, result jsonb) returns jsonb
+language sql stable
+return case when result ? 'lines' then result else app.settle(inputs) || result end;
+comment on function app.complete_result(jsonb, jsonb) is 'The result of a settlement with the fields that those recorded by earlier releases do not have.';
+grant execute on function app.complete_result(jsonb, jsonb) to callboard_api, callboard_definer;
+
+create or replace function app.draft_settlement(show uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  inputs jsonb;
+begin
+  perform app.require_show(show);
+  perform app.require('finance.read');
+  inputs := app.settlement_inputs(show);
+  return (200, json_build_object('show_id', show, 'inputs', inputs, 'result', app.settle(inputs)), null, null)::app.answer;
+end
+$$;
+comment on function app.draft_settlement(uuid) is 'What the settlement of the show would be now; records nothing. PT403, PT404, PT409 settlement_needs_deal, PT422 settlement_out_of_range.';
+grant execute on function app.draft_settlement(uuid) to callboard_api;

@@ -1,0 +1,40 @@
+-- The sheet of a recorded settlement, to be printed and signed: what the artist may see of it, with amounts as people read them.
+
+create or replace function app.read_settlement_sheet(settlement uuid) returns app.answer
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  organization constant uuid := app.current_org();
+  recorded app.settlements;
+  answer app.answer;
+begin
+  perform app.require('finance.read');
+  select * into recorded from app.settlements x where x.organization_id = organization and x.id = settlement and x.deleted_at is null;
+  if not found then
+    perform app.refuse(404, 'not_found');
+  end if;
+  select 200, json_build_object(
+    'organization', (select o.name from app.organizations o where o.id = organization),
+    'show', (
+      select json_build_object('id', s.id, 'title', s.title, 'artist', s.artist, 'show_on', s.show_on, 'venue_name', v.name, 'venue_city', v.city)
+      from app.shows s left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id
+      where s.organization_id = organization and s.id = recorded.show_id and s.deleted_at is null),
+    'settlement', json_build_object('id', recorded.id, 'number', recorded.number, 'status', recorded.status, 'reason', recorded.reason,
+      'finalized_at', recorded.finalized_at, 'reopened_at', recorded.reopened_at),
+    'currency', recorded.inputs ->> 'currency', 'tickets_sold', r.result -> 'tickets_sold', 'tickets_comped', r.result -> 'tickets_comped',
+    'tickets_allotted', r.result -> 'tickets_allotted',
+    'lines', (
+      select jsonb_agg(l.line || jsonb_build_object('amount', app.money_text((l.line ->> 'amount_minor')::numeric, d.digits),
+        'budget', app.money_text((l.line ->> 'budget_minor')::numeric, d.digits),
+        'over_budget', app.money_text((l.line ->> 'over_budget_minor')::numeric, d.digits)) order by l.n)
+      from jsonb_array_elements(r.result -> 'lines') with ordinality as l (line, n)
+      -- Internal costs, and what is left for the promoter, from which they could be computed.
+      where l.line ->> 'section' <> 'promoter')), null, null
+  into answer
+  from (select app.complete_result(recorded.inputs, recorded.result) as result) r, (select app.minor_digits(recorded.inputs ->> 'currency') as digits) d;
+  return answer;
+end
+$$;
+comment on function app.read_settlement_sheet(uuid) is 'A revision of a settlement as a sheet for both sides: without what is the promoter''s only. PT403, PT404.';
+grant execute on function app.read_settlement_sheet(uuid) to callboard_api;

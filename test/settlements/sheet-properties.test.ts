@@ -1,0 +1,175 @@
+// Whatever is on a sheet: it is the same as on paper, its lines add up, it does not depend on the order of entry, and it is in the books once.
+import fc from 'fast-check'
+import { t } from '../support/tap.ts'
+import { register, startServer } from '../support/helper.ts'
+import { onPaper } from '../support/on-paper.ts'
+import { type Recorded, settling, type SheetLine } from '../support/settling.ts'
+
+type Parts = [path: string, body: object][]
+interface Entry {
+  kind: string
+  amount_minor: number
+  status: string
+  booked_on: string
+  category_name: string
+}
+
+const amount = (max: number) => fc.oneof(fc.integer({ min: 0, max: 20 }), fc.integer({ min: 0, max }))
+const percentage = fc.integer({ min: 0, max: 100_000_000 }).map(millionths => millionths / 1_000_000)
+const name = fc.constantFrom('Rent', 'Crew', 'Backline', 'Catering', 'Ticket sales', 'Artist fees')
+const listOf = <T>(path: string, body: fc.Arbitrary<T>, maxLength = 4) =>
+  fc.array(
+    body.map((value): [string, T] => [path, value]),
+    { maxLength },
+  )
+const orNull = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: null })
+
+const tier = fc
+  .record({
+    name,
+    price_minor: amount(9000),
+    sold: amount(900),
+    comps: amount(50),
+    more: amount(3),
+    fee: fc.double({ min: 0, max: 1, noNaN: true }),
+    rest: fc.double({ min: 0, max: 1, noNaN: true }),
+  })
+  .map(({ fee, rest, more, ...tier }) => {
+    const facility_fee_minor = Math.floor(tier.price_minor * fee)
+    const excluded_minor = Math.floor((tier.price_minor - facility_fee_minor) * rest)
+    return {
+      ...tier,
+      facility_fee_minor,
+      excluded_minor,
+      allotment: Math.max(tier.sold + tier.comps + more, 1),
+    }
+  })
+const cost = fc
+  .record({
+    name,
+    kind: fc.constantFrom('fixed', 'per_ticket', 'per_head', 'percent_of_gross', 'percent_of_net_receipts'),
+    amount_minor: amount(9000),
+    percentage,
+    cap: orNull(amount(500_000)),
+    budget_minor: orNull(amount(9000)),
+    is_internal: fc.boolean(),
+  })
+  .map(({ percentage, cap, ...cost }) => ({
+    ...cost,
+    percentage: cost.kind.startsWith('percent') ? percentage : null,
+    cap_minor: cap === null ? null : cap + cost.amount_minor,
+  }))
+const bonus = fc
+  .record({
+    kind: fc.constantFrom('tickets', 'sell_out', 'per_ticket'),
+    amount_minor: amount(3000),
+    threshold: amount(900),
+  })
+  .map(bonus => ({ ...bonus, threshold: bonus.kind === 'sell_out' ? null : bonus.threshold }))
+const adjustment = fc.record({
+  name,
+  kind: fc.constantFrom('reimbursement', 'buyout', 'credit', 'deduction'),
+  amount_minor: amount(90_000),
+  stage: fc.constantFrom('before_split', 'after_split'),
+})
+const deposit = fc
+  .record({ amount_minor: amount(90_000), isPaid: fc.boolean(), day: fc.integer({ min: 10, max: 28 }) })
+  .map(({ amount_minor, isPaid, day }) => ({
+    amount_minor: amount_minor + 1,
+    [isPaid ? 'paid_on' : 'due_on']: `2027-01-${day}`,
+  }))
+const deal = fc
+  .record({
+    kind: fc.constantFrom('flat', 'door', 'plus', 'versus'),
+    guarantee_minor: amount(900_000),
+    percentage,
+    base: fc.constantFrom('gross', 'net_receipts', 'net', 'net_after_promoter_profit'),
+    tax_percentage: percentage,
+    promoter_profit_percentage: percentage,
+    withholding_percentage: orNull(percentage),
+    threshold: amount(900_000),
+    due_on: orNull(fc.constant('2027-05-10')),
+  })
+  .map(({ threshold, due_on, promoter_profit_percentage, ...deal }) => ({
+    ...deal,
+    currency: 'EUR',
+    ...(deal.kind === 'door' && { guarantee_minor: null }),
+    ...(deal.kind === 'flat' && { percentage: null, base: null }),
+    ...(deal.kind !== 'flat' && deal.base === 'net_after_promoter_profit' && { promoter_profit_percentage }),
+    ...(deal.withholding_percentage !== null && {
+      withholding_threshold_minor: threshold,
+      withholding_due_on: due_on,
+    }),
+  }))
+const night = fc
+  .tuple(
+    deal,
+    listOf('ticket-tiers', tier, 3),
+    listOf('costs', cost),
+    listOf('bonuses', bonus, 3),
+    listOf('adjustments', adjustment),
+    listOf('deposits', deposit, 3),
+  )
+  .map(([deal, ...others]): Parts => [['deals', deal], ...others.flat()])
+/** A night, and the same entered in another order. */
+const nights = fc.sample(
+  night.chain(parts => fc.tuple(fc.constant(parts), fc.shuffledSubarray(parts, { minLength: parts.length }))),
+  { numRuns: 40, seed: 20_270_203 },
+)
+
+t.test('whatever is on a sheet,', async t => {
+  const server = await startServer(t)
+  const { call } = server
+  const ana = await register(server, 'Ana')
+  const { token } = ana
+  await call(`PATCH /api/organizations/${ana.organization}`, { token, body: { currency: 'EUR' } })
+  const { showWith, linesOf, record, finalize, reopen } = settling(server, token)
+  const entriesOf = async (show: string) =>
+    (
+      await call<{ items: Entry[] }>(`GET /api/finance-records?show_id=${show}&limit=200`, { token })
+    ).body.items.filter(({ status }) => status === 'actual')
+  const leftIn = (entries: Entry[]) =>
+    entries.reduce((sum, { kind, amount_minor }) => sum + (kind === 'income' ? 1 : -1) * amount_minor, 0)
+  const sum = (lines: SheetLine[], section: string, until?: string) => {
+    const end = lines.findIndex(({ key }) => key === until)
+    return lines
+      .slice(0, end < 0 ? undefined : end)
+      .filter(line => line.section === section && !line.is_total)
+      .reduce((all, { amount_minor }) => all + amount_minor, 0)
+  }
+
+  for (const [n, [parts, shuffled]] of nights.entries())
+    await t.test(`it adds up, in any order, and is in the books once: ${n + 1}`, async t => {
+      const show = await showWith(parts)
+      const lines = await linesOf(show)
+      const totalOf = (name: string) => lines.find(({ key }) => key === name)?.amount_minor ?? NaN
+      t.equal(sum(lines, 'receipts', 'gross'), totalOf('gross'))
+      t.equal(sum(lines, 'receipts'), totalOf('net_receipts'))
+      t.equal(sum(lines, 'costs'), totalOf('costs'))
+      t.equal(totalOf('due') + sum(lines, 'payment'), totalOf('walk_out'))
+      t.equal(new Set(lines.map(({ key }) => key)).size, lines.length, 'each line has a key of its own')
+
+      const said = (all: SheetLine[]) =>
+        all.map(({ key, ...line }) => ({ ...line, key: key.replace(/ .*/, '') }))
+      const other = await showWith(shuffled)
+      t.same(said(await linesOf(other)), said(lines), 'the order of entry is nowhere')
+
+      const first = (await record(show)).body
+      t.match(first.result, onPaper(parts), 'the same as on paper')
+      t.equal((await finalize(first.id)).status, 200)
+      const entries = await entriesOf(show)
+      t.equal(leftIn(entries), first.result['promoter_minor'], 'the books have what is left')
+      const plain = (all: Entry[]) =>
+        all.map(e => `${e.kind} ${e.category_name} ${e.amount_minor} ${e.booked_on}`).sort()
+      t.equal((await reopen(show, 'Once more')).status, 200)
+      t.equal((await entriesOf(show)).length, 0)
+      const second = (await record(show, 'The same')).body
+      t.same(second.result, first.result)
+      const final = (await finalize(second.id)).body as Recorded & {
+        bookings: { line: string; status: string }[]
+      }
+      t.same(plain(await entriesOf(show)), plain(entries), 'and the same again after a reopening')
+      const booked = new Set(final.bookings.map(({ line }) => line))
+      t.equal(booked.size, final.bookings.length, 'each line once')
+    })
+})
