@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,6 +10,7 @@ import { t } from '../support/tap.ts'
 import { startWorker } from '../../src/jobs/worker.ts'
 import { register, startServer, until } from '../support/helper.ts'
 import { startProxy } from '../support/proxy.ts'
+import { startSilent } from '../support/silent.ts'
 
 t.test('the mail sender, when what it needs is unavailable', async t => {
   const server = await startServer(t, { SHUTDOWN_TIMEOUT: '2' })
@@ -58,10 +59,8 @@ t.test('the mail sender, when what it needs is unavailable', async t => {
 
   await t.test('stops in time while the SMTP server is silent, and the mail is not lost', async t => {
     await db.admin`update app_private.mails set sent_at = now() where sent_at is null`
-    const silent = createServer().listen(0, '127.0.0.1')
-    await once(silent, 'listening')
-    t.teardown(() => silent.close())
-    const worker = start(t, { SMTP_URL: `smtp://127.0.0.1:${(silent.address() as AddressInfo).port}` })
+    const silent = await startSilent(t)
+    const worker = start(t, { SMTP_URL: `smtp://${silent.address}` })
     const dov = await register(server, 'Dov')
     const jobs = () => db.admin`
       select attempts, locked_by is not null as is_taken from graphile_worker.jobs

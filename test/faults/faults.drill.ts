@@ -4,9 +4,7 @@
 // answered with.
 import { spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
-import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
@@ -18,6 +16,7 @@ import { folder, onlyLinux } from '../support/embedded.ts'
 import { startFaulty, withoutFaults } from '../support/faulty-cluster.ts'
 import { until } from '../support/helper.ts'
 import { startRedis, withoutRedis } from '../support/redis.ts'
+import { startSilent } from '../support/silent.ts'
 import { startSmtp } from '../support/smtp.ts'
 import { startProxy } from '../support/proxy.ts'
 import { type ServerProcess, startServerProcess } from '../support/server-process.ts'
@@ -244,13 +243,7 @@ t.test('with a network between Callboard and PostgreSQL', async t => {
 
 t.test('with a bucket and a mail server that accept connections and say nothing', async t => {
   const { db } = await startDemo(t)
-  const sockets = new Set<Socket>()
-  const silent = createServer(socket => sockets.add(socket)).listen(0, '127.0.0.1')
-  await once(silent, 'listening')
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy()
-    silent.close()
-  })
+  const silent = await startSilent(t)
   const port = String(await freePort(0))
   const server = startServerProcess(t, {
     ...settings,
@@ -260,10 +253,10 @@ t.test('with a bucket and a mail server that accept connections and say nothing'
     WORKER_DATABASE_URL: db.url('callboard_worker'),
     JWT_SECRET: 'a secret that only this drill knows, and is long',
     EXPORT_S3_BUCKET: 'exports',
-    EXPORT_S3_ENDPOINT: `http://127.0.0.1:${(silent.address() as AddressInfo).port}`,
+    EXPORT_S3_ENDPOINT: `http://${silent.address}`,
     EXPORT_S3_ACCESS_KEY_ID: 'nobody',
     EXPORT_S3_SECRET_ACCESS_KEY: 'knows it',
-    SMTP_URL: `smtp://127.0.0.1:${(silent.address() as AddressInfo).port}`,
+    SMTP_URL: `smtp://${silent.address}`,
   })
   await server.says(/Server listening/)
   const people = await work(`http://127.0.0.1:${port}`, 1)
@@ -271,7 +264,7 @@ t.test('with a bucket and a mail server that accept connections and say nothing'
   t.equal(ordered.status, 202)
   const invited = await people.ask('/api/invitations', { email: 'silence@example.com', role: 'viewer' })
   t.equal(invited.status, 201)
-  await until(() => sockets.size > 1)
+  await until(() => silent.accepted() > 1)
   const began = performance.now()
   // The worker counts an attempt as failed, and tries again.
   for (const [what, kind] of [

@@ -1,12 +1,11 @@
 // Who gets the places of a worker: what one organization queues keeps nobody else's jobs from starting.
-import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
 import type { Test } from 'tap'
 import { t } from '../support/tap.ts'
 import type { Config } from '../../src/config.ts'
 import type { Scheduled } from '../../src/jobs/schedule.ts'
 import { startWorker } from '../../src/jobs/worker.ts'
 import { aShow, password, register, startServer, type TestServer, until } from '../support/helper.ts'
+import { startSilent } from '../support/silent.ts'
 
 /** A task that only `queue` queues. */
 const never = '0 0 30 2 *'
@@ -147,12 +146,10 @@ t.test(
     const server = await startServer(t)
     const { call, db } = server
     const { token } = await register(server, 'Ana')
-    const silent = createServer(socket => socket.on('error', () => {})).listen(0, '127.0.0.1')
-    await once(silent, 'listening')
-    t.teardown(() => silent.close())
+    const silent = await startSilent(t)
     start(t, server, {
       EXPORT_S3_BUCKET: 'callboard',
-      EXPORT_S3_ENDPOINT: `http://127.0.0.1:${(silent.address() as AddressInfo).port}`,
+      EXPORT_S3_ENDPOINT: `http://${silent.address}`,
       EXPORT_S3_ACCESS_KEY_ID: 'key',
       EXPORT_S3_SECRET_ACCESS_KEY: 'secret',
     })

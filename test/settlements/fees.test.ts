@@ -1,6 +1,6 @@
 // Where a show has a deal, its fee is what that guarantees.
 import { t } from '../support/tap.ts'
-import { aShow, join, register, startServer } from '../support/helper.ts'
+import { aShow, join, register, startServer, until } from '../support/helper.ts'
 import { settling } from '../support/settling.ts'
 import { outcome } from '../support/tokens.ts'
 
@@ -122,13 +122,17 @@ t.test('the fee of a show with a deal', async t => {
       parts.push(`ticket-tiers/${await make(`shows/${show}/ticket-tiers`, tier)}`)
     }
     for (const part of parts) await call(`DELETE /api/${part}`, { token })
-    const began = Date.now()
+    // Whoever waits in a circle is not let out of it before the end of a statement, and its request fails.
+    await db.admin.unsafe(`alter database "${db.name}" set deadlock_timeout = '1min'`)
+    await db.admin`
+      select pg_terminate_backend(pid, 5000) from pg_stat_activity
+      where datname = current_database() and usename = 'callboard_api'`
+    await until(async () => (await call(`GET /api/shows/${show}`, { token })).status === 200)
     const answers = await Promise.all(parts.map(part => call(`POST /api/${part}/restore`, { token })))
     t.same(
       answers.map(({ status }) => status),
       parts.map(() => 200),
     )
-    t.ok(Date.now() - began < 1000, 'without waiting for each other in a circle')
     t.same([await fee(show), (await read(show))['tickets_sold']], [[500_000, 'EUR'], 4])
   })
 
