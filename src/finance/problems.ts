@@ -25,7 +25,6 @@ export const problems: Problems = {
   finance_records_due_on_range: { status: 422, title: 'The date is not between 1900 and 2199' },
   finance_records_amount_range: { status: 422, title: 'The amount is negative or too large' },
   finance_records_tax_within_amount: { status: 422, title: 'The tax is negative or more than the amount' },
-  finance_records_text_visible: { status: 422, title: 'The counterparty shows nothing' },
   finance_records_currency_exists: { status: 422, title: 'Unknown currency' },
   finance_records_exchange_rate_needed: {
     status: 422,

@@ -88,10 +88,11 @@ export function requestId(request: { headers: Record<string, string | string[] |
 /** One line for every answer, with the request's id and organization. */
 export const logging = fp(
   async (app: FastifyInstance) => {
-    app.addHook('onRequest', async (request, reply) => {
+    app.addHook('onRequest', (request, reply, done) => {
       void reply.header('x-request-id', request.id)
+      done()
     })
-    app.addHook('onResponse', async (request, reply) => {
+    app.addHook('onResponse', (request, reply, done) => {
       request.log.info(
         {
           method: request.method,
@@ -102,6 +103,7 @@ export const logging = fp(
         },
         'answered',
       )
+      done()
     })
   },
   { name: 'logging' },

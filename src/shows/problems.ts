@@ -28,7 +28,6 @@ export const problems: Problems = {
   shows_tickets_sold_positive: { status: 422, title: 'The number of tickets sold cannot be negative' },
   shows_fee_range: { status: 422, title: 'The fee is negative or too large' },
   shows_currency_exists: { status: 422, title: 'Unknown currency' },
-  shows_text_visible: { status: 422, title: 'The title or the artist shows nothing' },
   shows_currency_format: { status: 422, title: 'The currency is not an ISO 4217 code' },
   shows_notes_length: { status: 422, title: 'The notes are too long' },
   shows_source_length: { status: 422, title: 'The source is empty, too long or has control characters' },

@@ -1,19 +1,18 @@
 import { createHash } from 'node:crypto'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyRequest, preValidationHookHandler, RouteOptions } from 'fastify'
 import { Problem } from '../http/problem.ts'
 import type { Answer } from './answer.ts'
 import type { Work } from './transaction.ts'
 
-/** Whether the operation of a request accepts an Idempotency-Key: those whose schema declares it do. */
-function takesKey({ routeOptions: { schema } }: FastifyRequest): boolean {
-  const headers = schema?.headers as { properties?: object } | undefined
-  return 'idempotency-key' in (headers?.properties ?? {})
-}
-
 /** Refuses a key where repeating a request would not be prevented: better than to let the client believe it. */
-export async function refuseKey(request: FastifyRequest): Promise<void> {
-  if (request.method !== 'POST' || request.headers['idempotency-key'] === undefined) return
-  if (!request.is404 && !takesKey(request)) throw new Problem(400, 'idempotency_key_refused')
+export function refuseKeys(route: RouteOptions): void {
+  const headers = (route.schema as { headers?: { properties?: object } } | undefined)?.headers
+  if (![route.method].flat().includes('POST') || 'idempotency-key' in (headers?.properties ?? {})) return
+  const refuse: preValidationHookHandler = (request, _reply, done) => {
+    if (request.headers['idempotency-key'] === undefined) done()
+    else done(new Problem(400, 'idempotency_key_refused'))
+  }
+  route.preValidation = [refuse, ...[route.preValidation ?? []].flat()]
 }
 
 /** JSON that is the same for the same values, in whichever order their fields were written. */

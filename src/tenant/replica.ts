@@ -160,9 +160,10 @@ export const replicas = fp(
       const found = await readOnStandby(this, work)
       return found ? found.value : this.tenant(work)
     })
-    app.addHook('onSend', async (request, reply) => {
+    app.addHook('onSend', (request, reply, payload, done) => {
       if (request.dataAge !== undefined && reply.statusCode < 300)
         void reply.header('data-age', String(request.dataAge))
+      done(null, payload)
     })
   },
   { name: 'replicas', dependencies: ['tenant'] },

@@ -6,7 +6,7 @@ import { Problem } from '../http/problem.ts'
 import type { AccessToken } from '../http/tokens.ts'
 import { type Answer, type Bytes, json } from './answer.ts'
 import { type Door, doors, isRead, type Note, type Visit } from './doors.ts'
-import { once, refuseKey } from './idempotency.ts'
+import { once, refuseKeys } from './idempotency.ts'
 import { noteSlow } from './slow.ts'
 import { run, type Work } from './transaction.ts'
 import { watchWrites } from './writes.ts'
@@ -111,7 +111,7 @@ export const tenant = fp(
       request,
     })
 
-    app.addHook('preValidation', refuseKey)
+    app.addHook('onRoute', refuseKeys)
     app.decorate('pool', pool)
     app.decorate('writes', writes)
     app.decorate('through', through)

@@ -101,7 +101,8 @@ t.test('values of its own', async t => {
 
   await t.test('can be taken back', async () => {
     await db.admin`delete from app.rate_limits where organization_id = ${ana.organization}`
-    await until(async () => (await ask(ana)).retryAfter === 300)
+    // The block of before, of 300 seconds, and no longer one of 9.
+    await until(async () => ((await ask(ana)).retryAfter ?? 0) > 9)
   })
 
   await t.test('must make sense', async t => {

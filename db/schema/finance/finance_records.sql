@@ -48,7 +48,8 @@ create table if not exists app.finance_records (
   status text not null default 'planned' constraint finance_records_status_known check (status in ('planned', 'committed', 'actual', 'void')),
   payment_status text not null default 'unpaid' constraint finance_records_payment_status_known check (
     payment_status in ('unpaid', 'partly_paid', 'paid', 'refunded')),
-  counterparty text collate app.people constraint finance_records_counterparty_length check (length(counterparty) between 1 and 200 and counterparty !~ '[\u0001-\u001f\u007f-\u009f]'),
+  counterparty text collate app.people constraint finance_records_counterparty_length check (length(counterparty) between 1 and 200 and counterparty !~ '[\u0001-\u001f\u007f-\u009f]'
+    and counterparty ~ '[^\u0001-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]'),
   note text constraint finance_records_note_length check (length(note) <= 10000),
   source text collate app.people constraint finance_records_source_length check (length(source) between 1 and 100 and source !~ '[\u0001-\u001f\u007f-\u009f]'),
   external_ref text constraint finance_records_external_ref_length check (length(external_ref) between 1 and 200 and external_ref !~ '[\u0001-\u001f\u007f-\u009f]'),
@@ -70,7 +71,6 @@ create table if not exists app.finance_records (
   constraint finance_records_show_exists foreign key (organization_id, show_id)
     references app.shows (organization_id, id) on delete set null (show_id),
   constraint finance_records_currency_exists foreign key (currency) references app.currencies (code),
-  constraint finance_records_text_visible check (app.is_visible(counterparty)),
   constraint finance_records_exchange_rate_of_base check (currency <> base_currency or exchange_rate = 1),
   constraint finance_records_tax_within_amount check (tax_minor between 0 and amount_minor),
   constraint finance_records_external_ref_with_source check ((external_ref is null) = (source is null))

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, onSendAsyncHookHandler } from 'fastify'
 import type { Config } from '../../config.ts'
 import { networkOf } from '../address.ts'
 import { toProblem } from '../problem.ts'
@@ -34,15 +34,13 @@ export function attempts(app: FastifyInstance, config: Config, { refund }: Count
   app.addHook('onError', async (request, _reply, error) => {
     if (failures.has(toProblem(error).problem)) charged.delete(request)
   })
-  app.addHook('onSend', (request, _reply, payload, done) => {
-    const succeeded = charged.get(request)
-    if (!succeeded) {
-      done(null, payload)
-      return
-    }
-    Promise.all(succeeded.map(({ key }) => refund(key, whole))).then(() => {
-      done(null, payload)
-    }, done)
+  const forgive: onSendAsyncHookHandler = async (request, _reply, payload) => {
+    for (const { key } of charged.get(request) ?? []) await refund(key, whole)
+    return payload
+  }
+  app.addHook('onRoute', route => {
+    if (![route.preHandler ?? []].flat().includes(app.signInLimit)) return
+    route.onSend = [...[route.onSend ?? []].flat(), forgive]
   })
 
   app.decorate('mailLimit', async (request, reply) => {

@@ -47,8 +47,9 @@ export async function charge(
   charges: Charge[],
 ): Promise<Standing[]> {
   const standings: Standing[] = []
-  for (const each of charges) {
-    const standing = { ...each, ...(await count(each.key)) }
+  for (const { policy, key } of charges) {
+    const { remaining, isExceeded, seconds } = await count(key)
+    const standing = { policy, key, remaining, isExceeded, seconds }
     if (standing.isExceeded) for (const { key } of standings) await refund(key, whole)
     standings.push(standing)
     if (standing.isExceeded) break
@@ -56,16 +57,25 @@ export async function charge(
   return standings
 }
 
-const known = new WeakMap<FastifyRequest, Standing[]>()
+/** What the limits know of a request. */
+export interface Bill {
+  /** What is being counted. */
+  key: string
+  /** How all limits stand that it has been charged to. */
+  standings: Standing[]
+  /** What it was charged to, if it need not have been. */
+  charges: Charge[]
+  /** Whether its session is charged, which may turn out to be revoked. */
+  isPaying: boolean
+}
+export const billOf = (request: FastifyRequest): Bill =>
+  (request.bill ??= { key: '', standings: [], charges: [], isPaying: false })
 
 /**
  * Says how all limits stand that a request has been charged to: RateLimit and RateLimit-Policy
  * (draft-ietf-httpapi-ratelimit-headers-10) name each, the older headers describe the one that is reached first.
  */
-export function tell(request: FastifyRequest, reply: FastifyReply, more: Standing[]): void {
-  const before = known.get(request)
-  const standings = before ? [...before, ...more] : more
-  known.set(request, standings)
+export function tell(reply: FastifyReply, standings: Standing[]): void {
   let policies = ''
   let left = ''
   let first: Standing | undefined

@@ -6,7 +6,7 @@ import {
   RateLimiterRes,
 } from 'rate-limiter-flexible'
 import type { SharedMemory } from './redis.ts'
-import { ruleIn } from './rules.ts'
+import { type Rule, ruleIn } from './rules.ts'
 
 /** What a request counts, in the unit of the counters; one that turned out to be cheap counts less. */
 export const whole = 10
@@ -56,13 +56,13 @@ export interface Counters {
  * rate-limiter-flexible has an insuranceLimiter for outages, but it hides them.
  */
 export function countersIn(redis: SharedMemory | undefined): Counters {
-  const limiters = new Map<string, Limiters>()
+  const limiters = new Map<Rule, Limiters>()
 
   function limitersFor(key: string): Limiters {
-    const { requests, window, block } = ruleIn(key)
-    const name = `${requests}/${window}/${block}`
-    let found = limiters.get(name)
+    const rule = ruleIn(key)
+    let found = limiters.get(rule)
     if (!found) {
+      const { requests, window, block } = rule
       const options = {
         points: pointsOf(requests),
         duration: window,
@@ -76,7 +76,7 @@ export function countersIn(redis: SharedMemory | undefined): Counters {
           redis &&
           new RateLimiterRedis({ ...options, storeClient: redis.client, rejectIfRedisNotReady: true }),
       }
-      limiters.set(name, found)
+      limiters.set(rule, found)
     }
     return found
   }

@@ -6,11 +6,11 @@ import { networkOf } from '../address.ts'
 import { Problem, toProblem } from '../problem.ts'
 import { ofMemberships, ofSessions } from '../problems.ts'
 import { attempts } from './attempts.ts'
-import { type Charge, charge, chargeTo, type Count, tell } from './charges.ts'
+import { type Charge, charge, chargeTo, type Count, type Bill, billOf, tell } from './charges.ts'
 import { countersIn, most, notModified, whole } from './counters.ts'
 import { connectRedis } from './redis.ts'
 import { chargedSessions, type Payers } from './refused.ts'
-import { organizationRules, type OwnRule, shareOf } from './rules.ts'
+import { organizationRules, type OwnRule, shares } from './rules.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -20,6 +20,10 @@ declare module 'fastify' {
     signInLimit: preHandlerAsyncHookHandler
     /** Limits how often a route sends a mail to somebody. */
     mailLimit: preHandlerAsyncHookHandler
+  }
+  interface FastifyRequest {
+    /** What it is charged to, from the first limit on that asks. */
+    bill: Bill | null
   }
   interface FastifyContextConfig {
     /** Not limited; or charged, like every request of a superadmin, to the person alone. */
@@ -43,6 +47,7 @@ export const limits = fp(
     }
     // Many clients may share an address: none of them can block the others for longer than the window.
     const unblocked = { ...usual, block: 0 }
+    const ofPerson = shares(config.RATE_LIMIT_PERSON)
     const ruleOf = organizationRules(usual, config.RATE_LIMIT_REFRESH * 1000, async member => {
       const [own] = await app.readAs(
         member,
@@ -52,17 +57,17 @@ export const limits = fp(
     })
 
     const counters = countersIn(redis)
+    app.decorateRequest('bill', null)
     // It knows one key per request, so each count of a request is asked for by itself.
-    const asked = new WeakMap<FastifyRequest, string>()
     await app.register(rateLimit, {
       global: false,
       store: counters.store,
-      keyGenerator: request => asked.get(request) ?? '',
+      keyGenerator: request => billOf(request).key,
       max: (_request, key) => most(key),
     })
     const limiter = app.createRateLimit()
     async function count(request: FastifyRequest, key: string): Promise<Count> {
-      asked.set(request, key)
+      billOf(request).key = key
       const result = await limiter(request)
       if (result.isAllowed) throw new Error('There is no list of those who are always allowed')
       return {
@@ -72,20 +77,19 @@ export const limits = fp(
       }
     }
     const sessions = chargedSessions(counters)
-    // Those whose session is charged, and may turn out to be revoked.
-    const paying = new WeakSet<FastifyRequest>()
-    const charged = new WeakMap<FastifyRequest, Charge[]>()
 
     async function demand(request: FastifyRequest, reply: FastifyReply, charges: Charge[]) {
+      const bill = billOf(request)
       const standings = await charge(key => count(request, key), counters.refund, charges)
-      tell(request, reply, standings)
+      bill.standings.push(...standings)
+      tell(reply, bill.standings)
       const last = standings.at(-1)
-      if (paying.has(request)) {
+      if (bill.isPaying) {
         for (const { key } of last?.isExceeded ? [last] : standings)
           await sessions.charged(request.user.sid, key)
       }
       if (!last?.isExceeded) return
-      if (paying.has(request)) void verifyOnce(request)
+      if (bill.isPaying) void verifyOnce(request)
       else if (!isSupport(request)) app.unauthenticated.add(request)
       const isOfOrganization = last.policy === 'person' || last.policy === 'organization'
       app.metrics.limited(last.policy, isOfOrganization ? userOf(request)?.org : undefined)
@@ -102,17 +106,17 @@ export const limits = fp(
       const { sub, sid, org } = user
       if (isSupport(request)) return [chargeTo('support', sub, unblocked)]
       const rule = org === null ? usual : await ruleOf({ ...user, org })
-      const person = chargeTo('person', sub, shareOf(rule, config.RATE_LIMIT_PERSON))
+      const person = chargeTo('person', sub, ofPerson(rule))
       const organization = org === null ? undefined : chargeTo('organization', org, rule)
       const payers: Payers = { person: person.key, ...(organization && { organization: organization.key }) }
       if (!sessions.mayCharge(sid, payers)) return refusedToken(request)
-      paying.add(request)
+      billOf(request).isPaying = true
       return organization ? [person, organization] : [person]
     }
     async function limit(request: FastifyRequest, reply: FastifyReply) {
       const charges = await chargesOf(request)
       await demand(request, reply, charges)
-      charged.set(request, charges)
+      billOf(request).charges = charges
     }
     // On the route itself, it runs after the scope's authentication, so the organization is known, and before the
     // body is read, so requests whose body is refused count, too.
@@ -134,16 +138,17 @@ export const limits = fp(
     async function refundIfRevoked(request: FastifyRequest, error: unknown) {
       const { problem } = toProblem(error)
       if (!revocations.has(problem)) return
-      paying.delete(request)
+      billOf(request).isPaying = false
       await sessions.revoke(request.user.sid, problem !== 'membership_revoked')
     }
     app.addHook('onError', async (request, _reply, error) => {
-      if (paying.has(request)) await refundIfRevoked(request, error)
+      if (request.bill?.isPaying) await refundIfRevoked(request, error)
     })
     app.addHook('onResponse', async (request, { statusCode }) => {
-      if (paying.has(request) && statusCode !== 429) sessions.served(request.user.sid)
-      if (statusCode !== 304) return
-      for (const { key } of charged.get(request) ?? []) await counters.refund(key, whole - notModified)
+      const { bill } = request
+      if (bill?.isPaying && statusCode !== 429) sessions.served(request.user.sid)
+      if (statusCode !== 304 || !bill) return
+      for (const { key } of bill.charges) await counters.refund(key, whole - notModified)
     })
     /**
      * Asks the database whether the session of a rate-limited request is revoked. Some routes that serve sessions

@@ -11,23 +11,34 @@ export interface Rule {
 export const keyFor = (who: string, { requests, window, block }: Rule) =>
   `${who}:${requests}/${window}/${block}`
 
-/** The rule at the end of a key. */
+const parsed = new Map<string, Rule>()
+
+/** The rule at the end of a key, always the same object for the same rule: each request asks several times. */
 export function ruleIn(key: string): Rule {
-  const [requests = 0, window = 0, block = 0] = key
-    .slice(key.lastIndexOf(':') + 1)
-    .split('/')
-    .map(Number)
-  return { requests, window, block }
+  const text = key.slice(key.lastIndexOf(':') + 1)
+  const known = parsed.get(text)
+  if (known) return known
+  const [requests = 0, window = 0, block = 0] = text.split('/').map(Number)
+  const rule = { requests, window, block }
+  parsed.set(text, rule)
+  return rule
 }
 
 /**
  * What one person may use of it. Where the limit of an organization was agreed, its people's is in proportion; a
  * person has one count for all organizations with the same limit, so that founding more of them gives nobody more.
  */
-export const shareOf = (rule: Rule, percent: number): Rule => ({
-  ...rule,
-  requests: Math.ceil((rule.requests * percent) / 100),
-})
+export function shares(percent: number): (rule: Rule) => Rule {
+  const known = new WeakMap<Rule, Rule>()
+  return rule => {
+    let share = known.get(rule)
+    if (!share) {
+      share = { ...rule, requests: Math.ceil((rule.requests * percent) / 100) }
+      known.set(rule, share)
+    }
+    return share
+  }
+}
 
 /** An organization's own values; null means the default. */
 export interface OwnRule {
