@@ -15,6 +15,7 @@ import { createStorage } from './exports/open.ts'
 import * as exports from './exports/routes.ts'
 import * as finance from './finance/routes.ts'
 import type { App } from './http/fastify.ts'
+import { deprecations } from './http/deprecation.ts'
 import { limits } from './http/limits/limits.ts'
 import { loggerOptions, logging, type LogOutput, requestId } from './http/logging.ts'
 import { methods } from './http/methods.ts'
@@ -132,6 +133,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
       'repr-digest',
       'x-request-id',
       'data-age',
+      'deprecation',
       'ratelimit',
       'ratelimit-policy',
       'ratelimit-limit',
@@ -150,6 +152,7 @@ export async function buildApp(options: AppOptions): Promise<App> {
   await app.register(tally, { pool, config })
   await app.register(limits, { config })
   await app.register(methods)
+  await app.register(deprecations)
   await app.register(openapi, { url: config.PUBLIC_URL ?? '/', version, tags })
 
   const storage = createStorage(config)

@@ -88,6 +88,24 @@ t.test('the OpenAPI document', async t => {
     ])
   })
 
+  await t.test('says of answers with a deprecated field that they have one', async t => {
+    const shared = document.components.schemas as Record<string, object>
+    const isDeprecated = (schema: unknown): boolean => {
+      if (typeof schema !== 'object' || schema === null) return false
+      const { deprecated, $ref: ref } = schema as { deprecated?: unknown; $ref?: string }
+      if (ref !== undefined) return isDeprecated(shared[ref.replace('#/components/schemas/', '')])
+      return deprecated === true || Object.values(schema).some(isDeprecated)
+    }
+    let count = 0
+    for (const { operation, name } of operations)
+      for (const [status, { content, headers = {} }] of responsesOf(operation)) {
+        const says = 'Deprecation' in headers
+        t.equal(says, isDeprecated(content?.['application/json']?.schema), `${name} ${status}`)
+        if (says) count += 1
+      }
+    t.ok(count > 5, 'rates in basis points, of deals and settlements')
+  })
+
   // `npm run openapi:lint` checks the whole document, which takes half a minute and is run for every change.
   await t.test('passes the linter, which finds planted errors', async t => {
     t.equal(document.openapi, '3.1.0')

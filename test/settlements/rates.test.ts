@@ -104,6 +104,11 @@ t.test('deals', async t => {
       t.same([flat.status, ...rates(flat.body)], [200, null, null])
       t.same(await patch({ kind: 'versus', base: 'net', percentage: 50 }), [50, 5000])
     }
+    const told = { headers: { deprecation: /^@\d+$/ } }
+    t.match(await call(`GET ${of}`, { token }), told, 'basis points are deprecated')
+    t.match(await call(`PATCH ${of}`, { token, body: { base: 'gross' } }), told)
+    t.notMatch(await call('GET /api/shows', { token }), told)
+    t.notMatch(await call(`PATCH ${of}`, { token, body: { base: 'grosser' } }), told)
     // As the programs of before write.
     await db.admin`update app.deals set percentage_bp = 4000 where id = ${id}`
     t.same(rates((await call(`GET ${of}`, { token })).body), [40, 4000])

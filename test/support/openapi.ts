@@ -8,6 +8,7 @@ interface Media {
 export interface Response {
   $ref?: string
   description?: string
+  headers?: Record<string, object>
   content?: Record<string, Media>
 }
 interface Parameter {

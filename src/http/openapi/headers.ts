@@ -37,6 +37,12 @@ export const headers = {
     schema: { type: 'number', minimum: 0 },
     example: 0,
   },
+  Deprecation: text(
+    'Since when a field of the answer is deprecated (RFC 9745), in seconds since 1970: those marked deprecated',
+    '^@[0-9]+$',
+    20,
+    '@1795996800',
+  ),
   'Access-Control-Allow-Origin': text(
     'The origin of the requesting page, if it is allowed (CORS_ORIGINS)',
     '^[!-~]+$',
