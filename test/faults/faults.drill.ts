@@ -284,7 +284,7 @@ t.test('with a bucket and a mail server that accept connections and say nothing'
 })
 
 t.test('with a disk that is full and a clock that is wrong', withoutFaults(), async t => {
-  const { db, fill, makeRoom, setClock } = await startFaulty(t)
+  const { db, fill, makeRoom, fillWal, makeWalRoom, setClock } = await startFaulty(t)
   await seedDemo({ migratorUrl: db.url('callboard_migrator'), apiUrl: db.url('callboard_api') })
   const redis = withoutRedis().skip === undefined ? await startRedis(t) : undefined
   const port = String(await freePort(0))
@@ -307,6 +307,12 @@ t.test('with a disk that is full and a clock that is wrong', withoutFaults(), as
       await sleep(5000)
       await makeRoom()
     },
+    'the disk of the log of changes (WAL) is full, and PostgreSQL is started again after five seconds':
+      async () => {
+        await fillWal()
+        await sleep(5000)
+        await makeWalRoom()
+      },
     'the clock of PostgreSQL is 20 days ahead for five seconds, and set right': async () => {
       const ahead = async (isAhead: boolean) =>
         until(async () => {

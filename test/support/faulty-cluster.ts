@@ -10,7 +10,7 @@ import { migrate } from '../../src/database/migrate.ts'
 import { codeOf } from '../../src/database/embedded/run.ts'
 import { createDatabase } from '../../src/database/provision.ts'
 import { adminUrl, databaseAt, openClusters, setPasswords, withoutClusters } from './clusters.ts'
-import type { Database } from './helper.ts'
+import { type Database, until } from './helper.ts'
 
 const libraries = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/lib']
 const library = libraries.map(folder => `${folder}/faketime/libfaketimeMT.so.1`).find(existsSync)
@@ -39,53 +39,85 @@ export interface FaultyCluster {
   /** Leaves no byte free on the disk of its tables; the log of changes (WAL) is on another. */
   fill: () => Promise<void>
   makeRoom: () => Promise<void>
+  /** Leaves no room for the log of changes, which PostgreSQL does not survive. */
+  fillWal: () => Promise<void>
+  /** Makes room for it, and starts PostgreSQL again. */
+  makeWalRoom: () => Promise<void>
   /** Sets its clock, such as `+20d`; `+0` is right. */
   setClock: (offset: string) => Promise<void>
 }
 
 export async function startFaulty(t: Test): Promise<FaultyCluster> {
   const clusters = await openClusters(t)
-  const disk = join(clusters.folder, 'disk')
   const clock = join(clusters.folder, 'clock')
-  await mkdir(disk)
-  const { uid, gid } = await stat(clusters.folder)
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256m', 'none', disk], { encoding: 'utf8' })
-  if (mounted.status !== 0) throw new Error(mounted.stderr)
   const data = await clusters.create('faulty')
   const port = await freePort(0)
+  const disks: string[] = []
   // Before openClusters removes the folder, and after PostgreSQL has stopped.
   t.teardown(async () => {
     await clusters.halt(data).catch(() => {})
-    spawnSync('umount', ['-l', disk])
+    for (const disk of disks) spawnSync('umount', ['-l', disk])
   })
-  await chown(disk, uid, gid)
-  await chmod(disk, 0o700)
-  await clusters.sh('mv "$DATA/base" "$DISK/base"; ln -s "$DISK/base" "$DATA/base"', {
-    DATA: data,
-    DISK: disk,
-  })
+  const { uid, gid } = await stat(clusters.folder)
+  /** Moves a part of its data to a small disk of its own. */
+  async function onDisk(part: string, megabytes: number) {
+    const disk = join(clusters.folder, part)
+    await mkdir(disk)
+    const size = `size=${megabytes}m`
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', size, 'none', disk], { encoding: 'utf8' })
+    if (mounted.status !== 0) throw new Error(mounted.stderr)
+    disks.push(disk)
+    await chown(disk, uid, gid)
+    await chmod(disk, 0o700)
+    await clusters.sh('mv "$DATA/$PART" "$DISK/$PART"; ln -s "$DISK/$PART" "$DATA/$PART"', {
+      DATA: data,
+      DISK: disk,
+      PART: part,
+    })
+    return disk
+  }
+  const disk = await onDisk('base', 256)
+  const walDisk = await onDisk('pg_wal', 192)
   await writeFile(clock, '+0\n', { mode: 0o644 })
-  await clusters.sh(
-    // With its monotonic clock PostgreSQL and the kernel measure how long something takes.
-    'export LD_PRELOAD="$LIBRARY" FAKETIME_TIMESTAMP_FILE="$CLOCK" FAKETIME_CACHE_DURATION=1 FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_DONT_RESET=1\n' +
-      'pg_ctl start -w -D "$DATA" -l "$DATA.log" -o "-c port=$PORT -c unix_socket_directories=$FOLDER -c listen_addresses=127.0.0.1 -c fsync=off"',
-    { LIBRARY: library ?? '', CLOCK: clock, DATA: data, PORT: port, FOLDER: clusters.folder },
-  )
+  const start = () =>
+    clusters.sh(
+      // With its monotonic clock PostgreSQL and the kernel measure how long something takes.
+      'export LD_PRELOAD="$LIBRARY" FAKETIME_TIMESTAMP_FILE="$CLOCK" FAKETIME_CACHE_DURATION=1 FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_DONT_RESET=1\n' +
+        'pg_ctl start -w -D "$DATA" -l "$DATA.log" -o "-c port=$PORT -c unix_socket_directories=$FOLDER -c listen_addresses=127.0.0.1 -c fsync=off -c min_wal_size=32MB -c max_wal_size=64MB"',
+      { LIBRARY: library ?? '', CLOCK: clock, DATA: data, PORT: port, FOLDER: clusters.folder },
+    )
+  await start()
   await setPasswords(port)
   await createDatabase(adminUrl(port), 'callboard')
   const db = databaseAt(clusters, port)
   await migrate(db.url('callboard_migrator'))
-  const filler = join(disk, 'filler')
+  const fillerOf = (of: string) => join(of, 'filler')
+  async function fill(of: string) {
+    const { bavail, bsize } = await statfs(of)
+    // PostgreSQL may take some of it meanwhile: then there is none left, which is what is wanted.
+    await writeFile(fillerOf(of), Buffer.alloc(bavail * bsize)).catch((error: unknown) => {
+      if (codeOf(error) !== 'ENOSPC') throw error
+    })
+  }
+  const isUp = () => existsSync(join(data, 'postmaster.pid'))
   return {
     db,
-    fill: async () => {
-      const { bavail, bsize } = await statfs(disk)
-      // PostgreSQL may take some of it meanwhile: then there is none left, which is what is wanted.
-      await writeFile(filler, Buffer.alloc(bavail * bsize)).catch((error: unknown) => {
-        if (codeOf(error) !== 'ENOSPC') throw error
+    fill: () => fill(disk),
+    makeRoom: () => rm(fillerOf(disk)),
+    fillWal: async () => {
+      await fill(walDisk)
+      // Segments of before are used up first.
+      await until(async () => {
+        await db.admin`select pg_switch_wal() from pg_logical_emit_message(false, 'fill', repeat('x', 100000))`.catch(
+          () => {},
+        )
+        return !isUp()
       })
     },
-    makeRoom: () => rm(filler),
+    makeWalRoom: async () => {
+      await rm(fillerOf(walDisk))
+      await start()
+    },
     setClock: offset => writeFile(clock, `${offset}\n`),
   }
 }
