@@ -39,7 +39,7 @@ export const financeRecordRoutes = resource({
   update: {
     summary: 'Change some fields of a finance record',
     description:
-      'Omitted fields stay as they are. Another currency needs its exchange rate. Of a record that a settlement has entered, only category, payment, due day, counterparty and notes can be changed.',
+      'Omitted fields stay as they are. Another currency needs its exchange rate. Of a record that a settlement has entered, only category, itinerary, payment, due day, counterparty and notes can be changed.',
     problems: changed,
     body: Patch(WholeRecord, 'FinanceRecordChange'),
   },
@@ -50,7 +50,8 @@ export const financeRecordRoutes = resource({
   },
   restore: {
     summary: 'Restore a deleted finance record',
-    description: 'As it was. If its category, or the show it is planned for, is deleted, restore that first.',
+    description:
+      'As it was. If its category, or the show or itinerary it is planned for, is deleted, restore that first.',
     problems: [
       'parent_deleted',
       'period_closed',

@@ -30,7 +30,7 @@ const PaymentStatus = Type.String({
   description: 'How far it has been paid',
   examples: ['paid'],
 })
-const ExchangeRate = Type.Number({
+export const ExchangeRate = Type.Number({
   exclusiveMinimum: 0,
   maximum: 1_000_000_000,
   description:
@@ -40,6 +40,12 @@ const ExchangeRate = Type.Number({
 const required = { kind: FinanceKind, category_id: Id, booked_on: DateOnly, amount_minor: MinorUnits }
 const optional = {
   show_id: Nullable(Id),
+  itinerary_id: Nullable(
+    Type.String({
+      ...Id,
+      description: 'The tour it is for; without one, it counts for those its show is on',
+    }),
+  ),
   due_on: Nullable(DateOnly),
   tax_minor: Type.Integer({
     ...MinorUnits,
@@ -80,6 +86,9 @@ export const FinanceRecord = rowOf('FinanceRecord', {
         'The final settlement that has entered it: its amount, day and status are changed by reopening that one',
     }),
   ),
+  expense_id: Nullable(
+    Type.String({ ...Id, description: 'The expense of a member that approving has entered' }),
+  ),
   base_currency: Type.String({
     ...Currency,
     description: 'The currency of the organization’s books when the record was entered',
@@ -98,6 +107,7 @@ export const financeRecords = list({
     payment_status: PaymentStatus,
     category_id: Id,
     show_id: Id,
+    itinerary_id: Id,
     currency: Currency,
     from: Type.String({ ...DateOnly, description: 'Booked on or after this day' }),
     to: Type.String({ ...DateOnly, description: 'Booked on or before this day' }),

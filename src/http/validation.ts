@@ -14,6 +14,9 @@ const exact = new Ajv(options)
 const converting = new Ajv({ ...options, coerceTypes: true })
 for (const ajv of [exact, converting]) addFormats.default(ajv)
 
+/** What is uploaded as a file. */
+const files = ['text/csv', 'application/pdf', 'image/jpeg', 'image/png']
+
 /**
  * Checks requests against the routes' schemas. Query strings and paths are text, so "5" is a number
  * there; JSON has types of its own, so nothing in a body is converted or dropped.
@@ -22,7 +25,7 @@ export const validation = fp(
   async (app: FastifyInstance) => {
     app.setValidatorCompiler(({ schema, httpPart, contentType }: Compiled) =>
       // The file has already been stored as received.
-      contentType === 'text/csv'
+      contentType !== undefined && files.includes(contentType)
         ? () => true
         : lazily(() => (httpPart === 'body' ? exact : converting).compile(schema as object)),
     )

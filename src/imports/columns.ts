@@ -16,6 +16,7 @@ export const columns: Record<string, { required: string[][]; possible: string[] 
       'payment_status',
       'due_on',
       'show_id',
+      'itinerary_id',
       'counterparty',
       'note',
       'source',

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { App } from '../http/fastify.ts'
-import { takeFiles, Upload } from './upload.ts'
+import { takeFiles, Upload } from '../http/upload.ts'
 import { answer, IdempotencyKey } from '../http/openapi/openapi.ts'
 import { page } from '../tenant/list.ts'
 import {

@@ -241,6 +241,28 @@ const special: Record<string, Cell[]> = {
     [managers, () => `update app.itineraries set name = 'Renamed'`],
     [admins, k => `select app.delete_row('itineraries', '${k.tour.itineraries}')`],
   ],
+  'app.budget_lines': [
+    read('app.budget_lines'),
+    [
+      managers,
+      k => `insert into app.budget_lines (itinerary_id, category_id, amount_minor)
+        select '${k.tour.itineraries}', c.id, 1 from app.finance_categories c limit 1`,
+    ],
+    [managers, () => `update app.budget_lines set amount_minor = 2`],
+    [admins, () => `select app.delete_row('budget_lines', id) from app.budget_lines`],
+  ],
+  // Those of the owner, which others see because they see the books. Commands change one's own: see the matrix.
+  'app.expenses': [
+    read('app.expenses'),
+    [
+      all,
+      () => `select app.create_expense(jsonb_build_object('category_id', c.id, 'spent_on', '2027-05-01', 'amount_minor', 1, 'purpose', 'Taxi'))
+        from app.finance_categories c where c.kind = 'expense' limit 1`,
+    ],
+    nobody,
+    nobody,
+  ],
+  'app.expense_receipts': [read('app.expense_receipts'), nobody, nobody, nobody],
   'app.itinerary_days': [
     [managers, () => 'select from app.itinerary_days'],
     [

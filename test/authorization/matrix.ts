@@ -182,6 +182,40 @@ const published: Arrange = async (world, actor) => {
   await world.server.call(`POST ${path}/publish`, { token: world.owner.token, body: { note: null } })
   return { path }
 }
+const aBudgetLine = async (world: World) => ({
+  category_id: await categoryOf(world, 'expense'),
+  amount_minor: 300_000,
+})
+/** One of a tour that everybody who may read itineraries sees. */
+const aBudgetLineOf: Arrange = async (world, actor) => {
+  const { path = '' } = await published(world, actor)
+  const made = await make(world, `${path}/budget-lines`, await aBudgetLine(world))
+  return { path: made.replace(/.*(?=\/budget-lines)/, '/api') }
+}
+/** The caller's, if they belong to the organization and may have one, otherwise a viewer's. */
+const anExpenseOf =
+  (whose?: 'viewer', then: string[] = []): Arrange =>
+  async (world, actor) => {
+    const { server, owner, viewer, stranger, superadmin } = world
+    const person = whose ? viewer : [stranger.id, superadmin.id].includes(actor.id) ? owner : actor
+    const { token } = person
+    const { body } = await server.call<{ id: string }>('POST /api/expenses', {
+      token,
+      body: await anExpense(world),
+    })
+    const path = `/api/expenses/${body.id}` as const
+    await server.call(`PUT ${path}/receipt`, { token, ...aReceipt })
+    for (const step of then)
+      await server.call(step.replace(' ', ` ${path}`) as `${string} ${string}`, { token })
+    return { path }
+  }
+const aReceipt = { body: '%PDF-1.7', headers: { 'content-type': 'application/pdf' } }
+const anExpense = async (world: World) => ({
+  category_id: await categoryOf(world, 'expense'),
+  spent_on: '2027-03-14',
+  amount_minor: 2350,
+  purpose: 'Taxi from the airport',
+})
 const aRole = () => ({ name: `Role ${serial++}`, permissions: ['shows.read'] })
 const aRoleOf: Arrange = async world => ({ path: await make(world, '/api/roles', aRole()) })
 const aBiCredentialOf: Arrange = async world => {
@@ -524,6 +558,61 @@ export const table: Record<string, Line> = {
     [401, 403, 403, 200, 200, 403, 404, 403],
     async world => ({ path: await deleted(world, '/api/finance-records', await aRecord(world)) }),
   ],
+  readTourMoney: [readers, under(published, '/money')],
+  listBudgetLines: [readers, under(published, '/budget-lines')],
+  createBudgetLine: [
+    [401, 403, 201, 201, 201, 403, 404, 403],
+    async (world, actor) => ({
+      path: `${(await published(world, actor)).path ?? ''}/budget-lines`,
+      body: await aBudgetLine(world),
+    }),
+  ],
+  readBudgetLine: [readers, aBudgetLineOf],
+  updateBudgetLine: [
+    [401, 403, 200, 200, 200, 403, 404, 403],
+    withBody(aBudgetLineOf, { amount_minor: 350_000 }),
+  ],
+  deleteBudgetLine: [[401, 403, 403, 204, 204, 403, 404, 403], aBudgetLineOf],
+  restoreBudgetLine: [
+    [401, 403, 403, 200, 200, 403, 404, 403],
+    async (world, actor) => {
+      const { path = '' } = await aBudgetLineOf(world, actor)
+      await world.server.call(`DELETE ${path}`, { token: world.owner.token })
+      return { path: `${path}/restore` }
+    },
+  ],
+  listExpenseCategories: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  // One's own; a superadmin is no member, and has none. All these see those of others, because they see the books.
+  listExpenses: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  createExpense: [
+    [401, 201, 201, 201, 201, 201, 409, 403],
+    async world => ({ body: await anExpense(world) }),
+  ],
+  readExpense: [readers, anExpenseOf('viewer')],
+  updateExpense: [[401, 200, 200, 200, 200, 200, 404, 403], withBody(anExpenseOf(), { amount_minor: 2400 })],
+  deleteExpense: [[401, 204, 204, 204, 204, 204, 404, 403], anExpenseOf()],
+  restoreExpense: [
+    [401, 200, 200, 200, 200, 200, 404, 404],
+    under(anExpenseOf(undefined, ['DELETE ']), '/restore'),
+  ],
+  submitExpense: [[401, 200, 200, 200, 200, 200, 404, 403], under(anExpenseOf(), '/submit')],
+  approveExpense: [
+    [401, 403, 200, 200, 200, 403, 404, 403],
+    under(anExpenseOf('viewer', ['POST /submit']), '/approve', {}),
+  ],
+  rejectExpense: [
+    [401, 403, 200, 200, 200, 403, 404, 403],
+    under(anExpenseOf('viewer', ['POST /submit']), '/reject', { reason: 'The receipt is missing' }),
+  ],
+  putReceipt: [
+    [401, 200, 200, 200, 200, 200, 404, 403],
+    async (world, actor) => ({
+      path: `${(await anExpenseOf()(world, actor)).path ?? ''}/receipt`,
+      ...aReceipt,
+    }),
+  ],
+  downloadReceipt: [readers, under(anExpenseOf('viewer'), '/receipt')],
+  deleteReceipt: [[401, 204, 204, 204, 204, 204, 404, 403], under(anExpenseOf(), '/receipt')],
   listFinancePeriods: [[401, 200, 200, 200, 200, 200, 200, 200]],
   closeFinancePeriod: [
     [401, 403, 403, 200, 200, 403, 200, 403],

@@ -100,6 +100,18 @@ t.test('what promoters ask, answered by a BI login', async t => {
       }
       t.equal(new Set(rows.map(row => row['currency'])).size, api.settlements.length)
     },
+    'What did each tour bring and cost, as far as records name it?': async rows => {
+      const { body } = await server.call<{ items: Item[] }>('GET /api/itineraries', { token: ana.token })
+      const named = api.records.filter(r => r['itinerary_id'] !== null && r['status'] === 'actual')
+      const sum = (kind: string) =>
+        total(
+          named.filter(r => r['kind'] === kind),
+          'base_amount_minor',
+        ) / 100
+      t.match(rows, [{ itinerary: body.items[0]?.['name'], base_currency: 'EUR' }])
+      t.equal(of(rows[0] as unknown as Item, 'income'), sum('income'))
+      t.equal(of(rows[0] as unknown as Item, 'expense'), sum('expense'))
+    },
     'Who travels?': rows =>
       t.match(rows, [{ artist: 'The Gaslights', name: 'Dov Levi', role: 'Monitor engineer' }]),
     'Who entered most?': async rows => {

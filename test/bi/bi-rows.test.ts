@@ -80,6 +80,7 @@ t.test('row by row, the API, its CSV and BI say the same', async t => {
       'base_currency',
       'base_amount_minor',
       'settlement_id',
+      'itinerary_id',
     ),
   )
   await same('dim_venues', 'venue_id', api.venues, 'venues', {

@@ -77,7 +77,7 @@ t.test('the star of a BI login', async t => {
     ],
     'members.read': ['dim_members'],
     'analytics.read': views.map(({ name }) => name),
-    'itineraries.write': ['dim_party'],
+    'itineraries.write': ['dim_itineraries', 'dim_party'],
   }
   const { body } = await server.call<{ items: { name: string }[] }>('GET /api/permissions', {
     token: victim.owner.token,

@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import { t } from '../support/tap.ts'
 import { startWorker } from '../../src/jobs/worker.ts'
 import { type Answer, join, joinAs, type Person, register, startServer, until } from '../support/helper.ts'
+import { anItinerary } from '../support/itineraries.ts'
 import { startServerProcess } from '../support/server-process.ts'
 import { outcome } from '../support/tokens.ts'
 
@@ -107,6 +108,18 @@ t.test('a file', async t => {
     ])
   })
 
+  await t.test('of finance records may name their tours', async t => {
+    const { body } = await call<{ id: string }>('POST /api/itineraries', { token, body: anItinerary })
+    const done = await enter(
+      `booked_on,category,amount,itinerary_id\n2026-03-14,Guarantee,12,${body.id}\n2026-03-15,Guarantee,13,\n`,
+    )
+    t.match(done, { status: 'done', created: 2 })
+    t.match(await list(`/api/finance-records`), [
+      { booked_on: '2026-03-14', itinerary_id: body.id },
+      { booked_on: '2026-03-15', itinerary_id: null },
+    ])
+  })
+
   await t.test('from a German spreadsheet is understood without any options', async t => {
     const text =
       'booked_on;category;amount;counterparty\n14.3.2028;Künstler;1.234,50;Café Größe\n1.4.2028;Künstler;-99,9;\n'
@@ -198,11 +211,16 @@ t.test('a file', async t => {
     ['2027-03-14,Guarantee,1,,,,2,,', 'tax', /between 0 and the amount/],
     ['2027-03-14,Guarantee,1,,,,,maybe,', 'status', /planned, committed/],
     ['2027-03-14,Guarantee,1,,,,,,01980c5e-8c5e-7b4a-9d59-3f1de6a3c111', 'show_id', /no such show/],
-    ['2027-03-14,Guarantee,1,,,,,,,,more', '', /more cells/],
+    [
+      '2027-03-14,Guarantee,1,,,,,,,01980c5e-8c5e-7b4a-9d59-3f1de6a3c111',
+      'itinerary_id',
+      /no such itinerary/,
+    ],
+    ['2027-03-14,Guarantee,1,,,,,,,,,more', '', /more cells/],
   ]
   await t.test('says for every bad line what is wrong in which column', async t => {
     await call('PUT /api/finance-periods/2030-05', { token })
-    const header = 'booked_on,category,amount,kind,currency,exchange_rate,tax,status,show_id'
+    const header = 'booked_on,category,amount,kind,currency,exchange_rate,tax,status,show_id,itinerary_id'
     const found = await checkBad(t, 'finance_records', header, bad)
     const [first] = (
       await call<{ items: BadLine[]; next_cursor: string }>(`GET /api/imports/${found.id}/problems?limit=1`, {

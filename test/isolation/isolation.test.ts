@@ -87,7 +87,7 @@ t.test('by trying', async t => {
     })
 
   // What an attacker has entered in their own organization, a copy of what is the victim's, is theirs.
-  for (const table of ['app.venues', 'app.finance_categories'])
+  for (const table of ['app.venues', 'app.finance_categories', 'app.itineraries'])
     await db.admin.unsafe(`delete from ${table} where organization_id = $1 and name like $2`, [
       world.attacker.organization,
       `%${world.victim.marker}%`,

@@ -121,9 +121,12 @@ t.test('a hidden row is indistinguishable from a missing one', async t => {
         if (schema.format !== 'uuid') continue
         const ask = async (id: string) =>
           (
-            await call(`GET ${pathOf(operation, () => mine['shows'] ?? '')}?${name}=${id}`, {
-              token: ana.token,
-            })
+            await call(
+              `GET ${pathOf(operation, () => mine[kindOf(operation)] ?? mine['shows'] ?? '')}?${name}=${id}`,
+              {
+                token: ana.token,
+              },
+            )
           ).body
         const none = await ask(randomUUID())
         // What is not a list has empty sums.

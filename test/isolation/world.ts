@@ -166,6 +166,12 @@ export async function makeTenant(server: TestServer, marker: string): Promise<Te
       costs: { amount_minor: fee },
     },
   })
+  const receipt = await call(`PUT /api/expenses/${made['expenses'] ?? ''}/receipt`, {
+    token: owner.token,
+    body: Buffer.from(`%PDF-1.7 ${marker}`),
+    headers: { 'content-type': 'application/pdf' },
+  })
+  if (receipt.status !== 200) throw new Error(`cannot upload a receipt: ${receipt.text}`)
   // One in force, of a show that has been played.
   const over = await make('/api/shows', {
     title: `Title ${marker}`,

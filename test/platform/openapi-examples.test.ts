@@ -117,6 +117,14 @@ t.test('the OpenAPI document, taken literally,', async t => {
       finalizeSettlement: 'settlement_show_not_played',
       bookSettlement: 'settlement_not_in_force',
       reopenSettlement: 'show_not_settled',
+      // The category of the example is one of income.
+      createExpense: 'expenses_category_exists',
+      ...Object.fromEntries(
+        [
+          ...['readExpense', 'updateExpense', 'deleteExpense', 'submitExpense', 'approveExpense'],
+          ...['rejectExpense', 'putReceipt', 'downloadReceipt', 'deleteReceipt'],
+        ].map(name => [name, 'not_found']),
+      ),
       readLegalHold: 'not_found',
       releaseLegalHold: 'not_found',
     }
@@ -135,10 +143,10 @@ t.test('the OpenAPI document, taken literally,', async t => {
           'shows',
           ...(name.includes('/shows/{id}/') || kindOf(name) === 'settlements' ? ['deals'] : []),
         ],
-        ...(fields.includes('category_id') ? ['finance-categories'] : []),
+        ...(fields.includes('category_id') ? ['finance-categories', 'itineraries'] : []),
         kindOf(name),
       ])
-        if (kinds.get(kind)?.parent === 'shows' || isAlone(kind))
+        if (['shows', 'itineraries'].includes(kinds.get(kind)?.parent ?? '') || isAlone(kind))
           ids[kind] ??= await make(server, ben, kind, { among: ids })
       if (operation.operationId === 'reopenFinancePeriod')
         await call('PUT /api/finance-periods/2027-03', { token: ben.token })

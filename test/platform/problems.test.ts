@@ -57,6 +57,10 @@ const outOfReach: Record<string, string> = {
   exports_sha256_format: 'the worker writes it',
   exports_ready_with_file: 'the database sets it',
   export_progress_export_exists: 'it is created with the export',
+  expenses_status_known: 'the database sets it',
+  expenses_rejected_with_reason: 'the database sets it',
+  expenses_finance_record_exists: 'approving enters it',
+  expense_receipts_expense_exists: 'the expense is locked',
 }
 
 /** All matches of a pattern with a status and a name, as "404 not_found". */

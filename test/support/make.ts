@@ -72,7 +72,12 @@ export async function make(
       const stem = name.replace(/_ids?$/, '').replace(/y$/, 'ie')
       const of = [...kinds.keys()].find(k => k === `${stem}s` || k.endsWith(`-${stem}s`))
       // An optional one would only be one more thing to create.
-      if (of !== undefined && schema.required?.includes(name)) body[name] = await idOf(of)
+      if (of !== undefined && schema.required?.includes(name))
+        // The category of the example is one of income.
+        body[name] =
+          kind === 'expenses'
+            ? await make(server, person, of, { mark, values: { [of]: { kind: 'expense' } } })
+            : await idOf(of)
     } else body[name] = distinct(field, value, mark)
   }
   Object.assign(body, values[kind])

@@ -82,7 +82,8 @@ export async function readDocument({ app, call }: TestServer) {
       ...('category_id' in example &&
         ids['finance-categories'] !== undefined && {
           category_id: ids['finance-categories'],
-          show_id: ids.shows,
+          ...('show_id' in example && { show_id: ids.shows }),
+          ...('itinerary_id' in example && { itinerary_id: ids.itineraries }),
         }),
     }
     return call<{ type?: string }>(`${url}?${query.toString()}` as `${string} ${string}`, {

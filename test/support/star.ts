@@ -192,6 +192,16 @@ async function enrich(
     payment_status: 'unpaid',
     due_on: dayFrom(45),
   })
+  // For a tour, with and without a show.
+  const [tour] = await list('itineraries')
+  await record('expense', { status: 'actual', itinerary_id: tour?.id, booked_on: dayFrom(-41) })
+  await record('income', {
+    status: 'actual',
+    itinerary_id: tour?.id,
+    show_id: coming.id,
+    currency: 'KWD',
+    exchange_rate: 2.97,
+  })
   const { id } = await record('expense', { status: 'actual' })
   await send(`PATCH /api/finance-records/${id}`, { body: { status: 'void' } })
   const deleted = await record('expense', { status: 'planned' })

@@ -3,12 +3,14 @@
 create or replace view app.finance_record_rows with (security_invoker = true) as
   select r.organization_id, r.version, r.deleted_at, r.deleted_by, app.body(r.as_json, row_to_json(j)) as body,
     r.id, r.kind, r.category_id, r.booked_on, r.amount_minor, r.status, r.show_id, r.due_on, r.tax_minor, r.currency, trim_scale(r.exchange_rate) as exchange_rate, r.payment_status, r.counterparty, r.note, r.source, r.external_ref,
-    r.base_currency, r.created_by, r.created_at, r.updated_at, j.*
+    r.base_currency, r.created_by, r.created_at, r.updated_at, j.category_name, j.show_title, j.base_amount_minor, j.settlement_id, later.itinerary_id, later.expense_id
   from app.finance_records r
   left join app.finance_categories c on c.organization_id = r.organization_id and c.id = r.category_id
   -- Including deleted shows: what was paid for them stays readable.
   left join app.shows s on s.organization_id = r.organization_id and s.id = r.show_id
-  cross join lateral (select c.name as category_name, s.title as show_title, r.base_amount_minor, r.settlement_id) j;
+  -- Not kept in as_json: adding them there would write every record again.
+  cross join lateral (select r.itinerary_id, r.expense_id) later
+  cross join lateral (select c.name as category_name, s.title as show_title, r.base_amount_minor, r.settlement_id, later.*) j;
 select app_private.publish_rows('app.finance_records');
 
 create or replace function app.read_finance_record(record uuid) returns app.answer
@@ -39,10 +41,10 @@ declare
 begin
   n.currency := coalesce(n.currency, app.base_currency());
   insert into app.finance_records (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status,
-    payment_status, counterparty, note, source, external_ref)
+    payment_status, counterparty, note, source, external_ref, itinerary_id)
   values (n.kind, n.category_id, n.show_id, n.booked_on, n.due_on, n.amount_minor, coalesce(n.tax_minor, 0), n.currency,
     coalesce(n.exchange_rate, case when n.currency = app.base_currency() then 1 end), coalesce(n.status, 'planned'),
-    coalesce(n.payment_status, 'unpaid'), n.counterparty, n.note, n.source, n.external_ref)
+    coalesce(n.payment_status, 'unpaid'), n.counterparty, n.note, n.source, n.external_ref, n.itinerary_id)
   returning id into n.id;
   answer := app.read_finance_record(n.id);
   answer.status := 201;
@@ -50,7 +52,7 @@ begin
 end
 $$;
 comment on function app.create_finance_record(jsonb) is
-  'Creates a finance record; its currency defaults to the organization''s. PT403 without finance.write, PT409 period_closed, finance_record_external_ref_taken, and for a category or show that does not exist.';
+  'Creates a finance record; its currency defaults to the organization''s. PT403 without finance.write, PT409 period_closed, finance_record_external_ref_taken, and for a category, show or itinerary that does not exist.';
 grant execute on function app.create_finance_record(jsonb) to callboard_api;
 
 create or replace function app.write_finance_record(record uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
@@ -78,9 +80,9 @@ begin
   end if;
   update app.finance_records r
   set (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
-      counterparty, note, source, external_ref)
+      counterparty, note, source, external_ref, itinerary_id)
     = row (n.kind, n.category_id, n.show_id, n.booked_on, n.due_on, n.amount_minor, coalesce(n.tax_minor, 0), n.currency, n.exchange_rate,
-      coalesce(n.status, 'planned'), coalesce(n.payment_status, 'unpaid'), n.counterparty, n.note, n.source, n.external_ref)
+      coalesce(n.status, 'planned'), coalesce(n.payment_status, 'unpaid'), n.counterparty, n.note, n.source, n.external_ref, n.itinerary_id)
   where r.organization_id = (select app.current_org()) and r.id = record;
   return app.read_finance_record(record);
 end

@@ -64,12 +64,18 @@ create table if not exists app.finance_records (
   -- Written by settlements only: see settlements/settlement_books.sql. They outlive what is purged.
   settlement_id uuid,
   settlement_line text,
+  -- The tour it is for; without one, that of its show. A column of later: see finance_record_rows.
+  itinerary_id uuid,
+  -- Written when an expense is approved: see expense_decisions.sql. It outlives what is purged.
+  expense_id uuid,
   primary key (organization_id, id),
   constraint finance_records_category_exists foreign key (organization_id, category_id, kind)
     references app.finance_categories (organization_id, id, kind),
   -- A record outlives its show: see the trigger on app.shows below.
   constraint finance_records_show_exists foreign key (organization_id, show_id)
     references app.shows (organization_id, id) on delete set null (show_id),
+  constraint finance_records_itinerary_exists foreign key (organization_id, itinerary_id)
+    references app.itineraries (organization_id, id) on delete set null (itinerary_id),
   constraint finance_records_currency_exists foreign key (currency) references app.currencies (code),
   constraint finance_records_exchange_rate_of_base check (currency <> base_currency or exchange_rate = 1),
   constraint finance_records_tax_within_amount check (tax_minor between 0 and amount_minor),
@@ -78,6 +84,8 @@ create table if not exists app.finance_records (
 create index if not exists finance_records_organization_id_booked_on_idx on app.finance_records (organization_id, booked_on, id) where deleted_at is null;
 create index if not exists finance_records_organization_id_show_id_idx on app.finance_records (organization_id, show_id, booked_on)
   where show_id is not null;
+create index if not exists finance_records_organization_id_itinerary_id_idx on app.finance_records (organization_id, itinerary_id, booked_on)
+  where itinerary_id is not null;
 create index if not exists finance_records_organization_id_category_id_idx on app.finance_records (organization_id, category_id, booked_on);
 create unique index if not exists finance_record_external_ref_taken on app.finance_records (organization_id, source, external_ref)
   where deleted_at is null and external_ref is not null;
@@ -101,12 +109,12 @@ alter function app_private.require_not_of_settlement(regclass, uuid) owner to ca
 select app_private.tenant_table('finance_records', noun => 'finance_record', permission => 'finance', path => '/api/finance-records', definer => 'insert, update',
   is_exported => true, is_counted => true, known => '{kind}', guard => 'app_private.require_not_of_settlement(regclass, uuid)', checks_parents => false);
 grant insert (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
-    counterparty, note, source, external_ref),
+    counterparty, note, source, external_ref, itinerary_id),
   update (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status, payment_status,
-    counterparty, note, source, external_ref)
+    counterparty, note, source, external_ref, itinerary_id)
   on app.finance_records to callboard_api;
 grant insert (organization_id, kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, base_currency, status,
-    payment_status, counterparty, note, source, external_ref, created_by, settlement_id, settlement_line),
+    payment_status, counterparty, note, source, external_ref, created_by, settlement_id, settlement_line, itinerary_id, expense_id),
   update (status, deleted_at, deleted_by, deletion_id) on app.finance_records to callboard_definer;
 
 comment on table app.finance_records is 'Income and expenses of the organization, planned and actual.';
@@ -116,6 +124,8 @@ comment on column app.finance_records.exchange_rate is 'Units of the base curren
 comment on column app.finance_records.base_amount_minor is 'The amount in the base currency, at the exchange rate.';
 comment on column app.finance_records.settlement_id is 'The settlement that has entered it; its amount, day and status are that one''s.';
 comment on column app.finance_records.settlement_line is 'Which line of the settlement it is: see app.settlement_lines.';
+comment on column app.finance_records.itinerary_id is 'The tour it is for; a record without one is for those that its show is on.';
+comment on column app.finance_records.expense_id is 'The expense of a member that approving has entered.';
 comment on column app.finance_records.external_ref is 'The record''s id in the system it comes from (source); unique there.';
 
 create or replace function app_private.tg_finance_records__200_status() returns trigger
@@ -189,11 +199,20 @@ begin
       perform app.refuse(409, 'finance_records_show_exists', 'There is no such show.');
     end if;
   end if;
+  if exists (select from (select distinct n.organization_id, n.itinerary_id from after n where n.itinerary_id is not null) n
+      where not exists (select from app.itineraries i
+        where i.organization_id = n.organization_id and i.id = n.itinerary_id and i.deleted_at is null for share)) then
+    if exists (select from (select distinct n.organization_id, n.itinerary_id from after n where n.itinerary_id is not null) n
+        where not exists (select from app.itineraries i
+          where i.organization_id = n.organization_id and i.id = n.itinerary_id and i.deleted_at is null offset 0)) then
+      perform app.refuse(409, 'finance_records_itinerary_exists', 'There is no such itinerary.');
+    end if;
+  end if;
   return null;
 end
 $$;
 comment on function app_private.tg_finance_records__300_entered() is
-  'PT409 period_closed, finance_records_category_exists or finance_records_show_exists for new records in a closed month, or with a deleted category or show.';
+  'PT409 period_closed, finance_records_category_exists, finance_records_show_exists or finance_records_itinerary_exists for new records in a closed month, or with a deleted category, show or itinerary.';
 alter function app_private.tg_finance_records__300_entered() owner to callboard_definer;
 create or replace trigger _300_entered after insert on app.finance_records
   referencing new table as after for each statement execute function app_private.tg_finance_records__300_entered();
@@ -213,9 +232,11 @@ begin
   join app.organizations o on o.id = n.organization_id and o.deleted_at is null
   join app.finance_periods p on p.organization_id = n.organization_id
     and p.month in (date_trunc('month', n.booked_on)::date, date_trunc('month', b.booked_on)::date)
-  -- So can a show be purged, which clears the reference in its records.
+  -- So can a show or an itinerary be purged, which clears the reference in its records.
   where not (b.show_id is not null and n.show_id is null
     and not exists (select from app.shows s where s.organization_id = b.organization_id and s.id = b.show_id))
+    and not (b.itinerary_id is not null and n.itinerary_id is null
+      and not exists (select from app.itineraries i where i.organization_id = b.organization_id and i.id = b.itinerary_id))
   limit 1;
   if found then
     perform app.refuse(409, 'period_closed', format('The books of %s are closed.', to_char(closed, 'YYYY-MM')));
@@ -235,12 +256,25 @@ begin
       where n.show_id is distinct from b.show_id and s.deleted_at is not null) then
     perform app.refuse(409, 'finance_records_show_exists', 'There is no such show.');
   end if;
-  -- A planned record is not restored without its show; if both are being restored, the show is still marked here.
+  perform from (select distinct n.organization_id, n.itinerary_id from after n where n.itinerary_id is not null and n.deleted_at is null) n
+  where exists (select from app.itineraries i where i.organization_id = n.organization_id and i.id = n.itinerary_id and i.deleted_at is null for share);
+  if exists (select from after n join before b on b.organization_id = n.organization_id and b.id = n.id
+      join app.itineraries i on i.organization_id = n.organization_id and i.id = n.itinerary_id
+      where n.itinerary_id is distinct from b.itinerary_id and i.deleted_at is not null) then
+    perform app.refuse(409, 'finance_records_itinerary_exists', 'There is no such itinerary.');
+  end if;
+  -- A planned record is not restored without its show or its itinerary; if both are being restored, that is still marked here.
   if exists (select from after n join before b on b.organization_id = n.organization_id and b.id = n.id
       join app.shows s on s.organization_id = n.organization_id and s.id = n.show_id
       where b.deleted_at is not null and n.deleted_at is null and n.status in ('planned', 'committed')
         and s.deleted_at is not null and s.deletion_id <> b.deletion_id) then
     perform app.refuse(409, 'parent_deleted', 'The show it is planned for is deleted: restore that first.');
+  end if;
+  if exists (select from after n join before b on b.organization_id = n.organization_id and b.id = n.id
+      join app.itineraries i on i.organization_id = n.organization_id and i.id = n.itinerary_id
+      where b.deleted_at is not null and n.deleted_at is null and n.status in ('planned', 'committed')
+        and i.deleted_at is not null and i.deletion_id <> b.deletion_id) then
+    perform app.refuse(409, 'parent_deleted', 'The itinerary it is planned for is deleted: restore that first.');
   end if;
   return null;
 end
@@ -267,19 +301,36 @@ alter function app_private.tg_shows__400_finance_records() owner to callboard_de
 create or replace trigger _400_finance_records after update on app.shows
   for each row when (new.deleted_at is not null and old.deleted_at is null) execute function app_private.tg_shows__400_finance_records();
 
+-- And those of an itinerary with that.
+create or replace function app_private.tg_itineraries__400_finance_records() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  update app.finance_records r set deleted_at = new.deleted_at, deleted_by = new.deleted_by, deletion_id = new.deletion_id
+  where r.organization_id = new.organization_id and r.itinerary_id = new.id and r.status in ('planned', 'committed') and r.deleted_at is null;
+  return null;
+end
+$$;
+comment on function app_private.tg_itineraries__400_finance_records() is 'Deletes the planned and committed records of a deleted itinerary, but no actual ones.';
+alter function app_private.tg_itineraries__400_finance_records() owner to callboard_definer;
+create or replace trigger _400_finance_records after update on app.itineraries
+  for each row when (new.deleted_at is not null and old.deleted_at is null) execute function app_private.tg_itineraries__400_finance_records();
+
 -- The figures of all that is booked are in it. Whoever is entering a record holds a lock on the organization's row.
 create or replace function app_private.tg_organizations__400_books() returns trigger
 language plpgsql volatile security definer
 set search_path = ''
 as $$
 begin
-  if exists (select from app.finance_records r where r.organization_id = new.id) then
-    perform app.refuse(409, 'organization_has_books', format('The books are kept in %s: finance records have been entered.', old.currency));
+  if exists (select from app.finance_records r where r.organization_id = new.id)
+    or exists (select from app.budget_lines b where b.organization_id = new.id) then
+    perform app.refuse(409, 'organization_has_books', format('The books are kept in %s: finance records or budgets have been entered.', old.currency));
   end if;
   return new;
 end
 $$;
-comment on function app_private.tg_organizations__400_books() is 'PT409 organization_has_books for another currency of an organization that has finance records, also deleted ones.';
+comment on function app_private.tg_organizations__400_books() is 'PT409 organization_has_books for another currency of an organization that has finance records or budgets, also deleted ones.';
 alter function app_private.tg_organizations__400_books() owner to callboard_definer;
 create or replace trigger _400_books before update on app.organizations
   for each row when (new.currency is distinct from old.currency) execute function app_private.tg_organizations__400_books();

@@ -8,6 +8,10 @@
 --     from app.guests g
 --     left join app.guest_allotments a on …
 --     cross join lateral (select a.name as allotment_name) j;
+--
+-- A column that is added to a table with very many rows is better read like a field of another row: whatever changes what
+-- rows keep makes all of them again (app_private.remake_json). The view takes it from a lateral that is named `later`, as
+-- app.finance_record_rows does.
 
 create or replace function app.body(as_json text) returns text
 language sql immutable parallel safe
@@ -50,7 +54,8 @@ begin
       from pg_catalog.pg_attribute v
       -- Generated columns have no value yet when the trigger runs.
       join pg_catalog.pg_attribute t on t.attrelid = target and t.attname = v.attname and t.attnum > 0 and t.attgenerated = ''
-      where v.attrelid = fields and v.attnum >= (select i.attnum from pg_catalog.pg_attribute i where i.attrelid = fields and i.attname = 'id')));
+      where v.attrelid = fields and v.attnum >= (select i.attnum from pg_catalog.pg_attribute i where i.attrelid = fields and i.attname = 'id')
+        and position(format(E'    later.%I', v.attname) in pg_catalog.pg_get_viewdef(fields)) = 0));
   execute format('comment on function %s() is %L', trigger_function, format('Keeps as_json: the fields of %s that are columns of the row itself.', fields));
   -- The last of the triggers before a row is written: none may change it afterwards.
   perform app_private.set_trigger(target, '_990_json', format('before insert or update on %s for each row execute function %s()', target, trigger_function),
@@ -59,7 +64,7 @@ begin
 end
 $$;
 comment on function app_private.keep_json(regclass, regclass) is
-  'Has a table keep as_json: the fields of its view (from id on) that are columns of its own, as a JSON object without its closing brace, to be completed by app.body. A time is HH:MM, a number has no trailing zeros.';
+  'Has a table keep as_json: the fields of its view (from id on) that are columns of its own and not of a lateral named later, as a JSON object without its closing brace, to be completed by app.body. A time is HH:MM, a number has no trailing zeros.';
 
 create or replace function app_private.remake_json(behind jsonb default null) returns jsonb
 language plpgsql volatile security definer

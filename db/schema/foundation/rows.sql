@@ -40,6 +40,11 @@ begin
     where c.conrelid = r.target and c.contype = 'f'
       and c.conkey[2] = (select a.attnum from pg_catalog.pg_attribute a where a.attrelid = r.target and a.attname = parent))
   into parent_exists using id;
+  -- Of an itinerary, those who do not plan it see what is published: that is in its view and not in its table.
+  if parent_exists is null and parent = 'itinerary_id' then
+    perform app.read_row('itineraries', id);
+    parent_exists := true;
+  end if;
   if parent_exists is null then
     perform app.refuse(404, 'not_found');
   end if;

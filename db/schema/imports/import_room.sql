@@ -1,4 +1,4 @@
--- How much an organization may have of files to import. The limits are in docs/reference/limits.md.
+-- How much an organization may store: files to import, and receipts of expenses. The limits are in docs/reference/limits.md.
 
 create table if not exists app_private.storing (
   organization_id uuid primary key references app.organizations (id) on delete cascade
@@ -18,6 +18,17 @@ $$;
 comment on function app_private.lock_storing(uuid) is 'Waits for others who are about to store a file of the organization, until they have committed: nobody holds it for longer than that takes.';
 alter function app_private.lock_storing(uuid) owner to callboard_definer;
 
+create or replace function app_private.import_bytes(organization uuid) returns bigint
+language sql stable
+set search_path = ''
+begin atomic
+  -- Of one that has ended, its bad lines are left: about 300 bytes each.
+  select coalesce(sum(case when i.status in ('done', 'failed', 'cancelled') then i.bad_lines * 300::bigint else i.bytes end), 0)
+  from app.imports i where i.organization_id = organization;
+end;
+comment on function app_private.import_bytes(uuid) is 'How much the imports of an organization take.';
+alter function app_private.import_bytes(uuid) owner to callboard_definer;
+
 create or replace function app_private.require_room(organization uuid, import uuid, file_bytes bigint) returns void
 language plpgsql stable
 set search_path = ''
@@ -30,6 +41,7 @@ begin
     -- Of one that has ended, its bad lines are left: about 300 bytes each.
     coalesce(sum(case when i.status in ('done', 'failed', 'cancelled') then i.bad_lines * 300::bigint else i.bytes end), 0) into unfinished, stored
   from app.imports i where i.organization_id = organization and i.id <> import;
+  stored := stored + app_private.receipt_bytes(organization);
   if unfinished >= 20 then
     perform app.refuse(409, 'too_many_imports');
   elsif unfinished > 0 and stored + file_bytes > 524288000 or stored > 524288000 then
@@ -37,7 +49,7 @@ begin
   end if;
 end
 $$;
-comment on function app_private.require_room(uuid, uuid, bigint) is 'PT409 too_many_imports, import_storage_full, if the other imports of the organization leave no room for this one.';
+comment on function app_private.require_room(uuid, uuid, bigint) is 'PT409 too_many_imports, import_storage_full, if the other imports of the organization, and its receipts, leave no room for this one.';
 alter function app_private.require_room(uuid, uuid, bigint) owner to callboard_definer;
 
 create or replace function app_private.tg_imports__900_room() returns trigger

@@ -239,12 +239,12 @@ begin
     select count(*) into entered from new_shows;
   else
     insert into app.finance_records (organization_id, kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate,
-      base_currency, status, payment_status, counterparty, note, source, external_ref, created_by)
+      base_currency, status, payment_status, counterparty, note, source, external_ref, itinerary_id, created_by)
     select i.organization_id, r.*, i.created_by
     from app.import_lines l
     cross join lateral jsonb_to_record(l.record) as r (kind text, category_id uuid, show_id uuid, booked_on date, due_on date, amount_minor bigint,
       tax_minor bigint, currency text, exchange_rate numeric, base_currency text, status text, payment_status text, counterparty text, note text,
-      source text, external_ref text)
+      source text, external_ref text, itinerary_id uuid)
     where l.organization_id = i.organization_id and l.import_id = i.id and l.problems is null and l.line > after_line and l.line <= last_line
     order by l.line
     on conflict (organization_id, source, external_ref) where deleted_at is null and external_ref is not null do nothing;

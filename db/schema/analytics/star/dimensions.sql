@@ -27,6 +27,18 @@ comment on column analytics.dim_artists.first_on is 'The day of the first: dim_c
 comment on column analytics.dim_artists.last_on is 'The day of the last: dim_calendar.day.';
 select analytics_private.publish('dim_artists');
 
+create or replace view analytics.dim_itineraries with (security_barrier = true) as
+  select i.id as itinerary_id, i.name as itinerary, i.artist, i.starts_on, i.ends_on
+  from app.itineraries i
+  where i.organization_id = (select app.visible_org('itineraries.write')) and i.deleted_at is null;
+comment on view analytics.dim_itineraries is 'Tours, one row each, without deleted ones; those that are not published are among them. Needs itineraries.write.';
+comment on column analytics.dim_itineraries.itinerary_id is 'The tour. The key; fact_finance_records and dim_party have it.';
+comment on column analytics.dim_itineraries.itinerary is 'The name.';
+comment on column analytics.dim_itineraries.artist is 'The artist: dim_artists, if a show has the same name.';
+comment on column analytics.dim_itineraries.starts_on is 'The first day: dim_calendar.day.';
+comment on column analytics.dim_itineraries.ends_on is 'The last day: dim_calendar.day.';
+select analytics_private.publish('dim_itineraries');
+
 create or replace view analytics.dim_organization with (security_barrier = true) as
   select o.organization_id, o.name, o.slug, o.currency, o.time_zone
   from (select x.id as organization_id, x.name, x.slug, x.currency::text as currency, x.time_zone from app.organizations x) o

@@ -6,7 +6,7 @@ create or replace view analytics.fact_finance_records with (security_barrier = t
     r.currency::text as currency, r.amount_minor, round(r.amount_minor * power(10::numeric, -c.minor_digits), c.minor_digits) as amount,
     r.tax_minor, round(r.tax_minor * power(10::numeric, -c.minor_digits), c.minor_digits) as tax, r.exchange_rate,
     r.base_currency::text as base_currency, r.base_amount_minor, round(r.base_amount_minor * power(10::numeric, -b.minor_digits), b.minor_digits) as base_amount,
-    r.settlement_id, r.settlement_line, (r.created_at at time zone o.time_zone)::date as created_on, r.updated_at, r.source, r.external_ref
+    r.settlement_id, r.settlement_line, (r.created_at at time zone o.time_zone)::date as created_on, r.updated_at, r.source, r.external_ref, r.itinerary_id
   from app.finance_records r
   join app.organizations o on o.id = r.organization_id
   join app.currencies c on c.code = r.currency
@@ -42,4 +42,5 @@ comment on column analytics.fact_finance_records.created_on is 'The day on which
 comment on column analytics.fact_finance_records.updated_at is 'When it was last changed.';
 comment on column analytics.fact_finance_records.source is 'The system from which it was imported.';
 comment on column analytics.fact_finance_records.external_ref is 'Its id there.';
+comment on column analytics.fact_finance_records.itinerary_id is 'The tour that it names: dim_itineraries; null if it names none. Actual records of a deleted itinerary keep it.';
 select analytics_private.publish('fact_finance_records');

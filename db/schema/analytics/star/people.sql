@@ -30,7 +30,7 @@ create or replace view analytics.dim_party with (security_barrier = true) as
   where p.organization_id = (select app.visible_org('itineraries.write')) and p.deleted_at is null;
 comment on view analytics.dim_party is 'Who travels, one row for each person of an itinerary. Needs itineraries.write.';
 comment on column analytics.dim_party.party_member_id is 'The person on this itinerary. The key.';
-comment on column analytics.dim_party.itinerary_id is 'The itinerary.';
+comment on column analytics.dim_party.itinerary_id is 'The itinerary: dim_itineraries.';
 comment on column analytics.dim_party.itinerary is 'Its name.';
 comment on column analytics.dim_party.artist is 'The artist of the itinerary: dim_artists, if a show has the same name.';
 comment on column analytics.dim_party.name is 'The name of the person.';

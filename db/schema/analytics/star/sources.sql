@@ -17,7 +17,7 @@ begin
       ('app.settlements', 'organization_id, id, show_id, number, status, inputs, result, finalized_at, reopened_at, deleted_at, booked_at, not_booked_because'),
       ('app.guests', 'organization_id, id, show_id, allotment_id, tickets, status, checked_in, checked_in_at, created_at, deleted_at'),
       ('app.guest_allotments', 'organization_id, id, name'),
-      ('app.itineraries', 'organization_id, id, name, artist, deleted_at'),
+      ('app.itineraries', 'organization_id, id, name, artist, starts_on, ends_on, deleted_at'),
       ('app.party_members', 'organization_id, id, itinerary_id, name, role, user_id, deleted_at'),
       ('app.memberships', 'organization_id, user_id, role, created_at, deleted_at'),
       ('app.users', 'id, display_name'),

@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { FastifyRequest } from 'fastify'
-import type { App } from '../http/fastify.ts'
-import { Problem } from '../http/problem.ts'
+import type { App } from './fastify.ts'
+import { Problem } from './problem.ts'
 
 /** How much of a file is in memory at a time, and stored as one row. */
 const pieceSize = 262_144
@@ -44,10 +44,10 @@ export class Upload {
   }
 }
 
-/** Makes the routes in the same scope accept text/csv, as an Upload, and nothing else. */
-export function takeFiles(app: App, limit: number) {
+/** Makes the routes in the same scope accept files of these types, as an Upload, and nothing else. */
+export function takeFiles(app: App, limit: number, types: string | string[] = 'text/csv') {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('text/csv', async (_request: FastifyRequest, payload: Readable) => {
+  app.addContentTypeParser(types, async (_request: FastifyRequest, payload: Readable) => {
     const upload = new Upload()
     try {
       await upload.receive(payload, limit)
