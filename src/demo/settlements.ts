@@ -32,7 +32,7 @@ const whole = (show_on: string, sold: number): [table: string, body: postgres.JS
   ['deal_bonuses', { kind: 'sell_out', amount_minor: 100_000 }],
   ['deal_adjustments', { name: 'Dinner', kind: 'buyout', amount_minor: 42_000, stage: 'after_split' }],
   ['deal_adjustments', { name: 'Backline', kind: 'deduction', amount_minor: 30_000, stage: 'after_split' }],
-  ['deposits', { due_on: show_on, amount_minor: 25_000, note: 'For the support' }],
+  ['deposits', { due_on: show_on, amount_minor: 25_000, note: 'For the flights' }],
 ]
 const withholding = (show_on: string) => ({
   withholding_percentage: 15.825,
@@ -41,6 +41,9 @@ const withholding = (show_on: string) => ({
 })
 const dayFrom = (day: string, days: number) =>
   new Date(Date.parse(day) + days * 86_400_000).toISOString().slice(0, 10)
+
+/** The support of the first show: its own deal, which is a cost of the headliner's. */
+const support = { act: 'Nora Finch', kind: 'flat', guarantee_minor: 40_000 }
 
 const kinds = [{ kind: 'versus' }, { kind: 'plus' }, { kind: 'door', guarantee_minor: null }]
 
@@ -90,6 +93,12 @@ export async function seedSettlement(sql: postgres.Sql | postgres.TransactionSql
   ]
   for (const [table, body] of parts)
     await sql`select from app.create_row(${table}, ${sql.json(body)}, 'show_id', ${id})`
+  if (n === 0) {
+    const [deal] = await sql<[{ id: string }]>`
+      select body ->> 'id' as id from app.create_row('deals', ${sql.json({ ...support, currency })}, 'show_id', ${id})`
+    const deposit = { deal_id: deal.id, paid_on: paid, amount_minor: 10_000, note: 'In advance' }
+    await sql`select from app.create_row('deposits', ${sql.json(deposit)}, 'show_id', ${id})`
+  }
   if (n % kinds.length > 0) {
     // Until then, what it will enter in the books is expected.
     await sql`
@@ -102,6 +111,9 @@ export async function seedSettlement(sql: postgres.Sql | postgres.TransactionSql
         select from app.finance_categories e where e.kind = l.kind and lower(e.name) = lower(l.category)) then l.category else l.otherwise end)`
     return
   }
-  await sql`
-    select app.finalize_settlement((body ->> 'id')::uuid) from app.record_settlement(${id}, ${sql.json({ reason: null })})`
+  for (const { deal_id } of await sql<{ deal_id: string }[]>`
+    select d.id as deal_id from app.deals d where d.show_id = ${id} order by d.id`)
+    await sql`
+      select app.finalize_settlement((body ->> 'id')::uuid)
+      from app.record_settlement(${id}, ${sql.json({ reason: null, deal_id })})`
 }

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { Line, MinorUnits } from '../http/schemas.ts'
 import { instant, text } from '../tenant/list.ts'
-import { showPart } from './show-part.ts'
+import { dealOfPart, showPart } from './show-part.ts'
 
 /** The fields of an adjustment, which a settlement keeps as they were. */
 export const adjustmentFields = {
@@ -32,8 +32,10 @@ export const adjustmentRoutes = showPart({
   rows: 'deal_adjustment_rows',
   title: 'DealAdjustment',
   word: 'adjustment',
-  ...adjustmentFields,
+  required: adjustmentFields.required,
+  optional: { ...adjustmentFields.optional, deal_id: dealOfPart },
   sorts: { created_at: instant, name: text },
   description:
     'What is added to or taken off a settlement before or after the split. The amount is in the currency of the deal.',
+  problems: ['deal_of_other_show'],
 })

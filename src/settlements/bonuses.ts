@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { Count, MinorUnits, Nullable } from '../http/schemas.ts'
 import { instant } from '../tenant/list.ts'
-import { showPart } from './show-part.ts'
+import { dealOfPart, showPart } from './show-part.ts'
 
 /** The fields of a bonus, which a settlement keeps as they were. */
 export const bonusFields = {
@@ -29,7 +29,9 @@ export const bonusRoutes = showPart({
   rows: 'deal_bonus_rows',
   title: 'DealBonus',
   word: 'bonus',
-  ...bonusFields,
+  required: bonusFields.required,
+  optional: { ...bonusFields.optional, deal_id: dealOfPart },
   sorts: { created_at: instant },
   description: 'What the artist is paid on top of the deal. The amount is in the currency of the deal.',
+  problems: ['deal_of_other_show'],
 })

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { BasisPoints, Currency, DateOnly, MinorUnits, Nullable } from '../http/schemas.ts'
+import { BasisPoints, Currency, DateOnly, Line, MinorUnits, Nullable } from '../http/schemas.ts'
 import { instant } from '../tenant/list.ts'
 import { rate } from './rate.ts'
 import { showPart } from './show-part.ts'
@@ -69,10 +69,20 @@ export const dealTerms = {
         description: 'When it is owed to the authority; null: on the day of the show',
       }),
     ),
+    act: Type.Union([Line('Paper Lanterns'), Type.Null()], {
+      description:
+        "The artist it is with, such as the support; null: the show's own artist, with whom the main deal is",
+      examples: [null],
+    }),
+    is_cost_of_main: Type.Boolean({
+      description:
+        'Whether what another act is paid is a cost on the sheet of the main deal, true by default; of no meaning for the main deal',
+      examples: [true],
+    }),
   },
 }
 
-/** Deals: what the artist of a show is paid, and from what. */
+/** Deals: what the acts of a show are paid, and from what. */
 export const dealRoutes = showPart({
   path: 'deals',
   table: 'deals',
@@ -83,6 +93,13 @@ export const dealRoutes = showPart({
   optional: dealTerms.optional,
   sorts: { created_at: instant },
   description:
-    'A show has one. Its currency is also that of the prices and all other amounts of the show. A percentage needs a base.',
-  problems: ['deals_one_per_show', 'deals_currency_in_use', 'deals_rates_agree'],
+    'A show has at most one for each act: the main deal, without `act`, and those of other acts. All are in one currency, which is also that of the prices and all other amounts of the show. A percentage needs a base.',
+  problems: [
+    'deals_one_per_show',
+    'deals_one_per_act',
+    'deals_same_currency',
+    'deals_currency_in_use',
+    'deals_rates_agree',
+    'shows_fee_range',
+  ],
 })

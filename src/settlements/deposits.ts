@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { DateOnly, MinorUnits, Nullable, Text } from '../http/schemas.ts'
 import { day, instant } from '../tenant/list.ts'
-import { showPart } from './show-part.ts'
+import { dealOfPart, showPart } from './show-part.ts'
 
 /** The fields of a deposit, which a settlement keeps as they were. */
 export const depositFields = {
@@ -27,7 +27,8 @@ export const depositRoutes = showPart({
   rows: 'deposit_rows',
   title: 'Deposit',
   word: 'deposit',
-  ...depositFields,
+  required: depositFields.required,
+  optional: { ...depositFields.optional, deal_id: dealOfPart },
   sorts: {
     paid_on: day,
     created_at: instant,
@@ -35,4 +36,5 @@ export const depositRoutes = showPart({
   by: { paid_on: 'day_on' },
   description:
     'What the artist has already been paid, or is to be. The amount is in the currency of the deal. By `paid_on`, an open one is sorted by `due_on`.',
+  problems: ['deal_of_other_show'],
 })

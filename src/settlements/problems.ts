@@ -2,6 +2,17 @@ import type { Problems } from '../http/problems.ts'
 
 export const problems: Problems = {
   deals_one_per_show: { status: 409, title: 'The show already has a deal' },
+  deals_one_per_act: { status: 409, title: 'The show already has a deal with this act' },
+  deals_same_currency: {
+    status: 409,
+    title: 'The deals of a show have one currency',
+  },
+  deals_act_length: { status: 422, title: 'The act is empty, too long or has control characters' },
+  deal_of_other_show: {
+    status: 409,
+    title: 'The deal is not one of the show',
+    detail: 'It does not exist, or belongs to another show.',
+  },
   deals_currency_in_use: {
     status: 409,
     title: 'The deal cannot have another currency',
@@ -20,17 +31,23 @@ export const problems: Problems = {
   settlement_final: {
     status: 409,
     title: 'The settlement is final',
-    detail: 'The show is settled: the figures behind it cannot be changed unless the settlement is reopened.',
+    detail:
+      'The figures behind a final settlement cannot be changed, nor another revision recorded, unless it is reopened.',
   },
   settlement_not_final: {
     status: 409,
     title: 'The show has no final settlement',
-    detail: 'This show has a deal: it is settled by finalizing its settlement.',
+    detail: 'This show has a deal: it is settled by finalizing the settlement of each of its deals.',
   },
   settlement_needs_deal: {
     status: 409,
     title: 'The show has no deal',
     detail: 'Without a deal there is nothing to settle: enter one first.',
+  },
+  settlement_of_which_deal: {
+    status: 409,
+    title: 'The show has several deals',
+    detail: 'None of them is with the artist of the show: name one as `deal_id`.',
   },
   settlement_show_not_played: { status: 409, title: 'Only a show that was played can be settled' },
   settlement_outdated: {

@@ -6,12 +6,12 @@ import { page } from '../tenant/list.ts'
 import { IdParams, ListQuery, Page, sortBy, Strict } from '../http/schemas.ts'
 import type { Answer } from '../tenant/answer.ts'
 import { Show } from '../shows/shapes.ts'
-import { BookQuery, Draft, NewSettlement, Reopening, Settlement } from './shapes.ts'
+import { BookQuery, DealQuery, Draft, NewSettlement, Reopening, Settlement } from './shapes.ts'
 
 const sorts = { created_at: 'timestamptz' } as const
 const SettlementQuery = Strict({ ...ListQuery, sort: Type.Optional(sortBy(sorts)) })
 const tags = ['settlements']
-const impossible = ['settlement_needs_deal', 'settlement_out_of_range']
+const impossible = ['settlement_needs_deal', 'settlement_of_which_deal', 'settlement_out_of_range']
 
 /** Settlements of shows: the result of deal, tickets, costs and deposits, recorded revision by revision. */
 export async function settlementRoutes(app: App) {
@@ -23,16 +23,20 @@ export async function settlementRoutes(app: App) {
         operationId: 'draftSettlement',
         summary: 'Calculate the settlement of a show as it is now',
         description:
-          'From its deal, ticket tiers, costs, deposits, bonuses and adjustments, line by line. Nothing is recorded. docs/explain/settlement.md has the formula.',
+          'From the main deal or the one named, ticket tiers, costs, deposits, bonuses and adjustments, line by line. Nothing is recorded. docs/explain/settlement.md has the formula.',
         'x-problems': impossible,
         'x-permission': 'finance.read',
         params: IdParams,
+        querystring: DealQuery,
         response: { 200: answer('The draft', Draft) },
       },
     },
     (request, reply) =>
       request
-        .tenant(sql => sql<Answer[]>`select status, body from app.draft_settlement(${request.params.id})`)
+        .tenant(
+          sql => sql<Answer[]>`
+          select status, body from app.draft_settlement(${request.params.id}, ${request.query.deal_id ?? null})`,
+        )
         .then(reply.json),
   )
 
@@ -43,7 +47,8 @@ export async function settlementRoutes(app: App) {
         tags,
         operationId: 'listSettlements',
         summary: 'List the recorded settlements of a show',
-        description: 'In order of revision, unless `sort` says otherwise.',
+        description:
+          'Of all its deals, in the order in which they were recorded, unless `sort` says otherwise.',
         'x-permission': 'finance.read',
         params: IdParams,
         querystring: SettlementQuery,
@@ -72,7 +77,7 @@ export async function settlementRoutes(app: App) {
         operationId: 'createSettlement',
         summary: 'Record the settlement of a show as it is now',
         description:
-          'As the next revision, a draft, with everything it was calculated from. It never changes; if the figures do, record a new one.',
+          'Of the main deal, or of the one named, as its next revision, a draft, with everything it was calculated from. It never changes; if the figures do, record a new one.',
         'x-problems': [
           ...impossible,
           ...constraintsOf('settlements'),
@@ -124,9 +129,10 @@ export async function settlementRoutes(app: App) {
         operationId: 'finalizeSettlement',
         summary: 'Make a recorded settlement final',
         description:
-          'The show must be played, and becomes settled. The revision must match the current figures and contain no estimate; after that the figures can no longer be changed. Each line is entered in the books as a finance record, in the next month that is open if its own is closed; if that takes an exchange rate, or somebody has entered the money already, `not_booked_because` says so, and `/book` enters them.',
+          'The show must be played, and becomes settled with the last of its deals. The revision must match the current figures and contain no estimate; after that the figures can no longer be changed. Each line is entered in the books as a finance record, in the next month that is open if its own is closed; if that takes an exchange rate, or somebody has entered the money already, `not_booked_because` says so, and `/book` enters them.',
         'x-problems': [
           'settlement_needs_deal',
+          'settlement_of_which_deal',
           'settlement_final',
           'settlement_show_not_played',
           'settlement_outdated',
@@ -192,8 +198,8 @@ export async function settlementRoutes(app: App) {
         operationId: 'reopenSettlement',
         summary: 'Reopen the settlement of a show',
         description:
-          'The only way to set a show back from settled to played, so that its figures can be changed again. The final revision is kept, with the reason, and its records in the books become void; those in closed months are reversed in the next one that is open. A new one can be recorded and finalized.',
-        'x-problems': ['show_not_settled', ...constraintsOf('settlements')],
+          'The only way to set a show back from settled to played, so that its figures can be changed again, once none is final that was computed from them. The final revision of the main deal, or of the one named, is kept, with the reason, and its records in the books become void; those in closed months are reversed in the next one that is open. A new one can be recorded and finalized.',
+        'x-problems': ['show_not_settled', 'settlement_of_which_deal', ...constraintsOf('settlements')],
         'x-permission': 'finance.close',
         params: IdParams,
         headers: IdempotencyKey,

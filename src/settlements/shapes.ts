@@ -29,6 +29,25 @@ const lines = ({ required, optional }: Pick<ShowPart, 'required' | 'optional'>, 
   Strict({ id: Id, ...required, ...optional }, { title })
 const many = (item: ReturnType<typeof lines>) => Type.Array(item, { maxItems: 100_000 })
 
+const { kind } = dealTerms.required
+const { guarantee_minor, percentage, base, tax_percentage, promoter_profit_percentage, guarantee_is_cost } =
+  dealTerms.optional
+const SettledAct = Strict(
+  {
+    id: Type.String({ ...Id, description: 'The deal' }),
+    act: Line('Paper Lanterns'),
+    kind,
+    guarantee_minor,
+    percentage,
+    base,
+    tax_percentage,
+    promoter_profit_percentage,
+    guarantee_is_cost,
+    bonuses: many(lines(bonusFields, 'SettledBonus')),
+    adjustments: many(lines(adjustmentFields, 'SettledAdjustment')),
+  },
+  { title: 'SettledAct', description: 'What another act is due depends on' },
+)
 export const Inputs = Strict(
   {
     currency: Currency,
@@ -38,6 +57,15 @@ export const Inputs = Strict(
     deposits: many(lines(depositFields, 'SettledDeposit')),
     bonuses: many(lines(bonusFields, 'SettledBonus')),
     adjustments: many(lines(adjustmentFields, 'SettledAdjustment')),
+    acts: Type.Array(SettledAct, {
+      maxItems: 100_000,
+      description: 'The deals of other acts, as far as what they are paid is a cost of this one',
+    }),
+    enters_show: Type.Boolean({
+      description:
+        'Whether it enters the tickets and costs of the show in the books: of all deals of a show, one does',
+      examples: [true],
+    }),
   },
   { title: 'SettlementInputs', description: 'The figures it was calculated from, as they were' },
 )
@@ -79,6 +107,7 @@ export const Result = Strict(
     percent_of_gross_costs_minor: amount('Costs that are a percentage of the gross', 0),
     percent_of_net_receipts_costs_minor: amount('Costs that are a percentage of the net receipts', 0),
     adjustment_costs_minor: balance('Adjustments before the split', 0),
+    acts_minor: amount('What other acts are paid, due and bonuses, where it is a cost of this deal', 0),
     costs_minor: balance('All these costs together', 440_000),
     internal_costs_minor: amount("The promoter's own costs, which do not count in the split", 0),
     budget_minor: Nullable(
@@ -108,7 +137,14 @@ export const Result = Strict(
       'What is to be paid to the artist: due and bonuses, less withholding, with adjustments, less deposits; below 0 the artist has been overpaid',
       421_752,
     ),
-    promoter_minor: balance('What remains for the promoter, including the promoter profit', 184_544),
+    promoter_minor: balance(
+      'What remains for the promoter, including the promoter profit, after this and the acts that are its costs',
+      184_544,
+    ),
+    books_minor: balance(
+      'What it enters in the books, income less expenses: without what other acts are paid, and without tickets and costs, if another settlement of the show enters them',
+      184_544,
+    ),
     lines: Type.Array(SheetLine, {
       maxItems: 100_000,
       description: 'The lines of the sheet, in order: by what they say, not by when they were entered',
@@ -116,7 +152,26 @@ export const Result = Strict(
   },
   { title: 'SettlementResult', description: 'Every line, in minor units of the currency' },
 )
-export const Draft = Strict({ show_id: Id, inputs: Inputs, result: Result }, { title: 'SettlementDraft' })
+/** Which deal of a show a settlement is of. */
+export const settled = {
+  deal_id: Type.String({ ...Id, description: 'The deal' }),
+  act: Nullable(
+    Type.String({ ...Line('Paper Lanterns'), description: 'The artist it is with; null: that of the show' }),
+  ),
+}
+const WantedDeal = Type.String({
+  ...Id,
+  description: 'A deal of the show; by default the main deal, or the only one',
+})
+const dealOrMain = Type.Union([Id, Type.Null()], {
+  description: 'A deal of the show; null, or left out: the main deal, or the only one',
+  examples: [null],
+})
+export const DealQuery = Strict({ deal_id: Type.Optional(WantedDeal) })
+export const Draft = Strict(
+  { show_id: Id, ...settled, inputs: Inputs, result: Result },
+  { title: 'SettlementDraft' },
+)
 const Booking = Strict(
   {
     finance_record_id: Id,
@@ -166,11 +221,12 @@ export const Settlement = Strict(
   {
     id: Id,
     show_id: Id,
+    ...settled,
     number: Type.Integer({
       minimum: 1,
       maximum: 2_147_483_647,
       format: 'int32',
-      description: 'Number of the revision: 1, 2 … for each show',
+      description: 'Number of the revision: 1, 2 … for each deal',
       examples: [1],
     }),
     status: SettlementStatus,
@@ -215,12 +271,14 @@ export const NewSettlement = Strict(
         description: 'Why there is a new revision; required once one was final',
       }),
     ),
+    deal_id: Type.Optional(dealOrMain),
   },
   { title: 'NewSettlement' },
 )
 export const Reopening = Strict(
   {
     reason: Type.String({ ...Line('Twelve more tickets were sold at the door.'), maxLength: 1000 }),
+    deal_id: Type.Optional(dealOrMain),
   },
   { title: 'SettlementReopening' },
 )

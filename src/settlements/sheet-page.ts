@@ -77,12 +77,16 @@ export function renderSettlementSheet(sheet: Sheet): string {
   const { organization, show, settlement, currency, lines } = sheet
   const about = [show?.show_on, show?.venue_name, show?.venue_city].filter(Boolean).join(' · ')
   const tickets = `${sheet.tickets_sold} sold, ${sheet.tickets_comped} complimentary, of ${sheet.tickets_allotted} tickets`
+  // Another act than the artist of the show.
+  const { act } = settlement
+  const artist = act ?? show?.artist
   return pageOf(
-    `Settlement: ${show?.artist ?? ''}, ${show?.show_on ?? ''}`,
+    `Settlement: ${artist ?? ''}, ${show?.show_on ?? ''}`,
     style,
     html`
       <p class="status">${statusOf(settlement)}</p>
-      <h1>${show?.artist ?? 'Settlement'}</h1>
+      <h1>${artist ?? 'Settlement'}</h1>
+      ${act !== null && show !== null && html`<p>With ${show.artist}</p>`}
       <p>${show?.title}</p>
       <p>${about}</p>
       <p>${organization} · amounts in ${currency}</p>

@@ -1,7 +1,7 @@
 // The schemas of sheets and offers.
 import { Type } from '@sinclair/typebox'
 import { Count, Currency, DateOnly, Id, Line, Nullable, Strict, Text, Timestamp } from '../http/schemas.ts'
-import { Inputs, Result, SettlementStatus, SheetLine } from './shapes.ts'
+import { Inputs, Result, settled, SettlementStatus, SheetLine } from './shapes.ts'
 
 const money = (example: string) =>
   Type.String({ maxLength: 30, pattern: '^-?[0-9,]+(\\.[0-9]+)?$', examples: [example] })
@@ -24,6 +24,7 @@ export const SettlementSheet = Strict(
       number: Count(1, 1),
       status: SettlementStatus,
       reason: Nullable(Text(1000, 'The invoice of the PA came in.')),
+      act: settled.act,
       finalized_at: Nullable(Timestamp),
       reopened_at: Nullable(Timestamp),
     }),
@@ -50,6 +51,7 @@ export const SettlementSheet = Strict(
 export const Offer = Strict(
   {
     show_id: Id,
+    ...settled,
     tickets_for_sale: Type.Integer({
       ...Result.properties.tickets_allotted,
       description: 'All allotments without the complimentary tickets that are entered',

@@ -5,6 +5,7 @@ import { answer } from '../http/openapi/openapi.ts'
 import { IdParams } from '../http/schemas.ts'
 import { type Answer, only } from '../tenant/answer.ts'
 import { renderSettlementSheet, settlementSheetPolicy } from './sheet-page.ts'
+import { DealQuery } from './shapes.ts'
 import { Offer, SettlementSheet } from './sheet-shapes.ts'
 
 const tags = ['settlements']
@@ -63,16 +64,20 @@ export async function sheetRoutes(app: App) {
         operationId: 'readOffer',
         summary: 'Calculate what a deal comes to before the show',
         description:
-          'As a settlement with every ticket sold, and with how many tickets you break even. Nothing is recorded.',
-        'x-problems': ['settlement_needs_deal', 'settlement_out_of_range'],
+          'As a settlement of the main deal, or of the one named, with every ticket sold, and with how many tickets you break even after the deals of all acts. Nothing is recorded.',
+        'x-problems': ['settlement_needs_deal', 'settlement_of_which_deal', 'settlement_out_of_range'],
         'x-permission': 'finance.read',
         params: IdParams,
+        querystring: DealQuery,
         response: { 200: answer('The offer', Offer) },
       },
     },
     (request, reply) =>
       request
-        .tenant(sql => sql<Answer[]>`select status, body from app.read_offer(${request.params.id})`)
+        .tenant(
+          sql => sql<Answer[]>`
+          select status, body from app.read_offer(${request.params.id}, ${request.query.deal_id ?? null})`,
+        )
         .then(reply.json),
   )
 }

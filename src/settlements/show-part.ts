@@ -1,4 +1,4 @@
-import type { TSchema } from '@sinclair/typebox'
+import { type TSchema, Type } from '@sinclair/typebox'
 import { Id, omittable, Patch, rowOf, Strict } from '../http/schemas.ts'
 import { list, type SortType } from '../tenant/list.ts'
 import { of, pluralOf, resource } from '../tenant/resource.ts'
@@ -25,7 +25,13 @@ export interface ShowPart {
   problems?: string[]
 }
 
-/** The resource of one kind of part. Once the settlement is final, parts cannot be changed. */
+/** The deal that a part belongs to. */
+export const dealOfPart = Type.Union([Id, Type.Null()], {
+  description: 'A deal of the same show; null: the main deal',
+  examples: [null],
+})
+
+/** The resource of one kind of part. Parts from which a final settlement was computed cannot be changed. */
 export function showPart(part: ShowPart) {
   const { path, table, title, word, required, optional, sorts, by = {}, problems = [] } = part
   const Values = Strict({ ...required, ...omittable(optional) }, { title: `${title}Values` })

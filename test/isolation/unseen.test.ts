@@ -119,18 +119,17 @@ t.test('a hidden row is indistinguishable from a missing one', async t => {
     for (const operation of closed) {
       for (const { name, schema } of operation.parameters.filter(p => p.in === 'query')) {
         if (schema.format !== 'uuid') continue
-        const ask = async (id: string) =>
-          (
-            await call(
-              `GET ${pathOf(operation, () => mine[kindOf(operation)] ?? mine['shows'] ?? '')}?${name}=${id}`,
-              {
-                token: ana.token,
-              },
-            )
-          ).body
+        const ask = async (id: string) => {
+          const path = pathOf(operation, () => mine[kindOf(operation)] ?? mine['shows'] ?? '')
+          const { body } = await call(`GET ${path}?${name}=${id}`, { token: ana.token })
+          // A problem names its request.
+          return { ...body, ...(body['instance'] !== undefined && { instance: '' }) }
+        }
         const none = await ask(randomUUID())
         // What is not a list has empty sums.
-        if (operation.id === 'readActivity') t.match(none, { totals: { events: 0 }, by_user: [] })
+        // And what is computed for one deal takes that of the show.
+        if (['draftSettlement', 'readOffer'].includes(operation.id)) t.match(none, { status: 404 })
+        else if (operation.id === 'readActivity') t.match(none, { totals: { events: 0 }, by_user: [] })
         else if (operation.id === 'exportActivity')
           t.match(none, { items: { 0: { series: 'totals', events: 0 }, length: 1 } })
         else t.strictSame(none, { items: [], next_cursor: null }, `${operation.id} ${name}`)

@@ -111,6 +111,8 @@ t.test('the OpenAPI document, taken literally,', async t => {
       cancelExport: 'not_found',
       downloadExport: 'invalid_token',
       createDeal: 'deals_one_per_show',
+      draftSettlement: 'not_found',
+      readOffer: 'not_found',
       // The list was never closed, so its version is not the first.
       replaceGuestList: 'version_mismatch',
       // The show is on hold.

@@ -165,5 +165,59 @@ t.test('an offer', async t => {
           where (app.settlement_figures(app.inputs_at(x.given, n)) ->> 'promoter_minor')::numeric >= 0) as tried) f
       where f.found is distinct from f.tried`
     t.same(wrong, [])
+
+    // And with another act, whose pay is a cost of the main deal or not.
+    const several = all.slice(1).map((main, n) => {
+      const { deal, bonuses } = all[n] ?? main
+      const shared = { ticket_tiers: main.ticket_tiers, costs: main.costs, deposits: [], adjustments: [] }
+      const act = { id: 'other', act: 'Other', ...deal, bonuses, adjustments: [] }
+      return [
+        {
+          ...shared,
+          deal: main.deal,
+          bonuses: main.bonuses,
+          acts: n % 3 === 0 ? [] : [act],
+          enters_show: true,
+        },
+        { ...shared, deal, bonuses, acts: [], enters_show: false },
+      ]
+    })
+    const wrongTogether = await api`
+      select x.given, f.found, f.tried
+      from jsonb_array_elements(${api.json(several)}::jsonb) as x (given),
+        lateral (select coalesce(sum((t ->> 'allotment')::bigint - (t ->> 'comps')::bigint), 0)::bigint as most
+          from jsonb_array_elements(x.given #> '{0,ticket_tiers}') t) m,
+        lateral (select app.break_even(x.given, m.most) as found, (
+          select min(n) from generate_series(0, m.most) n
+          where (select sum((app.settlement_figures(app.inputs_at(s, n)) ->> 'books_minor')::numeric)
+            from jsonb_array_elements(x.given) s) >= 0) as tried) f
+      where f.found is distinct from f.tried`
+    t.same(wrongTogether, [])
+    const [{ bounded }] = await api<[{ bounded: number }]>`
+      select count(*)::integer as bounded from jsonb_array_elements(${api.json(several)}::jsonb) as x (given)
+      where app.most_left(x.given, 0, 4) < 0`
+    t.ok(bounded > 20, 'and whole ranges are left out')
+  })
+
+  await t.test('is for all acts of a show', async t => {
+    // 30.00 - 2.00 for each of up to 600 tickets; 4,000 of costs, 5,000 and 500 for two acts: 340 tickets pay for them.
+    const flat = { kind: 'flat', currency: 'EUR' }
+    const show = await showWith([
+      ['deals', { ...flat, guarantee_minor: 500_000 }],
+      ['deals', { ...flat, guarantee_minor: 50_000, act: 'Paper Lanterns', is_cost_of_main: false }],
+      ['ticket-tiers', { name: 'Standing', price_minor: 3000, facility_fee_minor: 200, allotment: 600 }],
+      ['costs', { name: 'Production', kind: 'fixed', amount_minor: 400_000 }],
+    ])
+    const { body } = await offer(show)
+    t.match(body, { break_even_tickets: 340, at_full_house: { due_minor: 500_000, promoter_minor: 780_000 } })
+    const { items } = (
+      await call<{ items: { id: string; act: string | null }[] }>(`GET /api/shows/${show}/deals`, { token })
+    ).body
+    const other = items.find(({ act }) => act !== null)?.id ?? ''
+    t.match((await call(`GET /api/shows/${show}/offer?deal_id=${other}`, { token })).body, {
+      act: 'Paper Lanterns',
+      break_even_tickets: 340,
+      at_full_house: { due_minor: 50_000 },
+    })
   })
 })

@@ -281,10 +281,10 @@ t.test('the settlement of a show', async t => {
     const { show, writes } = await withWrites()
     const { id } = (await record(show)).body
     t.equal(outcome(await finalize(id)), '200')
-    const { inputs, result } = (await draft(show)).body
+    const before = (await draft(show)).body
     for (const { request, body } of writes)
       t.equal(outcome(await call(request, { token, ...(body && { body }) })), '409 settlement_final', request)
-    t.strictSame((await draft(show)).body, { show_id: show, inputs, result }, 'and nothing has changed')
+    t.strictSame((await draft(show)).body, before, 'and nothing has changed')
 
     t.equal(outcome(await reopen(show, 'Twelve more tickets')), '200')
     for (const { request, body, status } of writes)

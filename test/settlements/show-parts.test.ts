@@ -45,6 +45,8 @@ const kinds: Record<string, Kind> = {
       withholding_percentage: null,
       withholding_threshold_minor: null,
       withholding_due_on: null,
+      act: null,
+      is_cost_of_main: true,
     },
     change: { guarantee_minor: 550_000 },
     sorts: ['created_at'],
@@ -70,6 +72,7 @@ const kinds: Record<string, Kind> = {
       ],
       ['422 deals_withholding_has_rate', { withholding_threshold_minor: 1 }],
       ['422 deals_withholding_has_rate', { withholding_due_on: '2027-05-10' }],
+      ['422 deals_act_length', { act: 'next line: \u0085' }],
       ['422 deals_withholding_valid', { withholding_percentage: 1.2345678 }],
       [
         '422 deals_withholding_due_on_range',
@@ -162,7 +165,7 @@ const kinds: Record<string, Kind> = {
     sqlName: 'deposit',
     table: 'deposits',
     whole: { paid_on: '2027-01-10', amount_minor: 250_000 },
-    defaults: { due_on: null, note: null },
+    defaults: { due_on: null, note: null, deal_id: null },
     change: { note: 'By transfer' },
     sorts: ['paid_on', 'created_at'],
     refusals: [
@@ -182,7 +185,7 @@ const kinds: Record<string, Kind> = {
     sqlName: 'deal_bonus',
     table: 'deal_bonuses',
     whole: { kind: 'sell_out', amount_minor: 50_000 },
-    defaults: { threshold: null },
+    defaults: { threshold: null, deal_id: null },
     change: { kind: 'tickets', threshold: 500 },
     sorts: ['created_at'],
     refusals: [
@@ -202,7 +205,7 @@ const kinds: Record<string, Kind> = {
     sqlName: 'deal_adjustment',
     table: 'deal_adjustments',
     whole: { name: 'Catering', kind: 'buyout', amount_minor: 60_000, stage: 'after_split' },
-    defaults: {},
+    defaults: { deal_id: null },
     change: { kind: 'deduction', stage: 'before_split' },
     sorts: ['created_at', 'name'],
     refusals: [

@@ -7,6 +7,8 @@ interface Line {
 }
 export interface Draft {
   show_id: string
+  deal_id: string
+  act: string | null
   inputs: { currency: string; deal: Line } & Record<
     'ticket_tiers' | 'costs' | 'deposits' | 'bonuses' | 'adjustments',
     Line[]
@@ -38,6 +40,7 @@ export function settling({ call }: TestServer, token: string) {
     if (answer.status !== 201) throw new Error(`${path}: ${answer.text}`)
     return answer.body.id
   }
+  const of = (deal?: string) => (deal === undefined ? '' : `?deal_id=${deal}`)
   return {
     make,
     /** A show with parts, each as the path under it and the body. */
@@ -47,9 +50,12 @@ export function settling({ call }: TestServer, token: string) {
       return show
     },
     /** The lines of the sheet as it is now. */
-    linesOf: async (show: string) =>
-      (await call<{ result: { lines: SheetLine[] } }>(`GET /api/shows/${show}/settlement`, { token })).body
-        .result.lines,
+    linesOf: async (show: string, deal?: string) =>
+      (
+        await call<{ result: { lines: SheetLine[] } }>(`GET /api/shows/${show}/settlement${of(deal)}`, {
+          token,
+        })
+      ).body.result.lines,
     /** A show of 500 tickets at 30.00 with a fee of 2.00, costs of 4,000 and of 0.80 a ticket, and the deal. */
     show500: async (deal: object, fixed = 400_000, status = 'played') => {
       const show = await make('shows', { ...aShow, status })
@@ -60,12 +66,19 @@ export function settling({ call }: TestServer, token: string) {
       await make(`shows/${show}/costs`, { name: 'Ticketing', kind: 'per_ticket', amount_minor: 80 })
       return show
     },
-    draft: (show: string) => call<Draft>(`GET /api/shows/${show}/settlement`, { token }),
-    record: (show: string, reason: string | null = null): Promise<Answer<Recorded>> =>
-      call<Recorded>(`POST /api/shows/${show}/settlements`, { token, body: { reason } }),
+    draft: (show: string, deal?: string) =>
+      call<Draft>(`GET /api/shows/${show}/settlement${of(deal)}`, { token }),
+    record: (show: string, reason: string | null = null, deal_id?: string): Promise<Answer<Recorded>> =>
+      call<Recorded>(`POST /api/shows/${show}/settlements`, {
+        token,
+        body: { reason, ...(deal_id !== undefined && { deal_id }) },
+      }),
     finalize: (id: string) => call<Recorded>(`POST /api/settlements/${id}/finalize`, { token }),
-    reopen: (show: string, reason: string) =>
-      call(`POST /api/shows/${show}/settlement/reopen`, { token, body: { reason } }),
+    reopen: (show: string, reason: string, deal_id?: string) =>
+      call(`POST /api/shows/${show}/settlement/reopen`, {
+        token,
+        body: { reason, ...(deal_id !== undefined && { deal_id }) },
+      }),
     statusOf: async (show: string) => (await call(`GET /api/shows/${show}`, { token })).body['status'],
   }
 }

@@ -39,16 +39,22 @@ export function moneyAnswers(api: Api) {
       profit: inUnits(signed(r, 'base_amount_minor'), 'EUR'),
     })),
     'What did each settled show leave us?': api.settlements.map(x => {
-      const { currency } = x['inputs'] as { currency: string }
+      const { currency, enters_show } = x['inputs'] as { currency: string; enters_show: boolean }
       const show = byId(api.shows, text(x, 'show_id'))
       const result = x['result'] as Item
-      const fields = ['gross', 'costs', 'due', 'balance', 'promoter']
+      // Tickets and costs are those of one settlement of each show.
+      const shared = (name: string) => (enters_show ? inUnits(of(result, `${name}_minor`), currency) : null)
       return {
         artist: text(show, 'artist'),
+        act: x['act'],
         venue: text(show, 'venue_name'),
         currency,
-        tickets_sold: of(result, 'tickets_sold'),
-        ...Object.fromEntries(fields.map(name => [name, inUnits(of(result, `${name}_minor`), currency)])),
+        tickets_sold: enters_show ? of(result, 'tickets_sold') : null,
+        gross: shared('gross'),
+        costs: shared('costs'),
+        due: inUnits(of(result, 'due_minor'), currency),
+        balance: inUnits(of(result, 'balance_minor'), currency),
+        promoter: inUnits(of(result, 'books_minor'), currency),
       }
     }),
     'What is outstanding?': group(

@@ -14,14 +14,15 @@ begin atomic
     where x.organization_id = unmatched_of.organization and x.deleted_at is null group by x.show_id) t on t.show_id = s.id
   where (s.tickets_sold, s.capacity) is distinct from (least(t.sold, 2147483647), least(t.allotment, 2147483647))
   union all
-  select s.id, 'fee', coalesce(concat_ws(' ', f.fee_minor, f.currency), ''), coalesce(d.guarantee_minor || ' ' || d.currency, '')
+  select s.id, 'fee', coalesce(concat_ws(' ', f.fee_minor, f.currency), ''), coalesce(d.guaranteed || ' ' || d.currency, '')
   from shows s
-  join app.deals d on d.organization_id = unmatched_of.organization and d.show_id = s.id and d.deleted_at is null
-  left join app.show_fees f on f.organization_id = d.organization_id and f.show_id = d.show_id
-  where (f.fee_minor, f.currency) is distinct from (d.guarantee_minor, case when d.guarantee_minor is not null then d.currency end);
+  join (select x.show_id, sum(x.guarantee_minor) as guaranteed, min(x.currency) as currency from app.deals x
+    where x.organization_id = unmatched_of.organization and x.deleted_at is null group by x.show_id) d on d.show_id = s.id
+  left join app.show_fees f on f.organization_id = unmatched_of.organization and f.show_id = d.show_id
+  where (f.fee_minor, f.currency) is distinct from (d.guaranteed, case when d.guaranteed is not null then d.currency end);
 end;
 comment on function app_private.unmatched_of(uuid) is
-  'The shows of an organization whose tickets are not those of their tiers, or whose fee is not the guarantee of their deal: what the show says, and what it is otherwise. Only in a context with finance.read.';
+  'The shows of an organization whose tickets are not those of their tiers, or whose fee is not what their deals guarantee: what the show says, and what it is otherwise. Only in a context with finance.read.';
 alter function app_private.unmatched_of(uuid) owner to callboard_definer;
 
 create or replace function app_private.contradictions_of(organization uuid)
@@ -41,26 +42,41 @@ begin atomic
   )
   select u.show_id, null::uuid, u.what, u.said, u.otherwise from app_private.unmatched_of(contradictions_of.organization) u
   union all
-  select s.id, x.id, 'status', s.status, 'settlement in force: ' || count(x.id)
+  -- Settled is a show of which every deal has a settlement in force.
+  select s.id, x.id, 'status', s.status, concat('settlement in force: ', coalesce(x.n, 0), case when d.n > 1 then ' of ' || d.n end)
   from shows s
-  left join settlements x on x.show_id = s.id and x.reopened_at is null
-  group by s.id, s.status, x.id
-  having (s.status = 'settled') <> (x.id is not null)
-    and (x.id is not null or exists (select from app.deals d where d.organization_id = contradictions_of.organization and d.show_id = s.id and d.deleted_at is null))
+  left join (select y.show_id, count(*) as n, (array_agg(y.id order by y.id))[1] as id from settlements y where y.reopened_at is null group by y.show_id) x on x.show_id = s.id
+  left join (select e.show_id, count(*) as n, count(*) filter (where y.id is null) as unsettled
+    from app.deals e
+    left join settlements y on y.show_id = e.show_id and y.reopened_at is null and y.deal_id is not distinct from case when e.act is not null then e.id end
+    where e.organization_id = contradictions_of.organization and e.deleted_at is null group by e.show_id) d on d.show_id = s.id
+  where (s.status = 'settled') <> (x.n is not null and coalesce(d.unsettled, 0) = 0) and (x.n is not null or d.n is not null)
+  union all
+  -- Tickets and costs are entered once, and what another act is paid is what its own settlement says.
+  select x.show_id, null, 'entered', 'tickets and costs: ' || count(*), 'once'
+  from settlements x where x.reopened_at is null and x.inputs -> 'enters_show' is distinct from 'false'
+  group by x.show_id having count(*) > 1
+  union all
+  select x.show_id, x.id, 'act', concat_ws(' ', c.act, c.paid), concat_ws(' ', c.act, p.paid)
+  from settlements x
+  cross join lateral (select a.act_id, a.act, (a.figures ->> 'due_minor')::numeric + (a.figures ->> 'bonuses_minor')::numeric as paid from app.act_costs(x.inputs) a) c
+  join settlements y on y.show_id = x.show_id and y.reopened_at is null and y.deal_id = c.act_id::uuid
+  cross join lateral (select (y.result ->> 'due_minor')::numeric + (y.result ->> 'bonuses_minor')::numeric as paid) p
+  where x.reopened_at is null and c.paid <> p.paid
   union all
   -- Without the lines of its sheet, whose words may change with a release.
   select x.show_id, x.id, 'result', (x.result - 'lines')::text, app.settlement_figures(x.inputs)::text from settlements x
   where not app.settlement_figures(x.inputs) @> (x.result - 'lines')
   union all
-  -- Income less expenses is what the promoter is left with.
+  -- Income less expenses is what the settlement says; what was recorded before has one deal, and is what the promoter is left with.
   select x.show_id, x.id, 'books', coalesce(b.amount, 0)::text, e.amount::text
   from settlements x
   left join booked b on b.settlement_id = x.id
-  cross join lateral (select case when x.reopened_at is null and x.booked_at is not null then (x.result ->> 'promoter_minor')::numeric else 0 end as amount) e
+  cross join lateral (select case when x.reopened_at is null and x.booked_at is not null then coalesce(x.result ->> 'books_minor', x.result ->> 'promoter_minor')::numeric else 0 end as amount) e
   where coalesce(b.amount, 0) <> e.amount;
 end;
 comment on function app_private.contradictions_of(uuid) is
-  'What an organization''s shows say in one place and otherwise in another: tickets and those of the tiers, the fee and what the deal guarantees, the status and the settlement in force, a final result and that of its inputs, the books and what the promoter is left with.';
+  'What an organization''s shows say in one place and otherwise in another: tickets and those of the tiers, the fee and what the deals guarantee, the status and the settlements in force, whether tickets and costs are entered once, what another act is paid and what its settlement says, a final result and that of its inputs, the books and what the settlement enters.';
 alter function app_private.contradictions_of(uuid) owner to callboard_definer;
 
 create or replace function app.find_contradictions(behind jsonb default null) returns jsonb

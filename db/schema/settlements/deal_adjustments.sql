@@ -16,24 +16,32 @@ create table if not exists app.deal_adjustments (
   deleted_by uuid references app.users (id),
   deletion_id uuid,
   as_json text not null,
+  deal_id uuid,
   primary key (organization_id, id),
-  foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
+  foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
+  constraint deal_adjustments_deal_exists foreign key (organization_id, deal_id) references app.deals (organization_id, id) on delete cascade
 );
 create index if not exists deal_adjustments_organization_id_show_id_idx on app.deal_adjustments (organization_id, show_id, created_at, id) where deleted_at is null;
 
 create or replace view app.deal_adjustment_rows with (security_invoker = true) as
   select x.organization_id, x.version, x.deleted_at, x.deleted_by, app.body(x.as_json) as body,
     x.id, x.show_id, x.name, x.kind, x.amount_minor, x.stage,
-    x.created_by, x.created_at, x.updated_at
+    x.created_by, x.created_at, x.updated_at,
+    x.deal_id
   from app.deal_adjustments x;
 
 select app_private.tenant_table('deal_adjustments', noun => 'deal_adjustment', permission => 'finance', path => '/api/adjustments',
   guard => 'app_private.require_part_unsettled(regclass, uuid)', checks_parents => false);
-grant insert (show_id, name, kind, amount_minor, stage), update (name, kind, amount_minor, stage) on app.deal_adjustments to callboard_api;
+grant insert (show_id, name, kind, amount_minor, stage, deal_id), update (name, kind, amount_minor, stage, deal_id) on app.deal_adjustments to callboard_api;
 
 comment on table app.deal_adjustments is 'What is added to or taken off a settlement before or after the split.';
+comment on column app.deal_adjustments.deal_id is 'The deal of the same show that it belongs to; NULL: the main deal.';
 comment on column app.deal_adjustments.kind is 'reimbursement, buyout, credit: added; deduction: taken off.';
 comment on column app.deal_adjustments.stage is 'before_split: a cost, or less of one, before the percentage; after_split: a line of its own in what the artist leaves with.';
 
-create or replace trigger _200_unsettled before insert or update of name, kind, amount_minor, stage on app.deal_adjustments
+create or replace trigger _200_unsettled before insert or update of name, kind, amount_minor, stage, deal_id on app.deal_adjustments
   for each row execute function app_private.tg__200_unsettled();
+create or replace trigger _250_deal before insert or update of deal_id on app.deal_adjustments
+  for each row when (new.deal_id is not null) execute function app_private.tg__250_deal();
+create or replace trigger _400_finals after insert or update of name, kind, amount_minor, stage, deal_id on app.deal_adjustments
+  for each row execute function app_private.tg__400_finals();

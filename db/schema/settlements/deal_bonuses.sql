@@ -15,8 +15,10 @@ create table if not exists app.deal_bonuses (
   deleted_by uuid references app.users (id),
   deletion_id uuid,
   as_json text not null,
+  deal_id uuid,
   primary key (organization_id, id),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
+  constraint deal_bonuses_deal_exists foreign key (organization_id, deal_id) references app.deals (organization_id, id) on delete cascade,
   constraint deal_bonuses_threshold_by_kind check ((kind = 'sell_out') = (threshold is null))
 );
 create index if not exists deal_bonuses_organization_id_show_id_idx on app.deal_bonuses (organization_id, show_id, created_at, id) where deleted_at is null;
@@ -24,15 +26,21 @@ create index if not exists deal_bonuses_organization_id_show_id_idx on app.deal_
 create or replace view app.deal_bonus_rows with (security_invoker = true) as
   select x.organization_id, x.version, x.deleted_at, x.deleted_by, app.body(x.as_json) as body,
     x.id, x.show_id, x.kind, x.amount_minor, x.threshold,
-    x.created_by, x.created_at, x.updated_at
+    x.created_by, x.created_at, x.updated_at,
+    x.deal_id
   from app.deal_bonuses x;
 
 select app_private.tenant_table('deal_bonuses', noun => 'deal_bonus', permission => 'finance', path => '/api/bonuses',
   guard => 'app_private.require_part_unsettled(regclass, uuid)', checks_parents => false);
-grant insert (show_id, kind, amount_minor, threshold), update (kind, amount_minor, threshold) on app.deal_bonuses to callboard_api;
+grant insert (show_id, kind, amount_minor, threshold, deal_id), update (kind, amount_minor, threshold, deal_id) on app.deal_bonuses to callboard_api;
 
 comment on table app.deal_bonuses is 'What artists are paid on top of a deal, by how many tickets are sold.';
+comment on column app.deal_bonuses.deal_id is 'The deal of the same show that it belongs to; NULL: the main deal.';
 comment on column app.deal_bonuses.kind is 'tickets: the amount, once, from that many tickets sold; sell_out: once, if tickets sold and complimentary ones fill every allotment; per_ticket: the amount for each ticket sold above the threshold.';
 
-create or replace trigger _200_unsettled before insert or update of kind, amount_minor, threshold on app.deal_bonuses
+create or replace trigger _200_unsettled before insert or update of kind, amount_minor, threshold, deal_id on app.deal_bonuses
   for each row execute function app_private.tg__200_unsettled();
+create or replace trigger _250_deal before insert or update of deal_id on app.deal_bonuses
+  for each row when (new.deal_id is not null) execute function app_private.tg__250_deal();
+create or replace trigger _400_finals after insert or update of kind, amount_minor, threshold, deal_id on app.deal_bonuses
+  for each row execute function app_private.tg__400_finals();

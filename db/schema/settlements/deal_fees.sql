@@ -1,22 +1,24 @@
--- Where a show has a deal, its fee is what that guarantees: one number, which the deal gives.
+-- Where a show has deals, its fee is what they guarantee together: one number, which the deals give.
 
 create or replace function app_private.match_fee(organization uuid, show uuid) returns boolean
 language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  deal app.deals;
+  deals record;
 begin
-  select * into deal from app.deals d where d.organization_id = organization and d.show_id = show and d.deleted_at is null;
-  if deal.id is null then
+  -- All deals of a show have one currency. A sum that is too much for a fee stays too much, whatever its type.
+  select count(*) as n, case when sum(d.guarantee_minor) is not null then least(sum(d.guarantee_minor), 9007199254740992) end as guaranteed, min(d.currency) as currency into deals
+  from app.deals d where d.organization_id = organization and d.show_id = show and d.deleted_at is null;
+  if deals.n = 0 then
     return false;
   end if;
-  -- A door deal guarantees nothing: then there is no fee, nor a row for one, unless there was.
-  if deal.guarantee_minor is null then
+  -- A door deal guarantees nothing: if all do, there is no fee, nor a row for one, unless there was.
+  if deals.guaranteed is null then
     update app.show_fees f set fee_minor = null, currency = null
     where f.organization_id = organization and f.show_id = show and f.fee_minor is not null;
   else
-    insert into app.show_fees as f (organization_id, show_id, fee_minor, currency) values (organization, show, deal.guarantee_minor, deal.currency)
+    insert into app.show_fees as f (organization_id, show_id, fee_minor, currency) values (organization, show, deals.guaranteed, deals.currency)
     on conflict (organization_id, show_id) do update set fee_minor = excluded.fee_minor, currency = excluded.currency
       where (f.fee_minor, f.currency) is distinct from (excluded.fee_minor, excluded.currency);
   end if;
@@ -28,7 +30,7 @@ begin
   return true;
 end
 $$;
-comment on function app_private.match_fee(uuid, uuid) is 'Gives a show the guarantee of its deal, if it has one, as its fee; returns whether that was another.';
+comment on function app_private.match_fee(uuid, uuid) is 'Gives a show the sum of the guarantees of its deals, if it has any, as its fee; returns whether that was another.';
 alter function app_private.match_fee(uuid, uuid) owner to callboard_definer;
 
 create or replace trigger _100_show before insert or update of guarantee_minor, currency, deleted_at on app.deals
@@ -49,7 +51,7 @@ begin
   return null;
 end
 $$;
-comment on function app_private.tg_deals__400_fee() is 'Keeps the fee of a show equal to what its deal guarantees.';
+comment on function app_private.tg_deals__400_fee() is 'Keeps the fee of a show equal to what its deals guarantee.';
 alter function app_private.tg_deals__400_fee() owner to callboard_definer;
 create or replace trigger _400_fee_insert after insert on app.deals
   for each row execute function app_private.tg_deals__400_fee();
@@ -66,7 +68,7 @@ begin
   return exists (select from app.deals d where d.organization_id = app.org_if('finance.write') and d.show_id = show and d.deleted_at is null);
 end
 $$;
-comment on function app.has_deal(uuid) is 'Whether a show has a deal, which whoever may write money learns: its fee is that of the deal.';
+comment on function app.has_deal(uuid) is 'Whether a show has a deal, which whoever may write money learns: its fee is that of its deals.';
 alter function app.has_deal(uuid) owner to callboard_definer;
 grant execute on function app.has_deal(uuid) to callboard_api, callboard_definer;
 
@@ -83,7 +85,7 @@ begin
   return new;
 end
 $$;
-comment on function app_private.tg_show_fees__200_fee() is 'PT409 show_fee_by_deal for another fee than the guarantee of the show''s deal.';
+comment on function app_private.tg_show_fees__200_fee() is 'PT409 show_fee_by_deal for another fee than what the show''s deals guarantee.';
 create or replace trigger _200_fee_insert before insert on app.show_fees
   for each row execute function app_private.tg_show_fees__200_fee();
 create or replace trigger _200_fee before update on app.show_fees

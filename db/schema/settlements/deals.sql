@@ -1,4 +1,5 @@
--- Deals: what the artist of a show is paid, and on what basis. The computation is in settlement_arithmetic.sql.
+-- Deals: what an act of a show is paid, and on what basis. The main deal is with the show's own artist; other acts have
+-- theirs. The computation is in settlement_arithmetic.sql.
 
 create table if not exists app.deals (
   organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
@@ -28,6 +29,8 @@ create table if not exists app.deals (
   withholding_percentage numeric constraint deals_withholding_valid check (app.is_percentage(withholding_percentage)),
   withholding_threshold_minor bigint constraint deals_withholding_threshold_range check (app.is_money(withholding_threshold_minor)),
   withholding_due_on date constraint deals_withholding_due_on_range check (app.is_day(withholding_due_on)),
+  act text collate app.people constraint deals_act_length check (app.is_line(act, 200)),
+  is_cost_of_main boolean not null default true,
   primary key (organization_id, id),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
   constraint deals_guarantee_by_kind check ((kind = 'door') = (guarantee_minor is null)),
@@ -38,7 +41,10 @@ create table if not exists app.deals (
   constraint deals_withholding_has_rate check (withholding_percentage is not null or withholding_threshold_minor is null and withholding_due_on is null),
   constraint deals_guarantee_is_cost_of_plus check (not guarantee_is_cost or kind = 'plus')
 );
-create unique index if not exists deals_one_per_show on app.deals (organization_id, show_id) where deleted_at is null;
+-- A migration has made it concurrently.
+-- squawk-ignore require-concurrent-index-creation
+create unique index if not exists deals_one_per_act on app.deals (organization_id, show_id, lower(coalesce(act, ''))) where deleted_at is null;
+alter index app.deals_one_per_act alter column 3 set statistics 0;
 create index if not exists deals_organization_id_show_id_idx on app.deals (organization_id, show_id, created_at, id) where deleted_at is null;
 
 create or replace view app.deal_rows with (security_invoker = true) as
@@ -46,17 +52,18 @@ create or replace view app.deal_rows with (security_invoker = true) as
     x.id, x.show_id, x.kind, x.currency, x.guarantee_minor, x.percentage_bp, x.base, x.tax_bp, x.promoter_profit_bp, x.guarantee_is_cost,
     x.created_by, x.created_at, x.updated_at,
     trim_scale(x.percentage) as percentage, trim_scale(x.tax_percentage) as tax_percentage, trim_scale(x.promoter_profit_percentage) as promoter_profit_percentage,
-    trim_scale(x.withholding_percentage) as withholding_percentage, x.withholding_threshold_minor, x.withholding_due_on
+    trim_scale(x.withholding_percentage) as withholding_percentage, x.withholding_threshold_minor, x.withholding_due_on,
+    x.act, x.is_cost_of_main
   from app.deals x;
 
 select app_private.tenant_table('deals', noun => 'deal', permission => 'finance', path => '/api/deals',
   guard => 'app_private.require_deal_unsettled(regclass, uuid)', checks_parents => false);
 grant insert (show_id, kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost, percentage, tax_percentage, promoter_profit_percentage,
-    withholding_percentage, withholding_threshold_minor, withholding_due_on),
+    withholding_percentage, withholding_threshold_minor, withholding_due_on, act, is_cost_of_main),
   update (kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost, percentage, tax_percentage, promoter_profit_percentage,
-    withholding_percentage, withholding_threshold_minor, withholding_due_on) on app.deals to callboard_api;
+    withholding_percentage, withholding_threshold_minor, withholding_due_on, act, is_cost_of_main) on app.deals to callboard_api;
 
-comment on table app.deals is 'What the artist of a show is paid: at most one undeleted deal per show.';
+comment on table app.deals is 'What the acts of shows are paid: at most one undeleted deal per show and act.';
 comment on column app.deals.kind is 'flat: the guarantee; door: the percentage; plus: both; versus: the larger of both.';
 comment on column app.deals.base is 'What the percentage applies to. gross: ticket sales as paid; net_receipts: what is left of them after fees and tax; net: after costs as well; net_after_promoter_profit: after the promoter''s profit as well.';
 comment on column app.deals.percentage is 'The artist''s share of the base, in percent, with up to six decimals.';
@@ -68,11 +75,16 @@ comment on column app.deals.withholding_due_on is 'When it is owed to the author
 comment on column app.deals.percentage_bp is 'percentage in basis points; NULL if that is no whole number. Until the release after 0.3.0.';
 comment on column app.deals.tax_bp is 'tax_percentage in basis points; NULL if that is no whole number. Until the release after 0.3.0.';
 comment on column app.deals.promoter_profit_bp is 'promoter_profit_percentage in basis points; NULL if that is no whole number. Until the release after 0.3.0.';
+comment on column app.deals.act is 'The name of the artist it is with; NULL: the show''s own, whose deal is the main deal.';
+comment on column app.deals.is_cost_of_main is 'Whether what another act is paid is a cost on the sheet of the main deal; of no meaning for that itself.';
 comment on column app.deals.guarantee_is_cost is 'For plus: whether the settlement counts the guarantee among the fixed costs, so that the percentage begins only once it has been earned back.';
 
 create or replace trigger _200_unsettled before insert or update of kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost, percentage, tax_percentage, promoter_profit_percentage,
-    withholding_percentage, withholding_threshold_minor, withholding_due_on on app.deals
+    withholding_percentage, withholding_threshold_minor, withholding_due_on, act, is_cost_of_main on app.deals
   for each row execute function app_private.tg__200_unsettled();
+create or replace trigger _400_finals after insert or update of kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost, percentage, tax_percentage, promoter_profit_percentage,
+    withholding_percentage, withholding_threshold_minor, withholding_due_on, act, is_cost_of_main on app.deals
+  for each row execute function app_private.tg__400_finals();
 
 create or replace function app_private.tg_deals__150_guarantee_is_cost() returns trigger
 language plpgsql
@@ -156,6 +168,18 @@ declare
   present text;
 begin
   -- The show is locked (_100_show), and whoever enters an amount shares that lock.
+  if new.act is null and exists (
+    select from app.deals d where d.organization_id = new.organization_id and d.show_id = new.show_id and d.id <> new.id and d.deleted_at is null and d.act is null)
+  then
+    perform app.refuse(409, 'deals_one_per_show');
+  end if;
+  -- A second deal with another act is refused for that.
+  select d.currency into present from app.deals d
+  where d.organization_id = new.organization_id and d.show_id = new.show_id and d.id <> new.id and d.deleted_at is null
+    and lower(d.act) is distinct from lower(new.act) and d.currency <> new.currency limit 1;
+  if found then
+    perform app.refuse(409, 'deals_same_currency', format('Another deal of the show is in %s.', present));
+  end if;
   select d.currency into present from app.deals d
   where d.organization_id = new.organization_id and d.show_id = new.show_id
   order by d.deleted_at desc nulls first limit 1;
@@ -172,7 +196,7 @@ begin
 end
 $$;
 comment on function app_private.tg_deals__150_currency() is
-  'PT409 deals_currency_in_use if the deal of a show with prices or other amounts would have another currency than the one before it: by a change, a new deal, or one restored.';
+  'PT409 deals_one_per_show for a second main deal; deals_same_currency if another deal of the show is in another currency; deals_currency_in_use if the deal of a show with prices or other amounts would have another currency than the one before it: by a change, a new deal, or one restored.';
 alter function app_private.tg_deals__150_currency() owner to callboard_definer;
 create or replace trigger _150_currency_insert before insert on app.deals
   for each row execute function app_private.tg_deals__150_currency();

@@ -16,8 +16,10 @@ create table if not exists app.deposits (
   deletion_id uuid,
   as_json text not null,
   due_on date constraint deposits_due_on_range check (app.is_day(due_on)),
+  deal_id uuid,
   primary key (organization_id, id),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
+  constraint deposits_deal_exists foreign key (organization_id, deal_id) references app.deals (organization_id, id) on delete cascade,
   constraint deposits_paid_or_due check (paid_on is not null or due_on is not null)
 );
 create index if not exists deposits_organization_id_show_id_idx on app.deposits (organization_id, show_id, paid_on, id) where deleted_at is null;
@@ -25,15 +27,21 @@ create index if not exists deposits_organization_id_show_id_idx on app.deposits 
 create or replace view app.deposit_rows with (security_invoker = true) as
   select x.organization_id, x.version, x.deleted_at, x.deleted_by, app.body(x.as_json) as body, coalesce(x.paid_on, x.due_on) as day_on,
     x.id, x.show_id, x.due_on, x.paid_on, x.amount_minor, x.note,
-    x.created_by, x.created_at, x.updated_at
+    x.created_by, x.created_at, x.updated_at,
+    x.deal_id
   from app.deposits x;
 
 select app_private.tenant_table('deposits', noun => 'deposit', permission => 'finance', path => '/api/deposits',
   guard => 'app_private.require_part_unsettled(regclass, uuid)', checks_parents => false);
-grant insert (show_id, paid_on, amount_minor, note, due_on), update (paid_on, amount_minor, note, due_on) on app.deposits to callboard_api;
+grant insert (show_id, paid_on, amount_minor, note, due_on, deal_id), update (paid_on, amount_minor, note, due_on, deal_id) on app.deposits to callboard_api;
 
 comment on table app.deposits is 'What artists have been paid before the settlement of a show, or are to be.';
+comment on column app.deposits.deal_id is 'The deal of the same show that it belongs to; NULL: the main deal.';
 comment on column app.deposits.paid_on is 'NULL while it is open: then the settlement does not count it.';
 
-create or replace trigger _200_unsettled before insert or update of paid_on, amount_minor, note, due_on on app.deposits
+create or replace trigger _200_unsettled before insert or update of paid_on, amount_minor, note, due_on, deal_id on app.deposits
   for each row execute function app_private.tg__200_unsettled();
+create or replace trigger _250_deal before insert or update of deal_id on app.deposits
+  for each row when (new.deal_id is not null) execute function app_private.tg__250_deal();
+create or replace trigger _400_finals after insert or update of paid_on, amount_minor, note, due_on, deal_id on app.deposits
+  for each row execute function app_private.tg__400_finals();

@@ -6,8 +6,9 @@
 --       excluded        = for each tier excluded x sold: what is not shared, such as a package; the promoter's
 --    3. tax             = (gross - fees - excluded) x rate / (1 + rate): the prices contain it; the others are not taxed here
 --    4. net receipts    = gross - fees - excluded - tax
---    5. costs           = the costs on the sheet (app.cost_amount) + adjustments before the split + for `plus`, if the deal
---                         says so, the guarantee, which is a promoter's expense like any other. Not internal costs
+--    5. costs           = the costs on the sheet (app.cost_amount) + adjustments before the split + what other acts are paid,
+--                         for the main deal and those whose deals say so (app.act_costs) + for `plus`, if the deal says so,
+--                         the guarantee, which is a promoter's expense like any other. Not internal costs
 --    6. promoter profit = costs x its rate, if they are more than 0; on the costs, not the receipts
 --    7. split point     = what the net receipts must reach before the percentage begins: 0 for `gross` and
 --                         `net_receipts`, costs for `net`, costs + promoter profit for `net_after_promoter_profit`
@@ -20,10 +21,13 @@
 --   13. walk-out        = due + bonuses - withholding + adjustments after the split - deposits that are paid: what the
 --                         artist leaves with; below 0 if they have to repay
 --   14. balance         = due - withholding - deposits that are paid: what the books have to add to the deposits
---   15. promoter        = net receipts + excluded - all costs without the guarantee - adjustments - due - bonuses: what
---                         the promoter is left with, profit included
+--   15. books           = net receipts + excluded - all costs without the guarantee and other acts - adjustments - due -
+--                         bonuses: what is entered in the books. Without receipts and costs, if another settlement of the
+--                         show enters them
+--   16. promoter        = books - what other acts are paid: what the promoter is left with, profit included
 --
--- So fees + tax + all costs without the guarantee + adjustments + due + bonuses + promoter equals the gross, to the last unit.
+-- So fees + tax + all costs without the guarantee + adjustments + due + bonuses + promoter equals the gross, to the last unit;
+-- for the settlements of all deals of a show, with books instead of promoter, and fees, tax and costs once.
 --
 -- The rounding is also ours: half away from zero, to the minor unit of the currency, once for each cost that is a percentage
 -- and in each of steps 3, 6, 9 and 12, which apply a rate; everything else is sums and products of whole numbers.
@@ -60,6 +64,8 @@ declare
   split_point numeric;
   share_base numeric;
   share numeric;
+  acts numeric := 0;
+  books numeric;
   due numeric;
   bonuses numeric;
   withholding numeric;
@@ -89,7 +95,10 @@ begin
   from (
     select x.stage, case x.kind when 'deduction' then -x.amount_minor else x.amount_minor end as amount
     from jsonb_to_recordset(inputs -> 'adjustments') as x (kind text, amount_minor numeric, stage text)) y;
-  costs := c.reported + a.before_split + guarantee_cost;
+  if inputs -> 'acts' <> '[]' then
+    select sum((x.figures ->> 'due_minor')::numeric + (x.figures ->> 'bonuses_minor')::numeric) into acts from app.act_costs(inputs) x;
+  end if;
+  costs := c.reported + a.before_split + acts + guarantee_cost;
   profit := app.percent_of(greatest(costs, 0), profit_rate);
 
   split_point := case base when 'net' then costs when 'net_after_promoter_profit' then costs + profit else 0 end;
@@ -106,6 +115,9 @@ begin
   into p
   from jsonb_to_recordset(inputs -> 'deposits') as x (amount_minor numeric, paid_on date, due_on date);
 
+  books := case when coalesce((inputs ->> 'enters_show')::boolean, true) then receipts + t.excluded - c.reported - c.internal else 0 end
+    - a.before_split - a.after_split - due - bonuses;
+
   result := jsonb_build_object(
     'tickets_sold', t.sold, 'tickets_comped', t.comps, 'tickets_allotted', t.allotted,
     'gross_minor', t.gross, 'facility_fees_minor', t.fees, 'excluded_minor', t.excluded, 'tax_minor', tax, 'net_receipts_minor', receipts,
@@ -118,7 +130,7 @@ begin
     'bonuses_minor', bonuses, 'withholding_minor', withholding, 'adjustments_minor', a.after_split,
     'deposits_minor', p.paid, 'open_deposits_minor', p.open, 'balance_minor', due - withholding - p.paid)
     || jsonb_build_object('walk_out_minor', due + bonuses - withholding + a.after_split - p.paid,
-    'promoter_minor', receipts + t.excluded - c.reported - c.internal - a.before_split - a.after_split - due - bonuses);
+    'acts_minor', acts, 'books_minor', books, 'promoter_minor', books - acts);
   if exists (select from jsonb_each_text(result) r where abs(r.value::numeric) > 9007199254740991) then
     perform app.refuse(422, 'settlement_out_of_range', 'An amount of the settlement is larger than 9007199254740991 minor units.');
   end if;
@@ -128,6 +140,21 @@ $$;
 comment on function app.settlement_figures(jsonb) is
   'The figures of the settlement of a deal, ticket tiers, costs, deposits, bonuses and adjustments as returned by app.settlement_inputs, in minor units. It reads nothing else. PT422 settlement_out_of_range.';
 grant execute on function app.settlement_figures(jsonb) to callboard_api, callboard_definer;
+
+create or replace function app.act_costs(inputs jsonb) returns table (act_id text, act text, figures jsonb)
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+begin
+  return query
+    select x.item ->> 'id', x.item ->> 'act', app.settlement_figures(jsonb_build_object('deal', x.item, 'ticket_tiers', inputs -> 'ticket_tiers', 'costs', inputs -> 'costs',
+      'bonuses', x.item -> 'bonuses', 'adjustments', x.item -> 'adjustments', 'deposits', '[]'::jsonb))
+    from jsonb_array_elements(inputs -> 'acts') as x (item);
+end
+$$;
+comment on function app.act_costs(jsonb) is
+  'The other acts whose pay is a cost of a settlement, each with its figures: due and bonuses are the cost. From the same tickets and costs, without the other acts.';
+grant execute on function app.act_costs(jsonb) to callboard_api, callboard_definer;
 
 create or replace function app.settle(inputs jsonb) returns jsonb
 language plpgsql stable parallel safe

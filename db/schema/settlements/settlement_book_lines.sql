@@ -6,6 +6,10 @@ returns table (line text, kind text, category text, otherwise text, amount_minor
 language plpgsql stable
 set search_path = ''
 as $$
+declare
+  -- Tickets and costs of a show with several deals are entered once, and what an act is paid by its own settlement.
+  enters_show constant boolean := coalesce((inputs ->> 'enters_show')::boolean, true);
+  of_act constant text := ' (' || (inputs #>> '{deal,act}') || ')';
 begin
   return query
     with tiers as (
@@ -50,10 +54,10 @@ begin
       select 9, 'balance', 'expense', 'Artist fees', 'Other expenses', greatest((result ->> 'balance_minor')::numeric, 0), 0, null, false, 'Balance of the settlement'
       union all
       select 10, 'repayment', 'income', 'Other income', 'Other income', greatest(-(result ->> 'balance_minor')::numeric, 0), 0, null, false, 'Repayment by the artist')
-    select l.line, l.kind, l.category, l.otherwise, l.amount_minor, l.tax_minor, l.booked_on, l.is_paid, l.note
-    from lines l where l.amount_minor > 0 order by l.part, l.line;
+    select l.line, l.kind, l.category, l.otherwise, l.amount_minor, l.tax_minor, l.booked_on, l.is_paid, concat(l.note, case when l.part >= 5 then of_act end)
+    from lines l where l.amount_minor > 0 and (enters_show or l.part >= 5) order by l.part, l.line;
 end
 $$;
 comment on function app.settlement_lines(jsonb, jsonb) is
-  'What a settlement enters in the books, from its inputs and its result: the name of each line, the category by its name (that of a cost or an adjustment is the one that is called like it) and the one if there is none of that name, the amount with the tax in it, and the day, if it is not that of the show. Income less expenses is what the promoter is left with.';
+  'What a settlement enters in the books, from its inputs and its result: the name of each line, the category by its name (that of a cost or an adjustment is the one that is called like it) and the one if there is none of that name, the amount with the tax in it, and the day, if it is not that of the show. Income less expenses is books_minor.';
 grant execute on function app.settlement_lines(jsonb, jsonb) to callboard_api, callboard_definer;

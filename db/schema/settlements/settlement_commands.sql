@@ -2,7 +2,7 @@
 
 create or replace view app.settlement_list with (security_invoker = true) as
   select x.organization_id, x.id, x.show_id, x.created_at, x.version,
-    json_build_object('id', x.id, 'show_id', x.show_id, 'number', x.number, 'status', x.status, 'reason', x.reason,
+    json_build_object('id', x.id, 'show_id', x.show_id, 'deal_id', x.inputs #> '{deal,id}', 'act', x.inputs #> '{deal,act}', 'number', x.number, 'status', x.status, 'reason', x.reason,
       'inputs', app.complete_inputs(x.inputs), 'result', app.complete_result(x.inputs, x.result),
       'finalized_at', x.finalized_at, 'finalized_by', x.finalized_by,
       'reopened_at', x.reopened_at, 'reopened_by', x.reopened_by, 'reopen_reason', x.reopen_reason,
@@ -54,6 +54,33 @@ comment on function app_private.lock_show(uuid) is
   'Locks a show''s row and returns its status: the show''s parts are entered and changed before or after this transaction, not during it. PT404.';
 alter function app_private.lock_show(uuid) owner to callboard_definer;
 
+create or replace function app_private.final_settlement(show uuid, of_deal uuid) returns uuid
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return (select x.id from app.settlements x where x.organization_id = (select app.current_org()) and x.show_id = show and x.deal_id is not distinct from of_deal
+    and x.status = 'final' and x.reopened_at is null and x.deleted_at is null);
+end
+$$;
+comment on function app_private.final_settlement(uuid, uuid) is 'The settlement in force of a deal, NULL for the main deal; NULL if there is none.';
+alter function app_private.final_settlement(uuid, uuid) owner to callboard_definer;
+
+create or replace function app_private.settle_show(show uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  update app.shows s set status = 'settled'
+  where s.organization_id = (select app.current_org()) and s.id = show and s.status = 'played' and s.deleted_at is null
+    and exists (select from app.settlements x where x.organization_id = s.organization_id and x.show_id = s.id
+      and x.status = 'final' and x.reopened_at is null and x.deleted_at is null)
+    and not app_private.has_unsettled_deal(s.organization_id, s.id);
+end
+$$;
+comment on function app_private.settle_show(uuid) is 'Makes a show settled if each of its deals has a settlement in force.';
+alter function app_private.settle_show(uuid) owner to callboard_definer;
+
 create or replace function app.record_settlement(show uuid, body jsonb) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
@@ -61,6 +88,8 @@ set client_min_messages = 'error'
 as $$
 declare
   why constant text := case when app.is_visible(body ->> 'reason') then btrim(body ->> 'reason') end;
+  deal app.deals;
+  of_deal uuid;
   present jsonb;
   settlement uuid;
   answer app.answer;
@@ -71,15 +100,20 @@ begin
   if app_private.lock_show(show) = 'settled' then
     perform app.refuse(409, 'settlement_final');
   end if;
-  if why is null and exists (
-    select from app.settlements x where x.organization_id = (select app.current_org()) and x.show_id = show and x.status = 'final' and x.deleted_at is null)
+  deal := app.deal_of(show, (body ->> 'deal_id')::uuid);
+  of_deal := case when deal.act is not null then deal.id end;
+  if app_private.final_settlement(show, of_deal) is not null then
+    perform app.refuse(409, 'settlement_final');
+  elsif why is null and exists (
+    select from app.settlements x where x.organization_id = (select app.current_org()) and x.show_id = show and x.deal_id is not distinct from of_deal
+      and x.status = 'final' and x.deleted_at is null)
   then
     perform app.refuse(422, 'settlement_reason_needed');
   end if;
-  present := app.settlement_inputs(show);
-  insert into app.settlements (show_id, number, reason, inputs, result)
-  select show, coalesce(max(x.number), 0) + 1, why, present, app.settle(present)
-  from app.settlements x where x.organization_id = (select app.current_org()) and x.show_id = show
+  present := app.inputs_of(deal);
+  insert into app.settlements (show_id, deal_id, number, reason, inputs, result)
+  select show, of_deal, coalesce(max(x.number), 0) + 1, why, present, app.settle(present)
+  from app.settlements x where x.organization_id = (select app.current_org()) and x.show_id = show and x.deal_id is not distinct from of_deal
   returning id into settlement;
   answer := app.read_settlement(settlement);
   answer.status := 201;
@@ -87,7 +121,7 @@ begin
 end
 $$;
 comment on function app.record_settlement(uuid, jsonb) is
-  'Records the current settlement of a show as its next revision. PT403, PT404, PT409 settlement_needs_deal, settlement_final, PT422 settlement_reason_needed, settlement_out_of_range.';
+  'Records the current settlement of a deal of a show, by default of the main deal, as its next revision. PT403, PT404, PT409 settlement_needs_deal, settlement_of_which_deal, settlement_final, PT422 settlement_reason_needed, settlement_out_of_range.';
 alter function app.record_settlement(uuid, jsonb) owner to callboard_definer;
 grant execute on function app.record_settlement(uuid, jsonb) to callboard_api;
 
@@ -109,11 +143,13 @@ begin
   show_status := app_private.lock_show(present.show_id);
   -- Check again under the lock: nobody else can finalize it now.
   select * into present from app.settlements x where x.organization_id = (select app.current_org()) and x.id = settlement;
-  if present.status = 'final' then
+  if present.deleted_at is not null then
+    perform app.refuse(404, 'not_found');
+  elsif present.status = 'final' or show_status = 'played' and app_private.final_settlement(present.show_id, present.deal_id) is not null then
     perform app.refuse(409, 'settlement_final');
   elsif show_status <> 'played' then
     perform app.refuse(409, 'settlement_show_not_played', format('The show is %s.', show_status));
-  elsif app.complete_inputs(present.inputs) is distinct from app.settlement_inputs(present.show_id) then
+  elsif app.complete_inputs(present.inputs) is distinct from app.settlement_inputs(present.show_id, present.deal_id) then
     perform app.refuse(409, 'settlement_outdated');
   elsif present.inputs @> '{"costs": [{"is_estimate": true}]}' then
     perform app.refuse(409, 'settlement_estimated');
@@ -122,12 +158,12 @@ begin
   update app.settlements x set (status, finalized_at, finalized_by, booked_at, not_booked_because)
     = row ('final', statement_timestamp(), app.current_user_id(), case when because is null then statement_timestamp() end, because)
   where x.organization_id = (select app.current_org()) and x.id = settlement;
-  update app.shows s set status = 'settled' where s.organization_id = (select app.current_org()) and s.id = present.show_id;
+  perform app_private.settle_show(present.show_id);
   return app.read_settlement(settlement);
 end
 $$;
 comment on function app.finalize_settlement(uuid, numeric, text) is
-  'Makes a revision final and its show settled, and enters its lines in the books as app.book_settlement does, unless that has to be told more: then not_booked_because says what. PT403 without finance.close, PT404, PT409 settlement_final, settlement_show_not_played, settlement_outdated, settlement_estimated, period_closed.';
+  'Makes a revision final, and its show settled if that was the last deal of it, and enters its lines in the books as app.book_settlement does, unless that has to be told more: then not_booked_because says what. PT403 without finance.close, PT404, PT409 settlement_final, settlement_show_not_played, settlement_outdated, settlement_estimated, period_closed.';
 alter function app.finalize_settlement(uuid, numeric, text) owner to callboard_definer;
 grant execute on function app.finalize_settlement(uuid, numeric, text) to callboard_api;
 
@@ -167,20 +203,33 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 declare
+  wanted constant uuid := body ->> 'deal_id';
+  is_settled boolean;
+  finals app.settlements[];
   final app.settlements;
 begin
   perform app.require_show(show);
   perform app.require('finance.close');
   -- Also where the status says otherwise, as nobody can who uses Callboard: this is the way out.
-  if app_private.lock_show(show) <> 'settled' and not exists (
-    select from app.settlements x where x.organization_id = (select app.current_org()) and x.show_id = show and x.status = 'final' and x.reopened_at is null and x.deleted_at is null)
-  then
+  is_settled := app_private.lock_show(show) = 'settled';
+  select array_agg(x order by x.deal_id nulls first) into finals from app.settlements x
+  where x.organization_id = (select app.current_org()) and x.show_id = show and x.status = 'final' and x.reopened_at is null and x.deleted_at is null
+    and (wanted is null or x.inputs #>> '{deal,id}' = wanted::text);
+  -- As in app.deal_of: the main deal, or the only one.
+  if wanted is null and finals[1].deal_id is not null then
+    if exists (select from app.deals d where d.organization_id = (select app.current_org()) and d.show_id = show and d.deleted_at is null and d.act is null) then
+      perform app.refuse(409, 'show_not_settled', 'The settlement of the main deal is not final: name the deal.');
+    elsif cardinality(finals) > 1 then
+      perform app.refuse(409, 'settlement_of_which_deal');
+    end if;
+  end if;
+  if finals is null and (wanted is not null or not is_settled) then
     perform app.refuse(409, 'show_not_settled');
   end if;
-  update app.settlements x set (reopened_at, reopened_by, reopen_reason) = row (statement_timestamp(), app.current_user_id(), body ->> 'reason')
-  where x.organization_id = (select app.current_org()) and x.show_id = show and x.status = 'final' and x.reopened_at is null and x.deleted_at is null
-  returning * into final;
+  final := finals[1];
   if final.id is not null then
+    update app.settlements x set (reopened_at, reopened_by, reopen_reason) = row (statement_timestamp(), app.current_user_id(), body ->> 'reason')
+    where x.organization_id = final.organization_id and x.id = final.id;
     perform app_private.unbook_settlement(final);
   else
     -- It was set to settled without a deal: then only the log keeps the reason.
@@ -191,6 +240,6 @@ begin
 end
 $$;
 comment on function app.reopen_settlement(uuid, jsonb) is
-  'Sets a settled show back to played, with a reason, which is recorded in the settlement that was final, and takes its lines out of the books. PT403 without finance.close, PT404, PT409 show_not_settled.';
+  'Sets a settled show back to played, with a reason, which is recorded in the settlement that was final, that of the main deal unless it names another, and takes its lines out of the books. PT403 without finance.close, PT404, PT409 show_not_settled, settlement_of_which_deal.';
 alter function app.reopen_settlement(uuid, jsonb) owner to callboard_definer;
 grant execute on function app.reopen_settlement(uuid, jsonb) to callboard_api;

@@ -1,11 +1,41 @@
 -- What a settlement is computed from, as it is now and as it was recorded, and the draft that is computed from it.
+--
+-- Each deal of a show has its settlement, and all have the same tickets and costs. What another act is paid is a cost of the
+-- main deal, if that deal says so; no other deal has such costs, so that there are no circles. One settlement enters tickets
+-- and costs in the books: that of the main deal, and without one that of the deal that was entered first.
 
-create or replace function app.settlement_inputs(show uuid) returns jsonb
+create or replace function app.deal_of(show uuid, wanted uuid default null) returns app.deals
 language plpgsql stable
 set search_path = ''
 as $$
 declare
-  organization constant uuid := app.current_org();
+  found_here app.deals[];
+begin
+  select array_agg(d order by d.act is not null, d.id) into found_here from app.deals d
+  where d.organization_id = (select app.current_org()) and d.show_id = show and d.deleted_at is null and (wanted is null or d.id = wanted);
+  if found_here is null then
+    if wanted is not null then
+      perform app.refuse(404, 'not_found');
+    end if;
+    perform app.refuse(409, 'settlement_needs_deal');
+  elsif found_here[1].act is not null and cardinality(found_here) > 1 then
+    perform app.refuse(409, 'settlement_of_which_deal');
+  end if;
+  return found_here[1];
+end
+$$;
+comment on function app.deal_of(uuid, uuid) is
+  'A deal of a show: the one that is wanted, else the main deal, else the only one. PT404 for one that is not the show''s, PT409 settlement_needs_deal, settlement_of_which_deal.';
+grant execute on function app.deal_of(uuid, uuid) to callboard_api, callboard_definer;
+
+create or replace function app.inputs_of(deal app.deals) returns jsonb
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  organization constant uuid := deal.organization_id;
+  show constant uuid := deal.show_id;
+  is_main constant boolean := deal.act is null;
   inputs jsonb;
 begin
   -- One statement, so one snapshot. Ordered by id, so that equal inputs give equal JSON.
@@ -15,7 +45,11 @@ begin
       'tax_bp', d.tax_bp, 'promoter_profit_bp', d.promoter_profit_bp, 'guarantee_is_cost', d.guarantee_is_cost,
       'percentage', trim_scale(coalesce(d.percentage, d.percentage_bp / 100::numeric)), 'tax_percentage', trim_scale(coalesce(d.tax_percentage, d.tax_bp / 100::numeric)),
       'promoter_profit_percentage', trim_scale(coalesce(d.promoter_profit_percentage, d.promoter_profit_bp / 100::numeric)),
-      'withholding_percentage', trim_scale(d.withholding_percentage), 'withholding_threshold_minor', d.withholding_threshold_minor, 'withholding_due_on', d.withholding_due_on),
+      'withholding_percentage', trim_scale(d.withholding_percentage), 'withholding_threshold_minor', d.withholding_threshold_minor, 'withholding_due_on', d.withholding_due_on,
+      'act', d.act, 'is_cost_of_main', d.is_cost_of_main),
+    'enters_show', d.id = (
+      select f.id from app.deals f where f.organization_id = organization and f.show_id = show and f.deleted_at is null
+      order by f.act is not null, f.created_at, f.id limit 1),
     'ticket_tiers', (
       select coalesce(jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name, 'price_minor', t.price_minor,
         'facility_fee_minor', t.facility_fee_minor, 'excluded_minor', t.excluded_minor, 'allotment', t.allotment, 'sold', t.sold, 'comps', t.comps) order by t.id), '[]')
@@ -26,23 +60,42 @@ begin
       from app.show_costs c where c.organization_id = organization and c.show_id = show and c.deleted_at is null),
     'deposits', (
       select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'due_on', p.due_on, 'paid_on', p.paid_on, 'amount_minor', p.amount_minor, 'note', p.note) order by p.id), '[]')
-      from app.deposits p where p.organization_id = organization and p.show_id = show and p.deleted_at is null),
+      from app.deposits p where p.organization_id = organization and p.show_id = show and p.deleted_at is null and (p.deal_id = d.id or is_main and p.deal_id is null)),
     'bonuses', (
       select coalesce(jsonb_agg(jsonb_build_object('id', b.id, 'kind', b.kind, 'amount_minor', b.amount_minor, 'threshold', b.threshold) order by b.id), '[]')
-      from app.deal_bonuses b where b.organization_id = organization and b.show_id = show and b.deleted_at is null),
+      from app.deal_bonuses b where b.organization_id = organization and b.show_id = show and b.deleted_at is null and (b.deal_id = d.id or is_main and b.deal_id is null)),
     'adjustments', (
       select coalesce(jsonb_agg(jsonb_build_object('id', a.id, 'name', a.name, 'kind', a.kind, 'amount_minor', a.amount_minor, 'stage', a.stage) order by a.id), '[]')
-      from app.deal_adjustments a where a.organization_id = organization and a.show_id = show and a.deleted_at is null))
+      from app.deal_adjustments a where a.organization_id = organization and a.show_id = show and a.deleted_at is null and (a.deal_id = d.id or is_main and a.deal_id is null)),
+    -- What they are due, and nothing else of them: the rest may change after this settlement is final.
+    'acts', (
+      select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'act', e.act, 'kind', e.kind, 'guarantee_minor', e.guarantee_minor, 'base', e.base, 'guarantee_is_cost', e.guarantee_is_cost,
+        'percentage', trim_scale(e.percentage), 'tax_percentage', trim_scale(e.tax_percentage), 'promoter_profit_percentage', trim_scale(e.promoter_profit_percentage),
+        'bonuses', (
+          select coalesce(jsonb_agg(jsonb_build_object('id', b.id, 'kind', b.kind, 'amount_minor', b.amount_minor, 'threshold', b.threshold) order by b.id), '[]')
+          from app.deal_bonuses b where b.organization_id = organization and b.deal_id = e.id and b.deleted_at is null),
+        'adjustments', (
+          select coalesce(jsonb_agg(jsonb_build_object('id', a.id, 'name', a.name, 'kind', a.kind, 'amount_minor', a.amount_minor, 'stage', a.stage) order by a.id), '[]')
+          from app.deal_adjustments a where a.organization_id = organization and a.deal_id = e.id and a.deleted_at is null and a.stage = 'before_split')) order by e.id), '[]')
+      from app.deals e where is_main and e.organization_id = organization and e.show_id = show and e.deleted_at is null and e.act is not null and e.is_cost_of_main))
   into inputs
-  from app.deals d where d.organization_id = organization and d.show_id = show and d.deleted_at is null;
-  if inputs is null then
-    perform app.refuse(409, 'settlement_needs_deal');
-  end if;
+  from app.deals d where d.organization_id = organization and d.id = deal.id and d.deleted_at is null;
   return inputs;
 end
 $$;
-comment on function app.settlement_inputs(uuid) is 'The current inputs of a show''s settlement. PT409 settlement_needs_deal.';
-grant execute on function app.settlement_inputs(uuid) to callboard_api, callboard_definer;
+comment on function app.inputs_of(app.deals) is 'The current inputs of the settlement of a deal; NULL without one.';
+grant execute on function app.inputs_of(app.deals) to callboard_api, callboard_definer;
+
+create or replace function app.settlement_inputs(show uuid, deal uuid default null) returns jsonb
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return app.inputs_of(app.deal_of(show, deal));
+end
+$$;
+comment on function app.settlement_inputs(uuid, uuid) is 'The current inputs of the settlement of a show''s deal, by default the main deal. PT404, PT409 as app.deal_of.';
+grant execute on function app.settlement_inputs(uuid, uuid) to callboard_api, callboard_definer;
 
 create or replace function app.inputs_in_percent(inputs jsonb) returns jsonb
 language sql stable parallel safe
@@ -58,8 +111,13 @@ language plpgsql stable parallel safe
 set search_path = ''
 as $$
 declare
-  given constant jsonb := app.inputs_in_percent(inputs);
+  given jsonb := app.inputs_in_percent(inputs);
 begin
+  -- From before there were other acts: of the main deal.
+  if not given ? 'acts' then
+    given := given || jsonb_build_object('acts', '[]'::jsonb, 'enters_show', true,
+      'deal', '{"act": null, "is_cost_of_main": true}'::jsonb || (given -> 'deal'));
+  end if;
   if given ? 'bonuses' then
     return given;
   end if;
@@ -78,11 +136,13 @@ grant execute on function app.complete_inputs(jsonb) to callboard_api, callboard
 
 create or replace function app.complete_result(inputs jsonb, result jsonb) returns jsonb
 language sql stable
-return case when result ? 'lines' then result else app.settle(inputs) || result end;
+return case when result ?& '{lines,books_minor}' then result
+  when result ? 'lines' then jsonb_build_object('acts_minor', 0, 'books_minor', result -> 'promoter_minor') || result
+  else app.settle(inputs) || result end;
 comment on function app.complete_result(jsonb, jsonb) is 'The result of a settlement with the fields that those recorded by earlier releases do not have.';
 grant execute on function app.complete_result(jsonb, jsonb) to callboard_api, callboard_definer;
 
-create or replace function app.draft_settlement(show uuid) returns app.answer
+create or replace function app.draft_settlement(show uuid, deal uuid default null) returns app.answer
 language plpgsql stable
 set search_path = ''
 as $$
@@ -91,9 +151,9 @@ declare
 begin
   perform app.require_show(show);
   perform app.require('finance.read');
-  inputs := app.settlement_inputs(show);
-  return (200, json_build_object('show_id', show, 'inputs', inputs, 'result', app.settle(inputs)), null, null)::app.answer;
+  inputs := app.settlement_inputs(show, deal);
+  return (200, json_build_object('show_id', show, 'deal_id', inputs #> '{deal,id}', 'act', inputs #> '{deal,act}', 'inputs', inputs, 'result', app.settle(inputs)), null, null)::app.answer;
 end
 $$;
-comment on function app.draft_settlement(uuid) is 'What the settlement of the show would be now; records nothing. PT403, PT404, PT409 settlement_needs_deal, PT422 settlement_out_of_range.';
-grant execute on function app.draft_settlement(uuid) to callboard_api;
+comment on function app.draft_settlement(uuid, uuid) is 'What the settlement of a deal of the show would be now, by default of the main deal; records nothing. PT403, PT404, PT409 settlement_needs_deal, settlement_of_which_deal, PT422 settlement_out_of_range.';
+grant execute on function app.draft_settlement(uuid, uuid) to callboard_api;

@@ -23,12 +23,29 @@ return concat(case kind
 comment on function app.cost_formula(text, numeric, numeric, numeric, numeric, numeric, numeric, numeric, integer) is 'How app.cost_amount comes to its result, in words and numbers.';
 grant execute on function app.cost_formula(text, numeric, numeric, numeric, numeric, numeric, numeric, numeric, integer) to callboard_api, callboard_definer;
 
+create or replace function app.act_formula(deal jsonb, figures jsonb, digits integer) returns text
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+declare
+  guarantee constant text := app.money_text((figures ->> 'guarantee_minor')::numeric, digits);
+  share constant text := format('%s %% of %s', deal ->> 'percentage', app.money_text((figures ->> 'share_base_minor')::numeric, digits));
+begin
+  return concat(case deal ->> 'kind' when 'flat' then 'guarantee of ' || guarantee when 'door' then share when 'plus' then guarantee || ' + ' || share
+      else format('the larger of %s and %s', guarantee, share) end,
+    case when (figures ->> 'bonuses_minor')::numeric > 0 then ' + bonuses of ' || app.money_text((figures ->> 'bonuses_minor')::numeric, digits) end);
+end
+$$;
+comment on function app.act_formula(jsonb, jsonb, integer) is 'How what another act is paid comes about, in words and numbers.';
+grant execute on function app.act_formula(jsonb, jsonb, integer) to callboard_api, callboard_definer;
+
 create or replace function app.sheet_lines(inputs jsonb, figures jsonb) returns jsonb
 language plpgsql stable parallel safe
 set search_path = ''
 as $$
 declare
   digits constant integer := coalesce(app.minor_digits(inputs ->> 'currency'), 2);
+  enters_show constant boolean := coalesce((inputs ->> 'enters_show')::boolean, true);
   deal record;
   f record;
 begin
@@ -63,6 +80,10 @@ begin
         c.budget_minor, a.amount - c.budget_minor
         from jsonb_to_recordset(inputs -> 'costs') as c (id text, name text, kind text, amount_minor numeric, percentage numeric, cap_minor numeric, budget_minor numeric, is_internal boolean),
           lateral (select app.cost_amount(c.kind, c.amount_minor, c.percentage, c.cap_minor, f.tickets_sold, f.tickets_comped, f.gross_minor, f.net_receipts_minor) as amount) a
+        where enters_show or c.is_internal is not true
+      union all select 8, -1, 'costs', 'act ' || x.act_id, x.act, app.act_formula(d.item, x.figures, digits),
+        (x.figures ->> 'due_minor')::numeric + (x.figures ->> 'bonuses_minor')::numeric, false, null, null
+        from app.act_costs(inputs) x join jsonb_array_elements(inputs -> 'acts') as d (item) on d.item ->> 'id' = x.act_id
       union all select 8, 0, 'costs', 'guarantee_cost', 'Guarantee', 'as a cost', f.guarantee_cost_minor, false, null, null where f.guarantee_cost_minor > 0
       union all select case x.stage when 'before_split' then 9 else 14 end, 0, case x.stage when 'before_split' then 'costs' else 'payment' end, 'adjustment ' || x.id, x.name,
         x.kind || case x.stage when 'before_split' then ', before the split' else '' end, case x.kind when 'deduction' then -x.amount_minor else x.amount_minor end, false, null, null
@@ -105,7 +126,7 @@ begin
           case when f.bonuses_minor > 0 then ' + ' || app.money_text(f.bonuses_minor, digits) end, case when f.withholding_minor > 0 then ' − ' || app.money_text(f.withholding_minor, digits) end,
           case when f.adjustments_minor <> 0 then case when f.adjustments_minor > 0 then ' + ' else ' − ' end || app.money_text(abs(f.adjustments_minor), digits) end,
           case when f.deposits_minor > 0 then ' − ' || app.money_text(f.deposits_minor, digits) end), f.walk_out_minor, true, null, null
-      union all select 19, 0, 'promoter', 'promoter', 'Left for the promoter', 'after all costs, also internal ones', f.promoter_minor, true, null, null
+      union all select 19, 0, 'promoter', 'promoter', 'Left for the promoter', case when enters_show then 'after all costs, also internal ones' else 'without tickets and costs, which are on the sheet of another act' end, f.promoter_minor, true, null, null
     )
     select jsonb_agg(jsonb_build_object('key', l.key, 'section', l.section, 'name', l.name, 'formula', l.formula, 'amount_minor', l.amount, 'is_total', l.is_total,
       'budget_minor', l.budget, 'over_budget_minor', l.over) order by l.part, l.rank, l.name collate "C", l.amount desc, l.formula collate "C", l.key)

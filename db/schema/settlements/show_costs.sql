@@ -49,3 +49,5 @@ comment on column app.show_costs.is_estimate is 'Whether the invoice has yet to 
 
 create or replace trigger _200_unsettled before insert or update of name, kind, amount_minor, is_estimate, percentage, cap_minor, budget_minor, is_internal on app.show_costs
   for each row execute function app_private.tg__200_unsettled();
+create or replace trigger _400_finals after insert or update of name, kind, amount_minor, is_estimate, percentage, cap_minor, budget_minor, is_internal on app.show_costs
+  for each row execute function app_private.tg__400_finals();

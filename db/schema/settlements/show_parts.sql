@@ -1,5 +1,6 @@
 -- The parts of a show that its settlement is computed from: its deal, ticket tiers, costs and deposits,
--- each in a file of its own. They are frozen once the settlement is final.
+-- each in a file of its own. They are frozen once the settlement is final; where a show has several deals, those of which
+-- a final one was computed are, and all once every deal has a final one.
 
 create or replace function app.require_show(show uuid) returns uuid
 language plpgsql stable parallel restricted
@@ -64,6 +65,60 @@ $$;
 comment on function app_private.tg__100_show() is 'Locks the show, so that those who change what it takes from its parts, its tickets and its fee, wait for each other.';
 alter function app_private.tg__100_show() owner to callboard_definer;
 
+create or replace function app_private.require_finals_unchanged(organization uuid, show uuid) returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from app.settlements x
+    left join app.deals d on d.organization_id = x.organization_id and d.show_id = x.show_id and d.deleted_at is null
+      and (d.id = x.deal_id or x.deal_id is null and d.act is null)
+    where x.organization_id = require_finals_unchanged.organization and x.show_id = require_finals_unchanged.show
+      and x.status = 'final' and x.reopened_at is null and x.deleted_at is null
+      and app.complete_inputs(x.inputs) is distinct from app.inputs_of(d))
+  then
+    perform app.refuse(409, 'settlement_final', 'A settlement of the show is final, and it was computed from this: reopen it first.');
+  end if;
+end
+$$;
+comment on function app_private.require_finals_unchanged(uuid, uuid) is
+  'PT409 settlement_final if a settlement in force of the show would be another now. Where another deal of the show is not settled, its own parts may change.';
+alter function app_private.require_finals_unchanged(uuid, uuid) owner to callboard_definer;
+
+create or replace function app_private.tg__400_finals() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  perform app_private.require_finals_unchanged(new.organization_id, new.show_id);
+  return null;
+end
+$$;
+comment on function app_private.tg__400_finals() is 'After a part of a show has been entered or changed: see app_private.require_finals_unchanged.';
+alter function app_private.tg__400_finals() owner to callboard_definer;
+
+create or replace function app_private.tg__250_deal() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  is_deleted boolean;
+begin
+  -- The show is locked (app_private.require_unsettled), and so against the deletion of its deals.
+  select d.deleted_at is not null into is_deleted from app.deals d
+  where d.organization_id = new.organization_id and d.show_id = new.show_id and d.id = new.deal_id;
+  if is_deleted is null then
+    perform app.refuse(409, 'deal_of_other_show');
+  elsif is_deleted then
+    perform app.refuse(409, 'parent_deleted', 'The deal is deleted: restore that first.');
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg__250_deal() is 'PT409 deal_of_other_show if a part names a deal that is none of its show, PT409 parent_deleted if that is deleted.';
+alter function app_private.tg__250_deal() owner to callboard_definer;
+
 create or replace function app_private.require_part_unsettled(target regclass, id uuid) returns void
 language plpgsql volatile
 set search_path = ''
@@ -73,9 +128,10 @@ declare
 begin
   execute format('select show_id from %s where organization_id = app.current_org() and id = $1', target) into show using id;
   perform app_private.require_unsettled(app.current_org(), show, false);
+  perform app_private.require_finals_unchanged(app.current_org(), show);
 end
 $$;
-comment on function app_private.require_part_unsettled(regclass, uuid) is 'The guard of the parts of a show: PT409 settlement_final once its settlement is final.';
+comment on function app_private.require_part_unsettled(regclass, uuid) is 'The guard of the parts of a show: PT409 settlement_final once a settlement is final that was computed from them.';
 alter function app_private.require_part_unsettled(regclass, uuid) owner to callboard_definer;
 
 create or replace function app_private.require_deal_unsettled(target regclass, id uuid) returns void
@@ -83,7 +139,15 @@ language plpgsql volatile
 set search_path = ''
 as $$
 begin
+  -- Its settlements are deleted with it, but not one that is in force.
+  if exists (select from app.settlements x where x.organization_id = app.current_org() and x.deal_id = require_deal_unsettled.id
+    and x.status = 'final' and x.reopened_at is null)
+  then
+    perform app.refuse(409, 'settlement_final');
+  end if;
   perform app_private.require_part_unsettled(target, id);
+  -- It may have been the last one that was not settled.
+  perform app_private.settle_show((select d.show_id from app.deals d where d.organization_id = app.current_org() and d.id = require_deal_unsettled.id));
   -- A deal that is restored gives the show its fee.
   if exists (select from app.deals d where d.organization_id = app.current_org() and d.id = require_deal_unsettled.id and d.deleted_at is null) then
     perform app.require('finance.read');

@@ -45,6 +45,8 @@ comment on column app.ticket_tiers.comps is 'Tickets given away: they take a pla
 
 create or replace trigger _200_unsettled before insert or update of name, price_minor, facility_fee_minor, allotment, sold, comps, excluded_minor on app.ticket_tiers
   for each row execute function app_private.tg__200_unsettled();
+create or replace trigger _400_finals after insert or update of name, price_minor, facility_fee_minor, allotment, sold, comps, excluded_minor on app.ticket_tiers
+  for each row execute function app_private.tg__400_finals();
 
 -- Where there are tiers, they are the tickets of the show: how many there are and how many are sold.
 create or replace function app_private.match_tickets(organization uuid, show uuid) returns boolean

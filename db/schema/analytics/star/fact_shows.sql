@@ -19,7 +19,7 @@ comment on column analytics.fact_shows.status is 'inquiry, hold, offer, confirme
 comment on column analytics.fact_shows.capacity is 'How many tickets there are: those of its tiers, if it has any; null if nobody knows.';
 comment on column analytics.fact_shows.tickets_sold is 'How many of them were sold.';
 comment on column analytics.fact_shows.currency is 'The currency of the fee: dim_currencies; null without a fee.';
-comment on column analytics.fact_shows.fee_minor is 'The fee of the artist, in the smallest unit of the currency.';
+comment on column analytics.fact_shows.fee_minor is 'The fee of the artist and, if the show has several deals, of all acts together, in the smallest unit of the currency.';
 comment on column analytics.fact_shows.fee is 'The fee in whole units of the currency, with its decimals.';
 comment on column analytics.fact_shows.created_on is 'The day on which it was entered, in the time zone of the organization: dim_calendar.day.';
 comment on column analytics.fact_shows.updated_at is 'When it was last changed.';
@@ -35,7 +35,8 @@ create or replace view analytics.fact_ticket_tiers with (security_barrier = true
     t.price_minor::numeric * t.sold as gross_minor, round(t.price_minor * t.sold::numeric * power(10::numeric, -c.minor_digits), c.minor_digits) as gross
   from app.ticket_tiers t
   join app.shows s on s.organization_id = t.organization_id and s.id = t.show_id and s.deleted_at is null
-  left join app.deals d on d.organization_id = t.organization_id and d.show_id = t.show_id and d.deleted_at is null
+  left join (select e.organization_id, e.show_id, min(e.currency) as currency from app.deals e where e.deleted_at is null group by e.organization_id, e.show_id) d
+    on d.organization_id = t.organization_id and d.show_id = t.show_id
   left join app.currencies c on c.code = d.currency
   where t.organization_id = (select app.visible_org('finance.read')) and (select app.visible_org('shows.read')) is not null and t.deleted_at is null;
 comment on view analytics.fact_ticket_tiers is 'Ticket tiers of shows, one row each, without deleted ones. Needs finance.read and shows.read.';
@@ -46,7 +47,7 @@ comment on column analytics.fact_ticket_tiers.venue_id is 'The venue of the show
 comment on column analytics.fact_ticket_tiers.artist is 'The artist of the show: dim_artists.';
 comment on column analytics.fact_ticket_tiers.show_status is 'The status of the show.';
 comment on column analytics.fact_ticket_tiers.tier is 'The name of the tier.';
-comment on column analytics.fact_ticket_tiers.currency is 'The currency of the show''s deal: dim_currencies; null without a deal, and then there are no amounts in whole units.';
+comment on column analytics.fact_ticket_tiers.currency is 'The currency of the show''s deals: dim_currencies; null without a deal, and then there are no amounts in whole units.';
 comment on column analytics.fact_ticket_tiers.price_minor is 'The price of a ticket with tax, in the smallest unit of the currency.';
 comment on column analytics.fact_ticket_tiers.price is 'The price in whole units.';
 comment on column analytics.fact_ticket_tiers.facility_fee_minor is 'What the venue keeps of the price of each ticket sold, in the smallest unit.';

@@ -1,0 +1,245 @@
+--! Previous: sha1:cf8c7d83909b04bc5ef830bad1677fee168f9cef
+--! Hash: sha1:a41d8f1338ddf06a0fc4317b1ff96a63fdeda059
+--! Message: deals say which act they are with
+
+alter table app.deals
+  add column if not exists act text collate app.people,
+  add column if not exists is_cost_of_main boolean not null default true;
+alter table app.deposits add column if not exists deal_id uuid;
+alter table app.deal_bonuses add column if not exists deal_id uuid;
+alter table app.deal_adjustments add column if not exists deal_id uuid;
+alter table app.settlements add column if not exists deal_id uuid;
+-- Included settlements/deals.sql
+-- Deals: what the artist of a show is paid, and on what basis. The computation is in settlement_arithmetic.sql.
+
+create table if not exists app.deals (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  show_id uuid not null,
+  kind text not null constraint deals_kind_known check (kind in ('flat', 'door', 'plus', 'versus')),
+  currency char(3) not null constraint deals_currency_exists references app.currencies (code),
+  guarantee_minor bigint constraint deals_guarantee_range check (app.is_money(guarantee_minor)),
+  -- In basis points: 8500 is 85 %. The rates of up to 0.2.0, which a trigger keeps equal to those below.
+  percentage_bp integer constraint deals_percentage_range check (app.is_rate(percentage_bp)),
+  base text constraint deals_base_known check (base in ('gross', 'net_receipts', 'net', 'net_after_promoter_profit')),
+  tax_bp integer constraint deals_tax_range check (app.is_rate(tax_bp)),
+  promoter_profit_bp integer constraint deals_promoter_profit_range check (app.is_rate(promoter_profit_bp)),
+  guarantee_is_cost boolean not null,
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  as_json text not null,
+  -- In percent, exact.
+  percentage numeric,
+  tax_percentage numeric,
+  promoter_profit_percentage numeric,
+  withholding_percentage numeric constraint deals_withholding_valid check (app.is_percentage(withholding_percentage)),
+  withholding_threshold_minor bigint constraint deals_withholding_threshold_range check (app.is_money(withholding_threshold_minor)),
+  withholding_due_on date constraint deals_withholding_due_on_range check (app.is_day(withholding_due_on)),
+  primary key (organization_id, id),
+  foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
+  constraint deals_guarantee_by_kind check ((kind = 'door') = (guarantee_minor is null)),
+  -- Rows of before have their percentages only once their JSON has been made again.
+  constraint deals_percentage_by_kind check ((kind = 'flat') = (coalesce(percentage, percentage_bp) is null) and (kind = 'flat') = (base is null)),
+  constraint deals_promoter_profit_by_base check (coalesce(promoter_profit_percentage, promoter_profit_bp, 0) = 0 or base is not distinct from 'net_after_promoter_profit'),
+  constraint deals_valid_rates check (app.is_percentage(percentage) and app.is_percentage(tax_percentage) and app.is_percentage(promoter_profit_percentage)),
+  constraint deals_withholding_has_rate check (withholding_percentage is not null or withholding_threshold_minor is null and withholding_due_on is null),
+  constraint deals_guarantee_is_cost_of_plus check (not guarantee_is_cost or kind = 'plus')
+);
+select app_private.tenant_table('deals', noun => 'deal', permission => 'finance', path => '/api/deals',
+  guard => 'app_private.require_deal_unsettled(regclass, uuid)', checks_parents => false);
+grant insert (show_id, kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost, percentage, tax_percentage, promoter_profit_percentage,
+    withholding_percentage, withholding_threshold_minor, withholding_due_on),
+  update (kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost, percentage, tax_percentage, promoter_profit_percentage,
+    withholding_percentage, withholding_threshold_minor, withholding_due_on) on app.deals to callboard_api;
+comment on table app.deals is 'What the artist of a show is paid: at most one undeleted deal per show.';
+comment on column app.deals.kind is 'flat: the guarantee; door: the percentage; plus: both; versus: the larger of both.';
+comment on column app.deals.base is 'What the percentage applies to. gross: ticket sales as paid; net_receipts: what is left of them after fees and tax; net: after costs as well; net_after_promoter_profit: after the promoter''s profit as well.';
+comment on column app.deals.percentage is 'The artist''s share of the base, in percent, with up to six decimals.';
+comment on column app.deals.tax_percentage is 'The rate of the tax included in ticket prices, in percent, with up to six decimals.';
+comment on column app.deals.promoter_profit_percentage is 'The promoter''s profit before the percentage begins, as a share of the costs, in percent, with up to six decimals.';
+comment on column app.deals.withholding_percentage is 'What the promoter withholds of what is due and the bonuses, and owes to an authority, in percent, with up to six decimals; NULL if nothing.';
+comment on column app.deals.withholding_threshold_minor is 'Nothing is withheld unless what it is taken from is more.';
+comment on column app.deals.withholding_due_on is 'When it is owed to the authority; NULL: on the day of the show.';
+comment on column app.deals.percentage_bp is 'percentage in basis points; NULL if that is no whole number. Until the release after 0.3.0.';
+comment on column app.deals.tax_bp is 'tax_percentage in basis points; NULL if that is no whole number. Until the release after 0.3.0.';
+comment on column app.deals.promoter_profit_bp is 'promoter_profit_percentage in basis points; NULL if that is no whole number. Until the release after 0.3.0.';
+comment on column app.deals.guarantee_is_cost is 'For plus: whether the settlement counts the guarantee among the fixed costs, so that the percentage begins only once it has been earned back.';
+create or replace trigger _200_unsettled before insert or update of kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost, percentage, tax_percentage, promoter_profit_percentage,
+    withholding_percentage, withholding_threshold_minor, withholding_due_on on app.deals
+  for each row execute function app_private.tg__200_unsettled();
+create or replace trigger _150_guarantee_is_cost before insert or update of guarantee_is_cost on app.deals
+  for each row execute function app_private.tg_deals__150_guarantee_is_cost();
+create or replace trigger _150_rates before insert or update on app.deals
+  for each row execute function app_private.tg_deals__150_rates();
+create or replace trigger _150_currency_insert before insert on app.deals
+  for each row execute function app_private.tg_deals__150_currency();
+create or replace trigger _150_currency before update on app.deals
+  for each row when (new.currency is distinct from old.currency or new.deleted_at is null and old.deleted_at is not null)
+  execute function app_private.tg_deals__150_currency();
+-- EndIncluded settlements/deals.sql
+-- Included settlements/deal_fees.sql
+create or replace trigger _100_show before insert or update of guarantee_minor, currency, deleted_at on app.deals
+  for each row execute function app_private.tg__100_show();
+create or replace trigger _400_fee_insert after insert on app.deals
+  for each row execute function app_private.tg_deals__400_fee();
+create or replace trigger _400_fee after update on app.deals
+  for each row when ((new.guarantee_minor, new.currency, new.deleted_at) is distinct from (old.guarantee_minor, old.currency, old.deleted_at))
+  execute function app_private.tg_deals__400_fee();
+-- EndIncluded settlements/deal_fees.sql
+-- Included settlements/deposits.sql
+-- Deposits: what the artist has been paid before the settlement, or is to be. In the currency of the show's deal.
+
+create table if not exists app.deposits (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  show_id uuid not null,
+  paid_on date constraint deposits_paid_on_range check (app.is_day(paid_on)),
+  amount_minor bigint not null constraint deposits_amount_range check (amount_minor > 0 and app.is_money(amount_minor)),
+  note text constraint deposits_note_length check (length(note) <= 1000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  as_json text not null,
+  due_on date constraint deposits_due_on_range check (app.is_day(due_on)),
+  primary key (organization_id, id),
+  foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
+  constraint deposits_paid_or_due check (paid_on is not null or due_on is not null)
+);
+select app_private.tenant_table('deposits', noun => 'deposit', permission => 'finance', path => '/api/deposits',
+  guard => 'app_private.require_part_unsettled(regclass, uuid)', checks_parents => false);
+grant insert (show_id, paid_on, amount_minor, note, due_on), update (paid_on, amount_minor, note, due_on) on app.deposits to callboard_api;
+comment on table app.deposits is 'What artists have been paid before the settlement of a show, or are to be.';
+comment on column app.deposits.paid_on is 'NULL while it is open: then the settlement does not count it.';
+create or replace trigger _200_unsettled before insert or update of paid_on, amount_minor, note, due_on on app.deposits
+  for each row execute function app_private.tg__200_unsettled();
+-- EndIncluded settlements/deposits.sql
+-- Included settlements/deal_bonuses.sql
+-- Bonuses: what the artist is paid on top, by how many tickets are sold. In the currency of the show's deal.
+
+create table if not exists app.deal_bonuses (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  show_id uuid not null,
+  kind text not null constraint deal_bonuses_kind_known check (kind in ('tickets', 'sell_out', 'per_ticket')),
+  amount_minor bigint not null constraint deal_bonuses_amount_range check (app.is_money(amount_minor)),
+  threshold integer constraint deal_bonuses_threshold_positive check (threshold >= 0),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  as_json text not null,
+  primary key (organization_id, id),
+  foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
+  constraint deal_bonuses_threshold_by_kind check ((kind = 'sell_out') = (threshold is null))
+);
+select app_private.tenant_table('deal_bonuses', noun => 'deal_bonus', permission => 'finance', path => '/api/bonuses',
+  guard => 'app_private.require_part_unsettled(regclass, uuid)', checks_parents => false);
+grant insert (show_id, kind, amount_minor, threshold), update (kind, amount_minor, threshold) on app.deal_bonuses to callboard_api;
+comment on table app.deal_bonuses is 'What artists are paid on top of a deal, by how many tickets are sold.';
+comment on column app.deal_bonuses.kind is 'tickets: the amount, once, from that many tickets sold; sell_out: once, if tickets sold and complimentary ones fill every allotment; per_ticket: the amount for each ticket sold above the threshold.';
+create or replace trigger _200_unsettled before insert or update of kind, amount_minor, threshold on app.deal_bonuses
+  for each row execute function app_private.tg__200_unsettled();
+-- EndIncluded settlements/deal_bonuses.sql
+-- Included settlements/deal_adjustments.sql
+-- Adjustments: what is added to or taken off a settlement before or after the split. In the currency of the show's deal.
+
+create table if not exists app.deal_adjustments (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  show_id uuid not null,
+  name text collate app.people not null constraint deal_adjustments_name_length check (app.is_line(name, 200)),
+  kind text not null constraint deal_adjustments_kind_known check (kind in ('reimbursement', 'buyout', 'credit', 'deduction')),
+  amount_minor bigint not null constraint deal_adjustments_amount_range check (app.is_money(amount_minor)),
+  stage text not null constraint deal_adjustments_stage_known check (stage in ('before_split', 'after_split')),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  as_json text not null,
+  primary key (organization_id, id),
+  foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade
+);
+select app_private.tenant_table('deal_adjustments', noun => 'deal_adjustment', permission => 'finance', path => '/api/adjustments',
+  guard => 'app_private.require_part_unsettled(regclass, uuid)', checks_parents => false);
+grant insert (show_id, name, kind, amount_minor, stage), update (name, kind, amount_minor, stage) on app.deal_adjustments to callboard_api;
+comment on table app.deal_adjustments is 'What is added to or taken off a settlement before or after the split.';
+comment on column app.deal_adjustments.kind is 'reimbursement, buyout, credit: added; deduction: taken off.';
+comment on column app.deal_adjustments.stage is 'before_split: a cost, or less of one, before the percentage; after_split: a line of its own in what the artist leaves with.';
+create or replace trigger _200_unsettled before insert or update of name, kind, amount_minor, stage on app.deal_adjustments
+  for each row execute function app_private.tg__200_unsettled();
+-- EndIncluded settlements/deal_adjustments.sql
+-- Included settlements/settlements.sql
+-- Settlements: what was computed for a show and when, revision by revision. Only the commands below
+-- write here, and the figures come from the tables, never from a request.
+
+create table if not exists app.settlements (
+  organization_id uuid not null default app.current_org() references app.organizations (id) on delete cascade,
+  id uuid not null default app.uuid_v7(),
+  show_id uuid not null,
+  number integer not null,
+  status text not null default 'draft' constraint settlements_status_known check (status in ('draft', 'final')),
+  reason text constraint settlements_reason_length check (length(reason) <= 1000),
+  inputs jsonb not null,
+  result jsonb not null,
+  finalized_at timestamptz,
+  finalized_by uuid references app.users (id),
+  reopened_at timestamptz,
+  reopened_by uuid references app.users (id),
+  reopen_reason text constraint settlements_reopen_reason_length check (length(reopen_reason) <= 1000),
+  created_by uuid default app.current_user_id() references app.users (id),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1,
+  deleted_at timestamptz,
+  deleted_by uuid references app.users (id),
+  deletion_id uuid,
+  booked_at timestamptz,
+  not_booked_because text constraint settlements_not_booked_because_known check (not_booked_because in ('booked_by_hand', 'exchange_rate_needed')),
+  primary key (organization_id, id),
+  constraint settlements_number_once unique (organization_id, show_id, number),
+  foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
+  constraint settlements_final_with_time check ((status = 'final') = (finalized_at is not null)),
+  constraint settlements_reopened_when_final check (reopened_at is null or status = 'final')
+);
+-- Without grants: the commands below write and check these permissions.
+select app_private.tenant_policies('app.settlements', reads => 'finance.read', inserts => 'finance.write', updates => 'finance.close',
+  definer => 'insert, update');
+grant select on app.settlements to callboard_api, callboard_definer;
+grant insert (show_id, number, reason, inputs, result) on app.settlements to callboard_definer;
+grant update (status, finalized_at, finalized_by, reopened_at, reopened_by, reopen_reason, booked_at, not_booked_because, deleted_at, deleted_by, deletion_id)
+  on app.settlements to callboard_definer;
+comment on table app.settlements is 'Revisions of the settlements of shows. The one that is final and was not reopened is in force.';
+comment on column app.settlements.inputs is 'Deal, ticket tiers, costs and deposits as they were: see app.settlement_inputs.';
+comment on column app.settlements.result is 'What app.settle computed from the inputs.';
+comment on column app.settlements.booked_at is 'When its lines were entered in the books.';
+comment on column app.settlements.not_booked_because is 'Why the lines of a final one are not in the books: see app.book_settlement.';
+comment on column app.settlements.reason is 'Why there is another revision.';
+select app_private.log_changes('app.settlements', 'settlement', '{"finalized_at": "finalize", "reopened_at": "reopen"}');
+create or replace trigger _200_unchanged before update on app.settlements
+  for each row execute function app_private.tg_settlements__200_unchanged();
+-- EndIncluded settlements/settlements.sql
+-- Lock: access exclusive on app.deals: alter table app.deals add column if not exists act text collate app.people, add column if not exists
+-- Lock: access exclusive on app.deposits: alter table app.deposits add column if not exists deal_id uuid
+-- Lock: access exclusive on app.deal_bonuses: alter table app.deal_bonuses add column if not exists deal_id uuid
+-- Lock: access exclusive on app.deal_adjustments: alter table app.deal_adjustments add column if not exists deal_id uuid
+-- Lock: access exclusive on app.settlements: alter table app.settlements add column if not exists deal_id uuid
+-- Lock: share row exclusive on app.deals: create or replace trigger _200_unsettled before insert or update of kind, currency, guarantee_minor,
+-- Lock: share row exclusive on app.deposits: create or replace trigger _200_unsettled before insert or update of paid_on, amount_minor, note, due
+-- Lock: share row exclusive on app.deal_bonuses: create or replace trigger _200_unsettled before insert or update of kind, amount_minor, threshold on
+-- Lock: share row exclusive on app.deal_adjustments: create or replace trigger _200_unsettled before insert or update of name, kind, amount_minor, stage 
+-- Lock: share row exclusive on app.settlements: create or replace trigger _200_unchanged before update on app.settlements for each row execute funct
