@@ -1,10 +1,9 @@
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
 import { request as httpRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { t } from '../support/tap.ts'
+import { parseCsv } from '../support/csv.ts'
 import { aShow, join, joinAs, register, startServer, type TestServer, until } from '../support/helper.ts'
 import { outcome } from '../support/tokens.ts'
 
@@ -13,15 +12,6 @@ const ndjson = { accept: 'application/x-ndjson' }
 
 /** Text as it is in CSV: with an apostrophe if a spreadsheet would evaluate it. */
 const harmless = (text: string) => (/^[=+\-@\t\r\n＝＋－＠]/.test(text) ? `'${text}` : text)
-
-/** Cells of CSV by RFC 4180, as read by Python's independent reader. */
-async function parsed(text: string): Promise<Record<string, string>[]> {
-  const program =
-    'import csv, json, sys, io; print(json.dumps(list(csv.DictReader(io.StringIO(sys.stdin.buffer.read().decode("utf-8-sig"), newline="")))))'
-  const running = promisify(execFile)('python3', ['-c', program], { maxBuffer: 1e8 })
-  running.child.stdin?.end(text)
-  return JSON.parse((await running).stdout) as Record<string, string>[]
-}
 
 async function record({ call }: TestServer, token: string, more: object) {
   const { body } = await call<{ items: { id: string }[] }>('GET /api/finance-categories?kind=income', {
@@ -126,7 +116,7 @@ t.test('an export', async t => {
       const expected = body.items.map(item =>
         Object.fromEntries(Object.entries(item).map(([name, value]) => [name, cells(value)])),
       )
-      const found = await parsed(text)
+      const found = parseCsv(text)
       t.strictSame(found.map(sorted), expected.map(sorted), `${path} as CSV`)
       t.match(text, /^[a-z_,]+\r\n/)
       t.ok(text.endsWith('\r\n') && !text.endsWith('\r\n\r\n'), 'each line ends once')
@@ -135,7 +125,7 @@ t.test('an export', async t => {
 
   await t.test('of events has their changes as JSON', async t => {
     const { text } = await call('GET /api/exports/events?action=show.create', { token, headers: csv })
-    const [event] = await parsed(text)
+    const [event] = parseCsv(text)
     t.match(JSON.parse(event?.['changes'] ?? ''), { new: { artist: 'The Gaslights' } })
     t.equal(event?.['actor_name'], 'Ana')
   })
@@ -163,10 +153,10 @@ t.test('an export', async t => {
       await call('POST /api/shows', { token, body: { ...aShow, title: 'Notes', notes } })
     const { text } = await call('GET /api/exports/shows?q=Notes&sort=created_at', { token, headers: csv })
     t.strictSame(
-      (await parsed(text)).map(({ notes }) => notes),
+      parseCsv(text).map(({ notes }) => notes),
       texts.map(harmless),
     )
-    const [first, second] = await parsed(
+    const [first, second] = parseCsv(
       (await call('GET /api/exports/shows?q=%3D1', { token, headers: csv })).text,
     )
     t.match(first, { title: "'=1+1", artist: "'＠all", notes: "'-5", fee_minor: '250000' })

@@ -1,10 +1,8 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { t } from '../support/tap.ts'
+import { writeProgram } from '../support/generated-client.ts'
 import { password, register, startServer } from '../support/helper.ts'
-import { root, run } from '../support/program.ts'
 
-/** A program by somebody who knows the API only from its document. A line that must not compile says so. */
+/** A program whose lines that must not compile say so. */
 const program = `
 import createClient from 'openapi-fetch'
 import type { components, paths } from './api.ts'
@@ -63,53 +61,21 @@ async function neverCalled() {
 void neverCalled
 `
 
-/** As strict as TypeScript gets. */
-const tsconfig = {
-  compilerOptions: {
-    strict: true,
-    noUncheckedIndexedAccess: true,
-    exactOptionalPropertyTypes: true,
-    target: 'es2022',
-    module: 'nodenext',
-    types: ['node'],
-    skipLibCheck: true,
-    rewriteRelativeImportExtensions: true,
-    rootDir: '.',
-    outDir: 'out',
-  },
-  files: ['program.ts'],
-}
-
 t.test('a client that is generated from the served document works', async t => {
   const server = await startServer(t)
   const url = await server.app.listen({ host: '127.0.0.1', port: 0 })
   const ana = await register(server, 'Ana')
 
-  // Within the checkout, so that the program finds openapi-fetch.
-  await mkdir(join(root, '.data'), { recursive: true })
-  const folder = await mkdtemp(join(root, '.data/client-'))
-  t.teardown(() => rm(folder, { recursive: true }))
-  await writeFile(join(folder, 'package.json'), '{ "type": "module" }')
-  await writeFile(join(folder, 'program.ts'), program)
-  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(tsconfig))
+  const { generate, compile, run } = await writeProgram(t, url, program)
 
   await t.test('it is generated', async t => {
-    const api = join(folder, 'api.ts')
-    t.match(await run('node_modules/.bin/openapi-typescript', `${url}/openapi.json`, '-o', api), {
-      code: 0,
-    })
+    t.match(await generate(), { code: 0 })
   })
   await t.test('a program using it compiles, and what the document forbids does not', async t => {
-    t.same(await run('node_modules/.bin/tsc', '-p', folder), { code: 0, output: '' })
+    t.same(await compile(), { code: 0, output: '' })
   })
   await t.test('the program signs in, creates a show and finds it in the list', async t => {
-    const { code, output } = await run(
-      process.execPath,
-      join(folder, 'out/program.js'),
-      url,
-      ana.email,
-      password,
-    )
+    const { code, output } = await run(ana.email, password)
     t.equal(code, 0, output)
     t.match(JSON.parse(output), {
       problem: { type: '/problems/invalid_credentials', status: 401 },

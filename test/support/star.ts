@@ -1,8 +1,8 @@
 // For the tests of the star: the demo with what it lacks, all of it as the API and its CSV return it, and a BI login.
-import { execFileSync } from 'node:child_process'
 import type { Test } from 'tap'
 import { demoEmail, demoPassword, seedDemo } from '../../src/demo/demo.ts'
 import { makeCredential } from './bi.ts'
+import { parseCsv } from './csv.ts'
 import { refresh } from './figures.ts'
 import { type Call, type Person, startServer, type TestServer } from './helper.ts'
 import { type Item, walk } from './pages.ts'
@@ -35,18 +35,6 @@ export interface Star {
 }
 
 export const dayFrom = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10)
-
-const parse = (text: string) =>
-  JSON.parse(
-    execFileSync(
-      'python3',
-      [
-        '-c',
-        'import csv, io, json, sys; print(json.dumps(list(csv.DictReader(io.StringIO(sys.stdin.buffer.read().decode("utf-8-sig"), newline="")))))',
-      ],
-      { input: text, maxBuffer: 1e8, encoding: 'utf8' },
-    ),
-  ) as Record<string, string>[]
 
 export async function startStar(t: Test): Promise<Star> {
   const server = await startServer(t, async db => {
@@ -84,7 +72,7 @@ export async function startStar(t: Test): Promise<Star> {
     make,
     ask: async text => [...(await sql.unsafe<Record<string, string | null>[]>(text))],
     csv: async path =>
-      parse((await call(`GET /api/exports/${path}`, { token, headers: { accept: 'text/csv' } })).text),
+      parseCsv((await call(`GET /api/exports/${path}`, { token, headers: { accept: 'text/csv' } })).text),
     passYear: () => db.admin`
       update app.pipeline_snapshots set taken_on = (taken_on - interval '1 year')::date, month = (month - interval '1 year')::date`,
     api: async () => {
