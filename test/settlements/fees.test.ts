@@ -149,10 +149,15 @@ t.test('the fee of a show with a deal', async t => {
   })
 
   await t.test('is made that of the deal by the worker, where an earlier release did not', async t => {
-    const [show, open] = [await make('shows', aShow), await make('shows', aShow)]
+    const [show, open, bare] = [
+      await make('shows', aShow),
+      await make('shows', aShow),
+      await make('shows', aShow),
+    ]
     await make(`shows/${show}/deals`, flat(500_000))
     await make(`shows/${open}/deals`, door)
-    await db.admin`delete from app.show_fees where show_id = ${show}`
+    await make(`shows/${bare}/deals`, door)
+    await db.admin`delete from app.show_fees where show_id in ${db.admin([show, open, bare])}`
     await db.admin.begin(async sql => {
       await sql`set local session_replication_role = replica`
       await sql`insert into app.show_fees (organization_id, show_id, fee_minor, currency) values (${ana.organization}, ${open}, 1, 'USD')`
@@ -174,6 +179,11 @@ t.test('the fee of a show with a deal', async t => {
         [null, null],
       ],
     )
+    const refused = await call(`PATCH /api/shows/${bare}`, {
+      token,
+      body: { fee_minor: 1, currency: 'EUR' },
+    })
+    t.equal(outcome(refused), '409 show_fee_by_deal', 'a row is there, though there is no fee')
     t.match(await reconcile(), { matched: 0 })
   })
 })

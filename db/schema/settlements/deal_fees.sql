@@ -6,23 +6,22 @@ set search_path = ''
 as $$
 declare
   deals record;
+  is_other boolean;
 begin
   -- All deals of a show have one currency. A sum that is too much for a fee stays too much, whatever its type.
-  select count(*) as n, case when sum(d.guarantee_minor) is not null then least(sum(d.guarantee_minor), 9007199254740992) end as guaranteed, min(d.currency) as currency into deals
+  select count(*) as n, case when sum(d.guarantee_minor) is not null then least(sum(d.guarantee_minor), 9007199254740992) end as guaranteed,
+    case when sum(d.guarantee_minor) is not null then min(d.currency) end as currency into deals
   from app.deals d where d.organization_id = organization and d.show_id = show and d.deleted_at is null;
   if deals.n = 0 then
     return false;
   end if;
-  -- A door deal guarantees nothing: if all do, there is no fee, nor a row for one, unless there was.
-  if deals.guaranteed is null then
-    update app.show_fees f set fee_minor = null, currency = null
-    where f.organization_id = organization and f.show_id = show and f.fee_minor is not null;
-  else
-    insert into app.show_fees as f (organization_id, show_id, fee_minor, currency) values (organization, show, deals.guaranteed, deals.currency)
-    on conflict (organization_id, show_id) do update set fee_minor = excluded.fee_minor, currency = excluded.currency
-      where (f.fee_minor, f.currency) is distinct from (excluded.fee_minor, excluded.currency);
-  end if;
-  if not found then
+  -- A door deal guarantees nothing: if all do, there is no fee, but a row all the same, so that nobody can insert one.
+  select (f.fee_minor, f.currency) is distinct from (deals.guaranteed, deals.currency) into is_other
+  from app.show_fees f where f.organization_id = organization and f.show_id = show;
+  insert into app.show_fees as f (organization_id, show_id, fee_minor, currency) values (organization, show, deals.guaranteed, deals.currency)
+  on conflict (organization_id, show_id) do update set fee_minor = excluded.fee_minor, currency = excluded.currency
+    where (f.fee_minor, f.currency) is distinct from (excluded.fee_minor, excluded.currency);
+  if not coalesce(is_other, deals.guaranteed is not null) then
     return false;
   end if;
   -- The version of a fee is that of its show.
@@ -77,17 +76,14 @@ language plpgsql volatile
 set search_path = ''
 as $$
 begin
-  -- An INSERT may be one that will find the row there, as it is.
-  if current_user <> 'callboard_definer' and app.has_deal(new.show_id) and not exists (select from app.show_fees f
-      where f.organization_id = new.organization_id and f.show_id = new.show_id and (f.fee_minor, f.currency) is not distinct from (new.fee_minor, new.currency)) then
+  if current_user <> 'callboard_definer' and app.has_deal(new.show_id) then
     perform app.refuse(409, 'show_fee_by_deal');
   end if;
   return new;
 end
 $$;
 comment on function app_private.tg_show_fees__200_fee() is 'PT409 show_fee_by_deal for another fee than what the show''s deals guarantee.';
-create or replace trigger _200_fee_insert before insert on app.show_fees
-  for each row execute function app_private.tg_show_fees__200_fee();
+-- Not before INSERT: a show with a deal has a row, and creating a show need not ask.
 create or replace trigger _200_fee before update on app.show_fees
   for each row when ((new.fee_minor, new.currency) is distinct from (old.fee_minor, old.currency))
   execute function app_private.tg_show_fees__200_fee();
