@@ -70,6 +70,7 @@ declare
   lasts bigint[] := array[most];
   n integer := 1;
   computed integer := 0;
+  began constant timestamptz := clock_timestamp();
   a bigint;
   b bigint;
   at_first jsonb;
@@ -80,7 +81,8 @@ begin
     b := lasts[n];
     n := n - 1;
     computed := computed + 1;
-    if computed > 2000 then
+    -- Long before the statement times out, however many deals there are and however slow the machine is.
+    if computed > 2000 or clock_timestamp() > began + interval '2 seconds' then
       return -1;
     end if;
     if is_of_several then
@@ -119,7 +121,7 @@ begin
 end
 $$;
 comment on function app.break_even(jsonb, bigint) is
-  'For the inputs of a settlement, or for an array of those of all deals of a show, the one that enters the show first: the smallest number of tickets sold with which the promoter is left with nothing or more, up to a number of tickets; NULL if there is none. Exact: whole ranges are left out only where no number in them can do; -1 if after 2,000 of them it is not known, as where the promoter is left with a little less than nothing over thousands of tickets.';
+  'For the inputs of a settlement, or for an array of those of all deals of a show, the one that enters the show first: the smallest number of tickets sold with which the promoter is left with nothing or more, up to a number of tickets; NULL if there is none. Exact: whole ranges are left out only where no number in them can do; -1 if after 2,000 of them, or 2 seconds, it is not known, as where the promoter is left with a little less than nothing over thousands of tickets.';
 grant execute on function app.break_even(jsonb, bigint) to callboard_api;
 
 create or replace function app.read_offer(show uuid, deal uuid default null) returns app.answer
