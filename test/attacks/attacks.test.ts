@@ -64,6 +64,7 @@ t.test('every function with the ids of another organization', async t => {
     'timestamp with time zone': 'now()',
     interval: `'1 day'`,
     'double precision': '1',
+    'app.deals': `jsonb_populate_record(null::app.deals, '${JSON.stringify({ organization_id: b.organization, show_id: b.show, id: b.show })}')`,
     // Untyped, because an element of a VARIADIC is written in the same way.
     'text[]': `'{finance_by_month}'`,
   }

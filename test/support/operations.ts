@@ -73,7 +73,8 @@ export function operationsOf(app: App): Operation[] {
         isOpen: operation.security?.length === 0,
         parameters: operation.parameters ?? [],
         body: operation.requestBody?.content['application/json'],
-        takesFile: operation.requestBody !== undefined && 'text/csv' in operation.requestBody.content,
+        takesFile:
+          operation.requestBody !== undefined && !('application/json' in operation.requestBody.content),
       }
     }),
   )

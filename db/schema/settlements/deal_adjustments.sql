@@ -21,6 +21,7 @@ create table if not exists app.deal_adjustments (
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
   constraint deal_adjustments_deal_exists foreign key (organization_id, deal_id) references app.deals (organization_id, id) on delete cascade
 );
+create index if not exists deal_adjustments_organization_id_deal_id_idx on app.deal_adjustments (organization_id, deal_id) where deal_id is not null;
 create index if not exists deal_adjustments_organization_id_show_id_idx on app.deal_adjustments (organization_id, show_id, created_at, id) where deleted_at is null;
 
 create or replace view app.deal_adjustment_rows with (security_invoker = true) as

@@ -21,6 +21,7 @@ create table if not exists app.deal_bonuses (
   constraint deal_bonuses_deal_exists foreign key (organization_id, deal_id) references app.deals (organization_id, id) on delete cascade,
   constraint deal_bonuses_threshold_by_kind check ((kind = 'sell_out') = (threshold is null))
 );
+create index if not exists deal_bonuses_organization_id_deal_id_idx on app.deal_bonuses (organization_id, deal_id) where deal_id is not null;
 create index if not exists deal_bonuses_organization_id_show_id_idx on app.deal_bonuses (organization_id, show_id, created_at, id) where deleted_at is null;
 
 create or replace view app.deal_bonus_rows with (security_invoker = true) as

@@ -22,6 +22,7 @@ create table if not exists app.deposits (
   constraint deposits_deal_exists foreign key (organization_id, deal_id) references app.deals (organization_id, id) on delete cascade,
   constraint deposits_paid_or_due check (paid_on is not null or due_on is not null)
 );
+create index if not exists deposits_organization_id_deal_id_idx on app.deposits (organization_id, deal_id) where deal_id is not null;
 create index if not exists deposits_organization_id_show_id_idx on app.deposits (organization_id, show_id, paid_on, id) where deleted_at is null;
 
 create or replace view app.deposit_rows with (security_invoker = true) as

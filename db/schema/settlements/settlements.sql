@@ -34,6 +34,7 @@ create table if not exists app.settlements (
 create unique index if not exists settlements_number_of_deal on app.settlements (organization_id, show_id, deal_id, number) nulls not distinct;
 create unique index if not exists settlements_one_final_of_deal on app.settlements (organization_id, show_id, deal_id) nulls not distinct
   where status = 'final' and reopened_at is null and deleted_at is null;
+create index if not exists settlements_organization_id_deal_id_idx on app.settlements (organization_id, deal_id) where deal_id is not null;
 create index if not exists settlements_organization_id_show_id_idx on app.settlements (organization_id, show_id, created_at, id) where deleted_at is null;
 
 -- Without grants: the commands below write and check these permissions.

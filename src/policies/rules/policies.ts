@@ -76,7 +76,7 @@ export const rulesOfPolicies: Rule[] = [
       join tables p on p.oid = c.confrelid
       where c.contype = 'f' and c.confdeltype = 'c' and c.confrelid <> 'app.organizations'::regclass
         -- Written only by commands that lock the itinerary, or the show.
-        and c.conname not in ('itinerary_versions_itinerary_exists', 'settlements_organization_id_show_id_fkey')
+        and c.conname not in ('itinerary_versions_itinerary_exists', 'settlements_organization_id_show_id_fkey', 'settlements_deal_exists')
         and (select count(*) = 2 from pg_attribute a where a.attrelid in (t.oid, p.oid) and a.attname = 'deletion_id' and not a.attisdropped)
         and not exists (select from pg_trigger g where g.tgrelid = t.oid and g.tgname = '_300_parents' and g.tgenabled = 'O'
           and position(convert_to(c.conname, 'UTF8') in g.tgargs) > 0)
