@@ -97,6 +97,7 @@
 --!include settlements/settlement_arithmetic.sql
 --!include settlements/settlement_inputs.sql
 --!include settlements/settlements.sql
+--!include settlements/deal_parts.sql
 --!include settlements/settlement_book_lines.sql
 --!include settlements/settlement_books.sql
 --!include settlements/settlement_commands.sql

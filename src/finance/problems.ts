@@ -6,6 +6,16 @@ export const problems: Problems = {
     title: 'The finance record is that of a settlement',
     detail: 'A final settlement has entered this record: reopen that instead.',
   },
+  finance_record_of_expense: {
+    status: 409,
+    title: 'The finance record is that of an expense',
+    detail: 'An approved expense has entered this record: correct it with a record of its own.',
+  },
+  expense_receipt_held: {
+    status: 409,
+    title: 'The receipt must be kept',
+    detail: 'The organization has a legal hold, during which nothing is removed for good.',
+  },
   finance_category_name_taken: { status: 409, title: 'A category with this name already exists' },
   finance_records_category_exists: {
     status: 409,

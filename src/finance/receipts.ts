@@ -39,6 +39,7 @@ export async function receiptRoutes(app: App) {
           'x-problems': [
             'expense_not_open',
             'receipt_storage_full',
+            'expense_receipt_held',
             'expense_receipts_type_known',
             'expense_receipts_size',
           ],
@@ -102,7 +103,7 @@ export async function receiptRoutes(app: App) {
         operationId: 'deleteReceipt',
         summary: 'Remove the receipt of an expense of your own',
         description: 'For good, while the expense can be changed.',
-        'x-problems': ['expense_not_open'],
+        'x-problems': ['expense_not_open', 'expense_receipt_held'],
         params: IdParams,
         headers: IfMatch,
         response: { 204: answer('Deleted') },

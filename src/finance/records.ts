@@ -3,7 +3,12 @@ import { of, resource } from '../tenant/resource.ts'
 import { FinanceRecord, financeRecords, NewRecord, WholeRecord } from './shapes.ts'
 
 const entered = ['finance_record_external_ref_taken', 'period_closed']
-const changed = [...entered, 'finance_record_status_transition', 'finance_record_of_settlement']
+const changed = [
+  ...entered,
+  'finance_record_status_transition',
+  'finance_record_of_settlement',
+  'finance_record_of_expense',
+]
 
 /** Income and expenses, planned and actual. */
 export const financeRecordRoutes = resource({
@@ -46,7 +51,7 @@ export const financeRecordRoutes = resource({
   delete: {
     summary: 'Delete a finance record',
     description: 'Only in an open month; it can be restored. To keep it visible, make it void instead.',
-    problems: ['period_closed', 'finance_record_of_settlement'],
+    problems: ['period_closed', 'finance_record_of_settlement', 'finance_record_of_expense'],
   },
   restore: {
     summary: 'Restore a deleted finance record',
@@ -57,6 +62,7 @@ export const financeRecordRoutes = resource({
       'period_closed',
       'finance_record_external_ref_taken',
       'finance_record_of_settlement',
+      'finance_record_of_expense',
     ],
   },
 })

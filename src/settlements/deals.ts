@@ -98,6 +98,7 @@ export const dealRoutes = showPart({
     'deals_one_per_show',
     'deals_one_per_act',
     'deals_same_currency',
+    'deals_act_settled',
     'deals_currency_in_use',
     'deals_rates_agree',
     'shows_fee_range',

@@ -7,6 +7,11 @@ export const problems: Problems = {
     status: 409,
     title: 'The deals of a show have one currency',
   },
+  deals_act_settled: {
+    status: 409,
+    title: 'Whether it is the main deal can no longer change',
+    detail: 'A settlement of the deal has been recorded.',
+  },
   deals_act_length: { status: 422, title: 'The act is empty, too long or has control characters' },
   deal_of_other_show: {
     status: 409,

@@ -93,6 +93,12 @@ t.test('an expense is entered, submitted and approved, and then in the books', a
     'and in them once',
   )
   t.equal(outcome(await send(dov, `DELETE ${path}`)), '409 expense_not_open')
+  // What was approved stays; whether it is paid back, and its notes, may change.
+  const of = `/api/finance-records/${record}`
+  for (const change of [{ amount_minor: 999_900 }, { booked_on: '2027-03-15' }, { status: 'void' }])
+    t.equal(outcome(await send(max, `PATCH ${of}`, change)), '409 finance_record_of_expense')
+  t.equal(outcome(await send(ana, `DELETE ${of}`)), '409 finance_record_of_expense')
+  t.equal((await send(max, `PATCH ${of}`, { payment_status: 'paid', note: 'Cash' })).status, 200)
   const money = await call(`GET /api/itineraries/${tour}/money`, { token: ana.token })
   t.match(money.body, { totals: { expense: { actual_minor: 2500 } } })
 })
@@ -309,6 +315,20 @@ t.test('a receipt', async t => {
     await put(dov, `/api/expenses/${draft.id}`, pdf)
     t.equal((await send(dov, `DELETE /api/expenses/${draft.id}/receipt`)).status, 204)
     t.equal((await send(dov, `DELETE /api/expenses/${draft.id}/receipt`)).status, 404)
+  })
+
+  await t.test('is kept during a legal hold', async t => {
+    const { body: draft } = await enter(dov)
+    const at = `/api/expenses/${draft.id}`
+    const held = await call<Item>('POST /api/legal-holds', {
+      token: ana.token,
+      body: { reason: 'A tax audit.' },
+    })
+    t.equal((await put(dov, at, pdf)).status, 200, 'a first one removes nothing')
+    t.equal(outcome(await put(dov, at, png)), '409 expense_receipt_held')
+    t.equal(outcome(await send(dov, `DELETE ${at}/receipt`)), '409 expense_receipt_held')
+    await send(ana, `POST /api/legal-holds/${held.body.id}/release`)
+    t.equal((await send(dov, `DELETE ${at}/receipt`)).status, 204)
   })
 
   await t.test('counts with imports in what the company may store, 500 MiB', async t => {

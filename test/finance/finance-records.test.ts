@@ -151,7 +151,9 @@ t.test('money', async t => {
       body: { currency: 'USD' },
     })
     t.equal(outcome(inDollars), '409 organization_has_books')
-    t.match(inDollars.body, { detail: 'The books are kept in EUR: finance records or budgets have been entered.' })
+    t.match(inDollars.body, {
+      detail: 'The books are kept in EUR: finance records or budgets have been entered.',
+    })
     await server.db.admin.begin(async sql => {
       // As releases up to 0.2.0 did.
       await sql`set local session_replication_role = replica`

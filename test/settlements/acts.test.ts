@@ -1,6 +1,6 @@
 // A show with several acts: each has its deal and its settlement, and tickets and costs are counted once.
 import { t } from '../support/tap.ts'
-import { register, startServer } from '../support/helper.ts'
+import { join, register, startServer } from '../support/helper.ts'
 import { type Recorded, settling } from '../support/settling.ts'
 import { outcome } from '../support/tokens.ts'
 
@@ -294,6 +294,55 @@ t.test('the acts of a show', async t => {
     const { id } = (await record(show, null, main)).body
     t.match((await record(show)).body, { number: 2 }, 'as the same')
     t.not(id, '')
+  })
+
+  await t.test('keep what names no deal, whichever deal becomes or ceases to be the main one', async t => {
+    const parts = async (show: string) => {
+      await make(`shows/${show}/deposits`, { paid_on: '2027-01-10', amount_minor: 40_000 })
+      await make(`shows/${show}/bonuses`, { kind: 'tickets', amount_minor: 5000, threshold: 0 })
+    }
+    const counted = { deposits_minor: 40_000, bonuses_minor: 5000 }
+    const none = { deposits_minor: 0, bonuses_minor: 0 }
+    const show = await show500(headliner)
+    await parts(show)
+    const main = await mainOf(show)
+    t.match((await draft(show)).body.result, counted)
+    await patch(`deals/${main}`, { act: 'The Gaslights' })
+    t.match((await draft(show)).body.result, counted, 'alone, by its name')
+    const other = await make(`shows/${show}/deals`, support)
+    t.match((await draft(show, main)).body.result, counted, 'beside another')
+    await patch(`deals/${main}`, { act: null })
+    t.match((await draft(show, main)).body.result, counted, 'as the main deal again')
+    await patch(`deals/${main}`, { act: 'The Gaslights' })
+    await patch(`deals/${other}`, { act: null })
+    t.match((await draft(show, main)).body.result, counted, 'and not with the next main deal')
+    t.match((await draft(show, other)).body.result, none)
+
+    const only = await show500({ ...headliner, act: 'The Gaslights' })
+    await parts(only)
+    t.match((await draft(only)).body.result, counted, 'of the only deal, though it is no main deal')
+
+    const two = await show500(headliner)
+    await parts(two)
+    const rest = await make(`shows/${two}/deals`, support)
+    const deal = await mainOf(two)
+    t.equal((await call(`DELETE /api/deals/${deal}`, { token })).status, 204)
+    t.match((await draft(two, rest)).body.result, none, 'deleted with their deal')
+    t.equal((await call(`POST /api/deals/${deal}/restore`, { token })).status, 200)
+    t.match((await draft(two, deal)).body.result, counted)
+    await record(two, null, deal)
+    t.equal(outcome(await patch(`deals/${deal}`, { act: 'The Gaslights' })), '409 deals_act_settled')
+    t.strictSame(await contradictions(), [])
+  })
+
+  await t.test('take money to be deleted, because the fee of the show is another without them', async t => {
+    const show = await show500(headliner)
+    const deal = await make(`shows/${show}/deals`, support)
+    const dov = await join(server, ana, 'admin')
+    await call(`PUT /api/users/${dov.id}/permissions/finance.write`, { token, body: { effect: 'deny' } })
+    t.equal(outcome(await call(`DELETE /api/deals/${deal}`, { token: dov.token })), '403 permission_denied')
+    t.equal((await call(`DELETE /api/shows/${show}`, { token: dov.token })).status, 204, 'with its show')
+    t.strictSame(await contradictions(), [])
   })
 
   await t.test('are deleted with what belongs to them, and restored', async t => {

@@ -44,6 +44,9 @@ create or replace view app.budget_line_rows with (security_invoker = true) as
   cross join lateral (select c.kind, c.name as category_name, b.base_amount_minor) j;
 
 select app_private.tenant_table('budget_lines', noun => 'budget_line', permission => 'finance', path => '/api/budget-lines');
+-- Of a tour that the member sees, as a draft or published.
+select app_private.member_policy('app.budget_lines', 'select', 'finance.read',
+  besides => 'itinerary_id in (select i.id from app.itinerary_rows i where i.organization_id = (select app.current_org()))');
 grant insert (itinerary_id, category_id, amount_minor, currency, exchange_rate, note), update (category_id, amount_minor, exchange_rate, note)
   on app.budget_lines to callboard_api;
 
@@ -65,3 +68,19 @@ $$;
 comment on function app_private.tg_budget_lines__150_rate() is 'The exchange rate of the base currency to itself.';
 create or replace trigger _150_rate before insert or update on app.budget_lines
   for each row when (new.exchange_rate is null and new.currency = new.base_currency) execute function app_private.tg_budget_lines__150_rate();
+
+create or replace function app_private.tg_budget_lines__100_books() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  -- Who changes the currency of the books waits for this, and then sees the line.
+  perform from app.organizations o where o.id = new.organization_id for share;
+  new.base_currency := coalesce((select o.currency from app.organizations o where o.id = new.organization_id), new.base_currency);
+  return new;
+end
+$$;
+comment on function app_private.tg_budget_lines__100_books() is 'Keeps the currency of the books as it is while a line is entered.';
+alter function app_private.tg_budget_lines__100_books() owner to callboard_definer;
+create or replace trigger _100_books before insert on app.budget_lines
+  for each row execute function app_private.tg_budget_lines__100_books();

@@ -176,6 +176,19 @@ comment on function app.submit_expense(uuid, text) is 'Asks for an expense of th
 alter function app.submit_expense(uuid, text) owner to callboard_definer;
 grant execute on function app.submit_expense(uuid, text) to callboard_api;
 
+create or replace function app_private.require_not_held() returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  if app_private.is_held(app.current_org()) then
+    perform app.refuse(409, 'expense_receipt_held');
+  end if;
+end
+$$;
+comment on function app_private.require_not_held() is 'PT409 expense_receipt_held during a legal hold, in which nothing is removed for good, a receipt included.';
+alter function app_private.require_not_held() owner to callboard_definer;
+
 create or replace function app.put_receipt(expense uuid, content bytea, if_match text default null) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
@@ -185,6 +198,8 @@ begin
   perform app_private.open_expense(expense, if_match);
   if app_private.type_of_file(content) is null then
     perform app.refuse(422, 'expense_receipts_type_known');
+  elsif exists (select from app.expense_receipts r where r.organization_id = app.current_org() and r.expense_id = expense) then
+    perform app_private.require_not_held();
   end if;
   insert into app.expense_receipts as r (expense_id, content_type, bytes, sha256, content)
   values (expense, app_private.type_of_file(content), length(content), encode(sha256(content), 'hex'), content)
@@ -206,6 +221,7 @@ set client_min_messages = 'error'
 as $$
 begin
   perform app_private.open_expense(expense, if_match);
+  perform app_private.require_not_held();
   delete from app.expense_receipts r where r.organization_id = app.current_org() and r.expense_id = expense;
   if not found then
     perform app.refuse(404, 'not_found');

@@ -13,14 +13,14 @@ begin
   end if;
   if e.created_by = app.current_user_id() and exists (select from app.memberships m
       where m.organization_id = e.organization_id and m.user_id <> e.created_by and m.deleted_at is null
-        and 'finance.write' = any (app.permissions_of(m.organization_id, m.user_id))) then
+        and app.permissions_of(m.organization_id, m.user_id) @> '{finance.read,finance.write}') then
     perform app.refuse(403, 'expense_is_own');
   end if;
   return e;
 end
 $$;
 comment on function app_private.expense_to_decide(uuid, text) is
-  'A submitted expense, locked, for somebody else who holds finance.write or, if nobody else does, for whose it is. PT403, PT404, PT409 expense_not_submitted, PT412.';
+  'A submitted expense, locked, for somebody else who holds finance.read and finance.write or, if nobody else does, for whose it is. PT403, PT404, PT409 expense_not_submitted, PT412.';
 alter function app_private.expense_to_decide(uuid, text) owner to callboard_definer;
 
 create or replace function app.approve_expense(expense uuid, rate numeric default null, if_match text default null) returns app.answer

@@ -99,10 +99,13 @@ as $$
 begin
   if exists (select from app.finance_records r where r.organization_id = app.current_org() and r.id = require_not_of_settlement.id and r.settlement_id is not null) then
     perform app.refuse(409, 'finance_record_of_settlement');
+  elsif exists (select from app.finance_records r where r.organization_id = app.current_org() and r.id = require_not_of_settlement.id and r.expense_id is not null) then
+    perform app.refuse(409, 'finance_record_of_expense');
   end if;
 end
 $$;
-comment on function app_private.require_not_of_settlement(regclass, uuid) is 'The guard of finance records: PT409 finance_record_of_settlement for those that a settlement has entered.';
+comment on function app_private.require_not_of_settlement(regclass, uuid) is
+  'The guard of finance records: PT409 finance_record_of_settlement and finance_record_of_expense for those that a settlement has entered, or the approval of an expense.';
 alter function app_private.require_not_of_settlement(regclass, uuid) owner to callboard_definer;
 
 -- The definer's functions insert imported records.
@@ -151,15 +154,15 @@ as $$
 begin
   -- The settlement itself, and the foreign key of a show that is purged.
   if current_user not in ('callboard_definer', 'callboard_owner') then
-    perform app.refuse(409, 'finance_record_of_settlement');
+    perform app.refuse(409, case when old.settlement_id is not null then 'finance_record_of_settlement' else 'finance_record_of_expense' end);
   end if;
   return new;
 end
 $$;
 comment on function app_private.tg_finance_records__200_of_settlement() is
-  'PT409 finance_record_of_settlement for a change of what a settlement has entered; its category, whether it is paid and its notes can be changed.';
+  'PT409 finance_record_of_settlement or finance_record_of_expense for a change of what a settlement, or the approval of an expense, has entered; its category, whether it is paid and its notes can be changed.';
 create or replace trigger _200_of_settlement before update on app.finance_records
-  for each row when (old.settlement_id is not null and
+  for each row when ((old.settlement_id is not null or old.expense_id is not null) and
     (new.kind, new.show_id, new.booked_on, new.amount_minor, new.tax_minor, new.currency, new.exchange_rate, new.status)
       is distinct from (old.kind, old.show_id, old.booked_on, old.amount_minor, old.tax_minor, old.currency, old.exchange_rate, old.status))
   execute function app_private.tg_finance_records__200_of_settlement();

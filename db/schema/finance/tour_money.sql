@@ -30,11 +30,12 @@ begin
     union all
     select r.category_id, r.status = 'actual', r.base_currency::text, r.base_amount_minor from app.finance_records r
     where r.organization_id = app.current_org() and r.show_id in (select s.show_id from app_private.shows_of(itinerary) s)
-      and r.itinerary_id is null and r.deleted_at is null and r.status <> 'void';
+      and r.deleted_at is null and r.status <> 'void'
+      and not exists (select from app.itineraries i where i.organization_id = r.organization_id and i.id = r.itinerary_id and i.deleted_at is null);
 end
 $$;
 comment on function app_private.tour_records(uuid) is
-  'The records that count for a tour: those that name it, and those that name none and are for a show on it. Without void ones.';
+  'The records that count for a tour: those that name it, and those that name none, or a deleted one, and are for a show on it. Without void ones.';
 alter function app_private.tour_records(uuid) owner to callboard_definer;
 
 create or replace function app.tour_money(itinerary uuid) returns json

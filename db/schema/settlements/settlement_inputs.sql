@@ -36,6 +36,10 @@ declare
   organization constant uuid := deal.organization_id;
   show constant uuid := deal.show_id;
   is_main constant boolean := deal.act is null;
+  -- What names no deal is of this one, too.
+  enters constant boolean := deal.id = (
+    select f.id from app.deals f where f.organization_id = organization and f.show_id = show and f.deleted_at is null
+    order by f.act is not null, f.created_at, f.id limit 1);
   inputs jsonb;
 begin
   -- One statement, so one snapshot. Ordered by id, so that equal inputs give equal JSON.
@@ -47,9 +51,7 @@ begin
       'promoter_profit_percentage', trim_scale(coalesce(d.promoter_profit_percentage, d.promoter_profit_bp / 100::numeric)),
       'withholding_percentage', trim_scale(d.withholding_percentage), 'withholding_threshold_minor', d.withholding_threshold_minor, 'withholding_due_on', d.withholding_due_on,
       'act', d.act, 'is_cost_of_main', d.is_cost_of_main),
-    'enters_show', d.id = (
-      select f.id from app.deals f where f.organization_id = organization and f.show_id = show and f.deleted_at is null
-      order by f.act is not null, f.created_at, f.id limit 1),
+    'enters_show', enters,
     'ticket_tiers', (
       select coalesce(jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name, 'price_minor', t.price_minor,
         'facility_fee_minor', t.facility_fee_minor, 'excluded_minor', t.excluded_minor, 'allotment', t.allotment, 'sold', t.sold, 'comps', t.comps) order by t.id), '[]')
@@ -60,13 +62,13 @@ begin
       from app.show_costs c where c.organization_id = organization and c.show_id = show and c.deleted_at is null),
     'deposits', (
       select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'due_on', p.due_on, 'paid_on', p.paid_on, 'amount_minor', p.amount_minor, 'note', p.note) order by p.id), '[]')
-      from app.deposits p where p.organization_id = organization and p.show_id = show and p.deleted_at is null and (p.deal_id = d.id or is_main and p.deal_id is null)),
+      from app.deposits p where p.organization_id = organization and p.show_id = show and p.deleted_at is null and (p.deal_id = d.id or enters and p.deal_id is null)),
     'bonuses', (
       select coalesce(jsonb_agg(jsonb_build_object('id', b.id, 'kind', b.kind, 'amount_minor', b.amount_minor, 'threshold', b.threshold) order by b.id), '[]')
-      from app.deal_bonuses b where b.organization_id = organization and b.show_id = show and b.deleted_at is null and (b.deal_id = d.id or is_main and b.deal_id is null)),
+      from app.deal_bonuses b where b.organization_id = organization and b.show_id = show and b.deleted_at is null and (b.deal_id = d.id or enters and b.deal_id is null)),
     'adjustments', (
       select coalesce(jsonb_agg(jsonb_build_object('id', a.id, 'name', a.name, 'kind', a.kind, 'amount_minor', a.amount_minor, 'stage', a.stage) order by a.id), '[]')
-      from app.deal_adjustments a where a.organization_id = organization and a.show_id = show and a.deleted_at is null and (a.deal_id = d.id or is_main and a.deal_id is null)),
+      from app.deal_adjustments a where a.organization_id = organization and a.show_id = show and a.deleted_at is null and (a.deal_id = d.id or enters and a.deal_id is null)),
     -- What they are due, and nothing else of them: the rest may change after this settlement is final.
     'acts', (
       select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'act', e.act, 'kind', e.kind, 'guarantee_minor', e.guarantee_minor, 'base', e.base, 'guarantee_is_cost', e.guarantee_is_cost,

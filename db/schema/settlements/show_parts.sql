@@ -148,13 +148,11 @@ begin
   perform app_private.require_part_unsettled(target, id);
   -- It may have been the last one that was not settled.
   perform app_private.settle_show((select d.show_id from app.deals d where d.organization_id = app.current_org() and d.id = require_deal_unsettled.id));
-  -- A deal that is restored gives the show its fee.
-  if exists (select from app.deals d where d.organization_id = app.current_org() and d.id = require_deal_unsettled.id and d.deleted_at is null) then
-    perform app.require('finance.read');
-    perform app.require('finance.write');
-  end if;
+  -- With it the show gets another fee.
+  perform app.require('finance.read');
+  perform app.require('finance.write');
 end
 $$;
 comment on function app_private.require_deal_unsettled(regclass, uuid) is
-  'The guard of deals: PT409 settlement_final once the settlement is final, PT403 for restoring one without finance.read and finance.write.';
+  'The guard of deals: PT409 settlement_final once the settlement is final, PT403 without finance.read and finance.write.';
 alter function app_private.require_deal_unsettled(regclass, uuid) owner to callboard_definer;
