@@ -7,6 +7,7 @@ import {
   startServer,
   superadmin,
   type TestServer,
+  until,
 } from '../support/helper.ts'
 import { queue } from '../support/queue.ts'
 import { outcome } from '../support/tokens.ts'
@@ -185,14 +186,18 @@ t.test('a legal hold', async t => {
       await db.admin`
         insert into app.event_log (organization_id, actor_kind, action, resource_type, occurred_at, id)
         values (${organization}, 'system', 'show.create', 'show', now() - interval '400 days', gen_random_uuid())`
-    await db.admin`select app.seal_events('10 years')`
     const hold = await place(server, ana)
-    const purgeEvents = () => db.as('callboard_worker')`select app.purge_events()`
-    await purgeEvents()
-    t.strictSame([await old(ana), await old(bob)], [1, 0])
+    // On a busy machine one part may not get to all of them.
+    const purged = (of: Person) =>
+      until(async () => {
+        await db.admin`select app.seal_events('10 years')`
+        await db.as('callboard_worker')`select app.purge_events()`
+        return (await old(of)) === 0
+      })
+    await purged(bob)
+    t.equal(await old(ana), 1)
     await release(server, ana, hold.id)
-    await purgeEvents()
-    t.equal(await old(ana), 0)
+    await purged(ana)
   })
 
   await t.test('keeps the details of events, wherever else somebody works', async t => {

@@ -1,5 +1,5 @@
 --! Previous: sha1:7a09e4cc8fe7559e4572e69413e8d014f474cc50
---! Hash: sha1:00a977430f5142e996883bade383fb528f1735b2
+--! Hash: sha1:e32f4d760593e8632b6d7abfa29cd8261f4199b5
 --! Message: mend what was found in acts expenses and tours
 
 -- Included finance/finance_records.sql
@@ -33,10 +33,13 @@ set search_path = ''
 as $$
 begin
   -- The settlement itself, and the foreign key of a show that is purged.
-  if current_user not in ('callboard_definer', 'callboard_owner') then
-    perform app.refuse(409, case when old.settlement_id is not null then 'finance_record_of_settlement' else 'finance_record_of_expense' end);
+  if current_user in ('callboard_definer', 'callboard_owner') then
+    return new;
+  elsif old.settlement_id is not null then
+    perform app.refuse(409, 'finance_record_of_settlement');
   end if;
-  return new;
+  perform app.refuse(409, 'finance_record_of_expense');
+  return null;
 end
 $$;
 comment on function app_private.tg_finance_records__200_of_settlement() is

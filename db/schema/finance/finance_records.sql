@@ -153,10 +153,13 @@ set search_path = ''
 as $$
 begin
   -- The settlement itself, and the foreign key of a show that is purged.
-  if current_user not in ('callboard_definer', 'callboard_owner') then
-    perform app.refuse(409, case when old.settlement_id is not null then 'finance_record_of_settlement' else 'finance_record_of_expense' end);
+  if current_user in ('callboard_definer', 'callboard_owner') then
+    return new;
+  elsif old.settlement_id is not null then
+    perform app.refuse(409, 'finance_record_of_settlement');
   end if;
-  return new;
+  perform app.refuse(409, 'finance_record_of_expense');
+  return null;
 end
 $$;
 comment on function app_private.tg_finance_records__200_of_settlement() is
