@@ -1,5 +1,5 @@
 --! Previous: sha1:7a09e4cc8fe7559e4572e69413e8d014f474cc50
---! Hash: sha1:e32f4d760593e8632b6d7abfa29cd8261f4199b5
+--! Hash: sha1:e715ae1533737e725cd83c58027342c15dd9a6cd
 --! Message: mend what was found in acts expenses and tours
 
 -- Included finance/finance_records.sql
@@ -52,9 +52,6 @@ create or replace trigger _200_of_settlement before update on app.finance_record
 -- EndIncluded finance/finance_records.sql
 -- Included finance/budget_lines.sql
 select app_private.tenant_table('budget_lines', noun => 'budget_line', permission => 'finance', path => '/api/budget-lines');
--- Of a tour that the member sees, as a draft or published.
-select app_private.member_policy('app.budget_lines', 'select', 'finance.read',
-  besides => 'itinerary_id in (select i.id from app.itinerary_rows i where i.organization_id = (select app.current_org()))');
 create or replace function app_private.tg_budget_lines__100_books() returns trigger
 language plpgsql volatile security definer
 set search_path = ''
@@ -325,6 +322,5 @@ create or replace trigger _350_parts before update on app.deals
 grant update (deal_id) on app.deposits, app.deal_bonuses, app.deal_adjustments to callboard_definer;
 -- EndIncluded settlements/deal_parts.sql
 -- Lock: share row exclusive on app.finance_records: create or replace trigger _200_of_settlement before update on app.finance_records for each row when 
--- Lock: access exclusive on app.budget_lines: select app_private.member_policy('app.budget_lines', 'select', 'finance.read', besides => 'itinerary
 -- Lock: share row exclusive on app.budget_lines: create or replace trigger _100_books before insert on app.budget_lines for each row execute function
 -- Lock: share row exclusive on app.deals: create or replace trigger _350_parts before update on app.deals for each row when ((new.act is null)

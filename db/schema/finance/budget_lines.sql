@@ -44,9 +44,6 @@ create or replace view app.budget_line_rows with (security_invoker = true) as
   cross join lateral (select c.kind, c.name as category_name, b.base_amount_minor) j;
 
 select app_private.tenant_table('budget_lines', noun => 'budget_line', permission => 'finance', path => '/api/budget-lines');
--- Of a tour that the member sees, as a draft or published.
-select app_private.member_policy('app.budget_lines', 'select', 'finance.read',
-  besides => 'itinerary_id in (select i.id from app.itinerary_rows i where i.organization_id = (select app.current_org()))');
 grant insert (itinerary_id, category_id, amount_minor, currency, exchange_rate, note), update (category_id, amount_minor, exchange_rate, note)
   on app.budget_lines to callboard_api;
 
