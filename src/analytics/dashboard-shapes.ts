@@ -2,8 +2,8 @@
 import { Type } from '@sinclair/typebox'
 import { days, Tally, totals } from './activity-shapes.ts'
 import { used } from './integration-shapes.ts'
-import { currency, fresh, outcome, Profit, Sum } from './shapes.ts'
-import { Count, DateOnly, Nullable, Strict } from '../http/schemas.ts'
+import { currency, fresh, outcome, Profit } from './shapes.ts'
+import { Count, DateOnly, Nullable, Strict, Sum } from '../http/schemas.ts'
 
 const open = (what: string) => Sum(`Committed and actual ${what} not paid in full`, 250_000)
 const overdue = Sum('The part that was due before today', 50_000)

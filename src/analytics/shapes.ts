@@ -8,6 +8,7 @@ import {
   Line,
   Nullable,
   Strict,
+  Sum,
   Timestamp,
 } from '../http/schemas.ts'
 
@@ -62,9 +63,6 @@ const period_on = Type.String({
   description: 'First day of the period; empty periods are omitted',
   examples: ['2027-03-01'],
 })
-/** A sum of amounts, which may be larger than any of them. */
-export const Sum = (description: string, example: number) =>
-  Type.Number({ multipleOf: 1, description, examples: [example] })
 const income_minor = Sum('Income including tax, in the smallest unit of the currency', 4_200_000)
 const expense_minor = Sum('Expenses including tax, in the smallest unit of the currency', 3_100_000)
 const profit_minor = Sum('Income less expenses', 1_100_000)

@@ -97,3 +97,6 @@ export const expenses = list({
     to: (sql, to) => sql`spent_on <= ${to}::text::date`,
   },
 })
+
+/** Who may enter expenses: everybody on the road holds it, and nothing of the books comes with it. */
+export const entering = { tags: ['finance'], 'x-permission': 'itineraries.read' }

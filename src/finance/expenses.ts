@@ -1,20 +1,16 @@
 import { Type } from '@sinclair/typebox'
 import type { App } from '../http/fastify.ts'
-import { answer, IdempotencyKey, IfMatch } from '../http/openapi/openapi.ts'
+import { answer, IdempotencyKey, IfMatch, OnceIfMatch } from '../http/openapi/openapi.ts'
 import { Id, IdParams, Line, ListQuery, Page, ShortList, Strict } from '../http/schemas.ts'
 import type { Answer } from '../tenant/answer.ts'
 import { listed } from '../tenant/list.ts'
-import { Expense, ExpenseChange, expenses, NewExpense, Reason } from './expense-shapes.ts'
+import { entering, Expense, ExpenseChange, expenses, NewExpense, Reason } from './expense-shapes.ts'
 import { ExchangeRate } from './shapes.ts'
 
-const tags = ['finance']
-/** Everybody who is on the road holds it, and nothing of the books comes with it. */
-const entering = { tags, 'x-permission': 'itineraries.read' }
-const deciding = { tags, 'x-permission': 'finance.write' }
+const deciding = { tags: entering.tags, 'x-permission': 'finance.write' }
 const entered = ['expenses_category_exists', 'expenses_itinerary_exists', 'expenses_spent_on_range']
 const ranges = ['expenses_amount_range', 'expenses_currency_exists', 'expenses_purpose_length']
 const one = { params: IdParams, response: { 200: answer('The expense', Expense, 'ETag') } }
-const onceIfMatch = Type.Object({ ...IfMatch.properties, ...IdempotencyKey.properties })
 
 /** Expenses that members have paid themselves. */
 export async function expenseRoutes(app: App) {
@@ -180,7 +176,7 @@ export async function expenseRoutes(app: App) {
         description: 'From then on it cannot be changed, unless it is rejected.',
         'x-problems': ['expense_not_open'],
         ...one,
-        headers: onceIfMatch,
+        headers: OnceIfMatch,
       },
     },
     (request, reply) =>
@@ -202,7 +198,7 @@ export async function expenseRoutes(app: App) {
         operationId: 'approveExpense',
         summary: 'Approve an expense',
         description:
-          'Enters it in the books as an actual, unpaid finance record: on its day or, if that month is closed, on the first day of the next open one. Nobody approves their own, an owner neither, while somebody else in the organization holds `finance.write`; who does it alone is seen in `is_self_approved`.',
+          'Enters it in the books as an actual, unpaid finance record: on its day or, if that month is closed, on the first day of the next open one. Nobody approves their own, an owner neither, while somebody else in the organization holds `finance.read` and `finance.write`; who does it alone is seen in `is_self_approved`.',
         'x-problems': [
           'expense_not_submitted',
           'expense_is_own',
@@ -213,7 +209,7 @@ export async function expenseRoutes(app: App) {
           'finance_records_base_amount_range',
         ],
         ...one,
-        headers: onceIfMatch,
+        headers: OnceIfMatch,
         body: Strict({ exchange_rate: Type.Optional(ExchangeRate) }, { title: 'ExpenseApproval' }),
       },
     },
@@ -240,7 +236,7 @@ export async function expenseRoutes(app: App) {
         description: 'Whose it is sees why, may change it and submit it again.',
         'x-problems': ['expense_not_submitted', 'expense_is_own', 'expenses_reason_length'],
         ...one,
-        headers: onceIfMatch,
+        headers: OnceIfMatch,
         body: Strict({ reason: Reason }, { title: 'ExpenseRejection' }),
       },
     },

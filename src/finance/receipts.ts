@@ -4,7 +4,7 @@ import { answer, IfMatch } from '../http/openapi/openapi.ts'
 import { IdParams } from '../http/schemas.ts'
 import { takeFiles, Upload } from '../http/upload.ts'
 import type { Answer } from '../tenant/answer.ts'
-import { Expense, fileTypes } from './expense-shapes.ts'
+import { entering, Expense, fileTypes } from './expense-shapes.ts'
 
 const limit = 5_242_880
 const schema = Type.String({
@@ -16,7 +16,6 @@ const schema = Type.String({
 const content: Record<string, { schema: TSchema }> = Object.fromEntries(
   fileTypes.map(type => [type, { schema }]),
 )
-const entering = { tags: ['finance'], 'x-permission': 'itineraries.read' }
 const extensions: Record<string, string> = {
   'application/pdf': 'pdf',
   'image/jpeg': 'jpg',

@@ -44,7 +44,7 @@ export const financeRecordRoutes = resource({
   update: {
     summary: 'Change some fields of a finance record',
     description:
-      'Omitted fields stay as they are. Another currency needs its exchange rate. Of a record that a settlement has entered, only category, itinerary, payment, due day, counterparty and notes can be changed.',
+      'Omitted fields stay as they are. Another currency needs its exchange rate. Of a record that a settlement or an expense has entered, only category, itinerary, payment, due day, counterparty and notes can be changed.',
     problems: changed,
     body: Patch(WholeRecord, 'FinanceRecordChange'),
   },

@@ -1,11 +1,9 @@
 import { Type } from '@sinclair/typebox'
 import type { App } from '../http/fastify.ts'
 import { answer } from '../http/openapi/openapi.ts'
-import { Count, Currency, FinanceKind, Id, IdParams, Line, Strict } from '../http/schemas.ts'
+import { Count, Currency, FinanceKind, Id, IdParams, Line, Strict, Sum } from '../http/schemas.ts'
 import type { Answer } from '../tenant/answer.ts'
 
-const Sum = (description: string, example: number) =>
-  Type.Number({ multipleOf: 1, description, examples: [example] })
 const sums = {
   budget_minor: Sum('The budget lines', 300_000),
   expected_minor: Sum('What is planned or committed', 120_000),

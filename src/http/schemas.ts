@@ -86,6 +86,9 @@ export const MinorUnits = Type.Integer({
   description: 'Amount in the smallest unit of the currency: 1250 in EUR is 12.50 euros',
   examples: [1250000],
 })
+/** A sum of amounts, which may be larger than any of them. */
+export const Sum = (description: string, example: number) =>
+  Type.Number({ multipleOf: 1, description, examples: [example] })
 /** A rate: 8500 is 85 %. */
 export const BasisPoints = Type.Integer({ minimum: 0, maximum: 10_000, format: 'int32' })
 export const FinanceKind = Type.String({

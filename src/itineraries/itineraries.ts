@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { renderDaySheet, sheetPolicy } from './day-sheet.ts'
 import type { App } from '../http/fastify.ts'
-import { answer, IdempotencyKey, IfMatch } from '../http/openapi/openapi.ts'
+import { answer, OnceIfMatch } from '../http/openapi/openapi.ts'
 import { constraintsOf } from '../http/openapi/refusals.ts'
 import { DateOnly, Id, IdParams, ShortList, Strict } from '../http/schemas.ts'
 import { type Answer, only } from '../tenant/answer.ts'
@@ -53,7 +53,7 @@ export async function itineraryRoutes(app: App) {
         'x-permission': 'itineraries.write',
         'x-problems': constraintsOf('itinerary_versions'),
         params: IdParams,
-        headers: Type.Object({ ...IfMatch.properties, ...IdempotencyKey.properties }),
+        headers: OnceIfMatch,
         body: Strict({ note: Remark }, { title: 'Publication' }),
         response: { 201: answer('The version', VersionDetails, 'Location') },
       },

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { App } from '../http/fastify.ts'
-import { answer, IdempotencyKey, IfMatch } from '../http/openapi/openapi.ts'
+import { answer, IfMatch, OnceIfMatch } from '../http/openapi/openapi.ts'
 import { Count, Id, IdParams, omittable, Line, Nullable, Strict, Timestamp } from '../http/schemas.ts'
 import { type Answer, only } from '../tenant/answer.ts'
 import { DoorList, doorPolicy, renderDoorList } from './door-list.ts'
@@ -112,7 +112,7 @@ export async function guestListRoutes(app: App) {
         'x-permission': 'shows.write',
         'x-problems': ['guest_not_confirmed', 'guests_checked_in_within_tickets'],
         params: IdParams,
-        headers: Type.Object({ ...IfMatch.properties, ...IdempotencyKey.properties }),
+        headers: OnceIfMatch,
         body: CheckIn,
         response: { 200: answer('The guest', Guest, 'ETag') },
       },

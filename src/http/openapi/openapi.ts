@@ -66,6 +66,9 @@ export const IdempotencyKey = Type.Object({
   ),
 })
 
+/** Request headers of an operation that changes a row and must not be repeated. */
+export const OnceIfMatch = Type.Object({ ...IfMatch.properties, ...IdempotencyKey.properties })
+
 interface Options {
   /** Where the API is served. */
   url: string
