@@ -1,12 +1,12 @@
 import postgres from 'postgres'
 
-const options = { onnotice: () => {}, types: {} }
-
 /**
  * A few connections, closed when idle. postgres.js forgets whoever reserves one while another is being closed, and never
- * answers: so each reservation is a client of its own.
+ * answers: so each reservation is a client of its own. It also asks for the types of arrays when it connects, and nobody
+ * catches it if that fails: a test whose server goes down meanwhile does without them.
  */
-export function openClient(url: string): postgres.Sql {
+export function openClient(url: string, isStable = true): postgres.Sql {
+  const options = { onnotice: () => {}, types: {}, fetch_types: isStable }
   const sql = postgres(url, { ...options, max: 4, idle_timeout: 1 })
   const own = new Set<postgres.Sql>()
   const end = sql.end.bind(sql)

@@ -84,7 +84,7 @@ export async function openClusters(t: Test): Promise<Clusters> {
       await call('pg_ctl', 'start', '-w', '-D', data, '-l', `${data}.log`, '-o', options)
     },
     connect: url => {
-      const sql = openClient(url)
+      const sql = openClient(url, false)
       open.push(sql)
       return sql
     },

@@ -71,8 +71,8 @@ begin
       return false;
     end if;
     -- Nor does anybody see who is just signing in: app.reconcile_bi_logins ends them once they have.
-    update app_private.bi_logins x set must_end = false, set_at = clock_timestamp(), is_set = app_private.has_bi_verifier(l) is not false,
-      settings = app_private.bi_settings(the_login) where x.login = the_login;
+    update app_private.bi_logins x set must_end = false, set_at = clock_timestamp(), is_set = app_private.has_bi_verifier(l) is not false
+    where x.login = the_login;
     return false;
   elsif can_log_in then
     if app_private.shut_bi_role(s.credential_id, tries) and (s.has_expired or s.is_suspended) then
@@ -87,7 +87,8 @@ begin
   end if;
   select * into c from app.bi_credentials x where x.organization_id = l.organization_id and x.id = l.credential_id;
   perform app_private.make_bi_role(l.credential_id, l.verifier, c.connection_limit, c.statement_timeout_seconds, c.expires_at);
-  update app_private.bi_logins x set is_set = true where x.login = the_login;
+  -- Now, while nobody can sign in: later they might be what the login has made of them.
+  update app_private.bi_logins x set is_set = true, settings = app_private.bi_settings(the_login) where x.login = the_login;
   return false;
 end
 $$;
